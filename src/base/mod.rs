@@ -1,0 +1,5 @@
+//! What every floor may name: identifiers, time, paths.
+
+pub mod clock;
+pub mod ids;
+pub mod paths;

@@ -1,0 +1,8 @@
+//! Pure decisions on plain data: no I/O, no clock, no serialisation.
+
+pub mod attempt;
+pub mod pattern;
+pub mod plan;
+pub mod refusal;
+pub mod task;
+pub mod usage;

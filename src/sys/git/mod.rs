@@ -1,0 +1,1 @@
+//! git, by its program: explicit directories, own index, no hooks.

@@ -1,0 +1,1 @@
+//! Processes: starting them, and ending whole trees of them.

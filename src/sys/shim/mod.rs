@@ -1,0 +1,1 @@
+//! The shim: one small process for each attempt that outlives the conductor.

@@ -1,0 +1,1 @@
+//! The wall: what a worker may write, held by the kernel.
