@@ -13,7 +13,11 @@
 //! - [`domain`]: pure decisions on plain data.
 //! - [`base`]: ids, clock, paths.
 
+pub mod api;
+pub mod app;
 pub mod base;
 pub mod domain;
+pub mod doors;
+pub mod services;
 pub mod store;
 pub mod sys;

@@ -1,1 +1,7 @@
-fn main() {}
+//! `kapell`: one binary for every door, the conductor and the shim.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    kapell::app::run()
+}

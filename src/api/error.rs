@@ -1,0 +1,119 @@
+//! Errors of the contract: every refusal and failure, classified once.
+
+use serde_json::{Value, json};
+
+use crate::domain::refusal::{Code, Refusal};
+use crate::services::Error;
+
+/// An error as every door shows it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ApiError {
+    /// JSON-RPC's number.
+    pub code: i64,
+    /// The stable name, such as `conflict`.
+    pub kind: &'static str,
+    /// What and why, naming the thing.
+    pub message: String,
+    /// The next step.
+    pub hint: String,
+    /// Whether the same call may succeed later.
+    pub retryable: bool,
+    /// Facts for programs, by name.
+    pub facts: Vec<(&'static str, String)>,
+    /// What the command line ends with: 1 refused, 2 usage, 3 not found, 4 store or system failure.
+    pub exit_code: u8,
+}
+
+impl ApiError {
+    /// Parameters that do not fit the method.
+    pub fn invalid_params(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self {
+            code: -32602,
+            kind: "invalid-params",
+            message: message.into(),
+            hint: hint.into(),
+            retryable: false,
+            facts: Vec::new(),
+            exit_code: 2,
+        }
+    }
+
+    /// A method that is not in the table.
+    pub fn unknown_method(method: &str) -> Self {
+        Self {
+            code: -32601,
+            kind: "unknown-method",
+            message: format!("there is no method {method:?}"),
+            hint: "rpc.discover lists the methods".to_owned(),
+            retryable: false,
+            facts: Vec::new(),
+            exit_code: 2,
+        }
+    }
+
+    /// The object beside `code` and `message`: `{kind, hint, retryable, …}`.
+    pub fn data(&self) -> Value {
+        let mut data = json!({"kind": self.kind, "hint": self.hint, "retryable": self.retryable});
+        if let Value::Object(fields) = &mut data {
+            for (name, value) in &self.facts {
+                // Numbers stay numbers for programs.
+                let value = value.parse::<i64>().map_or_else(|_| Value::from(value.clone()), Value::from);
+                fields.insert((*name).to_owned(), value);
+            }
+        }
+        data
+    }
+
+    /// The whole error object: `{code, message, data}`.
+    pub fn to_json(&self) -> Value {
+        json!({"code": self.code, "message": self.message, "data": self.data()})
+    }
+}
+
+impl From<Refusal> for ApiError {
+    fn from(refusal: Refusal) -> Self {
+        let (code, exit_code) = match refusal.code {
+            Code::NotFound => (-32010, 3),
+            Code::BadPath => (-32011, 1),
+            Code::Conflict => (-32012, 1),
+            Code::DuplicatePlan => (-32013, 1),
+            Code::PlanInvalid => (-32014, 1),
+            Code::ProtectedWorker => (-32015, 1),
+            Code::OverBudget => (-32016, 1),
+            Code::RateLimited => (-32017, 1),
+            Code::NotAllowed => (-32018, 1),
+            Code::StaleClaim => (-32019, 1),
+            Code::Busy => (-32020, 1),
+            Code::Unsupported => (-32021, 1),
+            Code::StateNewer => (-32022, 4),
+            Code::StoreDamaged => (-32023, 4),
+            Code::Usage => (-32602, 2),
+        };
+        Self {
+            code,
+            kind: if refusal.code == Code::Usage { "invalid-params" } else { refusal.code.as_str() },
+            message: refusal.message,
+            hint: refusal.hint,
+            retryable: refusal.code.is_retryable(),
+            facts: refusal.facts,
+            exit_code,
+        }
+    }
+}
+
+impl From<Error> for ApiError {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Refused(refusal) => Self::from(refusal),
+            failed => Self {
+                code: -32603,
+                kind: "system",
+                message: failed.to_string(),
+                hint: "kapell doctor looks for the cause".to_owned(),
+                retryable: true,
+                facts: Vec::new(),
+                exit_code: 4,
+            },
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! `claim-files` and `release-files`.
+
+use crate::api::ApiError;
+use crate::api::wire::{
+    ClaimConflict, ClaimFilesParams, ClaimFilesResult, ClaimMode, GrantedClaim, ReleaseFilesParams,
+    ReleaseFilesResult,
+};
+use crate::base::ids::{ClaimId, HolderName};
+use crate::domain::claim::{Conflict, Held, Holder, Mode};
+use crate::services::Session;
+use crate::services::claiming::{self, Answer, Which, Wish};
+
+/// Answers `claim-files`.
+pub fn claim_files(session: &Session, params: ClaimFilesParams) -> Result<ClaimFilesResult, ApiError> {
+    let project = session.project()?;
+    let holder = match params.holder {
+        Some(name) => Holder { kind: session.caller.holder.kind, name: holder_name(&name)? },
+        None => session.caller.holder.clone(),
+    };
+    let wish = Wish {
+        patterns: claiming::patterns(project.top.as_deref(), &params.paths)?,
+        mode: match params.mode {
+            ClaimMode::Exclusive => Mode::Exclusive,
+            ClaimMode::Shared => Mode::Shared,
+        },
+        holder,
+        ttl_s: params.ttl_s.unwrap_or(claiming::DEFAULT_TTL_S),
+        reason: params.reason,
+        wait_s: params.wait_s.unwrap_or(0),
+        check_only: params.check_only,
+    };
+    Ok(match claiming::claim(session, &project, &wish)? {
+        Answer::Granted(held) => ClaimFilesResult {
+            granted: true,
+            claims: held.iter().map(granted).collect(),
+            conflicts: Vec::new(),
+        },
+        Answer::Free => ClaimFilesResult { granted: true, ..ClaimFilesResult::default() },
+        Answer::Refused(conflicts) => ClaimFilesResult {
+            granted: false,
+            claims: Vec::new(),
+            conflicts: conflicts.iter().map(conflict).collect(),
+        },
+    })
+}
+
+/// Answers `release-files`.
+pub fn release_files(session: &Session, params: ReleaseFilesParams) -> Result<ReleaseFilesResult, ApiError> {
+    let which = match (params.claim_ids, params.paths, params.all) {
+        (Some(ids), None, false) => Which::Ids(ids.into_iter().map(ClaimId).collect()),
+        (None, Some(paths), false) => Which::Patterns(claiming::patterns(None, &paths)?),
+        (None, None, true) => Which::All,
+        _ => {
+            return Err(ApiError::invalid_params(
+                "release-files wants exactly one of claim_ids, paths, all",
+                "claim_ids are what claim-files answered with; status with scope claims shows them",
+            ));
+        }
+    };
+    let project = session.project()?;
+    let holder = params.holder.map(|name| holder_name(&name)).transpose()?;
+    let released = claiming::release(session, &project, &which, holder.as_ref())?;
+    Ok(ReleaseFilesResult { released: released.into_iter().map(|id| id.0).collect() })
+}
+
+fn holder_name(name: &str) -> Result<HolderName, ApiError> {
+    if name.trim().is_empty() || name.len() > 200 || name.chars().any(char::is_control) {
+        return Err(ApiError::invalid_params(
+            format!("{name:?} is no name for a holder"),
+            "use 1 to 200 visible characters",
+        ));
+    }
+    Ok(HolderName::new(name))
+}
+
+fn granted(held: &Held) -> GrantedClaim {
+    GrantedClaim {
+        claim_id: held.id.0,
+        pattern: held.pattern.as_str().to_owned(),
+        mode: held.mode.as_str().to_owned(),
+        fencing: held.id.0,
+        expires_at: held.expires_at.to_string(),
+    }
+}
+
+fn conflict(conflict: &Conflict) -> ClaimConflict {
+    let held = &conflict.held;
+    ClaimConflict {
+        pattern: conflict.pattern.as_str().to_owned(),
+        held_pattern: held.pattern.as_str().to_owned(),
+        witness: conflict.witness.clone(),
+        holder: held.holder.name.as_str().to_owned(),
+        holder_kind: held.holder.kind.as_str().to_owned(),
+        task: held.task.clone(),
+        reason: held.reason.clone(),
+        since: held.since.to_string(),
+        expires_at: held.expires_at.to_string(),
+    }
+}

@@ -1,0 +1,8 @@
+//! One file for each method: what comes in, the service it asks, what goes out.
+
+pub mod claims;
+pub mod control;
+pub mod dispatch;
+pub mod judge;
+pub mod plan;
+pub mod status;

@@ -1,0 +1,218 @@
+//! Claims: who may change what, and who has to wait.
+
+use crate::base::clock::Time;
+use crate::base::ids::{ClaimId, HolderName};
+use crate::domain::overlap::overlap;
+use crate::domain::pattern::Pattern;
+
+/// Whether others may hold the same paths.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Mode {
+    /// Nobody else holds an overlapping claim.
+    Exclusive,
+    /// Others may hold it too, as long as nobody writes.
+    Shared,
+}
+
+/// What kind of holder it is; that decides what proves its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum HolderKind {
+    /// A worker's attempt, alive as long as its shim.
+    Attempt,
+    /// An agent session that Kapell did not start, or a script.
+    Agent,
+    /// A person.
+    Person,
+}
+
+/// Somebody who can hold claims. Two holders are the same if kind and name are.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Holder {
+    /// What it is.
+    pub kind: HolderKind,
+    /// Its name within its kind.
+    pub name: HolderName,
+}
+
+/// A claim that somebody holds.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Held {
+    /// Its number, which is its fencing number too.
+    pub id: ClaimId,
+    /// What it owns.
+    pub pattern: Pattern,
+    /// Whether others may hold the same.
+    pub mode: Mode,
+    /// Who holds it.
+    pub holder: Holder,
+    /// `PLAN/TASK`, where an attempt holds it.
+    pub task: Option<String>,
+    /// Why, as the holder said.
+    pub reason: Option<String>,
+    /// When it was granted.
+    pub since: Time,
+    /// When it runs out unless renewed.
+    pub expires_at: Time,
+    /// The file whose lock proves that the holder lives.
+    pub alive: Option<String>,
+}
+
+/// Why a pattern cannot be had now.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Conflict {
+    /// The pattern that was asked for.
+    pub pattern: Pattern,
+    /// The claim in the way.
+    pub held: Held,
+    /// A path that both own.
+    pub witness: String,
+}
+
+/// What to do about a wish for claims. All or nothing.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Decision {
+    /// Renew the claims that the holder has already, insert the others.
+    Grant {
+        /// Claims of the holder's own with exactly these patterns and mode.
+        renew: Vec<ClaimId>,
+        /// Patterns to insert, in canonical order, without repetition.
+        insert: Vec<Pattern>,
+    },
+    /// Somebody is in the way; every conflict is named.
+    Refuse(Vec<Conflict>),
+}
+
+/// Decides on a wish for `wanted` by `holder`, given the live claims `held` that
+/// may touch them (others do no harm).
+pub fn decide(wanted: &[Pattern], mode: Mode, holder: &Holder, held: &[Held]) -> Decision {
+    // Canonical order: two wishes for the same paths never lock each other out halfway.
+    let mut wanted: Vec<&Pattern> = wanted.iter().collect();
+    wanted.sort();
+    wanted.dedup();
+    let mut conflicts = Vec::new();
+    let (mut renew, mut insert) = (Vec::new(), Vec::new());
+    for pattern in wanted {
+        let others = held.iter().filter(|claim| claim.holder != *holder && excludes(mode, claim.mode));
+        conflicts.extend(others.filter_map(|claim| {
+            overlap(pattern, &claim.pattern).map(|witness| Conflict {
+                pattern: pattern.clone(),
+                held: claim.clone(),
+                witness,
+            })
+        }));
+        let own = held
+            .iter()
+            .find(|claim| claim.holder == *holder && claim.pattern == *pattern && claim.mode == mode);
+        match own {
+            Some(claim) => renew.push(claim.id),
+            None => insert.push(pattern.clone()),
+        }
+    }
+    if conflicts.is_empty() { Decision::Grant { renew, insert } } else { Decision::Refuse(conflicts) }
+}
+
+/// Whether two claims of different holders may not stand beside each other.
+pub fn excludes(a: Mode, b: Mode) -> bool {
+    a == Mode::Exclusive || b == Mode::Exclusive
+}
+
+impl Mode {
+    /// The mode's name on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Exclusive => "exclusive",
+            Self::Shared => "shared",
+        }
+    }
+
+    /// From its name on the wire.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Exclusive, Self::Shared].into_iter().find(|mode| mode.as_str() == text)
+    }
+}
+
+impl HolderKind {
+    /// The kind's name on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Attempt => "attempt",
+            Self::Agent => "agent",
+            Self::Person => "person",
+        }
+    }
+
+    /// From its name on the wire.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Attempt, Self::Agent, Self::Person].into_iter().find(|kind| kind.as_str() == text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn holder(name: &str) -> Holder {
+        Holder { kind: HolderKind::Agent, name: name.into() }
+    }
+
+    fn held(id: i64, pattern: &str, mode: Mode, by: &str) -> Held {
+        Held {
+            id: ClaimId(id),
+            pattern: Pattern::parse(pattern).unwrap(),
+            mode,
+            holder: holder(by),
+            task: None,
+            reason: None,
+            since: Time::from_millis(0),
+            expires_at: Time::from_millis(1),
+            alive: None,
+        }
+    }
+
+    fn verdict(wanted: &[&str], mode: Mode, by: &str, live: &[Held]) -> String {
+        let wanted: Vec<Pattern> = wanted.iter().map(|text| Pattern::parse(text).unwrap()).collect();
+        match decide(&wanted, mode, &holder(by), live) {
+            Decision::Grant { renew, insert } => {
+                let renew: Vec<String> = renew.iter().map(|id| format!("={id}")).collect();
+                let insert: Vec<&str> = insert.iter().map(Pattern::as_str).collect();
+                [renew.join(" "), insert.join(" ")].join("|")
+            }
+            Decision::Refuse(conflicts) => {
+                let lines: Vec<String> = conflicts
+                    .iter()
+                    .map(|c| format!("{}<{}@{}", c.pattern.as_str(), c.held.id, c.witness))
+                    .collect();
+                format!("no {}", lines.join(" "))
+            }
+        }
+    }
+
+    #[test]
+    fn wishes_are_decided_as_a_whole() {
+        use Mode::{Exclusive, Shared};
+        let live = [held(1, "src/db", Exclusive, "ann"), held(2, "docs", Shared, "ann")];
+        let table: &[(&[&str], Mode, &str, &str)] = &[
+            (&["src/api"], Exclusive, "bob", "|src/api"),
+            (&["src/api", "src/db/a.rs"], Exclusive, "bob", "no src/db/a.rs<1@src/db/a.rs"),
+            (&["src/db"], Shared, "bob", "no src/db<1@src/db"),
+            (&["docs"], Shared, "bob", "|docs"),
+            (&["docs"], Exclusive, "bob", "no docs<2@docs"),
+            // Asking again for what one holds renews it.
+            (&["src/db", "src/db"], Exclusive, "ann", "=1|"),
+            // The same paths in the other mode are another claim.
+            (&["docs"], Exclusive, "ann", "|docs"),
+            (&["b", "a", "b"], Exclusive, "bob", "|a b"),
+        ];
+        for (wanted, mode, by, expected) in table {
+            assert_eq!(&verdict(wanted, *mode, by, &live), expected, "{wanted:?} {mode:?} by {by}");
+        }
+    }
+
+    #[test]
+    fn a_person_and_an_agent_of_one_name_are_two_holders() {
+        let live = [held(1, "a", Mode::Exclusive, "ann")];
+        let person = Holder { kind: HolderKind::Person, name: "ann".into() };
+        let wanted = [Pattern::parse("a").unwrap()];
+        assert!(matches!(decide(&wanted, Mode::Exclusive, &person, &live), Decision::Refuse(_)));
+    }
+}

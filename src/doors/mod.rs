@@ -1,0 +1,1 @@
+//! The ways in. Each serves the one table of methods in its own protocol; none knows another.

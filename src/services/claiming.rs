@@ -1,0 +1,362 @@
+//! Claims: who owns what, granted all or nothing in one transaction.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use super::project::Project;
+use super::{Error, Session};
+use crate::base::clock::Time;
+use crate::base::ids::{ClaimId, HolderName, ProjectId};
+use crate::domain::claim::{self, Conflict, Decision, Held, Holder, HolderKind, Mode};
+use crate::domain::pattern::Pattern;
+use crate::domain::refusal::{Code, Refusal};
+use crate::store::Tx;
+use crate::store::claims::NewClaims;
+use crate::store::events::NewEvent;
+use crate::store::watch::Watch;
+use crate::sys::process::life;
+
+/// Seconds a claim lasts unless told; TOOLS.md names this figure.
+pub const DEFAULT_TTL_S: u64 = 900;
+/// A claim may be asked for a week at most; longer than that nobody remembers it.
+const LONGEST_TTL_S: u64 = 7 * 24 * 3600;
+/// A wait longer than this is a program that forgot; it should ask again.
+const LONGEST_WAIT_S: u64 = 3600;
+
+/// A wish for claims.
+#[derive(Debug, Clone)]
+pub struct Wish {
+    /// What is to be owned.
+    pub patterns: Vec<Pattern>,
+    /// Whether others may hold the same.
+    pub mode: Mode,
+    /// Who is to hold it.
+    pub holder: Holder,
+    /// Seconds until it runs out unless renewed.
+    pub ttl_s: u64,
+    /// Why.
+    pub reason: Option<String>,
+    /// Seconds to wait for it.
+    pub wait_s: u64,
+    /// Only look.
+    pub check_only: bool,
+}
+
+/// What came of a wish.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Answer {
+    /// The holder has these now.
+    Granted(Vec<Held>),
+    /// It was only asked, and it would be granted.
+    Free,
+    /// Somebody is in the way.
+    Refused(Vec<Conflict>),
+}
+
+/// Parses patterns and looks at the tree for what no pattern may go through.
+pub fn patterns(top: Option<&Path>, texts: &[String]) -> Result<Vec<Pattern>, Refusal> {
+    if texts.is_empty() {
+        return Err(Refusal::new(
+            Code::Usage,
+            "no paths were given",
+            "name at least one path or pattern, such as src/db or docs/**",
+        ));
+    }
+    texts
+        .iter()
+        .map(|text| {
+            let pattern = Pattern::parse(text)
+                .map_err(|bad| Refusal::new(Code::BadPath, bad.reason, bad.hint).with("path", text))?;
+            if let Some(top) = top {
+                refuse_detours(top, &pattern)?;
+            }
+            Ok(pattern)
+        })
+        .collect()
+}
+
+/// A pattern that passes through a symbolic link or into another repository would own
+/// something else than it says.
+fn refuse_detours(top: &Path, pattern: &Pattern) -> Result<(), Refusal> {
+    let mut path = top.to_owned();
+    let segments: Vec<&str> =
+        pattern.literal_path().split('/').filter(|segment| !segment.is_empty()).collect();
+    for (at, segment) in segments.iter().enumerate() {
+        path.push(segment);
+        let Ok(metadata) = path.symlink_metadata() else { return Ok(()) };
+        let last = at + 1 == segments.len();
+        if metadata.is_symlink() && !(last && pattern.is_literal()) {
+            let goal = std::fs::read_link(&path).map(|goal| goal.display().to_string()).unwrap_or_default();
+            return Err(Refusal::new(
+                Code::BadPath,
+                format!("{} goes through the symbolic link {}", pattern.as_str(), segments[..=at].join("/")),
+                format!("claim what it points to instead: {goal}"),
+            )
+            .with("path", pattern.as_str()));
+        }
+        if metadata.is_dir()
+            && path.join(".git").symlink_metadata().is_ok()
+            && !(last && pattern.is_literal())
+        {
+            return Err(Refusal::new(
+                Code::BadPath,
+                format!("{} is inside the repository {}", pattern.as_str(), segments[..=at].join("/")),
+                "a submodule is one path for its parent; claim inside it by starting kapell there",
+            )
+            .with("path", pattern.as_str()));
+        }
+    }
+    Ok(())
+}
+
+/// Grants, renews, or names who is in the way; waits if that was wished.
+pub fn claim(session: &Session, project: &Project, wish: &Wish) -> Result<Answer, Error> {
+    let store = session.store()?;
+    let alive = session.caller.alive.as_ref().filter(|_| wish.holder == session.caller.holder);
+    let alive = alive.map(|path| path.to_string_lossy().into_owned());
+    let ttl_s = wish.ttl_s.min(LONGEST_TTL_S) as i64;
+    let attempt = |tx: &Tx<'_>| -> Result<Answer, Error> {
+        let held = near(tx, &project.id, &wish.patterns)?;
+        let decision = claim::decide(&wish.patterns, wish.mode, &wish.holder, &held);
+        let (renew, insert) = match decision {
+            Decision::Refuse(conflicts) => return Ok(Answer::Refused(conflicts)),
+            Decision::Grant { .. } if wish.check_only => return Ok(Answer::Free),
+            Decision::Grant { renew, insert } => (renew, insert),
+        };
+        project.ensure(tx)?;
+        let now = Time::now();
+        let expires_at = now.plus_seconds(ttl_s);
+        let mut granted = Vec::new();
+        for id in renew {
+            tx.renew_claim(id, expires_at)?;
+            granted.extend(
+                held.iter().find(|claim| claim.id == id).map(|claim| Held { expires_at, ..claim.clone() }),
+            );
+        }
+        let new = NewClaims {
+            holder: &wish.holder,
+            mode: wish.mode,
+            task: None,
+            reason: wish.reason.as_deref(),
+            alive: alive.as_deref(),
+            expires_at,
+        };
+        if !insert.is_empty() {
+            let names: Vec<&str> = insert.iter().map(Pattern::as_str).collect();
+            tx.append_event(
+                &project.id,
+                &NewEvent {
+                    kind: "claim.granted",
+                    holder: Some(wish.holder.name.as_str()),
+                    text: format!("{} claims {}", wish.holder.name, names.join(" ")),
+                    ..NewEvent::default()
+                },
+            )?;
+        }
+        for pattern in insert {
+            let id = tx.insert_claim(&project.id, &pattern, &new)?;
+            granted.push(Held {
+                id,
+                pattern,
+                mode: wish.mode,
+                holder: wish.holder.clone(),
+                task: None,
+                reason: wish.reason.clone(),
+                since: now,
+                expires_at,
+                alive: alive.clone(),
+            });
+        }
+        Ok(Answer::Granted(granted))
+    };
+    if wish.check_only {
+        return store.read(attempt);
+    }
+    let first = store.write(|tx| -> Result<Answer, Error> {
+        free_the_dead(tx, &project.id, &wish.patterns)?;
+        attempt(tx)
+    })?;
+    if wish.wait_s == 0 || !matches!(first, Answer::Refused(_)) {
+        return Ok(first);
+    }
+    // The watch begins before the second look, so that no release is missed.
+    let deadline = Instant::now() + Duration::from_secs(wish.wait_s.min(LONGEST_WAIT_S));
+    let watch = Watch::new(&session.house.root)?;
+    session.cancel.on_cancel(watch.waker());
+    let place = store.write(|tx| -> Result<i64, Error> {
+        Ok(tx.join_claim_queue(
+            &project.id,
+            &wish.holder,
+            wish.mode,
+            &wish.patterns,
+            alive.as_deref(),
+            wish.wait_s,
+        )?)
+    })?;
+    let answer = loop {
+        let answer = store.write(|tx| -> Result<Answer, Error> {
+            free_the_dead(tx, &project.id, &wish.patterns)?;
+            let before = tx.claim_queue_before(&project.id, place, Time::now())?;
+            let is_next = !before.iter().any(|wait| {
+                claim::excludes(wish.mode, wait.mode)
+                    && wait.alive.as_deref().is_none_or(|file| life::is_held(Path::new(file)))
+                    && wish.patterns.iter().any(|a| {
+                        wait.patterns.iter().any(|b| crate::domain::overlap::overlap(a, b).is_some())
+                    })
+            });
+            let answer = attempt_in_turn(is_next, || attempt(tx), tx, project, wish)?;
+            if matches!(answer, Answer::Granted(_)) {
+                tx.leave_claim_queue(place)?;
+            }
+            Ok(answer)
+        });
+        match answer {
+            Ok(Answer::Refused(conflicts)) if Instant::now() < deadline && !session.cancel.is_cancelled() => {
+                // A lease may run out without anybody writing a word about it.
+                let runs_out = conflicts.iter().map(|conflict| conflict.held.expires_at).min();
+                let until = runs_out.map(|time| time.millis_since(Time::now()).max(1).unsigned_abs());
+                let until = until
+                    .map_or(deadline, |millis| deadline.min(Instant::now() + Duration::from_millis(millis)));
+                watch.wait(Some(until));
+            }
+            ended => break ended,
+        }
+    };
+    if !matches!(answer, Ok(Answer::Granted(_))) {
+        store.write(|tx| tx.leave_claim_queue(place))?;
+    }
+    answer
+}
+
+/// Whoever is not first in the queue only learns who is in the way.
+fn attempt_in_turn(
+    is_next: bool,
+    attempt: impl FnOnce() -> Result<Answer, Error>,
+    tx: &Tx<'_>,
+    project: &Project,
+    wish: &Wish,
+) -> Result<Answer, Error> {
+    if is_next {
+        return attempt();
+    }
+    let held = near(tx, &project.id, &wish.patterns)?;
+    Ok(match claim::decide(&wish.patterns, wish.mode, &wish.holder, &held) {
+        Decision::Refuse(conflicts) => Answer::Refused(conflicts),
+        // Nobody holds it, but somebody asked first.
+        Decision::Grant { .. } => Answer::Refused(Vec::new()),
+    })
+}
+
+/// The live claims that may touch the patterns, each once.
+fn near(tx: &Tx<'_>, project: &ProjectId, patterns: &[Pattern]) -> Result<Vec<Held>, Error> {
+    let mut held: Vec<Held> = Vec::new();
+    for pattern in patterns {
+        held.extend(tx.claims_near(project, pattern)?);
+    }
+    if patterns.len() > 1 {
+        held.sort_by_key(|claim| claim.id);
+        held.dedup_by_key(|claim| claim.id);
+    }
+    Ok(held)
+}
+
+/// Releases claims in the way that ran out and whose holder does not live. An attempt's
+/// claims are its conductor's to release, which saves its work first.
+fn free_the_dead(tx: &Tx<'_>, project: &ProjectId, patterns: &[Pattern]) -> Result<(), Error> {
+    let now = Time::now();
+    for claim in near(tx, project, patterns)? {
+        if claim.holder.kind != HolderKind::Attempt && is_abandoned(&claim, now) {
+            release_one(tx, project, &claim, "its lease ran out")?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether a claim's holder is gone. A session that can prove its life keeps its claims
+/// while it lives and loses them with its end; one that cannot keeps them until they run out.
+fn is_abandoned(claim: &Held, now: Time) -> bool {
+    match &claim.alive {
+        Some(file) => !life::is_held(Path::new(file)) && claim.expires_at <= now,
+        None => claim.expires_at <= now,
+    }
+}
+
+fn release_one(tx: &Tx<'_>, project: &ProjectId, claim: &Held, why: &str) -> Result<bool, Error> {
+    let released = tx.release_claim(claim.id, why)?;
+    if released {
+        tx.append_event(
+            project,
+            &NewEvent {
+                kind: "claim.released",
+                holder: Some(claim.holder.name.as_str()),
+                text: format!("{} lets go of {} ({why})", claim.holder.name, claim.pattern.as_str()),
+                ..NewEvent::default()
+            },
+        )?;
+    }
+    Ok(released)
+}
+
+/// Which claims are to be released.
+#[derive(Debug, Clone)]
+pub enum Which {
+    /// By number.
+    Ids(Vec<ClaimId>),
+    /// The holder's own with these patterns.
+    Patterns(Vec<Pattern>),
+    /// All of the holder's own.
+    All,
+}
+
+/// Releases claims and gives the numbers of those that are free now. A number that is free
+/// already is passed over; a worker's claim, or somebody else's when `holder` was named, is refused.
+pub fn release(
+    session: &Session,
+    project: &Project,
+    which: &Which,
+    holder: Option<&HolderName>,
+) -> Result<Vec<ClaimId>, Error> {
+    let name = holder.unwrap_or(&session.caller.holder.name);
+    session.store()?.write(|tx| {
+        let own = |tx: &Tx<'_>| -> Result<Vec<Held>, Error> {
+            let mut own = Vec::new();
+            for kind in [HolderKind::Agent, HolderKind::Person] {
+                own.extend(tx.claims_of(&project.id, &Holder { kind, name: name.clone() })?);
+            }
+            Ok(own)
+        };
+        let claims = match which {
+            Which::All => own(tx)?,
+            Which::Patterns(patterns) => {
+                own(tx)?.into_iter().filter(|claim| patterns.contains(&claim.pattern)).collect()
+            }
+            Which::Ids(ids) => {
+                let mut claims = Vec::new();
+                for id in ids {
+                    let Some(claim) = tx.claim(&project.id, *id)? else { continue };
+                    // Whoever knows the number may let go of it, unless it is a worker's.
+                    let foreign = holder.is_some_and(|holder| claim.holder.name != *holder);
+                    if claim.holder.kind == HolderKind::Attempt || foreign {
+                        return Err(Refusal::new(
+                            Code::NotAllowed,
+                            format!("claim {id} on {} belongs to {}", claim.pattern.as_str(), claim.holder.name),
+                            "only its holder lets go of it; a worker's claims end with its attempt (control stop)",
+                        )
+                        .with("holder", &claim.holder.name)
+                        .into());
+                    }
+                    claims.push(claim);
+                }
+                claims
+            }
+        };
+        let mut released = Vec::new();
+        for claim in claims {
+            if release_one(tx, &project.id, &claim, "released")? {
+                released.push(claim.id);
+            }
+        }
+        released.sort();
+        Ok(released)
+    })
+}

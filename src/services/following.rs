@@ -1,0 +1,87 @@
+//! Following the event log: by number, woken by the database, never by a timer.
+
+use std::time::Instant;
+
+use super::{Error, Session};
+use crate::store::events::{EventFilter, EventRow};
+use crate::store::watch::{Watch, Woken};
+
+/// Most events handed over at once; who lags simply asks again from its number.
+pub const BATCH: usize = 200;
+
+/// What a follower wants to see.
+#[derive(Debug, Clone, Default)]
+pub struct Interest {
+    /// Events of every project of this person, not only of the session's.
+    pub all_projects: bool,
+    /// Of this plan only.
+    pub plan: Option<String>,
+    /// Of this attempt only.
+    pub attempt: Option<String>,
+    /// Of kinds that begin with this text.
+    pub kind: Option<String>,
+}
+
+/// A place in the event log from which it is followed.
+#[derive(Debug)]
+pub struct Follower {
+    session: Session,
+    project: crate::base::ids::ProjectId,
+    interest: Interest,
+    watch: Watch,
+    /// The number of the newest event that was looked at.
+    seq: i64,
+}
+
+impl Follower {
+    /// Follows from after `since`; from the newest event on when that is `None`.
+    pub fn new(session: &Session, interest: Interest, since: Option<i64>) -> Result<Self, Error> {
+        let project = session.project()?.id;
+        let store = session.store()?;
+        let watch = Watch::new(&session.house.root)?;
+        session.cancel.on_cancel(watch.waker());
+        let seq = match since {
+            Some(seq) => seq,
+            None => store.read(|tx| tx.newest_event())?,
+        };
+        Ok(Self { session: session.clone(), project, interest, watch, seq })
+    }
+
+    /// The number of the newest event that was looked at.
+    pub fn seq(&self) -> i64 {
+        self.seq
+    }
+
+    /// The next events, waiting for them until the deadline (for ever without one).
+    /// Nothing when the deadline passed or the session's call was cancelled.
+    pub fn next(&mut self, deadline: Option<Instant>) -> Result<Vec<EventRow>, Error> {
+        loop {
+            let events = self.look()?;
+            if !events.is_empty() || self.session.cancel.is_cancelled() {
+                return Ok(events);
+            }
+            if self.watch.wait(deadline) == Woken::Deadline {
+                return Ok(Vec::new());
+            }
+        }
+    }
+
+    /// The next events that are there already.
+    pub fn look(&mut self) -> Result<Vec<EventRow>, Error> {
+        let filter = EventFilter {
+            project: (!self.interest.all_projects).then_some(&self.project),
+            plan: self.interest.plan.as_deref(),
+            attempt: self.interest.attempt.as_deref(),
+            kind: self.interest.kind.as_deref(),
+        };
+        let (events, newest) = self.session.store()?.read(|tx| -> Result<_, Error> {
+            Ok((tx.events_after(self.seq, &filter, BATCH)?, tx.newest_event()?))
+        })?;
+        // Past what others did too, unless there is more to hand over first.
+        self.seq = match events.last() {
+            Some(last) if events.len() == BATCH => last.seq,
+            _ => newest,
+        };
+        Ok(events)
+    }
+}

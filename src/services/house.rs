@@ -1,0 +1,158 @@
+//! The surroundings that services need: folders, the database, who is calling.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use super::Error;
+use crate::base::ids::HolderName;
+use crate::domain::claim::{Holder, HolderKind};
+use crate::store::watch::Waker;
+use crate::store::{Check, Store};
+
+/// One process of Kapell: where its state lies and what it was started with.
+#[derive(Debug)]
+pub struct House {
+    /// The state folder.
+    pub root: PathBuf,
+    /// The environment of whoever started this process; workers get an allowed part of it.
+    pub environment: BTreeMap<String, String>,
+    /// This program, for starting shims and conductors.
+    pub program: PathBuf,
+    /// The person's home folder.
+    pub home: PathBuf,
+    /// The person's configuration file.
+    pub person_config: PathBuf,
+    /// Whether this process is root; some agents ask for that to be said.
+    pub is_root: bool,
+    /// How thoroughly the database is looked at before its first use.
+    pub check: Check,
+    /// The database, opened at first use: a door that only lists its tools needs none.
+    pub(super) store: OnceLock<Store>,
+    pub(super) opening: Mutex<()>,
+}
+
+/// Who calls, through which door.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// Who holds what this caller claims, unless the call says otherwise.
+    pub holder: Holder,
+    /// The file whose lock proves that the caller's session lives; none for a single command.
+    pub alive: Option<PathBuf>,
+    /// The attempt, if the caller is a worker inside its wall.
+    pub attempt: Option<String>,
+}
+
+/// Ends a call that waits, from another thread.
+#[derive(Debug, Clone, Default)]
+pub struct Cancel(Arc<Cancelled>);
+
+#[derive(Debug, Default)]
+struct Cancelled {
+    flag: AtomicBool,
+    waker: Mutex<Option<Waker>>,
+}
+
+/// One call: the surroundings, the caller, the folder it is about, and how to end it.
+#[derive(Debug, Clone)]
+pub struct Session {
+    /// The surroundings.
+    pub house: Arc<House>,
+    /// Who calls.
+    pub caller: Caller,
+    /// The folder that the call is about; its repository is the project.
+    pub folder: PathBuf,
+    /// Ends the call.
+    pub cancel: Cancel,
+}
+
+impl House {
+    /// The surroundings of a process; nothing is opened or made yet.
+    pub fn new(
+        root: PathBuf,
+        environment: BTreeMap<String, String>,
+        program: PathBuf,
+        home: PathBuf,
+        person_config: PathBuf,
+        check: Check,
+    ) -> Self {
+        Self {
+            root,
+            environment,
+            program,
+            home,
+            person_config,
+            is_root: rustix::process::geteuid().is_root(),
+            check,
+            store: OnceLock::new(),
+            opening: Mutex::new(()),
+        }
+    }
+
+    /// The database, opened at its first use.
+    pub fn store(&self) -> Result<&Store, Error> {
+        if let Some(store) = self.store.get() {
+            return Ok(store);
+        }
+        let _opening = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(store) = self.store.get() {
+            return Ok(store);
+        }
+        let store = Store::open(&self.root, self.check)?;
+        Ok(self.store.get_or_init(|| store))
+    }
+
+    /// The folder of an attempt's shim.
+    pub fn run_dir(&self, attempt: &str) -> PathBuf {
+        self.root.join("run").join(attempt)
+    }
+
+    /// A file whose lock proves that a session, conductor or judgement lives.
+    pub fn life_file(&self, name: &str) -> PathBuf {
+        self.root.join("life").join(name)
+    }
+}
+
+impl Caller {
+    /// A caller of that kind and name without a session that can be proved to live.
+    pub fn new(kind: HolderKind, name: &str) -> Self {
+        Self { holder: Holder { kind, name: HolderName::new(name) }, alive: None, attempt: None }
+    }
+}
+
+impl Cancel {
+    /// Ends the call: a wait that is under way, and every later one.
+    pub fn cancel(&self) {
+        self.0.flag.store(true, Ordering::SeqCst);
+        if let Some(waker) = self.0.waker.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
+            waker.wake();
+        }
+    }
+
+    /// Whether the call was ended.
+    pub fn is_cancelled(&self) -> bool {
+        self.0.flag.load(Ordering::SeqCst)
+    }
+
+    /// Names the waker of the wait that is about to begin.
+    pub fn on_cancel(&self, waker: Waker) {
+        *self.0.waker.lock().unwrap_or_else(PoisonError::into_inner) = Some(waker);
+        if self.is_cancelled() {
+            self.cancel();
+        }
+    }
+}
+
+impl Session {
+    /// The same call about another folder.
+    #[must_use]
+    pub fn in_folder(&self, folder: &Path) -> Self {
+        Self { folder: folder.to_owned(), ..self.clone() }
+    }
+
+    /// The database.
+    pub fn store(&self) -> Result<&Store, Error> {
+        self.house.store()
+    }
+}

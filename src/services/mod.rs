@@ -1,0 +1,65 @@
+//! What the methods do. A service decides with `domain`, records in `store`, and only
+//! then acts through `sys`.
+
+pub mod claiming;
+pub mod following;
+pub mod house;
+pub mod project;
+
+pub use house::{Caller, Cancel, House, Session};
+
+use crate::domain::refusal::{Code, Refusal};
+use crate::store::StoreError;
+
+/// Why a service did not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// An expected no.
+    #[error("{0}")]
+    Refused(Refusal),
+    /// The database failed.
+    #[error("{0}")]
+    Store(StoreError),
+    /// The system failed.
+    #[error("{what}: {source}")]
+    System {
+        /// What was tried, naming the thing.
+        what: String,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+    /// A programming fault.
+    #[error("bug: {0}")]
+    Bug(String),
+}
+
+impl Error {
+    /// A failure of the system while doing `what`.
+    pub fn system(what: impl Into<String>, source: std::io::Error) -> Self {
+        Self::System { what: what.into(), source }
+    }
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        match &error {
+            StoreError::Newer { .. } => Self::Refused(Refusal::new(
+                Code::StateNewer,
+                error.to_string(),
+                "install the newer kapell, or point KAPELL_HOME at another folder",
+            )),
+            damaged if damaged.is_damage() => Self::Refused(Refusal::new(
+                Code::StoreDamaged,
+                error.to_string(),
+                "nothing was changed; move the file away and put a backup in its place, or start anew with another KAPELL_HOME: every attempt's tree is still under refs/kapell in its repository",
+            )),
+            _ => Self::Store(error),
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! One repository, known by its git common directory; all its worktrees are one project.
+//! A plain folder is a project too, known by its own path.
+
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use super::{Error, House, Session};
+use crate::base::ids::ProjectId;
+use crate::domain::refusal::{Code, Refusal};
+use crate::store::Tx;
+use crate::sys::git::discover::{DiscoverError, Repository, discover};
+
+/// A project: its id and where it lies.
+#[derive(Debug, Clone)]
+pub struct Project {
+    /// Its id.
+    pub id: ProjectId,
+    /// Its repository; a plain folder has none.
+    pub repository: Option<Repository>,
+    /// The top of the working tree that the call is about; a bare repository has none.
+    pub top: Option<PathBuf>,
+    /// What it is known by: the git common directory, or the plain folder.
+    pub place: PathBuf,
+}
+
+impl Project {
+    /// The project of a folder.
+    pub fn of(folder: &Path) -> Result<Self, Error> {
+        match discover(folder) {
+            Ok(repository) => {
+                let place = repository.common_dir.clone();
+                Ok(Self {
+                    id: id_of(&place),
+                    top: repository.top.clone(),
+                    repository: Some(repository),
+                    place,
+                })
+            }
+            Err(DiscoverError::NotARepository { .. }) => {
+                let place = folder.canonicalize().map_err(|error| {
+                    Refusal::new(
+                        Code::NotFound,
+                        format!("the folder {} cannot be read: {error}", folder.display()),
+                        "start kapell in a folder that exists",
+                    )
+                })?;
+                Ok(Self { id: id_of(&place), repository: None, top: Some(place.clone()), place })
+            }
+            Err(error) => Err(Refusal::new(
+                Code::Unsupported,
+                error.to_string(),
+                "repair the repository (git fsck says more), or start kapell in another folder",
+            )
+            .into()),
+        }
+    }
+
+    /// The repository, for what needs git.
+    pub fn repository(&self) -> Result<&Repository, Refusal> {
+        self.repository.as_ref().ok_or_else(|| {
+            Refusal::new(
+                Code::Unsupported,
+                format!("{} is no git repository", self.place.display()),
+                "git init and a first commit make it one; workers then get worktrees of their own",
+            )
+        })
+    }
+
+    /// The working tree, for what needs files.
+    pub fn top(&self) -> Result<&Path, Refusal> {
+        self.top.as_deref().ok_or_else(|| {
+            Refusal::new(
+                Code::Unsupported,
+                format!("{} is a bare repository: it has no working tree", self.place.display()),
+                "start kapell in a clone of it",
+            )
+        })
+    }
+
+    /// Makes the project known to the database.
+    pub fn ensure(&self, tx: &Tx<'_>) -> Result<(), Error> {
+        let top = self.top.as_ref().map(|top| top.to_string_lossy());
+        Ok(tx.ensure_project(&self.id, &self.place.to_string_lossy(), top.as_deref())?)
+    }
+
+    /// The folder of its worktrees in the state folder.
+    pub fn worktrees(&self, house: &House) -> PathBuf {
+        house.root.join("worktrees").join(self.id.as_str())
+    }
+}
+
+impl Session {
+    /// The project that the call is about.
+    pub fn project(&self) -> Result<Project, Error> {
+        Project::of(&self.folder)
+    }
+}
+
+/// The folder's name, for people, and a digest of its path, which makes it unique.
+fn id_of(place: &Path) -> ProjectId {
+    let mut named = place;
+    if named.file_name().is_some_and(|name| name == ".git") {
+        named = named.parent().unwrap_or(named);
+    }
+    let name: String = named
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default()
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' })
+        .take(24)
+        .collect();
+    let digest = Sha256::digest(place.as_os_str().as_encoded_bytes());
+    let tail: String = digest.iter().take(5).map(|byte| format!("{byte:02x}")).collect();
+    let name = name.trim_matches('-');
+    ProjectId::new(if name.is_empty() { tail } else { format!("{name}-{tail}") })
+}

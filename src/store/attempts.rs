@@ -1,0 +1,363 @@
+//! Attempts and their gates in the database.
+
+use rusqlite::{Row, params};
+
+use super::connection::Tx;
+use super::error::StoreError;
+use crate::base::clock::Time;
+use crate::base::ids::{AttemptId, PlanId, ProjectId, ProviderName, TaskId, WorkerName};
+use crate::domain::attempt::{AttemptState, Outcome};
+use crate::domain::usage::Usage;
+use crate::domain::verdict::{GateOutcome, Verdict};
+
+/// An attempt's row.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AttemptRow {
+    /// Its id.
+    pub id: AttemptId,
+    /// Its project.
+    pub project: ProjectId,
+    /// Its plan.
+    pub plan: PlanId,
+    /// Its task, as text.
+    pub task: String,
+    /// 1 for the first attempt at the task.
+    pub number: u32,
+    /// The seat that does it.
+    pub worker: WorkerName,
+    /// The provider of that seat.
+    pub provider: ProviderName,
+    /// Where it is.
+    pub state: AttemptState,
+    /// Why it ended as it did.
+    pub reason: Option<String>,
+    /// The shim's folder.
+    pub run_dir: String,
+    /// The folder it works in.
+    pub worktree: Option<String>,
+    /// The commit it started from.
+    pub base: Option<String>,
+    /// The ref that keeps its tree.
+    pub reference: Option<String>,
+    /// The commit under that ref.
+    pub snapshot: Option<String>,
+    /// The agent's own name for the conversation.
+    pub session: Option<String>,
+    /// The wall that was really built.
+    pub wall: Option<String>,
+    /// The agent's final answer.
+    pub said: Option<String>,
+    /// What it changed, a JSON array of paths.
+    pub changed: Option<String>,
+    /// What it changed outside its claim, a JSON array of paths.
+    pub outside_claim: Option<String>,
+    /// What the judge said.
+    pub verdict: Option<Verdict>,
+    /// The highest claim number it was given.
+    pub fencing: i64,
+    /// What it used.
+    pub usage: Usage,
+    /// When it was recorded.
+    pub started_at: Time,
+    /// When it ended.
+    pub ended_at: Option<Time>,
+}
+
+/// An attempt to insert; it begins in state `starting`.
+#[derive(Debug)]
+pub struct NewAttempt<'a> {
+    /// Its id.
+    pub id: &'a AttemptId,
+    /// Its project.
+    pub project: &'a ProjectId,
+    /// Its plan.
+    pub plan: &'a PlanId,
+    /// Its task.
+    pub task: &'a TaskId,
+    /// 1 for the first attempt at the task.
+    pub number: u32,
+    /// The seat that does it.
+    pub worker: &'a WorkerName,
+    /// The provider of that seat.
+    pub provider: &'a ProviderName,
+    /// The shim's folder.
+    pub run_dir: &'a str,
+    /// The folder it works in.
+    pub worktree: &'a str,
+    /// The commit it starts from.
+    pub base: Option<&'a str>,
+    /// The highest claim number it was given.
+    pub fencing: i64,
+    /// What it may cost.
+    pub reserved_usd: f64,
+}
+
+/// How an attempt ended, to be recorded in one go.
+#[derive(Debug)]
+pub struct Ending<'a> {
+    /// The outcome.
+    pub outcome: Outcome,
+    /// Why.
+    pub reason: Option<&'a str>,
+    /// What it used.
+    pub usage: Usage,
+    /// The agent's final answer.
+    pub said: Option<&'a str>,
+    /// The agent's own name for the conversation.
+    pub session: Option<&'a str>,
+    /// The wall that was really built.
+    pub wall: Option<&'a str>,
+}
+
+/// A gate's row.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GateRow {
+    /// The gate.
+    pub name: String,
+    /// How it ended.
+    pub outcome: GateOutcome,
+    /// Why, in a sentence.
+    pub why: String,
+    /// Where its evidence is kept.
+    pub evidence: Option<String>,
+    /// How long it took.
+    pub duration_ms: u64,
+}
+
+const COLUMNS: &str = "id, project, plan, task, number, worker, provider, state, outcome, reason, run_dir, worktree,
+    base, reference, snapshot, session, wall, said, changed, outside_claim, verdict, fencing, usd, input_tokens,
+    cached_tokens, cache_write_tokens, output_tokens, started_at, ended_at";
+
+impl Tx<'_> {
+    /// Inserts an attempt in state `starting`.
+    pub fn insert_attempt(&self, new: &NewAttempt<'_>) -> Result<(), StoreError> {
+        self.sql
+            .prepare_cached(
+                "INSERT INTO attempts (id, project, plan, task, number, worker, provider, state, run_dir, worktree,
+                                       base, fencing, reserved_usd, started_at)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'starting', ?8, ?9, ?10, ?11, ?12, ?13)",
+            )?
+            .execute(params![
+                new.id.as_str(),
+                new.project.as_str(),
+                new.plan.as_str(),
+                new.task.as_str(),
+                new.number,
+                new.worker.as_str(),
+                new.provider.as_str(),
+                new.run_dir,
+                new.worktree,
+                new.base,
+                new.fencing,
+                new.reserved_usd,
+                Time::now().as_millis(),
+            ])?;
+        Ok(())
+    }
+
+    /// One attempt.
+    pub fn attempt(&self, id: &AttemptId) -> Result<Option<AttemptRow>, StoreError> {
+        Ok(self.attempts_where("id = ?1", &[&id.as_str()])?.pop())
+    }
+
+    /// All attempts at a task, oldest first.
+    pub fn attempts_at(&self, plan: &PlanId, task: &TaskId) -> Result<Vec<AttemptRow>, StoreError> {
+        self.attempts_where("plan = ?1 AND task = ?2 ORDER BY number", &[&plan.as_str(), &task.as_str()])
+    }
+
+    /// The attempts of a plan that are not finished.
+    pub fn live_attempts(&self, plan: &PlanId) -> Result<Vec<AttemptRow>, StoreError> {
+        self.attempts_where("plan = ?1 AND state <> 'finished' ORDER BY started_at, id", &[&plan.as_str()])
+    }
+
+    /// The attempts of all plans of all projects that are not finished.
+    pub fn all_live_attempts(&self) -> Result<Vec<AttemptRow>, StoreError> {
+        self.attempts_where("state <> 'finished' ORDER BY started_at, id", &[])
+    }
+
+    /// Moves an attempt that is not finished to another unfinished state.
+    pub fn set_attempt_state(&self, id: &AttemptId, state: AttemptState) -> Result<bool, StoreError> {
+        let changed = self
+            .sql
+            .prepare_cached("UPDATE attempts SET state = ?2 WHERE id = ?1 AND state <> 'finished'")?
+            .execute(params![id.as_str(), state.as_str()])?;
+        Ok(changed > 0)
+    }
+
+    /// Records how an attempt ended; `false` if that was recorded before, and then nothing is changed.
+    pub fn finish_attempt(&self, id: &AttemptId, ending: &Ending<'_>) -> Result<bool, StoreError> {
+        let changed = self
+            .sql
+            .prepare_cached(
+                "UPDATE attempts SET state = 'finished', outcome = ?2, reason = ?3, usd = ?4, input_tokens = ?5,
+                     cached_tokens = ?6, cache_write_tokens = ?7, output_tokens = ?8, said = ?9,
+                     session = coalesce(?10, session), wall = coalesce(?11, wall), reserved_usd = 0, ended_at = ?12
+                 WHERE id = ?1 AND state <> 'finished'",
+            )?
+            .execute(params![
+                id.as_str(),
+                ending.outcome.as_str(),
+                ending.reason,
+                ending.usage.usd,
+                ending.usage.input_tokens as i64,
+                ending.usage.cached_tokens as i64,
+                ending.usage.cache_write_tokens as i64,
+                ending.usage.output_tokens as i64,
+                ending.said,
+                ending.session,
+                ending.wall,
+                Time::now().as_millis(),
+            ])?;
+        Ok(changed > 0)
+    }
+
+    /// Notes what an attempt used so far.
+    pub fn set_usage(&self, id: &AttemptId, usage: Usage) -> Result<(), StoreError> {
+        self.sql
+            .prepare_cached(
+                "UPDATE attempts SET usd = ?2, input_tokens = ?3, cached_tokens = ?4, cache_write_tokens = ?5,
+                     output_tokens = ?6 WHERE id = ?1 AND state <> 'finished'",
+            )?
+            .execute(params![
+                id.as_str(),
+                usage.usd,
+                usage.input_tokens as i64,
+                usage.cached_tokens as i64,
+                usage.cache_write_tokens as i64,
+                usage.output_tokens as i64
+            ])?;
+        Ok(())
+    }
+
+    /// Changes the outcome of a finished attempt: what it submitted turned out a violation.
+    pub fn set_outcome(
+        &self,
+        id: &AttemptId,
+        outcome: Outcome,
+        reason: Option<&str>,
+    ) -> Result<(), StoreError> {
+        self.sql
+            .prepare_cached(
+                "UPDATE attempts SET outcome = ?2, reason = ?3 WHERE id = ?1 AND state = 'finished'",
+            )?
+            .execute(params![id.as_str(), outcome.as_str(), reason])?;
+        Ok(())
+    }
+
+    /// Notes where an attempt's tree is kept and what it changed.
+    pub fn set_snapshot(
+        &self,
+        id: &AttemptId,
+        reference: &str,
+        commit: &str,
+        changed: &str,
+        outside_claim: &str,
+    ) -> Result<(), StoreError> {
+        self.sql
+            .prepare_cached(
+                "UPDATE attempts SET reference = ?2, snapshot = ?3, changed = ?4, outside_claim = ?5 WHERE id = ?1",
+            )?
+            .execute(params![id.as_str(), reference, commit, changed, outside_claim])?;
+        Ok(())
+    }
+
+    /// Records the gates and what the judge concluded from them, in place of an earlier judgement.
+    pub fn set_verdict(&self, id: &AttemptId, verdict: Verdict, gates: &[GateRow]) -> Result<(), StoreError> {
+        self.sql.prepare_cached("DELETE FROM gates WHERE attempt = ?1")?.execute([id.as_str()])?;
+        let mut insert = self.sql.prepare_cached(
+            "INSERT INTO gates (attempt, ordinal, name, outcome, why, evidence, duration_ms)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        )?;
+        for (ordinal, gate) in gates.iter().enumerate() {
+            insert.execute(params![
+                id.as_str(),
+                ordinal as i64,
+                gate.name,
+                gate.outcome.as_str(),
+                gate.why,
+                gate.evidence,
+                gate.duration_ms as i64
+            ])?;
+        }
+        self.sql
+            .prepare_cached("UPDATE attempts SET verdict = ?2 WHERE id = ?1")?
+            .execute(params![id.as_str(), verdict.as_str()])?;
+        Ok(())
+    }
+
+    /// The gates of an attempt's judgement, in the order in which they ran.
+    pub fn gates(&self, id: &AttemptId) -> Result<Vec<GateRow>, StoreError> {
+        let mut statement = self.sql.prepare_cached(
+            "SELECT name, outcome, why, evidence, duration_ms FROM gates WHERE attempt = ?1 ORDER BY ordinal",
+        )?;
+        let mut rows = statement.query([id.as_str()])?;
+        let mut gates = Vec::new();
+        while let Some(row) = rows.next()? {
+            let outcome: String = row.get(1)?;
+            gates.push(GateRow {
+                name: row.get(0)?,
+                outcome: GateOutcome::parse(&outcome)
+                    .ok_or_else(|| StoreError::Row(format!("gate outcome {outcome}")))?,
+                why: row.get(2)?,
+                evidence: row.get(3)?,
+                duration_ms: row.get::<_, i64>(4)?.unsigned_abs(),
+            });
+        }
+        Ok(gates)
+    }
+
+    fn attempts_where(
+        &self,
+        condition: &str,
+        values: &[&dyn rusqlite::ToSql],
+    ) -> Result<Vec<AttemptRow>, StoreError> {
+        let mut statement =
+            self.sql.prepare_cached(&format!("SELECT {COLUMNS} FROM attempts WHERE {condition}"))?;
+        let mut rows = statement.query(values)?;
+        let mut attempts = Vec::new();
+        while let Some(row) = rows.next()? {
+            attempts.push(attempt_row(row)?);
+        }
+        Ok(attempts)
+    }
+}
+
+fn attempt_row(row: &Row<'_>) -> Result<AttemptRow, StoreError> {
+    let state: String = row.get(7)?;
+    let outcome: Option<String> = row.get(8)?;
+    let verdict: Option<String> = row.get(20)?;
+    let tokens = |at: usize| row.get::<_, i64>(at).map(i64::unsigned_abs);
+    Ok(AttemptRow {
+        id: AttemptId::new(row.get::<_, String>(0)?),
+        project: ProjectId::new(row.get::<_, String>(1)?),
+        plan: PlanId::new(row.get::<_, String>(2)?),
+        task: row.get(3)?,
+        number: row.get(4)?,
+        worker: WorkerName::new(row.get::<_, String>(5)?),
+        provider: ProviderName::new(row.get::<_, String>(6)?),
+        state: AttemptState::from_parts(&state, outcome.as_deref())
+            .ok_or_else(|| StoreError::Row(format!("attempt state {state} with outcome {outcome:?}")))?,
+        reason: row.get(9)?,
+        run_dir: row.get(10)?,
+        worktree: row.get(11)?,
+        base: row.get(12)?,
+        reference: row.get(13)?,
+        snapshot: row.get(14)?,
+        session: row.get(15)?,
+        wall: row.get(16)?,
+        said: row.get(17)?,
+        changed: row.get(18)?,
+        outside_claim: row.get(19)?,
+        verdict: verdict.as_deref().and_then(Verdict::parse),
+        fencing: row.get(21)?,
+        usage: Usage {
+            usd: row.get(22)?,
+            input_tokens: tokens(23)?,
+            cached_tokens: tokens(24)?,
+            cache_write_tokens: tokens(25)?,
+            output_tokens: tokens(26)?,
+        },
+        started_at: Time::from_millis(row.get(27)?),
+        ended_at: row.get::<_, Option<i64>>(28)?.map(Time::from_millis),
+    })
+}

@@ -1,0 +1,298 @@
+//! Claims in the database: the one ownership table.
+
+use rusqlite::{Row, params};
+
+use super::connection::Tx;
+use super::error::StoreError;
+use crate::base::clock::Time;
+use crate::base::ids::{AttemptId, ClaimId, HolderName, PlanId, ProjectId, TaskId};
+use crate::domain::claim::{Held, Holder, HolderKind, Mode};
+use crate::domain::pattern::{Pattern, key_ancestors};
+
+/// Claims to insert, all of one holder.
+#[derive(Debug)]
+pub struct NewClaims<'a> {
+    /// Who is to hold them.
+    pub holder: &'a Holder,
+    /// Whether others may hold the same.
+    pub mode: Mode,
+    /// The task, where an attempt holds them.
+    pub task: Option<(&'a PlanId, &'a TaskId)>,
+    /// Why, as the holder said.
+    pub reason: Option<&'a str>,
+    /// The file whose lock proves that the holder lives.
+    pub alive: Option<&'a str>,
+    /// When they run out unless renewed.
+    pub expires_at: Time,
+}
+
+/// One page of claims.
+#[derive(Debug, Clone, Copy)]
+pub struct ClaimPage {
+    /// Claims with greater numbers only.
+    pub after: i64,
+    /// At most so many.
+    pub limit: usize,
+}
+
+const COLUMNS: &str = "id, pattern, mode, holder, holder_kind, plan, task, reason, since, expires_at, alive";
+
+impl Tx<'_> {
+    /// The live claims that may overlap `pattern`: those whose key is a prefix of its key, or the reverse.
+    pub fn claims_near(&self, project: &ProjectId, pattern: &Pattern) -> Result<Vec<Held>, StoreError> {
+        let key = pattern.key();
+        let mut found = Vec::new();
+        let mut exact = self.sql.prepare_cached(&format!(
+            "SELECT {COLUMNS} FROM claims WHERE released_at IS NULL AND project = ?1 AND key = ?2"
+        ))?;
+        for ancestor in key_ancestors(&key) {
+            if ancestor != key {
+                collect(&mut found, exact.query(params![project.as_str(), ancestor])?)?;
+            }
+        }
+        // All keys that begin with this one; no key contains a character above U+10FFFF.
+        let mut below = self.sql.prepare_cached(&format!(
+            "SELECT {COLUMNS} FROM claims WHERE released_at IS NULL AND project = ?1 AND key >= ?2 AND key < ?3"
+        ))?;
+        collect(&mut found, below.query(params![project.as_str(), key, format!("{key}\u{10FFFF}")])?)?;
+        Ok(found)
+    }
+
+    /// The live claims of one holder.
+    pub fn claims_of(&self, project: &ProjectId, holder: &Holder) -> Result<Vec<Held>, StoreError> {
+        let mut statement = self.sql.prepare_cached(&format!(
+            "SELECT {COLUMNS} FROM claims
+             WHERE released_at IS NULL AND project = ?1 AND holder = ?2 AND holder_kind = ?3 ORDER BY id"
+        ))?;
+        let mut found = Vec::new();
+        let rows = statement.query(params![project.as_str(), holder.name.as_str(), holder.kind.as_str()])?;
+        collect(&mut found, rows)?;
+        Ok(found)
+    }
+
+    /// Live claims of the project, a page of them.
+    pub fn live_claims(&self, project: &ProjectId, page: ClaimPage) -> Result<Vec<Held>, StoreError> {
+        let mut statement = self.sql.prepare_cached(&format!(
+            "SELECT {COLUMNS} FROM claims WHERE released_at IS NULL AND project = ?1 AND id > ?2 ORDER BY id LIMIT ?3"
+        ))?;
+        let mut found = Vec::new();
+        collect(&mut found, statement.query(params![project.as_str(), page.after, page.limit as i64])?)?;
+        Ok(found)
+    }
+
+    /// How many claims are live.
+    pub fn count_claims(&self, project: &ProjectId) -> Result<u64, StoreError> {
+        Ok(self
+            .sql
+            .prepare_cached("SELECT count(*) FROM claims WHERE released_at IS NULL AND project = ?1")?
+            .query_row([project.as_str()], |row| row.get::<_, i64>(0).map(i64::unsigned_abs))?)
+    }
+
+    /// One live claim by its number.
+    pub fn claim(&self, project: &ProjectId, id: ClaimId) -> Result<Option<Held>, StoreError> {
+        let mut statement = self.sql.prepare_cached(&format!(
+            "SELECT {COLUMNS} FROM claims WHERE released_at IS NULL AND project = ?1 AND id = ?2"
+        ))?;
+        let mut found = Vec::new();
+        collect(&mut found, statement.query(params![project.as_str(), id.0])?)?;
+        Ok(found.pop())
+    }
+
+    /// Inserts a claim; that nobody is in the way was decided in this same transaction.
+    pub fn insert_claim(
+        &self,
+        project: &ProjectId,
+        pattern: &Pattern,
+        new: &NewClaims<'_>,
+    ) -> Result<ClaimId, StoreError> {
+        self.sql
+            .prepare_cached(
+                "INSERT INTO claims (project, pattern, key, mode, holder, holder_kind, plan, task, reason, alive,
+                                     since, expires_at)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+            )?
+            .execute(params![
+                project.as_str(),
+                pattern.as_str(),
+                pattern.key(),
+                new.mode.as_str(),
+                new.holder.name.as_str(),
+                new.holder.kind.as_str(),
+                new.task.map(|(plan, _)| plan.as_str()),
+                new.task.map(|(_, task)| task.as_str()),
+                new.reason,
+                new.alive,
+                Time::now().as_millis(),
+                new.expires_at.as_millis(),
+            ])?;
+        Ok(ClaimId(self.sql.last_insert_rowid()))
+    }
+
+    /// Moves a live claim's end.
+    pub fn renew_claim(&self, id: ClaimId, expires_at: Time) -> Result<(), StoreError> {
+        self.sql
+            .prepare_cached("UPDATE claims SET expires_at = ?2 WHERE id = ?1 AND released_at IS NULL")?
+            .execute(params![id.0, expires_at.as_millis()])?;
+        Ok(())
+    }
+
+    /// Releases a live claim; `false` if it was released before.
+    pub fn release_claim(&self, id: ClaimId, why: &str) -> Result<bool, StoreError> {
+        let changed = self
+            .sql
+            .prepare_cached(
+                "UPDATE claims SET released_at = ?2, released_why = ?3 WHERE id = ?1 AND released_at IS NULL",
+            )?
+            .execute(params![id.0, Time::now().as_millis(), why])?;
+        Ok(changed > 0)
+    }
+
+    /// Releases all that an attempt holds and gives the numbers.
+    pub fn release_attempt_claims(
+        &self,
+        project: &ProjectId,
+        attempt: &AttemptId,
+        why: &str,
+    ) -> Result<Vec<ClaimId>, StoreError> {
+        let holder = Holder { kind: HolderKind::Attempt, name: HolderName::new(attempt.as_str()) };
+        let held = self.claims_of(project, &holder)?;
+        for claim in &held {
+            self.release_claim(claim.id, why)?;
+        }
+        Ok(held.into_iter().map(|claim| claim.id).collect())
+    }
+
+    /// Hands an attempt's claims over to its successor at the same task; the numbers stay.
+    pub fn hand_over_claims(
+        &self,
+        project: &ProjectId,
+        from: &AttemptId,
+        to: &AttemptId,
+        alive: &str,
+    ) -> Result<usize, StoreError> {
+        Ok(self
+            .sql
+            .prepare_cached(
+                "UPDATE claims SET holder = ?3, alive = ?4
+                 WHERE project = ?1 AND holder = ?2 AND holder_kind = 'attempt' AND released_at IS NULL",
+            )?
+            .execute(params![project.as_str(), from.as_str(), to.as_str(), alive])?)
+    }
+}
+
+fn collect(found: &mut Vec<Held>, mut rows: rusqlite::Rows<'_>) -> Result<(), StoreError> {
+    while let Some(row) = rows.next()? {
+        found.push(held(row)?);
+    }
+    Ok(())
+}
+
+fn held(row: &Row<'_>) -> Result<Held, StoreError> {
+    let impossible = |what: &str| StoreError::Row(format!("claim with {what}"));
+    let text: String = row.get(1)?;
+    let pattern = Pattern::parse(&text).map_err(|bad| impossible(&bad.reason))?;
+    let (mode, kind): (String, String) = (row.get(2)?, row.get(4)?);
+    let plan: Option<String> = row.get(5)?;
+    let task: Option<String> = row.get(6)?;
+    Ok(Held {
+        id: ClaimId(row.get(0)?),
+        pattern,
+        mode: Mode::parse(&mode).ok_or_else(|| impossible(&mode))?,
+        holder: Holder {
+            kind: HolderKind::parse(&kind).ok_or_else(|| impossible(&kind))?,
+            name: HolderName::new(row.get::<_, String>(3)?),
+        },
+        task: plan.zip(task).map(|(plan, task)| format!("{plan}/{task}")),
+        reason: row.get(7)?,
+        since: Time::from_millis(row.get(8)?),
+        expires_at: Time::from_millis(row.get(9)?),
+        alive: row.get(10)?,
+    })
+}
+
+/// Somebody who waits for claims.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ClaimWait {
+    /// Who.
+    pub holder: Holder,
+    /// Whether others may hold the same.
+    pub mode: Mode,
+    /// What for.
+    pub patterns: Vec<Pattern>,
+    /// The file whose lock proves that they still wait.
+    pub alive: Option<String>,
+}
+
+impl Tx<'_> {
+    /// Enters the queue for claims and gives the place in it.
+    pub fn join_claim_queue(
+        &self,
+        project: &ProjectId,
+        holder: &Holder,
+        mode: Mode,
+        patterns: &[Pattern],
+        alive: Option<&str>,
+        wait_s: u64,
+    ) -> Result<i64, StoreError> {
+        let now = Time::now();
+        // Who gave up without leaving (killed, say) is past its time.
+        self.sql.prepare_cached("DELETE FROM claim_waits WHERE until < ?1")?.execute([now.as_millis()])?;
+        let texts: Vec<&str> = patterns.iter().map(Pattern::as_str).collect();
+        self.sql
+            .prepare_cached(
+                "INSERT INTO claim_waits (project, holder, holder_kind, mode, patterns, alive, since, until)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            )?
+            .execute(params![
+                project.as_str(),
+                holder.name.as_str(),
+                holder.kind.as_str(),
+                mode.as_str(),
+                serde_json::json!(texts).to_string(),
+                alive,
+                now.as_millis(),
+                now.plus_seconds(wait_s.min(86_400) as i64).as_millis(),
+            ])?;
+        Ok(self.sql.last_insert_rowid())
+    }
+
+    /// Leaves the queue.
+    pub fn leave_claim_queue(&self, place: i64) -> Result<(), StoreError> {
+        self.sql.prepare_cached("DELETE FROM claim_waits WHERE id = ?1")?.execute([place])?;
+        Ok(())
+    }
+
+    /// Who asked before `place` and still waits.
+    pub fn claim_queue_before(
+        &self,
+        project: &ProjectId,
+        place: i64,
+        now: Time,
+    ) -> Result<Vec<ClaimWait>, StoreError> {
+        let mut statement = self.sql.prepare_cached(
+            "SELECT holder, holder_kind, mode, patterns, alive FROM claim_waits
+             WHERE project = ?1 AND id < ?2 AND until > ?3 ORDER BY id",
+        )?;
+        let mut rows = statement.query(params![project.as_str(), place, now.as_millis()])?;
+        let mut waits = Vec::new();
+        while let Some(row) = rows.next()? {
+            let (kind, mode, patterns): (String, String, String) = (row.get(1)?, row.get(2)?, row.get(3)?);
+            let impossible = || StoreError::Row(format!("wait of {kind} in {mode} for {patterns}"));
+            let texts: Vec<String> = serde_json::from_str(&patterns).map_err(|_| impossible())?;
+            waits.push(ClaimWait {
+                holder: Holder {
+                    kind: HolderKind::parse(&kind).ok_or_else(impossible)?,
+                    name: HolderName::new(row.get::<_, String>(0)?),
+                },
+                mode: Mode::parse(&mode).ok_or_else(impossible)?,
+                patterns: texts
+                    .iter()
+                    .map(|text| Pattern::parse(text))
+                    .collect::<Result<_, _>>()
+                    .map_err(|_| impossible())?,
+                alive: row.get(4)?,
+            });
+        }
+        Ok(waits)
+    }
+}

@@ -1,0 +1,231 @@
+//! Opening the database, and transactions on it.
+
+use std::fs::{File, OpenOptions};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use rustix::fs::{FlockOperation, flock};
+
+use super::error::StoreError;
+use super::migrate;
+
+/// Marks the file as Kapell's ("Kapl"), in SQLite's header.
+pub(super) const APPLICATION_ID: i32 = 0x4b61_706c;
+
+/// The database of one person on one machine. Cheap to share between threads.
+#[derive(Debug)]
+pub struct Store {
+    path: PathBuf,
+    connection: Mutex<Connection>,
+    // SQLite's busy handler starves writers when many processes write (a writer waited
+    // 3 s for a commit of 60 µs), so they queue on this file's lock instead, for 7 µs.
+    turnstile: File,
+}
+
+/// How thoroughly to look at the file before using it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Check {
+    /// The header and the file's length.
+    Header,
+    /// Every page, as `PRAGMA quick_check` does.
+    Pages,
+}
+
+/// One transaction. Everything that is recorded goes through its methods, which
+/// the files of this folder add, one area each.
+#[derive(Debug)]
+pub struct Tx<'a> {
+    pub(super) sql: &'a Connection,
+}
+
+impl Store {
+    /// Opens the database `kapell.db` in `folder`, making both when they are not there.
+    ///
+    /// A newer or damaged database is refused before anything is written.
+    pub fn open(folder: &Path, check: Check) -> Result<Self, StoreError> {
+        private_folder(folder)?;
+        let path = folder.join("kapell.db");
+        look_at_header(&path)?;
+        let turnstile_path = folder.join("kapell.lock");
+        let turnstile = open_private(&turnstile_path)
+            .map_err(|source| StoreError::Io { path: turnstile_path, source })?;
+        // The file is made by us, so that it is private from its first byte.
+        drop(open_private(&path).map_err(|source| StoreError::Io { path: path.clone(), source })?);
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX
+            | OpenFlags::SQLITE_OPEN_EXRESCODE;
+        let connection = Connection::open_with_flags(&path, flags)?;
+        connection.set_prepared_statement_cache_capacity(128);
+        // Should the file turn out damaged, closing it must not write into it.
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+        connection.busy_timeout(std::time::Duration::from_secs(10))?;
+        let damaged = |what: String| StoreError::Damaged { path: path.clone(), what };
+        let read = |error: rusqlite::Error| {
+            let error = StoreError::from(error);
+            if error.is_damage() { damaged(error.to_string()) } else { error }
+        };
+        let found: i64 =
+            connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(read)?;
+        if found > migrate::NEWEST {
+            return Err(StoreError::Newer { path, found, known: migrate::NEWEST });
+        }
+        if found > 0 && check == Check::Pages {
+            let verdict: String =
+                connection.pragma_query_value(None, "quick_check(1)", |row| row.get(0)).map_err(read)?;
+            if verdict != "ok" {
+                return Err(damaged(verdict));
+            }
+        }
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
+        connection.execute_batch(
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
+             PRAGMA journal_size_limit = 1048576; PRAGMA temp_store = MEMORY;",
+        )?;
+        let store = Self { path, connection: Mutex::new(connection), turnstile };
+        if found < migrate::NEWEST {
+            store.migrate()?;
+        }
+        Ok(store)
+    }
+
+    /// The database file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Runs `change` in one durable transaction: all of it or, on an error, nothing.
+    /// Writers of all processes take turns.
+    pub fn write<T, E: From<StoreError>>(
+        &self,
+        change: impl FnOnce(&Tx<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut connection = self.connection();
+        let _turn = self.turn()?;
+        let transaction =
+            connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(StoreError::from)?;
+        let done = change(&Tx { sql: &transaction })?;
+        transaction.commit().map_err(StoreError::from)?;
+        Ok(done)
+    }
+
+    /// Runs `look` on one consistent view of the database.
+    pub fn read<T, E: From<StoreError>>(&self, look: impl FnOnce(&Tx<'_>) -> Result<T, E>) -> Result<T, E> {
+        let mut connection = self.connection();
+        let transaction =
+            connection.transaction_with_behavior(TransactionBehavior::Deferred).map_err(StoreError::from)?;
+        look(&Tx { sql: &transaction })
+    }
+
+    /// Looks at every page and every constraint; `Ok` lists what was found wrong, none when sound.
+    pub fn integrity(&self) -> Result<Vec<String>, StoreError> {
+        let connection = self.connection();
+        let mut statement = connection.prepare("PRAGMA integrity_check(20)")?;
+        let lines = statement.query_map([], |row| row.get::<_, String>(0))?.collect::<Result<Vec<_>, _>>()?;
+        Ok(lines.into_iter().filter(|line| line != "ok").collect())
+    }
+
+    /// Folds the write-ahead log into the database, so that whoever opens it next does not have to.
+    pub fn checkpoint(&self) -> Result<(), StoreError> {
+        let connection = self.connection();
+        let _turn = self.turn()?;
+        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+        Ok(())
+    }
+
+    fn migrate(&self) -> Result<(), StoreError> {
+        let mut connection = self.connection();
+        let _turn = self.turn()?;
+        migrate::run(&mut connection)?;
+        // The header on disk tells the format to a Kapell that must not open the file.
+        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+        Ok(())
+    }
+
+    /// A panic while the lock was held rolled its transaction back, so the connection is sound.
+    fn connection(&self) -> MutexGuard<'_, Connection> {
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn turn(&self) -> Result<Turn<'_>, StoreError> {
+        loop {
+            match flock(&self.turnstile, FlockOperation::LockExclusive) {
+                Ok(()) => return Ok(Turn(&self.turnstile)),
+                Err(rustix::io::Errno::INTR) => {}
+                Err(errno) => {
+                    return Err(StoreError::Io { path: self.path.clone(), source: errno.into() });
+                }
+            }
+        }
+    }
+}
+
+/// The right to write, given back on drop.
+struct Turn<'a>(&'a File);
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        // Cannot fail for an open file; closing it would free the lock too.
+        let _ = flock(self.0, FlockOperation::Unlock);
+    }
+}
+
+/// Makes a folder that only its owner may enter.
+pub(crate) fn private_folder(folder: &Path) -> Result<(), StoreError> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .map_err(|source| StoreError::Io { path: folder.to_owned(), source })
+}
+
+fn open_private(path: &Path) -> std::io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt;
+    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
+}
+
+/// Reads the first hundred bytes without SQLite, which would create and recover files beside it.
+/// Offsets are those of the SQLite file format, section 1.3.
+fn look_at_header(path: &Path) -> Result<(), StoreError> {
+    let io = |source| StoreError::Io { path: path.to_owned(), source };
+    let damaged = |what: &str| StoreError::Damaged { path: path.to_owned(), what: what.to_owned() };
+    let mut file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(io(error)),
+    };
+    let length = file.metadata().map_err(io)?.len();
+    if length == 0 {
+        return Ok(());
+    }
+    let mut header = [0u8; 100];
+    if file.read_exact(&mut header).is_err() {
+        return Err(damaged("it is shorter than a database header"));
+    }
+    if &header[..16] != b"SQLite format 3\0" {
+        return Err(damaged("it is no SQLite database"));
+    }
+    let number = |at: usize| u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+    let page_size = match u16::from_be_bytes([header[16], header[17]]) {
+        1 => 65_536,
+        size => u64::from(size),
+    };
+    let (pages, format, application) = (number(28), number(60), number(68));
+    if application != 0 && application != APPLICATION_ID as u32 {
+        return Err(damaged("it belongs to another program"));
+    }
+    if i64::from(format) > migrate::NEWEST {
+        return Err(StoreError::Newer {
+            path: path.to_owned(),
+            found: i64::from(format),
+            known: migrate::NEWEST,
+        });
+    }
+    if length < u64::from(pages) * page_size {
+        return Err(damaged("it is cut short"));
+    }
+    Ok(())
+}

@@ -1,0 +1,397 @@
+//! Plans and their tasks in the database.
+
+use rusqlite::{OptionalExtension, Row, params};
+
+use super::connection::Tx;
+use super::error::StoreError;
+use super::events::NewEvent;
+use crate::base::clock::Time;
+use crate::base::ids::{PlanId, ProjectId, TaskId};
+use crate::domain::conducting::PlanState;
+use crate::domain::task::TaskState;
+
+/// A plan's row.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlanRow {
+    /// Its id.
+    pub id: PlanId,
+    /// Its project.
+    pub project: ProjectId,
+    /// Its name for people.
+    pub name: String,
+    /// Where it is.
+    pub state: PlanState,
+    /// The plan object without its tasks, JSON.
+    pub document: String,
+    /// The commit that attempts start from, once dispatched.
+    pub base: Option<String>,
+    /// The branch to land on, once dispatched.
+    pub target: Option<String>,
+    /// The ref that collects landed work.
+    pub integration: Option<String>,
+    /// At most so many attempts at once.
+    pub max_parallel: Option<u32>,
+    /// Why it failed or was stopped.
+    pub reason: Option<String>,
+    /// When it was stored.
+    pub created_at: Time,
+    /// When it came to rest.
+    pub ended_at: Option<Time>,
+}
+
+/// A task's row.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TaskRow {
+    /// Its place in the plan, from 0.
+    pub ordinal: i64,
+    /// Its id.
+    pub id: TaskId,
+    /// The task object, JSON.
+    pub document: String,
+    /// Where it is.
+    pub state: TaskState,
+    /// Whether it was dispatched.
+    pub wanted: bool,
+    /// Why it waits, failed or was rejected.
+    pub reason: Option<String>,
+    /// What the next attempt is told.
+    pub feedback: Option<String>,
+    /// The commit that landed.
+    pub committed: Option<String>,
+}
+
+/// A task to insert.
+#[derive(Debug)]
+pub struct NewTask<'a> {
+    /// Its id.
+    pub id: &'a TaskId,
+    /// The task object, JSON.
+    pub document: &'a str,
+    /// Where it begins.
+    pub state: TaskState,
+    /// Whether it is dispatched at once.
+    pub wanted: bool,
+}
+
+const PLAN: &str = "id, project, name, state, document, base, target, integration, max_parallel, reason,
+                    created_at, ended_at";
+const TASK: &str = "ordinal, id, is_number, document, state, wanted, reason, feedback, committed";
+
+impl Tx<'_> {
+    /// Makes the project known; does nothing if it is.
+    pub fn ensure_project(
+        &self,
+        project: &ProjectId,
+        common_dir: &str,
+        top: Option<&str>,
+    ) -> Result<(), StoreError> {
+        self.sql
+            .prepare_cached(
+                "INSERT INTO projects (id, common_dir, top, created_at) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING",
+            )?
+            .execute(params![project.as_str(), common_dir, top, Time::now().as_millis()])?;
+        Ok(())
+    }
+
+    /// Where a project lies: git common directory and working tree.
+    pub fn project(&self, project: &ProjectId) -> Result<Option<(String, Option<String>)>, StoreError> {
+        Ok(self
+            .sql
+            .prepare_cached("SELECT common_dir, top FROM projects WHERE id = ?1")?
+            .query_row([project.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()?)
+    }
+
+    /// Inserts a plan as a draft.
+    pub fn insert_plan(
+        &self,
+        project: &ProjectId,
+        id: &PlanId,
+        name: &str,
+        document: &str,
+    ) -> Result<(), StoreError> {
+        self.sql
+            .prepare_cached(
+                "INSERT INTO plans (id, project, name, state, document, created_at)
+                 VALUES (?1, ?2, ?3, 'draft', ?4, ?5)",
+            )?
+            .execute(params![id.as_str(), project.as_str(), name, document, Time::now().as_millis()])?;
+        Ok(())
+    }
+
+    /// Appends a task to a plan.
+    pub fn insert_task(&self, plan: &PlanId, task: &NewTask<'_>) -> Result<(), StoreError> {
+        self.sql
+            .prepare_cached(
+                "INSERT INTO tasks (plan, ordinal, id, is_number, document, state, wanted, changed_at)
+                 VALUES (?1, (SELECT coalesce(max(ordinal) + 1, 0) FROM tasks WHERE plan = ?1),
+                         ?2, ?3, ?4, ?5, ?6, ?7)",
+            )?
+            .execute(params![
+                plan.as_str(),
+                task.id.as_str(),
+                task.id.is_number(),
+                task.document,
+                task.state.as_str(),
+                task.wanted,
+                Time::now().as_millis(),
+            ])?;
+        Ok(())
+    }
+
+    /// One plan.
+    pub fn plan(&self, id: &PlanId) -> Result<Option<PlanRow>, StoreError> {
+        let mut statement = self.sql.prepare_cached(&format!("SELECT {PLAN} FROM plans WHERE id = ?1"))?;
+        let mut rows = statement.query([id.as_str()])?;
+        rows.next()?.map(plan_row).transpose()
+    }
+
+    /// The project's plans, those at work first, then the newest, at most `limit`.
+    pub fn plans(&self, project: &ProjectId, limit: usize) -> Result<Vec<PlanRow>, StoreError> {
+        let mut statement = self.sql.prepare_cached(&format!(
+            "SELECT {PLAN} FROM plans WHERE project = ?1
+             ORDER BY state IN ('running', 'paused') DESC, created_at DESC, id LIMIT ?2"
+        ))?;
+        let mut rows = statement.query(params![project.as_str(), limit as i64])?;
+        let mut plans = Vec::new();
+        while let Some(row) = rows.next()? {
+            plans.push(plan_row(row)?);
+        }
+        Ok(plans)
+    }
+
+    /// Plans whose id or name is `text`, newest first.
+    pub fn plans_called(&self, project: &ProjectId, text: &str) -> Result<Vec<PlanRow>, StoreError> {
+        let mut statement = self.sql.prepare_cached(&format!(
+            "SELECT {PLAN} FROM plans WHERE project = ?1 AND (id = ?2 OR name = ?2) ORDER BY created_at DESC"
+        ))?;
+        let mut rows = statement.query(params![project.as_str(), text])?;
+        let mut plans = Vec::new();
+        while let Some(row) = rows.next()? {
+            plans.push(plan_row(row)?);
+        }
+        Ok(plans)
+    }
+
+    /// How many tasks of a plan are in each state; states without a task are left out.
+    pub fn task_counts(&self, plan: &PlanId) -> Result<Vec<(TaskState, u64)>, StoreError> {
+        let mut statement =
+            self.sql.prepare_cached("SELECT state, n FROM task_counts WHERE plan = ?1 AND n > 0")?;
+        let mut rows = statement.query([plan.as_str()])?;
+        let mut counts = Vec::new();
+        while let Some(row) = rows.next()? {
+            counts.push((task_state(&row.get::<_, String>(0)?)?, row.get::<_, i64>(1)?.unsigned_abs()));
+        }
+        Ok(counts)
+    }
+
+    /// One task.
+    pub fn task(&self, plan: &PlanId, id: &TaskId) -> Result<Option<TaskRow>, StoreError> {
+        let mut statement =
+            self.sql.prepare_cached(&format!("SELECT {TASK} FROM tasks WHERE plan = ?1 AND id = ?2"))?;
+        let mut rows = statement.query([plan.as_str(), id.as_str()])?;
+        rows.next()?.map(task_row).transpose()
+    }
+
+    /// A plan's tasks in their order, from `after` (exclusive, -1 for the first), at most `limit`.
+    pub fn tasks(&self, plan: &PlanId, after: i64, limit: usize) -> Result<Vec<TaskRow>, StoreError> {
+        let mut statement = self.sql.prepare_cached(&format!(
+            "SELECT {TASK} FROM tasks WHERE plan = ?1 AND ordinal > ?2 ORDER BY ordinal LIMIT ?3"
+        ))?;
+        let mut rows = statement.query(params![plan.as_str(), after, limit as i64])?;
+        let mut tasks = Vec::new();
+        while let Some(row) = rows.next()? {
+            tasks.push(task_row(row)?);
+        }
+        Ok(tasks)
+    }
+
+    /// Moves a task to its next state and records why; `false` when it is no step from where the
+    /// task is now (somebody else moved it meanwhile), and then nothing is changed.
+    pub fn move_task(
+        &self,
+        project: &ProjectId,
+        plan: &PlanId,
+        id: &TaskId,
+        next: TaskState,
+        reason: Option<&str>,
+    ) -> Result<bool, StoreError> {
+        let Some(task) = self.task(plan, id)? else { return Ok(false) };
+        if !task.state.may_become(next) {
+            return Ok(false);
+        }
+        self.sql
+            .prepare_cached(
+                "UPDATE tasks SET state = ?3, reason = ?4, changed_at = ?5 WHERE plan = ?1 AND id = ?2",
+            )?
+            .execute(params![plan.as_str(), id.as_str(), next.as_str(), reason, Time::now().as_millis()])?;
+        let text = match reason {
+            Some(reason) => format!("task {id}: {} → {} ({reason})", task.state.as_str(), next.as_str()),
+            None => format!("task {id}: {} → {}", task.state.as_str(), next.as_str()),
+        };
+        let data = serde_json::json!({"from": task.state.as_str(), "to": next.as_str()}).to_string();
+        self.append_event(
+            project,
+            &NewEvent {
+                kind: "task.state",
+                plan: Some(plan),
+                task: Some(id),
+                text,
+                data: Some(data),
+                ..NewEvent::default()
+            },
+        )?;
+        Ok(true)
+    }
+
+    /// Marks a task as dispatched, or takes that back.
+    pub fn want_task(&self, plan: &PlanId, id: &TaskId, wanted: bool) -> Result<(), StoreError> {
+        self.sql
+            .prepare_cached("UPDATE tasks SET wanted = ?3 WHERE plan = ?1 AND id = ?2")?
+            .execute(params![plan.as_str(), id.as_str(), wanted])?;
+        Ok(())
+    }
+
+    /// Sets what the next attempt is told.
+    pub fn set_feedback(&self, plan: &PlanId, id: &TaskId, feedback: Option<&str>) -> Result<(), StoreError> {
+        self.sql
+            .prepare_cached("UPDATE tasks SET feedback = ?3 WHERE plan = ?1 AND id = ?2")?
+            .execute(params![plan.as_str(), id.as_str(), feedback])?;
+        Ok(())
+    }
+
+    /// Says why a task stands where it stands, without moving it.
+    pub fn set_task_reason(
+        &self,
+        plan: &PlanId,
+        id: &TaskId,
+        reason: Option<&str>,
+    ) -> Result<(), StoreError> {
+        self.sql
+            .prepare_cached("UPDATE tasks SET reason = ?3 WHERE plan = ?1 AND id = ?2 AND reason IS NOT ?3")?
+            .execute(params![plan.as_str(), id.as_str(), reason])?;
+        Ok(())
+    }
+
+    /// Notes the commit that landed for a task.
+    pub fn set_committed(&self, plan: &PlanId, id: &TaskId, commit: &str) -> Result<(), StoreError> {
+        self.sql
+            .prepare_cached("UPDATE tasks SET committed = ?3 WHERE plan = ?1 AND id = ?2")?
+            .execute(params![plan.as_str(), id.as_str(), commit])?;
+        Ok(())
+    }
+
+    /// Moves a plan to another state and records it; does nothing if it is there.
+    pub fn set_plan_state(
+        &self,
+        project: &ProjectId,
+        id: &PlanId,
+        state: PlanState,
+        reason: Option<&str>,
+    ) -> Result<(), StoreError> {
+        let ended = state.is_at_rest().then(|| Time::now().as_millis());
+        let changed = self
+            .sql
+            .prepare_cached(
+                "UPDATE plans SET state = ?2, reason = ?3, ended_at = ?4 WHERE id = ?1 AND state <> ?2",
+            )?
+            .execute(params![id.as_str(), state.as_str(), reason, ended])?;
+        if changed > 0 {
+            let text = match reason {
+                Some(reason) => format!("plan {id}: {} ({reason})", state.as_str()),
+                None => format!("plan {id}: {}", state.as_str()),
+            };
+            let data = serde_json::json!({"state": state.as_str()}).to_string();
+            self.append_event(
+                project,
+                &NewEvent {
+                    kind: "plan.state",
+                    plan: Some(id),
+                    text,
+                    data: Some(data),
+                    ..NewEvent::default()
+                },
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Notes where a plan starts from and lands, decided when it is dispatched first.
+    pub fn set_plan_ground(
+        &self,
+        id: &PlanId,
+        base: &str,
+        target: Option<&str>,
+        integration: &str,
+    ) -> Result<(), StoreError> {
+        self.sql
+            .prepare_cached("UPDATE plans SET base = ?2, target = ?3, integration = ?4 WHERE id = ?1")?
+            .execute(params![id.as_str(), base, target, integration])?;
+        Ok(())
+    }
+
+    /// Limits how many attempts of a plan run at once.
+    pub fn set_max_parallel(&self, id: &PlanId, max_parallel: u32) -> Result<(), StoreError> {
+        self.sql
+            .prepare_cached("UPDATE plans SET max_parallel = ?2 WHERE id = ?1")?
+            .execute(params![id.as_str(), max_parallel])?;
+        Ok(())
+    }
+
+    /// The next fencing number of a plan, for the conductor that takes it.
+    pub fn next_fencing(&self, id: &PlanId) -> Result<i64, StoreError> {
+        Ok(self
+            .sql
+            .prepare_cached("UPDATE plans SET fencing = fencing + 1 WHERE id = ?1 RETURNING fencing")?
+            .query_row([id.as_str()], |row| row.get(0))?)
+    }
+
+    /// The fencing number of the newest conductor that took the plan.
+    pub fn fencing(&self, id: &PlanId) -> Result<i64, StoreError> {
+        Ok(self
+            .sql
+            .prepare_cached("SELECT fencing FROM plans WHERE id = ?1")?
+            .query_row([id.as_str()], |row| row.get(0))?)
+    }
+}
+
+fn plan_row(row: &Row<'_>) -> Result<PlanRow, StoreError> {
+    let state: String = row.get(3)?;
+    Ok(PlanRow {
+        id: PlanId::new(row.get::<_, String>(0)?),
+        project: ProjectId::new(row.get::<_, String>(1)?),
+        name: row.get(2)?,
+        state: PlanState::parse(&state).ok_or_else(|| StoreError::Row(format!("plan state {state}")))?,
+        document: row.get(4)?,
+        base: row.get(5)?,
+        target: row.get(6)?,
+        integration: row.get(7)?,
+        max_parallel: row.get(8)?,
+        reason: row.get(9)?,
+        created_at: Time::from_millis(row.get(10)?),
+        ended_at: row.get::<_, Option<i64>>(11)?.map(Time::from_millis),
+    })
+}
+
+fn task_row(row: &Row<'_>) -> Result<TaskRow, StoreError> {
+    let text: String = row.get(1)?;
+    let is_number: bool = row.get(2)?;
+    let id = match text.parse() {
+        Ok(number) if is_number => TaskId::number(number),
+        _ => TaskId::text(text),
+    };
+    Ok(TaskRow {
+        ordinal: row.get(0)?,
+        id,
+        document: row.get(3)?,
+        state: task_state(&row.get::<_, String>(4)?)?,
+        wanted: row.get(5)?,
+        reason: row.get(6)?,
+        feedback: row.get(7)?,
+        committed: row.get(8)?,
+    })
+}
+
+fn task_state(text: &str) -> Result<TaskState, StoreError> {
+    TaskState::parse(text).ok_or_else(|| StoreError::Row(format!("task state {text}")))
+}

@@ -1,0 +1,94 @@
+//! Waking up when the database changes, whichever process changed it.
+
+use std::path::Path;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::time::Instant;
+
+use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+
+use super::error::StoreError;
+
+/// Wakes its owner when the database may have changed. Waking without a change is
+/// possible, missing a change is not: one that comes between two waits ends the next
+/// wait at once.
+#[derive(Debug)]
+pub struct Watch {
+    changed: Receiver<Woken>,
+    waker: SyncSender<Woken>,
+    _watcher: RecommendedWatcher,
+}
+
+/// Ends a wait from another thread.
+#[derive(Debug, Clone)]
+pub struct Waker(SyncSender<Woken>);
+
+/// Why a wait ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Woken {
+    /// The database may have changed.
+    Changed,
+    /// A [`Waker`] was used.
+    Called,
+    /// Nothing happened until the deadline.
+    Deadline,
+}
+
+impl Watch {
+    /// Watches the database `kapell.db` in `folder`. Look at the database after this and before waiting.
+    pub fn new(folder: &Path) -> Result<Self, StoreError> {
+        // One notice is as good as many: the channel holds a single one, further ones are dropped.
+        let (notice, changed) = sync_channel::<Woken>(1);
+        let waker = notice.clone();
+        let failed = |error: notify::Error| StoreError::Io {
+            path: folder.to_owned(),
+            source: std::io::Error::other(error),
+        };
+        let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+            // Every commit is written to the log file beside the database. Its lock and
+            // shared-memory files change when somebody only reads.
+            let relevant = match &event {
+                Ok(event) => {
+                    !event.kind.is_access()
+                        && event.paths.iter().any(|path| {
+                            let name = path.file_name().unwrap_or_default();
+                            name == "kapell.db" || name == "kapell.db-wal"
+                        })
+                }
+                Err(_) => true,
+            };
+            if relevant {
+                let _ = notice.try_send(Woken::Changed);
+            }
+        })
+        .map_err(failed)?;
+        watcher.watch(folder, RecursiveMode::NonRecursive).map_err(failed)?;
+        Ok(Self { changed, waker, _watcher: watcher })
+    }
+
+    /// Something that ends this watch's waits from another thread.
+    pub fn waker(&self) -> Waker {
+        Waker(self.waker.clone())
+    }
+
+    /// Waits until the database may have changed, a waker is used, or the deadline is past.
+    pub fn wait(&self, deadline: Option<Instant>) -> Woken {
+        let woken = match deadline {
+            None => self.changed.recv().unwrap_or(Woken::Called),
+            Some(deadline) => {
+                match self.changed.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                    Ok(woken) => woken,
+                    Err(RecvTimeoutError::Timeout) => Woken::Deadline,
+                    Err(RecvTimeoutError::Disconnected) => Woken::Called,
+                }
+            }
+        };
+        woken
+    }
+}
+
+impl Waker {
+    /// Ends the wait that is under way, or the next one.
+    pub fn wake(&self) {
+        let _ = self.0.try_send(Woken::Called);
+    }
+}
