@@ -1,6 +1,7 @@
 //! Pure decisions on plain data: no I/O, no clock, no serialisation.
 
 pub mod attempt;
+pub mod overlap;
 pub mod pattern;
 pub mod plan;
 pub mod refusal;
