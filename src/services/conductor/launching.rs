@@ -13,7 +13,7 @@ use crate::services::Error;
 use crate::store::attempts::AttemptRow;
 use crate::sys::agent::{self, AgentKind, Brief, Launch, Program, SeedHow};
 use crate::sys::config::resolved::{Isolation, Provider, ProviderKind, Wall as WallWish};
-use crate::sys::git::{GitQueue, Oid, Worktree};
+use crate::sys::git::{GitQueue, Oid, worktree};
 use crate::sys::process::find::find_program;
 use crate::sys::shim::client;
 use crate::sys::shim::job::{FirstSignal, Job};
@@ -215,13 +215,28 @@ fn make_worktree(desk: &Desk, attempt: &AttemptRow, path: &Path, seed: Option<&s
     if let Some(folder) = path.parent() {
         private_folder(folder).map_err(|error| Error::system(format!("cannot make {}", folder.display()), error))?;
     }
-    let queue = GitQueue::of(git);
-    if path.exists() {
-        // A crash came between making it and starting the shim: nobody worked in it yet.
-        Worktree::discard_unused(git, &queue, path)?;
+    // What a crash left half made is completed: nobody worked in it yet.
+    let guard = GitQueue::lock(git.repository())?;
+    worktree::add(git, guard, path, &start).map_err(Error::from_git)?;
+    if let Some(top) = &desk.project.top {
+        link_dependencies(top, path);
     }
-    Worktree::add(git, &queue, path, &start)?;
     Ok(())
+}
+
+/// Folders of installed dependencies that a fresh worktree would lack. They are linked from the
+/// person's checkout; the wall keeps them from being written.
+pub const LINKED: [&str; 3] = ["node_modules", ".venv", "venv"];
+
+/// Links the dependencies that the person has installed into a worktree.
+pub fn link_dependencies(top: &Path, worktree: &Path) {
+    for name in LINKED {
+        let (from, to) = (top.join(name), worktree.join(name));
+        if from.is_dir() && to.symlink_metadata().is_err() {
+            // Without the link the worker installs them itself.
+            let _ = std::os::unix::fs::symlink(&from, &to);
+        }
+    }
 }
 
 fn kind_of(kind: ProviderKind) -> AgentKind {
