@@ -1,6 +1,6 @@
 //! The agents Kapell drives: an attempt becomes a command line, a line of output becomes events.
 //!
-//! Nothing here does I/O: [`launch`] says what is to be written, linked and started, and a
+//! Nothing here does I/O: [`launch()`] says what is to be written, linked and started, and a
 //! [`Reader`] is fed the lines that came out. What the programs really print is kept in
 //! `tests/data/recordings`; every rule below was read off one of those runs.
 

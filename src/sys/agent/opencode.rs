@@ -96,10 +96,11 @@ fn edit_rules(files: &[String]) -> Value {
     for pattern in files {
         let wide = widened(pattern.trim_end_matches('/'));
         // A rule with a wildcard at its end reaches into folders already.
-        if !wide.ends_with('*') {
+        let reaches = wide.ends_with('*');
+        if !reaches {
             rules.insert(format!("{wide}/*"), json!("allow"));
         }
-        if !pattern.ends_with('/') {
+        if reaches || !pattern.ends_with('/') {
             rules.insert(wide, json!("allow"));
         }
     }
@@ -341,5 +342,7 @@ mod tests {
         let expected = r#"{"*":"deny","src/db/*":"allow","src/db":"allow","docs/*":"allow","a b.txt/*":"allow","a b.txt":"allow","x/*":"allow"}"#;
         assert_eq!(edit_rules(&files).to_string(), expected);
         assert_eq!(edit_rules(&[]).to_string(), r#"{"*":"deny"}"#);
+        assert_eq!(edit_rules(&["src/*/".to_owned()]).to_string(), r#"{"*":"deny","src/*":"allow"}"#);
+        assert_eq!(edit_rules(&["**".to_owned()]).to_string(), r#"{"*":"allow"}"#);
     }
 }
