@@ -1,12 +1,12 @@
 //! `kapell.toml`: the project's file over the person's, over defaults.
 //!
-//! The way of a file: [`check`] reads it with the place of every value, holds it
-//! against the [`schema`] made from [`types`], and follows every name to what it
-//! names; [`load`] does the same to both files, lays one over the other and
+//! The way of a file: [`check()`] reads it with the place of every value, holds it
+//! against the [`schema()`] made from [`types`], and follows every name to what it
+//! names; [`load()`] does the same to both files, lays one over the other and
 //! fills in defaults, which gives the [`Config`] that the program uses.
 //!
 //! [`ecosystem`] finds the commands that a project does not configure, and
-//! [`starter`] writes a first file.
+//! [`starter()`] writes a first file.
 
 pub mod check;
 mod document;
