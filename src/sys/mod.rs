@@ -1,6 +1,7 @@
 //! The world outside the database: processes, the wall, git, agents' programs, configuration files.
 
 pub mod agent;
+pub mod config;
 pub mod git;
 pub mod process;
 pub mod shim;
