@@ -67,6 +67,14 @@ impl Desk {
         self.session.store()
     }
 
+    /// The project's git.
+    pub fn git(&self) -> Result<&Git, Error> {
+        match &self.git {
+            Some(git) => Ok(git),
+            None => Err(self.project.repository().err().map_or_else(|| Error::Bug("no git".to_owned()), Error::from)),
+        }
+    }
+
     /// The plan, as it was read last.
     pub fn plan(&self) -> std::sync::Arc<Plan> {
         self.plan.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()

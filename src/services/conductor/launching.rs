@@ -239,7 +239,7 @@ pub fn link_dependencies(top: &Path, worktree: &Path) {
     }
 }
 
-fn kind_of(kind: ProviderKind) -> AgentKind {
+pub fn kind_of(kind: ProviderKind) -> AgentKind {
     match kind {
         ProviderKind::Claude => AgentKind::Claude,
         ProviderKind::Codex => AgentKind::Codex,

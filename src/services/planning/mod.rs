@@ -80,6 +80,13 @@ pub(crate) struct Checked {
     pub(crate) problems: Vec<Problem>,
 }
 
+impl Checked {
+    /// The plan, as far as it could be understood.
+    pub(crate) fn into_plan(self) -> Option<Plan> {
+        self.plan
+    }
+}
+
 /// Makes, checks and, unless there are errors, stores a plan.
 pub fn plan(session: &Session, project: &Project, wish: &Wish) -> Result<Planned, Error> {
     let config = session.config(project)?;
@@ -90,7 +97,7 @@ pub fn plan(session: &Session, project: &Project, wish: &Wish) -> Result<Planned
             let stem = Path::new(file).file_stem().map(|stem| stem.to_string_lossy().into_owned());
             (check_text(project, &config, &text, format, wish.on_overlap)?, stem)
         }
-        Source::Request(text) => (request::ask(session, project, &config, text, wish.on_overlap)?, None),
+        Source::Request(text) => (request::ask_for_plan(session, project, &config, text, wish.on_overlap)?, None),
     };
     let name = [wish.name.as_deref(), checked.plan.as_ref().and_then(|plan| plan.name.as_deref()), default_name.as_deref()]
         .into_iter()
