@@ -12,7 +12,7 @@ use crate::base::ids::TaskId;
 use crate::base::paths::RepoPath;
 use crate::domain::pattern::{Pattern, overlap};
 use crate::domain::plan::dag::{Cycle, Dag};
-use crate::domain::plan::problem::{Part, Places, Problem, ProblemCode, closest};
+use crate::domain::plan::problem::{Part, Places, Problem, ProblemCode, Problems, closest, quoted};
 use crate::domain::plan::{Plan, Task};
 
 pub use overlaps::serialize;
@@ -76,14 +76,14 @@ pub enum TargetKind {
 /// With [`OnOverlap::Serialize`] overlaps are left to [`serialize`].
 pub fn check(plan: &Plan, places: &Places, around: &Surroundings) -> Vec<Problem> {
     let dag = Dag::of(plan);
-    let mut problems = Vec::new();
+    let mut problems = Problems::default();
     if plan.tasks.is_empty() && !places.is_misread(Part::Plan, "tasks") {
         let problem = Problem::error(
             ProblemCode::Syntax,
             "the plan has no tasks",
             "add at least one: {\"id\": 1, \"task\": \"…\", \"files\": [\"…\"]}",
         );
-        problems.push(problem.at(places.field(Part::Plan, "tasks")));
+        problems.add(problem.at(places.field(Part::Plan, "tasks")));
     }
     ids(plan, places, &dag, &mut problems);
     dependencies(plan, places, &dag, &mut problems);
@@ -95,11 +95,11 @@ pub fn check(plan: &Plan, places: &Places, around: &Surroundings) -> Vec<Problem
     }
     targets(plan, places, around, &mut problems);
     proofs(plan, places, around, &mut problems);
-    problems
+    problems.into_vec()
 }
 
 /// Ids name one task each, on every file system that keeps refs as files.
-fn ids(plan: &Plan, places: &Places, dag: &Dag<'_>, problems: &mut Vec<Problem>) {
+fn ids(plan: &Plan, places: &Places, dag: &Dag<'_>, problems: &mut Problems) {
     let mut folded: HashMap<String, usize> = HashMap::with_capacity(plan.tasks.len());
     for (position, task) in plan.tasks.iter().enumerate() {
         let id = &task.id;
@@ -112,20 +112,26 @@ fn ids(plan: &Plan, places: &Places, dag: &Dag<'_>, problems: &mut Vec<Problem>)
         let message = if other == id {
             format!("two tasks have the id {id}")
         } else {
-            format!("the ids {other} and {id} differ in case only; they become names in git, which cannot always tell them apart")
+            format!(
+                "the ids {other} and {id} differ in case only; they become names in git, which cannot always tell them apart"
+            )
         };
-        let problem = Problem::error(ProblemCode::DuplicateId, message, "give one of the two tasks another id");
+        let problem =
+            Problem::error(ProblemCode::DuplicateId, message, "give one of the two tasks another id");
         let place = places.field(Part::Task(position), "id");
-        problems.push(problem.of(id).at(place).related(places.field(Part::Task(first), "id")));
+        problems.add(problem.of(id).at(place).related(places.field(Part::Task(first), "id")));
     }
 }
 
-fn dependencies(plan: &Plan, places: &Places, dag: &Dag<'_>, problems: &mut Vec<Problem>) {
+fn dependencies(plan: &Plan, places: &Places, dag: &Dag<'_>, problems: &mut Problems) {
     /// Comparing with all ids takes time; who gets so many wrong did not mistype them.
     const SUGGESTIONS: usize = 50;
     let mut suggestions = 0;
     for (position, task) in plan.tasks.iter().enumerate() {
         for (index, id) in task.depends_on.iter().enumerate().filter(|(_, id)| dag.position(id).is_none()) {
+            if problems.is_full() {
+                return;
+            }
             suggestions += 1;
             let ids = || plan.tasks.iter().map(|task| task.id.as_str());
             let meant = closest(id.as_str(), ids()).filter(|_| suggestions <= SUGGESTIONS);
@@ -133,14 +139,16 @@ fn dependencies(plan: &Plan, places: &Places, dag: &Dag<'_>, problems: &mut Vec<
                 Some(meant) => format!("did you mean {meant}?"),
                 None => format!("the plan has the tasks {}", listed(ids())),
             };
-            let message = format!("task {} depends on {:?}, which the plan does not have", task.id, id.as_str());
+            let message =
+                format!("task {} depends on {}, which the plan does not have", task.id, quoted(id.as_str()));
             let place = places.item(Part::Task(position), "depends_on", index);
-            problems.push(Problem::error(ProblemCode::UnknownDependency, message, hint).of(&task.id).at(place));
+            problems
+                .add(Problem::error(ProblemCode::UnknownDependency, message, hint).of(&task.id).at(place));
         }
     }
 }
 
-fn cycles(plan: &Plan, places: &Places, dag: &Dag<'_>, problems: &mut Vec<Problem>) {
+fn cycles(plan: &Plan, places: &Places, dag: &Dag<'_>, problems: &mut Problems) {
     for cycle in dag.cycles() {
         let ids = Cycle(cycle.iter().map(|&task| plan.tasks[task].id.clone()).collect());
         // Where each task of the cycle says that it waits for the next.
@@ -151,7 +159,9 @@ fn cycles(plan: &Plan, places: &Places, dag: &Dag<'_>, problems: &mut Vec<Proble
         });
         let place = steps.next().flatten();
         let (message, hint) = match cycle.as_slice() {
-            [_] => (format!("task {} depends on itself: {ids}", ids.0[0]), "remove it from its own `depends_on`"),
+            [_] => {
+                (format!("task {} depends on itself: {ids}", ids.0[0]), "remove it from its own `depends_on`")
+            }
             _ => (
                 format!("tasks wait for each other, each for the next: {ids}"),
                 "remove one of these dependencies; what both need can become a task before both",
@@ -160,11 +170,11 @@ fn cycles(plan: &Plan, places: &Places, dag: &Dag<'_>, problems: &mut Vec<Proble
         let mut problem = Problem::error(ProblemCode::Cycle, message, hint).at(place);
         problem.task = ids.0.into_iter().next();
         problem.related.extend(steps.flatten());
-        problems.push(problem);
+        problems.add(problem);
     }
 }
 
-fn files(plan: &Plan, places: &Places, problems: &mut Vec<Problem>) {
+fn files(plan: &Plan, places: &Places, problems: &mut Problems) {
     for (position, task) in plan.tasks.iter().enumerate() {
         let part = Part::Task(position);
         if task.files.is_empty() && !places.is_misread(part, "files") {
@@ -173,12 +183,12 @@ fn files(plan: &Plan, places: &Places, problems: &mut Vec<Problem>) {
                 format!("task {} owns no files, so it could change nothing", task.id),
                 "list what it may change: \"files\": [\"src/a.rs\", \"tests/\"]",
             );
-            problems.push(problem.of(&task.id).at(places.field(part, "files")));
+            problems.add(problem.of(&task.id).at(places.field(part, "files")));
         }
     }
 }
 
-fn shared_files(plan: &Plan, places: &Places, around: &Surroundings, problems: &mut Vec<Problem>) {
+fn shared_files(plan: &Plan, places: &Places, around: &Surroundings, problems: &mut Problems) {
     if around.integrator.is_empty() {
         return;
     }
@@ -192,43 +202,31 @@ fn shared_files(plan: &Plan, places: &Places, around: &Surroundings, problems: &
     for ((position, file), shared) in found {
         let task = &plan.tasks[position];
         let pattern = &task.files[file];
+        if !holds(shared, pattern) && !holds(pattern, shared) {
+            // Two wildcards meet in names that nobody may ever use: `lib/` is not refused for `**/index.ts`.
+            continue;
+        }
         let Some(witness) = overlap(pattern, shared) else { continue };
-        // A literal names a file; two wildcards may only meet in a file that nobody has.
-        let is_named = names(pattern, shared) || names(shared, pattern);
-        let problem = if is_named {
-            Problem::error(
-                ProblemCode::SharedFile,
-                format!(
-                    "task {} owns {witness}, which belongs to the integrator ({}) and is regenerated while landing",
-                    task.id,
-                    shared.as_str()
-                ),
-                "remove it from `files`: change what it is generated from, and landing writes it anew",
-            )
-        } else {
-            Problem::warning(
-                ProblemCode::SharedFile,
-                format!(
-                    "task {} owns {}, which can meet {} of the integrator, as in {witness}; such files are regenerated while landing",
-                    task.id,
-                    pattern.as_str(),
-                    shared.as_str()
-                ),
-                "nothing to do unless the task is to change such a file by hand",
-            )
-        };
+        let message = format!(
+            "task {} owns {witness}, which belongs to the integrator ({}) and is regenerated while landing",
+            task.id,
+            shared.as_str()
+        );
+        let hint = "remove it from `files`: change what it is generated from, and landing writes it anew";
+        let problem = Problem::error(ProblemCode::SharedFile, message, hint);
         let place = places.item(Part::Task(position), "files", file);
-        problems.push(problem.of(&task.id).about(witness).at(place));
+        problems.add(problem.of(&task.id).about(witness).at(place));
     }
 }
 
-/// Whether `literal` names one path, and `pattern` owns it.
-fn names(literal: &Pattern, pattern: &Pattern) -> bool {
-    literal.is_literal() && pattern.contains(&RepoPath::from(literal.literal_path()))
+/// Whether `outer` owns what `inner` says by name: all of it, or the path that it is.
+fn holds(outer: &Pattern, inner: &Pattern) -> bool {
+    outer.is_literal() && inner.key().starts_with(&outer.key())
+        || inner.is_literal() && outer.contains(&RepoPath::from(inner.literal_path()))
 }
 
 /// Targets, roles and reviewers are known, and may be given work.
-fn targets(plan: &Plan, places: &Places, around: &Surroundings, problems: &mut Vec<Problem>) {
+fn targets(plan: &Plan, places: &Places, around: &Surroundings, problems: &mut Problems) {
     let known: HashMap<&str, &KnownTarget> =
         around.targets.iter().map(|target| (target.name.as_str(), target)).collect();
     let mut check = |part: Part, field: &'static str, name: Option<&String>, task: Option<&TaskId>| {
@@ -256,12 +254,12 @@ fn targets(plan: &Plan, places: &Places, around: &Surroundings, problems: &mut V
                     Some(meant) => format!("did you mean {meant}? Known are {}", listed(candidates())),
                     None => format!("known are {}; kapell.toml can name more", listed(candidates())),
                 };
-                let message = format!("{whose}: `{field}` is {name:?}, and no {what} is called so");
+                let message = format!("{whose}: `{field}` is {}, and no {what} is called so", quoted(name));
                 Problem::error(ProblemCode::UnknownAgent, message, hint)
             }
         };
         problem.task = task.cloned();
-        problems.push(problem.at(places.field(part, field)));
+        problems.add(problem.at(places.field(part, field)));
     };
     check(Part::Plan, "rules.review", plan.rules.review.as_ref(), None);
     for (position, task) in plan.tasks.iter().enumerate() {
@@ -273,8 +271,9 @@ fn targets(plan: &Plan, places: &Places, around: &Surroundings, problems: &mut V
 }
 
 /// What the rules want to see before the code is there to be seen: specs and tests.
-fn proofs(plan: &Plan, places: &Places, around: &Surroundings, problems: &mut Vec<Problem>) {
-    let spec_first = |task: &Task| task.rules.spec_first.or(plan.rules.spec_first).unwrap_or(around.spec_first);
+fn proofs(plan: &Plan, places: &Places, around: &Surroundings, problems: &mut Problems) {
+    let spec_first =
+        |task: &Task| task.rules.spec_first.or(plan.rules.spec_first).unwrap_or(around.spec_first);
     let wants_specs = plan.tasks.iter().any(spec_first);
     if wants_specs && plan.specs.is_empty() && !places.is_misread(Part::Plan, "specs") {
         let problem = Problem::warning(
@@ -282,7 +281,7 @@ fn proofs(plan: &Plan, places: &Places, around: &Surroundings, problems: &mut Ve
             "specs come first by the rules, but the plan names none",
             "add \"specs\": [{\"file\": \"specs/….md\", \"description\": \"…\"}], or set rules.spec_first to false",
         );
-        problems.push(problem.at(places.field(Part::Plan, "specs")));
+        problems.add(problem.at(places.field(Part::Plan, "specs")));
     }
     let spec_files = specs::spec_files(plan);
     for (position, task) in plan.tasks.iter().enumerate() {
@@ -293,7 +292,7 @@ fn proofs(plan: &Plan, places: &Places, around: &Surroundings, problems: &mut Ve
                 format!("task {} is to be proved by tests, but nothing it owns looks like one", task.id),
                 "add its tests to `files`, name them in `tests`, or set the task's rules.tdd to false",
             );
-            problems.push(problem.of(&task.id).at(places.field(Part::Task(position), "files")));
+            problems.add(problem.of(&task.id).at(places.field(Part::Task(position), "files")));
         }
     }
 }
@@ -319,10 +318,13 @@ fn looks_like_test(pattern: &str) -> bool {
         || suffix == "java" && (stem.ends_with("Test") || stem.ends_with("Tests"))
 }
 
-/// The names in a row, and how many more there are.
+/// The names in a row, and how many more there are; `none` if there are none.
 fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {
     const SHOWN: usize = 20;
     let names: Vec<&str> = names.collect();
+    if names.is_empty() {
+        return "none".to_owned();
+    }
     let mut text = names.iter().take(SHOWN).copied().collect::<Vec<_>>().join(", ");
     if names.len() > SHOWN {
         text.push_str(&format!(" and {} more", names.len() - SHOWN));

@@ -2,7 +2,7 @@
 //! which of two tasks goes first.
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -137,8 +137,8 @@ impl<'p> Dag<'p> {
     }
 
     /// The distinct cycles that a walk along the dependencies meets, at least one
-    /// in every knot of tasks and at most [`MAX_CYCLES`] in all. Each starts with
-    /// its first task of the plan; every task depends on the next.
+    /// in every knot of tasks and at most [`MAX_CYCLES`] in all, in the order of the
+    /// plan. Each starts with its first task of the plan; every task depends on the next.
     pub(super) fn cycles(&self) -> Vec<Vec<usize>> {
         #[derive(Clone, Copy, PartialEq)]
         enum Mark {
@@ -178,6 +178,7 @@ impl<'p> Dag<'p> {
                 }
             }
         }
+        cycles.sort();
         cycles
     }
 

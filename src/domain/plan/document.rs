@@ -9,7 +9,7 @@ mod yaml;
 #[cfg(test)]
 mod tests;
 
-use crate::domain::plan::problem::{Problem, ProblemCode};
+use crate::domain::plan::problem::{Problem, ProblemCode, quoted};
 
 /// The deepest nesting that is read. A plan needs six levels; the limit keeps
 /// a hostile document from exhausting the stack of whoever walks the tree.
@@ -96,17 +96,12 @@ impl Node {
 
     /// What it is, for a sentence that says what was found: `the number 3`, `a list`.
     pub fn describe(&self) -> String {
-        /// Enough of a text to know it again.
-        const SHOWN: usize = 40;
         match &self.value {
             Value::Null => "nothing".to_owned(),
             Value::Bool(value) => value.to_string(),
             Value::Int(number) => format!("the number {number}"),
             Value::Float(number) => format!("the number {number}"),
-            Value::Text(text) if text.chars().nth(SHOWN).is_some() => {
-                format!("the text {:?}…", text.chars().take(SHOWN).collect::<String>())
-            }
-            Value::Text(text) => format!("the text {text:?}"),
+            Value::Text(text) => format!("the text {}", quoted(text)),
             Value::List(_) => "a list".to_owned(),
             Value::Map(_) => "a map".to_owned(),
         }
@@ -161,7 +156,7 @@ impl SyntaxError {
     fn duplicate_key(name: &str, first: Option<Place>, place: Place) -> Self {
         let before = first.map_or_else(String::new, |first| format!(" (first in line {})", first.line));
         Self::new(
-            format!("the key {name:?} occurs twice in one map{before}"),
+            format!("the key {} occurs twice in one map{before}", quoted(name)),
             "keep one of them; which one counts is not guessed",
             place,
         )
@@ -182,7 +177,10 @@ impl From<SyntaxError> for Problem {
 pub fn read(text: &str, format: Format) -> Result<Node, SyntaxError> {
     if text.len() > MAX_BYTES {
         return Err(SyntaxError {
-            message: format!("the document has {} bytes, and {MAX_BYTES} is the most that is read", text.len()),
+            message: format!(
+                "the document has {} bytes, and {MAX_BYTES} is the most that is read",
+                text.len()
+            ),
             hint: "split it into several plans".to_owned(),
             place: None,
         });

@@ -4,11 +4,11 @@
 //! makes a plan of them, [`check`] says what is wrong with it as a whole, [`dag`]
 //! in which order its tasks can run. Each reports [`problem`]s, all that there are.
 
-pub mod document;
-pub mod read;
-pub mod problem;
 pub mod check;
 pub mod dag;
+pub mod document;
+pub mod problem;
+pub mod read;
 
 use crate::base::ids::TaskId;
 use crate::domain::pattern::Pattern;

@@ -164,6 +164,52 @@ impl Problem {
     }
 }
 
+/// The most problems of one severity that one reading or check lists. A document
+/// of a few megabytes can hold millions, and whoever mends these sees the rest.
+const MAX_LISTED: usize = 1000;
+
+/// Problems as they are found.
+#[derive(Debug, Default)]
+pub(super) struct Problems {
+    listed: Vec<Problem>,
+    errors: usize,
+    warnings: usize,
+}
+
+impl Problems {
+    /// Adds a problem; the last one that is listed says so. Warnings never keep an
+    /// error from being listed.
+    pub(super) fn add(&mut self, mut problem: Problem) {
+        let (count, kind) = match problem.severity {
+            Severity::Error => (&mut self.errors, "errors"),
+            Severity::Warning => (&mut self.warnings, "warnings"),
+        };
+        *count += 1;
+        if *count == MAX_LISTED {
+            problem.message.push_str(&format!("; further {kind} are not listed"));
+        }
+        if *count <= MAX_LISTED {
+            self.listed.push(problem);
+        }
+    }
+
+    /// Whether further errors would not be listed.
+    pub(super) fn is_full(&self) -> bool {
+        self.errors >= MAX_LISTED
+    }
+
+    /// As they were found.
+    pub(super) fn into_vec(self) -> Vec<Problem> {
+        self.listed
+    }
+
+    /// In the order of the document.
+    pub(super) fn into_sorted(mut self) -> Vec<Problem> {
+        self.listed.sort_by_key(|problem| problem.place);
+        self.listed
+    }
+}
+
 /// A part of a plan that has fields. Tasks and specs are counted from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Part {
@@ -241,6 +287,15 @@ impl Places {
         if let Some(place) = place {
             self.parts.entry(part).or_default().fields.insert((field, index), place);
         }
+    }
+}
+
+/// `text` in quotes and on one line, cut where it is known again.
+pub(super) fn quoted(text: &str) -> String {
+    const SHOWN: usize = 64;
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{:?}…", &text[..end]),
+        None => format!("{text:?}"),
     }
 }
 

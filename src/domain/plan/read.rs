@@ -10,12 +10,15 @@ use std::collections::HashSet;
 use crate::base::ids::TaskId;
 use crate::domain::pattern::Pattern;
 use crate::domain::plan::document::{Node, Value};
-use crate::domain::plan::problem::{Part, Places, Problem, ProblemCode};
+use crate::domain::plan::problem::{Part, Places, Problem, ProblemCode, quoted};
 use crate::domain::plan::{Complexity, Plan, Priority, Rules, Spec, Task};
 use fields::{Fields, Notes};
 
 /// The most tasks of one plan. The order of all pairs of them is then known in 50 MB.
 pub const MAX_TASKS: usize = 20_000;
+
+/// The most specs of one plan: every task may wait for every one of them.
+pub const MAX_SPECS: usize = 200;
 
 /// The longest time that can be set, in seconds: 366 days.
 const MAX_SECONDS: u32 = 366 * 24 * 3600;
@@ -69,7 +72,7 @@ pub struct Reading {
 pub fn read_plan(document: &Node) -> Reading {
     let mut notes = Notes::default();
     let plan = plan(document, &mut notes);
-    Reading { plan, places: notes.places, problems: notes.problems }
+    Reading { plan, places: notes.places, problems: notes.problems.into_sorted() }
 }
 
 /// Whether `text` can be the id of a task: it becomes a part of git refs and of file names.
@@ -102,8 +105,9 @@ fn plan(document: &Node, notes: &mut Notes) -> Option<Plan> {
             Value::List(_) => "put the list under the key `tasks`: {\"tasks\": […]}",
             _ => "write {\"tasks\": [{\"id\": 1, \"task\": \"…\", \"files\": [\"…\"]}]}",
         };
-        let message = format!("a plan must be a map with the key `tasks`, but this is {}", document.describe());
-        notes.problems.push(Problem::error(ProblemCode::Syntax, message, hint).at(document.place));
+        let message =
+            format!("a plan must be a map with the key `tasks`, but this is {}", document.describe());
+        notes.problems.add(Problem::error(ProblemCode::Syntax, message, hint).at(document.place));
         return None;
     };
     let fields =
@@ -118,7 +122,6 @@ fn plan(document: &Node, notes: &mut Notes) -> Option<Plan> {
         pipeline: label(&fields, "pipeline", notes),
     };
     fields.warn_of_unknown(PLAN, notes);
-    notes.problems.sort_by_key(|problem| problem.place);
     (!notes.places.is_misread(Part::Plan, "tasks")).then_some(plan)
 }
 
@@ -141,13 +144,19 @@ fn item<'a>(
         "specs" => "write {\"file\": \"specs/api.md\", \"description\": \"…\"}",
         _ => "write {\"id\": 1, \"task\": \"…\", \"files\": [\"…\"]}",
     };
-    notes.problems.push(Problem::error(ProblemCode::Syntax, message, hint).at(node.place));
+    notes.problems.add(Problem::error(ProblemCode::Syntax, message, hint).at(node.place));
     None
 }
 
 fn specs(plan: &Fields<'_>, notes: &mut Notes) -> Vec<Spec> {
     let mut specs = Vec::new();
     let nodes = plan.items("specs", "{\"file\": \"specs/api.md\"}", notes);
+    if nodes.len() > MAX_SPECS {
+        let what = format!("has {} specs, and a plan has at most {MAX_SPECS}", nodes.len());
+        let place = notes.places.field(Part::Plan, "specs");
+        plan.refuse("specs", place, &what, "put several into one file", notes);
+        return specs;
+    }
     for (index, node) in nodes.iter().enumerate() {
         let part = Part::Spec(specs.len());
         let Some(fields) = item(plan, "specs", index, part, node, notes) else { continue };
@@ -172,11 +181,12 @@ fn spec(fields: &Fields<'_>, notes: &mut Notes) -> Option<Spec> {
     };
     let file = fields.text("file", notes)?;
     match Pattern::parse(file) {
-        Ok(pattern) if pattern.is_literal() && !file.ends_with('/') => {
+        // Of a quoted wildcard the path differs from the text; a spec is known by both.
+        Ok(pattern) if pattern.is_literal() && pattern.literal_path() == pattern.as_str() => {
             Some(Spec { file: pattern.as_str().to_owned(), description })
         }
         Ok(_) => {
-            let reason = format!("{file:?} is not one file");
+            let reason = format!("{} is not one file", quoted(file));
             fields.bad_path("file", node, file, &reason, "name one file, without wildcards", notes);
             None
         }
@@ -232,11 +242,17 @@ fn id(fields: &mut Fields<'_>, refused: &mut HashSet<String>, notes: &mut Notes)
         return None;
     };
     let Some(id) = id_in(node) else {
-        fields.mismatch("id", node, "a whole number or a text", "put quotes around it, or choose a whole number", notes);
+        fields.mismatch(
+            "id",
+            node,
+            "a whole number or a text",
+            "put quotes around it, or choose a whole number",
+            notes,
+        );
         return None;
     };
     if let Err(rule) = check_id(id.as_str()) {
-        let what = format!("{:?} {rule}", id.as_str());
+        let what = format!("{} {rule}", quoted(id.as_str()));
         fields.refuse("id", node.place, &what, HINT, notes);
         refused.insert(id.as_str().to_owned());
         return None;
@@ -305,7 +321,11 @@ fn target(fields: &Fields<'_>, notes: &mut Notes) -> Option<String> {
     let target = label(fields, "target", notes);
     match (agent, target) {
         (Some(agent), Some(target)) if agent != target => {
-            let what = format!("is {target:?}, but `agent`, which is the same thing, is {agent:?}");
+            let what = format!(
+                "is {}, but `agent`, which is the same thing, is {}",
+                quoted(&target),
+                quoted(&agent)
+            );
             let place = notes.places.field(fields.part, "target");
             fields.refuse("target", place, &what, "keep one of the two", notes);
             None
@@ -406,6 +426,12 @@ fn git_ref(fields: &Fields<'_>, field: &'static str, notes: &mut Notes) -> Optio
         return Some(text.to_owned());
     }
     let place = notes.places.field(fields.part, field);
-    fields.refuse(field, place, &format!("{text:?} is no name in git"), "write a branch, such as \"main\"", notes);
+    fields.refuse(
+        field,
+        place,
+        &format!("{} is no name in git", quoted(text)),
+        "write a branch, such as \"main\"",
+        notes,
+    );
     None
 }

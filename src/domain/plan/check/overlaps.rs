@@ -7,10 +7,7 @@ use std::ops::{Bound, ControlFlow};
 use crate::domain::pattern::overlap;
 use crate::domain::plan::Plan;
 use crate::domain::plan::dag::{Dag, Order};
-use crate::domain::plan::problem::{Part, Places, Problem, ProblemCode};
-
-/// The most overlaps that are reported; a plan with more has one cause for them all.
-const MAX_REPORTED: usize = 1000;
+use crate::domain::plan::problem::{Part, Places, Problem, ProblemCode, Problems};
 
 /// A file pattern of a plan: the position of its task, and its own among the task's files.
 pub(super) type Owner = (usize, usize);
@@ -97,23 +94,16 @@ fn each_unordered(plan: &Plan, dag: &Dag<'_>, mut meet: impl FnMut(Overlap, &mut
 }
 
 /// Adds an error for every overlap.
-pub(super) fn report(plan: &Plan, places: &Places, dag: &Dag<'_>, problems: &mut Vec<Problem>) {
-    let mut reported = 0;
+pub(super) fn report(plan: &Plan, places: &Places, dag: &Dag<'_>, problems: &mut Problems) {
     each_unordered(plan, dag, |met, _| {
         let (first, second) = (&plan.tasks[met.first.0].id, &plan.tasks[met.second.0].id);
-        let mut message = format!(
-            "tasks {first} and {second} both own {}, and nothing says which goes first",
-            met.witness
-        );
-        reported += 1;
-        if reported == MAX_REPORTED {
-            message.push_str("; further overlaps are not listed");
-        }
+        let message =
+            format!("tasks {first} and {second} both own {}, and nothing says which goes first", met.witness);
         let hint = format!(
             "give the path to one of them, let one wait (\"depends_on\" of {second}: {first}), or plan with on_overlap \"serialize\""
         );
-        problems.push(placed(Problem::error(ProblemCode::Overlap, message, hint), &met, plan, places));
-        if reported == MAX_REPORTED { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        problems.add(placed(Problem::error(ProblemCode::Overlap, message, hint), &met, plan, places));
+        if problems.is_full() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
 }
 
@@ -122,7 +112,7 @@ pub(super) fn report(plan: &Plan, places: &Places, dag: &Dag<'_>, problems: &mut
 /// dependencies are only between tasks that had no order, so no cycle comes of
 /// them. Every one is told as a warning.
 pub fn serialize(plan: &mut Plan, places: &Places) -> Vec<Problem> {
-    let mut problems = Vec::new();
+    let mut problems = Problems::default();
     let mut added = Vec::new();
     each_unordered(plan, &Dag::of(plan), |met, order| {
         order.add(met.first.0, met.second.0);
@@ -133,14 +123,14 @@ pub fn serialize(plan: &mut Plan, places: &Places) -> Vec<Problem> {
             format!("tasks {first} and {second} both own {}, so {second} waits for {first}", met.witness),
             "for work at the same time, give each task files of its own",
         );
-        problems.push(placed(problem, &met, plan, places));
+        problems.add(placed(problem, &met, plan, places));
         ControlFlow::Continue(())
     });
     for (first, second) in added {
         let first = plan.tasks[first].id.clone();
         plan.tasks[second].depends_on.push(first);
     }
-    problems
+    problems.into_vec()
 }
 
 fn placed(problem: Problem, met: &Overlap, plan: &Plan, places: &Places) -> Problem {

@@ -143,7 +143,8 @@ fn free_id(file: &str, taken: &mut HashSet<String>) -> TaskId {
     let words = stem.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
     let mut slug = words.collect::<Vec<_>>().join("-").to_ascii_lowercase();
     slug.truncate(SLUG_CHARS);
-    let base = if slug.is_empty() { "spec".to_owned() } else { format!("spec-{}", slug.trim_end_matches('-')) };
+    let base =
+        if slug.is_empty() { "spec".to_owned() } else { format!("spec-{}", slug.trim_end_matches('-')) };
     let numbered = (2..).map(|number| format!("{base}-{number}"));
     let free = std::iter::once(base.clone()).chain(numbered).find(|id| taken.insert(id.clone()));
     TaskId::text(free.unwrap_or(base))

@@ -22,7 +22,8 @@ pub(super) fn read(text: &str) -> Result<Node, SyntaxError> {
         allow_non_finite_numbers: false,
         allow_extended_string_escapes: false,
     };
-    let parsed = parse_to_ast(text, &CollectOptions::default(), &options).map_err(|error| refuse(&error, text))?;
+    let parsed =
+        parse_to_ast(text, &CollectOptions::default(), &options).map_err(|error| refuse(&error, text))?;
     let root = parsed.value.ok_or_else(SyntaxError::empty)?;
     Reader { cursor: Cursor::new(text) }.node(root, 0)
 }
@@ -39,7 +40,9 @@ fn refuse(error: &ParseError, text: &str) -> SyntaxError {
         | ParseErrorKind::ExpectedStringObjectProperty
         | ParseErrorKind::UnexpectedWord => "names and texts stand in double quotes",
         ParseErrorKind::MultipleRootJsonValues => "a plan is one JSON object; remove what follows it",
-        ParseErrorKind::String(_) => "a text ends with a double quote in the line where it begins; write \\n for a new line, \\\\ for a backslash",
+        ParseErrorKind::String(_) => {
+            "a text ends with a double quote in the line where it begins; write \\n for a new line, \\\\ for a backslash"
+        }
         _ => "the document must be JSON; comments and trailing commas are accepted",
     };
     SyntaxError::new(format!("not JSON: {}", lower_first(&error.kind().to_string())), hint, place)

@@ -80,7 +80,11 @@ impl Builder {
             Event::Alias(_) => Err(no_alias(place)),
             Event::Scalar(text, style, anchor, tag) => {
                 refuse_properties(anchor, tag.is_some(), place)?;
-                if self.awaits_key() { self.name(&text, style, place) } else { self.add(Node::at(scalar(&text, style), place)) }
+                if self.awaits_key() {
+                    self.name(&text, style, place)
+                } else {
+                    self.add(Node::at(scalar(&text, style), place))
+                }
             }
             Event::SequenceStart(anchor, tag) => {
                 self.open(Open::List { items: Vec::new(), place }, anchor, tag.is_some(), place)

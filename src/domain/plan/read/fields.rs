@@ -6,13 +6,13 @@ use crate::base::ids::TaskId;
 use crate::domain::pattern::Pattern;
 use crate::domain::plan::CommandLine;
 use crate::domain::plan::document::{Key, Node, Place, Value};
-use crate::domain::plan::problem::{Part, Places, Problem, ProblemCode, closest};
+use crate::domain::plan::problem::{Part, Places, Problem, ProblemCode, Problems, closest, quoted};
 
 /// What gathers while a document is read.
 #[derive(Default)]
 pub(super) struct Notes {
     pub(super) places: Places,
-    pub(super) problems: Vec<Problem>,
+    pub(super) problems: Problems,
 }
 
 /// A map of the document and what it stands for.
@@ -54,7 +54,7 @@ impl<'a> Fields<'a> {
 
     fn note(&self, field: &'static str, mut problem: Problem, notes: &mut Notes) {
         problem.task.clone_from(&self.task);
-        notes.problems.push(problem);
+        notes.problems.add(problem);
         notes.places.set_misread(self.part, field);
     }
 
@@ -84,10 +84,10 @@ impl<'a> Fields<'a> {
                 Some(meant) => format!("did you mean `{meant}`? As it is, the key is ignored"),
                 None => format!("the key is ignored; known here are {}", known.join(", ")),
             };
-            let message = format!("{}: the key {:?} is not known", self.name, key.text);
+            let message = format!("{}: the key {} is not known", self.name, quoted(&key.text));
             let mut problem = Problem::warning(ProblemCode::Syntax, message, hint).at(key.place);
             problem.task.clone_from(&self.task);
-            notes.problems.push(problem);
+            notes.problems.add(problem);
         }
     }
 
@@ -100,13 +100,9 @@ impl<'a> Fields<'a> {
     fn text_in(&self, field: &'static str, node: &'a Node, notes: &mut Notes) -> Option<&'a str> {
         match &node.value {
             Value::Text(text) if !text.trim().is_empty() => return Some(text),
-            Value::Text(_) => self.refuse(
-                field,
-                node.place,
-                "is empty",
-                "write what belongs here, or leave it out",
-                notes,
-            ),
+            Value::Text(_) => {
+                self.refuse(field, node.place, "is empty", "write what belongs here, or leave it out", notes);
+            }
             Value::Int(_) | Value::Float(_) | Value::Bool(_) => {
                 self.mismatch(field, node, "a text", "put quotes around it", notes);
             }
@@ -203,7 +199,11 @@ impl<'a> Fields<'a> {
         notes: &mut Notes,
     ) {
         let message = format!("{}: `{field}`: {reason}", self.name);
-        self.note(field, Problem::error(ProblemCode::BadPath, message, hint).about(text).at(node.place), notes);
+        self.note(
+            field,
+            Problem::error(ProblemCode::BadPath, message, hint).about(text).at(node.place),
+            notes,
+        );
     }
 
     /// A command: a list of texts, or one text that is split as a shell would.
@@ -219,8 +219,7 @@ impl<'a> Fields<'a> {
         let Value::List(items) = &node.value else {
             return self.command_in(field, node, notes).map(|command| vec![command]);
         };
-        let begins_with_a_line =
-            matches!(items.first(), Some(Node { value: Value::Text(text), .. }) if text.trim().contains(char::is_whitespace));
+        let begins_with_a_line = matches!(items.first(), Some(Node { value: Value::Text(text), .. }) if text.trim().contains(char::is_whitespace));
         if begins_with_a_line || items.iter().any(|item| matches!(item.value, Value::List(_))) {
             // Every one is read, so that every mistake is noted.
             let commands: Vec<_> =
@@ -229,8 +228,11 @@ impl<'a> Fields<'a> {
         }
         let command = self.command_in(field, node, notes)?;
         if command.0.len() > 1 {
-            let message =
-                format!("{}: `{field}` is read as the one command {}", self.name, shell_words::join(&command.0));
+            let message = format!(
+                "{}: `{field}` is read as the one command {}",
+                self.name,
+                shell_words::join(&command.0)
+            );
             let mut problem = Problem::warning(
                 ProblemCode::Syntax,
                 message,
@@ -238,7 +240,7 @@ impl<'a> Fields<'a> {
             )
             .at(node.place);
             problem.task.clone_from(&self.task);
-            notes.problems.push(problem);
+            notes.problems.add(problem);
         }
         Some(vec![command])
     }
