@@ -81,7 +81,7 @@ fn tasks_in_a_cycle_count_as_ordered() {
     let plan = plan("1:2 2:3 3:1 4:1 5");
     let order = Order::of(&plan);
     assert!(order.is_ordered(0, 1) && order.is_ordered(1, 2) && order.is_ordered(2, 3));
-    assert!(!order.is_ordered(0, 4));
+    assert!(!order.is_ordered(0, 4) && !order.is_before(0, 0));
 }
 
 #[test]
@@ -174,6 +174,30 @@ proptest! {
                 prop_assert_eq!(order.is_before(a, b), reaches(&dag, b, a));
             }
         }
+    }
+
+    /// With cycles too, where each task of one goes before the others and after them.
+    #[test]
+    fn order_is_reachability_in_any_graph(
+        size in 1usize..12,
+        edges in prop::collection::vec(any::<(prop::sample::Index, prop::sample::Index)>(), 0..20),
+    ) {
+        let mut plan = plan(&(0..size).map(|task| format!("{task} ")).collect::<String>());
+        for (a, b) in edges {
+            let id = plan.tasks[a.index(size)].id.clone();
+            plan.tasks[b.index(size)].depends_on.push(id);
+        }
+        let dag = Dag::of(&plan);
+        let order = Order::of(&plan);
+        let ancestors: Vec<_> = (0..size).map(|task| dag.ancestors(task)).collect();
+        for a in 0..size {
+            for b in 0..size {
+                let (before, after) = (ancestors[b].contains(&a), ancestors[a].contains(&b));
+                prop_assert_eq!(order.is_ordered(a, b), a == b || before || after);
+                prop_assert_eq!(order.is_before(a, b), before && !after);
+            }
+        }
+        prop_assert_eq!(dag.cycles().is_empty(), waves(&plan).is_ok());
     }
 
     #[test]

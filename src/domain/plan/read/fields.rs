@@ -221,10 +221,7 @@ impl<'a> Fields<'a> {
         };
         let begins_with_a_line = matches!(items.first(), Some(Node { value: Value::Text(text), .. }) if text.trim().contains(char::is_whitespace));
         if begins_with_a_line || items.iter().any(|item| matches!(item.value, Value::List(_))) {
-            // Every one is read, so that every mistake is noted.
-            let commands: Vec<_> =
-                items.iter().filter_map(|item| self.command_in(field, item, notes)).collect();
-            return (commands.len() == items.len()).then_some(commands);
+            return Some(items.iter().filter_map(|item| self.command_in(field, item, notes)).collect());
         }
         let command = self.command_in(field, node, notes)?;
         if command.0.len() > 1 {

@@ -63,6 +63,8 @@ fn the_promised_shape_is_accepted_unchanged() {
     assert_eq!(place(Part::Task(0), "priority"), Some((2, 12)), "the task where the field is not written");
     let file = reading.places.item(Part::Task(0), "files", 1).unwrap();
     assert_eq!((file.line, file.column), (3, 42));
+    let added_later = reading.places.item(Part::Task(0), "files", 2).unwrap();
+    assert_eq!((added_later.line, added_later.column), (3, 22), "the list it is in");
     assert_eq!(place(Part::Spec(0), "file"), Some((1, 21)));
 }
 
@@ -381,8 +383,16 @@ fn all_problems_of_a_document_are_found_in_its_order() {
     assert_eq!(plan.tasks.iter().map(|task| task.id.as_str()).collect::<Vec<_>>(), ["a", "d"]);
     assert_eq!(plan.tasks[1].depends_on, [TaskId::text("a")], "the refused id is not unknown");
     assert_eq!(reading.places.item(Part::Task(0), "files", 0).map(|place| place.column), Some(35));
-    assert!(!reading.places.is_misread(Part::Task(1), "files"), "that was another task's");
+    assert!(!reading.places.is_misread(Part::Task(1), "id"), "that was the task before");
     assert!(reading.places.is_misread(Part::Plan, "specs"));
+}
+
+#[test]
+fn a_refused_spec_leaves_no_trace_on_the_next() {
+    let reading = json("{\"tasks\": [], \"specs\": [{\"file\": \"*\"}, {\"file\": \"a.md\"}]}");
+    assert_eq!(show(&reading.problems), ["error bad-path 1:34 \"*\""]);
+    assert_eq!(reading.plan.unwrap().specs.len(), 1);
+    assert!(!reading.places.is_misread(Part::Spec(0), "file"));
 }
 
 #[test]
