@@ -134,7 +134,7 @@ fn dependencies(plan: &Plan, places: &Places, dag: &Dag<'_>, problems: &mut Prob
             }
             suggestions += 1;
             let ids = || plan.tasks.iter().map(|task| task.id.as_str());
-            let meant = closest(id.as_str(), ids()).filter(|_| suggestions <= SUGGESTIONS);
+            let meant = (suggestions <= SUGGESTIONS).then(|| closest(id.as_str(), ids())).flatten();
             let hint = match meant {
                 Some(meant) => format!("did you mean {meant}?"),
                 None => format!("the plan has the tasks {}", listed(ids())),
