@@ -1,1 +1,5 @@
-//! Processes: starting them, and ending whole trees of them.
+//! Programs of others: starting them, bounding them, and ending all that they started.
+
+pub mod spawn;
+pub mod tree;
+pub mod words;
