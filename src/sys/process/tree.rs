@@ -286,7 +286,8 @@ impl Stat {
     /// likes; the fields after it begin behind the last bracket.
     fn parse(line: &[u8]) -> Option<Self> {
         let after_name = line.iter().rposition(|byte| *byte == b')')? + 1;
-        let fields: Vec<&str> = std::str::from_utf8(&line[after_name..]).ok()?.split_ascii_whitespace().collect();
+        let fields: Vec<&str> =
+            std::str::from_utf8(&line[after_name..]).ok()?.split_ascii_whitespace().collect();
         // Numbered as in proc(5), where the first of these is field 3.
         let field = |number: usize| fields.get(number - 3).copied();
         let number = |at: usize| field(at)?.parse::<i64>().ok();

@@ -2,10 +2,12 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::os::fd::{BorrowedFd, RawFd};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Command;
 
+use rustix::io::FdFlags;
 use rustix::process::Pid;
 
 use super::ATTEMPT_VARIABLE;
@@ -55,7 +57,8 @@ pub(super) fn start(job: &Job, stdout: &File, stderr: &File) -> Result<Agent, St
     before_exec(&mut command, move || {
         bond_to(shim).map_err(|error| Step::Bond.failed(&error))?;
         wall.enter().map_err(|error| Step::Wall.failed(&error))
-    });
+    })
+    .map_err(|error| format!("/dev/fd: {error}"))?;
     match command.spawn() {
         // Its end is noticed together with that of all other descendants, by `wait`.
         Ok(child) => Ok(Agent { pid: Pid::from_child(&child), wall: description }),
@@ -63,13 +66,32 @@ pub(super) fn start(job: &Job, stdout: &File, stderr: &File) -> Result<Agent, St
     }
 }
 
-/// Has `action` run in the child between fork and exec.
+/// Has `action` run in the child between fork and exec, and nothing but the three
+/// streams handed on: whoever started the shim may have left it a descriptor, such as
+/// somebody's lock, that a worker would then hold.
 #[expect(unsafe_code, reason = "what is done to a child before exec has no safe form in std")]
-fn before_exec(command: &mut Command, action: impl FnMut() -> io::Result<()> + Send + Sync + 'static) {
+fn before_exec(
+    command: &mut Command,
+    mut action: impl FnMut() -> io::Result<()> + Send + Sync + 'static,
+) -> io::Result<()> {
+    let mut surplus: Vec<RawFd> = Vec::new();
+    for entry in fs::read_dir("/dev/fd")? {
+        let number = entry?.file_name().to_str().and_then(|name| name.parse::<RawFd>().ok());
+        surplus.extend(number.filter(|fd| *fd > 2));
+    }
     // SAFETY: After a fork only what is safe in a signal handler may be done, because other
-    // threads may have held locks. The shim has one thread, and `action` makes system calls
-    // on what was prepared before the fork.
-    unsafe { command.pre_exec(action) };
+    // threads may have held locks; the shim has one thread, and makes system calls here on
+    // what was prepared before the fork. The descriptors are borrowed for a flag only; one
+    // that was closed meanwhile (the listing's own) is refused by the system.
+    unsafe {
+        command.pre_exec(move || {
+            for fd in &surplus {
+                let _ = rustix::io::fcntl_setfd(BorrowedFd::borrow_raw(*fd), FdFlags::CLOEXEC);
+            }
+            action()
+        });
+    }
+    Ok(())
 }
 
 /// Ends this process together with its parent, which must still be `shim`.

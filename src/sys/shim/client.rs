@@ -237,8 +237,8 @@ fn create_lock(run_dir: &Path) -> Result<File, ClientError> {
 }
 
 fn write_job(path: &Path, job: &Job) -> Result<(), ClientError> {
-    let text = serde_json::to_vec(job)
-        .map_err(|source| ClientError::Malformed { path: path.to_owned(), source })?;
+    let text =
+        serde_json::to_vec(job).map_err(|source| ClientError::Malformed { path: path.to_owned(), source })?;
     let unfinished = path.with_extension("json.tmp");
     File::options()
         .write(true)

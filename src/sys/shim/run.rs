@@ -321,8 +321,7 @@ impl Run {
         let due = due.into_iter().chain(self.outputs.look_at).min();
         let timeout = due.and_then(|due| Timespec::try_from(due.saturating_duration_since(now)).ok());
         let readable = std::iter::once(signals.fd()).chain(control.fds()).chain(self.outputs.fd());
-        let mut fds: Vec<_> =
-            readable.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
+        let mut fds: Vec<_> = readable.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
         match rustix::event::poll(&mut fds, timeout.as_ref()) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(errno) => {

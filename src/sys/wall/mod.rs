@@ -198,7 +198,8 @@ pub fn probe(scratch: &Path) -> WallSupport {
 #[cfg(target_os = "linux")]
 fn try_wall(trial: &Path) -> Result<String, String> {
     let inside = trial.join("inside");
-    std::fs::create_dir_all(&inside).map_err(|error| format!("{}: {error}", inside.display()))?;
+    make(trial)?;
+    make(&inside)?;
     let trial = trial.canonicalize().map_err(|error| format!("{}: {error}", trial.display()))?;
     let inside = trial.join("inside");
     let foreign = trial.join("foreign");
@@ -233,7 +234,8 @@ fn try_wall(trial: &Path) -> Result<String, String> {
 #[cfg(target_os = "macos")]
 fn try_wall(trial: &Path) -> Result<String, String> {
     let inside = trial.join("inside");
-    std::fs::create_dir_all(&inside).map_err(|error| format!("{}: {error}", inside.display()))?;
+    make(trial)?;
+    make(&inside)?;
     let trial = trial.canonicalize().map_err(|error| format!("{}: {error}", trial.display()))?;
     let wall = Wall { mode: Mode::Worktree, writable: vec![trial.join("inside")], ..Wall::off() };
     let prepared = wall.prepare(&[]).map_err(|error| error.to_string())?;
@@ -247,6 +249,11 @@ fn try_wall(trial: &Path) -> Result<String, String> {
         (Err(error), _) | (_, Err(error)) => Err(format!("sandbox-exec: {error}")),
         _ => Err("sandbox-exec ran, and its wall did not hold".to_owned()),
     }
+}
+
+#[cfg(any(target_os = "linux", target_os = "macos"))]
+fn make(folder: &Path) -> Result<(), String> {
+    std::fs::create_dir(folder).map_err(|error| format!("{}: {error}", folder.display()))
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "macos")))]

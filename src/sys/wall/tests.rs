@@ -57,7 +57,7 @@ fn paths_that_are_not_what_they_seem_are_refused() {
         (top.join("link"), "link"),
         (top.join("link/.."), "link"),
         (top.join("missing"), "No such file"),
-        (file.clone(), "is not a folder"),
+        (file, "is not a folder"),
         ("folder".into(), "absolute"),
     ];
     for (path, expected) in folders {
@@ -67,7 +67,7 @@ fn paths_that_are_not_what_they_seem_are_refused() {
         (top.join("file-link"), "link"),
         (top.join("link/file"), "link"),
         (top.join("one"), "2 names"),
-        (folder.clone(), "is not a plain file"),
+        (folder, "is not a plain file"),
     ];
     for (path, expected) in files {
         check_refused(&Wall { files: vec![path], ..walled.clone() }, expected);

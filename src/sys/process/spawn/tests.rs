@@ -119,7 +119,11 @@ fn past_its_time_all_of_it_is_killed() {
 #[test]
 fn the_grace_is_for_cleaning_up() {
     let limits = Limits { grace: Duration::from_secs(60), ..within(300) };
-    let output = run(&mut sh("trap 'echo cleaned; exit 0' TERM; echo ready; while :; do sleep 0.01; done"), b"", &limits);
+    let output = run(
+        &mut sh("trap 'echo cleaned; exit 0' TERM; echo ready; while :; do sleep 0.01; done"),
+        b"",
+        &limits,
+    );
     let output = output.unwrap();
     assert_eq!(output.end, End::TimedOut);
     assert_eq!(output.stdout.to_text(), "ready\ncleaned\n");
