@@ -1,6 +1,8 @@
 //! Pure decisions on plain data: no I/O, no clock, no serialisation.
 
 pub mod attempt;
+pub mod claim;
+pub mod conducting;
 pub mod overlap;
 pub mod pattern;
 pub mod plan;

@@ -5,4 +5,5 @@ pub mod config;
 pub mod git;
 pub mod process;
 pub mod shim;
+pub mod tree;
 pub mod wall;
