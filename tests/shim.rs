@@ -675,7 +675,7 @@ fn part() {
     }
 }
 
-/// Tries everything of the table in ENFORCEMENT.md, section A, from behind the wall.
+/// Tries every way around the wall, from behind it, and all that must still work there.
 fn intrude(top: &Path) {
     let [own, foreign] = ["own", "foreign"].map(|name| top.join(name));
     let append =
