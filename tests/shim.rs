@@ -6,13 +6,13 @@
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use kapell::base::ids::{AttemptId, random_tail};
@@ -38,11 +38,15 @@ fn in_time<T: Send + 'static>(what: &str, act: impl FnOnce() -> T + Send + 'stat
     result.recv_timeout(DEADLINE).unwrap_or_else(|_| panic!("{what}: nothing happened"))
 }
 
-/// A run folder, a folder to work in and a pipe from the worker to the test.
+/// A run folder, and a folder to work in with a pipe from the worker and one to it.
 struct Bench {
     top: TempDir,
     run: PathBuf,
     work: PathBuf,
+    /// Both ends of the pipes are held here: nobody waits for the other to open them, and
+    /// nothing is lost between two uses.
+    up: Arc<Mutex<BufReader<File>>>,
+    down: File,
 }
 
 impl Bench {
@@ -53,13 +57,14 @@ impl Bench {
     fn named(run: &OsStr) -> Self {
         let top = tempfile::tempdir().unwrap();
         let real = top.path().canonicalize().unwrap();
-        let bench = Self { run: real.join(run), work: real.join("work"), top };
-        fs::create_dir(&bench.work).unwrap();
-        for pipe in ["up", "down"] {
-            let path = bench.work.join(pipe);
-            rustix::fs::mknodat(CWD, path, FileType::Fifo, 0o600.into(), 0).unwrap();
-        }
-        bench
+        let work = real.join("work");
+        fs::create_dir(&work).unwrap();
+        let [up, down] = ["up", "down"].map(|name| {
+            let path = work.join(name);
+            rustix::fs::mknodat(CWD, &path, FileType::Fifo, 0o600.into(), 0).unwrap();
+            File::options().read(true).write(true).open(path).unwrap()
+        });
+        Self { run: real.join(run), work, top, up: Arc::new(Mutex::new(BufReader::new(up))), down }
     }
 
     fn attempt(&self) -> String {
@@ -89,10 +94,14 @@ impl Bench {
         client::start(Path::new(KAPELL), &self.run, job).unwrap()
     }
 
-    /// What the worker writes into its pipe `up`.
+    /// The next line that the worker writes into its pipe `up`.
     fn hear(&self) -> String {
-        let path = self.work.join("up");
-        in_time("pipe from the worker", move || fs::read_to_string(path).unwrap().trim().to_owned())
+        let up = Arc::clone(&self.up);
+        in_time("line from the worker", move || {
+            let mut line = String::new();
+            up.lock().unwrap().read_line(&mut line).unwrap();
+            line.trim_end().to_owned()
+        })
     }
 
     fn hear_pid(&self) -> i32 {
@@ -101,8 +110,7 @@ impl Bench {
 
     /// Lets a worker go on that reads from its pipe `down`.
     fn tell(&self) {
-        let path = self.work.join("down");
-        in_time("pipe to the worker", move || fs::write(path, "go\n").unwrap());
+        (&self.down).write_all(b"go\n").unwrap();
     }
 
     fn ask(&self, request: Request) -> Reply {
@@ -132,6 +140,13 @@ impl Bench {
 
     fn stdout(&self) -> String {
         String::from_utf8_lossy(&fs::read(self.run.join("stdout")).unwrap()).into_owned()
+    }
+}
+
+impl Drop for Bench {
+    /// A test that fails leaves nobody behind.
+    fn drop(&mut self) {
+        let _ = client::send(&self.run, Request::Kill);
     }
 }
 
@@ -420,7 +435,6 @@ fn a_worker_that_prints_too_much_is_stopped() {
 
 #[test]
 fn requests_that_are_none_are_answered_and_harm_nobody() {
-    use std::io::{BufRead as _, BufReader};
     use std::os::unix::net::UnixStream;
     let bench = Bench::new();
     let _shim = bench.start(&bench.sh("echo x > up; read line < down"));
@@ -661,7 +675,7 @@ fn part() {
     }
 }
 
-/// Tries everything of the table in ENFORCEMENT.md, section A, from behind the wall.
+/// Tries every way around the wall, from behind it, and all that must still work there.
 fn intrude(top: &Path) {
     let [own, foreign] = ["own", "foreign"].map(|name| top.join(name));
     let append =

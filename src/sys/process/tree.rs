@@ -153,21 +153,25 @@ pub fn descendants(root: i32) -> Vec<Process> {
     Processes::read().descendants(root)
 }
 
-/// Suspends all below `root`, and with it what they start meanwhile: it looks
-/// until it finds nobody new. Returns whom it suspended.
-pub fn suspend_descendants(root: i32) -> HashSet<Process> {
-    let mut suspended = HashSet::new();
-    loop {
-        let new: Vec<_> =
-            descendants(root).into_iter().filter(|process| !suspended.contains(process)).collect();
-        if new.is_empty() {
-            return suspended;
+/// Suspends all below `root`, and with it what they start meanwhile. Returns them
+/// when they stand still.
+pub fn suspend_descendants(root: i32) -> Vec<Process> {
+    // A signal is sent in an instant, and obeyed when its receiver has a processor next. The
+    // bound is for one that may not be signalled.
+    const MOST_LOOKS: usize = 1000;
+    for _ in 1..MOST_LOOKS {
+        let processes = Processes::read();
+        let mut all_stand_still = true;
+        for (pid, stat) in processes.below(root).filter(|(_, stat)| stat.may_run()) {
+            all_stand_still = false;
+            Process { pid, start_time: stat.start_time }.signal(Signal::STOP);
         }
-        for process in new {
-            process.signal(Signal::STOP);
-            suspended.insert(process);
+        if all_stand_still {
+            return processes.descendants(root);
         }
+        std::thread::yield_now();
     }
+    descendants(root)
 }
 
 /// A process with the environment entry `entry` (`NAME=value`), of this user.
@@ -302,6 +306,12 @@ impl Stat {
 
     fn is_zombie(&self) -> bool {
         matches!(self.state, b'Z' | b'X')
+    }
+
+    /// Whether it might do anything of its own before it takes notice of a signal. Who is in
+    /// the kernel uninterruptibly (D; the parent of a vfork, too) does not.
+    fn may_run(&self) -> bool {
+        !self.is_zombie() && !matches!(self.state, b'T' | b't' | b'D')
     }
 }
 

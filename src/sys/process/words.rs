@@ -32,21 +32,26 @@ impl From<Word> for OsString {
     }
 }
 
-/// Writes a `serde(with)` module that has the JSON of `$wire` for a `$value`.
+/// Writes a `serde(with)` module for a type and what it is in JSON.
 macro_rules! in_json {
-    ($(#[$doc:meta])* $name:ident: $value:ty as $wire:ty, $to:expr, $from:expr) => {
+    ($(#[$doc:meta])* $name:ident: $value:ty => $wire:ty, $to:expr, $from:expr) => {
         $(#[$doc])*
         pub(crate) mod $name {
             use serde::{Deserializer, Serializer};
 
             use super::*;
 
-            pub(crate) fn serialize<S: Serializer>(value: &$value, serializer: S) -> Result<S::Ok, S::Error> {
-                let wire: $wire = ($to)(value.clone());
+            pub(crate) fn serialize<S: Serializer>(
+                value: impl std::borrow::Borrow<$value>,
+                serializer: S,
+            ) -> Result<S::Ok, S::Error> {
+                let wire: $wire = ($to)(value.borrow().clone());
                 wire.serialize(serializer)
             }
 
-            pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<$value, D::Error> {
+            pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+                deserializer: D,
+            ) -> Result<$value, D::Error> {
                 Ok(($from)(<$wire>::deserialize(deserializer)?))
             }
         }
@@ -55,31 +60,31 @@ macro_rules! in_json {
 
 in_json!(
     /// A list of arguments.
-    list: Vec<OsString> as Vec<Word>,
+    list: Vec<OsString> => Vec<Word>,
     |words: Vec<OsString>| words.into_iter().map(Word::from).collect(),
     |wire: Vec<Word>| wire.into_iter().map(OsString::from).collect()
 );
 in_json!(
     /// An environment, as pairs: a name need not be text, and a key of an object must be.
-    pairs: BTreeMap<OsString, OsString> as Vec<(Word, Word)>,
+    pairs: BTreeMap<OsString, OsString> => Vec<(Word, Word)>,
     |pairs: BTreeMap<OsString, OsString>| pairs.into_iter().map(|(name, value)| (name.into(), value.into())).collect(),
     |wire: Vec<(Word, Word)>| wire.into_iter().map(|(name, value)| (name.into(), value.into())).collect()
 );
 in_json!(
     /// A path.
-    path: PathBuf as Word,
+    path: PathBuf => Word,
     |path: PathBuf| path.into_os_string().into(),
     |wire: Word| OsString::from(wire).into()
 );
 in_json!(
     /// A path that may be absent.
-    optional_path: Option<PathBuf> as Option<Word>,
+    optional_path: Option<PathBuf> => Option<Word>,
     |path: Option<PathBuf>| path.map(|path| path.into_os_string().into()),
     |wire: Option<Word>| wire.map(|word| OsString::from(word).into())
 );
 in_json!(
     /// A list of paths.
-    paths: Vec<PathBuf> as Vec<Word>,
+    paths: Vec<PathBuf> => Vec<Word>,
     |paths: Vec<PathBuf>| paths.into_iter().map(|path| path.into_os_string().into()).collect(),
     |wire: Vec<Word>| wire.into_iter().map(|word| OsString::from(word).into()).collect()
 );

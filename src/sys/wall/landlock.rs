@@ -139,6 +139,7 @@ fn grant(
     ruleset.add_rule(PathBeneath::new(on, rights)).map_err(refused)
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the form that `map_err` wants")]
 fn refused(error: ::landlock::RulesetError) -> WallError {
     let why = std::iter::successors(Some(&error as &dyn std::error::Error), |error| error.source())
         .map(ToString::to_string)
