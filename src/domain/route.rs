@@ -124,7 +124,10 @@ mod tests {
         assert_eq!(chosen(choose(&seats, &free, Complex, &[])), "c");
         assert_eq!(chosen(choose(&seats, &free, Normal, &["b".into()])), "c");
         assert_eq!(chosen(choose(&seats[..1], &free, Normal, &[])), "slot: a is busy");
-        assert_eq!(chosen(choose(&[], &free, Simple, &[])), "nobody: no worker is configured or installed for it");
+        assert_eq!(
+            chosen(choose(&[], &free, Simple, &[])),
+            "nobody: no worker is configured or installed for it"
+        );
         let limited = [provider("b", Some(Limit::RateLimited("b until noon".into())))];
         assert_eq!(chosen(choose(&seats[1..2], &limited, Normal, &[])), "rate-limit: b until noon");
         assert_eq!(

@@ -63,9 +63,12 @@ pub fn ask(
     question: &Question<'_>,
 ) -> Result<Value, Error> {
     let name = provider_of(config, question.who)?;
-    let provider = config.providers.get(&name).ok_or_else(|| Error::Bug(format!("provider {name} vanished")))?;
+    let provider =
+        config.providers.get(&name).ok_or_else(|| Error::Bug(format!("provider {name} vanished")))?;
     let store = session.store()?;
-    if let Some(limited) = store.read(|tx| tx.cooldowns(Time::now()))?.into_iter().find(|it| it.provider == name) {
+    if let Some(limited) =
+        store.read(|tx| tx.cooldowns(Time::now()))?.into_iter().find(|it| it.provider == name)
+    {
         return Err(Refusal::new(
             Code::RateLimited,
             format!("{name} refuses work until {}: {}", limited.until, limited.reason),
@@ -131,7 +134,8 @@ pub fn cool_down(
     limit: &Limit,
 ) -> Result<(), Error> {
     let now = Time::now();
-    let until = limit.resets_at.filter(|reset| *reset > now).unwrap_or_else(|| now.plus_seconds(UNKNOWN_LIMIT_S));
+    let until =
+        limit.resets_at.filter(|reset| *reset > now).unwrap_or_else(|| now.plus_seconds(UNKNOWN_LIMIT_S));
     session.store()?.write(|tx| -> Result<(), Error> {
         project.ensure(tx)?;
         tx.cool_down(&Cooldown {

@@ -101,7 +101,8 @@ pub fn dispatch(session: &Session, project: &Project, wish: &Wish) -> Result<Dis
         return Ok(dry_run(&plan_id, &plan, &tasks, &wanted));
     }
     let is_running = !row.state.is_at_rest();
-    let is_new = |id: &TaskId| tasks.iter().any(|task| task.id == *id && !(task.wanted && !task.state.is_final()));
+    let is_new =
+        |id: &TaskId| tasks.iter().any(|task| task.id == *id && !(task.wanted && !task.state.is_final()));
     if is_running && !wanted.iter().any(is_new) {
         let conductor = await_conductor(session, &plan_id)?;
         if let Some(conductor) = conductor {
@@ -125,7 +126,12 @@ pub fn dispatch(session: &Session, project: &Project, wish: &Wish) -> Result<Dis
             return Err(Refusal::new(Code::DuplicatePlan, "", "").into());
         }
         if let Some(ground) = &ground {
-            tx.set_plan_ground(&plan_id, ground.base.as_str(), ground.target.as_deref(), &ground.integration)?;
+            tx.set_plan_ground(
+                &plan_id,
+                ground.base.as_str(),
+                ground.target.as_deref(),
+                &ground.integration,
+            )?;
         }
         if let Some(most) = wish.max_parallel {
             tx.set_max_parallel(&plan_id, most.max(1))?;
@@ -218,7 +224,12 @@ fn load(session: &Session, id: &PlanId) -> Result<(PlanRow, Vec<TaskRow>, Plan),
 
 /// The tasks that are wanted now: those named, or all that are not done. Each task that one of
 /// them depends on must be done, wanted already, or among them.
-fn wanted(row: &PlanRow, tasks: &[TaskRow], plan: &Plan, only: Option<&[TaskId]>) -> Result<Vec<TaskId>, Error> {
+fn wanted(
+    row: &PlanRow,
+    tasks: &[TaskRow],
+    plan: &Plan,
+    only: Option<&[TaskId]>,
+) -> Result<Vec<TaskId>, Error> {
     let Some(only) = only else {
         let open: Vec<TaskId> =
             tasks.iter().filter(|task| task.state != TaskState::Done).map(|task| task.id.clone()).collect();
@@ -255,7 +266,9 @@ fn wanted(row: &PlanRow, tasks: &[TaskRow], plan: &Plan, only: Option<&[TaskId]>
         }
         let missing = task.depends_on.iter().find(|on| {
             !named.contains(on.as_str())
-                && !tasks.iter().any(|other| other.id == **on && (other.state == TaskState::Done || other.wanted))
+                && !tasks
+                    .iter()
+                    .any(|other| other.id == **on && (other.state == TaskState::Done || other.wanted))
         });
         if let Some(missing) = missing {
             return Err(Refusal::new(
@@ -384,12 +397,14 @@ pub fn ensure_conductor(
         .filter(|(name, _)| !is_of_a_session(name))
         .map(|(name, value)| (name.into(), value.into()))
         .collect();
-    spawn::detach(&house.program, &args, &folder, &environment, &log)
+    spawn::detach(&house.program, &args, &folder, environment, &log)
         .map_err(|error| Error::system("cannot start the conductor", std::io::Error::other(error)))?;
     let deadline = Instant::now() + CONDUCTOR_PATIENCE;
     loop {
         let row = session.store()?.read(|tx| tx.conductor_of(plan))?;
-        if let Some(row) = row.filter(|row| row.started_at.millis_since(crate::base::clock::Time::now()) > -30_000) {
+        if let Some(row) =
+            row.filter(|row| row.started_at.millis_since(crate::base::clock::Time::now()) > -30_000)
+        {
             if row.state != ConductorState::Crashed {
                 return Ok(Some(row));
             }
@@ -397,7 +412,10 @@ pub fn ensure_conductor(
         if Instant::now() >= deadline {
             return Err(Refusal::new(
                 Code::Busy,
-                format!("the conductor of plan {plan} did not start within {} s", CONDUCTOR_PATIENCE.as_secs()),
+                format!(
+                    "the conductor of plan {plan} did not start within {} s",
+                    CONDUCTOR_PATIENCE.as_secs()
+                ),
                 format!("its log is {}", log.display()),
             )
             .into());
@@ -408,7 +426,14 @@ pub fn ensure_conductor(
 
 /// Variables that belong to one agent's session, not to whoever started it.
 fn is_of_a_session(name: &str) -> bool {
-    matches!(name, "CLAUDECODE" | "CLAUDE_CODE_SESSION_ID" | "CLAUDE_CODE_ENTRYPOINT" | "CLAUDE_PROJECT_DIR" | "AI_AGENT")
+    matches!(
+        name,
+        "CLAUDECODE"
+            | "CLAUDE_CODE_SESSION_ID"
+            | "CLAUDE_CODE_ENTRYPOINT"
+            | "CLAUDE_PROJECT_DIR"
+            | "AI_AGENT"
+    )
 }
 
 fn refuse_if_full(session: &Session, project: &Project, config: &Config, plan: &PlanId) -> Result<(), Error> {
@@ -433,7 +458,8 @@ fn await_news(session: &Session, plan: &PlanId, since: i64) -> Result<(), Error>
     loop {
         let filter = EventFilter { plan: Some(plan.as_str()), ..EventFilter::default() };
         let events = session.store()?.read(|tx| tx.events_after(since, &filter, 1000))?;
-        let has_started = events.iter().any(|event| matches!(event.kind.as_str(), "conductor.started" | "attempt.started"));
+        let has_started =
+            events.iter().any(|event| matches!(event.kind.as_str(), "conductor.started" | "attempt.started"));
         if has_started || Instant::now() >= deadline {
             return Ok(());
         }

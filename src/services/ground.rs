@@ -18,7 +18,8 @@ use crate::sys::git::{Git, Oid, Program, read, refs};
 /// Git for a project; `None` for a plain folder.
 pub fn git(house: &House, project: &Project) -> Result<Option<Git>, Error> {
     let Some(repository) = &project.repository else { return Ok(None) };
-    let environment = house.environment.iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
+    let environment =
+        house.environment.iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
     let program = Program::find(environment).map_err(Error::from_git)?;
     Ok(Some(Git::new(&program, repository).map_err(Error::from_git)?))
 }
@@ -40,7 +41,9 @@ pub fn lay(git: &Git, config: &Config, id: &PlanId, plan: &Plan, row: &PlanRow) 
     let named = plan.target.clone().or_else(|| config.target.clone());
     let target = match (&named, &head) {
         (Some(name), _) => Some(name.trim_start_matches("refs/heads/").to_owned()),
-        (None, Head::Branch { reference, .. }) => Some(reference.trim_start_matches("refs/heads/").to_owned()),
+        (None, Head::Branch { reference, .. }) => {
+            Some(reference.trim_start_matches("refs/heads/").to_owned())
+        }
         (None, Head::Detached(_)) => None,
     };
     let no_commit = || {
@@ -52,7 +55,11 @@ pub fn lay(git: &Git, config: &Config, id: &PlanId, plan: &Plan, row: &PlanRow) 
     };
     let base = match &plan.base {
         Some(rev) => read::resolve(git, rev)?.ok_or_else(|| {
-            Refusal::new(Code::NotFound, format!("the base {rev} names no commit"), "name a branch, tag or commit")
+            Refusal::new(
+                Code::NotFound,
+                format!("the base {rev} names no commit"),
+                "name a branch, tag or commit",
+            )
         })?,
         None => {
             let of_target = match &target {

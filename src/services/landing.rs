@@ -88,7 +88,9 @@ pub fn land(
             Merge::Conflict { paths, report } => {
                 let names: Vec<String> = paths.iter().map(ToString::to_string).collect();
                 let why = format!("what landed meanwhile conflicts in {}:\n{report}", names.join(", "));
-                store.write(|tx| tx.step_landing(id, LandingState::Conflict, Some(onto.as_str()), None, Some(&why)))?;
+                store.write(|tx| {
+                    tx.step_landing(id, LandingState::Conflict, Some(onto.as_str()), None, Some(&why))
+                })?;
                 return Ok(Landing::Rejected(why));
             }
         };
@@ -96,7 +98,9 @@ pub fn land(
         // The gates saw the work on its own base; with other work beside it, it is proved anew.
         if onto != *work.base && proved.as_ref() != Some(&tree) {
             if let Some(why) = prove(&merged)? {
-                store.write(|tx| tx.step_landing(id, LandingState::Conflict, Some(onto.as_str()), None, Some(&why)))?;
+                store.write(|tx| {
+                    tx.step_landing(id, LandingState::Conflict, Some(onto.as_str()), None, Some(&why))
+                })?;
                 return Ok(Landing::Rejected(why));
             }
             proved = Some(tree);
@@ -134,7 +138,9 @@ fn finish(
     branch: String,
 ) -> Result<Landing, Error> {
     let _ = project;
-    session.store()?.write(|tx| tx.step_landing(id, LandingState::Landed, None, Some(merged.as_str()), None))?;
+    session
+        .store()?
+        .write(|tx| tx.step_landing(id, LandingState::Landed, None, Some(merged.as_str()), None))?;
     if let Some(target) = &work.plan.target {
         follow_with_target(git, target, &branch)?;
     }
@@ -145,7 +151,9 @@ fn finish(
 /// checked out. Otherwise a person does it with `kapell land`.
 fn follow_with_target(git: &Git, target: &str, branch: &str) -> Result<(), Error> {
     let reference = full_name(target);
-    let (Some(old), Some(new)) = (refs::read(git, &reference)?, refs::read(git, branch)?) else { return Ok(()) };
+    let (Some(old), Some(new)) = (refs::read(git, &reference)?, refs::read(git, branch)?) else {
+        return Ok(());
+    };
     if read::is_ancestor(git, &old, &new)? {
         let guard = GitQueue::lock(git.repository())?;
         // Whatever is in the way stays as it is; the work is safe on its own branch.
@@ -190,7 +198,10 @@ pub fn bring(git: &Git, plan: &PlanRow) -> Result<Brought, Error> {
     let Some(old) = old else {
         return match land::advance(git, &guard, &reference, &work, None)? {
             Advance::Advanced => Ok(Brought { commit: work, branch: target.to_owned(), is_new: true }),
-            other => Err(refuse(format!("the branch {target} could not be made: {other:?}"), "look at git branch -a")),
+            other => Err(refuse(
+                format!("the branch {target} could not be made: {other:?}"),
+                "look at git branch -a",
+            )),
         };
     };
     if read::is_ancestor(git, &work, &old)? {

@@ -145,7 +145,8 @@ impl Session {
                 ),
                 None => "the configuration cannot be used".to_owned(),
             };
-            Refusal::new(Code::Usage, message, "kapell config check explains every problem with its place").into()
+            Refusal::new(Code::Usage, message, "kapell config check explains every problem with its place")
+                .into()
         })
     }
 }
@@ -154,10 +155,14 @@ impl House {
     /// The agents whose programs are on the caller's PATH, the preferred first.
     pub fn agents_found(&self) -> Vec<ProviderKind> {
         let path = self.environment.get("PATH").map_or("", String::as_str);
-        [(ProviderKind::Claude, "claude"), (ProviderKind::Codex, "codex"), (ProviderKind::OpenCode, "opencode")]
-            .into_iter()
-            .filter(|(_, program)| find_program(program, path).is_some())
-            .map(|(kind, _)| kind)
-            .collect()
+        [
+            (ProviderKind::Claude, "claude"),
+            (ProviderKind::Codex, "codex"),
+            (ProviderKind::Opencode, "opencode"),
+        ]
+        .into_iter()
+        .filter(|(_, program)| find_program(program, path).is_some())
+        .map(|(kind, _)| kind)
+        .collect()
     }
 }

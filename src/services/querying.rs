@@ -132,9 +132,9 @@ pub fn wait_for_news(
 
 /// The project's plans, those at work first, at most `limit`.
 pub fn plans(session: &Session, project: &Project, limit: usize) -> Result<Vec<PlanView>, Error> {
-    session.store()?.read(|tx| {
-        tx.plans(&project.id, limit)?.into_iter().map(|row| plan_view(tx, row)).collect()
-    })
+    session
+        .store()?
+        .read(|tx| tx.plans(&project.id, limit)?.into_iter().map(|row| plan_view(tx, row)).collect())
 }
 
 /// One plan.
@@ -280,7 +280,9 @@ pub fn budget(session: &Session, project: &Project) -> Result<Vec<BudgetView>, E
             config
                 .providers
                 .iter()
-                .filter(|(_, provider)| provider.budget.usd_per_month.is_some() || provider.budget.usd_per_day.is_some())
+                .filter(|(_, provider)| {
+                    provider.budget.usd_per_month.is_some() || provider.budget.usd_per_day.is_some()
+                })
                 .map(|(name, _)| name.clone()),
         );
         names.extend(cooldowns.iter().map(|cooldown| cooldown.provider.clone()));
@@ -293,7 +295,8 @@ pub fn budget(session: &Session, project: &Project) -> Result<Vec<BudgetView>, E
             let spent = tx.spent(&name, now.start_of_month())?;
             let committed = spent.usd + spent.reserved_usd;
             let today = tx.spent(&name, now.start_of_day())?;
-            let over_day = budget.and_then(|budget| budget.usd_per_day).is_some_and(|limit| today.usd >= limit);
+            let over_day =
+                budget.and_then(|budget| budget.usd_per_day).is_some_and(|limit| today.usd >= limit);
             let cooldown = cooldowns.iter().find(|cooldown| cooldown.provider == name).cloned();
             let state = match limit_usd {
                 _ if cooldown.is_some() => "rate-limited",
@@ -322,8 +325,10 @@ pub fn workers(session: &Session, project: &Project) -> Result<Vec<WorkerView>, 
                 .filter(|attempt| attempt.project == project.id && attempt.worker == *name)
                 .map(|attempt| format!("{}/{}", attempt.plan, attempt.task))
                 .collect();
-            let money = budget.iter().find(|view| view.provider == worker.provider.as_str()).map(|view| view.state);
-            let is_there = config.providers.get(&worker.provider).is_some_and(|provider| provider.is_available);
+            let money =
+                budget.iter().find(|view| view.provider == worker.provider.as_str()).map(|view| view.state);
+            let is_there =
+                config.providers.get(&worker.provider).is_some_and(|provider| provider.is_available);
             let state = match money {
                 _ if !tasks.is_empty() => "busy",
                 Some(limited @ ("rate-limited" | "over-budget")) => limited,
@@ -354,4 +359,9 @@ fn no_such(what: &str, id: &str) -> Error {
         "status without an id shows what there is",
     )
     .into()
+}
+
+/// Whether a process holds the lock of that file.
+pub fn is_held(file: &str) -> bool {
+    life::is_held(Path::new(file))
 }

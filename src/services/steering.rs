@@ -125,7 +125,11 @@ fn find(session: &Session, project: &Project, text: &str) -> Result<Target, Erro
         let plan = dispatching::find_plan(session, project, plan)?;
         let id = TaskId::text(task);
         let row = session.store()?.read(|tx| tx.task(&plan.id, &id))?.ok_or_else(|| {
-            refuse(Code::NotFound, format!("plan {} has no task {task}", plan.id), "status with scope plan lists its tasks")
+            refuse(
+                Code::NotFound,
+                format!("plan {} has no task {task}", plan.id),
+                "status with scope plan lists its tasks",
+            )
         })?;
         return Ok(Target::Task(Box::new(plan), row.id));
     }
@@ -165,7 +169,11 @@ fn on_plan(
     if plan.state.is_at_rest() && state != PlanState::Running {
         return Err(refuse(
             Code::Conflict,
-            format!("plan {id} is {}, so there is nothing to {}", plan.state.as_str(), if state == PlanState::Paused { "pause" } else { "stop" }),
+            format!(
+                "plan {id} is {}, so there is nothing to {}",
+                plan.state.as_str(),
+                if state == PlanState::Paused { "pause" } else { "stop" }
+            ),
             "status shows the plans at work",
         ));
     }
@@ -211,7 +219,12 @@ fn on_plan(
     Ok(Done { state: state.as_str().to_owned(), message })
 }
 
-fn cancel_plan(session: &Session, project: &Project, plan: &PlanRow, message: Option<&str>) -> Result<Done, Error> {
+fn cancel_plan(
+    session: &Session,
+    project: &Project,
+    plan: &PlanRow,
+    message: Option<&str>,
+) -> Result<Done, Error> {
     session.store()?.write(|tx| -> Result<(), Error> {
         for task in tx.task_lights(&plan.id)? {
             cancel(tx, project, &plan.id, &task.id, message)?;
@@ -221,11 +234,21 @@ fn cancel_plan(session: &Session, project: &Project, plan: &PlanRow, message: Op
         }
         Ok(())
     })?;
-    Ok(Done { state: "cancelled".to_owned(), message: "its open tasks are called off; what landed stays".to_owned() })
+    Ok(Done {
+        state: "cancelled".to_owned(),
+        message: "its open tasks are called off; what landed stays".to_owned(),
+    })
 }
 
-fn cancel(tx: &Tx<'_>, project: &Project, plan: &PlanId, task: &TaskId, message: Option<&str>) -> Result<bool, Error> {
-    let moved = tx.move_task(&project.id, plan, task, TaskState::Cancelled, message.or(Some("called off")))?;
+fn cancel(
+    tx: &Tx<'_>,
+    project: &Project,
+    plan: &PlanId,
+    task: &TaskId,
+    message: Option<&str>,
+) -> Result<bool, Error> {
+    let moved =
+        tx.move_task(&project.id, plan, task, TaskState::Cancelled, message.or(Some("called off")))?;
     if moved {
         for attempt in tx.attempts_at(plan, task)? {
             if attempt.state.outcome().is_none() {
@@ -254,7 +277,11 @@ fn retry_plan(session: &Session, project: &Project, plan: &PlanRow) -> Result<Do
         Ok(again)
     })?;
     if again == 0 {
-        return Err(refuse(Code::Conflict, format!("no task of plan {} failed", plan.id), "dispatch starts tasks that have not run"));
+        return Err(refuse(
+            Code::Conflict,
+            format!("no task of plan {} failed", plan.id),
+            "dispatch starts tasks that have not run",
+        ));
     }
     dispatching::ensure_conductor(session, project, &plan.id, false)?;
     Ok(Done { state: "running".to_owned(), message: format!("{again} tasks are tried again") })
@@ -272,7 +299,8 @@ fn on_task(
     let store = session.store()?;
     let last = store.read(|tx| tx.attempts_at(&plan.id, task))?.pop();
     let state = store.read(|tx| tx.task(&plan.id, task))?.map(|row| row.state);
-    let state = state.ok_or_else(|| refuse(Code::NotFound, format!("no task {task}"), "status lists the tasks"))?;
+    let state =
+        state.ok_or_else(|| refuse(Code::NotFound, format!("no task {task}"), "status lists the tasks"))?;
     let wrong = |what: &str| {
         refuse(
             Code::Conflict,
@@ -297,7 +325,8 @@ fn on_task(
                 if let Some(message) = message {
                     tx.set_feedback(&plan.id, task, Some(message))?;
                 }
-                let moved = tx.move_task(&project.id, &plan.id, task, TaskState::Waiting, Some("tried again"))?;
+                let moved =
+                    tx.move_task(&project.id, &plan.id, task, TaskState::Waiting, Some("tried again"))?;
                 if moved {
                     tx.set_plan_state(&project.id, &plan.id, PlanState::Running, None)?;
                 }
@@ -336,7 +365,13 @@ fn approve(
     };
     let store = session.store()?;
     let done = store.write(|tx| -> Result<bool, Error> {
-        if !tx.move_task(&project.id, &plan.id, task, TaskState::Approved, message.or(Some("approved by a person")))? {
+        if !tx.move_task(
+            &project.id,
+            &plan.id,
+            task,
+            TaskState::Approved,
+            message.or(Some("approved by a person")),
+        )? {
             return Ok(false);
         }
         tx.want_task(&plan.id, task, true)?;
@@ -412,7 +447,13 @@ fn on_attempt(
 
 fn land(session: &Session, project: &Project, plan: &PlanRow) -> Result<Done, Error> {
     let git = ground::git(&session.house, project)?;
-    let git = git.ok_or_else(|| refuse(Code::Unsupported, "a plain folder has no branches to land on", "its work lies in the folder already"))?;
+    let git = git.ok_or_else(|| {
+        refuse(
+            Code::Unsupported,
+            "a plain folder has no branches to land on",
+            "its work lies in the folder already",
+        )
+    })?;
     let brought = landing::bring(&git, plan)?;
     let short = &brought.commit.as_str()[..12.min(brought.commit.as_str().len())];
     let message = if brought.is_new {

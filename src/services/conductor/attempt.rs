@@ -142,10 +142,9 @@ fn launch(desk: &Desk, attempt: &AttemptRow, task: &Task) -> Result<(), Error> {
         let feedback = tx.task(&desk.plan_id, &task.id)?.and_then(|row| row.feedback);
         let earlier = tx.attempts_at(&desk.plan_id, &task.id)?;
         // The newest try before this one that began from the same commit and left something.
-        let before = earlier
-            .into_iter()
-            .rev()
-            .find(|other| other.number < attempt.number && other.base == attempt.base && other.snapshot.is_some());
+        let before = earlier.into_iter().rev().find(|other| {
+            other.number < attempt.number && other.base == attempt.base && other.snapshot.is_some()
+        });
         Ok((feedback, before))
     })?;
     let seed = match seed {
@@ -188,7 +187,8 @@ fn follow(desk: &Desk, attempt: &AttemptRow, task: &Task) -> Result<(), Error> {
         }
     })?;
     if heard.outcome == Outcome::Interrupted {
-        client::kill_leftovers(attempt.id.as_str());
+        client::kill_leftovers(&attempt.id)
+            .map_err(|error| Error::system("cannot end what is left of it", error))?;
     }
     if let Some(limit) = &heard.limit {
         asking::cool_down(&desk.session, &desk.project, &attempt.provider, limit)?;
@@ -196,8 +196,11 @@ fn follow(desk: &Desk, attempt: &AttemptRow, task: &Task) -> Result<(), Error> {
     let usage = heard.report.usage.priced(provider.and_then(|it| it.prices));
     desk.store()?.write(|tx| -> Result<(), Error> {
         // A stop that somebody asked for is recorded as such, whatever the worker made of it.
-        let asked = tx.attempt(&attempt.id)?.is_some_and(|row| row.state == crate::domain::attempt::AttemptState::Stopping);
-        let outcome = if asked && heard.outcome != Outcome::Submitted { Outcome::Killed } else { heard.outcome };
+        let asked = tx
+            .attempt(&attempt.id)?
+            .is_some_and(|row| row.state == crate::domain::attempt::AttemptState::Stopping);
+        let outcome =
+            if asked && heard.outcome != Outcome::Submitted { Outcome::Killed } else { heard.outcome };
         let ending = Ending {
             outcome,
             reason: heard.reason.as_deref(),
@@ -208,7 +211,8 @@ fn follow(desk: &Desk, attempt: &AttemptRow, task: &Task) -> Result<(), Error> {
         };
         if tx.finish_attempt(&attempt.id, &ending)? {
             let why = heard.reason.as_deref().map(|why| format!(" ({why})")).unwrap_or_default();
-            let text = format!("task {}: try {} ended: {}{why}", attempt.task, attempt.number, outcome.as_str());
+            let text =
+                format!("task {}: try {} ended: {}{why}", attempt.task, attempt.number, outcome.as_str());
             tell(tx, desk, attempt, "attempt.finished", &text)?;
         }
         Ok(())
@@ -324,7 +328,12 @@ fn try_again(
     let counted = tx
         .attempts_at(&desk.plan_id, id)?
         .iter()
-        .filter(|other| !matches!(other.state.outcome(), None | Some(Outcome::RateLimited | Outcome::Interrupted | Outcome::Killed)))
+        .filter(|other| {
+            !matches!(
+                other.state.outcome(),
+                None | Some(Outcome::RateLimited | Outcome::Interrupted | Outcome::Killed)
+            )
+        })
         .count();
     let most = desk.rules(task).max_attempts.unwrap_or(3) as usize;
     if counted >= most {
@@ -346,17 +355,27 @@ fn give_up(tx: &Tx<'_>, desk: &Desk, attempt: &AttemptRow, id: &TaskId, why: &st
 }
 
 /// The commit that may land: the base and the changes within the claim.
-fn construct_work(desk: &Desk, attempt: &AttemptRow, task: &Task, saved: &Saved) -> Result<Oid, Error> {
+pub(crate) fn construct_work(
+    desk: &Desk,
+    attempt: &AttemptRow,
+    task: &Task,
+    saved: &Saved,
+) -> Result<Oid, Error> {
     let owned = PatternSet::new(task.files.clone());
     let keep = |change: &Change| {
         owned.contains(&change.path) && !saved.outside.iter().any(|(path, _)| *path == change.path)
     };
     let title: String = task.text.lines().next().unwrap_or_default().chars().take(72).collect();
-    let message = format!("{title}\n\nKapell-Task: {}/{}\nKapell-Attempt: {}\n", attempt.plan, attempt.task, attempt.id);
-    construct::construct(desk.git()?, &saved.snapshot, &keep, &message, Path::new(&attempt.run_dir)).map_err(Error::from_git)
+    let message = format!(
+        "{title}\n\nKapell-Task: {}/{}\nKapell-Attempt: {}\n",
+        attempt.plan, attempt.task, attempt.id
+    );
+    construct::construct(desk.git()?, &saved.snapshot, &keep, &message, Path::new(&attempt.run_dir))
+        .map_err(Error::from_git)
 }
 
-fn case<'a>(
+/// What is judged of an attempt.
+pub(crate) fn case<'a>(
     desk: &'a Desk,
     attempt: &AttemptRow,
     task: &Task,
@@ -405,9 +424,13 @@ fn record(
 ) -> Result<bool, Error> {
     tx.set_verdict(&attempt.id, judgement.verdict, &judgement.gates)?;
     let first = judgement.gates.iter().find(|gate| {
-        !matches!(gate.outcome, crate::domain::verdict::GateOutcome::Pass | crate::domain::verdict::GateOutcome::Skipped)
+        !matches!(
+            gate.outcome,
+            crate::domain::verdict::GateOutcome::Pass | crate::domain::verdict::GateOutcome::Skipped
+        )
     });
-    let why = first.map_or_else(|| "no gate proved anything".to_owned(), |gate| format!("{}: {}", gate.name, gate.why));
+    let why = first
+        .map_or_else(|| "no gate proved anything".to_owned(), |gate| format!("{}: {}", gate.name, gate.why));
     let text = match judgement.verdict {
         Verdict::Approved => format!("task {}: try {} approved", attempt.task, attempt.number),
         other => format!("task {}: try {} {} ({why})", attempt.task, attempt.number, other.as_str()),
@@ -415,7 +438,9 @@ fn record(
     tell(tx, desk, attempt, "attempt.judged", &text)?;
     let id = &task.id;
     match judgement.verdict {
-        Verdict::Approved => Ok(tx.move_task(&desk.project.id, &desk.plan_id, id, TaskState::Approved, None)?),
+        Verdict::Approved => {
+            Ok(tx.move_task(&desk.project.id, &desk.plan_id, id, TaskState::Approved, None)?)
+        }
         Verdict::Error => {
             give_up(tx, desk, attempt, id, &format!("it could not be judged: {why}"))?;
             Ok(false)

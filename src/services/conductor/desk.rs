@@ -46,7 +46,7 @@ impl Desk {
         conductor: ConductorId,
         fencing: i64,
     ) -> Result<Self, Error> {
-        let ecosystem = project.top.as_deref().map(crate::sys::config::ecosystem::find).unwrap_or_default();
+        let ecosystem = crate::sys::config::ecosystem::find(project.top()?);
         let desk = Self {
             session,
             project,
@@ -71,7 +71,11 @@ impl Desk {
     pub fn git(&self) -> Result<&Git, Error> {
         match &self.git {
             Some(git) => Ok(git),
-            None => Err(self.project.repository().err().map_or_else(|| Error::Bug("no git".to_owned()), Error::from)),
+            None => Err(self
+                .project
+                .repository()
+                .err()
+                .map_or_else(|| Error::Bug("no git".to_owned()), Error::from)),
         }
     }
 
@@ -83,7 +87,8 @@ impl Desk {
     /// Reads the plan again: the inbox grows while it runs.
     pub fn reload(&self) -> Result<(), Error> {
         let plan = self.store()?.read(|tx| -> Result<Plan, Error> {
-            let row = tx.plan(&self.plan_id)?.ok_or_else(|| Error::Bug(format!("no plan {}", self.plan_id)))?;
+            let row =
+                tx.plan(&self.plan_id)?.ok_or_else(|| Error::Bug(format!("no plan {}", self.plan_id)))?;
             stored_plan(&row, &tx.tasks(&self.plan_id, -1, usize::MAX >> 1)?)
         })?;
         *self.plan.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = std::sync::Arc::new(plan);

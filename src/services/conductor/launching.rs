@@ -14,7 +14,7 @@ use crate::store::attempts::AttemptRow;
 use crate::sys::agent::{self, AgentKind, Brief, Launch, Program, SeedHow};
 use crate::sys::config::resolved::{Isolation, Provider, ProviderKind, Wall as WallWish};
 use crate::sys::git::{GitQueue, Oid, worktree};
-use crate::sys::process::find::find_program;
+use crate::sys::process::find::{find_program, native_program};
 use crate::sys::shim::client;
 use crate::sys::shim::job::{FirstSignal, Job};
 use crate::sys::wall::{Mode, Wall};
@@ -45,7 +45,13 @@ pub struct Assignment<'a> {
 }
 
 /// Makes the attempt's worktree (again, if a crash left half of one) and starts its shim.
-pub fn launch(desk: &Desk, attempt: &AttemptRow, task: &Task, seed: Option<&str>, feedback: Option<&str>) -> Result<(), Error> {
+pub fn launch(
+    desk: &Desk,
+    attempt: &AttemptRow,
+    task: &Task,
+    seed: Option<&str>,
+    feedback: Option<&str>,
+) -> Result<(), Error> {
     let worktree = Path::new(attempt.worktree.as_deref().unwrap_or_default());
     if desk.config.isolation == Isolation::Worktree {
         make_worktree(desk, attempt, worktree, seed)?;
@@ -57,17 +63,18 @@ pub fn launch(desk: &Desk, attempt: &AttemptRow, task: &Task, seed: Option<&str>
         task,
         &Circumstances {
             plan: &plan,
-            wants_tests: rules.tdd.unwrap_or(true) && test.is_some() && !task.id.as_str().starts_with("spec-"),
+            wants_tests: rules.tdd.unwrap_or(true)
+                && test.is_some()
+                && !task.id.as_str().starts_with("spec-"),
             test: test.as_deref(),
             number: attempt.number,
             feedback,
         },
     );
-    let provider = desk
-        .config
-        .providers
-        .get(&attempt.provider)
-        .ok_or_else(|| Error::Bug(format!("provider {} is gone from the configuration", attempt.provider)))?;
+    let provider =
+        desk.config.providers.get(&attempt.provider).ok_or_else(|| {
+            Error::Bug(format!("provider {} is gone from the configuration", attempt.provider))
+        })?;
     start(
         &desk.session,
         provider,
@@ -136,21 +143,21 @@ pub fn start(
         set_env: &provider.set_env,
         model: provider.model.as_deref(),
     };
-    let mut launch = agent::launch(&program, &brief)
-        .map_err(|bad| Error::system(format!("cannot start {}", assignment.name), std::io::Error::other(bad)))?;
+    let mut launch = agent::launch(&program, &brief).map_err(|bad| {
+        Error::system(format!("cannot start {}", assignment.name), std::io::Error::other(bad))
+    })?;
     let path = launch.env.get("PATH").cloned().unwrap_or_default();
     if let Some(program) = launch.argv.first_mut() {
         if let Some(found) = find_program(program, &path) {
-            let native = agent::native_program(&found).unwrap_or(found);
-            *program = native.to_string_lossy().into_owned();
+            *program = native_program(&found).unwrap_or(found).to_string_lossy().into_owned();
         }
     }
     prepare(&launch).map_err(failed("prepare the agent's files"))?;
     let job = job(&launch, assignment, kind_of(provider.kind));
     // The run must not be taken for one that has not started: whoever finds the lock file knows better.
-    client::start(&house.program, run_dir, &job)
-        .map(drop)
-        .map_err(|error| Error::system(format!("cannot start the shim of {}", assignment.name), std::io::Error::other(error)))
+    client::start(&house.program, run_dir, &job).map(drop).map_err(|error| {
+        Error::system(format!("cannot start the shim of {}", assignment.name), std::io::Error::other(error))
+    })
 }
 
 fn job(launch: &Launch, assignment: &Assignment<'_>, kind: AgentKind) -> Job {
@@ -163,7 +170,7 @@ fn job(launch: &Launch, assignment: &Assignment<'_>, kind: AgentKind) -> Job {
     job.timeout_ms = assignment.timeout_s.map(|seconds| seconds.saturating_mul(1000));
     job.first_signal = if kind == AgentKind::Claude { FirstSignal::Int } else { FirstSignal::Term };
     let mut writable = launch.writable.clone();
-    if assignment.answer_schema.is_none() {
+    if launch.writes_worktree {
         writable.push(assignment.worktree.to_owned());
     }
     let mode = match assignment.wall {
@@ -172,7 +179,7 @@ fn job(launch: &Launch, assignment: &Assignment<'_>, kind: AgentKind) -> Job {
         WallWish::Auto | WallWish::Worktree => Mode::Worktree,
     };
     if mode != Mode::Off {
-        job.wall = Wall { mode, is_required: assignment.wall != WallWish::Auto, writable, ..Wall::off() };
+        job.wall = Wall { mode, best_effort: assignment.wall == WallWish::Auto, writable, ..Wall::off() };
     }
     job
 }
@@ -213,7 +220,8 @@ fn make_worktree(desk: &Desk, attempt: &AttemptRow, path: &Path, seed: Option<&s
     let start = seed.and_then(Oid::parse).or(base);
     let start = start.ok_or_else(|| Error::Bug(format!("attempt {} has no base", attempt.id)))?;
     if let Some(folder) = path.parent() {
-        private_folder(folder).map_err(|error| Error::system(format!("cannot make {}", folder.display()), error))?;
+        private_folder(folder)
+            .map_err(|error| Error::system(format!("cannot make {}", folder.display()), error))?;
     }
     // What a crash left half made is completed: nobody worked in it yet.
     let guard = GitQueue::lock(git.repository())?;
@@ -239,11 +247,12 @@ pub fn link_dependencies(top: &Path, worktree: &Path) {
     }
 }
 
+/// The adapter that speaks to a provider of that kind.
 pub fn kind_of(kind: ProviderKind) -> AgentKind {
     match kind {
         ProviderKind::Claude => AgentKind::Claude,
         ProviderKind::Codex => AgentKind::Codex,
-        ProviderKind::OpenCode => AgentKind::OpenCode,
+        ProviderKind::Opencode => AgentKind::OpenCode,
         ProviderKind::Command => AgentKind::Command,
     }
 }
@@ -265,5 +274,11 @@ fn private_folder(folder: &Path) -> std::io::Result<()> {
 
 fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
     use std::io::Write;
-    fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?.write_all(text.as_bytes())
+    fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)?
+        .write_all(text.as_bytes())
 }

@@ -69,7 +69,8 @@ pub fn listen(watched: &Watched<'_>, tell: &mut dyn FnMut(&Event)) -> Result<Hea
     thread::Builder::new()
         .name("kapell-wait".to_owned())
         .spawn(move || {
-            let ended = client::wait(&run_dir);
+            // A run that cannot even be asked about has nobody who minds it.
+            let ended = client::wait(&run_dir).unwrap_or(Ended::Vanished);
             let _ = sender.send(Notice::Ended(ended));
         })
         .map_err(|error| Error::system("cannot start a thread", error))?;
@@ -170,7 +171,11 @@ impl Ear {
             return;
         }
         if self.limited_since.is_some_and(|since| since.elapsed() >= RETRY_PATIENCE) {
-            return self.end(watched, Outcome::RateLimited, "its provider refuses and it only retries".to_owned());
+            return self.end(
+                watched,
+                Outcome::RateLimited,
+                "its provider refuses and it only retries".to_owned(),
+            );
         }
         let Some(stuck_after) = watched.stuck_after else { return };
         let state = client::send(watched.run_dir, Request::State).ok().and_then(|reply| reply.state);
@@ -223,9 +228,10 @@ impl Ear {
             _ => None,
         };
         let (outcome, reason) = match (&exit.ended, &self.cut, &report.ending) {
-            (Cause::NotStarted, _, _) => {
-                (Outcome::Failed, Some(exit.reason.clone().unwrap_or_else(|| "it could not be started".to_owned())))
-            }
+            (Cause::NotStarted, _, _) => (
+                Outcome::Failed,
+                Some(exit.reason.clone().unwrap_or_else(|| "it could not be started".to_owned())),
+            ),
             (_, _, Ending::Limited(limit)) => (Outcome::RateLimited, Some(limit.message.clone())),
             (Cause::Exited, _, Ending::Submitted) => (Outcome::Submitted, None),
             (Cause::TimedOut, _, _) => (Outcome::TimedOut, Some("it ran past its time".to_owned())),
@@ -233,7 +239,9 @@ impl Ear {
             (_, Some((outcome, why)), _) => (*outcome, Some(why.clone())),
             (Cause::Stopped | Cause::Killed, None, _) => (Outcome::Killed, Some("it was stopped".to_owned())),
             (Cause::Exited, None, Ending::Failed { reason }) => (Outcome::Failed, Some(reason.clone())),
-            (Cause::Exited, None, Ending::Killed) => (Outcome::Failed, Some("somebody else ended it".to_owned())),
+            (Cause::Exited, None, Ending::Killed) => {
+                (Outcome::Failed, Some("somebody else ended it".to_owned()))
+            }
         };
         Heard { outcome, reason, report, limit, wall: Some(exit.wall) }
     }

@@ -26,9 +26,13 @@ pub fn prompt(task: &Task, around: &Circumstances<'_>) -> String {
     let mut text = String::new();
     let _ = writeln!(text, "{}\n", task.text.trim());
     let _ = writeln!(text, "---");
-    let _ = writeln!(text, "You are one of several workers in this repository. These files are yours alone; create or change nothing else:");
+    let _ = writeln!(
+        text,
+        "You are one of several workers in this repository. These files are yours alone; create or change nothing else:"
+    );
     for pattern in &task.files {
-        let _ = writeln!(text, "- {}{}", pattern.as_str(), if pattern.is_literal() { "" } else { " (pattern)" });
+        let _ =
+            writeln!(text, "- {}{}", pattern.as_str(), if pattern.is_literal() { "" } else { " (pattern)" });
     }
     let _ = writeln!(
         text,
@@ -97,6 +101,8 @@ mod tests {
         assert!(text.contains("- src/api/auth.ts\n- src/**/*.css (pattern)\n"), "{text}");
         assert!(text.contains("npm test"));
         assert!(text.trim_end().ends_with("the tests pass without the implementation"));
-        assert!(!prompt(&task, &Circumstances { feedback: None, number: 1, ..around }).contains("This is try"));
+        assert!(
+            !prompt(&task, &Circumstances { feedback: None, number: 1, ..around }).contains("This is try")
+        );
     }
 }

@@ -19,7 +19,9 @@ pub fn unfinished(desk: &Desk) -> Result<Vec<(AttemptRow, Stage)>, Error> {
             }
             let Some(attempt) = tx.attempts_at(&desk.plan_id, &task.id)?.pop() else { continue };
             let stage = match (task.state, attempt.state.outcome()) {
-                (TaskState::Running, None) if !client::was_started(Path::new(&attempt.run_dir)) => Stage::Launch,
+                (TaskState::Running, None) if !client::was_started(Path::new(&attempt.run_dir)) => {
+                    Stage::Launch
+                }
                 (TaskState::Running, None) => Stage::Follow,
                 (TaskState::Running, Some(_)) => Stage::Save,
                 (TaskState::Judging, _) => Stage::Judge,

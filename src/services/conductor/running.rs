@@ -34,7 +34,12 @@ const HEARTBEAT: Duration = Duration::from_secs(10);
 const TRY_AGAIN: Duration = Duration::from_secs(5);
 
 /// Runs a plan until it comes to rest. `Ok(false)`: another conductor has it.
-pub fn conduct(session: &Session, plan: &PlanId, socket: Option<PathBuf>, launch_anyway: bool) -> Result<bool, Error> {
+pub fn conduct(
+    session: &Session,
+    plan: &PlanId,
+    socket: Option<PathBuf>,
+    launch_anyway: bool,
+) -> Result<bool, Error> {
     let life_file = session.house.life_file(&format!("plan-{plan}"));
     let life = Life::take(&life_file).map_err(|error| Error::system("cannot lock the plan", error))?;
     let Some(life) = life else { return Ok(false) };
@@ -146,7 +151,9 @@ impl Conductor {
             } else if self.at_work.is_empty() && row.state != PlanState::Paused {
                 return Ok(());
             }
-            self.watch.wait(Some(Instant::now() + TRY_AGAIN.min(HEARTBEAT.saturating_sub(self.last_beat.elapsed()))));
+            self.watch.wait(Some(
+                Instant::now() + TRY_AGAIN.min(HEARTBEAT.saturating_sub(self.last_beat.elapsed())),
+            ));
         }
     }
 
@@ -161,7 +168,11 @@ impl Conductor {
             .map(|(task, light)| TaskView {
                 state: light.state,
                 is_wanted: light.wanted,
-                depends_on: task.depends_on.iter().filter_map(|on| position.get(on.as_str()).copied()).collect(),
+                depends_on: task
+                    .depends_on
+                    .iter()
+                    .filter_map(|on| position.get(on.as_str()).copied())
+                    .collect(),
                 priority: task.priority.0,
                 waited_ms: Desk::millis_since(light.changed_at),
             })
@@ -172,14 +183,17 @@ impl Conductor {
         let desk = Arc::clone(&self.desk);
         let steps = schedule::steps(views);
         let id = |at: usize| &tasks[at].id;
-        let moves: Vec<&Step> = steps.iter().filter(|step| !matches!(step, Step::Start(_) | Step::TryAgain(_))).collect();
+        let moves: Vec<&Step> =
+            steps.iter().filter(|step| !matches!(step, Step::Start(_) | Step::TryAgain(_))).collect();
         if !moves.is_empty() {
             desk.store()?.write(|tx| -> Result<(), Error> {
                 for step in &moves {
                     let (at, state, reason) = match step {
                         Step::MakeReady(at) => (*at, TaskState::Ready, None),
                         Step::MakeWait(at) => (*at, TaskState::Waiting, None),
-                        Step::Block { task, on } => (*task, TaskState::Blocked, Some(format!("task {} is not done", id(*on)))),
+                        Step::Block { task, on } => {
+                            (*task, TaskState::Blocked, Some(format!("task {} is not done", id(*on))))
+                        }
                         Step::Start(_) | Step::TryAgain(_) => continue,
                     };
                     tx.move_task(&desk.project.id, &desk.plan_id, id(at), state, reason.as_deref())?;
@@ -300,7 +314,12 @@ impl Conductor {
                 &crate::store::events::NewEvent {
                     kind: "conductor.started",
                     plan: Some(&desk.plan_id),
-                    text: format!("conductor {} (process {}) runs plan {}", desk.conductor, std::process::id(), desk.plan_id),
+                    text: format!(
+                        "conductor {} (process {}) runs plan {}",
+                        desk.conductor,
+                        std::process::id(),
+                        desk.plan_id
+                    ),
                     ..Default::default()
                 },
             )?;
@@ -327,7 +346,11 @@ impl Conductor {
                 .map(|(task, light)| TaskView {
                     state: light.state,
                     is_wanted: light.wanted,
-                    depends_on: task.depends_on.iter().filter_map(|on| position.get(on.as_str()).copied()).collect(),
+                    depends_on: task
+                        .depends_on
+                        .iter()
+                        .filter_map(|on| position.get(on.as_str()).copied())
+                        .collect(),
                     priority: task.priority.0,
                     waited_ms: 0,
                 })
@@ -354,7 +377,12 @@ impl Conductor {
                 tx.set_attempt_state(&attempt.id, AttemptState::Stopping)?;
             }
             if *state != PlanState::Stopped {
-                tx.set_plan_state(&desk.project.id, &desk.plan_id, PlanState::Stopped, Some("its conductor was told to stop"))?;
+                tx.set_plan_state(
+                    &desk.project.id,
+                    &desk.plan_id,
+                    PlanState::Stopped,
+                    Some("its conductor was told to stop"),
+                )?;
             }
             Ok(())
         })?;

@@ -51,7 +51,10 @@ pub fn save(desk: &Desk, attempt: &AttemptRow, task: &Task) -> Result<Option<Sav
         base: &base,
         reference: &reference,
         expected: expected.as_ref(),
-        message: &format!("kapell: {}/{} try {} as its worker left it", attempt.plan, attempt.task, attempt.number),
+        message: &format!(
+            "kapell: {}/{} try {} as its worker left it",
+            attempt.plan, attempt.task, attempt.number
+        ),
         scratch,
         largest: snapshot::LARGEST_FILE,
     };
@@ -62,7 +65,8 @@ pub fn save(desk: &Desk, attempt: &AttemptRow, task: &Task) -> Result<Option<Sav
     };
     // Folders that Kapell itself linked into the tree are no work of the worker's.
     snapshot.changed.retain(|change| {
-        !(change.new_mode == Mode::Symlink && LINKED.iter().any(|name| change.path.as_bytes() == name.as_bytes()))
+        !(change.new_mode == Mode::Symlink
+            && LINKED.iter().any(|name| change.path.as_bytes() == name.as_bytes()))
     });
     let owned = PatternSet::new(task.files.clone());
     let mut outside = outside(desk, &base, &snapshot, &owned)?;
@@ -75,15 +79,15 @@ pub fn save(desk: &Desk, attempt: &AttemptRow, task: &Task) -> Result<Option<Sav
 /// A saved tree, found again by its commit.
 pub fn saved_again(desk: &Desk, attempt: &AttemptRow, task: &Task) -> Result<Option<Saved>, Error> {
     let git = desk.git()?;
-    let (Some(base), Some(commit)) = (
-        attempt.base.as_deref().and_then(Oid::parse),
-        attempt.snapshot.as_deref().and_then(Oid::parse),
-    ) else {
+    let (Some(base), Some(commit)) =
+        (attempt.base.as_deref().and_then(Oid::parse), attempt.snapshot.as_deref().and_then(Oid::parse))
+    else {
         return Ok(None);
     };
     let mut changed = crate::sys::git::change::changed_between(git, &base, &commit)?;
     changed.retain(|change| {
-        !(change.new_mode == Mode::Symlink && LINKED.iter().any(|name| change.path.as_bytes() == name.as_bytes()))
+        !(change.new_mode == Mode::Symlink
+            && LINKED.iter().any(|name| change.path.as_bytes() == name.as_bytes()))
     });
     let mut snapshot = Snapshot {
         tree: read::tree_of(git, &commit)?,
@@ -122,8 +126,12 @@ fn outside(
         outside.push((nested.clone(), "is a repository of its own inside the tree".to_owned()));
     }
     // Two new names that differ only in case cannot both be checked out everywhere.
-    let added: BTreeSet<&RepoPath> =
-        snapshot.changed.iter().filter(|change| change.old_mode == Mode::Absent).map(|change| &change.path).collect();
+    let added: BTreeSet<&RepoPath> = snapshot
+        .changed
+        .iter()
+        .filter(|change| change.old_mode == Mode::Absent)
+        .map(|change| &change.path)
+        .collect();
     if !added.is_empty() {
         let entries = read::ls_tree(git, &snapshot.tree, &[])?;
         let _ = base;
@@ -131,7 +139,10 @@ fn outside(
             let new = [&a, &b].into_iter().find(|path| added.contains(path)).cloned();
             if let Some(new) = new {
                 let other = if new == a { &b } else { &a };
-                outside.push((new.clone(), format!("has the same name as {other}, but for case or normal form")));
+                outside.push((
+                    new.clone(),
+                    format!("has the same name as {other}, but for case or normal form"),
+                ));
             }
         }
     }
@@ -208,7 +219,9 @@ fn forget_others(
     );
     let is_alone = !live.iter().any(|other| other.id != attempt.id);
     outside.retain(|(path, _)| owned.contains(path) || (is_alone && !others.contains(path)));
-    snapshot.changed.retain(|change| owned.contains(&change.path) || outside.iter().any(|(path, _)| *path == change.path));
+    snapshot.changed.retain(|change| {
+        owned.contains(&change.path) || outside.iter().any(|(path, _)| *path == change.path)
+    });
     Ok(())
 }
 
@@ -229,7 +242,11 @@ mod tests {
             ("src/a/link", "../../../x", false),
             ("src/a/link", "../../.git/config", false),
         ] {
-            assert_eq!(link_stays_within(&link.into(), target.as_bytes(), &owned), stays, "{link} -> {target}");
+            assert_eq!(
+                link_stays_within(&link.into(), target.as_bytes(), &owned),
+                stays,
+                "{link} -> {target}"
+            );
         }
     }
 }

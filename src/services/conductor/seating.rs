@@ -52,7 +52,8 @@ pub fn seat(
             Limit::RateLimited(format!("{name} until {} ({})", cooldown.until, cooldown.reason))
         });
         if limit.is_none() {
-            limit = over_budget(tx, name, &provider.budget, task.budget_usd.unwrap_or(0.0))?.map(Limit::OverBudget);
+            limit = over_budget(tx, name, &provider.budget, task.budget_usd.unwrap_or(0.0))?
+                .map(Limit::OverBudget);
         }
         providers.push(ProviderView {
             name: name.clone(),
@@ -125,7 +126,9 @@ fn everybody(config: &Config) -> Vec<WorkerName> {
     let mut names: Vec<(usize, WorkerName)> = config
         .workers
         .iter()
-        .filter(|(_, worker)| config.providers.get(&worker.provider).is_some_and(|provider| provider.is_available))
+        .filter(|(_, worker)| {
+            config.providers.get(&worker.provider).is_some_and(|provider| provider.is_available)
+        })
         .map(|(name, worker)| (rank(&worker.provider), name.clone()))
         .collect();
     names.sort();
@@ -140,9 +143,10 @@ fn over_budget(
     wanted_usd: f64,
 ) -> Result<Option<String>, Error> {
     let now = Time::now();
-    for (limit, since, span) in
-        [(budget.usd_per_day, now.start_of_day(), "today"), (budget.usd_per_month, now.start_of_month(), "this month")]
-    {
+    for (limit, since, span) in [
+        (budget.usd_per_day, now.start_of_day(), "today"),
+        (budget.usd_per_month, now.start_of_month(), "this month"),
+    ] {
         let Some(limit) = limit else { continue };
         let spent = tx.spent(provider, since)?;
         let committed = spent.usd + spent.reserved_usd;

@@ -123,7 +123,8 @@ pub fn begin(desk: &Desk, task: &Task, base: Option<&str>) -> Result<Begun, Erro
                 attempt: Some(&id),
                 text: format!("task {}: try {number} by {}", task.id, seat.worker),
                 data: Some(
-                    serde_json::json!({"worker": seat.worker.as_str(), "provider": seat.provider.as_str()}).to_string(),
+                    serde_json::json!({"worker": seat.worker.as_str(), "provider": seat.provider.as_str()})
+                        .to_string(),
                 ),
                 ..NewEvent::default()
             },
@@ -133,13 +134,7 @@ pub fn begin(desk: &Desk, task: &Task, base: Option<&str>) -> Result<Begun, Erro
     })
 }
 
-fn waits(
-    tx: &Tx<'_>,
-    desk: &Desk,
-    task: &Task,
-    reason: &'static str,
-    on: String,
-) -> Result<Begun, Error> {
+fn waits(tx: &Tx<'_>, desk: &Desk, task: &Task, reason: &'static str, on: String) -> Result<Begun, Error> {
     tx.set_task_reason(&desk.plan_id, &task.id, Some(&format!("{reason}: {on}")))?;
     Ok(Begun::Waits(reason, on))
 }

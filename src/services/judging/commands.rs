@@ -87,11 +87,12 @@ pub fn on_commit(
     if case.config.wall != WallWish::Off {
         let mut writable = vec![tree.path.clone(), tmp];
         writable.extend(caches(house));
-        job.wall = Wall { mode: Mode::Worktree, is_required: false, writable, ..Wall::off() };
+        job.wall = Wall { mode: Mode::Worktree, best_effort: true, writable, ..Wall::off() };
     }
     client::start(&house.program, &run_dir, &job)
         .map_err(|error| Error::system(format!("cannot start gate {gate}"), std::io::Error::other(error)))?;
-    let ended = client::wait(&run_dir);
+    let ended = client::wait(&run_dir)
+        .map_err(|error| Error::system(format!("cannot follow gate {gate}"), std::io::Error::other(error)))?;
     let output = output(&run_dir);
     let end = match ended {
         Ended::Vanished => End::Unknown("its shim died".to_owned()),
@@ -99,7 +100,9 @@ pub fn on_commit(
             (Cause::Exited, Some(0), _) => End::Passed,
             (Cause::Exited, Some(code), _) => End::Failed(format!("fails with exit code {code}")),
             (Cause::Exited, None, signal) => End::Failed(format!("dies of signal {}", signal.unwrap_or(0))),
-            (Cause::NotStarted, ..) => End::Unknown(exit.reason.unwrap_or_else(|| "it did not start".to_owned())),
+            (Cause::NotStarted, ..) => {
+                End::Unknown(exit.reason.unwrap_or_else(|| "it did not start".to_owned()))
+            }
             (Cause::TimedOut, ..) => End::Unknown("it ran past its time".to_owned()),
             (Cause::OutputLimit, ..) => End::Unknown("it printed more than it may".to_owned()),
             (Cause::Stopped | Cause::Killed, ..) => End::Unknown("it was stopped".to_owned()),
@@ -119,9 +122,28 @@ fn end_earlier(run_dir: &Path) {
 /// What a command gets of the caller's environment: what toolchains need, and no secrets.
 pub fn environment(house: &House) -> BTreeMap<String, String> {
     const NAMES: [&str; 22] = [
-        "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "TZ", "CARGO_HOME", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN",
-        "GOPATH", "GOROOT", "GOCACHE", "JAVA_HOME", "VIRTUAL_ENV", "PYENV_ROOT", "NVM_DIR", "PNPM_HOME", "NODE_PATH",
-        "NODE_OPTIONS", "SSL_CERT_FILE", "SSL_CERT_DIR",
+        "PATH",
+        "HOME",
+        "USER",
+        "LOGNAME",
+        "SHELL",
+        "LANG",
+        "TZ",
+        "CARGO_HOME",
+        "RUSTUP_HOME",
+        "RUSTUP_TOOLCHAIN",
+        "GOPATH",
+        "GOROOT",
+        "GOCACHE",
+        "JAVA_HOME",
+        "VIRTUAL_ENV",
+        "PYENV_ROOT",
+        "NVM_DIR",
+        "PNPM_HOME",
+        "NODE_PATH",
+        "NODE_OPTIONS",
+        "SSL_CERT_FILE",
+        "SSL_CERT_DIR",
     ];
     let mut env: BTreeMap<String, String> = house
         .environment
@@ -142,10 +164,7 @@ pub fn environment(house: &House) -> BTreeMap<String, String> {
 
 /// Caches that toolchains share and must be able to write, as far as they exist.
 pub fn caches(house: &House) -> Vec<PathBuf> {
-    let cargo = house
-        .environment
-        .get("CARGO_HOME")
-        .map_or_else(|| house.home.join(".cargo"), PathBuf::from);
+    let cargo = house.environment.get("CARGO_HOME").map_or_else(|| house.home.join(".cargo"), PathBuf::from);
     let in_cargo = ["registry", "git", ".package-cache", ".package-cache-mutate", ".global-cache"];
     let in_home = [".npm", ".cache", "go/pkg", ".m2", ".gradle", ".local/share/pnpm"];
     in_cargo

@@ -3,6 +3,7 @@
 pub mod commands;
 pub mod proofs;
 pub mod review;
+pub mod runs;
 pub mod verify;
 
 use std::path::PathBuf;
@@ -143,7 +144,9 @@ pub fn judge(case: &Case<'_>) -> Result<Judgement, Error> {
 pub fn feedback(judgement: &Judgement) -> String {
     const SHOWN: usize = 6000;
     let mut text = String::new();
-    for gate in judgement.gates.iter().filter(|gate| matches!(gate.outcome, GateOutcome::Fail | GateOutcome::Error)) {
+    for gate in
+        judgement.gates.iter().filter(|gate| matches!(gate.outcome, GateOutcome::Fail | GateOutcome::Error))
+    {
         text.push_str(&format!("Gate {}: {}\n", gate.name, gate.why));
         let seen = gate.evidence.as_deref().and_then(|path| std::fs::read(path).ok()).unwrap_or_default();
         let seen = String::from_utf8_lossy(&seen);
@@ -167,7 +170,9 @@ fn command_gate(
     let seen = commands::on_commit(case, verify, &case.work, gate, command)?;
     let shown = shell_words::join(&command.0);
     Ok(match seen.end {
-        commands::End::Passed => Finding { outcome: GateOutcome::Pass, why: format!("`{shown}` succeeds"), evidence: seen.output },
+        commands::End::Passed => {
+            Finding { outcome: GateOutcome::Pass, why: format!("`{shown}` succeeds"), evidence: seen.output }
+        }
         commands::End::Failed(how) => {
             Finding { outcome: GateOutcome::Fail, why: format!("`{shown}` {how}"), evidence: seen.output }
         }
@@ -191,7 +196,12 @@ pub(crate) fn is_from_ecosystem(case: &Case<'_>, command: &CommandLine) -> bool 
         && case.config.rules.build.as_ref() != Some(command)
 }
 
-fn keep_evidence(case: &Case<'_>, gate: &str, ordinal: usize, finding: &Finding) -> Result<Option<String>, Error> {
+fn keep_evidence(
+    case: &Case<'_>,
+    gate: &str,
+    ordinal: usize,
+    finding: &Finding,
+) -> Result<Option<String>, Error> {
     if finding.evidence.is_empty() {
         return Ok(None);
     }

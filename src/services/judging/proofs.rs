@@ -112,8 +112,9 @@ pub fn red_green(case: &Case<'_>, verify: &mut Option<VerifyTree>) -> Result<Fin
         let tests_only = |change: &Change| {
             is_test(case, &change.path) && !case.outside.iter().any(|(path, _)| *path == change.path)
         };
-        let red = construct::construct(case.git, case.snapshot, &tests_only, "kapell: tests alone", &case.evidence)
-            .map_err(Error::from_git)?;
+        let red =
+            construct::construct(case.git, case.snapshot, &tests_only, "kapell: tests alone", &case.evidence)
+                .map_err(Error::from_git)?;
         let seen = commands::on_commit(case, verify, &red, "red", command)?;
         evidence.push_str(&format!("== the tests without the implementation: {shown}\n{}\n", seen.output));
         match seen.end {
@@ -172,11 +173,12 @@ fn is_test(case: &Case<'_>, path: &RepoPath) -> bool {
 /// Whether a file is code rather than prose, data or settings.
 fn is_code(path: &RepoPath) -> bool {
     const CODE: [&str; 42] = [
-        "rs", "ts", "tsx", "js", "jsx", "mjs", "cjs", "py", "go", "java", "kt", "kts", "scala", "c", "h", "cc", "cpp",
-        "cxx", "hpp", "hh", "cs", "fs", "rb", "php", "swift", "m", "mm", "zig", "nim", "hs", "ml", "ex", "exs", "erl",
-        "clj", "lua", "pl", "r", "dart", "sh", "vue", "svelte",
+        "rs", "ts", "tsx", "js", "jsx", "mjs", "cjs", "py", "go", "java", "kt", "kts", "scala", "c", "h",
+        "cc", "cpp", "cxx", "hpp", "hh", "cs", "fs", "rb", "php", "swift", "m", "mm", "zig", "nim", "hs",
+        "ml", "ex", "exs", "erl", "clj", "lua", "pl", "r", "dart", "sh", "vue", "svelte",
     ];
-    let extension = path.as_str().and_then(|path| path.rsplit('/').next()?.rsplit_once('.')).map(|(_, end)| end);
+    let extension =
+        path.as_str().and_then(|path| path.rsplit('/').next()?.rsplit_once('.')).map(|(_, end)| end);
     extension.is_some_and(|extension| CODE.contains(&extension.to_ascii_lowercase().as_str()))
 }
 

@@ -2,8 +2,8 @@
 
 use super::{Case, Finding};
 use crate::domain::verdict::GateOutcome;
-use crate::services::asking::{Question, ask};
 use crate::services::Error;
+use crate::services::asking::{Question, ask};
 use crate::sys::agent::verdict_schema;
 use crate::sys::git::read;
 
@@ -32,7 +32,10 @@ pub fn review(case: &Case<'_>) -> Result<Finding, Error> {
         Err(Error::Refused(refusal)) => return Ok(Finding::new(GateOutcome::Error, refusal.message)),
         Err(error) => return Err(error),
     };
-    let summary = ["summary", "reason"].iter().find_map(|name| answer.get(*name)?.as_str()).unwrap_or("no reason given");
+    let summary = ["summary", "reason"]
+        .iter()
+        .find_map(|name| answer.get(*name)?.as_str())
+        .unwrap_or("no reason given");
     let evidence = serde_json::to_string_pretty(&answer).unwrap_or_default();
     let approves = answer.get("approve").and_then(serde_json::Value::as_bool).or_else(|| {
         match answer.get("verdict")?.as_str()? {

@@ -27,7 +27,8 @@ impl VerifyTree {
         let house = &case.session.house;
         for number in 0..MOST {
             let life_file = house.life_file(&format!("verify-{}-{number}", case.project.id));
-            let life = Life::take(&life_file).map_err(|error| Error::system("cannot lock a verify worktree", error))?;
+            let life = Life::take(&life_file)
+                .map_err(|error| Error::system("cannot lock a verify worktree", error))?;
             if let Some(life) = life {
                 let path = case.project.worktrees(house).join(format!("verify-{number}"));
                 let tree = Worktree::find(case.git, &path).filter(|_| path.is_dir());

@@ -97,15 +97,21 @@ pub fn plan(session: &Session, project: &Project, wish: &Wish) -> Result<Planned
             let stem = Path::new(file).file_stem().map(|stem| stem.to_string_lossy().into_owned());
             (check_text(project, &config, &text, format, wish.on_overlap)?, stem)
         }
-        Source::Request(text) => (request::ask_for_plan(session, project, &config, text, wish.on_overlap)?, None),
+        Source::Request(text) => {
+            (request::ask_for_plan(session, project, &config, text, wish.on_overlap)?, None)
+        }
     };
-    let name = [wish.name.as_deref(), checked.plan.as_ref().and_then(|plan| plan.name.as_deref()), default_name.as_deref()]
-        .into_iter()
-        .flatten()
-        .map(str::trim)
-        .find(|name| !name.is_empty())
-        .unwrap_or("plan")
-        .to_owned();
+    let name = [
+        wish.name.as_deref(),
+        checked.plan.as_ref().and_then(|plan| plan.name.as_deref()),
+        default_name.as_deref(),
+    ]
+    .into_iter()
+    .flatten()
+    .map(str::trim)
+    .find(|name| !name.is_empty())
+    .unwrap_or("plan")
+    .to_owned();
     let is_sound = !checked.problems.iter().any(Problem::is_error);
     let mut planned = Planned {
         id: None,
@@ -177,6 +183,18 @@ pub(crate) fn insert_task(
     Ok(())
 }
 
+/// A stored task as it is understood.
+pub fn stored_task(
+    session: &Session,
+    plan: &PlanId,
+    task: &crate::store::plans::TaskRow,
+) -> Result<crate::domain::plan::Task, Error> {
+    let row = session.store()?.read(|tx| tx.plan(plan))?;
+    let row = row.ok_or_else(|| Error::Bug(format!("no plan {plan}")))?;
+    let plan = rows::stored_plan(&row, std::slice::from_ref(task))?;
+    plan.tasks.into_iter().next().ok_or_else(|| Error::Bug(format!("no task {}", task.id)))
+}
+
 /// Reads a plan file of the project.
 fn read_file(project: &Project, file: &str) -> Result<(String, Format), Error> {
     let path = project.top()?.join(file);
@@ -218,14 +236,7 @@ pub(crate) fn check_text(
 ) -> Result<Checked, Error> {
     match document::read(text, format) {
         Ok(document) => check_document(project, config, &document, on_overlap),
-        Err(error) => {
-            let problem = Problem::error(
-                ProblemCode::Syntax,
-                error.message.clone(),
-                "write the plan as JSON or YAML: {\"tasks\": [{\"id\": 1, \"task\": \"…\", \"files\": [\"…\"]}]}",
-            );
-            Ok(Checked { problems: vec![problem.at(Some(error.place))], ..Checked::default() })
-        }
+        Err(error) => Ok(Checked { problems: vec![Problem::from(error)], ..Checked::default() }),
     }
 }
 

@@ -33,11 +33,8 @@ pub fn plan_document(plan: &Plan) -> Value {
     put(&mut fields, "name", plan.name.as_ref().map(|name| json!(name)));
     put(&mut fields, "base", plan.base.as_ref().map(|base| json!(base)));
     put(&mut fields, "target", plan.target.as_ref().map(|target| json!(target)));
-    let specs: Vec<Value> = plan
-        .specs
-        .iter()
-        .map(|spec| json!({"file": spec.file, "description": spec.description}))
-        .collect();
+    let specs: Vec<Value> =
+        plan.specs.iter().map(|spec| json!({"file": spec.file, "description": spec.description})).collect();
     put(&mut fields, "specs", (!specs.is_empty()).then(|| json!(specs)));
     put(&mut fields, "rules", rules(&plan.rules));
     put(&mut fields, "pipeline", plan.pipeline.as_ref().map(|pipeline| json!(pipeline)));
@@ -100,7 +97,8 @@ fn rules(rules: &Rules) -> Option<Value> {
     put(&mut fields, "lint", rules.lint.as_ref().map(command));
     put(&mut fields, "test", rules.test.as_ref().map(command));
     put(&mut fields, "build", rules.build.as_ref().map(command));
-    let custom = rules.custom.as_ref().map(|commands| json!(commands.iter().map(command).collect::<Vec<_>>()));
+    let custom =
+        rules.custom.as_ref().map(|commands| json!(commands.iter().map(command).collect::<Vec<_>>()));
     put(&mut fields, "custom", custom);
     put(&mut fields, "max_attempts", rules.max_attempts.map(|value| json!(value)));
     put(&mut fields, "review", rules.review.as_ref().map(|value| json!(value)));

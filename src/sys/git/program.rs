@@ -224,7 +224,8 @@ mod tests {
 
     #[test]
     fn settings_of_the_person() {
-        let printed = b"core.excludesfile\n~/.ignore\0safe.directory\n/a\0safe.directory\n\0safe.directory\n/b/*\0";
+        let printed =
+            b"core.excludesfile\n~/.ignore\0safe.directory\n/a\0safe.directory\n\0safe.directory\n/b/*\0";
         let (excludes, safe) = read_settings(printed, Some(OsStr::new("/home/u")));
         assert_eq!(excludes.as_deref(), Some(OsStr::new("/home/u/.ignore")));
         assert_eq!(safe, ["/b/*"]);

@@ -165,7 +165,12 @@ impl Git {
             let path = repository.top.as_ref().unwrap_or(&repository.common_dir).clone();
             return Err(GitError::Foreign { path });
         }
-        Ok(Self { program: program.clone(), repository: repository.clone(), no_filters: Arc::default(), barriers: Arc::default() })
+        Ok(Self {
+            program: program.clone(),
+            repository: repository.clone(),
+            no_filters: Arc::default(),
+            barriers: Arc::default(),
+        })
     }
 
     /// The repository.
@@ -442,7 +447,14 @@ impl<'a> Call<'a> {
         }
         args.extend(command);
         // The folder we stand in is never one that a worker can rename or replace.
-        execute_within(git.program.path(), &args, &environment, git_dir, input, Limits { stdout: limit, watch })
+        execute_within(
+            git.program.path(),
+            &args,
+            &environment,
+            git_dir,
+            input,
+            Limits { stdout: limit, watch },
+        )
     }
 }
 
@@ -464,7 +476,10 @@ pub(super) fn execute(
     execute_within(program, args, environment, folder, input, Limits::default())
 }
 
-#[expect(clippy::disallowed_methods, reason = "folder and environment are named here, once for all git calls")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "folder and environment are named here, once for all git calls"
+)]
 fn execute_within(
     program: &Path,
     args: &[OsString],

@@ -311,9 +311,8 @@ fn read_status(
     let mut status = parse_status(&finished.stdout).ok_or_else(|| unexpected("status", &finished.stdout))?;
     if !finished.stderr.is_empty() {
         let unreadable = scan::scan(&tree.path).unreadable.into_iter();
-        let named = unreadable.filter(|path| {
-            finished.stderr.contains(String::from_utf8_lossy(path.as_bytes()).as_ref())
-        });
+        let named = unreadable
+            .filter(|path| finished.stderr.contains(String::from_utf8_lossy(path.as_bytes()).as_ref()));
         status.skipped = named.map(|path| Skipped { path, why: SkipReason::Unreadable }).collect();
     }
     Ok(status)

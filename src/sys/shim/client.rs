@@ -297,3 +297,13 @@ fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Client
     let path = path.to_owned();
     move |source| ClientError::Io { action, path, source }
 }
+
+/// Whether somebody began this run, however it went on.
+pub fn was_started(run_dir: &Path) -> bool {
+    run_dir.join(files::LOCK).exists()
+}
+
+/// Whether the shim recorded the end of this run.
+pub fn has_ended(run_dir: &Path) -> bool {
+    matches!(read_exit(run_dir), Ok(Some(_)))
+}

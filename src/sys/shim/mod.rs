@@ -22,6 +22,7 @@ pub mod client;
 mod control;
 pub mod job;
 mod main;
+pub mod output;
 mod record;
 mod run;
 

@@ -30,7 +30,12 @@ fn every_kind_of_checkout() {
     expect("main/.git/refs", &git_dir, &git_dir, Some(&top));
     expect("link/src", &git_dir, &git_dir, Some(&top));
     expect("linked", &git_dir, &git_dir.join("worktrees/linked"), Some(&room.join("linked")));
-    expect("main/.git/worktrees/linked", &git_dir, &git_dir.join("worktrees/linked"), Some(&room.join("linked")));
+    expect(
+        "main/.git/worktrees/linked",
+        &git_dir,
+        &git_dir.join("worktrees/linked"),
+        Some(&room.join("linked")),
+    );
     let module = git_dir.join("modules/sub");
     expect("main/sub/src", &module, &module, Some(&top.join("sub")));
     expect("bare.git", &room.join("bare.git"), &room.join("bare.git"), None);

@@ -112,9 +112,10 @@ fn files_and_folders_change_places() {
     let scratch = bench.path("scratch");
     let all = construct(&bench.git, &snapshot, &|_| true, "all", &scratch).unwrap();
     assert_eq!(read::tree_of(&bench.git, &all).unwrap(), snapshot.tree);
-    for keep in [|change: &Change| change.kind == ChangeKind::Added, |change: &Change| {
-        change.path == RepoPath::from("src")
-    }] {
+    for keep in [
+        |change: &Change| change.kind == ChangeKind::Added,
+        |change: &Change| change.path == RepoPath::from("src"),
+    ] {
         let clash = construct(&bench.git, &snapshot, &keep, "part", &scratch);
         assert!(matches!(clash, Err(ConstructError::Clash { .. })), "{clash:?}");
     }
@@ -139,10 +140,7 @@ fn only_what_is_kept_lands() {
     assert_eq!(landed, expected);
     assert_eq!(expected.len(), 3);
     let nothing = construct(&bench.git, &snapshot, &|_| false, "none", &bench.path("scratch")).unwrap();
-    assert_eq!(
-        read::tree_of(&bench.git, &nothing).unwrap(),
-        read::tree_of(&bench.git, &bench.base).unwrap()
-    );
+    assert_eq!(read::tree_of(&bench.git, &nothing).unwrap(), read::tree_of(&bench.git, &bench.base).unwrap());
     assert_eq!(fs::read_dir(bench.path("scratch")).unwrap().count(), 0, "private indexes are deleted");
 }
 

@@ -24,7 +24,10 @@ fn a_new_tree_is_as_git_makes_it() {
     assert_eq!(fs::read_to_string(tree.path.join("src/a.rs")).unwrap(), "fn a() {}\n");
     let listed = git_in(&bench.top(), &["worktree", "list", "--porcelain"]);
     let path = tree.path.display();
-    assert!(listed.contains(&format!("worktree {path}\nHEAD {}\ndetached\nlocked kapell", bench.base)), "{listed}");
+    assert!(
+        listed.contains(&format!("worktree {path}\nHEAD {}\ndetached\nlocked kapell", bench.base)),
+        "{listed}"
+    );
     assert_eq!(find(&tree.path).unwrap().git_dir, tree.admin_dir);
     assert_eq!(Worktree::find(&bench.git, &bench.path("t1")), Some(tree));
     assert_eq!(Worktree::find(&bench.git, &bench.top()), None);
@@ -93,7 +96,8 @@ fn sixteen_at_once_while_gc_and_prune_run() {
                     for round in 0..3 {
                         let tree = bench.add(&format!("p{i}/t{round}"));
                         write(&tree.path.join("work"), format!("{i} {round}"));
-                        let saved = bench.snap_as(&tree, &format!("refs/kapell/tasks/{i}/{round}"), None).unwrap();
+                        let saved =
+                            bench.snap_as(&tree, &format!("refs/kapell/tasks/{i}/{round}"), None).unwrap();
                         let scratch = bench.path("scratch");
                         let saved = check_saved(&bench.git, &tree, &saved, &scratch).unwrap();
                         remove(&bench.git, &lock(bench), saved, &bench.path("trash")).unwrap().unwrap();
@@ -182,7 +186,8 @@ fn folders_without_permission_are_deleted() {
 fn a_warm_tree_is_as_good_as_a_new_one() {
     let bench = Bench::new();
     let tree = bench.add("t1");
-    let next = bench.commit(&bench.base, &[("src/a.rs", Some("next\n")), ("docs/x.md", None), ("n/m", Some("m"))]);
+    let next =
+        bench.commit(&bench.base, &[("src/a.rs", Some("next\n")), ("docs/x.md", None), ("n/m", Some("m"))]);
     let at = |path: &str| tree.path.join(path);
     write(&at("README"), "changed");
     write(&at("src/b.rs"), "fn B() {}\n"); // The same size.
