@@ -1,10 +1,17 @@
 //! Wiring: reads the surroundings of the process once and opens the door that was asked for.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use anyhow::Context;
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
+use crate::doors;
 use crate::services::House;
 use crate::store::Check;
 
@@ -30,6 +37,56 @@ pub fn house() -> anyhow::Result<House> {
 }
 
 /// Runs the program and gives its exit code.
-pub fn run() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+pub fn run() -> ExitCode {
+    let mut arguments = std::env::args_os().skip(1);
+    let door = arguments.next();
+    // An editor or agent starts these again and again: they do not wait for the command line's parser.
+    match (door.as_ref().and_then(|door| door.to_str()), arguments.next()) {
+        (Some("mcp"), None) => opened(|house| {
+            let folder = project_folder(&house)?;
+            Ok(doors::mcp::serve(house, folder))
+        }),
+        (Some("rpc"), None) => opened(|house| Ok(doors::rpc::serve(house, std::env::current_dir()?))),
+        _ => ExitCode::SUCCESS,
+    }
+}
+
+/// Opens a door with the surroundings, or says what is wrong with them.
+fn opened(open: impl FnOnce(House) -> anyhow::Result<ExitCode>) -> ExitCode {
+    house()
+        .and_then(|house| {
+            log(house.environment.get("KAPELL_LOG").map(String::as_str));
+            open(house)
+        })
+        .unwrap_or_else(|error| {
+            // With nobody to read it the exit code has to do.
+            let _ = writeln!(std::io::stderr(), "kapell: {error:#}");
+            ExitCode::from(4)
+        })
+}
+
+/// The folder that an agent's session is about: Claude Code names it, others start us in it.
+fn project_folder(house: &House) -> anyhow::Result<PathBuf> {
+    let named = house.environment.get("CLAUDE_PROJECT_DIR").map(PathBuf::from);
+    match named.filter(|folder| folder.is_dir()) {
+        Some(folder) => Ok(folder),
+        None => std::env::current_dir().context("the current folder"),
+    }
+}
+
+/// Writes what happens to standard error, from warnings on unless `wanted` says otherwise: a
+/// level, or levels by module such as `kapell=debug,rmcp=info`. A panic is told with its backtrace.
+fn log(wanted: Option<&str>) {
+    // A client's mistakes are answered to the client; they need no line here each time.
+    let usual = Targets::new().with_default(LevelFilter::WARN).with_target("rmcp", LevelFilter::OFF);
+    let targets = match wanted.filter(|wanted| !wanted.is_empty()).map(str::parse::<Targets>) {
+        Some(Ok(targets)) => targets,
+        Some(Err(_)) | None => usual,
+    };
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(false);
+    // Only a second call could fail.
+    let _ = tracing_subscriber::registry().with(lines.with_filter(targets)).try_init();
+    std::panic::set_hook(Box::new(|panic| {
+        tracing::error!("bug: {panic}\n{}", std::backtrace::Backtrace::force_capture());
+    }));
 }

@@ -5,6 +5,7 @@ pub mod claiming;
 pub mod following;
 pub mod house;
 pub mod project;
+pub mod reading;
 
 pub use house::{Caller, Cancel, House, Session};
 

@@ -4,4 +4,5 @@ pub mod agent;
 pub mod git;
 pub mod process;
 pub mod shim;
+pub mod stdio;
 pub mod wall;
