@@ -1,14 +1,20 @@
 //! Wiring: reads the surroundings of the process once and opens the door that was asked for.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context;
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::base::ids::PlanId;
 use crate::domain::claim::HolderKind;
+use crate::doors;
 use crate::services::judging::runs;
 use crate::services::{Caller, Cancel, House, Session, conductor};
 use crate::store::Check;
@@ -37,22 +43,44 @@ pub fn house() -> anyhow::Result<House> {
 
 /// Runs the program and gives its exit code.
 pub fn run() -> ExitCode {
-    let argv: Vec<String> = std::env::args().collect();
-    match argv.get(1).map(String::as_str) {
-        Some("conduct") => finish(conduct(&argv[2..])),
+    let mut arguments = std::env::args_os().skip(1);
+    let door = arguments.next();
+    if door.as_ref().is_some_and(|door| door == "conduct") {
+        let words: Vec<String> = arguments.map(|word| word.to_string_lossy().into_owned()).collect();
+        return opened(|house| conduct(house, &words));
+    }
+    // An editor or agent starts these again and again: they do not wait for the command line's parser.
+    match (door.as_ref().and_then(|door| door.to_str()), arguments.next()) {
+        (Some("mcp"), None) => opened(|house| {
+            let folder = project_folder(&house)?;
+            Ok(doors::mcp::serve(house, folder))
+        }),
+        (Some("rpc"), None) => opened(|house| Ok(doors::rpc::serve(house, std::env::current_dir()?))),
         _ => ExitCode::SUCCESS,
     }
 }
 
+/// Opens a door with the surroundings, or says what is wrong with them.
+fn opened(open: impl FnOnce(House) -> anyhow::Result<ExitCode>) -> ExitCode {
+    house()
+        .and_then(|house| {
+            log(house.environment.get("KAPELL_LOG").map(String::as_str));
+            open(house)
+        })
+        .unwrap_or_else(|error| {
+            // With nobody to read it the exit code has to do.
+            let _ = writeln!(std::io::stderr(), "kapell: {error:#}");
+            ExitCode::from(4)
+        })
+}
+
 /// The conductor of a plan: `conduct PLAN_ID [--launch]`, or the judge of a run: `conduct --judge RUN_ID QUESTION`.
-fn conduct(args: &[String]) -> anyhow::Result<ExitCode> {
+fn conduct(house: House, words: &[String]) -> anyhow::Result<ExitCode> {
     spawn::become_session_leader();
-    logging();
-    let house = Arc::new(house()?);
     let folder = std::env::current_dir().context("the current folder")?;
     let caller = Caller::new(HolderKind::Agent, "conductor");
-    let session = Session { house, caller, folder, cancel: Cancel::default() };
-    match args {
+    let session = Session { house: Arc::new(house), caller, folder, cancel: Cancel::default() };
+    match words {
         [flag, run, question] if flag == "--judge" => {
             let question = serde_json::from_str(question).context("the question to judge")?;
             runs::carry_out(&session, run, &question)?;
@@ -61,25 +89,33 @@ fn conduct(args: &[String]) -> anyhow::Result<ExitCode> {
             let launch_anyway = rest.iter().any(|flag| flag == "--launch");
             conductor::conduct(&session, &PlanId::new(plan), None, launch_anyway)?;
         }
-        [] => anyhow::bail!("conduct wants a plan"),
+        [] => anyhow::bail!("conduct wants the id of a plan"),
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn finish(result: anyhow::Result<ExitCode>) -> ExitCode {
-    result.unwrap_or_else(|error| {
-        tracing::error!("{error:#}");
-        ExitCode::from(4)
-    })
+/// The folder that an agent's session is about: Claude Code names it, others start us in it.
+fn project_folder(house: &House) -> anyhow::Result<PathBuf> {
+    let named = house.environment.get("CLAUDE_PROJECT_DIR").map(PathBuf::from);
+    match named.filter(|folder| folder.is_dir()) {
+        Some(folder) => Ok(folder),
+        None => std::env::current_dir().context("the current folder"),
+    }
 }
 
-/// Logs go to stderr; `KAPELL_LOG` says how much, `warn` unless told.
-fn logging() {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("KAPELL_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
-    let _ = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(false)
-        .try_init();
+/// Writes what happens to standard error, from warnings on unless `wanted` says otherwise: a
+/// level, or levels by module such as `kapell=debug,rmcp=info`. A panic is told with its backtrace.
+fn log(wanted: Option<&str>) {
+    // A client's mistakes are answered to the client; they need no line here each time.
+    let usual = Targets::new().with_default(LevelFilter::WARN).with_target("rmcp", LevelFilter::OFF);
+    let targets = match wanted.filter(|wanted| !wanted.is_empty()).map(str::parse::<Targets>) {
+        Some(Ok(targets)) => targets,
+        Some(Err(_)) | None => usual,
+    };
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(false);
+    // Only a second call could fail.
+    let _ = tracing_subscriber::registry().with(lines.with_filter(targets)).try_init();
+    std::panic::set_hook(Box::new(|panic| {
+        tracing::error!("bug: {panic}\n{}", std::backtrace::Backtrace::force_capture());
+    }));
 }

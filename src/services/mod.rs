@@ -14,6 +14,7 @@ pub mod planning;
 pub mod project;
 pub mod querying;
 pub mod steering;
+pub mod reading;
 
 pub use house::{Caller, Cancel, House, Session};
 

@@ -6,4 +6,5 @@ pub mod git;
 pub mod process;
 pub mod shim;
 pub mod tree;
+pub mod stdio;
 pub mod wall;

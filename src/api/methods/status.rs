@@ -32,7 +32,6 @@ struct Question<'a> {
     scope: Scope,
     id: Option<String>,
     after: i64,
-    since: Option<i64>,
     kind: Option<String>,
 }
 
@@ -59,7 +58,6 @@ pub fn call(session: &Session, params: StatusParams) -> Result<StatusResult, Api
         scope,
         id,
         after: after.unwrap_or(first),
-        since: params.since_seq,
         kind: params.kind.clone(),
     };
     if let Some(wait) = params.wait_ms.filter(|wait| *wait > 0) {
