@@ -1,6 +1,7 @@
 //! One attempt from its start to where its task goes next. Every step is recorded before the
 //! next one acts, so that another conductor can go on from any of them.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -50,7 +51,10 @@ pub enum Stage {
 /// Carries an attempt on from a stage. Whatever fails in Kapell itself is the task's reason
 /// to fail, never a silent stop.
 pub fn carry(desk: &Arc<Desk>, attempt: &AttemptRow, stage: Stage) {
-    if let Err(error) = carry_on(desk, attempt, stage) {
+    let carried = catch_unwind(AssertUnwindSafe(|| carry_on(desk, attempt, stage)));
+    let carried =
+        carried.unwrap_or_else(|_| Err(Error::Bug(format!("attempt {} ran into a panic", attempt.id))));
+    if let Err(error) = carried {
         tracing::error!(attempt = %attempt.id, "{error}");
         let why = error.to_string();
         let recorded = desk.store().and_then(|store| {

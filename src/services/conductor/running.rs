@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -53,6 +54,7 @@ pub fn conduct(
         desk: Arc::new(desk),
         watch: Watch::new(&session.house.root)?,
         at_work: HashMap::new(),
+        ended: channel(),
         last_beat: Instant::now(),
         seen_tasks: 0,
         launch_anyway,
@@ -111,6 +113,8 @@ struct Conductor {
     desk: Arc<Desk>,
     watch: Watch,
     at_work: HashMap<String, JoinHandle<()>>,
+    /// Tasks whose thread is about to end; it wakes the watch after it has said so.
+    ended: (Sender<String>, Receiver<String>),
     last_beat: Instant,
     seen_tasks: usize,
     launch_anyway: bool,
@@ -125,7 +129,7 @@ impl Conductor {
         let mut is_first = true;
         loop {
             self.beat()?;
-            self.at_work.retain(|_, worker| !worker.is_finished());
+            self.gather();
             let row = self.desk.row()?;
             let tasks = self.desk.store()?.read(|tx| tx.task_lights(&self.desk.plan_id))?;
             if tasks.len() != self.seen_tasks {
@@ -154,6 +158,17 @@ impl Conductor {
             self.watch.wait(Some(
                 Instant::now() + TRY_AGAIN.min(HEARTBEAT.saturating_sub(self.last_beat.elapsed())),
             ));
+        }
+    }
+
+    /// Takes leave of the threads that have ended, also of one that died of a bug.
+    fn gather(&mut self) {
+        let said: Vec<String> = self.ended.1.try_iter().collect();
+        let is_over = |task: &String, worker: &JoinHandle<()>| said.contains(task) || worker.is_finished();
+        for (task, worker) in self.at_work.extract_if(|task, worker| is_over(task, worker)) {
+            if worker.join().is_err() {
+                tracing::error!("bug: the thread of task {task} died");
+            }
         }
     }
 
@@ -247,9 +262,15 @@ impl Conductor {
     fn spawn(&mut self, attempt: crate::store::attempts::AttemptRow, stage: Stage) -> Result<(), Error> {
         let desk = Arc::clone(&self.desk);
         let task = attempt.task.clone();
+        let (ended, waker) = (self.ended.0.clone(), self.watch.waker());
+        let name = task.clone();
         let worker = thread::Builder::new()
             .name(format!("kapell-{}", attempt.id))
-            .spawn(move || carry(&desk, &attempt, stage))
+            .spawn(move || {
+                carry(&desk, &attempt, stage);
+                let _ = ended.send(name);
+                waker.wake();
+            })
             .map_err(|error| Error::system("cannot start a thread", error))?;
         self.at_work.insert(task, worker);
         Ok(())
@@ -390,7 +411,7 @@ impl Conductor {
             self.obey()?;
             self.watch.wait(Some(Instant::now() + Duration::from_secs(1)));
             self.beat()?;
-            self.at_work.retain(|_, worker| !worker.is_finished());
+            self.gather();
         }
         Ok(())
     }
