@@ -1,7 +1,7 @@
 //! What differs between two trees.
 
-use super::run::{Git, GitError, unexpected};
 use super::Oid;
+use super::run::{Git, GitError, unexpected};
 use crate::base::paths::RepoPath;
 
 /// What a path is in a tree.

@@ -123,7 +123,8 @@ impl Mover<'_> {
             changes.iter().map(|change| (&change.path, change)).collect();
         let staged = self.call("diff-index").args(["--cached", "--name-only", "-z", "--no-renames"]).oid(old);
         let mut dirty = paths(&staged.run()?);
-        let modified = self.call("diff-files").args(["--name-only", "-z", "--ignore-submodules=all"]).run()?;
+        let modified =
+            self.call("diff-files").args(["--name-only", "-z", "--ignore-submodules=all"]).run()?;
         let mut suspects = paths(&modified);
         suspects.extend(self.in_the_way(&changes));
         // What a killed call wrote already is as the new commit has it, and no work of the person's.

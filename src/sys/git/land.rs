@@ -32,7 +32,8 @@ pub enum Merge {
 /// The result changes no path of `onto` that `work` does not change of `base`: where git would follow a
 /// rename and change a file under its new name, which the worker does not own, the answer is a conflict.
 pub fn merge(git: &Git, onto: &Oid, work: &Oid, base: &Oid) -> Result<Merge, GitError> {
-    let call = git.call("merge-tree").attributes_of(onto).args(["--write-tree", "-z", "--name-only", "--messages"]);
+    let call =
+        git.call("merge-tree").attributes_of(onto).args(["--write-tree", "-z", "--name-only", "--messages"]);
     let call = if git.version() >= (Version { major: 2, minor: 40 }) {
         call.arg(format!("--merge-base={base}")).oid(onto).oid(work)
     } else {

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::discover::Repository;
-use super::run::{GitError, Input, execute};
+use super::exec::{Input, execute};
+use super::run::GitError;
 
 /// The oldest git that has `merge-tree --write-tree`.
 pub const OLDEST: Version = Version { major: 2, minor: 38 };
@@ -224,7 +225,8 @@ mod tests {
 
     #[test]
     fn settings_of_the_person() {
-        let printed = b"core.excludesfile\n~/.ignore\0safe.directory\n/a\0safe.directory\n\0safe.directory\n/b/*\0";
+        let printed =
+            b"core.excludesfile\n~/.ignore\0safe.directory\n/a\0safe.directory\n\0safe.directory\n/b/*\0";
         let (excludes, safe) = read_settings(printed, Some(OsStr::new("/home/u")));
         assert_eq!(excludes.as_deref(), Some(OsStr::new("/home/u/.ignore")));
         assert_eq!(safe, ["/b/*"]);

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use super::Oid;
 use super::change::Mode;
 use super::run::{Git, GitError, unexpected};
-use super::Oid;
 use crate::base::paths::RepoPath;
 
 /// What `HEAD` of a checkout is.
@@ -151,7 +151,13 @@ pub fn barriers(git: &Git, commit: &Oid) -> Result<std::sync::Arc<Barriers>, Git
 }
 
 /// The patch from `old` to `new` at or below `paths` (none: all), at most `limit` bytes of it.
-pub fn diff_text(git: &Git, old: &Oid, new: &Oid, paths: &[RepoPath], limit: usize) -> Result<Diff, GitError> {
+pub fn diff_text(
+    git: &Git,
+    old: &Oid,
+    new: &Oid,
+    paths: &[RepoPath],
+    limit: usize,
+) -> Result<Diff, GitError> {
     let call = git.call("diff-tree").attributes_of(new).args([
         "-r",
         "-p",

@@ -35,7 +35,13 @@ pub fn read(git: &Git, reference: &str) -> Result<Option<Oid>, GitError> {
 }
 
 /// Moves a ref from `old` (`None`: it must not exist) to `new`, with a reflog. Doing it twice is done once.
-pub fn update(git: &Git, reference: &str, new: &Oid, old: Option<&Oid>, why: &str) -> Result<Update, GitError> {
+pub fn update(
+    git: &Git,
+    reference: &str,
+    new: &Oid,
+    old: Option<&Oid>,
+    why: &str,
+) -> Result<Update, GitError> {
     update_as(git, None, reference, new, old, why)
 }
 

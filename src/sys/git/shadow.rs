@@ -4,8 +4,9 @@ use std::fs;
 use std::path::Path;
 
 use super::discover::Repository;
+use super::exec::{Input, execute};
 use super::program::Program;
-use super::run::{Git, GitError, Input, execute};
+use super::run::{Git, GitError};
 use super::worktree::{Keeper, Worktree};
 use super::{Oid, land};
 
@@ -30,8 +31,9 @@ impl Shadow {
                 ("GIT_CONFIG_NOSYSTEM".into(), "1".into()),
                 ("GIT_CONFIG_GLOBAL".into(), "/dev/null".into()),
             ]);
-            let mut args: Vec<_> =
-                ["init", "--quiet", "--bare", "--template=", "--initial-branch=kapell"].map(Into::into).to_vec();
+            let mut args: Vec<_> = ["init", "--quiet", "--bare", "--template=", "--initial-branch=kapell"]
+                .map(Into::into)
+                .to_vec();
             args.push(git_dir.as_os_str().to_owned());
             let finished = execute(program.path(), &args, &environment, git_dir, Input::Nothing)?;
             if finished.code != Some(0) {

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::change::{Change, changed_between};
-use super::run::{Call, Finished, Git, GitError, unexpected};
+use super::exec::Finished;
+use super::run::{Call, Git, GitError, unexpected};
 use super::worktree::{Keeper, Worktree, seed_index};
 use super::{Oid, refs, scan};
 use crate::base::ids::random_tail;
@@ -311,9 +312,8 @@ fn read_status(
     let mut status = parse_status(&finished.stdout).ok_or_else(|| unexpected("status", &finished.stdout))?;
     if !finished.stderr.is_empty() {
         let unreadable = scan::scan(&tree.path).unreadable.into_iter();
-        let named = unreadable.filter(|path| {
-            finished.stderr.contains(String::from_utf8_lossy(path.as_bytes()).as_ref())
-        });
+        let named = unreadable
+            .filter(|path| finished.stderr.contains(String::from_utf8_lossy(path.as_bytes()).as_ref()));
         status.skipped = named.map(|path| Skipped { path, why: SkipReason::Unreadable }).collect();
     }
     Ok(status)

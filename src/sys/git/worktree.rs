@@ -56,7 +56,8 @@ impl Worktree {
         let path = canonical_even_if_gone(path);
         let entries = fs::read_dir(git.repository().common_dir.join("worktrees")).ok()?;
         let admin_dir = entries.flatten().map(|entry| entry.path()).find(|admin_dir| {
-            is_ours(admin_dir) && fs::read(admin_dir.join("gitdir")).is_ok_and(|link| link == gitdir_line(&path))
+            is_ours(admin_dir)
+                && fs::read(admin_dir.join("gitdir")).is_ok_and(|link| link == gitdir_line(&path))
         })?;
         Some(Self { path, admin_dir, keeper: Keeper::Worker })
     }
@@ -143,7 +144,8 @@ fn register(git: &Git, guard: &Guard, dest: &Path, commit: &Oid) -> Result<Workt
         return Ok(tree);
     }
     let entries = fs::read_dir(&path).map_err(GitError::io("list", &path))?;
-    let mut others = entries.flatten().filter(|entry| entry.file_name() != ".git" || !is_dead_link(&entry.path()));
+    let mut others =
+        entries.flatten().filter(|entry| entry.file_name() != ".git" || !is_dead_link(&entry.path()));
     if others.next().is_some() {
         return Err(WorktreeError::Occupied { path });
     }
@@ -161,9 +163,7 @@ fn register(git: &Git, guard: &Guard, dest: &Path, commit: &Oid) -> Result<Workt
 fn register_whole(common_dir: &Path, path: &Path, commit: &Oid) -> Result<PathBuf, GitError> {
     let worktrees = common_dir.join("worktrees");
     let aside = common_dir.join("kapell").join(format!("new-{}", random_tail(10)));
-    for folder in [&worktrees, &aside] {
-        fs::create_dir_all(folder).map_err(GitError::io("create", folder))?;
-    }
+    fs::create_dir_all(&aside).map_err(GitError::io("create", &aside))?;
     let name = admin_name(path);
     let mut admin_dir = worktrees.join(&name);
     while admin_dir.exists() {
@@ -172,24 +172,39 @@ fn register_whole(common_dir: &Path, path: &Path, commit: &Oid) -> Result<PathBu
     write_whole(&aside.join("HEAD"), &line(commit.as_str().as_bytes()))?;
     write_whole(&aside.join("commondir"), b"../..\n")?;
     write_whole(&aside.join("gitdir"), &gitdir_line(path))?;
-    write_whole(&aside.join("locked"), b"kapell: a worker's tree, removed by kapell when its work is saved\n")?;
+    write_whole(
+        &aside.join("locked"),
+        b"kapell: a worker's tree, removed by kapell when its work is saved\n",
+    )?;
     let mut link = b"gitdir: ".to_vec();
     link.extend_from_slice(&line(admin_dir.as_os_str().as_encoded_bytes()));
     // The tree points back before the folder appears, so that it never looks abandoned.
     write_whole(&path.join(".git"), &link)?;
-    fs::rename(&aside, &admin_dir).map_err(GitError::io("rename into place", &aside))?;
-    Ok(admin_dir)
+    let mut tries = 0;
+    loop {
+        fs::create_dir_all(&worktrees).map_err(GitError::io("create", &worktrees))?;
+        match fs::rename(&aside, &admin_dir) {
+            Ok(()) => return Ok(admin_dir),
+            // A `git worktree prune` of the same moment deletes the folder of worktrees when it is empty.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && tries < 10 => tries += 1,
+            Err(error) => return Err(GitError::io("rename into place", &aside)(error)),
+        }
+    }
 }
 
 /// Lets git do it, where refs are not files (reftable) and the folder has more in it than we know.
 fn register_by_git(git: &Git, guard: &Guard, path: &Path, commit: &Oid) -> Result<PathBuf, GitError> {
     let link = path.join(".git");
     let _ = fs::remove_file(&link);
-    let call = git.call("worktree").holding(guard).args(["add", "--no-checkout", "--detach", "--end-of-options"]);
+    let call =
+        git.call("worktree").holding(guard).args(["add", "--no-checkout", "--detach", "--end-of-options"]);
     call.arg(path).oid(commit).run()?;
     let admin_dir = path.join(link_target(&link)?);
     let admin_dir = fs::canonicalize(&admin_dir).map_err(GitError::io("read", &admin_dir))?;
-    write_whole(&admin_dir.join("locked"), b"kapell: a worker's tree, removed by kapell when its work is saved\n")?;
+    write_whole(
+        &admin_dir.join("locked"),
+        b"kapell: a worker's tree, removed by kapell when its work is saved\n",
+    )?;
     // git made it in an empty folder; ours must be found by the path as we write it.
     write_whole(&admin_dir.join("gitdir"), &gitdir_line(path))?;
     Ok(admin_dir)
@@ -300,14 +315,22 @@ pub struct Saved {
 
 /// Checks that `saved` is held by its ref and equals the tree as it is now. No worker may be alive in it.
 /// `scratch` is a folder for a private index.
-pub fn check_saved(git: &Git, tree: &Worktree, saved: &Snapshot, scratch: &Path) -> Result<Saved, WorktreeError> {
+pub fn check_saved(
+    git: &Git,
+    tree: &Worktree,
+    saved: &Snapshot,
+    scratch: &Path,
+) -> Result<Saved, WorktreeError> {
     let held = refs::read(git, &saved.reference)?;
     let is_held = match &held {
         Some(held) => *held == saved.commit || super::read::is_ancestor(git, &saved.commit, held)?,
         None => false,
     };
     if !is_held || !super::read::is_whole(git, &saved.commit, &saved.base)? {
-        return Err(WorktreeError::Unheld { commit: saved.commit.clone(), reference: saved.reference.clone() });
+        return Err(WorktreeError::Unheld {
+            commit: saved.commit.clone(),
+            reference: saved.reference.clone(),
+        });
     }
     if fs::symlink_metadata(&tree.path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
         return Ok(Saved { tree: tree.clone(), commit: saved.commit.clone(), ignored: Vec::new() });
@@ -329,7 +352,12 @@ pub fn check_saved(git: &Git, tree: &Worktree, saved: &Snapshot, scratch: &Path)
 /// Takes a saved tree away: it is renamed into the folder `trash` (on the same file system) and git
 /// forgets it. The answer is where it lies now; [`delete_folder`] it in the background. A commit that the
 /// worker made itself stays under `refs/kapell/trash/heads/`. Called again after a kill, it finishes.
-pub fn remove(git: &Git, guard: &Guard, saved: Saved, trash: &Path) -> Result<Option<PathBuf>, WorktreeError> {
+pub fn remove(
+    git: &Git,
+    guard: &Guard,
+    saved: Saved,
+    trash: &Path,
+) -> Result<Option<PathBuf>, WorktreeError> {
     let Saved { tree, commit, .. } = saved;
     let name = format!("{}-{}", tree.name(), random_tail(6));
     let head = git.tree_call(&tree, "rev-parse").args(["--verify", "--quiet", "HEAD"]).holding(guard);
@@ -337,7 +365,12 @@ pub fn remove(git: &Git, guard: &Guard, saved: Saved, trash: &Path) -> Result<Op
     if let Some(head) = Oid::parse(String::from_utf8_lossy(&head.stdout).trim_end())
         && !super::read::is_ancestor(git, &head, &commit)?
     {
-        refs::create(git, &format!("refs/kapell/trash/heads/{name}"), &head, "kapell: head of a removed tree")?;
+        refs::create(
+            git,
+            &format!("refs/kapell/trash/heads/{name}"),
+            &head,
+            "kapell: head of a removed tree",
+        )?;
     }
     let trashed = if tree.path.exists() {
         fs::create_dir_all(trash).map_err(GitError::io("create", trash))?;
@@ -414,11 +447,12 @@ fn line(bytes: &[u8]) -> Vec<u8> {
 
 fn canonical_even_if_gone(path: &Path) -> PathBuf {
     let whole = fs::canonicalize(path);
-    whole.or_else(|_| match (path.parent(), path.file_name()) {
-        (Some(parent), Some(name)) => fs::canonicalize(parent).map(|parent| parent.join(name)),
-        _ => Ok(path.to_path_buf()),
-    })
-    .unwrap_or_else(|_: io::Error| path.to_path_buf())
+    whole
+        .or_else(|_| match (path.parent(), path.file_name()) {
+            (Some(parent), Some(name)) => fs::canonicalize(parent).map(|parent| parent.join(name)),
+            _ => Ok(path.to_path_buf()),
+        })
+        .unwrap_or_else(|_: io::Error| path.to_path_buf())
 }
 
 /// Writes a file that others see whole or not at all.

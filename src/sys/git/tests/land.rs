@@ -31,7 +31,8 @@ fn merges() {
         ),
         ("folder renamed there", &[("d/x", None), ("e/x", Some(moved))], &[("d/new", Some("n"))], &[]),
     ];
-    let old = Git::new(&bench.program().pretend(Version { major: 2, minor: 38 }), bench.git.repository()).unwrap();
+    let old =
+        Git::new(&bench.program().pretend(Version { major: 2, minor: 38 }), bench.git.repository()).unwrap();
     for (name, onto, work, conflicts) in cases {
         let onto = bench.commit(&bench.base, onto);
         let work = bench.commit(&bench.base, work);
@@ -65,14 +66,17 @@ fn branches_move_by_compare_and_swap() {
     let guard = GitQueue::lock(bench.git.repository()).unwrap();
     let commits: Vec<Oid> =
         (0..8).map(|i| bench.commit(&bench.base, &[("n", Some(&format!("{i}")))])).collect();
-    let go = |branch: &str, new: &Oid, old: Option<&Oid>| advance(&bench.git, &guard, branch, new, old).unwrap();
+    let go =
+        |branch: &str, new: &Oid, old: Option<&Oid>| advance(&bench.git, &guard, branch, new, old).unwrap();
     let branch = "refs/heads/kapell/p1";
     let elsewhere = Advance::Moved { now: None };
     assert_eq!(go(branch, &commits[0], Some(&bench.base)), elsewhere, "it does not exist");
     assert_eq!(go(branch, &bench.base, None), Advance::Advanced);
     assert_eq!(go(branch, &bench.base, None), Advance::Advanced, "a second time after a kill");
     assert_eq!(go(branch, &commits[0], None), Advance::Moved { now: Some(bench.base.clone()) });
-    let Advance::CheckedOut { path } = go("refs/heads/main", &commits[0], Some(&bench.base)) else { panic!() };
+    let Advance::CheckedOut { path } = go("refs/heads/main", &commits[0], Some(&bench.base)) else {
+        panic!()
+    };
     assert_eq!(path, fs::canonicalize(bench.top()).unwrap());
     assert_eq!(checked_out(&bench.git, branch).unwrap(), None);
 
@@ -123,7 +127,8 @@ fn questions() {
     git_in(&bench.top(), &["checkout", "-q", "--orphan", "new"]);
     assert_eq!(read::head(git).unwrap(), Head::Branch { reference: "refs/heads/new".into(), commit: None });
 
-    for (path, expected) in [("README", Some("read me\n")), ("src", None), ("none", None), ("README/x", None)] {
+    for (path, expected) in [("README", Some("read me\n")), ("src", None), ("none", None), ("README/x", None)]
+    {
         assert_eq!(bench.file_at(&bench.base, path).as_deref(), expected, "{path}");
     }
     let diff = |limit| read::diff_text(git, &bench.base, &next, &[], limit).unwrap();
@@ -133,8 +138,11 @@ fn questions() {
     assert_eq!((cut.text.len(), cut.is_cut), (10, true));
     let elsewhere = read::diff_text(git, &bench.base, &next, &["src".into()], 1 << 20).unwrap();
     assert_eq!(elsewhere.text, b"");
-    let below: Vec<String> =
-        read::ls_tree(git, &bench.base, &["src".into()]).unwrap().iter().map(|e| e.path.to_string()).collect();
+    let below: Vec<String> = read::ls_tree(git, &bench.base, &["src".into()])
+        .unwrap()
+        .iter()
+        .map(|e| e.path.to_string())
+        .collect();
     assert_eq!(below, ["src/a.rs", "src/b.rs"]);
 
     std::os::unix::fs::symlink("src", bench.top().join("link")).unwrap();

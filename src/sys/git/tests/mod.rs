@@ -14,7 +14,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::snapshot::{LARGEST_FILE, Request, snapshot};
-use super::{Git, GitQueue, Oid, Program, Snapshot, SnapshotError, Worktree, discover as find, worktree as trees};
+use super::{
+    Git, GitQueue, Oid, Program, Snapshot, SnapshotError, Worktree, discover as find, worktree as trees,
+};
 
 /// A repository `main` with a few files, and room for trees beside it.
 struct Bench {
@@ -102,7 +104,9 @@ impl Bench {
         for (path, content) in files {
             let call = self.git.call("update-index").index(&index);
             match content {
-                None => call.args(["-z", "--index-info"]).stdin(format!("0 {}\t{path}\0", parent.zero()).into()),
+                None => {
+                    call.args(["-z", "--index-info"]).stdin(format!("0 {}\t{path}\0", parent.zero()).into())
+                }
                 Some(content) => {
                     let blob = self.git.call("hash-object").args(["-w", "--stdin"]);
                     let blob = blob.stdin(content.as_bytes().to_vec()).run_for_oid().unwrap();
