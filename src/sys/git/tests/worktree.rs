@@ -1,3 +1,4 @@
+use super::super::exec::{Input, execute};
 use super::super::worktree::{Ignored, WorktreeError, check_saved, delete_folder, remove, reset};
 use super::super::{queue, read, refs};
 use super::*;
@@ -232,12 +233,15 @@ fn refs_that_are_no_files_work_too() {
     if bench.git.version() < (super::super::Version { major: 2, minor: 45 }) {
         return; // That git knows only files.
     }
-    let bench = Bench::init(&[("README", "r\n")], &["--ref-format=reftable"]);
+    let bench = Bench::init(&[("README", "r\n"), ("out/side", "o\n")], &["--ref-format=reftable"]);
+    // There git makes the worktree, and takes over what the person's checkout leaves out.
+    git_in(&bench.top(), &["sparse-checkout", "set", "in"]);
     let tree = bench.add("t1");
     assert_eq!(Worktree::find(&bench.git, &tree.path).as_ref(), Some(&tree));
     write(&tree.path.join("w"), "w");
     let saved = bench.snap(&tree);
     assert_eq!(lines(&saved), ["Added w"]);
+    assert!(tree.path.join("out/side").exists());
     assert_eq!(git_in(&tree.path, &["rev-parse", "HEAD"]), bench.base.as_str());
     reset(&bench.git, &tree, &saved.commit, Ignored::Keep).unwrap();
     assert_eq!(git_in(&tree.path, &["rev-parse", "HEAD"]), saved.commit.as_str());
@@ -289,6 +293,11 @@ fn the_queue_lasts_as_long_as_a_git_that_was_started_in_it() {
     let repository = bench.git.repository();
     let guard = lock(&bench);
     assert!(GitQueue::try_lock(repository).unwrap().is_none());
+    let is_lock = ["-c".into(), "test /dev/stdin -ef kapell.lock".into()];
+    let lock_folder = &repository.common_dir;
+    let given = Input::Lock(&guard);
+    let finished = execute(Path::new("/bin/sh"), &is_lock, &[], lock_folder, given).unwrap();
+    assert_eq!(finished.code, Some(0), "the child has the lock file");
     // A git that outlives the guard, as after a kill of this process: it has the lock as its stdin.
     let pipe = bench.path("pipe");
     fifo(&pipe);
