@@ -4,8 +4,9 @@ use std::fs;
 use std::path::Path;
 
 use super::discover::Repository;
+use super::exec::{Input, execute};
 use super::program::Program;
-use super::run::{Git, GitError, Input, execute};
+use super::run::{Git, GitError};
 use super::worktree::{Keeper, Worktree};
 use super::{Oid, land};
 
