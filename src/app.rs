@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Context;
 use tracing_subscriber::Layer;
@@ -11,9 +12,13 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use crate::base::ids::PlanId;
+use crate::domain::claim::HolderKind;
 use crate::doors;
-use crate::services::House;
+use crate::services::judging::runs;
+use crate::services::{Caller, Cancel, House, Session, conductor};
 use crate::store::Check;
+use crate::sys::process::spawn;
 
 /// The surroundings from the environment: `KAPELL_HOME` moves the state folder,
 /// `KAPELL_CONFIG` names another configuration file of the person's.
@@ -40,6 +45,10 @@ pub fn house() -> anyhow::Result<House> {
 pub fn run() -> ExitCode {
     let mut arguments = std::env::args_os().skip(1);
     let door = arguments.next();
+    if door.as_ref().is_some_and(|door| door == "conduct") {
+        let words: Vec<String> = arguments.map(|word| word.to_string_lossy().into_owned()).collect();
+        return opened(|house| conduct(house, &words));
+    }
     // An editor or agent starts these again and again: they do not wait for the command line's parser.
     match (door.as_ref().and_then(|door| door.to_str()), arguments.next()) {
         (Some("mcp"), None) => opened(|house| {
@@ -63,6 +72,26 @@ fn opened(open: impl FnOnce(House) -> anyhow::Result<ExitCode>) -> ExitCode {
             let _ = writeln!(std::io::stderr(), "kapell: {error:#}");
             ExitCode::from(4)
         })
+}
+
+/// The conductor of a plan: `conduct PLAN_ID [--launch]`, or the judge of a run: `conduct --judge RUN_ID QUESTION`.
+fn conduct(house: House, words: &[String]) -> anyhow::Result<ExitCode> {
+    spawn::become_session_leader();
+    let folder = std::env::current_dir().context("the current folder")?;
+    let caller = Caller::new(HolderKind::Agent, "conductor");
+    let session = Session { house: Arc::new(house), caller, folder, cancel: Cancel::default() };
+    match words {
+        [flag, run, question] if flag == "--judge" => {
+            let question = serde_json::from_str(question).context("the question to judge")?;
+            runs::carry_out(&session, run, &question)?;
+        }
+        [plan, rest @ ..] => {
+            let launch_anyway = rest.iter().any(|flag| flag == "--launch");
+            conductor::conduct(&session, &PlanId::new(plan), None, launch_anyway)?;
+        }
+        [] => anyhow::bail!("conduct wants the id of a plan"),
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// The folder that an agent's session is about: Claude Code names it, others start us in it.

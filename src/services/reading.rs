@@ -10,10 +10,13 @@ use crate::base::ids::AttemptId;
 use crate::domain::refusal::{Code, Refusal};
 use crate::store::attempts::AttemptRow;
 use crate::store::events::{EventFilter, EventRow};
+use crate::sys::git::{Oid, read};
 
 /// The end of a file is what tells how it went. With two files an answer stays below the
 /// 16 KB that any answer may have.
 const TAIL: u64 = 7 * 1024;
+/// As much of a diff is shown.
+const DIFF: usize = 15 * 1024;
 
 /// The newest `limit` events of the project, oldest of them first.
 pub fn newest_events(session: &Session, limit: usize) -> Result<Vec<EventRow>, Error> {
@@ -48,12 +51,24 @@ pub fn attempt_log(session: &Session, id: &str) -> Result<String, Error> {
 /// What an attempt changed, as a unified diff.
 pub fn attempt_diff(session: &Session, id: &str) -> Result<String, Error> {
     let attempt = attempt(session, id)?;
-    Err(Refusal::new(
-        Code::Unsupported,
-        format!("the diff of attempt {} cannot be shown yet", attempt.id),
-        "git diff BASE SNAPSHOT shows it; status with scope attempt names the ref",
-    )
-    .into())
+    let project = session.project()?;
+    let git = super::ground::git(&session.house, &project)?;
+    let ends = (
+        git,
+        attempt.base.as_deref().and_then(Oid::parse),
+        attempt.snapshot.as_deref().and_then(Oid::parse),
+    );
+    let (Some(git), Some(base), Some(snapshot)) = ends else {
+        return Err(Refusal::new(
+            Code::Conflict,
+            format!("attempt {id} has not been saved yet, so there is nothing to compare"),
+            "its working tree is named by status with scope attempt",
+        )
+        .into());
+    };
+    let diff = read::diff_text(&git, &base, &snapshot, &[], DIFF)?;
+    let cut = if diff.is_cut { "\n… (the rest is cut off; the ref that status names holds all of it)\n" } else { "" };
+    Ok(format!("{}{cut}", String::from_utf8_lossy(&diff.text)))
 }
 
 /// The evidence that a gate of an attempt's judgement kept.
