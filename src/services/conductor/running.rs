@@ -22,7 +22,6 @@ use crate::services::{Error, Session};
 use crate::store::conductors::ConductorRow;
 use crate::store::plans::TaskLight;
 use crate::store::watch::Watch;
-use crate::sys::config::resolved::Isolation;
 use crate::sys::git::refs;
 use crate::sys::process::life::{self, Life};
 use crate::sys::process::tree;
@@ -251,10 +250,7 @@ impl Conductor {
     /// The commit that a new attempt starts from: what the plan has landed so far.
     fn base(&self) -> Result<Option<String>, Error> {
         let row = self.desk.row()?;
-        if self.desk.config.isolation == Isolation::Shared {
-            return Ok(row.base);
-        }
-        let git = self.desk.git()?;
+        let git = &self.desk.git;
         let branch = row.integration.clone().unwrap_or_default();
         Ok(refs::read(git, &branch)?.map(|oid| oid.to_string()).or(row.base))
     }
