@@ -180,6 +180,7 @@ fn job(launch: &Launch, assignment: &Assignment<'_>, kind: AgentKind) -> Job {
     };
     if mode != Mode::Off {
         job.wall = Wall { mode, best_effort: assignment.wall == WallWish::Auto, writable, ..Wall::off() };
+        job.wall.grant_persons(&launch.persons);
     }
     job
 }
