@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -20,7 +21,7 @@ use crate::services::ground;
 use crate::services::{Error, Session};
 use crate::store::conductors::ConductorRow;
 use crate::store::plans::TaskLight;
-use crate::store::watch::Watch;
+use crate::store::watch::{Waker, Watch};
 use crate::sys::config::resolved::Isolation;
 use crate::sys::git::refs;
 use crate::sys::process::life::{self, Life};
@@ -53,6 +54,7 @@ pub fn conduct(
         desk: Arc::new(desk),
         watch: Watch::new(&session.house.root)?,
         at_work: HashMap::new(),
+        ended: channel(),
         last_beat: Instant::now(),
         seen_tasks: 0,
         launch_anyway,
@@ -107,10 +109,23 @@ fn register(
     })
 }
 
+/// Tells the loop, when it is dropped, that a task's thread is through.
+struct Tell(Sender<String>, String, Waker);
+
+impl Drop for Tell {
+    fn drop(&mut self) {
+        // Without a loop nobody needs to know.
+        let _ = self.0.send(std::mem::take(&mut self.1));
+        self.2.wake();
+    }
+}
+
 struct Conductor {
     desk: Arc<Desk>,
     watch: Watch,
     at_work: HashMap<String, JoinHandle<()>>,
+    /// The tasks whose threads are through: their last records come before their ends.
+    ended: (Sender<String>, Receiver<String>),
     last_beat: Instant,
     seen_tasks: usize,
     launch_anyway: bool,
@@ -125,7 +140,7 @@ impl Conductor {
         let mut is_first = true;
         loop {
             self.beat()?;
-            self.at_work.retain(|_, worker| !worker.is_finished());
+            self.collect();
             let row = self.desk.row()?;
             let tasks = self.desk.store()?.read(|tx| tx.task_lights(&self.desk.plan_id))?;
             if tasks.len() != self.seen_tasks {
@@ -247,12 +262,27 @@ impl Conductor {
     fn spawn(&mut self, attempt: crate::store::attempts::AttemptRow, stage: Stage) -> Result<(), Error> {
         let desk = Arc::clone(&self.desk);
         let task = attempt.task.clone();
+        let (ended, waker) = (self.ended.0.clone(), self.watch.waker());
         let worker = thread::Builder::new()
             .name(format!("kapell-{}", attempt.id))
-            .spawn(move || carry(&desk, &attempt, stage))
+            .spawn(move || {
+                // Told also when it panics: the loop must not wait for it then.
+                let _end = Tell(ended, attempt.task.clone(), waker);
+                carry(&desk, &attempt, stage);
+            })
             .map_err(|error| Error::system("cannot start a thread", error))?;
         self.at_work.insert(task, worker);
         Ok(())
+    }
+
+    /// Lets go of the threads that are through.
+    fn collect(&mut self) {
+        for task in self.ended.1.try_iter() {
+            if let Some(worker) = self.at_work.remove(&task) {
+                // A panic was told where it happened.
+                let _ = worker.join();
+            }
+        }
     }
 
     /// Does to the shims what was recorded for their attempts.
@@ -390,7 +420,7 @@ impl Conductor {
             self.obey()?;
             self.watch.wait(Some(Instant::now() + Duration::from_secs(1)));
             self.beat()?;
-            self.at_work.retain(|_, worker| !worker.is_finished());
+            self.collect();
         }
         Ok(())
     }
