@@ -383,6 +383,7 @@ pub fn ensure_conductor(
     if let Some(conductor) = live_conductor(session, plan)? {
         return Ok(Some(conductor));
     }
+    let before = session.store()?.read(|tx| tx.conductor_of(plan))?.map_or(0, |row| row.fencing);
     let log = house.root.join("log").join(format!("{plan}.log"));
     if let Some(folder) = log.parent() {
         std::fs::create_dir_all(folder)
@@ -403,13 +404,10 @@ pub fn ensure_conductor(
         .map_err(|error| Error::system("cannot start the conductor", std::io::Error::other(error)))?;
     let deadline = Instant::now() + CONDUCTOR_PATIENCE;
     loop {
+        // A short plan's conductor may have ended again by now.
         let row = session.store()?.read(|tx| tx.conductor_of(plan))?;
-        if let Some(row) =
-            row.filter(|row| row.started_at.millis_since(crate::base::clock::Time::now()) > -30_000)
-        {
-            if row.state != ConductorState::Crashed {
-                return Ok(Some(row));
-            }
+        if let Some(row) = row.filter(|row| row.fencing > before && row.state != ConductorState::Crashed) {
+            return Ok(Some(row));
         }
         if Instant::now() >= deadline {
             return Err(Refusal::new(

@@ -120,7 +120,8 @@ fn step(line: &str, told: &str) -> io::Result<Option<u8>> {
         ("symlink", [target, path]) => symlink(path_of(target), with_folder(path)?)?,
         ("meet", [socket, name]) => meet(socket, name)?,
         ("garbage", []) => {
-            let bytes: Vec<u8> = (0..64 * 1024u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+            let bytes: Vec<u8> =
+                (0..64 * 1024u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
             io::stdout().write_all(&bytes)?;
             io::stdout().write_all(b"\n{\"kapell\":\n{\"kapell\":7}\n[]\n\xff\xfe\n")?;
         }
@@ -140,7 +141,12 @@ fn step(line: &str, told: &str) -> io::Result<Option<u8>> {
         }
         ("git-swap", [mark]) => git_swap(mark)?,
         ("run", [name, words @ ..]) => {
-            program(name).args(words).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status()?;
+            program(name)
+                .args(words)
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .status()?;
         }
         ("exit", [code]) => return Ok(Some(code.parse().map_err(io::Error::other)?)),
         ("hang", []) => loop {
@@ -194,7 +200,10 @@ fn variable(name: &str) -> Option<OsString> {
 }
 
 fn is_denial(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem | ErrorKind::CrossesDevices)
+    matches!(
+        error.kind(),
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem | ErrorKind::CrossesDevices
+    )
 }
 
 fn with_folder(path: &str) -> io::Result<PathBuf> {

@@ -52,11 +52,16 @@ pub fn on_commit(
         Some(tree) => tree,
         None => verify.insert(VerifyTree::take(case)?),
     };
-    tree.set(case, commit)?;
     let house = &case.session.house;
     let name = format!("g-{}-{gate}", case.name);
     let run_dir = house.run_dir(&name);
+    // What a judge that was killed left running would work in this very tree.
+    if let Some(earlier) = tree.last_run() {
+        end_earlier(&earlier);
+    }
     end_earlier(&run_dir);
+    tree.set(case, commit)?;
+    tree.note_run(&run_dir)?;
     let failed = |error| Error::system(format!("cannot prepare gate {gate}"), error);
     match std::fs::remove_dir_all(&run_dir) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),

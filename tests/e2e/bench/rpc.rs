@@ -30,7 +30,8 @@ pub struct Refusal {
 impl Rpc {
     /// Opens a door in the project.
     pub fn open(bench: &Bench) -> Self {
-        let log = std::fs::File::options().create(true).append(true).open(bench.root.join("rpc.log")).unwrap();
+        let log =
+            std::fs::File::options().create(true).append(true).open(bench.root.join("rpc.log")).unwrap();
         let mut child = bench
             .command(KAPELL)
             .arg("rpc")
