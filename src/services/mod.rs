@@ -2,8 +2,11 @@
 //! then acts through `sys`.
 
 pub mod claiming;
+pub mod configuring;
+pub mod diagnosing;
 pub mod following;
 pub mod house;
+pub mod initialising;
 pub mod project;
 
 pub use house::{Caller, Cancel, House, Session};

@@ -2,6 +2,7 @@
 
 pub mod agent;
 pub mod git;
+pub mod probe;
 pub mod process;
 pub mod shim;
 pub mod wall;

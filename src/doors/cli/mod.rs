@@ -1,0 +1,2 @@
+//! x
+mod args; mod calls; mod follow; mod layout; mod params; mod print; mod screens;
