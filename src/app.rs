@@ -1,10 +1,13 @@
 //! Wiring: reads the surroundings of the process once and opens the door that was asked for.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use anyhow::Context;
 
+use crate::doors;
 use crate::services::House;
 use crate::store::Check;
 
@@ -30,6 +33,26 @@ pub fn house() -> anyhow::Result<House> {
 }
 
 /// Runs the program and gives its exit code.
-pub fn run() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+///
+/// The first word chooses the door. Everything but the command line is told by that word alone
+/// and never sees clap: a door that an agent starts answers within milliseconds.
+pub fn run() -> ExitCode {
+    let argv: Vec<OsString> = std::env::args_os().collect();
+    let opened = house().and_then(|house| {
+        let folder = std::env::current_dir().context("the current folder")?;
+        Ok((house, folder))
+    });
+    let (house, folder) = match opened {
+        Ok(opened) => opened,
+        Err(error) => return doors::cli::cannot_start(&format!("{error:#}")),
+    };
+    // The other doors and the inner processes open here, by `argv[1]`, when nothing or only
+    // their own words follow (`--help` goes to the command line): mcp, rpc, shim, conduct, hook.
+    doors::cli::run(house, folder, argv, |_session| {
+        // The starter's text for the ecosystem found, and the wall's probe, are handed over here.
+        doors::cli::Given {
+            starter_text: "# Kapell in this project. Everything has a default.\n".to_owned(),
+            checks: Vec::new(),
+        }
+    })
 }

@@ -227,28 +227,32 @@ fn write_and_roll_back(store: &Store) -> Result<Duration, StoreError> {
 
 /// Whether the clock agrees with the file system's and is not behind what was recorded.
 fn clock(session: &Session, scratch: &Path) -> Check {
-    const NAME: &str = "clock";
-    let now = Time::now();
     let newest = session.store().and_then(|store| {
         store.read(|tx| -> Result<_, Error> { Ok(tx.newest_events(&EventFilter::default(), 1)?.pop()) })
     });
-    if let Ok(Some(event)) = newest {
-        let ahead = event.at.millis_since(now);
-        if ahead > CLOCK_SLACK_MS {
-            return Check::warn(
-                NAME,
-                format!("it was set back: event {} was recorded {} s from now", event.seq, ahead / 1000),
-                "set the clock right; until then claims last longer than they say",
-            );
-        }
-    }
+    // A store that cannot be read was told of already.
+    let recorded = newest.ok().flatten().map(|event| event.at);
     let path = scratch.join("clock");
     let modified = fs::write(&path, "now").and_then(|()| fs::metadata(&path)?.modified());
     let modified = modified.ok().and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
-    let Some(modified) = modified.and_then(|at| i64::try_from(at.as_millis()).ok()) else {
+    let modified = modified.and_then(|at| i64::try_from(at.as_millis()).ok()).map(Time::from_millis);
+    judge_clock(Time::now(), recorded, modified)
+}
+
+fn judge_clock(now: Time, recorded: Option<Time>, modified: Option<Time>) -> Check {
+    const NAME: &str = "clock";
+    let ahead = recorded.map_or(0, |recorded| recorded.millis_since(now));
+    if ahead > CLOCK_SLACK_MS {
+        return Check::warn(
+            NAME,
+            format!("it was set back: the newest event was recorded {} s from now", ahead / 1000),
+            "set the clock right; until then claims last longer than they say",
+        );
+    }
+    let Some(modified) = modified else {
         return Check::warn(NAME, "the file system tells no time of a change", "use a local file system");
     };
-    let apart = Time::from_millis(modified).millis_since(now).abs();
+    let apart = modified.millis_since(now).abs();
     if apart > CLOCK_SLACK_MS {
         return Check::warn(
             NAME,

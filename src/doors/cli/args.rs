@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use clap::{Args, Parser, Subcommand};
+use clap::{ArgGroup, Args, Parser, Subcommand};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -50,8 +50,9 @@ pub struct Global {
     /// Print the result as one line of JSON, and errors as one line on stderr
     #[arg(long, global = true)]
     pub json: bool,
-    /// Whether to colour
-    #[arg(long, value_enum, value_name = "WHEN", default_value_t = Color::Auto, global = true)]
+    /// Whether to colour: auto, always or never
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t = Color::Auto, hide_default_value = true)]
+    #[arg(hide_possible_values = true, global = true)]
     pub color: Color,
 }
 
@@ -302,7 +303,7 @@ pub struct ClaimFiles {
 
 /// `release-files`.
 #[derive(Debug, Args)]
-#[group(id = "which", required = true, multiple = false, args = ["paths", "claim_ids", "all"])]
+#[command(group = ArgGroup::new("which").required(true).args(["paths", "claim_ids", "all"]))]
 pub struct ReleaseFiles {
     /// Your claims by their patterns
     #[arg(value_name = "PATH")]
@@ -371,7 +372,7 @@ Examples:
   kapell judge --plan-id auth-3kq9zx --task 2 --gates lint,red-green
   kapell judge --path ../fix --paths src/db,tests/db
   kapell judge --attempt a-7k2m9q4x1z --no-wait")]
-#[group(id = "what", required = true, multiple = false, args = ["plan_id", "attempt", "path"])]
+#[command(group = ArgGroup::new("what").required(true).args(["plan_id", "attempt", "path"]))]
 pub struct Judge {
     /// All submitted tasks of this plan
     #[arg(long)]

@@ -131,17 +131,22 @@ fn agents_are_asked_and_their_secrets_are_not_told() {
 }
 
 #[test]
-fn a_clock_that_was_set_back_is_noticed() {
-    let ward = Ward::new();
-    let session = ward.session();
-    drop(session.store().unwrap());
-    let rows = rusqlite::Connection::open(ward.folder.path().join("state/kapell.db")).unwrap();
-    let tomorrow = Time::now().plus_seconds(86_400).as_millis();
-    rows.pragma_update(None, "foreign_keys", false).unwrap();
-    rows.execute("INSERT INTO events (at, kind, project, text) VALUES (?1, 'k', 'p', 't')", [tomorrow]).unwrap();
-    let check = clock(&session, ward.folder.path());
-    assert_eq!(check.outcome, Outcome::Warn, "{check:?}");
-    assert!(check.found.starts_with("it was set back: event 1"), "{check:?}");
+fn a_clock_that_disagrees_is_told() {
+    let now = Time::from_seconds(1_000_000);
+    let at = |seconds: i64| Some(now.plus_seconds(seconds));
+    for (recorded, modified, outcome, says) in [
+        (None, at(0), Outcome::Ok, "agrees"),
+        (at(-3600), at(1), Outcome::Ok, "agrees"),
+        (at(3), at(-3), Outcome::Ok, "agrees"),
+        (at(86_400), at(0), Outcome::Warn, "set back: the newest event was recorded 86400 s"),
+        (at(-1), at(60), Outcome::Warn, "differs by 60 s"),
+        (at(-1), at(-60), Outcome::Warn, "differs by 60 s"),
+        (None, None, Outcome::Warn, "tells no time"),
+    ] {
+        let check = judge_clock(now, recorded, modified);
+        assert_eq!(check.outcome, outcome, "{check:?}");
+        assert!(check.found.contains(says), "{check:?}");
+    }
 }
 
 #[test]
