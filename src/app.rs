@@ -2,14 +2,24 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Context;
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
+use crate::base::ids::PlanId;
+use crate::domain::claim::HolderKind;
 use crate::doors;
-use crate::services::House;
+use crate::services::judging::runs;
+use crate::services::{Caller, Cancel, House, Session, conductor};
 use crate::store::Check;
+use crate::sys::process::spawn;
 
 /// The surroundings from the environment: `KAPELL_HOME` moves the state folder,
 /// `KAPELL_CONFIG` names another configuration file of the person's.
@@ -33,26 +43,84 @@ pub fn house() -> anyhow::Result<House> {
 }
 
 /// Runs the program and gives its exit code.
-///
-/// The first word chooses the door. Everything but the command line is told by that word alone
-/// and never sees clap: a door that an agent starts answers within milliseconds.
 pub fn run() -> ExitCode {
-    let argv: Vec<OsString> = std::env::args_os().collect();
-    let opened = house().and_then(|house| {
-        let folder = std::env::current_dir().context("the current folder")?;
-        Ok((house, folder))
-    });
-    let (house, folder) = match opened {
-        Ok(opened) => opened,
-        Err(error) => return doors::cli::cannot_start(&format!("{error:#}")),
-    };
-    // The other doors and the inner processes open here, by `argv[1]`, when nothing or only
-    // their own words follow (`--help` goes to the command line): mcp, rpc, shim, conduct, hook.
-    doors::cli::run(house, folder, argv, |_session| {
-        // The starter's text for the ecosystem found, and the wall's probe, are handed over here.
-        doors::cli::Given {
-            starter_text: "# Kapell in this project. Everything has a default.\n".to_owned(),
-            checks: Vec::new(),
+    let mut arguments = std::env::args_os().skip(1);
+    let door = arguments.next();
+    if door.as_ref().is_some_and(|door| door == "conduct") {
+        let words: Vec<String> = arguments.map(|word| word.to_string_lossy().into_owned()).collect();
+        return opened(|house| conduct(house, &words));
+    }
+    // An editor or agent starts these again and again: they do not wait for the command line's parser.
+    match (door.as_ref().and_then(|door| door.to_str()), arguments.next()) {
+        (Some("mcp"), None) => opened(|house| {
+            let folder = project_folder(&house)?;
+            Ok(doors::mcp::serve(house, folder))
+        }),
+        (Some("rpc"), None) => opened(|house| Ok(doors::rpc::serve(house, std::env::current_dir()?))),
+        _ => opened(|house| {
+            let folder = std::env::current_dir().context("the current folder")?;
+            let argv: Vec<OsString> = std::env::args_os().collect();
+            Ok(doors::cli::run(house, folder, &argv))
+        }),
+    }
+}
+
+/// Opens a door with the surroundings, or says what is wrong with them.
+fn opened(open: impl FnOnce(House) -> anyhow::Result<ExitCode>) -> ExitCode {
+    house()
+        .and_then(|house| {
+            log(house.environment.get("KAPELL_LOG").map(String::as_str));
+            open(house)
+        })
+        .unwrap_or_else(|error| {
+            // With nobody to read it the exit code has to do.
+            let _ = writeln!(std::io::stderr(), "kapell: {error:#}");
+            ExitCode::from(4)
+        })
+}
+
+/// The conductor of a plan: `conduct PLAN_ID [--launch]`, or the judge of a run: `conduct --judge RUN_ID QUESTION`.
+fn conduct(house: House, words: &[String]) -> anyhow::Result<ExitCode> {
+    spawn::become_session_leader();
+    let folder = std::env::current_dir().context("the current folder")?;
+    let caller = Caller::new(HolderKind::Agent, "conductor");
+    let session = Session { house: Arc::new(house), caller, folder, cancel: Cancel::default() };
+    match words {
+        [flag, run, question] if flag == "--judge" => {
+            let question = serde_json::from_str(question).context("the question to judge")?;
+            runs::carry_out(&session, run, &question)?;
         }
-    })
+        [plan, rest @ ..] => {
+            let launch_anyway = rest.iter().any(|flag| flag == "--launch");
+            conductor::conduct(&session, &PlanId::new(plan), None, launch_anyway)?;
+        }
+        [] => anyhow::bail!("conduct wants the id of a plan"),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The folder that an agent's session is about: Claude Code names it, others start us in it.
+fn project_folder(house: &House) -> anyhow::Result<PathBuf> {
+    let named = house.environment.get("CLAUDE_PROJECT_DIR").map(PathBuf::from);
+    match named.filter(|folder| folder.is_dir()) {
+        Some(folder) => Ok(folder),
+        None => std::env::current_dir().context("the current folder"),
+    }
+}
+
+/// Writes what happens to standard error, from warnings on unless `wanted` says otherwise: a
+/// level, or levels by module such as `kapell=debug,rmcp=info`. A panic is told with its backtrace.
+fn log(wanted: Option<&str>) {
+    // A client's mistakes are answered to the client; they need no line here each time.
+    let usual = Targets::new().with_default(LevelFilter::WARN).with_target("rmcp", LevelFilter::OFF);
+    let targets = match wanted.filter(|wanted| !wanted.is_empty()).map(str::parse::<Targets>) {
+        Some(Ok(targets)) => targets,
+        Some(Err(_)) | None => usual,
+    };
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(false);
+    // Only a second call could fail.
+    let _ = tracing_subscriber::registry().with(lines.with_filter(targets)).try_init();
+    std::panic::set_hook(Box::new(|panic| {
+        tracing::error!("bug: {panic}\n{}", std::backtrace::Backtrace::force_capture());
+    }));
 }

@@ -51,6 +51,19 @@ impl ApiError {
         }
     }
 
+    /// A programming fault.
+    pub fn bug(message: impl Into<String>) -> Self {
+        Self {
+            code: -32603,
+            kind: "bug",
+            message: message.into(),
+            hint: "this is a fault in kapell; what it wrote to stderr helps to mend it".to_owned(),
+            retryable: false,
+            facts: Vec::new(),
+            exit_code: 4,
+        }
+    }
+
     /// The object beside `code` and `message`: `{kind, hint, retryable, …}`.
     pub fn data(&self) -> Value {
         let mut data = json!({"kind": self.kind, "hint": self.hint, "retryable": self.retryable});
@@ -105,6 +118,7 @@ impl From<Error> for ApiError {
     fn from(error: Error) -> Self {
         match error {
             Error::Refused(refusal) => Self::from(refusal),
+            Error::Bug(message) => Self::bug(message),
             failed => Self {
                 code: -32603,
                 kind: "system",

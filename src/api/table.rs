@@ -3,7 +3,6 @@
 use std::sync::LazyLock;
 
 use schemars::JsonSchema;
-use schemars::generate::SchemaSettings;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -153,7 +152,7 @@ where
         let params: P = serde_json::from_value(params).map_err(|error| {
             ApiError::invalid_params(
                 format!("{name}: {error}"),
-                format!("the parameters of {name} are described in rpc.discover"),
+                format!("the schema of {name} (tools/list, rpc.discover) names its parameters"),
             )
         })?;
         let result = handler(session, params)?;
@@ -167,14 +166,8 @@ where
         description,
         read_only,
         slow,
-        params: || schema_of::<P>(),
-        result: || schema_of::<R>(),
+        params: schema::of_params::<P>,
+        result: schema::of_result::<R>,
         call: Box::new(call),
     }
-}
-
-fn schema_of<T: JsonSchema>() -> Value {
-    let mut schema = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<T>().to_value();
-    schema::simplify(&mut schema);
-    schema
 }

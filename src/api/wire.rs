@@ -8,9 +8,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 mod answers;
+mod following;
 mod questions;
 
 pub use answers::*;
+pub use following::*;
 pub use questions::*;
 
 /// A task's id: an integer or a string, as the plan wrote it.

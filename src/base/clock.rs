@@ -39,6 +39,22 @@ impl Time {
         Self(self.0.saturating_add(seconds.saturating_mul(1000)))
     }
 
+    /// The start of this moment's day in UTC.
+    #[must_use]
+    pub fn start_of_day(self) -> Self {
+        const DAY_MS: i64 = 24 * 3600 * 1000;
+        Self(self.0 - self.0.rem_euclid(DAY_MS))
+    }
+
+    /// The start of this moment's month in UTC.
+    #[must_use]
+    pub fn start_of_month(self) -> Self {
+        let day = self.start_of_day();
+        let of_month = jiff::Timestamp::from_millisecond(day.0)
+            .map_or(1, |timestamp| timestamp.to_zoned(jiff::tz::TimeZone::UTC).day());
+        day.plus_seconds(-(i64::from(of_month) - 1) * 24 * 3600)
+    }
+
     /// Milliseconds from `earlier` to this moment; negative when the clock jumped back.
     pub fn millis_since(self, earlier: Self) -> i64 {
         self.0 - earlier.0

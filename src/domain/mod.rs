@@ -7,6 +7,8 @@ pub mod overlap;
 pub mod pattern;
 pub mod plan;
 pub mod refusal;
+pub mod route;
+pub mod schedule;
 pub mod task;
 pub mod usage;
 pub mod verdict;

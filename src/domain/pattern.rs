@@ -1,11 +1,86 @@
 //! What a claim owns: a literal path with all below it, a folder, or a glob.
+//!
+//! | written | owns |
+//! |---|---|
+//! | `src/db` | the file `src/db`, or everything below the folder `src/db` |
+//! | `src/db/`, `src/db/**` | everything below `src/db` |
+//! | `src/*.rs`, `{src,lib}/?[a-z]*`, `**/mod.rs` | exactly the files that match |
+//!
+//! - `*` any bytes of one segment, none included; `?` one byte, as in git; `**`, as
+//!   a segment of its own, any number of folders, or at the end everything below.
+//! - `[a-z_]` one of these bytes, `[!a-z]` any other byte; never `/`. Bytes of a
+//!   bracket are ASCII: a letter of several bytes stands in braces, `{ä,ö}`.
+//! - `{a,b}` one of these; braces nest, may hold `/` and nothing (`a{,_test}.rs`),
+//!   and make at most [`MAX_ALTERNATIVES`]. They make a glob, also where only names
+//!   are in them: `{src,lib}` owns two files, `{src,lib}/` what is below. They may neither
+//!   close the pattern with `/` (`{src/,lib/}`) nor put a `**` together (`*{,a}*`).
+//! - `[*]`, `[?]`, `[[]`, `[]]`, `[{]`, `[}]` are these characters themselves and no
+//!   wildcards: `app/[[]id[]]` is the literal path `app/[id]` ([`Pattern::of_path`]
+//!   writes this). There is no backslash.
+//! - A leading `./` is dropped; every other `.`, `..` or empty segment is refused.
+//! - Blanks and quotes are ordinary. Control characters are refused, the newline
+//!   too: git has such names, but a claim is shown on one line and kept in files
+//!   of lines; `?` matches them.
+//! - No pattern owns a path with a segment that some system takes for `.git`.
+//!
+//! Granting is cautious and permitting is strict: [`overlap`] compares up to case
+//! and normal form ([`fold`]), [`Pattern::contains`] compares bytes.
+
+use std::cmp::Ordering;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 
 use crate::base::paths::RepoPath;
+use crate::domain::pattern::names::is_ownable;
+use crate::domain::pattern::parse::{Segment, parse};
+use crate::domain::pattern::steps::{Automaton, Form};
 
-/// A pattern that can be owned.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+mod fold;
+pub(super) mod names;
+mod parse;
+mod set;
+pub(super) mod steps;
+
+#[cfg(test)]
+pub(super) mod tests;
+
+pub use crate::domain::overlap::overlap;
+pub use crate::domain::pattern::fold::{fold, twins};
+pub use crate::domain::pattern::parse::{MAX_ALTERNATIVES, MAX_BYTES};
+pub use crate::domain::pattern::set::PatternSet;
+
+/// A pattern that can be owned. Compared, ordered and hashed by its text; cheap to clone.
+#[derive(Clone)]
 pub struct Pattern {
+    parsed: Arc<Parsed>,
+}
+
+/// What parsing made of the text, once, so that comparing patterns need not.
+struct Parsed {
     text: String,
+    /// Unquoted; see [`Pattern::literal_path`].
+    literal_path: String,
+    key: String,
+    kind: Kind,
+    alternatives: Vec<Vec<Segment>>,
+    /// For bytes against bytes: containment.
+    exact: Automaton,
+    /// For overlap; see [`Form`].
+    folded: Automaton,
+    /// `None` where the text is ASCII: the same as `folded`.
+    decomposed: Option<Automaton>,
+}
+
+/// The three shapes of a pattern.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// `src/db`: itself and all below.
+    Path,
+    /// `src/db/`: all below.
+    Folder,
+    /// Something with wildcards: what matches.
+    Glob,
 }
 
 /// Why a text is no pattern that can be owned.
@@ -19,43 +94,185 @@ pub struct BadPattern {
 
 impl Pattern {
     /// Parses a pattern.
+    ///
+    /// # Errors
+    /// A text that could own nothing, too much to name, or something outside the
+    /// repository; with the reason and what to write instead.
     pub fn parse(text: &str) -> Result<Self, BadPattern> {
-        Ok(Self { text: text.to_owned() })
+        let text = text.strip_prefix("./").filter(|rest| !rest.is_empty()).unwrap_or(text);
+        let (alternatives, has_braces) = parse(text)?;
+        let is_closed = text.ends_with('/') && !text.ends_with("**/");
+        let kind = match alternatives.as_slice() {
+            _ if has_braces => Kind::Glob,
+            [only] if only.iter().all(Segment::is_literal) => Kind::Path,
+            [only] if is_closed && only.iter().rev().skip(1).all(Segment::is_literal) => Kind::Folder,
+            _ => Kind::Glob,
+        };
+        let literal_path = literal_path(&alternatives, kind);
+        let key = if literal_path.is_empty() { String::new() } else { fold(&literal_path) + "/" };
+        let owns_below = kind == Kind::Path;
+        let automaton = |form| Automaton::new(&alternatives, owns_below, form);
+        let parsed = Parsed {
+            text: text.to_owned(),
+            literal_path,
+            key,
+            kind,
+            exact: automaton(Form::Exact),
+            folded: automaton(Form::Folded),
+            decomposed: (!text.is_ascii()).then(|| automaton(Form::Decomposed)),
+            alternatives,
+        };
+        Ok(Self { parsed: Arc::new(parsed) })
     }
 
-    /// The pattern as it was written, less redundant slashes.
+    /// The pattern that owns this one path (and, if it is a folder, all below it), whatever
+    /// characters its name has: wildcards in it are quoted.
+    ///
+    /// # Errors
+    /// As [`Self::parse`]; a backslash or a control character cannot be quoted.
+    pub fn of_path(path: &str) -> Result<Self, BadPattern> {
+        let mut text = String::with_capacity(path.len());
+        for c in path.chars() {
+            if parse::QUOTABLE.contains(&c) {
+                text.extend(['[', c, ']']);
+            } else {
+                text.push(c);
+            }
+        }
+        Self::parse(&text)
+    }
+
+    /// The pattern as it was written, less a leading `./`. Parses to an equal pattern.
     pub fn as_str(&self) -> &str {
-        &self.text
+        &self.parsed.text
     }
 
-    /// Whether it names one path (and all below it) rather than a glob.
+    /// Whether it names one path (and all below it) rather than a glob. `src/db/` does too.
     pub fn is_literal(&self) -> bool {
-        true
+        self.parsed.kind != Kind::Glob
     }
 
-    /// The leading segments without wildcards, as written: `src/db` of `src/db/*.rs`; empty if the first has one.
+    /// Whether it names one folder (`src/db/`): all below it is owned, a file of that name is not.
+    pub fn is_folder(&self) -> bool {
+        self.parsed.kind == Kind::Folder
+    }
+
+    /// The leading segments without wildcards, unquoted: `src/db` of `src/db/*.rs` and of `src/db/`;
+    /// the whole path of a literal; empty if the first segment has a wildcard.
     pub fn literal_path(&self) -> &str {
-        &self.text
+        &self.parsed.literal_path
     }
 
     /// [`Self::literal_path`] folded and closed with `/` (empty stays empty): the key of the claim index.
     /// Two patterns can overlap only if one's key is a prefix of the other's.
     pub fn key(&self) -> String {
-        self.text.clone()
+        self.parsed.key.clone()
     }
 
-    /// Whether the pattern owns exactly this path, byte by byte.
-    pub fn contains(&self, _path: &RepoPath) -> bool {
-        false
+    /// [`Self::key`] without a copy.
+    pub(super) fn key_str(&self) -> &str {
+        &self.parsed.key
+    }
+
+    /// Whether the pattern owns exactly this path, byte by byte. Never a path that git
+    /// would not store: with an empty, `.`, `..` or `.git` segment.
+    pub fn contains(&self, path: &RepoPath) -> bool {
+        let path = path.as_bytes();
+        let Some(rest) = path.strip_prefix(self.parsed.literal_path.as_bytes()) else { return false };
+        let owned = match self.parsed.kind {
+            Kind::Path => rest.is_empty() || rest.starts_with(b"/"),
+            Kind::Folder => rest.starts_with(b"/"),
+            Kind::Glob => self.parsed.exact.accepts(path),
+        };
+        owned && is_ownable(path)
+    }
+
+    /// What was parsed, with braces written out.
+    fn alternatives(&self) -> &[Vec<Segment>] {
+        &self.parsed.alternatives
+    }
+
+    /// Whether [`Form::Folded`] says everything about it.
+    pub(super) fn is_ascii(&self) -> bool {
+        self.parsed.decomposed.is_none()
+    }
+
+    /// The pattern as steps over bytes.
+    pub(super) fn automaton(&self, form: Form) -> &Automaton {
+        match form {
+            Form::Exact => &self.parsed.exact,
+            Form::Folded => &self.parsed.folded,
+            Form::Decomposed => self.parsed.decomposed.as_ref().unwrap_or(&self.parsed.folded),
+        }
     }
 }
 
-/// A path that both patterns own, up to case and normal form; `None` if there is none.
-pub fn overlap(_a: &Pattern, _b: &Pattern) -> Option<String> {
-    None
+/// The leading literal segments that all alternatives share; of a glob, never its file name.
+fn literal_path(alternatives: &[Vec<Segment>], kind: Kind) -> String {
+    let leading = |alternative: &[Segment]| -> Vec<String> {
+        let folders = alternative.len() - usize::from(kind == Kind::Glob);
+        alternative[..folders].iter().map_while(Segment::literal).collect()
+    };
+    let mut alternatives = alternatives.iter().map(|alternative| leading(alternative));
+    let mut shared = alternatives.next().unwrap_or_default();
+    for other in alternatives {
+        let same = shared.iter().zip(&other).take_while(|(a, b)| a == b).count();
+        shared.truncate(same);
+    }
+    shared.join("/")
 }
 
-/// The empty key and every prefix of `key` that ends with `/`, `key` itself included.
+/// The empty key and every prefix of `key` that ends with `/`, `key` itself among them: the keys of
+/// all patterns that could own what is below it. Ask the claim index for these, and for keys that
+/// begin with `key`.
 pub fn key_ancestors(key: &str) -> Vec<&str> {
-    vec![key]
+    let mut ancestors = vec![""];
+    ancestors.extend(key.match_indices('/').map(|(at, _)| &key[..=at]));
+    ancestors
 }
+
+impl PartialEq for Pattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+
+impl Eq for Pattern {}
+
+impl PartialOrd for Pattern {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Pattern {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.as_str().cmp(other.as_str())
+    }
+}
+
+impl Hash for Pattern {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_str().hash(state);
+    }
+}
+
+impl fmt::Debug for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Pattern").field(&self.as_str()).finish()
+    }
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl fmt::Display for BadPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.reason)
+    }
+}
+
+impl std::error::Error for BadPattern {}

@@ -1,2 +1,5 @@
-//! The ways in. Each serves the one table of methods in its own protocol; none knows another.
+//! The ways in. A door formats, it decides nothing; no door knows another.
+
 pub mod cli;
+pub mod mcp;
+pub mod rpc;

@@ -77,7 +77,7 @@ pub fn patterns(top: Option<&Path>, texts: &[String]) -> Result<Vec<Pattern>, Re
 
 /// A pattern that passes through a symbolic link or into another repository would own
 /// something else than it says.
-fn refuse_detours(top: &Path, pattern: &Pattern) -> Result<(), Refusal> {
+pub(super) fn refuse_detours(top: &Path, pattern: &Pattern) -> Result<(), Refusal> {
     let mut path = top.to_owned();
     let segments: Vec<&str> =
         pattern.literal_path().split('/').filter(|segment| !segment.is_empty()).collect();
@@ -248,7 +248,7 @@ fn attempt_in_turn(
 }
 
 /// The live claims that may touch the patterns, each once.
-fn near(tx: &Tx<'_>, project: &ProjectId, patterns: &[Pattern]) -> Result<Vec<Held>, Error> {
+pub(super) fn near(tx: &Tx<'_>, project: &ProjectId, patterns: &[Pattern]) -> Result<Vec<Held>, Error> {
     let mut held: Vec<Held> = Vec::new();
     for pattern in patterns {
         held.extend(tx.claims_near(project, pattern)?);
@@ -262,7 +262,7 @@ fn near(tx: &Tx<'_>, project: &ProjectId, patterns: &[Pattern]) -> Result<Vec<He
 
 /// Releases claims in the way that ran out and whose holder does not live. An attempt's
 /// claims are its conductor's to release, which saves its work first.
-fn free_the_dead(tx: &Tx<'_>, project: &ProjectId, patterns: &[Pattern]) -> Result<(), Error> {
+pub(super) fn free_the_dead(tx: &Tx<'_>, project: &ProjectId, patterns: &[Pattern]) -> Result<(), Error> {
     let now = Time::now();
     for claim in near(tx, project, patterns)? {
         if claim.holder.kind != HolderKind::Attempt && is_abandoned(&claim, now) {

@@ -1,58 +1,85 @@
-//! What a person asks about the configuration: what is wrong with it, and what it says.
-//!
-//! Both functions take the texts of both files. They read TOML and know no keys.
+//! What a person asks about the configuration: what is wrong with it, what both files say
+//! together, and what may stand in them.
 
 use std::path::{Path, PathBuf};
 
-/// A configuration file: where it is, and its text.
-pub type Source<'a> = (&'a Path, &'a str);
+use serde_json::Value;
 
-/// One problem of a configuration file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
-    /// `error` or `warning`.
-    pub severity: &'static str,
-    /// The file that says it.
-    pub file: PathBuf,
-    /// Line, from 1.
-    pub line: u32,
-    /// Column in characters, from 1.
-    pub column: u32,
-    /// The key in question; empty where the text is no TOML.
-    pub key: String,
-    /// What is wrong.
-    pub message: String,
-    /// What to write instead.
-    pub hint: String,
+use super::project::Project;
+use super::{Error, House};
+use crate::sys::config::{self, ConfigProblem};
+
+/// The files of a project's configuration that exist, with their texts.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Files {
+    /// `kapell.toml` of the project.
+    pub project: Option<(PathBuf, String)>,
+    /// The person's own.
+    pub person: Option<(PathBuf, String)>,
 }
 
-/// Everything wrong with the project's file and the person's.
-pub fn check(project: Option<Source<'_>>, person: Option<Source<'_>>) -> Vec<Problem> {
-    project.into_iter().chain(person).filter_map(|source| parse(source).err()).collect()
-}
-
-/// The project's file laid over the person's: tables key by key, everything else replaced.
-///
-/// # Errors
-/// The problems of the files.
-pub fn show(project: Option<Source<'_>>, person: Option<Source<'_>>) -> Result<toml::Table, Vec<Problem>> {
-    let problems = check(project, person);
-    if !problems.is_empty() {
-        return Err(problems);
+impl Files {
+    /// Reads what there is.
+    ///
+    /// # Errors
+    /// A file that is there and cannot be read as text.
+    pub fn read(house: &House, project: &Project) -> Result<Self, Error> {
+        let read = |path: PathBuf| match std::fs::read_to_string(&path) {
+            Ok(text) => Ok(Some((path, text))),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::system(format!("reading {}", path.display()), error)),
+        };
+        let in_project = project.top.as_ref().map(|top| read(top.join("kapell.toml"))).transpose()?.flatten();
+        Ok(Self { project: in_project, person: read(house.person_config.clone())? })
     }
-    let mut whole = toml::Table::new();
-    for source in project.into_iter().chain(person) {
-        if let Ok(table) = parse(source) {
-            lay_under(&mut whole, table);
+
+    /// The files by name, the project's first.
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        [&self.project, &self.person].into_iter().flatten().map(|(path, _)| path.as_path())
+    }
+
+    /// Every problem with its place.
+    pub fn check(&self) -> Vec<ConfigProblem> {
+        config::check_files(source(&self.project), source(&self.person))
+    }
+
+    /// What both files say together, without the defaults: tables key by key, the project's
+    /// routes before the person's, everything else from the project where both say it.
+    ///
+    /// # Errors
+    /// All problems, if any is an error.
+    pub fn show(&self) -> Result<toml::Table, Vec<ConfigProblem>> {
+        let problems = self.check();
+        if problems.iter().any(ConfigProblem::is_error) {
+            return Err(problems);
         }
+        let mut whole = toml::Table::new();
+        for (_, text) in [&self.project, &self.person].into_iter().flatten() {
+            // The check has parsed it already.
+            if let Ok(table) = text.parse::<toml::Table>() {
+                lay_under(&mut whole, table, true);
+            }
+        }
+        Ok(whole)
     }
-    Ok(whole)
 }
 
-fn lay_under(upper: &mut toml::Table, lower: toml::Table) {
+/// JSON Schema of both files.
+pub fn schema() -> Value {
+    config::schema()
+}
+
+fn source(file: &Option<(PathBuf, String)>) -> Option<(&Path, &str)> {
+    file.as_ref().map(|(path, text)| (path.as_path(), text.as_str()))
+}
+
+fn lay_under(upper: &mut toml::Table, lower: toml::Table, is_top: bool) {
     for (key, value) in lower {
         match (upper.get_mut(&key), value) {
-            (Some(toml::Value::Table(upper)), toml::Value::Table(lower)) => lay_under(upper, lower),
+            (Some(toml::Value::Table(upper)), toml::Value::Table(lower)) => lay_under(upper, lower, false),
+            (Some(toml::Value::Array(upper)), toml::Value::Array(lower)) if is_top && key == "routes" => {
+                upper.extend(lower);
+            }
             (Some(_), _) => {}
             (None, value) => {
                 upper.insert(key, value);
@@ -61,50 +88,33 @@ fn lay_under(upper: &mut toml::Table, lower: toml::Table) {
     }
 }
 
-fn parse((path, text): Source<'_>) -> Result<toml::Table, Problem> {
-    text.parse().map_err(|error: toml::de::Error| {
-        let (line, column) = place(text, error.span().map_or(0, |span| span.start));
-        Problem {
-            severity: "error",
-            file: path.to_owned(),
-            line,
-            column,
-            key: String::new(),
-            message: error.message().to_owned(),
-            hint: "toml.io describes the format".to_owned(),
-        }
-    })
-}
-
-/// Line and column, from 1, of a byte.
-pub(super) fn place(text: &str, byte: usize) -> (u32, u32) {
-    let before = text.get(..byte).unwrap_or(text);
-    let line = before.matches('\n').count() + 1;
-    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-    (u32::try_from(line).unwrap_or(u32::MAX), u32::try_from(column).unwrap_or(u32::MAX))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_fault_has_its_place() {
-        let project = (Path::new("kapell.toml"), "[rules]\nlint = 'grün\n");
-        let person = (Path::new("config.toml"), "a = 1\na = 2\n");
-        let found = check(Some(project), Some(person));
-        let places: Vec<_> = found.iter().map(|p| (p.file.to_str().unwrap(), p.line, p.column)).collect();
-        assert_eq!(places, [("kapell.toml", 2, 13), ("config.toml", 2, 1)]);
-        assert!(show(Some(project), Some(person)).is_err());
-        assert_eq!(check(None, None), []);
+    fn files(project: &str, person: &str) -> Files {
+        Files {
+            project: Some(("kapell.toml".into(), project.to_owned())),
+            person: Some(("config.toml".into(), person.to_owned())),
+        }
     }
 
     #[test]
     fn the_project_lies_over_the_person() {
-        let project = (Path::new("p"), "[rules]\nlint = 'a'\n[roles]\njudge = 'x'");
-        let person = (Path::new("q"), "[rules]\nlint = 'b'\ntest = 'c'\n");
-        let shown = show(Some(project), Some(person)).unwrap();
-        let expected: toml::Table = "[rules]\nlint = 'a'\ntest = 'c'\n[roles]\njudge = 'x'".parse().unwrap();
-        assert_eq!(shown, expected);
+        let shown = files(
+            "[rules]\nlint = 'a'\n[[routes]]\nmatch = 'x'\nto = 'claude'\n",
+            "[rules]\nlint = 'b'\ntest = 'c'\n[[routes]]\nmatch = 'y'\nto = 'claude'\n",
+        );
+        let expected = "[rules]\nlint = 'a'\ntest = 'c'\n[[routes]]\nmatch = 'x'\nto = 'claude'\n[[routes]]\nmatch = 'y'\nto = 'claude'\n";
+        assert_eq!(shown.show().unwrap(), expected.parse::<toml::Table>().unwrap());
+        assert_eq!(Files::default().show().unwrap(), toml::Table::new());
+    }
+
+    #[test]
+    fn a_fault_is_told_and_nothing_is_shown() {
+        let broken = files("[rules]\nlint = 'grün\n", "");
+        let places: Vec<_> = broken.check().iter().map(|problem| (problem.line, problem.column)).collect();
+        assert_eq!(places, [(2, 13)]);
+        assert_eq!(broken.show().unwrap_err(), broken.check());
     }
 }

@@ -3,6 +3,7 @@
 //!
 //! Nothing is changed: what is tried, is tried in a folder of its own that is removed again.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -13,9 +14,10 @@ use crate::base::clock::Time;
 use crate::base::ids::{ProjectId, random_tail};
 use crate::store::events::{EventFilter, NewEvent};
 use crate::store::watch::{Watch, Woken};
-use crate::store::{Store, StoreError};
-use crate::sys::probe;
+use crate::store::{Store, StoreError, Tx};
 use crate::sys::process::life::{self, Life};
+use crate::sys::process::spawn::{self, End, Limits};
+use crate::sys::wall::{self, WallSupport};
 
 mod agents;
 mod git;
@@ -83,8 +85,8 @@ const NO_SPACE: u64 = 200 << 20;
 /// Two clocks of one machine agree far better than this.
 const CLOCK_SLACK_MS: i64 = 5_000;
 
-/// Tries everything, telling `begin` what comes next. `more` are checks of the wall's kind, made by the caller.
-pub fn diagnose(session: &Session, more: Vec<Check>, begin: &mut dyn FnMut(&str)) -> Vec<Check> {
+/// Tries everything, telling `begin` what comes next.
+pub fn diagnose(session: &Session, begin: &mut dyn FnMut(&str)) -> Vec<Check> {
     let mut checks = Vec::new();
     begin("the state folder");
     let scratch = match Scratch::make(&session.house.root) {
@@ -113,7 +115,9 @@ pub fn diagnose(session: &Session, more: Vec<Check>, begin: &mut dyn FnMut(&str)
             Check::fail("project", error.to_string(), hint(&error, "start kapell in a folder that can be read"))
         }
     });
-    checks.extend(more);
+    checks.push(configuration(session));
+    begin("the wall");
+    checks.push(wall_around(&scratch.0));
     begin("the agents");
     checks.extend(agents::all(session, &scratch.0));
     checks
@@ -160,18 +164,46 @@ fn locks(root: &Path, scratch: &Path) -> Check {
 fn notices(scratch: &Path) -> Check {
     const NAME: &str = "file notices";
     let next = "raise fs.inotify.max_user_instances and max_user_watches, or use a local file system";
-    let tried = Watch::new(scratch).and_then(|watch| {
-        let path = scratch.join("kapell.db");
-        fs::write(&path, "changed").map_err(|source| StoreError::Io { path, source })?;
+    // A database of its own, so that it is known who changed it.
+    let tried = Store::open(scratch, crate::store::Check::Header).and_then(|store| {
+        let watch = Watch::new(scratch)?;
         let began = Instant::now();
+        store.write(append_trial)?;
         Ok((watch.wait(Some(began + NOTICE_LIMIT)), began.elapsed()))
     });
     match tried {
         Ok((Woken::Deadline, _)) => {
-            Check::fail(NAME, format!("a changed file was not noticed within {} s", NOTICE_LIMIT.as_secs()), next)
+            Check::fail(NAME, format!("a change was not noticed within {} s", NOTICE_LIMIT.as_secs()), next)
         }
-        Ok((_, took)) => Check::ok(NAME, format!("a changed file was noticed after {} ms", took.as_millis())),
+        Ok((_, took)) => Check::ok(NAME, format!("a change was noticed after {} ms", took.as_millis())),
         Err(error) => Check::fail(NAME, error.to_string(), next),
+    }
+}
+
+/// Whether a worker can be kept to its folder by the system itself.
+fn wall_around(scratch: &Path) -> Check {
+    const NAME: &str = "wall";
+    match wall::probe(scratch) {
+        WallSupport::Holds(name) => Check::ok(NAME, format!("{name} holds")),
+        WallSupport::Absent(why) => Check::warn(
+            NAME,
+            format!("none: {why}"),
+            "workers run unwalled; what they change outside their claims is still refused when it lands",
+        ),
+    }
+}
+
+/// Whether the configuration can be used.
+fn configuration(session: &Session) -> Check {
+    const NAME: &str = "configuration";
+    match session.project().and_then(|project| session.config(&project)) {
+        Ok(config) if config.warnings.is_empty() => Check::ok(NAME, "it can be used"),
+        Ok(config) => Check::warn(
+            NAME,
+            format!("it can be used; warnings: {}", config.warnings.len()),
+            "kapell config check explains them",
+        ),
+        Err(error) => Check::fail(NAME, error.to_string(), hint(&error, "kapell config check explains it")),
     }
 }
 
@@ -211,12 +243,18 @@ fn store(session: &Session) -> Check {
     }
 }
 
+fn append_trial(tx: &Tx<'_>) -> Result<(), StoreError> {
+    let project = ProjectId::new("kapell-doctor");
+    tx.ensure_project(&project, "kapell doctor", None)?;
+    let event = NewEvent { kind: "doctor.trial", text: "a trial".to_owned(), ..NewEvent::default() };
+    tx.append_event(&project, &event)?;
+    Ok(())
+}
+
 fn write_and_roll_back(store: &Store) -> Result<Duration, StoreError> {
     let began = Instant::now();
     let trial: Result<(), Trial> = store.write(|tx| {
-        let project = ProjectId::new("kapell-doctor");
-        tx.ensure_project(&project, "kapell doctor", None)?;
-        tx.append_event(&project, &NewEvent { kind: "doctor.trial", text: "a trial".to_owned(), ..NewEvent::default() })?;
+        append_trial(tx)?;
         Err(Trial::Written)
     });
     match trial {
@@ -264,11 +302,10 @@ fn judge_clock(now: Time, recorded: Option<Time>, modified: Option<Time>) -> Che
 }
 
 fn space(name: &'static str, path: &Path) -> Check {
-    let (bytes, files) = match probe::free_space(path) {
-        Ok(free) => free,
-        Err(error) => return Check::warn(name, format!("{}: {error}", path.display()), "look with df"),
-    };
-    judge_space(name, path, bytes, files)
+    match rustix::fs::statvfs(path) {
+        Ok(stat) => judge_space(name, path, stat.f_bavail.saturating_mul(stat.f_frsize), stat.f_favail),
+        Err(error) => Check::warn(name, format!("{}: {error}", path.display()), "look with df"),
+    }
 }
 
 fn judge_space(name: &'static str, path: &Path, bytes: u64, files: u64) -> Check {
@@ -292,6 +329,27 @@ fn hint(error: &Error, otherwise: &str) -> String {
     match error {
         Error::Refused(refusal) => refusal.hint.clone(),
         _ => otherwise.to_owned(),
+    }
+}
+
+/// What a program printed, or why it failed: its first words of complaint.
+fn say(
+    program: &Path,
+    args: &[&str],
+    cwd: &Path,
+    environment: &BTreeMap<String, String>,
+    limit: Duration,
+) -> Result<String, String> {
+    let mut command = spawn::program(program, cwd);
+    command.args(args).envs(environment);
+    let limits = Limits { timeout: Some(limit), grace: Duration::from_secs(1), max_output: 1 << 20 };
+    let output = spawn::run(&mut command, b"", &limits).map_err(|error| error.to_string())?;
+    let (stdout, stderr) = (output.stdout.to_text(), output.stderr.to_text());
+    match output.end {
+        End::Exited(0) => Ok(stdout.trim().to_owned()),
+        End::TimedOut => Err(format!("no answer within {} s", limit.as_secs())),
+        End::Exited(status) => Err(format!("{} (exit {status})", first_line(&format!("{stderr}\n{stdout}")))),
+        End::Signaled(signal) => Err(format!("{} (signal {signal})", first_line(&format!("{stderr}\n{stdout}")))),
     }
 }
 

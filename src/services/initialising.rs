@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::{Error, Session};
 use crate::base::ids::random_tail;
 use crate::domain::refusal::{Code, Refusal};
-use crate::sys::probe;
+use crate::sys::config::{ProviderKind, ecosystem, starter};
 use crate::sys::process::life::Life;
 
 mod entries;
@@ -79,9 +79,10 @@ struct Record {
 ///
 /// # Errors
 /// A file that cannot be read or understood; nothing is half done then.
-pub fn prepare(session: &Session, starter_text: String, with_agents: bool) -> Result<Prepared, Error> {
+pub fn prepare(session: &Session, with_agents: bool) -> Result<Prepared, Error> {
     let project = session.project()?;
     let top = project.top()?;
+    let found = session.house.agents_found();
     let mut prepared = Prepared::default();
     let config = top.join("kapell.toml");
     match read(&config)? {
@@ -90,7 +91,7 @@ pub fn prepare(session: &Session, starter_text: String, with_agents: bool) -> Re
             what: What::Project,
             path: config,
             before: None,
-            after: starter_text,
+            after: starter(&ecosystem::find(top), &found),
             new_folder: false,
         }),
     }
@@ -98,7 +99,6 @@ pub fn prepare(session: &Session, starter_text: String, with_agents: bool) -> Re
         return Ok(prepared);
     }
     let environment = &session.house.environment;
-    let path = environment.get("PATH").map(String::as_str).unwrap_or_default();
     let codex_home = environment
         .get("CODEX_HOME")
         .filter(|home| !home.is_empty())
@@ -107,12 +107,12 @@ pub fn prepare(session: &Session, starter_text: String, with_agents: bool) -> Re
         with_comments if with_comments.exists() => with_comments,
         _ => top.join("opencode.json"),
     };
-    for (what, program, file) in [
-        (What::Claude, "claude", top.join(".mcp.json")),
-        (What::Codex, "codex", codex_home.join("config.toml")),
-        (What::OpenCode, "opencode", opencode),
+    for (what, agent, file) in [
+        (What::Claude, ProviderKind::Claude, top.join(".mcp.json")),
+        (What::Codex, ProviderKind::Codex, codex_home.join("config.toml")),
+        (What::OpenCode, ProviderKind::Opencode, opencode),
     ] {
-        if probe::find(program, path).is_none() {
+        if !found.contains(&agent) {
             continue;
         }
         let before = read(&file)?;

@@ -1,13 +1,23 @@
 //! What the methods do. A service decides with `domain`, records in `store`, and only
 //! then acts through `sys`.
 
+pub mod asking;
 pub mod claiming;
+pub mod conductor;
 pub mod configuring;
 pub mod diagnosing;
+pub mod dispatching;
 pub mod following;
+pub mod ground;
 pub mod house;
 pub mod initialising;
+pub mod judging;
+pub mod landing;
+pub mod planning;
 pub mod project;
+pub mod querying;
+pub mod reading;
+pub mod steering;
 
 pub use house::{Caller, Cancel, House, Session};
 
@@ -40,6 +50,19 @@ impl Error {
     /// A failure of the system while doing `what`.
     pub fn system(what: impl Into<String>, source: std::io::Error) -> Self {
         Self::System { what: what.into(), source }
+    }
+}
+
+impl Error {
+    /// A failure of git, or of what is built on it.
+    pub fn from_git(error: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self::System { what: "git".to_owned(), source: std::io::Error::other(error) }
+    }
+}
+
+impl From<crate::sys::git::GitError> for Error {
+    fn from(error: crate::sys::git::GitError) -> Self {
+        Self::from_git(error)
     }
 }
 

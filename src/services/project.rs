@@ -9,7 +9,9 @@ use super::{Error, House, Session};
 use crate::base::ids::ProjectId;
 use crate::domain::refusal::{Code, Refusal};
 use crate::store::Tx;
+use crate::sys::config::{self, Config, ProviderKind};
 use crate::sys::git::discover::{DiscoverError, Repository, discover};
+use crate::sys::process::find::find_program;
 
 /// A project: its id and where it lies.
 #[derive(Debug, Clone)]
@@ -115,4 +117,52 @@ fn id_of(place: &Path) -> ProjectId {
     let tail: String = digest.iter().take(5).map(|byte| format!("{byte:02x}")).collect();
     let name = name.trim_matches('-');
     ProjectId::new(if name.is_empty() { tail } else { format!("{name}-{tail}") })
+}
+
+impl Session {
+    /// The configuration of a project: its `kapell.toml` over the person's file, over defaults.
+    pub fn config(&self, project: &Project) -> Result<Config, Error> {
+        let read = |path: &Path| match std::fs::read_to_string(path) {
+            Ok(text) => Ok(Some(text)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::system(format!("cannot read {}", path.display()), error)),
+        };
+        let project_path = project.top.as_ref().map(|top| top.join("kapell.toml"));
+        let project_text = project_path.as_deref().map(read).transpose()?.flatten();
+        let person_path = &self.house.person_config;
+        let person_text = read(person_path)?;
+        let project_source = project_path.as_deref().zip(project_text.as_deref());
+        let person_source = person_text.as_deref().map(|text| (person_path.as_path(), text));
+        config::load(project_source, person_source, &self.house.agents_found()).map_err(|problems| {
+            let first = problems.iter().find(|problem| problem.is_error()).or(problems.first());
+            let message = match first {
+                Some(problem) => format!(
+                    "{}:{}:{}: {}",
+                    problem.file.display(),
+                    problem.line,
+                    problem.column,
+                    problem.message
+                ),
+                None => "the configuration cannot be used".to_owned(),
+            };
+            Refusal::new(Code::Usage, message, "kapell config check explains every problem with its place")
+                .into()
+        })
+    }
+}
+
+impl House {
+    /// The agents whose programs are on the caller's PATH, the preferred first.
+    pub fn agents_found(&self) -> Vec<ProviderKind> {
+        let path = self.environment.get("PATH").map_or("", String::as_str);
+        [
+            (ProviderKind::Claude, "claude"),
+            (ProviderKind::Codex, "codex"),
+            (ProviderKind::Opencode, "opencode"),
+        ]
+        .into_iter()
+        .filter(|(_, program)| find_program(program, path).is_some())
+        .map(|(kind, _)| kind)
+        .collect()
+    }
 }

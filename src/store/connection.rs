@@ -74,7 +74,7 @@ impl Store {
         }
         if found > 0 && check == Check::Pages {
             let verdict: String =
-                connection.pragma_query_value(None, "quick_check(1)", |row| row.get(0)).map_err(read)?;
+                connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(read)?;
             if verdict != "ok" {
                 return Err(damaged(verdict));
             }

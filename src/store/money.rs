@@ -84,6 +84,14 @@ impl Tx<'_> {
             })?)
     }
 
+    /// What a plan's attempts cost so far.
+    pub fn plan_usd(&self, plan: &crate::base::ids::PlanId) -> Result<f64, StoreError> {
+        Ok(self
+            .sql
+            .prepare_cached("SELECT coalesce(sum(usd), 0.0) FROM attempts WHERE plan = ?1")?
+            .query_row([plan.as_str()], |row| row.get(0))?)
+    }
+
     /// The providers that ever did an attempt.
     pub fn providers_used(&self) -> Result<Vec<ProviderName>, StoreError> {
         let mut statement =

@@ -374,12 +374,7 @@ fn plan_row(row: &Row<'_>) -> Result<PlanRow, StoreError> {
 }
 
 fn task_row(row: &Row<'_>) -> Result<TaskRow, StoreError> {
-    let text: String = row.get(1)?;
-    let is_number: bool = row.get(2)?;
-    let id = match text.parse() {
-        Ok(number) if is_number => TaskId::number(number),
-        _ => TaskId::text(text),
-    };
+    let id = task_id(row.get(1)?, row.get(2)?);
     Ok(TaskRow {
         ordinal: row.get(0)?,
         id,
@@ -394,4 +389,44 @@ fn task_row(row: &Row<'_>) -> Result<TaskRow, StoreError> {
 
 fn task_state(text: &str) -> Result<TaskState, StoreError> {
     TaskState::parse(text).ok_or_else(|| StoreError::Row(format!("task state {text}")))
+}
+
+/// As much of a task as a schedule needs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TaskLight {
+    /// Its id.
+    pub id: TaskId,
+    /// Where it is.
+    pub state: TaskState,
+    /// Whether it was dispatched.
+    pub wanted: bool,
+    /// Since when it is there.
+    pub changed_at: Time,
+}
+
+impl Tx<'_> {
+    /// All tasks of a plan in their order, without their documents.
+    pub fn task_lights(&self, plan: &PlanId) -> Result<Vec<TaskLight>, StoreError> {
+        let mut statement = self.sql.prepare_cached(
+            "SELECT id, is_number, state, wanted, changed_at FROM tasks WHERE plan = ?1 ORDER BY ordinal",
+        )?;
+        let mut rows = statement.query([plan.as_str()])?;
+        let mut tasks = Vec::new();
+        while let Some(row) = rows.next()? {
+            tasks.push(TaskLight {
+                id: task_id(row.get(0)?, row.get(1)?),
+                state: task_state(&row.get::<_, String>(2)?)?,
+                wanted: row.get(3)?,
+                changed_at: Time::from_millis(row.get(4)?),
+            });
+        }
+        Ok(tasks)
+    }
+}
+
+fn task_id(text: String, is_number: bool) -> TaskId {
+    match text.parse() {
+        Ok(number) if is_number => TaskId::number(number),
+        _ => TaskId::text(text),
+    }
 }

@@ -1,8 +1,10 @@
 //! The world outside the database: processes, the wall, git, agents' programs, configuration files.
 
 pub mod agent;
+pub mod config;
 pub mod git;
-pub mod probe;
 pub mod process;
 pub mod shim;
+pub mod tree;
+pub mod stdio;
 pub mod wall;

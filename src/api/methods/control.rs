@@ -1,10 +1,32 @@
 //! `control`.
 
 use crate::api::ApiError;
-use crate::api::wire::{ControlParams, ControlResult};
+use crate::api::wire::{Action, ControlParams, ControlResult};
 use crate::services::Session;
+use crate::services::steering;
 
 /// Answers `control`.
-pub fn call(_session: &Session, _params: ControlParams) -> Result<ControlResult, ApiError> {
-    Err(ApiError::unknown_method("control"))
+pub fn call(session: &Session, params: ControlParams) -> Result<ControlResult, ApiError> {
+    let project = session.project()?;
+    let action = match params.action {
+        Action::Pause => steering::Action::Pause,
+        Action::Resume => steering::Action::Resume,
+        Action::Stop => steering::Action::Stop,
+        Action::Cancel => steering::Action::Cancel,
+        Action::Retry => steering::Action::Retry,
+        Action::Restart => steering::Action::Restart,
+        Action::Approve => steering::Action::Approve,
+        Action::Land => steering::Action::Land,
+        Action::Nudge => steering::Action::Nudge,
+        Action::Launch => steering::Action::Launch,
+    };
+    let done = steering::control(
+        session,
+        &project,
+        action,
+        &params.target,
+        params.force,
+        params.message.as_deref(),
+    )?;
+    Ok(ControlResult { ack: true, state: done.state, message: done.message })
 }

@@ -1,10 +1,111 @@
 //! `dispatch`.
 
+use serde_json::{Value, json};
+
 use crate::api::ApiError;
-use crate::api::wire::{DispatchParams, DispatchResult};
+use crate::api::wire::{ConductorRef, DispatchParams, DispatchResult, Id, Started, Waiting, WhenFull};
+use crate::base::ids::TaskId;
 use crate::services::Session;
+use crate::services::dispatching::{self, Dispatched, What, Wish};
+use crate::store::conductors::ConductorRow;
 
 /// Answers `dispatch`.
-pub fn call(_session: &Session, _params: DispatchParams) -> Result<DispatchResult, ApiError> {
-    Err(ApiError::unknown_method("dispatch"))
+pub fn call(session: &Session, params: DispatchParams) -> Result<DispatchResult, ApiError> {
+    let what = match (&params.plan_id, &params.task) {
+        (Some(id), None) => {
+            let extra = params.files.is_some() || params.target.is_some() || params.rules.is_some();
+            if extra || params.priority.is_some() {
+                return Err(ApiError::invalid_params(
+                    "files, target, priority and rules belong to an ad hoc task, not to a plan",
+                    "leave them out, or change the plan",
+                ));
+            }
+            let tasks = params.tasks.map(|tasks| tasks.into_iter().map(TaskId::from).collect::<Vec<_>>());
+            if tasks.as_ref().is_some_and(Vec::is_empty) {
+                return Err(ApiError::invalid_params(
+                    "tasks is empty",
+                    "leave it out to start the whole plan",
+                ));
+            }
+            What::Plan { id: id.clone(), tasks }
+        }
+        (None, Some(text)) => What::AdHoc(ad_hoc(text, &params)?),
+        _ => {
+            return Err(ApiError::invalid_params(
+                "dispatch wants either plan_id, or task with files",
+                "plan_id is what plan answered with",
+            ));
+        }
+    };
+    let wish = Wish {
+        what,
+        max_parallel: params.max_parallel,
+        when_full: match params.when_full {
+            WhenFull::Queue => dispatching::WhenFull::Queue,
+            WhenFull::Launch => dispatching::WhenFull::Launch,
+            WhenFull::Refuse => dispatching::WhenFull::Refuse,
+        },
+        dry_run: params.dry_run,
+    };
+    let project = session.project()?;
+    Ok(result(dispatching::dispatch(session, &project, &wish)?))
+}
+
+/// The task object of an ad hoc task.
+fn ad_hoc(text: &str, params: &DispatchParams) -> Result<serde_json::Map<String, Value>, ApiError> {
+    let Some(files) = params.files.as_ref().filter(|files| !files.is_empty()) else {
+        return Err(ApiError::invalid_params(
+            "an ad hoc task needs files: what it alone may change",
+            "for example files: [\"src/api/auth.ts\", \"tests/api/auth.test.ts\"]",
+        ));
+    };
+    let mut task = serde_json::Map::new();
+    task.insert("task".to_owned(), json!(text));
+    task.insert("files".to_owned(), json!(files));
+    if let Some(target) = &params.target {
+        task.insert("target".to_owned(), json!(target));
+    }
+    match &params.priority {
+        Some(Id::Number(number)) => drop(task.insert("priority".to_owned(), json!(number))),
+        // A command line gives every number as text.
+        Some(Id::Text(text)) => {
+            let value = text.parse::<i64>().map_or_else(|_| json!(text), |number| json!(number));
+            task.insert("priority".to_owned(), value);
+        }
+        None => {}
+    }
+    if let Some(rules) = &params.rules {
+        task.insert("rules".to_owned(), Value::Object(rules.clone()));
+    }
+    Ok(task)
+}
+
+fn result(dispatched: Dispatched) -> DispatchResult {
+    DispatchResult {
+        run_id: dispatched.run,
+        plan_id: dispatched.plan.as_str().to_owned(),
+        conductor: dispatched.conductor.as_ref().map(conductor_ref),
+        started: dispatched
+            .started
+            .into_iter()
+            .map(|(attempt, task, claims)| Started {
+                task: Id::from(&task),
+                attempt: attempt.id.as_str().to_owned(),
+                worker: attempt.worker.as_str().to_owned(),
+                provider: attempt.provider.as_str().to_owned(),
+                worktree: attempt.worktree,
+                claims,
+            })
+            .collect(),
+        waiting: dispatched
+            .waiting
+            .into_iter()
+            .map(|(task, reason, on)| Waiting { task: Id::from(&task), reason, on })
+            .collect(),
+    }
+}
+
+/// A conductor as other answers name it.
+pub(super) fn conductor_ref(row: &ConductorRow) -> ConductorRef {
+    ConductorRef { id: row.id.as_str().to_owned(), pid: row.pid, socket: row.socket.clone() }
 }

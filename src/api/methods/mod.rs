@@ -3,6 +3,7 @@
 pub mod claims;
 pub mod control;
 pub mod dispatch;
+pub mod events;
 pub mod judge;
 pub mod plan;
 pub mod status;

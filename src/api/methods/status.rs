@@ -1,10 +1,340 @@
 //! `status`.
 
+use std::path::Path;
+use std::time::Duration;
+
+mod views;
+
 use crate::api::ApiError;
-use crate::api::wire::{StatusParams, StatusResult};
-use crate::services::Session;
+use crate::api::wire::{
+    Overview, PlanStatus, Scope, StatusBody, StatusParams, StatusResult, TaskStatus, WorkerCounts,
+};
+use crate::base::ids::{AttemptId, PlanId, TaskId};
+use crate::domain::task::TaskState;
+use crate::services::following::Interest;
+use crate::services::project::Project;
+use crate::services::querying::{self, PlanView};
+use crate::services::{Session, dispatching, planning};
+use crate::store::claims::ClaimPage;
+use crate::store::events::EventFilter;
+
+/// An answer is at most so many bytes; what is beyond comes with the next page. Models pay for every one.
+const MOST_BYTES: usize = 16_000;
+/// Items of a page unless told.
+const PAGE: u32 = 40;
+/// Items of a page at most.
+const LARGEST_PAGE: u32 = 500;
+
+/// What is asked about, once the names are resolved.
+struct Question<'a> {
+    session: &'a Session,
+    project: &'a Project,
+    scope: Scope,
+    id: Option<String>,
+    after: i64,
+    kind: Option<String>,
+}
 
 /// Answers `status`.
-pub fn call(_session: &Session, _params: StatusParams) -> Result<StatusResult, ApiError> {
-    Err(ApiError::unknown_method("status"))
+pub fn call(session: &Session, params: StatusParams) -> Result<StatusResult, ApiError> {
+    let project = session.project()?;
+    let (scope, id) = match &params.run_id {
+        Some(run) => of_run(session, run)?,
+        None => (params.scope, params.id.clone()),
+    };
+    let after = match &params.cursor {
+        None => None,
+        Some(cursor) => Some(cursor.parse::<i64>().map_err(|_| {
+            ApiError::invalid_params(
+                format!("{cursor:?} is no cursor"),
+                "pass next_cursor of the answer before, unchanged",
+            )
+        })?),
+    };
+    let first = if scope == Scope::Plan { -1 } else { 0 };
+    let mut question = Question {
+        session,
+        project: &project,
+        scope,
+        id,
+        after: after.unwrap_or(first),
+        kind: params.kind.clone(),
+    };
+    if let Some(wait) = params.wait_ms.filter(|wait| *wait > 0) {
+        wait_for(&question, &params, Duration::from_millis(wait))?;
+    }
+    if scope == Scope::Events {
+        question.after = after.or(params.since_seq).unwrap_or(-1);
+    }
+    let seq = querying::newest(session)?;
+    let mut limit = params.limit.unwrap_or(PAGE).clamp(1, LARGEST_PAGE) as usize;
+    loop {
+        let (body, next_cursor) = body(&question, &params, limit)?;
+        let result = StatusResult { seq, scope, next_cursor, body };
+        let bytes = serde_json::to_vec(&result).map_or(0, |text| text.len());
+        if bytes <= MOST_BYTES || limit == 1 {
+            return Ok(result);
+        }
+        limit = (limit * MOST_BYTES / bytes).clamp(1, limit - 1);
+    }
+}
+
+/// A run of `dispatch` is its plan; one of `judge` is told by itself.
+fn of_run(session: &Session, run: &str) -> Result<(Scope, Option<String>), ApiError> {
+    let row = querying::run(session, run)?;
+    Ok((Scope::Plan, row.plan))
+}
+
+fn wait_for(question: &Question<'_>, params: &StatusParams, wait: Duration) -> Result<(), ApiError> {
+    let session = question.session;
+    let plan = match (question.scope, &question.id) {
+        (Scope::Plan, Some(id)) => Some(dispatching::find_plan(session, question.project, id)?.id),
+        (Scope::Task, Some(id)) => id.split_once('/').map(|(plan, _)| PlanId::new(plan)),
+        _ => None,
+    };
+    let attempt = (question.scope == Scope::Attempt).then(|| question.id.clone()).flatten();
+    let judgement = match &params.run_id {
+        Some(run) if querying::run(session, run)?.kind == "judge" => Some(run.clone()),
+        _ => None,
+    };
+    let interest = Interest {
+        plan: plan.as_ref().filter(|_| judgement.is_none()).map(|plan| plan.as_str().to_owned()),
+        attempt: attempt.clone(),
+        kind: if judgement.is_some() { Some("run.".to_owned()) } else { question.kind.clone() },
+        all_projects: false,
+    };
+    let scope = question.scope;
+    let task = question.id.as_deref().and_then(|id| id.split_once('/')).map(|(_, task)| TaskId::text(task));
+    let mut is_final = || -> Result<bool, crate::services::Error> {
+        if let Some(run) = &judgement {
+            return Ok(querying::run(session, run)?.state != "running");
+        }
+        match (scope, &plan, &attempt) {
+            (Scope::Plan, Some(plan), _) => Ok(querying::plan(session, plan)?.state.is_at_rest()),
+            (Scope::Task, Some(plan), _) => {
+                let Some(task) = &task else { return Ok(true) };
+                Ok(querying::task(session, plan, task)?.0.state.is_final())
+            }
+            (Scope::Attempt, _, Some(id)) => {
+                Ok(querying::attempt(session, &AttemptId::new(id))?.row.state.outcome().is_some())
+            }
+            _ => Ok(false),
+        }
+    };
+    // A judge that died says nothing any more: the wait ends with the deadline, and the answer tells.
+    querying::wait_for_news(session, interest, params.since_seq, wait, &mut is_final)?;
+    Ok(())
+}
+
+fn body(
+    question: &Question<'_>,
+    params: &StatusParams,
+    limit: usize,
+) -> Result<(StatusBody, Option<String>), ApiError> {
+    let (session, project) = (question.session, question.project);
+    if let Some(run) = &params.run_id {
+        let row = querying::run(session, run)?;
+        if row.kind == "judge" {
+            return Ok((StatusBody::Judgement(views::judgement(&row)), None));
+        }
+    }
+    let wanted = |what: &str| {
+        ApiError::invalid_params(
+            format!("scope {what} wants an id"),
+            "status with scope overview shows the plans",
+        )
+    };
+    let id = question.id.as_deref();
+    Ok(match question.scope {
+        Scope::Overview => (StatusBody::Overview(overview(session, project, limit)?), None),
+        Scope::Plan => {
+            let row = dispatching::find_plan(session, project, id.ok_or_else(|| wanted("plan"))?)?;
+            plan_status(session, &row.id, question.after, limit)?
+        }
+        Scope::Task => {
+            let (plan, task) = id.and_then(|id| id.split_once('/')).ok_or_else(|| {
+                ApiError::invalid_params(
+                    "scope task wants the id PLAN_ID/TASK_ID",
+                    "status with scope plan lists the tasks",
+                )
+            })?;
+            let plan = dispatching::find_plan(session, project, plan)?.id;
+            (StatusBody::Task(task_status(session, &plan, &TaskId::text(task))?), None)
+        }
+        Scope::Attempt => {
+            let view = querying::attempt(session, &AttemptId::new(id.ok_or_else(|| wanted("attempt"))?))?;
+            (StatusBody::Attempt(Box::new(views::attempt(&view))), None)
+        }
+        Scope::Workers => {
+            let workers: Vec<_> = querying::workers(session, project)?.iter().map(views::worker).collect();
+            let (workers, next) = page(workers, question.after, limit);
+            (StatusBody::Workers { workers }, next)
+        }
+        Scope::Claims => {
+            let page = ClaimPage { after: question.after, limit: limit + 1 };
+            let mut held = querying::claims(session, project, page)?;
+            let next = (held.len() > limit).then(|| {
+                held.truncate(limit);
+                held.last().map(|(claim, _)| claim.id.to_string()).unwrap_or_default()
+            });
+            (
+                StatusBody::Claims {
+                    claims: held.iter().map(|(claim, alive)| views::claim(claim, *alive)).collect(),
+                },
+                next,
+            )
+        }
+        Scope::Conductors => {
+            let ended = params.kind.as_deref() == Some("all");
+            let rows = querying::conductors(session, None, ended, 1000)?;
+            let conductors = rows.iter().map(|(row, place)| views::conductor(row, place.clone())).collect();
+            let (conductors, next) = page(conductors, question.after, limit);
+            (StatusBody::Conductors { conductors }, next)
+        }
+        Scope::Budget => {
+            let budget = querying::budget(session, project)?.iter().map(views::budget).collect();
+            let (budget, next) = page(budget, question.after, limit);
+            (StatusBody::Budget { budget }, next)
+        }
+        Scope::Queue => {
+            let open = session
+                .store()?
+                .read(|tx| tx.open_landings(&project.id))
+                .map_err(crate::services::Error::from)?;
+            let (queue, next) = page(open.iter().map(views::landing).collect(), question.after, limit);
+            (StatusBody::Queue { queue }, next)
+        }
+        Scope::Environments => (StatusBody::Environments { environments: Vec::new() }, None),
+        Scope::Events => {
+            let filter = EventFilter {
+                project: Some(&project.id),
+                plan: id,
+                attempt: None,
+                kind: question.kind.as_deref(),
+            };
+            let rows = session.store()?.read(|tx| match question.after {
+                // Without a place to start from, the newest are what is meant.
+                -1 => tx.newest_events(&filter, limit),
+                after => tx.events_after(after, &filter, limit),
+            });
+            let rows = rows.map_err(crate::services::Error::from)?;
+            let next = (question.after >= 0 && rows.len() == limit)
+                .then(|| rows.last().map(|row| row.seq.to_string()))
+                .flatten();
+            (StatusBody::Events { events: rows.iter().map(views::event).collect() }, next)
+        }
+    })
+}
+
+/// A page of a list that is made as a whole; the cursor is the number of items before it.
+fn page<T>(items: Vec<T>, after: i64, limit: usize) -> (Vec<T>, Option<String>) {
+    let from = usize::try_from(after).unwrap_or(0);
+    let total = items.len();
+    let page: Vec<T> = items.into_iter().skip(from).take(limit).collect();
+    let next = (from + page.len() < total).then(|| (from + page.len()).to_string());
+    (page, next)
+}
+
+fn overview(session: &Session, project: &Project, limit: usize) -> Result<Overview, ApiError> {
+    let plans = querying::plans(session, project, limit.min(20))?;
+    let mut warnings: Vec<String> = Vec::new();
+    for plan in plans.iter().filter(|plan| !plan.row.state.is_at_rest() && plan.conductor.is_none()) {
+        warnings.push(format!(
+            "plan {}: {}",
+            plan.row.id,
+            plan.reason.as_deref().unwrap_or("nobody runs it")
+        ));
+    }
+    // A broken configuration must not hide everything else.
+    let (workers, budget) = match querying::workers(session, project) {
+        Ok(workers) => (workers, querying::budget(session, project)?),
+        Err(error) => {
+            warnings.push(ApiError::from(error).message);
+            (Vec::new(), Vec::new())
+        }
+    };
+    for limited in budget.iter().filter(|view| view.state != "ok") {
+        let until = limited.cooldown.as_ref().map(|it| format!(" until {}", it.until)).unwrap_or_default();
+        warnings.push(format!("{}: {}{until}", limited.provider, limited.state));
+    }
+    let count =
+        |states: &[&str]| workers.iter().filter(|worker| states.contains(&worker.state)).count() as u64;
+    Ok(Overview {
+        workers: WorkerCounts {
+            busy: count(&["busy"]),
+            idle: count(&["idle"]),
+            unhealthy: count(&["unhealthy", "rate-limited", "over-budget"]),
+        },
+        claims: querying::count_claims(session, project)?,
+        budget: budget
+            .iter()
+            .filter(|view| view.limit_usd.is_some() || view.spent.usd > 0.0)
+            .map(views::budget)
+            .collect(),
+        plans: plans.iter().map(views::plan_line).collect(),
+        warnings,
+    })
+}
+
+fn plan_status(
+    session: &Session,
+    id: &PlanId,
+    after: i64,
+    limit: usize,
+) -> Result<(StatusBody, Option<String>), ApiError> {
+    let view: PlanView = querying::plan(session, id)?;
+    let mut tasks = querying::tasks(session, id, after, limit + 1)?;
+    let next = (tasks.len() > limit).then(|| {
+        tasks.truncate(limit);
+        tasks.last().map(|task| task.row.ordinal.to_string()).unwrap_or_default()
+    });
+    let usd = session.store()?.read(|tx| tx.plan_usd(id)).map_err(crate::services::Error::from)?;
+    let line = views::plan_line(&view);
+    let status = PlanStatus {
+        plan_id: line.plan_id,
+        name: line.name,
+        state: line.state,
+        reason: view.reason.clone(),
+        base: view.row.base.clone(),
+        target: view.row.target.clone(),
+        integration: view
+            .row
+            .integration
+            .as_ref()
+            .map(|branch| branch.trim_start_matches("refs/heads/").to_owned()),
+        conductor: view.conductor.as_ref().map(super::dispatch::conductor_ref),
+        done: line.done,
+        total: line.total,
+        running: line.running,
+        failed: line.failed,
+        usd,
+        tasks: tasks.iter().map(views::task_line).collect(),
+    };
+    Ok((StatusBody::Plan(status), next))
+}
+
+fn task_status(session: &Session, plan: &PlanId, id: &TaskId) -> Result<TaskStatus, ApiError> {
+    let (row, attempts) = querying::task(session, plan, id)?;
+    let parsed = planning::stored_task(session, plan, &row)?;
+    Ok(TaskStatus {
+        task_id: format!("{plan}/{}", row.id),
+        state: row.state.as_str().to_owned(),
+        task: parsed.text.chars().take(2000).collect(),
+        files: parsed.files.iter().map(|pattern| pattern.as_str().to_owned()).collect(),
+        depends_on: parsed.depends_on.iter().map(crate::api::wire::Id::from).collect(),
+        reason: row.reason.clone(),
+        commit: row.committed.clone(),
+        attempts: attempts.iter().map(views::attempt).collect(),
+    })
+}
+
+/// States in which somebody is at work on a task.
+const AT_WORK: [TaskState; 4] =
+    [TaskState::Running, TaskState::Judging, TaskState::Approved, TaskState::Landing];
+
+/// The end of a file as text, for evidence that is shown.
+fn tail_of(path: &str, most: usize) -> Option<String> {
+    let bytes = crate::services::judging::commands::tail(Path::new(path), most).ok()?;
+    let text = String::from_utf8_lossy(&bytes).trim().to_owned();
+    (!text.is_empty()).then_some(text)
 }

@@ -1,4 +1,14 @@
 //! A plan: specs, tasks that form a DAG, rules.
+//!
+//! Its way: [`document`] reads a text into values that know their place, [`read`]
+//! makes a plan of them, [`check`] says what is wrong with it as a whole, [`dag`]
+//! in which order its tasks can run. Each reports [`problem`]s, all that there are.
+
+pub mod check;
+pub mod dag;
+pub mod document;
+pub mod problem;
+pub mod read;
 
 use crate::base::ids::TaskId;
 use crate::domain::pattern::Pattern;
@@ -63,6 +73,28 @@ pub struct Task {
     pub environment: Option<String>,
     /// How hard it is; weak models do not get hard tasks.
     pub complexity: Complexity,
+}
+
+impl Task {
+    /// A task of which only this much is told.
+    pub fn new(id: TaskId, text: impl Into<String>, files: Vec<Pattern>) -> Self {
+        Self {
+            id,
+            text: text.into(),
+            files,
+            depends_on: Vec::new(),
+            target: None,
+            role: None,
+            priority: Priority::default(),
+            tests: None,
+            reads: Vec::new(),
+            timeout_s: None,
+            budget_usd: None,
+            rules: Rules::default(),
+            environment: None,
+            complexity: Complexity::default(),
+        }
+    }
 }
 
 /// 0 to 10, 10 first; 5 unless told.

@@ -161,7 +161,8 @@ Examples:
     /// The configuration: kapell.toml over the person's own
     #[command(after_help = "Examples:
   kapell config check
-  kapell config show --json")]
+  kapell config show --json
+  kapell config schema")]
     Config(Config),
     /// Completions for a shell, from the same definition as this help
     #[command(after_help = "Examples:
@@ -562,11 +563,15 @@ Examples:
   kapell config check
   kapell config check --json")]
     Check,
-    /// The project's file laid over the person's
+    /// What both files say together, without the defaults
     #[command(after_help = "Examples:
   kapell config show
   kapell config show --json")]
     Show,
+    /// JSON Schema of kapell.toml, for editors
+    #[command(after_help = "Examples:
+  kapell config schema > kapell.schema.json")]
+    Schema,
 }
 
 /// One of the words that the contract knows, as its type.

@@ -1,6 +1,8 @@
 //! The commands that are methods: call, show, and what the exit code says about the result.
 
 use std::io::Read as _;
+use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -16,15 +18,27 @@ use crate::api::wire::{
 };
 use crate::api::{ApiError, table};
 use crate::base::clock::Time;
-use crate::services::{Cancel, Session};
+use crate::services::following::Interest;
+use crate::services::{Cancel, Session, querying};
+
+/// The longest that nobody looks while nothing is told.
+const LOOK_AGAIN: Duration = Duration::from_secs(45);
 
 /// Calls a method of the contract by its name.
 pub type Ask<'a> = Box<dyn Fn(&str, Value) -> Result<Value, ApiError> + 'a>;
+
+/// Waits until something that is of interest happened after an event's number, or it is time
+/// to look again: a process that is killed tells nobody.
+pub type Wait<'a> = Box<dyn Fn(Interest, i64) -> Result<(), ApiError> + 'a>;
 
 /// One command at work: whom to ask, where to write.
 pub struct Desk<'a> {
     /// Calls a method.
     pub ask: Ask<'a>,
+    /// Waits for news.
+    pub wait: Wait<'a>,
+    /// The folder that paths of plan files are relative to.
+    pub folder: PathBuf,
     /// Ends a wait.
     pub cancel: Cancel,
     /// Where results go.
@@ -40,12 +54,31 @@ impl<'a> Desk<'a> {
             Some(method) => method.call(session, params),
             None => Err(ApiError::unknown_method(name)),
         };
-        Self { ask: Box::new(ask), cancel: session.cancel.clone(), out, zone: jiff::tz::TimeZone::system() }
+        let wait = |interest: Interest, since: i64| {
+            Ok(querying::wait_for_news(session, interest, Some(since), LOOK_AGAIN, &mut || Ok(false))?)
+        };
+        Self {
+            ask: Box::new(ask),
+            wait: Box::new(wait),
+            folder: session.folder.clone(),
+            cancel: session.cancel.clone(),
+            out,
+            zone: jiff::tz::TimeZone::system(),
+        }
     }
 
     /// From where results are looked at now.
     pub fn view(&mut self) -> View {
         View { look: self.out.look(), now: Time::now(), zone: self.zone.clone() }
+    }
+
+    /// A file as the method finds it: it looks from the top of the project, a person from the
+    /// current folder.
+    pub fn path(&self, file: String) -> String {
+        match self.folder.join(&file).to_str() {
+            Some(path) if self.folder.join(&file).exists() => path.to_owned(),
+            _ => file,
+        }
     }
 
     /// Calls a method.
@@ -145,8 +178,9 @@ pub fn waits(command: &Command) -> bool {
     }
 }
 
-fn plan(desk: &mut Desk<'_>, args: args::Plan) -> Result<u8, ApiError> {
+fn plan(desk: &mut Desk<'_>, mut args: args::Plan) -> Result<u8, ApiError> {
     let read = stdin_plan(args.file.as_deref())?;
+    args.file = args.file.map(|file| desk.path(file));
     if args.request.is_some() {
         desk.out.progress("the planner agent is at work");
     }
@@ -178,14 +212,10 @@ fn control(desk: &mut Desk<'_>, params: ControlParams) -> Result<u8, ApiError> {
     Ok(u8::from(!result.ack))
 }
 
-/// Scope `conductors`, without those that ended unless all are wanted.
+/// Scope `conductors`; those that ended are of kind `all`.
 fn list(desk: &mut Desk<'_>, all: bool) -> Result<u8, ApiError> {
-    let mut value = desk.call("status", StatusParams { scope: Scope::Conductors, ..StatusParams::default() })?;
-    if !all && let Some(conductors) = value.get_mut("conductors").and_then(Value::as_array_mut) {
-        conductors.retain(|conductor| {
-            !matches!(conductor.get("state").and_then(Value::as_str), Some("stopped" | "crashed"))
-        });
-    }
+    let kind = all.then(|| "all".to_owned());
+    let value = desk.call("status", StatusParams { scope: Scope::Conductors, kind, ..StatusParams::default() })?;
     desk.show::<StatusResult>(&value, screens::status)?;
     Ok(0)
 }

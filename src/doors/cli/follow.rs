@@ -20,36 +20,45 @@ use crate::services::following::{Follower, Interest, newest};
 use crate::services::{Error, Session};
 use crate::store::events::EventRow;
 
-/// The longest that one call of `status` waits; TOOLS.md allows no more.
-const WAIT_MS: u64 = 45_000;
 /// Tasks asked for at once while a run is followed.
-const PAGE: u32 = 200;
+const PAGE: u32 = 500;
 /// What a process ends with that was interrupted, as shells have it: 128 + SIGINT.
 const INTERRUPTED: u8 = 130;
 
-/// `status --watch`: shows it again with every event, until Ctrl-C or a final state.
-pub fn watch(desk: &mut Desk<'_>, params: StatusParams) -> Result<u8, ApiError> {
-    let mut seen: Option<i64> = None;
+/// `status --watch`: shows it again whenever it changed, until Ctrl-C or a final state.
+pub fn watch(desk: &mut Desk<'_>, mut params: StatusParams) -> Result<u8, ApiError> {
+    let is_log = params.scope == Scope::Events && params.run_id.is_none();
+    let mut last = Value::Null;
     loop {
-        let next = StatusParams { since_seq: seen, wait_ms: seen.map(|_| WAIT_MS), ..params.clone() };
-        let value = match desk.call("status", next) {
-            Ok(value) => value,
-            // The wait was ended, not refused.
-            Err(_) if desk.cancel.is_cancelled() => return Ok(0),
-            Err(error) => return Err(error),
-        };
+        let value = desk.call("status", &params)?;
         let status: StatusResult = typed(&value)?;
-        if seen != Some(status.seq) {
+        let mut body = value.clone();
+        if let Some(fields) = body.as_object_mut() {
+            fields.remove("seq");
+        }
+        let is_news = match &status.body {
+            StatusBody::Events { events } => !events.is_empty(),
+            _ => body != last,
+        };
+        if is_news {
             if desk.out.is_json() {
                 desk.out.json(&value);
             } else {
                 let text = screens::status(&desk.view(), &status);
                 // News of the log come below the old, everything else in its place.
-                if params.scope == Scope::Events { desk.out.result(&text) } else { desk.out.redraw(&text) }
+                if is_log { desk.out.result(&text) } else { desk.out.redraw(&text) }
             }
         }
-        seen = Some(status.seq);
+        last = body;
         if is_final(&status.body) || desk.cancel.is_cancelled() || desk.out.is_closed() {
+            return Ok(0);
+        }
+        if is_log {
+            params.since_seq = Some(status.seq);
+        }
+        // All that happens may change what is shown: another project's task takes the last seat.
+        (desk.wait)(Interest { all_projects: true, ..Interest::default() }, status.seq)?;
+        if desk.cancel.is_cancelled() {
             return Ok(0);
         }
     }
@@ -80,18 +89,14 @@ pub fn judge(desk: &mut Desk<'_>, params: JudgeParams, no_wait: bool) -> Result<
     while !no_wait && result.state == "running" {
         let gates = result.gates.iter().map(|gate| format!("{} {}", gate.name, gate.outcome));
         desk.out.progress(&[vec!["judging".to_owned()], gates.collect()].concat().join(" · "));
-        let params = StatusParams {
-            run_id: Some(result.run_id.clone()),
-            since_seq: seen,
-            wait_ms: Some(WAIT_MS),
-            ..StatusParams::default()
-        };
-        let value = match desk.call("status", params) {
-            Ok(value) => value,
-            Err(_) if desk.cancel.is_cancelled() => return Ok(left_running(desk, &result)),
-            Err(error) => return Err(error),
-        };
-        let status: StatusResult = typed(&value)?;
+        if let Some(seen) = seen {
+            (desk.wait)(Interest { kind: Some("run.".to_owned()), ..Interest::default() }, seen)?;
+        }
+        if desk.cancel.is_cancelled() {
+            return Ok(left_running(desk, &result));
+        }
+        let params = StatusParams { run_id: Some(result.run_id.clone()), ..StatusParams::default() };
+        let status: StatusResult = typed(&desk.call("status", params)?)?;
         seen = Some(status.seq);
         let StatusBody::Judgement(judgement) = status.body else {
             return Err(Error::Bug(format!("{} is no judgement", result.run_id)).into());
@@ -99,9 +104,6 @@ pub fn judge(desk: &mut Desk<'_>, params: JudgeParams, no_wait: bool) -> Result<
         result = judgement;
         shown = serde_json::to_value(&result)
             .map_err(|error| Error::Bug(format!("the judgement is no JSON: {error}")))?;
-        if desk.cancel.is_cancelled() && result.state == "running" {
-            return Ok(left_running(desk, &result));
-        }
     }
     desk.show::<JudgeResult>(&shown, screens::judge)?;
     Ok(calls::judgement_code(&result))
@@ -120,7 +122,7 @@ fn left_running(desk: &mut Desk<'_>, result: &JudgeResult) -> u8 {
 pub fn run(desk: &mut Desk<'_>, args: &args::Run) -> Result<u8, ApiError> {
     let began = Instant::now();
     let read = calls::stdin_plan(Some(&args.file))?;
-    let planned = desk.call("plan", params::plan_of_run(args, read))?;
+    let planned = desk.call("plan", params::plan_of_run(args, desk.path(args.file.clone()), read))?;
     let plan: PlanResult = typed(&planned)?;
     let plan_id = match plan.plan_id.clone().filter(|_| !calls::has_errors(&plan)) {
         Some(id) => id,
@@ -178,14 +180,9 @@ pub fn run(desk: &mut Desk<'_>, args: &args::Run) -> Result<u8, ApiError> {
 /// Follows a plan to its end and gives its last status; nothing if it was interrupted.
 fn follow_plan(desk: &mut Desk<'_>, plan_id: &str) -> Result<Option<(Value, PlanStatus)>, ApiError> {
     let mut known: HashMap<String, (String, Option<String>)> = HashMap::new();
-    let mut seen = None;
+    let mut reason = None;
     loop {
-        let (value, seq, status) = match whole_plan(desk, plan_id, seen) {
-            Ok(found) => found,
-            Err(_) if desk.cancel.is_cancelled() => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        seen = Some(seq);
+        let (value, seq, status) = whole_plan(desk, plan_id)?;
         for task in &status.tasks {
             let now = (task.state.clone(), task.attempt.clone());
             let before = known.insert(screens::id_text(&task.id), now.clone());
@@ -197,11 +194,21 @@ fn follow_plan(desk: &mut Desk<'_>, plan_id: &str) -> Result<Option<(Value, Plan
         if is_over(&status.state) {
             return Ok(Some((value, status)));
         }
+        let PlanStatus { done, total, running, state, .. } = &status;
+        // Such as that nobody runs it any more.
+        if status.reason != reason {
+            reason.clone_from(&status.reason);
+            if let Some(reason) = &reason {
+                desk.out.note(&format!("{plan_id}: {reason}"));
+            }
+        }
+        desk.out.progress(&format!("{state}: {done}/{total} done, {running} running"));
+        if !desk.cancel.is_cancelled() {
+            (desk.wait)(Interest { plan: Some(plan_id.to_owned()), ..Interest::default() }, seq)?;
+        }
         if desk.cancel.is_cancelled() {
             return Ok(None);
         }
-        let PlanStatus { done, total, running, state, .. } = &status;
-        desk.out.progress(&format!("{state}: {done}/{total} done, {running} running"));
     }
 }
 
@@ -216,17 +223,11 @@ fn is_news(before: Option<&(String, Option<String>)>, now: &(String, Option<Stri
     }
 }
 
-/// The plan with all its tasks, as soon as there is something newer than `seen`.
-fn whole_plan(
-    desk: &Desk<'_>,
-    plan_id: &str,
-    seen: Option<i64>,
-) -> Result<(Value, i64, PlanStatus), ApiError> {
+/// The plan with all its tasks.
+fn whole_plan(desk: &Desk<'_>, plan_id: &str) -> Result<(Value, i64, PlanStatus), ApiError> {
     let mut params = StatusParams {
         scope: Scope::Plan,
         id: Some(plan_id.to_owned()),
-        since_seq: seen,
-        wait_ms: seen.map(|_| WAIT_MS),
         limit: Some(PAGE),
         ..StatusParams::default()
     };
@@ -238,7 +239,7 @@ fn whole_plan(
             return Err(Error::Bug(format!("{plan_id} is no plan")).into());
         };
         tasks.extend(plan.tasks.iter().cloned());
-        params = StatusParams { cursor: status.next_cursor.clone(), wait_ms: None, since_seq: None, ..params };
+        params.cursor.clone_from(&status.next_cursor);
         first.get_or_insert(status);
         if params.cursor.is_none() {
             break;

@@ -28,44 +28,21 @@ use crate::domain::claim::HolderKind;
 use crate::domain::refusal::{Code, Refusal};
 use crate::services::{Caller, Cancel, Error, House, Session};
 
-/// What only the wiring can hand to this door.
-#[derive(Debug, Default)]
-pub struct Given {
-    /// The text of a first `kapell.toml` for this project, if `init` is to write one.
-    pub starter_text: String,
-    /// Checks for `doctor` beyond its own.
-    pub checks: Vec<crate::services::diagnosing::Check>,
-}
-
-/// Runs one command. `argv` begins with the program's name, `folder` is where it was started;
-/// `given` is asked for only by `init` and `doctor`.
-pub fn run(house: House, folder: PathBuf, argv: Vec<OsString>, given: impl FnOnce(&Session) -> Given) -> ExitCode {
-    let cli = match Cli::try_parse_from(&argv) {
+/// Runs one command. `argv` begins with the program's name; `folder` is where it was started.
+pub fn run(house: House, folder: PathBuf, argv: &[OsString]) -> ExitCode {
+    let cli = match Cli::try_parse_from(argv) {
         Ok(cli) => cli,
-        Err(error) => return ExitCode::from(usage(&house, &argv, &error)),
+        Err(error) => return ExitCode::from(usage(&house, argv, &error)),
     };
     let mut out = Out::of_process(cli.global.color, cli.global.json, &house.environment);
-    let code = command(house, folder, cli, &mut out, given).unwrap_or_else(|error| {
+    let code = command(house, folder, cli, &mut out).unwrap_or_else(|error| {
         out.error(&error);
         error.exit_code
     });
     ExitCode::from(out.finish(code))
 }
 
-/// Says that the process has not even surroundings to work in.
-pub fn cannot_start(why: &str) -> ExitCode {
-    let mut out = Out::of_process(Color::Auto, false, &std::collections::BTreeMap::new());
-    out.error(&ApiError::from(Error::system("kapell cannot start", std::io::Error::other(why.to_owned()))));
-    ExitCode::from(out.finish(4))
-}
-
-fn command(
-    house: House,
-    folder: PathBuf,
-    cli: Cli,
-    out: &mut Out,
-    given: impl FnOnce(&Session) -> Given,
-) -> Result<u8, ApiError> {
+fn command(house: House, folder: PathBuf, cli: Cli, out: &mut Out) -> Result<u8, ApiError> {
     let folder = match cli.global.folder {
         Some(other) => folder.join(other),
         None => folder,
@@ -89,14 +66,8 @@ fn command(
         end_on_interrupt(&session.cancel)?;
     }
     match cli.command {
-        Command::Init(args) => {
-            let starter_text = given(&session).starter_text;
-            setup::init(&session, out, &args, starter_text)
-        }
-        Command::Doctor => {
-            let checks = given(&session).checks;
-            Ok(setup::doctor(&session, out, checks))
-        }
+        Command::Init(args) => setup::init(&session, out, &args),
+        Command::Doctor => Ok(setup::doctor(&session, out)),
         Command::Config(args) => setup::config(&session, out, args.what),
         Command::Completions { shell } => {
             setup::completions(out, shell);

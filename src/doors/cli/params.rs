@@ -123,9 +123,9 @@ pub fn plan(args: Plan, read: Option<Object>) -> PlanParams {
 }
 
 /// The first half of `run`.
-pub fn plan_of_run(args: &Run, read: Option<Object>) -> PlanParams {
+pub fn plan_of_run(args: &Run, file: String, read: Option<Object>) -> PlanParams {
     PlanParams {
-        file: read.is_none().then(|| args.file.clone()),
+        file: read.is_none().then_some(file),
         plan: read,
         name: args.name.clone(),
         on_overlap: args.on_overlap.unwrap_or_default(),

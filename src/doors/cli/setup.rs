@@ -11,20 +11,21 @@ use super::layout::{Page, Style, cell, span};
 use super::print::Out;
 use crate::api::ApiError;
 use crate::domain::refusal::{Code, Refusal};
-use crate::services::configuring::{self, Problem};
+use crate::services::configuring::{self, Files};
 use crate::services::diagnosing::{self, Check, Outcome};
 use crate::services::initialising::{self, Change};
 use crate::services::{Error, Session};
+use crate::sys::config::ConfigProblem;
 
 /// Unchanged lines shown around what changes.
 const CONTEXT: usize = 2;
 
 /// `init`.
-pub fn init(session: &Session, out: &mut Out, args: &Init, starter_text: String) -> Result<u8, ApiError> {
+pub fn init(session: &Session, out: &mut Out, args: &Init) -> Result<u8, ApiError> {
     if args.undo {
         return undo(session, out, args.force);
     }
-    let prepared = initialising::prepare(session, starter_text, !args.no_agents)?;
+    let prepared = initialising::prepare(session, !args.no_agents)?;
     let preview = page_of(out, |page| {
         for (what, path) in &prepared.in_place {
             page.line(&[span(Style::Good, "in place"), span(Style::Plain, format!("  {} ({})", path.display(), what.as_str()))]);
@@ -153,9 +154,9 @@ pub fn show_change(page: &mut Page, change: &Change) {
     show(" ", Style::Faint, &after[tail..(tail + CONTEXT).min(after.len())]);
 }
 
-/// `doctor`. `more` are checks that only the caller can make.
-pub fn doctor(session: &Session, out: &mut Out, more: Vec<Check>) -> u8 {
-    let checks = diagnosing::diagnose(session, more, &mut |what| out.progress(&format!("looking at {what}")));
+/// `doctor`.
+pub fn doctor(session: &Session, out: &mut Out) -> u8 {
+    let checks = diagnosing::diagnose(session, &mut |what| out.progress(&format!("looking at {what}")));
     if out.is_json() {
         let checks: Vec<Value> = checks
             .iter()
@@ -197,78 +198,74 @@ pub fn show_checks(page: &mut Page, checks: &[Check]) {
 
 /// `config`.
 pub fn config(session: &Session, out: &mut Out, what: ConfigCommand) -> Result<u8, ApiError> {
-    let project = session.project()?;
-    let project = match &project.top {
-        Some(top) => text_of(top.join("kapell.toml"))?,
-        None => None,
-    };
-    let person = text_of(session.house.person_config.clone())?;
-    let (project, person) = (source(project.as_ref()), source(person.as_ref()));
-    match what {
-        ConfigCommand::Check => {
-            let problems = configuring::check(project, person);
-            let has_errors = problems.iter().any(|problem| problem.severity == "error");
-            if out.is_json() {
-                out.json(&json!({"problems": problems.iter().map(problem_json).collect::<Vec<_>>()}));
-            } else if problems.is_empty() {
-                let files = [project, person].into_iter().flatten().map(|(path, _)| path.display().to_string());
-                let files: Vec<String> = files.collect();
-                let text = page_of(out, |page| match files.as_slice() {
-                    [] => page.line(&[span(Style::Good, "ok"), span(Style::Plain, "  no files, only defaults")]),
-                    files => files.iter().for_each(|file| page.line(&[span(Style::Good, "ok"), span(Style::Plain, format!("  {file}"))])),
-                });
-                out.result(&text);
-            } else {
-                let text = page_of(out, |page| problems.iter().for_each(|problem| show_problem(page, problem)));
-                out.result(&text);
-            }
-            Ok(u8::from(has_errors))
+    if matches!(what, ConfigCommand::Schema) {
+        if out.is_json() {
+            out.json(&configuring::schema());
+        } else {
+            let text = serde_json::to_string_pretty(&configuring::schema())
+                .map_err(|error| Error::Bug(format!("the schema is no JSON: {error}")))?;
+            out.result(&format!("{text}\n"));
         }
-        ConfigCommand::Show => match configuring::show(project, person) {
-            Ok(table) => {
-                if out.is_json() {
-                    let value = serde_json::to_value(&table)
-                        .map_err(|error| Error::Bug(format!("the configuration is no JSON: {error}")))?;
-                    out.json(&value);
-                } else {
-                    let text = toml::to_string_pretty(&table)
-                        .map_err(|error| Error::Bug(format!("the configuration is no TOML: {error}")))?;
-                    let text = page_of(out, |page| text.lines().for_each(|line| page.line(&cell(Style::Plain, line))));
-                    out.result(&text);
-                }
-                Ok(0)
+        return Ok(0);
+    }
+    let files = Files::read(&session.house, &session.project()?)?;
+    match what {
+        ConfigCommand::Check => Ok(check(out, &files)),
+        _ => show(out, &files),
+    }
+}
+
+fn check(out: &mut Out, files: &Files) -> u8 {
+    let problems = files.check();
+    if out.is_json() {
+        out.json(&json!({"problems": problems.iter().map(problem_json).collect::<Vec<_>>()}));
+    } else {
+        let text = page_of(out, |page| {
+            problems.iter().for_each(|problem| show_problem(page, problem));
+            let faulty = |path: &Path| problems.iter().any(|problem| problem.file == path);
+            for path in files.paths().filter(|path| !faulty(path)) {
+                page.line(&[span(Style::Good, "ok"), span(Style::Plain, format!("  {}", path.display()))]);
             }
-            Err(problems) => {
+            if files.paths().next().is_none() {
+                page.line(&[span(Style::Good, "ok"), span(Style::Plain, "  no files, only defaults")]);
+            }
+        });
+        out.result(&text);
+    }
+    u8::from(problems.iter().any(ConfigProblem::is_error))
+}
+
+fn show(out: &mut Out, files: &Files) -> Result<u8, ApiError> {
+    let table = match files.show() {
+        Ok(table) => table,
+        Err(problems) => {
+            if !out.is_json() {
                 out.aside(|page| problems.iter().for_each(|problem| show_problem(page, problem)));
-                Err(Refusal::new(
-                    Code::Unsupported,
-                    "the configuration cannot be read",
-                    "kapell config check explains every error",
-                )
-                .into())
             }
-        },
+            return Err(Refusal::new(
+                Code::Unsupported,
+                "the configuration cannot be used",
+                "kapell config check explains every error with its place",
+            )
+            .into());
+        }
+    };
+    if out.is_json() {
+        let value = serde_json::to_value(&table)
+            .map_err(|error| Error::Bug(format!("the configuration is no JSON: {error}")))?;
+        out.json(&value);
+    } else {
+        let text = toml::to_string_pretty(&table)
+            .map_err(|error| Error::Bug(format!("the configuration is no TOML: {error}")))?;
+        let text = page_of(out, |page| text.lines().for_each(|line| page.line(&cell(Style::Plain, line))));
+        out.result(&text);
     }
+    Ok(0)
 }
 
-type File = (PathBuf, String);
-
-fn source(file: Option<&File>) -> Option<(&Path, &str)> {
-    file.map(|(path, text)| (path.as_path(), text.as_str()))
-}
-
-/// A file and its text, where it exists.
-fn text_of(path: PathBuf) -> Result<Option<File>, ApiError> {
-    match std::fs::read_to_string(&path) {
-        Ok(text) => Ok(Some((path, text))),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Error::system(format!("reading {}", path.display()), error).into()),
-    }
-}
-
-fn problem_json(problem: &Problem) -> Value {
+fn problem_json(problem: &ConfigProblem) -> Value {
     json!({
-        "severity": problem.severity,
+        "severity": problem.severity.as_str(),
         "file": shown(&problem.file),
         "line": problem.line,
         "column": problem.column,
@@ -278,10 +275,10 @@ fn problem_json(problem: &Problem) -> Value {
     })
 }
 
-fn show_problem(page: &mut Page, problem: &Problem) {
-    let Problem { severity, file, line, column, message, hint, .. } = problem;
-    let style = if *severity == "error" { Style::Bad } else { Style::Warn };
-    page.line(&[span(style, severity), span(Style::Plain, format!("  {}:{line}:{column}", file.display()))]);
+fn show_problem(page: &mut Page, problem: &ConfigProblem) {
+    let ConfigProblem { severity, file, line, column, message, hint, .. } = problem;
+    let style = if problem.is_error() { Style::Bad } else { Style::Warn };
+    page.line(&[span(style, severity.as_str()), span(Style::Plain, format!("  {}:{line}:{column}", file.display()))]);
     page.wrapped(&cell(Style::Plain, "  "), Style::Plain, message);
     if !hint.is_empty() {
         page.wrapped(&cell(Style::Faint, "  next: "), Style::Plain, hint);

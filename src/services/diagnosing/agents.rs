@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::{ANSWER_LIMIT, Check, first_line};
+use super::{ANSWER_LIMIT, Check, first_line, say};
 use crate::services::Session;
-use crate::sys::probe;
+use crate::sys::process::find::{find_program, native_program};
 
 /// An agent that Kapell has an adapter for.
 struct Agent {
@@ -63,7 +63,7 @@ const AGENTS: [Agent; 3] = [
 pub fn all(session: &Session, scratch: &Path) -> Vec<Check> {
     let path = session.house.environment.get("PATH").map(String::as_str).unwrap_or_default();
     let found: Vec<(&Agent, PathBuf)> =
-        AGENTS.iter().filter_map(|agent| Some((agent, probe::find(agent.name, path)?))).collect();
+        AGENTS.iter().filter_map(|agent| Some((agent, find_program(agent.name, path)?))).collect();
     if found.is_empty() {
         return vec![Check::warn(
             "agents",
@@ -90,22 +90,15 @@ pub fn all(session: &Session, scratch: &Path) -> Vec<Check> {
 
 impl Agent {
     fn check(&self, program: &Path, environment: &BTreeMap<String, String>, home: &Path, scratch: &Path) -> Check {
-        let said = match probe::run(program, &["--version"], scratch, environment, ANSWER_LIMIT) {
+        let said = match say(program, &["--version"], scratch, environment, ANSWER_LIMIT) {
             Ok(said) => said,
             Err(error) => {
                 return Check::fail(self.name, format!("{}: {error}", program.display()), self.reinstall());
             }
         };
-        if said.status != Some(0) {
-            let why = format!("{}\n{}", said.stderr, said.stdout);
-            return Check::fail(self.name, format!("{}: {}", program.display(), first_line(&why)), self.reinstall());
-        }
-        let mut found = format!("{} at {}", first_line(&said.stdout), program.display());
-        if probe::is_script(program) {
-            match probe::behind_script(self.name, program) {
-                Some(native) => found.push_str(&format!(", a script that starts {}", native.display())),
-                None => found.push_str(", a script"),
-            }
+        let mut found = format!("{} at {}", first_line(&said), program.display());
+        if let Some(native) = native_program(program) {
+            found.push_str(&format!(", a script that starts {}", native.display()));
         }
         match self.signed_in(environment, home) {
             Some(by) => Check::ok(self.name, format!("{found}; signed in by {by}")),

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use super::{Check, first_line};
+use super::{Check, say};
 use crate::services::Session;
 use crate::services::project::Project;
-use crate::sys::probe;
+use crate::sys::process::find::find_program;
 
 /// The first git whose `merge-tree --write-tree` merges without a working tree.
 const OLDEST: (u32, u32) = (2, 38);
@@ -19,7 +19,7 @@ pub fn program(session: &Session, scratch: &Path) -> Check {
     const NAME: &str = "git";
     let install = "install git 2.38 or newer from git-scm.com";
     let path = session.house.environment.get("PATH").map(String::as_str).unwrap_or_default();
-    let Some(git) = probe::find("git", path) else {
+    let Some(git) = find_program("git", path) else {
         return Check::fail(NAME, "not found on PATH", install);
     };
     let git = Git { program: &git, environment: environment(path, scratch), folder: scratch };
@@ -76,13 +76,8 @@ struct Git<'a> {
 impl Git<'_> {
     /// What git says on one line, or what went wrong.
     fn say(&self, args: &[&str]) -> Result<String, String> {
-        let command = args.first().copied().unwrap_or_default();
-        let said = probe::run(self.program, args, self.folder, &self.environment, LIMIT)
-            .map_err(|error| format!("git {command}: {error}"))?;
-        match said.status {
-            Some(0) => Ok(said.stdout.trim().to_owned()),
-            _ => Err(format!("git {command}: {}", first_line(&format!("{}\n{}", said.stderr, said.stdout)))),
-        }
+        say(self.program, args, self.folder, &self.environment, LIMIT)
+            .map_err(|error| format!("git {}: {error}", args.first().copied().unwrap_or_default()))
     }
 
     /// Merges two commits that each add a file, as landing does it.
@@ -125,7 +120,7 @@ pub fn repository(session: &Session, project: &Project) -> Check {
     };
     let path = session.house.environment.get("PATH").map(String::as_str).unwrap_or_default();
     // That there is no git was told already.
-    let Some(git) = probe::find("git", path) else { return Check::ok(NAME, top.display().to_string()) };
+    let Some(git) = find_program("git", path) else { return Check::ok(NAME, top.display().to_string()) };
     let git = Git { program: &git, environment: environment(path, &session.house.home), folder: top };
     match git.say(&["rev-parse", "--verify", "--quiet", "HEAD^{commit}"]) {
         Ok(commit) => Check::ok(NAME, format!("{} at {}", top.display(), commit.get(..10).unwrap_or(&commit))),

@@ -8,7 +8,6 @@ use jsonc_parser::json;
 
 use super::What;
 use crate::domain::refusal::{Code, Refusal};
-use crate::services::configuring::place;
 
 /// The text with Kapell registered; `None` if it is already, however the person wrote it.
 ///
@@ -90,7 +89,7 @@ fn toml_entry(path: &Path, text: &str) -> Result<Option<String>, Refusal> {
     let parse = |text: &str| text.parse::<toml::Table>();
     let before = parse(text).map_err(|error| {
         let (line, column) = place(text, error.span().map_or(0, |span| span.start));
-        broken(path, line as usize, column as usize, error.message())
+        broken(path, line, column, error.message())
     })?;
     let servers = |table: &toml::Table| table.get("mcp_servers").and_then(|servers| servers.as_table()).cloned();
     if servers(&before).is_some_and(|servers| servers.contains_key("kapell")) {
@@ -127,6 +126,13 @@ fn toml_entry(path: &Path, text: &str) -> Result<Option<String>, Refusal> {
         ));
     }
     Ok(Some(after))
+}
+
+/// Line and column in characters, from 1, of a byte.
+fn place(text: &str, byte: usize) -> (usize, usize) {
+    let before = text.get(..byte).unwrap_or(text);
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    (before.matches('\n').count() + 1, column)
 }
 
 fn broken(path: &Path, line: usize, column: usize, what: &str) -> Refusal {

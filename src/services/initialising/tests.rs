@@ -56,7 +56,7 @@ impl Desk {
     }
 
     fn prepare(&self) -> Result<Prepared, Error> {
-        prepare(&self.session, "# starter\n".to_owned(), true)
+        prepare(&self.session, true)
     }
 
     fn init(&self) -> Prepared {
@@ -88,7 +88,7 @@ impl Desk {
 fn an_empty_project_gets_everything_once_and_loses_it_again() {
     let desk = Desk::new();
     assert_eq!(desk.init().changes.len(), 4);
-    assert_eq!(desk.text("project/kapell.toml"), "# starter\n");
+    assert!(desk.text("project/kapell.toml").contains("Agents found: claude, codex, opencode"));
     insta::assert_snapshot!(desk.text("project/.mcp.json"), @r#"
     {
       "mcpServers": {

@@ -1,3 +1,7 @@
-//! Processes: starting them, and ending whole trees of them.
+//! Programs: finding and starting them, bounding them, and ending all that they started.
 
+pub mod find;
 pub mod life;
+pub mod spawn;
+pub mod tree;
+pub mod words;

@@ -1,1 +1,290 @@
-//! The wall: what a worker may write, held by the kernel.
+//! The wall around a worker: a kernel rule, inherited by everything the worker
+//! starts, that lets it read and run everything and write only where it may.
+//!
+//! Linux has Landlock ([`landlock`]), macOS has seatbelt ([`seatbelt`]). What
+//! was really built is told in a short text (`landlock7 worktree`), because a
+//! wall that is silently weaker than asked for is worse than none.
+//!
+//! What no backend here holds: `chmod`, `utime` and extended attributes of
+//! foreign files (Landlock does not govern them), and the network.
+
+#[cfg(target_os = "linux")]
+mod landlock;
+pub mod seatbelt;
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::sys::process::words;
+
+/// How narrow the wall is. The paths say what may be written; the mode says
+/// what they mean, and whether there is a wall at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// No wall.
+    Off,
+    /// Around the whole worktree.
+    Worktree,
+    /// Around the claim itself.
+    Strict,
+}
+
+impl Mode {
+    /// The mode's name on the wire and in [`Prepared::description`].
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Worktree => "worktree",
+            Self::Strict => "strict",
+        }
+    }
+}
+
+/// The wall that a worker is to get.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wall {
+    /// How narrow it is meant to be.
+    pub mode: Mode,
+    /// Whether the worker may start behind a weaker wall, or none, where the
+    /// system cannot build this one. `false` refuses to start.
+    pub best_effort: bool,
+    /// Folders in which everything may be written, recursively. They exist and
+    /// are named by their real path: a link on the way is refused, since an
+    /// earlier attempt may have put it there.
+    #[serde(with = "words::paths")]
+    pub writable: Vec<PathBuf>,
+    /// Existing plain files that may be written in place and truncated, and
+    /// neither replaced nor removed. The same care about links.
+    #[serde(with = "words::paths")]
+    pub files: Vec<PathBuf>,
+    /// Paths inside of `writable` that stay read-only where the system can say
+    /// so: seatbelt can, Landlock cannot subtract and says so in the description.
+    #[serde(with = "words::paths")]
+    pub read_only: Vec<PathBuf>,
+}
+
+impl Wall {
+    /// No wall.
+    pub fn off() -> Self {
+        Self {
+            mode: Mode::Off,
+            best_effort: false,
+            writable: Vec::new(),
+            files: Vec::new(),
+            read_only: Vec::new(),
+        }
+    }
+
+    /// Gets everything ready that needs files or memory, so that [`Prepared::enter`]
+    /// makes system calls only. The files of `appendable` are the worker's own
+    /// standard streams: it may open them again through `/dev/stderr`, not truncate them.
+    ///
+    /// # Errors
+    /// A path of the wall is missing, a link or of the wrong kind; or the system
+    /// cannot build this wall and the wall is not [`Wall::best_effort`].
+    pub fn prepare(&self, appendable: &[&File]) -> Result<Prepared, WallError> {
+        if self.mode == Mode::Off {
+            return Ok(Prepared::open("off".to_owned()));
+        }
+        match self.build(appendable) {
+            Err(WallError::Unavailable { why }) if self.best_effort => {
+                Ok(Prepared::open(format!("off ({why})")))
+            }
+            other => other,
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    fn build(&self, appendable: &[&File]) -> Result<Prepared, WallError> {
+        let (ruleset, description) = landlock::ruleset(self, appendable)?;
+        Ok(Prepared { description, prefix: Vec::new(), ruleset: Some(ruleset) })
+    }
+
+    #[cfg(target_os = "macos")]
+    fn build(&self, _appendable: &[&File]) -> Result<Prepared, WallError> {
+        let profile = seatbelt::profile(self)?;
+        let prefix = vec!["/usr/bin/sandbox-exec".into(), "-p".into(), profile.into(), "--".into()];
+        Ok(Prepared { description: format!("seatbelt {}", self.mode.as_str()), prefix })
+    }
+
+    #[cfg(not(any(target_os = "linux", target_os = "macos")))]
+    fn build(&self, _appendable: &[&File]) -> Result<Prepared, WallError> {
+        Err(WallError::Unavailable { why: "this system has neither Landlock nor seatbelt".to_owned() })
+    }
+}
+
+/// A wall that is ready to be entered once.
+pub struct Prepared {
+    description: String,
+    /// Comes before the worker's command where a program builds the wall.
+    prefix: Vec<OsString>,
+    #[cfg(target_os = "linux")]
+    ruleset: Option<::landlock::RulesetCreated>,
+}
+
+impl Prepared {
+    fn open(description: String) -> Self {
+        Self {
+            description,
+            prefix: Vec::new(),
+            #[cfg(target_os = "linux")]
+            ruleset: None,
+        }
+    }
+
+    /// What was really built: `landlock7 worktree`, `seatbelt strict`, `off`,
+    /// `off (Landlock is not enabled)`.
+    pub fn description(&self) -> &str {
+        &self.description
+    }
+
+    /// The command that runs `argv` behind this wall.
+    pub fn wrap(&self, argv: &[OsString]) -> Vec<OsString> {
+        self.prefix.iter().chain(argv).cloned().collect()
+    }
+
+    /// Puts the calling thread, and all it starts from now on, behind the wall.
+    /// Without a wall too it gives up gaining privileges: a set-user-id program
+    /// could outlive every signal of ours.
+    ///
+    /// # Errors
+    /// The system's, when a call is refused. The thread must not go on then.
+    #[cfg(target_os = "linux")]
+    pub fn enter(&mut self) -> std::io::Result<()> {
+        rustix::thread::set_no_new_privs(true)?;
+        match self.ruleset.take() {
+            Some(ruleset) => landlock::enter(ruleset),
+            None => Ok(()),
+        }
+    }
+
+    /// Nothing is left to do here: the wall is built by the command itself.
+    ///
+    /// # Errors
+    /// Never.
+    #[cfg(not(target_os = "linux"))]
+    pub fn enter(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// What this system can do, found by trying.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WallSupport {
+    /// A wall was built and held; its name and level, such as `landlock7`.
+    Holds(String),
+    /// There is none, and why.
+    Absent(String),
+}
+
+/// Builds a wall around one folder inside of `scratch` (which exists and is
+/// writable) and tries to write on both sides of it. On Linux in a thread of its
+/// own: Landlock binds the thread and ends with it. No version table is asked.
+pub fn probe(scratch: &Path) -> WallSupport {
+    let trial = scratch.join(format!("wall-probe-{}", crate::base::ids::random_tail(8)));
+    let support = match try_wall(&trial) {
+        Ok(name) => WallSupport::Holds(name),
+        Err(why) => WallSupport::Absent(why),
+    };
+    // What is left of a trial is in the caller's own scratch folder.
+    let _ = std::fs::remove_dir_all(&trial);
+    support
+}
+
+#[cfg(target_os = "linux")]
+fn try_wall(trial: &Path) -> Result<String, String> {
+    let inside = trial.join("inside");
+    make(trial)?;
+    make(&inside)?;
+    let trial = trial.canonicalize().map_err(|error| format!("{}: {error}", trial.display()))?;
+    let inside = trial.join("inside");
+    let foreign = trial.join("foreign");
+    std::fs::write(&foreign, "kept").map_err(|error| format!("{}: {error}", foreign.display()))?;
+
+    let wall = Wall { mode: Mode::Worktree, writable: vec![inside.clone()], ..Wall::off() };
+    // Writing to this one is granted, so that only the right to truncate is in question.
+    let stream = trial.join("stream");
+    let file = File::create_new(&stream).map_err(|error| format!("{}: {error}", stream.display()))?;
+    let mut prepared = wall.prepare(&[&file]).map_err(|error| error.to_string())?;
+    let name = prepared.description().split(' ').next().unwrap_or_default().to_owned();
+    let walled = std::thread::spawn(move || -> Result<(), String> {
+        prepared.enter().map_err(|error| format!("the wall could not be entered: {error}"))?;
+        std::fs::write(inside.join("new"), "x").map_err(|error| format!("own folder: {error}"))?;
+        File::options().append(true).open(&stream).map_err(|error| format!("own stream: {error}"))?;
+        let escapes = [
+            ("create", File::create_new(trial.join("new")).err()),
+            ("write", File::options().append(true).open(&foreign).err()),
+            ("truncate", File::create(&stream).err()),
+        ];
+        for (what, refused) in escapes {
+            if refused.is_none_or(|error| error.kind() != std::io::ErrorKind::PermissionDenied) {
+                return Err(format!("the wall was built, and did not stop a foreign {what}"));
+            }
+        }
+        Ok(())
+    });
+    walled.join().map_err(|_| "the trial failed".to_owned())??;
+    Ok(name)
+}
+
+#[cfg(target_os = "macos")]
+fn try_wall(trial: &Path) -> Result<String, String> {
+    let inside = trial.join("inside");
+    make(trial)?;
+    make(&inside)?;
+    let trial = trial.canonicalize().map_err(|error| format!("{}: {error}", trial.display()))?;
+    let wall = Wall { mode: Mode::Worktree, writable: vec![trial.join("inside")], ..Wall::off() };
+    let prepared = wall.prepare(&[]).map_err(|error| error.to_string())?;
+    let touch = |path: PathBuf| {
+        let argv = prepared.wrap(&["/usr/bin/touch".into(), path.into_os_string()]);
+        let mut command = crate::sys::process::spawn::program(&argv[0], &trial);
+        command.args(&argv[1..]).output().map(|output| output.status.success())
+    };
+    match (touch(trial.join("inside/new")), touch(trial.join("new"))) {
+        (Ok(true), Ok(false)) => Ok("seatbelt".to_owned()),
+        (Err(error), _) | (_, Err(error)) => Err(format!("sandbox-exec: {error}")),
+        _ => Err("sandbox-exec ran, and its wall did not hold".to_owned()),
+    }
+}
+
+#[cfg(any(target_os = "linux", target_os = "macos"))]
+fn make(folder: &Path) -> Result<(), String> {
+    std::fs::create_dir(folder).map_err(|error| format!("{}: {error}", folder.display()))
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "macos")))]
+fn try_wall(_trial: &Path) -> Result<String, String> {
+    Err("this system has neither Landlock nor seatbelt".to_owned())
+}
+
+/// Why a wall cannot be built.
+#[derive(Debug, thiserror::Error)]
+pub enum WallError {
+    /// The system has no wall, or not one that holds what this one promises.
+    #[error("no wall can be built: {why}")]
+    Unavailable {
+        /// What is missing.
+        why: String,
+    },
+    /// A path of the wall cannot be used.
+    #[error("{}: {why}", path.display())]
+    Path {
+        /// The path as it was given.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The system has a wall and refused to build this one.
+    #[error("the wall was refused: {why}")]
+    Refused {
+        /// The system's words.
+        why: String,
+    },
+}
+
+#[cfg(test)]
+mod tests;

@@ -136,7 +136,7 @@ pub fn duration(millis: u64) -> String {
     match seconds {
         0..10 => format!("{}.{} s", seconds, millis % 1000 / 100),
         10..60 => format!("{seconds} s"),
-        60..3600 => format!("{} min", seconds / 60),
+        60..3600 => format!("{} min", (seconds + 30) / 60),
         3600..86_400 => match seconds % 3600 / 60 {
             0 => format!("{} h", seconds / 3600),
             minutes => format!("{} h {minutes} min", seconds / 3600),

@@ -1,0 +1,210 @@
+//! From what the services know to what goes over the wire.
+
+use super::{AT_WORK, tail_of};
+use crate::api::wire::{
+    AttemptStatus, BudgetStatus, ClaimStatus, ConductorStatus, EventStatus, GateStatus, Id, JudgeResult,
+    Landed, LandingStatus, PlanLine, TaskLine, UsageStatus, WorkerStatus,
+};
+use crate::base::clock::Time;
+use crate::domain::claim::Held;
+use crate::domain::task::TaskState;
+use crate::services::judging::runs::Answer;
+use crate::services::querying::{self, AttemptView, BudgetView, PlanView, TaskView, WorkerView};
+use crate::store::conductors::{ConductorRow, RunRow};
+use crate::store::events::EventRow;
+use crate::store::landings::LandingRow;
+
+/// A conductor that said nothing for this long is stale.
+const STALE_MS: i64 = 60_000;
+/// As much of a gate's evidence is shown with it.
+const EVIDENCE: usize = 800;
+/// As many paths are listed of one attempt.
+const PATHS: usize = 100;
+
+pub(super) fn plan_line(view: &PlanView) -> PlanLine {
+    PlanLine {
+        plan_id: view.row.id.as_str().to_owned(),
+        name: view.row.name.clone(),
+        state: view.state.as_str().to_owned(),
+        done: view.count(&[TaskState::Done]),
+        total: view.total(),
+        running: view.count(&AT_WORK),
+        failed: view.count(&[TaskState::Failed, TaskState::Blocked]),
+        conductor: view.conductor.as_ref().map(|row| row.id.as_str().to_owned()),
+    }
+}
+
+pub(super) fn task_line(view: &TaskView) -> TaskLine {
+    let text = serde_json::from_str::<serde_json::Value>(&view.row.document).ok();
+    let text = text.as_ref().and_then(|task| task.get("task")?.as_str()).unwrap_or_default();
+    let first: String = text.lines().next().unwrap_or_default().chars().take(80).collect();
+    let worker = view.last.as_ref().map(|attempt| attempt.worker.as_str().to_owned());
+    TaskLine {
+        id: Id::from(&view.row.id),
+        state: view.row.state.as_str().to_owned(),
+        task: first,
+        attempts: view.attempts,
+        attempt: view.last.as_ref().map(|attempt| attempt.id.as_str().to_owned()),
+        worker,
+        reason: view.row.reason.as_ref().map(|reason| reason.chars().take(300).collect()),
+        commit: view.row.committed.clone(),
+    }
+}
+
+pub(super) fn attempt(view: &AttemptView) -> AttemptStatus {
+    let row = &view.row;
+    let paths = |json: &Option<String>| -> Vec<String> {
+        let all: Vec<String> =
+            json.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+        let more = all.len().saturating_sub(PATHS);
+        let mut shown: Vec<String> = all.into_iter().take(PATHS).collect();
+        if more > 0 {
+            shown.push(format!("… and {more} more"));
+        }
+        shown
+    };
+    AttemptStatus {
+        attempt: row.id.as_str().to_owned(),
+        task_id: format!("{}/{}", row.plan, row.task),
+        number: row.number,
+        worker: row.worker.as_str().to_owned(),
+        provider: row.provider.as_str().to_owned(),
+        state: view.state.as_str().to_owned(),
+        outcome: view.state.outcome().map(|outcome| outcome.as_str().to_owned()),
+        reason: row.reason.clone(),
+        wall: row.wall.clone(),
+        worktree: row.worktree.clone(),
+        reference: row.reference.clone(),
+        usage: UsageStatus {
+            input_tokens: row.usage.input_tokens + row.usage.cache_write_tokens,
+            cached_tokens: row.usage.cached_tokens,
+            output_tokens: row.usage.output_tokens,
+            usd: row.usage.usd,
+        },
+        gates: view
+            .gates
+            .iter()
+            .map(|gate| {
+                let is_bad = !matches!(gate.outcome.as_str(), "pass" | "skipped");
+                let most = if is_bad { EVIDENCE } else { EVIDENCE / 4 };
+                GateStatus {
+                    name: gate.name.clone(),
+                    outcome: gate.outcome.as_str().to_owned(),
+                    why: gate.why.clone(),
+                    evidence: gate.evidence.as_deref().and_then(|path| tail_of(path, most)),
+                    duration_ms: gate.duration_ms,
+                }
+            })
+            .collect(),
+        verdict: row.verdict.map(|verdict| verdict.as_str().to_owned()),
+        changed: paths(&row.changed),
+        outside_claim: paths(&row.outside_claim),
+        said: row.said.as_ref().map(|said| said.chars().take(500).collect()),
+        started_at: row.started_at.to_string(),
+        ended_at: row.ended_at.map(|at| at.to_string()),
+    }
+}
+
+pub(super) fn claim(held: &Held, alive: Option<bool>) -> ClaimStatus {
+    ClaimStatus {
+        claim_id: held.id.0,
+        pattern: held.pattern.as_str().to_owned(),
+        mode: held.mode.as_str().to_owned(),
+        holder: held.holder.name.as_str().to_owned(),
+        holder_kind: held.holder.kind.as_str().to_owned(),
+        task: held.task.clone(),
+        reason: held.reason.clone(),
+        since: held.since.to_string(),
+        expires_at: held.expires_at.to_string(),
+        alive,
+    }
+}
+
+pub(super) fn conductor(row: &ConductorRow, project: Option<String>) -> ConductorStatus {
+    ConductorStatus {
+        id: row.id.as_str().to_owned(),
+        pid: row.pid,
+        plan_id: row.plan.as_str().to_owned(),
+        project,
+        state: querying::conductor_state(row).as_str().to_owned(),
+        socket: row.socket.clone(),
+        started_at: row.started_at.to_string(),
+        heartbeat_at: row.heartbeat_at.to_string(),
+        fresh: querying::is_alive(row) && Time::now().millis_since(row.heartbeat_at) < STALE_MS,
+    }
+}
+
+pub(super) fn budget(view: &BudgetView) -> BudgetStatus {
+    BudgetStatus {
+        provider: view.provider.clone(),
+        spent_usd: view.spent.usd,
+        reserved_usd: view.spent.reserved_usd,
+        limit_usd: view.limit_usd,
+        state: view.state.to_owned(),
+        until: view.cooldown.as_ref().map(|cooldown| cooldown.until.to_string()),
+    }
+}
+
+pub(super) fn worker(view: &WorkerView) -> WorkerStatus {
+    WorkerStatus {
+        worker: view.worker.clone(),
+        provider: view.provider.clone(),
+        groups: view.groups.clone(),
+        protected: view.protected,
+        state: view.state.to_owned(),
+        tasks: view.tasks.clone(),
+    }
+}
+
+pub(super) fn landing(row: &LandingRow) -> LandingStatus {
+    LandingStatus {
+        task_id: format!("{}/{}", row.plan, row.task),
+        attempt: row.attempt.as_str().to_owned(),
+        branch: row.branch.trim_start_matches("refs/heads/").to_owned(),
+        state: row.state.as_str().to_owned(),
+    }
+}
+
+pub(super) fn event(row: &EventRow) -> EventStatus {
+    EventStatus {
+        seq: row.seq,
+        at: row.at.to_string(),
+        kind: row.kind.clone(),
+        plan_id: row.plan.clone(),
+        task: row.task.clone(),
+        attempt: row.attempt.clone(),
+        holder: row.holder.clone(),
+        text: row.text.chars().take(400).collect(),
+        data: row.data.as_deref().and_then(|data| serde_json::from_str(data).ok()),
+    }
+}
+
+pub(super) fn judgement(row: &RunRow) -> JudgeResult {
+    let answer: Answer =
+        row.result.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+    let died = row.state == "running"
+        && row
+            .alive
+            .as_deref()
+            .is_some_and(|file| std::path::Path::new(file).exists() && !querying::is_held(file));
+    JudgeResult {
+        run_id: row.id.clone(),
+        state: if died { "failed".to_owned() } else { row.state.clone() },
+        verdict: answer.verdict,
+        gates: answer
+            .gates
+            .into_iter()
+            .map(|(name, outcome, why, evidence, duration_ms)| GateStatus {
+                evidence: evidence.as_deref().and_then(|path| tail_of(path, EVIDENCE)),
+                name,
+                outcome,
+                why,
+                duration_ms,
+            })
+            .collect(),
+        changed: answer.changed,
+        outside_claim: answer.outside_claim,
+        landed: answer.landed.map(|(commit, branch)| Landed { commit, branch }),
+        reason: if died { Some("the judging process died; judge again".to_owned()) } else { answer.reason },
+    }
+}

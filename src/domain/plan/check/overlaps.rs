@@ -1,0 +1,143 @@
+//! Tasks that own the same path with no order between them.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::ops::{Bound, ControlFlow};
+
+use crate::domain::pattern::overlap;
+use crate::domain::plan::Plan;
+use crate::domain::plan::dag::{Dag, Order};
+use crate::domain::plan::problem::{Part, Places, Problem, ProblemCode, Problems};
+
+/// A file pattern of a plan: the position of its task, and its own among the task's files.
+pub(super) type Owner = (usize, usize);
+
+/// The patterns of tasks by their keys. Two patterns can overlap only if the key
+/// of one is a prefix of the other's, so whom a pattern may meet is found without
+/// looking at all others: above it in as many steps as its key has segments, and
+/// below it in one stretch of the sorted keys.
+#[derive(Default)]
+pub(super) struct Index {
+    owners: BTreeMap<String, Vec<Owner>>,
+}
+
+impl Index {
+    /// All patterns of `plan`.
+    pub(super) fn of(plan: &Plan) -> Self {
+        let mut index = Self::default();
+        for (position, task) in plan.tasks.iter().enumerate() {
+            for (file, pattern) in task.files.iter().enumerate() {
+                index.insert(pattern.key(), (position, file));
+            }
+        }
+        index
+    }
+
+    fn insert(&mut self, key: String, owner: Owner) {
+        self.owners.entry(key).or_default().push(owner);
+    }
+
+    /// Everything that may overlap a pattern with this key.
+    pub(super) fn related(&self, key: &str) -> Vec<Owner> {
+        // A key is empty or ends with a slash, so every shorter prefix that is a key ends at one.
+        let ends = std::iter::once(0).chain(key.match_indices('/').map(|(at, _)| at + 1));
+        let above = ends.filter(|&end| end < key.len()).filter_map(|end| self.owners.get(&key[..end]));
+        let from_key = self.owners.range::<str, _>((Bound::Included(key), Bound::Unbounded));
+        let below = from_key.take_while(|(other, _)| other.starts_with(key)).map(|(_, owners)| owners);
+        above.chain(below).flatten().copied().collect()
+    }
+}
+
+/// Two tasks that own `witness`, the earlier of the plan first.
+struct Overlap {
+    first: Owner,
+    second: Owner,
+    witness: String,
+}
+
+/// Calls `meet` with the overlap of every two tasks that have one and no order
+/// between them, for each task with those before it in the plan, the nearest
+/// first, until it breaks. `meet` may add to the order.
+fn each_unordered(plan: &Plan, dag: &Dag<'_>, mut meet: impl FnMut(Overlap, &mut Order) -> ControlFlow<()>) {
+    let mut index = Index::default();
+    // Most plans have no two tasks that could meet.
+    let mut order = None;
+    for (second, task) in plan.tasks.iter().enumerate() {
+        if dag.position(&task.id) != Some(second) {
+            // A second task of the same id has no order that could be told.
+            continue;
+        }
+        let mut near: Vec<(Owner, usize)> = Vec::new();
+        let keys: Vec<String> = task.files.iter().map(|pattern| pattern.key()).collect();
+        for (file, key) in keys.iter().enumerate() {
+            near.extend(index.related(key).into_iter().map(|owner| (owner, file)));
+        }
+        near.sort_unstable_by_key(|((first, theirs), file)| (Reverse(*first), *theirs, *file));
+        for group in near.chunk_by(|((a, _), _), ((b, _), _)| a == b) {
+            let order = order.get_or_insert_with(|| Order::of_dag(dag));
+            let ((first, _), _) = group[0];
+            if order.is_ordered(first, second) {
+                continue;
+            }
+            let met = group.iter().find_map(|&((_, theirs), file)| {
+                let witness = overlap(&plan.tasks[first].files[theirs], &task.files[file])?;
+                Some(Overlap { first: (first, theirs), second: (second, file), witness })
+            });
+            if met.is_some_and(|met| meet(met, order).is_break()) {
+                return;
+            }
+        }
+        for (file, key) in keys.into_iter().enumerate() {
+            index.insert(key, (second, file));
+        }
+    }
+}
+
+/// Adds an error for every overlap.
+pub(super) fn report(plan: &Plan, places: &Places, dag: &Dag<'_>, problems: &mut Problems) {
+    each_unordered(plan, dag, |met, _| {
+        let (first, second) = (&plan.tasks[met.first.0].id, &plan.tasks[met.second.0].id);
+        let message =
+            format!("tasks {first} and {second} both own {}, and nothing says which goes first", met.witness);
+        let hint = format!(
+            "give the path to one of them, let one wait (\"depends_on\" of {second}: {first}), or plan with on_overlap \"serialize\""
+        );
+        problems.add(placed(Problem::error(ProblemCode::Overlap, message, hint), &met, plan, places));
+        if problems.is_full() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+}
+
+/// Lets tasks that own the same path wait for each other, the later of the plan
+/// for the earlier, until no two are left that could run at once. The new
+/// dependencies are only between tasks that had no order, so no cycle comes of
+/// them. Every one is told as a warning.
+pub fn serialize(plan: &mut Plan, places: &Places) -> Vec<Problem> {
+    let mut problems = Problems::default();
+    let mut added = Vec::new();
+    each_unordered(plan, &Dag::of(plan), |met, order| {
+        order.add(met.first.0, met.second.0);
+        added.push((met.first.0, met.second.0));
+        let (first, second) = (&plan.tasks[met.first.0].id, &plan.tasks[met.second.0].id);
+        let problem = Problem::warning(
+            ProblemCode::Overlap,
+            format!("tasks {first} and {second} both own {}, so {second} waits for {first}", met.witness),
+            "for work at the same time, give each task files of its own",
+        );
+        problems.add(placed(problem, &met, plan, places));
+        ControlFlow::Continue(())
+    });
+    for (first, second) in added {
+        let first = plan.tasks[first].id.clone();
+        plan.tasks[second].depends_on.push(first);
+    }
+    problems.into_vec()
+}
+
+fn placed(problem: Problem, met: &Overlap, plan: &Plan, places: &Places) -> Problem {
+    let place = |(position, file): Owner| places.item(Part::Task(position), "files", file);
+    problem
+        .of(&plan.tasks[met.second.0].id)
+        .about(met.witness.as_str())
+        .at(place(met.second))
+        .related(place(met.first))
+}

@@ -1,0 +1,168 @@
+//! The SDK's transport over standard input and output. The SDK's own goes through a
+//! thread hand-over for every read and write where these are no pipes (Node gives
+//! sockets), forgets an unterminated last line, and starts as many calls as come in.
+
+use std::future::{Future, ready};
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use rmcp::RoleServer;
+use rmcp::model::{ErrorCode, ErrorData, GetExtensions, JsonRpcError, JsonRpcMessage, RequestId};
+use rmcp::service::{RxJsonRpcMessage, TxJsonRpcMessage};
+use rmcp::transport::Transport;
+use serde_json::Value;
+use serde_json::error::Category;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use crate::api::Client;
+use crate::sys::stdio::{End, Input, Lines, Outlet};
+
+/// At most so many requests are in progress; more are not read before one is answered.
+const MOST_REQUESTS: usize = 1024;
+
+/// How long calls in progress may go on after the end of input; the SDK waits 5 s for them.
+const LAST_CALLS: Duration = Duration::from_secs(6);
+
+/// The asynchronous end: messages from the reading thread in, messages out.
+#[derive(Debug)]
+pub struct Stdio {
+    messages: UnboundedReceiver<RxJsonRpcMessage<RoleServer>>,
+    outlet: Outlet<'static>,
+}
+
+/// A request in progress, carried in its extensions until it was answered.
+#[derive(Debug, Clone)]
+struct InProgress {
+    _one: Arc<One>,
+}
+
+#[derive(Debug)]
+struct One {
+    requests: Arc<AtomicUsize>,
+    outlet: Outlet<'static>,
+}
+
+impl Drop for One {
+    fn drop(&mut self) {
+        if self.requests.fetch_sub(1, Ordering::SeqCst) == MOST_REQUESTS {
+            self.outlet.wake();
+        }
+    }
+}
+
+/// Starts the thread that reads, and writes on. At the end of input it ends the client's
+/// waits, and ends itself once `finished` and everything is written.
+pub fn start(
+    lines: Lines<'static>,
+    outlet: Outlet<'static>,
+    client: Arc<Client>,
+    finished: Arc<AtomicBool>,
+) -> io::Result<(Stdio, JoinHandle<()>)> {
+    let (sender, messages) = unbounded_channel();
+    let transport = Stdio { messages, outlet: outlet.clone() };
+    let reader = std::thread::Builder::new().name("kapell-stdio".to_owned()).spawn(move || {
+        let mut lines = lines;
+        let end = read(&mut lines, &outlet, sender);
+        client.close();
+        lines.write_until(Some(Instant::now() + LAST_CALLS), |_| finished.load(Ordering::SeqCst));
+        // Whoever signals may not be reading any more.
+        let patience = Duration::from_millis(if end == End::Signalled { 15 } else { 1000 });
+        lines.write_until(Some(Instant::now() + patience), |written| written);
+    })?;
+    Ok((transport, reader))
+}
+
+/// Hands over messages until the end of input. Dropping the sender tells the SDK of the end.
+fn read(
+    lines: &mut Lines<'static>,
+    outlet: &Outlet<'static>,
+    sender: UnboundedSender<RxJsonRpcMessage<RoleServer>>,
+) -> End {
+    let requests = Arc::new(AtomicUsize::new(0));
+    let mut has_begun = false;
+    loop {
+        let line = match lines.next() {
+            Input::Line(line) => line,
+            Input::TooLong => {
+                refuse(outlet, None, ErrorCode::INVALID_REQUEST, "the message is longer than 16 MiB");
+                continue;
+            }
+            Input::End(end) => return end,
+        };
+        let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&line).trim_ascii();
+        if line.is_empty() {
+            continue;
+        }
+        let mut message = match serde_json::from_slice::<RxJsonRpcMessage<RoleServer>>(line) {
+            Ok(message) => message,
+            Err(error) if error.classify() == Category::Data => {
+                refuse(outlet, id_of(line), ErrorCode::INVALID_REQUEST, "this is no MCP message");
+                continue;
+            }
+            Err(error) => {
+                refuse(outlet, None, ErrorCode::PARSE_ERROR, &format!("this is no JSON: {error}"));
+                continue;
+            }
+        };
+        match &mut message {
+            JsonRpcMessage::Request(request) => {
+                has_begun = true;
+                lines.write_until(None, |_| {
+                    requests.load(Ordering::SeqCst) < MOST_REQUESTS || outlet.is_over()
+                });
+                requests.fetch_add(1, Ordering::SeqCst);
+                let one = One { requests: requests.clone(), outlet: outlet.clone() };
+                request.request.extensions_mut().insert(InProgress { _one: Arc::new(one) });
+            }
+            // The SDK gives up on a connection that does not begin with a request.
+            _ if !has_begun => continue,
+            _ => {}
+        }
+        if sender.send(message).is_err() {
+            return End::Closed;
+        }
+    }
+}
+
+/// The id of a message that is none of MCP's.
+fn id_of(line: &[u8]) -> Option<RequestId> {
+    let message: Value = serde_json::from_slice(line).ok()?;
+    serde_json::from_value(message.get("id")?.clone()).ok()
+}
+
+/// MCP leaves out an id that cannot be told.
+fn refuse(outlet: &Outlet<'static>, id: Option<RequestId>, code: ErrorCode, message: &str) {
+    let error = JsonRpcError::new(id, ErrorData::new(code, message.to_owned(), None));
+    send(outlet, &error);
+}
+
+fn send(outlet: &Outlet<'static>, message: &impl serde::Serialize) {
+    match serde_json::to_vec(message) {
+        Ok(line) => outlet.send(line),
+        // Our own types write JSON; should one not, its request goes unanswered.
+        Err(error) => tracing::error!("bug: a message is no JSON: {error}"),
+    }
+}
+
+impl Transport<RoleServer> for Stdio {
+    type Error = io::Error;
+
+    fn send(
+        &mut self,
+        item: TxJsonRpcMessage<RoleServer>,
+    ) -> impl Future<Output = io::Result<()>> + Send + 'static {
+        send(&self.outlet, &item);
+        ready(Ok(()))
+    }
+
+    fn receive(&mut self) -> impl Future<Output = Option<RxJsonRpcMessage<RoleServer>>> + Send {
+        self.messages.recv()
+    }
+
+    fn close(&mut self) -> impl Future<Output = io::Result<()>> + Send {
+        ready(Ok(()))
+    }
+}

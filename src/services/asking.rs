@@ -1,0 +1,186 @@
+//! Asking an agent for an answer of a given form: the planner, the reviewer. It changes nothing.
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::conductor::launching::{Assignment, kind_of, start};
+use super::conductor::listening::{Watched, listen};
+use super::project::Project;
+use super::{Error, Session};
+use crate::base::clock::Time;
+use crate::base::ids::{ProviderName, WorkerName, random_tail};
+use crate::domain::attempt::Outcome;
+use crate::domain::refusal::{Code, Refusal};
+use crate::domain::usage::Usage;
+use crate::store::events::NewEvent;
+use crate::store::money::Cooldown;
+use crate::sys::agent::Limit;
+use crate::sys::config::Config;
+
+/// An answer that takes longer than this is not waited for.
+const TIMEOUT_S: u64 = 900;
+/// A limit of unknown length is taken to last this long.
+pub const UNKNOWN_LIMIT_S: i64 = 5 * 60;
+
+/// A question to an agent.
+#[derive(Debug)]
+pub struct Question<'a> {
+    /// What it is for, one word: `planner`, `review`.
+    pub part: &'a str,
+    /// The provider or worker that answers.
+    pub who: &'a str,
+    /// The question.
+    pub prompt: &'a str,
+    /// The JSON schema of the answer.
+    pub schema: &'a str,
+    /// The folder in which it looks around.
+    pub folder: &'a Path,
+}
+
+/// The provider that a role's name means: a provider, or that of a worker.
+pub fn provider_of(config: &Config, who: &str) -> Result<ProviderName, Refusal> {
+    if let Some(worker) = config.workers.get(&WorkerName::new(who)) {
+        return Ok(worker.provider.clone());
+    }
+    let name = ProviderName::new(who);
+    if config.providers.contains_key(&name) {
+        return Ok(name);
+    }
+    Err(Refusal::new(
+        Code::NotFound,
+        format!("there is no provider or worker {who}"),
+        "kapell config show lists the providers",
+    ))
+}
+
+/// Asks, and gives the answer as a JSON object. It is not checked against the schema.
+pub fn ask(
+    session: &Session,
+    project: &Project,
+    config: &Config,
+    question: &Question<'_>,
+) -> Result<Value, Error> {
+    let name = provider_of(config, question.who)?;
+    let provider =
+        config.providers.get(&name).ok_or_else(|| Error::Bug(format!("provider {name} vanished")))?;
+    let store = session.store()?;
+    if let Some(limited) =
+        store.read(|tx| tx.cooldowns(Time::now()))?.into_iter().find(|it| it.provider == name)
+    {
+        return Err(Refusal::new(
+            Code::RateLimited,
+            format!("{name} refuses work until {}: {}", limited.until, limited.reason),
+            "wait, or name another provider",
+        )
+        .into());
+    }
+    let run = format!("q-{}-{}", question.part, random_tail(8));
+    let run_dir = session.house.run_dir(&run);
+    let assignment = Assignment {
+        name: &run,
+        of: (question.part, question.part),
+        prompt: question.prompt,
+        files: &[],
+        worktree: question.folder,
+        run_dir: &run_dir,
+        budget_usd: None,
+        timeout_s: Some(TIMEOUT_S),
+        answer_schema: Some(question.schema),
+        wall: config.wall,
+    };
+    start(session, provider, &assignment)?;
+    let watched = Watched {
+        name: &run,
+        run_dir: &run_dir,
+        kind: kind_of(provider.kind),
+        wants_answer: true,
+        stuck_after: config.rules.stuck_after_s.map(Duration::from_secs),
+    };
+    let heard = listen(&watched, &mut |_| {})?;
+    let usage = heard.report.usage.priced(provider.prices);
+    tell_usage(session, project, question, &name, usage)?;
+    if let Some(limit) = &heard.limit {
+        cool_down(session, project, &name, limit)?;
+    }
+    if heard.outcome != Outcome::Submitted {
+        let code = if heard.limit.is_some() { Code::RateLimited } else { Code::Unsupported };
+        let why = heard.reason.unwrap_or_else(|| heard.outcome.as_str().to_owned());
+        return Err(Refusal::new(
+            code,
+            format!("{name} gave no answer as {}: {why}", question.part),
+            format!("its output is kept in {}", run_dir.display()),
+        )
+        .into());
+    }
+    heard.report.structured.ok_or_else(|| {
+        let said = heard.report.text.unwrap_or_default();
+        let said: String = said.chars().take(300).collect();
+        Refusal::new(
+            Code::Unsupported,
+            format!("{name} answered as {}, but not with a JSON object: {said}", question.part),
+            "ask again, or name another provider",
+        )
+        .into()
+    })
+}
+
+/// Leaves a provider alone as long as it said, for all projects.
+pub fn cool_down(
+    session: &Session,
+    project: &Project,
+    provider: &ProviderName,
+    limit: &Limit,
+) -> Result<(), Error> {
+    let now = Time::now();
+    let until =
+        limit.resets_at.filter(|reset| *reset > now).unwrap_or_else(|| now.plus_seconds(UNKNOWN_LIMIT_S));
+    session.store()?.write(|tx| -> Result<(), Error> {
+        project.ensure(tx)?;
+        tx.cool_down(&Cooldown {
+            provider: provider.clone(),
+            kind: limit.kind.as_str().to_owned(),
+            until,
+            reason: limit.message.clone(),
+        })?;
+        tx.append_event(
+            &project.id,
+            &NewEvent {
+                kind: "provider.limited",
+                text: format!("{provider} refuses work until {until}: {}", limit.message),
+                data: Some(
+                    serde_json::json!({"provider": provider.as_str(), "kind": limit.kind.as_str(), "until": until.to_string()})
+                        .to_string(),
+                ),
+                ..NewEvent::default()
+            },
+        )?;
+        Ok(())
+    })
+}
+
+fn tell_usage(
+    session: &Session,
+    project: &Project,
+    question: &Question<'_>,
+    provider: &ProviderName,
+    usage: Usage,
+) -> Result<(), Error> {
+    session.store()?.write(|tx| -> Result<(), Error> {
+        project.ensure(tx)?;
+        tx.append_event(
+            &project.id,
+            &NewEvent {
+                kind: "question.answered",
+                text: format!("{provider} was asked as {}", question.part),
+                data: Some(
+                    serde_json::json!({"provider": provider.as_str(), "usd": usage.usd, "tokens": usage.total_tokens()})
+                        .to_string(),
+                ),
+                ..NewEvent::default()
+            },
+        )?;
+        Ok(())
+    })
+}

@@ -1,0 +1,549 @@
+//! One attempt from its start to where its task goes next. Every step is recorded before the
+//! next one acts, so that another conductor can go on from any of them.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::desk::Desk;
+use super::launching::{self, kind_of};
+use super::listening::{Watched, listen};
+use super::saving::{self, Saved};
+use crate::base::ids::TaskId;
+use crate::base::paths::RepoPath;
+use crate::domain::attempt::Outcome;
+use crate::domain::pattern::PatternSet;
+use crate::domain::plan::Task;
+use crate::domain::task::TaskState;
+use crate::domain::verdict::Verdict;
+use crate::services::judging::{self, Case, Judgement};
+use crate::services::landing::{self, Landing, Work};
+use crate::services::{Error, asking};
+use crate::store::Tx;
+use crate::store::attempts::{AttemptRow, Ending};
+use crate::store::events::NewEvent;
+use crate::sys::agent::Event;
+use crate::sys::config::resolved::Isolation;
+use crate::sys::git::change::Change;
+use crate::sys::git::{Oid, construct, refs};
+use crate::sys::shim::client;
+
+/// What an attempt says is recorded at most this often, so that a talkative worker does not
+/// make the event log its own.
+const TELL_EVERY: Duration = Duration::from_secs(2);
+
+/// Where an attempt is taken up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// It is recorded; nothing was done.
+    Launch,
+    /// Its shim runs, or has ended and nobody has looked.
+    Follow,
+    /// Its end is recorded; its tree may not be saved.
+    Save,
+    /// Its tree is saved; the gates are to run.
+    Judge,
+    /// It is approved.
+    Land,
+}
+
+/// Carries an attempt on from a stage. Whatever fails in Kapell itself is the task's reason
+/// to fail, never a silent stop.
+pub fn carry(desk: &Arc<Desk>, attempt: &AttemptRow, stage: Stage) {
+    if let Err(error) = carry_on(desk, attempt, stage) {
+        tracing::error!(attempt = %attempt.id, "{error}");
+        let why = error.to_string();
+        let recorded = desk.store().and_then(|store| {
+            store.write(|tx| -> Result<(), Error> {
+                let ending = Ending {
+                    outcome: Outcome::Failed,
+                    reason: Some(&why),
+                    usage: attempt.usage,
+                    said: None,
+                    session: None,
+                    wall: None,
+                };
+                tx.finish_attempt(&attempt.id, &ending)?;
+                give_up(tx, desk, attempt, &task_id(desk, attempt), &why)
+            })
+        });
+        if let Err(error) = recorded {
+            tracing::error!(attempt = %attempt.id, "cannot record the failure: {error}");
+        }
+    }
+}
+
+fn carry_on(desk: &Arc<Desk>, attempt: &AttemptRow, mut stage: Stage) -> Result<(), Error> {
+    let task = desk.task(&task_id(desk, attempt))?;
+    let mut attempt = attempt.clone();
+    let mut saved = None;
+    loop {
+        stage = match stage {
+            Stage::Launch => {
+                launch(desk, &attempt, &task)?;
+                Stage::Follow
+            }
+            Stage::Follow => {
+                follow(desk, &attempt, &task)?;
+                attempt = reread(desk, &attempt)?;
+                Stage::Save
+            }
+            Stage::Save => match save(desk, &attempt, &task)? {
+                Some(tree) => {
+                    saved = Some(tree);
+                    attempt = reread(desk, &attempt)?;
+                    Stage::Judge
+                }
+                None => return Ok(()),
+            },
+            Stage::Judge => {
+                let tree = match saved.take() {
+                    Some(tree) => tree,
+                    None => match saving::saved_again(desk, &attempt, &task)? {
+                        Some(tree) => tree,
+                        None => return Err(Error::Bug(format!("the tree of {} is gone", attempt.id))),
+                    },
+                };
+                let approved = judge(desk, &attempt, &task, &tree)?;
+                saved = Some(tree);
+                match approved {
+                    true => Stage::Land,
+                    false => return Ok(()),
+                }
+            }
+            Stage::Land => {
+                let tree = match saved.take() {
+                    Some(tree) => tree,
+                    None => match saving::saved_again(desk, &attempt, &task)? {
+                        Some(tree) => tree,
+                        None => return Err(Error::Bug(format!("the tree of {} is gone", attempt.id))),
+                    },
+                };
+                return land(desk, &attempt, &task, &tree);
+            }
+        };
+    }
+}
+
+fn task_id(desk: &Desk, attempt: &AttemptRow) -> TaskId {
+    let plan = desk.plan();
+    let found = plan.tasks.iter().find(|task| task.id.as_str() == attempt.task).map(|task| task.id.clone());
+    found.unwrap_or_else(|| TaskId::text(&attempt.task))
+}
+
+fn reread(desk: &Desk, attempt: &AttemptRow) -> Result<AttemptRow, Error> {
+    desk.store()?
+        .read(|tx| tx.attempt(&attempt.id))?
+        .ok_or_else(|| Error::Bug(format!("attempt {} vanished", attempt.id)))
+}
+
+fn launch(desk: &Desk, attempt: &AttemptRow, task: &Task) -> Result<(), Error> {
+    let (feedback, seed) = desk.store()?.read(|tx| -> Result<_, Error> {
+        let feedback = tx.task(&desk.plan_id, &task.id)?.and_then(|row| row.feedback);
+        let earlier = tx.attempts_at(&desk.plan_id, &task.id)?;
+        // The newest try before this one that began from the same commit and left something.
+        let before = earlier.into_iter().rev().find(|other| {
+            other.number < attempt.number && other.base == attempt.base && other.snapshot.is_some()
+        });
+        Ok((feedback, before))
+    })?;
+    let seed = match seed {
+        Some(before) if desk.config.isolation == Isolation::Worktree => {
+            saving::saved_again(desk, &before, task)?
+                .map(|saved| construct_work(desk, &before, task, &saved))
+                .transpose()?
+                .map(|commit| commit.to_string())
+        }
+        _ => None,
+    };
+    launching::launch(desk, attempt, task, seed.as_deref(), feedback.as_deref())
+}
+
+fn follow(desk: &Desk, attempt: &AttemptRow, task: &Task) -> Result<(), Error> {
+    let provider = desk.config.providers.get(&attempt.provider);
+    let rules = desk.rules(task);
+    let watched = Watched {
+        name: attempt.id.as_str(),
+        run_dir: Path::new(&attempt.run_dir),
+        kind: kind_of(provider.map_or(crate::sys::config::ProviderKind::Command, |provider| provider.kind)),
+        wants_answer: false,
+        stuck_after: rules.stuck_after_s.map(Duration::from_secs),
+    };
+    let mut last_told: Option<Instant> = None;
+    let heard = listen(&watched, &mut |event| {
+        if let Some((kind, text)) = worth_telling(event, &mut last_told) {
+            let told = desk.store().and_then(|store| {
+                store.write(|tx| -> Result<(), Error> {
+                    if let Event::Usage(usage) = event {
+                        tx.set_usage(&attempt.id, usage.priced(provider.and_then(|it| it.prices)))?;
+                        return Ok(());
+                    }
+                    tell(tx, desk, attempt, kind, &text)
+                })
+            });
+            if let Err(error) = told {
+                tracing::warn!(attempt = %attempt.id, "{error}");
+            }
+        }
+    })?;
+    if heard.outcome == Outcome::Interrupted {
+        client::kill_leftovers(&attempt.id)
+            .map_err(|error| Error::system("cannot end what is left of it", error))?;
+    }
+    if let Some(limit) = &heard.limit {
+        asking::cool_down(&desk.session, &desk.project, &attempt.provider, limit)?;
+    }
+    let usage = heard.report.usage.priced(provider.and_then(|it| it.prices));
+    desk.store()?.write(|tx| -> Result<(), Error> {
+        // A stop that somebody asked for is recorded as such, whatever the worker made of it.
+        let asked = tx
+            .attempt(&attempt.id)?
+            .is_some_and(|row| row.state == crate::domain::attempt::AttemptState::Stopping);
+        let outcome =
+            if asked && heard.outcome != Outcome::Submitted { Outcome::Killed } else { heard.outcome };
+        let ending = Ending {
+            outcome,
+            reason: heard.reason.as_deref(),
+            usage,
+            said: heard.report.text.as_deref(),
+            session: heard.report.session.as_deref(),
+            wall: heard.wall.as_deref(),
+        };
+        if tx.finish_attempt(&attempt.id, &ending)? {
+            let why = heard.reason.as_deref().map(|why| format!(" ({why})")).unwrap_or_default();
+            let text =
+                format!("task {}: try {} ended: {}{why}", attempt.task, attempt.number, outcome.as_str());
+            tell(tx, desk, attempt, "attempt.finished", &text)?;
+        }
+        Ok(())
+    })
+}
+
+/// Which events of a worker are recorded, and as what.
+fn worth_telling(event: &Event, last_told: &mut Option<Instant>) -> Option<(&'static str, String)> {
+    let (kind, text, always) = match event {
+        Event::Text(text) | Event::Progress(text) => ("attempt.said", text.clone(), false),
+        Event::Tool { name, target } => {
+            ("attempt.tool", format!("{name} {}", target.as_deref().unwrap_or_default()), false)
+        }
+        Event::ToolRefused(refused) => (
+            "attempt.refused",
+            format!("{} {}: {}", refused.tool, refused.path.as_deref().unwrap_or_default(), refused.reason),
+            true,
+        ),
+        Event::Limited(limit) => ("attempt.limited", limit.message.clone(), true),
+        Event::Finding(finding) => ("attempt.finding", finding.text.clone(), true),
+        Event::Warning(text) => ("attempt.warning", text.clone(), true),
+        Event::Usage(_) => ("", String::new(), false),
+        Event::Retrying { why, .. } => ("attempt.retrying", why.clone(), false),
+        Event::Session(_) => return None,
+    };
+    let now = Instant::now();
+    if !always && last_told.is_some_and(|told| now.duration_since(told) < TELL_EVERY) {
+        return None;
+    }
+    *last_told = Some(now);
+    let line: String = text.lines().next().unwrap_or_default().chars().take(300).collect();
+    Some((kind, line))
+}
+
+fn tell(tx: &Tx<'_>, desk: &Desk, attempt: &AttemptRow, kind: &'static str, text: &str) -> Result<(), Error> {
+    tx.append_event(
+        &desk.project.id,
+        &NewEvent {
+            kind,
+            plan: Some(&desk.plan_id),
+            task: Some(&task_id(desk, attempt)),
+            attempt: Some(&attempt.id),
+            text: text.to_owned(),
+            ..NewEvent::default()
+        },
+    )?;
+    Ok(())
+}
+
+/// Saves the tree and decides whether it is to be judged. `None`: the task went elsewhere.
+fn save(desk: &Desk, attempt: &AttemptRow, task: &Task) -> Result<Option<Saved>, Error> {
+    let outcome = attempt.state.outcome().unwrap_or(Outcome::Interrupted);
+    let saved = saving::save(desk, attempt, task)?;
+    let store = desk.store()?;
+    let id = &task.id;
+    let Some(saved) = saved else {
+        store.write(|tx| try_again(tx, desk, attempt, task, outcome, "its working tree is gone"))?;
+        return Ok(None);
+    };
+    let is_violation = !saved.outside.is_empty() && outcome == Outcome::Submitted;
+    if !saved.outside.is_empty() {
+        let name = format!("{}/{}/{}", attempt.plan, attempt.task, attempt.number);
+        refs::quarantine(desk.git()?, &name, &saved.snapshot.commit)?;
+    }
+    let changed = json_paths(saved.snapshot.changed.iter().map(|change| &change.path));
+    let outside = json_paths(saved.outside.iter().map(|(path, _)| path));
+    let goes_on = store.write(|tx| -> Result<bool, Error> {
+        let commit = saved.snapshot.commit.as_str();
+        tx.set_snapshot(&attempt.id, &saved.snapshot.reference, commit, &changed, &outside)?;
+        if is_violation {
+            let why = violation(&saved.outside);
+            tx.set_outcome(&attempt.id, Outcome::Violation, Some(&why))?;
+        }
+        if outcome != Outcome::Submitted {
+            let why = attempt.reason.clone().unwrap_or_else(|| outcome.as_str().to_owned());
+            try_again(tx, desk, attempt, task, outcome, &why)?;
+            return Ok(false);
+        }
+        tx.move_task(&desk.project.id, &desk.plan_id, id, TaskState::Judging, None)?;
+        Ok(true)
+    })?;
+    Ok(goes_on.then_some(saved))
+}
+
+fn violation(outside: &[(RepoPath, String)]) -> String {
+    let named: Vec<String> = outside.iter().take(5).map(|(path, why)| format!("{path} {why}")).collect();
+    let more = outside.len().saturating_sub(5);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("changed outside of its claim: {}{more}", named.join("; "))
+}
+
+fn json_paths<'a>(paths: impl Iterator<Item = &'a RepoPath>) -> String {
+    serde_json::json!(paths.map(ToString::to_string).collect::<Vec<_>>()).to_string()
+}
+
+/// Sends a task back after a try that submitted nothing, or gives it up.
+fn try_again(
+    tx: &Tx<'_>,
+    desk: &Desk,
+    attempt: &AttemptRow,
+    task: &Task,
+    outcome: Outcome,
+    why: &str,
+) -> Result<(), Error> {
+    let id = &task.id;
+    if outcome == Outcome::Killed {
+        // Whoever stopped it said what becomes of the task; if nobody did, it waits to be started again.
+        tx.release_attempt_claims(&desk.project.id, &attempt.id, "its attempt was stopped")?;
+        tx.want_task(&desk.plan_id, id, false)?;
+        tx.move_task(&desk.project.id, &desk.plan_id, id, TaskState::Ready, Some("stopped"))?;
+        return Ok(());
+    }
+    let counted = tx
+        .attempts_at(&desk.plan_id, id)?
+        .iter()
+        .filter(|other| {
+            !matches!(
+                other.state.outcome(),
+                None | Some(Outcome::RateLimited | Outcome::Interrupted | Outcome::Killed)
+            )
+        })
+        .count();
+    let most = desk.rules(task).max_attempts.unwrap_or(3) as usize;
+    if counted >= most {
+        return give_up(tx, desk, attempt, id, &format!("{counted} tries, the last: {why}"));
+    }
+    let feedback = match outcome {
+        Outcome::RateLimited | Outcome::Interrupted => None,
+        _ => Some(format!("It ended as {}: {why}", outcome.as_str())),
+    };
+    tx.set_feedback(&desk.plan_id, id, feedback.as_deref())?;
+    tx.move_task(&desk.project.id, &desk.plan_id, id, TaskState::Ready, Some(why))?;
+    Ok(())
+}
+
+fn give_up(tx: &Tx<'_>, desk: &Desk, attempt: &AttemptRow, id: &TaskId, why: &str) -> Result<(), Error> {
+    tx.release_attempt_claims(&desk.project.id, &attempt.id, "its task failed")?;
+    tx.move_task(&desk.project.id, &desk.plan_id, id, TaskState::Failed, Some(why))?;
+    Ok(())
+}
+
+/// The commit that may land: the base and the changes within the claim.
+pub(crate) fn construct_work(
+    desk: &Desk,
+    attempt: &AttemptRow,
+    task: &Task,
+    saved: &Saved,
+) -> Result<Oid, Error> {
+    let owned = PatternSet::new(task.files.clone());
+    let keep = |change: &Change| {
+        owned.contains(&change.path) && !saved.outside.iter().any(|(path, _)| *path == change.path)
+    };
+    let title: String = task.text.lines().next().unwrap_or_default().chars().take(72).collect();
+    let message = format!(
+        "{title}\n\nKapell-Task: {}/{}\nKapell-Attempt: {}\n",
+        attempt.plan, attempt.task, attempt.id
+    );
+    construct::construct(desk.git()?, &saved.snapshot, &keep, &message, Path::new(&attempt.run_dir))
+        .map_err(Error::from_git)
+}
+
+/// What is judged of an attempt.
+pub(crate) fn case<'a>(
+    desk: &'a Desk,
+    attempt: &AttemptRow,
+    task: &Task,
+    saved: &'a Saved,
+    work: Oid,
+    plan: &'a crate::domain::plan::Plan,
+) -> Result<Case<'a>, Error> {
+    let is_spec = task.files.len() == 1 && plan.specs.iter().any(|spec| task.files[0].as_str() == spec.file);
+    Ok(Case {
+        session: &desk.session,
+        project: &desk.project,
+        config: &desk.config,
+        git: desk.git()?,
+        ecosystem: &desk.ecosystem,
+        name: attempt.id.as_str().to_owned(),
+        text: task.text.clone(),
+        snapshot: &saved.snapshot,
+        outside: &saved.outside,
+        work,
+        tests: task.tests.clone().map(PatternSet::new),
+        rules: desk.rules(task),
+        specs: &plan.specs,
+        is_spec,
+        only: None,
+        evidence: Path::new(&attempt.run_dir).join("evidence"),
+    })
+}
+
+/// Runs the gates and records the verdict; whether it is approved.
+fn judge(desk: &Desk, attempt: &AttemptRow, task: &Task, saved: &Saved) -> Result<bool, Error> {
+    let work = construct_work(desk, attempt, task, saved)?;
+    let plan = desk.plan();
+    let case = case(desk, attempt, task, saved, work, &plan)?;
+    let judgement = judging::judge(&case)?;
+    let feedback = judging::feedback(&judgement);
+    desk.store()?.write(|tx| record(tx, desk, attempt, task, &judgement, &feedback))
+}
+
+fn record(
+    tx: &Tx<'_>,
+    desk: &Desk,
+    attempt: &AttemptRow,
+    task: &Task,
+    judgement: &Judgement,
+    feedback: &str,
+) -> Result<bool, Error> {
+    tx.set_verdict(&attempt.id, judgement.verdict, &judgement.gates)?;
+    let first = judgement.gates.iter().find(|gate| {
+        !matches!(
+            gate.outcome,
+            crate::domain::verdict::GateOutcome::Pass | crate::domain::verdict::GateOutcome::Skipped
+        )
+    });
+    let why = first
+        .map_or_else(|| "no gate proved anything".to_owned(), |gate| format!("{}: {}", gate.name, gate.why));
+    let text = match judgement.verdict {
+        Verdict::Approved => format!("task {}: try {} approved", attempt.task, attempt.number),
+        other => format!("task {}: try {} {} ({why})", attempt.task, attempt.number, other.as_str()),
+    };
+    tell(tx, desk, attempt, "attempt.judged", &text)?;
+    let id = &task.id;
+    match judgement.verdict {
+        Verdict::Approved => {
+            Ok(tx.move_task(&desk.project.id, &desk.plan_id, id, TaskState::Approved, None)?)
+        }
+        Verdict::Error => {
+            give_up(tx, desk, attempt, id, &format!("it could not be judged: {why}"))?;
+            Ok(false)
+        }
+        Verdict::Rejected => {
+            tx.set_feedback(&desk.plan_id, id, Some(feedback))?;
+            tx.move_task(&desk.project.id, &desk.plan_id, id, TaskState::Rejected, Some(&why))?;
+            reject(tx, desk, attempt, task, &why)?;
+            Ok(false)
+        }
+    }
+}
+
+/// A rejected task is tried again, or given up after its last try.
+fn reject(tx: &Tx<'_>, desk: &Desk, attempt: &AttemptRow, task: &Task, why: &str) -> Result<(), Error> {
+    let most = desk.rules(task).max_attempts.unwrap_or(3) as usize;
+    let counted = tx
+        .attempts_at(&desk.plan_id, &task.id)?
+        .iter()
+        .filter(|other| matches!(other.state.outcome(), Some(outcome) if !matches!(outcome, Outcome::RateLimited | Outcome::Interrupted | Outcome::Killed)))
+        .count();
+    if counted >= most {
+        give_up(tx, desk, attempt, &task.id, &format!("{counted} tries, the last: {why}"))?;
+    }
+    Ok(())
+}
+
+fn land(desk: &Desk, attempt: &AttemptRow, task: &Task, saved: &Saved) -> Result<(), Error> {
+    let id = &task.id;
+    let store = desk.store()?;
+    let work = construct_work(desk, attempt, task, saved)?;
+    let moved = store.write(|tx| -> Result<bool, Error> {
+        // The claim must still be the one under which the work was done.
+        let holder = crate::domain::claim::Holder {
+            kind: crate::domain::claim::HolderKind::Attempt,
+            name: crate::base::ids::HolderName::new(attempt.id.as_str()),
+        };
+        let held = tx.claims_of(&desk.project.id, &holder)?;
+        let is_fresh = tx.fencing(&desk.plan_id)? == desk.fencing
+            && held.iter().map(|claim| claim.id.0).max().unwrap_or(0) >= attempt.fencing;
+        if !is_fresh {
+            return Ok(false);
+        }
+        let row = tx.task(&desk.plan_id, id)?;
+        if row.is_some_and(|row| row.state == TaskState::Landing) {
+            return Ok(true);
+        }
+        Ok(tx.move_task(&desk.project.id, &desk.plan_id, id, TaskState::Landing, None)?)
+    })?;
+    if !moved {
+        return Ok(());
+    }
+    let commit = if desk.config.isolation == Isolation::Shared {
+        // The work lies in the person's folder already; the person commits it.
+        (work, String::new())
+    } else {
+        let row = desk.row()?;
+        let plan = desk.plan();
+        let case = case(desk, attempt, task, saved, work.clone(), &plan)?;
+        let title: String = task.text.lines().next().unwrap_or_default().chars().take(72).collect();
+        let message = format!(
+            "{title}\n\nKapell-Plan: {}\nKapell-Task: {}\nKapell-Attempt: {}\n",
+            attempt.plan, attempt.task, attempt.id
+        );
+        let landing = Work {
+            plan: &row,
+            task: &attempt.task,
+            attempt: &attempt.id,
+            base: &saved.snapshot.base,
+            work: &work,
+            message: &message,
+        };
+        let landed = landing::land(&desk.session, &desk.project, desk.git()?, &landing, &mut |merged| {
+            landing::prove_merge(&case, merged)
+        })?;
+        match landed {
+            Landing::Landed { commit, branch } => (commit, branch),
+            Landing::Rejected(why) => {
+                return store.write(|tx| -> Result<(), Error> {
+                    tx.set_feedback(&desk.plan_id, id, Some(&why))?;
+                    let line = why.lines().next().unwrap_or_default();
+                    tx.move_task(&desk.project.id, &desk.plan_id, id, TaskState::Rejected, Some(line))?;
+                    reject(tx, desk, attempt, task, line)
+                });
+            }
+        }
+    };
+    let (commit, branch) = commit;
+    store.write(|tx| -> Result<(), Error> {
+        tx.set_committed(&desk.plan_id, id, commit.as_str())?;
+        if tx.move_task(&desk.project.id, &desk.plan_id, id, TaskState::Done, None)? {
+            tx.release_attempt_claims(&desk.project.id, &attempt.id, "its work landed")?;
+            let short = &commit.as_str()[..12.min(commit.as_str().len())];
+            let on = branch.trim_start_matches("refs/heads/");
+            let text = if on.is_empty() {
+                format!("task {id}: done in the shared folder")
+            } else {
+                format!("task {id}: landed as {short} on {on}")
+            };
+            tell(tx, desk, attempt, "task.landed", &text)?;
+        }
+        Ok(())
+    })?;
+    super::tidying::put_away(desk, attempt);
+    Ok(())
+}

@@ -1,0 +1,144 @@
+//! What a conductor has before it: the project, the plan, the rules.
+
+use std::sync::Mutex;
+
+use crate::base::clock::Time;
+use crate::base::ids::{ConductorId, PlanId, TaskId};
+use crate::domain::plan::{CommandLine, Plan, Rules, Task};
+use crate::services::planning::rows::stored_plan;
+use crate::services::project::Project;
+use crate::services::{Error, Session};
+use crate::store::Store;
+use crate::store::plans::PlanRow;
+use crate::sys::config::{Config, Ecosystem};
+use crate::sys::git::Git;
+
+/// Everything about one running plan that does not change while it runs, and the plan itself.
+#[derive(Debug)]
+pub struct Desk {
+    /// The conductor's own calls.
+    pub session: Session,
+    /// The project.
+    pub project: Project,
+    /// Its configuration, as it was when the conductor started.
+    pub config: Config,
+    /// Its git; a plain folder has none.
+    pub git: Option<Git>,
+    /// What the ecosystem offers where no command is configured.
+    pub ecosystem: Ecosystem,
+    /// The plan.
+    pub plan_id: PlanId,
+    /// The conductor.
+    pub conductor: ConductorId,
+    /// Its fencing number: when the plan has a greater one, somebody else has taken it over.
+    pub fencing: i64,
+    plan: Mutex<std::sync::Arc<Plan>>,
+}
+
+impl Desk {
+    /// Lays out a plan.
+    pub fn new(
+        session: Session,
+        project: Project,
+        config: Config,
+        git: Option<Git>,
+        plan_id: PlanId,
+        conductor: ConductorId,
+        fencing: i64,
+    ) -> Result<Self, Error> {
+        let ecosystem = crate::sys::config::ecosystem::find(project.top()?);
+        let desk = Self {
+            session,
+            project,
+            config,
+            git,
+            ecosystem,
+            plan_id,
+            conductor,
+            fencing,
+            plan: Mutex::default(),
+        };
+        desk.reload()?;
+        Ok(desk)
+    }
+
+    /// The database.
+    pub fn store(&self) -> Result<&Store, Error> {
+        self.session.store()
+    }
+
+    /// The project's git.
+    pub fn git(&self) -> Result<&Git, Error> {
+        match &self.git {
+            Some(git) => Ok(git),
+            None => Err(self
+                .project
+                .repository()
+                .err()
+                .map_or_else(|| Error::Bug("no git".to_owned()), Error::from)),
+        }
+    }
+
+    /// The plan, as it was read last.
+    pub fn plan(&self) -> std::sync::Arc<Plan> {
+        self.plan.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    /// Reads the plan again: the inbox grows while it runs.
+    pub fn reload(&self) -> Result<(), Error> {
+        let plan = self.store()?.read(|tx| -> Result<Plan, Error> {
+            let row =
+                tx.plan(&self.plan_id)?.ok_or_else(|| Error::Bug(format!("no plan {}", self.plan_id)))?;
+            stored_plan(&row, &tx.tasks(&self.plan_id, -1, usize::MAX >> 1)?)
+        })?;
+        *self.plan.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = std::sync::Arc::new(plan);
+        Ok(())
+    }
+
+    /// The plan's row as it is now.
+    pub fn row(&self) -> Result<PlanRow, Error> {
+        self.store()?
+            .read(|tx| tx.plan(&self.plan_id))?
+            .ok_or_else(|| Error::Bug(format!("no plan {}", self.plan_id)))
+    }
+
+    /// A task of the plan.
+    pub fn task(&self, id: &TaskId) -> Result<Task, Error> {
+        let plan = self.plan();
+        let found = plan.tasks.iter().find(|task| task.id == *id).cloned();
+        found.ok_or_else(|| Error::Bug(format!("no task {id} in plan {}", self.plan_id)))
+    }
+
+    /// The rules of a task: its own, then the plan's, then the configuration's, then what the
+    /// ecosystem offers.
+    pub fn rules(&self, task: &Task) -> Rules {
+        effective_rules(&[&task.rules, &self.plan().rules, &self.config.rules], &self.ecosystem)
+    }
+
+    /// Milliseconds since that time, never negative: the clock may have jumped.
+    pub fn millis_since(time: Time) -> i64 {
+        Time::now().millis_since(time).max(0)
+    }
+}
+
+/// Rules laid over each other, the nearer first; commands come from the ecosystem where none says.
+pub fn effective_rules(layers: &[&Rules], ecosystem: &Ecosystem) -> Rules {
+    fn first<T: Clone>(layers: &[&Rules], field: impl Fn(&Rules) -> Option<T>) -> Option<T> {
+        layers.iter().find_map(|rules| field(rules))
+    }
+    let command = |field: fn(&Rules) -> Option<CommandLine>, found: &Option<CommandLine>| {
+        first(layers, field).or_else(|| found.clone())
+    };
+    Rules {
+        spec_first: first(layers, |rules| rules.spec_first),
+        tdd: first(layers, |rules| rules.tdd),
+        lint: command(|rules| rules.lint.clone(), &ecosystem.lint),
+        test: command(|rules| rules.test.clone(), &ecosystem.test),
+        build: command(|rules| rules.build.clone(), &ecosystem.build),
+        custom: first(layers, |rules| rules.custom.clone()),
+        max_attempts: first(layers, |rules| rules.max_attempts),
+        review: first(layers, |rules| rules.review.clone()),
+        timeout_s: first(layers, |rules| rules.timeout_s),
+        stuck_after_s: first(layers, |rules| rules.stuck_after_s),
+    }
+}

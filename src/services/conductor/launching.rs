@@ -1,0 +1,284 @@
+//! Making what an attempt needs, and starting its shim.
+
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+
+use super::desk::Desk;
+use super::prompt::{Circumstances, prompt};
+use crate::domain::pattern::Pattern;
+use crate::domain::plan::Task;
+use crate::services::Error;
+use crate::store::attempts::AttemptRow;
+use crate::sys::agent::{self, AgentKind, Brief, Launch, Program, SeedHow};
+use crate::sys::config::resolved::{Isolation, Provider, ProviderKind, Wall as WallWish};
+use crate::sys::git::{GitQueue, Oid, worktree};
+use crate::sys::process::find::{find_program, native_program};
+use crate::sys::shim::client;
+use crate::sys::shim::job::{FirstSignal, Job};
+use crate::sys::wall::{Mode, Wall};
+
+/// What one run of an agent is for.
+#[derive(Debug)]
+pub struct Assignment<'a> {
+    /// The run's name: an attempt's id, or that of a question to an agent.
+    pub name: &'a str,
+    /// `(plan, task)`, for the agent's environment.
+    pub of: (&'a str, &'a str),
+    /// What is to be done.
+    pub prompt: &'a str,
+    /// What it may change.
+    pub files: &'a [Pattern],
+    /// The folder it works in.
+    pub worktree: &'a Path,
+    /// The shim's folder.
+    pub run_dir: &'a Path,
+    /// What it may cost.
+    pub budget_usd: Option<f64>,
+    /// How long it may take.
+    pub timeout_s: Option<u64>,
+    /// Its answer must be a JSON object of this schema, and it changes nothing.
+    pub answer_schema: Option<&'a str>,
+    /// The wall that is wished for.
+    pub wall: WallWish,
+}
+
+/// Makes the attempt's worktree (again, if a crash left half of one) and starts its shim.
+pub fn launch(
+    desk: &Desk,
+    attempt: &AttemptRow,
+    task: &Task,
+    seed: Option<&str>,
+    feedback: Option<&str>,
+) -> Result<(), Error> {
+    let worktree = Path::new(attempt.worktree.as_deref().unwrap_or_default());
+    if desk.config.isolation == Isolation::Worktree {
+        make_worktree(desk, attempt, worktree, seed)?;
+    }
+    let rules = desk.rules(task);
+    let plan = desk.plan();
+    let test = rules.test.as_ref().map(|command| shell_words::join(&command.0));
+    let text = prompt(
+        task,
+        &Circumstances {
+            plan: &plan,
+            wants_tests: rules.tdd.unwrap_or(true)
+                && test.is_some()
+                && !task.id.as_str().starts_with("spec-"),
+            test: test.as_deref(),
+            number: attempt.number,
+            feedback,
+        },
+    );
+    let provider =
+        desk.config.providers.get(&attempt.provider).ok_or_else(|| {
+            Error::Bug(format!("provider {} is gone from the configuration", attempt.provider))
+        })?;
+    start(
+        &desk.session,
+        provider,
+        &Assignment {
+            name: attempt.id.as_str(),
+            of: (desk.plan_id.as_str(), task.id.as_str()),
+            prompt: &text,
+            files: &task.files,
+            worktree,
+            run_dir: Path::new(&attempt.run_dir),
+            budget_usd: task.budget_usd,
+            timeout_s: task.timeout_s.or(rules.timeout_s),
+            answer_schema: None,
+            wall: if desk.config.isolation == Isolation::Shared { WallWish::Off } else { desk.config.wall },
+        },
+    )
+}
+
+/// Starts an agent under a shim of its own.
+pub fn start(
+    session: &crate::services::Session,
+    provider: &Provider,
+    assignment: &Assignment<'_>,
+) -> Result<(), Error> {
+    let house = &session.house;
+    let run_dir = assignment.run_dir;
+    let failed = |what: &str| {
+        let what = format!("cannot {what} for {}", assignment.name);
+        move |error: std::io::Error| Error::system(what, error)
+    };
+    private_folder(run_dir).map_err(failed("make the run folder"))?;
+    let prompt_file = run_dir.join("prompt.md");
+    write_private(&prompt_file, assignment.prompt).map_err(failed("write the prompt"))?;
+    let private = run_dir.join("private");
+    private_folder(&private).map_err(failed("make the private folder"))?;
+    let files: Vec<String> = assignment.files.iter().map(|pattern| pattern.as_str().to_owned()).collect();
+    let walled = assignment.wall != WallWish::Off;
+    let socket = run_dir.join("ctl.sock");
+    let session_uuid = uuid_of(assignment.name);
+    let brief = Brief {
+        prompt: assignment.prompt,
+        prompt_file: &prompt_file,
+        worktree: assignment.worktree,
+        private: &private,
+        model: None,
+        plan: assignment.of.0,
+        task: assignment.of.1,
+        attempt: assignment.name,
+        files: &files,
+        session: &session_uuid,
+        resume: None,
+        budget_usd: assignment.budget_usd,
+        answer_schema: assignment.answer_schema,
+        hook: None,
+        socket: Some(&socket),
+        is_root: house.is_root,
+        walled,
+        home: &house.home,
+        caller_env: &house.environment,
+    };
+    let program = Program {
+        kind: kind_of(provider.kind),
+        command: &provider.command.0,
+        args: &provider.args,
+        env: (!provider.env.is_empty()).then_some(provider.env.as_slice()),
+        set_env: &provider.set_env,
+        model: provider.model.as_deref(),
+    };
+    let mut launch = agent::launch(&program, &brief).map_err(|bad| {
+        Error::system(format!("cannot start {}", assignment.name), std::io::Error::other(bad))
+    })?;
+    let path = launch.env.get("PATH").cloned().unwrap_or_default();
+    if let Some(program) = launch.argv.first_mut() {
+        if let Some(found) = find_program(program, &path) {
+            *program = native_program(&found).unwrap_or(found).to_string_lossy().into_owned();
+        }
+    }
+    prepare(&launch).map_err(failed("prepare the agent's files"))?;
+    let job = job(&launch, assignment, kind_of(provider.kind));
+    // The run must not be taken for one that has not started: whoever finds the lock file knows better.
+    client::start(&house.program, run_dir, &job).map(drop).map_err(|error| {
+        Error::system(format!("cannot start the shim of {}", assignment.name), std::io::Error::other(error))
+    })
+}
+
+fn job(launch: &Launch, assignment: &Assignment<'_>, kind: AgentKind) -> Job {
+    let argv: Vec<OsString> = launch.argv.iter().map(OsString::from).collect();
+    let mut job = Job::new(assignment.name, argv, assignment.worktree);
+    job.plan = assignment.of.0.to_owned();
+    job.task = assignment.of.1.to_owned();
+    job.env = launch.env.iter().map(|(name, value)| (name.into(), value.into())).collect();
+    job.stdin = launch.stdin.clone();
+    job.timeout_ms = assignment.timeout_s.map(|seconds| seconds.saturating_mul(1000));
+    job.first_signal = if kind == AgentKind::Claude { FirstSignal::Int } else { FirstSignal::Term };
+    let mut writable = launch.writable.clone();
+    if launch.writes_worktree {
+        writable.push(assignment.worktree.to_owned());
+    }
+    let mode = match assignment.wall {
+        WallWish::Off => Mode::Off,
+        WallWish::Strict => Mode::Strict,
+        WallWish::Auto | WallWish::Worktree => Mode::Worktree,
+    };
+    if mode != Mode::Off {
+        job.wall = Wall { mode, best_effort: assignment.wall == WallWish::Auto, writable, ..Wall::off() };
+    }
+    job
+}
+
+/// Makes the folders, brings in the person's files, writes the agent's own.
+fn prepare(launch: &Launch) -> std::io::Result<()> {
+    for folder in &launch.folders {
+        private_folder(folder)?;
+    }
+    for seed in &launch.seeds {
+        if !seed.from.exists() {
+            continue;
+        }
+        if let Some(folder) = seed.to.parent() {
+            private_folder(folder)?;
+        }
+        match fs::remove_file(&seed.to) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        match seed.how {
+            SeedHow::Copy => drop(fs::copy(&seed.from, &seed.to)?),
+            SeedHow::Link => std::os::unix::fs::symlink(&seed.from, &seed.to)?,
+        }
+    }
+    for (path, text) in &launch.files {
+        if let Some(folder) = path.parent() {
+            private_folder(folder)?;
+        }
+        write_private(path, text)?;
+    }
+    Ok(())
+}
+
+fn make_worktree(desk: &Desk, attempt: &AttemptRow, path: &Path, seed: Option<&str>) -> Result<(), Error> {
+    let git = desk.git()?;
+    let base = attempt.base.as_deref().and_then(Oid::parse);
+    let start = seed.and_then(Oid::parse).or(base);
+    let start = start.ok_or_else(|| Error::Bug(format!("attempt {} has no base", attempt.id)))?;
+    if let Some(folder) = path.parent() {
+        private_folder(folder)
+            .map_err(|error| Error::system(format!("cannot make {}", folder.display()), error))?;
+    }
+    // What a crash left half made is completed: nobody worked in it yet.
+    let guard = GitQueue::lock(git.repository())?;
+    worktree::add(git, guard, path, &start).map_err(Error::from_git)?;
+    if let Some(top) = &desk.project.top {
+        link_dependencies(top, path);
+    }
+    Ok(())
+}
+
+/// Folders of installed dependencies that a fresh worktree would lack. They are linked from the
+/// person's checkout; the wall keeps them from being written.
+pub const LINKED: [&str; 3] = ["node_modules", ".venv", "venv"];
+
+/// Links the dependencies that the person has installed into a worktree.
+pub fn link_dependencies(top: &Path, worktree: &Path) {
+    for name in LINKED {
+        let (from, to) = (top.join(name), worktree.join(name));
+        if from.is_dir() && to.symlink_metadata().is_err() {
+            // Without the link the worker installs them itself.
+            let _ = std::os::unix::fs::symlink(&from, &to);
+        }
+    }
+}
+
+/// The adapter that speaks to a provider of that kind.
+pub fn kind_of(kind: ProviderKind) -> AgentKind {
+    match kind {
+        ProviderKind::Claude => AgentKind::Claude,
+        ProviderKind::Codex => AgentKind::Codex,
+        ProviderKind::Opencode => AgentKind::OpenCode,
+        ProviderKind::Command => AgentKind::Command,
+    }
+}
+
+/// A UUID (version 8, of our own making) that follows from a name, so that a restart finds the same session.
+fn uuid_of(name: &str) -> String {
+    use sha2::{Digest, Sha256};
+    let mut bytes = [0u8; 16];
+    bytes.copy_from_slice(&Sha256::digest(name.as_bytes())[..16]);
+    bytes[6] = bytes[6] & 0x0f | 0x80;
+    bytes[8] = bytes[8] & 0x3f | 0x80;
+    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+}
+
+fn private_folder(folder: &Path) -> std::io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
+fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
+    use std::io::Write;
+    fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)?
+        .write_all(text.as_bytes())
+}

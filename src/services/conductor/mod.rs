@@ -1,0 +1,16 @@
+//! The conductor: the process that runs one plan. It decides from what is recorded, records
+//! what it decided, and then acts; killed at any point, the next one goes on.
+
+pub mod attempt;
+pub mod desk;
+pub mod launching;
+pub mod listening;
+pub mod prompt;
+pub mod recovering;
+pub mod running;
+pub mod saving;
+pub mod seating;
+pub mod starting;
+pub mod tidying;
+
+pub use running::conduct;

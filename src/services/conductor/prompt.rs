@@ -1,0 +1,108 @@
+//! What a worker is told.
+
+use std::fmt::Write;
+
+use crate::domain::pattern::Pattern;
+use crate::domain::plan::{Plan, Task};
+
+/// What surrounds a task when it is given to a worker.
+#[derive(Debug, Clone, Copy)]
+pub struct Circumstances<'a> {
+    /// The plan it belongs to.
+    pub plan: &'a Plan,
+    /// Whether tests must come with the code.
+    pub wants_tests: bool,
+    /// The command that runs the tests, for the worker to use.
+    pub test: Option<&'a str>,
+    /// Which try this is, from 1.
+    pub number: u32,
+    /// What was wrong with the try before.
+    pub feedback: Option<&'a str>,
+}
+
+/// The prompt. The task's own text comes first and unchanged; the rest says what it owns,
+/// by what it is measured, and what became of the try before.
+pub fn prompt(task: &Task, around: &Circumstances<'_>) -> String {
+    let mut text = String::new();
+    let _ = writeln!(text, "{}\n", task.text.trim());
+    let _ = writeln!(text, "---");
+    let _ = writeln!(
+        text,
+        "You are one of several workers in this repository. These files are yours alone; create or change nothing else:"
+    );
+    for pattern in &task.files {
+        let _ =
+            writeln!(text, "- {}{}", pattern.as_str(), if pattern.is_literal() { "" } else { " (pattern)" });
+    }
+    let _ = writeln!(
+        text,
+        "Work in the current folder with relative paths. A change outside of your files is refused and the whole try with it. \
+         Do not commit: your changes are collected when you end. If you need another file, say so in your final answer instead of changing it."
+    );
+    if !task.reads.is_empty() {
+        let reads: Vec<&str> = task.reads.iter().map(Pattern::as_str).collect();
+        let _ = writeln!(text, "Read for this: {}.", reads.join(", "));
+    }
+    let specs: Vec<String> = around
+        .plan
+        .specs
+        .iter()
+        .filter(|spec| !task.files.iter().any(|pattern| pattern.as_str() == spec.file))
+        .map(|spec| match spec.description.is_empty() {
+            true => spec.file.clone(),
+            false => format!("{} ({})", spec.file, spec.description),
+        })
+        .collect();
+    if !specs.is_empty() {
+        let _ = writeln!(text, "What is to be built is specified in: {}.", specs.join(", "));
+    }
+    if around.wants_tests {
+        let _ = writeln!(
+            text,
+            "Write the tests first: they must fail without your implementation and pass with it; that is checked by running them on both."
+        );
+    }
+    if let Some(test) = around.test {
+        let _ = writeln!(text, "The tests are run with: {test}");
+    }
+    if let Some(feedback) = around.feedback {
+        let _ = writeln!(
+            text,
+            "\nThis is try {}. The folder holds what the try before left within your files. That try was not accepted:\n{}",
+            around.number,
+            feedback.trim()
+        );
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::ids::TaskId;
+
+    #[test]
+    fn the_task_comes_first_and_what_went_wrong_last() {
+        let task = Task::new(
+            TaskId::number(1),
+            "Implement JWT auth",
+            vec![Pattern::parse("src/api/auth.ts").unwrap(), Pattern::parse("src/**/*.css").unwrap()],
+        );
+        let plan = Plan::default();
+        let around = Circumstances {
+            plan: &plan,
+            wants_tests: true,
+            test: Some("npm test"),
+            number: 2,
+            feedback: Some("the tests pass without the implementation"),
+        };
+        let text = prompt(&task, &around);
+        assert!(text.starts_with("Implement JWT auth\n"));
+        assert!(text.contains("- src/api/auth.ts\n- src/**/*.css (pattern)\n"), "{text}");
+        assert!(text.contains("npm test"));
+        assert!(text.trim_end().ends_with("the tests pass without the implementation"));
+        assert!(
+            !prompt(&task, &Circumstances { feedback: None, number: 1, ..around }).contains("This is try")
+        );
+    }
+}

@@ -1,0 +1,397 @@
+//! The conductor's loop: look, decide, start, wait for news.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use super::attempt::{Stage, carry};
+use super::desk::Desk;
+use super::recovering;
+use super::starting::{self, Begun};
+use crate::base::clock::Time;
+use crate::base::ids::{ConductorId, PlanId, TaskId, random_tail};
+use crate::domain::attempt::AttemptState;
+use crate::domain::conducting::{ConductorState, PlanState};
+use crate::domain::schedule::{self, Step, TaskView};
+use crate::domain::task::TaskState;
+use crate::services::ground;
+use crate::services::{Error, Session};
+use crate::store::conductors::ConductorRow;
+use crate::store::plans::TaskLight;
+use crate::store::watch::Watch;
+use crate::sys::config::resolved::Isolation;
+use crate::sys::git::refs;
+use crate::sys::process::life::{self, Life};
+use crate::sys::process::tree;
+use crate::sys::shim::client;
+use crate::sys::shim::job::Request;
+
+/// A conductor says that it lives this often; after 60 s without it is taken for stale.
+const HEARTBEAT: Duration = Duration::from_secs(10);
+/// Something that waits for a claim, a seat or a reset is tried again at least this often.
+const TRY_AGAIN: Duration = Duration::from_secs(5);
+
+/// Runs a plan until it comes to rest. `Ok(false)`: another conductor has it.
+pub fn conduct(
+    session: &Session,
+    plan: &PlanId,
+    socket: Option<PathBuf>,
+    launch_anyway: bool,
+) -> Result<bool, Error> {
+    let life_file = session.house.life_file(&format!("plan-{plan}"));
+    let life = Life::take(&life_file).map_err(|error| Error::system("cannot lock the plan", error))?;
+    let Some(life) = life else { return Ok(false) };
+    let project = session.project()?;
+    let config = session.config(&project)?;
+    let git = ground::git(&session.house, &project)?;
+    let id = ConductorId::new(format!("c-{}", random_tail(8)));
+    let fencing = register(session, &project.id, plan, &id, &life, socket)?;
+    let desk = Desk::new(session.clone(), project, config, git, plan.clone(), id.clone(), fencing)?;
+    let mut conductor = Conductor {
+        desk: Arc::new(desk),
+        watch: Watch::new(&session.house.root)?,
+        at_work: HashMap::new(),
+        last_beat: Instant::now(),
+        seen_tasks: 0,
+        launch_anyway,
+        is_admitted: false,
+    };
+    session.cancel.on_cancel(conductor.watch.waker());
+    let ended = conductor.run();
+    let state = if ended.is_ok() { ConductorState::Stopped } else { ConductorState::Crashed };
+    if let Err(error) = &ended {
+        let why = error.to_string();
+        session.store()?.write(|tx| -> Result<(), Error> {
+            tx.set_plan_state(&conductor.desk.project.id, plan, PlanState::Failed, Some(&why))?;
+            Ok(())
+        })?;
+    }
+    session.store()?.write(|tx| tx.set_conductor_state(&id, state))?;
+    ended.map(|()| true)
+}
+
+fn register(
+    session: &Session,
+    project: &crate::base::ids::ProjectId,
+    plan: &PlanId,
+    id: &ConductorId,
+    life: &Life,
+    socket: Option<PathBuf>,
+) -> Result<i64, Error> {
+    let pid = std::process::id();
+    let identity = tree::identity(pid as i32);
+    session.store()?.write(|tx| -> Result<i64, Error> {
+        // Whoever had the plan before is dead: its lock was free.
+        if let Some(before) = tx.conductor_of(plan)? {
+            tx.set_conductor_state(&before.id, ConductorState::Crashed)?;
+        }
+        let fencing = tx.next_fencing(plan)?;
+        let now = Time::now();
+        tx.insert_conductor(&ConductorRow {
+            id: id.clone(),
+            project: project.clone(),
+            plan: plan.clone(),
+            state: ConductorState::Running,
+            pid,
+            start_time: identity.as_ref().map_or(0, |identity| identity.start_time),
+            boot_id: identity.map(|identity| identity.boot_id).unwrap_or_default(),
+            socket: socket.map(|path| path.to_string_lossy().into_owned()),
+            alive: life.path().to_string_lossy().into_owned(),
+            fencing,
+            started_at: now,
+            heartbeat_at: now,
+        })?;
+        Ok(fencing)
+    })
+}
+
+struct Conductor {
+    desk: Arc<Desk>,
+    watch: Watch,
+    at_work: HashMap<String, JoinHandle<()>>,
+    last_beat: Instant,
+    seen_tasks: usize,
+    launch_anyway: bool,
+    is_admitted: bool,
+}
+
+impl Conductor {
+    fn run(&mut self) -> Result<(), Error> {
+        for (attempt, stage) in recovering::unfinished(&self.desk)? {
+            self.spawn(attempt, stage)?;
+        }
+        let mut is_first = true;
+        loop {
+            self.beat()?;
+            self.at_work.retain(|_, worker| !worker.is_finished());
+            let row = self.desk.row()?;
+            let tasks = self.desk.store()?.read(|tx| tx.task_lights(&self.desk.plan_id))?;
+            if tasks.len() != self.seen_tasks {
+                self.desk.reload()?;
+                self.seen_tasks = tasks.len();
+            }
+            if self.desk.session.cancel.is_cancelled() || row.state == PlanState::Stopped {
+                return self.stop(&row.state);
+            }
+            self.obey()?;
+            let views = self.views(&tasks);
+            if row.state == PlanState::Running {
+                if self.admitted()? {
+                    self.take_steps(&tasks, &views)?;
+                }
+                if is_first {
+                    self.tell_first_pass()?;
+                    is_first = false;
+                }
+                if self.at_work.is_empty() && self.rest()? {
+                    return Ok(());
+                }
+            } else if self.at_work.is_empty() && row.state != PlanState::Paused {
+                return Ok(());
+            }
+            self.watch.wait(Some(
+                Instant::now() + TRY_AGAIN.min(HEARTBEAT.saturating_sub(self.last_beat.elapsed())),
+            ));
+        }
+    }
+
+    /// What a schedule is decided from.
+    fn views(&self, tasks: &[TaskLight]) -> Vec<TaskView> {
+        let plan = self.desk.plan();
+        let position: HashMap<&str, usize> =
+            plan.tasks.iter().enumerate().map(|(at, task)| (task.id.as_str(), at)).collect();
+        plan.tasks
+            .iter()
+            .zip(tasks)
+            .map(|(task, light)| TaskView {
+                state: light.state,
+                is_wanted: light.wanted,
+                depends_on: task
+                    .depends_on
+                    .iter()
+                    .filter_map(|on| position.get(on.as_str()).copied())
+                    .collect(),
+                priority: task.priority.0,
+                waited_ms: Desk::millis_since(light.changed_at),
+            })
+            .collect()
+    }
+
+    fn take_steps(&mut self, tasks: &[TaskLight], views: &[TaskView]) -> Result<(), Error> {
+        let desk = Arc::clone(&self.desk);
+        let steps = schedule::steps(views);
+        let id = |at: usize| &tasks[at].id;
+        let moves: Vec<&Step> =
+            steps.iter().filter(|step| !matches!(step, Step::Start(_) | Step::TryAgain(_))).collect();
+        if !moves.is_empty() {
+            desk.store()?.write(|tx| -> Result<(), Error> {
+                for step in &moves {
+                    let (at, state, reason) = match step {
+                        Step::MakeReady(at) => (*at, TaskState::Ready, None),
+                        Step::MakeWait(at) => (*at, TaskState::Waiting, None),
+                        Step::Block { task, on } => {
+                            (*task, TaskState::Blocked, Some(format!("task {} is not done", id(*on))))
+                        }
+                        Step::Start(_) | Step::TryAgain(_) => continue,
+                    };
+                    tx.move_task(&desk.project.id, &desk.plan_id, id(at), state, reason.as_deref())?;
+                }
+                Ok(())
+            })?;
+        }
+        let starts: Vec<TaskId> = steps
+            .iter()
+            .filter_map(|step| match step {
+                Step::Start(at) => Some(id(*at).clone()),
+                _ => None,
+            })
+            .collect();
+        if starts.is_empty() {
+            return Ok(());
+        }
+        let most = desk.row()?.max_parallel.map_or(usize::MAX, |most| most.max(1) as usize);
+        let base = self.base()?;
+        let mut full = 0;
+        for task in starts {
+            let live = views.iter().filter(|view| view.state == TaskState::Running).count();
+            if self.at_work.len().max(live) >= most || self.at_work.contains_key(task.as_str()) {
+                continue;
+            }
+            let task = desk.task(&task)?;
+            match starting::begin(&desk, &task, base.as_deref())? {
+                Begun::Attempt(attempt) => self.spawn(*attempt, Stage::Launch)?,
+                // With every seat taken the rest need not be asked one by one.
+                Begun::Waits("slot", _) => full += 1,
+                Begun::Waits(..) | Begun::Not => {}
+            }
+            if full > 8 {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The commit that a new attempt starts from: what the plan has landed so far.
+    fn base(&self) -> Result<Option<String>, Error> {
+        let row = self.desk.row()?;
+        if self.desk.config.isolation == Isolation::Shared {
+            return Ok(row.base);
+        }
+        let git = self.desk.git()?;
+        let branch = row.integration.clone().unwrap_or_default();
+        Ok(refs::read(git, &branch)?.map(|oid| oid.to_string()).or(row.base))
+    }
+
+    fn spawn(&mut self, attempt: crate::store::attempts::AttemptRow, stage: Stage) -> Result<(), Error> {
+        let desk = Arc::clone(&self.desk);
+        let task = attempt.task.clone();
+        let worker = thread::Builder::new()
+            .name(format!("kapell-{}", attempt.id))
+            .spawn(move || carry(&desk, &attempt, stage))
+            .map_err(|error| Error::system("cannot start a thread", error))?;
+        self.at_work.insert(task, worker);
+        Ok(())
+    }
+
+    /// Does to the shims what was recorded for their attempts.
+    fn obey(&self) -> Result<(), Error> {
+        for attempt in self.desk.store()?.read(|tx| tx.live_attempts(&self.desk.plan_id))? {
+            let run_dir = PathBuf::from(&attempt.run_dir);
+            let request = match attempt.state {
+                AttemptState::Stopping => Request::Stop { grace_ms: None },
+                AttemptState::Paused => Request::Pause,
+                AttemptState::Running => Request::Resume,
+                AttemptState::Starting | AttemptState::Finished(_) => continue,
+            };
+            // One that has ended cannot be told anything, and need not.
+            let _ = client::send(&run_dir, request);
+        }
+        Ok(())
+    }
+
+    fn beat(&mut self) -> Result<(), Error> {
+        if self.last_beat.elapsed() >= HEARTBEAT {
+            self.desk.store()?.write(|tx| tx.heartbeat(&self.desk.conductor))?;
+            self.last_beat = Instant::now();
+        }
+        Ok(())
+    }
+
+    /// Whether there is room for this conductor; the older ones go first.
+    fn admitted(&mut self) -> Result<bool, Error> {
+        if self.is_admitted || self.launch_anyway {
+            self.is_admitted = true;
+            return Ok(true);
+        }
+        let desk = &self.desk;
+        let live = desk.store()?.read(|tx| tx.conductors(None, false, 10_000))?;
+        let older = |row: &&ConductorRow| {
+            row.id != desk.conductor
+                && life::is_held(std::path::Path::new(&row.alive))
+                && (row.started_at, &row.id) < (Time::now(), &desk.conductor)
+                && row.state != ConductorState::Queued
+        };
+        let here = live.iter().filter(older).filter(|row| row.project == desk.project.id).count();
+        let everywhere = live.iter().filter(older).count();
+        let is_full = here >= desk.config.max_conductors as usize
+            || desk.config.machine.max_conductors.is_some_and(|most| everywhere >= most as usize);
+        let state = if is_full { ConductorState::Queued } else { ConductorState::Running };
+        let own = live.iter().find(|row| row.id == desk.conductor);
+        if own.is_some_and(|row| row.state != state) {
+            desk.store()?.write(|tx| tx.set_conductor_state(&desk.conductor, state))?;
+        }
+        self.is_admitted = !is_full;
+        Ok(self.is_admitted)
+    }
+
+    fn tell_first_pass(&self) -> Result<(), Error> {
+        let desk = &self.desk;
+        desk.store()?.write(|tx| -> Result<(), Error> {
+            tx.append_event(
+                &desk.project.id,
+                &crate::store::events::NewEvent {
+                    kind: "conductor.started",
+                    plan: Some(&desk.plan_id),
+                    text: format!(
+                        "conductor {} (process {}) runs plan {}",
+                        desk.conductor,
+                        std::process::id(),
+                        desk.plan_id
+                    ),
+                    ..Default::default()
+                },
+            )?;
+            Ok(())
+        })
+    }
+
+    /// Brings the plan to rest if nothing more can happen by itself. Decided and recorded in one
+    /// transaction, so that a task that is dispatched at this moment is not overlooked.
+    fn rest(&self) -> Result<bool, Error> {
+        let desk = &self.desk;
+        let plan = desk.plan();
+        let position: HashMap<&str, usize> =
+            plan.tasks.iter().enumerate().map(|(at, task)| (task.id.as_str(), at)).collect();
+        desk.store()?.write(|tx| -> Result<bool, Error> {
+            let lights = tx.task_lights(&desk.plan_id)?;
+            if lights.len() != plan.tasks.len() {
+                return Ok(false);
+            }
+            let views: Vec<TaskView> = plan
+                .tasks
+                .iter()
+                .zip(&lights)
+                .map(|(task, light)| TaskView {
+                    state: light.state,
+                    is_wanted: light.wanted,
+                    depends_on: task
+                        .depends_on
+                        .iter()
+                        .filter_map(|on| position.get(on.as_str()).copied())
+                        .collect(),
+                    priority: task.priority.0,
+                    waited_ms: 0,
+                })
+                .collect();
+            let Some(state) = schedule::conclusion(&views) else { return Ok(false) };
+            let failed: Vec<&str> = lights
+                .iter()
+                .filter(|light| light.state == TaskState::Failed)
+                .map(|light| light.id.as_str())
+                .collect();
+            let reason = (!failed.is_empty()).then(|| format!("failed: {}", failed.join(", ")));
+            tx.set_plan_state(&desk.project.id, &desk.plan_id, state, reason.as_deref())?;
+            tx.set_conductor_state(&desk.conductor, ConductorState::Stopped)?;
+            Ok(true)
+        })
+    }
+
+    /// Ends every attempt, with its tree saved, and leaves.
+    fn stop(&mut self, state: &PlanState) -> Result<(), Error> {
+        let desk = Arc::clone(&self.desk);
+        desk.store()?.write(|tx| -> Result<(), Error> {
+            tx.set_conductor_state(&desk.conductor, ConductorState::Stopping)?;
+            for attempt in tx.live_attempts(&desk.plan_id)? {
+                tx.set_attempt_state(&attempt.id, AttemptState::Stopping)?;
+            }
+            if *state != PlanState::Stopped {
+                tx.set_plan_state(
+                    &desk.project.id,
+                    &desk.plan_id,
+                    PlanState::Stopped,
+                    Some("its conductor was told to stop"),
+                )?;
+            }
+            Ok(())
+        })?;
+        while !self.at_work.is_empty() {
+            self.obey()?;
+            self.watch.wait(Some(Instant::now() + Duration::from_secs(1)));
+            self.beat()?;
+            self.at_work.retain(|_, worker| !worker.is_finished());
+        }
+        Ok(())
+    }
+}

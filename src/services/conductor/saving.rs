@@ -1,0 +1,252 @@
+//! Saving what an attempt left: its tree goes under a ref before anything else is decided.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use super::desk::Desk;
+use super::launching::LINKED;
+use crate::base::paths::RepoPath;
+use crate::domain::pattern::{PatternSet, twins};
+use crate::domain::plan::Task;
+use crate::services::Error;
+use crate::store::attempts::AttemptRow;
+use crate::sys::config::resolved::Isolation;
+use crate::sys::git::change::{Change, Mode};
+use crate::sys::git::{Oid, Snapshot, SnapshotError, Worktree, read, refs, snapshot};
+
+/// An attempt's tree, saved, and what of it lies outside of the claim.
+#[derive(Debug)]
+pub struct Saved {
+    /// The snapshot.
+    pub snapshot: Snapshot,
+    /// What was changed without being owned, each with the reason.
+    pub outside: Vec<(RepoPath, String)>,
+}
+
+/// The ref that keeps an attempt's tree.
+pub fn reference(attempt: &AttemptRow) -> String {
+    format!("refs/kapell/tasks/{}/{}/{}", attempt.plan, attempt.task, attempt.number)
+}
+
+/// Saves the tree of an attempt whose worker has ended, and compares it with the claim. Doing
+/// it again gives the same answer. `None`: the tree is gone.
+pub fn save(desk: &Desk, attempt: &AttemptRow, task: &Task) -> Result<Option<Saved>, Error> {
+    let git = desk.git()?;
+    let path = Path::new(attempt.worktree.as_deref().unwrap_or_default());
+    let is_shared = desk.config.isolation == Isolation::Shared;
+    let tree = if is_shared {
+        Worktree::of_checkout(git.repository()).map_err(Error::from_git)?
+    } else {
+        match Worktree::find(git, path) {
+            Some(tree) => tree,
+            None => return Ok(None),
+        }
+    };
+    let Some(base) = attempt.base.as_deref().and_then(Oid::parse) else { return Ok(None) };
+    let reference = reference(attempt);
+    let expected = refs::read(git, &reference)?;
+    let scratch = Path::new(&attempt.run_dir);
+    let request = snapshot::Request {
+        tree: &tree,
+        base: &base,
+        reference: &reference,
+        expected: expected.as_ref(),
+        message: &format!(
+            "kapell: {}/{} try {} as its worker left it",
+            attempt.plan, attempt.task, attempt.number
+        ),
+        scratch,
+        largest: snapshot::LARGEST_FILE,
+    };
+    let mut snapshot = match snapshot::snapshot(git, &request) {
+        Ok(snapshot) => snapshot,
+        Err(SnapshotError::TreeGone { .. }) => return Ok(None),
+        Err(error) => return Err(Error::from_git(error)),
+    };
+    // Folders that Kapell itself linked into the tree are no work of the worker's.
+    snapshot.changed.retain(|change| {
+        !(change.new_mode == Mode::Symlink
+            && LINKED.iter().any(|name| change.path.as_bytes() == name.as_bytes()))
+    });
+    let owned = PatternSet::new(task.files.clone());
+    let mut outside = outside(desk, &base, &snapshot, &owned)?;
+    if is_shared {
+        forget_others(desk, attempt, &mut snapshot, &mut outside, &owned)?;
+    }
+    Ok(Some(Saved { snapshot, outside }))
+}
+
+/// A saved tree, found again by its commit.
+pub fn saved_again(desk: &Desk, attempt: &AttemptRow, task: &Task) -> Result<Option<Saved>, Error> {
+    let git = desk.git()?;
+    let (Some(base), Some(commit)) =
+        (attempt.base.as_deref().and_then(Oid::parse), attempt.snapshot.as_deref().and_then(Oid::parse))
+    else {
+        return Ok(None);
+    };
+    let mut changed = crate::sys::git::change::changed_between(git, &base, &commit)?;
+    changed.retain(|change| {
+        !(change.new_mode == Mode::Symlink
+            && LINKED.iter().any(|name| change.path.as_bytes() == name.as_bytes()))
+    });
+    let mut snapshot = Snapshot {
+        tree: read::tree_of(git, &commit)?,
+        commit,
+        base: base.clone(),
+        reference: reference(attempt),
+        changed,
+        nested: Vec::new(),
+        skipped: Vec::new(),
+        ignored: Vec::new(),
+        largest: snapshot::LARGEST_FILE,
+    };
+    let owned = PatternSet::new(task.files.clone());
+    let mut outside = outside(desk, &base, &snapshot, &owned)?;
+    if desk.config.isolation == Isolation::Shared {
+        forget_others(desk, attempt, &mut snapshot, &mut outside, &owned)?;
+    }
+    Ok(Some(Saved { snapshot, outside }))
+}
+
+/// What was changed without being owned, or in a way that nobody may.
+fn outside(
+    desk: &Desk,
+    base: &Oid,
+    snapshot: &Snapshot,
+    owned: &PatternSet,
+) -> Result<Vec<(RepoPath, String)>, Error> {
+    let git = desk.git()?;
+    let mut outside = Vec::new();
+    for change in &snapshot.changed {
+        if let Some(why) = objection(git, snapshot, change, owned)? {
+            outside.push((change.path.clone(), why));
+        }
+    }
+    for nested in &snapshot.nested {
+        outside.push((nested.clone(), "is a repository of its own inside the tree".to_owned()));
+    }
+    // Two new names that differ only in case cannot both be checked out everywhere.
+    let added: BTreeSet<&RepoPath> = snapshot
+        .changed
+        .iter()
+        .filter(|change| change.old_mode == Mode::Absent)
+        .map(|change| &change.path)
+        .collect();
+    if !added.is_empty() {
+        let entries = read::ls_tree(git, &snapshot.tree, &[])?;
+        let _ = base;
+        for (a, b) in twins(entries.iter().map(|entry| &entry.path)) {
+            let new = [&a, &b].into_iter().find(|path| added.contains(path)).cloned();
+            if let Some(new) = new {
+                let other = if new == a { &b } else { &a };
+                outside.push((
+                    new.clone(),
+                    format!("has the same name as {other}, but for case or normal form"),
+                ));
+            }
+        }
+    }
+    outside.sort();
+    outside.dedup_by(|a, b| a.0 == b.0);
+    Ok(outside)
+}
+
+fn objection(
+    git: &crate::sys::git::Git,
+    snapshot: &Snapshot,
+    change: &Change,
+    owned: &PatternSet,
+) -> Result<Option<String>, Error> {
+    if !owned.contains(&change.path) {
+        return Ok(Some("is not owned by the task".to_owned()));
+    }
+    if change.new_mode == Mode::Gitlink && change.old_mode != Mode::Gitlink {
+        return Ok(Some("is a link to a commit of another repository".to_owned()));
+    }
+    if change.new_mode == Mode::Symlink {
+        let target = read::show_file(git, &snapshot.commit, &change.path)?.unwrap_or_default();
+        if !link_stays_within(&change.path, &target, owned) {
+            return Ok(Some(format!(
+                "is a symbolic link that leaves the claim: {}",
+                RepoPath::from_bytes(target)
+            )));
+        }
+    }
+    Ok(None)
+}
+
+/// Whether a symbolic link leads to a path that the same claim owns.
+fn link_stays_within(link: &RepoPath, target: &[u8], owned: &PatternSet) -> bool {
+    if target.is_empty() || target.starts_with(b"/") {
+        return false;
+    }
+    let mut segments: Vec<&[u8]> = link.as_bytes().split(|&byte| byte == b'/').collect();
+    segments.pop();
+    for segment in target.split(|&byte| byte == b'/') {
+        match segment {
+            b"" | b"." => {}
+            b".." => {
+                if segments.pop().is_none() {
+                    return false;
+                }
+            }
+            name => segments.push(name),
+        }
+    }
+    owned.contains(&RepoPath::from_bytes(segments.join(&b'/')))
+}
+
+/// In a shared folder others work too: what they own is theirs, and what nobody owns cannot
+/// be laid to this worker's door while another runs.
+fn forget_others(
+    desk: &Desk,
+    attempt: &AttemptRow,
+    snapshot: &mut Snapshot,
+    outside: &mut Vec<(RepoPath, String)>,
+    owned: &PatternSet,
+) -> Result<(), Error> {
+    use crate::store::claims::ClaimPage;
+    let page = ClaimPage { after: 0, limit: usize::MAX >> 1 };
+    let (claims, live) = desk.store()?.read(|tx| -> Result<_, Error> {
+        Ok((tx.live_claims(&desk.project.id, page)?, tx.live_attempts(&desk.plan_id)?))
+    })?;
+    let others = PatternSet::new(
+        claims
+            .into_iter()
+            .filter(|claim| claim.holder.name.as_str() != attempt.id.as_str())
+            .map(|claim| claim.pattern)
+            .collect::<Vec<_>>(),
+    );
+    let is_alone = !live.iter().any(|other| other.id != attempt.id);
+    outside.retain(|(path, _)| owned.contains(path) || (is_alone && !others.contains(path)));
+    snapshot.changed.retain(|change| {
+        owned.contains(&change.path) || outside.iter().any(|(path, _)| *path == change.path)
+    });
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::pattern::Pattern;
+
+    #[test]
+    fn a_link_must_lead_to_what_is_owned() {
+        let owned = PatternSet::new(vec![Pattern::parse("src/a").unwrap()]);
+        for (link, target, stays) in [
+            ("src/a/link", "b.rs", true),
+            ("src/a/link", "./sub/../b.rs", true),
+            ("src/a/deep/link", "../b.rs", true),
+            ("src/a/link", "../b/c.rs", false),
+            ("src/a/link", "/etc/passwd", false),
+            ("src/a/link", "../../../x", false),
+            ("src/a/link", "../../.git/config", false),
+        ] {
+            assert_eq!(
+                link_stays_within(&link.into(), target.as_bytes(), &owned),
+                stays,
+                "{link} -> {target}"
+            );
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! Starting an attempt: everything it needs is taken in one transaction, or nothing.
+
+use super::desk::Desk;
+use super::seating;
+use crate::base::clock::Time;
+use crate::base::ids::{AttemptId, HolderName, ProviderName, random_tail};
+use crate::domain::attempt::Outcome;
+use crate::domain::claim::{self, Decision, Holder, HolderKind, Mode};
+use crate::domain::plan::Task;
+use crate::domain::route::Choice;
+use crate::domain::task::TaskState;
+use crate::services::Error;
+use crate::services::claiming;
+use crate::store::Tx;
+use crate::store::attempts::{AttemptRow, NewAttempt};
+use crate::store::claims::NewClaims;
+use crate::store::events::NewEvent;
+
+/// An attempt's claims run as long as the attempt; this bound only serves those who read the table.
+const CLAIM_TTL_S: i64 = 24 * 3600;
+
+/// What came of the wish to start a task.
+#[derive(Debug)]
+pub enum Begun {
+    /// It is recorded and may be acted on.
+    Attempt(Box<AttemptRow>),
+    /// Something is in the way: the reason and on what.
+    Waits(&'static str, String),
+    /// The task moved meanwhile.
+    Not,
+}
+
+/// Records a new attempt at a task with its claims, its seat and its money.
+pub fn begin(desk: &Desk, task: &Task, base: Option<&str>) -> Result<Begun, Error> {
+    let store = desk.store()?;
+    store.write(|tx| -> Result<Begun, Error> {
+        if tx.fencing(&desk.plan_id)? != desk.fencing {
+            return Ok(Begun::Not);
+        }
+        let earlier = tx.attempts_at(&desk.plan_id, &task.id)?;
+        let live = tx.all_live_attempts()?;
+        let avoid: Vec<ProviderName> = earlier
+            .iter()
+            .filter(|attempt| attempt.state.outcome() == Some(Outcome::RateLimited))
+            .map(|attempt| attempt.provider.clone())
+            .collect();
+        let seat = match seating::seat(tx, desk, task, &live, &avoid)? {
+            Choice::Seat(seat) => seat,
+            Choice::Wait { reason, on } => return waits(tx, desk, task, reason, on),
+            Choice::Nobody(why) => {
+                tx.move_task(&desk.project.id, &desk.plan_id, &task.id, TaskState::Failed, Some(&why))?;
+                return Ok(Begun::Not);
+            }
+        };
+        let id = AttemptId::new(format!("a-{}", random_tail(10)));
+        let run_dir = desk.session.house.run_dir(id.as_str());
+        let alive = run_dir.join("lock").to_string_lossy().into_owned();
+        // What the attempt before held is this one's; nobody could come between.
+        if let Some(before) = earlier.last() {
+            tx.hand_over_claims(&desk.project.id, &before.id, &id, &alive)?;
+        }
+        let holder = Holder { kind: HolderKind::Attempt, name: HolderName::new(id.as_str()) };
+        claiming::free_the_dead(tx, &desk.project.id, &task.files)?;
+        let held = claiming::near(tx, &desk.project.id, &task.files)?;
+        let (mut fencing, insert) = match claim::decide(&task.files, Mode::Exclusive, &holder, &held) {
+            Decision::Grant { renew, insert } => (renew.iter().map(|id| id.0).max().unwrap_or(0), insert),
+            Decision::Refuse(conflicts) => {
+                if let Some(before) = earlier.last() {
+                    let alive = desk.session.house.run_dir(before.id.as_str()).join("lock");
+                    tx.hand_over_claims(&desk.project.id, &id, &before.id, &alive.to_string_lossy())?;
+                }
+                let on = conflicts.first().map_or_else(String::new, |conflict| {
+                    let held = &conflict.held;
+                    let who = held.task.clone().unwrap_or_else(|| held.holder.name.to_string());
+                    format!("{} is held by {who} since {}", conflict.witness, held.since)
+                });
+                return waits(tx, desk, task, "claim", on);
+            }
+        };
+        let new = NewClaims {
+            holder: &holder,
+            mode: Mode::Exclusive,
+            task: Some((&desk.plan_id, &task.id)),
+            reason: None,
+            alive: Some(&alive),
+            expires_at: Time::now().plus_seconds(CLAIM_TTL_S),
+        };
+        for pattern in &insert {
+            fencing = fencing.max(tx.insert_claim(&desk.project.id, pattern, &new)?.0);
+        }
+        let number = earlier.last().map_or(1, |before| before.number + 1);
+        let worktree = match desk.config.isolation {
+            crate::sys::config::resolved::Isolation::Shared => desk.project.top()?.to_owned(),
+            crate::sys::config::resolved::Isolation::Worktree => {
+                desk.project.worktrees(&desk.session.house).join(id.as_str())
+            }
+        };
+        tx.insert_attempt(&NewAttempt {
+            id: &id,
+            project: &desk.project.id,
+            plan: &desk.plan_id,
+            task: &task.id,
+            number,
+            worker: &seat.worker,
+            provider: &seat.provider,
+            run_dir: &run_dir.to_string_lossy(),
+            worktree: &worktree.to_string_lossy(),
+            base,
+            fencing,
+            reserved_usd: task.budget_usd.unwrap_or(0.0),
+        })?;
+        // A task that was rejected is ready first; both steps are one change to the world.
+        tx.move_task(&desk.project.id, &desk.plan_id, &task.id, TaskState::Ready, None)?;
+        if !tx.move_task(&desk.project.id, &desk.plan_id, &task.id, TaskState::Running, None)? {
+            return Err(Error::Bug(format!("task {} could not start", task.id)));
+        }
+        tx.append_event(
+            &desk.project.id,
+            &NewEvent {
+                kind: "attempt.started",
+                plan: Some(&desk.plan_id),
+                task: Some(&task.id),
+                attempt: Some(&id),
+                text: format!("task {}: try {number} by {}", task.id, seat.worker),
+                data: Some(
+                    serde_json::json!({"worker": seat.worker.as_str(), "provider": seat.provider.as_str()})
+                        .to_string(),
+                ),
+                ..NewEvent::default()
+            },
+        )?;
+        let row = tx.attempt(&id)?.ok_or_else(|| Error::Bug(format!("attempt {id} vanished")))?;
+        Ok(Begun::Attempt(Box::new(row)))
+    })
+}
+
+fn waits(tx: &Tx<'_>, desk: &Desk, task: &Task, reason: &'static str, on: String) -> Result<Begun, Error> {
+    tx.set_task_reason(&desk.plan_id, &task.id, Some(&format!("{reason}: {on}")))?;
+    Ok(Begun::Waits(reason, on))
+}

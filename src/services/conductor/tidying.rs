@@ -1,0 +1,59 @@
+//! Putting worktrees away once their work is saved. Nothing here may fail a task.
+
+use std::path::Path;
+
+use super::desk::Desk;
+use crate::store::attempts::AttemptRow;
+use crate::sys::config::resolved::Isolation;
+use crate::sys::git::{GitQueue, Oid, Snapshot, Worktree, read, snapshot, worktree};
+
+/// Removes the worktree of an attempt that is over. It is left where it is if it holds
+/// anything that is not saved.
+pub fn put_away(desk: &Desk, attempt: &AttemptRow) {
+    if desk.config.isolation == Isolation::Shared {
+        return;
+    }
+    if let Err(why) = remove(desk, attempt) {
+        tracing::warn!(attempt = %attempt.id, "its worktree stays: {why}");
+    }
+}
+
+fn remove(desk: &Desk, attempt: &AttemptRow) -> Result<(), String> {
+    let text = |error: &dyn std::fmt::Display| error.to_string();
+    let git = desk.git().map_err(|error| text(&error))?;
+    let path = Path::new(attempt.worktree.as_deref().unwrap_or_default());
+    let Some(tree) = Worktree::find(git, path) else { return Ok(()) };
+    for name in super::launching::LINKED {
+        let link = path.join(name);
+        if link.symlink_metadata().is_ok_and(|metadata| metadata.is_symlink()) {
+            std::fs::remove_file(&link).map_err(|error| text(&error))?;
+        }
+    }
+    let (Some(base), Some(commit)) =
+        (attempt.base.as_deref().and_then(Oid::parse), attempt.snapshot.as_deref().and_then(Oid::parse))
+    else {
+        return Err("it was never saved".to_owned());
+    };
+    let saved = Snapshot {
+        tree: read::tree_of(git, &commit).map_err(|error| text(&error))?,
+        commit,
+        base,
+        reference: super::saving::reference(attempt),
+        changed: Vec::new(),
+        nested: Vec::new(),
+        skipped: Vec::new(),
+        ignored: Vec::new(),
+        largest: snapshot::LARGEST_FILE,
+    };
+    let scratch = Path::new(&attempt.run_dir);
+    let checked = worktree::check_saved(git, &tree, &saved, scratch).map_err(|error| text(&error))?;
+    let trash = desk.project.worktrees(&desk.session.house).join("trash");
+    std::fs::create_dir_all(&trash).map_err(|error| text(&error))?;
+    let guard = GitQueue::lock(git.repository()).map_err(|error| text(&error))?;
+    let trashed = worktree::remove(git, &guard, checked, &trash).map_err(|error| text(&error))?;
+    drop(guard);
+    if let Some(folder) = trashed {
+        worktree::delete_folder(&folder).map_err(|error| text(&error))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,499 @@
+//! Dispatch: work is marked as wanted, and a conductor sees to it.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use super::planning::{self, rows};
+use super::project::Project;
+use super::{Error, Session, ground};
+use crate::base::ids::{PlanId, TaskId, random_tail};
+use crate::domain::conducting::{ConductorState, PlanState};
+use crate::domain::plan::check::OnOverlap;
+use crate::domain::plan::problem::Problem;
+use crate::domain::plan::{Plan, dag};
+use crate::domain::refusal::{Code, Refusal};
+use crate::domain::task::TaskState;
+use crate::store::Tx;
+use crate::store::attempts::AttemptRow;
+use crate::store::conductors::{ConductorRow, RunRow};
+use crate::store::plans::{PlanRow, TaskRow};
+use crate::store::watch::Watch;
+use crate::sys::config::Config;
+use crate::sys::config::resolved::Isolation;
+use crate::sys::process::{life, spawn};
+
+/// A conductor has this long to enter the registry.
+const CONDUCTOR_PATIENCE: Duration = Duration::from_secs(10);
+/// What starts within this time is told at once.
+const FIRST_NEWS: Duration = Duration::from_millis(900);
+
+/// What is to be started.
+#[derive(Debug)]
+pub enum What {
+    /// A stored plan, or some of its tasks.
+    Plan {
+        /// Its id, or its name where that is unique.
+        id: String,
+        /// Only these.
+        tasks: Option<Vec<TaskId>>,
+    },
+    /// One task without a plan, as a task object without an id.
+    AdHoc(serde_json::Map<String, serde_json::Value>),
+}
+
+/// What to do when all conductors allowed are in use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WhenFull {
+    /// Wait for room.
+    Queue,
+    /// Start all the same.
+    Launch,
+    /// Say no.
+    Refuse,
+}
+
+/// A wish to start work.
+#[derive(Debug)]
+pub struct Wish {
+    /// What.
+    pub what: What,
+    /// At most so many attempts at once.
+    pub max_parallel: Option<u32>,
+    /// What to do when full.
+    pub when_full: WhenFull,
+    /// Only tell.
+    pub dry_run: bool,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub struct Dispatched {
+    /// Ask about it with this; none for a dry run.
+    pub run: Option<String>,
+    /// The plan.
+    pub plan: PlanId,
+    /// The conductor, as far as one was needed.
+    pub conductor: Option<ConductorRow>,
+    /// Attempts that started, as far as known at once, with what they own.
+    pub started: Vec<(AttemptRow, TaskId, Vec<String>)>,
+    /// Tasks that wait: the reason and on what.
+    pub waiting: Vec<(TaskId, String, String)>,
+}
+
+/// Starts work, or tells what would start.
+pub fn dispatch(session: &Session, project: &Project, wish: &Wish) -> Result<Dispatched, Error> {
+    let config = session.config(project)?;
+    project.top()?;
+    if config.isolation == Isolation::Worktree {
+        project.repository()?;
+    }
+    let (plan_id, only) = match &wish.what {
+        What::Plan { id, tasks } => (find_plan(session, project, id)?.id, tasks.clone()),
+        What::AdHoc(task) => {
+            let (plan, task) = ad_hoc(session, project, &config, task, wish.dry_run)?;
+            (plan, Some(vec![task]))
+        }
+    };
+    let (row, tasks, plan) = load(session, &plan_id)?;
+    let wanted = wanted(&row, &tasks, &plan, only.as_deref())?;
+    if wish.dry_run {
+        return Ok(dry_run(&plan_id, &plan, &tasks, &wanted));
+    }
+    let is_running = !row.state.is_at_rest();
+    let is_new =
+        |id: &TaskId| tasks.iter().any(|task| task.id == *id && !(task.wanted && !task.state.is_final()));
+    if is_running && !wanted.iter().any(is_new) {
+        let conductor = await_conductor(session, &plan_id)?;
+        if let Some(conductor) = conductor {
+            return Err(duplicate(&plan_id, &conductor).into());
+        }
+        // It says that it runs, but nobody runs it: the one before died. Take it over.
+    }
+    if wish.when_full == WhenFull::Refuse {
+        refuse_if_full(session, project, &config, &plan_id)?;
+    }
+    let git = ground::git(&session.house, project)?;
+    let ground = match (&git, &row.base) {
+        (Some(git), None) => Some(ground::lay(git, &config, &plan_id, &plan, &row)?),
+        _ => None,
+    };
+    let run = format!("r-{}", random_tail(8));
+    let since = session.store()?.write(|tx| -> Result<i64, Error> {
+        // Asked again inside the transaction: two dispatches at the same moment are one and a duplicate.
+        let now = tx.plan(&plan_id)?.ok_or_else(|| Error::Bug(format!("plan {plan_id} vanished")))?;
+        if !is_running && !now.state.is_at_rest() && only.is_none() {
+            return Err(Refusal::new(Code::DuplicatePlan, "", "").into());
+        }
+        if let Some(ground) = &ground {
+            tx.set_plan_ground(
+                &plan_id,
+                ground.base.as_str(),
+                ground.target.as_deref(),
+                &ground.integration,
+            )?;
+        }
+        if let Some(most) = wish.max_parallel {
+            tx.set_max_parallel(&plan_id, most.max(1))?;
+        }
+        for id in &wanted {
+            tx.want_task(&plan_id, id, true)?;
+            let state = tx.task(&plan_id, id)?.map(|task| task.state);
+            if matches!(state, Some(TaskState::Failed | TaskState::Blocked | TaskState::Cancelled)) {
+                tx.move_task(&project.id, &plan_id, id, TaskState::Waiting, Some("dispatched again"))?;
+            }
+        }
+        tx.set_plan_state(&project.id, &plan_id, PlanState::Running, None)?;
+        tx.insert_run(
+            &project.id,
+            &RunRow {
+                id: run.clone(),
+                kind: "dispatch".to_owned(),
+                plan: Some(plan_id.as_str().to_owned()),
+                attempt: None,
+                state: "running".to_owned(),
+                result: None,
+                alive: None,
+            },
+        )?;
+        Ok(tx.newest_event()?)
+    });
+    let since = match since {
+        Err(Error::Refused(refusal)) if refusal.code == Code::DuplicatePlan => {
+            return match await_conductor(session, &plan_id)? {
+                Some(conductor) => Err(duplicate(&plan_id, &conductor).into()),
+                None => Err(Refusal::new(
+                    Code::DuplicatePlan,
+                    format!("plan {plan_id} is being started by somebody else at this moment"),
+                    "ask status about it",
+                )
+                .into()),
+            };
+        }
+        other => other?,
+    };
+    let conductor = ensure_conductor(session, project, &plan_id, wish.when_full == WhenFull::Launch)?;
+    await_news(session, &plan_id, since)?;
+    let (started, waiting) = session.store()?.read(|tx| news(tx, &plan_id, &plan, &wanted))?;
+    Ok(Dispatched { run: Some(run), plan: plan_id, conductor, started, waiting })
+}
+
+fn duplicate(plan: &PlanId, conductor: &ConductorRow) -> Refusal {
+    Refusal::new(
+        Code::DuplicatePlan,
+        format!("plan {plan} runs already, by conductor {} (process {})", conductor.id, conductor.pid),
+        "follow it with status, or stop it first with control",
+    )
+    .with("conductor", &conductor.id)
+    .with("pid", conductor.pid)
+}
+
+/// The plan that an id or a unique name means.
+pub fn find_plan(session: &Session, project: &Project, text: &str) -> Result<PlanRow, Error> {
+    let mut found = session.store()?.read(|tx| tx.plans_called(&project.id, text))?;
+    let by_id = found.iter().position(|row| row.id.as_str() == text);
+    match (by_id, found.len()) {
+        (Some(at), _) => Ok(found.swap_remove(at)),
+        (None, 1) => Ok(found.swap_remove(0)),
+        (None, 0) => Err(Refusal::new(
+            Code::NotFound,
+            format!("there is no plan {text} in this project"),
+            "status shows the plans; plan makes one",
+        )
+        .into()),
+        (None, count) => {
+            let ids: Vec<&str> = found.iter().take(5).map(|row| row.id.as_str()).collect();
+            Err(Refusal::new(
+                Code::NotFound,
+                format!("{count} plans are called {text}: {}", ids.join(", ")),
+                "name one by its id",
+            )
+            .into())
+        }
+    }
+}
+
+fn load(session: &Session, id: &PlanId) -> Result<(PlanRow, Vec<TaskRow>, Plan), Error> {
+    session.store()?.read(|tx| -> Result<_, Error> {
+        let row = tx.plan(id)?.ok_or_else(|| Error::Bug(format!("plan {id} vanished")))?;
+        let tasks = tx.tasks(id, -1, usize::MAX >> 1)?;
+        let plan = rows::stored_plan(&row, &tasks)?;
+        Ok((row, tasks, plan))
+    })
+}
+
+/// The tasks that are wanted now: those named, or all that are not done. Each task that one of
+/// them depends on must be done, wanted already, or among them.
+fn wanted(
+    row: &PlanRow,
+    tasks: &[TaskRow],
+    plan: &Plan,
+    only: Option<&[TaskId]>,
+) -> Result<Vec<TaskId>, Error> {
+    let Some(only) = only else {
+        let open: Vec<TaskId> =
+            tasks.iter().filter(|task| task.state != TaskState::Done).map(|task| task.id.clone()).collect();
+        if open.is_empty() {
+            return Err(Refusal::new(
+                Code::Conflict,
+                format!("plan {} is done", row.id),
+                "make a new plan, or land this one",
+            )
+            .into());
+        }
+        return Ok(open);
+    };
+    let named: BTreeSet<&str> = only.iter().map(TaskId::as_str).collect();
+    for id in only {
+        let (Some(task), Some(state)) = (
+            plan.tasks.iter().find(|task| task.id == *id),
+            tasks.iter().find(|task| task.id == *id).map(|task| task.state),
+        ) else {
+            return Err(Refusal::new(
+                Code::NotFound,
+                format!("plan {} has no task {id}", row.id),
+                "status with scope plan lists its tasks",
+            )
+            .into());
+        };
+        if state == TaskState::Done {
+            return Err(Refusal::new(
+                Code::Conflict,
+                format!("task {id} of plan {} is done", row.id),
+                "leave it out",
+            )
+            .into());
+        }
+        let missing = task.depends_on.iter().find(|on| {
+            !named.contains(on.as_str())
+                && !tasks
+                    .iter()
+                    .any(|other| other.id == **on && (other.state == TaskState::Done || other.wanted))
+        });
+        if let Some(missing) = missing {
+            return Err(Refusal::new(
+                Code::Conflict,
+                format!("task {id} depends on task {missing}, which is neither done nor dispatched"),
+                format!("dispatch {missing} too"),
+            )
+            .into());
+        }
+    }
+    Ok(tasks.iter().filter(|task| named.contains(task.id.as_str())).map(|task| task.id.clone()).collect())
+}
+
+fn dry_run(id: &PlanId, plan: &Plan, tasks: &[TaskRow], wanted: &[TaskId]) -> Dispatched {
+    let state = |id: &TaskId| tasks.iter().find(|task| task.id == *id).map(|task| task.state);
+    let mut waiting = Vec::new();
+    for wave in dag::waves(plan).unwrap_or_default() {
+        for task in wave.iter().filter(|task| wanted.contains(task)) {
+            let open = plan
+                .tasks
+                .iter()
+                .find(|other| other.id == *task)
+                .and_then(|task| task.depends_on.iter().find(|on| state(on) != Some(TaskState::Done)));
+            match open {
+                Some(on) => waiting.push((task.clone(), "dependency".to_owned(), format!("task {on}"))),
+                None => waiting.push((task.clone(), "slot".to_owned(), "it would start at once".to_owned())),
+            }
+        }
+    }
+    Dispatched { run: None, plan: id.clone(), conductor: None, started: Vec::new(), waiting }
+}
+
+/// Puts a task without a plan into the project's inbox, and gives the inbox and the task's id there.
+fn ad_hoc(
+    session: &Session,
+    project: &Project,
+    config: &Config,
+    task: &serde_json::Map<String, serde_json::Value>,
+    dry_run: bool,
+) -> Result<(PlanId, TaskId), Error> {
+    let inbox = PlanId::new(format!("inbox-{}", project.id));
+    let id = format!("t-{}", random_tail(6));
+    let mut object = task.clone();
+    object.insert("id".to_owned(), id.clone().into());
+    let document = serde_json::json!({"name": "inbox", "rules": {"spec_first": false}, "tasks": [object]});
+    let checked = planning::check_document(project, config, &rows::to_node(&document), OnOverlap::Reject)?;
+    let errors: Vec<&Problem> = checked.problems.iter().filter(|problem| problem.is_error()).collect();
+    if let Some(first) = errors.first() {
+        return Err(Refusal::new(Code::PlanInvalid, first.message.clone(), first.hint.clone())
+            .with("problem", first.code.as_str())
+            .into());
+    }
+    let plan = checked.into_plan().ok_or_else(|| Error::Bug("a checked task vanished".to_owned()))?;
+    if dry_run {
+        return Err(Refusal::new(
+            Code::Unsupported,
+            "a task without a plan starts at once, so there is nothing to tell beforehand",
+            "leave out dry_run, or put it into a plan",
+        )
+        .into());
+    }
+    session.store()?.write(|tx| -> Result<(), Error> {
+        project.ensure(tx)?;
+        if tx.plan(&inbox)?.is_none() {
+            let empty = Plan { name: Some("inbox".to_owned()), rules: plan.rules.clone(), ..Plan::default() };
+            tx.insert_plan(&project.id, &inbox, "inbox", &rows::plan_document(&empty).to_string())?;
+        }
+        for task in &plan.tasks {
+            planning::insert_task(tx, &inbox, task, false)?;
+        }
+        Ok(())
+    })?;
+    Ok((inbox, TaskId::text(id)))
+}
+
+/// The conductor of a plan, if one lives: its lock is asked, not its row.
+pub fn live_conductor(session: &Session, plan: &PlanId) -> Result<Option<ConductorRow>, Error> {
+    let row = session.store()?.read(|tx| tx.conductor_of(plan))?;
+    Ok(row.filter(|row| row.state.should_live() && life::is_held(Path::new(&row.alive))))
+}
+
+/// Waits a little for a conductor that somebody else may be starting.
+fn await_conductor(session: &Session, plan: &PlanId) -> Result<Option<ConductorRow>, Error> {
+    let watch = Watch::new(&session.house.root)?;
+    let life_file = session.house.life_file(&format!("plan-{plan}"));
+    let deadline = Instant::now() + Duration::from_secs(2);
+    loop {
+        if let Some(conductor) = live_conductor(session, plan)? {
+            return Ok(Some(conductor));
+        }
+        if Instant::now() >= deadline && !life::is_held(&life_file) {
+            return Ok(None);
+        }
+        if Instant::now() >= deadline + CONDUCTOR_PATIENCE {
+            return Ok(None);
+        }
+        watch.wait(Some(deadline.max(Instant::now() + Duration::from_millis(100))));
+    }
+}
+
+/// Starts a conductor unless one lives, and waits until it is in the registry.
+pub fn ensure_conductor(
+    session: &Session,
+    project: &Project,
+    plan: &PlanId,
+    launch_anyway: bool,
+) -> Result<Option<ConductorRow>, Error> {
+    let house = &session.house;
+    let watch = Watch::new(&house.root)?;
+    if let Some(conductor) = live_conductor(session, plan)? {
+        return Ok(Some(conductor));
+    }
+    let log = house.root.join("log").join(format!("{plan}.log"));
+    if let Some(folder) = log.parent() {
+        std::fs::create_dir_all(folder)
+            .map_err(|error| Error::system(format!("cannot make {}", folder.display()), error))?;
+    }
+    let mut args: Vec<std::ffi::OsString> = vec!["conduct".into(), plan.as_str().into()];
+    if launch_anyway {
+        args.push("--launch".into());
+    }
+    let folder = project.top().unwrap_or(&project.place).to_owned();
+    let environment: Vec<(std::ffi::OsString, std::ffi::OsString)> = house
+        .environment
+        .iter()
+        .filter(|(name, _)| !is_of_a_session(name))
+        .map(|(name, value)| (name.into(), value.into()))
+        .collect();
+    spawn::detach(&house.program, &args, &folder, environment, &log)
+        .map_err(|error| Error::system("cannot start the conductor", std::io::Error::other(error)))?;
+    let deadline = Instant::now() + CONDUCTOR_PATIENCE;
+    loop {
+        let row = session.store()?.read(|tx| tx.conductor_of(plan))?;
+        if let Some(row) =
+            row.filter(|row| row.started_at.millis_since(crate::base::clock::Time::now()) > -30_000)
+        {
+            if row.state != ConductorState::Crashed {
+                return Ok(Some(row));
+            }
+        }
+        if Instant::now() >= deadline {
+            return Err(Refusal::new(
+                Code::Busy,
+                format!(
+                    "the conductor of plan {plan} did not start within {} s",
+                    CONDUCTOR_PATIENCE.as_secs()
+                ),
+                format!("its log is {}", log.display()),
+            )
+            .into());
+        }
+        watch.wait(Some(deadline));
+    }
+}
+
+/// Variables that belong to one agent's session, not to whoever started it.
+fn is_of_a_session(name: &str) -> bool {
+    matches!(
+        name,
+        "CLAUDECODE"
+            | "CLAUDE_CODE_SESSION_ID"
+            | "CLAUDE_CODE_ENTRYPOINT"
+            | "CLAUDE_PROJECT_DIR"
+            | "AI_AGENT"
+    )
+}
+
+fn refuse_if_full(session: &Session, project: &Project, config: &Config, plan: &PlanId) -> Result<(), Error> {
+    let live = session.store()?.read(|tx| tx.conductors(Some(&project.id), false, 10_000))?;
+    let running = live.iter().filter(|row| row.plan != *plan && life::is_held(Path::new(&row.alive))).count();
+    if running >= config.max_conductors as usize {
+        return Err(Refusal::new(
+            Code::Busy,
+            format!("{running} plans of this project run already, as many as allowed"),
+            "wait for one to end, or dispatch with when_full queue or launch",
+        )
+        .into());
+    }
+    Ok(())
+}
+
+/// Waits until the conductor has looked at the plan once, or a little while.
+fn await_news(session: &Session, plan: &PlanId, since: i64) -> Result<(), Error> {
+    use crate::store::events::EventFilter;
+    let watch = Watch::new(&session.house.root)?;
+    let deadline = Instant::now() + FIRST_NEWS;
+    loop {
+        let filter = EventFilter { plan: Some(plan.as_str()), ..EventFilter::default() };
+        let events = session.store()?.read(|tx| tx.events_after(since, &filter, 1000))?;
+        let has_started =
+            events.iter().any(|event| matches!(event.kind.as_str(), "conductor.started" | "attempt.started"));
+        if has_started || Instant::now() >= deadline {
+            return Ok(());
+        }
+        watch.wait(Some(deadline));
+    }
+}
+
+type News = (Vec<(AttemptRow, TaskId, Vec<String>)>, Vec<(TaskId, String, String)>);
+
+fn news(tx: &Tx<'_>, id: &PlanId, plan: &Plan, wanted: &[TaskId]) -> Result<News, Error> {
+    let (mut started, mut waiting) = (Vec::new(), Vec::new());
+    for task in wanted.iter().take(200) {
+        let Some(row) = tx.task(id, task)? else { continue };
+        let parsed = plan.tasks.iter().find(|other| other.id == *task);
+        match row.state {
+            TaskState::Waiting => {
+                let on = parsed.and_then(|task| task.depends_on.first());
+                let on = on.map_or_else(|| "the conductor".to_owned(), |on| format!("task {on}"));
+                waiting.push((task.clone(), "dependency".to_owned(), on));
+            }
+            TaskState::Ready => {
+                let reason = row.reason.as_deref().and_then(|reason| reason.split_once(": "));
+                let (reason, on) = reason.unwrap_or(("slot", "the conductor"));
+                waiting.push((task.clone(), reason.to_owned(), on.to_owned()));
+            }
+            _ => {
+                if let Some(attempt) = tx.attempts_at(id, task)?.pop() {
+                    let claims = parsed
+                        .map(|task| task.files.iter().map(|pattern| pattern.as_str().to_owned()).collect())
+                        .unwrap_or_default();
+                    started.push((attempt, task.clone(), claims));
+                }
+            }
+        }
+    }
+    Ok((started, waiting))
+}

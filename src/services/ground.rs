@@ -1,0 +1,84 @@
+//! The ground that a plan stands on: git, where it starts, where it lands.
+
+use std::ffi::OsString;
+
+use super::landing::{full_name, integration_branch};
+use super::project::Project;
+use super::{Error, House};
+use crate::base::ids::PlanId;
+use crate::domain::plan::Plan;
+use crate::domain::refusal::{Code, Refusal};
+use crate::store::plans::PlanRow;
+use crate::sys::config::Config;
+use crate::sys::config::resolved::Isolation;
+use crate::sys::git::read::Head;
+use crate::sys::git::refs::Update;
+use crate::sys::git::{Git, Oid, Program, read, refs};
+
+/// Git for a project; `None` for a plain folder.
+pub fn git(house: &House, project: &Project) -> Result<Option<Git>, Error> {
+    let Some(repository) = &project.repository else { return Ok(None) };
+    let environment =
+        house.environment.iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
+    let program = Program::find(environment).map_err(Error::from_git)?;
+    Ok(Some(Git::new(&program, repository).map_err(Error::from_git)?))
+}
+
+/// Where a plan starts and lands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ground {
+    /// The commit that attempts start from.
+    pub base: Oid,
+    /// The branch to land on, without `refs/heads/`; none on a detached head.
+    pub target: Option<String>,
+    /// The branch that collects its work.
+    pub integration: String,
+}
+
+/// Finds where a plan starts and lands, and makes its integration branch.
+pub fn lay(git: &Git, config: &Config, id: &PlanId, plan: &Plan, row: &PlanRow) -> Result<Ground, Error> {
+    let head = read::head(git)?;
+    let named = plan.target.clone().or_else(|| config.target.clone());
+    let target = match (&named, &head) {
+        (Some(name), _) => Some(name.trim_start_matches("refs/heads/").to_owned()),
+        (None, Head::Branch { reference, .. }) => {
+            Some(reference.trim_start_matches("refs/heads/").to_owned())
+        }
+        (None, Head::Detached(_)) => None,
+    };
+    let no_commit = || {
+        Refusal::new(
+            Code::Unsupported,
+            "the repository has no commit yet",
+            "make a first one: git add -A && git commit -m first",
+        )
+    };
+    let base = match &plan.base {
+        Some(rev) => read::resolve(git, rev)?.ok_or_else(|| {
+            Refusal::new(
+                Code::NotFound,
+                format!("the base {rev} names no commit"),
+                "name a branch, tag or commit",
+            )
+        })?,
+        None => {
+            let of_target = match &target {
+                Some(target) => refs::read(git, &full_name(target))?,
+                None => None,
+            };
+            match (of_target, head) {
+                (Some(commit), _) => commit,
+                (None, Head::Detached(commit)) => commit,
+                (None, Head::Branch { commit: Some(commit), .. }) if named.is_some() => commit,
+                (None, Head::Branch { .. }) => return Err(no_commit().into()),
+            }
+        }
+    };
+    let integration = row.integration.clone().unwrap_or_else(|| integration_branch(id));
+    if config.isolation == Isolation::Worktree && refs::read(git, &integration)?.is_none() {
+        match refs::update(git, &integration, &base, None, "kapell: plan started")? {
+            Update::Done | Update::Moved { .. } => {}
+        }
+    }
+    Ok(Ground { base, target, integration })
+}

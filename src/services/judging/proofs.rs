@@ -1,0 +1,191 @@
+//! Gates that are proved from git's facts and from running the tests.
+
+use super::commands::{self, End};
+use super::verify::VerifyTree;
+use super::{Case, Finding, is_from_ecosystem};
+use crate::base::paths::RepoPath;
+use crate::domain::verdict::GateOutcome;
+use crate::services::Error;
+use crate::sys::git::change::{Change, Mode};
+use crate::sys::git::{construct, read};
+
+/// Nothing outside the claim was changed.
+pub fn ownership(case: &Case<'_>) -> Finding {
+    if case.outside.is_empty() {
+        let count = case.snapshot.changed.len();
+        let why = match count {
+            0 => "nothing was changed".to_owned(),
+            1 => "1 changed file, within the claim".to_owned(),
+            _ => format!("{count} changed files, all within the claim"),
+        };
+        let evidence = lines(case.snapshot.changed.iter().map(|change| change.path.to_string()));
+        return match count {
+            0 => Finding::new(GateOutcome::Fail, "nothing was changed, so there is nothing to accept"),
+            _ => Finding { outcome: GateOutcome::Pass, why, evidence },
+        };
+    }
+    let first = &case.outside[0];
+    let more = match case.outside.len() {
+        1 => String::new(),
+        count => format!(" (and {} more)", count - 1),
+    };
+    Finding {
+        outcome: GateOutcome::Fail,
+        why: format!("{} {}{more}", first.0, first.1),
+        evidence: lines(case.outside.iter().map(|(path, why)| format!("{path} {why}"))),
+    }
+}
+
+/// The specs exist, are not empty, and came before the code.
+pub fn specs(case: &Case<'_>) -> Result<Finding, Error> {
+    if !case.rules.spec_first.unwrap_or(true) {
+        return Ok(Finding::skipped("the rules do not want specs first"));
+    }
+    if case.specs.is_empty() {
+        return Ok(Finding::skipped("the plan names no specs"));
+    }
+    // A spec that this very work writes is looked for in the work; all others must have been there before.
+    let place = if case.is_spec { &case.work } else { &case.snapshot.base };
+    for spec in case.specs {
+        let path = RepoPath::from(spec.file.as_str());
+        let written_here = case.snapshot.changed.iter().any(|change| change.path == path);
+        if case.is_spec && !written_here {
+            continue;
+        }
+        let content = read::show_file(case.git, place, &path)?;
+        let problem = match content {
+            None if case.is_spec => "does not exist",
+            None => "did not exist before the code",
+            Some(content) if content.iter().all(u8::is_ascii_whitespace) => "is empty",
+            Some(_) => continue,
+        };
+        return Ok(Finding::new(GateOutcome::Fail, format!("the spec {} {problem}", spec.file)));
+    }
+    let names: Vec<&str> = case.specs.iter().map(|spec| spec.file.as_str()).collect();
+    Ok(Finding::new(GateOutcome::Pass, format!("{} came before the code", names.join(", "))))
+}
+
+/// Code comes with tests.
+pub fn tests_exist(case: &Case<'_>) -> Result<Finding, Error> {
+    if case.is_spec {
+        return Ok(Finding::skipped("a spec needs no tests"));
+    }
+    if !case.rules.tdd.unwrap_or(true) {
+        return Ok(Finding::skipped("the rules do not want tests first"));
+    }
+    let code: Vec<&RepoPath> = changed(case).filter(|path| is_code(path) && !is_test(case, path)).collect();
+    let tests: Vec<&RepoPath> = changed(case).filter(|path| is_test(case, path)).collect();
+    if let Some(first) = tests.first() {
+        let more = if tests.len() > 1 { format!(" and {} more", tests.len() - 1) } else { String::new() };
+        return Ok(Finding {
+            outcome: GateOutcome::Pass,
+            why: format!("{first}{more} changed with the code"),
+            evidence: lines(tests.iter().map(ToString::to_string)),
+        });
+    }
+    let Some(first) = code.first() else { return Ok(Finding::skipped("no code was changed")) };
+    if case.rules.test.is_none() && case.tests.is_none() {
+        return Ok(Finding::skipped("no test command is known, so no test could be run"));
+    }
+    // Tests that the plan names and that are there already count: they were written before.
+    if let Some(tests) = &case.tests {
+        let entries = read::ls_tree(case.git, &case.work, &[])?;
+        if let Some(entry) = entries.iter().find(|entry| tests.contains(&entry.path)) {
+            return Ok(Finding::new(GateOutcome::Pass, format!("{} is there already", entry.path)));
+        }
+    }
+    Ok(Finding::new(GateOutcome::Fail, format!("{first} was changed without any test")))
+}
+
+/// The changed tests fail without the implementation and pass with it.
+pub fn red_green(case: &Case<'_>, verify: &mut Option<VerifyTree>) -> Result<Finding, Error> {
+    if case.is_spec {
+        return Ok(Finding::skipped("a spec is not run"));
+    }
+    let Some(command) = &case.rules.test else { return Ok(Finding::skipped("no test command is known")) };
+    let shown = shell_words::join(&command.0);
+    let has_tests = changed(case).any(|path| is_test(case, path));
+    let has_code = changed(case).any(|path| !is_test(case, path));
+    let wants_red = case.rules.tdd.unwrap_or(true) && has_tests && has_code;
+    let mut evidence = String::new();
+    if wants_red {
+        let tests_only = |change: &Change| {
+            is_test(case, &change.path) && !case.outside.iter().any(|(path, _)| *path == change.path)
+        };
+        let red =
+            construct::construct(case.git, case.snapshot, &tests_only, "kapell: tests alone", &case.evidence)
+                .map_err(Error::from_git)?;
+        let seen = commands::on_commit(case, verify, &red, "red", command)?;
+        evidence.push_str(&format!("== the tests without the implementation: {shown}\n{}\n", seen.output));
+        match seen.end {
+            End::Failed(_) => {}
+            End::Passed => {
+                let why = format!("`{shown}` passes without the implementation: the new tests prove nothing");
+                return Ok(Finding { outcome: GateOutcome::Fail, why, evidence });
+            }
+            End::Unknown(why) => return Ok(unknown(case, command, &shown, &why, evidence)),
+        }
+    }
+    let seen = commands::on_commit(case, verify, &case.work, "green", command)?;
+    evidence.push_str(&format!("== the tests with the implementation: {shown}\n{}\n", seen.output));
+    Ok(match seen.end {
+        End::Passed => {
+            let why = if wants_red {
+                format!("`{shown}` fails without the implementation and passes with it")
+            } else {
+                format!("`{shown}` passes")
+            };
+            Finding { outcome: GateOutcome::Pass, why, evidence }
+        }
+        End::Failed(how) => {
+            let why = format!("`{shown}` {how} with the implementation");
+            Finding { outcome: GateOutcome::Fail, why, evidence }
+        }
+        End::Unknown(why) => unknown(case, command, &shown, &why, evidence),
+    })
+}
+
+fn unknown(
+    case: &Case<'_>,
+    command: &crate::domain::plan::CommandLine,
+    shown: &str,
+    why: &str,
+    evidence: String,
+) -> Finding {
+    if is_from_ecosystem(case, command) && why.starts_with("there is no program") {
+        return Finding::skipped(format!("`{shown}`, usual here, cannot be run: {why}"));
+    }
+    Finding { outcome: GateOutcome::Error, why: format!("`{shown}` cannot be run: {why}"), evidence }
+}
+
+fn changed<'a>(case: &'a Case<'_>) -> impl Iterator<Item = &'a RepoPath> {
+    case.snapshot.changed.iter().filter(|change| change.new_mode != Mode::Absent).map(|change| &change.path)
+}
+
+/// Whether a file is a test: as the plan says, else by its name.
+fn is_test(case: &Case<'_>, path: &RepoPath) -> bool {
+    match &case.tests {
+        Some(tests) => tests.contains(path),
+        None => path.as_str().is_some_and(|path| case.ecosystem.is_test_path(path)),
+    }
+}
+
+/// Whether a file is code rather than prose, data or settings.
+fn is_code(path: &RepoPath) -> bool {
+    const CODE: [&str; 42] = [
+        "rs", "ts", "tsx", "js", "jsx", "mjs", "cjs", "py", "go", "java", "kt", "kts", "scala", "c", "h",
+        "cc", "cpp", "cxx", "hpp", "hh", "cs", "fs", "rb", "php", "swift", "m", "mm", "zig", "nim", "hs",
+        "ml", "ex", "exs", "erl", "clj", "lua", "pl", "r", "dart", "sh", "vue", "svelte",
+    ];
+    let extension =
+        path.as_str().and_then(|path| path.rsplit('/').next()?.rsplit_once('.')).map(|(_, end)| end);
+    extension.is_some_and(|extension| CODE.contains(&extension.to_ascii_lowercase().as_str()))
+}
+
+fn lines(items: impl Iterator<Item = String>) -> String {
+    items.fold(String::new(), |mut text, item| {
+        text.push_str(&item);
+        text.push('\n');
+        text
+    })
+}

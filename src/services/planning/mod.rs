@@ -1,0 +1,344 @@
+//! Making, checking and storing plans.
+
+pub mod request;
+pub mod rows;
+
+use std::collections::BTreeSet;
+use std::io::Read;
+use std::path::Path;
+
+use super::project::Project;
+use super::{Error, Session};
+use crate::base::ids::{PlanId, TaskId, random_tail};
+use crate::domain::pattern::{Pattern, PatternSet};
+use crate::domain::plan::Plan;
+use crate::domain::plan::check::{self, KnownTarget, OnOverlap, Surroundings, TargetKind};
+use crate::domain::plan::dag;
+use crate::domain::plan::document::{self, Format, Node};
+use crate::domain::plan::problem::{Places, Problem, ProblemCode};
+use crate::domain::plan::read::read_plan;
+use crate::domain::refusal::{Code, Refusal};
+use crate::domain::task::TaskState;
+use crate::store::Tx;
+use crate::store::events::NewEvent;
+use crate::store::plans::NewTask;
+use crate::sys::config::Config;
+use crate::sys::config::resolved;
+use crate::sys::tree;
+
+/// A plan file of more bytes is refused; ten thousand tasks need about three million.
+const LARGEST_FILE: u64 = 16 << 20;
+
+/// Where a plan comes from.
+#[derive(Debug)]
+pub enum Source {
+    /// A document that came with the call.
+    Document(Node),
+    /// A file in the project.
+    File(String),
+    /// Text for the planner agent to make a plan of.
+    Request(String),
+}
+
+/// A wish for a plan.
+#[derive(Debug)]
+pub struct Wish {
+    /// Where it comes from.
+    pub source: Source,
+    /// A name for it, before the one in the document.
+    pub name: Option<String>,
+    /// Do not store it.
+    pub check_only: bool,
+    /// What to do about tasks that own the same with no order between them.
+    pub on_overlap: OnOverlap,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub struct Planned {
+    /// The stored plan; `None` if it has errors or was only checked.
+    pub id: Option<PlanId>,
+    /// Its name.
+    pub name: String,
+    /// The tasks that can run together, wave by wave; none where there is a cycle.
+    pub waves: Vec<Vec<TaskId>>,
+    /// The longest chain.
+    pub critical_path: Vec<TaskId>,
+    /// What each task owns and how many files that is now.
+    pub ownership: Vec<(TaskId, Vec<Pattern>, u64)>,
+    /// The specs and whether they exist.
+    pub specs: Vec<(String, bool)>,
+    /// All that is wrong.
+    pub problems: Vec<Problem>,
+}
+
+/// A plan that was read and checked, ready to be stored if nothing is wrong.
+#[derive(Debug, Default)]
+pub(crate) struct Checked {
+    plan: Option<Plan>,
+    specs: Vec<(String, bool)>,
+    pub(crate) problems: Vec<Problem>,
+}
+
+impl Checked {
+    /// The plan, as far as it could be understood.
+    pub(crate) fn into_plan(self) -> Option<Plan> {
+        self.plan
+    }
+}
+
+/// Makes, checks and, unless there are errors, stores a plan.
+pub fn plan(session: &Session, project: &Project, wish: &Wish) -> Result<Planned, Error> {
+    let config = session.config(project)?;
+    let (checked, default_name) = match &wish.source {
+        Source::Document(document) => (check_document(project, &config, document, wish.on_overlap)?, None),
+        Source::File(file) => {
+            let (text, format) = read_file(project, file)?;
+            let stem = Path::new(file).file_stem().map(|stem| stem.to_string_lossy().into_owned());
+            (check_text(project, &config, &text, format, wish.on_overlap)?, stem)
+        }
+        Source::Request(text) => {
+            (request::ask_for_plan(session, project, &config, text, wish.on_overlap)?, None)
+        }
+    };
+    let name = [
+        wish.name.as_deref(),
+        checked.plan.as_ref().and_then(|plan| plan.name.as_deref()),
+        default_name.as_deref(),
+    ]
+    .into_iter()
+    .flatten()
+    .map(str::trim)
+    .find(|name| !name.is_empty())
+    .unwrap_or("plan")
+    .to_owned();
+    let is_sound = !checked.problems.iter().any(Problem::is_error);
+    let mut planned = Planned {
+        id: None,
+        name,
+        waves: Vec::new(),
+        critical_path: Vec::new(),
+        ownership: Vec::new(),
+        specs: checked.specs,
+        problems: checked.problems,
+    };
+    let Some(mut plan) = checked.plan else { return Ok(planned) };
+    planned.waves = dag::waves(&plan).unwrap_or_default();
+    planned.critical_path = dag::critical_path(&plan).unwrap_or_default();
+    planned.ownership = ownership(project, &plan)?;
+    if is_sound && !wish.check_only {
+        plan.name = Some(planned.name.clone());
+        let id = new_id(&planned.name);
+        session.store()?.write(|tx| store(tx, project, &id, &plan))?;
+        planned.id = Some(id);
+    }
+    Ok(planned)
+}
+
+/// A plan's id: its name, as far as it fits a file name, and a random tail.
+pub(crate) fn new_id(name: &str) -> PlanId {
+    let mut slug = String::new();
+    for c in name.chars() {
+        if c.is_ascii_alphanumeric() {
+            slug.push(c.to_ascii_lowercase());
+        } else if !slug.ends_with('-') && !slug.is_empty() {
+            slug.push('-');
+        }
+        if slug.len() >= 24 {
+            break;
+        }
+    }
+    let slug = slug.trim_matches('-');
+    PlanId::new(format!("{}-{}", if slug.is_empty() { "plan" } else { slug }, random_tail(6)))
+}
+
+fn store(tx: &Tx<'_>, project: &Project, id: &PlanId, plan: &Plan) -> Result<(), Error> {
+    project.ensure(tx)?;
+    let name = plan.name.as_deref().unwrap_or("plan");
+    tx.insert_plan(&project.id, id, name, &rows::plan_document(plan).to_string())?;
+    for task in &plan.tasks {
+        insert_task(tx, id, task, false)?;
+    }
+    tx.append_event(
+        &project.id,
+        &NewEvent {
+            kind: "plan.created",
+            plan: Some(id),
+            text: format!("plan {id}: {} tasks", plan.tasks.len()),
+            ..NewEvent::default()
+        },
+    )?;
+    Ok(())
+}
+
+/// Appends a task to a stored plan.
+pub(crate) fn insert_task(
+    tx: &Tx<'_>,
+    plan: &PlanId,
+    task: &crate::domain::plan::Task,
+    wanted: bool,
+) -> Result<(), Error> {
+    let document = rows::task_document(task).to_string();
+    tx.insert_task(plan, &NewTask { id: &task.id, document: &document, state: TaskState::Waiting, wanted })?;
+    Ok(())
+}
+
+/// A stored task as it is understood.
+pub fn stored_task(
+    session: &Session,
+    plan: &PlanId,
+    task: &crate::store::plans::TaskRow,
+) -> Result<crate::domain::plan::Task, Error> {
+    let row = session.store()?.read(|tx| tx.plan(plan))?;
+    let row = row.ok_or_else(|| Error::Bug(format!("no plan {plan}")))?;
+    let plan = rows::stored_plan(&row, std::slice::from_ref(task))?;
+    plan.tasks.into_iter().next().ok_or_else(|| Error::Bug(format!("no task {}", task.id)))
+}
+
+/// Reads a plan file of the project.
+fn read_file(project: &Project, file: &str) -> Result<(String, Format), Error> {
+    let path = project.top()?.join(file);
+    let not_found = |why: String| {
+        Refusal::new(
+            Code::NotFound,
+            format!("the plan file {file} cannot be read: {why}"),
+            "give its path from the top of the repository, or pass the plan itself",
+        )
+    };
+    let opened = std::fs::File::open(&path).map_err(|error| not_found(error.to_string()))?;
+    if !opened.metadata().is_ok_and(|metadata| metadata.is_file()) {
+        return Err(not_found("it is no file".to_owned()).into());
+    }
+    let mut bytes = Vec::new();
+    opened.take(LARGEST_FILE + 1).read_to_end(&mut bytes).map_err(|error| not_found(error.to_string()))?;
+    if bytes.len() as u64 > LARGEST_FILE {
+        return Err(not_found(format!("it has more than {} MB", LARGEST_FILE >> 20)).into());
+    }
+    let text = String::from_utf8(bytes).map_err(|_| not_found("it is not UTF-8 text".to_owned()))?;
+    Ok((text, format_of(file)))
+}
+
+/// The format that a file's name promises; JSON unless it says YAML.
+pub fn format_of(file: &str) -> Format {
+    match Path::new(file).extension().and_then(|extension| extension.to_str()) {
+        Some("yaml" | "yml") => Format::Yaml,
+        _ => Format::Json,
+    }
+}
+
+/// Reads and checks the text of a plan.
+pub(crate) fn check_text(
+    project: &Project,
+    config: &Config,
+    text: &str,
+    format: Format,
+    on_overlap: OnOverlap,
+) -> Result<Checked, Error> {
+    match document::read(text, format) {
+        Ok(document) => check_document(project, config, &document, on_overlap),
+        Err(error) => Ok(Checked { problems: vec![Problem::from(error)], ..Checked::default() }),
+    }
+}
+
+/// Reads and checks a plan: its own sense, and whether it fits this project.
+pub(crate) fn check_document(
+    project: &Project,
+    config: &Config,
+    document: &Node,
+    on_overlap: OnOverlap,
+) -> Result<Checked, Error> {
+    let reading = read_plan(document);
+    let mut problems = reading.problems;
+    let Some(mut plan) = reading.plan else { return Ok(Checked { problems, ..Checked::default() }) };
+    let top = project.top()?;
+    let exists = |file: &str| {
+        std::fs::metadata(top.join(file)).is_ok_and(|metadata| metadata.is_file() && metadata.len() > 0)
+    };
+    let existing_specs: BTreeSet<String> =
+        plan.specs.iter().map(|spec| spec.file.clone()).filter(|file| exists(file)).collect();
+    let specs = plan.specs.iter().map(|spec| (spec.file.clone(), exists(&spec.file))).collect();
+    let around = surroundings(config, &plan, existing_specs, on_overlap);
+    problems.extend(check::check(&plan, &reading.places, &around));
+    problems.extend(detours(top, &plan, &reading.places));
+    if !problems.iter().any(Problem::is_error) {
+        check::spec_tasks(&plan, &around).add_to(&mut plan);
+        if on_overlap == OnOverlap::Serialize {
+            problems.extend(check::serialize(&mut plan, &reading.places));
+        }
+    }
+    Ok(Checked { plan: Some(plan), specs, problems })
+}
+
+/// Patterns that pass through a symbolic link or into another repository.
+fn detours(top: &Path, plan: &Plan, places: &Places) -> Vec<Problem> {
+    use crate::domain::plan::problem::Part;
+    let mut problems = Vec::new();
+    for (position, task) in plan.tasks.iter().enumerate() {
+        for (index, pattern) in task.files.iter().enumerate() {
+            if let Err(refusal) = super::claiming::refuse_detours(top, pattern) {
+                problems.push(
+                    Problem::error(ProblemCode::BadPath, refusal.message, refusal.hint)
+                        .of(&task.id)
+                        .about(pattern.as_str())
+                        .at(places.item(Part::Task(position), "files", index)),
+                );
+            }
+        }
+    }
+    problems
+}
+
+fn surroundings(
+    config: &Config,
+    plan: &Plan,
+    existing_specs: BTreeSet<String>,
+    on_overlap: OnOverlap,
+) -> Surroundings {
+    let mut targets: Vec<KnownTarget> = config
+        .targets()
+        .into_iter()
+        .map(|target| KnownTarget {
+            name: target.name,
+            kind: match target.kind {
+                resolved::TargetKind::Worker => TargetKind::Worker,
+                resolved::TargetKind::Group => TargetKind::Group,
+                resolved::TargetKind::Provider => TargetKind::Provider,
+            },
+            protected: target.protected,
+        })
+        .collect();
+    for role in ["planner", "judge", "oracle", "librarian"] {
+        if config.roles.get(role).is_some() {
+            targets.push(KnownTarget { name: role.to_owned(), kind: TargetKind::Role, protected: false });
+        }
+    }
+    // Standing sessions are known by the pattern of their group.
+    let named = plan.tasks.iter().filter_map(|task| task.target.as_deref());
+    for name in named.filter(|name| config.place(name).is_some()) {
+        if !targets.iter().any(|target| target.name == name) {
+            targets.push(KnownTarget { name: name.to_owned(), kind: TargetKind::Worker, protected: false });
+        }
+    }
+    Surroundings {
+        targets,
+        integrator: config.integrator.iter().flat_map(|integrator| integrator.files.clone()).collect(),
+        spec_first: config.rules.spec_first.unwrap_or(true),
+        tdd: config.rules.tdd.unwrap_or(true),
+        existing_specs,
+        on_overlap,
+    }
+}
+
+/// How many files each task owns now, as git sees the tree (ignored files do not count).
+fn ownership(project: &Project, plan: &Plan) -> Result<Vec<(TaskId, Vec<Pattern>, u64)>, Error> {
+    let files = tree::files(project.top()?);
+    Ok(plan
+        .tasks
+        .iter()
+        .map(|task| {
+            let set = PatternSet::new(task.files.clone());
+            let count = files.iter().filter(|file| set.contains(file)).count() as u64;
+            (task.id.clone(), task.files.clone(), count)
+        })
+        .collect())
+}

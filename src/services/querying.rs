@@ -1,0 +1,367 @@
+//! What is going on. Nothing here trusts the last thing that was written: whether a process
+//! lives is asked of its lock, at that moment.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use super::following::{Follower, Interest};
+use super::project::Project;
+use super::{Error, Session};
+use crate::base::clock::Time;
+use crate::base::ids::{AttemptId, PlanId, TaskId};
+use crate::domain::attempt::{AttemptState, Outcome};
+use crate::domain::claim::Held;
+use crate::domain::conducting::{ConductorState, PlanState};
+use crate::domain::refusal::{Code, Refusal};
+use crate::domain::task::TaskState;
+use crate::store::Tx;
+use crate::store::attempts::{AttemptRow, GateRow};
+use crate::store::claims::ClaimPage;
+use crate::store::conductors::{ConductorRow, RunRow};
+use crate::store::money::{Cooldown, Spent};
+use crate::store::plans::{PlanRow, TaskRow};
+use crate::sys::process::life;
+use crate::sys::shim::client;
+
+/// A wait is at most this long: clients drop calls of a minute.
+pub const LONGEST_WAIT: Duration = Duration::from_millis(45_000);
+
+/// A plan with the counts of its tasks.
+#[derive(Debug, Clone)]
+pub struct PlanView {
+    /// Its row.
+    pub row: PlanRow,
+    /// Where it really is.
+    pub state: PlanState,
+    /// Why, where that needs saying.
+    pub reason: Option<String>,
+    /// Its conductor, if one lives.
+    pub conductor: Option<ConductorRow>,
+    /// How many tasks are in each state.
+    pub counts: Vec<(TaskState, u64)>,
+}
+
+/// A task with its last attempt.
+#[derive(Debug, Clone)]
+pub struct TaskView {
+    /// Its row.
+    pub row: TaskRow,
+    /// Attempts so far.
+    pub attempts: u32,
+    /// The last of them.
+    pub last: Option<AttemptRow>,
+}
+
+/// An attempt with its gates.
+#[derive(Debug, Clone)]
+pub struct AttemptView {
+    /// Its row.
+    pub row: AttemptRow,
+    /// Where it really is.
+    pub state: AttemptState,
+    /// What the judge found.
+    pub gates: Vec<GateRow>,
+}
+
+/// Money and limits of one provider.
+#[derive(Debug, Clone)]
+pub struct BudgetView {
+    /// Which.
+    pub provider: String,
+    /// This month.
+    pub spent: Spent,
+    /// May be spent this month.
+    pub limit_usd: Option<f64>,
+    /// `ok`, `alert`, `over-budget` or `rate-limited`.
+    pub state: &'static str,
+    /// Why and until when it is left alone.
+    pub cooldown: Option<Cooldown>,
+}
+
+/// A seat and what it does.
+#[derive(Debug, Clone)]
+pub struct WorkerView {
+    /// Its name.
+    pub worker: String,
+    /// Its provider.
+    pub provider: String,
+    /// Its groups.
+    pub groups: Vec<String>,
+    /// Whether it never gets a task.
+    pub protected: bool,
+    /// Its state's name.
+    pub state: &'static str,
+    /// `PLAN/TASK` of what it does.
+    pub tasks: Vec<String>,
+}
+
+impl PlanView {
+    /// Tasks in any of these states.
+    pub fn count(&self, states: &[TaskState]) -> u64 {
+        self.counts.iter().filter(|(state, _)| states.contains(state)).map(|(_, n)| n).sum()
+    }
+
+    /// All tasks.
+    pub fn total(&self) -> u64 {
+        self.counts.iter().map(|(_, n)| n).sum()
+    }
+}
+
+/// The newest event's number.
+pub fn newest(session: &Session) -> Result<i64, Error> {
+    Ok(session.store()?.read(|tx| tx.newest_event())?)
+}
+
+/// Waits for news about `plan` (about anything in the project if `None`) after event `since`, at
+/// most `wait`. `is_final` says that there is nothing to wait for.
+pub fn wait_for_news(
+    session: &Session,
+    interest: Interest,
+    since: Option<i64>,
+    wait: Duration,
+    is_final: &mut dyn FnMut() -> Result<bool, Error>,
+) -> Result<(), Error> {
+    let deadline = Instant::now() + wait.min(LONGEST_WAIT);
+    let mut follower = Follower::new(session, interest, since)?;
+    if is_final()? {
+        return Ok(());
+    }
+    follower.next(Some(deadline))?;
+    Ok(())
+}
+
+/// The project's plans, those at work first, at most `limit`.
+pub fn plans(session: &Session, project: &Project, limit: usize) -> Result<Vec<PlanView>, Error> {
+    session
+        .store()?
+        .read(|tx| tx.plans(&project.id, limit)?.into_iter().map(|row| plan_view(tx, row)).collect())
+}
+
+/// One plan.
+pub fn plan(session: &Session, id: &PlanId) -> Result<PlanView, Error> {
+    session.store()?.read(|tx| {
+        let row = tx.plan(id)?.ok_or_else(|| no_such("plan", id.as_str()))?;
+        plan_view(tx, row)
+    })
+}
+
+fn plan_view(tx: &Tx<'_>, row: PlanRow) -> Result<PlanView, Error> {
+    let counts = tx.task_counts(&row.id)?;
+    if row.state.is_at_rest() {
+        return Ok(PlanView { state: row.state, reason: row.reason.clone(), conductor: None, counts, row });
+    }
+    let conductor = tx.conductor_of(&row.id)?.filter(is_alive);
+    let (state, reason) = match &conductor {
+        Some(_) => (row.state, row.reason.clone()),
+        None => {
+            let live = tx.live_attempts(&row.id)?;
+            let at_work = live.iter().filter(|attempt| client::is_alive(Path::new(&attempt.run_dir))).count();
+            let reason = match at_work {
+                0 => "its conductor died; dispatch it again to go on".to_owned(),
+                1 => "its conductor died, 1 worker goes on; dispatch it again to take it up".to_owned(),
+                n => format!("its conductor died, {n} workers go on; dispatch it again to take them up"),
+            };
+            (if at_work == 0 { PlanState::Stopped } else { row.state }, Some(reason))
+        }
+    };
+    Ok(PlanView { state, reason, conductor, counts, row })
+}
+
+/// Whether a conductor's process lives.
+pub fn is_alive(row: &ConductorRow) -> bool {
+    row.state.should_live() && life::is_held(Path::new(&row.alive))
+}
+
+/// Where a conductor really is.
+pub fn conductor_state(row: &ConductorRow) -> ConductorState {
+    if row.state.should_live() && !is_alive(row) { ConductorState::Crashed } else { row.state }
+}
+
+/// Where an attempt really is.
+pub fn attempt_state(row: &AttemptRow) -> AttemptState {
+    let run_dir = Path::new(&row.run_dir);
+    match row.state {
+        AttemptState::Finished(_) => row.state,
+        state if client::is_alive(run_dir) => match state {
+            AttemptState::Starting => AttemptState::Running,
+            other => other,
+        },
+        _ if !client::was_started(run_dir) => AttemptState::Starting,
+        // It has ended; its conductor has yet to record how.
+        _ if client::has_ended(run_dir) => AttemptState::Stopping,
+        _ => AttemptState::Finished(Outcome::Interrupted),
+    }
+}
+
+/// A page of a plan's tasks, from `after` (exclusive) in their order.
+pub fn tasks(session: &Session, plan: &PlanId, after: i64, limit: usize) -> Result<Vec<TaskView>, Error> {
+    session.store()?.read(|tx| {
+        tx.tasks(plan, after, limit)?
+            .into_iter()
+            .map(|row| {
+                let mut attempts = tx.attempts_at(plan, &row.id)?;
+                Ok(TaskView { attempts: attempts.len() as u32, last: attempts.pop(), row })
+            })
+            .collect()
+    })
+}
+
+/// One task with all its attempts.
+pub fn task(session: &Session, plan: &PlanId, id: &TaskId) -> Result<(TaskRow, Vec<AttemptView>), Error> {
+    session.store()?.read(|tx| {
+        let row = tx.task(plan, id)?.ok_or_else(|| no_such("task", &format!("{plan}/{id}")))?;
+        let attempts = tx.attempts_at(plan, id)?.into_iter().map(|row| attempt_view(tx, row));
+        Ok((row, attempts.collect::<Result<_, Error>>()?))
+    })
+}
+
+/// One attempt.
+pub fn attempt(session: &Session, id: &AttemptId) -> Result<AttemptView, Error> {
+    session.store()?.read(|tx| {
+        let row = tx.attempt(id)?.ok_or_else(|| no_such("attempt", id.as_str()))?;
+        attempt_view(tx, row)
+    })
+}
+
+fn attempt_view(tx: &Tx<'_>, row: AttemptRow) -> Result<AttemptView, Error> {
+    Ok(AttemptView { state: attempt_state(&row), gates: tx.gates(&row.id)?, row })
+}
+
+/// A page of the project's live claims, with whether each holder is proved to live.
+pub fn claims(
+    session: &Session,
+    project: &Project,
+    page: ClaimPage,
+) -> Result<Vec<(Held, Option<bool>)>, Error> {
+    let now = Time::now();
+    let held = session.store()?.read(|tx| tx.live_claims(&project.id, page))?;
+    Ok(held
+        .into_iter()
+        .map(|claim| {
+            let alive = claim.alive.as_deref().map(|file| life::is_held(Path::new(file)));
+            (claim, alive)
+        })
+        // What ran out and has no living holder is free, though nobody has needed it since.
+        .filter(|(claim, alive)| claim.expires_at > now || *alive == Some(true))
+        .collect())
+}
+
+/// How many claims of the project are live.
+pub fn count_claims(session: &Session, project: &Project) -> Result<u64, Error> {
+    Ok(session.store()?.read(|tx| tx.count_claims(&project.id))?)
+}
+
+/// The registry: conductors that have not ended, with `ended` the newest others too.
+pub fn conductors(
+    session: &Session,
+    project: Option<&Project>,
+    ended: bool,
+    limit: usize,
+) -> Result<Vec<(ConductorRow, Option<String>)>, Error> {
+    session.store()?.read(|tx| {
+        tx.conductors(project.map(|project| &project.id), ended, limit)?
+            .into_iter()
+            .map(|row| {
+                let place = tx.project(&row.project)?.map(|(place, top)| top.unwrap_or(place));
+                Ok((row, place))
+            })
+            .collect()
+    })
+}
+
+/// Money and limits of the providers that are limited in any way or were ever used.
+pub fn budget(session: &Session, project: &Project) -> Result<Vec<BudgetView>, Error> {
+    let config = session.config(project)?;
+    let now = Time::now();
+    session.store()?.read(|tx| {
+        let cooldowns = tx.cooldowns(now)?;
+        let mut names = tx.providers_used()?;
+        names.extend(
+            config
+                .providers
+                .iter()
+                .filter(|(_, provider)| {
+                    provider.budget.usd_per_month.is_some() || provider.budget.usd_per_day.is_some()
+                })
+                .map(|(name, _)| name.clone()),
+        );
+        names.extend(cooldowns.iter().map(|cooldown| cooldown.provider.clone()));
+        names.sort();
+        names.dedup();
+        let mut views = Vec::new();
+        for name in names {
+            let budget = config.providers.get(&name).map(|provider| &provider.budget);
+            let limit_usd = budget.and_then(|budget| budget.usd_per_month);
+            let spent = tx.spent(&name, now.start_of_month())?;
+            let committed = spent.usd + spent.reserved_usd;
+            let today = tx.spent(&name, now.start_of_day())?;
+            let over_day =
+                budget.and_then(|budget| budget.usd_per_day).is_some_and(|limit| today.usd >= limit);
+            let cooldown = cooldowns.iter().find(|cooldown| cooldown.provider == name).cloned();
+            let state = match limit_usd {
+                _ if cooldown.is_some() => "rate-limited",
+                Some(limit) if committed >= limit => "over-budget",
+                _ if over_day => "over-budget",
+                Some(limit) if committed >= limit * config.failover.alert_at => "alert",
+                _ => "ok",
+            };
+            views.push(BudgetView { provider: name.to_string(), spent, limit_usd, state, cooldown });
+        }
+        Ok(views)
+    })
+}
+
+/// The seats of the project and what they do.
+pub fn workers(session: &Session, project: &Project) -> Result<Vec<WorkerView>, Error> {
+    let config = session.config(project)?;
+    let budget = budget(session, project)?;
+    let live = session.store()?.read(|tx| tx.all_live_attempts())?;
+    Ok(config
+        .workers
+        .iter()
+        .map(|(name, worker)| {
+            let tasks: Vec<String> = live
+                .iter()
+                .filter(|attempt| attempt.project == project.id && attempt.worker == *name)
+                .map(|attempt| format!("{}/{}", attempt.plan, attempt.task))
+                .collect();
+            let money =
+                budget.iter().find(|view| view.provider == worker.provider.as_str()).map(|view| view.state);
+            let is_there =
+                config.providers.get(&worker.provider).is_some_and(|provider| provider.is_available);
+            let state = match money {
+                _ if !tasks.is_empty() => "busy",
+                Some(limited @ ("rate-limited" | "over-budget")) => limited,
+                _ if !is_there => "unhealthy",
+                _ => "idle",
+            };
+            WorkerView {
+                worker: name.to_string(),
+                provider: worker.provider.to_string(),
+                groups: worker.groups.iter().cloned().collect(),
+                protected: worker.protected,
+                state,
+                tasks,
+            }
+        })
+        .collect())
+}
+
+/// A run, as `dispatch` or `judge` answered with it.
+pub fn run(session: &Session, id: &str) -> Result<RunRow, Error> {
+    session.store()?.read(|tx| tx.run(id))?.ok_or_else(|| no_such("run", id))
+}
+
+fn no_such(what: &str, id: &str) -> Error {
+    Refusal::new(
+        Code::NotFound,
+        format!("there is no {what} {id}"),
+        "status without an id shows what there is",
+    )
+    .into()
+}
+
+/// Whether a process holds the lock of that file.
+pub fn is_held(file: &str) -> bool {
+    life::is_held(Path::new(file))
+}

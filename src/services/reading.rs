@@ -1,0 +1,161 @@
+//! Reading what was kept: the newest events, what an attempt wrote and changed, what its
+//! gates saw.
+
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::Path;
+
+use super::{Error, Session};
+use crate::base::ids::AttemptId;
+use crate::domain::refusal::{Code, Refusal};
+use crate::store::attempts::AttemptRow;
+use crate::store::events::{EventFilter, EventRow};
+use crate::sys::git::{Oid, read};
+
+/// The end of a file is what tells how it went. With two files an answer stays below the
+/// 16 KB that any answer may have.
+const TAIL: u64 = 7 * 1024;
+/// As much of a diff is shown.
+const DIFF: usize = 15 * 1024;
+
+/// The newest `limit` events of the project, oldest of them first.
+pub fn newest_events(session: &Session, limit: usize) -> Result<Vec<EventRow>, Error> {
+    let project = session.project()?.id;
+    let filter = EventFilter { project: Some(&project), ..EventFilter::default() };
+    session.store()?.read(|tx| Ok(tx.newest_events(&filter, limit)?))
+}
+
+/// The end of what an attempt's agent wrote on its standard output and error.
+pub fn attempt_log(session: &Session, id: &str) -> Result<String, Error> {
+    let attempt = attempt(session, id)?;
+    let folder = Path::new(&attempt.run_dir);
+    let mut log = String::new();
+    for name in ["stdout", "stderr"] {
+        match tail(&folder.join(name)) {
+            Ok(text) if text.is_empty() => {}
+            Ok(text) => {
+                log.push_str(&format!("== {name}\n{text}"));
+                if !log.ends_with('\n') {
+                    log.push('\n');
+                }
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => {
+                return Err(Error::system(format!("cannot read {}", folder.join(name).display()), error));
+            }
+        }
+    }
+    Ok(log)
+}
+
+/// What an attempt changed, as a unified diff.
+pub fn attempt_diff(session: &Session, id: &str) -> Result<String, Error> {
+    let attempt = attempt(session, id)?;
+    let project = session.project()?;
+    let git = super::ground::git(&session.house, &project)?;
+    let ends = (
+        git,
+        attempt.base.as_deref().and_then(Oid::parse),
+        attempt.snapshot.as_deref().and_then(Oid::parse),
+    );
+    let (Some(git), Some(base), Some(snapshot)) = ends else {
+        return Err(Refusal::new(
+            Code::Conflict,
+            format!("attempt {id} has not been saved yet, so there is nothing to compare"),
+            "its working tree is named by status with scope attempt",
+        )
+        .into());
+    };
+    let diff = read::diff_text(&git, &base, &snapshot, &[], DIFF)?;
+    let cut = if diff.is_cut { "\n… (the rest is cut off; the ref that status names holds all of it)\n" } else { "" };
+    Ok(format!("{}{cut}", String::from_utf8_lossy(&diff.text)))
+}
+
+/// The evidence that a gate of an attempt's judgement kept.
+pub fn evidence(session: &Session, id: &str, gate: &str) -> Result<String, Error> {
+    let attempt = attempt(session, id)?;
+    let gates = session.store()?.read(|tx| tx.gates(&attempt.id))?;
+    let names: Vec<&str> = gates.iter().map(|row| row.name.as_str()).collect();
+    let Some(row) = gates.iter().find(|row| row.name == gate) else {
+        return Err(Refusal::new(
+            Code::NotFound,
+            format!("no gate {gate:?} judged attempt {id}"),
+            if names.is_empty() {
+                "it was not judged yet".to_owned()
+            } else {
+                format!("these did: {}", names.join(", "))
+            },
+        )
+        .into());
+    };
+    let Some(file) = &row.evidence else {
+        return Ok(format!("{}: {} (no output was kept)\n", row.name, row.why));
+    };
+    tail(Path::new(file)).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => Error::from(Refusal::new(
+            Code::NotFound,
+            format!("the evidence of gate {gate} is gone: {file}"),
+            "judge the attempt again",
+        )),
+        _ => Error::system(format!("cannot read {file}"), error),
+    })
+}
+
+/// An attempt of this project.
+fn attempt(session: &Session, id: &str) -> Result<AttemptRow, Error> {
+    let project = session.project()?.id;
+    let attempt = session.store()?.read(|tx| tx.attempt(&AttemptId::new(id)))?;
+    attempt.filter(|attempt| attempt.project == project).ok_or_else(|| {
+        Refusal::new(
+            Code::NotFound,
+            format!("there is no attempt {id:?} in this project"),
+            "status with scope task lists a task's attempts",
+        )
+        .into()
+    })
+}
+
+/// The last whole lines of a file, at most [`TAIL`] bytes; bytes that are no text are replaced.
+fn tail(path: &Path) -> std::io::Result<String> {
+    let mut file = File::open(path)?;
+    let length = file.metadata()?.len();
+    let skipped = length.saturating_sub(TAIL);
+    file.seek(SeekFrom::Start(skipped))?;
+    let mut bytes = Vec::new();
+    file.take(TAIL).read_to_end(&mut bytes)?;
+    let text = String::from_utf8_lossy(&bytes);
+    if skipped == 0 {
+        return Ok(text.into_owned());
+    }
+    let (cut, whole) = match text.split_once('\n') {
+        Some((cut, whole)) if !whole.is_empty() => (cut.len() + 1, whole),
+        _ => (0, text.as_ref()),
+    };
+    Ok(format!("… {} bytes before\n{whole}", skipped + cut as u64))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tail_begins_with_a_whole_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        let table = [
+            (String::new(), String::new()),
+            ("one\ntwo".to_owned(), "one\ntwo".to_owned()),
+            (
+                "x".repeat(10) + "\n" + &"y".repeat(TAIL as usize - 2) + "\n",
+                format!("… 11 bytes before\n{}\n", "y".repeat(TAIL as usize - 2)),
+            ),
+            ("z".repeat(TAIL as usize + 5), format!("… 5 bytes before\n{}", "z".repeat(TAIL as usize))),
+        ];
+        for (content, expected) in table {
+            std::fs::write(&path, &content).unwrap();
+            assert_eq!(tail(&path).unwrap(), expected, "{}", content.len());
+        }
+        std::fs::write(&path, b"caf\xe9\n").unwrap();
+        assert_eq!(tail(&path).unwrap(), "caf\u{fffd}\n");
+    }
+}

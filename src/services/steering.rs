@@ -1,0 +1,477 @@
+//! Steering: what a person or an orchestrator decides about plans, tasks and attempts. It is
+//! recorded; the conductor sees it and acts. Where no conductor lives, this does.
+
+use std::path::Path;
+
+use super::project::Project;
+use super::{Error, Session, dispatching, ground, landing, querying};
+use crate::base::ids::{AttemptId, ConductorId, PlanId, TaskId, WorkerName};
+use crate::domain::attempt::AttemptState;
+use crate::domain::conducting::PlanState;
+use crate::domain::refusal::{Code, Refusal};
+use crate::domain::task::TaskState;
+use crate::domain::verdict::Verdict;
+use crate::store::Tx;
+use crate::store::attempts::AttemptRow;
+use crate::store::events::NewEvent;
+use crate::store::plans::PlanRow;
+use crate::sys::shim::client;
+use crate::sys::shim::job::Request;
+
+/// What is to be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// Let nothing new start; with force suspend what runs.
+    Pause,
+    /// Go on.
+    Resume,
+    /// Snapshot and end what runs.
+    Stop,
+    /// Call a task off.
+    Cancel,
+    /// Try a task again.
+    Retry,
+    /// End the attempt and begin another.
+    Restart,
+    /// Accept work that the judge refused.
+    Approve,
+    /// Bring landed work to the target branch.
+    Land,
+    /// Tell a worker something.
+    Nudge,
+    /// Start what waits for room.
+    Launch,
+}
+
+/// What a target's id means.
+#[derive(Debug)]
+enum Target {
+    All,
+    Plan(Box<PlanRow>),
+    Task(Box<PlanRow>, TaskId),
+    Attempt(Box<AttemptRow>),
+}
+
+/// What was done: the state of the target now, and a sentence.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Done {
+    /// The state.
+    pub state: String,
+    /// The sentence.
+    pub message: String,
+}
+
+/// Does it.
+pub fn control(
+    session: &Session,
+    project: &Project,
+    action: Action,
+    target: &str,
+    force: bool,
+    message: Option<&str>,
+) -> Result<Done, Error> {
+    match (action, find(session, project, target)?) {
+        (Action::Pause | Action::Resume | Action::Stop | Action::Launch, Target::All) => {
+            let plans = querying::plans(session, project, 10_000)?;
+            let mut done = 0;
+            for plan in plans.iter().filter(|plan| !plan.row.state.is_at_rest()) {
+                on_plan(session, project, action, &plan.row, force, message)?;
+                done += 1;
+            }
+            Ok(Done { state: "done".to_owned(), message: format!("{done} plans") })
+        }
+        (_, Target::All) => Err(refuse(
+            Code::Usage,
+            "all can be paused, resumed, stopped or launched, and nothing else",
+            "name one plan, task or attempt",
+        )),
+        (Action::Cancel, Target::Plan(plan)) => cancel_plan(session, project, &plan, message),
+        (Action::Land, Target::Plan(plan)) => land(session, project, &plan),
+        (Action::Retry | Action::Restart, Target::Plan(plan)) => retry_plan(session, project, &plan),
+        (Action::Approve, Target::Plan(plan)) => Err(refuse(
+            Code::Usage,
+            format!("a plan is not approved as a whole: {}", plan.id),
+            "approve its rejected tasks one by one: PLAN_ID/TASK_ID",
+        )),
+        (Action::Nudge, Target::Plan(_) | Target::Task(..) | Target::Attempt(_)) => Err(refuse(
+            Code::Unsupported,
+            "a worker that runs headless cannot be told anything; only its next try can",
+            "control restart with a message ends the attempt and tells the next one",
+        )),
+        (action, Target::Plan(plan)) => on_plan(session, project, action, &plan, force, message),
+        (action, Target::Task(plan, task)) => on_task(session, project, action, &plan, &task, force, message),
+        (action, Target::Attempt(attempt)) => {
+            let plan = dispatching::find_plan(session, project, attempt.plan.as_str())?;
+            let task = TaskId::text(&attempt.task);
+            match action {
+                Action::Pause | Action::Resume | Action::Stop | Action::Restart => {
+                    on_attempt(session, project, action, &attempt, &task, force, message)
+                }
+                other => on_task(session, project, other, &plan, &task, force, message),
+            }
+        }
+    }
+}
+
+fn refuse(code: Code, message: impl Into<String>, hint: impl Into<String>) -> Error {
+    Refusal::new(code, message, hint).into()
+}
+
+fn find(session: &Session, project: &Project, text: &str) -> Result<Target, Error> {
+    if text == "all" {
+        return Ok(Target::All);
+    }
+    if let Some((plan, task)) = text.split_once('/') {
+        let plan = dispatching::find_plan(session, project, plan)?;
+        let id = TaskId::text(task);
+        let row = session.store()?.read(|tx| tx.task(&plan.id, &id))?.ok_or_else(|| {
+            refuse(
+                Code::NotFound,
+                format!("plan {} has no task {task}", plan.id),
+                "status with scope plan lists its tasks",
+            )
+        })?;
+        return Ok(Target::Task(Box::new(plan), row.id));
+    }
+    let store = session.store()?;
+    if let Some(attempt) = store.read(|tx| tx.attempt(&AttemptId::new(text)))? {
+        return Ok(Target::Attempt(Box::new(attempt)));
+    }
+    if let Some(conductor) = store.read(|tx| tx.conductor(&ConductorId::new(text)))? {
+        let plan = store.read(|tx| tx.plan(&conductor.plan))?;
+        if let Some(plan) = plan {
+            return Ok(Target::Plan(Box::new(plan)));
+        }
+    }
+    let worker = WorkerName::new(text);
+    let of_worker = store.read(|tx| tx.all_live_attempts())?;
+    if let Some(attempt) = of_worker.into_iter().find(|it| it.worker == worker && it.project == project.id) {
+        return Ok(Target::Attempt(Box::new(attempt)));
+    }
+    Ok(Target::Plan(Box::new(dispatching::find_plan(session, project, text)?)))
+}
+
+fn on_plan(
+    session: &Session,
+    project: &Project,
+    action: Action,
+    plan: &PlanRow,
+    force: bool,
+    message: Option<&str>,
+) -> Result<Done, Error> {
+    let store = session.store()?;
+    let id = &plan.id;
+    let state = match action {
+        Action::Pause => PlanState::Paused,
+        Action::Stop => PlanState::Stopped,
+        _ => PlanState::Running,
+    };
+    if plan.state.is_at_rest() && state != PlanState::Running {
+        return Err(refuse(
+            Code::Conflict,
+            format!(
+                "plan {id} is {}, so there is nothing to {}",
+                plan.state.as_str(),
+                if state == PlanState::Paused { "pause" } else { "stop" }
+            ),
+            "status shows the plans at work",
+        ));
+    }
+    if matches!(plan.state, PlanState::Draft | PlanState::Done) && state == PlanState::Running {
+        return Err(refuse(
+            Code::Conflict,
+            format!("plan {id} is {}", plan.state.as_str()),
+            "dispatch starts a plan",
+        ));
+    }
+    let conductor = dispatching::live_conductor(session, id)?;
+    let live = store.write(|tx| -> Result<Vec<AttemptRow>, Error> {
+        tx.set_plan_state(&project.id, id, state, message)?;
+        let live = tx.live_attempts(id)?;
+        for attempt in &live {
+            let next = match state {
+                PlanState::Stopped => AttemptState::Stopping,
+                PlanState::Paused if force => AttemptState::Paused,
+                PlanState::Running if attempt.state == AttemptState::Paused => AttemptState::Running,
+                _ => continue,
+            };
+            tx.set_attempt_state(&attempt.id, next)?;
+        }
+        Ok(live)
+    })?;
+    if state == PlanState::Stopped && force {
+        for attempt in &live {
+            let _ = client::send(Path::new(&attempt.run_dir), Request::Kill);
+        }
+    }
+    // Without a conductor nobody would do it: one is started to end, or to go on with, what is left.
+    let needs_one = state == PlanState::Running || !live.is_empty();
+    if conductor.is_none() && needs_one {
+        dispatching::ensure_conductor(session, project, id, action == Action::Launch)?;
+    }
+    let n = live.len();
+    let message = match (action, n) {
+        (Action::Pause, _) if force => format!("nothing new starts, {n} workers are suspended"),
+        (Action::Pause, _) => format!("nothing new starts, {n} workers finish what they do"),
+        (Action::Stop, _) => format!("{n} workers are ended, their work is saved"),
+        _ => "it goes on".to_owned(),
+    };
+    Ok(Done { state: state.as_str().to_owned(), message })
+}
+
+fn cancel_plan(
+    session: &Session,
+    project: &Project,
+    plan: &PlanRow,
+    message: Option<&str>,
+) -> Result<Done, Error> {
+    session.store()?.write(|tx| -> Result<(), Error> {
+        for task in tx.task_lights(&plan.id)? {
+            cancel(tx, project, &plan.id, &task.id, message)?;
+        }
+        if plan.state == PlanState::Draft {
+            tx.set_plan_state(&project.id, &plan.id, PlanState::Stopped, message)?;
+        }
+        Ok(())
+    })?;
+    Ok(Done {
+        state: "cancelled".to_owned(),
+        message: "its open tasks are called off; what landed stays".to_owned(),
+    })
+}
+
+fn cancel(
+    tx: &Tx<'_>,
+    project: &Project,
+    plan: &PlanId,
+    task: &TaskId,
+    message: Option<&str>,
+) -> Result<bool, Error> {
+    let moved =
+        tx.move_task(&project.id, plan, task, TaskState::Cancelled, message.or(Some("called off")))?;
+    if moved {
+        for attempt in tx.attempts_at(plan, task)? {
+            if attempt.state.outcome().is_none() {
+                tx.set_attempt_state(&attempt.id, AttemptState::Stopping)?;
+            } else {
+                tx.release_attempt_claims(&project.id, &attempt.id, "its task was called off")?;
+            }
+        }
+    }
+    Ok(moved)
+}
+
+fn retry_plan(session: &Session, project: &Project, plan: &PlanRow) -> Result<Done, Error> {
+    let again = session.store()?.write(|tx| -> Result<usize, Error> {
+        let mut again = 0;
+        for task in tx.task_lights(&plan.id)? {
+            if matches!(task.state, TaskState::Failed | TaskState::Blocked | TaskState::Cancelled) {
+                tx.want_task(&plan.id, &task.id, true)?;
+                tx.move_task(&project.id, &plan.id, &task.id, TaskState::Waiting, Some("tried again"))?;
+                again += 1;
+            }
+        }
+        if again > 0 {
+            tx.set_plan_state(&project.id, &plan.id, PlanState::Running, None)?;
+        }
+        Ok(again)
+    })?;
+    if again == 0 {
+        return Err(refuse(
+            Code::Conflict,
+            format!("no task of plan {} failed", plan.id),
+            "dispatch starts tasks that have not run",
+        ));
+    }
+    dispatching::ensure_conductor(session, project, &plan.id, false)?;
+    Ok(Done { state: "running".to_owned(), message: format!("{again} tasks are tried again") })
+}
+
+fn on_task(
+    session: &Session,
+    project: &Project,
+    action: Action,
+    plan: &PlanRow,
+    task: &TaskId,
+    force: bool,
+    message: Option<&str>,
+) -> Result<Done, Error> {
+    let store = session.store()?;
+    let last = store.read(|tx| tx.attempts_at(&plan.id, task))?.pop();
+    let state = store.read(|tx| tx.task(&plan.id, task))?.map(|row| row.state);
+    let state =
+        state.ok_or_else(|| refuse(Code::NotFound, format!("no task {task}"), "status lists the tasks"))?;
+    let wrong = |what: &str| {
+        refuse(
+            Code::Conflict,
+            format!("task {}/{task} is {}, so it cannot be {what}", plan.id, state.as_str()),
+            "status with scope task tells more",
+        )
+    };
+    match action {
+        Action::Cancel => {
+            let done = store.write(|tx| cancel(tx, project, &plan.id, task, message))?;
+            if !done {
+                return Err(wrong("called off"));
+            }
+            if let Some(attempt) = last.filter(|attempt| force && attempt.state.outcome().is_none()) {
+                let _ = client::send(Path::new(&attempt.run_dir), Request::Kill);
+            }
+            Ok(Done { state: "cancelled".to_owned(), message: format!("task {task} is called off") })
+        }
+        Action::Retry => {
+            let done = store.write(|tx| -> Result<bool, Error> {
+                tx.want_task(&plan.id, task, true)?;
+                if let Some(message) = message {
+                    tx.set_feedback(&plan.id, task, Some(message))?;
+                }
+                let moved =
+                    tx.move_task(&project.id, &plan.id, task, TaskState::Waiting, Some("tried again"))?;
+                if moved {
+                    tx.set_plan_state(&project.id, &plan.id, PlanState::Running, None)?;
+                }
+                Ok(moved)
+            })?;
+            if !done {
+                return Err(wrong("tried again"));
+            }
+            dispatching::ensure_conductor(session, project, &plan.id, false)?;
+            Ok(Done { state: "waiting".to_owned(), message: format!("task {task} is tried again") })
+        }
+        Action::Approve => approve(session, project, plan, task, last, message, &wrong),
+        Action::Land => land(session, project, plan),
+        Action::Pause | Action::Resume | Action::Stop | Action::Restart => match last {
+            Some(attempt) if attempt.state.outcome().is_none() => {
+                on_attempt(session, project, action, &attempt, task, force, message)
+            }
+            _ => Err(wrong("paused, resumed, stopped or restarted: no attempt runs")),
+        },
+        Action::Nudge | Action::Launch => Err(wrong("told or launched by itself")),
+    }
+}
+
+/// A person accepts work that the judge refused. What lies outside the claim does not land even so.
+fn approve(
+    session: &Session,
+    project: &Project,
+    plan: &PlanRow,
+    task: &TaskId,
+    last: Option<AttemptRow>,
+    message: Option<&str>,
+    wrong: &dyn Fn(&str) -> Error,
+) -> Result<Done, Error> {
+    let Some(attempt) = last.filter(|attempt| attempt.snapshot.is_some()) else {
+        return Err(wrong("approved: no attempt left anything"));
+    };
+    let store = session.store()?;
+    let done = store.write(|tx| -> Result<bool, Error> {
+        if !tx.move_task(
+            &project.id,
+            &plan.id,
+            task,
+            TaskState::Approved,
+            message.or(Some("approved by a person")),
+        )? {
+            return Ok(false);
+        }
+        tx.want_task(&plan.id, task, true)?;
+        tx.set_verdict(&attempt.id, Verdict::Approved, &tx.gates(&attempt.id)?)?;
+        tx.set_plan_state(&project.id, &plan.id, PlanState::Running, None)?;
+        tx.append_event(
+            &project.id,
+            &NewEvent {
+                kind: "attempt.approved",
+                plan: Some(&plan.id),
+                task: Some(task),
+                attempt: Some(&attempt.id),
+                holder: Some(session.caller.holder.name.as_str()),
+                text: format!("task {task}: approved by {}", session.caller.holder.name),
+                ..NewEvent::default()
+            },
+        )?;
+        Ok(true)
+    })?;
+    if !done {
+        return Err(wrong("approved"));
+    }
+    dispatching::ensure_conductor(session, project, &plan.id, false)?;
+    Ok(Done { state: "approved".to_owned(), message: format!("task {task} will be landed") })
+}
+
+fn on_attempt(
+    session: &Session,
+    project: &Project,
+    action: Action,
+    attempt: &AttemptRow,
+    task: &TaskId,
+    force: bool,
+    message: Option<&str>,
+) -> Result<Done, Error> {
+    if attempt.state.outcome().is_some() {
+        return Err(refuse(
+            Code::Conflict,
+            format!("attempt {} has ended", attempt.id),
+            "control retry begins another",
+        ));
+    }
+    let (next, request) = match action {
+        Action::Pause => (AttemptState::Paused, Request::Pause),
+        Action::Resume => (AttemptState::Running, Request::Resume),
+        _ if force => (AttemptState::Stopping, Request::Kill),
+        _ => (AttemptState::Stopping, Request::Stop { grace_ms: None }),
+    };
+    session.store()?.write(|tx| -> Result<(), Error> {
+        if action == Action::Restart {
+            // Its end is then its own, and the task is tried again as after any failure.
+            tx.set_feedback(&attempt.plan, task, message)?;
+            tx.append_event(
+                &project.id,
+                &NewEvent {
+                    kind: "attempt.restarting",
+                    plan: Some(&attempt.plan),
+                    task: Some(task),
+                    attempt: Some(&attempt.id),
+                    text: format!("task {task}: try {} is ended for another", attempt.number),
+                    ..NewEvent::default()
+                },
+            )?;
+        } else {
+            tx.set_attempt_state(&attempt.id, next)?;
+        }
+        Ok(())
+    })?;
+    // Sent at once as well: it is the same whether the conductor or this comes first.
+    let _ = client::send(Path::new(&attempt.run_dir), request);
+    Ok(Done { state: next.as_str().to_owned(), message: format!("attempt {} of task {task}", attempt.id) })
+}
+
+fn land(session: &Session, project: &Project, plan: &PlanRow) -> Result<Done, Error> {
+    let git = ground::git(&session.house, project)?;
+    let git = git.ok_or_else(|| {
+        refuse(
+            Code::Unsupported,
+            "a plain folder has no branches to land on",
+            "its work lies in the folder already",
+        )
+    })?;
+    let brought = landing::bring(&git, plan)?;
+    let short = &brought.commit.as_str()[..12.min(brought.commit.as_str().len())];
+    let message = if brought.is_new {
+        session.store()?.write(|tx| -> Result<(), Error> {
+            tx.append_event(
+                &project.id,
+                &NewEvent {
+                    kind: "plan.landed",
+                    plan: Some(&plan.id),
+                    text: format!("plan {} is on {} as {short}", plan.id, brought.branch),
+                    ..NewEvent::default()
+                },
+            )?;
+            Ok(())
+        })?;
+        format!("{} is at {short}", brought.branch)
+    } else {
+        format!("{} holds all of it already", brought.branch)
+    };
+    Ok(Done { state: "landed".to_owned(), message })
+}

@@ -1,0 +1,3 @@
+mod launching;
+mod reading;
+mod recordings;

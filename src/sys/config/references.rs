@@ -1,0 +1,399 @@
+//! Follows every name of a configuration to what it names, and finds what does not go together.
+//!
+//! A file may name what the other file defines, so every document is held
+//! against all of them merged; a problem stands in the document that says it.
+
+use std::collections::BTreeSet;
+
+use serde::Deserialize;
+
+use super::document::{Document, closest, join, listed, shown, suggestion};
+use super::load::{BASE_PORT, Placing, STUCK_AFTER_S, SUBS, TIMEOUT_S, provider_of};
+use super::types::{File, ProviderKind};
+use super::values::Name;
+
+mod stages;
+
+/// Names that mean something of their own.
+const RESERVED: [&str; 3] = ["auto", "all", "none"];
+
+/// Reports to each document what is wrong with what it says.
+pub(super) fn check(documents: &mut [Document<'_>], merged: &File) {
+    let names = Names::of(merged);
+    for document in documents.iter_mut() {
+        if let Ok(file) = File::deserialize(&document.value) {
+            let mut said = Said { document, names: &names, merged };
+            said.new_names(&file);
+            said.rules_and_roles(&file);
+            said.fleet(&file);
+            said.routes(&file);
+            for (name, pipeline) in &file.pipelines {
+                said.pipeline(name, pipeline);
+            }
+        }
+    }
+    whole(documents, merged, &names);
+}
+
+/// What a name can lead to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Thing {
+    Provider,
+    Worker,
+    Group,
+    Environment,
+}
+
+impl Thing {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Provider => "provider",
+            Self::Worker => "worker",
+            Self::Group => "group",
+            Self::Environment => "environment",
+        }
+    }
+
+    /// Where it is defined.
+    fn definition(self, name: &str) -> String {
+        match self {
+            Self::Provider => format!("[{}]", join("providers", name)),
+            Self::Worker => format!("[{}]", join("workers", name)),
+            Self::Group => format!("[{}]", join("groups", name)),
+            Self::Environment => "environments.names".to_owned(),
+        }
+    }
+}
+
+/// All names of both files.
+struct Names {
+    providers: BTreeSet<String>,
+    workers: BTreeSet<String>,
+    groups: BTreeSet<String>,
+    environments: BTreeSet<String>,
+    placing: Placing,
+}
+
+impl Names {
+    fn of(file: &File) -> Self {
+        let text = |name: &Name| name.0.clone();
+        let known = ProviderKind::KNOWN.map(|kind| kind.as_str().to_owned());
+        let providers: BTreeSet<String> = known.into_iter().chain(file.providers.keys().cloned()).collect();
+        let placing = Placing::of(file);
+        let mut workers: BTreeSet<String> = file.workers.keys().cloned().collect();
+        if workers.is_empty() {
+            workers.clone_from(&providers);
+        }
+        let members = file.groups.values().flat_map(|group| group.members.iter().flatten()).map(text);
+        workers.extend(members.filter(|member| placing.provider(member).is_some()));
+        let of_workers = file.workers.values().flat_map(|worker| worker.groups.iter().flatten()).map(text);
+        let groups = file.groups.keys().cloned().chain(of_workers).collect();
+        let environments = file.environments.iter().flat_map(|all| all.names.iter().flatten()).map(text);
+        Self { providers, workers, groups, environments: environments.collect(), placing }
+    }
+
+    fn all(&self, thing: Thing) -> &BTreeSet<String> {
+        match thing {
+            Thing::Provider => &self.providers,
+            Thing::Worker => &self.workers,
+            Thing::Group => &self.groups,
+            Thing::Environment => &self.environments,
+        }
+    }
+
+    fn has(&self, thing: Thing, name: &str) -> bool {
+        self.all(thing).contains(name) || thing == Thing::Worker && self.placing.provider(name).is_some()
+    }
+}
+
+/// What one document says.
+struct Said<'a, 't> {
+    document: &'a mut Document<'t>,
+    names: &'a Names,
+    merged: &'a File,
+}
+
+impl Said<'_, '_> {
+    /// The name at a key leads to one of these things.
+    fn leads(&mut self, key: &str, name: Option<&Name>, things: &[Thing]) {
+        // An empty name stands for one that was reported already.
+        let Some(name) = name.map(Name::as_str).filter(|name| !name.is_empty()) else { return };
+        if things.iter().any(|&thing| self.names.has(thing, name)) {
+            return;
+        }
+        let kinds: Vec<&str> = things.iter().map(|thing| thing.as_str()).collect();
+        let known = things.iter().flat_map(|&thing| self.names.all(thing)).map(String::as_str);
+        let hint = suggestion(name, known).unwrap_or_else(|| match things.first() {
+            Some(thing) => format!("define it in {}", thing.definition(name)),
+            None => String::new(),
+        });
+        let message = format!("`{key}` names `{}`, which is no {}", shown(name), kinds.join(", no "));
+        self.document.value_error(key, message, hint);
+    }
+
+    fn lead(&mut self, key: &str, names: Option<&Vec<Name>>, things: &[Thing]) {
+        for (index, name) in names.into_iter().flatten().enumerate() {
+            self.leads(&format!("{key}[{index}]"), Some(name), things);
+        }
+    }
+
+    /// A key that its table cannot do without; the other file may say it.
+    fn needs(&mut self, table: &str, key: &str, is_said: bool, hint: &str) {
+        // A wrong value was reported, and so was a table that is none.
+        if !is_said && !self.document.has(&join(table, key)) && !self.document.is_reported(table) {
+            self.document.error(table, format!("`{table}` lacks `{key}`"), hint);
+        }
+    }
+
+    /// Names that the file gives can be written in a branch, a folder and a tmux window.
+    fn new_names(&mut self, file: &File) {
+        let tables = [
+            ("providers", file.providers.keys().collect::<Vec<_>>()),
+            ("workers", file.workers.keys().collect()),
+            ("groups", file.groups.keys().collect()),
+            ("pipelines", file.pipelines.keys().collect()),
+        ];
+        for (table, names) in tables {
+            for name in names {
+                self.new_name(&join(table, name), name);
+            }
+        }
+        let environments = file.environments.clone().unwrap_or_default();
+        for (key, names) in [("names", environments.names), ("subs", environments.subs)] {
+            for (index, name) in names.iter().flatten().enumerate().filter(|(_, name)| !name.0.is_empty()) {
+                self.new_name(&format!("environments.{key}[{index}]"), name.as_str());
+            }
+        }
+        for name in file.groups.keys() {
+            let other = [
+                ("worker", self.merged.workers.contains_key(name)),
+                ("provider", self.names.providers.contains(name)),
+            ];
+            if let Some((other, _)) = other.into_iter().find(|(_, is_other)| *is_other) {
+                let message =
+                    format!("`{name}` is a group and a {other}: a task could not say which is meant");
+                self.document.error(&join("groups", name), message, "give the group another name");
+            }
+        }
+    }
+
+    fn new_name(&mut self, key: &str, name: &str) {
+        let is_plain = name.starts_with(|c: char| c.is_ascii_alphanumeric())
+            && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'));
+        if !is_plain {
+            let message = format!("`{}` is no name", shown(name));
+            self.document.error(
+                key,
+                message,
+                "use letters, digits, `_`, `-` and `.`, a letter or digit first",
+            );
+        } else if RESERVED.contains(&name) {
+            let message = format!("`{name}` has a meaning of its own and cannot be a name");
+            self.document.error(key, message, "choose another name");
+        }
+    }
+
+    fn rules_and_roles(&mut self, file: &File) {
+        if let Some(rules) = &file.rules {
+            let review = rules.review.as_ref().filter(|name| name.as_str() != "none");
+            self.leads("rules.review", review, &[Thing::Provider]);
+        }
+        let roles = file.roles.clone().unwrap_or_default();
+        let roles = [
+            ("roles.planner", roles.planner),
+            ("roles.judge", roles.judge),
+            ("roles.oracle", roles.oracle),
+            ("roles.librarian", roles.librarian),
+        ];
+        for (key, name) in roles {
+            self.leads(key, name.as_ref(), &[Thing::Provider, Thing::Worker]);
+        }
+        let entries = file.project.iter().flat_map(|project| project.integrator.iter().flatten());
+        for (index, entry) in entries.enumerate() {
+            let table = format!("project.integrator[{index}]");
+            self.needs(&table, "files", entry.files.is_some(), "name the files that the command makes");
+            self.needs(
+                &table,
+                "command",
+                entry.command.is_some(),
+                "name the command that makes the files anew",
+            );
+        }
+    }
+
+    fn fleet(&mut self, file: &File) {
+        for (name, provider) in &file.providers {
+            for variable in provider.set_env.keys() {
+                let key = join(&join(&join("providers", name), "set_env"), variable);
+                if variable.is_empty() || variable.contains(['=', '\0']) {
+                    let message = format!("`{}` is no name of a variable", shown(variable));
+                    self.document.error(&key, message, "write a name without `=`");
+                } else if variable.starts_with("KAPELL_") {
+                    let message = format!("`{variable}` is set by Kapell itself");
+                    self.document.error(&key, message, "names that begin with KAPELL_ are taken");
+                }
+            }
+        }
+        let failover = file.failover.clone().unwrap_or_default();
+        self.lead("failover.chain", failover.chain.as_ref(), &[Thing::Provider]);
+        self.leads("failover.fallback", failover.fallback.as_ref(), &[Thing::Provider]);
+        for (name, worker) in &file.workers {
+            let table = join("workers", name);
+            self.leads(&join(&table, "provider"), worker.provider.as_ref(), &[Thing::Provider]);
+            self.leads(&join(&table, "environment"), worker.environment.as_ref(), &[Thing::Environment]);
+            for (index, group) in worker.groups.iter().flatten().enumerate() {
+                let defined = || self.merged.groups.keys().map(String::as_str);
+                let meant = closest(group.as_str(), defined()).filter(|meant| *meant != group.as_str());
+                if let (false, Some(meant)) = (self.merged.groups.contains_key(group.as_str()), meant) {
+                    let message = format!("worker `{name}` makes a new group `{}`", shown(group.as_str()));
+                    let key = format!("{table}.groups[{index}]");
+                    self.document.warning(&key, message, format!("did you mean `{meant}`?"));
+                }
+            }
+            let provider = worker.provider.as_ref().map(Name::as_str);
+            if let Some(provider) =
+                provider.filter(|provider| provider != name && self.names.providers.contains(name))
+            {
+                let message = format!(
+                    "worker `{name}` is called like a provider, but `{}` does its work",
+                    shown(provider)
+                );
+                self.document.warning(
+                    &join(&table, "provider"),
+                    message,
+                    "a task for that name goes to the worker",
+                );
+            }
+        }
+        for (name, group) in &file.groups {
+            let table = join("groups", name);
+            self.lead(&join(&table, "members"), group.members.as_ref(), &[Thing::Worker]);
+            for (index, rule) in group.provider_by_name.iter().flatten().enumerate() {
+                let table = format!("{table}.provider_by_name[{index}]");
+                self.needs(&table, "match", rule.r#match.is_some(), "write the pattern of the names");
+                self.needs(&table, "provider", rule.provider.is_some(), "name the provider");
+                self.leads(&join(&table, "provider"), rule.provider.as_ref(), &[Thing::Provider]);
+            }
+        }
+    }
+
+    fn routes(&mut self, file: &File) {
+        for (index, route) in file.routes.iter().enumerate() {
+            let table = format!("routes[{index}]");
+            self.needs(&table, "match", route.r#match.is_some(), "write the pattern of the tasks' texts");
+            self.needs(&table, "to", route.to.is_some(), "name a worker, a group or a provider");
+            self.target(&format!("{table}.to"), route.to.as_ref());
+        }
+    }
+
+    /// A worker, group or provider that may get a task.
+    fn target(&mut self, key: &str, name: Option<&Name>) {
+        self.leads(key, name, &[Thing::Worker, Thing::Group, Thing::Provider]);
+        let worker = name.and_then(|name| self.merged.workers.get(name.as_str()));
+        if let (Some(name), Some(true)) = (name, worker.and_then(|worker| worker.protected)) {
+            let message =
+                format!("`{key}` names `{name}`, a protected worker that never gets a task", name = name.0);
+            self.document.value_error(key, message, "name another, or set protected = false");
+        }
+    }
+}
+
+/// What only both files together can be asked.
+fn whole(documents: &mut [Document<'_>], merged: &File, names: &Names) {
+    let mut whole = Whole { documents };
+    for (name, provider) in &merged.providers {
+        let table = join("providers", name);
+        let kind = provider.kind.or_else(|| ProviderKind::of_name(name));
+        if kind.is_none() {
+            let known: Vec<&str> = ProviderKind::KNOWN.iter().map(|kind| kind.as_str()).collect();
+            let hint = format!("add kind = \"command\", or one of {}", listed(&known, "and"));
+            whole.lacks(&table, "kind", &hint);
+        }
+        if kind == Some(ProviderKind::Command) && provider.command.is_none() {
+            whole.lacks(&table, "command", "name the program, such as [\"my-agent\", \"{prompt_file}\"]");
+        }
+        if let Some(prices) = &provider.prices {
+            let table = join(&table, "prices");
+            for (key, price) in [
+                ("input_usd_per_mtok", prices.input_usd_per_mtok),
+                ("output_usd_per_mtok", prices.output_usd_per_mtok),
+            ] {
+                if price.is_none() {
+                    whole.lacks(&table, key, "say the price in dollars for a million tokens");
+                }
+            }
+        }
+        let budget = provider.budget.unwrap_or_default();
+        if let (Some(day), Some(month)) = (budget.usd_per_day, budget.usd_per_month)
+            && day > month
+        {
+            let key = join(&join(&table, "budget"), "usd_per_day");
+            whole.warn(
+                &key,
+                format!("`{key}` is more than usd_per_month"),
+                "the month ends the spending first",
+            );
+        }
+    }
+    for (name, worker) in &merged.workers {
+        if provider_of(name, worker, &names.placing, |name| names.providers.contains(name)).is_none() {
+            whole.lacks(&join("workers", name), "provider", "name its provider");
+        }
+    }
+    let rules = merged.rules.clone().unwrap_or_default();
+    if rules.stuck_after_s.unwrap_or(STUCK_AFTER_S) >= rules.timeout_s.unwrap_or(TIMEOUT_S) {
+        let message = "no attempt can be found stuck: its time is over first";
+        let hint = "make rules.stuck_after_s less than rules.timeout_s";
+        let key = if rules.stuck_after_s.is_some() { "rules.stuck_after_s" } else { "rules.timeout_s" };
+        whole.warn(key, message.to_owned(), hint);
+    }
+    if let Some(environments) = &merged.environments {
+        let count = environments.names.as_ref().map_or(0, Vec::len);
+        let each = environments.subs.as_ref().map_or(SUBS.len(), Vec::len);
+        let base = usize::from(environments.base_port.unwrap_or(BASE_PORT));
+        let last = base.saturating_add(count.saturating_mul(each)).saturating_sub(1);
+        if count > 0 && last > usize::from(u16::MAX) {
+            let key = ["environments.base_port", "environments.names"].into_iter().find(|key| whole.has(key));
+            let message =
+                format!("{count} environments of {each} ports from {base} end at {last}, past 65535");
+            whole.error(key.unwrap_or("environments"), message, "choose a smaller base_port");
+        }
+    }
+}
+
+/// Problems that stand in the first document that has the key.
+struct Whole<'a, 't> {
+    documents: &'a mut [Document<'t>],
+}
+
+impl<'t> Whole<'_, 't> {
+    fn has(&self, key: &str) -> bool {
+        self.documents.iter().any(|document| document.has(key))
+    }
+
+    fn at(&mut self, key: &str) -> Option<&mut Document<'t>> {
+        self.documents.iter_mut().find(|document| document.has(key))
+    }
+
+    fn error(&mut self, key: &str, message: String, hint: &str) {
+        if let Some(document) = self.at(key) {
+            document.value_error(key, message, hint);
+        }
+    }
+
+    fn warn(&mut self, key: &str, message: String, hint: &str) {
+        if let Some(document) = self.at(key) {
+            document.warning(key, message, hint);
+        }
+    }
+
+    /// A key that its table cannot do without. One with a wrong value is there, and reported already.
+    fn lacks(&mut self, table: &str, key: &str, hint: &str) {
+        if !self.has(&join(table, key))
+            && let Some(document) = self.at(table)
+            && !document.is_reported(table)
+        {
+            document.error(table, format!("`{table}` lacks `{key}`"), hint);
+        }
+    }
+}

@@ -1,0 +1,332 @@
+//! Moving a person's own checkout forward: only where nothing of theirs is in the way, and so that a
+//! kill at any moment is repaired by the next call.
+//!
+//! The person's `index.lock` is held from the first look to the last step, so that no other git changes
+//! the index or commits meanwhile. It has a text of ours in it: left behind by a kill, the next call knows
+//! it and goes on. The order is files, branch, index; each step can be done twice.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::change::{Change, ChangeKind, changed_between, index_info};
+use super::discover::discover;
+use super::queue::Guard;
+use super::read::{self, Head};
+use super::run::{Git, GitError};
+use super::worktree::{Worktree, copy_index};
+use super::{Oid, refs};
+use crate::base::ids::random_tail;
+use crate::base::paths::RepoPath;
+
+/// What the index lock holds while it is ours.
+const MARK: &[u8] = b"kapell moves this checkout forward; if it was killed, `kapell land` finishes it\n";
+
+/// The start of the name of our copy of the index.
+const OWN_INDEX: &str = "kapell-forward-";
+
+/// Files and folders in a git directory that say that a person is in the middle of something.
+const IN_PROGRESS: [(&str, &str); 5] = [
+    ("MERGE_HEAD", "a merge"),
+    ("CHERRY_PICK_HEAD", "a cherry-pick"),
+    ("REVERT_HEAD", "a revert"),
+    ("rebase-merge", "a rebase"),
+    ("rebase-apply", "a rebase"),
+];
+
+/// How moving a checkout ended. All but `Forwarded` leave files, index and branch as they are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Forward {
+    /// The checkout is at the new commit, now or already.
+    Forwarded,
+    /// The branch held something else.
+    Moved {
+        /// What it holds; `None` if it does not exist.
+        now: Option<Oid>,
+    },
+    /// The new commit does not contain the old one.
+    Diverged,
+    /// The checkout is on another branch, or on none.
+    OtherHead(Head),
+    /// Files of the person's are changed, staged, or in the place of new ones.
+    Dirty {
+        /// Which, sorted.
+        paths: Vec<RepoPath>,
+    },
+    /// The person is in the middle of something.
+    InProgress {
+        /// Of what: `a merge`.
+        what: &'static str,
+    },
+    /// Another git works there, or was killed; that lock is not ours to take.
+    Locked {
+        /// The lock file.
+        lock: PathBuf,
+    },
+}
+
+/// Moves the checkout at `path`, which is on `branch` (`refs/heads/…`), from `old` to `new`.
+pub fn fast_forward(
+    git: &Git,
+    guard: &Guard,
+    path: &Path,
+    branch: &str,
+    old: &Oid,
+    new: &Oid,
+) -> Result<Forward, GitError> {
+    let repository = discover(path)?;
+    let tree = Worktree::of_checkout(&repository)?;
+    let here = Git::new(git.program(), &repository)?;
+    match read::head(&here)? {
+        Head::Branch { reference, .. } if reference == branch => {}
+        other => return Ok(Forward::OtherHead(other)),
+    }
+    if !read::is_ancestor(&here, old, new)? {
+        return Ok(Forward::Diverged);
+    }
+    let admin_dir = &tree.admin_dir;
+    if let Some((_, what)) = IN_PROGRESS.iter().find(|(name, _)| admin_dir.join(name).exists()) {
+        return Ok(Forward::InProgress { what });
+    }
+    let Some(lock) = IndexLock::take(admin_dir)? else {
+        return Ok(Forward::Locked { lock: admin_dir.join("index.lock") });
+    };
+    remove_copies(admin_dir);
+    let index = admin_dir.join(format!("{OWN_INDEX}{}", random_tail(10)));
+    let mover = Mover { git: &here, guard, tree: &tree, index: &index };
+    let now = refs::read(&here, branch)?;
+    let result = if now.as_ref() == Some(new) {
+        if lock.is_resumed { mover.finish_index(old, new) } else { Ok(Forward::Forwarded) }
+    } else if now.as_ref() == Some(old) {
+        mover.forward(branch, old, new)
+    } else {
+        Ok(Forward::Moved { now })
+    };
+    remove_copies(admin_dir);
+    result
+}
+
+struct Mover<'a> {
+    git: &'a Git,
+    guard: &'a Guard,
+    tree: &'a Worktree,
+    /// Our copy of the index, renamed over the person's at the end.
+    index: &'a Path,
+}
+
+impl Mover<'_> {
+    fn forward(&self, branch: &str, old: &Oid, new: &Oid) -> Result<Forward, GitError> {
+        self.copy_index()?;
+        let changes = changed_between(self.git, old, new)?;
+        let changes: BTreeMap<&RepoPath, &Change> =
+            changes.iter().map(|change| (&change.path, change)).collect();
+        let staged = self.call("diff-index").args(["--cached", "--name-only", "-z", "--no-renames"]).oid(old);
+        let mut dirty = paths(&staged.run()?);
+        let modified =
+            self.call("diff-files").args(["--name-only", "-z", "--ignore-submodules=all"]).run()?;
+        let mut suspects = paths(&modified);
+        suspects.extend(self.in_the_way(&changes));
+        // What a killed call wrote already is as the new commit has it, and no work of the person's.
+        let arrived = self.arrived(&suspects, &changes)?;
+        dirty.extend(suspects.into_iter().filter(|path| !arrived.contains_key(path)));
+        if !dirty.is_empty() {
+            return Ok(Forward::Dirty { paths: dirty.into_iter().collect() });
+        }
+        if !arrived.is_empty() {
+            self.set_entries(self.index, arrived.values().copied())?;
+            self.refresh(self.index)?;
+        }
+        self.read_trees(&["-m", "-u"], old, new)?;
+        let call = self.git.head_call("update-ref").args(["-m", "kapell land: fast-forward", branch]);
+        if let Err(error) = call.oid(new).oid(old).holding(self.guard).run() {
+            self.read_trees(&["-m", "-u"], new, old)?;
+            let now = refs::read(self.git, branch)?;
+            return if now.as_ref() == Some(old) { Err(error) } else { Ok(Forward::Moved { now }) };
+        }
+        self.install()
+    }
+
+    /// The branch and the files have moved; the person may have edited since. Only the index is behind.
+    fn finish_index(&self, old: &Oid, new: &Oid) -> Result<Forward, GitError> {
+        self.copy_index()?;
+        self.read_trees(&["-i", "-m"], old, new)?;
+        self.install()
+    }
+
+    fn call(&self, command: &str) -> super::run::Call<'_> {
+        self.git.tree_call(self.tree, command).index(self.index)
+    }
+
+    fn copy_index(&self) -> Result<(), GitError> {
+        let index = self.tree.admin_dir.join("index");
+        if index.exists() {
+            copy_index(&index, self.index)?;
+            self.refresh(self.index)?;
+        }
+        Ok(())
+    }
+
+    fn refresh(&self, index: &Path) -> Result<(), GitError> {
+        let call = self.git.tree_call(self.tree, "update-index").index(index);
+        call.args(["-q", "--refresh"]).accept(&[0, 1]).run()?;
+        Ok(())
+    }
+
+    fn read_trees(&self, flags: &[&str], from: &Oid, to: &Oid) -> Result<(), GitError> {
+        self.call("read-tree").args(flags).oid(from).oid(to).holding(self.guard).run()?;
+        Ok(())
+    }
+
+    fn install(&self) -> Result<Forward, GitError> {
+        self.refresh(self.index)?;
+        let index = self.tree.admin_dir.join("index");
+        fs::rename(self.index, &index).map_err(GitError::io("replace", &index))?;
+        Ok(Forward::Forwarded)
+    }
+
+    /// Untracked files, ignored ones too, where new ones would come. git itself overwrites ignored files.
+    fn in_the_way(&self, changes: &BTreeMap<&RepoPath, &Change>) -> BTreeSet<RepoPath> {
+        let leaves = |path: &RepoPath| {
+            changes.get(path).is_some_and(|change| {
+                matches!(change.kind, ChangeKind::Deleted | ChangeKind::TypeChanged | ChangeKind::Modified)
+            })
+        };
+        let mut found = BTreeSet::new();
+        for (path, _) in changes.iter().filter(|(_, change)| change.kind == ChangeKind::Added) {
+            for above in parents(path) {
+                let metadata = fs::symlink_metadata(self.tree.path.join(above.to_path_buf()));
+                if metadata.is_ok_and(|metadata| !metadata.is_dir()) && !leaves(&above) {
+                    found.insert(above);
+                }
+            }
+            let file = self.tree.path.join(path.to_path_buf());
+            match fs::symlink_metadata(&file) {
+                // A file in a folder that is a link elsewhere is reported above, by that link.
+                Err(_) => {}
+                Ok(metadata) if metadata.is_dir() => {
+                    found.extend(files_below(&file, path).into_iter().filter(|path| !leaves(path)));
+                }
+                Ok(_) => {
+                    found.insert((*path).clone());
+                }
+            }
+        }
+        found
+    }
+
+    /// Those of the suspects that are on disk as the new commit has them.
+    fn arrived<'c>(
+        &self,
+        suspects: &BTreeSet<RepoPath>,
+        changes: &BTreeMap<&RepoPath, &'c Change>,
+    ) -> Result<BTreeMap<RepoPath, &'c Change>, GitError> {
+        let mut arrived = BTreeMap::new();
+        let mut present = Vec::new();
+        for path in suspects {
+            let Some(change) = changes.get(path) else { continue };
+            let metadata = fs::symlink_metadata(self.tree.path.join(path.to_path_buf()));
+            // A folder in its place is one that the new commit has; what is in it was looked at by itself.
+            let is_there = metadata.is_ok_and(|metadata| !metadata.is_dir());
+            match (change.kind == ChangeKind::Deleted, is_there) {
+                (true, false) => drop(arrived.insert(path.clone(), *change)),
+                (false, true) => present.push(*change),
+                _ => {}
+            }
+        }
+        if present.is_empty() {
+            return Ok(arrived);
+        }
+        // An index of just these files tells which of them differ from the new commit.
+        let index = self.tree.admin_dir.join(format!("{OWN_INDEX}{}", random_tail(10)));
+        self.set_entries(&index, present.iter().copied())?;
+        self.refresh(&index)?;
+        let call = self.git.tree_call(self.tree, "diff-files").index(&index);
+        let differing = paths(&call.args(["--name-only", "-z", "--ignore-submodules=all"]).run()?);
+        let same = present.into_iter().filter(|change| !differing.contains(&change.path));
+        arrived.extend(same.map(|change| (change.path.clone(), change)));
+        Ok(arrived)
+    }
+
+    /// Sets entries of an index as the changes have them.
+    fn set_entries<'c>(
+        &self,
+        index: &Path,
+        changes: impl Iterator<Item = &'c Change>,
+    ) -> Result<(), GitError> {
+        let call = self.git.tree_call(self.tree, "update-index").index(index);
+        call.args(["-z", "--index-info"]).stdin(index_info(changes)).run()?;
+        Ok(())
+    }
+}
+
+/// The person's index lock, held by us; let go when dropped.
+struct IndexLock {
+    path: PathBuf,
+    /// Whether it was left by a killed call of ours.
+    is_resumed: bool,
+}
+
+impl IndexLock {
+    /// Takes it; `None` if another git has it. Under the queue's guard: a lock with our mark has no living holder.
+    fn take(admin_dir: &Path) -> Result<Option<Self>, GitError> {
+        let path = admin_dir.join("index.lock");
+        let aside = admin_dir.join(format!("{OWN_INDEX}{}", random_tail(10)));
+        super::worktree::write_whole(&aside, MARK)?;
+        // A link appears with its text, so a kill never leaves an empty lock that nobody knows.
+        let linked = fs::hard_link(&aside, &path);
+        let _ = fs::remove_file(&aside);
+        match linked {
+            Ok(()) => Ok(Some(Self { path, is_resumed: false })),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                let is_ours = fs::read(&path).is_ok_and(|text| text == MARK);
+                // Not `then_some`: a value made and dropped would delete the lock.
+                Ok(is_ours.then(|| Self { path, is_resumed: true }))
+            }
+            Err(error) => Err(GitError::io("create", &path)(error)),
+        }
+    }
+}
+
+impl Drop for IndexLock {
+    fn drop(&mut self) {
+        // If this fails, the next call takes the lock over.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// Deletes copies of the index, this call's and those of killed ones.
+fn remove_copies(admin_dir: &Path) {
+    for entry in fs::read_dir(admin_dir).into_iter().flatten().flatten() {
+        if entry.file_name().as_encoded_bytes().starts_with(OWN_INDEX.as_bytes()) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+fn paths(printed: &[u8]) -> BTreeSet<RepoPath> {
+    let names = printed.split(|byte| *byte == 0).filter(|name| !name.is_empty());
+    names.map(RepoPath::from_bytes).collect()
+}
+
+/// The folders above a path, the top one first.
+fn parents(path: &RepoPath) -> Vec<RepoPath> {
+    let bytes = path.as_bytes();
+    let slashes = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'/');
+    slashes.map(|(at, _)| RepoPath::from_bytes(&bytes[..at])).collect()
+}
+
+/// Every file below a folder, links not followed; `path` is the folder's.
+fn files_below(folder: &Path, path: &RepoPath) -> Vec<RepoPath> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = [path.as_bytes(), b"/", entry.file_name().as_encoded_bytes()].concat();
+        let below = RepoPath::from_bytes(name);
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            files.extend(files_below(&entry.path(), &below));
+        } else {
+            files.push(below);
+        }
+    }
+    files
+}

@@ -1,0 +1,153 @@
+//! Landing: merging without files, and moving a branch that nobody has checked out.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use super::change::changed_between;
+use super::queue::Guard;
+use super::refs::{self, Update};
+use super::run::{Git, GitError, unexpected};
+use super::{Oid, Version, read};
+use crate::base::paths::RepoPath;
+
+/// How a merge ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Merge {
+    /// Both fit.
+    Clean {
+        /// The merged tree.
+        tree: Oid,
+    },
+    /// They do not.
+    Conflict {
+        /// Where, sorted.
+        paths: Vec<RepoPath>,
+        /// What git says of each, for the worker.
+        report: String,
+    },
+}
+
+/// Merges `work` (a commit on `base`) into `onto`, without files and without moving anything.
+///
+/// The result changes no path of `onto` that `work` does not change of `base`: where git would follow a
+/// rename and change a file under its new name, which the worker does not own, the answer is a conflict.
+pub fn merge(git: &Git, onto: &Oid, work: &Oid, base: &Oid) -> Result<Merge, GitError> {
+    let call =
+        git.call("merge-tree").attributes_of(onto).args(["--write-tree", "-z", "--name-only", "--messages"]);
+    let call = if git.version() >= (Version { major: 2, minor: 40 }) {
+        call.arg(format!("--merge-base={base}")).oid(onto).oid(work)
+    } else {
+        // Older gits find the base themselves: these commits leave them only one.
+        let root = commit_tree(git, &read::tree_of(git, base)?, &[], "base")?;
+        let ours = commit_tree(git, &read::tree_of(git, onto)?, &[&root], "onto")?;
+        let theirs = commit_tree(git, &read::tree_of(git, work)?, &[&root], "work")?;
+        call.oid(&ours).oid(&theirs)
+    };
+    let finished = call.accept(&[0, 1]).finish()?;
+    let (tree, paths, report) =
+        parse_merge(&finished.stdout).ok_or_else(|| unexpected("merge-tree", &finished.stdout))?;
+    if finished.code == Some(1) {
+        return Ok(Merge::Conflict { paths, report });
+    }
+    let asked: BTreeSet<RepoPath> =
+        changed_between(git, base, work)?.into_iter().map(|change| change.path).collect();
+    let merged = changed_between(git, onto, &tree)?.into_iter().map(|change| change.path);
+    let astray: Vec<RepoPath> = merged.filter(|path| !asked.contains(path)).collect();
+    if astray.is_empty() {
+        return Ok(Merge::Clean { tree });
+    }
+    let lines = astray.iter().map(|path| {
+        format!("CONFLICT (renamed): the work would change {path}, which it did not change on its base\n")
+    });
+    Ok(Merge::Conflict { report: lines.collect(), paths: astray })
+}
+
+/// Reads `TREE\0` (`PATH\0`)* and, after an empty field, (`COUNT\0` (`PATH\0`)^COUNT `KIND\0` `MESSAGE\0`)*.
+fn parse_merge(printed: &[u8]) -> Option<(Oid, Vec<RepoPath>, String)> {
+    let mut fields = printed.split(|byte| *byte == 0);
+    let tree = Oid::parse(std::str::from_utf8(fields.next()?).ok()?)?;
+    let mut paths = BTreeSet::new();
+    for path in fields.by_ref().take_while(|field| !field.is_empty()) {
+        paths.insert(RepoPath::from_bytes(path));
+    }
+    let mut report = String::new();
+    while let Some(count) = fields.next().filter(|field| !field.is_empty()) {
+        let count: usize = std::str::from_utf8(count).ok()?.parse().ok()?;
+        let about: Vec<RepoPath> = fields.by_ref().take(count).map(RepoPath::from_bytes).collect();
+        let kind = fields.next()?;
+        let message = fields.next()?;
+        if kind.starts_with(b"CONFLICT") {
+            // Some conflicts, such as a rename of a folder, list no path above.
+            paths.extend(about);
+            report.push_str(String::from_utf8_lossy(message).trim_end());
+            report.push('\n');
+        }
+    }
+    Some((tree, paths.into_iter().collect(), report))
+}
+
+/// Writes a commit. The author is Kapell.
+pub fn commit_tree(git: &Git, tree: &Oid, parents: &[&Oid], message: &str) -> Result<Oid, GitError> {
+    let mut call = git.call("commit-tree").oid(tree);
+    for (i, parent) in parents.iter().enumerate() {
+        if !parents[..i].contains(parent) {
+            call = call.arg("-p").oid(parent);
+        }
+    }
+    call.args(["-F", "-"]).stdin(message.replace('\0', "\u{fffd}").into_bytes()).run_for_oid()
+}
+
+/// How moving a branch ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Advance {
+    /// The branch holds the new commit, now or already.
+    Advanced,
+    /// It held something else: merge again onto that.
+    Moved {
+        /// What it holds; `None` if it does not exist.
+        now: Option<Oid>,
+    },
+    /// Somebody has it checked out there; see [`super::checkout::fast_forward`].
+    CheckedOut {
+        /// The checkout.
+        path: PathBuf,
+    },
+}
+
+/// Moves a branch (`refs/heads/…`) from `old` (`None`: it does not exist) to `new`, unless it is checked out.
+pub fn advance(
+    git: &Git,
+    guard: &Guard,
+    branch: &str,
+    new: &Oid,
+    old: Option<&Oid>,
+) -> Result<Advance, GitError> {
+    if refs::read(git, branch)?.as_ref() == Some(new) {
+        return Ok(Advance::Advanced);
+    }
+    if let Some(path) = checked_out(git, branch)? {
+        return Ok(Advance::CheckedOut { path });
+    }
+    Ok(match refs::update_as(git, Some(guard), branch, new, old, "kapell: land")? {
+        Update::Done => Advance::Advanced,
+        Update::Moved { now } => Advance::Moved { now },
+    })
+}
+
+/// The checkout whose `HEAD` is on this branch (`refs/heads/…`).
+pub fn checked_out(git: &Git, branch: &str) -> Result<Option<PathBuf>, GitError> {
+    let printed = git.call("worktree").args(["list", "--porcelain", "-z"]).run()?;
+    let mut path = None;
+    let mut is_bare = false;
+    for line in printed.split(|byte| *byte == 0) {
+        if let Some(bytes) = line.strip_prefix(b"worktree ") {
+            path = Some(RepoPath::from_bytes(bytes).to_path_buf());
+            is_bare = false;
+        } else if line == b"bare" {
+            is_bare = true;
+        } else if line.strip_prefix(b"branch ") == Some(branch.as_bytes()) && !is_bare {
+            return Ok(path);
+        }
+    }
+    Ok(None)
+}

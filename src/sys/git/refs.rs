@@ -1,0 +1,124 @@
+//! Refs: compare-and-swap, and a trash instead of deletion.
+
+use super::Oid;
+use super::queue::{Guard, set_aside};
+use super::run::{Git, GitError};
+use crate::base::clock::Time;
+use crate::base::ids::random_tail;
+
+/// All refs of Kapell begin with this.
+pub const OWN: &str = "refs/kapell/";
+
+/// Where refs go instead of being deleted.
+pub const TRASH: &str = "refs/kapell/trash/";
+
+/// Where whole snapshots go that changed what was not theirs.
+pub const QUARANTINE: &str = "refs/kapell/quarantine/";
+
+/// How a compare-and-swap ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Update {
+    /// The ref holds the new commit.
+    Done,
+    /// The ref held something else, and still does.
+    Moved {
+        /// What it holds; `None` if it does not exist.
+        now: Option<Oid>,
+    },
+}
+
+/// What a ref (its full name) holds.
+pub fn read(git: &Git, reference: &str) -> Result<Option<Oid>, GitError> {
+    let call = git.call("rev-parse").args(["--verify", "--quiet", "--end-of-options", reference]);
+    let finished = call.accept(&[0, 1]).finish()?;
+    Ok(Oid::parse(String::from_utf8_lossy(&finished.stdout).trim_end()))
+}
+
+/// Moves a ref from `old` (`None`: it must not exist) to `new`, with a reflog. Doing it twice is done once.
+pub fn update(
+    git: &Git,
+    reference: &str,
+    new: &Oid,
+    old: Option<&Oid>,
+    why: &str,
+) -> Result<Update, GitError> {
+    update_as(git, None, reference, new, old, why)
+}
+
+/// [`update`] of a ref that needs the queue: the lock lasts as long as git runs.
+pub(super) fn update_as(
+    git: &Git,
+    guard: Option<&Guard>,
+    reference: &str,
+    new: &Oid,
+    old: Option<&Oid>,
+    why: &str,
+) -> Result<Update, GitError> {
+    let zero = new.zero();
+    let call = || {
+        let call = git.call("update-ref").args(["--create-reflog", "-m", one_line(why).as_str()]);
+        let call = call.arg(reference).oid(new).oid(old.unwrap_or(&zero));
+        match guard {
+            Some(guard) => call.holding(guard),
+            None => call,
+        }
+    };
+    let Err(error) = call().run() else { return Ok(Update::Done) };
+    let now = read(git, reference)?;
+    if now.as_ref() == Some(new) {
+        return Ok(Update::Done);
+    }
+    if now.as_ref() != old {
+        return Ok(Update::Moved { now });
+    }
+    // Only a ref of our own is ours to unlock: nobody else writes below it.
+    let lock = git.repository().common_dir.join(format!("{reference}.lock"));
+    if reference.starts_with(OWN) && set_aside(&lock, Time::now()).is_some() {
+        call().run()?;
+        return Ok(Update::Done);
+    }
+    Err(error)
+}
+
+/// Makes a ref that must not exist yet, or holds this commit already.
+pub(super) fn create(git: &Git, reference: &str, commit: &Oid, why: &str) -> Result<(), GitError> {
+    match update(git, reference, commit, None, why)? {
+        Update::Done => Ok(()),
+        Update::Moved { now } => Err(GitError::Unexpected {
+            args: format!("update-ref {reference} {commit}"),
+            printed: format!("it holds {} already", now.as_ref().map_or("nothing", Oid::as_str)),
+        }),
+    }
+}
+
+/// Keeps a commit that must not land, under `refs/kapell/quarantine/NAME`; the ref's name.
+pub fn quarantine(git: &Git, name: &str, commit: &Oid) -> Result<String, GitError> {
+    let reference = format!("{QUARANTINE}{name}");
+    if read(git, &reference)?.is_some_and(|held| held != *commit) {
+        let other = format!("{reference}-{}", random_tail(6));
+        create(git, &other, commit, "kapell: quarantine")?;
+        return Ok(other);
+    }
+    create(git, &reference, commit, "kapell: quarantine")?;
+    Ok(reference)
+}
+
+/// Moves a ref below [`TRASH`], both in one transaction; its new name, or `None` if there is no such ref.
+/// A ref's reflog dies with it, so only what its commit reaches is kept.
+pub fn trash(git: &Git, _guard: &Guard, reference: &str) -> Result<Option<String>, GitError> {
+    let Some(held) = read(git, reference)? else { return Ok(None) };
+    let rest = reference.strip_prefix(OWN).or_else(|| reference.strip_prefix("refs/")).unwrap_or(reference);
+    let mut trashed = format!("{TRASH}{rest}");
+    if read(git, &trashed)?.is_some() {
+        trashed = format!("{trashed}-{}", random_tail(6));
+    }
+    let commands = format!("create {trashed}\0{held}\0delete {reference}\0{held}\0");
+    let call = git.call("update-ref").args(["--create-reflog", "-m", "kapell: trash", "-z", "--stdin"]);
+    call.stdin(commands.into_bytes()).run()?;
+    Ok(Some(trashed))
+}
+
+/// The first line of a message: a reflog has one line an entry.
+fn one_line(text: &str) -> String {
+    text.lines().next().unwrap_or_default().to_owned()
+}

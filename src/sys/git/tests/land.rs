@@ -1,0 +1,172 @@
+use super::super::land::{Advance, Merge, advance, checked_out, merge};
+use super::super::read::{self, Head};
+use super::super::{Version, refs};
+use super::*;
+use crate::base::paths::RepoPath;
+
+#[test]
+fn merges() {
+    type Files<'a> = &'a [(&'a str, Option<&'a str>)];
+    let bench = Bench::with(&[
+        ("a", "1\n2\n3\n4\n5\n"),
+        ("d/x", "x1\nx2\nx3\nx4\nx5\nx6\n"),
+        ("log", "base\n"),
+        (".gitattributes", "log merge=union\n"),
+    ]);
+    let moved = "x1\nx2\nx3\nx4\nx5\nx6\n";
+    let cases: [(&str, Files<'_>, Files<'_>, &[&str]); 9] = [
+        ("apart", &[("b", Some("b"))], &[("c", Some("c"))], &[]),
+        ("in one file", &[("a", Some("0\n2\n3\n4\n5\n"))], &[("a", Some("1\n2\n3\n4\n6\n"))], &[]),
+        ("the same", &[("b", Some("b"))], &[("b", Some("b"))], &[]),
+        ("the same line", &[("a", Some("o\n"))], &[("a", Some("w\n"))], &["a"]),
+        ("both add", &[("b\nb", Some("o"))], &[("b\nb", Some("w"))], &["b\nb"]),
+        ("deleted there", &[("a", None)], &[("a", Some("1\n2\n3\n4\n6\n"))], &["a"]),
+        ("by attribute", &[("log", Some("base\no\n"))], &[("log", Some("base\nw\n"))], &[]),
+        // git would follow these renames and write where the worker owns nothing.
+        (
+            "renamed there",
+            &[("d/x", None), ("e", Some(moved))],
+            &[("d/x", Some("x1\nx2\nx3\nx4\nx5\nWORK\n"))],
+            &["e"],
+        ),
+        ("folder renamed there", &[("d/x", None), ("e/x", Some(moved))], &[("d/new", Some("n"))], &[]),
+    ];
+    let old =
+        Git::new(&bench.program().pretend(Version { major: 2, minor: 38 }), bench.git.repository()).unwrap();
+    for (name, onto, work, conflicts) in cases {
+        let onto = bench.commit(&bench.base, onto);
+        let work = bench.commit(&bench.base, work);
+        for git in [&bench.git, &old] {
+            if name == "by attribute" && git.version() < (Version { major: 2, minor: 41 }) {
+                continue; // There attributes count only where there are files.
+            }
+            match merge(git, &onto, &work, &bench.base).unwrap() {
+                Merge::Clean { tree } => {
+                    assert!(conflicts.is_empty(), "{name}: clean");
+                    if name == "by attribute" {
+                        assert_eq!(bench.file_at(&tree, "log").unwrap(), "base\no\nw\n");
+                    }
+                    if name.starts_with("folder") {
+                        assert_eq!(bench.file_at(&tree, "d/new").unwrap(), "n");
+                    }
+                }
+                Merge::Conflict { paths, report } => {
+                    let expected: Vec<RepoPath> = conflicts.iter().map(|path| (*path).into()).collect();
+                    assert_eq!(paths, expected, "{name}: {report}");
+                    assert!(report.starts_with("CONFLICT"), "{name}: {report:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn branches_move_by_compare_and_swap() {
+    let bench = Bench::new();
+    let guard = GitQueue::lock(bench.git.repository()).unwrap();
+    let commits: Vec<Oid> =
+        (0..8).map(|i| bench.commit(&bench.base, &[("n", Some(&format!("{i}")))])).collect();
+    let go =
+        |branch: &str, new: &Oid, old: Option<&Oid>| advance(&bench.git, &guard, branch, new, old).unwrap();
+    let branch = "refs/heads/kapell/p1";
+    let elsewhere = Advance::Moved { now: None };
+    assert_eq!(go(branch, &commits[0], Some(&bench.base)), elsewhere, "it does not exist");
+    assert_eq!(go(branch, &bench.base, None), Advance::Advanced);
+    assert_eq!(go(branch, &bench.base, None), Advance::Advanced, "a second time after a kill");
+    assert_eq!(go(branch, &commits[0], None), Advance::Moved { now: Some(bench.base.clone()) });
+    let Advance::CheckedOut { path } = go("refs/heads/main", &commits[0], Some(&bench.base)) else {
+        panic!()
+    };
+    assert_eq!(path, fs::canonicalize(bench.top()).unwrap());
+    assert_eq!(checked_out(&bench.git, branch).unwrap(), None);
+
+    // Many at once, without the queue: one wins, the others learn what it is now.
+    let outcomes: Vec<refs::Update> = std::thread::scope(|scope| {
+        let run = |new| refs::update(&bench.git, branch, new, Some(&bench.base), "race");
+        let threads: Vec<_> = commits.iter().map(|new| scope.spawn(move || run(new))).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap().unwrap()).collect()
+    });
+    let winner = refs::read(&bench.git, branch).unwrap();
+    for (outcome, new) in outcomes.iter().zip(&commits) {
+        if winner.as_ref() == Some(new) {
+            assert_eq!(*outcome, refs::Update::Done);
+        } else {
+            assert_eq!(*outcome, refs::Update::Moved { now: winner.clone() });
+        }
+    }
+    assert!(advance(&bench.git, &guard, "refs/heads/..bad name", &bench.base, None).is_err());
+}
+
+#[test]
+fn questions() {
+    let bench = Bench::new();
+    let git = &bench.git;
+    let next = bench.commit(&bench.base, &[("n", Some("n"))]);
+    for (rev, expected) in [
+        ("HEAD", Some(&bench.base)),
+        ("main", Some(&bench.base)),
+        ("refs/heads/main", Some(&bench.base)),
+        (next.as_str(), Some(&next)),
+        ("", None),
+        ("nothing", None),
+        ("--all", None),
+        ("-h", None),
+        ("HEAD:README", None),
+        ("main\nmain", None),
+        ("main..main", None),
+        ("@{-1}", None),
+    ] {
+        assert_eq!(read::resolve(git, rev).unwrap().as_ref(), expected, "{rev:?}");
+    }
+    assert!(read::is_ancestor(git, &bench.base, &next).unwrap());
+    assert!(!read::is_ancestor(git, &next, &bench.base).unwrap());
+    let branch = Head::Branch { reference: "refs/heads/main".into(), commit: Some(bench.base.clone()) };
+    assert_eq!(read::head(git).unwrap(), branch);
+    git_in(&bench.top(), &["checkout", "-q", "--detach"]);
+    assert_eq!(read::head(git).unwrap(), Head::Detached(bench.base.clone()));
+    git_in(&bench.top(), &["checkout", "-q", "--orphan", "new"]);
+    assert_eq!(read::head(git).unwrap(), Head::Branch { reference: "refs/heads/new".into(), commit: None });
+
+    for (path, expected) in [("README", Some("read me\n")), ("src", None), ("none", None), ("README/x", None)]
+    {
+        assert_eq!(bench.file_at(&bench.base, path).as_deref(), expected, "{path}");
+    }
+    let diff = |limit| read::diff_text(git, &bench.base, &next, &[], limit).unwrap();
+    let whole = diff(1 << 20);
+    assert!(String::from_utf8_lossy(&whole.text).contains("+++ b/n\n") && !whole.is_cut);
+    let cut = diff(10);
+    assert_eq!((cut.text.len(), cut.is_cut), (10, true));
+    let elsewhere = read::diff_text(git, &bench.base, &next, &["src".into()], 1 << 20).unwrap();
+    assert_eq!(elsewhere.text, b"");
+    let below: Vec<String> = read::ls_tree(git, &bench.base, &["src".into()])
+        .unwrap()
+        .iter()
+        .map(|e| e.path.to_string())
+        .collect();
+    assert_eq!(below, ["src/a.rs", "src/b.rs"]);
+
+    std::os::unix::fs::symlink("src", bench.top().join("link")).unwrap();
+    git_in(&bench.top(), &["add", "-A"]);
+    let gitlink = format!("160000,{},deep/sub", bench.base);
+    git_in(&bench.top(), &["update-index", "--add", "--cacheinfo", &gitlink]);
+    git_in(&bench.top(), &["commit", "-q", "-m", "barriers"]);
+    let commit = read::resolve(git, "HEAD").unwrap().unwrap();
+    let barriers = read::barriers(git, &commit).unwrap();
+    assert_eq!(barriers.symlinks, ["link".into()].into());
+    assert_eq!(barriers.gitlinks, ["deep/sub".into()].into());
+    let kept = refs::quarantine(git, "T1/1", &next).unwrap();
+    assert_eq!(kept, "refs/kapell/quarantine/T1/1");
+    assert_eq!(refs::quarantine(git, "T1/1", &next).unwrap(), kept);
+    assert_ne!(refs::quarantine(git, "T1/1", &commit).unwrap(), kept, "nothing is overwritten");
+}
+
+#[test]
+fn errors_name_the_command_and_what_git_said() {
+    let bench = Bench::new();
+    let missing = Oid::parse(&"1".repeat(40)).unwrap();
+    let said = read::ls_tree(&bench.git, &missing, &[]).unwrap_err().to_string();
+    assert!(said.starts_with("git ls-tree -r -z") && said.contains("exit status: 128"), "{said}");
+    for bad in ["", "HEAD", "1234567", &"1".repeat(41), &"G".repeat(40), &"A".repeat(40)] {
+        assert_eq!(Oid::parse(bad), None, "{bad}");
+    }
+}

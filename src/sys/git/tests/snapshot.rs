@@ -1,0 +1,312 @@
+use super::super::change::{Change, ChangeKind, Mode};
+use super::super::construct::{ConstructError, construct};
+use super::super::shadow::Shadow;
+use super::super::snapshot::SkipReason;
+use super::super::{change::changed_between, read, refs};
+use super::*;
+use crate::base::paths::RepoPath;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
+
+#[test]
+fn every_kind_of_change() {
+    let bench = Bench::new();
+    let tree = bench.add("t1");
+    let at = |path: &str| tree.path.join(path);
+    write(&at("src/a.rs"), "fn a() { 1 }\n");
+    write(&at("new/deep/file name"), "n");
+    fs::remove_file(at("src/b.rs")).unwrap();
+    make_executable(&at("README"));
+    fs::remove_file(at("docs/x.md")).unwrap();
+    symlink("/etc/passwd", at("docs/x.md")).unwrap();
+    write(&at("target/out.o"), "ignored");
+    write(&at("build.log"), "ignored");
+    write(&at("empty"), "");
+    let snapshot = bench.snap(&tree);
+    assert_eq!(
+        lines(&snapshot),
+        [
+            "Modified README",
+            "TypeChanged docs/x.md",
+            "Added empty",
+            "Added new/deep/file name",
+            "Modified src/a.rs",
+            "Deleted src/b.rs",
+        ]
+    );
+    assert_eq!(snapshot.changed[0].new_mode, Mode::Executable);
+    assert_eq!(snapshot.changed[1].new_mode, Mode::Symlink);
+    assert!(snapshot.changed[1].review_reason().is_some());
+    assert_eq!(snapshot.ignored, ["build.log".into(), "target/".into()]);
+    assert_eq!((snapshot.nested.len(), snapshot.skipped.len()), (0, 0));
+    assert_eq!(bench.file_at(&snapshot.commit, "docs/x.md").unwrap(), "/etc/passwd");
+    assert_eq!(bench.file_at(&snapshot.commit, "src/b.rs"), None);
+    assert_eq!(bench.file_at(&snapshot.commit, "src"), None, "a folder is no file");
+    let log = git_in(&bench.top(), &["log", "-1", "--format=%an <%ae> %P %s", snapshot.commit.as_str()]);
+    assert_eq!(log, format!("kapell <kapell@localhost> {} work", bench.base));
+    // The worker's own git sees nothing of it.
+    assert!(git_in(&tree.path, &["diff", "--cached", "--name-only"]).is_empty());
+}
+
+#[test]
+fn names_that_break_parsers() {
+    let bench = Bench::new();
+    let tree = bench.add("t1");
+    let names: [&[u8]; 10] = [
+        b"new\nline",
+        b"\xff\xfe.bin",
+        b"tab\tquote\"back\\slash",
+        b"-rf",
+        b":(exclude)README",
+        b"*",
+        b" lead and trail ",
+        "überÄ".as_bytes(),
+        b"readme",
+        b"1 .M N... fake",
+    ];
+    for name in names {
+        write(&tree.path.join(OsStr::from_bytes(name)), name);
+    }
+    let snapshot = bench.snap(&tree);
+    let mut found: Vec<&[u8]> = snapshot.changed.iter().map(|change| change.path.as_bytes()).collect();
+    let mut expected = names.to_vec();
+    found.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(found, expected);
+    for name in names {
+        let content = read::show_file(&bench.git, &snapshot.commit, &RepoPath::from_bytes(name)).unwrap();
+        assert_eq!(content.as_deref(), Some(name));
+        let listed = read::ls_tree(&bench.git, &snapshot.commit, &[RepoPath::from_bytes(name)]).unwrap();
+        assert_eq!(listed.len(), 1, "{name:?} stands for itself only");
+    }
+    let built = construct(&bench.git, &snapshot, &|_| true, "all", &bench.path("scratch")).unwrap();
+    assert_eq!(read::tree_of(&bench.git, &built).unwrap(), snapshot.tree);
+}
+
+#[test]
+fn files_and_folders_change_places() {
+    let bench = Bench::new();
+    let tree = bench.add("t1");
+    let at = |path: &str| tree.path.join(path);
+    fs::remove_file(at("README")).unwrap();
+    write(&at("README/inside"), "i");
+    fs::remove_dir_all(at("src")).unwrap();
+    write(&at("src"), "a file now");
+    // A folder behind a link keeps its names, but they are not files of this tree any more.
+    fs::remove_dir_all(at("docs")).unwrap();
+    write(&bench.path("outside/x.md"), "x\n");
+    symlink(bench.path("outside"), at("docs")).unwrap();
+    let snapshot = bench.snap(&tree);
+    assert_eq!(
+        lines(&snapshot),
+        [
+            "Deleted README",
+            "Added README/inside",
+            "Added docs",
+            "Deleted docs/x.md",
+            "Added src",
+            "Deleted src/a.rs",
+            "Deleted src/b.rs"
+        ]
+    );
+    let scratch = bench.path("scratch");
+    let all = construct(&bench.git, &snapshot, &|_| true, "all", &scratch).unwrap();
+    assert_eq!(read::tree_of(&bench.git, &all).unwrap(), snapshot.tree);
+    for keep in [
+        |change: &Change| change.kind == ChangeKind::Added,
+        |change: &Change| change.path == RepoPath::from("src"),
+    ] {
+        let clash = construct(&bench.git, &snapshot, &keep, "part", &scratch);
+        assert!(matches!(clash, Err(ConstructError::Clash { .. })), "{clash:?}");
+    }
+    let deletions = |change: &Change| change.kind == ChangeKind::Deleted;
+    construct(&bench.git, &snapshot, &deletions, "part", &scratch).unwrap();
+}
+
+#[test]
+fn only_what_is_kept_lands() {
+    let bench = Bench::new();
+    let tree = bench.add("t1");
+    write(&tree.path.join("src/a.rs"), "mine");
+    write(&tree.path.join("src/new.rs"), "mine too");
+    write(&tree.path.join("docs/x.md"), "not mine");
+    make_executable(&tree.path.join("README"));
+    fs::remove_file(tree.path.join("src/b.rs")).unwrap();
+    let snapshot = bench.snap(&tree);
+    let mine = |change: &Change| change.path.as_bytes().starts_with(b"src/");
+    let built = construct(&bench.git, &snapshot, &mine, "mine", &bench.path("scratch")).unwrap();
+    let landed = changed_between(&bench.git, &bench.base, &built).unwrap();
+    let expected: Vec<Change> = snapshot.changed.iter().filter(|change| mine(change)).cloned().collect();
+    assert_eq!(landed, expected);
+    assert_eq!(expected.len(), 3);
+    let nothing = construct(&bench.git, &snapshot, &|_| false, "none", &bench.path("scratch")).unwrap();
+    assert_eq!(read::tree_of(&bench.git, &nothing).unwrap(), read::tree_of(&bench.git, &bench.base).unwrap());
+    assert_eq!(fs::read_dir(bench.path("scratch")).unwrap().count(), 0, "private indexes are deleted");
+}
+
+#[test]
+fn checkpoints_follow_each_other_and_keep_the_earlier_ones() {
+    let bench = Bench::new();
+    let tree = bench.add("t1");
+    let reference = "refs/kapell/tasks/T1/1";
+    write(&tree.path.join("one"), "1");
+    let first = bench.snap_as(&tree, reference, None).unwrap();
+    let again = bench.snap_as(&tree, reference, Some(&first.commit)).unwrap();
+    assert_eq!(first.commit, again.commit, "nothing changed");
+    fs::remove_file(tree.path.join("one")).unwrap();
+    write(&tree.path.join("two"), "2");
+    let second = bench.snap_as(&tree, reference, Some(&first.commit)).unwrap();
+    assert_eq!(lines(&second), ["Added two"], "the earlier state leaves nothing behind");
+    assert!(read::is_ancestor(&bench.git, &first.commit, &second.commit).unwrap());
+    for stale in [None, Some(&first.commit)] {
+        let moved = bench.snap_as(&tree, reference, stale);
+        let Err(SnapshotError::RefMoved { now, .. }) = moved else { panic!("{moved:?}") };
+        assert_eq!(now.as_ref(), Some(&second.commit));
+    }
+    // Even after the ref went to the trash and everything unreachable was destroyed.
+    let guard = GitQueue::lock(bench.git.repository()).unwrap();
+    let trashed = refs::trash(&bench.git, &guard, reference).unwrap().unwrap();
+    assert_eq!(trashed, "refs/kapell/trash/tasks/T1/1");
+    assert_eq!(refs::read(&bench.git, reference).unwrap(), None);
+    assert_eq!(refs::trash(&bench.git, &guard, reference).unwrap(), None);
+    git_in(&bench.top(), &["reflog", "expire", "--expire=all", "--all"]);
+    git_in(&bench.top(), &["gc", "-q", "--prune=now"]);
+    assert_eq!(bench.file_at(&first.commit, "one").unwrap(), "1");
+    assert!(!git_in(&bench.top(), &["for-each-ref", &trashed]).is_empty());
+}
+
+#[test]
+fn a_base_that_is_not_what_was_checked_out() {
+    let bench = Bench::new();
+    let tree = bench.add("t1");
+    let ahead = bench.commit(&bench.base, &[("src/c.rs", Some("c")), ("README", None)]);
+    write(&tree.path.join("src/a.rs"), "changed");
+    let other = Bench { base: ahead, room: tempfile::tempdir().unwrap(), git: bench.git.clone() };
+    let snapshot = other.snap(&tree);
+    assert_eq!(lines(&snapshot), ["Added README", "Modified src/a.rs", "Deleted src/c.rs"]);
+}
+
+#[test]
+fn what_cannot_be_saved_is_reported() {
+    let bench = Bench::new();
+    let tree = bench.add("t1");
+    let at = |path: &str| tree.path.join(path);
+    fs::remove_file(at("README")).unwrap();
+    fifo(&at("README"));
+    fifo(&at("untracked.pipe"));
+    let _socket = std::os::unix::net::UnixListener::bind(at("sock")).unwrap();
+    let large = fs::File::create(at("large.bin")).unwrap();
+    large.set_len(3 << 30).unwrap();
+    git_in(&tree.path, &["init", "-q", "nested"]);
+    write(&at("nested/work"), "w");
+    git_in(&tree.path, &["init", "-q", "committed"]);
+    write(&at("committed/work"), "w");
+    git_in(&at("committed"), &["add", "."]);
+    git_in(&at("committed"), &["commit", "-q", "-m", "inner"]);
+    write(&at("src/a.rs"), "changed");
+    let snapshot = bench.snap(&tree);
+    assert_eq!(lines(&snapshot), ["Modified src/a.rs"]);
+    assert_eq!(snapshot.nested, ["committed".into(), "nested".into()]);
+    let mut skipped: Vec<_> = snapshot.skipped.iter().map(|s| (s.path.to_string(), s.why)).collect();
+    skipped.sort_by(|a, b| a.0.cmp(&b.0));
+    assert_eq!(
+        skipped,
+        [("README".into(), SkipReason::Special), ("large.bin".into(), SkipReason::TooLarge(3 << 30))]
+    );
+}
+
+#[test]
+fn unreadable_files_do_not_stop_it() {
+    // Root reads everything; without its capabilities it does not.
+    let bench = Bench::new();
+    let tree = bench.add("t1");
+    let at = |path: &str| tree.path.join(path);
+    write(&at("secret"), "s");
+    write(&at("closed/inside"), "i");
+    write(&at("open"), "o");
+    fs::set_permissions(at("secret"), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(at("closed"), fs::Permissions::from_mode(0)).unwrap();
+    if fs::File::open(at("secret")).is_ok() {
+        fs::set_permissions(at("closed"), fs::Permissions::from_mode(0o755)).unwrap();
+        let snapshot = bench.snap(&tree);
+        assert_eq!(lines(&snapshot), ["Added closed/inside", "Added open", "Added secret"]);
+        return;
+    }
+    let snapshot = bench.snap(&tree);
+    assert_eq!(lines(&snapshot), ["Added open"]);
+    let mut skipped: Vec<_> = snapshot.skipped.iter().map(|s| (s.path.to_string(), s.why)).collect();
+    skipped.sort_by(|a, b| a.0.cmp(&b.0));
+    assert_eq!(
+        skipped,
+        [("closed".into(), SkipReason::Unreadable), ("secret".into(), SkipReason::Unreadable)]
+    );
+    fs::set_permissions(at("closed"), fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+#[test]
+fn a_tree_that_is_gone() {
+    let bench = Bench::new();
+    let gone = |tree: &Worktree, expected: &str| {
+        let result = bench.snap_as(tree, "refs/kapell/tasks/gone/1", None);
+        let Err(error @ SnapshotError::TreeGone { .. }) = result else { panic!("{result:?}") };
+        assert!(error.to_string().ends_with(expected), "{error}");
+    };
+    let tree = bench.add("t1");
+    fs::rename(&tree.path, bench.path("moved")).unwrap();
+    gone(&tree, "does not exist any more");
+    symlink(bench.path("moved"), &tree.path).unwrap();
+    gone(&tree, "is a symbolic link now");
+    fs::remove_file(&tree.path).unwrap();
+    write(&tree.path, "file");
+    gone(&tree, "is a file now");
+    fs::remove_file(&tree.path).unwrap();
+    fs::create_dir(&tree.path).unwrap();
+    gone(&tree, "is empty");
+    assert_eq!(refs::read(&bench.git, "refs/kapell/tasks/gone/1").unwrap(), None);
+}
+
+#[test]
+fn the_persons_ignore_list_counts() {
+    let bench = Bench::new();
+    write(&bench.path("mine.ignore"), "*.swp\n");
+    write(&bench.path(".gitconfig"), "[core]\n\texcludesFile = ~/mine.ignore\n");
+    write(&bench.path(".config/git/ignore"), "*.swp\n");
+    let git = Git::new(&bench.program(), bench.git.repository()).unwrap();
+    let bench = Bench { git, ..bench };
+    let tree = bench.add("t1");
+    write(&tree.path.join(".a.swp"), "s");
+    write(&tree.path.join("b"), "b");
+    assert_eq!(lines(&bench.snap(&tree)), ["Added b"]);
+}
+
+#[test]
+fn a_plain_folder_has_snapshots_too() {
+    let room = tempfile::tempdir().unwrap();
+    let folder = room.path().join("notes");
+    write(&folder.join("a/b.txt"), "1");
+    let program = program(room.path());
+    let shadow = Shadow::open(&program, &room.path().join("state/shadow.git"), &folder).unwrap();
+    let base = shadow.empty_commit().unwrap();
+    let reference = "refs/kapell/tasks/T/1";
+    let scratch = room.path().join("scratch");
+    let take = |shadow: &Shadow, base: &Oid, expected: Option<&Oid>| {
+        let tree = &shadow.tree;
+        let request = Request {
+            tree,
+            base,
+            reference,
+            expected,
+            message: "m",
+            scratch: &scratch,
+            largest: LARGEST_FILE,
+        };
+        snapshot(&shadow.git, &request).unwrap()
+    };
+    let first = take(&shadow, &base, None);
+    assert_eq!(lines(&first), ["Added a/b.txt"]);
+    write(&folder.join("a/b.txt"), "2");
+    let shadow = Shadow::open(&program, &room.path().join("state/shadow.git"), &folder).unwrap();
+    let second = take(&shadow, &first.commit, Some(&first.commit));
+    assert_eq!(lines(&second), ["Modified a/b.txt"]);
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 1, "nothing of ours is in the folder");
+}

@@ -1,0 +1,202 @@
+//! `kapell shim RUN_DIR`, from its start to its end.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use nix::sys::resource::{UsageWho, getrusage};
+use rustix::fs::{FlockOperation, Mode, OFlags};
+use rustix::io::Errno;
+use rustix::net::SocketAddrUnix;
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
+
+use super::control::Control;
+use super::job::{Exit, Job};
+use super::record::Record;
+use super::run::{Ended, Outputs, Run};
+use super::{agent, files};
+use crate::base::clock::Time;
+use crate::sys::process::spawn;
+
+/// The shim failed and could not record it; see its log.
+const FAILED: u8 = 1;
+/// The command line is wrong.
+const USAGE: u8 = 2;
+/// This run has its shim, or had it.
+const ALREADY: u8 = 3;
+
+/// Runs a shim to its end. `argv` is the whole command line, `kapell shim RUN_DIR`.
+///
+/// Exit status: 0 when the end of the worker is recorded, 1 when something failed
+/// before it could be, 2 for a wrong command line, 3 when this run has begun before
+/// (and nothing was touched).
+pub fn main(argv: &[OsString]) -> ExitCode {
+    let Some([run_dir]) = argv.get(2..) else {
+        log("usage: kapell shim RUN_DIR");
+        return USAGE.into();
+    };
+    // From here on all files have short names, however long the folder's is: the
+    // name of a socket must fit into 108 bytes.
+    let outcome = std::env::set_current_dir(run_dir).and_then(|()| shim());
+    outcome.unwrap_or_else(|error| {
+        log(&format!("{}: {error}", run_dir.display()));
+        FAILED.into()
+    })
+}
+
+/// Does everything, in the run folder as the current one.
+fn shim() -> io::Result<ExitCode> {
+    let started_at = Time::now();
+    if Record::is_taken() {
+        return Ok(ALREADY.into());
+    }
+    let Some(_lock) = lock()? else { return Ok(ALREADY.into()) };
+    let Some(record) = Record::take()? else { return Ok(ALREADY.into()) };
+    spawn::become_session_leader();
+    #[cfg(target_os = "linux")]
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
+    let signals = Signals::catch()?;
+    let listener = listen()?;
+    release_standard_streams()?;
+
+    let exit = match begin(started_at) {
+        Ok(run) => {
+            let ended = run.until_end(&signals, &mut Control::new(listener)?);
+            exit(started_at, ended)
+        }
+        Err(reason) => exit(started_at, Ended::not_started(reason)),
+    };
+    record.write(exit)?;
+    // Whoever still asks is told that nobody is here, with or without the name.
+    let _ = fs::remove_file(files::SOCKET);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Starts the worker's program. The error is a sentence for the record.
+fn begin(started_at: Time) -> Result<Run, String> {
+    let text = fs::read(files::JOB).map_err(|error| format!("{}: {error}", files::JOB))?;
+    let job: Job = serde_json::from_slice(&text).map_err(|error| format!("{}: {error}", files::JOB))?;
+    let open = |name: &str| spawn::append_private(name.as_ref()).map_err(|error| format!("{name}: {error}"));
+    let (stdout, stderr) = (open(files::STDOUT)?, open(files::STDERR)?);
+    let agent = agent::start(&job, &stdout, &stderr)?;
+    Ok(Run::new(job, agent, Outputs::new(stdout, stderr), started_at))
+}
+
+fn exit(started_at: Time, ended: Ended) -> Exit {
+    // All descendants are reaped by now, so all are in these figures.
+    let usage = getrusage(UsageWho::RUSAGE_CHILDREN);
+    let (max_rss_kb, cpu_ms) = usage.map_or((0, 0), |usage| {
+        let unit = if cfg!(target_os = "macos") { 1024 } else { 1 };
+        let millis = |time: nix::sys::time::TimeVal| time.tv_sec() * 1000 + time.tv_usec() / 1000;
+        (usage.max_rss() / unit, millis(usage.user_time()) + millis(usage.system_time()))
+    });
+    Exit {
+        code: ended.status.and_then(|status| status.exit_status()),
+        signal: ended.status.and_then(|status| status.terminating_signal()),
+        ended: ended.cause,
+        reason: ended.reason,
+        started_at,
+        ended_at: Time::now(),
+        wall: ended.wall,
+        max_rss_kb: max_rss_kb.try_into().unwrap_or(0),
+        cpu_ms: cpu_ms.try_into().unwrap_or(0),
+        leftovers: ended.leftovers,
+    }
+}
+
+/// Takes the lock of the run, or takes over the one that the starter already holds
+/// and gave as standard input; `None` when somebody else has it.
+fn lock() -> io::Result<Option<OwnedFd>> {
+    let stdin = rustix::stdio::stdin();
+    let place = |stat: rustix::fs::Stat| (stat.st_dev, stat.st_ino);
+    let is_handed = match (rustix::fs::fstat(stdin), rustix::fs::lstat(files::LOCK)) {
+        (Ok(handed), Ok(lock)) => place(handed) == place(lock),
+        _ => false,
+    };
+    let lock = if is_handed {
+        rustix::io::fcntl_dupfd_cloexec(stdin, 3)?
+    } else {
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC;
+        rustix::fs::open(files::LOCK, flags, Mode::RUSR | Mode::WUSR)?
+    };
+    // A lock belongs to the open file, so the starter's is ours already.
+    match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(Some(lock)),
+        Err(Errno::WOULDBLOCK) => Ok(None),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// The socket that the starter listens on for us and gave as standard output, so that
+/// a request can be sent as soon as the start is done; or one of our own.
+fn listen() -> io::Result<UnixListener> {
+    let stdout = rustix::stdio::stdout();
+    let address = rustix::net::getsockname(stdout).ok().and_then(|any| SocketAddrUnix::try_from(any).ok());
+    let is_ours = |name: &[u8]| name.ends_with(files::SOCKET.as_bytes());
+    if address.is_some_and(|address| address.path_bytes().is_some_and(is_ours)) {
+        return Ok(rustix::io::fcntl_dupfd_cloexec(stdout, 3)?.into());
+    }
+    let mask = rustix::process::umask(Mode::from_raw_mode(0o177));
+    let bound = UnixListener::bind(files::SOCKET);
+    rustix::process::umask(mask);
+    bound
+}
+
+/// Lets go of what came as standard streams, so that no process of the worker can have it.
+fn release_standard_streams() -> io::Result<()> {
+    let null = File::options().read(true).write(true).open("/dev/null")?;
+    rustix::stdio::dup2_stdin(&null)?;
+    rustix::stdio::dup2_stdout(&null)?;
+    Ok(())
+}
+
+/// Signals to the shim, as something to poll for.
+pub(super) struct Signals {
+    wake: UnixStream,
+    stop: Arc<AtomicBool>,
+}
+
+impl Signals {
+    /// SIGTERM is a request to stop, SIGCHLD only wakes. SIGHUP and SIGINT are caught and
+    /// forgotten; ignored ones would stay ignored in the worker, which is told to end by one.
+    fn catch() -> io::Result<Self> {
+        let (wake, ring) = UnixStream::pair()?;
+        wake.set_nonblocking(true)?;
+        let stop = Arc::new(AtomicBool::new(false));
+        // The flag first: who wakes sees it.
+        signal_hook::flag::register(SIGTERM, Arc::clone(&stop))?;
+        signal_hook::low_level::pipe::register(SIGTERM, ring.try_clone()?)?;
+        signal_hook::low_level::pipe::register(SIGCHLD, ring)?;
+        for forgotten in [SIGHUP, SIGINT] {
+            signal_hook::flag::register(forgotten, Arc::new(AtomicBool::new(false)))?;
+        }
+        Ok(Self { wake, stop })
+    }
+
+    /// Becomes readable when a signal came.
+    pub(super) fn fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.wake.as_fd()
+    }
+
+    /// Forgets what was there to read.
+    pub(super) fn drain(&self) {
+        let mut bytes = [0; 64];
+        while io::Read::read(&mut &self.wake, &mut bytes).is_ok_and(|read| read > 0) {}
+    }
+
+    /// Whether a stop was asked for since the last call.
+    pub(super) fn take_stop(&self) -> bool {
+        self.stop.swap(false, Ordering::SeqCst)
+    }
+}
+
+/// A line for `shim.log`, which is the shim's standard error.
+pub(super) fn log(line: &str) {
+    // A log that cannot be written must not end the shim.
+    let _ = writeln!(io::stderr(), "{} {line}", Time::now());
+}

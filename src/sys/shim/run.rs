@@ -1,0 +1,421 @@
+//! A worker from its start to the end of the last process that it started.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, WaitOptions, WaitStatus};
+
+use super::agent::Agent;
+use super::control::Control;
+use super::files;
+use super::job::{Cause, FirstSignal, Job, PhaseName, Reply, Request, State};
+use super::main::{Signals, log};
+use crate::base::clock::Time;
+use crate::sys::process::tree::{self, Process, Processes};
+
+/// How often what is left is killed again: it may have started something meanwhile.
+const KILL_AGAIN: Duration = Duration::from_millis(10);
+
+/// When killing is given up: a process that hangs in the kernel dies only when that lets go.
+const GIVE_UP: Duration = Duration::from_secs(30);
+
+/// How a run ended.
+pub(super) struct Ended {
+    pub(super) cause: Cause,
+    /// What the system says of the worker's program.
+    pub(super) status: Option<WaitStatus>,
+    pub(super) reason: Option<String>,
+    pub(super) wall: String,
+    /// Processes killed, the worker's program not counted.
+    pub(super) leftovers: u64,
+}
+
+impl Ended {
+    pub(super) fn not_started(reason: String) -> Self {
+        let wall = "off".to_owned();
+        Self { cause: Cause::NotStarted, status: None, reason: Some(reason), wall, leftovers: 0 }
+    }
+}
+
+/// Where a run is. Times are of the monotonic clock, which stands still in a
+/// suspended machine and does not jump.
+#[derive(Clone, Copy)]
+enum Phase {
+    Running { limit: Option<Instant> },
+    Paused { left: Option<Duration> },
+    Ending { term_at: Option<Instant>, kill_at: Instant },
+    Killing { give_up_at: Instant },
+}
+
+/// A worker that was started.
+pub(super) struct Run {
+    job: Job,
+    agent: Agent,
+    outputs: Outputs,
+    started_at: Time,
+    shim: i32,
+    phase: Phase,
+    /// What made it end, known from the first thing that did.
+    cause: Option<Cause>,
+    /// Known once the worker's program has ended.
+    status: Option<WaitStatus>,
+    /// Whether what outlived the program, in a run that is made to end, was told so.
+    rest_is_told: bool,
+    killed: HashSet<Process>,
+    reason: Option<String>,
+}
+
+impl Run {
+    pub(super) fn new(job: Job, agent: Agent, outputs: Outputs, started_at: Time) -> Self {
+        let limit = job.timeout_ms.map(|timeout| after(Instant::now(), timeout));
+        Self {
+            job,
+            agent,
+            outputs,
+            started_at,
+            shim: rustix::process::getpid().as_raw_nonzero().get(),
+            phase: Phase::Running { limit },
+            cause: None,
+            status: None,
+            rest_is_told: false,
+            killed: HashSet::new(),
+            reason: None,
+        }
+    }
+
+    /// Supervises the worker until none of its processes is left.
+    pub(super) fn until_end(mut self, signals: &Signals, control: &mut Control) -> Ended {
+        while !self.reap() {
+            let now = Instant::now();
+            if signals.take_stop() {
+                self.make_it_end(Cause::Stopped, self.job.grace_ms, now);
+            }
+            self.outputs.look(now);
+            if self.advance(now).is_none() {
+                break;
+            }
+            self.wait(now, signals, control);
+            signals.drain();
+            control.serve(|request, peer| self.answer(request, peer));
+        }
+        let program = self.agent.pid.as_raw_nonzero().get();
+        Ended {
+            cause: self.cause.unwrap_or(Cause::Exited),
+            status: self.status,
+            reason: self.reason,
+            wall: self.agent.wall,
+            leftovers: self.killed.iter().filter(|process| process.pid != program).count() as u64,
+        }
+    }
+
+    /// Takes note of all that ended; `true` when nobody is left. Orphans become children
+    /// of this process, so without children there are no descendants.
+    fn reap(&mut self) -> bool {
+        loop {
+            match rustix::process::wait(WaitOptions::NOHANG) {
+                Ok(Some((pid, status))) if pid == self.agent.pid => {
+                    self.status = Some(status);
+                    // Where orphans go to init, the group is all that can be reached of them.
+                    #[cfg(not(target_os = "linux"))]
+                    let _ = rustix::process::kill_process_group(pid, Signal::KILL);
+                }
+                Ok(Some(_)) | Err(Errno::INTR) => {}
+                Ok(None) => return false,
+                Err(_) => return true,
+            }
+        }
+    }
+
+    /// Does what is due; `None` when all was tried and the run is given up.
+    fn advance(&mut self, now: Instant) -> Option<()> {
+        if self.status.is_some() {
+            self.program_has_ended(now);
+        }
+        let printed = self.outputs.largest();
+        if printed > self.job.output_limit {
+            if !self.is_ending() {
+                self.make_it_end(Cause::OutputLimit, self.job.grace_ms, now);
+            } else if printed > self.job.output_limit.saturating_add(self.job.output_limit / 4) {
+                // It uses its grace to print on.
+                self.kill(now);
+            }
+        }
+        if let Phase::Running { limit: Some(limit) } = self.phase
+            && limit <= now
+        {
+            self.make_it_end(Cause::TimedOut, self.job.grace_ms, now);
+        }
+        if let Phase::Ending { term_at, kill_at } = &mut self.phase {
+            if term_at.take_if(|at| *at <= now).is_some() {
+                signal_group(self.agent.pid, Signal::TERM);
+            }
+            if *kill_at <= now {
+                self.kill(now);
+            }
+        }
+        if let Phase::Killing { give_up_at } = self.phase {
+            let left = self.kill_all();
+            if give_up_at <= now {
+                self.reason = Some(format!("{left} processes could not be killed"));
+                return None;
+            }
+        }
+        Some(())
+    }
+
+    fn is_ending(&self) -> bool {
+        matches!(self.phase, Phase::Ending { .. } | Phase::Killing { .. })
+    }
+
+    /// The program has ended; there may be others of its tree.
+    fn program_has_ended(&mut self, now: Instant) {
+        match &mut self.phase {
+            Phase::Running { .. } | Phase::Paused { .. } => {
+                self.cause = Some(Cause::Exited);
+                let kill_at = after(now, self.job.keep_leftovers_ms);
+                self.phase = Phase::Ending { term_at: None, kill_at };
+            }
+            // The signals went to the program's group. Who left it (the tools of Claude Code do)
+            // is told now, and has the rest of the grace like everybody else.
+            Phase::Ending { term_at, .. } if self.cause != Some(Cause::Exited) && !self.rest_is_told => {
+                self.rest_is_told = true;
+                *term_at = None;
+                for process in tree::descendants(self.shim) {
+                    process.signal(Signal::TERM);
+                    process.signal(Signal::CONT);
+                }
+            }
+            Phase::Ending { .. } | Phase::Killing { .. } => {}
+        }
+    }
+
+    /// Tells the worker to end, and when it will be killed.
+    fn make_it_end(&mut self, cause: Cause, grace_ms: u64, now: Instant) {
+        let kill_at = after(now, grace_ms);
+        match &mut self.phase {
+            Phase::Running { .. } | Phase::Paused { .. } => {
+                let (signal, term_at) = match self.job.first_signal {
+                    FirstSignal::Term => (Signal::TERM, None),
+                    FirstSignal::Int => (Signal::INT, Some(after(now, grace_ms / 2))),
+                };
+                signal_group(self.agent.pid, signal);
+                if matches!(self.phase, Phase::Paused { .. }) {
+                    self.go_on();
+                }
+                self.cause = Some(cause);
+                self.phase = Phase::Ending { term_at, kill_at };
+            }
+            Phase::Ending { kill_at: planned, .. } => *planned = kill_at.min(*planned),
+            Phase::Killing { .. } => {}
+        }
+    }
+
+    fn kill(&mut self, now: Instant) {
+        if !matches!(self.phase, Phase::Killing { .. }) {
+            self.phase = Phase::Killing { give_up_at: now + GIVE_UP };
+        }
+    }
+
+    fn kill_all(&mut self) -> usize {
+        if self.status.is_none() {
+            signal_group(self.agent.pid, Signal::KILL);
+        }
+        let left = tree::descendants(self.shim);
+        self.killed.extend(left.iter().filter(|process| process.signal(Signal::KILL)));
+        left.len()
+    }
+
+    fn go_on(&self) {
+        for process in tree::descendants(self.shim) {
+            process.signal(Signal::CONT);
+        }
+    }
+
+    fn answer(&mut self, request: Request, peer: Option<i32>) -> Reply {
+        if request != Request::State && peer.is_some_and(|peer| self.is_worker(peer)) {
+            return Reply::refused("a worker has no say over its own shim; ask the conductor");
+        }
+        let now = Instant::now();
+        let done = match (request, &mut self.phase) {
+            (Request::State, _) => Ok(()),
+            (Request::Stop { grace_ms }, _) => {
+                self.make_it_end(Cause::Stopped, grace_ms.unwrap_or(self.job.grace_ms), now);
+                Ok(())
+            }
+            (Request::Kill, _) => {
+                self.cause.get_or_insert(Cause::Killed);
+                self.kill(now);
+                Ok(())
+            }
+            (Request::Pause, Phase::Running { limit }) => {
+                let left = limit.map(|limit| limit.saturating_duration_since(now));
+                tree::suspend_descendants(self.shim);
+                self.phase = Phase::Paused { left };
+                Ok(())
+            }
+            (Request::Resume, Phase::Paused { left }) => {
+                let limit = left.map(|left| after(now, left.as_millis() as u64));
+                self.go_on();
+                self.phase = Phase::Running { limit };
+                Ok(())
+            }
+            (Request::Extend { timeout_ms }, Phase::Running { limit }) => {
+                *limit = Some(after(now, timeout_ms));
+                Ok(())
+            }
+            (Request::Extend { timeout_ms }, Phase::Paused { left }) => {
+                *left = Some(Duration::from_millis(timeout_ms));
+                Ok(())
+            }
+            (Request::Pause, Phase::Paused { .. }) | (Request::Resume, Phase::Running { .. }) => Ok(()),
+            (Request::Pause | Request::Resume | Request::Extend { .. }, _) => {
+                Err("the worker is already ending".to_owned())
+            }
+        };
+        Reply { ok: done.is_ok(), error: done.err(), state: Some(self.state(now)) }
+    }
+
+    /// Whether `peer` is one of the worker's processes, or gone so that nobody can tell.
+    fn is_worker(&self, peer: i32) -> bool {
+        let processes = Processes::read();
+        processes.is_within(peer, self.shim) || !processes.contains(peer)
+    }
+
+    fn state(&self, now: Instant) -> State {
+        let [stdout_bytes, stderr_bytes] = self.outputs.sizes();
+        let (phase, time_left) = match self.phase {
+            Phase::Running { limit } => {
+                (PhaseName::Running, limit.map(|limit| limit.saturating_duration_since(now)))
+            }
+            Phase::Paused { left } => (PhaseName::Paused, left),
+            Phase::Ending { kill_at, .. } => {
+                (PhaseName::Ending, Some(kill_at.saturating_duration_since(now)))
+            }
+            Phase::Killing { .. } => (PhaseName::Killing, None),
+        };
+        State {
+            attempt: self.job.attempt.clone(),
+            phase,
+            pid: self.agent.pid.as_raw_nonzero().get(),
+            time_left_ms: time_left.map(|left| left.as_millis() as u64),
+            stdout_bytes,
+            stderr_bytes,
+            wall: self.agent.wall.clone(),
+            started_at: self.started_at,
+        }
+    }
+
+    /// Sleeps until there is something to do.
+    fn wait(&mut self, now: Instant, signals: &Signals, control: &Control) {
+        let due = match self.phase {
+            Phase::Running { limit } => limit,
+            Phase::Paused { .. } => None,
+            Phase::Ending { term_at, kill_at } => Some(term_at.map_or(kill_at, |at| at.min(kill_at))),
+            Phase::Killing { .. } => Some(now + KILL_AGAIN),
+        };
+        let due = due.into_iter().chain(self.outputs.look_at).min();
+        let timeout = due.and_then(|due| Timespec::try_from(due.saturating_duration_since(now)).ok());
+        let readable = std::iter::once(signals.fd()).chain(control.fds()).chain(self.outputs.fd());
+        let mut fds: Vec<_> = readable.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
+        match rustix::event::poll(&mut fds, timeout.as_ref()) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(errno) => {
+                // Without being able to wait nothing can be supervised.
+                let error = io::Error::from(errno);
+                log(&format!("poll: {error}"));
+                self.reason = Some(format!("the shim failed: {error}"));
+                self.cause.get_or_insert(Cause::Killed);
+                self.kill(now);
+            }
+        }
+    }
+}
+
+/// `millis` after `now`; ten years stand for all that is longer, which no clock could hold.
+fn after(now: Instant, millis: u64) -> Instant {
+    const TEN_YEARS: u64 = 10 * 365 * 24 * 3600 * 1000;
+    now + Duration::from_millis(millis.min(TEN_YEARS))
+}
+
+/// The group of a program that has ended may be gone.
+fn signal_group(leader: Pid, signal: Signal) {
+    let _ = rustix::process::kill_process_group(leader, signal);
+}
+
+/// The files that the worker prints to, and how large they are.
+pub(super) struct Outputs {
+    files: [File; 2],
+    sizes: [u64; 2],
+    /// Tells when they grow; without it they are looked at once a second.
+    watch: Option<OwnedFd>,
+    /// When to look next; `None` is when `watch` tells.
+    look_at: Option<Instant>,
+}
+
+impl Outputs {
+    /// A busy worker makes a change every microsecond; this often is enough to look.
+    const REST: Duration = Duration::from_millis(50);
+
+    pub(super) fn new(stdout: File, stderr: File) -> Self {
+        let watch = watch(&[files::STDOUT, files::STDERR]);
+        let look_at = watch.is_none().then(Instant::now);
+        Self { files: [stdout, stderr], sizes: [0, 0], watch, look_at }
+    }
+
+    fn largest(&self) -> u64 {
+        self.sizes[0].max(self.sizes[1])
+    }
+
+    /// The sizes at this moment.
+    fn sizes(&self) -> [u64; 2] {
+        self.files.each_ref().map(|file| file.metadata().map_or(0, |file| file.len()))
+    }
+
+    fn fd(&self) -> Option<BorrowedFd<'_>> {
+        if self.look_at.is_some() { None } else { Some(self.watch.as_ref()?.as_fd()) }
+    }
+
+    fn look(&mut self, now: Instant) {
+        if self.look_at.is_some_and(|at| at > now) {
+            return;
+        }
+        let (changed, rest) = match &self.watch {
+            Some(watch) => (drain(watch), Self::REST),
+            None => (true, Duration::from_secs(1)),
+        };
+        self.look_at = changed.then(|| now + rest);
+        if changed {
+            self.sizes = self.sizes();
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn watch(names: &[&str]) -> Option<OwnedFd> {
+    use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
+    let watch = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC).ok()?;
+    for name in names {
+        inotify::add_watch(&watch, *name, WatchFlags::MODIFY).ok()?;
+    }
+    Some(watch)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn watch(_names: &[&str]) -> Option<OwnedFd> {
+    None
+}
+
+/// Whether there was something to read.
+fn drain(watch: &OwnedFd) -> bool {
+    let mut buffer = [0; 1024];
+    let mut any = false;
+    while rustix::io::read(watch, &mut buffer).is_ok_and(|read| read > 0) {
+        any = true;
+    }
+    any
+}
