@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -34,12 +34,21 @@ pub fn house() -> anyhow::Result<House> {
     let root = var("KAPELL_HOME")
         .or_else(|| var("XDG_STATE_HOME").map(|state| state.join("kapell")))
         .unwrap_or_else(|| home.join(".local/state/kapell"));
-    let root = std::path::absolute(root).context("the state folder")?;
+    let root = real(&std::path::absolute(root).context("the state folder")?);
     let person_config = var("KAPELL_CONFIG").unwrap_or_else(|| {
         var("XDG_CONFIG_HOME").unwrap_or_else(|| home.join(".config")).join("kapell/config.toml")
     });
     let program = std::env::current_exe().context("where kapell itself lies")?;
     Ok(House::new(root, environment, program, home, person_config, Check::Pages))
+}
+
+/// The real path of a folder that may not exist yet: walls are built around real paths, and a
+/// home or a temporary folder is reached through a link on many systems.
+fn real(path: &Path) -> PathBuf {
+    path.ancestors()
+        .find_map(|folder| Some((folder, folder.canonicalize().ok()?)))
+        .and_then(|(folder, real)| Some(real.join(path.strip_prefix(folder).ok()?)))
+        .unwrap_or_else(|| path.to_owned())
 }
 
 /// Runs the program and gives its exit code.

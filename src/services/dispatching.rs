@@ -113,10 +113,12 @@ pub fn dispatch(session: &Session, project: &Project, wish: &Wish) -> Result<Dis
     if wish.when_full == WhenFull::Refuse {
         refuse_if_full(session, project, &config, &plan_id)?;
     }
-    let git = ground::git(&session.house, project)?;
-    let ground = match (&git, &row.base) {
-        (Some(git), None) => Some(ground::lay(git, &config, &plan_id, &plan, &row)?),
-        _ => None,
+    let ground = match &row.base {
+        None => {
+            let git = ground::git(&session.house, project)?;
+            Some(ground::lay(&session.house, &git, &config, &plan_id, &plan, &row)?)
+        }
+        Some(_) => None,
     };
     let run = format!("r-{}", random_tail(8));
     let since = session.store()?.write(|tx| -> Result<i64, Error> {

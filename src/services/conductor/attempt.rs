@@ -1,6 +1,7 @@
 //! One attempt from its start to where its task goes next. Every step is recorded before the
 //! next one acts, so that another conductor can go on from any of them.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -50,7 +51,10 @@ pub enum Stage {
 /// Carries an attempt on from a stage. Whatever fails in Kapell itself is the task's reason
 /// to fail, never a silent stop.
 pub fn carry(desk: &Arc<Desk>, attempt: &AttemptRow, stage: Stage) {
-    if let Err(error) = carry_on(desk, attempt, stage) {
+    let carried = catch_unwind(AssertUnwindSafe(|| carry_on(desk, attempt, stage)));
+    let carried =
+        carried.unwrap_or_else(|_| Err(Error::Bug(format!("attempt {} ran into a panic", attempt.id))));
+    if let Err(error) = carried {
         tracing::error!(attempt = %attempt.id, "{error}");
         let why = error.to_string();
         let recorded = desk.store().and_then(|store| {
@@ -272,10 +276,13 @@ fn save(desk: &Desk, attempt: &AttemptRow, task: &Task) -> Result<Option<Saved>,
         store.write(|tx| try_again(tx, desk, attempt, task, outcome, "its working tree is gone"))?;
         return Ok(None);
     };
+    if desk.config.isolation == Isolation::Shared && !saved.outside.is_empty() {
+        saving::absorb(desk, attempt, &saved)?;
+    }
     let is_violation = !saved.outside.is_empty() && outcome == Outcome::Submitted;
     if !saved.outside.is_empty() {
         let name = format!("{}/{}/{}", attempt.plan, attempt.task, attempt.number);
-        refs::quarantine(desk.git()?, &name, &saved.snapshot.commit)?;
+        refs::quarantine(&desk.git, &name, &saved.snapshot.commit)?;
     }
     let changed = json_paths(saved.snapshot.changed.iter().map(|change| &change.path));
     let outside = json_paths(saved.outside.iter().map(|(path, _)| path));
@@ -370,7 +377,7 @@ pub(crate) fn construct_work(
         "{title}\n\nKapell-Task: {}/{}\nKapell-Attempt: {}\n",
         attempt.plan, attempt.task, attempt.id
     );
-    construct::construct(desk.git()?, &saved.snapshot, &keep, &message, Path::new(&attempt.run_dir))
+    construct::construct(&desk.git, &saved.snapshot, &keep, &message, Path::new(&attempt.run_dir))
         .map_err(Error::from_git)
 }
 
@@ -388,7 +395,7 @@ pub(crate) fn case<'a>(
         session: &desk.session,
         project: &desk.project,
         config: &desk.config,
-        git: desk.git()?,
+        git: &desk.git,
         ecosystem: &desk.ecosystem,
         name: attempt.id.as_str().to_owned(),
         text: task.text.clone(),
@@ -493,52 +500,44 @@ fn land(desk: &Desk, attempt: &AttemptRow, task: &Task, saved: &Saved) -> Result
     if !moved {
         return Ok(());
     }
-    let commit = if desk.config.isolation == Isolation::Shared {
-        // The work lies in the person's folder already; the person commits it.
-        (work, String::new())
-    } else {
-        let row = desk.row()?;
-        let plan = desk.plan();
-        let case = case(desk, attempt, task, saved, work.clone(), &plan)?;
-        let title: String = task.text.lines().next().unwrap_or_default().chars().take(72).collect();
-        let message = format!(
-            "{title}\n\nKapell-Plan: {}\nKapell-Task: {}\nKapell-Attempt: {}\n",
-            attempt.plan, attempt.task, attempt.id
-        );
-        let landing = Work {
-            plan: &row,
-            task: &attempt.task,
-            attempt: &attempt.id,
-            base: &saved.snapshot.base,
-            work: &work,
-            message: &message,
-        };
-        let landed = landing::land(&desk.session, &desk.project, desk.git()?, &landing, &mut |merged| {
-            landing::prove_merge(&case, merged)
-        })?;
-        match landed {
-            Landing::Landed { commit, branch } => (commit, branch),
-            Landing::Rejected(why) => {
-                return store.write(|tx| -> Result<(), Error> {
-                    tx.set_feedback(&desk.plan_id, id, Some(&why))?;
-                    let line = why.lines().next().unwrap_or_default();
-                    tx.move_task(&desk.project.id, &desk.plan_id, id, TaskState::Rejected, Some(line))?;
-                    reject(tx, desk, attempt, task, line)
-                });
-            }
+    let row = desk.row()?;
+    let plan = desk.plan();
+    let case = case(desk, attempt, task, saved, work.clone(), &plan)?;
+    let title: String = task.text.lines().next().unwrap_or_default().chars().take(72).collect();
+    let message = format!(
+        "{title}\n\nKapell-Plan: {}\nKapell-Task: {}\nKapell-Attempt: {}\n",
+        attempt.plan, attempt.task, attempt.id
+    );
+    let landing = Work {
+        plan: &row,
+        task: &attempt.task,
+        attempt: &attempt.id,
+        base: &saved.snapshot.base,
+        work: &work,
+        message: &message,
+    };
+    let landed = landing::land(&desk.session, &desk.project, &desk.git, &landing, &mut |merged| {
+        landing::prove_merge(&case, merged)
+    })?;
+    let (commit, branch) = match landed {
+        Landing::Landed { commit, branch } => (commit, branch),
+        Landing::Rejected(why) => {
+            return store.write(|tx| -> Result<(), Error> {
+                tx.set_feedback(&desk.plan_id, id, Some(&why))?;
+                let line = why.lines().next().unwrap_or_default();
+                tx.move_task(&desk.project.id, &desk.plan_id, id, TaskState::Rejected, Some(line))?;
+                reject(tx, desk, attempt, task, line)
+            });
         }
     };
-    let (commit, branch) = commit;
     store.write(|tx| -> Result<(), Error> {
         tx.set_committed(&desk.plan_id, id, commit.as_str())?;
         if tx.move_task(&desk.project.id, &desk.plan_id, id, TaskState::Done, None)? {
             tx.release_attempt_claims(&desk.project.id, &attempt.id, "its work landed")?;
             let short = &commit.as_str()[..12.min(commit.as_str().len())];
-            let on = branch.trim_start_matches("refs/heads/");
-            let text = if on.is_empty() {
-                format!("task {id}: done in the shared folder")
-            } else {
-                format!("task {id}: landed as {short} on {on}")
+            let text = match branch.strip_prefix("refs/heads/") {
+                Some(on) => format!("task {id}: landed as {short} on {on}"),
+                None => format!("task {id}: accepted in the shared folder"),
             };
             tell(tx, desk, attempt, "task.landed", &text)?;
         }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -21,7 +22,6 @@ use crate::services::{Error, Session};
 use crate::store::conductors::ConductorRow;
 use crate::store::plans::TaskLight;
 use crate::store::watch::Watch;
-use crate::sys::config::resolved::Isolation;
 use crate::sys::git::refs;
 use crate::sys::process::life::{self, Life};
 use crate::sys::process::tree;
@@ -53,6 +53,7 @@ pub fn conduct(
         desk: Arc::new(desk),
         watch: Watch::new(&session.house.root)?,
         at_work: HashMap::new(),
+        ended: channel(),
         last_beat: Instant::now(),
         seen_tasks: 0,
         launch_anyway,
@@ -111,6 +112,8 @@ struct Conductor {
     desk: Arc<Desk>,
     watch: Watch,
     at_work: HashMap<String, JoinHandle<()>>,
+    /// Tasks whose thread is about to end; it wakes the watch after it has said so.
+    ended: (Sender<String>, Receiver<String>),
     last_beat: Instant,
     seen_tasks: usize,
     launch_anyway: bool,
@@ -125,7 +128,7 @@ impl Conductor {
         let mut is_first = true;
         loop {
             self.beat()?;
-            self.at_work.retain(|_, worker| !worker.is_finished());
+            self.gather();
             let row = self.desk.row()?;
             let tasks = self.desk.store()?.read(|tx| tx.task_lights(&self.desk.plan_id))?;
             if tasks.len() != self.seen_tasks {
@@ -154,6 +157,17 @@ impl Conductor {
             self.watch.wait(Some(
                 Instant::now() + TRY_AGAIN.min(HEARTBEAT.saturating_sub(self.last_beat.elapsed())),
             ));
+        }
+    }
+
+    /// Takes leave of the threads that have ended, also of one that died of a bug.
+    fn gather(&mut self) {
+        let said: Vec<String> = self.ended.1.try_iter().collect();
+        let is_over = |task: &String, worker: &JoinHandle<()>| said.contains(task) || worker.is_finished();
+        for (task, worker) in self.at_work.extract_if(|task, worker| is_over(task, worker)) {
+            if worker.join().is_err() {
+                tracing::error!("bug: the thread of task {task} died");
+            }
         }
     }
 
@@ -236,10 +250,7 @@ impl Conductor {
     /// The commit that a new attempt starts from: what the plan has landed so far.
     fn base(&self) -> Result<Option<String>, Error> {
         let row = self.desk.row()?;
-        if self.desk.config.isolation == Isolation::Shared {
-            return Ok(row.base);
-        }
-        let git = self.desk.git()?;
+        let git = &self.desk.git;
         let branch = row.integration.clone().unwrap_or_default();
         Ok(refs::read(git, &branch)?.map(|oid| oid.to_string()).or(row.base))
     }
@@ -247,9 +258,15 @@ impl Conductor {
     fn spawn(&mut self, attempt: crate::store::attempts::AttemptRow, stage: Stage) -> Result<(), Error> {
         let desk = Arc::clone(&self.desk);
         let task = attempt.task.clone();
+        let (ended, waker) = (self.ended.0.clone(), self.watch.waker());
+        let name = task.clone();
         let worker = thread::Builder::new()
             .name(format!("kapell-{}", attempt.id))
-            .spawn(move || carry(&desk, &attempt, stage))
+            .spawn(move || {
+                carry(&desk, &attempt, stage);
+                let _ = ended.send(name);
+                waker.wake();
+            })
             .map_err(|error| Error::system("cannot start a thread", error))?;
         self.at_work.insert(task, worker);
         Ok(())
@@ -390,7 +407,7 @@ impl Conductor {
             self.obey()?;
             self.watch.wait(Some(Instant::now() + Duration::from_secs(1)));
             self.beat()?;
-            self.at_work.retain(|_, worker| !worker.is_finished());
+            self.gather();
         }
         Ok(())
     }
