@@ -1,6 +1,7 @@
 //! Wiring: reads the surroundings of the process once and opens the door that was asked for.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -65,7 +66,11 @@ pub fn run() -> ExitCode {
             Ok(doors::mcp::serve(house, folder))
         }),
         (Some("rpc"), None) => opened(|house| Ok(doors::rpc::serve(house, std::env::current_dir()?))),
-        _ => ExitCode::SUCCESS,
+        _ => opened(|house| {
+            let folder = std::env::current_dir().context("the current folder")?;
+            let argv: Vec<OsString> = std::env::args_os().collect();
+            Ok(doors::cli::run(house, folder, &argv))
+        }),
     }
 }
 
