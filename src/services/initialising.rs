@@ -294,9 +294,15 @@ fn changed(path: &Path) -> Refusal {
 /// One set-up of a project at a time.
 fn take_turn(session: &Session) -> Result<Life, Error> {
     let path = record_path(session)?.with_extension("lock");
-    let life = Life::take(&path).map_err(|error| Error::system(format!("locking {}", path.display()), error))?;
+    let life =
+        Life::take(&path).map_err(|error| Error::system(format!("locking {}", path.display()), error))?;
     life.ok_or_else(|| {
-        Refusal::new(Code::Busy, "another kapell init is at work in this project", "try again when it has ended").into()
+        Refusal::new(
+            Code::Busy,
+            "another kapell init is at work in this project",
+            "try again when it has ended",
+        )
+        .into()
     })
 }
 

@@ -143,13 +143,15 @@ Examples:
   kapell events --since 120 --plan auth-3kq9zx --json")]
     Events(Events),
     /// Set up this project and register with the agents found
-    #[command(after_help = "Every change is shown and asked about first. What was changed is kept, so that --undo can restore it.
+    #[command(
+        after_help = "Every change is shown and asked about first. What was changed is kept, so that --undo can restore it.
 
 Examples:
   kapell init
   kapell init --yes --no-agents
   kapell init --dry-run
-  kapell init --undo")]
+  kapell init --undo"
+    )]
     Init(Init),
     /// Look for what stands in the way, by trying it
     #[command(after_help = "Ends with 1 if a check fails.
@@ -322,7 +324,16 @@ pub struct ReleaseFiles {
 
 /// The scopes of `status`.
 pub const SCOPES: [&str; 11] = [
-    "overview", "plan", "task", "attempt", "workers", "claims", "conductors", "budget", "environments", "queue",
+    "overview",
+    "plan",
+    "task",
+    "attempt",
+    "workers",
+    "claims",
+    "conductors",
+    "budget",
+    "environments",
+    "queue",
     "events",
 ];
 
@@ -449,12 +460,14 @@ pub struct Land {
 
 /// `run`.
 #[derive(Debug, Args)]
-#[command(after_help = "Ends with 0 only if the whole plan is done, with 130 after Ctrl-C; the work goes on then.
+#[command(
+    after_help = "Ends with 0 only if the whole plan is done, with 130 after Ctrl-C; the work goes on then.
 
 Examples:
   kapell run plan.yaml
   kapell run plan.yaml --detach
-  generate-plan | kapell run - --max-parallel 2")]
+  generate-plan | kapell run - --max-parallel 2"
+)]
 pub struct Run {
     /// Plan file, JSON or YAML; - reads JSON from stdin
     pub file: String,

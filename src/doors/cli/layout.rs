@@ -436,9 +436,12 @@ mod tests {
 
     #[test]
     fn words_wrap_under_the_first() {
-        let text = page(20, |page| page.wrapped(&cell(Style::Bad, "error: "), Style::Plain, "one two  three\nfour five"));
+        let text = page(20, |page| {
+            page.wrapped(&cell(Style::Bad, "error: "), Style::Plain, "one two  three\nfour five")
+        });
         assert_eq!(text, "error: one two three\n       four five\n");
-        let text = page(12, |page| page.wrapped(&cell(Style::Plain, "at "), Style::Plain, "abcdefghijklmnop q"));
+        let text =
+            page(12, |page| page.wrapped(&cell(Style::Plain, "at "), Style::Plain, "abcdefghijklmnop q"));
         assert_eq!(text, "at abcdefghi\n   jklmnop q\n");
     }
 
@@ -453,7 +456,11 @@ mod tests {
                     Column::new("TEXT", Give::Shrink),
                 ],
             );
-            table.row([cell(Style::Plain, "a"), cell(Style::Plain, "10"), cell(Style::Plain, "日本語のとても長い説明")]);
+            table.row([
+                cell(Style::Plain, "a"),
+                cell(Style::Plain, "10"),
+                cell(Style::Plain, "日本語のとても長い説明"),
+            ]);
             table.row([cell(Style::Plain, "bb"), cell(Style::Plain, "7"), cell(Style::Plain, "short")]);
             table
         };

@@ -91,7 +91,8 @@ fn toml_entry(path: &Path, text: &str) -> Result<Option<String>, Refusal> {
         let (line, column) = place(text, error.span().map_or(0, |span| span.start));
         broken(path, line, column, error.message())
     })?;
-    let servers = |table: &toml::Table| table.get("mcp_servers").and_then(|servers| servers.as_table()).cloned();
+    let servers =
+        |table: &toml::Table| table.get("mcp_servers").and_then(|servers| servers.as_table()).cloned();
     if servers(&before).is_some_and(|servers| servers.contains_key("kapell")) {
         return Ok(None);
     }

@@ -102,7 +102,9 @@ fn style_of(word: &str) -> Style {
         "running" | "busy" | "judging" | "landing" | "starting" => Style::Strong,
         "failed" | "blocked" | "rejected" | "fail" | "error" | "crashed" | "violation" | "unhealthy"
         | "over-budget" | "killed" | "stuck" | "timed-out" => Style::Bad,
-        "paused" | "rate-limited" | "alert" | "stopping" | "interrupted" | "queued" | "warning" => Style::Warn,
+        "paused" | "rate-limited" | "alert" | "stopping" | "interrupted" | "queued" | "warning" => {
+            Style::Warn
+        }
         "waiting" | "idle" | "draft" | "skipped" | "stopped" | "cancelled" => Style::Faint,
         _ => Style::Plain,
     }

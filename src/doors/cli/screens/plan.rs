@@ -37,8 +37,11 @@ pub fn plan(view: &View, result: &PlanResult) -> String {
             page.heading("specs");
             let mut table = Table::new(2, [Column::new("", Give::Shrink), Column::new("", Give::Keep)]);
             for spec in &result.specs {
-                let state =
-                    if spec.exists { cell(Style::Good, "exists") } else { cell(Style::Warn, "to be written") };
+                let state = if spec.exists {
+                    cell(Style::Good, "exists")
+                } else {
+                    cell(Style::Warn, "to be written")
+                };
                 table.row([plain(&spec.file), state]);
             }
             page.table(&table);
@@ -119,7 +122,8 @@ pub fn dispatch(view: &View, result: &DispatchResult) -> String {
     view.page(|page| {
         let mut title = vec![span(Style::Strong, &result.plan_id)];
         if let Some(conductor) = &result.conductor {
-            title.push(span(Style::Faint, format!("  conductor {}, process {}", conductor.id, conductor.pid)));
+            title
+                .push(span(Style::Faint, format!("  conductor {}, process {}", conductor.id, conductor.pid)));
         }
         if let Some(run) = &result.run_id {
             title.push(span(Style::Faint, format!("  run {run}")));

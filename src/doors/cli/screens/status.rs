@@ -70,10 +70,7 @@ pub fn overview(view: &View, overview: &Overview) -> String {
 /// How much is done, as a bar. Full only when all is.
 fn bar(done: u64, total: u64) -> Cell {
     let full = if total == 0 { 0 } else { (done.min(total) * BAR / total) as usize };
-    vec![
-        span(Style::Good, "━".repeat(full)),
-        span(Style::Faint, "─".repeat(BAR as usize - full)),
-    ]
+    vec![span(Style::Good, "━".repeat(full)), span(Style::Faint, "─".repeat(BAR as usize - full))]
 }
 
 /// A number that nobody needs to see while it is nought.
@@ -382,7 +379,9 @@ pub fn environments(view: &View, environments: &[Value]) -> String {
             };
             let subs = environment.get("subs").and_then(Value::as_array).into_iter().flatten();
             let subs: Vec<String> = subs
-                .filter_map(|sub| Some(format!("{} {}", sub.get("name")?.as_str()?, sub.get("state")?.as_str()?)))
+                .filter_map(|sub| {
+                    Some(format!("{} {}", sub.get("name")?.as_str()?, sub.get("state")?.as_str()?))
+                })
                 .collect();
             table.row([
                 text("name"),
