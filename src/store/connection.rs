@@ -15,6 +15,9 @@ use super::migrate;
 /// Marks the file as Kapell's ("Kapl"), in SQLite's header.
 pub(super) const APPLICATION_ID: i32 = 0x4b61_706c;
 
+/// Writers queue on its lock, and write to it after every commit.
+pub(super) const LOCK_FILE: &str = "kapell.lock";
+
 /// The database of one person on one machine. Cheap to share between threads.
 #[derive(Debug)]
 pub struct Store {
@@ -49,7 +52,7 @@ impl Store {
         private_folder(folder)?;
         let path = folder.join("kapell.db");
         look_at_header(&path)?;
-        let turnstile_path = folder.join("kapell.lock");
+        let turnstile_path = folder.join(LOCK_FILE);
         let turnstile = open_private(&turnstile_path)
             .map_err(|source| StoreError::Io { path: turnstile_path, source })?;
         // The file is made by us, so that it is private from its first byte.
@@ -108,6 +111,7 @@ impl Store {
             connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(StoreError::from)?;
         let done = change(&Tx { sql: &transaction })?;
         transaction.commit().map_err(StoreError::from)?;
+        self.tell();
         Ok(done)
     }
 
@@ -142,6 +146,14 @@ impl Store {
         // The header on disk tells the format to a Kapell that must not open the file.
         connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
         Ok(())
+    }
+
+    /// Tells watchers of a change that can be seen now. SQLite's own files will not do: they
+    /// are written before a commit becomes visible, which itself happens in shared memory.
+    fn tell(&self) {
+        if let Err(errno) = rustix::io::pwrite(&self.turnstile, b"\n", 0) {
+            tracing::warn!("cannot tell of a change: {errno}");
+        }
     }
 
     /// A panic while the lock was held rolled its transaction back, so the connection is sound.

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 
+use super::connection::LOCK_FILE;
 use super::error::StoreError;
 
 /// Wakes its owner when the database may have changed. Waking without a change is
@@ -44,15 +45,15 @@ impl Watch {
             source: std::io::Error::other(error),
         };
         let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            // Every commit is written to the log file beside the database. Its lock and
-            // shared-memory files change when somebody only reads.
+            // Every commit is followed by a write to the lock file, and by nothing else that a
+            // reader could rely on: SQLite writes its log before a commit can be seen.
             let relevant = match &event {
                 Ok(event) => {
                     !event.kind.is_access()
-                        && event.paths.iter().any(|path| {
-                            let name = path.file_name().unwrap_or_default();
-                            name == "kapell.db" || name == "kapell.db-wal"
-                        })
+                        && event
+                            .paths
+                            .iter()
+                            .any(|path| path.file_name().is_some_and(|name| name == LOCK_FILE))
                 }
                 Err(_) => true,
             };
@@ -90,5 +91,43 @@ impl Waker {
     /// Ends the wait that is under way, or the next one.
     pub fn wake(&self) {
         let _ = self.0.try_send(Woken::Called);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::base::ids::ProjectId;
+    use crate::store::events::NewEvent;
+    use crate::store::{Check, Store};
+
+    #[test]
+    fn whoever_is_woken_by_a_change_can_see_it() {
+        let folder = tempfile::tempdir().unwrap();
+        // Two connections, as two processes have them.
+        let (writer, reader) = (
+            Store::open(folder.path(), Check::Header).unwrap(),
+            Store::open(folder.path(), Check::Header).unwrap(),
+        );
+        let watch = Watch::new(folder.path()).unwrap();
+        let count = 300;
+        std::thread::scope(|scope| {
+            let (go, going) = sync_channel(0);
+            scope.spawn(move || {
+                for _ in going {
+                    let event = NewEvent { kind: "test", text: "x".repeat(10_000), ..NewEvent::default() };
+                    writer.write(|tx| tx.append_event(&ProjectId::new("p"), &event)).unwrap();
+                }
+            });
+            for number in 1..=count {
+                go.send(()).unwrap();
+                let deadline = Instant::now() + Duration::from_secs(30);
+                while reader.read(|tx| tx.newest_event()).unwrap() < number {
+                    assert_ne!(watch.wait(Some(deadline)), Woken::Deadline, "change {number} was not told");
+                }
+            }
+        });
     }
 }
