@@ -15,6 +15,9 @@ use crate::services::Cancel;
 use crate::services::following::{Follower, Interest};
 use crate::sys::stdio::Outlet;
 
+/// Lets a subscription begin to send.
+type Begin = Box<dyn FnOnce() + Send>;
+
 /// At most so many at once.
 const MOST: usize = 64;
 
@@ -34,10 +37,7 @@ impl Subscriptions {
 
     /// Opens a subscription. Its events are sent once the second value is called, so that
     /// none overtakes the answer.
-    pub fn open(
-        &self,
-        params: SubscribeParams,
-    ) -> Result<(SubscribeResult, Box<dyn FnOnce() + Send>), ApiError> {
+    pub fn open(&self, params: SubscribeParams) -> Result<(SubscribeResult, Begin), ApiError> {
         if opened(&self.open).len() >= MOST {
             return Err(Refusal::new(
                 Code::Busy,
@@ -89,7 +89,9 @@ fn follow(
     outlet: &Outlet<'static>,
 ) {
     let is_over = || call.cancel().is_cancelled();
-    while !is_over() {
+    loop {
+        // What is there at the end is told still.
+        let is_last = is_over();
         let rows = match follower.next(None) {
             Ok(rows) => rows,
             Err(error) => {
@@ -108,6 +110,9 @@ fn follow(
             if open.contains_key(&number) {
                 outlet.send(line.into_bytes());
             }
+        }
+        if is_last {
+            break;
         }
     }
     opened(open).remove(&number);
