@@ -104,7 +104,7 @@ fn conduct(place: &Place) -> Result<Vec<[Duration; 3]>> {
     let (stored, _) = Door::Inside(place.client()).call("plan", json!({"plan": plan(BATCH)}))?;
     let id =
         PlanId::new(stored["plan_id"].as_str().with_context(|| format!("the plan is refused: {stored}"))?);
-    let git = ground::git(&session.house, &project)?.context("the place is a repository")?;
+    let git = ground::git(&session.house, &project)?;
     let head = read::resolve(&git, "HEAD")?.context("HEAD is a commit")?;
     session.store()?.write(|tx| want_all(tx, &project.id, &id, &head))?;
     marks::take();
