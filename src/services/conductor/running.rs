@@ -256,6 +256,7 @@ impl Conductor {
                 continue;
             }
             let task = desk.task(&task)?;
+            tracing::debug!(task = %task.id, "its task is to start");
             match starting::begin(&desk, &task, base.as_deref())? {
                 Begun::Attempt(attempt) => self.spawn(*attempt, Stage::Launch)?,
                 // With every seat taken the rest need not be asked one by one.
