@@ -23,7 +23,7 @@ pub fn run(around: &Around) -> Result<Vec<Figure>> {
 fn with_files(around: &Around, files: usize) -> Result<Figure> {
     let place = Place::new(&around.folder, files)?;
     let (session, project) = place.session()?;
-    let git = ground::git(&session.house, &project)?.context("the place is a repository")?;
+    let git = ground::git(&session.house, &project)?;
     let head = Oid::parse(&place.git(&["rev-parse", "HEAD"])?).context("HEAD is a commit")?;
     let trees = place.project.with_file_name("trees");
     std::fs::create_dir_all(&trees)?;
