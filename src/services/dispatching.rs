@@ -8,7 +8,7 @@ use super::planning::{self, rows};
 use super::project::Project;
 use super::{Error, Session, ground};
 use crate::base::ids::{PlanId, TaskId, random_tail};
-use crate::domain::conducting::{ConductorState, PlanState};
+use crate::domain::conducting::PlanState;
 use crate::domain::plan::check::OnOverlap;
 use crate::domain::plan::problem::Problem;
 use crate::domain::plan::{Plan, dag};
@@ -381,6 +381,7 @@ pub fn ensure_conductor(
     if let Some(conductor) = live_conductor(session, plan)? {
         return Ok(Some(conductor));
     }
+    let before = session.store()?.read(|tx| tx.conductor_of(plan))?.map(|row| row.id);
     let log = house.root.join("log").join(format!("{plan}.log"));
     if let Some(folder) = log.parent() {
         std::fs::create_dir_all(folder)
@@ -401,13 +402,10 @@ pub fn ensure_conductor(
         .map_err(|error| Error::system("cannot start the conductor", std::io::Error::other(error)))?;
     let deadline = Instant::now() + CONDUCTOR_PATIENCE;
     loop {
+        // Another than before; it may have come to its end already.
         let row = session.store()?.read(|tx| tx.conductor_of(plan))?;
-        if let Some(row) =
-            row.filter(|row| row.started_at.millis_since(crate::base::clock::Time::now()) > -30_000)
-        {
-            if row.state != ConductorState::Crashed {
-                return Ok(Some(row));
-            }
+        if let Some(row) = row.filter(|row| Some(&row.id) != before.as_ref()) {
+            return Ok(Some(row));
         }
         if Instant::now() >= deadline {
             return Err(Refusal::new(
