@@ -1,6 +1,7 @@
 //! A warm worktree in which commands prove things. It keeps what they built before.
 
-use std::path::PathBuf;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::path::{Path, PathBuf};
 
 use super::Case;
 use crate::services::Error;
@@ -36,6 +37,23 @@ impl VerifyTree {
             }
         }
         Err(Error::Bug(format!("{MOST} judgements at once")))
+    }
+
+    /// The run folder of the command that ran in it last. It may run still, if its judge was killed.
+    pub fn last_run(&self) -> Option<PathBuf> {
+        let run_dir = std::fs::read(self.note()).ok()?;
+        Some(std::ffi::OsString::from_vec(run_dir).into())
+    }
+
+    /// Notes that a command is about to run in it.
+    pub fn note_run(&self, run_dir: &Path) -> Result<(), Error> {
+        let note = self.note();
+        std::fs::write(&note, run_dir.as_os_str().as_bytes())
+            .map_err(|error| Error::system(format!("cannot write {}", note.display()), error))
+    }
+
+    fn note(&self) -> PathBuf {
+        self.path.with_extension("run")
     }
 
     /// Checks out a commit in it; files that git ignores stay, as they are what a build left.
