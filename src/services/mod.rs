@@ -13,8 +13,8 @@ pub mod landing;
 pub mod planning;
 pub mod project;
 pub mod querying;
-pub mod steering;
 pub mod reading;
+pub mod steering;
 
 pub use house::{Caller, Cancel, House, Session};
 

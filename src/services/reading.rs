@@ -53,11 +53,8 @@ pub fn attempt_diff(session: &Session, id: &str) -> Result<String, Error> {
     let attempt = attempt(session, id)?;
     let project = session.project()?;
     let git = super::ground::git(&session.house, &project)?;
-    let ends = (
-        git,
-        attempt.base.as_deref().and_then(Oid::parse),
-        attempt.snapshot.as_deref().and_then(Oid::parse),
-    );
+    let ends =
+        (git, attempt.base.as_deref().and_then(Oid::parse), attempt.snapshot.as_deref().and_then(Oid::parse));
     let (Some(git), Some(base), Some(snapshot)) = ends else {
         return Err(Refusal::new(
             Code::Conflict,
@@ -67,7 +64,11 @@ pub fn attempt_diff(session: &Session, id: &str) -> Result<String, Error> {
         .into());
     };
     let diff = read::diff_text(&git, &base, &snapshot, &[], DIFF)?;
-    let cut = if diff.is_cut { "\n… (the rest is cut off; the ref that status names holds all of it)\n" } else { "" };
+    let cut = if diff.is_cut {
+        "\n… (the rest is cut off; the ref that status names holds all of it)\n"
+    } else {
+        ""
+    };
     Ok(format!("{}{cut}", String::from_utf8_lossy(&diff.text)))
 }
 

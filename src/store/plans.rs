@@ -244,6 +244,23 @@ impl Tx<'_> {
         Ok(true)
     }
 
+    /// [`Self::move_task`] for whoever works on a task: `false` also when it is no longer in `from`,
+    /// such as one that a person called off meanwhile and could bring back.
+    pub fn move_task_from(
+        &self,
+        project: &ProjectId,
+        plan: &PlanId,
+        id: &TaskId,
+        from: TaskState,
+        next: TaskState,
+        reason: Option<&str>,
+    ) -> Result<bool, StoreError> {
+        match self.task(plan, id)? {
+            Some(task) if task.state == from => self.move_task(project, plan, id, next, reason),
+            _ => Ok(false),
+        }
+    }
+
     /// Marks a task as dispatched, or takes that back.
     pub fn want_task(&self, plan: &PlanId, id: &TaskId, wanted: bool) -> Result<(), StoreError> {
         self.sql

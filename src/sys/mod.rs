@@ -5,6 +5,6 @@ pub mod config;
 pub mod git;
 pub mod process;
 pub mod shim;
-pub mod tree;
 pub mod stdio;
+pub mod tree;
 pub mod wall;

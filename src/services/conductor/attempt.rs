@@ -1,6 +1,7 @@
 //! One attempt from its start to where its task goes next. Every step is recorded before the
 //! next one acts, so that another conductor can go on from any of them.
 
+use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,7 +9,9 @@ use std::time::{Duration, Instant};
 use super::desk::Desk;
 use super::launching::{self, kind_of};
 use super::listening::{Watched, listen};
+use super::recovering;
 use super::saving::{self, Saved};
+use super::starting;
 use crate::base::ids::TaskId;
 use crate::base::paths::RepoPath;
 use crate::domain::attempt::Outcome;
@@ -47,10 +50,23 @@ pub enum Stage {
     Land,
 }
 
-/// Carries an attempt on from a stage. Whatever fails in Kapell itself is the task's reason
-/// to fail, never a silent stop.
+/// Carries an attempt on from a stage. What fails around Kapell (a git that somebody killed) is
+/// tried once more, from what is recorded, as a new conductor would. Whatever else fails in Kapell
+/// itself is the task's reason to fail, never a silent stop.
 pub fn carry(desk: &Arc<Desk>, attempt: &AttemptRow, stage: Stage) {
-    if let Err(error) = carry_on(desk, attempt, stage) {
+    let caught = |stage| {
+        std::panic::catch_unwind(AssertUnwindSafe(|| carry_on(desk, attempt, stage)))
+            .unwrap_or_else(|_| Err(Error::Bug("it panicked; the conductor's log tells where".to_owned())))
+    };
+    let carried = caught(stage).or_else(|error| {
+        let Error::System { .. } = error else { return Err(error) };
+        tracing::warn!(attempt = %attempt.id, "tried again: {error}");
+        match recovering::stage(desk, &task_id(desk, attempt))? {
+            Some((last, stage)) if last.id == attempt.id => caught(stage),
+            _ => Ok(()),
+        }
+    });
+    if let Err(error) = carried {
         tracing::error!(attempt = %attempt.id, "{error}");
         let why = error.to_string();
         let recorded = desk.store().and_then(|store| {
@@ -75,7 +91,7 @@ pub fn carry(desk: &Arc<Desk>, attempt: &AttemptRow, stage: Stage) {
 
 fn carry_on(desk: &Arc<Desk>, attempt: &AttemptRow, mut stage: Stage) -> Result<(), Error> {
     let task = desk.task(&task_id(desk, attempt))?;
-    let mut attempt = attempt.clone();
+    let mut attempt = reread(desk, attempt)?;
     let mut saved = None;
     loop {
         stage = match stage {
@@ -199,8 +215,13 @@ fn follow(desk: &Desk, attempt: &AttemptRow, task: &Task) -> Result<(), Error> {
         let asked = tx
             .attempt(&attempt.id)?
             .is_some_and(|row| row.state == crate::domain::attempt::AttemptState::Stopping);
-        let outcome =
-            if asked && heard.outcome != Outcome::Submitted { Outcome::Killed } else { heard.outcome };
+        let outcome = match heard.outcome {
+            Outcome::Submitted => Outcome::Submitted,
+            _ if asked => Outcome::Killed,
+            // It was ended without a word on what becomes of the task: it is tried again.
+            Outcome::Killed => Outcome::Interrupted,
+            other => other,
+        };
         let ending = Ending {
             outcome,
             reason: heard.reason.as_deref(),
@@ -291,8 +312,12 @@ fn save(desk: &Desk, attempt: &AttemptRow, task: &Task) -> Result<Option<Saved>,
             try_again(tx, desk, attempt, task, outcome, &why)?;
             return Ok(false);
         }
-        tx.move_task(&desk.project.id, &desk.plan_id, id, TaskState::Judging, None)?;
-        Ok(true)
+        let (project, plan) = (&desk.project.id, &desk.plan_id);
+        let moved = tx.move_task_from(project, plan, id, TaskState::Running, TaskState::Judging, None)?;
+        if !moved {
+            tx.release_attempt_claims(project, &attempt.id, "its task was called off")?;
+        }
+        Ok(moved)
     })?;
     Ok(goes_on.then_some(saved))
 }
@@ -321,9 +346,15 @@ fn try_again(
     if outcome == Outcome::Killed {
         // Whoever stopped it said what becomes of the task; if nobody did, it waits to be started again.
         tx.release_attempt_claims(&desk.project.id, &attempt.id, "its attempt was stopped")?;
-        tx.want_task(&desk.plan_id, id, false)?;
-        tx.move_task(&desk.project.id, &desk.plan_id, id, TaskState::Ready, Some("stopped"))?;
+        if back_to_ready(tx, desk, id, "stopped")? {
+            tx.want_task(&desk.plan_id, id, false)?;
+        }
         return Ok(());
+    }
+    // Where the try is not to blame, the next one is told what this one was told.
+    if !matches!(outcome, Outcome::RateLimited | Outcome::Interrupted) {
+        let feedback = format!("It ended as {}: {why}", outcome.as_str());
+        tx.set_feedback(&desk.plan_id, id, Some(&feedback))?;
     }
     let counted = tx
         .attempts_at(&desk.plan_id, id)?
@@ -339,13 +370,15 @@ fn try_again(
     if counted >= most {
         return give_up(tx, desk, attempt, id, &format!("{counted} tries, the last: {why}"));
     }
-    let feedback = match outcome {
-        Outcome::RateLimited | Outcome::Interrupted => None,
-        _ => Some(format!("It ended as {}: {why}", outcome.as_str())),
-    };
-    tx.set_feedback(&desk.plan_id, id, feedback.as_deref())?;
-    tx.move_task(&desk.project.id, &desk.plan_id, id, TaskState::Ready, Some(why))?;
+    if !back_to_ready(tx, desk, id, why)? {
+        tx.release_attempt_claims(&desk.project.id, &attempt.id, "its task was called off")?;
+    }
     Ok(())
+}
+
+fn back_to_ready(tx: &Tx<'_>, desk: &Desk, id: &TaskId, why: &str) -> Result<bool, Error> {
+    let (project, plan) = (&desk.project.id, &desk.plan_id);
+    Ok(tx.move_task_from(project, plan, id, TaskState::Running, TaskState::Ready, Some(why))?)
 }
 
 fn give_up(tx: &Tx<'_>, desk: &Desk, attempt: &AttemptRow, id: &TaskId, why: &str) -> Result<(), Error> {
@@ -439,16 +472,20 @@ fn record(
     let id = &task.id;
     match judgement.verdict {
         Verdict::Approved => {
-            Ok(tx.move_task(&desk.project.id, &desk.plan_id, id, TaskState::Approved, None)?)
+            let (project, plan) = (&desk.project.id, &desk.plan_id);
+            Ok(tx.move_task_from(project, plan, id, TaskState::Judging, TaskState::Approved, None)?)
         }
         Verdict::Error => {
             give_up(tx, desk, attempt, id, &format!("it could not be judged: {why}"))?;
             Ok(false)
         }
         Verdict::Rejected => {
-            tx.set_feedback(&desk.plan_id, id, Some(feedback))?;
-            tx.move_task(&desk.project.id, &desk.plan_id, id, TaskState::Rejected, Some(&why))?;
-            reject(tx, desk, attempt, task, &why)?;
+            let (project, plan) = (&desk.project.id, &desk.plan_id);
+            let why = Some(why.as_str());
+            if tx.move_task_from(project, plan, id, TaskState::Judging, TaskState::Rejected, why)? {
+                tx.set_feedback(plan, id, Some(feedback))?;
+                reject(tx, desk, attempt, task, why.unwrap_or_default())?;
+            }
             Ok(false)
         }
     }
@@ -478,11 +515,17 @@ fn land(desk: &Desk, attempt: &AttemptRow, task: &Task, saved: &Saved) -> Result
             kind: crate::domain::claim::HolderKind::Attempt,
             name: crate::base::ids::HolderName::new(attempt.id.as_str()),
         };
-        let held = tx.claims_of(&desk.project.id, &holder)?;
-        let is_fresh = tx.fencing(&desk.plan_id)? == desk.fencing
-            && held.iter().map(|claim| claim.id.0).max().unwrap_or(0) >= attempt.fencing;
-        if !is_fresh {
+        if tx.fencing(&desk.plan_id)? != desk.fencing {
             return Ok(false);
+        }
+        let held = tx.claims_of(&desk.project.id, &holder)?;
+        if held.iter().map(|claim| claim.id.0).max().unwrap_or(0) < attempt.fencing {
+            // It was let go when the task was given up; work that is approved after that needs it again.
+            if let Some(on) = starting::claim(tx, desk, task, &attempt.id)?.err() {
+                let why = format!("its claim was let go, and {on}");
+                tx.move_task(&desk.project.id, &desk.plan_id, id, TaskState::Failed, Some(&why))?;
+                return Ok(false);
+            }
         }
         let row = tx.task(&desk.plan_id, id)?;
         if row.is_some_and(|row| row.state == TaskState::Landing) {
@@ -544,6 +587,8 @@ fn land(desk: &Desk, attempt: &AttemptRow, task: &Task, saved: &Saved) -> Result
         }
         Ok(())
     })?;
-    super::tidying::put_away(desk, attempt);
+    for tried in store.read(|tx| tx.attempts_at(&desk.plan_id, id))? {
+        super::tidying::put_away(desk, &tried);
+    }
     Ok(())
 }
