@@ -199,9 +199,16 @@ fn on_plan(
         }
         Ok(live)
     })?;
-    if state == PlanState::Stopped && force {
+    // Done at once as well, so that it is so when it is answered; the conductor sees to what this misses.
+    let request = match state {
+        PlanState::Stopped if force => Some(Request::Kill),
+        PlanState::Paused if force => Some(Request::Pause),
+        PlanState::Running => Some(Request::Resume),
+        _ => None,
+    };
+    if let Some(request) = request {
         for attempt in &live {
-            let _ = client::send(Path::new(&attempt.run_dir), Request::Kill);
+            let _ = client::send(Path::new(&attempt.run_dir), request);
         }
     }
     // Without a conductor nobody would do it: one is started to end, or to go on with, what is left.
