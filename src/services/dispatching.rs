@@ -8,7 +8,7 @@ use super::planning::{self, rows};
 use super::project::Project;
 use super::{Error, Session, ground};
 use crate::base::ids::{PlanId, TaskId, random_tail};
-use crate::domain::conducting::PlanState;
+use crate::domain::conducting::{ConductorState, PlanState};
 use crate::domain::plan::check::OnOverlap;
 use crate::domain::plan::problem::Problem;
 use crate::domain::plan::{Plan, dag};
@@ -113,10 +113,12 @@ pub fn dispatch(session: &Session, project: &Project, wish: &Wish) -> Result<Dis
     if wish.when_full == WhenFull::Refuse {
         refuse_if_full(session, project, &config, &plan_id)?;
     }
-    let git = ground::git(&session.house, project)?;
-    let ground = match (&git, &row.base) {
-        (Some(git), None) => Some(ground::lay(git, &config, &plan_id, &plan, &row)?),
-        _ => None,
+    let ground = match &row.base {
+        None => {
+            let git = ground::git(&session.house, project)?;
+            Some(ground::lay(&session.house, &git, &config, &plan_id, &plan, &row)?)
+        }
+        Some(_) => None,
     };
     let run = format!("r-{}", random_tail(8));
     let since = session.store()?.write(|tx| -> Result<i64, Error> {
@@ -381,7 +383,7 @@ pub fn ensure_conductor(
     if let Some(conductor) = live_conductor(session, plan)? {
         return Ok(Some(conductor));
     }
-    let before = session.store()?.read(|tx| tx.conductor_of(plan))?.map(|row| row.id);
+    let before = session.store()?.read(|tx| tx.conductor_of(plan))?.map_or(0, |row| row.fencing);
     let log = house.root.join("log").join(format!("{plan}.log"));
     if let Some(folder) = log.parent() {
         std::fs::create_dir_all(folder)
@@ -402,9 +404,9 @@ pub fn ensure_conductor(
         .map_err(|error| Error::system("cannot start the conductor", std::io::Error::other(error)))?;
     let deadline = Instant::now() + CONDUCTOR_PATIENCE;
     loop {
-        // Another than before; it may have come to its end already.
+        // A short plan's conductor may have ended again by now.
         let row = session.store()?.read(|tx| tx.conductor_of(plan))?;
-        if let Some(row) = row.filter(|row| Some(&row.id) != before.as_ref()) {
+        if let Some(row) = row.filter(|row| row.fencing > before && row.state != ConductorState::Crashed) {
             return Ok(Some(row));
         }
         if Instant::now() >= deadline {

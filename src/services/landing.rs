@@ -186,6 +186,12 @@ pub fn bring(git: &Git, plan: &PlanRow) -> Result<Brought, Error> {
     let Some(work) = refs::read(git, &branch)? else {
         return Err(refuse(format!("plan {} has landed nothing yet", plan.id), "dispatch it first"));
     };
+    if branch.starts_with("refs/kapell/shared/") {
+        return Err(refuse(
+            format!("plan {} worked in the shared folder: what was accepted lies there already", plan.id),
+            "look at it with git status, and commit it yourself",
+        ));
+    }
     let Some(target) = plan.target.as_deref() else {
         return Err(refuse(
             format!("plan {} has no target branch: the repository was on no branch when it started", plan.id),

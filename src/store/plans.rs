@@ -244,21 +244,19 @@ impl Tx<'_> {
         Ok(true)
     }
 
-    /// [`Self::move_task`] for whoever works on a task: `false` also when it is no longer in `from`,
-    /// such as one that a person called off meanwhile and could bring back.
-    pub fn move_task_from(
+    /// [`Self::move_task`], if the task is in one of the states `from`: a person may have called it
+    /// off, or approved it, while somebody worked on it.
+    pub fn step_task(
         &self,
         project: &ProjectId,
         plan: &PlanId,
         id: &TaskId,
-        from: TaskState,
+        from: &[TaskState],
         next: TaskState,
         reason: Option<&str>,
     ) -> Result<bool, StoreError> {
-        match self.task(plan, id)? {
-            Some(task) if task.state == from => self.move_task(project, plan, id, next, reason),
-            _ => Ok(false),
-        }
+        let is_there = self.task(plan, id)?.is_some_and(|task| from.contains(&task.state));
+        if is_there { self.move_task(project, plan, id, next, reason) } else { Ok(false) }
     }
 
     /// Marks a task as dispatched, or takes that back.

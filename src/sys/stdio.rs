@@ -274,14 +274,14 @@ impl Outlet<'_> {
         }
     }
 
-    /// Waits until there is room for more; `false` when nobody reads any more, or `give_up` says so.
+    /// Waits until there is room for more, or `give_up` says so; tells whether there is.
     /// Whoever changes what `give_up` tells calls [`Self::wake`].
     pub fn wait_for_room(&self, give_up: impl Fn() -> bool) -> bool {
         let mut unwritten = self.0.unwritten();
         while unwritten.bytes > MOST_UNWRITTEN && !unwritten.broken && !give_up() {
             unwritten = self.0.room.wait(unwritten).unwrap_or_else(PoisonError::into_inner);
         }
-        !unwritten.broken && !give_up()
+        !unwritten.broken && unwritten.bytes <= MOST_UNWRITTEN
     }
 
     /// Whether no further input will be read: a signal came, or nobody reads the output.

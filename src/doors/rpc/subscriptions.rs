@@ -89,7 +89,9 @@ fn follow(
     outlet: &Outlet<'static>,
 ) {
     let is_over = || call.cancel().is_cancelled();
-    while !is_over() {
+    loop {
+        // What is there at the end is told still.
+        let is_last = is_over();
         let rows = match follower.next(None) {
             Ok(rows) => rows,
             Err(error) => {
@@ -108,6 +110,9 @@ fn follow(
             if open.contains_key(&number) {
                 outlet.send(line.into_bytes());
             }
+        }
+        if is_last {
+            break;
         }
     }
     opened(open).remove(&number);

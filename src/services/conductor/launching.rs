@@ -181,6 +181,7 @@ fn job(launch: &Launch, assignment: &Assignment<'_>, kind: AgentKind) -> Job {
     };
     if mode != Mode::Off {
         job.wall = Wall { mode, best_effort: assignment.wall == WallWish::Auto, writable, ..Wall::off() };
+        job.wall.grant_persons(&launch.persons);
     }
     job
 }
@@ -216,7 +217,7 @@ fn prepare(launch: &Launch) -> std::io::Result<()> {
 }
 
 fn make_worktree(desk: &Desk, attempt: &AttemptRow, path: &Path, seed: Option<&str>) -> Result<(), Error> {
-    let git = desk.git()?;
+    let git = &desk.git;
     let base = attempt.base.as_deref().and_then(Oid::parse);
     let start = seed.and_then(Oid::parse).or(base);
     let start = start.ok_or_else(|| Error::Bug(format!("attempt {} has no base", attempt.id)))?;

@@ -1,7 +1,7 @@
 //! The conductor's loop: look, decide, start, wait for news.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
@@ -21,8 +21,7 @@ use crate::services::ground;
 use crate::services::{Error, Session};
 use crate::store::conductors::ConductorRow;
 use crate::store::plans::TaskLight;
-use crate::store::watch::{Waker, Watch};
-use crate::sys::config::resolved::Isolation;
+use crate::store::watch::Watch;
 use crate::sys::git::refs;
 use crate::sys::process::life::{self, Life};
 use crate::sys::process::tree;
@@ -31,8 +30,6 @@ use crate::sys::shim::job::Request;
 
 /// A conductor says that it lives this often; after 60 s without it is taken for stale.
 const HEARTBEAT: Duration = Duration::from_secs(10);
-/// How often it is looked whether a conductor that ends has ended.
-const LAST_STEPS: Duration = Duration::from_millis(20);
 /// Something that waits for a claim, a seat or a reset is tried again at least this often.
 const TRY_AGAIN: Duration = Duration::from_secs(5);
 
@@ -44,53 +41,41 @@ pub fn conduct(
     launch_anyway: bool,
 ) -> Result<bool, Error> {
     let life_file = session.house.life_file(&format!("plan-{plan}"));
-    let Some(life) = take_plan(session, plan, &life_file)? else { return Ok(false) };
+    let life = Life::take(&life_file).map_err(|error| Error::system("cannot lock the plan", error))?;
+    let Some(life) = life else { return Ok(false) };
     let project = session.project()?;
     let config = session.config(&project)?;
     let git = ground::git(&session.house, &project)?;
     let id = ConductorId::new(format!("c-{}", random_tail(8)));
     let fencing = register(session, &project.id, plan, &id, &life, socket)?;
-    let desk = Desk::new(session.clone(), project, config, git, plan.clone(), id.clone(), fencing)?;
-    let mut conductor = Conductor {
-        desk: Arc::new(desk),
-        watch: Watch::new(&session.house.root)?,
-        at_work: HashMap::new(),
-        ended: channel(),
-        last_beat: Instant::now(),
-        seen_tasks: 0,
-        launch_anyway,
-        is_admitted: false,
+    let project_id = project.id.clone();
+    let lay_out = || -> Result<Conductor, Error> {
+        let desk = Desk::new(session.clone(), project, config, git, plan.clone(), id.clone(), fencing)?;
+        Ok(Conductor {
+            desk: Arc::new(desk),
+            watch: Watch::new(&session.house.root)?,
+            at_work: HashMap::new(),
+            ended: channel(),
+            last_beat: Instant::now(),
+            seen_tasks: 0,
+            launch_anyway,
+            is_admitted: false,
+        })
     };
-    session.cancel.on_cancel(conductor.watch.waker());
-    let mut ended = conductor.run();
-    while ended.is_ok() && conductor.is_needed_again()? {
-        ended = conductor.run();
-    }
+    let ended = lay_out().and_then(|mut conductor| {
+        session.cancel.on_cancel(conductor.watch.waker());
+        conductor.run()
+    });
     let state = if ended.is_ok() { ConductorState::Stopped } else { ConductorState::Crashed };
     if let Err(error) = &ended {
         let why = error.to_string();
         session.store()?.write(|tx| -> Result<(), Error> {
-            tx.set_plan_state(&conductor.desk.project.id, plan, PlanState::Failed, Some(&why))?;
+            tx.set_plan_state(&project_id, plan, PlanState::Failed, Some(&why))?;
             Ok(())
         })?;
     }
     session.store()?.write(|tx| tx.set_conductor_state(&id, state))?;
     ended.map(|()| true)
-}
-
-/// The lock of the plan; `None` if a conductor has it that will see what is to be done. One that has
-/// recorded its end will not, so its last steps are waited for.
-fn take_plan(session: &Session, plan: &PlanId, life_file: &Path) -> Result<Option<Life>, Error> {
-    let watch = Watch::new(&session.house.root)?;
-    loop {
-        let taken = Life::take(life_file).map_err(|error| Error::system("cannot lock the plan", error))?;
-        let holder = session.store()?.read(|tx| tx.conductor_of(plan))?;
-        if taken.is_some() || holder.is_some_and(|holder| holder.state.should_live()) {
-            return Ok(taken);
-        }
-        // The end of a process is told by no change of the database.
-        watch.wait(Some(Instant::now() + LAST_STEPS));
-    }
 }
 
 fn register(
@@ -128,22 +113,11 @@ fn register(
     })
 }
 
-/// Tells the loop, when it is dropped, that a task's thread is through.
-struct Tell(Sender<String>, String, Waker);
-
-impl Drop for Tell {
-    fn drop(&mut self) {
-        // Without a loop nobody needs to know.
-        let _ = self.0.send(std::mem::take(&mut self.1));
-        self.2.wake();
-    }
-}
-
 struct Conductor {
     desk: Arc<Desk>,
     watch: Watch,
     at_work: HashMap<String, JoinHandle<()>>,
-    /// The tasks whose threads are through: their last records come before their ends.
+    /// Tasks whose thread is about to end; it wakes the watch after it has said so.
     ended: (Sender<String>, Receiver<String>),
     last_beat: Instant,
     seen_tasks: usize,
@@ -153,13 +127,10 @@ struct Conductor {
 
 impl Conductor {
     fn run(&mut self) -> Result<(), Error> {
-        for (attempt, stage) in recovering::unfinished(&self.desk)? {
-            self.spawn(attempt, stage)?;
-        }
         let mut is_first = true;
         loop {
             self.beat()?;
-            self.collect();
+            self.gather();
             let row = self.desk.row()?;
             let tasks = self.desk.store()?.read(|tx| tx.task_lights(&self.desk.plan_id))?;
             if tasks.len() != self.seen_tasks {
@@ -170,6 +141,16 @@ impl Conductor {
                 return self.stop(&row.state);
             }
             self.obey()?;
+            // What an earlier conductor left, and what a person approved meanwhile.
+            let is_left =
+                |task: &TaskLight| task.state.is_active() && !self.at_work.contains_key(task.id.as_str());
+            if tasks.iter().any(is_left) {
+                for (attempt, stage) in recovering::unfinished(&self.desk)? {
+                    if !self.at_work.contains_key(&attempt.task) {
+                        self.spawn(attempt, stage)?;
+                    }
+                }
+            }
             let views = self.views(&tasks);
             if row.state == PlanState::Running {
                 if self.admitted()? {
@@ -188,6 +169,17 @@ impl Conductor {
             self.watch.wait(Some(
                 Instant::now() + TRY_AGAIN.min(HEARTBEAT.saturating_sub(self.last_beat.elapsed())),
             ));
+        }
+    }
+
+    /// Takes leave of the threads that have ended, also of one that died of a bug.
+    fn gather(&mut self) {
+        let said: Vec<String> = self.ended.1.try_iter().collect();
+        let is_over = |task: &String, worker: &JoinHandle<()>| said.contains(task) || worker.is_finished();
+        for (task, worker) in self.at_work.extract_if(|task, worker| is_over(task, worker)) {
+            if worker.join().is_err() {
+                tracing::error!("bug: the thread of task {task} died");
+            }
         }
     }
 
@@ -270,10 +262,7 @@ impl Conductor {
     /// The commit that a new attempt starts from: what the plan has landed so far.
     fn base(&self) -> Result<Option<String>, Error> {
         let row = self.desk.row()?;
-        if self.desk.config.isolation == Isolation::Shared {
-            return Ok(row.base);
-        }
-        let git = self.desk.git()?;
+        let git = &self.desk.git;
         let branch = row.integration.clone().unwrap_or_default();
         Ok(refs::read(git, &branch)?.map(|oid| oid.to_string()).or(row.base))
     }
@@ -282,26 +271,17 @@ impl Conductor {
         let desk = Arc::clone(&self.desk);
         let task = attempt.task.clone();
         let (ended, waker) = (self.ended.0.clone(), self.watch.waker());
+        let name = task.clone();
         let worker = thread::Builder::new()
             .name(format!("kapell-{}", attempt.id))
             .spawn(move || {
-                // Told also when it panics: the loop must not wait for it then.
-                let _end = Tell(ended, attempt.task.clone(), waker);
                 carry(&desk, &attempt, stage);
+                let _ = ended.send(name);
+                waker.wake();
             })
             .map_err(|error| Error::system("cannot start a thread", error))?;
         self.at_work.insert(task, worker);
         Ok(())
-    }
-
-    /// Lets go of the threads that are through.
-    fn collect(&mut self) {
-        for task in self.ended.1.try_iter() {
-            if let Some(worker) = self.at_work.remove(&task) {
-                // A panic was told where it happened.
-                let _ = worker.join();
-            }
-        }
     }
 
     /// Does to the shims what was recorded for their attempts.
@@ -336,16 +316,19 @@ impl Conductor {
         }
         let desk = &self.desk;
         let live = desk.store()?.read(|tx| tx.conductors(None, false, 10_000))?;
-        let Some(own) = live.iter().find(|row| row.id == desk.conductor) else { return Ok(false) };
         let older = |row: &&ConductorRow| {
-            (row.started_at, &row.id) < (own.started_at, &own.id) && life::is_held(Path::new(&row.alive))
+            row.id != desk.conductor
+                && life::is_held(std::path::Path::new(&row.alive))
+                && (row.started_at, &row.id) < (Time::now(), &desk.conductor)
+                && row.state != ConductorState::Queued
         };
         let here = live.iter().filter(older).filter(|row| row.project == desk.project.id).count();
         let everywhere = live.iter().filter(older).count();
         let is_full = here >= desk.config.max_conductors as usize
             || desk.config.machine.max_conductors.is_some_and(|most| everywhere >= most as usize);
         let state = if is_full { ConductorState::Queued } else { ConductorState::Running };
-        if own.state != state {
+        let own = live.iter().find(|row| row.id == desk.conductor);
+        if own.is_some_and(|row| row.state != state) {
             desk.store()?.write(|tx| tx.set_conductor_state(&desk.conductor, state))?;
         }
         self.is_admitted = !is_full;
@@ -370,22 +353,6 @@ impl Conductor {
                 },
             )?;
             Ok(())
-        })
-    }
-
-    /// Notes the end, unless somebody dispatched work meanwhile, who found this conductor alive and
-    /// relies on it.
-    fn is_needed_again(&self) -> Result<bool, Error> {
-        let desk = &self.desk;
-        desk.store()?.write(|tx| -> Result<bool, Error> {
-            let has_ended = tx.conductor(&desk.conductor)?.is_none_or(|row| !row.state.should_live());
-            let row = tx.plan(&desk.plan_id)?;
-            if has_ended || row.is_none_or(|row| row.state != PlanState::Running) {
-                tx.set_conductor_state(&desk.conductor, ConductorState::Stopped)?;
-                return Ok(false);
-            }
-            tx.set_conductor_state(&desk.conductor, ConductorState::Running)?;
-            Ok(true)
         })
     }
 
@@ -452,7 +419,7 @@ impl Conductor {
             self.obey()?;
             self.watch.wait(Some(Instant::now() + Duration::from_secs(1)));
             self.beat()?;
-            self.collect();
+            self.gather();
         }
         Ok(())
     }

@@ -37,6 +37,10 @@ pub fn begin(desk: &Desk, task: &Task, base: Option<&str>) -> Result<Begun, Erro
         if tx.fencing(&desk.plan_id)? != desk.fencing {
             return Ok(Begun::Not);
         }
+        let state = tx.task(&desk.plan_id, &task.id)?.map(|row| row.state);
+        if !matches!(state, Some(TaskState::Ready | TaskState::Rejected)) {
+            return Ok(Begun::Not);
+        }
         let earlier = tx.attempts_at(&desk.plan_id, &task.id)?;
         let live = tx.all_live_attempts()?;
         let avoid: Vec<ProviderName> = earlier
@@ -59,16 +63,35 @@ pub fn begin(desk: &Desk, task: &Task, base: Option<&str>) -> Result<Begun, Erro
         if let Some(before) = earlier.last() {
             tx.hand_over_claims(&desk.project.id, &before.id, &id, &alive)?;
         }
-        let fencing = match claim(tx, desk, task, &id)? {
-            Ok(fencing) => fencing,
-            Err(on) => {
+        let holder = Holder { kind: HolderKind::Attempt, name: HolderName::new(id.as_str()) };
+        claiming::free_the_dead(tx, &desk.project.id, &task.files)?;
+        let held = claiming::near(tx, &desk.project.id, &task.files)?;
+        let (mut fencing, insert) = match claim::decide(&task.files, Mode::Exclusive, &holder, &held) {
+            Decision::Grant { renew, insert } => (renew.iter().map(|id| id.0).max().unwrap_or(0), insert),
+            Decision::Refuse(conflicts) => {
                 if let Some(before) = earlier.last() {
                     let alive = desk.session.house.run_dir(before.id.as_str()).join("lock");
                     tx.hand_over_claims(&desk.project.id, &id, &before.id, &alive.to_string_lossy())?;
                 }
+                let on = conflicts.first().map_or_else(String::new, |conflict| {
+                    let held = &conflict.held;
+                    let who = held.task.clone().unwrap_or_else(|| held.holder.name.to_string());
+                    format!("{} is held by {who} since {}", conflict.witness, held.since)
+                });
                 return waits(tx, desk, task, "claim", on);
             }
         };
+        let new = NewClaims {
+            holder: &holder,
+            mode: Mode::Exclusive,
+            task: Some((&desk.plan_id, &task.id)),
+            reason: None,
+            alive: Some(&alive),
+            expires_at: Time::now().plus_seconds(CLAIM_TTL_S),
+        };
+        for pattern in &insert {
+            fencing = fencing.max(tx.insert_claim(&desk.project.id, pattern, &new)?.0);
+        }
         let number = earlier.last().map_or(1, |before| before.number + 1);
         let worktree = match desk.config.isolation {
             crate::sys::config::resolved::Isolation::Shared => desk.project.top()?.to_owned(),
@@ -113,42 +136,6 @@ pub fn begin(desk: &Desk, task: &Task, base: Option<&str>) -> Result<Begun, Erro
         let row = tx.attempt(&id)?.ok_or_else(|| Error::Bug(format!("attempt {id} vanished")))?;
         Ok(Begun::Attempt(Box::new(row)))
     })
-}
-
-/// Claims for an attempt what its task owns and it does not hold yet: the highest number that it
-/// holds then, or, with nothing claimed, who is in the way.
-pub fn claim(
-    tx: &Tx<'_>,
-    desk: &Desk,
-    task: &Task,
-    attempt: &AttemptId,
-) -> Result<Result<i64, String>, Error> {
-    let holder = Holder { kind: HolderKind::Attempt, name: HolderName::new(attempt.as_str()) };
-    claiming::free_the_dead(tx, &desk.project.id, &task.files)?;
-    let held = claiming::near(tx, &desk.project.id, &task.files)?;
-    let (mut fencing, insert) = match claim::decide(&task.files, Mode::Exclusive, &holder, &held) {
-        Decision::Grant { renew, insert } => (renew.iter().map(|id| id.0).max().unwrap_or(0), insert),
-        Decision::Refuse(conflicts) => {
-            return Ok(Err(conflicts.first().map_or_else(String::new, |conflict| {
-                let held = &conflict.held;
-                let who = held.task.clone().unwrap_or_else(|| held.holder.name.to_string());
-                format!("{} is held by {who} since {}", conflict.witness, held.since)
-            })));
-        }
-    };
-    let alive = desk.session.house.run_dir(attempt.as_str()).join("lock");
-    let new = NewClaims {
-        holder: &holder,
-        mode: Mode::Exclusive,
-        task: Some((&desk.plan_id, &task.id)),
-        reason: None,
-        alive: Some(&alive.to_string_lossy()),
-        expires_at: Time::now().plus_seconds(CLAIM_TTL_S),
-    };
-    for pattern in &insert {
-        fencing = fencing.max(tx.insert_claim(&desk.project.id, pattern, &new)?.0);
-    }
-    Ok(Ok(fencing))
 }
 
 fn waits(tx: &Tx<'_>, desk: &Desk, task: &Task, reason: &'static str, on: String) -> Result<Begun, Error> {

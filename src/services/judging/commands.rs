@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 
 use super::Case;
 use super::verify::VerifyTree;
-use crate::base::ids::AttemptId;
 use crate::domain::plan::CommandLine;
 use crate::services::{Error, House};
 use crate::sys::config::resolved::Wall as WallWish;
@@ -56,10 +55,11 @@ pub fn on_commit(
     let house = &case.session.house;
     let name = format!("g-{}-{gate}", case.name);
     let run_dir = house.run_dir(&name);
-    // What a judge that died left running, in this tree or for this gate, ends first.
-    for earlier in [Some(run_dir.clone()), tree.last_run()].into_iter().flatten() {
+    // What a judge that was killed left running would work in this very tree.
+    if let Some(earlier) = tree.last_run() {
         end_earlier(&earlier);
     }
+    end_earlier(&run_dir);
     tree.set(case, commit)?;
     tree.note_run(&run_dir)?;
     let failed = |error| Error::system(format!("cannot prepare gate {gate}"), error);
@@ -90,9 +90,9 @@ pub fn on_commit(
     job.env = env.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
     job.timeout_ms = Some(case.rules.timeout_s.unwrap_or(GATE_TIMEOUT_S).saturating_mul(1000));
     if case.config.wall != WallWish::Off {
-        let mut writable = vec![tree.path.clone(), tmp];
-        writable.extend(caches(house));
+        let writable = vec![tree.path.clone(), tmp];
         job.wall = Wall { mode: Mode::Worktree, best_effort: true, writable, ..Wall::off() };
+        job.wall.grant_persons(&caches(house));
     }
     client::start(&house.program, &run_dir, &job)
         .map_err(|error| Error::system(format!("cannot start gate {gate}"), std::io::Error::other(error)))?;
@@ -100,10 +100,7 @@ pub fn on_commit(
         .map_err(|error| Error::system(format!("cannot follow gate {gate}"), std::io::Error::other(error)))?;
     let output = output(&run_dir);
     let end = match ended {
-        Ended::Vanished => {
-            end_earlier(&run_dir);
-            End::Unknown("its shim died".to_owned())
-        }
+        Ended::Vanished => End::Unknown("its shim died".to_owned()),
         Ended::Exit(exit) => match (exit.ended, exit.code, exit.signal) {
             (Cause::Exited, Some(0), _) => End::Passed,
             (Cause::Exited, Some(code), _) => End::Failed(format!("fails with exit code {code}")),
@@ -119,15 +116,11 @@ pub fn on_commit(
     Ok(Seen { end, output })
 }
 
+/// Ends what a judge that died left running under the same name.
 fn end_earlier(run_dir: &Path) {
     if client::is_alive(run_dir) {
         let _ = client::send(run_dir, Request::Kill);
         let _ = client::wait(run_dir);
-    }
-    if client::was_started(run_dir) && !client::has_ended(run_dir) {
-        let name = run_dir.file_name().unwrap_or_default().to_string_lossy();
-        // What does not die hangs in the kernel, where it does no harm.
-        let _ = client::kill_leftovers(&AttemptId::new(name));
     }
 }
 
@@ -174,7 +167,7 @@ pub fn environment(house: &House) -> BTreeMap<String, String> {
     env
 }
 
-/// Caches that toolchains share and must be able to write, as far as they exist.
+/// Caches that toolchains share and must be able to write; folders and lock files.
 pub fn caches(house: &House) -> Vec<PathBuf> {
     let cargo = house.environment.get("CARGO_HOME").map_or_else(|| house.home.join(".cargo"), PathBuf::from);
     let in_cargo = ["registry", "git", ".package-cache", ".package-cache-mutate", ".global-cache"];
@@ -183,7 +176,6 @@ pub fn caches(house: &House) -> Vec<PathBuf> {
         .iter()
         .map(|name| cargo.join(name))
         .chain(in_home.iter().map(|name| house.home.join(name)))
-        .filter(|path| path.exists())
         .collect()
 }
 

@@ -22,7 +22,7 @@ use crate::store::conductors::RunRow;
 use crate::sys::config::ecosystem;
 use crate::sys::git::change::Change;
 use crate::sys::git::read::{self, Head};
-use crate::sys::git::{Git, Worktree, construct, discover, refs, snapshot};
+use crate::sys::git::{Worktree, construct, discover, refs, snapshot};
 use crate::sys::process::life::Life;
 use crate::sys::process::spawn;
 
@@ -216,7 +216,7 @@ fn of_tree(session: &Session, id: &str, path: &Path, question: &Question) -> Res
     let repository = discover(path).map_err(|error| {
         Refusal::new(Code::Unsupported, error.to_string(), "judge a folder that is in a git repository")
     })?;
-    let git: Git = ground::git(&session.house, &project)?.ok_or_else(|| Error::Bug("no git".to_owned()))?;
+    let git = ground::git(&session.house, &project)?;
     let base = match read::head(&git)? {
         Head::Branch { commit: Some(commit), .. } | Head::Detached(commit) => commit,
         Head::Branch { commit: None, .. } => {

@@ -1,7 +1,6 @@
 //! A warm worktree in which commands prove things. It keeps what they built before.
 
-use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::Case;
 use crate::services::Error;
@@ -39,21 +38,16 @@ impl VerifyTree {
         Err(Error::Bug(format!("{MOST} judgements at once")))
     }
 
-    /// The run folder of the command that ran in it last. It may run still, if its judge was killed.
+    /// The folder of the last command that ran in it, whoever started that.
     pub fn last_run(&self) -> Option<PathBuf> {
-        let run_dir = std::fs::read(self.note()).ok()?;
-        Some(std::ffi::OsString::from_vec(run_dir).into())
+        std::fs::read_to_string(self.path.with_extension("run")).ok().map(PathBuf::from)
     }
 
-    /// Notes that a command is about to run in it.
-    pub fn note_run(&self, run_dir: &Path) -> Result<(), Error> {
-        let note = self.note();
-        std::fs::write(&note, run_dir.as_os_str().as_bytes())
+    /// Notes which command is about to run in it.
+    pub fn note_run(&self, run_dir: &std::path::Path) -> Result<(), Error> {
+        let note = self.path.with_extension("run");
+        std::fs::write(&note, run_dir.to_string_lossy().as_bytes())
             .map_err(|error| Error::system(format!("cannot write {}", note.display()), error))
-    }
-
-    fn note(&self) -> PathBuf {
-        self.path.with_extension("run")
     }
 
     /// Checks out a commit in it; files that git ignores stay, as they are what a build left.

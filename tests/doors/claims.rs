@@ -1,0 +1,157 @@
+//! Claims through several servers at once: waiting, giving up, and never twice.
+
+use std::collections::BTreeMap;
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use crate::harness::{Server, World};
+
+/// Claims at either door.
+fn claim(server: &mut Server, door: &str, arguments: &Value) -> Value {
+    match door {
+        "mcp" => server.tool("claim-files", arguments),
+        _ => server.result("claim-files", arguments),
+    }
+}
+
+#[test]
+fn who_waits_gets_what_is_released() {
+    let world = World::new();
+    let (mut holder, mut waiter) = (world.mcp("holder"), world.mcp("waiter"));
+    assert_eq!(holder.tool("claim-files", &json!({"paths": ["src"]}))["granted"], true);
+    let id = waiter
+        .ask("tools/call", &json!({"name": "claim-files", "arguments": {"paths": ["src/a"], "wait_s": 600}}));
+    // The waiting call keeps nobody else from an answer.
+    assert_eq!(waiter.tool("claim-files", &json!({"paths": ["docs"]}))["granted"], true);
+    holder.tool("release-files", &json!({"all": true}));
+    let answer = waiter.answer_among(id, |line| panic!("{line}"));
+    assert_eq!(answer["result"]["structuredContent"]["granted"], true);
+    holder.finish();
+    waiter.finish();
+}
+
+#[test]
+fn a_cancelled_call_is_not_answered_and_claims_nothing() {
+    let world = World::new();
+    let (mut holder, mut waiter) = (world.mcp("holder"), world.mcp("waiter"));
+    assert_eq!(holder.tool("claim-files", &json!({"paths": ["src"]}))["granted"], true);
+    let id = waiter
+        .ask("tools/call", &json!({"name": "claim-files", "arguments": {"paths": ["src"], "wait_s": 600}}));
+    waiter.notify("notifications/cancelled", &json!({"requestId": id, "reason": "enough"}));
+    holder.tool("release-files", &json!({"all": true}));
+    // Nothing but this is answered, and the end waits for no call.
+    assert_eq!(waiter.result("ping", &json!({})), json!({}));
+    waiter.finish();
+    assert_eq!(holder.tool("claim-files", &json!({"paths": ["src"], "check_only": true}))["granted"], true);
+    holder.finish();
+}
+
+#[test]
+fn plain_rpc_cancels_by_id_and_is_answered() {
+    let world = World::new();
+    let (mut holder, mut waiter) = (world.rpc(), world.rpc());
+    assert_eq!(holder.result("claim-files", &json!({"paths": ["src"]}))["granted"], true);
+    waiter.send(&json!({"jsonrpc": "2.0", "id": "w", "method": "claim-files", "params": {"paths": ["src"], "wait_s": 600}}));
+    assert_eq!(waiter.result("rpc.cancel", &json!({"id": "v"})), json!({"cancelled": 0}));
+    assert_eq!(waiter.result("rpc.cancel", &json!({"id": "w"})), json!({"cancelled": 1}));
+    let answer = waiter.next();
+    assert_eq!(answer["id"], "w");
+    assert_eq!(answer["result"]["granted"], false);
+    assert_eq!(answer["result"]["conflicts"][0]["holder"], format!("rpc-{}", holder.pid()));
+    waiter.finish();
+    holder.finish();
+}
+
+#[test]
+fn the_end_ends_every_wait() {
+    let world = World::new();
+    let mut holder = world.rpc();
+    assert_eq!(holder.result("claim-files", &json!({"paths": ["src"]}))["granted"], true);
+    for signal in [None, Some(Signal::INT), Some(Signal::TERM)] {
+        for door in ["mcp", "rpc"] {
+            let mut waiter = if door == "mcp" { world.mcp("waiter") } else { world.rpc() };
+            let wish = json!({"paths": ["src"], "wait_s": 600});
+            let id = match door {
+                "mcp" => waiter.ask("tools/call", &json!({"name": "claim-files", "arguments": wish})),
+                _ => waiter.ask("claim-files", &wish),
+            };
+            // It has begun once something after it is answered.
+            assert_eq!(
+                claim(&mut waiter, door, &json!({"paths": ["x"], "check_only": true}))["granted"],
+                true
+            );
+            match signal {
+                None => waiter.close_input(),
+                Some(signal) => waiter.signal(signal),
+            }
+            let rest = waiter.end();
+            let [answer] = rest.as_slice() else { panic!("{door} {signal:?}: {rest:?}") };
+            assert_eq!(answer["id"], id);
+            let result = &answer["result"];
+            let result = result.get("structuredContent").unwrap_or(result);
+            assert_eq!(result["granted"], false, "{door} {signal:?}");
+        }
+    }
+    holder.finish();
+}
+
+#[test]
+fn a_killed_server_leaves_a_proof_of_its_death() {
+    let world = World::new();
+    let mut victim = world.mcp("victim");
+    assert_eq!(victim.tool("claim-files", &json!({"paths": ["src"]}))["granted"], true);
+    let files = || std::fs::read_dir(world.state().join("life")).unwrap().count();
+    assert_eq!(files(), 1);
+    victim.finish();
+    // A good end takes the file along; what it held stays until it runs out.
+    assert_eq!(files(), 0);
+    let mut next = world.mcp("next");
+    assert_eq!(next.tool("claim-files", &json!({"paths": ["src"]}))["granted"], false);
+    next.finish();
+}
+
+#[test]
+fn eight_servers_claim_at_once_and_every_path_is_granted_once() {
+    const SERVERS: usize = 8;
+    const PATHS: usize = 25;
+    let world = World::new();
+    let granted: Vec<(usize, Vec<String>)> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..SERVERS)
+            .map(|number| {
+                let world = &world;
+                scope.spawn(move || {
+                    let door = if number % 2 == 0 { "mcp" } else { "rpc" };
+                    let mut server = if door == "mcp" { world.mcp("agent") } else { world.rpc() };
+                    let mut mine = Vec::new();
+                    for step in 0..PATHS {
+                        // Each begins somewhere else, so that all have a chance.
+                        let path = format!("file{}", (step + number * 3) % PATHS);
+                        let answer = claim(&mut server, door, &json!({"paths": [path]}));
+                        if answer["granted"] == true {
+                            mine.push(path);
+                        } else {
+                            assert_eq!(answer["conflicts"][0]["held_pattern"], path, "{answer}");
+                        }
+                    }
+                    server.finish();
+                    (number, mine)
+                })
+            })
+            .collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    let mut owners: BTreeMap<&str, usize> = BTreeMap::new();
+    for (number, paths) in &granted {
+        for path in paths {
+            assert_eq!(owners.insert(path, *number), None, "{path} was granted twice");
+        }
+    }
+    assert_eq!(owners.len(), PATHS);
+    // Nothing was lost: the log tells of as many grants.
+    let mut reader = world.mcp("reader");
+    let read = reader.result("resources/read", &json!({"uri": "kapell://events"}));
+    let events: Value = serde_json::from_str(read["contents"][0]["text"].as_str().unwrap()).unwrap();
+    assert_eq!(events["events"].as_array().unwrap().len(), PATHS);
+    reader.finish();
+}
