@@ -102,7 +102,7 @@ pub fn dispatch(session: &Session, project: &Project, wish: &Wish) -> Result<Dis
     }
     let is_running = !row.state.is_at_rest();
     let is_new =
-        |id: &TaskId| tasks.iter().any(|task| task.id == *id && !(task.wanted && !task.state.is_final()));
+        |id: &TaskId| tasks.iter().any(|task| task.id == *id && (!task.wanted || task.state.is_final()));
     if is_running && !wanted.iter().any(is_new) {
         let conductor = await_conductor(session, &plan_id)?;
         if let Some(conductor) = conductor {

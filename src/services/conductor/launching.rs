@@ -148,10 +148,10 @@ pub fn start(
         Error::system(format!("cannot start {}", assignment.name), std::io::Error::other(bad))
     })?;
     let path = launch.env.get("PATH").cloned().unwrap_or_default();
-    if let Some(program) = launch.argv.first_mut() {
-        if let Some(found) = find_program(program, &path) {
-            *program = native_program(&found).unwrap_or(found).to_string_lossy().into_owned();
-        }
+    if let Some(program) = launch.argv.first_mut()
+        && let Some(found) = find_program(program, &path)
+    {
+        *program = native_program(&found).unwrap_or(found).to_string_lossy().into_owned();
     }
     prepare(&launch).map_err(failed("prepare the agent's files"))?;
     let job = job(&launch, assignment, kind_of(provider.kind));
