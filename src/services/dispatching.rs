@@ -349,7 +349,11 @@ fn ad_hoc(
 /// The conductor of a plan, if one lives: its lock is asked, not its row.
 pub fn live_conductor(session: &Session, plan: &PlanId) -> Result<Option<ConductorRow>, Error> {
     let row = session.store()?.read(|tx| tx.conductor_of(plan))?;
-    Ok(row.filter(|row| row.state.should_live() && life::is_held(Path::new(&row.alive))))
+    Ok(row.filter(is_live))
+}
+
+fn is_live(row: &ConductorRow) -> bool {
+    row.state.should_live() && life::is_held(Path::new(&row.alive))
 }
 
 /// Waits a little for a conductor that somebody else may be starting.
@@ -380,7 +384,8 @@ pub fn ensure_conductor(
 ) -> Result<Option<ConductorRow>, Error> {
     let house = &session.house;
     let watch = Watch::new(&house.root)?;
-    if let Some(conductor) = live_conductor(session, plan)? {
+    let before = session.store()?.read(|tx| tx.conductor_of(plan))?;
+    if let Some(conductor) = before.clone().filter(is_live) {
         return Ok(Some(conductor));
     }
     let log = house.root.join("log").join(format!("{plan}.log"));
@@ -404,12 +409,10 @@ pub fn ensure_conductor(
     let deadline = Instant::now() + CONDUCTOR_PATIENCE;
     loop {
         let row = session.store()?.read(|tx| tx.conductor_of(plan))?;
-        if let Some(row) =
-            row.filter(|row| row.started_at.millis_since(crate::base::clock::Time::now()) > -30_000)
-        {
-            if row.state != ConductorState::Crashed {
-                return Ok(Some(row));
-            }
+        // The row of one that was killed still says that it runs.
+        let is_new = |row: &ConductorRow| before.as_ref().is_none_or(|before| before.id != row.id);
+        if let Some(row) = row.filter(|row| is_new(row) && row.state != ConductorState::Crashed) {
+            return Ok(Some(row));
         }
         if Instant::now() >= deadline {
             return Err(Refusal::new(
