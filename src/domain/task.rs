@@ -87,7 +87,7 @@ impl TaskState {
             (Running, Judging | Ready | Rejected | Failed) => true,
             (Judging, Approved | Rejected | Failed | Ready) => true,
             (Rejected, Ready | Failed | Approved) => true,
-            (Approved, Landing | Ready | Failed) => true,
+            (Approved, Landing | Ready) => true,
             // The target moved and the merge conflicts: back to the worker.
             (Landing, Done | Rejected | Approved | Failed) => true,
             // A person asks for another try, or lands it after all.

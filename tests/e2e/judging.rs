@@ -167,6 +167,6 @@ fn a_working_tree_is_judged_without_being_touched() {
         rpc.ok("judge", json!({"path": ".", "paths": ["a.txt"], "gates": ["ownership"]}))["run_id"].take();
     let verdict = bench.until(json!({"scope": "plan", "run_id": run}), |status| status["state"] != "running");
     assert_eq!(verdict["verdict"], "rejected", "{verdict:#}");
-    assert_eq!(verdict["outside_claim"], json!(["b.txt"]));
+    assert_eq!(verdict["outside_claim"], json!(["b.txt"]), "{verdict:#}");
     assert_eq!(bench.git(["status", "--porcelain"]), before);
 }

@@ -53,9 +53,13 @@ fn a_dirty_checkout_is_neither_seen_by_workers_nor_changed() {
     assert_eq!(bench.at_rest(&plan)["state"], "done");
     assert_eq!(bench.git(["status", "--porcelain"]), before);
     assert_eq!(bench.on_branch(&plan, "src/lib.txt"), "one");
-    // What is in nobody's way stays as it is while the work is brought in.
-    bench.control("land", &plan);
+    let refusal = bench.rpc().refused("control", json!({"action": "land", "target": plan}));
+    assert!(refusal.message.contains("changes in the way: src/lib.txt"), "{refusal:?}");
     assert_eq!(bench.git(["status", "--porcelain"]), before);
+    // A new file that is in nobody's way may stay.
+    bench.git(["checkout", "-q", "src/lib.txt"]);
+    bench.control("land", &plan);
+    assert_eq!(bench.git(["status", "--porcelain"]), "?? new.txt");
     assert_eq!(fs::read_to_string(bench.project.join("a.txt")).unwrap(), "a\n");
 }
 
