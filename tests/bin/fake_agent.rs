@@ -20,6 +20,7 @@
 //! | `run PROGRAM WORD…` | runs it; what it prints goes nowhere, how it ends is of no matter |
 //! | `expect TEXT` | ends with 65 unless the rest of the prompt holds the text |
 //! | `exit CODE`, `hang` | ends; never ends |
+//! | `as NAME LINE` | only where `FAKE_NAME` is that, which a provider's `set_env` says |
 //! | `first LINE`, `again LINE` | only in a try that was told nothing, or something, of the try before |
 //! | `denied LINE` | ends with 66 unless the line fails because it is not permitted |
 
@@ -89,6 +90,14 @@ fn step(line: &str, told: &str) -> io::Result<Option<u8>> {
         "" | "#" => return Ok(None),
         "first" => return if is_again { Ok(None) } else { step(rest, told) },
         "again" => return if is_again { step(rest, told) } else { Ok(None) },
+        "as" => {
+            let (name, line) = rest.split_once(' ').unwrap_or((rest, ""));
+            return if variable("FAKE_NAME").is_some_and(|own| own == name) {
+                step(line, told)
+            } else {
+                Ok(None)
+            };
+        }
         "denied" => {
             return match step(rest, told) {
                 Err(error) if is_denial(&error) => Ok(None),

@@ -9,6 +9,7 @@ use anyhow::{Context, Result, ensure};
 use kapell::base::ids::PlanId;
 use kapell::domain::conducting::PlanState;
 use kapell::services::conductor;
+use kapell::services::conductor::vitals::Socket;
 use kapell::services::ground;
 use kapell::store::StoreError;
 use kapell::store::events::EventFilter;
@@ -97,6 +98,15 @@ fn one_by_one(around: &Around) -> Result<Vec<Figure>> {
     ])
 }
 
+/// The bench asks nobody.
+struct NoSocket;
+
+impl Socket for NoSocket {
+    fn path(&self) -> &std::path::Path {
+        std::path::Path::new("")
+    }
+}
+
 /// Conducts a plan in this process, one task at a time, and tells for each how long its start, its
 /// run and the record of its end took.
 fn conduct(place: &Place) -> Result<Vec<[Duration; 3]>> {
@@ -108,7 +118,10 @@ fn conduct(place: &Place) -> Result<Vec<[Duration; 3]>> {
     let head = read::resolve(&git, "HEAD")?.context("HEAD is a commit")?;
     session.store()?.write(|tx| want_all(tx, &project.id, &id, &head))?;
     marks::take();
-    ensure!(conductor::conduct(&session, &id, None, true)?, "the plan is conducted by somebody else");
+    ensure!(
+        conductor::conduct(&session, &id, true, |_| None::<NoSocket>)?,
+        "the plan is conducted by somebody else"
+    );
     let marks = marks::take();
     let mut found = Vec::new();
     for of_task in marks.chunks_exact(4) {

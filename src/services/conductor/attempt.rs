@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use super::desk::Desk;
 use super::launching::{self, kind_of};
 use super::listening::{Watched, listen};
+use super::recovering;
 use super::saving::{self, Saved};
 use crate::base::clock::Time;
 use crate::base::ids::{HolderName, TaskId};
@@ -51,12 +52,22 @@ pub enum Stage {
     Land,
 }
 
-/// Carries an attempt on from a stage. Whatever fails in Kapell itself is the task's reason
-/// to fail, never a silent stop.
+/// Carries an attempt on from a stage. What fails around Kapell (a git that somebody killed) is
+/// tried once more, from what is recorded, as the next conductor would. Whatever else fails in
+/// Kapell itself is the task's reason to fail, never a silent stop.
 pub fn carry(desk: &Arc<Desk>, attempt: &AttemptRow, stage: Stage) {
-    let carried = catch_unwind(AssertUnwindSafe(|| carry_on(desk, attempt, stage)));
-    let carried =
-        carried.unwrap_or_else(|_| Err(Error::Bug(format!("attempt {} ran into a panic", attempt.id))));
+    let caught = |stage| {
+        catch_unwind(AssertUnwindSafe(|| carry_on(desk, attempt, stage)))
+            .unwrap_or_else(|_| Err(Error::Bug(format!("attempt {} ran into a panic", attempt.id))))
+    };
+    let carried = caught(stage).or_else(|error| {
+        let Error::System { .. } = error else { return Err(error) };
+        tracing::warn!(attempt = %attempt.id, "tried again: {error}");
+        match recovering::stage(desk, &task_id(desk, attempt))? {
+            Some((last, stage)) if last.id == attempt.id => caught(stage),
+            _ => Ok(()),
+        }
+    });
     if let Err(error) = carried {
         tracing::error!(attempt = %attempt.id, "{error}");
         let why = error.to_string();
@@ -82,7 +93,7 @@ pub fn carry(desk: &Arc<Desk>, attempt: &AttemptRow, stage: Stage) {
 
 fn carry_on(desk: &Arc<Desk>, attempt: &AttemptRow, mut stage: Stage) -> Result<(), Error> {
     let task = desk.task(&task_id(desk, attempt))?;
-    let mut attempt = attempt.clone();
+    let mut attempt = reread(desk, attempt)?;
     let mut saved = None;
     loop {
         stage = match stage {
@@ -360,6 +371,10 @@ fn try_again(
         }
         return Ok(());
     }
+    // What the worker could not help is nothing to tell the next one.
+    if !matches!(outcome, Outcome::RateLimited | Outcome::Interrupted) {
+        tx.set_feedback(&desk.plan_id, id, Some(&format!("It ended as {}: {why}", outcome.as_str())))?;
+    }
     let counted = tx
         .attempts_at(&desk.plan_id, id)?
         .iter()
@@ -373,10 +388,6 @@ fn try_again(
     let most = desk.rules(task).max_attempts.unwrap_or(3) as usize;
     if counted >= most {
         return give_up(tx, desk, attempt, id, &format!("{counted} tries, the last: {why}"));
-    }
-    // What the worker could not help is nothing to tell the next one.
-    if !matches!(outcome, Outcome::RateLimited | Outcome::Interrupted) {
-        tx.set_feedback(&desk.plan_id, id, Some(&format!("It ended as {}: {why}", outcome.as_str())))?;
     }
     if !step(tx, TaskState::Ready, Some(why))? {
         tx.release_attempt_claims(&desk.project.id, &attempt.id, "its task was called off")?;
@@ -609,6 +620,8 @@ fn land(desk: &Desk, attempt: &AttemptRow, task: &Task, saved: &Saved) -> Result
         }
         Ok(())
     })?;
-    super::tidying::put_away(desk, attempt);
+    for tried in store.read(|tx| tx.attempts_at(&desk.plan_id, id))? {
+        super::tidying::put_away(desk, &tried);
+    }
     Ok(())
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::Case;
 use super::verify::VerifyTree;
+use crate::base::ids::AttemptId;
 use crate::domain::plan::CommandLine;
 use crate::services::{Error, House};
 use crate::sys::config::resolved::Wall as WallWish;
@@ -101,7 +102,10 @@ pub fn on_commit(
         .map_err(|error| Error::system(format!("cannot follow gate {gate}"), std::io::Error::other(error)))?;
     let output = output(&run_dir);
     let end = match ended {
-        Ended::Vanished => End::Unknown("its shim died".to_owned()),
+        Ended::Vanished => {
+            end_earlier(&run_dir);
+            End::Unknown("its shim died".to_owned())
+        }
         Ended::Exit(exit) => match (exit.ended, exit.code, exit.signal) {
             (Cause::Exited, Some(0), _) => End::Passed,
             (Cause::Exited, Some(code), _) => End::Failed(format!("fails with exit code {code}")),
@@ -122,6 +126,11 @@ fn end_earlier(run_dir: &Path) {
     if client::is_alive(run_dir) {
         let _ = client::send(run_dir, Request::Kill);
         let _ = client::wait(run_dir);
+    }
+    if client::was_started(run_dir) && !client::has_ended(run_dir) {
+        let name = run_dir.file_name().unwrap_or_default().to_string_lossy();
+        // What does not die hangs in the kernel, where it does no harm.
+        let _ = client::kill_leftovers(&AttemptId::new(name));
     }
 }
 

@@ -19,7 +19,7 @@ use tempfile::TempDir;
 pub use meeting::{Guest, Meeting};
 pub use plan::{Plan, task};
 pub use processes::Process;
-pub use rpc::{Refusal, Rpc};
+pub use rpc::Rpc;
 
 /// The program under test.
 pub const KAPELL: &str = env!("CARGO_BIN_EXE_kapell");

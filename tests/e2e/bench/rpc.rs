@@ -54,11 +54,6 @@ impl Rpc {
         Self { child, stdin, lines, last: 0 }
     }
 
-    /// The process.
-    pub fn pid(&self) -> i32 {
-        self.child.id() as i32
-    }
-
     /// Sends a call without waiting for its answer.
     pub fn send(&mut self, method: &str, params: Value) {
         self.last += 1;
