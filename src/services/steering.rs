@@ -447,13 +447,6 @@ fn on_attempt(
 
 fn land(session: &Session, project: &Project, plan: &PlanRow) -> Result<Done, Error> {
     let git = ground::git(&session.house, project)?;
-    let git = git.ok_or_else(|| {
-        refuse(
-            Code::Unsupported,
-            "a plain folder has no branches to land on",
-            "its work lies in the folder already",
-        )
-    })?;
     let brought = landing::bring(&git, plan)?;
     let short = &brought.commit.as_str()[..12.min(brought.commit.as_str().len())];
     let message = if brought.is_new {

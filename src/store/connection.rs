@@ -15,8 +15,8 @@ use super::migrate;
 /// Marks the file as Kapell's ("Kapl"), in SQLite's header.
 pub(super) const APPLICATION_ID: i32 = 0x4b61_706c;
 
-/// Writers queue on its lock, and write to it after every commit.
-pub(super) const LOCK_FILE: &str = "kapell.lock";
+/// The file on whose lock writers queue, and which each of them touches after a commit.
+pub(super) const BELL: &str = "kapell.lock";
 
 /// The database of one person on one machine. Cheap to share between threads.
 #[derive(Debug)]
@@ -51,7 +51,7 @@ impl Store {
     pub fn open(folder: &Path, check: Check) -> Result<Self, StoreError> {
         private_folder(folder)?;
         let path = folder.join("kapell.db");
-        let turnstile_path = folder.join(LOCK_FILE);
+        let turnstile_path = folder.join(BELL);
         let turnstile = open_private(&turnstile_path)
             .map_err(|source| StoreError::Io { path: turnstile_path, source })?;
         {
@@ -115,9 +115,13 @@ impl Store {
         let _turn = self.turn()?;
         let transaction =
             connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(StoreError::from)?;
+        let before = transaction.total_changes();
         let done = change(&Tx { sql: &transaction })?;
+        let has_changed = transaction.total_changes() != before;
         transaction.commit().map_err(StoreError::from)?;
-        self.tell();
+        if has_changed {
+            self.ring();
+        }
         Ok(done)
     }
 
@@ -154,17 +158,16 @@ impl Store {
         Ok(())
     }
 
-    /// Tells watchers of a change that can be seen now. SQLite's own files will not do: they
-    /// are written before a commit becomes visible, which itself happens in shared memory.
-    fn tell(&self) {
-        if let Err(errno) = rustix::io::pwrite(&self.turnstile, b"\n", 0) {
-            tracing::warn!("cannot tell of a change: {errno}");
-        }
-    }
-
     /// A panic while the lock was held rolled its transaction back, so the connection is sound.
     fn connection(&self) -> MutexGuard<'_, Connection> {
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells everybody who watches that something was committed. The log file beside the database
+    /// would tell too early: it is written before the commit can be seen.
+    fn ring(&self) {
+        // Whoever misses it looks again at its own deadline.
+        let _ = rustix::io::pwrite(&self.turnstile, b".", 0);
     }
 
     fn turn(&self) -> Result<Turn<'_>, StoreError> {

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 
-use super::connection::LOCK_FILE;
+use super::connection::BELL;
 use super::error::StoreError;
 
 /// Wakes its owner when the database may have changed. Waking without a change is
@@ -45,15 +45,11 @@ impl Watch {
             source: std::io::Error::other(error),
         };
         let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            // Every commit is followed by a write to the lock file, and by nothing else that a
-            // reader could rely on: SQLite writes its log before a commit can be seen.
+            // Opening, locking and closing the file is no news; only a commit writes to it.
             let relevant = match &event {
                 Ok(event) => {
                     !event.kind.is_access()
-                        && event
-                            .paths
-                            .iter()
-                            .any(|path| path.file_name().is_some_and(|name| name == LOCK_FILE))
+                        && event.paths.iter().any(|path| path.file_name().is_some_and(|name| name == BELL))
                 }
                 Err(_) => true,
             };
@@ -73,7 +69,7 @@ impl Watch {
 
     /// Waits until the database may have changed, a waker is used, or the deadline is past.
     pub fn wait(&self, deadline: Option<Instant>) -> Woken {
-        let woken = match deadline {
+        match deadline {
             None => self.changed.recv().unwrap_or(Woken::Called),
             Some(deadline) => {
                 match self.changed.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
@@ -82,8 +78,7 @@ impl Watch {
                     Err(RecvTimeoutError::Disconnected) => Woken::Called,
                 }
             }
-        };
-        woken
+        }
     }
 }
 

@@ -147,10 +147,10 @@ pub fn start(
         Error::system(format!("cannot start {}", assignment.name), std::io::Error::other(bad))
     })?;
     let path = launch.env.get("PATH").cloned().unwrap_or_default();
-    if let Some(program) = launch.argv.first_mut() {
-        if let Some(found) = find_program(program, &path) {
-            *program = native_program(&found).unwrap_or(found).to_string_lossy().into_owned();
-        }
+    if let Some(program) = launch.argv.first_mut()
+        && let Some(found) = find_program(program, &path)
+    {
+        *program = native_program(&found).unwrap_or(found).to_string_lossy().into_owned();
     }
     prepare(&launch).map_err(failed("prepare the agent's files"))?;
     let job = job(&launch, assignment, kind_of(provider.kind));
@@ -180,6 +180,7 @@ fn job(launch: &Launch, assignment: &Assignment<'_>, kind: AgentKind) -> Job {
     };
     if mode != Mode::Off {
         job.wall = Wall { mode, best_effort: assignment.wall == WallWish::Auto, writable, ..Wall::off() };
+        job.wall.grant_persons(&launch.persons);
     }
     job
 }
@@ -215,7 +216,7 @@ fn prepare(launch: &Launch) -> std::io::Result<()> {
 }
 
 fn make_worktree(desk: &Desk, attempt: &AttemptRow, path: &Path, seed: Option<&str>) -> Result<(), Error> {
-    let git = desk.git()?;
+    let git = &desk.git;
     let base = attempt.base.as_deref().and_then(Oid::parse);
     let start = seed.and_then(Oid::parse).or(base);
     let start = start.ok_or_else(|| Error::Bug(format!("attempt {} has no base", attempt.id)))?;

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -21,7 +22,6 @@ use crate::services::{Error, Session};
 use crate::store::conductors::ConductorRow;
 use crate::store::plans::TaskLight;
 use crate::store::watch::Watch;
-use crate::sys::config::resolved::Isolation;
 use crate::sys::git::refs;
 use crate::sys::process::life::{self, Life};
 use crate::sys::process::tree;
@@ -48,23 +48,29 @@ pub fn conduct(
     let git = ground::git(&session.house, &project)?;
     let id = ConductorId::new(format!("c-{}", random_tail(8)));
     let fencing = register(session, &project.id, plan, &id, &life, socket)?;
-    let desk = Desk::new(session.clone(), project, config, git, plan.clone(), id.clone(), fencing)?;
-    let mut conductor = Conductor {
-        desk: Arc::new(desk),
-        watch: Watch::new(&session.house.root)?,
-        at_work: HashMap::new(),
-        last_beat: Instant::now(),
-        seen_tasks: 0,
-        launch_anyway,
-        is_admitted: false,
+    let project_id = project.id.clone();
+    let lay_out = || -> Result<Conductor, Error> {
+        let desk = Desk::new(session.clone(), project, config, git, plan.clone(), id.clone(), fencing)?;
+        Ok(Conductor {
+            desk: Arc::new(desk),
+            watch: Watch::new(&session.house.root)?,
+            at_work: HashMap::new(),
+            ended: channel(),
+            last_beat: Instant::now(),
+            seen_tasks: 0,
+            launch_anyway,
+            is_admitted: false,
+        })
     };
-    session.cancel.on_cancel(conductor.watch.waker());
-    let ended = conductor.run();
+    let ended = lay_out().and_then(|mut conductor| {
+        session.cancel.on_cancel(conductor.watch.waker());
+        conductor.run()
+    });
     let state = if ended.is_ok() { ConductorState::Stopped } else { ConductorState::Crashed };
     if let Err(error) = &ended {
         let why = error.to_string();
         session.store()?.write(|tx| -> Result<(), Error> {
-            tx.set_plan_state(&conductor.desk.project.id, plan, PlanState::Failed, Some(&why))?;
+            tx.set_plan_state(&project_id, plan, PlanState::Failed, Some(&why))?;
             Ok(())
         })?;
     }
@@ -111,6 +117,8 @@ struct Conductor {
     desk: Arc<Desk>,
     watch: Watch,
     at_work: HashMap<String, JoinHandle<()>>,
+    /// Tasks whose thread is about to end; it wakes the watch after it has said so.
+    ended: (Sender<String>, Receiver<String>),
     last_beat: Instant,
     seen_tasks: usize,
     launch_anyway: bool,
@@ -119,13 +127,10 @@ struct Conductor {
 
 impl Conductor {
     fn run(&mut self) -> Result<(), Error> {
-        for (attempt, stage) in recovering::unfinished(&self.desk)? {
-            self.spawn(attempt, stage)?;
-        }
         let mut is_first = true;
         loop {
             self.beat()?;
-            self.at_work.retain(|_, worker| !worker.is_finished());
+            self.gather();
             let row = self.desk.row()?;
             let tasks = self.desk.store()?.read(|tx| tx.task_lights(&self.desk.plan_id))?;
             if tasks.len() != self.seen_tasks {
@@ -136,6 +141,16 @@ impl Conductor {
                 return self.stop(&row.state);
             }
             self.obey()?;
+            // What an earlier conductor left, and what a person approved meanwhile.
+            let is_left =
+                |task: &TaskLight| task.state.is_active() && !self.at_work.contains_key(task.id.as_str());
+            if tasks.iter().any(is_left) {
+                for (attempt, stage) in recovering::unfinished(&self.desk)? {
+                    if !self.at_work.contains_key(&attempt.task) {
+                        self.spawn(attempt, stage)?;
+                    }
+                }
+            }
             let views = self.views(&tasks);
             if row.state == PlanState::Running {
                 if self.admitted()? {
@@ -154,6 +169,17 @@ impl Conductor {
             self.watch.wait(Some(
                 Instant::now() + TRY_AGAIN.min(HEARTBEAT.saturating_sub(self.last_beat.elapsed())),
             ));
+        }
+    }
+
+    /// Takes leave of the threads that have ended, also of one that died of a bug.
+    fn gather(&mut self) {
+        let said: Vec<String> = self.ended.1.try_iter().collect();
+        let is_over = |task: &String, worker: &JoinHandle<()>| said.contains(task) || worker.is_finished();
+        for (task, worker) in self.at_work.extract_if(|task, worker| is_over(task, worker)) {
+            if worker.join().is_err() {
+                tracing::error!("bug: the thread of task {task} died");
+            }
         }
     }
 
@@ -236,10 +262,7 @@ impl Conductor {
     /// The commit that a new attempt starts from: what the plan has landed so far.
     fn base(&self) -> Result<Option<String>, Error> {
         let row = self.desk.row()?;
-        if self.desk.config.isolation == Isolation::Shared {
-            return Ok(row.base);
-        }
-        let git = self.desk.git()?;
+        let git = &self.desk.git;
         let branch = row.integration.clone().unwrap_or_default();
         Ok(refs::read(git, &branch)?.map(|oid| oid.to_string()).or(row.base))
     }
@@ -247,9 +270,15 @@ impl Conductor {
     fn spawn(&mut self, attempt: crate::store::attempts::AttemptRow, stage: Stage) -> Result<(), Error> {
         let desk = Arc::clone(&self.desk);
         let task = attempt.task.clone();
+        let (ended, waker) = (self.ended.0.clone(), self.watch.waker());
+        let name = task.clone();
         let worker = thread::Builder::new()
             .name(format!("kapell-{}", attempt.id))
-            .spawn(move || carry(&desk, &attempt, stage))
+            .spawn(move || {
+                carry(&desk, &attempt, stage);
+                let _ = ended.send(name);
+                waker.wake();
+            })
             .map_err(|error| Error::system("cannot start a thread", error))?;
         self.at_work.insert(task, worker);
         Ok(())
@@ -390,7 +419,7 @@ impl Conductor {
             self.obey()?;
             self.watch.wait(Some(Instant::now() + Duration::from_secs(1)));
             self.beat()?;
-            self.at_work.retain(|_, worker| !worker.is_finished());
+            self.gather();
         }
         Ok(())
     }

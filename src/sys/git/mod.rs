@@ -23,6 +23,7 @@ pub mod change;
 pub mod checkout;
 pub mod construct;
 pub mod discover;
+mod exec;
 pub mod land;
 pub mod program;
 pub mod queue;

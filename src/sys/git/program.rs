@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::discover::Repository;
-use super::run::{GitError, Input, execute};
+use super::exec::{Input, execute};
+use super::run::GitError;
 
 /// The oldest git that has `merge-tree --write-tree`.
 pub const OLDEST: Version = Version { major: 2, minor: 38 };

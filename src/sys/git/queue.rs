@@ -84,10 +84,16 @@ impl Guard {
     }
 }
 
-/// Moves aside what killed gits of ours left: the lock of the packed refs, and the locks in the
+/// Clears what was killed in the middle, and moves aside what killed gits of ours left: the lock of the packed refs, and the locks in the
 /// administrative folders of our worktrees.
 fn recover(common_dir: &Path, now: Time) -> Recovered {
     let mut recovered = Recovered::default();
+    // Administrative folders that were being made or deleted; nobody else is at that now.
+    let halves = fs::read_dir(common_dir.join("kapell")).into_iter().flatten().flatten();
+    for half in halves.filter(|entry| is_half(entry.file_name().as_encoded_bytes())) {
+        // What stays is tried again next time.
+        let _ = fs::remove_dir_all(half.path());
+    }
     if let Some(moved) = set_aside(&common_dir.join("packed-refs.lock"), now) {
         recovered.moved.push(moved);
     }
@@ -110,6 +116,11 @@ fn recover(common_dir: &Path, now: Time) -> Recovered {
         }
     }
     recovered
+}
+
+/// Whether a name is of a folder that `worktree` makes aside (`new-…`) or takes away (`old-…`).
+fn is_half(name: &[u8]) -> bool {
+    name.starts_with(b"new-") || name.starts_with(b"old-")
 }
 
 /// Renames a stale lock; its new name. It is not deleted: it may hold the only copy of an index.

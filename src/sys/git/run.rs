@@ -2,26 +2,18 @@
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
-use std::io::{self, Read, Write};
+use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::discover::Repository;
+use super::exec::{Finished, Input, Limits, Watch, execute_within};
 use super::program::{Program, Version};
 use super::queue::Guard;
 use super::read::Barriers;
 use super::worktree::{Keeper, Worktree};
 use super::{DiscoverError, Oid};
-
-/// How long one git may run. Nothing legitimate takes this long on a local repository; a hung
-/// network drive does.
-const DEADLINE: Duration = Duration::from_secs(15 * 60);
-
-/// How much of stderr is kept; the rest is read and dropped.
-const STDERR_KEPT: usize = 64 * 1024;
 
 /// Of how many commits the submodules and links are remembered.
 const REMEMBERED: usize = 32;
@@ -148,6 +140,9 @@ impl GitError {
     }
 }
 
+/// The barriers of the commits asked last, the latest first.
+type Remembered = VecDeque<(Oid, Arc<Barriers>)>;
+
 /// git, bound to one repository. Cheap to clone, shared between threads.
 #[derive(Debug, Clone)]
 pub struct Git {
@@ -155,7 +150,7 @@ pub struct Git {
     repository: Repository,
     /// The settings that switch off the filter drivers which the repository configures.
     no_filters: Arc<OnceLock<Vec<(String, String)>>>,
-    barriers: Arc<Mutex<VecDeque<(Oid, Arc<Barriers>)>>>,
+    barriers: Arc<Mutex<Remembered>>,
 }
 
 impl Git {
@@ -208,7 +203,7 @@ impl Git {
         commit: &Oid,
         list: impl FnOnce() -> Result<Barriers, GitError>,
     ) -> Result<Arc<Barriers>, GitError> {
-        let known = |known: &VecDeque<(Oid, Arc<Barriers>)>| {
+        let known = |known: &Remembered| {
             known.iter().find(|(of, _)| of == commit).map(|(_, barriers)| Arc::clone(barriers))
         };
         // A thread that panicked while it held this left whole entries.
@@ -247,28 +242,6 @@ enum Place<'a> {
     Tree(&'a Worktree),
 }
 
-/// What git reads on stdin.
-pub(super) enum Input<'a> {
-    /// Nothing.
-    Nothing,
-    /// These bytes.
-    Bytes(Vec<u8>),
-    /// Nothing; but the child has the queue's lock file open, so the lock lasts until the child ends,
-    /// even if this process is killed meanwhile.
-    Lock(&'a Guard),
-}
-
-/// What a finished git left.
-pub(super) struct Finished {
-    pub stdout: Vec<u8>,
-    pub stderr: String,
-    /// `None` when it was ended by a signal.
-    pub code: Option<i32>,
-    pub status: String,
-    /// Whether stdout was cut at the limit.
-    pub is_cut: bool,
-}
-
 /// One call of git, being put together.
 pub(super) struct Call<'a> {
     git: &'a Git,
@@ -281,9 +254,6 @@ pub(super) struct Call<'a> {
     accepted: &'static [i32],
     limit: Option<usize>,
 }
-
-/// Asked once, when git still runs after the duration, whether to stop it.
-type Watch<'a> = (Duration, &'a mut dyn FnMut() -> bool);
 
 impl<'a> Call<'a> {
     fn new(git: &'a Git, place: Place<'a>, command: &str) -> Self {
@@ -446,120 +416,14 @@ impl<'a> Call<'a> {
             args.push(format!("--attr-source={attributes}").into());
         }
         args.extend(command);
-        // The folder we stand in is never one that a worker can rename or replace.
-        execute_within(
-            git.program.path(),
-            &args,
-            &environment,
-            git_dir,
-            input,
-            Limits { stdout: limit, watch },
-        )
-    }
-}
-
-/// Bounds of one run.
-#[derive(Default)]
-struct Limits<'a> {
-    stdout: Option<usize>,
-    watch: Option<Watch<'a>>,
-}
-
-/// Runs a program with exactly this environment, whatever its exit code.
-pub(super) fn execute(
-    program: &Path,
-    args: &[OsString],
-    environment: &[(OsString, OsString)],
-    folder: &Path,
-    input: Input<'_>,
-) -> Result<Finished, GitError> {
-    execute_within(program, args, environment, folder, input, Limits::default())
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "folder and environment are named here, once for all git calls"
-)]
-fn execute_within(
-    program: &Path,
-    args: &[OsString],
-    environment: &[(OsString, OsString)],
-    folder: &Path,
-    input: Input<'_>,
-    limits: Limits<'_>,
-) -> Result<Finished, GitError> {
-    let cannot_start = |source| GitError::Start { program: program.to_path_buf(), source };
-    let mut command = Command::new(program);
-    command.args(args).env_clear().envs(environment.iter().map(|(name, value)| (name, value)));
-    command.current_dir(folder).stdout(Stdio::piped()).stderr(Stdio::piped());
-    match &input {
-        Input::Nothing => command.stdin(Stdio::null()),
-        Input::Bytes(_) => command.stdin(Stdio::piped()),
-        Input::Lock(guard) => command.stdin(guard.share().map_err(cannot_start)?),
-    };
-    let mut child = command.spawn().map_err(cannot_start)?;
-    let read = talk(&mut child, input, limits, args);
-    if read.is_err() {
-        // A failed kill means that it is gone already.
-        let _ = child.kill();
-    }
-    let status = child.wait().map_err(cannot_start)?;
-    let (stdout, is_cut, stderr) = read?;
-    let stderr = String::from_utf8_lossy(&stderr).into_owned();
-    Ok(Finished { stdout, stderr, code: status.code(), status: status.to_string(), is_cut })
-}
-
-enum Part {
-    Stdout(Vec<u8>, bool),
-    Stderr(Vec<u8>),
-}
-
-/// Feeds stdin and reads stdout and stderr at the same time, until both are closed.
-fn talk(
-    child: &mut Child,
-    input: Input<'_>,
-    limits: Limits<'_>,
-    args: &[OsString],
-) -> Result<(Vec<u8>, bool, Vec<u8>), GitError> {
-    if let (Input::Bytes(bytes), Some(mut stdin)) = (input, child.stdin.take()) {
-        // A git that ends before it read everything says why on stderr.
-        std::thread::spawn(move || drop(stdin.write_all(&bytes)));
-    }
-    let (sender, parts) = mpsc::channel();
-    if let Some(stdout) = child.stdout.take() {
-        let (sender, limit) = (sender.clone(), limits.stdout.unwrap_or(usize::MAX));
-        std::thread::spawn(move || {
-            let mut bytes = Vec::new();
-            let _ = stdout.take(limit.saturating_add(1) as u64).read_to_end(&mut bytes);
-            let is_cut = bytes.len() > limit;
-            bytes.truncate(limit);
-            let _ = sender.send(Part::Stdout(bytes, is_cut));
-        });
-    }
-    if let Some(mut stderr) = child.stderr.take() {
-        std::thread::spawn(move || {
-            let mut bytes = Vec::new();
-            let _ = (&mut stderr).take(STDERR_KEPT as u64).read_to_end(&mut bytes);
-            let _ = io::copy(&mut stderr, &mut io::sink());
-            let _ = sender.send(Part::Stderr(bytes));
-        });
-    }
-    let started = Instant::now();
-    let mut watch = limits.watch;
-    let (mut stdout, mut is_cut, mut stderr) = (Vec::new(), false, Vec::new());
-    loop {
-        let until = watch.as_ref().map_or(DEADLINE, |(patience, _)| *patience);
-        match parts.recv_timeout(until.saturating_sub(started.elapsed())) {
-            Ok(Part::Stdout(bytes, cut)) => (stdout, is_cut) = (bytes, cut),
-            Ok(Part::Stderr(bytes)) => stderr = bytes,
-            Err(RecvTimeoutError::Disconnected) => return Ok((stdout, is_cut, stderr)),
-            Err(RecvTimeoutError::Timeout) => {
-                let goes_on = watch.take().is_some_and(|(_, stalled)| !stalled());
-                if !goes_on {
-                    return Err(GitError::TimedOut { args: shown(args), after: started.elapsed() });
-                }
-            }
-        }
+        // Paths are relative to where git stands if that is inside the tree, so a person's is entered at its
+        // top. A worker's is not entered: it can be renamed or replaced at any moment.
+        let folder = match (work_tree, keeper) {
+            (Some(top), Keeper::Person) => top,
+            _ => git_dir,
+        };
+        let limits = Limits { stdout: limit, watch };
+        execute_within(git.program.path(), &args, &environment, folder, input, limits)
     }
 }
 

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::change::{Change, changed_between};
-use super::run::{Call, Finished, Git, GitError, unexpected};
+use super::exec::Finished;
+use super::run::{Call, Git, GitError, unexpected};
 use super::worktree::{Keeper, Worktree, seed_index};
 use super::{Oid, refs, scan};
 use crate::base::ids::random_tail;

@@ -163,9 +163,7 @@ fn register(git: &Git, guard: &Guard, dest: &Path, commit: &Oid) -> Result<Workt
 fn register_whole(common_dir: &Path, path: &Path, commit: &Oid) -> Result<PathBuf, GitError> {
     let worktrees = common_dir.join("worktrees");
     let aside = common_dir.join("kapell").join(format!("new-{}", random_tail(10)));
-    for folder in [&worktrees, &aside] {
-        fs::create_dir_all(folder).map_err(GitError::io("create", folder))?;
-    }
+    fs::create_dir_all(&aside).map_err(GitError::io("create", &aside))?;
     let name = admin_name(path);
     let mut admin_dir = worktrees.join(&name);
     while admin_dir.exists() {
@@ -182,8 +180,16 @@ fn register_whole(common_dir: &Path, path: &Path, commit: &Oid) -> Result<PathBu
     link.extend_from_slice(&line(admin_dir.as_os_str().as_encoded_bytes()));
     // The tree points back before the folder appears, so that it never looks abandoned.
     write_whole(&path.join(".git"), &link)?;
-    fs::rename(&aside, &admin_dir).map_err(GitError::io("rename into place", &aside))?;
-    Ok(admin_dir)
+    let mut tries = 0;
+    loop {
+        fs::create_dir_all(&worktrees).map_err(GitError::io("create", &worktrees))?;
+        match fs::rename(&aside, &admin_dir) {
+            Ok(()) => return Ok(admin_dir),
+            // A `git worktree prune` of the same moment deletes the folder of worktrees when it is empty.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && tries < 10 => tries += 1,
+            Err(error) => return Err(GitError::io("rename into place", &aside)(error)),
+        }
+    }
 }
 
 /// Lets git do it, where refs are not files (reftable) and the folder has more in it than we know.

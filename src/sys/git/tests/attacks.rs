@@ -57,6 +57,27 @@ fn a_swapped_git_file_runs_nothing() {
 }
 
 #[test]
+fn hooks_and_monitors_of_the_repository_itself_are_not_run() {
+    let bench = Bench::new();
+    let marker = bench.path("marker");
+    let script = format!("#!/bin/sh\ntouch {}\n", marker.display());
+    for hook in ["post-checkout", "post-index-change", "reference-transaction", "post-commit", "monitor"] {
+        write(&bench.path("hooks").join(hook), &script);
+        make_executable(&bench.path("hooks").join(hook));
+    }
+    let set = |key: &str, value: PathBuf| git_in(&bench.top(), &["config", key, value.to_str().unwrap()]);
+    let tree = bench.add("t1");
+    set("core.hooksPath", bench.path("hooks"));
+    let saved = bench.snap(&tree);
+    reset(&bench.git, &tree, &saved.commit, Ignored::Keep).unwrap();
+    assert!(!marker.exists(), "a hook ran");
+    set("core.fsmonitor", bench.path("hooks/monitor"));
+    write(&tree.path.join("w"), "w");
+    bench.snap_as(&tree, "refs/kapell/tasks/m/1", None).unwrap();
+    assert!(!marker.exists(), "the monitor ran");
+}
+
+#[test]
 fn a_filter_that_the_person_configured_is_not_run_on_a_workers_files() {
     let bench = Bench::new();
     let marker = bench.path("marker");
@@ -127,14 +148,12 @@ fn pipes_where_git_reads_rules_do_not_hang_it() {
 #[test]
 fn flags_in_the_workers_index_hide_nothing() {
     let bench = Bench::new();
+    git_in(&bench.top(), &["config", "core.ignoreStat", "true"]);
     let tree = bench.add("t1");
     write(&tree.path.join("src/a.rs"), "hidden\n");
     write(&tree.path.join("src/b.rs"), "hidden\n");
     git_in(&tree.path, &["update-index", "--assume-unchanged", "src/a.rs"]);
     git_in(&tree.path, &["update-index", "--skip-worktree", "src/b.rs"]);
-    git_in(&bench.top(), &["config", "core.ignoreStat", "true"]);
-    git_in(&bench.top(), &["config", "core.checkStat", "minimal"]);
-    git_in(&bench.top(), &["config", "core.trustctime", "false"]);
     assert_eq!(lines(&bench.snap(&tree)), ["Modified src/a.rs", "Modified src/b.rs"]);
 }
 

@@ -83,7 +83,9 @@ fn strangers_repositories_are_not_run() {
     }
     let bench = Bench::new();
     let stranger = Some(12_345);
-    std::os::unix::fs::chown(bench.top().join(".git"), stranger, None).unwrap();
+    if std::os::unix::fs::chown(bench.top().join(".git"), stranger, None).is_err() {
+        return; // Root, without its powers.
+    }
     let repository = find(&bench.top()).unwrap();
     let said = Git::new(&bench.program(), &repository).unwrap_err().to_string();
     assert!(said.contains("safe.directory"), "{said}");

@@ -181,8 +181,8 @@ fn a_base_that_is_not_what_was_checked_out() {
     let tree = bench.add("t1");
     let ahead = bench.commit(&bench.base, &[("src/c.rs", Some("c")), ("README", None)]);
     write(&tree.path.join("src/a.rs"), "changed");
-    let other = Bench { base: ahead, room: tempfile::tempdir().unwrap(), git: bench.git.clone() };
-    let snapshot = other.snap(&tree);
+    let bench = Bench { base: ahead, ..bench };
+    let snapshot = bench.snap(&tree);
     assert_eq!(lines(&snapshot), ["Added README", "Modified src/a.rs", "Deleted src/c.rs"]);
 }
 
@@ -224,8 +224,8 @@ fn unreadable_files_do_not_stop_it() {
     write(&at("secret"), "s");
     write(&at("closed/inside"), "i");
     write(&at("open"), "o");
-    fs::set_permissions(at("secret"), fs::Permissions::from_mode(0)).unwrap();
-    fs::set_permissions(at("closed"), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(at("secret"), fs::Permissions::from_mode(0o000)).unwrap();
+    fs::set_permissions(at("closed"), fs::Permissions::from_mode(0o000)).unwrap();
     if fs::File::open(at("secret")).is_ok() {
         fs::set_permissions(at("closed"), fs::Permissions::from_mode(0o755)).unwrap();
         let snapshot = bench.snap(&tree);
@@ -286,7 +286,7 @@ fn a_plain_folder_has_snapshots_too() {
     write(&folder.join("a/b.txt"), "1");
     let program = program(room.path());
     let shadow = Shadow::open(&program, &room.path().join("state/shadow.git"), &folder).unwrap();
-    let base = shadow.empty_commit().unwrap();
+    let base = crate::sys::git::land::empty_commit(&shadow.git).unwrap();
     let reference = "refs/kapell/tasks/T/1";
     let scratch = room.path().join("scratch");
     let take = |shadow: &Shadow, base: &Oid, expected: Option<&Oid>| {
@@ -309,4 +309,21 @@ fn a_plain_folder_has_snapshots_too() {
     let second = take(&shadow, &first.commit, Some(&first.commit));
     assert_eq!(lines(&second), ["Modified a/b.txt"]);
     assert_eq!(fs::read_dir(&folder).unwrap().count(), 1, "nothing of ours is in the folder");
+}
+
+#[test]
+fn a_persons_own_checkout_is_saved_as_that_person_would() {
+    let bench = Bench::new();
+    let top = bench.top();
+    git_in(&top, &["config", "filter.up.clean", "tr a-z A-Z"]);
+    write(&top.join(".gitattributes"), "*.up filter=up\n");
+    write(&top.join("a.up"), "shout");
+    write(&top.join("src/a.rs"), "staged");
+    git_in(&top, &["add", "src/a.rs"]);
+    let before = fs::read(top.join(".git/index")).unwrap();
+    let tree = Worktree::of_checkout(bench.git.repository()).unwrap();
+    let saved = bench.snap_as(&tree, "refs/kapell/tasks/shared/1", None).unwrap();
+    assert_eq!(lines(&saved), ["Added .gitattributes", "Added a.up", "Modified src/a.rs"]);
+    assert_eq!(bench.file_at(&saved.commit, "a.up").unwrap(), "SHOUT");
+    assert_eq!(fs::read(top.join(".git/index")).unwrap(), before);
 }

@@ -1,0 +1,4 @@
+//! A small text toolkit.
+
+pub mod slug;
+pub mod words;

@@ -1,0 +1,1 @@
+//! Titles as parts of addresses.

@@ -1,0 +1,12 @@
+#!/bin/sh
+# The gate: formatting, lints, documentation, and every test. What passes here passes anywhere.
+set -eu
+cd "$(dirname "$0")/.."
+echo "== formatting"
+cargo fmt --check
+echo "== lints"
+cargo clippy --quiet --all-targets -- -D warnings
+echo "== documentation"
+RUSTDOCFLAGS="-D warnings" cargo doc --quiet --no-deps --document-private-items
+echo "== tests"
+cargo test
