@@ -81,7 +81,8 @@ pub async fn run(
     }
     drop(stop);
     let last_words = async {
-        for client in clients.lock().unwrap_or_else(PoisonError::into_inner).iter().filter_map(Weak::upgrade) {
+        for client in clients.lock().unwrap_or_else(PoisonError::into_inner).iter().filter_map(Weak::upgrade)
+        {
             client.close();
         }
         // Followers hand over the events that led to the end; after that connections are closed.

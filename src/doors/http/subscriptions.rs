@@ -52,10 +52,7 @@ struct Open {
 struct Following(Arc<Context>);
 
 /// Registers the two methods.
-pub fn register(
-    module: &mut RpcModule<Context>,
-    context: &Arc<Context>,
-) -> Result<(), RegisterMethodError> {
+pub fn register(module: &mut RpcModule<Context>, context: &Arc<Context>) -> Result<(), RegisterMethodError> {
     let context = context.clone();
     module.verify_and_insert(
         SUBSCRIBE,

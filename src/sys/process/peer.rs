@@ -73,7 +73,8 @@ mod tests {
 
     #[test]
     fn oneself_and_root_are_trusted() {
-        let table = [(1000, 1000, true), (0, 1000, true), (1001, 1000, false), (1000, 0, false), (0, 0, true)];
+        let table =
+            [(1000, 1000, true), (0, 1000, true), (1001, 1000, false), (1000, 0, false), (0, 0, true)];
         for (user, own, expected) in table {
             assert_eq!(is_trusted(user, own), expected, "{user} at {own}");
         }
