@@ -1,9 +1,10 @@
 //! Wiring: reads the surroundings of the process once and opens the door that was asked for.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -34,12 +35,21 @@ pub fn house() -> anyhow::Result<House> {
     let root = var("KAPELL_HOME")
         .or_else(|| var("XDG_STATE_HOME").map(|state| state.join("kapell")))
         .unwrap_or_else(|| home.join(".local/state/kapell"));
-    let root = std::path::absolute(root).context("the state folder")?;
+    let root = real(&std::path::absolute(root).context("the state folder")?);
     let person_config = var("KAPELL_CONFIG").unwrap_or_else(|| {
         var("XDG_CONFIG_HOME").unwrap_or_else(|| home.join(".config")).join("kapell/config.toml")
     });
     let program = std::env::current_exe().context("where kapell itself lies")?;
     Ok(House::new(root, environment, program, home, person_config, Check::Pages))
+}
+
+/// The real path of a folder that may not exist yet: walls are built around real paths, and a
+/// home or a temporary folder is reached through a link on many systems.
+fn real(path: &Path) -> PathBuf {
+    path.ancestors()
+        .find_map(|folder| Some((folder, folder.canonicalize().ok()?)))
+        .and_then(|(folder, real)| Some(real.join(path.strip_prefix(folder).ok()?)))
+        .unwrap_or_else(|| path.to_owned())
 }
 
 /// Runs the program and gives its exit code.
@@ -57,7 +67,11 @@ pub fn run() -> ExitCode {
             Ok(doors::mcp::serve(house, folder))
         }),
         (Some("rpc"), None) => opened(|house| Ok(doors::rpc::serve(house, std::env::current_dir()?))),
-        _ => ExitCode::SUCCESS,
+        _ => opened(|house| {
+            let folder = std::env::current_dir().context("the current folder")?;
+            let argv: Vec<OsString> = std::env::args_os().collect();
+            Ok(doors::cli::run(house, folder, &argv))
+        }),
     }
 }
 

@@ -79,15 +79,15 @@ impl TaskState {
     pub fn may_become(self, next: Self) -> bool {
         use TaskState::*;
         match (self, next) {
-            // Called off at any time before it is done.
-            (from, Cancelled) => from != Done && from != Cancelled,
+            // Called off at any time before its work is being put onto the branch.
+            (from, Cancelled) => !matches!(from, Landing | Done | Cancelled),
             (Waiting, Ready | Blocked) => true,
             (Ready, Running | Waiting | Blocked | Failed) => true,
             // An attempt ends: judged, tried again, or given up.
             (Running, Judging | Ready | Rejected | Failed) => true,
             (Judging, Approved | Rejected | Failed | Ready) => true,
             (Rejected, Ready | Failed | Approved) => true,
-            (Approved, Landing | Ready) => true,
+            (Approved, Landing | Ready | Failed) => true,
             // The target moved and the merge conflicts: back to the worker.
             (Landing, Done | Rejected | Approved | Failed) => true,
             // A person asks for another try, or lands it after all.

@@ -13,15 +13,22 @@ use crate::sys::config::Config;
 use crate::sys::config::resolved::Isolation;
 use crate::sys::git::read::Head;
 use crate::sys::git::refs::Update;
-use crate::sys::git::{Git, Oid, Program, read, refs};
+use crate::sys::git::shadow::Shadow;
+use crate::sys::git::{Git, Oid, Program, Worktree, land, read, refs, snapshot};
 
-/// Git for a project; `None` for a plain folder.
-pub fn git(house: &House, project: &Project) -> Result<Option<Git>, Error> {
-    let Some(repository) = &project.repository else { return Ok(None) };
+/// Git for a project. A plain folder has a private repository in the state folder, so that
+/// what workers do there is saved and compared all the same.
+pub fn git(house: &House, project: &Project) -> Result<Git, Error> {
     let environment =
         house.environment.iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
     let program = Program::find(environment).map_err(Error::from_git)?;
-    Ok(Some(Git::new(&program, repository).map_err(Error::from_git)?))
+    match &project.repository {
+        Some(repository) => Ok(Git::new(&program, repository)?),
+        None => {
+            let git_dir = house.root.join("shadow").join(format!("{}.git", project.id));
+            Ok(Shadow::open(&program, &git_dir, project.top()?)?.git)
+        }
+    }
 }
 
 /// Where a plan starts and lands.
@@ -35,8 +42,18 @@ pub struct Ground {
     pub integration: String,
 }
 
-/// Finds where a plan starts and lands, and makes its integration branch.
-pub fn lay(git: &Git, config: &Config, id: &PlanId, plan: &Plan, row: &PlanRow) -> Result<Ground, Error> {
+/// Finds where a plan starts and lands, and makes the ref that collects its work.
+pub fn lay(
+    house: &House,
+    git: &Git,
+    config: &Config,
+    id: &PlanId,
+    plan: &Plan,
+    row: &PlanRow,
+) -> Result<Ground, Error> {
+    if config.isolation == Isolation::Shared {
+        return lay_shared(house, git, id, row);
+    }
     let head = read::head(git)?;
     let named = plan.target.clone().or_else(|| config.target.clone());
     let target = match (&named, &head) {
@@ -75,10 +92,39 @@ pub fn lay(git: &Git, config: &Config, id: &PlanId, plan: &Plan, row: &PlanRow) 
         }
     };
     let integration = row.integration.clone().unwrap_or_else(|| integration_branch(id));
-    if config.isolation == Isolation::Worktree && refs::read(git, &integration)?.is_none() {
+    if refs::read(git, &integration)?.is_none() {
         match refs::update(git, &integration, &base, None, "kapell: plan started")? {
             Update::Done | Update::Moved { .. } => {}
         }
     }
     Ok(Ground { base, target, integration })
+}
+
+/// In a shared folder workers start from the files as they lie there, and what they do is there
+/// already when it is accepted: the ref only says what was accepted so far, no branch moves.
+fn lay_shared(house: &House, git: &Git, id: &PlanId, row: &PlanRow) -> Result<Ground, Error> {
+    let integration = row.integration.clone().unwrap_or_else(|| format!("refs/kapell/shared/{id}"));
+    if let Some(base) = refs::read(git, &integration)? {
+        return Ok(Ground { base, target: None, integration });
+    }
+    let tree = Worktree::of_checkout(git.repository()).map_err(Error::from_git)?;
+    let head = read::resolve(git, "HEAD")?;
+    let before = match head {
+        Some(head) => head,
+        None => land::empty_commit(git)?,
+    };
+    let scratch = house.run_dir(&format!("ground-{id}"));
+    std::fs::create_dir_all(&scratch)
+        .map_err(|error| Error::system(format!("cannot make {}", scratch.display()), error))?;
+    let request = snapshot::Request {
+        tree: &tree,
+        base: &before,
+        reference: &integration,
+        expected: None,
+        message: &format!("kapell: the folder when plan {id} started"),
+        scratch: &scratch,
+        largest: snapshot::LARGEST_FILE,
+    };
+    let saved = snapshot::snapshot(git, &request).map_err(Error::from_git)?;
+    Ok(Ground { base: saved.commit, target: None, integration })
 }

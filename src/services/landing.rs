@@ -69,10 +69,10 @@ pub fn land(
         if let Some(merged) = journal.and_then(|row| row.merged).as_deref().and_then(Oid::parse) {
             // A step before us was about to move the branch to this commit. Did it?
             let now = refs::read(git, &branch)?;
-            if let Some(now) = now {
-                if read::is_ancestor(git, &merged, &now)? {
-                    return finish(session, project, git, work, id, merged, branch);
-                }
+            if let Some(now) = now
+                && read::is_ancestor(git, &merged, &now)?
+            {
+                return finish(session, project, git, work, id, merged, branch);
             }
         }
         let Some(onto) = refs::read(git, &branch)? else {
@@ -186,6 +186,12 @@ pub fn bring(git: &Git, plan: &PlanRow) -> Result<Brought, Error> {
     let Some(work) = refs::read(git, &branch)? else {
         return Err(refuse(format!("plan {} has landed nothing yet", plan.id), "dispatch it first"));
     };
+    if branch.starts_with("refs/kapell/shared/") {
+        return Err(refuse(
+            format!("plan {} worked in the shared folder: what was accepted lies there already", plan.id),
+            "look at it with git status, and commit it yourself",
+        ));
+    }
     let Some(target) = plan.target.as_deref() else {
         return Err(refuse(
             format!("plan {} has no target branch: the repository was on no branch when it started", plan.id),

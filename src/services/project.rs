@@ -64,7 +64,7 @@ impl Project {
             Refusal::new(
                 Code::Unsupported,
                 format!("{} is no git repository", self.place.display()),
-                "git init and a first commit make it one; workers then get worktrees of their own",
+                "make it one (git init and a first commit), or let workers share the folder: isolation = \"shared\" under [project] in kapell.toml",
             )
         })
     }

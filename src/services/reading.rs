@@ -54,8 +54,8 @@ pub fn attempt_diff(session: &Session, id: &str) -> Result<String, Error> {
     let project = session.project()?;
     let git = super::ground::git(&session.house, &project)?;
     let ends =
-        (git, attempt.base.as_deref().and_then(Oid::parse), attempt.snapshot.as_deref().and_then(Oid::parse));
-    let (Some(git), Some(base), Some(snapshot)) = ends else {
+        (attempt.base.as_deref().and_then(Oid::parse), attempt.snapshot.as_deref().and_then(Oid::parse));
+    let (Some(base), Some(snapshot)) = ends else {
         return Err(Refusal::new(
             Code::Conflict,
             format!("attempt {id} has not been saved yet, so there is nothing to compare"),

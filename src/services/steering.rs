@@ -199,9 +199,16 @@ fn on_plan(
         }
         Ok(live)
     })?;
-    if state == PlanState::Stopped && force {
+    // Done at once as well, so that it is so when it is answered; the conductor sees to what this misses.
+    let request = match state {
+        PlanState::Stopped if force => Some(Request::Kill),
+        PlanState::Paused if force => Some(Request::Pause),
+        PlanState::Running => Some(Request::Resume),
+        _ => None,
+    };
+    if let Some(request) = request {
         for attempt in &live {
-            let _ = client::send(Path::new(&attempt.run_dir), Request::Kill);
+            let _ = client::send(Path::new(&attempt.run_dir), request);
         }
     }
     // Without a conductor nobody would do it: one is started to end, or to go on with, what is left.
@@ -234,6 +241,9 @@ fn cancel_plan(
         }
         Ok(())
     })?;
+    if !plan.state.is_at_rest() {
+        dispatching::ensure_conductor(session, project, &plan.id, false)?;
+    }
     Ok(Done {
         state: "cancelled".to_owned(),
         message: "its open tasks are called off; what landed stays".to_owned(),
@@ -314,8 +324,11 @@ fn on_task(
             if !done {
                 return Err(wrong("called off"));
             }
-            if let Some(attempt) = last.filter(|attempt| force && attempt.state.outcome().is_none()) {
-                let _ = client::send(Path::new(&attempt.run_dir), Request::Kill);
+            if let Some(attempt) = last.filter(|attempt| attempt.state.outcome().is_none()) {
+                if force {
+                    let _ = client::send(Path::new(&attempt.run_dir), Request::Kill);
+                }
+                dispatching::ensure_conductor(session, project, &plan.id, false)?;
             }
             Ok(Done { state: "cancelled".to_owned(), message: format!("task {task} is called off") })
         }
@@ -442,18 +455,13 @@ fn on_attempt(
     })?;
     // Sent at once as well: it is the same whether the conductor or this comes first.
     let _ = client::send(Path::new(&attempt.run_dir), request);
+    // Somebody has to record what comes of it.
+    dispatching::ensure_conductor(session, project, &attempt.plan, false)?;
     Ok(Done { state: next.as_str().to_owned(), message: format!("attempt {} of task {task}", attempt.id) })
 }
 
 fn land(session: &Session, project: &Project, plan: &PlanRow) -> Result<Done, Error> {
     let git = ground::git(&session.house, project)?;
-    let git = git.ok_or_else(|| {
-        refuse(
-            Code::Unsupported,
-            "a plain folder has no branches to land on",
-            "its work lies in the folder already",
-        )
-    })?;
     let brought = landing::bring(&git, plan)?;
     let short = &brought.commit.as_str()[..12.min(brought.commit.as_str().len())];
     let message = if brought.is_new {

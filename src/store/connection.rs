@@ -15,6 +15,9 @@ use super::migrate;
 /// Marks the file as Kapell's ("Kapl"), in SQLite's header.
 pub(super) const APPLICATION_ID: i32 = 0x4b61_706c;
 
+/// The file on whose lock writers queue, and which each of them touches after a commit.
+pub(super) const BELL: &str = "kapell.lock";
+
 /// The database of one person on one machine. Cheap to share between threads.
 #[derive(Debug)]
 pub struct Store {
@@ -49,7 +52,7 @@ impl Store {
         private_folder(folder)?;
         let path = folder.join("kapell.db");
         look_at_header(&path)?;
-        let turnstile_path = folder.join("kapell.lock");
+        let turnstile_path = folder.join(BELL);
         let turnstile = open_private(&turnstile_path)
             .map_err(|source| StoreError::Io { path: turnstile_path, source })?;
         // The file is made by us, so that it is private from its first byte.
@@ -106,8 +109,13 @@ impl Store {
         let _turn = self.turn()?;
         let transaction =
             connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(StoreError::from)?;
+        let before = transaction.total_changes();
         let done = change(&Tx { sql: &transaction })?;
+        let has_changed = transaction.total_changes() != before;
         transaction.commit().map_err(StoreError::from)?;
+        if has_changed {
+            self.ring();
+        }
         Ok(done)
     }
 
@@ -147,6 +155,13 @@ impl Store {
     /// A panic while the lock was held rolled its transaction back, so the connection is sound.
     fn connection(&self) -> MutexGuard<'_, Connection> {
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells everybody who watches that something was committed. The log file beside the database
+    /// would tell too early: it is written before the commit can be seen.
+    fn ring(&self) {
+        // Whoever misses it looks again at its own deadline.
+        let _ = rustix::io::pwrite(&self.turnstile, b".", 0);
     }
 
     fn turn(&self) -> Result<Turn<'_>, StoreError> {

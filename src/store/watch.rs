@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 
+use super::connection::BELL;
 use super::error::StoreError;
 
 /// Wakes its owner when the database may have changed. Waking without a change is
@@ -44,15 +45,11 @@ impl Watch {
             source: std::io::Error::other(error),
         };
         let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            // Every commit is written to the log file beside the database. Its lock and
-            // shared-memory files change when somebody only reads.
+            // Opening, locking and closing the file is no news; only a commit writes to it.
             let relevant = match &event {
                 Ok(event) => {
                     !event.kind.is_access()
-                        && event.paths.iter().any(|path| {
-                            let name = path.file_name().unwrap_or_default();
-                            name == "kapell.db" || name == "kapell.db-wal"
-                        })
+                        && event.paths.iter().any(|path| path.file_name().is_some_and(|name| name == BELL))
                 }
                 Err(_) => true,
             };
@@ -72,7 +69,7 @@ impl Watch {
 
     /// Waits until the database may have changed, a waker is used, or the deadline is past.
     pub fn wait(&self, deadline: Option<Instant>) -> Woken {
-        let woken = match deadline {
+        match deadline {
             None => self.changed.recv().unwrap_or(Woken::Called),
             Some(deadline) => {
                 match self.changed.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
@@ -81,8 +78,7 @@ impl Watch {
                     Err(RecvTimeoutError::Disconnected) => Woken::Called,
                 }
             }
-        };
-        woken
+        }
     }
 }
 

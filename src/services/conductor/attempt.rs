@@ -10,18 +10,21 @@ use super::desk::Desk;
 use super::launching::{self, kind_of};
 use super::listening::{Watched, listen};
 use super::saving::{self, Saved};
-use crate::base::ids::TaskId;
+use crate::base::clock::Time;
+use crate::base::ids::{HolderName, TaskId};
 use crate::base::paths::RepoPath;
 use crate::domain::attempt::Outcome;
+use crate::domain::claim::{self, Decision, Holder, HolderKind, Mode};
 use crate::domain::pattern::PatternSet;
 use crate::domain::plan::Task;
 use crate::domain::task::TaskState;
 use crate::domain::verdict::Verdict;
 use crate::services::judging::{self, Case, Judgement};
 use crate::services::landing::{self, Landing, Work};
-use crate::services::{Error, asking};
+use crate::services::{Error, asking, claiming};
 use crate::store::Tx;
 use crate::store::attempts::{AttemptRow, Ending};
+use crate::store::claims::NewClaims;
 use crate::store::events::NewEvent;
 use crate::sys::agent::Event;
 use crate::sys::config::resolved::Isolation;
@@ -160,7 +163,9 @@ fn launch(desk: &Desk, attempt: &AttemptRow, task: &Task) -> Result<(), Error> {
         }
         _ => None,
     };
-    launching::launch(desk, attempt, task, seed.as_deref(), feedback.as_deref())
+    launching::launch(desk, attempt, task, seed.as_deref(), feedback.as_deref())?;
+    tracing::debug!(attempt = %attempt.id, "its shim is started");
+    Ok(())
 }
 
 fn follow(desk: &Desk, attempt: &AttemptRow, task: &Task) -> Result<(), Error> {
@@ -190,6 +195,7 @@ fn follow(desk: &Desk, attempt: &AttemptRow, task: &Task) -> Result<(), Error> {
             }
         }
     })?;
+    tracing::debug!(attempt = %attempt.id, "its end is known");
     if heard.outcome == Outcome::Interrupted {
         client::kill_leftovers(&attempt.id)
             .map_err(|error| Error::system("cannot end what is left of it", error))?;
@@ -203,8 +209,13 @@ fn follow(desk: &Desk, attempt: &AttemptRow, task: &Task) -> Result<(), Error> {
         let asked = tx
             .attempt(&attempt.id)?
             .is_some_and(|row| row.state == crate::domain::attempt::AttemptState::Stopping);
-        let outcome =
-            if asked && heard.outcome != Outcome::Submitted { Outcome::Killed } else { heard.outcome };
+        let outcome = match heard.outcome {
+            Outcome::Submitted => Outcome::Submitted,
+            _ if asked => Outcome::Killed,
+            // Ended so that another begins: control restart.
+            Outcome::Killed => Outcome::Interrupted,
+            other => other,
+        };
         let ending = Ending {
             outcome,
             reason: heard.reason.as_deref(),
@@ -220,7 +231,9 @@ fn follow(desk: &Desk, attempt: &AttemptRow, task: &Task) -> Result<(), Error> {
             tell(tx, desk, attempt, "attempt.finished", &text)?;
         }
         Ok(())
-    })
+    })?;
+    tracing::debug!(attempt = %attempt.id, "its end is recorded");
+    Ok(())
 }
 
 /// Which events of a worker are recorded, and as what.
@@ -276,10 +289,13 @@ fn save(desk: &Desk, attempt: &AttemptRow, task: &Task) -> Result<Option<Saved>,
         store.write(|tx| try_again(tx, desk, attempt, task, outcome, "its working tree is gone"))?;
         return Ok(None);
     };
+    if desk.config.isolation == Isolation::Shared && !saved.outside.is_empty() {
+        saving::absorb(desk, attempt, &saved)?;
+    }
     let is_violation = !saved.outside.is_empty() && outcome == Outcome::Submitted;
     if !saved.outside.is_empty() {
         let name = format!("{}/{}/{}", attempt.plan, attempt.task, attempt.number);
-        refs::quarantine(desk.git()?, &name, &saved.snapshot.commit)?;
+        refs::quarantine(&desk.git, &name, &saved.snapshot.commit)?;
     }
     let changed = json_paths(saved.snapshot.changed.iter().map(|change| &change.path));
     let outside = json_paths(saved.outside.iter().map(|(path, _)| path));
@@ -295,8 +311,18 @@ fn save(desk: &Desk, attempt: &AttemptRow, task: &Task) -> Result<Option<Saved>,
             try_again(tx, desk, attempt, task, outcome, &why)?;
             return Ok(false);
         }
-        tx.move_task(&desk.project.id, &desk.plan_id, id, TaskState::Judging, None)?;
-        Ok(true)
+        let is_on = tx.step_task(
+            &desk.project.id,
+            &desk.plan_id,
+            id,
+            &[TaskState::Running],
+            TaskState::Judging,
+            None,
+        )?;
+        if !is_on {
+            tx.release_attempt_claims(&desk.project.id, &attempt.id, "its task was called off")?;
+        }
+        Ok(is_on)
     })?;
     Ok(goes_on.then_some(saved))
 }
@@ -322,11 +348,16 @@ fn try_again(
     why: &str,
 ) -> Result<(), Error> {
     let id = &task.id;
+    let step = |tx: &Tx<'_>, next, reason| {
+        tx.step_task(&desk.project.id, &desk.plan_id, id, &[TaskState::Running], next, reason)
+    };
     if outcome == Outcome::Killed {
-        // Whoever stopped it said what becomes of the task; if nobody did, it waits to be started again.
         tx.release_attempt_claims(&desk.project.id, &attempt.id, "its attempt was stopped")?;
-        tx.want_task(&desk.plan_id, id, false)?;
-        tx.move_task(&desk.project.id, &desk.plan_id, id, TaskState::Ready, Some("stopped"))?;
+        // Stopped by itself it waits to be dispatched again; with its whole plan it goes on when that does.
+        let goes_on = tx.plan(&desk.plan_id)?.is_some_and(|plan| plan.state.is_at_rest());
+        if step(tx, TaskState::Ready, Some("stopped"))? && !goes_on {
+            tx.want_task(&desk.plan_id, id, false)?;
+        }
         return Ok(());
     }
     let counted = tx
@@ -343,12 +374,13 @@ fn try_again(
     if counted >= most {
         return give_up(tx, desk, attempt, id, &format!("{counted} tries, the last: {why}"));
     }
-    let feedback = match outcome {
-        Outcome::RateLimited | Outcome::Interrupted => None,
-        _ => Some(format!("It ended as {}: {why}", outcome.as_str())),
-    };
-    tx.set_feedback(&desk.plan_id, id, feedback.as_deref())?;
-    tx.move_task(&desk.project.id, &desk.plan_id, id, TaskState::Ready, Some(why))?;
+    // What the worker could not help is nothing to tell the next one.
+    if !matches!(outcome, Outcome::RateLimited | Outcome::Interrupted) {
+        tx.set_feedback(&desk.plan_id, id, Some(&format!("It ended as {}: {why}", outcome.as_str())))?;
+    }
+    if !step(tx, TaskState::Ready, Some(why))? {
+        tx.release_attempt_claims(&desk.project.id, &attempt.id, "its task was called off")?;
+    }
     Ok(())
 }
 
@@ -374,7 +406,7 @@ pub(crate) fn construct_work(
         "{title}\n\nKapell-Task: {}/{}\nKapell-Attempt: {}\n",
         attempt.plan, attempt.task, attempt.id
     );
-    construct::construct(desk.git()?, &saved.snapshot, &keep, &message, Path::new(&attempt.run_dir))
+    construct::construct(&desk.git, &saved.snapshot, &keep, &message, Path::new(&attempt.run_dir))
         .map_err(Error::from_git)
 }
 
@@ -392,7 +424,7 @@ pub(crate) fn case<'a>(
         session: &desk.session,
         project: &desk.project,
         config: &desk.config,
-        git: desk.git()?,
+        git: &desk.git,
         ecosystem: &desk.ecosystem,
         name: attempt.id.as_str().to_owned(),
         text: task.text.clone(),
@@ -443,7 +475,8 @@ fn record(
     let id = &task.id;
     match judgement.verdict {
         Verdict::Approved => {
-            Ok(tx.move_task(&desk.project.id, &desk.plan_id, id, TaskState::Approved, None)?)
+            let project = &desk.project.id;
+            Ok(tx.step_task(project, &desk.plan_id, id, &[TaskState::Judging], TaskState::Approved, None)?)
         }
         Verdict::Error => {
             give_up(tx, desk, attempt, id, &format!("it could not be judged: {why}"))?;
@@ -451,8 +484,17 @@ fn record(
         }
         Verdict::Rejected => {
             tx.set_feedback(&desk.plan_id, id, Some(feedback))?;
-            tx.move_task(&desk.project.id, &desk.plan_id, id, TaskState::Rejected, Some(&why))?;
-            reject(tx, desk, attempt, task, &why)?;
+            let project = &desk.project.id;
+            if tx.step_task(
+                project,
+                &desk.plan_id,
+                id,
+                &[TaskState::Judging],
+                TaskState::Rejected,
+                Some(&why),
+            )? {
+                reject(tx, desk, attempt, task, &why)?;
+            }
             Ok(false)
         }
     }
@@ -472,77 +514,96 @@ fn reject(tx: &Tx<'_>, desk: &Desk, attempt: &AttemptRow, task: &Task, why: &str
     Ok(())
 }
 
+/// Whether the work may land now: this conductor has the plan, and the attempt holds what it
+/// changed. Claims that were let go (the task had failed, and a person approved it after all) are
+/// taken again; if somebody else has them by now, the task fails and tells so.
+fn may_land(tx: &Tx<'_>, desk: &Desk, attempt: &AttemptRow, task: &Task) -> Result<bool, Error> {
+    let (project, plan, id) = (&desk.project.id, &desk.plan_id, &task.id);
+    let state = tx.task(plan, id)?.map(|row| row.state);
+    if tx.fencing(plan)? != desk.fencing || !matches!(state, Some(TaskState::Approved | TaskState::Landing)) {
+        return Ok(false);
+    }
+    let holder = Holder { kind: HolderKind::Attempt, name: HolderName::new(attempt.id.as_str()) };
+    claiming::free_the_dead(tx, project, &task.files)?;
+    let near = claiming::near(tx, project, &task.files)?;
+    match claim::decide(&task.files, Mode::Exclusive, &holder, &near) {
+        Decision::Grant { insert, .. } => {
+            let alive = Path::new(&attempt.run_dir).join("lock");
+            let new = NewClaims {
+                holder: &holder,
+                mode: Mode::Exclusive,
+                task: Some((plan, id)),
+                reason: Some("approved work lands"),
+                alive: alive.to_str(),
+                expires_at: Time::now().plus_seconds(24 * 3600),
+            };
+            for pattern in &insert {
+                tx.insert_claim(project, pattern, &new)?;
+            }
+        }
+        Decision::Refuse(conflicts) => {
+            let on = conflicts.first().map_or_else(String::new, |conflict| {
+                let held = &conflict.held;
+                let who = held.task.clone().unwrap_or_else(|| held.holder.name.to_string());
+                format!("{} is held by {who} by now; approve it again when that is free", conflict.witness)
+            });
+            tx.move_task(project, plan, id, TaskState::Ready, None)?;
+            tx.move_task(project, plan, id, TaskState::Failed, Some(&on))?;
+            return Ok(false);
+        }
+    }
+    if state == Some(TaskState::Approved) {
+        tx.move_task(project, plan, id, TaskState::Landing, None)?;
+    }
+    Ok(true)
+}
+
 fn land(desk: &Desk, attempt: &AttemptRow, task: &Task, saved: &Saved) -> Result<(), Error> {
     let id = &task.id;
     let store = desk.store()?;
     let work = construct_work(desk, attempt, task, saved)?;
-    let moved = store.write(|tx| -> Result<bool, Error> {
-        // The claim must still be the one under which the work was done.
-        let holder = crate::domain::claim::Holder {
-            kind: crate::domain::claim::HolderKind::Attempt,
-            name: crate::base::ids::HolderName::new(attempt.id.as_str()),
-        };
-        let held = tx.claims_of(&desk.project.id, &holder)?;
-        let is_fresh = tx.fencing(&desk.plan_id)? == desk.fencing
-            && held.iter().map(|claim| claim.id.0).max().unwrap_or(0) >= attempt.fencing;
-        if !is_fresh {
-            return Ok(false);
-        }
-        let row = tx.task(&desk.plan_id, id)?;
-        if row.is_some_and(|row| row.state == TaskState::Landing) {
-            return Ok(true);
-        }
-        Ok(tx.move_task(&desk.project.id, &desk.plan_id, id, TaskState::Landing, None)?)
-    })?;
-    if !moved {
+    let may_land = store.write(|tx| may_land(tx, desk, attempt, task))?;
+    if !may_land {
         return Ok(());
     }
-    let commit = if desk.config.isolation == Isolation::Shared {
-        // The work lies in the person's folder already; the person commits it.
-        (work, String::new())
-    } else {
-        let row = desk.row()?;
-        let plan = desk.plan();
-        let case = case(desk, attempt, task, saved, work.clone(), &plan)?;
-        let title: String = task.text.lines().next().unwrap_or_default().chars().take(72).collect();
-        let message = format!(
-            "{title}\n\nKapell-Plan: {}\nKapell-Task: {}\nKapell-Attempt: {}\n",
-            attempt.plan, attempt.task, attempt.id
-        );
-        let landing = Work {
-            plan: &row,
-            task: &attempt.task,
-            attempt: &attempt.id,
-            base: &saved.snapshot.base,
-            work: &work,
-            message: &message,
-        };
-        let landed = landing::land(&desk.session, &desk.project, desk.git()?, &landing, &mut |merged| {
-            landing::prove_merge(&case, merged)
-        })?;
-        match landed {
-            Landing::Landed { commit, branch } => (commit, branch),
-            Landing::Rejected(why) => {
-                return store.write(|tx| -> Result<(), Error> {
-                    tx.set_feedback(&desk.plan_id, id, Some(&why))?;
-                    let line = why.lines().next().unwrap_or_default();
-                    tx.move_task(&desk.project.id, &desk.plan_id, id, TaskState::Rejected, Some(line))?;
-                    reject(tx, desk, attempt, task, line)
-                });
-            }
+    let row = desk.row()?;
+    let plan = desk.plan();
+    let case = case(desk, attempt, task, saved, work.clone(), &plan)?;
+    let title: String = task.text.lines().next().unwrap_or_default().chars().take(72).collect();
+    let message = format!(
+        "{title}\n\nKapell-Plan: {}\nKapell-Task: {}\nKapell-Attempt: {}\n",
+        attempt.plan, attempt.task, attempt.id
+    );
+    let landing = Work {
+        plan: &row,
+        task: &attempt.task,
+        attempt: &attempt.id,
+        base: &saved.snapshot.base,
+        work: &work,
+        message: &message,
+    };
+    let landed = landing::land(&desk.session, &desk.project, &desk.git, &landing, &mut |merged| {
+        landing::prove_merge(&case, merged)
+    })?;
+    let (commit, branch) = match landed {
+        Landing::Landed { commit, branch } => (commit, branch),
+        Landing::Rejected(why) => {
+            return store.write(|tx| -> Result<(), Error> {
+                tx.set_feedback(&desk.plan_id, id, Some(&why))?;
+                let line = why.lines().next().unwrap_or_default();
+                tx.move_task(&desk.project.id, &desk.plan_id, id, TaskState::Rejected, Some(line))?;
+                reject(tx, desk, attempt, task, line)
+            });
         }
     };
-    let (commit, branch) = commit;
     store.write(|tx| -> Result<(), Error> {
         tx.set_committed(&desk.plan_id, id, commit.as_str())?;
         if tx.move_task(&desk.project.id, &desk.plan_id, id, TaskState::Done, None)? {
             tx.release_attempt_claims(&desk.project.id, &attempt.id, "its work landed")?;
             let short = &commit.as_str()[..12.min(commit.as_str().len())];
-            let on = branch.trim_start_matches("refs/heads/");
-            let text = if on.is_empty() {
-                format!("task {id}: done in the shared folder")
-            } else {
-                format!("task {id}: landed as {short} on {on}")
+            let text = match branch.strip_prefix("refs/heads/") {
+                Some(on) => format!("task {id}: landed as {short} on {on}"),
+                None => format!("task {id}: accepted in the shared folder"),
             };
             tell(tx, desk, attempt, "task.landed", &text)?;
         }

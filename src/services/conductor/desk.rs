@@ -22,8 +22,8 @@ pub struct Desk {
     pub project: Project,
     /// Its configuration, as it was when the conductor started.
     pub config: Config,
-    /// Its git; a plain folder has none.
-    pub git: Option<Git>,
+    /// Its git.
+    pub git: Git,
     /// What the ecosystem offers where no command is configured.
     pub ecosystem: Ecosystem,
     /// The plan.
@@ -41,7 +41,7 @@ impl Desk {
         session: Session,
         project: Project,
         config: Config,
-        git: Option<Git>,
+        git: Git,
         plan_id: PlanId,
         conductor: ConductorId,
         fencing: i64,
@@ -65,18 +65,6 @@ impl Desk {
     /// The database.
     pub fn store(&self) -> Result<&Store, Error> {
         self.session.store()
-    }
-
-    /// The project's git.
-    pub fn git(&self) -> Result<&Git, Error> {
-        match &self.git {
-            Some(git) => Ok(git),
-            None => Err(self
-                .project
-                .repository()
-                .err()
-                .map_or_else(|| Error::Bug("no git".to_owned()), Error::from)),
-        }
     }
 
     /// The plan, as it was read last.

@@ -23,7 +23,6 @@ use crate::services::{Error, Session};
 use crate::store::conductors::ConductorRow;
 use crate::store::plans::TaskLight;
 use crate::store::watch::Watch;
-use crate::sys::config::resolved::Isolation;
 use crate::sys::git::refs;
 use crate::sys::process::life::{self, Life};
 use crate::sys::process::tree;
@@ -56,25 +55,30 @@ pub fn conduct<S: Socket>(
     let socket = open(&vitals);
     let path = socket.as_ref().map(|socket| socket.path().to_owned());
     let fencing = register(session, &project.id, plan, &id, &life, path)?;
-    let desk = Desk::new(session.clone(), project, config, git, plan.clone(), id.clone(), fencing)?;
-    let mut conductor = Conductor {
-        desk: Arc::new(desk),
-        vitals,
-        watch: Watch::new(&session.house.root)?,
-        at_work: HashMap::new(),
-        ended: channel(),
-        last_beat: Instant::now(),
-        seen_tasks: 0,
-        launch_anyway,
-        is_admitted: false,
+    let project_id = project.id.clone();
+    let lay_out = || -> Result<Conductor, Error> {
+        let desk = Desk::new(session.clone(), project, config, git, plan.clone(), id.clone(), fencing)?;
+        Ok(Conductor {
+            desk: Arc::new(desk),
+            vitals,
+            watch: Watch::new(&session.house.root)?,
+            at_work: HashMap::new(),
+            ended: channel(),
+            last_beat: Instant::now(),
+            seen_tasks: 0,
+            launch_anyway,
+            is_admitted: false,
+        })
     };
-    session.cancel.on_cancel(conductor.watch.waker());
-    let ended = conductor.run();
+    let ended = lay_out().and_then(|mut conductor| {
+        session.cancel.on_cancel(conductor.watch.waker());
+        conductor.run()
+    });
     let state = if ended.is_ok() { ConductorState::Stopped } else { ConductorState::Crashed };
     if let Err(error) = &ended {
         let why = error.to_string();
         session.store()?.write(|tx| -> Result<(), Error> {
-            tx.set_plan_state(&conductor.desk.project.id, plan, PlanState::Failed, Some(&why))?;
+            tx.set_plan_state(&project_id, plan, PlanState::Failed, Some(&why))?;
             Ok(())
         })?;
     }
@@ -132,9 +136,6 @@ struct Conductor {
 
 impl Conductor {
     fn run(&mut self) -> Result<(), Error> {
-        for (attempt, stage) in recovering::unfinished(&self.desk)? {
-            self.spawn(attempt, stage)?;
-        }
         let mut is_first = true;
         loop {
             self.beat()?;
@@ -149,6 +150,16 @@ impl Conductor {
                 return self.stop(&row.state);
             }
             self.obey()?;
+            // What an earlier conductor left, and what a person approved meanwhile.
+            let is_left =
+                |task: &TaskLight| task.state.is_active() && !self.at_work.contains_key(task.id.as_str());
+            if tasks.iter().any(is_left) {
+                for (attempt, stage) in recovering::unfinished(&self.desk)? {
+                    if !self.at_work.contains_key(&attempt.task) {
+                        self.spawn(attempt, stage)?;
+                    }
+                }
+            }
             let views = self.views(&tasks);
             if row.state == PlanState::Running {
                 if self.admitted()? {
@@ -245,6 +256,7 @@ impl Conductor {
                 continue;
             }
             let task = desk.task(&task)?;
+            tracing::debug!(task = %task.id, "its task is to start");
             match starting::begin(&desk, &task, base.as_deref())? {
                 Begun::Attempt(attempt) => self.spawn(*attempt, Stage::Launch)?,
                 // With every seat taken the rest need not be asked one by one.
@@ -261,10 +273,7 @@ impl Conductor {
     /// The commit that a new attempt starts from: what the plan has landed so far.
     fn base(&self) -> Result<Option<String>, Error> {
         let row = self.desk.row()?;
-        if self.desk.config.isolation == Isolation::Shared {
-            return Ok(row.base);
-        }
-        let git = self.desk.git()?;
+        let git = &self.desk.git;
         let branch = row.integration.clone().unwrap_or_default();
         Ok(refs::read(git, &branch)?.map(|oid| oid.to_string()).or(row.base))
     }

@@ -12,7 +12,8 @@ use crate::services::Error;
 use crate::store::attempts::AttemptRow;
 use crate::sys::config::resolved::Isolation;
 use crate::sys::git::change::{Change, Mode};
-use crate::sys::git::{Oid, Snapshot, SnapshotError, Worktree, read, refs, snapshot};
+use crate::sys::git::land::{self, Merge};
+use crate::sys::git::{Oid, Snapshot, SnapshotError, Worktree, construct, read, refs, snapshot};
 
 /// An attempt's tree, saved, and what of it lies outside of the claim.
 #[derive(Debug)]
@@ -31,7 +32,7 @@ pub fn reference(attempt: &AttemptRow) -> String {
 /// Saves the tree of an attempt whose worker has ended, and compares it with the claim. Doing
 /// it again gives the same answer. `None`: the tree is gone.
 pub fn save(desk: &Desk, attempt: &AttemptRow, task: &Task) -> Result<Option<Saved>, Error> {
-    let git = desk.git()?;
+    let git = &desk.git;
     let path = Path::new(attempt.worktree.as_deref().unwrap_or_default());
     let is_shared = desk.config.isolation == Isolation::Shared;
     let tree = if is_shared {
@@ -78,7 +79,7 @@ pub fn save(desk: &Desk, attempt: &AttemptRow, task: &Task) -> Result<Option<Sav
 
 /// A saved tree, found again by its commit.
 pub fn saved_again(desk: &Desk, attempt: &AttemptRow, task: &Task) -> Result<Option<Saved>, Error> {
-    let git = desk.git()?;
+    let git = &desk.git;
     let (Some(base), Some(commit)) =
         (attempt.base.as_deref().and_then(Oid::parse), attempt.snapshot.as_deref().and_then(Oid::parse))
     else {
@@ -115,7 +116,7 @@ fn outside(
     snapshot: &Snapshot,
     owned: &PatternSet,
 ) -> Result<Vec<(RepoPath, String)>, Error> {
-    let git = desk.git()?;
+    let git = &desk.git;
     let mut outside = Vec::new();
     for change in &snapshot.changed {
         if let Some(why) = objection(git, snapshot, change, owned)? {
@@ -194,6 +195,27 @@ fn link_stays_within(link: &RepoPath, target: &[u8], owned: &PatternSet) -> bool
         }
     }
     owned.contains(&RepoPath::from_bytes(segments.join(&b'/')))
+}
+
+/// In a shared folder what a worker did outside of its claim cannot be taken away again: it may be
+/// somebody else's. It becomes part of what the next attempts start from, so that it is not laid
+/// to their doors. The whole is kept under the quarantine ref.
+pub fn absorb(desk: &Desk, attempt: &AttemptRow, saved: &Saved) -> Result<(), Error> {
+    let git = &desk.git;
+    let row = desk.row()?;
+    let Some(reference) = row.integration.as_deref() else { return Ok(()) };
+    let strays = |change: &Change| saved.outside.iter().any(|(path, _)| *path == change.path);
+    let scratch = Path::new(&attempt.run_dir);
+    let stray =
+        construct::construct(git, &saved.snapshot, &strays, "kapell: left outside of a claim", scratch)
+            .map_err(Error::from_git)?;
+    let Some(onto) = refs::read(git, reference)? else { return Ok(()) };
+    if let Merge::Clean { tree } = land::merge(git, &onto, &stray, &saved.snapshot.base)? {
+        let commit = land::commit_tree(git, &tree, &[&onto], "kapell: left outside of a claim")?;
+        // Should another task have been accepted at this moment, the strays wait for the next time.
+        refs::update(git, reference, &commit, Some(&onto), "kapell: left outside of a claim")?;
+    }
+    Ok(())
 }
 
 /// In a shared folder others work too: what they own is theirs, and what nobody owns cannot

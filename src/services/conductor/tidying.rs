@@ -20,7 +20,7 @@ pub fn put_away(desk: &Desk, attempt: &AttemptRow) {
 
 fn remove(desk: &Desk, attempt: &AttemptRow) -> Result<(), String> {
     let text = |error: &dyn std::fmt::Display| error.to_string();
-    let git = desk.git().map_err(|error| text(&error))?;
+    let git = &desk.git;
     let path = Path::new(attempt.worktree.as_deref().unwrap_or_default());
     let Some(tree) = Worktree::find(git, path) else { return Ok(()) };
     for name in super::launching::LINKED {

@@ -52,11 +52,16 @@ pub fn on_commit(
         Some(tree) => tree,
         None => verify.insert(VerifyTree::take(case)?),
     };
-    tree.set(case, commit)?;
     let house = &case.session.house;
     let name = format!("g-{}-{gate}", case.name);
     let run_dir = house.run_dir(&name);
+    // What a judge that was killed left running would work in this very tree.
+    if let Some(earlier) = tree.last_run() {
+        end_earlier(&earlier);
+    }
     end_earlier(&run_dir);
+    tree.set(case, commit)?;
+    tree.note_run(&run_dir)?;
     let failed = |error| Error::system(format!("cannot prepare gate {gate}"), error);
     match std::fs::remove_dir_all(&run_dir) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
@@ -85,9 +90,9 @@ pub fn on_commit(
     job.env = env.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
     job.timeout_ms = Some(case.rules.timeout_s.unwrap_or(GATE_TIMEOUT_S).saturating_mul(1000));
     if case.config.wall != WallWish::Off {
-        let mut writable = vec![tree.path.clone(), tmp];
-        writable.extend(caches(house));
+        let writable = vec![tree.path.clone(), tmp];
         job.wall = Wall { mode: Mode::Worktree, best_effort: true, writable, ..Wall::off() };
+        job.wall.grant_persons(&caches(house));
     }
     client::start(&house.program, &run_dir, &job)
         .map_err(|error| Error::system(format!("cannot start gate {gate}"), std::io::Error::other(error)))?;
@@ -162,7 +167,7 @@ pub fn environment(house: &House) -> BTreeMap<String, String> {
     env
 }
 
-/// Caches that toolchains share and must be able to write, as far as they exist.
+/// Caches that toolchains share and must be able to write; folders and lock files.
 pub fn caches(house: &House) -> Vec<PathBuf> {
     let cargo = house.environment.get("CARGO_HOME").map_or_else(|| house.home.join(".cargo"), PathBuf::from);
     let in_cargo = ["registry", "git", ".package-cache", ".package-cache-mutate", ".global-cache"];
@@ -171,7 +176,6 @@ pub fn caches(house: &House) -> Vec<PathBuf> {
         .iter()
         .map(|name| cargo.join(name))
         .chain(in_home.iter().map(|name| house.home.join(name)))
-        .filter(|path| path.exists())
         .collect()
 }
 

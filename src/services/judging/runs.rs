@@ -22,7 +22,7 @@ use crate::store::conductors::RunRow;
 use crate::sys::config::ecosystem;
 use crate::sys::git::change::Change;
 use crate::sys::git::read::{self, Head};
-use crate::sys::git::{Git, Worktree, construct, discover, refs, snapshot};
+use crate::sys::git::{Worktree, construct, discover, refs, snapshot};
 use crate::sys::process::life::Life;
 use crate::sys::process::spawn;
 
@@ -117,15 +117,11 @@ pub fn attempts_of(
         }
         Ok(found)
     })?;
-    if let Some(task) = task {
-        if store.read(|tx| tx.task(&plan.id, task))?.is_none() {
-            return Err(Refusal::new(
-                Code::NotFound,
-                format!("plan {} has no task {task}", plan.id),
-                "status with scope plan lists them",
-            )
-            .into());
-        }
+    if let Some(task) = task
+        && store.read(|tx| tx.task(&plan.id, task))?.is_none()
+    {
+        let message = format!("plan {} has no task {task}", plan.id);
+        return Err(Refusal::new(Code::NotFound, message, "status with scope plan lists them").into());
     }
     if found.is_empty() {
         return Err(nothing(format!("plan {}", plan.id)).into());
@@ -216,7 +212,7 @@ fn of_tree(session: &Session, id: &str, path: &Path, question: &Question) -> Res
     let repository = discover(path).map_err(|error| {
         Refusal::new(Code::Unsupported, error.to_string(), "judge a folder that is in a git repository")
     })?;
-    let git: Git = ground::git(&session.house, &project)?.ok_or_else(|| Error::Bug("no git".to_owned()))?;
+    let git = ground::git(&session.house, &project)?;
     let base = match read::head(&git)? {
         Head::Branch { commit: Some(commit), .. } | Head::Detached(commit) => commit,
         Head::Branch { commit: None, .. } => {

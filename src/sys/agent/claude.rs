@@ -84,7 +84,7 @@ pub(super) fn config_folder(
         if persons != brief.home.join(".claude") {
             launch.env.insert("CLAUDE_CONFIG_DIR".to_owned(), text(&persons)?.to_owned());
         }
-        launch.writable.extend([persons, brief.home.join(".claude.json")]);
+        launch.persons.extend([persons, brief.home.join(".claude.json")]);
         return Ok(());
     }
     let own = brief.private.join("claude");

@@ -82,8 +82,10 @@ pub struct Launch {
     pub seeds: Vec<Seed>,
     /// Files to write, mode 0600.
     pub files: Vec<(PathBuf, String)>,
-    /// Folders and files that it must be able to write besides its worktree.
+    /// Folders of its own that it must be able to write besides its worktree.
     pub writable: Vec<PathBuf>,
+    /// Folders and files of the person's that it must be able to write, where they exist.
+    pub persons: Vec<PathBuf>,
     /// Whether it may write in its worktree. Where not, a wall must hold that: a walled codex has
     /// no sandbox of its own.
     pub writes_worktree: bool,
@@ -191,7 +193,7 @@ impl Launch {
     /// Brings in a file of the person's. A linked one is the agent's to write too.
     pub(super) fn seed(&mut self, how: SeedHow, from: PathBuf, to: PathBuf) {
         if how == SeedHow::Link {
-            self.writable.push(from.clone());
+            self.persons.push(from.clone());
         }
         self.seeds.push(Seed { from, to, how });
     }

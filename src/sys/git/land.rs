@@ -97,6 +97,12 @@ pub fn commit_tree(git: &Git, tree: &Oid, parents: &[&Oid], message: &str) -> Re
     call.args(["-F", "-"]).stdin(message.replace('\0', "\u{fffd}").into_bytes()).run_for_oid()
 }
 
+/// A commit without files, to compare with where there is nothing earlier.
+pub fn empty_commit(git: &Git) -> Result<Oid, GitError> {
+    let tree = git.call("hash-object").args(["-t", "tree", "-w", "--stdin"]).run_for_oid()?;
+    commit_tree(git, &tree, &[], "kapell: nothing")
+}
+
 /// How moving a branch ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Advance {

@@ -8,7 +8,6 @@ use super::exec::{Input, execute};
 use super::program::Program;
 use super::run::{Git, GitError};
 use super::worktree::{Keeper, Worktree};
-use super::{Oid, land};
 
 /// git on a plain folder, so that snapshots, constructions and merges work there too.
 #[derive(Debug, Clone)]
@@ -46,11 +45,5 @@ impl Shadow {
             Repository { common_dir: git_dir.clone(), git_dir: git_dir.clone(), top: Some(folder.clone()) };
         let git = Git::new(program, &repository)?;
         Ok(Self { git, tree: Worktree { path: folder, admin_dir: git_dir, keeper: Keeper::Person } })
-    }
-
-    /// A commit without files, to snapshot against when there is nothing earlier.
-    pub fn empty_commit(&self) -> Result<Oid, GitError> {
-        let tree = self.git.call("hash-object").args(["-t", "tree", "-w", "--stdin"]).run_for_oid()?;
-        land::commit_tree(&self.git, &tree, &[], "kapell: nothing")
     }
 }

@@ -79,6 +79,20 @@ impl Wall {
         }
     }
 
+    /// Lets what a person keeps be written too, as far as it exists: folders with all that is in
+    /// them, plain files in place. Links are followed: nobody but the person could make them.
+    pub fn grant_persons<'a>(&mut self, paths: impl IntoIterator<Item = &'a PathBuf>) {
+        for path in paths {
+            // What cannot be found cannot be written either, with or without a wall.
+            let Ok(real) = path.canonicalize() else { continue };
+            if real.is_dir() {
+                self.writable.push(real);
+            } else if real.is_file() {
+                self.files.push(real);
+            }
+        }
+    }
+
     /// Gets everything ready that needs files or memory, so that [`Prepared::enter`]
     /// makes system calls only. The files of `appendable` are the worker's own
     /// standard streams: it may open them again through `/dev/stderr`, not truncate them.

@@ -85,3 +85,23 @@ fn a_wall_says_what_it_does_not_hold() {
     let subtracted = Wall { read_only: vec![top.join(".git")], ..wall };
     assert!(subtracted.prepare(&[]).unwrap().description().ends_with("without read-only parts"));
 }
+
+#[cfg(unix)]
+#[test]
+fn what_a_person_keeps_is_granted_by_its_real_path_as_far_as_it_exists() {
+    let top = tempfile::tempdir().unwrap();
+    let top = top.path().canonicalize().unwrap();
+    let (folder, file) = (top.join("folder"), top.join("file"));
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(&file, "").unwrap();
+    symlink(&folder, top.join("folder-link")).unwrap();
+    symlink(&file, top.join("file-link")).unwrap();
+    symlink(top.join("missing"), top.join("dangling")).unwrap();
+    let mut wall = Wall { mode: Mode::Worktree, ..Wall::off() };
+    wall.grant_persons(
+        &["folder-link", "file-link", "file", "missing", "dangling"].map(|name| top.join(name)),
+    );
+    assert_eq!((&wall.writable[..], &wall.files[..]), (&[folder][..], &[file.clone(), file][..]));
+    #[cfg(target_os = "linux")]
+    wall.prepare(&[]).unwrap();
+}

@@ -163,8 +163,9 @@ fn claude_has_its_own_folder_and_the_persons_sign_in() {
     let launch = given.good();
     assert_eq!(launch.env["CLAUDE_CONFIG_DIR"], "/run/a-1/claude");
     assert_eq!(launch.seeds, [link("/home/ada/.claude/.credentials.json")]);
-    let paths = ["/run/a-1/tmp", "/run/a-1/claude", "/home/ada/.claude/.credentials.json"].map(PathBuf::from);
-    assert_eq!((&launch.folders[..], &launch.writable[..]), (&paths[..2], &paths[..]));
+    let own = ["/run/a-1/tmp", "/run/a-1/claude"].map(PathBuf::from);
+    assert_eq!((&launch.folders[..], &launch.writable[..]), (&own[..], &own[..]));
+    assert_eq!(launch.persons, [PathBuf::from("/home/ada/.claude/.credentials.json")]);
 
     given.caller_env = env([("CLAUDE_CONFIG_DIR", "/elsewhere")]);
     let launch = given.good();
@@ -182,7 +183,7 @@ fn claude_with_a_keychain_needs_the_persons_folder_unless_there_is_a_key() {
             let mut launch = Launch::base(program, brief).expect("a base");
             claude::config_folder(program, brief, &mut launch, true).expect("a folder");
             let folder = launch.env.get("CLAUDE_CONFIG_DIR").cloned();
-            (folder, launch.writable[1..].to_vec(), launch.seeds.len())
+            (folder, launch.persons, launch.seeds.len())
         })
     };
     let persons = ["/home/ada/.claude", "/home/ada/.claude.json"].map(PathBuf::from).to_vec();

@@ -286,7 +286,7 @@ fn a_plain_folder_has_snapshots_too() {
     write(&folder.join("a/b.txt"), "1");
     let program = program(room.path());
     let shadow = Shadow::open(&program, &room.path().join("state/shadow.git"), &folder).unwrap();
-    let base = shadow.empty_commit().unwrap();
+    let base = crate::sys::git::land::empty_commit(&shadow.git).unwrap();
     let reference = "refs/kapell/tasks/T/1";
     let scratch = room.path().join("scratch");
     let take = |shadow: &Shadow, base: &Oid, expected: Option<&Oid>| {
