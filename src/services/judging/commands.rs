@@ -12,7 +12,7 @@ use crate::services::{Error, House};
 use crate::sys::config::resolved::Wall as WallWish;
 use crate::sys::git::Oid;
 use crate::sys::process::find::find_program;
-use crate::sys::shim::client::{self, Ended};
+use crate::sys::shim::client::{self, Ended, Started};
 use crate::sys::shim::job::{Cause, Job, Request};
 use crate::sys::wall::{Mode, Wall};
 
@@ -96,6 +96,7 @@ pub fn on_commit(
         job.wall.grant_persons(&caches(house));
     }
     client::start(&house.program, &run_dir, &job)
+        .map(Started::leave)
         .map_err(|error| Error::system(format!("cannot start gate {gate}"), std::io::Error::other(error)))?;
     let ended = client::wait(&run_dir)
         .map_err(|error| Error::system(format!("cannot follow gate {gate}"), std::io::Error::other(error)))?;
