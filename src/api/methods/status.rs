@@ -330,7 +330,7 @@ fn task_status(session: &Session, plan: &PlanId, id: &TaskId) -> Result<TaskStat
 }
 
 /// States in which somebody is at work on a task.
-const AT_WORK: [TaskState; 4] =
+pub(super) const AT_WORK: [TaskState; 4] =
     [TaskState::Running, TaskState::Judging, TaskState::Approved, TaskState::Landing];
 
 /// The end of a file as text, for evidence that is shown.

@@ -174,7 +174,9 @@ fn launch(desk: &Desk, attempt: &AttemptRow, task: &Task) -> Result<(), Error> {
         }
         _ => None,
     };
-    launching::launch(desk, attempt, task, seed.as_deref(), feedback.as_deref())
+    launching::launch(desk, attempt, task, seed.as_deref(), feedback.as_deref())?;
+    tracing::debug!(attempt = %attempt.id, "its shim is started");
+    Ok(())
 }
 
 fn follow(desk: &Desk, attempt: &AttemptRow, task: &Task) -> Result<(), Error> {
@@ -204,6 +206,7 @@ fn follow(desk: &Desk, attempt: &AttemptRow, task: &Task) -> Result<(), Error> {
             }
         }
     })?;
+    tracing::debug!(attempt = %attempt.id, "its end is known");
     if heard.outcome == Outcome::Interrupted {
         client::kill_leftovers(&attempt.id)
             .map_err(|error| Error::system("cannot end what is left of it", error))?;
@@ -239,7 +242,9 @@ fn follow(desk: &Desk, attempt: &AttemptRow, task: &Task) -> Result<(), Error> {
             tell(tx, desk, attempt, "attempt.finished", &text)?;
         }
         Ok(())
-    })
+    })?;
+    tracing::debug!(attempt = %attempt.id, "its end is recorded");
+    Ok(())
 }
 
 /// Which events of a worker are recorded, and as what.

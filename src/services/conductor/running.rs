@@ -11,6 +11,7 @@ use super::attempt::{Stage, carry};
 use super::desk::Desk;
 use super::recovering;
 use super::starting::{self, Begun};
+use super::vitals::{Socket, Vitals};
 use crate::base::clock::Time;
 use crate::base::ids::{ConductorId, PlanId, TaskId, random_tail};
 use crate::domain::attempt::AttemptState;
@@ -36,11 +37,14 @@ const LAST_STEPS: Duration = Duration::from_millis(20);
 const TRY_AGAIN: Duration = Duration::from_secs(5);
 
 /// Runs a plan until it comes to rest. `Ok(false)`: another conductor has it.
-pub fn conduct(
+///
+/// `open` opens its socket, once the plan is surely this conductor's and before anybody can
+/// read the socket's path in the registry. It is closed while the plan is still this conductor's.
+pub fn conduct<S: Socket>(
     session: &Session,
     plan: &PlanId,
-    socket: Option<PathBuf>,
     launch_anyway: bool,
+    open: impl FnOnce(&Arc<Vitals>) -> Option<S>,
 ) -> Result<bool, Error> {
     let life_file = session.house.life_file(&format!("plan-{plan}"));
     let Some(life) = take_plan(session, plan, &life_file)? else { return Ok(false) };
@@ -48,12 +52,16 @@ pub fn conduct(
     let config = session.config(&project)?;
     let git = ground::git(&session.house, &project)?;
     let id = ConductorId::new(format!("c-{}", random_tail(8)));
-    let fencing = register(session, &project.id, plan, &id, &life, socket)?;
+    let vitals = Arc::new(Vitals::new(id.clone(), plan.clone()));
+    let socket = open(&vitals);
+    let path = socket.as_ref().map(|socket| socket.path().to_owned());
+    let fencing = register(session, &project.id, plan, &id, &life, path)?;
     let project_id = project.id.clone();
     let lay_out = || -> Result<Conductor, Error> {
         let desk = Desk::new(session.clone(), project, config, git, plan.clone(), id.clone(), fencing)?;
         Ok(Conductor {
             desk: Arc::new(desk),
+            vitals,
             watch: Watch::new(&session.house.root)?,
             at_work: HashMap::new(),
             ended: channel(),
@@ -135,6 +143,7 @@ fn register(
 
 struct Conductor {
     desk: Arc<Desk>,
+    vitals: Arc<Vitals>,
     watch: Watch,
     at_work: HashMap<String, JoinHandle<()>>,
     /// Tasks whose thread is about to end; it wakes the watch after it has said so.
@@ -175,6 +184,7 @@ impl Conductor {
             if row.state == PlanState::Running {
                 if self.admitted()? {
                     self.take_steps(&tasks, &views)?;
+                    self.vitals.count_pass();
                 }
                 if is_first {
                     self.tell_first_pass()?;
@@ -266,6 +276,7 @@ impl Conductor {
                 continue;
             }
             let task = desk.task(&task)?;
+            tracing::debug!(task = %task.id, "its task is to start");
             match starting::begin(&desk, &task, base.as_deref())? {
                 Begun::Attempt(attempt) => self.spawn(*attempt, Stage::Launch)?,
                 // With every seat taken the rest need not be asked one by one.
