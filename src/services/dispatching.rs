@@ -102,7 +102,7 @@ pub fn dispatch(session: &Session, project: &Project, wish: &Wish) -> Result<Dis
     }
     let is_running = !row.state.is_at_rest();
     let is_new =
-        |id: &TaskId| tasks.iter().any(|task| task.id == *id && !(task.wanted && !task.state.is_final()));
+        |id: &TaskId| tasks.iter().any(|task| task.id == *id && (!task.wanted || task.state.is_final()));
     if is_running && !wanted.iter().any(is_new) {
         let conductor = await_conductor(session, &plan_id)?;
         if let Some(conductor) = conductor {
@@ -349,11 +349,7 @@ fn ad_hoc(
 /// The conductor of a plan, if one lives: its lock is asked, not its row.
 pub fn live_conductor(session: &Session, plan: &PlanId) -> Result<Option<ConductorRow>, Error> {
     let row = session.store()?.read(|tx| tx.conductor_of(plan))?;
-    Ok(row.filter(is_live))
-}
-
-fn is_live(row: &ConductorRow) -> bool {
-    row.state.should_live() && life::is_held(Path::new(&row.alive))
+    Ok(row.filter(|row| row.state.should_live() && life::is_held(Path::new(&row.alive))))
 }
 
 /// Waits a little for a conductor that somebody else may be starting.
@@ -384,10 +380,10 @@ pub fn ensure_conductor(
 ) -> Result<Option<ConductorRow>, Error> {
     let house = &session.house;
     let watch = Watch::new(&house.root)?;
-    let before = session.store()?.read(|tx| tx.conductor_of(plan))?;
-    if let Some(conductor) = before.clone().filter(is_live) {
+    if let Some(conductor) = live_conductor(session, plan)? {
         return Ok(Some(conductor));
     }
+    let before = session.store()?.read(|tx| tx.conductor_of(plan))?.map_or(0, |row| row.fencing);
     let log = house.root.join("log").join(format!("{plan}.log"));
     if let Some(folder) = log.parent() {
         std::fs::create_dir_all(folder)
@@ -408,10 +404,9 @@ pub fn ensure_conductor(
         .map_err(|error| Error::system("cannot start the conductor", std::io::Error::other(error)))?;
     let deadline = Instant::now() + CONDUCTOR_PATIENCE;
     loop {
+        // A short plan's conductor may have ended again by now.
         let row = session.store()?.read(|tx| tx.conductor_of(plan))?;
-        // The row of one that was killed still says that it runs.
-        let is_new = |row: &ConductorRow| before.as_ref().is_none_or(|before| before.id != row.id);
-        if let Some(row) = row.filter(|row| is_new(row) && row.state != ConductorState::Crashed) {
+        if let Some(row) = row.filter(|row| row.fencing > before && row.state != ConductorState::Crashed) {
             return Ok(Some(row));
         }
         if Instant::now() >= deadline {

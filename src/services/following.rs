@@ -22,6 +22,23 @@ pub struct Interest {
     pub kind: Option<String>,
 }
 
+impl Interest {
+    fn filter<'a>(&'a self, project: &'a crate::base::ids::ProjectId) -> EventFilter<'a> {
+        EventFilter {
+            project: (!self.all_projects).then_some(project),
+            plan: self.plan.as_deref(),
+            attempt: self.attempt.as_deref(),
+            kind: self.kind.as_deref(),
+        }
+    }
+}
+
+/// The newest `most` events, oldest of them first, and the number from which to follow on.
+pub fn newest(session: &Session, interest: &Interest, most: usize) -> Result<(Vec<EventRow>, i64), Error> {
+    let project = session.project()?.id;
+    session.store()?.read(|tx| Ok((tx.newest_events(&interest.filter(&project), most)?, tx.newest_event()?)))
+}
+
 /// A place in the event log from which it is followed.
 #[derive(Debug)]
 pub struct Follower {
@@ -68,12 +85,7 @@ impl Follower {
 
     /// The next events that are there already.
     pub fn look(&mut self) -> Result<Vec<EventRow>, Error> {
-        let filter = EventFilter {
-            project: (!self.interest.all_projects).then_some(&self.project),
-            plan: self.interest.plan.as_deref(),
-            attempt: self.interest.attempt.as_deref(),
-            kind: self.interest.kind.as_deref(),
-        };
+        let filter = self.interest.filter(&self.project);
         let (events, newest) = self.session.store()?.read(|tx| -> Result<_, Error> {
             Ok((tx.events_after(self.seq, &filter, BATCH)?, tx.newest_event()?))
         })?;

@@ -4,10 +4,13 @@
 pub mod asking;
 pub mod claiming;
 pub mod conductor;
+pub mod configuring;
+pub mod diagnosing;
 pub mod dispatching;
 pub mod following;
 pub mod ground;
 pub mod house;
+pub mod initialising;
 pub mod judging;
 pub mod landing;
 pub mod planning;

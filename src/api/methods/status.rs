@@ -6,6 +6,7 @@ use std::time::Duration;
 mod views;
 
 use crate::api::ApiError;
+use crate::api::methods::events;
 use crate::api::wire::{
     Overview, PlanStatus, Scope, StatusBody, StatusParams, StatusResult, TaskStatus, WorkerCounts,
 };
@@ -36,6 +37,7 @@ struct Question<'a> {
 }
 
 /// Answers `status`.
+#[expect(clippy::needless_pass_by_value, reason = "the table hands over the parameters of every method")]
 pub fn call(session: &Session, params: StatusParams) -> Result<StatusResult, ApiError> {
     let project = session.project()?;
     let (scope, id) = match &params.run_id {
@@ -221,7 +223,7 @@ fn body(
             let next = (question.after >= 0 && rows.len() == limit)
                 .then(|| rows.last().map(|row| row.seq.to_string()))
                 .flatten();
-            (StatusBody::Events { events: rows.iter().map(views::event).collect() }, next)
+            (StatusBody::Events { events: rows.iter().map(events::event).collect() }, next)
         }
     })
 }
@@ -323,13 +325,13 @@ fn task_status(session: &Session, plan: &PlanId, id: &TaskId) -> Result<TaskStat
         files: parsed.files.iter().map(|pattern| pattern.as_str().to_owned()).collect(),
         depends_on: parsed.depends_on.iter().map(crate::api::wire::Id::from).collect(),
         reason: row.reason.clone(),
-        commit: row.committed.clone(),
+        commit: row.committed,
         attempts: attempts.iter().map(views::attempt).collect(),
     })
 }
 
 /// States in which somebody is at work on a task.
-const AT_WORK: [TaskState; 4] =
+pub(super) const AT_WORK: [TaskState; 4] =
     [TaskState::Running, TaskState::Judging, TaskState::Approved, TaskState::Landing];
 
 /// The end of a file as text, for evidence that is shown.

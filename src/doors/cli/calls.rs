@@ -1,0 +1,269 @@
+//! The commands that are methods: call, show, and what the exit code says about the result.
+
+use std::io::Read as _;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::args::{self, Command};
+use super::print::Out;
+use super::screens::{self, View};
+use super::{follow, params};
+use crate::api::wire::{
+    Action, ClaimFilesParams, ClaimFilesResult, ControlParams, ControlResult, DispatchParams, DispatchResult,
+    JudgeResult, Object, PlanResult, ReleaseFilesParams, ReleaseFilesResult, Scope, StatusParams,
+    StatusResult,
+};
+use crate::api::{ApiError, table};
+use crate::base::clock::Time;
+use crate::services::following::Interest;
+use crate::services::{Cancel, Session, querying};
+
+/// The longest that nobody looks while nothing is told.
+const LOOK_AGAIN: Duration = Duration::from_secs(45);
+
+/// Calls a method of the contract by its name.
+pub type Ask<'a> = Box<dyn Fn(&str, Value) -> Result<Value, ApiError> + 'a>;
+
+/// Waits until something that is of interest happened after an event's number, or it is time
+/// to look again: a process that is killed tells nobody.
+pub type Wait<'a> = Box<dyn Fn(Interest, i64) -> Result<(), ApiError> + 'a>;
+
+/// One command at work: whom to ask, where to write.
+pub struct Desk<'a> {
+    /// Calls a method.
+    pub ask: Ask<'a>,
+    /// Waits for news.
+    pub wait: Wait<'a>,
+    /// The folder that paths of plan files are relative to.
+    pub folder: PathBuf,
+    /// Ends a wait.
+    pub cancel: Cancel,
+    /// Where results go.
+    pub out: &'a mut Out,
+    /// The person's time zone.
+    pub zone: jiff::tz::TimeZone,
+}
+
+impl<'a> Desk<'a> {
+    /// A desk that asks the table of methods.
+    pub fn new(session: &'a Session, out: &'a mut Out) -> Self {
+        let ask = |name: &str, params: Value| match table::find(name) {
+            Some(method) => method.call(session, params),
+            None => Err(ApiError::unknown_method(name)),
+        };
+        let wait = |interest: Interest, since: i64| {
+            Ok(querying::wait_for_news(session, interest, Some(since), LOOK_AGAIN, &mut || Ok(false))?)
+        };
+        Self {
+            ask: Box::new(ask),
+            wait: Box::new(wait),
+            folder: session.folder.clone(),
+            cancel: session.cancel.clone(),
+            out,
+            zone: jiff::tz::TimeZone::system(),
+        }
+    }
+
+    /// From where results are looked at now.
+    pub fn view(&mut self) -> View {
+        View { look: self.out.look(), now: Time::now(), zone: self.zone.clone() }
+    }
+
+    /// A file as the method finds it: it looks from the top of the project, a person from the
+    /// current folder.
+    pub fn path(&self, file: String) -> String {
+        match self.folder.join(&file).to_str() {
+            Some(path) if self.folder.join(&file).exists() => path.to_owned(),
+            _ => file,
+        }
+    }
+
+    /// Calls a method.
+    pub fn call(&self, method: &str, params: impl Serialize) -> Result<Value, ApiError> {
+        let params = serde_json::to_value(params).map_err(|error| bug(method, &error))?;
+        (self.ask)(method, params)
+    }
+
+    /// Shows a result: as it is for programs, on a screen for people.
+    pub fn show<T: DeserializeOwned>(
+        &mut self,
+        value: &Value,
+        screen: impl FnOnce(&View, &T) -> String,
+    ) -> Result<T, ApiError> {
+        let result: T = typed(value)?;
+        if self.out.is_json() {
+            self.out.json(value);
+        } else {
+            let text = screen(&self.view(), &result);
+            self.out.result(&text);
+        }
+        Ok(result)
+    }
+}
+
+/// A result as its wire type.
+pub fn typed<T: DeserializeOwned>(value: &Value) -> Result<T, ApiError> {
+    T::deserialize(value).map_err(|error| bug("the result", &error))
+}
+
+fn bug(what: &str, error: &serde_json::Error) -> ApiError {
+    ApiError::from(crate::services::Error::Bug(format!("{what}: {error}")))
+}
+
+/// Runs a command that is a method, or made of methods. Gives the exit code.
+pub fn run(desk: &mut Desk<'_>, command: Command) -> Result<u8, ApiError> {
+    match command {
+        Command::ClaimFiles(args) => {
+            let params = ClaimFilesParams::from(args);
+            if let Some(wait_s) = params.wait_s.filter(|wait| *wait > 0) {
+                desk.out
+                    .progress(&format!("waiting up to {}", screens::duration(wait_s.saturating_mul(1000))));
+            }
+            let value = desk.call("claim-files", params)?;
+            let result = desk.show::<ClaimFilesResult>(&value, screens::claim_files)?;
+            if !result.granted {
+                desk.out.tip("--wait-s 60 waits for it; kapell status --scope claims shows who holds what");
+            }
+            Ok(u8::from(!result.granted))
+        }
+        Command::ReleaseFiles(args) => {
+            let value = desk.call("release-files", ReleaseFilesParams::from(args))?;
+            desk.show::<ReleaseFilesResult>(&value, screens::release_files)?;
+            Ok(0)
+        }
+        Command::Plan(args) => plan(desk, args),
+        Command::Dispatch(args) => dispatch(desk, args.into()),
+        Command::Send(mut args) => {
+            if args.text == "-" {
+                args.text = stdin_text("the task")?;
+            }
+            dispatch(desk, args.into())
+        }
+        Command::Status(args) if args.watch => follow::watch(desk, args.into()),
+        Command::Status(args) => {
+            let value = desk.call("status", StatusParams::from(args))?;
+            desk.show::<StatusResult>(&value, screens::status)?;
+            Ok(0)
+        }
+        Command::List(args) => list(desk, args.all),
+        Command::Judge(args) => {
+            let no_wait = args.no_wait;
+            follow::judge(desk, args.into(), no_wait)
+        }
+        Command::Control(args) => control(desk, args.into()),
+        Command::Pause(args) => control(desk, params::steer(Action::Pause, args)),
+        Command::Resume(args) => control(desk, params::steer(Action::Resume, args)),
+        Command::Stop(args) => control(desk, params::steer(Action::Stop, args)),
+        Command::Cancel(args) => control(desk, params::steer(Action::Cancel, args)),
+        Command::Retry(args) => control(desk, params::steer(Action::Retry, args)),
+        Command::Approve(args) => control(desk, params::steer(Action::Approve, args)),
+        Command::Land(args) => control(desk, args.into()),
+        Command::ShutdownAll(args) => control(desk, args.into()),
+        Command::Run(args) => follow::run(desk, &args),
+        other => Err(ApiError::from(crate::services::Error::Bug(format!("{other:?} is no method")))),
+    }
+}
+
+/// Whether the command waits, so that Ctrl-C ends the wait and not the process.
+pub fn waits(command: &Command) -> bool {
+    match command {
+        Command::ClaimFiles(args) => args.wait_s.is_some_and(|wait| wait > 0),
+        Command::Status(args) => args.watch || args.wait_ms.is_some(),
+        Command::Judge(args) => !args.no_wait,
+        Command::Run(args) => !args.detach,
+        Command::Events(args) => args.follow,
+        _ => false,
+    }
+}
+
+fn plan(desk: &mut Desk<'_>, mut args: args::Plan) -> Result<u8, ApiError> {
+    let read = stdin_plan(args.file.as_deref())?;
+    args.file = args.file.map(|file| desk.path(file));
+    if args.request.is_some() {
+        desk.out.progress("the planner agent is at work");
+    }
+    let value = desk.call("plan", params::plan(args, read))?;
+    let result = desk.show::<PlanResult>(&value, screens::plan)?;
+    if let Some(id) = &result.plan_id {
+        desk.out.tip(&format!("kapell dispatch --plan-id {id}"));
+    }
+    Ok(u8::from(has_errors(&result)))
+}
+
+/// Whether a plan was refused.
+pub fn has_errors(result: &PlanResult) -> bool {
+    result.problems.iter().any(|problem| problem.severity == "error")
+}
+
+fn dispatch(desk: &mut Desk<'_>, params: DispatchParams) -> Result<u8, ApiError> {
+    let value = desk.call("dispatch", params)?;
+    let result = desk.show::<DispatchResult>(&value, screens::dispatch)?;
+    if result.run_id.is_some() {
+        desk.out.tip(&format!("kapell status --scope plan --id {} --watch", result.plan_id));
+    }
+    Ok(0)
+}
+
+fn control(desk: &mut Desk<'_>, params: ControlParams) -> Result<u8, ApiError> {
+    let value = desk.call("control", params)?;
+    let result = desk.show::<ControlResult>(&value, screens::control)?;
+    Ok(u8::from(!result.ack))
+}
+
+/// Scope `conductors`; those that ended are of kind `all`.
+fn list(desk: &mut Desk<'_>, all: bool) -> Result<u8, ApiError> {
+    let kind = all.then(|| "all".to_owned());
+    let value =
+        desk.call("status", StatusParams { scope: Scope::Conductors, kind, ..StatusParams::default() })?;
+    desk.show::<StatusResult>(&value, screens::status)?;
+    Ok(0)
+}
+
+/// What a judgement ends with: 0 approved or still running, 1 rejected, 4 could not be judged.
+pub fn judgement_code(result: &JudgeResult) -> u8 {
+    match result.verdict.as_deref() {
+        Some("approved") => 0,
+        Some("rejected") => 1,
+        Some(_) => 4,
+        None if result.state == "running" => 0,
+        None => 4,
+    }
+}
+
+/// The plan on stdin if the file is called `-`.
+pub fn stdin_plan(file: Option<&str>) -> Result<Option<Object>, ApiError> {
+    if file != Some("-") {
+        return Ok(None);
+    }
+    let text = stdin_text("the plan")?;
+    let plan = serde_json::from_str(&text).map_err(|error| {
+        ApiError::invalid_params(
+            format!("the plan on stdin is no JSON object: {error}"),
+            "a plan in YAML is read from a file: kapell plan plan.yaml",
+        )
+    })?;
+    Ok(Some(plan))
+}
+
+/// No plan and no task is longer; whatever is, was sent by mistake.
+const LONGEST_INPUT: u64 = 16 << 20;
+
+fn stdin_text(what: &str) -> Result<String, ApiError> {
+    let mut bytes = Vec::new();
+    let read = std::io::stdin().lock().take(LONGEST_INPUT + 1).read_to_end(&mut bytes);
+    read.map_err(|error| crate::services::Error::system(format!("reading {what} from stdin"), error))?;
+    if bytes.len() as u64 > LONGEST_INPUT {
+        return Err(ApiError::invalid_params(format!("{what} on stdin is longer than 16 MiB"), "send less"));
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        ApiError::invalid_params(
+            format!("{what} on stdin is no UTF-8 text, at byte {at}"),
+            "convert it to UTF-8",
+        )
+    })
+}

@@ -1,0 +1,328 @@
+//! The commands that stay: watching a status, waiting for a verdict, following a run and the log.
+//! All are woken by events; none looks again because time has passed.
+
+use std::collections::HashMap;
+use std::time::Instant;
+
+use serde_json::Value;
+
+use super::args;
+use super::calls::{self, Desk, typed};
+use super::layout::{Style, cell};
+use super::params;
+use super::screens;
+use crate::api::ApiError;
+use crate::api::wire::{
+    DispatchResult, EventStatus, JudgeParams, JudgeResult, PlanResult, PlanStatus, Scope, StatusBody,
+    StatusParams, StatusResult, TaskLine,
+};
+use crate::services::following::{Follower, Interest, newest};
+use crate::services::{Error, Session};
+use crate::store::events::EventRow;
+
+/// Tasks asked for at once while a run is followed.
+const PAGE: u32 = 500;
+/// What a process ends with that was interrupted, as shells have it: 128 + SIGINT.
+const INTERRUPTED: u8 = 130;
+
+/// `status --watch`: shows it again whenever it changed, until Ctrl-C or a final state.
+pub fn watch(desk: &mut Desk<'_>, mut params: StatusParams) -> Result<u8, ApiError> {
+    let is_log = params.scope == Scope::Events && params.run_id.is_none();
+    let mut last = Value::Null;
+    loop {
+        let value = desk.call("status", &params)?;
+        let status: StatusResult = typed(&value)?;
+        let mut body = value.clone();
+        if let Some(fields) = body.as_object_mut() {
+            fields.remove("seq");
+        }
+        let is_news = match &status.body {
+            StatusBody::Events { events } => !events.is_empty(),
+            _ => body != last,
+        };
+        if is_news {
+            if desk.out.is_json() {
+                desk.out.json(&value);
+            } else {
+                let text = screens::status(&desk.view(), &status);
+                // News of the log come below the old, everything else in its place.
+                if is_log { desk.out.result(&text) } else { desk.out.redraw(&text) }
+            }
+        }
+        last = body;
+        if is_final(&status.body) || desk.cancel.is_cancelled() || desk.out.is_closed() {
+            return Ok(0);
+        }
+        if is_log {
+            params.since_seq = Some(status.seq);
+        }
+        // All that happens may change what is shown: another project's task takes the last seat.
+        (desk.wait)(Interest { all_projects: true, ..Interest::default() }, status.seq)?;
+        if desk.cancel.is_cancelled() {
+            return Ok(0);
+        }
+    }
+}
+
+/// Whether nothing more will happen to what was asked about; `status` does not wait then.
+fn is_final(body: &StatusBody) -> bool {
+    match body {
+        StatusBody::Plan(plan) => is_over(&plan.state),
+        StatusBody::Task(task) => matches!(task.state.as_str(), "done" | "failed" | "cancelled"),
+        StatusBody::Attempt(attempt) => attempt.state == "finished",
+        StatusBody::Judgement(judgement) => judgement.state != "running",
+        _ => false,
+    }
+}
+
+/// Whether a plan has ended.
+fn is_over(state: &str) -> bool {
+    matches!(state, "done" | "failed" | "stopped")
+}
+
+/// `judge`: starts it and, unless told otherwise, waits for the verdict.
+pub fn judge(desk: &mut Desk<'_>, params: JudgeParams, no_wait: bool) -> Result<u8, ApiError> {
+    let started = desk.call("judge", params)?;
+    let mut result: JudgeResult = typed(&started)?;
+    let mut shown = started;
+    let mut seen = None;
+    while !no_wait && result.state == "running" {
+        let gates = result.gates.iter().map(|gate| format!("{} {}", gate.name, gate.outcome));
+        desk.out.progress(&[vec!["judging".to_owned()], gates.collect()].concat().join(" · "));
+        if let Some(seen) = seen {
+            (desk.wait)(Interest { kind: Some("run.".to_owned()), ..Interest::default() }, seen)?;
+        }
+        if desk.cancel.is_cancelled() {
+            return Ok(left_running(desk, &result));
+        }
+        let params = StatusParams { run_id: Some(result.run_id.clone()), ..StatusParams::default() };
+        let status: StatusResult = typed(&desk.call("status", params)?)?;
+        seen = Some(status.seq);
+        let StatusBody::Judgement(judgement) = status.body else {
+            return Err(Error::Bug(format!("{} is no judgement", result.run_id)).into());
+        };
+        result = judgement;
+        shown = serde_json::to_value(&result)
+            .map_err(|error| Error::Bug(format!("the judgement is no JSON: {error}")))?;
+    }
+    desk.show::<JudgeResult>(&shown, screens::judge)?;
+    Ok(calls::judgement_code(&result))
+}
+
+fn left_running(desk: &mut Desk<'_>, result: &JudgeResult) -> u8 {
+    let run_id = result.run_id.clone();
+    desk.out.aside(|page| {
+        page.wrapped(&[], Style::Plain, "interrupted before the verdict");
+        page.wrapped(
+            &cell(Style::Faint, "  next: "),
+            Style::Plain,
+            &format!("kapell status --run-id {run_id}"),
+        );
+    });
+    INTERRUPTED
+}
+
+/// `run`: plan, dispatch, then a line for every change of a task, and a summary.
+pub fn run(desk: &mut Desk<'_>, args: &args::Run) -> Result<u8, ApiError> {
+    let began = Instant::now();
+    let read = calls::stdin_plan(Some(&args.file))?;
+    let planned = desk.call("plan", params::plan_of_run(args, desk.path(args.file.clone()), read))?;
+    let plan: PlanResult = typed(&planned)?;
+    let plan_id = match plan.plan_id.clone().filter(|_| !calls::has_errors(&plan)) {
+        Some(id) => id,
+        None => {
+            desk.show::<PlanResult>(&planned, screens::plan)?;
+            return Ok(1);
+        }
+    };
+    let started = desk.call("dispatch", params::dispatch_of_run(args, plan_id.clone()))?;
+    if args.detach {
+        let result = desk.show::<DispatchResult>(&started, screens::dispatch)?;
+        desk.out.tip(&format!("kapell status --scope plan --id {} --watch", result.plan_id));
+        return Ok(0);
+    }
+    if !desk.out.is_json() {
+        // Warnings are shown too; the plan itself was just written by whoever runs it.
+        let text = if plan.problems.is_empty() {
+            let (view, started) = (desk.view(), typed(&started)?);
+            screens::dispatch(&view, &started)
+        } else {
+            screens::plan(&desk.view(), &plan)
+        };
+        desk.out.result(&text);
+    }
+    match follow_plan(desk, &plan_id)? {
+        Some((value, status)) => {
+            if desk.out.is_json() {
+                desk.out.json(&value);
+            } else {
+                let took = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+                let text = screens::run_summary(&desk.view(), &status, took);
+                desk.out.result(&text);
+                desk.out.tip(match status.state.as_str() {
+                    "done" => "kapell land brings it to its target branch",
+                    _ => "kapell status --scope task --id PLAN_ID/TASK_ID shows why",
+                });
+            }
+            Ok(u8::from(status.state != "done"))
+        }
+        None => {
+            desk.out.aside(|page| {
+                page.wrapped(&[], Style::Plain, &format!("{plan_id} goes on in the background"));
+                for (name, command) in [
+                    (" watch: ", format!("kapell status --scope plan --id {plan_id} --watch")),
+                    ("  stop: ", format!("kapell stop {plan_id}")),
+                ] {
+                    page.wrapped(&cell(Style::Faint, name), Style::Plain, &command);
+                }
+            });
+            Ok(INTERRUPTED)
+        }
+    }
+}
+
+/// Follows a plan to its end and gives its last status; nothing if it was interrupted.
+fn follow_plan(desk: &mut Desk<'_>, plan_id: &str) -> Result<Option<(Value, PlanStatus)>, ApiError> {
+    let mut known: HashMap<String, (String, Option<String>)> = HashMap::new();
+    let mut reason = None;
+    loop {
+        let (value, seq, status) = whole_plan(desk, plan_id)?;
+        for task in &status.tasks {
+            let now = (task.state.clone(), task.attempt.clone());
+            let before = known.insert(screens::id_text(&task.id), now.clone());
+            if !desk.out.is_json() && is_news(before.as_ref(), &now) {
+                let line = screens::task_change(&desk.view(), task);
+                desk.out.result(&line);
+            }
+        }
+        if is_over(&status.state) {
+            return Ok(Some((value, status)));
+        }
+        let PlanStatus { done, total, running, state, .. } = &status;
+        // Such as that nobody runs it any more.
+        if status.reason != reason {
+            reason.clone_from(&status.reason);
+            if let Some(reason) = &reason {
+                desk.out.note(&format!("{plan_id}: {reason}"));
+            }
+        }
+        desk.out.progress(&format!("{state}: {done}/{total} done, {running} running"));
+        if !desk.cancel.is_cancelled() {
+            (desk.wait)(Interest { plan: Some(plan_id.to_owned()), ..Interest::default() }, seq)?;
+        }
+        if desk.cancel.is_cancelled() {
+            return Ok(None);
+        }
+    }
+}
+
+/// Whether a task's state is worth a line. That a task waits is worth one only after it did something.
+fn is_news(before: Option<&(String, Option<String>)>, now: &(String, Option<String>)) -> bool {
+    match (before, now.0.as_str()) {
+        (_, "ready") => false,
+        (None, "waiting") => false,
+        (Some((state, _)), "waiting") => state != "ready" && state != "waiting",
+        (Some(before), _) => before != now,
+        (None, _) => true,
+    }
+}
+
+/// The plan with all its tasks.
+fn whole_plan(desk: &Desk<'_>, plan_id: &str) -> Result<(Value, i64, PlanStatus), ApiError> {
+    let mut params = StatusParams {
+        scope: Scope::Plan,
+        id: Some(plan_id.to_owned()),
+        limit: Some(PAGE),
+        ..StatusParams::default()
+    };
+    let mut first: Option<StatusResult> = None;
+    let mut tasks: Vec<TaskLine> = Vec::new();
+    loop {
+        let status: StatusResult = typed(&desk.call("status", &params)?)?;
+        let StatusBody::Plan(plan) = &status.body else {
+            return Err(Error::Bug(format!("{plan_id} is no plan")).into());
+        };
+        tasks.extend(plan.tasks.iter().cloned());
+        params.cursor.clone_from(&status.next_cursor);
+        first.get_or_insert(status);
+        if params.cursor.is_none() {
+            break;
+        }
+    }
+    let Some(mut status) = first else { return Err(Error::Bug("no status".to_owned()).into()) };
+    status.next_cursor = None;
+    let seq = status.seq;
+    if let StatusBody::Plan(plan) = &mut status.body {
+        plan.tasks = tasks;
+    }
+    let value = serde_json::to_value(&status)
+        .map_err(|error| Error::Bug(format!("the status is no JSON: {error}")))?;
+    match status.body {
+        StatusBody::Plan(plan) => Ok((value, seq, plan)),
+        _ => Err(Error::Bug(format!("{plan_id} is no plan")).into()),
+    }
+}
+
+/// Events shown when none in particular were asked for.
+const LAST: usize = 50;
+/// As `tail -f` does, before what is new.
+const LAST_BEFORE_NEW: usize = 10;
+
+/// `events`.
+pub fn events(desk: &mut Desk<'_>, session: &Session, args: args::Events) -> Result<u8, ApiError> {
+    let interest =
+        Interest { all_projects: args.all_projects, plan: args.plan, attempt: None, kind: args.kind };
+    let since = match args.since {
+        Some(since) => since,
+        None => {
+            let last = if args.follow { LAST_BEFORE_NEW } else { LAST };
+            let (rows, seq) = newest(session, &interest, last)?;
+            print_events(desk, rows)?;
+            seq
+        }
+    };
+    if args.since.is_none() && !args.follow {
+        return Ok(0);
+    }
+    let mut follower = Follower::new(session, interest, Some(since))?;
+    loop {
+        let rows = if args.follow { follower.next(None)? } else { follower.look()? };
+        if rows.is_empty() || desk.out.is_closed() {
+            return Ok(0);
+        }
+        print_events(desk, rows)?;
+    }
+}
+
+fn print_events(desk: &mut Desk<'_>, rows: Vec<EventRow>) -> Result<(), ApiError> {
+    for row in rows {
+        let event = told(row);
+        if desk.out.is_json() {
+            let value = serde_json::to_value(&event)
+                .map_err(|error| Error::Bug(format!("an event is no JSON: {error}")))?;
+            desk.out.json(&value);
+        } else {
+            let line = screens::events_line(&desk.view(), &event);
+            desk.out.result(&line);
+        }
+    }
+    Ok(())
+}
+
+/// An event as `status` tells it.
+fn told(row: EventRow) -> EventStatus {
+    EventStatus {
+        seq: row.seq,
+        at: row.at.to_string(),
+        kind: row.kind,
+        plan_id: row.plan,
+        task: row.task,
+        attempt: row.attempt,
+        holder: row.holder,
+        text: row.text,
+        data: row.data.and_then(|data| serde_json::from_str(&data).ok()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,183 @@
+//! The command line: every method as a command, and what a person needs around them.
+//!
+//! Results go to stdout, everything else to stderr. Exit codes: 0 ok, 1 refused or
+//! rejected, 2 usage, 3 not found, 4 store or system failure; 130 after Ctrl-C where work goes on.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::error::ErrorKind;
+use clap::{CommandFactory as _, Parser as _};
+
+mod args;
+mod calls;
+mod follow;
+mod layout;
+mod params;
+mod print;
+mod screens;
+mod setup;
+
+use args::{Cli, Command};
+use print::{Color, Out};
+
+use crate::api::ApiError;
+use crate::domain::claim::HolderKind;
+use crate::domain::refusal::{Code, Refusal};
+use crate::services::{Caller, Cancel, Error, House, Session};
+
+/// Runs one command. `argv` begins with the program's name; `folder` is where it was started.
+pub fn run(house: House, folder: PathBuf, argv: &[OsString]) -> ExitCode {
+    let cli = match Cli::try_parse_from(argv) {
+        Ok(cli) => cli,
+        Err(error) => return ExitCode::from(usage(&house, argv, &error)),
+    };
+    let mut out = Out::of_process(cli.global.color, cli.global.json, &house.environment);
+    let code = command(house, folder, cli, &mut out).unwrap_or_else(|error| {
+        out.error(&error);
+        error.exit_code
+    });
+    ExitCode::from(out.finish(code))
+}
+
+fn command(house: House, folder: PathBuf, cli: Cli, out: &mut Out) -> Result<u8, ApiError> {
+    let folder = match cli.global.folder {
+        Some(other) => folder.join(other),
+        None => folder,
+    };
+    if !folder.is_dir() {
+        return Err(Refusal::new(
+            Code::NotFound,
+            format!("there is no folder {}", folder.display()),
+            "-C names the folder of a project",
+        )
+        .into());
+    }
+    let name = person(&house).to_owned();
+    let session = Session {
+        house: Arc::new(house),
+        caller: Caller::new(HolderKind::Person, &name),
+        folder,
+        cancel: Cancel::default(),
+    };
+    if calls::waits(&cli.command) {
+        end_on_interrupt(&session.cancel)?;
+    }
+    match cli.command {
+        Command::Init(args) => setup::init(&session, out, &args),
+        Command::Doctor => Ok(setup::doctor(&session, out)),
+        Command::Config(args) => setup::config(&session, out, args.what),
+        Command::Completions { shell } => {
+            setup::completions(out, shell);
+            Ok(0)
+        }
+        Command::Mcp => Err(not_first("mcp")),
+        Command::Rpc => Err(not_first("rpc")),
+        Command::Conduct(_) => Err(not_first("conduct")),
+        Command::Shim(_) => Err(not_first("shim")),
+        Command::Hook(_) => Err(not_first("hook")),
+        Command::Events(args) => follow::events(&mut calls::Desk::new(&session, out), &session, args),
+        command => calls::run(&mut calls::Desk::new(&session, out), command),
+    }
+}
+
+/// The other doors are opened by the first word alone, before anything else is read.
+fn not_first(door: &str) -> ApiError {
+    ApiError::invalid_params(
+        format!("{door} is not opened by this command line"),
+        format!("make it the first word and give it nothing else: kapell {door}"),
+    )
+}
+
+/// Who holds what this person claims.
+fn person(house: &House) -> &str {
+    let name = |variable| house.environment.get(variable).map(String::as_str).filter(|name| !name.is_empty());
+    name("USER").or_else(|| name("LOGNAME")).unwrap_or("me")
+}
+
+/// Help and version on stdout; what was typed wrongly as any other error.
+fn usage(house: &House, argv: &[OsString], error: &clap::Error) -> u8 {
+    // What was typed is not understood, but this much of it may be.
+    let json = argv.iter().take_while(|word| *word != "--").any(|word| word == "--json");
+    let mut out = Out::of_process(Color::Auto, json, &house.environment);
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            let text = error.render();
+            let text = if out.look().color { text.ansi().to_string() } else { text.to_string() };
+            out.result(&text);
+            out.finish(0)
+        }
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand if !json => {
+            let text = error.render().to_string();
+            out.aside(|page| {
+                text.lines().for_each(|line| page.line(&layout::cell(layout::Style::Plain, line)))
+            });
+            out.finish(2)
+        }
+        _ => {
+            let error = usage_error(&error.render().to_string(), argv);
+            out.error(&error);
+            out.finish(error.exit_code)
+        }
+    }
+}
+
+/// From clap's page (what is wrong, tips, the usage) to one error with one hint.
+fn usage_error(rendered: &str, argv: &[OsString]) -> ApiError {
+    let mut message = Vec::new();
+    let mut tips = Vec::new();
+    let mut usage = None;
+    for line in rendered.lines() {
+        let line = line.trim();
+        if let Some(tip) = line.strip_prefix("tip: ") {
+            tips.push(tip.to_owned());
+        } else if let Some(text) = line.strip_prefix("Usage: ") {
+            usage = Some(text.to_owned());
+        } else if usage.is_none() && tips.is_empty() && !line.starts_with("For more information") {
+            message.push(line.strip_prefix("error: ").unwrap_or(line).to_owned());
+        }
+    }
+    // A page without the usage is about a command all the same.
+    let known = Cli::command();
+    let typed = || {
+        argv.iter()
+            .skip(1)
+            .filter_map(|word| word.to_str())
+            .find(|word| known.find_subcommand(word).is_some())
+    };
+    let usage = usage.unwrap_or_else(|| format!("kapell {}", typed().unwrap_or_default()));
+    // The command's own words: those before the first option, placeholder or bracket.
+    let command: Vec<&str> =
+        usage.split(' ').take_while(|word| word.starts_with(|c: char| c.is_ascii_lowercase())).collect();
+    let help = format!("{} --help", command.join(" "));
+    let hint = tips.first().map_or_else(|| help.clone(), |tip| format!("{tip}; {help}"));
+    let message = message.join(" ");
+    ApiError::invalid_params(message.split_whitespace().collect::<Vec<_>>().join(" "), hint)
+}
+
+/// From now on Ctrl-C ends the wait that is under way; a second one ends the process.
+fn end_on_interrupt(cancel: &Cancel) -> Result<(), ApiError> {
+    let failed = |error| Error::system("listening for Ctrl-C", error);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+    // Before anything is started, so that no Ctrl-C is missed.
+    let mut interrupts = {
+        let _inside = runtime.enter();
+        tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt()).map_err(failed)?
+    };
+    let cancel = cancel.clone();
+    let listen = move || {
+        runtime.block_on(async {
+            interrupts.recv().await;
+            cancel.cancel();
+            interrupts.recv().await;
+            std::process::exit(130);
+        });
+    };
+    std::thread::Builder::new().name("interrupts".to_owned()).spawn(listen).map_err(failed)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

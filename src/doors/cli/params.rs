@@ -1,0 +1,144 @@
+//! From what was typed to the parameters of the methods.
+
+use super::args::{
+    ClaimFiles, Control, Dispatch, Judge, Land, Plan, ReleaseFiles, Run, Send, ShutdownAll, Status, Steer,
+};
+use crate::api::wire::{
+    Action, ClaimFilesParams, ControlParams, DispatchParams, JudgeParams, Object, PlanParams,
+    ReleaseFilesParams, StatusParams,
+};
+
+impl From<ClaimFiles> for ClaimFilesParams {
+    fn from(args: ClaimFiles) -> Self {
+        Self {
+            paths: args.paths,
+            mode: args.mode.unwrap_or_default(),
+            ttl_s: args.ttl_s,
+            reason: args.reason,
+            wait_s: args.wait_s,
+            check_only: args.check_only,
+            holder: args.holder,
+        }
+    }
+}
+
+impl From<ReleaseFiles> for ReleaseFilesParams {
+    fn from(args: ReleaseFiles) -> Self {
+        Self { claim_ids: args.claim_ids, paths: args.paths, all: args.all, holder: args.holder }
+    }
+}
+
+impl From<Status> for StatusParams {
+    fn from(args: Status) -> Self {
+        Self {
+            scope: args.scope.unwrap_or_default(),
+            id: args.id,
+            run_id: args.run_id,
+            since_seq: args.since_seq,
+            wait_ms: args.wait_ms,
+            limit: args.limit,
+            cursor: args.cursor,
+            kind: args.kind,
+        }
+    }
+}
+
+impl From<Dispatch> for DispatchParams {
+    fn from(args: Dispatch) -> Self {
+        Self {
+            plan_id: args.plan_id,
+            tasks: args.tasks,
+            task: args.task,
+            files: args.files,
+            target: args.target,
+            priority: args.priority,
+            rules: args.rules,
+            max_parallel: args.start.max_parallel,
+            when_full: args.start.when_full.unwrap_or_default(),
+            dry_run: args.dry_run,
+        }
+    }
+}
+
+impl From<Send> for DispatchParams {
+    fn from(args: Send) -> Self {
+        Self {
+            task: Some(args.text),
+            files: args.files,
+            target: args.target,
+            priority: args.priority,
+            ..Self::default()
+        }
+    }
+}
+
+impl From<Judge> for JudgeParams {
+    fn from(args: Judge) -> Self {
+        Self {
+            plan_id: args.plan_id,
+            task: args.task,
+            attempt: args.attempt,
+            path: args.path,
+            paths: args.paths,
+            gates: args.gates,
+            review: args.review,
+            land: (args.land || args.no_land).then_some(args.land),
+        }
+    }
+}
+
+impl From<Control> for ControlParams {
+    fn from(args: Control) -> Self {
+        steer(args.action, args.steer)
+    }
+}
+
+impl From<Land> for ControlParams {
+    fn from(args: Land) -> Self {
+        Self { action: Action::Land, target: args.plan, force: args.force, message: None }
+    }
+}
+
+impl From<ShutdownAll> for ControlParams {
+    fn from(args: ShutdownAll) -> Self {
+        Self { action: Action::Stop, target: "all".to_owned(), force: args.force, message: None }
+    }
+}
+
+/// A short form of `control`.
+pub fn steer(action: Action, args: Steer) -> ControlParams {
+    ControlParams { action, target: args.target, force: args.force, message: args.message }
+}
+
+/// Parameters of `plan`; a plan that was read already takes the place of its file.
+pub fn plan(args: Plan, read: Option<Object>) -> PlanParams {
+    PlanParams {
+        file: args.file.filter(|_| read.is_none()),
+        plan: read,
+        request: args.request,
+        name: args.name,
+        check_only: args.check_only,
+        on_overlap: args.on_overlap.unwrap_or_default(),
+    }
+}
+
+/// The first half of `run`.
+pub fn plan_of_run(args: &Run, file: String, read: Option<Object>) -> PlanParams {
+    PlanParams {
+        file: read.is_none().then_some(file),
+        plan: read,
+        name: args.name.clone(),
+        on_overlap: args.on_overlap.unwrap_or_default(),
+        ..PlanParams::default()
+    }
+}
+
+/// The second half of `run`.
+pub fn dispatch_of_run(args: &Run, plan_id: String) -> DispatchParams {
+    DispatchParams {
+        plan_id: Some(plan_id),
+        max_parallel: args.start.max_parallel,
+        when_full: args.start.when_full.unwrap_or_default(),
+        ..DispatchParams::default()
+    }
+}

@@ -1,0 +1,165 @@
+//! What people see of each result. Pure: a result and a [`View`] in, text out.
+
+use jiff::tz::TimeZone;
+
+use super::layout::{Cell, Column, Give, Look, Page, Span, Style, Table, cell, sentence, span};
+use crate::api::wire::{Id, StatusBody, StatusResult};
+use crate::base::clock::Time;
+
+mod claims;
+mod plan;
+mod status;
+mod work;
+
+pub use claims::{claim_files, release_files};
+pub use plan::{dispatch, plan};
+pub use status::{events, events_line, overview, run_summary, task_change};
+pub use work::{control, judge};
+
+/// From where a result is looked at.
+#[derive(Debug, Clone)]
+pub struct View {
+    /// How it may look.
+    pub look: Look,
+    /// The moment, for times told as distances.
+    pub now: Time,
+    /// The time zone of the person.
+    pub zone: TimeZone,
+}
+
+impl View {
+    /// Fills a page.
+    pub fn page(&self, fill: impl FnOnce(&mut Page)) -> String {
+        let mut page = Page::new(self.look);
+        fill(&mut page);
+        page.into_text()
+    }
+
+    /// How long ago, or until when: `3 min ago`, `in 12 min`.
+    fn distance(&self, text: &str) -> String {
+        let Some(time) = Time::parse(text) else { return text.to_owned() };
+        let millis = self.now.millis_since(time);
+        let length = duration(millis.unsigned_abs());
+        if millis.unsigned_abs() < 1000 {
+            "now".to_owned()
+        } else if millis > 0 {
+            format!("{length} ago")
+        } else {
+            format!("in {length}")
+        }
+    }
+
+    /// The moment in the person's time zone: `01:02:03` of today, else with its day.
+    fn moment(&self, text: &str) -> String {
+        let zoned = |time: Time| {
+            jiff::Timestamp::from_millisecond(time.as_millis()).ok().map(|at| at.to_zoned(self.zone.clone()))
+        };
+        let (Some(at), Some(now)) = (Time::parse(text).and_then(zoned), zoned(self.now)) else {
+            return text.to_owned();
+        };
+        if at.date() == now.date() {
+            at.strftime("%H:%M:%S").to_string()
+        } else {
+            at.strftime("%Y-%m-%d %H:%M").to_string()
+        }
+    }
+}
+
+/// Any answer of `status`.
+pub fn status(view: &View, result: &StatusResult) -> String {
+    match &result.body {
+        StatusBody::Overview(overview) => status::overview(view, overview),
+        StatusBody::Task(task) => work::task(view, task),
+        StatusBody::Plan(plan) => status::plan(view, plan, result.next_cursor.as_deref()),
+        StatusBody::Judgement(judgement) => work::judge(view, judgement),
+        StatusBody::Attempt(attempt) => work::attempt(view, attempt),
+        StatusBody::Claims { claims } => claims::claims(view, claims),
+        StatusBody::Conductors { conductors } => status::conductors(view, conductors),
+        StatusBody::Budget { budget } => status::budget(view, budget),
+        StatusBody::Workers { workers } => status::workers(view, workers),
+        StatusBody::Queue { queue } => status::queue(view, queue),
+        StatusBody::Events { events } => status::events(view, events),
+        StatusBody::Environments { environments } => status::environments(view, environments),
+    }
+}
+
+/// An id as it was written.
+pub fn id_text(id: &Id) -> String {
+    match id {
+        Id::Number(number) => number.to_string(),
+        Id::Text(text) => text.clone(),
+    }
+}
+
+fn ids_text(ids: &[Id]) -> String {
+    ids.iter().map(id_text).collect::<Vec<_>>().join(", ")
+}
+
+/// What a state, outcome or verdict means for whoever reads it.
+fn style_of(word: &str) -> Style {
+    match word {
+        "done" | "approved" | "pass" | "ok" | "submitted" => Style::Good,
+        "running" | "busy" | "judging" | "landing" | "starting" => Style::Strong,
+        "failed" | "blocked" | "rejected" | "fail" | "error" | "crashed" | "violation" | "unhealthy"
+        | "over-budget" | "killed" | "stuck" | "timed-out" => Style::Bad,
+        "paused" | "rate-limited" | "alert" | "stopping" | "interrupted" | "queued" | "warning" => {
+            Style::Warn
+        }
+        "waiting" | "idle" | "draft" | "skipped" | "stopped" | "cancelled" => Style::Faint,
+        _ => Style::Plain,
+    }
+}
+
+/// A state, outcome or verdict in its colour.
+fn word(text: &str) -> Span {
+    span(style_of(text), text)
+}
+
+/// A name and its value on one line, names padded to `wide`.
+fn fact(page: &mut Page, wide: usize, name: &str, value: &str) {
+    page.wrapped(&[span(Style::Faint, format!("{name:wide$}  "))], Style::Plain, value);
+}
+
+fn plain(text: impl AsRef<str>) -> Cell {
+    cell(Style::Plain, text)
+}
+
+fn optional(text: Option<&String>) -> Cell {
+    text.map(plain).unwrap_or_default()
+}
+
+fn money(usd: f64) -> String {
+    if usd > 0.0 && usd < 0.01 { "<$0.01".to_owned() } else { format!("${usd:.2}") }
+}
+
+/// A length of time in at most two units.
+pub fn duration(millis: u64) -> String {
+    let seconds = millis / 1000;
+    match seconds {
+        0..10 => format!("{}.{} s", seconds, millis % 1000 / 100),
+        10..60 => format!("{seconds} s"),
+        60..3600 => format!("{} min", (seconds + 30) / 60),
+        3600..86_400 => match seconds % 3600 / 60 {
+            0 => format!("{} h", seconds / 3600),
+            minutes => format!("{} h {minutes} min", seconds / 3600),
+        },
+        _ => format!("{} d", seconds / 86_400),
+    }
+}
+
+/// A large number in three digits.
+fn count(number: u64) -> String {
+    match number {
+        0..1000 => number.to_string(),
+        1000..1_000_000 => format!("{}.{}k", number / 1000, number % 1000 / 100),
+        _ => format!("{}.{}M", number / 1_000_000, number % 1_000_000 / 100_000),
+    }
+}
+
+/// `1 task`, `2 tasks`.
+fn counted(number: u64, noun: &str) -> String {
+    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+}
+
+#[cfg(test)]
+mod tests;

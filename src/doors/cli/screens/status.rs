@@ -1,0 +1,397 @@
+//! What is going on: the overview, a plan with its tasks, and the lists.
+
+use serde_json::Value;
+
+use super::*;
+use crate::api::wire::{
+    BudgetStatus, ConductorStatus, EventStatus, LandingStatus, Overview, PlanStatus, TaskLine, WorkerStatus,
+};
+
+/// Columns of a bar that shows how much is done.
+const BAR: u64 = 8;
+
+/// Scope `overview`.
+pub fn overview(view: &View, overview: &Overview) -> String {
+    view.page(|page| {
+        for warning in &overview.warnings {
+            page.wrapped(&cell(Style::Warn, "warning: "), Style::Plain, warning);
+        }
+        page.gap();
+        if overview.plans.is_empty() {
+            page.line(&[span(Style::Faint, "no plans")]);
+        } else {
+            let mut table = Table::new(
+                0,
+                [
+                    Column::new("PLAN", Give::Shrink),
+                    Column::new("STATE", Give::Keep),
+                    Column::new("", Give::Drop(3)),
+                    Column::number("DONE", Give::Keep),
+                    Column::number("RUNNING", Give::Drop(4)),
+                    Column::number("FAILED", Give::Drop(5)),
+                    Column::new("NAME", Give::Drop(1)),
+                    Column::new("CONDUCTOR", Give::Drop(2)),
+                ],
+            );
+            for plan in &overview.plans {
+                // An id begins with the name; saying both helps nobody.
+                let name = if plan.plan_id.starts_with(&plan.name) { Cell::new() } else { plain(&plan.name) };
+                table.row([
+                    cell(Style::Strong, &plan.plan_id),
+                    vec![word(&plan.state)],
+                    bar(plan.done, plan.total),
+                    plain(format!("{}/{}", plan.done, plan.total)),
+                    number(Style::Strong, plan.running),
+                    number(Style::Bad, plan.failed),
+                    name,
+                    optional(plan.conductor.as_ref()),
+                ]);
+            }
+            page.table(&table);
+        }
+        page.gap();
+        let workers = overview.workers;
+        let mut line = vec![
+            span(Style::Faint, "workers  "),
+            span(Style::Plain, format!("{} busy, {} idle", workers.busy, workers.idle)),
+        ];
+        if workers.unhealthy > 0 {
+            line.push(span(Style::Bad, format!(", {} unhealthy", workers.unhealthy)));
+        }
+        page.line(&line);
+        page.line(&[span(Style::Faint, "claims   "), span(Style::Plain, overview.claims.to_string())]);
+        if !overview.budget.is_empty() {
+            page.gap();
+            page.table(&budget_table(view, &overview.budget));
+        }
+    })
+}
+
+/// How much is done, as a bar. Full only when all is.
+fn bar(done: u64, total: u64) -> Cell {
+    let full = if total == 0 { 0 } else { (done.min(total) * BAR / total) as usize };
+    vec![span(Style::Good, "━".repeat(full)), span(Style::Faint, "─".repeat(BAR as usize - full))]
+}
+
+/// A number that nobody needs to see while it is nought.
+fn number(style: Style, number: u64) -> Cell {
+    if number == 0 { Cell::new() } else { cell(style, number.to_string()) }
+}
+
+/// Scope `plan`.
+pub fn plan(view: &View, plan: &PlanStatus, next_cursor: Option<&str>) -> String {
+    view.page(|page| {
+        plan_title(page, plan);
+        let mut facts: Vec<(&str, String)> = Vec::new();
+        if let Some(base) = &plan.base {
+            facts.push(("base", base.clone()));
+        }
+        if let Some(target) = &plan.target {
+            facts.push(("target", target.clone()));
+        }
+        if let Some(integration) = &plan.integration {
+            facts.push(("lands in", integration.clone()));
+        }
+        if let Some(conductor) = &plan.conductor {
+            facts.push(("conductor", format!("{}, process {}", conductor.id, conductor.pid)));
+        }
+        if plan.usd > 0.0 {
+            facts.push(("spent", money(plan.usd)));
+        }
+        for (name, value) in facts {
+            page.wrapped(&[span(Style::Faint, format!("  {name:9}  "))], Style::Plain, &value);
+        }
+        page.gap();
+        page.table(&tasks_table(&plan.tasks));
+        if let Some(cursor) = next_cursor {
+            page.line(&[span(Style::Faint, format!("… more with --cursor {cursor}"))]);
+        }
+    })
+}
+
+fn plan_title(page: &mut Page, plan: &PlanStatus) {
+    let mut title = vec![span(Style::Strong, &plan.plan_id), span(Style::Plain, "  "), word(&plan.state)];
+    title.push(span(Style::Plain, format!("  {}/{} done", plan.done, plan.total)));
+    if plan.running > 0 {
+        title.push(span(Style::Plain, format!(", {} running", plan.running)));
+    }
+    if plan.failed > 0 {
+        title.push(span(Style::Bad, format!(", {} failed", plan.failed)));
+    }
+    page.line(&title);
+    if let Some(reason) = &plan.reason {
+        page.wrapped(&plain("  "), style_of(&plan.state), reason);
+    }
+}
+
+fn tasks_table(tasks: &[TaskLine]) -> Table {
+    let mut table = Table::new(
+        2,
+        [
+            Column::new("TASK", Give::Shrink),
+            Column::new("STATE", Give::Keep),
+            Column::number("TRIES", Give::Drop(0)),
+            Column::new("WORKER", Give::Drop(1)),
+            Column::new("WHAT", Give::Shrink),
+        ],
+    );
+    for task in tasks {
+        let what = match &task.reason {
+            Some(reason) => sentence(style_of(&task.state), reason),
+            None => sentence(Style::Plain, &task.task),
+        };
+        table.row([
+            plain(id_text(&task.id)),
+            vec![word(&task.state)],
+            number(Style::Plain, u64::from(task.attempts)),
+            optional(task.worker.as_ref()),
+            what,
+        ]);
+    }
+    table
+}
+
+/// A task that changed, on one line.
+pub fn task_change(view: &View, task: &TaskLine) -> String {
+    view.page(|page| {
+        let mut line = vec![
+            span(style_of(&task.state), format!("{:9}", task.state)),
+            span(Style::Plain, format!("  {}  ", id_text(&task.id))),
+        ];
+        if let Some(worker) = task.worker.as_ref().filter(|_| task.state == "running") {
+            line.push(span(Style::Faint, format!("{worker}  ")));
+        }
+        match (&task.reason, &task.commit) {
+            (Some(reason), _) => line.extend(sentence(Style::Plain, reason)),
+            (None, Some(commit)) => line.push(span(Style::Faint, format!("landed as {}", short(commit)))),
+            (None, None) => line.extend(sentence(Style::Plain, &task.task)),
+        }
+        page.line(&line);
+    })
+}
+
+/// Enough of a commit's name for people.
+fn short(commit: &str) -> &str {
+    commit.get(..10).unwrap_or(commit)
+}
+
+/// How a plan ended: what is done in one line, what is not in one line each.
+pub fn run_summary(view: &View, plan: &PlanStatus, took_ms: u64) -> String {
+    view.page(|page| {
+        page.gap();
+        plan_title(page, plan);
+        let mut facts = duration(took_ms);
+        if plan.usd > 0.0 {
+            facts.push_str(&format!(", {}", money(plan.usd)));
+        }
+        if let Some(integration) = &plan.integration {
+            facts.push_str(&format!(", landed in {integration}"));
+        }
+        page.wrapped(&plain("  "), Style::Faint, &facts);
+        let left: Vec<TaskLine> = plan.tasks.iter().filter(|task| task.state != "done").cloned().collect();
+        if !left.is_empty() {
+            page.gap();
+            page.table(&tasks_table(&left));
+        }
+    })
+}
+
+/// Scope `conductors`.
+pub fn conductors(view: &View, conductors: &[ConductorStatus]) -> String {
+    view.page(|page| {
+        if conductors.is_empty() {
+            page.line(&[span(Style::Faint, "nothing runs")]);
+            return;
+        }
+        let mut table = Table::new(
+            0,
+            [
+                Column::new("CONDUCTOR", Give::Keep),
+                Column::new("STATE", Give::Keep),
+                Column::new("PLAN", Give::Shrink),
+                Column::number("PROCESS", Give::Drop(2)),
+                Column::new("STARTED", Give::Drop(3)),
+                Column::new("HEARD OF", Give::Drop(4)),
+                Column::new("PROJECT", Give::Drop(1)),
+            ],
+        );
+        for conductor in conductors {
+            let heard = if conductor.fresh { Style::Plain } else { Style::Warn };
+            table.row([
+                cell(Style::Strong, &conductor.id),
+                vec![word(&conductor.state)],
+                plain(&conductor.plan_id),
+                plain(conductor.pid.to_string()),
+                plain(view.distance(&conductor.started_at)),
+                cell(heard, view.distance(&conductor.heartbeat_at)),
+                optional(conductor.project.as_ref()),
+            ]);
+        }
+        page.table(&table);
+    })
+}
+
+/// Scope `budget`.
+pub fn budget(view: &View, budget: &[BudgetStatus]) -> String {
+    view.page(|page| {
+        if budget.is_empty() {
+            page.line(&[span(Style::Faint, "nothing was spent, nothing is limited")]);
+        }
+        page.table(&budget_table(view, budget));
+    })
+}
+
+fn budget_table(view: &View, budget: &[BudgetStatus]) -> Table {
+    let mut table = Table::new(
+        0,
+        [
+            Column::new("PROVIDER", Give::Shrink),
+            Column::new("STATE", Give::Keep),
+            Column::number("SPENT", Give::Keep),
+            Column::number("RESERVED", Give::Drop(1)),
+            Column::number("LIMIT", Give::Drop(3)),
+            Column::new("AGAIN", Give::Drop(2)),
+        ],
+    );
+    for provider in budget {
+        table.row([
+            plain(&provider.provider),
+            vec![word(&provider.state)],
+            plain(money(provider.spent_usd)),
+            if provider.reserved_usd > 0.0 { plain(money(provider.reserved_usd)) } else { Cell::new() },
+            provider.limit_usd.map(|limit| plain(money(limit))).unwrap_or_default(),
+            provider.until.as_deref().map(|until| plain(view.distance(until))).unwrap_or_default(),
+        ]);
+    }
+    table
+}
+
+/// Scope `workers`.
+pub fn workers(view: &View, workers: &[WorkerStatus]) -> String {
+    view.page(|page| {
+        if workers.is_empty() {
+            page.line(&[span(Style::Faint, "no workers")]);
+            return;
+        }
+        let mut table = Table::new(
+            0,
+            [
+                Column::new("WORKER", Give::Shrink),
+                Column::new("STATE", Give::Keep),
+                Column::new("PROVIDER", Give::Drop(2)),
+                Column::new("TASKS", Give::Shrink),
+                Column::new("GROUPS", Give::Drop(1)),
+            ],
+        );
+        for worker in workers {
+            let mut state = vec![word(&worker.state)];
+            if worker.protected {
+                state.push(span(Style::Faint, " protected"));
+            }
+            table.row([
+                cell(Style::Strong, &worker.worker),
+                state,
+                plain(&worker.provider),
+                plain(worker.tasks.join(" ")),
+                plain(worker.groups.join(" ")),
+            ]);
+        }
+        page.table(&table);
+    })
+}
+
+/// Scope `queue`.
+pub fn queue(view: &View, queue: &[LandingStatus]) -> String {
+    view.page(|page| {
+        if queue.is_empty() {
+            page.line(&[span(Style::Faint, "nothing waits to land")]);
+            return;
+        }
+        let mut table = Table::new(
+            0,
+            [
+                Column::number("", Give::Drop(0)),
+                Column::new("TASK", Give::Shrink),
+                Column::new("STATE", Give::Keep),
+                Column::new("BRANCH", Give::Shrink),
+                Column::new("ATTEMPT", Give::Drop(1)),
+            ],
+        );
+        for (place, landing) in queue.iter().enumerate() {
+            table.row([
+                plain((place + 1).to_string()),
+                cell(Style::Strong, &landing.task_id),
+                vec![word(&landing.state)],
+                plain(&landing.branch),
+                plain(&landing.attempt),
+            ]);
+        }
+        page.table(&table);
+    })
+}
+
+/// Scope `events`, and `kapell events`.
+pub fn events(view: &View, events: &[EventStatus]) -> String {
+    events.iter().map(|event| events_line(view, event)).collect()
+}
+
+/// One event on one line.
+pub fn events_line(view: &View, event: &EventStatus) -> String {
+    view.page(|page| {
+        let mut line = vec![span(Style::Faint, format!("{:>5}  {}  ", event.seq, view.moment(&event.at)))];
+        // On a narrow screen the sentence is worth more than its kind.
+        if view.look.width.is_none_or(|width| width >= 72) {
+            line.push(span(Style::Faint, format!("{:16}  ", event.kind)));
+        }
+        match (&event.plan_id, &event.task) {
+            (Some(plan), Some(task)) => line.push(span(Style::Strong, format!("{plan}/{task}  "))),
+            (Some(plan), None) => line.push(span(Style::Strong, format!("{plan}  "))),
+            _ => {}
+        }
+        line.extend(sentence(Style::Plain, &event.text));
+        page.line(&line);
+    })
+}
+
+/// Scope `environments`.
+pub fn environments(view: &View, environments: &[Value]) -> String {
+    view.page(|page| {
+        if environments.is_empty() {
+            page.line(&[span(Style::Faint, "no environments")]);
+            return;
+        }
+        let mut table = Table::new(
+            0,
+            [
+                Column::new("NAME", Give::Keep),
+                Column::new("BRANCH", Give::Shrink),
+                Column::number("AHEAD", Give::Drop(2)),
+                Column::number("BEHIND", Give::Drop(3)),
+                Column::new("SUBS", Give::Shrink),
+                Column::new("PATH", Give::Drop(1)),
+            ],
+        );
+        for environment in environments {
+            let text = |name: &str| match environment.get(name) {
+                Some(Value::String(text)) => plain(text),
+                Some(Value::Number(number)) => plain(number.to_string()),
+                _ => Cell::new(),
+            };
+            let subs = environment.get("subs").and_then(Value::as_array).into_iter().flatten();
+            let subs: Vec<String> = subs
+                .filter_map(|sub| {
+                    Some(format!("{} {}", sub.get("name")?.as_str()?, sub.get("state")?.as_str()?))
+                })
+                .collect();
+            table.row([
+                text("name"),
+                text("branch"),
+                text("ahead"),
+                text("behind"),
+                plain(subs.join(", ")),
+                text("path"),
+            ]);
+        }
+        page.table(&table);
+    })
+}

@@ -1,0 +1,380 @@
+//! What stands in the way of working, found by trying it: git merges, a lock holds, a
+//! database takes a row, a file's change is noticed, an agent answers.
+//!
+//! Nothing is changed: what is tried, is tried in a folder of its own that is removed again.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use super::project::Project;
+use super::{Error, Session};
+use crate::base::clock::Time;
+use crate::base::ids::{ProjectId, random_tail};
+use crate::store::events::{EventFilter, NewEvent};
+use crate::store::watch::{Watch, Woken};
+use crate::store::{Store, StoreError, Tx};
+use crate::sys::process::life::{self, Life};
+use crate::sys::process::spawn::{self, End, Limits};
+use crate::sys::wall::{self, WallSupport};
+
+mod agents;
+mod git;
+
+/// How a check came out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Outcome {
+    /// As it should be.
+    Ok,
+    /// Works, but somebody should know.
+    Warn,
+    /// Does not work.
+    Fail,
+}
+
+impl Outcome {
+    /// The word for scripts.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Warn => "warn",
+            Self::Fail => "fail",
+        }
+    }
+}
+
+/// One thing that was tried.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Check {
+    /// What.
+    pub name: &'static str,
+    /// How it came out.
+    pub outcome: Outcome,
+    /// What was found. Never a secret.
+    pub found: String,
+    /// The next step, where there is one to take.
+    pub next: Option<String>,
+}
+
+impl Check {
+    /// As it should be.
+    pub fn ok(name: &'static str, found: impl Into<String>) -> Self {
+        Self { name, outcome: Outcome::Ok, found: found.into(), next: None }
+    }
+
+    /// Works, with a reservation.
+    pub fn warn(name: &'static str, found: impl Into<String>, next: impl Into<String>) -> Self {
+        Self { name, outcome: Outcome::Warn, found: found.into(), next: Some(next.into()) }
+    }
+
+    /// Does not work.
+    pub fn fail(name: &'static str, found: impl Into<String>, next: impl Into<String>) -> Self {
+        Self { name, outcome: Outcome::Fail, found: found.into(), next: Some(next.into()) }
+    }
+}
+
+/// The longest that a program may take to say its version.
+const ANSWER_LIMIT: Duration = Duration::from_secs(10);
+/// The longest until a changed file is noticed; it takes milliseconds where it works.
+const NOTICE_LIMIT: Duration = Duration::from_secs(5);
+/// Worktrees and logs of one plan may need this much; below it, work ends soon.
+const LITTLE_SPACE: u64 = 2 << 30;
+/// Below this, not even the database is safe.
+const NO_SPACE: u64 = 200 << 20;
+/// Two clocks of one machine agree far better than this.
+const CLOCK_SLACK_MS: i64 = 5_000;
+
+/// Tries everything, telling `begin` what comes next.
+pub fn diagnose(session: &Session, begin: &mut dyn FnMut(&str)) -> Vec<Check> {
+    let mut checks = Vec::new();
+    begin("the state folder");
+    let scratch = match Scratch::make(&session.house.root) {
+        Ok(scratch) => scratch,
+        Err(error) => {
+            let next = "make it writable, or name another folder in KAPELL_HOME";
+            checks.push(Check::fail(
+                "state folder",
+                format!("{}: {error}", session.house.root.display()),
+                next,
+            ));
+            return checks;
+        }
+    };
+    checks.push(locks(&session.house.root, &scratch.0));
+    checks.push(notices(&scratch.0));
+    begin("the store");
+    checks.push(store(session));
+    checks.push(clock(session, &scratch.0));
+    let project = session.project();
+    checks.push(space("disk of the state folder", &session.house.root));
+    if let Ok(Project { top: Some(top), .. }) = &project {
+        checks.push(space("disk of the project", top));
+    }
+    begin("git");
+    checks.push(git::program(session, &scratch.0));
+    checks.push(match project {
+        Ok(project) => git::repository(session, &project),
+        Err(error) => Check::fail(
+            "project",
+            error.to_string(),
+            hint(&error, "start kapell in a folder that can be read"),
+        ),
+    });
+    checks.push(configuration(session));
+    begin("the wall");
+    checks.push(wall_around(&scratch.0));
+    begin("the agents");
+    checks.extend(agents::all(session, &scratch.0));
+    checks
+}
+
+/// A folder to try things in, removed at the end.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn make(root: &Path) -> Result<Self, StoreError> {
+        let path = root.join("tmp").join(format!("doctor-{}", random_tail(10)));
+        crate::store::connection::private_folder(&path)?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Whether a lock that is held cannot be taken, and one that was let go can.
+fn locks(root: &Path, scratch: &Path) -> Check {
+    const NAME: &str = "state folder";
+    let path = scratch.join("lock");
+    let next = "put the state folder on a local file system: KAPELL_HOME names another";
+    let tried = (|| {
+        let held = Life::take(&path)?;
+        let second = Life::take(&path)?;
+        let seen = life::is_held(&path);
+        drop(held);
+        let freed = Life::take(&path)?;
+        std::io::Result::Ok((second.is_none() && seen, freed.is_some()))
+    })();
+    match tried {
+        Ok((true, true)) => {
+            Check::ok(NAME, format!("{} is private to you, and locks hold in it", root.display()))
+        }
+        Ok(_) => Check::fail(NAME, format!("locks do not hold in {}", root.display()), next),
+        Err(error) => Check::fail(NAME, format!("locking in {}: {error}", root.display()), next),
+    }
+}
+
+/// Whether a change of the database is noticed.
+fn notices(scratch: &Path) -> Check {
+    const NAME: &str = "file notices";
+    let next = "raise fs.inotify.max_user_instances and max_user_watches, or use a local file system";
+    // A database of its own, so that it is known who changed it.
+    let tried = Store::open(scratch, crate::store::Check::Header).and_then(|store| {
+        let watch = Watch::new(scratch)?;
+        let began = Instant::now();
+        store.write(append_trial)?;
+        Ok((watch.wait(Some(began + NOTICE_LIMIT)), began.elapsed()))
+    });
+    match tried {
+        Ok((Woken::Deadline, _)) => {
+            Check::fail(NAME, format!("a change was not noticed within {} s", NOTICE_LIMIT.as_secs()), next)
+        }
+        Ok((_, took)) => Check::ok(NAME, format!("a change was noticed after {} ms", took.as_millis())),
+        Err(error) => Check::fail(NAME, error.to_string(), next),
+    }
+}
+
+/// Whether a worker can be kept to its folder by the system itself.
+fn wall_around(scratch: &Path) -> Check {
+    const NAME: &str = "wall";
+    match wall::probe(scratch) {
+        WallSupport::Holds(name) => Check::ok(NAME, format!("{name} holds")),
+        WallSupport::Absent(why) => Check::warn(
+            NAME,
+            format!("none: {why}"),
+            "workers run unwalled; what they change outside their claims is still refused when it lands",
+        ),
+    }
+}
+
+/// Whether the configuration can be used.
+fn configuration(session: &Session) -> Check {
+    const NAME: &str = "configuration";
+    match session.project().and_then(|project| session.config(&project)) {
+        Ok(config) if config.warnings.is_empty() => Check::ok(NAME, "it can be used"),
+        Ok(config) => Check::warn(
+            NAME,
+            format!("it can be used; warnings: {}", config.warnings.len()),
+            "kapell config check explains them",
+        ),
+        Err(error) => Check::fail(NAME, error.to_string(), hint(&error, "kapell config check explains it")),
+    }
+}
+
+/// How a trial transaction ends: never with a commit.
+enum Trial {
+    Written,
+    Failed(StoreError),
+}
+
+impl From<StoreError> for Trial {
+    fn from(error: StoreError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// Whether every page of the database is sound, and whether it takes a row.
+fn store(session: &Session) -> Check {
+    const NAME: &str = "store";
+    let store = match session.store() {
+        Ok(store) => store,
+        Err(error) => {
+            return Check::fail(NAME, error.to_string(), hint(&error, "the message names the file"));
+        }
+    };
+    let damaged = "move the file away and put a backup in its place; nothing was changed";
+    match store.integrity() {
+        Ok(faults) if faults.is_empty() => {}
+        Ok(faults) => {
+            return Check::fail(
+                NAME,
+                format!("{} is damaged: {}", store.path().display(), faults.join("; ")),
+                damaged,
+            );
+        }
+        Err(error) => return Check::fail(NAME, error.to_string(), damaged),
+    }
+    match write_and_roll_back(store) {
+        Ok(took) => Check::ok(
+            NAME,
+            format!("{} is sound and took a row in {} ms", store.path().display(), took.as_millis()),
+        ),
+        Err(error) => {
+            Check::fail(NAME, error.to_string(), "look at the space and the permissions of the state folder")
+        }
+    }
+}
+
+fn append_trial(tx: &Tx<'_>) -> Result<(), StoreError> {
+    let project = ProjectId::new("kapell-doctor");
+    tx.ensure_project(&project, "kapell doctor", None)?;
+    let event = NewEvent { kind: "doctor.trial", text: "a trial".to_owned(), ..NewEvent::default() };
+    tx.append_event(&project, &event)?;
+    Ok(())
+}
+
+fn write_and_roll_back(store: &Store) -> Result<Duration, StoreError> {
+    let began = Instant::now();
+    let trial: Result<(), Trial> = store.write(|tx| {
+        append_trial(tx)?;
+        Err(Trial::Written)
+    });
+    match trial {
+        Err(Trial::Failed(error)) => Err(error),
+        Ok(()) | Err(Trial::Written) => Ok(began.elapsed()),
+    }
+}
+
+/// Whether the clock agrees with the file system's and is not behind what was recorded.
+fn clock(session: &Session, scratch: &Path) -> Check {
+    let newest = session.store().and_then(|store| {
+        store.read(|tx| -> Result<_, Error> { Ok(tx.newest_events(&EventFilter::default(), 1)?.pop()) })
+    });
+    // A store that cannot be read was told of already.
+    let recorded = newest.ok().flatten().map(|event| event.at);
+    let path = scratch.join("clock");
+    let modified = fs::write(&path, "now").and_then(|()| fs::metadata(&path)?.modified());
+    let modified = modified.ok().and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
+    let modified = modified.and_then(|at| i64::try_from(at.as_millis()).ok()).map(Time::from_millis);
+    judge_clock(Time::now(), recorded, modified)
+}
+
+fn judge_clock(now: Time, recorded: Option<Time>, modified: Option<Time>) -> Check {
+    const NAME: &str = "clock";
+    let ahead = recorded.map_or(0, |recorded| recorded.millis_since(now));
+    if ahead > CLOCK_SLACK_MS {
+        return Check::warn(
+            NAME,
+            format!("it was set back: the newest event was recorded {} s from now", ahead / 1000),
+            "set the clock right; until then claims last longer than they say",
+        );
+    }
+    let Some(modified) = modified else {
+        return Check::warn(NAME, "the file system tells no time of a change", "use a local file system");
+    };
+    let apart = modified.millis_since(now).abs();
+    if apart > CLOCK_SLACK_MS {
+        return Check::warn(
+            NAME,
+            format!("the file system's clock differs by {} s", apart / 1000),
+            "set both clocks by the network, or use a local file system",
+        );
+    }
+    Check::ok(NAME, "it agrees with the file system and with what was recorded")
+}
+
+fn space(name: &'static str, path: &Path) -> Check {
+    match rustix::fs::statvfs(path) {
+        Ok(stat) => judge_space(name, path, stat.f_bavail.saturating_mul(stat.f_frsize), stat.f_favail),
+        Err(error) => Check::warn(name, format!("{}: {error}", path.display()), "look with df"),
+    }
+}
+
+fn judge_space(name: &'static str, path: &Path, bytes: u64, files: u64) -> Check {
+    let gib = bytes as f64 / f64::from(1 << 30);
+    let found = format!("{gib:.1} GiB free on the disk of {}", path.display());
+    let next = "make room; old worktrees are the largest part of the state folder";
+    // Some file systems count no files and say 0.
+    if bytes < NO_SPACE {
+        Check::fail(name, found, next)
+    } else if bytes < LITTLE_SPACE {
+        Check::warn(name, found, next)
+    } else if (1..10_000).contains(&files) {
+        Check::warn(name, format!("{found}, but room for {files} files only"), next)
+    } else {
+        Check::ok(name, found)
+    }
+}
+
+/// The next step that an error names, or `otherwise`.
+fn hint(error: &Error, otherwise: &str) -> String {
+    match error {
+        Error::Refused(refusal) => refusal.hint.clone(),
+        _ => otherwise.to_owned(),
+    }
+}
+
+/// What a program printed, or why it failed: its first words of complaint.
+fn say(
+    program: &Path,
+    args: &[&str],
+    cwd: &Path,
+    environment: &BTreeMap<String, String>,
+    limit: Duration,
+) -> Result<String, String> {
+    let mut command = spawn::program(program, cwd);
+    command.args(args).envs(environment);
+    let limits = Limits { timeout: Some(limit), grace: Duration::from_secs(1), max_output: 1 << 20 };
+    let output = spawn::run(&mut command, b"", &limits).map_err(|error| error.to_string())?;
+    let (stdout, stderr) = (output.stdout.to_text(), output.stderr.to_text());
+    match output.end {
+        End::Exited(0) => Ok(stdout.trim().to_owned()),
+        End::TimedOut => Err(format!("no answer within {} s", limit.as_secs())),
+        End::Exited(status) => Err(format!("{} (exit {status})", first_line(&format!("{stderr}\n{stdout}")))),
+        End::Signaled(signal) => {
+            Err(format!("{} (signal {signal})", first_line(&format!("{stderr}\n{stdout}"))))
+        }
+    }
+}
+
+/// The first line that is not empty, for people.
+fn first_line(text: &str) -> &str {
+    text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("nothing")
+}
+
+#[cfg(test)]
+mod tests;

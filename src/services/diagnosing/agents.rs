@@ -1,0 +1,145 @@
+//! Whether the agents are there, answer, and are signed in. Files and names of variables are
+//! looked at, never what is in them.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::{ANSWER_LIMIT, Check, first_line, say};
+use crate::services::Session;
+use crate::sys::process::find::{find_program, native_program};
+
+/// An agent that Kapell has an adapter for.
+struct Agent {
+    /// The program, and the name of the check.
+    name: &'static str,
+    /// How to install it.
+    install: &'static str,
+    /// How to sign in.
+    sign_in: &'static str,
+    /// Variables that sign it in.
+    keys: &'static [&'static str],
+    /// The variable that moves its folder, the folder below home, and the file in it that signs it in.
+    credentials: (&'static str, &'static str, &'static str),
+}
+
+const AGENTS: [Agent; 3] = [
+    Agent {
+        name: "claude",
+        install: "npm install -g @anthropic-ai/claude-code",
+        sign_in: "start claude once and sign in, or set ANTHROPIC_API_KEY",
+        keys: &[
+            "ANTHROPIC_API_KEY",
+            "ANTHROPIC_AUTH_TOKEN",
+            "CLAUDE_CODE_OAUTH_TOKEN",
+            "CLAUDE_CODE_USE_BEDROCK",
+            "CLAUDE_CODE_USE_VERTEX",
+        ],
+        credentials: ("CLAUDE_CONFIG_DIR", ".claude", ".credentials.json"),
+    },
+    Agent {
+        name: "codex",
+        install: "npm install -g @openai/codex",
+        sign_in: "codex login, or set CODEX_API_KEY",
+        keys: &["CODEX_API_KEY", "OPENAI_API_KEY"],
+        credentials: ("CODEX_HOME", ".codex", "auth.json"),
+    },
+    Agent {
+        name: "opencode",
+        install: "npm install -g opencode-ai",
+        sign_in: "opencode auth login, or set the key of its provider",
+        keys: &[
+            "OPENCODE_API_KEY",
+            "ANTHROPIC_API_KEY",
+            "OPENAI_API_KEY",
+            "OPENROUTER_API_KEY",
+            "GEMINI_API_KEY",
+            "GOOGLE_GENERATIVE_AI_API_KEY",
+        ],
+        credentials: ("XDG_DATA_HOME", ".local/share", "opencode/auth.json"),
+    },
+];
+
+/// A check for every agent that is there; one warning if none is.
+pub fn all(session: &Session, scratch: &Path) -> Vec<Check> {
+    let path = session.house.environment.get("PATH").map(String::as_str).unwrap_or_default();
+    let found: Vec<(&Agent, PathBuf)> =
+        AGENTS.iter().filter_map(|agent| Some((agent, find_program(agent.name, path)?))).collect();
+    if found.is_empty() {
+        return vec![Check::warn(
+            "agents",
+            "none of claude, codex, opencode is on PATH",
+            format!("{}, or name a provider of your own in kapell.toml", AGENTS[0].install),
+        )];
+    }
+    // Side by side: each may take its whole time.
+    std::thread::scope(|scope| {
+        let asked: Vec<_> = found
+            .iter()
+            .map(|(agent, program)| {
+                (
+                    agent.name,
+                    scope.spawn(|| {
+                        agent.check(program, &session.house.environment, &session.house.home, scratch)
+                    }),
+                )
+            })
+            .collect();
+        asked
+            .into_iter()
+            .map(|(name, check)| {
+                check
+                    .join()
+                    .unwrap_or_else(|_| Check::fail(name, "looking at it failed", "report this fault"))
+            })
+            .collect()
+    })
+}
+
+impl Agent {
+    fn check(
+        &self,
+        program: &Path,
+        environment: &BTreeMap<String, String>,
+        home: &Path,
+        scratch: &Path,
+    ) -> Check {
+        let said = match say(program, &["--version"], scratch, environment, ANSWER_LIMIT) {
+            Ok(said) => said,
+            Err(error) => {
+                return Check::fail(self.name, format!("{}: {error}", program.display()), self.reinstall());
+            }
+        };
+        let mut found = format!("{} at {}", first_line(&said), program.display());
+        if let Some(native) = native_program(program) {
+            found.push_str(&format!(", a script that starts {}", native.display()));
+        }
+        match self.signed_in(environment, home) {
+            Some(by) => Check::ok(self.name, format!("{found}; signed in by {by}")),
+            // macOS keeps what signs Claude Code in in its keychain, where nobody may look.
+            None if cfg!(target_os = "macos") && self.name == "claude" => Check::ok(self.name, found),
+            None => {
+                Check::warn(self.name, format!("{found}; not signed in, as far as can be seen"), self.sign_in)
+            }
+        }
+    }
+
+    /// What signs it in: the name of a variable, or a file.
+    fn signed_in(&self, environment: &BTreeMap<String, String>, home: &Path) -> Option<String> {
+        let set = |name: &&&str| environment.get(**name).is_some_and(|value| !value.is_empty());
+        if let Some(key) = self.keys.iter().find(set) {
+            return Some((*key).to_owned());
+        }
+        let (variable, folder, file) = self.credentials;
+        let folder = environment
+            .get(variable)
+            .filter(|value| !value.is_empty())
+            .map_or_else(|| home.join(folder), PathBuf::from);
+        let file = folder.join(file);
+        let is_there = file.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.len() > 2);
+        is_there.then(|| file.display().to_string())
+    }
+
+    fn reinstall(&self) -> String {
+        format!("start it by hand to see why; {} installs it", self.install)
+    }
+}

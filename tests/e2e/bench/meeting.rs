@@ -1,0 +1,100 @@
+//! Where agents wait for the test, and the test for them.
+
+use std::collections::VecDeque;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Instant;
+
+use super::DEADLINE;
+
+/// A socket at which processes tell who they are and wait to be let go.
+pub struct Meeting {
+    /// Those who came, and those who came and were not asked for yet.
+    guests: Mutex<(Receiver<Guest>, VecDeque<Guest>)>,
+}
+
+/// A process that waits. It goes on when it is let go, and fails when this is dropped.
+#[derive(Debug)]
+pub struct Guest {
+    /// Under which name it came.
+    pub name: String,
+    /// The process.
+    pub pid: i32,
+    /// Its parent.
+    pub parent: i32,
+    /// Its attempt, or what else it was started as.
+    pub attempt: String,
+    stream: UnixStream,
+}
+
+impl Meeting {
+    /// Opens the socket.
+    pub fn at(path: &Path) -> Self {
+        let listener = UnixListener::bind(path).unwrap();
+        let (sender, receiver) = channel();
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let stream = stream.unwrap();
+                let mut line = String::new();
+                // One that died before it said its name was never here.
+                if BufReader::new(&stream).read_line(&mut line).is_err() || line.is_empty() {
+                    continue;
+                }
+                let words: Vec<&str> = line.split_whitespace().collect();
+                let [name, pid, parent, attempt] = words[..] else { panic!("{line:?}") };
+                let guest = Guest {
+                    name: name.to_owned(),
+                    pid: pid.parse().unwrap(),
+                    parent: parent.parse().unwrap(),
+                    attempt: attempt.to_owned(),
+                    stream,
+                };
+                if sender.send(guest).is_err() {
+                    return;
+                }
+            }
+        });
+        Self { guests: Mutex::new((receiver, VecDeque::new())) }
+    }
+
+    /// Waits for whoever comes under that name.
+    #[track_caller]
+    pub fn with(&self, name: &str) -> Guest {
+        let mut guests = self.guests.lock().unwrap();
+        let (receiver, early) = &mut *guests;
+        if let Some(at) = early.iter().position(|guest| guest.name == name) {
+            return early.remove(at).unwrap();
+        }
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match receiver.recv_timeout(left) {
+                Ok(guest) if guest.name == name => return guest,
+                Ok(other) => early.push_back(other),
+                Err(_) => panic!("nobody came as {name}; others came: {early:?}"),
+            }
+        }
+    }
+}
+
+impl Guest {
+    /// Lets it go on.
+    pub fn go(mut self) {
+        // One that was killed meanwhile cannot go.
+        let _ = self.stream.write_all(b".");
+    }
+
+    /// Waits until it is dead.
+    #[track_caller]
+    pub fn gone(mut self) {
+        self.stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        let mut rest = Vec::new();
+        let read = self.stream.read_to_end(&mut rest);
+        let is_gone = read.as_ref().is_ok_and(|_| true)
+            || read.as_ref().is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionReset);
+        assert!(is_gone, "{} lives on: {read:?}", self.name);
+    }
+}

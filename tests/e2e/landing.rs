@@ -1,0 +1,107 @@
+//! From a plan to the target branch.
+
+use std::fs;
+
+use serde_json::json;
+
+use crate::bench::{Bench, Plan, task};
+
+/// Two tasks side by side and one that needs both.
+fn diamond() -> Plan {
+    Plan::new([
+        task("left", &["left.txt"], &["write left.txt one"]),
+        task("right", &["src/right.txt"], &["write src/right.txt two"]),
+        task("both", &["both.txt"], &["run test -e left.txt", "write both.txt three"])
+            .after(&["left", "right"]),
+    ])
+}
+
+#[test]
+fn a_plan_lands_task_by_task() {
+    let bench = Bench::new();
+    let main = bench.git(["rev-parse", "main"]);
+    let plan = bench.start(&diamond());
+    let status = bench.at_rest(&plan);
+    assert_eq!(status["state"], "done", "{}", bench.story());
+    assert_eq!((&status["done"], &status["total"]), (&json!(3), &json!(3)));
+
+    let landed = bench.landed(&plan);
+    assert_eq!(landed.len(), 3, "{landed:?}");
+    assert_eq!(landed[2], "both");
+    assert_eq!(bench.on_branch(&plan, "both.txt"), "three");
+    let kept: Vec<String> =
+        ["both", "left", "right"].map(|task| format!("refs/kapell/tasks/{plan}/{task}/1")).into();
+    assert_eq!(bench.refs("refs/kapell/tasks"), kept);
+    assert_eq!(bench.worktrees(), Vec::<std::path::PathBuf>::new());
+
+    assert_eq!(bench.git(["rev-parse", "main"]), main, "the branch of the person's checkout moved");
+    assert_eq!(bench.git(["status", "--porcelain"]), "");
+}
+
+#[test]
+fn events_tell_it_in_order() {
+    let bench = Bench::new();
+    let plan = bench.start(&Plan::new([task("a", &["a.txt"], &["write a.txt a"])]));
+    bench.at_rest(&plan);
+    let told: Vec<String> = bench
+        .events(Some(&plan))
+        .into_iter()
+        .map(|(kind, text)| if kind == "task.state" { text } else { kind })
+        .collect();
+    let expected = [
+        "plan.created",
+        "plan.state",
+        "task a: waiting → ready",
+        "task a: ready → running",
+        "attempt.started",
+        "attempt.finished",
+        "task a: running → judging",
+        "attempt.judged",
+        "task a: judging → approved",
+        "task a: approved → landing",
+        "task a: landing → done",
+        "task.landed",
+        "plan.state",
+    ];
+    // That the conductor is there may be told before or after its first deeds.
+    let told: Vec<&str> =
+        told.iter().map(String::as_str).filter(|told| *told != "conductor.started").collect();
+    assert_eq!(told, expected);
+}
+
+#[test]
+fn land_brings_a_clean_checkout_along() {
+    let bench = Bench::new();
+    let plan = bench.start(&diamond());
+    bench.at_rest(&plan);
+    bench.control("land", &plan);
+    assert_eq!(fs::read_to_string(bench.project.join("both.txt")).unwrap(), "three\n");
+    assert_eq!(bench.git(["status", "--porcelain"]), "");
+    assert_eq!(bench.git(["rev-parse", "main"]), bench.git(["rev-parse", &format!("kapell/{plan}")]));
+    assert!(bench.control("land", &plan)["message"].as_str().unwrap().contains("already"));
+}
+
+#[test]
+fn land_leaves_a_dirty_checkout_alone() {
+    let bench = Bench::new();
+    let plan = bench.start(&diamond());
+    bench.at_rest(&plan);
+    bench.write("left.txt", "mine\n");
+    let main = bench.git(["rev-parse", "main"]);
+    let refusal = bench.rpc().refused("control", json!({"action": "land", "target": plan}));
+    assert_eq!(refusal.kind, "conflict");
+    assert!(refusal.message.contains("left.txt"), "{refusal:?}");
+    assert_eq!(bench.git(["rev-parse", "main"]), main);
+    assert_eq!(fs::read_to_string(bench.project.join("left.txt")).unwrap(), "mine\n");
+    assert!(!bench.project.join("both.txt").exists());
+}
+
+#[test]
+fn a_target_that_nobody_has_checked_out_follows_by_itself() {
+    let bench = Bench::new();
+    bench.git(["branch", "release"]);
+    let plan = bench.start(&diamond().with("target", json!("release")));
+    bench.at_rest(&plan);
+    assert_eq!(bench.landed_on("release").len(), 3);
+    assert_eq!(bench.landed_on("main").len(), 0);
+}
