@@ -157,6 +157,18 @@ def key(stage):
     check(time.monotonic() - began < 30, f"it took {time.monotonic() - began:.0f} s")
 
 
+def storm(stage):
+    """opencode's answers break off, and it would ask again for ever: it is ended after ten times."""
+    stage.configure(rules="max_attempts = 1\n")
+    stage.model.play({"name": "breaks off", "when": {"api": "chat"}, "then": {"drop": True}})
+    plan = stage.door.start(task(1, "opencode", "texts/a.txt"))
+    stage.door.at_rest(plan, PATIENCE)
+    (attempt,) = stage.door.attempts(plan, 1)
+    check(attempt["outcome"] == "failed" and "10 times" in attempt["reason"], lambda: f"it ended as {attempt}")
+    count = len(stage.model.requests("breaks off"))
+    check(count < 20, f"{count} requests were paid for")
+
+
 CHAIN = '[failover]\nchain = ["claude", "codex"]\n'
 
 
@@ -273,4 +285,4 @@ def clients(stage):
     check(len(made) == 1 and made[0] in said.splitlines()[-2], f"opencode made {made} and said {said}")
 
 
-CASES = {case.__name__: case for case in (land, clients, wall, limit, key, planner, review, killed, stop)}
+CASES = {case.__name__: case for case in (land, clients, wall, limit, key, storm, planner, review, killed, stop)}
