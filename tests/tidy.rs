@@ -27,7 +27,7 @@ const CRATES: [(&str, &[&str]); 14] = [
     ("clap", &["doors/cli", "app"]),
     ("landlock", &["sys/wall"]),
     ("nix", &["sys"]),
-    ("signal_hook", &["sys"]),
+    ("signal_hook", &["sys", "app"]),
     ("jsonc_parser", &["domain/plan", "services/initialising"]),
     ("saphyr_parser", &["domain/plan"]),
     ("toml", &["sys/agent", "sys/config", "services/configuring", "services/initialising", "doors/cli"]),

@@ -249,3 +249,22 @@ fn when_all_providers_are_limited_the_task_waits_and_says_for_what() {
     bench.control("stop", &plan);
     assert_eq!(bench.at_rest(&plan)["state"], "stopped");
 }
+
+#[test]
+fn work_goes_on_when_the_limit_is_over() {
+    let bench = Bench::new();
+    two_providers(&bench, json!(["first"]));
+    // Long enough to be seen waiting.
+    let reset = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(4);
+    let limited = format!(r#"say {{"kapell":"rate-limited","resets_at":"{reset}"}}"#);
+    let plan = bench.start(&Plan::new([task(
+        "a",
+        &["a.txt"],
+        // The tree of the try before is there already in the second one.
+        &[&format!("without a.txt {limited}"), "without a.txt leave a.txt 1", "append a.txt done"],
+    )
+    .with("agent", json!("first"))]));
+    assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
+    assert!(jiff::Timestamp::now() >= reset);
+    assert_eq!(bench.task(&plan, "a")["attempts"].as_array().unwrap().len(), 2);
+}
