@@ -50,8 +50,19 @@ impl Place {
             std::fs::write(path, text)?;
         }
         std::fs::write(place.project.join("README.md"), "A repository to measure with.\n")?;
-        place.git(&["add", "-A"])?;
-        place.git(&[
+        place.commit_all("first")?;
+        Ok(place)
+    }
+
+    /// Writes the project's `kapell.toml` and commits it, as one does.
+    pub fn configure(&self, text: &str) -> Result<()> {
+        std::fs::write(self.project.join("kapell.toml"), text)?;
+        self.commit_all("configure")
+    }
+
+    fn commit_all(&self, message: &str) -> Result<()> {
+        self.git(&["add", "-A"])?;
+        self.git(&[
             "-c",
             "user.name=bench",
             "-c",
@@ -59,14 +70,9 @@ impl Place {
             "commit",
             "-q",
             "-m",
-            "first",
+            message,
         ])?;
-        Ok(place)
-    }
-
-    /// Writes the project's `kapell.toml`.
-    pub fn configure(&self, text: &str) -> Result<()> {
-        Ok(std::fs::write(self.project.join("kapell.toml"), text)?)
+        Ok(())
     }
 
     /// Runs git in the project and gives what it prints.

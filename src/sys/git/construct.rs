@@ -49,8 +49,14 @@ pub fn construct(
         .filter(|change| keep(change))
         .cloned()
         .collect();
-    let tree = build_tree(git, base, &kept, scratch)?;
-    let built = changed_between(git, base, &tree)?;
+    // Mostly all of the snapshot is kept. That its tree is exactly the base plus what is kept is seen
+    // by the same comparison that a tree built anew has to pass, with three gits less.
+    let mut tree = snapshot.tree.clone();
+    let mut built = changed_between(git, base, &tree)?;
+    if built != kept {
+        tree = build_tree(git, base, &kept, scratch)?;
+        built = changed_between(git, base, &tree)?;
+    }
     let by_path: BTreeMap<&RepoPath, &Change> = kept.iter().map(|change| (&change.path, change)).collect();
     if let Some(extra) = built.iter().find(|change| by_path.get(&change.path) != Some(change)) {
         let path = extra.path.clone();
