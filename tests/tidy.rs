@@ -28,7 +28,7 @@ const CRATES: [(&str, &[&str]); 14] = [
     ("landlock", &["sys/wall"]),
     ("nix", &["sys"]),
     ("signal_hook", &["sys"]),
-    ("jsonc_parser", &["domain/plan"]),
+    ("jsonc_parser", &["domain/plan", "sys/agent"]),
     ("saphyr_parser", &["domain/plan"]),
     ("toml", &["sys/agent", "sys/config"]),
     ("globset", &["domain", "sys/agent", "sys/config"]),

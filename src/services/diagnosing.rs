@@ -93,7 +93,11 @@ pub fn diagnose(session: &Session, begin: &mut dyn FnMut(&str)) -> Vec<Check> {
         Ok(scratch) => scratch,
         Err(error) => {
             let next = "make it writable, or name another folder in KAPELL_HOME";
-            checks.push(Check::fail("state folder", format!("{}: {error}", session.house.root.display()), next));
+            checks.push(Check::fail(
+                "state folder",
+                format!("{}: {error}", session.house.root.display()),
+                next,
+            ));
             return checks;
         }
     };
@@ -111,9 +115,11 @@ pub fn diagnose(session: &Session, begin: &mut dyn FnMut(&str)) -> Vec<Check> {
     checks.push(git::program(session, &scratch.0));
     checks.push(match project {
         Ok(project) => git::repository(session, &project),
-        Err(error) => {
-            Check::fail("project", error.to_string(), hint(&error, "start kapell in a folder that can be read"))
-        }
+        Err(error) => Check::fail(
+            "project",
+            error.to_string(),
+            hint(&error, "start kapell in a folder that can be read"),
+        ),
     });
     checks.push(configuration(session));
     begin("the wall");
@@ -154,7 +160,9 @@ fn locks(root: &Path, scratch: &Path) -> Check {
         std::io::Result::Ok((second.is_none() && seen, freed.is_some()))
     })();
     match tried {
-        Ok((true, true)) => Check::ok(NAME, format!("{} is private to you, and locks hold in it", root.display())),
+        Ok((true, true)) => {
+            Check::ok(NAME, format!("{} is private to you, and locks hold in it", root.display()))
+        }
         Ok(_) => Check::fail(NAME, format!("locks do not hold in {}", root.display()), next),
         Err(error) => Check::fail(NAME, format!("locking in {}: {error}", root.display()), next),
     }
@@ -224,13 +232,19 @@ fn store(session: &Session) -> Check {
     const NAME: &str = "store";
     let store = match session.store() {
         Ok(store) => store,
-        Err(error) => return Check::fail(NAME, error.to_string(), hint(&error, "the message names the file")),
+        Err(error) => {
+            return Check::fail(NAME, error.to_string(), hint(&error, "the message names the file"));
+        }
     };
     let damaged = "move the file away and put a backup in its place; nothing was changed";
     match store.integrity() {
         Ok(faults) if faults.is_empty() => {}
         Ok(faults) => {
-            return Check::fail(NAME, format!("{} is damaged: {}", store.path().display(), faults.join("; ")), damaged);
+            return Check::fail(
+                NAME,
+                format!("{} is damaged: {}", store.path().display(), faults.join("; ")),
+                damaged,
+            );
         }
         Err(error) => return Check::fail(NAME, error.to_string(), damaged),
     }
@@ -239,7 +253,9 @@ fn store(session: &Session) -> Check {
             NAME,
             format!("{} is sound and took a row in {} ms", store.path().display(), took.as_millis()),
         ),
-        Err(error) => Check::fail(NAME, error.to_string(), "look at the space and the permissions of the state folder"),
+        Err(error) => {
+            Check::fail(NAME, error.to_string(), "look at the space and the permissions of the state folder")
+        }
     }
 }
 
@@ -349,7 +365,9 @@ fn say(
         End::Exited(0) => Ok(stdout.trim().to_owned()),
         End::TimedOut => Err(format!("no answer within {} s", limit.as_secs())),
         End::Exited(status) => Err(format!("{} (exit {status})", first_line(&format!("{stderr}\n{stdout}")))),
-        End::Signaled(signal) => Err(format!("{} (signal {signal})", first_line(&format!("{stderr}\n{stdout}")))),
+        End::Signaled(signal) => {
+            Err(format!("{} (signal {signal})", first_line(&format!("{stderr}\n{stdout}"))))
+        }
     }
 }
 

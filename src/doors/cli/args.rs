@@ -143,13 +143,15 @@ Examples:
   kapell events --since 120 --plan auth-3kq9zx --json")]
     Events(Events),
     /// Set up this project and register with the agents found
-    #[command(after_help = "Every change is shown and asked about first. What was changed is kept, so that --undo can restore it.
+    #[command(
+        after_help = "Every change is shown and asked about first. What was changed is kept, so that --undo can restore it.
 
 Examples:
   kapell init
   kapell init --yes --no-agents
   kapell init --dry-run
-  kapell init --undo")]
+  kapell init --undo"
+    )]
     Init(Init),
     /// Look for what stands in the way, by trying it
     #[command(after_help = "Ends with 1 if a check fails.
@@ -240,7 +242,8 @@ pub struct Dispatch {
     #[arg(long, required_unless_present = "task", conflicts_with = "task")]
     pub plan_id: Option<String>,
     /// Only these tasks of it
-    #[arg(long, value_delimiter = ',', value_parser = id, value_name = "IDS", requires = "plan_id")]
+    #[arg(long, value_delimiter = ',', value_parser = id, value_name = "IDS")]
+    #[arg(requires = "plan_id", conflicts_with = "task")]
     pub tasks: Option<Vec<Id>>,
     /// One task without a plan: what is to be done
     #[arg(long, value_name = "TEXT", requires = "files")]
@@ -322,7 +325,16 @@ pub struct ReleaseFiles {
 
 /// The scopes of `status`.
 pub const SCOPES: [&str; 11] = [
-    "overview", "plan", "task", "attempt", "workers", "claims", "conductors", "budget", "environments", "queue",
+    "overview",
+    "plan",
+    "task",
+    "attempt",
+    "workers",
+    "claims",
+    "conductors",
+    "budget",
+    "environments",
+    "queue",
     "events",
 ];
 
@@ -379,7 +391,7 @@ pub struct Judge {
     #[arg(long)]
     pub plan_id: Option<String>,
     /// One task of it
-    #[arg(long, value_parser = id, requires = "plan_id")]
+    #[arg(long, value_parser = id, requires = "plan_id", conflicts_with_all = ["attempt", "path"])]
     pub task: Option<Id>,
     /// One attempt
     #[arg(long)]
@@ -388,7 +400,7 @@ pub struct Judge {
     #[arg(long, value_name = "DIR")]
     pub path: Option<String>,
     /// What may have changed in it
-    #[arg(long, value_delimiter = ',', requires = "path")]
+    #[arg(long, value_delimiter = ',', requires = "path", conflicts_with_all = ["plan_id", "attempt"])]
     pub paths: Option<Vec<String>>,
     /// Only these gates
     #[arg(long, value_delimiter = ',', value_name = "GATES")]
@@ -449,12 +461,14 @@ pub struct Land {
 
 /// `run`.
 #[derive(Debug, Args)]
-#[command(after_help = "Ends with 0 only if the whole plan is done, with 130 after Ctrl-C; the work goes on then.
+#[command(
+    after_help = "Ends with 0 only if the whole plan is done, with 130 after Ctrl-C; the work goes on then.
 
 Examples:
   kapell run plan.yaml
   kapell run plan.yaml --detach
-  generate-plan | kapell run - --max-parallel 2")]
+  generate-plan | kapell run - --max-parallel 2"
+)]
 pub struct Run {
     /// Plan file, JSON or YAML; - reads JSON from stdin
     pub file: String,

@@ -14,10 +14,11 @@ use super::screens::{self, View};
 use super::{follow, params};
 use crate::api::wire::{
     Action, ClaimFilesParams, ClaimFilesResult, ControlParams, ControlResult, DispatchParams, DispatchResult,
-    JudgeResult, Object, PlanResult, ReleaseFilesParams, ReleaseFilesResult, Scope, StatusParams, StatusResult,
+    JudgeResult, Object, PlanResult, ReleaseFilesParams, ReleaseFilesResult, Scope, StatusParams,
+    StatusResult,
 };
 use crate::api::{ApiError, table};
-use crate::base::clock::Time;
+use crate::base::clock::{Time, Zone};
 use crate::services::following::Interest;
 use crate::services::{Cancel, Session, querying};
 
@@ -44,7 +45,7 @@ pub struct Desk<'a> {
     /// Where results go.
     pub out: &'a mut Out,
     /// The person's time zone.
-    pub zone: jiff::tz::TimeZone,
+    pub zone: Zone,
 }
 
 impl<'a> Desk<'a> {
@@ -63,7 +64,7 @@ impl<'a> Desk<'a> {
             folder: session.folder.clone(),
             cancel: session.cancel.clone(),
             out,
-            zone: jiff::tz::TimeZone::system(),
+            zone: Zone::of_system(),
         }
     }
 
@@ -119,7 +120,8 @@ pub fn run(desk: &mut Desk<'_>, command: Command) -> Result<u8, ApiError> {
         Command::ClaimFiles(args) => {
             let params = ClaimFilesParams::from(args);
             if let Some(wait_s) = params.wait_s.filter(|wait| *wait > 0) {
-                desk.out.progress(&format!("waiting up to {}", screens::duration(wait_s.saturating_mul(1000))));
+                desk.out
+                    .progress(&format!("waiting up to {}", screens::duration(wait_s.saturating_mul(1000))));
             }
             let value = desk.call("claim-files", params)?;
             let result = desk.show::<ClaimFilesResult>(&value, screens::claim_files)?;
@@ -215,7 +217,8 @@ fn control(desk: &mut Desk<'_>, params: ControlParams) -> Result<u8, ApiError> {
 /// Scope `conductors`; those that ended are of kind `all`.
 fn list(desk: &mut Desk<'_>, all: bool) -> Result<u8, ApiError> {
     let kind = all.then(|| "all".to_owned());
-    let value = desk.call("status", StatusParams { scope: Scope::Conductors, kind, ..StatusParams::default() })?;
+    let value =
+        desk.call("status", StatusParams { scope: Scope::Conductors, kind, ..StatusParams::default() })?;
     desk.show::<StatusResult>(&value, screens::status)?;
     Ok(0)
 }
@@ -258,6 +261,9 @@ fn stdin_text(what: &str) -> Result<String, ApiError> {
     }
     String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
-        ApiError::invalid_params(format!("{what} on stdin is no UTF-8 text, at byte {at}"), "convert it to UTF-8")
+        ApiError::invalid_params(
+            format!("{what} on stdin is no UTF-8 text, at byte {at}"),
+            "convert it to UTF-8",
+        )
     })
 }

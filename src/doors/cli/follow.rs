@@ -13,8 +13,8 @@ use super::params;
 use super::screens;
 use crate::api::ApiError;
 use crate::api::wire::{
-    DispatchResult, EventStatus, JudgeParams, JudgeResult, PlanResult, PlanStatus, Scope, StatusBody, StatusParams,
-    StatusResult, TaskLine,
+    DispatchResult, EventStatus, JudgeParams, JudgeResult, PlanResult, PlanStatus, Scope, StatusBody,
+    StatusParams, StatusResult, TaskLine,
 };
 use crate::services::following::{Follower, Interest, newest};
 use crate::services::{Error, Session};
@@ -113,7 +113,11 @@ fn left_running(desk: &mut Desk<'_>, result: &JudgeResult) -> u8 {
     let run_id = result.run_id.clone();
     desk.out.aside(|page| {
         page.wrapped(&[], Style::Plain, "interrupted before the verdict");
-        page.wrapped(&cell(Style::Faint, "  next: "), Style::Plain, &format!("kapell status --run-id {run_id}"));
+        page.wrapped(
+            &cell(Style::Faint, "  next: "),
+            Style::Plain,
+            &format!("kapell status --run-id {run_id}"),
+        );
     });
     INTERRUPTED
 }
@@ -251,7 +255,8 @@ fn whole_plan(desk: &Desk<'_>, plan_id: &str) -> Result<(Value, i64, PlanStatus)
     if let StatusBody::Plan(plan) = &mut status.body {
         plan.tasks = tasks;
     }
-    let value = serde_json::to_value(&status).map_err(|error| Error::Bug(format!("the status is no JSON: {error}")))?;
+    let value = serde_json::to_value(&status)
+        .map_err(|error| Error::Bug(format!("the status is no JSON: {error}")))?;
     match status.body {
         StatusBody::Plan(plan) => Ok((value, seq, plan)),
         _ => Err(Error::Bug(format!("{plan_id} is no plan")).into()),
@@ -265,7 +270,8 @@ const LAST_BEFORE_NEW: usize = 10;
 
 /// `events`.
 pub fn events(desk: &mut Desk<'_>, session: &Session, args: args::Events) -> Result<u8, ApiError> {
-    let interest = Interest { all_projects: args.all_projects, plan: args.plan, attempt: None, kind: args.kind };
+    let interest =
+        Interest { all_projects: args.all_projects, plan: args.plan, attempt: None, kind: args.kind };
     let since = match args.since {
         Some(since) => since,
         None => {
@@ -279,21 +285,22 @@ pub fn events(desk: &mut Desk<'_>, session: &Session, args: args::Events) -> Res
         return Ok(0);
     }
     let mut follower = Follower::new(session, interest, Some(since))?;
-    loop {
+    while !desk.out.is_closed() {
         let rows = if args.follow { follower.next(None)? } else { follower.look()? };
-        if rows.is_empty() || desk.out.is_closed() {
-            return Ok(0);
+        if rows.is_empty() {
+            break;
         }
         print_events(desk, rows)?;
     }
+    Ok(0)
 }
 
 fn print_events(desk: &mut Desk<'_>, rows: Vec<EventRow>) -> Result<(), ApiError> {
     for row in rows {
         let event = told(row);
         if desk.out.is_json() {
-            let value =
-                serde_json::to_value(&event).map_err(|error| Error::Bug(format!("an event is no JSON: {error}")))?;
+            let value = serde_json::to_value(&event)
+                .map_err(|error| Error::Bug(format!("an event is no JSON: {error}")))?;
             desk.out.json(&value);
         } else {
             let line = screens::events_line(&desk.view(), &event);

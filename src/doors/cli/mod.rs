@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::{CommandFactory as _, Parser as _};
 use clap::error::ErrorKind;
+use clap::{CommandFactory as _, Parser as _};
 
 mod args;
 mod calls;
@@ -111,7 +111,11 @@ fn usage(house: &House, argv: &[OsString], error: &clap::Error) -> u8 {
         }
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand if !json => {
             let text = error.render().to_string();
-            out.aside(|page| text.lines().for_each(|line| page.line(&layout::cell(layout::Style::Plain, line))));
+            out.aside(|page| {
+                for line in text.lines() {
+                    page.line(&layout::cell(layout::Style::Plain, line));
+                }
+            });
             out.finish(2)
         }
         _ => {
@@ -139,7 +143,12 @@ fn usage_error(rendered: &str, argv: &[OsString]) -> ApiError {
     }
     // A page without the usage is about a command all the same.
     let known = Cli::command();
-    let typed = || argv.iter().skip(1).filter_map(|word| word.to_str()).find(|word| known.find_subcommand(word).is_some());
+    let typed = || {
+        argv.iter()
+            .skip(1)
+            .filter_map(|word| word.to_str())
+            .find(|word| known.find_subcommand(word).is_some())
+    };
     let usage = usage.unwrap_or_else(|| format!("kapell {}", typed().unwrap_or_default()));
     // The command's own words: those before the first option, placeholder or bracket.
     let command: Vec<&str> =

@@ -4,8 +4,8 @@ use super::args::{
     ClaimFiles, Control, Dispatch, Judge, Land, Plan, ReleaseFiles, Run, Send, ShutdownAll, Status, Steer,
 };
 use crate::api::wire::{
-    Action, ClaimFilesParams, ControlParams, DispatchParams, JudgeParams, Object, PlanParams, ReleaseFilesParams,
-    StatusParams,
+    Action, ClaimFilesParams, ControlParams, DispatchParams, JudgeParams, Object, PlanParams,
+    ReleaseFilesParams, StatusParams,
 };
 
 impl From<ClaimFiles> for ClaimFilesParams {

@@ -94,7 +94,12 @@ impl Out {
 
     /// Streams of a test.
     #[cfg(test)]
-    pub fn of_sinks(stdout: Box<dyn Write + Send>, stderr: Box<dyn Write + Send>, json: bool, is_terminal: bool) -> Self {
+    pub fn of_sinks(
+        stdout: Box<dyn Write + Send>,
+        stderr: Box<dyn Write + Send>,
+        json: bool,
+        is_terminal: bool,
+    ) -> Self {
         let look = Look { width: is_terminal.then_some(80), color: false };
         Self {
             stdout: Stream { sink: stdout, look, is_terminal },
@@ -110,11 +115,6 @@ impl Out {
     /// Whether results are wanted as JSON.
     pub fn is_json(&self) -> bool {
         self.json
-    }
-
-    /// Whether results go to a terminal.
-    pub fn is_terminal(&self) -> bool {
-        self.stdout.is_terminal
     }
 
     /// Whether somebody can be asked: stderr is a terminal.
@@ -158,7 +158,8 @@ impl Out {
             return self.result(text);
         }
         self.clear_passing();
-        let rows = rustix::termios::tcgetwinsize(io::stdout()).map_or(24, |size| usize::from(size.ws_row).max(2));
+        let rows =
+            rustix::termios::tcgetwinsize(io::stdout()).map_or(24, |size| usize::from(size.ws_row).max(2));
         let mut lines: Vec<&str> = text.lines().collect();
         // What scrolled away cannot be drawn over.
         let rest = lines.len().saturating_sub(rows - 1);
@@ -195,7 +196,10 @@ impl Out {
         if !self.stderr.is_terminal || self.json {
             return;
         }
-        let mut page = Page::new(Look { width: self.stderr.look.width.map(|width| width.saturating_sub(1)), ..self.stderr.look });
+        let mut page = Page::new(Look {
+            width: self.stderr.look.width.map(|width| width.saturating_sub(1)),
+            ..self.stderr.look
+        });
         page.line(&cell(Style::Faint, text));
         let line = page.into_text();
         let _ = write!(self.stderr.sink, "\r\x1b[K{}", line.trim_end_matches('\n'));
@@ -314,7 +318,10 @@ mod tests {
     #[test]
     fn colours_follow_the_customs() {
         let environment = |pairs: &[(&str, &str)]| {
-            pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect::<BTreeMap<_, _>>()
+            pairs
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect::<BTreeMap<_, _>>()
         };
         for (color, pairs, is_terminal, wanted) in [
             (Color::Auto, &[][..], true, true),

@@ -28,7 +28,10 @@ pub fn init(session: &Session, out: &mut Out, args: &Init) -> Result<u8, ApiErro
     let prepared = initialising::prepare(session, !args.no_agents)?;
     let preview = page_of(out, |page| {
         for (what, path) in &prepared.in_place {
-            page.line(&[span(Style::Good, "in place"), span(Style::Plain, format!("  {} ({})", path.display(), what.as_str()))]);
+            page.line(&[
+                span(Style::Good, "in place"),
+                span(Style::Plain, format!("  {} ({})", path.display(), what.as_str())),
+            ]);
         }
     });
     if !out.is_json() {
@@ -54,20 +57,28 @@ pub fn init(session: &Session, out: &mut Out, args: &Init) -> Result<u8, ApiErro
         () => "declined",
     };
     if out.is_json() {
-        let changes: Vec<Value> =
-            prepared.changes.iter().map(|change| json!({"path": shown(&change.path), "state": state(change)})).collect();
-        let in_place = prepared.in_place.iter().map(|(_, path)| json!({"path": shown(path), "state": "in-place"}));
+        let changes: Vec<Value> = prepared
+            .changes
+            .iter()
+            .map(|change| json!({"path": shown(&change.path), "state": state(change)}))
+            .collect();
+        let in_place =
+            prepared.in_place.iter().map(|(_, path)| json!({"path": shown(path), "state": "in-place"}));
         out.json(&json!({"files": in_place.chain(changes).collect::<Vec<_>>()}));
     } else if !taken.is_empty() {
         let text = page_of(out, |page| {
             for change in &taken {
-                page.line(&[span(Style::Good, "written"), span(Style::Plain, format!("  {}", change.path.display()))]);
+                page.line(&[
+                    span(Style::Good, "written"),
+                    span(Style::Plain, format!("  {}", change.path.display())),
+                ]);
             }
         });
         out.result(&text);
         out.tip("kapell doctor looks whether all works; kapell init --undo takes it back");
     }
-    let nobody_asked = !args.yes && !args.dry_run && !prepared.changes.is_empty() && (!can_ask || out.is_json());
+    let nobody_asked =
+        !args.yes && !args.dry_run && !prepared.changes.is_empty() && (!can_ask || out.is_json());
     if nobody_asked {
         return Err(Refusal::new(
             Code::NotAllowed,
@@ -87,7 +98,10 @@ fn undo(session: &Session, out: &mut Out, force: bool) -> Result<u8, ApiError> {
     } else {
         let text = page_of(out, |page| {
             for path in &undone.restored {
-                page.line(&[span(Style::Good, "restored"), span(Style::Plain, format!("  {}", path.display()))]);
+                page.line(&[
+                    span(Style::Good, "restored"),
+                    span(Style::Plain, format!("  {}", path.display())),
+                ]);
             }
         });
         out.result(&text);
@@ -161,7 +175,8 @@ pub fn doctor(session: &Session, out: &mut Out) -> u8 {
         let checks: Vec<Value> = checks
             .iter()
             .map(|check| {
-                let mut value = json!({"name": check.name, "outcome": check.outcome.as_str(), "found": check.found});
+                let mut value =
+                    json!({"name": check.name, "outcome": check.outcome.as_str(), "found": check.found});
                 if let (Some(next), Value::Object(fields)) = (&check.next, &mut value) {
                     fields.insert("next".to_owned(), json!(next));
                 }
@@ -236,8 +251,8 @@ fn check(out: &mut Out, files: &Files) -> u8 {
 }
 
 fn show(out: &mut Out, files: &Files) -> Result<u8, ApiError> {
-    let table = match files.show() {
-        Ok(table) => table,
+    let shown = match files.show() {
+        Ok(shown) => shown,
         Err(problems) => {
             if !out.is_json() {
                 out.aside(|page| problems.iter().for_each(|problem| show_problem(page, problem)));
@@ -251,13 +266,10 @@ fn show(out: &mut Out, files: &Files) -> Result<u8, ApiError> {
         }
     };
     if out.is_json() {
-        let value = serde_json::to_value(&table)
-            .map_err(|error| Error::Bug(format!("the configuration is no JSON: {error}")))?;
-        out.json(&value);
+        out.json(&shown.json);
     } else {
-        let text = toml::to_string_pretty(&table)
-            .map_err(|error| Error::Bug(format!("the configuration is no TOML: {error}")))?;
-        let text = page_of(out, |page| text.lines().for_each(|line| page.line(&cell(Style::Plain, line))));
+        let text =
+            page_of(out, |page| shown.toml.lines().for_each(|line| page.line(&cell(Style::Plain, line))));
         out.result(&text);
     }
     Ok(0)
@@ -278,7 +290,10 @@ fn problem_json(problem: &ConfigProblem) -> Value {
 fn show_problem(page: &mut Page, problem: &ConfigProblem) {
     let ConfigProblem { severity, file, line, column, message, hint, .. } = problem;
     let style = if problem.is_error() { Style::Bad } else { Style::Warn };
-    page.line(&[span(style, severity.as_str()), span(Style::Plain, format!("  {}:{line}:{column}", file.display()))]);
+    page.line(&[
+        span(style, severity.as_str()),
+        span(Style::Plain, format!("  {}:{line}:{column}", file.display())),
+    ]);
     page.wrapped(&cell(Style::Plain, "  "), Style::Plain, message);
     if !hint.is_empty() {
         page.wrapped(&cell(Style::Faint, "  next: "), Style::Plain, hint);

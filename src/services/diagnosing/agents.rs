@@ -76,20 +76,33 @@ pub fn all(session: &Session, scratch: &Path) -> Vec<Check> {
         let asked: Vec<_> = found
             .iter()
             .map(|(agent, program)| {
-                (agent.name, scope.spawn(|| agent.check(program, &session.house.environment, &session.house.home, scratch)))
+                (
+                    agent.name,
+                    scope.spawn(|| {
+                        agent.check(program, &session.house.environment, &session.house.home, scratch)
+                    }),
+                )
             })
             .collect();
         asked
             .into_iter()
             .map(|(name, check)| {
-                check.join().unwrap_or_else(|_| Check::fail(name, "looking at it failed", "report this fault"))
+                check
+                    .join()
+                    .unwrap_or_else(|_| Check::fail(name, "looking at it failed", "report this fault"))
             })
             .collect()
     })
 }
 
 impl Agent {
-    fn check(&self, program: &Path, environment: &BTreeMap<String, String>, home: &Path, scratch: &Path) -> Check {
+    fn check(
+        &self,
+        program: &Path,
+        environment: &BTreeMap<String, String>,
+        home: &Path,
+        scratch: &Path,
+    ) -> Check {
         let said = match say(program, &["--version"], scratch, environment, ANSWER_LIMIT) {
             Ok(said) => said,
             Err(error) => {
@@ -104,7 +117,9 @@ impl Agent {
             Some(by) => Check::ok(self.name, format!("{found}; signed in by {by}")),
             // macOS keeps what signs Claude Code in in its keychain, where nobody may look.
             None if cfg!(target_os = "macos") && self.name == "claude" => Check::ok(self.name, found),
-            None => Check::warn(self.name, format!("{found}; not signed in, as far as can be seen"), self.sign_in),
+            None => {
+                Check::warn(self.name, format!("{found}; not signed in, as far as can be seen"), self.sign_in)
+            }
         }
     }
 

@@ -30,11 +30,19 @@ pub fn program(session: &Session, scratch: &Path) -> Check {
     let version = version.trim_start_matches("git version ").to_owned();
     match parse(&version) {
         Some(found) if found < OLDEST => {
-            return Check::fail(NAME, format!("{} is version {version}, too old", git.program.display()), install);
+            return Check::fail(
+                NAME,
+                format!("{} is version {version}, too old", git.program.display()),
+                install,
+            );
         }
         Some(_) => {}
         None => {
-            return Check::fail(NAME, format!("{} says {version:?}, which is no version", git.program.display()), install);
+            return Check::fail(
+                NAME,
+                format!("{} says {version:?}, which is no version", git.program.display()),
+                install,
+            );
         }
     }
     match git.merge() {
@@ -123,7 +131,9 @@ pub fn repository(session: &Session, project: &Project) -> Check {
     let Some(git) = find_program("git", path) else { return Check::ok(NAME, top.display().to_string()) };
     let git = Git { program: &git, environment: environment(path, &session.house.home), folder: top };
     match git.say(&["rev-parse", "--verify", "--quiet", "HEAD^{commit}"]) {
-        Ok(commit) => Check::ok(NAME, format!("{} at {}", top.display(), commit.get(..10).unwrap_or(&commit))),
+        Ok(commit) => {
+            Check::ok(NAME, format!("{} at {}", top.display(), commit.get(..10).unwrap_or(&commit)))
+        }
         Err(_) => Check::warn(
             NAME,
             format!("{} has no commit that git can read", top.display()),

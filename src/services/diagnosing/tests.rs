@@ -79,7 +79,11 @@ fn git_is_judged_by_what_it_does() {
     for (lie, outcome, says) in [
         ("[ \"$1\" != --version ] || { echo git version 2.37.9; exit; }", Outcome::Fail, "too old"),
         ("[ \"$1\" != --version ] || { echo hello; exit; }", Outcome::Fail, "no version"),
-        ("[ \"$1\" != merge-tree ] || { echo 'unknown option' >&2; exit 129; }", Outcome::Fail, "git merge-tree: unknown option"),
+        (
+            "[ \"$1\" != merge-tree ] || { echo 'unknown option' >&2; exit 129; }",
+            Outcome::Fail,
+            "git merge-tree: unknown option",
+        ),
         ("exit 1", Outcome::Fail, "git --version: nothing"),
     ] {
         let ward = Ward::new();

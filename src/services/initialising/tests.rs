@@ -128,7 +128,10 @@ fn an_empty_project_gets_everything_once_and_loses_it_again() {
 #[test]
 fn what_stands_in_the_files_stays() {
     let desk = Desk::new();
-    desk.write("project/.mcp.json", "{\n\t\"mcpServers\": {\n\t\t\"other\": {\"command\": \"grüße\"}\n\t},\n\t\"x\": [1,2]\n}");
+    desk.write(
+        "project/.mcp.json",
+        "{\n\t\"mcpServers\": {\n\t\t\"other\": {\"command\": \"grüße\"}\n\t},\n\t\"x\": [1,2]\n}",
+    );
     desk.write("project/opencode.jsonc", "// mine\r\n{\r\n  \"model\": \"a/b\", // cheap\r\n}\r\n");
     desk.write("home/.codex/config.toml", "model = \"o\" # fast\n\n[mcp_servers.other]\ncommand = 'x'");
     let before = desk.files();
@@ -138,7 +141,10 @@ fn what_stands_in_the_files_stays() {
         "{\n\t\"mcpServers\": {\n\t\t\"other\": {\"command\": \"grüße\"},\n\t\t\"kapell\": {\n\t\t\t\"type\": \"stdio\",\n\t\t\t\"command\": \"kapell\",\n\t\t\t\"args\": [\"mcp\"]\n\t\t}\n\t},\n\t\"x\": [1,2]\n}"
     );
     let opencode = desk.text("project/opencode.jsonc");
-    assert!(opencode.starts_with("// mine\r\n{\r\n  \"model\": \"a/b\", // cheap\r\n  \"mcp\": {\r\n"), "{opencode:?}");
+    assert!(
+        opencode.starts_with("// mine\r\n{\r\n  \"model\": \"a/b\", // cheap\r\n  \"mcp\": {\r\n"),
+        "{opencode:?}"
+    );
     assert!(!desk.path("project/opencode.json").exists());
     assert_eq!(
         desk.text("home/.codex/config.toml"),
@@ -240,7 +246,9 @@ fn a_file_changed_between_question_and_answer_is_not_overwritten() {
     let desk = Desk::new();
     let prepared = desk.prepare().unwrap();
     desk.write("project/.mcp.json", "{\"mine\": 1}");
-    assert!(matches!(apply(&desk.session, &prepared.changes), Err(Error::Refused(no)) if no.code == Code::Conflict));
+    assert!(
+        matches!(apply(&desk.session, &prepared.changes), Err(Error::Refused(no)) if no.code == Code::Conflict)
+    );
     assert_eq!(desk.files(), BTreeMap::from([(desk.path("project/.mcp.json"), "{\"mine\": 1}".to_owned())]));
 }
 
@@ -249,5 +257,7 @@ fn one_at_a_time() {
     let desk = Desk::new();
     let prepared = desk.prepare().unwrap();
     let _other = take_turn(&desk.session).unwrap();
-    assert!(matches!(apply(&desk.session, &prepared.changes), Err(Error::Refused(no)) if no.code == Code::Busy));
+    assert!(
+        matches!(apply(&desk.session, &prepared.changes), Err(Error::Refused(no)) if no.code == Code::Busy)
+    );
 }

@@ -9,7 +9,14 @@ pub fn plan(view: &View, result: &PlanResult) -> String {
         let tasks: usize = result.waves.iter().map(Vec::len).sum();
         let mut title = match &result.plan_id {
             Some(id) => vec![span(Style::Strong, id)],
-            None => vec![span(Style::Strong, &result.name), span(Style::Bad, "  not stored")],
+            None if crate::doors::cli::calls::has_errors(result) => {
+                vec![span(Style::Strong, &result.name), span(Style::Bad, "  not stored")]
+            }
+            None => vec![
+                span(Style::Strong, &result.name),
+                span(Style::Good, "  checked"),
+                span(Style::Plain, ", not stored"),
+            ],
         };
         if let Some(state) = &result.state {
             title.extend([span(Style::Plain, "  "), word(state)]);
@@ -37,8 +44,11 @@ pub fn plan(view: &View, result: &PlanResult) -> String {
             page.heading("specs");
             let mut table = Table::new(2, [Column::new("", Give::Shrink), Column::new("", Give::Keep)]);
             for spec in &result.specs {
-                let state =
-                    if spec.exists { cell(Style::Good, "exists") } else { cell(Style::Warn, "to be written") };
+                let state = if spec.exists {
+                    cell(Style::Good, "exists")
+                } else {
+                    cell(Style::Warn, "to be written")
+                };
                 table.row([plain(&spec.file), state]);
             }
             page.table(&table);
@@ -119,7 +129,8 @@ pub fn dispatch(view: &View, result: &DispatchResult) -> String {
     view.page(|page| {
         let mut title = vec![span(Style::Strong, &result.plan_id)];
         if let Some(conductor) = &result.conductor {
-            title.push(span(Style::Faint, format!("  conductor {}, process {}", conductor.id, conductor.pid)));
+            title
+                .push(span(Style::Faint, format!("  conductor {}, process {}", conductor.id, conductor.pid)));
         }
         if let Some(run) = &result.run_id {
             title.push(span(Style::Faint, format!("  run {run}")));

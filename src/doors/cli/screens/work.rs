@@ -75,9 +75,12 @@ fn show_attempt(view: &View, page: &mut Page, attempt: &AttemptStatus) {
         used.push_str(&format!(", {}", money(usd)));
     }
     facts.push(("used", used));
-    for (name, value) in
-        [("wall", &attempt.wall), ("in", &attempt.worktree), ("kept as", &attempt.reference), ("said", &attempt.said)]
-    {
+    for (name, value) in [
+        ("wall", &attempt.wall),
+        ("in", &attempt.worktree),
+        ("kept as", &attempt.reference),
+        ("said", &attempt.said),
+    ] {
         if let Some(value) = value {
             facts.push((name, value.clone()));
         }
@@ -102,7 +105,11 @@ fn gates(page: &mut Page, verdict: Option<&str>, gates: &[GateStatus]) {
             span(style_of(&gate.outcome), format!("{:7}", gate.outcome)),
             span(Style::Plain, format!("  {:wide$}  ", gate.name)),
         ];
-        let took = if gate.outcome == "skipped" { String::new() } else { format!(" ({})", duration(gate.duration_ms)) };
+        let took = if gate.outcome == "skipped" {
+            String::new()
+        } else {
+            format!(" ({})", duration(gate.duration_ms))
+        };
         page.wrapped(&lead, Style::Plain, &format!("{}{took}", gate.why));
         // What passed needs no proof on the screen.
         if let Some(evidence) = gate.evidence.as_deref().filter(|_| gate.outcome != "pass") {
@@ -115,7 +122,10 @@ fn paths(page: &mut Page, name: &str, style: Style, paths: &[String]) {
     if paths.is_empty() {
         return;
     }
-    page.line(&[span(Style::Faint, format!("  {name}")), span(Style::Plain, format!("  {}", counted(paths.len() as u64, "file")))]);
+    page.line(&[
+        span(Style::Faint, format!("  {name}")),
+        span(Style::Plain, format!("  {}", counted(paths.len() as u64, "file"))),
+    ]);
     for path in paths.iter().take(PATHS) {
         page.line(&[span(Style::Plain, "    "), span(style, path)]);
     }
@@ -136,7 +146,10 @@ pub fn judge(view: &View, result: &JudgeResult) -> String {
         paths(page, "changed", Style::Plain, &result.changed);
         paths(page, "outside the claim", Style::Bad, &result.outside_claim);
         if let Some(landed) = &result.landed {
-            page.line(&[span(Style::Good, "  landed"), span(Style::Plain, format!("  {} on {}", landed.commit, landed.branch))]);
+            page.line(&[
+                span(Style::Good, "  landed"),
+                span(Style::Plain, format!("  {} on {}", landed.commit, landed.branch)),
+            ]);
         }
     })
 }
