@@ -5,10 +5,10 @@ set -eu
 
 say() { printf '{"kapell":"progress","text":"%s"}\n' "$1"; }
 
+mkdir -p specs tests
 case "$KAPELL_TASK" in
 spec-*)
     say "writing the spec"
-    mkdir -p specs
     cat > specs/textkit.md <<'SPEC'
 # textkit
 

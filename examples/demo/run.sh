@@ -22,9 +22,6 @@ git init --quiet --initial-branch=main
 git add --all
 git -c user.name=demo -c user.email=demo@localhost commit --quiet --message "A small text toolkit"
 
-echo "== kapell plan plan.json --check-only"
-"$kapell" plan plan.json --check-only
-echo
 echo "== kapell run plan.json"
 "$kapell" run plan.json
 echo

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use schemars::generate::{SchemaGenerator, SchemaSettings};
 use serde_json::{Map, Value, json};
 
+use super::methods::conducting;
 use super::table;
 use super::wire::{
     CancelParams, CancelResult, DiscoverParams, SubscribeParams, SubscribeResult, UnsubscribeParams,
@@ -277,6 +278,29 @@ fn replace(schema: &mut Value, reference: &str, definition: &Map<String, Value>)
 
 /// The contract as an OpenRPC 1.3 document, with what plain JSON-RPC has beside the table.
 pub fn open_rpc() -> Value {
+    let mut methods = with_events();
+    methods.push(entry(
+        "rpc.cancel",
+        "End a call that waits",
+        "The call is still answered, with what it knows.",
+        &of_params::<CancelParams>(),
+        &of_result::<CancelResult>(),
+    ));
+    document(methods)
+}
+
+/// The same for a conductor's socket: with the conductor's own methods, and without
+/// `rpc.cancel`, for there a call ends with its connection.
+pub fn open_rpc_of_conductor() -> Value {
+    let mut methods = with_events();
+    methods.extend(conducting::methods().iter().map(|method| {
+        entry(method.name, method.title, method.description, &(method.params)(), &(method.result)())
+    }));
+    document(methods)
+}
+
+/// The table, and how to follow events.
+fn with_events() -> Vec<Value> {
     let mut methods: Vec<Value> = table::methods()
         .iter()
         .map(|method| {
@@ -303,13 +327,10 @@ pub fn open_rpc() -> Value {
         &of_params::<UnsubscribeParams>(),
         &of_result::<UnsubscribeResult>(),
     ));
-    methods.push(entry(
-        "rpc.cancel",
-        "End a call that waits",
-        "The call is still answered, with what it knows.",
-        &of_params::<CancelParams>(),
-        &of_result::<CancelResult>(),
-    ));
+    methods
+}
+
+fn document(mut methods: Vec<Value>) -> Value {
     methods.push(entry(
         "rpc.discover",
         "This document",

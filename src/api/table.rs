@@ -12,6 +12,8 @@ use super::methods;
 use super::schema;
 use crate::services::Session;
 
+type Handler = Box<dyn Fn(&Session, Value) -> Result<Value, ApiError> + Send + Sync>;
+
 /// A method of the contract.
 pub struct Method {
     /// Its name at every door.
@@ -26,7 +28,7 @@ pub struct Method {
     pub slow: fn(&Value) -> bool,
     params: fn() -> Value,
     result: fn() -> Value,
-    call: Box<dyn Fn(&Session, Value) -> Result<Value, ApiError> + Send + Sync>,
+    call: Handler,
 }
 
 impl std::fmt::Debug for Method {

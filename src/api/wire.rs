@@ -8,10 +8,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 mod answers;
+mod conducting;
 mod following;
 mod questions;
 
 pub use answers::*;
+pub use conducting::*;
 pub use following::*;
 pub use questions::*;
 

@@ -79,8 +79,8 @@ impl TaskState {
     pub fn may_become(self, next: Self) -> bool {
         use TaskState::*;
         match (self, next) {
-            // Called off at any time before it is done.
-            (from, Cancelled) => from != Done && from != Cancelled,
+            // Called off at any time before its work is being put onto the branch.
+            (from, Cancelled) => !matches!(from, Landing | Done | Cancelled),
             (Waiting, Ready | Blocked) => true,
             (Ready, Running | Waiting | Blocked | Failed) => true,
             // An attempt ends: judged, tried again, or given up.

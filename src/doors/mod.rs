@@ -1,5 +1,6 @@
 //! The ways in. A door formats, it decides nothing; no door knows another.
 
 pub mod cli;
+pub mod http;
 pub mod mcp;
 pub mod rpc;

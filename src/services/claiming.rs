@@ -197,13 +197,15 @@ pub fn claim(session: &Session, project: &Project, wish: &Wish) -> Result<Answer
         let answer = store.write(|tx| -> Result<Answer, Error> {
             free_the_dead(tx, &project.id, &wish.patterns)?;
             let before = tx.claim_queue_before(&project.id, place, Time::now())?;
-            let is_next = !before.iter().any(|wait| {
-                claim::excludes(wish.mode, wait.mode)
-                    && wait.alive.as_deref().is_none_or(|file| life::is_held(Path::new(file)))
-                    && wish.patterns.iter().any(|a| {
-                        wait.patterns.iter().any(|b| crate::domain::overlap::overlap(a, b).is_some())
-                    })
-            });
+            // Who gave up does not want it any more; nobody would hear of the claim.
+            let is_next = !session.cancel.is_cancelled()
+                && !before.iter().any(|wait| {
+                    claim::excludes(wish.mode, wait.mode)
+                        && wait.alive.as_deref().is_none_or(|file| life::is_held(Path::new(file)))
+                        && wish.patterns.iter().any(|a| {
+                            wait.patterns.iter().any(|b| crate::domain::overlap::overlap(a, b).is_some())
+                        })
+                });
             let answer = attempt_in_turn(is_next, || attempt(tx), tx, project, wish)?;
             if matches!(answer, Answer::Granted(_)) {
                 tx.leave_claim_queue(place)?;

@@ -102,7 +102,7 @@ pub fn dispatch(session: &Session, project: &Project, wish: &Wish) -> Result<Dis
     }
     let is_running = !row.state.is_at_rest();
     let is_new =
-        |id: &TaskId| tasks.iter().any(|task| task.id == *id && !(task.wanted && !task.state.is_final()));
+        |id: &TaskId| tasks.iter().any(|task| task.id == *id && (!task.wanted || task.state.is_final()));
     if is_running && !wanted.iter().any(is_new) {
         let conductor = await_conductor(session, &plan_id)?;
         if let Some(conductor) = conductor {
@@ -383,6 +383,7 @@ pub fn ensure_conductor(
     if let Some(conductor) = live_conductor(session, plan)? {
         return Ok(Some(conductor));
     }
+    let before = session.store()?.read(|tx| tx.conductor_of(plan))?.map_or(0, |row| row.fencing);
     let log = house.root.join("log").join(format!("{plan}.log"));
     if let Some(folder) = log.parent() {
         std::fs::create_dir_all(folder)
@@ -403,13 +404,10 @@ pub fn ensure_conductor(
         .map_err(|error| Error::system("cannot start the conductor", std::io::Error::other(error)))?;
     let deadline = Instant::now() + CONDUCTOR_PATIENCE;
     loop {
+        // A short plan's conductor may have ended again by now.
         let row = session.store()?.read(|tx| tx.conductor_of(plan))?;
-        if let Some(row) =
-            row.filter(|row| row.started_at.millis_since(crate::base::clock::Time::now()) > -30_000)
-        {
-            if row.state != ConductorState::Crashed {
-                return Ok(Some(row));
-            }
+        if let Some(row) = row.filter(|row| row.fencing > before && row.state != ConductorState::Crashed) {
+            return Ok(Some(row));
         }
         if Instant::now() >= deadline {
             return Err(Refusal::new(

@@ -69,10 +69,10 @@ pub fn land(
         if let Some(merged) = journal.and_then(|row| row.merged).as_deref().and_then(Oid::parse) {
             // A step before us was about to move the branch to this commit. Did it?
             let now = refs::read(git, &branch)?;
-            if let Some(now) = now {
-                if read::is_ancestor(git, &merged, &now)? {
-                    return finish(session, project, git, work, id, merged, branch);
-                }
+            if let Some(now) = now
+                && read::is_ancestor(git, &merged, &now)?
+            {
+                return finish(session, project, git, work, id, merged, branch);
             }
         }
         let Some(onto) = refs::read(git, &branch)? else {

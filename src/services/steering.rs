@@ -199,9 +199,16 @@ fn on_plan(
         }
         Ok(live)
     })?;
-    if state == PlanState::Stopped && force {
+    // Done at once as well, so that it is so when it is answered; the conductor sees to what this misses.
+    let request = match state {
+        PlanState::Stopped if force => Some(Request::Kill),
+        PlanState::Paused if force => Some(Request::Pause),
+        PlanState::Running => Some(Request::Resume),
+        _ => None,
+    };
+    if let Some(request) = request {
         for attempt in &live {
-            let _ = client::send(Path::new(&attempt.run_dir), Request::Kill);
+            let _ = client::send(Path::new(&attempt.run_dir), request);
         }
     }
     // Without a conductor nobody would do it: one is started to end, or to go on with, what is left.
@@ -234,6 +241,9 @@ fn cancel_plan(
         }
         Ok(())
     })?;
+    if !plan.state.is_at_rest() {
+        dispatching::ensure_conductor(session, project, &plan.id, false)?;
+    }
     Ok(Done {
         state: "cancelled".to_owned(),
         message: "its open tasks are called off; what landed stays".to_owned(),
@@ -314,8 +324,11 @@ fn on_task(
             if !done {
                 return Err(wrong("called off"));
             }
-            if let Some(attempt) = last.filter(|attempt| force && attempt.state.outcome().is_none()) {
-                let _ = client::send(Path::new(&attempt.run_dir), Request::Kill);
+            if let Some(attempt) = last.filter(|attempt| attempt.state.outcome().is_none()) {
+                if force {
+                    let _ = client::send(Path::new(&attempt.run_dir), Request::Kill);
+                }
+                dispatching::ensure_conductor(session, project, &plan.id, false)?;
             }
             Ok(Done { state: "cancelled".to_owned(), message: format!("task {task} is called off") })
         }
@@ -442,6 +455,8 @@ fn on_attempt(
     })?;
     // Sent at once as well: it is the same whether the conductor or this comes first.
     let _ = client::send(Path::new(&attempt.run_dir), request);
+    // Somebody has to record what comes of it.
+    dispatching::ensure_conductor(session, project, &attempt.plan, false)?;
     Ok(Done { state: next.as_str().to_owned(), message: format!("attempt {} of task {task}", attempt.id) })
 }
 

@@ -175,6 +175,19 @@ impl Tx<'_> {
         self.attempts_where("state <> 'finished' ORDER BY started_at, id", &[])
     }
 
+    /// The attempts of a project that ran at some time between two moments.
+    pub fn attempts_between(
+        &self,
+        project: &ProjectId,
+        from: Time,
+        to: Time,
+    ) -> Result<Vec<AttemptRow>, StoreError> {
+        self.attempts_where(
+            "project = ?1 AND started_at < ?3 AND (ended_at IS NULL OR ended_at > ?2)",
+            &[&project.as_str(), &from.as_millis(), &to.as_millis()],
+        )
+    }
+
     /// Moves an attempt that is not finished to another unfinished state.
     pub fn set_attempt_state(&self, id: &AttemptId, state: AttemptState) -> Result<bool, StoreError> {
         let changed = self

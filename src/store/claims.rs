@@ -80,6 +80,18 @@ impl Tx<'_> {
         Ok(found)
     }
 
+    /// The claims that were live at some time between two moments, also those released since.
+    pub fn claims_between(&self, project: &ProjectId, from: Time, to: Time) -> Result<Vec<Held>, StoreError> {
+        let mut statement = self.sql.prepare_cached(&format!(
+            "SELECT {COLUMNS} FROM claims
+             WHERE project = ?1 AND since <= ?3 AND (released_at IS NULL OR released_at >= ?2) ORDER BY id"
+        ))?;
+        let mut found = Vec::new();
+        let rows = statement.query(params![project.as_str(), from.as_millis(), to.as_millis()])?;
+        collect(&mut found, rows)?;
+        Ok(found)
+    }
+
     /// How many claims are live.
     pub fn count_claims(&self, project: &ProjectId) -> Result<u64, StoreError> {
         Ok(self

@@ -244,6 +244,21 @@ impl Tx<'_> {
         Ok(true)
     }
 
+    /// [`Self::move_task`], if the task is in one of the states `from`: a person may have called it
+    /// off, or approved it, while somebody worked on it.
+    pub fn step_task(
+        &self,
+        project: &ProjectId,
+        plan: &PlanId,
+        id: &TaskId,
+        from: &[TaskState],
+        next: TaskState,
+        reason: Option<&str>,
+    ) -> Result<bool, StoreError> {
+        let is_there = self.task(plan, id)?.is_some_and(|task| from.contains(&task.state));
+        if is_there { self.move_task(project, plan, id, next, reason) } else { Ok(false) }
+    }
+
     /// Marks a task as dispatched, or takes that back.
     pub fn want_task(&self, plan: &PlanId, id: &TaskId, wanted: bool) -> Result<(), StoreError> {
         self.sql

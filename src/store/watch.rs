@@ -69,7 +69,7 @@ impl Watch {
 
     /// Waits until the database may have changed, a waker is used, or the deadline is past.
     pub fn wait(&self, deadline: Option<Instant>) -> Woken {
-        let woken = match deadline {
+        match deadline {
             None => self.changed.recv().unwrap_or(Woken::Called),
             Some(deadline) => {
                 match self.changed.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
@@ -78,8 +78,7 @@ impl Watch {
                     Err(RecvTimeoutError::Disconnected) => Woken::Called,
                 }
             }
-        };
-        woken
+        }
     }
 }
 

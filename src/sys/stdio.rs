@@ -129,7 +129,7 @@ fn over<'fd>(input: BorrowedFd<'fd>, output: BorrowedFd<'fd>) -> io::Result<(Lin
 
 impl Lines<'_> {
     /// The next line, waiting for it.
-    pub fn next(&mut self) -> Input {
+    pub fn read(&mut self) -> Input {
         loop {
             if self.shared.signalled.load(Ordering::SeqCst) {
                 return Input::End(End::Signalled);

@@ -1,8 +1,10 @@
 """The cases: each is a function that gets a stage and fails, or does not."""
 import json
+import os
+import signal
 import time
 
-from stage import MODEL, check
+from stage import MODEL, await_exit, check
 
 # Seconds that a worker may take: opencode needs half a minute in a fresh home on a busy machine.
 PATIENCE = 90
@@ -71,4 +73,175 @@ def land(stage):
         check(attempt["usage"]["output_tokens"] > 0, f"{of['agent']} used nothing: {attempt['usage']}")
 
 
-CASES = {case.__name__: case for case in (land,)}
+
+def wall(stage):
+    """Each kind of worker tries to write outside of its worktree; claude also outside of its claim."""
+    targets = [
+        stage.home / "escaped", stage.folder / "escaped", stage.repository / "escaped",
+        stage.repository / ".git/hooks/post-commit", stage.repository / ".git/config",
+        stage.state / "kapell.lock", stage.state / "run/escaped",
+    ]
+    config = (stage.repository / ".git/config").read_text()
+    # What works is told in a file that the worker does not own. The signal would harm nobody.
+    escape = "".join(f"(echo x >> '{target}') 2> /dev/null && echo {target} >> escapes; " for target in targets)
+    escape += "for p in /proc/[0-9]*; do if tr '\\0' ' ' < $p/cmdline 2> /dev/null | grep -q 'kapell[ ]conduct'; "
+    escape += "then kill -CONT ${p#/proc/} 2> /dev/null && echo signalled >> escapes; fi; done; true"
+
+    def escaping(of):
+        rule = worker(of["files"][0])
+        by_tool = [{"ops": [{"op": "write", "path": str(stage.folder / "escaped"), "content": "x"}]}]
+        rule["steps"][0:0] = [{"ops": [{"op": "bash", "command": escape}]}, *(by_tool if of["agent"] == "claude" else [])]
+        return rule
+
+    tasks = [task(1, "claude", "texts/a.txt"), task(2, "codex", "texts/b.txt"), task(3, "opencode", "texts/c.txt")]
+    trespasser = task(4, "claude", "texts/d.txt", rules={"max_attempts": 1})
+    trespass = worker("texts/d.txt")
+    trespass["steps"][0:0] = [{"ops": [{"op": "bash", "command": "mkdir texts; echo x > texts/foreign.txt; echo x >> README.md"}]}]
+    stage.model.play(trespass, *map(escaping, tasks))
+    plan = stage.door.start(*tasks, trespasser)
+    end = stage.door.at_rest(plan, PATIENCE)
+    states = {str(of["id"]): of["state"] for of in end["tasks"]}
+    check(states == {"1": "done", "2": "done", "3": "done", "4": "failed"}, lambda: f"{states} {stage.door.story(plan)}")
+    for target in targets[:4] + [stage.state / "run/escaped"]:
+        check(not target.exists(), f"a worker could write {target}")
+    check((stage.repository / ".git/config").read_text() == config, "a worker could write .git/config")
+    (attempt,) = stage.door.attempts(plan, 4)
+    check(attempt["outcome"] == "violation", f"changes outside of the claim ended as {attempt['outcome']}")
+    outside = sorted(attempt["outside_claim"])
+    check(outside == ["README.md", "texts/foreign.txt"], f"outside of the claim: {outside}")
+    stage.door.call("control", action="land", target=plan)
+    texts = stage.git("ls-tree", "--name-only", "main", "texts/").split()
+    check(texts == ["texts/a.txt", "texts/b.txt", "texts/c.txt"], f"on main are {texts}")
+    for of in tasks:
+        check(stage.git("show", f"main:{of['files'][0]}") == f"by {of['agent']}\n", "a worker's text is not what it wrote")
+    quarantined = stage.git("for-each-ref", "--format=%(refname)", "refs/kapell/quarantine").split()
+    check(quarantined == [f"refs/kapell/quarantine/{plan}/4/1"], f"kept in quarantine: {quarantined}")
+
+
+def fails_over(stage, plan, why):
+    """Whether claude was limited with that kind of limit, and codex did the task instead."""
+    stage.door.at_rest(plan)
+    attempts = stage.door.attempts(plan, 1)
+    seen = [(attempt["provider"], attempt["outcome"]) for attempt in attempts]
+    check(seen == [("claude", "rate-limited"), ("codex", "submitted")], lambda: f"{seen} {stage.door.story(plan)}")
+    landed(stage, plan, "texts/a.txt", "by claude\n")
+    (limited,) = [it for it in stage.door.call("status", scope="events", kind="provider.limited")["events"]]
+    check(limited["data"]["provider"] == "claude" and limited["data"]["kind"] == why, f"it was recorded as {limited}")
+    return limited["data"]["until"]
+
+
+def limit(stage):
+    """A subscription's limit: claude cools down until it resets, codex does the task."""
+    resets = int(time.time()) + 5000
+    stage.configure(claude_env={"CLAUDE_CODE_OAUTH_TOKEN": "sk-ant-oat01-fake-0000"}, providers=CHAIN)
+    headers = {"status": "rejected", "reset": resets, "representative-claim": "five_hour", "overage-status": "rejected"}
+    headers = {f"anthropic-ratelimit-unified-{name}": value for name, value in headers.items()}
+    stage.model.play(
+        {"name": "limited", "when": {"api": "anthropic"}, "then": {"status": 429, "headers": headers}},
+        worker("texts/a.txt"),
+    )
+    until = fails_over(stage, stage.door.start(task(1, "claude", "texts/a.txt")), "rate-limit")
+    expected = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(resets))
+    check(until == expected, f"the cool-down ends at {until}, not {expected}")
+    (claude,) = [it for it in stage.door.call("status", scope="budget")["budget"] if it["provider"] == "claude"]
+    check((claude["state"], claude["until"]) == ("rate-limited", expected), f"status says {claude}")
+
+
+def key(stage):
+    """A wrong key: claude is ended at its first retry instead of its tenth, codex does the task."""
+    stage.configure(providers=CHAIN)
+    stage.model.play({"name": "refused", "when": {"api": "anthropic"}, "then": {"status": 401}}, worker("texts/a.txt"))
+    began = time.monotonic()
+    fails_over(stage, stage.door.start(task(1, "claude", "texts/a.txt")), "auth")
+    # Claude Code alone takes three minutes.
+    check(time.monotonic() - began < 30, f"it took {time.monotonic() - began:.0f} s")
+
+
+CHAIN = '[failover]\nchain = ["claude", "codex"]\n'
+
+
+def planner(stage):
+    """`plan` with a request: claude answers with a plan, hears of its mistake, and corrects it."""
+    def answer(*files):
+        tasks = [{"id": at, "agent": "auto", "task": f"do {file}", "files": [file], "depends_on": []} for at, file in enumerate(files)]
+        plan = {"name": "texts", "specs": [{"file": "specs/texts.md", "description": "the texts"}], "tasks": tasks}
+        return [{"tools": [{"name": "StructuredOutput", "args": plan}]}, {"text": "Planned."}]
+
+    stage.configure(providers='[roles]\nplanner = "claude"\n')
+    stage.model.play(
+        {"name": "corrected", "when": {"prompt": "^two texts.*cannot be used:.*overlap"}, "steps": answer("texts/a.txt", "texts/b.txt")},
+        {"name": "first", "when": {"prompt": "^two texts"}, "steps": answer("texts/a.txt", "texts/")},
+    )
+    made = stage.door.call("plan", request="two texts")
+    check(made["plan_id"] and made["waves"] == [[0, 1]], lambda: f"{made}")
+    check(stage.model.requests("corrected"), "the planner did not hear of its mistake")
+
+
+def review(stage):
+    """The review gate: claude rejects the first try of codex with a finding and approves the second."""
+    stage.configure(rules='review = "claude"\n')
+
+    def verdict(approve, summary):
+        findings = [] if approve else [{"text": summary, "files": ["texts/a.txt"], "severity": "high"}]
+        args = {"approve": approve, "summary": summary, "findings": findings}
+        return [{"tools": [{"name": "StructuredOutput", "args": args}]}, {"text": "Reviewed."}]
+
+    again = worker("texts/a.txt", "by {{1}}, with a verb\n")
+    again["when"]["prompt"] += ".*This is try 2.*there is no verb"
+    stage.model.play(
+        {"name": "approves", "when": {"prompt": "^Review a change.*with a verb"}, "steps": verdict(True, "fine")},
+        {"name": "rejects", "when": {"prompt": "^Review a change"}, "steps": verdict(False, "there is no verb")},
+        again, worker("texts/a.txt"),
+    )
+    plan = stage.door.start(task(1, "codex", "texts/a.txt"))
+    stage.door.at_rest(plan)
+    verdicts = [attempt["verdict"] for attempt in stage.door.attempts(plan, 1)]
+    check(verdicts == ["rejected", "approved"], lambda: f"{verdicts} {stage.door.story(plan)}")
+    landed(stage, plan, "texts/a.txt", "by codex, with a verb\n")
+
+
+def killed(stage):
+    """kill -9 of the conductor while claude waits for its model: the next conductor takes claude up again."""
+    stage.model.play(worker("texts/a.txt", hold="until the next conductor"))
+    plan = stage.door.start(task(1, "claude", "texts/a.txt"))
+    stage.model.await_request("writes texts/a.txt", PATIENCE)
+    (before,) = stage.door.call("status", scope="conductors")["conductors"]
+    os.kill(before["pid"], signal.SIGKILL)
+    await_exit(before["pid"], time.monotonic() + 10)
+    (attempt,) = stage.door.attempts(plan, 1)
+    check(attempt["state"] == "running", f"after the conductor died the attempt is {attempt['state']}")
+    after = stage.door.call("dispatch", plan_id=plan)["conductor"]
+    check(after["pid"] != before["pid"], "it is the same conductor")
+    stage.model.release("until the next conductor")
+    stage.door.at_rest(plan)
+    (attempt,) = stage.door.attempts(plan, 1)
+    check(attempt["outcome"] == "submitted", lambda: f"it ended as {attempt['outcome']} {stage.door.story(plan)}")
+    check(len(stage.model.requests("writes texts/a.txt")) == 2, "the model was asked again for what it had answered")
+    landed(stage, plan, "texts/a.txt", "by claude\n")
+
+
+def stop(stage):
+    """Stopping a plan ends all that its workers started, also what left their process groups."""
+    tasks = [task(1, "claude", "texts/a.txt"), task(2, "codex", "texts/b.txt"), task(3, "opencode", "texts/c.txt")]
+    sleeps = "mkdir -p texts; echo begun > texts/{{1}}; sleep 601 & setsid sleep 602 & (setsid sh -c 'sleep 603 & sleep 604' &); sleep 605"
+    stage.model.play(*[
+        worker(of["files"][0], ops=[{"op": "bash", "command": sleeps, "timeout_ms": 600000}]) for of in tasks
+    ])
+    plan = stage.door.start(*tasks)
+    deadline = time.monotonic() + PATIENCE
+    while (count := sum(command.startswith("sleep 60") for command in stage.processes().values())) < 15:
+        check(time.monotonic() < deadline, lambda: f"{count} of 15 children run: {stage.processes()} {stage.door.story(plan)}")
+        time.sleep(0.1)
+    began = time.monotonic()
+    stage.door.call("control", action="stop", target=plan)
+    stage.door.at_rest(plan)
+    stage.await_silence()
+    check(time.monotonic() - began < 15, f"it took {time.monotonic() - began:.0f} s")
+    for of in tasks:
+        (attempt,) = stage.door.attempts(plan, of["id"])
+        check(attempt["outcome"] == "killed", f"{of['agent']} ended as {attempt['outcome']}")
+        kept = stage.git("ls-tree", "--name-only", attempt["ref"], "texts/").split()
+        check(kept == [f"texts/{of['agent']}"], f"what {of['agent']} had done is not kept: {kept}")
+
+
+CASES = {case.__name__: case for case in (land, wall, limit, key, planner, review, killed, stop)}

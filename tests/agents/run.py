@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Runs Kapell with the real Claude Code, codex and opencode against a scripted model.
 
-usage: run.py [--kapell PROGRAM] [--case NAME]... [--all] [--keep] [--list]
+usage: run.py [--kapell PROGRAM] [--case NAME]... [--keep] [--list]
 
-Without `--kapell` it builds Kapell from this tree. The agents come from npm, into
+Without `--kapell` and without KAPELL in the environment it builds Kapell from this tree. The agents come from npm, into
 ${XDG_CACHE_HOME:-~/.cache}/kapell-agents. They run where only loopback can be reached, with homes
 of their own; nobody is signed in and no model is asked.
 
@@ -22,7 +22,7 @@ from stage import Failed, Skipped, Stage, build, enter_network_of_our_own, insta
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kapell", type=os.path.abspath, help="the program to try, instead of building it")
+    parser.add_argument("--kapell", default=os.environ.get("KAPELL"), help="the program to try, instead of building it")
     parser.add_argument("--case", action="append", choices=CASES, help="only these cases")
     parser.add_argument("--keep", action="store_true", help="keep the folders of cases that went well too")
     parser.add_argument("--list", action="store_true", help="list the cases")
@@ -32,13 +32,13 @@ def main():
             print(f"{name:12} {case.__doc__.splitlines()[0]}")
         return 0
     try:
-        kapell = arguments.kapell or build()
+        kapell = os.path.abspath(arguments.kapell or build())
         programs = install()
     except Skipped as why:
         print(f"SKIPPED: real agents not run: {why}", flush=True)
         return 0
     chosen = [word for name in arguments.case or [] for word in ("--case", name)]
-    enter_network_of_our_own([__file__, "--kapell", str(kapell), *chosen, *(["--keep"] if arguments.keep else [])])
+    enter_network_of_our_own([__file__, "--kapell", kapell, *chosen, *(["--keep"] if arguments.keep else [])])
     failed = [name for name in arguments.case or CASES if not went_well(name, kapell, programs, arguments.keep)]
     print(f"real agents: {', '.join(failed)} failed" if failed else "real agents: all cases went well", flush=True)
     return 1 if failed else 0

@@ -172,15 +172,13 @@ supports_websockets = false
         put(self.repository / "README.md", "A repository to try agents on.\n")
         put(self.repository / "specs/texts.md", "Each text begins with its author.\n")
         put(self.repository / "check.sh", "for text in texts/*; do grep -q '^by ' \"$text\" || exit 1; done\n")
-        self.configure()
         self.git("init", "-q", "-b", "main")
         self.git("config", "user.name", "Ann")
         self.git("config", "user.email", "ann@example.org")
-        self.git("add", "-A")
-        self.git("commit", "-q", "-m", "first")
+        self.configure()
 
     def configure(self, rules="", providers="", claude_env=None):
-        """Writes kapell.toml. `claude_env` is what signs claude in."""
+        """Commits a kapell.toml. `claude_env` is what signs claude in."""
         set_env = {"ANTHROPIC_BASE_URL": self.model.url, "ANTHROPIC_API_KEY": "sk-ant-fake-0000"}
         set_env = {"ANTHROPIC_BASE_URL": self.model.url, **claude_env} if claude_env else set_env
         inline = ", ".join(f"{name} = {json.dumps(value)}" for name, value in set_env.items())
@@ -211,6 +209,8 @@ env = ["FAKE_KEY", "OPENCODE_*"]
 
 {providers}
 """)
+        self.git("add", "-A")
+        self.git("commit", "-q", "-m", "configure")
 
     def git(self, *words):
         done = subprocess.run(["git", *words], cwd=self.repository, env=self.env, capture_output=True, text=True)

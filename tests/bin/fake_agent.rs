@@ -20,6 +20,7 @@
 //! | `run PROGRAM WORD…` | runs it; what it prints goes nowhere, how it ends is of no matter |
 //! | `expect TEXT` | ends with 65 unless the rest of the prompt holds the text |
 //! | `exit CODE`, `hang` | ends; never ends |
+//! | `as NAME LINE` | only where `FAKE_NAME` is that, which a provider's `set_env` says |
 //! | `first LINE`, `again LINE` | only in a try that was told nothing, or something, of the try before |
 //! | `denied LINE` | ends with 66 unless the line fails because it is not permitted |
 
@@ -89,6 +90,14 @@ fn step(line: &str, told: &str) -> io::Result<Option<u8>> {
         "" | "#" => return Ok(None),
         "first" => return if is_again { Ok(None) } else { step(rest, told) },
         "again" => return if is_again { step(rest, told) } else { Ok(None) },
+        "as" => {
+            let (name, line) = rest.split_once(' ').unwrap_or((rest, ""));
+            return if variable("FAKE_NAME").is_some_and(|own| own == name) {
+                step(line, told)
+            } else {
+                Ok(None)
+            };
+        }
         "denied" => {
             return match step(rest, told) {
                 Err(error) if is_denial(&error) => Ok(None),
@@ -120,7 +129,8 @@ fn step(line: &str, told: &str) -> io::Result<Option<u8>> {
         ("symlink", [target, path]) => symlink(path_of(target), with_folder(path)?)?,
         ("meet", [socket, name]) => meet(socket, name)?,
         ("garbage", []) => {
-            let bytes: Vec<u8> = (0..64 * 1024u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+            let bytes: Vec<u8> =
+                (0..64 * 1024u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
             io::stdout().write_all(&bytes)?;
             io::stdout().write_all(b"\n{\"kapell\":\n{\"kapell\":7}\n[]\n\xff\xfe\n")?;
         }
@@ -140,7 +150,12 @@ fn step(line: &str, told: &str) -> io::Result<Option<u8>> {
         }
         ("git-swap", [mark]) => git_swap(mark)?,
         ("run", [name, words @ ..]) => {
-            program(name).args(words).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status()?;
+            program(name)
+                .args(words)
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .status()?;
         }
         ("exit", [code]) => return Ok(Some(code.parse().map_err(io::Error::other)?)),
         ("hang", []) => loop {
@@ -194,7 +209,10 @@ fn variable(name: &str) -> Option<OsString> {
 }
 
 fn is_denial(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem | ErrorKind::CrossesDevices)
+    matches!(
+        error.kind(),
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem | ErrorKind::CrossesDevices
+    )
 }
 
 fn with_folder(path: &str) -> io::Result<PathBuf> {

@@ -11,7 +11,8 @@ fn diamond() -> Plan {
     Plan::new([
         task("left", &["left.txt"], &["write left.txt one"]),
         task("right", &["src/right.txt"], &["write src/right.txt two"]),
-        task("both", &["both.txt"], &["run test -e left.txt", "write both.txt three"]).after(&["left", "right"]),
+        task("both", &["both.txt"], &["run test -e left.txt", "write both.txt three"])
+            .after(&["left", "right"]),
     ])
 }
 
@@ -28,7 +29,8 @@ fn a_plan_lands_task_by_task() {
     assert_eq!(landed.len(), 3, "{landed:?}");
     assert_eq!(landed[2], "both");
     assert_eq!(bench.on_branch(&plan, "both.txt"), "three");
-    let kept: Vec<String> = ["both", "left", "right"].map(|task| format!("refs/kapell/tasks/{plan}/{task}/1")).into();
+    let kept: Vec<String> =
+        ["both", "left", "right"].map(|task| format!("refs/kapell/tasks/{plan}/{task}/1")).into();
     assert_eq!(bench.refs("refs/kapell/tasks"), kept);
     assert_eq!(bench.worktrees(), Vec::<std::path::PathBuf>::new());
 
@@ -62,7 +64,8 @@ fn events_tell_it_in_order() {
         "plan.state",
     ];
     // That the conductor is there may be told before or after its first deeds.
-    let told: Vec<&str> = told.iter().map(String::as_str).filter(|told| *told != "conductor.started").collect();
+    let told: Vec<&str> =
+        told.iter().map(String::as_str).filter(|told| *told != "conductor.started").collect();
     assert_eq!(told, expected);
 }
 

@@ -4,4 +4,11 @@
 
 mod bench;
 
+mod judging;
+mod killed;
 mod landing;
+mod odd;
+mod shared;
+mod steering;
+mod trying;
+mod twice;

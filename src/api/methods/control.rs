@@ -6,6 +6,7 @@ use crate::services::Session;
 use crate::services::steering;
 
 /// Answers `control`.
+#[expect(clippy::needless_pass_by_value, reason = "the table hands over the parameters of every method")]
 pub fn call(session: &Session, params: ControlParams) -> Result<ControlResult, ApiError> {
     let project = session.project()?;
     let action = match params.action {

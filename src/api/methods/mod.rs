@@ -1,6 +1,7 @@
 //! One file for each method: what comes in, the service it asks, what goes out.
 
 pub mod claims;
+pub mod conducting;
 pub mod control;
 pub mod dispatch;
 pub mod events;

@@ -36,6 +36,7 @@ struct Question<'a> {
 }
 
 /// Answers `status`.
+#[expect(clippy::needless_pass_by_value, reason = "the table hands over the parameters of every method")]
 pub fn call(session: &Session, params: StatusParams) -> Result<StatusResult, ApiError> {
     let project = session.project()?;
     let (scope, id) = match &params.run_id {
@@ -323,13 +324,13 @@ fn task_status(session: &Session, plan: &PlanId, id: &TaskId) -> Result<TaskStat
         files: parsed.files.iter().map(|pattern| pattern.as_str().to_owned()).collect(),
         depends_on: parsed.depends_on.iter().map(crate::api::wire::Id::from).collect(),
         reason: row.reason.clone(),
-        commit: row.committed.clone(),
+        commit: row.committed,
         attempts: attempts.iter().map(views::attempt).collect(),
     })
 }
 
 /// States in which somebody is at work on a task.
-const AT_WORK: [TaskState; 4] =
+pub(super) const AT_WORK: [TaskState; 4] =
     [TaskState::Running, TaskState::Judging, TaskState::Approved, TaskState::Landing];
 
 /// The end of a file as text, for evidence that is shown.

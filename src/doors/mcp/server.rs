@@ -8,12 +8,12 @@ use std::time::Duration;
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CustomRequest, CustomResult, ErrorCode, GetPromptRequestParams,
     GetPromptResponse, Implementation, ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult,
-    ListToolsResult, PaginatedRequestParams, ProgressNotificationParam, ReadResourceRequestParams,
-    ReadResourceResponse, ResourceUpdatedNotificationParam, ServerCapabilities, ServerConfig,
-    SubscribeRequestParams, SubscriptionFilter, Tool, UnsubscribeRequestParams,
+    ListToolsResult, PaginatedRequestParams, ProgressNotificationParam, ProgressToken,
+    ReadResourceRequestParams, ReadResourceResponse, ResourceUpdatedNotificationParam, ServerCapabilities,
+    ServerConfig, SubscribeRequestParams, SubscriptionFilter, Tool, UnsubscribeRequestParams,
 };
 use rmcp::service::{RequestContext, SubscriptionContext};
-use rmcp::{ErrorData, Peer, RoleServer, ServerHandler};
+use rmcp::{ErrorData, RoleServer, ServerHandler};
 use serde_json::Value;
 use tokio::sync::broadcast::error::RecvError;
 
@@ -93,7 +93,10 @@ impl Server {
                     return answer.unwrap_or_else(|error| Err(ApiError::bug(error.to_string())));
                 }
                 () = context.ct.cancelled(), if !cancel.is_cancelled() => cancel.cancel(),
-                () = progress.tell(&self.news) => {}
+                progress = progress.next(&self.news) => {
+                    // To its end, so that no progress is told after the answer.
+                    let _ = context.peer.notify_progress(progress).await;
+                }
             }
         }
     }
@@ -101,8 +104,9 @@ impl Server {
 
 /// Progress of one slow call, for a client that wants to hear of it.
 struct Progress {
-    /// How to tell it; nothing where nobody asked, or where news ended.
-    told: Option<(Peer<RoleServer>, rmcp::model::ProgressToken)>,
+    /// What the client knows it by; nothing where nobody asked, or where news ended.
+    token: Option<ProgressToken>,
+    begins: tokio::time::Instant,
     /// Values of the call's parameters that name plans, tasks, attempts and runs.
     about: Vec<String>,
     news: Option<tokio::sync::broadcast::Receiver<Batch>>,
@@ -111,42 +115,39 @@ struct Progress {
 
 impl Progress {
     fn new(context: &RequestContext<RoleServer>, params: &Value) -> Self {
-        let token = context.meta.get_progress_token();
         let about = ["plan_id", "id", "attempt"]
             .iter()
             .filter_map(|name| params.get(name)?.as_str().map(str::to_owned))
             .collect();
-        Self { told: token.map(|token| (context.peer.clone(), token)), about, news: None, count: 0 }
+        let begins = tokio::time::Instant::now() + PROGRESS_AFTER;
+        Self { token: context.meta.get_progress_token(), begins, about, news: None, count: 0 }
     }
 
-    /// Tells the next piece of progress. Never returns where there is nobody to tell.
-    async fn tell(&mut self, news: &News) {
-        let Some((peer, token)) = &self.told else { return std::future::pending().await };
-        let heard = match &mut self.news {
-            None => {
-                tokio::time::sleep(PROGRESS_AFTER).await;
+    /// The next piece of progress. Never returns where there is nobody to tell.
+    async fn next(&mut self, news: &News) -> ProgressNotificationParam {
+        loop {
+            let Some(token) = &self.token else { return std::future::pending().await };
+            let Some(listener) = &mut self.news else {
+                tokio::time::sleep_until(self.begins).await;
                 match news.listen().await {
                     Ok(listener) => self.news = Some(listener),
                     // The call itself says what is wrong.
-                    Err(_) => self.told = None,
+                    Err(_) => self.token = None,
                 }
-                return;
-            }
-            Some(news) => news.recv().await,
-        };
-        match heard {
-            Ok(events) => {
-                let last =
-                    events.iter().rev().find(|event| self.about.is_empty() || concerns(event, &self.about));
-                if let Some(event) = last {
-                    self.count += 1;
-                    let progress = ProgressNotificationParam::new(token.clone(), f64::from(self.count))
-                        .with_message(event.text.clone());
-                    let _ = peer.notify_progress(progress).await;
+                continue;
+            };
+            match listener.recv().await {
+                Ok(events) => {
+                    let is_told = |event: &&EventRow| self.about.is_empty() || concerns(event, &self.about);
+                    if let Some(event) = events.iter().rev().find(is_told) {
+                        self.count += 1;
+                        return ProgressNotificationParam::new(token.clone(), f64::from(self.count))
+                            .with_message(event.text.clone());
+                    }
                 }
+                Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => self.token = None,
             }
-            Err(RecvError::Lagged(_)) => {}
-            Err(RecvError::Closed) => self.told = None,
         }
     }
 }

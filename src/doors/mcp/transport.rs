@@ -65,7 +65,8 @@ pub fn start(
     let transport = Stdio { messages, outlet: outlet.clone() };
     let reader = std::thread::Builder::new().name("kapell-stdio".to_owned()).spawn(move || {
         let mut lines = lines;
-        let end = read(&mut lines, &outlet, sender);
+        let end = read(&mut lines, &outlet, &sender);
+        drop(sender);
         client.close();
         lines.write_until(Some(Instant::now() + LAST_CALLS), |_| finished.load(Ordering::SeqCst));
         // Whoever signals may not be reading any more.
@@ -75,16 +76,16 @@ pub fn start(
     Ok((transport, reader))
 }
 
-/// Hands over messages until the end of input. Dropping the sender tells the SDK of the end.
+/// Hands over messages until the end of input. Its caller then drops the sender, which tells the SDK of the end.
 fn read(
     lines: &mut Lines<'static>,
     outlet: &Outlet<'static>,
-    sender: UnboundedSender<RxJsonRpcMessage<RoleServer>>,
+    sender: &UnboundedSender<RxJsonRpcMessage<RoleServer>>,
 ) -> End {
     let requests = Arc::new(AtomicUsize::new(0));
     let mut has_begun = false;
     loop {
-        let line = match lines.next() {
+        let line = match lines.read() {
             Input::Line(line) => line,
             Input::TooLong => {
                 refuse(outlet, None, ErrorCode::INVALID_REQUEST, "the message is longer than 16 MiB");

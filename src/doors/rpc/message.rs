@@ -92,6 +92,10 @@ pub fn read(line: &[u8]) -> Option<Line> {
     }
 }
 
+#[expect(
+    clippy::result_large_err,
+    reason = "an answer is built for nearly every message, so it is no rare path"
+)]
 fn read_message(message: &RawValue) -> Message {
     let Ok(fields) = serde_json::from_str::<BTreeMap<String, &RawValue>>(message.get()) else {
         return Err(invalid(Id::null(), "a message is an object"));

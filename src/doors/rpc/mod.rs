@@ -38,7 +38,7 @@ pub fn serve(house: House, folder: PathBuf) -> ExitCode {
     client.introduce(|| format!("rpc-{}", std::process::id()));
     let connection = connection::Connection::new(client.clone(), outlet.clone());
     let end = loop {
-        match lines.next() {
+        match lines.read() {
             Input::Line(line) => connection.take(&line),
             Input::TooLong => connection.refuse(message::too_long()),
             Input::End(end) => break end,

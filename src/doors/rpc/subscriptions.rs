@@ -15,6 +15,9 @@ use crate::services::Cancel;
 use crate::services::following::{Follower, Interest};
 use crate::sys::stdio::Outlet;
 
+/// Lets a subscription begin to send.
+type Begin = Box<dyn FnOnce() + Send>;
+
 /// At most so many at once.
 const MOST: usize = 64;
 
@@ -34,10 +37,7 @@ impl Subscriptions {
 
     /// Opens a subscription. Its events are sent once the second value is called, so that
     /// none overtakes the answer.
-    pub fn open(
-        &self,
-        params: SubscribeParams,
-    ) -> Result<(SubscribeResult, Box<dyn FnOnce() + Send>), ApiError> {
+    pub fn open(&self, params: SubscribeParams) -> Result<(SubscribeResult, Begin), ApiError> {
         if opened(&self.open).len() >= MOST {
             return Err(Refusal::new(
                 Code::Busy,

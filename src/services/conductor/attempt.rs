@@ -9,19 +9,23 @@ use std::time::{Duration, Instant};
 use super::desk::Desk;
 use super::launching::{self, kind_of};
 use super::listening::{Watched, listen};
+use super::recovering;
 use super::saving::{self, Saved};
-use crate::base::ids::TaskId;
+use crate::base::clock::Time;
+use crate::base::ids::{HolderName, TaskId};
 use crate::base::paths::RepoPath;
 use crate::domain::attempt::Outcome;
+use crate::domain::claim::{self, Decision, Holder, HolderKind, Mode};
 use crate::domain::pattern::PatternSet;
 use crate::domain::plan::Task;
 use crate::domain::task::TaskState;
 use crate::domain::verdict::Verdict;
 use crate::services::judging::{self, Case, Judgement};
 use crate::services::landing::{self, Landing, Work};
-use crate::services::{Error, asking};
+use crate::services::{Error, asking, claiming};
 use crate::store::Tx;
 use crate::store::attempts::{AttemptRow, Ending};
+use crate::store::claims::NewClaims;
 use crate::store::events::NewEvent;
 use crate::sys::agent::Event;
 use crate::sys::config::resolved::Isolation;
@@ -48,12 +52,22 @@ pub enum Stage {
     Land,
 }
 
-/// Carries an attempt on from a stage. Whatever fails in Kapell itself is the task's reason
-/// to fail, never a silent stop.
+/// Carries an attempt on from a stage. What fails around Kapell (a git that somebody killed) is
+/// tried once more, from what is recorded, as the next conductor would. Whatever else fails in
+/// Kapell itself is the task's reason to fail, never a silent stop.
 pub fn carry(desk: &Arc<Desk>, attempt: &AttemptRow, stage: Stage) {
-    let carried = catch_unwind(AssertUnwindSafe(|| carry_on(desk, attempt, stage)));
-    let carried =
-        carried.unwrap_or_else(|_| Err(Error::Bug(format!("attempt {} ran into a panic", attempt.id))));
+    let caught = |stage| {
+        catch_unwind(AssertUnwindSafe(|| carry_on(desk, attempt, stage)))
+            .unwrap_or_else(|_| Err(Error::Bug(format!("attempt {} ran into a panic", attempt.id))))
+    };
+    let carried = caught(stage).or_else(|error| {
+        let Error::System { .. } = error else { return Err(error) };
+        tracing::warn!(attempt = %attempt.id, "tried again: {error}");
+        match recovering::stage(desk, &task_id(desk, attempt))? {
+            Some((last, stage)) if last.id == attempt.id => caught(stage),
+            _ => Ok(()),
+        }
+    });
     if let Err(error) = carried {
         tracing::error!(attempt = %attempt.id, "{error}");
         let why = error.to_string();
@@ -79,7 +93,7 @@ pub fn carry(desk: &Arc<Desk>, attempt: &AttemptRow, stage: Stage) {
 
 fn carry_on(desk: &Arc<Desk>, attempt: &AttemptRow, mut stage: Stage) -> Result<(), Error> {
     let task = desk.task(&task_id(desk, attempt))?;
-    let mut attempt = attempt.clone();
+    let mut attempt = reread(desk, attempt)?;
     let mut saved = None;
     loop {
         stage = match stage {
@@ -160,7 +174,9 @@ fn launch(desk: &Desk, attempt: &AttemptRow, task: &Task) -> Result<(), Error> {
         }
         _ => None,
     };
-    launching::launch(desk, attempt, task, seed.as_deref(), feedback.as_deref())
+    launching::launch(desk, attempt, task, seed.as_deref(), feedback.as_deref())?;
+    tracing::debug!(attempt = %attempt.id, "its shim is started");
+    Ok(())
 }
 
 fn follow(desk: &Desk, attempt: &AttemptRow, task: &Task) -> Result<(), Error> {
@@ -190,6 +206,7 @@ fn follow(desk: &Desk, attempt: &AttemptRow, task: &Task) -> Result<(), Error> {
             }
         }
     })?;
+    tracing::debug!(attempt = %attempt.id, "its end is known");
     if heard.outcome == Outcome::Interrupted {
         client::kill_leftovers(&attempt.id)
             .map_err(|error| Error::system("cannot end what is left of it", error))?;
@@ -203,8 +220,13 @@ fn follow(desk: &Desk, attempt: &AttemptRow, task: &Task) -> Result<(), Error> {
         let asked = tx
             .attempt(&attempt.id)?
             .is_some_and(|row| row.state == crate::domain::attempt::AttemptState::Stopping);
-        let outcome =
-            if asked && heard.outcome != Outcome::Submitted { Outcome::Killed } else { heard.outcome };
+        let outcome = match heard.outcome {
+            Outcome::Submitted => Outcome::Submitted,
+            _ if asked => Outcome::Killed,
+            // Ended so that another begins: control restart.
+            Outcome::Killed => Outcome::Interrupted,
+            other => other,
+        };
         let ending = Ending {
             outcome,
             reason: heard.reason.as_deref(),
@@ -220,7 +242,9 @@ fn follow(desk: &Desk, attempt: &AttemptRow, task: &Task) -> Result<(), Error> {
             tell(tx, desk, attempt, "attempt.finished", &text)?;
         }
         Ok(())
-    })
+    })?;
+    tracing::debug!(attempt = %attempt.id, "its end is recorded");
+    Ok(())
 }
 
 /// Which events of a worker are recorded, and as what.
@@ -298,8 +322,18 @@ fn save(desk: &Desk, attempt: &AttemptRow, task: &Task) -> Result<Option<Saved>,
             try_again(tx, desk, attempt, task, outcome, &why)?;
             return Ok(false);
         }
-        tx.move_task(&desk.project.id, &desk.plan_id, id, TaskState::Judging, None)?;
-        Ok(true)
+        let is_on = tx.step_task(
+            &desk.project.id,
+            &desk.plan_id,
+            id,
+            &[TaskState::Running],
+            TaskState::Judging,
+            None,
+        )?;
+        if !is_on {
+            tx.release_attempt_claims(&desk.project.id, &attempt.id, "its task was called off")?;
+        }
+        Ok(is_on)
     })?;
     Ok(goes_on.then_some(saved))
 }
@@ -325,12 +359,21 @@ fn try_again(
     why: &str,
 ) -> Result<(), Error> {
     let id = &task.id;
+    let step = |tx: &Tx<'_>, next, reason| {
+        tx.step_task(&desk.project.id, &desk.plan_id, id, &[TaskState::Running], next, reason)
+    };
     if outcome == Outcome::Killed {
-        // Whoever stopped it said what becomes of the task; if nobody did, it waits to be started again.
         tx.release_attempt_claims(&desk.project.id, &attempt.id, "its attempt was stopped")?;
-        tx.want_task(&desk.plan_id, id, false)?;
-        tx.move_task(&desk.project.id, &desk.plan_id, id, TaskState::Ready, Some("stopped"))?;
+        // Stopped by itself it waits to be dispatched again; with its whole plan it goes on when that does.
+        let goes_on = tx.plan(&desk.plan_id)?.is_some_and(|plan| plan.state.is_at_rest());
+        if step(tx, TaskState::Ready, Some("stopped"))? && !goes_on {
+            tx.want_task(&desk.plan_id, id, false)?;
+        }
         return Ok(());
+    }
+    // What the worker could not help is nothing to tell the next one.
+    if !matches!(outcome, Outcome::RateLimited | Outcome::Interrupted) {
+        tx.set_feedback(&desk.plan_id, id, Some(&format!("It ended as {}: {why}", outcome.as_str())))?;
     }
     let counted = tx
         .attempts_at(&desk.plan_id, id)?
@@ -346,12 +389,9 @@ fn try_again(
     if counted >= most {
         return give_up(tx, desk, attempt, id, &format!("{counted} tries, the last: {why}"));
     }
-    let feedback = match outcome {
-        Outcome::RateLimited | Outcome::Interrupted => None,
-        _ => Some(format!("It ended as {}: {why}", outcome.as_str())),
-    };
-    tx.set_feedback(&desk.plan_id, id, feedback.as_deref())?;
-    tx.move_task(&desk.project.id, &desk.plan_id, id, TaskState::Ready, Some(why))?;
+    if !step(tx, TaskState::Ready, Some(why))? {
+        tx.release_attempt_claims(&desk.project.id, &attempt.id, "its task was called off")?;
+    }
     Ok(())
 }
 
@@ -446,7 +486,8 @@ fn record(
     let id = &task.id;
     match judgement.verdict {
         Verdict::Approved => {
-            Ok(tx.move_task(&desk.project.id, &desk.plan_id, id, TaskState::Approved, None)?)
+            let project = &desk.project.id;
+            Ok(tx.step_task(project, &desk.plan_id, id, &[TaskState::Judging], TaskState::Approved, None)?)
         }
         Verdict::Error => {
             give_up(tx, desk, attempt, id, &format!("it could not be judged: {why}"))?;
@@ -454,8 +495,17 @@ fn record(
         }
         Verdict::Rejected => {
             tx.set_feedback(&desk.plan_id, id, Some(feedback))?;
-            tx.move_task(&desk.project.id, &desk.plan_id, id, TaskState::Rejected, Some(&why))?;
-            reject(tx, desk, attempt, task, &why)?;
+            let project = &desk.project.id;
+            if tx.step_task(
+                project,
+                &desk.plan_id,
+                id,
+                &[TaskState::Judging],
+                TaskState::Rejected,
+                Some(&why),
+            )? {
+                reject(tx, desk, attempt, task, &why)?;
+            }
             Ok(false)
         }
     }
@@ -475,29 +525,56 @@ fn reject(tx: &Tx<'_>, desk: &Desk, attempt: &AttemptRow, task: &Task, why: &str
     Ok(())
 }
 
+/// Whether the work may land now: this conductor has the plan, and the attempt holds what it
+/// changed. Claims that were let go (the task had failed, and a person approved it after all) are
+/// taken again; if somebody else has them by now, the task fails and tells so.
+fn may_land(tx: &Tx<'_>, desk: &Desk, attempt: &AttemptRow, task: &Task) -> Result<bool, Error> {
+    let (project, plan, id) = (&desk.project.id, &desk.plan_id, &task.id);
+    let state = tx.task(plan, id)?.map(|row| row.state);
+    if tx.fencing(plan)? != desk.fencing || !matches!(state, Some(TaskState::Approved | TaskState::Landing)) {
+        return Ok(false);
+    }
+    let holder = Holder { kind: HolderKind::Attempt, name: HolderName::new(attempt.id.as_str()) };
+    claiming::free_the_dead(tx, project, &task.files)?;
+    let near = claiming::near(tx, project, &task.files)?;
+    match claim::decide(&task.files, Mode::Exclusive, &holder, &near) {
+        Decision::Grant { insert, .. } => {
+            let alive = Path::new(&attempt.run_dir).join("lock");
+            let new = NewClaims {
+                holder: &holder,
+                mode: Mode::Exclusive,
+                task: Some((plan, id)),
+                reason: Some("approved work lands"),
+                alive: alive.to_str(),
+                expires_at: Time::now().plus_seconds(24 * 3600),
+            };
+            for pattern in &insert {
+                tx.insert_claim(project, pattern, &new)?;
+            }
+        }
+        Decision::Refuse(conflicts) => {
+            let on = conflicts.first().map_or_else(String::new, |conflict| {
+                let held = &conflict.held;
+                let who = held.task.clone().unwrap_or_else(|| held.holder.name.to_string());
+                format!("{} is held by {who} by now; approve it again when that is free", conflict.witness)
+            });
+            tx.move_task(project, plan, id, TaskState::Ready, None)?;
+            tx.move_task(project, plan, id, TaskState::Failed, Some(&on))?;
+            return Ok(false);
+        }
+    }
+    if state == Some(TaskState::Approved) {
+        tx.move_task(project, plan, id, TaskState::Landing, None)?;
+    }
+    Ok(true)
+}
+
 fn land(desk: &Desk, attempt: &AttemptRow, task: &Task, saved: &Saved) -> Result<(), Error> {
     let id = &task.id;
     let store = desk.store()?;
     let work = construct_work(desk, attempt, task, saved)?;
-    let moved = store.write(|tx| -> Result<bool, Error> {
-        // The claim must still be the one under which the work was done.
-        let holder = crate::domain::claim::Holder {
-            kind: crate::domain::claim::HolderKind::Attempt,
-            name: crate::base::ids::HolderName::new(attempt.id.as_str()),
-        };
-        let held = tx.claims_of(&desk.project.id, &holder)?;
-        let is_fresh = tx.fencing(&desk.plan_id)? == desk.fencing
-            && held.iter().map(|claim| claim.id.0).max().unwrap_or(0) >= attempt.fencing;
-        if !is_fresh {
-            return Ok(false);
-        }
-        let row = tx.task(&desk.plan_id, id)?;
-        if row.is_some_and(|row| row.state == TaskState::Landing) {
-            return Ok(true);
-        }
-        Ok(tx.move_task(&desk.project.id, &desk.plan_id, id, TaskState::Landing, None)?)
-    })?;
-    if !moved {
+    let may_land = store.write(|tx| may_land(tx, desk, attempt, task))?;
+    if !may_land {
         return Ok(());
     }
     let row = desk.row()?;
@@ -543,6 +620,8 @@ fn land(desk: &Desk, attempt: &AttemptRow, task: &Task, saved: &Saved) -> Result
         }
         Ok(())
     })?;
-    super::tidying::put_away(desk, attempt);
+    for tried in store.read(|tx| tx.attempts_at(&desk.plan_id, id))? {
+        super::tidying::put_away(desk, &tried);
+    }
     Ok(())
 }

@@ -13,7 +13,8 @@ use crate::services::Error;
 use crate::store::attempts::AttemptRow;
 use crate::sys::agent::{self, AgentKind, Brief, Launch, Program, SeedHow};
 use crate::sys::config::resolved::{Isolation, Provider, ProviderKind, Wall as WallWish};
-use crate::sys::git::{GitQueue, Oid, worktree};
+use crate::sys::git::worktree::Ignored;
+use crate::sys::git::{GitQueue, Oid, Worktree, worktree};
 use crate::sys::process::find::{find_program, native_program};
 use crate::sys::shim::client;
 use crate::sys::shim::job::{FirstSignal, Job};
@@ -147,10 +148,10 @@ pub fn start(
         Error::system(format!("cannot start {}", assignment.name), std::io::Error::other(bad))
     })?;
     let path = launch.env.get("PATH").cloned().unwrap_or_default();
-    if let Some(program) = launch.argv.first_mut() {
-        if let Some(found) = find_program(program, &path) {
-            *program = native_program(&found).unwrap_or(found).to_string_lossy().into_owned();
-        }
+    if let Some(program) = launch.argv.first_mut()
+        && let Some(found) = find_program(program, &path)
+    {
+        *program = native_program(&found).unwrap_or(found).to_string_lossy().into_owned();
     }
     prepare(&launch).map_err(failed("prepare the agent's files"))?;
     let job = job(&launch, assignment, kind_of(provider.kind));
@@ -224,7 +225,10 @@ fn make_worktree(desk: &Desk, attempt: &AttemptRow, path: &Path, seed: Option<&s
         private_folder(folder)
             .map_err(|error| Error::system(format!("cannot make {}", folder.display()), error))?;
     }
-    // What a crash left half made is completed: nobody worked in it yet.
+    // What a crash left is completed or made anew: nobody worked in it yet.
+    if let Some(tree) = Worktree::find(git, path).filter(|tree| tree.base().is_some()) {
+        return worktree::reset(git, &tree, &start, Ignored::Keep).map_err(Error::from_git);
+    }
     let guard = GitQueue::lock(git.repository())?;
     worktree::add(git, guard, path, &start).map_err(Error::from_git)?;
     if let Some(top) = &desk.project.top {

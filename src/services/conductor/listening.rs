@@ -85,8 +85,8 @@ struct Ear {
     stderr: Lines,
     last_life: Instant,
     last_cpu: Duration,
-    /// When the agent first said that it is limited, and has not got past it since.
-    limited_since: Option<Instant>,
+    /// The limit that the agent runs into, and since when; nothing once it has got past it.
+    limited: Option<(Instant, Limit)>,
     /// What we ended it for.
     cut: Option<(Outcome, String)>,
 }
@@ -100,7 +100,7 @@ impl Ear {
             stderr: Lines::new(&watched.run_dir.join("stderr"), MAX_LINE),
             last_life: Instant::now(),
             last_cpu: Duration::ZERO,
-            limited_since: None,
+            limited: None,
             cut: None,
         }
     }
@@ -129,8 +129,8 @@ impl Ear {
             if let Some(stuck_after) = watched.stuck_after {
                 deadline = deadline.min(self.last_life + stuck_after);
             }
-            if let Some(since) = self.limited_since {
-                deadline = deadline.min(since + RETRY_PATIENCE);
+            if let Some((since, _)) = &self.limited {
+                deadline = deadline.min(*since + RETRY_PATIENCE);
             }
         }
         deadline
@@ -155,22 +155,30 @@ impl Ear {
     /// Ends an agent that can only lose time.
     fn weigh(&mut self, watched: &Watched<'_>, event: &Event) {
         match event {
-            Event::Retrying { hopeless: true, why, .. } => {
-                self.end(watched, Outcome::RateLimited, format!("retrying cannot help: {why}"));
+            Event::Retrying { limit: Some(kind), why, hopeless, .. } => {
+                let resets_at = self.limited.as_ref().and_then(|(_, limit)| limit.resets_at);
+                self.meet(Limit { kind: *kind, resets_at, message: why.clone() });
+                if *hopeless {
+                    self.end(watched, Outcome::RateLimited, format!("retrying cannot help: {why}"));
+                }
             }
-            Event::Retrying { limit: Some(_), .. } | Event::Limited(_) => {
-                self.limited_since.get_or_insert_with(Instant::now);
-            }
-            Event::Text(_) | Event::Tool { .. } => self.limited_since = None,
+            Event::Limited(limit) => self.meet(limit.clone()),
+            // What it prints while it ends is no sign that it got past the limit.
+            Event::Text(_) | Event::Tool { .. } if self.cut.is_none() => self.limited = None,
             _ => {}
         }
+    }
+
+    fn meet(&mut self, limit: Limit) {
+        let since = self.limited.as_ref().map_or_else(Instant::now, |(since, _)| *since);
+        self.limited = Some((since, limit));
     }
 
     fn look(&mut self, watched: &Watched<'_>) {
         if self.cut.is_some() {
             return;
         }
-        if self.limited_since.is_some_and(|since| since.elapsed() >= RETRY_PATIENCE) {
+        if self.limited.as_ref().is_some_and(|(since, _)| since.elapsed() >= RETRY_PATIENCE) {
             return self.end(
                 watched,
                 Outcome::RateLimited,
@@ -223,8 +231,10 @@ impl Ear {
             stopped_by_us: stopped || exit.ended == Cause::OutputLimit,
             timed_out: exit.ended == Cause::TimedOut,
         });
-        let limit = match &report.ending {
-            Ending::Limited(limit) => Some(limit.clone()),
+        let limit = match (&report.ending, &self.cut, self.limited) {
+            (Ending::Limited(limit), _, _) => Some(limit.clone()),
+            // Claude Code's last line, once we interrupt it, is about the interruption.
+            (_, Some((Outcome::RateLimited, _)), Some((_, limit))) => Some(limit),
             _ => None,
         };
         let (outcome, reason) = match (&exit.ended, &self.cut, &report.ending) {

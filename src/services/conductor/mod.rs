@@ -12,5 +12,7 @@ pub mod saving;
 pub mod seating;
 pub mod starting;
 pub mod tidying;
+pub mod vitals;
 
 pub use running::conduct;
+pub use vitals::{Socket, Vitals};

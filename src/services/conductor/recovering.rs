@@ -4,8 +4,10 @@ use std::path::Path;
 
 use super::attempt::Stage;
 use super::desk::Desk;
+use crate::base::ids::TaskId;
 use crate::domain::task::TaskState;
 use crate::services::Error;
+use crate::store::Tx;
 use crate::store::attempts::AttemptRow;
 use crate::sys::shim::client;
 
@@ -13,22 +15,39 @@ use crate::sys::shim::client;
 pub fn unfinished(desk: &Desk) -> Result<Vec<(AttemptRow, Stage)>, Error> {
     desk.store()?.read(|tx| -> Result<_, Error> {
         let mut found = Vec::new();
-        for task in tx.tasks(&desk.plan_id, -1, usize::MAX >> 1)? {
-            if !task.state.is_active() {
-                continue;
-            }
-            let Some(attempt) = tx.attempts_at(&desk.plan_id, &task.id)?.pop() else { continue };
-            let stage = match (task.state, attempt.state.outcome()) {
-                (TaskState::Running, None) if !client::was_started(Path::new(&attempt.run_dir)) => {
-                    Stage::Launch
-                }
-                (TaskState::Running, None) => Stage::Follow,
-                (TaskState::Running, Some(_)) => Stage::Save,
-                (TaskState::Judging, _) => Stage::Judge,
-                _ => Stage::Land,
-            };
-            found.push((attempt, stage));
+        for task in tx.task_lights(&desk.plan_id)? {
+            found.extend(stage_of(tx, desk, &task.id, task.state)?);
         }
         Ok(found)
     })
+}
+
+/// The last attempt at a task and where to take it up; `None` if nobody is at work on the task.
+pub fn stage(desk: &Desk, task: &TaskId) -> Result<Option<(AttemptRow, Stage)>, Error> {
+    desk.store()?.read(|tx| match tx.task(&desk.plan_id, task)? {
+        Some(row) => stage_of(tx, desk, task, row.state),
+        None => Ok(None),
+    })
+}
+
+fn stage_of(
+    tx: &Tx<'_>,
+    desk: &Desk,
+    task: &TaskId,
+    state: TaskState,
+) -> Result<Option<(AttemptRow, Stage)>, Error> {
+    let Some(attempt) = tx.attempts_at(&desk.plan_id, task)?.pop() else { return Ok(None) };
+    let outcome = attempt.state.outcome();
+    // The worker of a task that was called off may live on, with nobody to end it.
+    if !state.is_active() && outcome.is_some() {
+        return Ok(None);
+    }
+    let stage = match (state, outcome) {
+        (_, None) if !client::was_started(Path::new(&attempt.run_dir)) => Stage::Launch,
+        (_, None) => Stage::Follow,
+        (TaskState::Running, Some(_)) => Stage::Save,
+        (TaskState::Judging, _) => Stage::Judge,
+        _ => Stage::Land,
+    };
+    Ok(Some((attempt, stage)))
 }

@@ -1,7 +1,7 @@
 //! The conductor's loop: look, decide, start, wait for news.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
@@ -11,6 +11,7 @@ use super::attempt::{Stage, carry};
 use super::desk::Desk;
 use super::recovering;
 use super::starting::{self, Begun};
+use super::vitals::{Socket, Vitals};
 use crate::base::clock::Time;
 use crate::base::ids::{ConductorId, PlanId, TaskId, random_tail};
 use crate::domain::attempt::AttemptState;
@@ -30,47 +31,79 @@ use crate::sys::shim::job::Request;
 
 /// A conductor says that it lives this often; after 60 s without it is taken for stale.
 const HEARTBEAT: Duration = Duration::from_secs(10);
+/// How often it is looked whether a conductor that ends has ended.
+const LAST_STEPS: Duration = Duration::from_millis(20);
 /// Something that waits for a claim, a seat or a reset is tried again at least this often.
 const TRY_AGAIN: Duration = Duration::from_secs(5);
 
 /// Runs a plan until it comes to rest. `Ok(false)`: another conductor has it.
-pub fn conduct(
+///
+/// `open` opens its socket, once the plan is surely this conductor's and before anybody can
+/// read the socket's path in the registry. It is closed while the plan is still this conductor's.
+pub fn conduct<S: Socket>(
     session: &Session,
     plan: &PlanId,
-    socket: Option<PathBuf>,
     launch_anyway: bool,
+    open: impl FnOnce(&Arc<Vitals>) -> Option<S>,
 ) -> Result<bool, Error> {
     let life_file = session.house.life_file(&format!("plan-{plan}"));
-    let life = Life::take(&life_file).map_err(|error| Error::system("cannot lock the plan", error))?;
-    let Some(life) = life else { return Ok(false) };
+    let Some(life) = take_plan(session, plan, &life_file)? else { return Ok(false) };
     let project = session.project()?;
     let config = session.config(&project)?;
     let git = ground::git(&session.house, &project)?;
     let id = ConductorId::new(format!("c-{}", random_tail(8)));
-    let fencing = register(session, &project.id, plan, &id, &life, socket)?;
-    let desk = Desk::new(session.clone(), project, config, git, plan.clone(), id.clone(), fencing)?;
-    let mut conductor = Conductor {
-        desk: Arc::new(desk),
-        watch: Watch::new(&session.house.root)?,
-        at_work: HashMap::new(),
-        ended: channel(),
-        last_beat: Instant::now(),
-        seen_tasks: 0,
-        launch_anyway,
-        is_admitted: false,
+    let vitals = Arc::new(Vitals::new(id.clone(), plan.clone()));
+    let socket = open(&vitals);
+    let path = socket.as_ref().map(|socket| socket.path().to_owned());
+    let fencing = register(session, &project.id, plan, &id, &life, path)?;
+    let project_id = project.id.clone();
+    let lay_out = || -> Result<Conductor, Error> {
+        let desk = Desk::new(session.clone(), project, config, git, plan.clone(), id.clone(), fencing)?;
+        Ok(Conductor {
+            desk: Arc::new(desk),
+            vitals,
+            watch: Watch::new(&session.house.root)?,
+            at_work: HashMap::new(),
+            ended: channel(),
+            last_beat: Instant::now(),
+            seen_tasks: 0,
+            launch_anyway,
+            is_admitted: false,
+        })
     };
-    session.cancel.on_cancel(conductor.watch.waker());
-    let ended = conductor.run();
+    let ended = lay_out().and_then(|mut conductor| {
+        session.cancel.on_cancel(conductor.watch.waker());
+        conductor.run()?;
+        while conductor.is_needed_again()? {
+            conductor.run()?;
+        }
+        Ok(())
+    });
     let state = if ended.is_ok() { ConductorState::Stopped } else { ConductorState::Crashed };
     if let Err(error) = &ended {
         let why = error.to_string();
         session.store()?.write(|tx| -> Result<(), Error> {
-            tx.set_plan_state(&conductor.desk.project.id, plan, PlanState::Failed, Some(&why))?;
+            tx.set_plan_state(&project_id, plan, PlanState::Failed, Some(&why))?;
             Ok(())
         })?;
     }
     session.store()?.write(|tx| tx.set_conductor_state(&id, state))?;
     ended.map(|()| true)
+}
+
+/// The lock of the plan; `None` if a conductor has it that will see what is to be done. One that has
+/// recorded its end will not, so its last steps are waited for.
+fn take_plan(session: &Session, plan: &PlanId, life_file: &Path) -> Result<Option<Life>, Error> {
+    let watch = Watch::new(&session.house.root)?;
+    loop {
+        let taken = Life::take(life_file).map_err(|error| Error::system("cannot lock the plan", error))?;
+        let holder = session.store()?.read(|tx| tx.conductor_of(plan))?;
+        if taken.is_some() || holder.is_some_and(|holder| holder.state.should_live()) {
+            return Ok(taken);
+        }
+        // The end of a process is told by no change of the database.
+        watch.wait(Some(Instant::now() + LAST_STEPS));
+    }
 }
 
 fn register(
@@ -110,6 +143,7 @@ fn register(
 
 struct Conductor {
     desk: Arc<Desk>,
+    vitals: Arc<Vitals>,
     watch: Watch,
     at_work: HashMap<String, JoinHandle<()>>,
     /// Tasks whose thread is about to end; it wakes the watch after it has said so.
@@ -122,9 +156,6 @@ struct Conductor {
 
 impl Conductor {
     fn run(&mut self) -> Result<(), Error> {
-        for (attempt, stage) in recovering::unfinished(&self.desk)? {
-            self.spawn(attempt, stage)?;
-        }
         let mut is_first = true;
         loop {
             self.beat()?;
@@ -139,10 +170,21 @@ impl Conductor {
                 return self.stop(&row.state);
             }
             self.obey()?;
+            // What an earlier conductor left, and what a person approved meanwhile.
+            let is_left =
+                |task: &TaskLight| task.state.is_active() && !self.at_work.contains_key(task.id.as_str());
+            if tasks.iter().any(is_left) {
+                for (attempt, stage) in recovering::unfinished(&self.desk)? {
+                    if !self.at_work.contains_key(&attempt.task) {
+                        self.spawn(attempt, stage)?;
+                    }
+                }
+            }
             let views = self.views(&tasks);
             if row.state == PlanState::Running {
                 if self.admitted()? {
                     self.take_steps(&tasks, &views)?;
+                    self.vitals.count_pass();
                 }
                 if is_first {
                     self.tell_first_pass()?;
@@ -234,6 +276,7 @@ impl Conductor {
                 continue;
             }
             let task = desk.task(&task)?;
+            tracing::debug!(task = %task.id, "its task is to start");
             match starting::begin(&desk, &task, base.as_deref())? {
                 Begun::Attempt(attempt) => self.spawn(*attempt, Stage::Launch)?,
                 // With every seat taken the rest need not be asked one by one.
@@ -304,19 +347,16 @@ impl Conductor {
         }
         let desk = &self.desk;
         let live = desk.store()?.read(|tx| tx.conductors(None, false, 10_000))?;
+        let Some(own) = live.iter().find(|row| row.id == desk.conductor) else { return Ok(false) };
         let older = |row: &&ConductorRow| {
-            row.id != desk.conductor
-                && life::is_held(std::path::Path::new(&row.alive))
-                && (row.started_at, &row.id) < (Time::now(), &desk.conductor)
-                && row.state != ConductorState::Queued
+            (row.started_at, &row.id) < (own.started_at, &own.id) && life::is_held(Path::new(&row.alive))
         };
         let here = live.iter().filter(older).filter(|row| row.project == desk.project.id).count();
         let everywhere = live.iter().filter(older).count();
         let is_full = here >= desk.config.max_conductors as usize
             || desk.config.machine.max_conductors.is_some_and(|most| everywhere >= most as usize);
         let state = if is_full { ConductorState::Queued } else { ConductorState::Running };
-        let own = live.iter().find(|row| row.id == desk.conductor);
-        if own.is_some_and(|row| row.state != state) {
+        if own.state != state {
             desk.store()?.write(|tx| tx.set_conductor_state(&desk.conductor, state))?;
         }
         self.is_admitted = !is_full;
@@ -341,6 +381,22 @@ impl Conductor {
                 },
             )?;
             Ok(())
+        })
+    }
+
+    /// Notes the end, unless somebody dispatched work meanwhile, who found this conductor alive and
+    /// relies on it.
+    fn is_needed_again(&self) -> Result<bool, Error> {
+        let desk = &self.desk;
+        desk.store()?.write(|tx| -> Result<bool, Error> {
+            let has_ended = tx.conductor(&desk.conductor)?.is_none_or(|row| !row.state.should_live());
+            let row = tx.plan(&desk.plan_id)?;
+            if has_ended || row.is_none_or(|row| row.state != PlanState::Running) {
+                tx.set_conductor_state(&desk.conductor, ConductorState::Stopped)?;
+                return Ok(false);
+            }
+            tx.set_conductor_state(&desk.conductor, ConductorState::Running)?;
+            Ok(true)
         })
     }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::desk::Desk;
 use super::launching::LINKED;
+use crate::base::clock::Time;
 use crate::base::paths::RepoPath;
 use crate::domain::pattern::{PatternSet, twins};
 use crate::domain::plan::Task;
@@ -219,7 +220,7 @@ pub fn absorb(desk: &Desk, attempt: &AttemptRow, saved: &Saved) -> Result<(), Er
 }
 
 /// In a shared folder others work too: what they own is theirs, and what nobody owns cannot
-/// be laid to this worker's door while another runs.
+/// be laid to this worker's door where another ran at the same time.
 fn forget_others(
     desk: &Desk,
     attempt: &AttemptRow,
@@ -227,10 +228,11 @@ fn forget_others(
     outside: &mut Vec<(RepoPath, String)>,
     owned: &PatternSet,
 ) -> Result<(), Error> {
-    use crate::store::claims::ClaimPage;
-    let page = ClaimPage { after: 0, limit: usize::MAX >> 1 };
-    let (claims, live) = desk.store()?.read(|tx| -> Result<_, Error> {
-        Ok((tx.live_claims(&desk.project.id, page)?, tx.live_attempts(&desk.plan_id)?))
+    // Told by what was then, so that it stays the same when it is asked again later.
+    let (from, to) = (attempt.started_at, attempt.ended_at.unwrap_or_else(Time::now));
+    let (claims, ran) = desk.store()?.read(|tx| -> Result<_, Error> {
+        let project = &desk.project.id;
+        Ok((tx.claims_between(project, from, to)?, tx.attempts_between(project, from, to)?))
     })?;
     let others = PatternSet::new(
         claims
@@ -239,7 +241,7 @@ fn forget_others(
             .map(|claim| claim.pattern)
             .collect::<Vec<_>>(),
     );
-    let is_alone = !live.iter().any(|other| other.id != attempt.id);
+    let is_alone = ran.iter().all(|other| other.id == attempt.id);
     outside.retain(|(path, _)| owned.contains(path) || (is_alone && !others.contains(path)));
     snapshot.changed.retain(|change| {
         owned.contains(&change.path) || outside.iter().any(|(path, _)| *path == change.path)

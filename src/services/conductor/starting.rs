@@ -37,6 +37,10 @@ pub fn begin(desk: &Desk, task: &Task, base: Option<&str>) -> Result<Begun, Erro
         if tx.fencing(&desk.plan_id)? != desk.fencing {
             return Ok(Begun::Not);
         }
+        let state = tx.task(&desk.plan_id, &task.id)?.map(|row| row.state);
+        if !matches!(state, Some(TaskState::Ready | TaskState::Rejected)) {
+            return Ok(Begun::Not);
+        }
         let earlier = tx.attempts_at(&desk.plan_id, &task.id)?;
         let live = tx.all_live_attempts()?;
         let avoid: Vec<ProviderName> = earlier

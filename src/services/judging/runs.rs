@@ -117,15 +117,11 @@ pub fn attempts_of(
         }
         Ok(found)
     })?;
-    if let Some(task) = task {
-        if store.read(|tx| tx.task(&plan.id, task))?.is_none() {
-            return Err(Refusal::new(
-                Code::NotFound,
-                format!("plan {} has no task {task}", plan.id),
-                "status with scope plan lists them",
-            )
-            .into());
-        }
+    if let Some(task) = task
+        && store.read(|tx| tx.task(&plan.id, task))?.is_none()
+    {
+        let message = format!("plan {} has no task {task}", plan.id);
+        return Err(Refusal::new(Code::NotFound, message, "status with scope plan lists them").into());
     }
     if found.is_empty() {
         return Err(nothing(format!("plan {}", plan.id)).into());

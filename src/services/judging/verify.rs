@@ -38,6 +38,18 @@ impl VerifyTree {
         Err(Error::Bug(format!("{MOST} judgements at once")))
     }
 
+    /// The folder of the last command that ran in it, whoever started that.
+    pub fn last_run(&self) -> Option<PathBuf> {
+        std::fs::read_to_string(self.path.with_extension("run")).ok().map(PathBuf::from)
+    }
+
+    /// Notes which command is about to run in it.
+    pub fn note_run(&self, run_dir: &std::path::Path) -> Result<(), Error> {
+        let note = self.path.with_extension("run");
+        std::fs::write(&note, run_dir.to_string_lossy().as_bytes())
+            .map_err(|error| Error::system(format!("cannot write {}", note.display()), error))
+    }
+
     /// Checks out a commit in it; files that git ignores stay, as they are what a build left.
     pub fn set(&mut self, case: &Case<'_>, commit: &Oid) -> Result<(), Error> {
         if let Some(tree) = &self.tree {

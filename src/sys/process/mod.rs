@@ -2,6 +2,7 @@
 
 pub mod find;
 pub mod life;
+pub mod peer;
 pub mod spawn;
 pub mod tree;
 pub mod words;

@@ -11,7 +11,7 @@ fn read_all(bytes: Vec<u8>) -> Vec<String> {
     let (mut lines, _outlet) = over(input.as_fd(), output.as_fd()).unwrap();
     let mut seen = Vec::new();
     loop {
-        match lines.next() {
+        match lines.read() {
             Input::Line(line) if line.len() > 100 => seen.push(format!("{} bytes", line.len())),
             Input::Line(line) => seen.push(String::from_utf8_lossy(&line).into_owned()),
             Input::TooLong => seen.push("too long".to_owned()),
@@ -69,7 +69,7 @@ fn sending_never_blocks_and_keeps_the_order() {
             numbers.take(count as usize).collect::<Vec<u32>>()
         });
         drop(feed);
-        assert_eq!(lines.next(), Input::End(End::Closed));
+        assert_eq!(lines.read(), Input::End(End::Closed));
         lines.write_until(Some(Instant::now() + Duration::from_secs(60)), |written| written);
         assert_eq!(reader.join().unwrap(), (0..count).collect::<Vec<u32>>());
     });
@@ -88,7 +88,7 @@ fn too_much_unwritten_stops_the_reading_until_there_is_room() {
     std::thread::scope(|scope| {
         let waiter = scope.spawn(|| outlet.wait_for_room(|| false));
         let reader = scope.spawn(move || BufReader::new(sink).lines().next().unwrap().unwrap().len());
-        assert_eq!(lines.next(), Input::Line(b"?".to_vec()));
+        assert_eq!(lines.read(), Input::Line(b"?".to_vec()));
         assert!(waiter.join().unwrap());
         lines.write_until(Some(Instant::now() + Duration::from_secs(60)), |written| written);
         assert_eq!(reader.join().unwrap(), MOST_UNWRITTEN + 1_000_000);
@@ -102,7 +102,7 @@ fn an_output_that_nobody_reads_ends_the_input() {
     let (mut lines, outlet) = over(input.as_fd(), output.as_fd()).unwrap();
     drop(sink);
     outlet.send(b"hello?".to_vec());
-    assert_eq!(lines.next(), Input::End(End::Broken));
+    assert_eq!(lines.read(), Input::End(End::Broken));
     assert!(outlet.is_over());
     assert!(!outlet.wait_for_room(|| false));
     lines.write_until(Some(Instant::now() + Duration::from_secs(60)), |written| written);

@@ -19,7 +19,7 @@ use tempfile::TempDir;
 pub use meeting::{Guest, Meeting};
 pub use plan::{Plan, task};
 pub use processes::Process;
-pub use rpc::{Refusal, Rpc};
+pub use rpc::Rpc;
 
 /// The program under test.
 pub const KAPELL: &str = env!("CARGO_BIN_EXE_kapell");
@@ -106,7 +106,9 @@ impl Bench {
         let armed = self.root.join(format!("armed-{name}"));
         fs::write(&armed, "").unwrap();
         let (armed, meet) = (armed.display(), self.meet_line(name));
-        let stop = format!("case \"$*\" in {pattern}) mv {armed} {armed}.used 2>/dev/null && {AGENT} do '{meet}' ;; esac");
+        let stop = format!(
+            "case \"$*\" in {pattern}) mv {armed} {armed}.used 2>/dev/null && {AGENT} do '{meet}' ;; esac"
+        );
         let script = match when {
             When::Before => format!("#!/bin/sh\n{stop}\nexec /usr/bin/git \"$@\"\n"),
             When::After => format!("#!/bin/sh\n/usr/bin/git \"$@\"\nstatus=$?\n{stop}\nexit $status\n"),
@@ -210,7 +212,9 @@ impl Bench {
     /// Waits until a task is in a state, and gives it with its attempts.
     #[track_caller]
     pub fn task_is(&self, plan: &str, task: &str, state: &str) -> Value {
-        self.until(json!({"scope": "task", "id": format!("{plan}/{task}")}), |status| status["state"] == state)
+        self.until(json!({"scope": "task", "id": format!("{plan}/{task}")}), |status| {
+            status["state"] == state
+        })
     }
 
     /// Asks for status again and again, each time something happened, until it is as wanted.
@@ -245,7 +249,8 @@ impl Bench {
         let mut cursor = "0".to_owned();
         let mut events = Vec::new();
         loop {
-            let page = rpc.ok("status", json!({"scope": "events", "id": plan, "cursor": cursor, "limit": 500}));
+            let page =
+                rpc.ok("status", json!({"scope": "events", "id": plan, "cursor": cursor, "limit": 500}));
             for event in page["events"].as_array().unwrap() {
                 let text = |key: &str| event[key].as_str().unwrap().to_owned();
                 events.push((text("kind"), text("text")));
@@ -276,7 +281,12 @@ impl Bench {
 
     /// The tasks whose work is on a branch and not on `main`'s first commit, oldest first.
     pub fn landed_on(&self, branch: &str) -> Vec<String> {
-        let log = self.git(["log", "--reverse", "--format=%(trailers:key=Kapell-Task,valueonly,separator=%x2C)", branch]);
+        let log = self.git([
+            "log",
+            "--reverse",
+            "--format=%(trailers:key=Kapell-Task,valueonly,separator=%x2C)",
+            branch,
+        ]);
         log.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect()
     }
 
@@ -298,7 +308,8 @@ impl Bench {
     /// The folders of attempts that are still there.
     pub fn worktrees(&self) -> Vec<PathBuf> {
         let projects = fs::read_dir(self.state().join("worktrees")).into_iter().flatten().flatten();
-        let folders = projects.flat_map(|project| fs::read_dir(project.path()).into_iter().flatten().flatten());
+        let folders =
+            projects.flat_map(|project| fs::read_dir(project.path()).into_iter().flatten().flatten());
         let mut found: Vec<PathBuf> = folders.map(|entry| entry.path()).collect();
         found.retain(|path| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"a-")));
         found
@@ -325,7 +336,8 @@ impl Bench {
     /// The conductor of a plan.
     #[track_caller]
     pub fn conductor(&self, plan: &str) -> Process {
-        let conducts = |process: &Process| process.words.get(1..3).is_some_and(|words| words == ["conduct", plan]);
+        let conducts =
+            |process: &Process| process.words.get(1..3).is_some_and(|words| words == ["conduct", plan]);
         let mut found: Vec<Process> = self.processes().into_iter().filter(conducts).collect();
         assert_eq!(found.len(), 1, "conductors of {plan}: {found:?}\n{}", self.story());
         found.remove(0)

@@ -28,7 +28,9 @@ impl Bench {
         let names_root = |bytes: &[u8]| bytes.windows(root.len()).any(|window| window == root);
         let mut found = Vec::new();
         for entry in fs::read_dir("/proc").unwrap().flatten() {
-            let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
+            let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else {
+                continue;
+            };
             // Opened first: if it is another process by then, it is not read as the one before.
             let Ok(handle) = pidfd_open(Pid::from_raw(pid).unwrap(), PidfdFlags::empty()) else { continue };
             let read = |name: &str| fs::read(entry.path().join(name)).unwrap_or_default();
@@ -36,7 +38,8 @@ impl Bench {
             if pid == std::process::id() as i32 || !(names_root(&command) || names_root(&read("environ"))) {
                 continue;
             }
-            let words = command.split(|byte| *byte == 0).map(|word| OsString::from_vec(word.to_vec())).collect();
+            let words =
+                command.split(|byte| *byte == 0).map(|word| OsString::from_vec(word.to_vec())).collect();
             found.push(Process { pid, words, handle });
         }
         found

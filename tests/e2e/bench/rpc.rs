@@ -30,7 +30,8 @@ pub struct Refusal {
 impl Rpc {
     /// Opens a door in the project.
     pub fn open(bench: &Bench) -> Self {
-        let log = std::fs::File::options().create(true).append(true).open(bench.root.join("rpc.log")).unwrap();
+        let log =
+            std::fs::File::options().create(true).append(true).open(bench.root.join("rpc.log")).unwrap();
         let mut child = bench
             .command(KAPELL)
             .arg("rpc")
@@ -51,11 +52,6 @@ impl Rpc {
         });
         let stdin = child.stdin.take();
         Self { child, stdin, lines, last: 0 }
-    }
-
-    /// The process.
-    pub fn pid(&self) -> i32 {
-        self.child.id() as i32
     }
 
     /// Sends a call without waiting for its answer.

@@ -1,0 +1,196 @@
+//! What a worker costs besides its own work: the agent is `true`, which ends at once.
+
+use std::collections::VecDeque;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use kapell::base::ids::PlanId;
+use kapell::domain::conducting::PlanState;
+use kapell::services::conductor;
+use kapell::services::conductor::vitals::Socket;
+use kapell::services::ground;
+use kapell::store::StoreError;
+use kapell::store::events::EventFilter;
+use kapell::sys::git::{Oid, read};
+use kapell::sys::process::spawn;
+use serde_json::{Value, json};
+
+use super::Around;
+use super::claiming::BareStore;
+use crate::figure::{Amount, Figure, Gate};
+use crate::marks::{self, Mark};
+use crate::place::{Place, search_path};
+use crate::rounds::{Rounds, median};
+use crate::server::Door;
+
+const CASE: &str = "dispatch";
+/// What pueue 4.0.4 was measured at on a machine of this size, two slots; not in the same run.
+const PUEUE_PER_SECOND: f64 = 6.4;
+/// Tasks of one plan whose attempts are timed one after the other.
+const BATCH: usize = 20;
+/// Tasks that are run through two slots.
+const DRAINED: usize = 100;
+
+/// Measures.
+pub fn run(around: &Around) -> Result<Vec<Figure>> {
+    let mut figures = one_by_one(around)?;
+    figures.push(drain(around)?);
+    Ok(figures)
+}
+
+fn configuration(slots: usize) -> String {
+    format!(
+        "[project]\nisolation = \"shared\"\nmax_workers = {slots}\n\
+         [rules]\nspec_first = false\ntdd = false\nmax_attempts = 1\n\
+         [providers.quick]\nkind = \"command\"\ncommand = [\"true\"]\n"
+    )
+}
+
+/// A plan in which all tasks can start at once, each for files of its own.
+fn plan(tasks: usize) -> Value {
+    let tasks: Vec<Value> = (0..tasks)
+        .map(|number| json!({"id": number, "task": "Do nothing", "files": [format!("out/file{number}.txt")]}))
+        .collect();
+    json!({"name": "bench", "tasks": tasks})
+}
+
+fn one_by_one(around: &Around) -> Result<Vec<Figure>> {
+    let place = Place::new(&around.folder, 20)?;
+    place.configure(&configuration(1))?;
+    let bare = BareStore::open(&place.project.with_file_name("bare.db"))?;
+    // The first plan makes the database.
+    conduct(&place)?;
+    let mut timed: VecDeque<Duration> = VecDeque::new();
+    let mut phases: Vec<[Duration; 3]> = Vec::new();
+    let attempt = || -> Result<Duration> {
+        if timed.is_empty() {
+            for took in conduct(&place)? {
+                timed.push_back(took.iter().sum());
+                phases.push(took);
+            }
+        }
+        timed.pop_front().context("a plan has tasks")
+    };
+    let rounds = Rounds::take(
+        around.rounds(10),
+        BATCH,
+        &mut [Box::new(attempt), Box::new(|| spawn_and_wait(&place.project)), Box::new(|| bare.commit())],
+    )?;
+    let allowed = |of: &dyn Fn(usize) -> Duration| 3 * of(1) + 2 * of(2);
+    let peer = 3 * rounds.median(1)? + 2 * rounds.median(2)?;
+    let ratio = rounds.ratio(0, allowed)?;
+    let phase = |at: usize| -> Result<Duration> {
+        median(&phases.iter().map(|phases| phases[at]).collect::<Vec<_>>())
+    };
+    Ok(vec![
+        Figure::told(CASE, "spawn and wait of true", Amount::Time(rounds.median(1)?)),
+        Figure::told(CASE, "from the decision to the recorded end", Amount::Time(rounds.median(0)?))
+            .against("3 spawns + 2 commits", Amount::Time(peer), Some(ratio), Gate::TimesAtMost(1.0))
+            .noting(format!(
+                "of it {:.2} ms until the attempt is recorded and its shim started, {:.2} ms until its end is \
+                 known, {:.2} ms until that is recorded",
+                phase(0)?.as_secs_f64() * 1e3,
+                phase(1)?.as_secs_f64() * 1e3,
+                phase(2)?.as_secs_f64() * 1e3
+            )),
+    ])
+}
+
+/// The bench asks nobody.
+struct NoSocket;
+
+impl Socket for NoSocket {
+    fn path(&self) -> &std::path::Path {
+        std::path::Path::new("")
+    }
+}
+
+/// Conducts a plan in this process, one task at a time, and tells for each how long its start, its
+/// run and the record of its end took.
+fn conduct(place: &Place) -> Result<Vec<[Duration; 3]>> {
+    let (session, project) = place.session()?;
+    let (stored, _) = Door::Inside(place.client()).call("plan", json!({"plan": plan(BATCH)}))?;
+    let id =
+        PlanId::new(stored["plan_id"].as_str().with_context(|| format!("the plan is refused: {stored}"))?);
+    let git = ground::git(&session.house, &project)?;
+    let head = read::resolve(&git, "HEAD")?.context("HEAD is a commit")?;
+    session.store()?.write(|tx| want_all(tx, &project.id, &id, &head))?;
+    marks::take();
+    ensure!(
+        conductor::conduct(&session, &id, true, |_| None::<NoSocket>)?,
+        "the plan is conducted by somebody else"
+    );
+    let marks = marks::take();
+    let mut found = Vec::new();
+    for of_task in marks.chunks_exact(4) {
+        let [decided, started, ended, recorded] = [&of_task[0], &of_task[1], &of_task[2], &of_task[3]];
+        let names: Vec<&str> = of_task.iter().map(|mark| mark.what.as_str()).collect();
+        ensure!(names == Mark::OF_AN_ATTEMPT, "the attempts were not one after the other: {names:?}");
+        found.push([started.at - decided.at, ended.at - started.at, recorded.at - ended.at]);
+    }
+    ensure!(found.len() == BATCH, "{} of {BATCH} attempts were seen", found.len());
+    Ok(found)
+}
+
+/// What dispatching records, without the process that it starts.
+fn want_all(
+    tx: &kapell::store::Tx<'_>,
+    project: &kapell::base::ids::ProjectId,
+    plan: &PlanId,
+    head: &Oid,
+) -> Result<(), StoreError> {
+    for task in tx.tasks(plan, -1, BATCH)? {
+        tx.want_task(plan, &task.id, true)?;
+    }
+    tx.set_plan_ground(plan, head.as_str(), Some("main"), "refs/heads/kapell/bench")?;
+    tx.set_max_parallel(plan, 1)?;
+    tx.set_plan_state(project, plan, PlanState::Running, None)
+}
+
+/// The least that a worker can cost.
+fn spawn_and_wait(folder: &Path) -> Result<Duration> {
+    let mut command = spawn::program("true", folder);
+    command.env("PATH", search_path()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let began = Instant::now();
+    let status = command.status()?;
+    let time = began.elapsed();
+    ensure!(status.success(), "true failed");
+    Ok(time)
+}
+
+/// Runs a hundred tasks through two slots with a conductor of its own, as `dispatch` does it.
+fn drain(around: &Around) -> Result<Figure> {
+    let place = Place::new(&around.folder, 20)?;
+    place.configure(&configuration(2))?;
+    let (session, project) = place.session()?;
+    let mut door = Door::mcp(&place, "bench")?;
+    let tasks = around.rounds(DRAINED);
+    let (stored, _) = door.call("plan", json!({"plan": plan(tasks)}))?;
+    let id = stored["plan_id"].as_str().with_context(|| format!("the plan is refused: {stored}"))?.to_owned();
+    let (run, _) = door.call("dispatch", json!({"plan_id": id}))?;
+    let mut since = 0;
+    loop {
+        let question = json!({"run_id": run["run_id"], "wait_ms": 20_000, "since_seq": since});
+        let (status, _) = door.call("status", question)?;
+        if matches!(status["state"].as_str(), Some("done" | "failed" | "stopped")) {
+            break;
+        }
+        since = status["seq"].as_i64().context("status tells a number")?;
+    }
+    let filter = EventFilter { project: Some(&project.id), ..EventFilter::default() };
+    let events = session.store()?.read(|tx| tx.events_after(0, &filter, 100_000))?;
+    let started: Vec<_> = events.iter().filter(|event| event.kind == "attempt.started").collect();
+    let judged: Vec<_> = events.iter().filter(|event| event.kind == "attempt.judged").collect();
+    ensure!(judged.len() == tasks, "{} of {tasks} attempts were judged", judged.len());
+    let first = started.first().context("an attempt started")?.at;
+    let last = judged.last().context("an attempt was judged")?.at;
+    let rate = tasks as f64 / (last.millis_since(first) as f64 / 1e3);
+    Ok(Figure::told(CASE, format!("{tasks} such tasks through 2 slots"), Amount::PerSecond(rate))
+        .against("pueue (not this run)", Amount::PerSecond(PUEUE_PER_SECOND), None, Gate::TimesAtLeast(20.0))
+        .noting(
+            "from the first start to the last verdict; each attempt's tree is saved under a ref and judged, \
+             which pueue does not do",
+        ))
+}

@@ -1,0 +1,172 @@
+//! Done is proved, not said.
+
+use serde_json::{Value, json};
+
+use crate::bench::{Bench, Plan, task};
+
+/// A test of `add.sh` that is one.
+const TEST: &str = r#"write tests/add.t 'test "$(sh add.sh 2 3)" = 5'"#;
+/// What makes it pass.
+const WORK: &str = "write add.sh 'echo $(($1 + $2))'";
+
+/// A project whose tests are the scripts in `tests`, all run by `check.sh`.
+fn project() -> Bench {
+    let bench = Bench::new();
+    bench.write("check.sh", "for test in tests/*.t; do sh \"$test\" || exit 1; done\n");
+    bench.write("tests/first.t", "true\n");
+    bench.commit("tests");
+    bench
+}
+
+/// A plan of one task that owns `add.sh` and its test.
+fn adding(lines: &[&str]) -> Plan {
+    Plan::new([task("add", &["add.sh", "tests/add.t"], lines).with("tests", json!(["tests/add.t"]))])
+        .rule("tdd", json!(true))
+        .rule("test", json!("sh check.sh"))
+}
+
+#[track_caller]
+fn gate<'a>(attempt: &'a Value, name: &str) -> &'a Value {
+    let gates = attempt["gates"].as_array().unwrap();
+    gates.iter().find(|gate| gate["name"] == name).unwrap_or_else(|| panic!("no gate {name}: {attempt:#}"))
+}
+
+#[test]
+fn tests_that_fail_without_the_work_and_pass_with_it_prove_it() {
+    let bench = project();
+    let plan = bench.start(&adding(&[TEST, WORK]));
+    assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
+    let attempt = bench.task(&plan, "add")["attempts"][0].take();
+    assert_eq!(gate(&attempt, "tests-exist")["outcome"], "pass");
+    let proof = gate(&attempt, "red-green");
+    assert_eq!(proof["outcome"], "pass");
+    assert_eq!(proof["why"], "`sh check.sh` fails without the implementation and passes with it");
+}
+
+#[test]
+fn a_test_that_passes_without_the_work_proves_nothing() {
+    let bench = project();
+    let plan = bench.start(&adding(&["write tests/add.t true", WORK]).rule("max_attempts", json!(1)));
+    assert_eq!(bench.at_rest(&plan)["state"], "failed");
+    let task = bench.task(&plan, "add");
+    assert!(task["reason"].as_str().unwrap().contains("passes without the implementation"), "{task:#}");
+    assert_eq!(task["attempts"][0]["verdict"], "rejected");
+    assert_eq!(bench.landed(&plan), Vec::<String>::new());
+}
+
+#[test]
+fn work_that_fails_its_tests_or_has_none_is_sent_back() {
+    let bench = project();
+    let told = "again again expect fails with exit code 1 with the implementation";
+    let plan = bench.start(&adding(&[
+        "first write add.sh 'echo 7'",
+        &format!("first {TEST}"),
+        told,
+        &format!("again {WORK}"),
+    ]));
+    assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
+    let attempts = bench.task(&plan, "add")["attempts"].take();
+    assert_eq!([&attempts[0]["verdict"], &attempts[1]["verdict"]], ["rejected", "approved"]);
+
+    let plan = bench.start(&adding(&[WORK]).rule("max_attempts", json!(1)));
+    bench.at_rest(&plan);
+    assert_eq!(
+        bench.task(&plan, "add")["reason"],
+        "1 tries, the last: tests-exist: add.sh was changed without any test"
+    );
+}
+
+#[test]
+fn lint_sends_work_back_with_what_it_printed() {
+    let bench = project();
+    let plan = bench.start(
+        &Plan::new([task(
+            "a",
+            &["a.txt"],
+            &["first write a.txt TODO", "again expect TODO in a.txt", "again write a.txt done"],
+        )])
+        .rule("lint", json!(["sh", "-c", "if grep -q TODO a.txt; then echo TODO in a.txt; exit 1; fi"])),
+    );
+    assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
+    assert_eq!(bench.on_branch(&plan, "a.txt"), "done");
+    let attempts = bench.task(&plan, "a")["attempts"].take();
+    assert_eq!(gate(&attempts[0], "lint")["outcome"], "fail");
+    assert_eq!(gate(&attempts[1], "lint")["outcome"], "pass");
+}
+
+#[test]
+fn a_command_that_cannot_be_run_is_no_verdict_on_the_work() {
+    let bench = project();
+    let plan = bench.start(
+        &Plan::new([task("a", &["a.txt"], &["write a.txt a"])]).rule("lint", json!(["no-such-linter"])),
+    );
+    assert_eq!(bench.at_rest(&plan)["state"], "failed");
+    let task = bench.task(&plan, "a");
+    assert_eq!(task["attempts"][0]["verdict"], "error");
+    assert!(task["reason"].as_str().unwrap().contains("there is no program no-such-linter"), "{task:#}");
+}
+
+#[test]
+fn what_landed_meanwhile_is_tried_together() {
+    let bench = project();
+    // Each passes by itself; both files together do not.
+    let check = json!(["sh", "-c", "! { test -e a.txt && test -e b.txt; }"]);
+    let plan = bench.start(
+        &Plan::new([
+            task("a", &["a.txt"], &[&bench.meet_line("a"), "write a.txt a"]),
+            task("b", &["b.txt"], &[&bench.meet_line("b"), "write b.txt b"]),
+        ])
+        .rule("test", check)
+        .rule("max_attempts", json!(1)),
+    );
+    let (a, b) = (bench.meet("a"), bench.meet("b"));
+    a.go();
+    bench.task_is(&plan, "a", "done");
+    b.go();
+    assert_eq!(bench.at_rest(&plan)["state"], "failed");
+    assert!(
+        bench.task(&plan, "b")["reason"].as_str().unwrap().contains("together with what landed meanwhile")
+    );
+    assert_eq!(bench.landed(&plan), ["a"]);
+}
+
+#[test]
+fn a_missing_spec_is_written_first_and_the_code_waits_for_it() {
+    let bench = project();
+    let plan = Plan::new([task(
+        "code",
+        &["a.txt"],
+        &["expect specified in: specs/api.md", "run test -s specs/api.md", "write a.txt a"],
+    )])
+    .rule("spec_first", json!(true))
+    .with("specs", json!([{"file": "specs/api.md", "description": "the interface"}]));
+    let planned = bench.rpc().ok("plan", plan.params());
+    assert_eq!(planned["specs"], json!([{"file": "specs/api.md", "exists": false}]));
+    let waves = planned["waves"].as_array().unwrap();
+    assert_eq!(waves.len(), 2, "{planned:#}");
+    assert_eq!(waves[1], json!(["code"]));
+    let spec = waves[0][0].as_str().unwrap();
+
+    let plan = planned["plan_id"].as_str().unwrap();
+    bench.dispatch(plan);
+    assert_eq!(bench.at_rest(plan)["state"], "done", "{}", bench.story());
+    assert_eq!(bench.landed(plan), [spec, "code"]);
+    assert_eq!(bench.on_branch(plan, "specs/api.md"), "specified");
+    let attempt = bench.task(plan, "code")["attempts"][0].take();
+    assert_eq!(gate(&attempt, "specs")["why"], "specs/api.md came before the code");
+}
+
+#[test]
+fn a_working_tree_is_judged_without_being_touched() {
+    let bench = project();
+    bench.write("a.txt", "mine\n");
+    bench.write("b.txt", "mine\n");
+    let before = bench.git(["status", "--porcelain"]);
+    let mut rpc = bench.rpc();
+    let run =
+        rpc.ok("judge", json!({"path": ".", "paths": ["a.txt"], "gates": ["ownership"]}))["run_id"].take();
+    let verdict = bench.until(json!({"scope": "plan", "run_id": run}), |status| status["state"] != "running");
+    assert_eq!(verdict["verdict"], "rejected", "{verdict:#}");
+    assert_eq!(verdict["outside_claim"], json!(["b.txt"]), "{verdict:#}");
+    assert_eq!(bench.git(["status", "--porcelain"]), before);
+}

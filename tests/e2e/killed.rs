@@ -1,0 +1,256 @@
+//! Killed at every moment. Whatever dies, the next dispatch goes on: every task ends exactly once,
+//! no ref is lost, and nothing of ours is left behind.
+
+use serde_json::{Value, json};
+
+use crate::bench::{Bench, Plan, When, task};
+
+/// A plan that is interrupted once, when one of its processes meets the test as `here`.
+struct Case {
+    bench: Bench,
+    plan: String,
+}
+
+impl Case {
+    /// Everything went as if nothing had happened: the plan is done, each task landed once.
+    #[track_caller]
+    fn ends_well(&self) -> Value {
+        let status = self.bench.at_rest(&self.plan);
+        assert_eq!(status["state"], "done", "{}", self.bench.story());
+        assert_eq!(self.bench.landed(&self.plan), ["a", "b"], "{}", self.bench.story());
+        assert_eq!(self.bench.on_branch(&self.plan, "a.txt"), "a");
+        assert_eq!(self.bench.on_branch(&self.plan, "b.txt"), "b");
+        for task in ["a", "b"] {
+            let attempts = self.bench.task(&self.plan, task)["attempts"].take();
+            for attempt in attempts.as_array().unwrap() {
+                // Whatever a try left is under its ref.
+                let Some(reference) = attempt["ref"].as_str() else { continue };
+                assert_eq!(self.bench.refs(reference), [reference]);
+            }
+        }
+        assert_eq!(self.bench.worktrees(), Vec::<std::path::PathBuf>::new(), "{}", self.bench.story());
+        self.bench.task(&self.plan, "a")
+    }
+
+    fn again(&self) {
+        self.bench.dispatch(&self.plan);
+    }
+}
+
+/// A plan of two tasks, one after the other; the first meets the test while it works.
+fn working() -> Case {
+    let bench = Bench::new();
+    let plan = bench.start(&Plan::new([
+        task("a", &["a.txt"], &["write a.txt half", &bench.meet_line("here"), "write a.txt a"]),
+        task("b", &["b.txt"], &["write b.txt b"]).after(&["a"]),
+    ]));
+    Case { bench, plan }
+}
+
+/// The same, where the first task is held up in git instead.
+fn in_git(when: When, pattern: &str) -> Case {
+    let bench = Bench::new();
+    bench.watch_git(when, pattern, "here");
+    let plan = bench.start(&Plan::new([
+        task("a", &["a.txt"], &["write a.txt a"]),
+        task("b", &["b.txt"], &["write b.txt b"]).after(&["a"]),
+    ]));
+    Case { bench, plan }
+}
+
+fn outcomes(task: &Value) -> Vec<&str> {
+    task["attempts"].as_array().unwrap().iter().map(|it| it["outcome"].as_str().unwrap_or("none")).collect()
+}
+
+#[test]
+fn a_worker_lives_on_without_its_conductor_and_is_taken_up_again() {
+    let case = working();
+    let worker = case.bench.meet("here");
+    let shim = case.bench.shim(&worker.attempt);
+    case.bench.conductor(&case.plan).kill();
+    let status = case.bench.rpc().ok("status", json!({"scope": "plan", "id": case.plan}));
+    assert!(status["reason"].as_str().unwrap().contains("1 worker goes on"), "{status:#}");
+    case.again();
+    assert_eq!(case.bench.shim(&worker.attempt).pid, shim.pid, "another shim runs");
+    worker.go();
+    let a = case.ends_well();
+    assert_eq!(outcomes(&a), ["submitted"]);
+}
+
+#[test]
+fn a_worker_that_ended_while_nobody_looked_is_found_again() {
+    let case = working();
+    let worker = case.bench.meet("here");
+    let shim = case.bench.shim(&worker.attempt);
+    case.bench.conductor(&case.plan).kill();
+    worker.go();
+    assert!(shim.ends_before(std::time::Instant::now() + crate::bench::DEADLINE));
+    case.again();
+    let a = case.ends_well();
+    assert_eq!(outcomes(&a), ["submitted"]);
+}
+
+#[test]
+fn a_shim_that_is_killed_takes_its_worker_along_and_the_task_is_tried_again() {
+    let case = working();
+    let worker = case.bench.meet("here");
+    case.bench.shim(&worker.attempt).kill();
+    worker.gone();
+    case.bench.meet("here").go();
+    let a = case.ends_well();
+    assert_eq!(outcomes(&a), ["interrupted", "submitted"]);
+    let kept = format!("refs/kapell/tasks/{}/a/1:a.txt", case.plan);
+    assert_eq!(case.bench.git(["show", &kept]), "half", "what the killed worker had done is lost");
+}
+
+#[test]
+fn conductor_and_shim_are_killed_together() {
+    let case = working();
+    let worker = case.bench.meet("here");
+    case.bench.conductor(&case.plan).kill();
+    case.bench.shim(&worker.attempt).kill();
+    case.again();
+    worker.gone();
+    case.bench.meet("here").go();
+    let a = case.ends_well();
+    assert_eq!(outcomes(&a), ["interrupted", "submitted"]);
+}
+
+#[test]
+fn a_worker_that_is_killed_is_tried_again() {
+    let case = working();
+    let worker = case.bench.meet("here");
+    rustix::process::kill_process(
+        rustix::process::Pid::from_raw(worker.pid).unwrap(),
+        rustix::process::Signal::KILL,
+    )
+    .unwrap();
+    worker.gone();
+    case.bench.meet("here").go();
+    let a = case.ends_well();
+    assert_eq!(outcomes(&a), ["failed", "submitted"]);
+}
+
+#[test]
+fn what_a_worker_left_running_ends_with_it() {
+    let bench = Bench::new();
+    let daemon = format!("daemon {} daemon", bench.socket());
+    let plan =
+        bench.start(&Plan::new([task("a", &["a.txt"], &[&daemon, &bench.meet_line("a"), "write a.txt a"])]));
+    let daemon = bench.meet("daemon");
+    bench.meet("a").go();
+    daemon.gone();
+    assert_eq!(bench.at_rest(&plan)["state"], "done");
+}
+
+#[test]
+fn work_goes_on_without_the_door_that_started_it() {
+    let bench = Bench::new();
+    let plan = bench.plan(&Plan::new([task("a", &["a.txt"], &[&bench.meet_line("a"), "write a.txt a"])]));
+    let mut door = bench.rpc();
+    door.ok("dispatch", json!({"plan_id": plan}));
+    door.kill();
+    bench.meet("a").go();
+    assert_eq!(bench.at_rest(&plan)["state"], "done");
+    assert_eq!(bench.landed(&plan), ["a"]);
+}
+
+#[test]
+fn a_judge_that_is_killed_judges_again() {
+    let bench = Bench::new();
+    // The gate leaves its mark before it meets the test, and must not find an earlier one's.
+    let gate = bench.gate(&["run test ! -e dirt", "write dirt x", &bench.meet_line("here")]);
+    let plan = bench.start(&Plan::new([
+        task("a", &["a.txt"], &["write a.txt a"]).with("rules", json!({"lint": gate})),
+        task("b", &["b.txt"], &["write b.txt b"]).after(&["a"]),
+    ]));
+    let case = Case { bench, plan };
+    let gate = case.bench.meet("here");
+    case.bench.conductor(&case.plan).kill();
+    assert_eq!(case.bench.task(&case.plan, "a")["state"], "judging");
+    case.again();
+    gate.gone();
+    case.bench.meet("here").go();
+    let a = case.ends_well();
+    assert_eq!(outcomes(&a), ["submitted"]);
+}
+
+/// The conductor dies while git is at that call, and git goes on to its end without it.
+fn conductor_killed_in_git(when: When, pattern: &str) {
+    let case = in_git(when, pattern);
+    let git = case.bench.meet("here");
+    case.bench.conductor(&case.plan).kill();
+    git.go();
+    case.again();
+    let a = case.ends_well();
+    assert_eq!(outcomes(&a), ["submitted"]);
+}
+
+/// The conductor and git die together.
+fn both_killed_in_git(when: When, pattern: &str) {
+    let case = in_git(when, pattern);
+    let git = case.bench.meet("here");
+    case.bench.conductor(&case.plan).kill();
+    for process in
+        case.bench.processes().iter().filter(|process| process.pid == git.parent || process.pid == git.pid)
+    {
+        process.kill();
+    }
+    git.gone();
+    case.again();
+    let a = case.ends_well();
+    assert_eq!(outcomes(&a), ["submitted"]);
+}
+
+/// Only git dies, as if the system had been short of memory.
+fn git_killed(when: When, pattern: &str) {
+    let case = in_git(when, pattern);
+    let git = case.bench.meet("here");
+    for process in
+        case.bench.processes().iter().filter(|process| process.pid == git.parent || process.pid == git.pid)
+    {
+        process.kill();
+    }
+    git.gone();
+    case.ends_well();
+}
+
+macro_rules! at_every_call {
+    ($($name:ident: $pattern:expr;)*) => {$(
+        mod $name {
+            use super::{When, both_killed_in_git, conductor_killed_in_git, git_killed};
+
+            #[test]
+            fn conductor_before() {
+                conductor_killed_in_git(When::Before, $pattern);
+            }
+            #[test]
+            fn conductor_after() {
+                conductor_killed_in_git(When::After, $pattern);
+            }
+            #[test]
+            fn both_before() {
+                both_killed_in_git(When::Before, $pattern);
+            }
+            #[test]
+            fn both_after() {
+                both_killed_in_git(When::After, $pattern);
+            }
+            #[test]
+            fn git_before() {
+                git_killed(When::Before, $pattern);
+            }
+            #[test]
+            fn git_after() {
+                git_killed(When::After, $pattern);
+            }
+        }
+    )*};
+}
+
+at_every_call! {
+    checking_out: "*read-tree*--reset*";
+    saving: "*update-ref*refs/kapell/tasks/*";
+    merging: "*merge-tree*";
+    landing: "*update-ref*land*refs/heads/kapell/*";
+}

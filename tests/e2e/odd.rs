@@ -1,0 +1,251 @@
+//! What nobody should do, and somebody does.
+
+use std::fs;
+
+use rusqlite::Connection;
+use serde_json::{Value, json};
+
+use crate::bench::{AGENT, Bench, Plan, task};
+
+fn one() -> Plan {
+    Plan::new([task("a", &["a.txt"], &["write a.txt a"])])
+}
+
+#[test]
+fn a_repository_without_a_commit_is_refused_with_what_to_do() {
+    let bench = Bench::bare_machine();
+    bench.git(["init", "-q", "-b", "main"]);
+    let plan = bench.plan(&one());
+    let refusal = bench.rpc().refused("dispatch", json!({"plan_id": plan}));
+    assert_eq!(refusal.kind, "unsupported");
+    assert!(refusal.message.contains("no commit"), "{refusal:?}");
+    assert!(refusal.data["hint"].as_str().unwrap().contains("git commit"), "{refusal:?}");
+}
+
+#[test]
+fn a_bare_repository_is_refused() {
+    let bench = Bench::bare_machine();
+    bench.git(["init", "-q", "--bare"]);
+    let mut rpc = bench.rpc();
+    let refusal = rpc.refused("plan", one().params());
+    assert_eq!(refusal.kind, "unsupported");
+    assert!(refusal.message.contains("bare"), "{refusal:?}");
+}
+
+#[test]
+fn on_a_detached_head_work_lands_beside_it() {
+    let bench = Bench::new();
+    bench.git(["checkout", "-q", "--detach"]);
+    let plan = bench.start(&one());
+    assert_eq!(bench.at_rest(&plan)["state"], "done");
+    assert_eq!(bench.landed(&plan), ["a"]);
+    let refusal = bench.rpc().refused("control", json!({"action": "land", "target": plan}));
+    assert!(refusal.message.contains("no target branch"), "{refusal:?}");
+}
+
+#[test]
+fn a_dirty_checkout_is_neither_seen_by_workers_nor_changed() {
+    let bench = Bench::new();
+    bench.write("src/lib.txt", "mine\n");
+    bench.write("new.txt", "mine\n");
+    let before = bench.git(["status", "--porcelain"]);
+    let plan = bench.start(&Plan::new([task("a", &["a.txt"], &["run test ! -e new.txt", "write a.txt a"])]));
+    assert_eq!(bench.at_rest(&plan)["state"], "done");
+    assert_eq!(bench.git(["status", "--porcelain"]), before);
+    assert_eq!(bench.on_branch(&plan, "src/lib.txt"), "one");
+    let refusal = bench.rpc().refused("control", json!({"action": "land", "target": plan}));
+    assert!(refusal.message.contains("changes in the way: src/lib.txt"), "{refusal:?}");
+    assert_eq!(bench.git(["status", "--porcelain"]), before);
+    // A new file that is in nobody's way may stay.
+    bench.git(["checkout", "-q", "src/lib.txt"]);
+    bench.control("land", &plan);
+    assert_eq!(bench.git(["status", "--porcelain"]), "?? new.txt");
+    assert_eq!(fs::read_to_string(bench.project.join("a.txt")).unwrap(), "a\n");
+}
+
+#[test]
+fn every_name_that_a_file_can_have_lands() {
+    let bench = Bench::new();
+    let names = [
+        "odd/a blank",
+        "odd/\"quoted\"",
+        "odd/'single'",
+        "odd/new\\nline",
+        "odd/no\\xff\\xfetext",
+        "odd/-dash",
+        "odd/$(x)",
+    ];
+    let lines: Vec<String> =
+        names.iter().map(|name| format!("write {} x", shell_words::quote(name))).collect();
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    let plan = bench.start(&Plan::new([task("a", &["odd/**"], &lines)]));
+    assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
+    let listed = bench.git(["ls-tree", "-r", "--name-only", &format!("kapell/{plan}"), "odd/"]);
+    assert_eq!(listed.lines().count(), names.len(), "{listed}");
+    assert!(listed.contains(r#""odd/no\377\376text""#), "{listed}");
+    bench.control("land", &plan);
+    assert_eq!(bench.git(["status", "--porcelain"]), "");
+}
+
+#[test]
+fn links_and_modes_land_only_where_they_stay_within_the_claim() {
+    let bench = Bench::new();
+    let plan = bench.start(
+        &Plan::new([
+            task(
+                "good",
+                &["good/"],
+                &["write good/run.sh x", "chmod 755 good/run.sh", "symlink run.sh good/link"],
+            ),
+            task("bad", &["bad/"], &["symlink ../src/lib.txt bad/link"]),
+            task("twins", &["twins/"], &["write twins/Name x", "write twins/name y"]),
+        ])
+        .rule("max_attempts", json!(1)),
+    );
+    assert_eq!(bench.at_rest(&plan)["state"], "failed");
+    assert_eq!(bench.landed(&plan), ["good"]);
+    let good = bench.git(["ls-tree", "-r", &format!("kapell/{plan}"), "good/"]);
+    assert!(good.contains("120000") && good.contains("100755"), "{good}");
+    let reason = |task: &str| bench.task(&plan, task)["reason"].as_str().unwrap().to_owned();
+    assert!(reason("bad").contains("symbolic link that leaves the claim"), "{}", reason("bad"));
+    assert!(reason("twins").contains("same name"), "{}", reason("twins"));
+}
+
+#[test]
+fn an_agent_that_is_not_installed_fails_the_task_with_its_name() {
+    let bench = Bench::new();
+    bench.configure("[providers.absent]\nkind = \"command\"\ncommand = [\"no-such-agent\"]\n");
+    let plan = bench.start(
+        &Plan::new([task("a", &["a.txt"], &["write a.txt a"]).with("agent", json!("absent"))])
+            .rule("max_attempts", json!(1)),
+    );
+    assert_eq!(bench.at_rest(&plan)["state"], "failed");
+    let reason = bench.task(&plan, "a")["reason"].take();
+    assert!(reason.as_str().unwrap().contains("no-such-agent"), "{reason}");
+}
+
+#[test]
+fn whatever_an_agent_prints_is_data() {
+    let bench = Bench::new();
+    let plan = bench.start(&Plan::new([
+        task("garbage", &["a.txt"], &["garbage", "write a.txt a"]),
+        task(
+            "long",
+            &["b.txt"],
+            &["big-line 100", "say {\"kapell\":\"result\",\"text\":\"done\"}", "write b.txt b"],
+        ),
+        task("quiet", &["c.txt"], &["write c.txt c"]),
+        task("lies", &["d.txt"], &["say {\"kapell\":\"result\",\"text\":\"all done\"}"])
+            .with("rules", json!({"max_attempts": 1})),
+    ]));
+    assert_eq!(bench.at_rest(&plan)["state"], "failed");
+    let mut landed = bench.landed(&plan);
+    landed.sort();
+    assert_eq!(landed, ["garbage", "long", "quiet"], "{}", bench.story());
+    assert_eq!(bench.task(&plan, "long")["attempts"][0]["said"], "done");
+    assert!(bench.task(&plan, "lies")["reason"].as_str().unwrap().contains("nothing was changed"));
+}
+
+#[test]
+fn a_state_folder_that_cannot_be_written_is_told() {
+    let bench = Bench::new();
+    // Root writes everywhere but here.
+    fs::write(bench.state(), "a file").unwrap();
+    let refusal = bench.rpc().refused("status", json!({}));
+    assert!(refusal.message.contains(bench.state().to_str().unwrap()), "{refusal:?}");
+    assert_eq!(fs::read(bench.state()).unwrap(), b"a file");
+}
+
+#[test]
+fn a_newer_database_is_refused_and_not_touched() {
+    let bench = Bench::new();
+    bench.rpc().ok("status", json!({}));
+    let path = bench.state().join("kapell.db");
+    let database = Connection::open(&path).unwrap();
+    database.execute_batch("PRAGMA user_version = 999; PRAGMA wal_checkpoint(TRUNCATE);").unwrap();
+    drop(database);
+    let before = fs::read(&path).unwrap();
+    for (method, params) in [("status", json!({})), ("plan", one().params())] {
+        let refusal = bench.rpc().refused(method, params);
+        assert_eq!(refusal.kind, "state-newer", "{refusal:?}");
+        assert!(refusal.message.contains("999"), "{refusal:?}");
+    }
+    assert!(fs::read(&path).unwrap() == before, "the newer database was changed");
+}
+
+#[test]
+fn a_damaged_database_is_refused_and_not_touched() {
+    let bench = Bench::new();
+    let plan = bench.plan(&one());
+    let path = bench.state().join("kapell.db");
+    let database = Connection::open(&path).unwrap();
+    database.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+    drop(database);
+    let mut bytes = fs::read(&path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[4096..middle].fill(0xa5);
+    fs::write(&path, &bytes).unwrap();
+    let refusal = bench.rpc().refused("dispatch", json!({"plan_id": plan}));
+    assert_eq!(refusal.kind, "store-damaged", "{refusal:?}");
+    assert!(refusal.data["hint"].as_str().unwrap().contains("refs/kapell"), "{refusal:?}");
+    assert!(fs::read(&path).unwrap() == bytes, "the damaged database was changed");
+}
+
+/// Says that the provider is limited until long after this test.
+const LIMITED: &str = r#"as first say {"kapell":"rate-limited","resets_at":"2999-01-01T00:00:00Z"}"#;
+
+fn two_providers(bench: &Bench, chain: Value) {
+    let provider = |name: &str| {
+        format!(
+            "[providers.{name}]\nkind = \"command\"\ncommand = [\"{AGENT}\"]\nset_env = {{ FAKE_NAME = \"{name}\" }}\n"
+        )
+    };
+    bench.configure(&format!("{}{}[failover]\nchain = {chain}\n", provider("first"), provider("second")));
+}
+
+#[test]
+fn a_limited_provider_is_left_alone_and_the_next_takes_over() {
+    let bench = Bench::new();
+    two_providers(&bench, json!(["first", "second"]));
+    let limited = |id: &str, file: &str| {
+        let lines = [
+            &format!("as first append {file} begun"),
+            LIMITED,
+            "as first exit 1",
+            &format!("append {file} done"),
+        ];
+        task(id, &[file], &lines).with("agent", json!("first"))
+    };
+    let plan = bench.start(&Plan::new([limited("a", "a.txt"), limited("b", "b.txt").after(&["a"])]));
+    assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
+    assert_eq!(bench.on_branch(&plan, "a.txt"), "begun\ndone", "it did not go on from what was there");
+    let a = bench.task(&plan, "a");
+    let tries: Vec<(&str, &str)> = a["attempts"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| (it["provider"].as_str().unwrap(), it["outcome"].as_str().unwrap()))
+        .collect();
+    assert_eq!(tries, [("first", "rate-limited"), ("second", "submitted")]);
+    // The next task does not even ask the provider that said no.
+    assert_eq!(bench.task(&plan, "b")["attempts"][0]["provider"], "second");
+    let budget = bench.rpc().ok("status", json!({"scope": "budget"}));
+    let first = budget["budget"].as_array().unwrap().iter().find(|it| it["provider"] == "first").unwrap();
+    assert_eq!(first["state"], "rate-limited", "{budget:#}");
+}
+
+#[test]
+fn when_all_providers_are_limited_the_task_waits_and_says_for_what() {
+    let bench = Bench::new();
+    two_providers(&bench, json!(["first"]));
+    let plan = bench.start(&Plan::new([
+        task("a", &["a.txt"], &[LIMITED, "as first exit 1"]).with("agent", json!("first"))
+    ]));
+    let waits = bench.until(json!({"scope": "task", "id": format!("{plan}/a")}), |task| {
+        task["state"] == "ready"
+            && task["reason"].as_str().is_some_and(|reason| reason.starts_with("rate-limit"))
+    });
+    assert!(waits["reason"].as_str().unwrap().contains("2999-01-01"), "{waits:#}");
+    bench.control("stop", &plan);
+    assert_eq!(bench.at_rest(&plan)["state"], "stopped");
+}

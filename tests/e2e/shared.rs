@@ -1,0 +1,55 @@
+//! All in one folder: `isolation = "shared"`, with git and without.
+
+use std::fs;
+
+use serde_json::json;
+
+use crate::bench::{Bench, Plan, task};
+
+const SHARED: &str = "[project]\nisolation = \"shared\"\n";
+
+#[test]
+fn work_in_a_shared_folder_stays_there_and_nothing_else_moves() {
+    let bench = Bench::new();
+    bench.configure(SHARED);
+    bench.write("mine.txt", "mine\n");
+    let main = bench.git(["rev-parse", "main"]);
+    let plan = bench.start(&Plan::new([
+        task("a", &["a.txt"], &[&bench.meet_line("a"), "write a.txt a"]),
+        task("b", &["b.txt"], &[&bench.meet_line("b"), "write b.txt b"]),
+        task("c", &["c.txt"], &["run test -e a.txt", "write c.txt c"]).after(&["a"]),
+    ]));
+    let (a, b) = (bench.meet("a"), bench.meet("b"));
+    a.go();
+    bench.task_is(&plan, "a", "done");
+    b.go();
+    assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
+    for (file, text) in [("a.txt", "a\n"), ("b.txt", "b\n"), ("c.txt", "c\n"), ("mine.txt", "mine\n")] {
+        assert_eq!(fs::read_to_string(bench.project.join(file)).unwrap(), text);
+    }
+    assert_eq!(bench.git(["rev-parse", "main"]), main);
+    assert_eq!(bench.task(&plan, "a")["attempts"][0]["changed"], json!(["a.txt"]));
+}
+
+#[test]
+fn in_a_shared_folder_a_change_of_what_somebody_else_owns_is_seen() {
+    let bench = Bench::new();
+    bench.configure(SHARED);
+    let plan = bench.start(
+        &Plan::new([task("a", &["a.txt"], &["write a.txt a", "write src/lib.txt stolen"])])
+            .rule("max_attempts", json!(1)),
+    );
+    assert_eq!(bench.at_rest(&plan)["state"], "failed");
+    assert_eq!(bench.task(&plan, "a")["attempts"][0]["outside_claim"], json!(["src/lib.txt"]));
+}
+
+#[test]
+fn a_plain_folder_is_a_project_too() {
+    let bench = Bench::bare_machine();
+    bench.configure(SHARED);
+    bench.write("mine.txt", "mine\n");
+    let plan = bench.start(&Plan::new([task("a", &["a.txt"], &["write a.txt a"])]));
+    assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
+    assert_eq!(fs::read_to_string(bench.project.join("a.txt")).unwrap(), "a\n");
+    assert_eq!(fs::read_to_string(bench.project.join("mine.txt")).unwrap(), "mine\n");
+}

@@ -1,0 +1,159 @@
+//! What a person says while work goes on.
+
+use serde_json::json;
+
+use crate::bench::processes::state_of;
+use crate::bench::{Bench, Guest, Plan, task};
+
+/// Two tasks side by side that leave something, meet the test, and end.
+fn two(bench: &Bench) -> Plan {
+    Plan::new([
+        task("a", &["a.txt"], &["append a.txt more", &bench.meet_line("a")]),
+        task("b", &["b.txt"], &["append b.txt more", &bench.meet_line("b")]),
+    ])
+}
+
+#[test]
+fn stop_saves_what_is_there_and_dispatch_goes_on_from_it() {
+    let bench = Bench::new();
+    let plan = bench.start(&two(&bench));
+    let workers = [bench.meet("a"), bench.meet("b")];
+    bench.control("stop", &plan);
+    workers.into_iter().for_each(Guest::gone);
+    assert_eq!(bench.at_rest(&plan)["state"], "stopped");
+    let kept = ["a", "b"].map(|task| format!("refs/kapell/tasks/{plan}/{task}/1"));
+    assert_eq!(bench.refs("refs/kapell/tasks"), kept);
+    assert_eq!(bench.git(["show", &format!("{}:a.txt", kept[0])]), "more");
+    assert_eq!(bench.task(&plan, "a")["attempts"][0]["outcome"], "killed");
+    let claims = bench.rpc().ok("status", json!({"scope": "claims"}));
+    assert_eq!(claims["claims"], json!([]));
+
+    bench.dispatch(&plan);
+    bench.meet("a").go();
+    bench.meet("b").go();
+    assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
+    assert_eq!(bench.on_branch(&plan, "a.txt"), "more\nmore");
+}
+
+#[test]
+fn stop_of_one_attempt_leaves_the_others_at_work() {
+    let bench = Bench::new();
+    let plan = bench.start(&two(&bench));
+    let (a, b) = (bench.meet("a"), bench.meet("b"));
+    bench.control("stop", &a.attempt);
+    a.gone();
+    b.go();
+    assert_eq!(bench.at_rest(&plan)["state"], "stopped");
+    assert_eq!(bench.task(&plan, "a")["state"], "ready");
+    assert_eq!(bench.landed(&plan), ["b"]);
+}
+
+#[test]
+fn a_paused_plan_starts_nothing_new() {
+    let bench = Bench::new();
+    let plan = bench.start(&Plan::new([
+        task("a", &["a.txt"], &[&bench.meet_line("a"), "write a.txt a"]),
+        task("b", &["b.txt"], &["write b.txt b"]).after(&["a"]),
+    ]));
+    let a = bench.meet("a");
+    bench.control("pause", &plan);
+    a.go();
+    bench.task_is(&plan, "a", "done");
+    assert_eq!(bench.rpc().ok("status", json!({"scope": "plan", "id": plan}))["state"], "paused");
+    assert_eq!(bench.task(&plan, "b")["attempts"], json!([]));
+    bench.control("resume", &plan);
+    assert_eq!(bench.at_rest(&plan)["state"], "done");
+}
+
+#[test]
+fn pause_with_force_suspends_workers_and_resume_wakes_them() {
+    let bench = Bench::new();
+    let plan = bench.start(&two(&bench));
+    let (a, b) = (bench.meet("a"), bench.meet("b"));
+    bench.rpc().ok("control", json!({"action": "pause", "target": plan, "force": true}));
+    assert_eq!([state_of(a.pid), state_of(b.pid)], ['T', 'T']);
+    assert_eq!(bench.task(&plan, "a")["attempts"][0]["state"], "paused");
+    bench.control("resume", &a.attempt);
+    assert_eq!((state_of(a.pid) == 'T', state_of(b.pid)), (false, 'T'));
+    bench.control("resume", &plan);
+    assert_ne!(state_of(b.pid), 'T');
+    a.go();
+    b.go();
+    assert_eq!(bench.at_rest(&plan)["state"], "done");
+}
+
+#[test]
+fn a_suspended_worker_can_be_stopped() {
+    let bench = Bench::new();
+    let plan = bench.start(&two(&bench));
+    let (a, b) = (bench.meet("a"), bench.meet("b"));
+    bench.control("pause", &a.attempt);
+    assert_eq!(state_of(a.pid), 'T');
+    bench.control("stop", &a.attempt);
+    a.gone();
+    b.go();
+    assert_eq!(bench.at_rest(&plan)["state"], "stopped");
+}
+
+#[test]
+fn cancel_ends_a_running_task_for_good_and_keeps_what_it_left() {
+    let bench = Bench::new();
+    let plan = bench.start(&two(&bench));
+    let (a, b) = (bench.meet("a"), bench.meet("b"));
+    bench.control("cancel", &format!("{plan}/a"));
+    a.gone();
+    b.go();
+    assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
+    assert_eq!(bench.task(&plan, "a")["state"], "cancelled");
+    assert_eq!(bench.landed(&plan), ["b"]);
+    assert_eq!(bench.git(["show", &format!("refs/kapell/tasks/{plan}/a/1:a.txt")]), "more");
+}
+
+#[test]
+fn a_task_that_is_called_off_while_it_is_judged_does_not_land() {
+    let bench = Bench::new();
+    let gate = bench.gate(&[&bench.meet_line("gate")]);
+    let plan = bench.start(&Plan::new([task("a", &["a.txt"], &["write a.txt a"])]).rule("lint", gate));
+    let gate = bench.meet("gate");
+    bench.control("cancel", &format!("{plan}/a"));
+    gate.go();
+    bench.at_rest(&plan);
+    assert_eq!(bench.task(&plan, "a")["state"], "cancelled");
+    assert_eq!(bench.landed(&plan), Vec::<String>::new());
+}
+
+#[test]
+fn restart_ends_a_try_and_tells_the_next_one_why() {
+    let bench = Bench::new();
+    let plan = bench.start(&Plan::new([task(
+        "a",
+        &["a.txt"],
+        &[&format!("first {}", bench.meet_line("a")), "again expect use tabs", "write a.txt a"],
+    )]));
+    let a = bench.meet("a");
+    bench.rpc().ok("control", json!({"action": "restart", "target": a.attempt, "message": "use tabs"}));
+    a.gone();
+    assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
+    assert_eq!(bench.task(&plan, "a")["attempts"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn what_is_decided_without_a_conductor_is_done_all_the_same() {
+    let bench = Bench::new();
+    let plan = bench.start(&two(&bench));
+    let (a, b) = (bench.meet("a"), bench.meet("b"));
+    bench.conductor(&plan).kill();
+    bench.control("cancel", &format!("{plan}/a"));
+    a.gone();
+    b.go();
+    assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
+    assert_eq!(bench.task(&plan, "a")["state"], "cancelled");
+    assert_eq!(bench.landed(&plan), ["b"]);
+
+    let plan = bench.start(&two(&bench));
+    let workers = [bench.meet("a"), bench.meet("b")];
+    bench.conductor(&plan).kill();
+    bench.control("stop", &plan);
+    workers.into_iter().for_each(Guest::gone);
+    assert_eq!(bench.at_rest(&plan)["state"], "stopped");
+}
