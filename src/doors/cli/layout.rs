@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
+use unicode_width::UnicodeWidthStr as _;
 
 /// How a text may look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -158,11 +158,6 @@ impl Table {
         self.rows.push(cells.into());
     }
 
-    /// Whether it has no rows.
-    pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
-    }
-
     /// The columns that are shown, by index, and their widths.
     fn fit(&self, width: Option<usize>) -> Vec<(usize, usize)> {
         let natural = |at: usize| {
@@ -306,7 +301,8 @@ impl Page {
         }
         for line in &lines[left_out..] {
             let line = line.trim_end().replace('\t', "    ");
-            self.indented(level, &[span(Style::Faint, "| "), span(Style::Plain, line)]);
+            let bar = if line.is_empty() { "|" } else { "| " };
+            self.indented(level, &[span(Style::Faint, bar), span(Style::Plain, line)]);
         }
     }
 
@@ -383,7 +379,7 @@ fn cut(spans: &[Span], width: usize) -> Vec<Span> {
     let mut kept = Vec::new();
     for Span { style, text } in spans {
         let head = head_of(text, room);
-        room -= head.width();
+        room = room.saturating_sub(head.width());
         kept.push(Span { style: *style, text: head.to_owned() });
         if head.len() < text.len() {
             if width > 0 {
@@ -395,16 +391,20 @@ fn cut(spans: &[Span], width: usize) -> Vec<Span> {
     kept
 }
 
-/// As much of the beginning as fits into `room` columns.
+/// As much of the beginning as fits into `room` columns. Characters that join (an emoji and what
+/// varies it) are measured together.
 fn head_of(text: &str, room: usize) -> &str {
-    let mut used = 0;
-    for (at, c) in text.char_indices() {
-        used += c.width().unwrap_or(0);
-        if used > room {
-            return &text[..at];
-        }
+    if text.width() <= room {
+        return text;
     }
-    text
+    let mut end = 0;
+    for (at, c) in text.char_indices() {
+        if text[..at + c.len_utf8()].width() > room {
+            break;
+        }
+        end = at + c.len_utf8();
+    }
+    &text[..end]
 }
 
 #[cfg(test)]
@@ -437,7 +437,7 @@ mod tests {
     #[test]
     fn words_wrap_under_the_first() {
         let text = page(20, |page| {
-            page.wrapped(&cell(Style::Bad, "error: "), Style::Plain, "one two  three\nfour five")
+            page.wrapped(&cell(Style::Bad, "error: "), Style::Plain, "one two  three\nfour five");
         });
         assert_eq!(text, "error: one two three\n       four five\n");
         let text =
