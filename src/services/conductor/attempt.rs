@@ -70,7 +70,14 @@ pub fn carry(desk: &Arc<Desk>, attempt: &AttemptRow, stage: Stage) {
     });
     if let Err(error) = carried {
         tracing::error!(attempt = %attempt.id, "{error}");
-        let why = error.to_string();
+        if desk.is_stopping() {
+            // It is as if this conductor had died here.
+            return;
+        }
+        let why = match &error {
+            Error::Refused(refusal) => format!("{}; {}", refusal.message, refusal.hint),
+            other => other.to_string(),
+        };
         let recorded = desk.store().and_then(|store| {
             store.write(|tx| -> Result<(), Error> {
                 let ending = Ending {
@@ -97,6 +104,7 @@ fn carry_on(desk: &Arc<Desk>, attempt: &AttemptRow, mut stage: Stage) -> Result<
     let mut saved = None;
     loop {
         stage = match stage {
+            Stage::Judge | Stage::Land if desk.is_stopping() => return Ok(()),
             Stage::Launch => {
                 launch(desk, &attempt, &task)?;
                 Stage::Follow
@@ -457,6 +465,10 @@ fn judge(desk: &Desk, attempt: &AttemptRow, task: &Task, saved: &Saved) -> Resul
     let plan = desk.plan();
     let case = case(desk, attempt, task, saved, work, &plan)?;
     let judgement = judging::judge(&case)?;
+    if desk.is_stopping() {
+        // Its commands were ended; what they said is nothing to go by.
+        return Ok(false);
+    }
     let feedback = judging::feedback(&judgement);
     desk.store()?.write(|tx| record(tx, desk, attempt, task, &judgement, &feedback))
 }
