@@ -26,7 +26,7 @@ use crate::services::{Error, asking, claiming};
 use crate::store::Tx;
 use crate::store::attempts::{AttemptRow, Ending};
 use crate::store::claims::NewClaims;
-use crate::store::events::NewEvent;
+use crate::store::events::{EventFilter, NewEvent};
 use crate::sys::agent::Event;
 use crate::sys::config::resolved::Isolation;
 use crate::sys::git::change::Change;
@@ -198,8 +198,18 @@ fn follow(desk: &Desk, attempt: &AttemptRow, task: &Task) -> Result<(), Error> {
         stuck_after: rules.stuck_after_s.map(Duration::from_secs),
     };
     let mut last_told: Option<Instant> = None;
+    // Its output is read from the start; what an earlier conductor recorded of it is not told twice.
+    let mut told_before: Vec<(String, String)> = desk.store()?.read(|tx| -> Result<_, Error> {
+        let filter = EventFilter { attempt: Some(attempt.id.as_str()), ..EventFilter::default() };
+        let events = tx.events_after(0, &filter, usize::MAX >> 1)?;
+        Ok(events.into_iter().map(|event| (event.kind, event.text)).collect())
+    })?;
     let heard = listen(&watched, &mut |event| {
         if let Some((kind, text)) = worth_telling(event, &mut last_told) {
+            if let Some(at) = told_before.iter().position(|told| told.0 == kind && told.1 == text) {
+                told_before.swap_remove(at);
+                return;
+            }
             let told = desk.store().and_then(|store| {
                 store.write(|tx| -> Result<(), Error> {
                     if let Event::Usage(usage) = event {
