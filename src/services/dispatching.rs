@@ -426,7 +426,7 @@ pub fn ensure_conductor(
     }
 }
 
-/// Variables that belong to one agent's session, not to whoever started it.
+/// Variables that belong to one agent's session or attempt, not to whoever started it.
 fn is_of_a_session(name: &str) -> bool {
     matches!(
         name,
@@ -435,6 +435,12 @@ fn is_of_a_session(name: &str) -> bool {
             | "CLAUDE_CODE_ENTRYPOINT"
             | "CLAUDE_PROJECT_DIR"
             | "AI_AGENT"
+            | "KAPELL_ATTEMPT"
+            | "KAPELL_PLAN"
+            | "KAPELL_TASK"
+            | "KAPELL_FILES"
+            | "KAPELL_PROMPT_FILE"
+            | "KAPELL_SOCKET"
     )
 }
 
