@@ -87,6 +87,28 @@ fn a_worker_lives_on_without_its_conductor_and_is_taken_up_again() {
 }
 
 #[test]
+fn what_a_worker_said_is_told_once_however_often_it_is_read() {
+    let bench = Bench::new();
+    let finding = r#"say {"kapell":"finding","text":"a leak","severity":"high"}"#;
+    let plan = bench.start(&Plan::new([task(
+        "a",
+        &["a.txt"],
+        &[finding, &bench.meet_line("a"), finding, "write a.txt a"],
+    )]));
+    let a = bench.meet("a");
+    let is_told = |status: &Value| {
+        status["events"].as_array().unwrap().iter().any(|event| event["kind"] == "attempt.finding")
+    };
+    bench.until(json!({"scope": "events", "id": plan, "limit": 500, "cursor": "0"}), is_told);
+    bench.conductor(&plan).kill();
+    bench.dispatch(&plan);
+    a.go();
+    bench.at_rest(&plan);
+    let told = bench.events(Some(&plan)).into_iter().filter(|(kind, _)| kind == "attempt.finding");
+    assert_eq!(told.map(|(_, text)| text).collect::<Vec<_>>(), ["a leak", "a leak"]);
+}
+
+#[test]
 fn a_worker_that_ended_while_nobody_looked_is_found_again() {
     let case = working();
     let worker = case.bench.meet("here");
