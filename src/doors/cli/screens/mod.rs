@@ -50,7 +50,8 @@ impl View {
     /// For how long by now: `for 3 min`.
     fn length_since(&self, text: &str) -> String {
         match Time::parse(text) {
-            Some(time) => format!("for {}", duration(self.now.millis_since(time).max(0).unsigned_abs())),
+            Some(time) if self.now.millis_since(time) < 1000 => "since now".to_owned(),
+            Some(time) => format!("for {}", duration(self.now.millis_since(time).unsigned_abs())),
             None => format!("since {text}"),
         }
     }
@@ -67,7 +68,7 @@ pub fn status(view: &View, result: &StatusResult) -> String {
         StatusBody::Overview(overview) => status::overview(view, overview),
         StatusBody::Task(task) => work::task(view, task),
         StatusBody::Plan(plan) => status::plan(view, plan, result.next_cursor.as_deref()),
-        StatusBody::Judgement(judgement) => work::judge(view, judgement),
+        StatusBody::Judgement(judgement) => judge(view, judgement),
         StatusBody::Attempt(attempt) => work::attempt(view, attempt),
         StatusBody::Claims { claims } => claims::claims(view, claims),
         StatusBody::Conductors { conductors } => status::conductors(view, conductors),
