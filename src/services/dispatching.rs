@@ -358,8 +358,10 @@ fn await_conductor(session: &Session, plan: &PlanId) -> Result<Option<ConductorR
     let life_file = session.house.life_file(&format!("plan-{plan}"));
     let deadline = Instant::now() + Duration::from_secs(2);
     loop {
-        if let Some(conductor) = live_conductor(session, plan)? {
-            return Ok(Some(conductor));
+        let last = session.store()?.read(|tx| tx.conductor_of(plan))?;
+        if let Some(last) = last.filter(|last| last.state.should_live()) {
+            // One that ends records it before it lets go of its lock, so without the lock it died.
+            return Ok(life::is_held(Path::new(&last.alive)).then_some(last));
         }
         if Instant::now() >= deadline && !life::is_held(&life_file) {
             return Ok(None);
@@ -424,7 +426,7 @@ pub fn ensure_conductor(
     }
 }
 
-/// Variables that belong to one agent's session, not to whoever started it.
+/// Variables that belong to one agent's session or attempt, not to whoever started it.
 fn is_of_a_session(name: &str) -> bool {
     matches!(
         name,
@@ -433,6 +435,12 @@ fn is_of_a_session(name: &str) -> bool {
             | "CLAUDE_CODE_ENTRYPOINT"
             | "CLAUDE_PROJECT_DIR"
             | "AI_AGENT"
+            | "KAPELL_ATTEMPT"
+            | "KAPELL_PLAN"
+            | "KAPELL_TASK"
+            | "KAPELL_FILES"
+            | "KAPELL_PROMPT_FILE"
+            | "KAPELL_SOCKET"
     )
 }
 

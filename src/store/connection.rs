@@ -51,10 +51,14 @@ impl Store {
     pub fn open(folder: &Path, check: Check) -> Result<Self, StoreError> {
         private_folder(folder)?;
         let path = folder.join("kapell.db");
-        look_at_header(&path)?;
         let turnstile_path = folder.join(BELL);
         let turnstile = open_private(&turnstile_path)
             .map_err(|source| StoreError::Io { path: turnstile_path, source })?;
+        {
+            // Nobody writes meanwhile, so what looks cut short is cut short.
+            let _turn = turn(&turnstile, &path)?;
+            look_at_header(&path)?;
+        }
         // The file is made by us, so that it is private from its first byte.
         drop(open_private(&path).map_err(|source| StoreError::Io { path: path.clone(), source })?);
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
@@ -83,10 +87,12 @@ impl Store {
             }
         }
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
+        let turn = turn(&turnstile, &path)?;
         connection.execute_batch(
             "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
              PRAGMA journal_size_limit = 1048576; PRAGMA temp_store = MEMORY;",
         )?;
+        drop(turn);
         let store = Self { path, connection: Mutex::new(connection), turnstile };
         if found < migrate::NEWEST {
             store.migrate()?;
@@ -165,14 +171,17 @@ impl Store {
     }
 
     fn turn(&self) -> Result<Turn<'_>, StoreError> {
-        loop {
-            match flock(&self.turnstile, FlockOperation::LockExclusive) {
-                Ok(()) => return Ok(Turn(&self.turnstile)),
-                Err(rustix::io::Errno::INTR) => {}
-                Err(errno) => {
-                    return Err(StoreError::Io { path: self.path.clone(), source: errno.into() });
-                }
-            }
+        turn(&self.turnstile, &self.path)
+    }
+}
+
+/// Waits for the turn of whoever writes the database at `path`.
+fn turn<'a>(turnstile: &'a File, path: &Path) -> Result<Turn<'a>, StoreError> {
+    loop {
+        match flock(turnstile, FlockOperation::LockExclusive) {
+            Ok(()) => return Ok(Turn(turnstile)),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(errno) => return Err(StoreError::Io { path: path.to_owned(), source: errno.into() }),
         }
     }
 }
@@ -239,7 +248,10 @@ fn look_at_header(path: &Path) -> Result<(), StoreError> {
             known: migrate::NEWEST,
         });
     }
-    if length < u64::from(pages) * page_size {
+    // While the log has something to fold in, the header may know of pages that are only there.
+    let log = path.with_extension("db-wal");
+    let is_folded = log.metadata().map_or(true, |log| log.len() == 0);
+    if is_folded && length < u64::from(pages) * page_size {
         return Err(damaged("it is cut short"));
     }
     Ok(())

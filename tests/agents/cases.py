@@ -157,6 +157,18 @@ def key(stage):
     check(time.monotonic() - began < 30, f"it took {time.monotonic() - began:.0f} s")
 
 
+def storm(stage):
+    """opencode's answers break off, and it would ask again for ever: it is ended after ten times."""
+    stage.configure(rules="max_attempts = 1\n")
+    stage.model.play({"name": "breaks off", "when": {"api": "chat"}, "then": {"drop": True}})
+    plan = stage.door.start(task(1, "opencode", "texts/a.txt"))
+    stage.door.at_rest(plan, PATIENCE)
+    (attempt,) = stage.door.attempts(plan, 1)
+    check(attempt["outcome"] == "failed" and "10 times" in attempt["reason"], lambda: f"it ended as {attempt}")
+    count = len(stage.model.requests("breaks off"))
+    check(count < 20, f"{count} requests were paid for")
+
+
 CHAIN = '[failover]\nchain = ["claude", "codex"]\n'
 
 
@@ -244,4 +256,33 @@ def stop(stage):
         check(kept == [f"texts/{of['agent']}"], f"what {of['agent']} had done is not kept: {kept}")
 
 
-CASES = {case.__name__: case for case in (land, wall, limit, key, planner, review, killed, stop)}
+def clients(stage):
+    """codex and opencode as orchestrators: they make a plan and ask for its status over MCP."""
+    plan = {"specs": [], "rules": {"spec_first": False}, "tasks": [task(1, "codex", "texts/a.txt")]}
+    stage.model.play({"name": "client", "when": {"prompt": "CLIENT"}, "steps": [
+        {"ops": [{"op": "mcp", "server": "kapell", "tool": "plan", "args": {"plan": plan}}]},
+        {"ops": [{"op": "mcp", "server": "kapell", "tool": "status", "args": {}}]},
+        {"text": "{{tool_result}}"},
+    ]})
+    server = [
+        f'mcp_servers.kapell.command="{stage.kapell}"', 'mcp_servers.kapell.args=["mcp"]',
+        'mcp_servers.kapell.env_vars=["KAPELL_HOME"]',
+    ]
+    # A model that codex knows would have to search for the tools first.
+    said = stage.run(
+        ["codex", "exec", "--json", "--disable", "plugins", "-m", "fake-model", *(word for one in server for word in ("-c", one)), "CLIENT"],
+        timeout_s=60,
+    )
+    made = [of["plan_id"] for of in stage.door.call("status")["plans"]]
+    check(len(made) == 1 and made[0] in json.loads(said.splitlines()[-2])["item"]["text"], f"codex made {made} and said {said}")
+    config = json.loads((stage.home / ".config/opencode/opencode.json").read_text())
+    config["mcp"] = {"kapell": {"type": "local", "command": [str(stage.kapell), "mcp"], "enabled": True}}
+    said = stage.run(
+        ["opencode", "run", "--format", "json", "--title", "t", "--auto", "CLIENT"],
+        timeout_s=PATIENCE, OPENCODE_CONFIG_CONTENT=json.dumps(config),
+    )
+    made = [of["plan_id"] for of in stage.door.call("status")["plans"] if of["plan_id"] not in made]
+    check(len(made) == 1 and made[0] in said.splitlines()[-2], f"opencode made {made} and said {said}")
+
+
+CASES = {case.__name__: case for case in (land, clients, wall, limit, key, storm, planner, review, killed, stop)}

@@ -233,15 +233,18 @@ env = ["FAKE_KEY", "OPENCODE_*"]
     def processes(self):
         """The processes that the case started and that live, by their id."""
         own = {os.getpid(), self.model.process.pid, self.door.process.pid}
+        mark = str(self.folder).encode()
         found = {}
-        for folder in pathlib.Path("/proc").glob("[0-9]*"):
+        for process in pathlib.Path("/proc").glob("[0-9]*"):
             try:
-                if int(folder.name) in own or self.folder.as_posix().encode() not in (folder / "environ").read_bytes():
+                # A shim has the folder in its command, all others have it in their environment.
+                command = (process / "cmdline").read_bytes()
+                if int(process.name) in own or mark not in command + (process / "environ").read_bytes():
                     continue
-                if (folder / "stat").read_text().rpartition(")")[2].split()[0] != "Z":
-                    found[int(folder.name)] = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                if (process / "stat").read_text().rpartition(")")[2].split()[0] != "Z":
+                    found[int(process.name)] = command.replace(b"\0", b" ").decode(errors="replace")
             except OSError:
-                continue  # It ended while it was looked at.
+                continue  # It ended while it was looked at, or is somebody else's.
         return found
 
     def await_silence(self, timeout_s=10):

@@ -6,6 +6,7 @@ use std::time::Duration;
 mod views;
 
 use crate::api::ApiError;
+use crate::api::methods::events;
 use crate::api::wire::{
     Overview, PlanStatus, Scope, StatusBody, StatusParams, StatusResult, TaskStatus, WorkerCounts,
 };
@@ -222,7 +223,7 @@ fn body(
             let next = (question.after >= 0 && rows.len() == limit)
                 .then(|| rows.last().map(|row| row.seq.to_string()))
                 .flatten();
-            (StatusBody::Events { events: rows.iter().map(views::event).collect() }, next)
+            (StatusBody::Events { events: rows.iter().map(events::event).collect() }, next)
         }
     })
 }

@@ -157,7 +157,7 @@ fn follow(
             return;
         }
         for row in rows {
-            let event = EventParams { subscription: number, event: events::event(row) };
+            let event = EventParams { subscription: number, event: events::event(&row) };
             if !runtime.block_on(session.hand(number, sink, &event)) {
                 return;
             }

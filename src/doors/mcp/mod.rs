@@ -39,7 +39,8 @@ fn run(house: Arc<House>, folder: PathBuf) -> anyhow::Result<()> {
     let (lines, outlet) = stdio::open()?;
     let client = Client::new(house, folder);
     let finished = Arc::new(AtomicBool::new(false));
-    let (transport, reader) = transport::start(lines, outlet.clone(), client.clone(), finished.clone())?;
+    let (transport, closing, reader) =
+        transport::start(lines, outlet.clone(), client.clone(), finished.clone())?;
     // One thread: quick calls are answered on it without a hand-over, and it costs no memory.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
@@ -47,7 +48,7 @@ fn run(house: Arc<House>, folder: PathBuf) -> anyhow::Result<()> {
         .thread_name("kapell-call")
         .build()?;
     let served = runtime.block_on(async {
-        match server::Server::new(client.clone()).serve(transport).await {
+        match server::Server::new(client.clone(), closing).serve(transport).await {
             Ok(running) => running.waiting().await.map(drop).map_err(anyhow::Error::from),
             // A client that only asks what this is goes away without a handshake.
             Err(ServerInitializeError::ConnectionClosed(_)) => Ok(()),

@@ -150,7 +150,7 @@ fn newest_events(call: &Call) -> Result<String, ApiError> {
     let mut shown: Vec<String> = Vec::new();
     let mut length = 0;
     for row in rows.into_iter().rev() {
-        let Ok(event) = serde_json::to_string(&events::event(row)) else { continue };
+        let Ok(event) = serde_json::to_string(&events::event(&row)) else { continue };
         length += event.len() + 1;
         if length > LONGEST {
             break;

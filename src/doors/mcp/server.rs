@@ -19,6 +19,7 @@ use tokio::sync::broadcast::error::RecvError;
 
 use super::news::{Batch, News};
 use super::resources::{self, Named};
+use super::transport::Closing;
 use super::{prompts, tools};
 use crate::api::{ApiError, Client, table};
 use crate::base::ids::random_tail;
@@ -48,6 +49,7 @@ pub struct Server {
     client: Arc<Client>,
     news: Arc<News>,
     watched: Arc<Watched>,
+    closing: Closing,
 }
 
 /// What a client of the legacy era watches.
@@ -60,8 +62,8 @@ struct Watched {
 
 impl Server {
     /// A server for one client.
-    pub fn new(client: Arc<Client>) -> Self {
-        Self { news: Arc::new(News::new(client.clone())), client, watched: Arc::default() }
+    pub fn new(client: Arc<Client>, closing: Closing) -> Self {
+        Self { news: Arc::new(News::new(client.clone())), client, watched: Arc::default(), closing }
     }
 
     /// Names the holder of the client's claims after what it says about itself: `claude-code-1a2b3c4d`.
@@ -95,7 +97,7 @@ impl Server {
                 () = context.ct.cancelled(), if !cancel.is_cancelled() => cancel.cancel(),
                 progress = progress.next(&self.news) => {
                     // To its end, so that no progress is told after the answer.
-                    let _ = context.peer.notify_progress(progress).await;
+                    self.closing.or_sent(context.peer.notify_progress(progress)).await;
                 }
             }
         }
@@ -333,7 +335,7 @@ impl ServerHandler for Server {
             let Some(events) = events else { return Ok(()) };
             let watched = watched.iter().map(|(uri, named)| (uri.as_str(), named));
             for uri in touched(watched, events.as_deref().map(Vec::as_slice)) {
-                let _ = context.sink().notify_resource_updated(uri).await;
+                self.closing.or_sent(context.sink().notify_resource_updated(uri)).await;
             }
         }
     }

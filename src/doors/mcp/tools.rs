@@ -9,10 +9,24 @@ use serde_json::Value;
 use super::text;
 use crate::api::{ApiError, schema, table};
 
+/// The tools as [`made`] makes them, which takes 2 ms and every session would wait for. A test
+/// writes the file anew when the table says something else.
+const LIST: &str = include_str!("tools.json");
+
 /// Every method of the table as a tool.
 pub fn tools() -> &'static [Tool] {
-    static TOOLS: LazyLock<Vec<Tool>> = LazyLock::new(|| table::methods().iter().map(tool).collect());
+    static TOOLS: LazyLock<Vec<Tool>> = LazyLock::new(|| {
+        serde_json::from_str(LIST).unwrap_or_else(|error| {
+            tracing::error!("bug: tools.json: {error}");
+            made()
+        })
+    });
     &TOOLS
+}
+
+/// The tools, made of the table.
+fn made() -> Vec<Tool> {
+    table::methods().iter().map(tool).collect()
 }
 
 fn tool(method: &'static table::Method) -> Tool {
@@ -52,6 +66,18 @@ pub fn result(outcome: Result<Value, ApiError>) -> CallToolResult {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_list_is_what_the_table_says() {
+        let mut text = serde_json::to_string_pretty(&made()).unwrap();
+        text.push('\n');
+        if text != LIST {
+            let file = concat!(env!("CARGO_MANIFEST_DIR"), "/src/doors/mcp/tools.json");
+            std::fs::write(file, text).unwrap();
+            panic!("{file} was written anew: look at what changed for clients, then commit it");
+        }
+        assert_eq!(serde_json::to_value(tools()).unwrap(), serde_json::to_value(made()).unwrap());
+    }
 
     #[test]
     fn the_list_of_tools_stays_small() {

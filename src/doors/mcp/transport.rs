@@ -16,6 +16,7 @@ use rmcp::transport::Transport;
 use serde_json::Value;
 use serde_json::error::Category;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::watch;
 
 use crate::api::Client;
 use crate::sys::stdio::{End, Input, Lines, Outlet};
@@ -31,6 +32,23 @@ const LAST_CALLS: Duration = Duration::from_secs(6);
 pub struct Stdio {
     messages: UnboundedReceiver<RxJsonRpcMessage<RoleServer>>,
     outlet: Outlet<'static>,
+    closing: watch::Sender<bool>,
+}
+
+/// Tells when input has ended. From then on the SDK sends answers, but no notification
+/// any more, and whoever waits for one to be sent keeps the connection from its end.
+#[derive(Debug, Clone)]
+pub struct Closing(watch::Receiver<bool>);
+
+impl Closing {
+    /// Waits until the notification is sent or the input has ended.
+    pub async fn or_sent(&self, sending: impl Future) {
+        let mut closing = self.0.clone();
+        tokio::select! {
+            _ = sending => {}
+            _ = closing.wait_for(|closing| *closing) => {}
+        }
+    }
 }
 
 /// A request in progress, carried in its extensions until it was answered.
@@ -60,9 +78,10 @@ pub fn start(
     outlet: Outlet<'static>,
     client: Arc<Client>,
     finished: Arc<AtomicBool>,
-) -> io::Result<(Stdio, JoinHandle<()>)> {
+) -> io::Result<(Stdio, Closing, JoinHandle<()>)> {
     let (sender, messages) = unbounded_channel();
-    let transport = Stdio { messages, outlet: outlet.clone() };
+    let (closing_sender, closing) = watch::channel(false);
+    let transport = Stdio { messages, outlet: outlet.clone(), closing: closing_sender };
     let reader = std::thread::Builder::new().name("kapell-stdio".to_owned()).spawn(move || {
         let mut lines = lines;
         let end = read(&mut lines, &outlet, &sender);
@@ -73,7 +92,7 @@ pub fn start(
         let patience = Duration::from_millis(if end == End::Signalled { 15 } else { 1000 });
         lines.write_until(Some(Instant::now() + patience), |written| written);
     })?;
-    Ok((transport, reader))
+    Ok((transport, Closing(closing), reader))
 }
 
 /// Hands over messages until the end of input. Its caller then drops the sender, which tells the SDK of the end.
@@ -159,8 +178,12 @@ impl Transport<RoleServer> for Stdio {
         ready(Ok(()))
     }
 
-    fn receive(&mut self) -> impl Future<Output = Option<RxJsonRpcMessage<RoleServer>>> + Send {
-        self.messages.recv()
+    async fn receive(&mut self) -> Option<RxJsonRpcMessage<RoleServer>> {
+        let message = self.messages.recv().await;
+        if message.is_none() {
+            self.closing.send_replace(true);
+        }
+        message
     }
 
     fn close(&mut self) -> impl Future<Output = io::Result<()>> + Send {

@@ -104,7 +104,7 @@ fn follow(
             if !outlet.wait_for_room(is_over) {
                 break;
             }
-            let params = EventParams { subscription: number, event: events::event(row) };
+            let params = EventParams { subscription: number, event: events::event(&row) };
             let line = json!({"jsonrpc": "2.0", "method": "events.event", "params": params}).to_string();
             let open = opened(open);
             if open.contains_key(&number) {

@@ -16,7 +16,7 @@ use crate::sys::config::resolved::{Isolation, Provider, ProviderKind, Wall as Wa
 use crate::sys::git::worktree::Ignored;
 use crate::sys::git::{GitQueue, Oid, Worktree, worktree};
 use crate::sys::process::find::{find_program, native_program};
-use crate::sys::shim::client;
+use crate::sys::shim::client::{self, Started};
 use crate::sys::shim::job::{FirstSignal, Job};
 use crate::sys::wall::{Mode, Wall};
 
@@ -156,7 +156,7 @@ pub fn start(
     prepare(&launch).map_err(failed("prepare the agent's files"))?;
     let job = job(&launch, assignment, kind_of(provider.kind));
     // The run must not be taken for one that has not started: whoever finds the lock file knows better.
-    client::start(&house.program, run_dir, &job).map(drop).map_err(|error| {
+    client::start(&house.program, run_dir, &job).map(Started::leave).map_err(|error| {
         Error::system(format!("cannot start the shim of {}", assignment.name), std::io::Error::other(error))
     })
 }

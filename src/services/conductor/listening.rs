@@ -20,6 +20,9 @@ use crate::sys::shim::output::Lines;
 /// A limited agent that goes on retrying is ended after this long; CLIS.md measured retry
 /// storms of minutes (Claude Code, 10 retries) and without end (opencode).
 const RETRY_PATIENCE: Duration = Duration::from_secs(45);
+/// An agent that does not count its tries itself has this many in a row. opencode asks again for
+/// ever, several times a second, when an answer breaks off, and every request costs.
+const MOST_RETRIES: u32 = 10;
 /// Less processor time than this between two looks is no sign of life.
 const LIFE_CPU: Duration = Duration::from_millis(200);
 /// An attempt whose life is not limited is still looked at this often.
@@ -161,6 +164,9 @@ impl Ear {
                 if *hopeless {
                     self.end(watched, Outcome::RateLimited, format!("retrying cannot help: {why}"));
                 }
+            }
+            Event::Retrying { attempt, of: None, why, .. } if *attempt >= MOST_RETRIES => {
+                self.end(watched, Outcome::Failed, format!("{why}, {attempt} times in a row"));
             }
             Event::Limited(limit) => self.meet(limit.clone()),
             // What it prints while it ends is no sign that it got past the limit.

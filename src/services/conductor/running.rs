@@ -19,6 +19,7 @@ use crate::domain::conducting::{ConductorState, PlanState};
 use crate::domain::schedule::{self, Step, TaskView};
 use crate::domain::task::TaskState;
 use crate::services::ground;
+use crate::services::judging::commands;
 use crate::services::{Error, Session};
 use crate::store::conductors::ConductorRow;
 use crate::store::plans::TaskLight;
@@ -156,6 +157,7 @@ struct Conductor {
 
 impl Conductor {
     fn run(&mut self) -> Result<(), Error> {
+        self.desk.set_stopping(false);
         let mut is_first = true;
         loop {
             self.beat()?;
@@ -331,6 +333,18 @@ impl Conductor {
         Ok(())
     }
 
+    /// Ends the commands of gates that run; their verdicts are left to the next conductor.
+    fn end_gates(&self) -> Result<(), Error> {
+        for task in self.at_work.keys() {
+            let tried =
+                self.desk.store()?.read(|tx| tx.attempts_at(&self.desk.plan_id, &TaskId::text(task)))?;
+            if let Some(attempt) = tried.last() {
+                commands::end_all(&self.desk.session.house, attempt.id.as_str());
+            }
+        }
+        Ok(())
+    }
+
     fn beat(&mut self) -> Result<(), Error> {
         if self.last_beat.elapsed() >= HEARTBEAT {
             self.desk.store()?.write(|tx| tx.heartbeat(&self.desk.conductor))?;
@@ -444,6 +458,7 @@ impl Conductor {
     /// Ends every attempt, with its tree saved, and leaves.
     fn stop(&mut self, state: &PlanState) -> Result<(), Error> {
         let desk = Arc::clone(&self.desk);
+        desk.set_stopping(true);
         desk.store()?.write(|tx| -> Result<(), Error> {
             tx.set_conductor_state(&desk.conductor, ConductorState::Stopping)?;
             for attempt in tx.live_attempts(&desk.plan_id)? {
@@ -461,6 +476,7 @@ impl Conductor {
         })?;
         while !self.at_work.is_empty() {
             self.obey()?;
+            self.end_gates()?;
             self.watch.wait(Some(Instant::now() + Duration::from_secs(1)));
             self.beat()?;
             self.gather();

@@ -12,7 +12,7 @@ use crate::services::{Error, House};
 use crate::sys::config::resolved::Wall as WallWish;
 use crate::sys::git::Oid;
 use crate::sys::process::find::find_program;
-use crate::sys::shim::client::{self, Ended};
+use crate::sys::shim::client::{self, Ended, Started};
 use crate::sys::shim::job::{Cause, Job, Request};
 use crate::sys::wall::{Mode, Wall};
 
@@ -96,6 +96,7 @@ pub fn on_commit(
         job.wall.grant_persons(&caches(house));
     }
     client::start(&house.program, &run_dir, &job)
+        .map(Started::leave)
         .map_err(|error| Error::system(format!("cannot start gate {gate}"), std::io::Error::other(error)))?;
     let ended = client::wait(&run_dir)
         .map_err(|error| Error::system(format!("cannot follow gate {gate}"), std::io::Error::other(error)))?;
@@ -130,6 +131,18 @@ fn end_earlier(run_dir: &Path) {
         let name = run_dir.file_name().unwrap_or_default().to_string_lossy();
         // What does not die hangs in the kernel, where it does no harm.
         let _ = client::kill_leftovers(&AttemptId::new(name));
+    }
+}
+
+/// Ends every command that runs for a judgement of that name.
+pub fn end_all(house: &House, name: &str) {
+    let prefix = format!("g-{name}-");
+    let runs = std::fs::read_dir(house.run_dir("")).into_iter().flatten().flatten();
+    for run in runs.filter(|run| run.file_name().to_string_lossy().starts_with(&prefix)) {
+        if client::is_alive(&run.path()) {
+            // One that has ended meanwhile need not be told.
+            let _ = client::send(&run.path(), Request::Stop { grace_ms: None });
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt 
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::Child;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use rustix::fs::FlockOperation;
@@ -29,11 +30,22 @@ const ANSWER_TIME: Duration = Duration::from_secs(10);
 const DEATH_TIME: Duration = Duration::from_secs(10);
 
 /// A shim that was started. It goes on without its starter; one that lives on waits
-/// for [`Started::shim`], so that it does not stay as a zombie.
+/// for [`Started::shim`] or [leaves](Started::leave) it, so that it does not stay as a zombie.
 #[derive(Debug)]
 pub struct Started {
     /// The shim's own process. Its exit status is not the worker's.
     pub shim: Child,
+}
+
+impl Started {
+    /// Leaves the shim to itself. Its process is seen off when another is left, so that those
+    /// that have ended do not pile up as zombies of a conductor that runs for days.
+    pub fn leave(self) {
+        static LEFT: Mutex<Vec<Child>> = Mutex::new(Vec::new());
+        let mut left = LEFT.lock().unwrap_or_else(PoisonError::into_inner);
+        left.retain_mut(|shim| matches!(shim.try_wait(), Ok(None)));
+        left.push(self.shim);
+    }
 }
 
 /// How a run ended.
@@ -148,6 +160,8 @@ pub fn wait(run_dir: &Path) -> Result<Ended, ClientError> {
 pub fn read_exit(run_dir: &Path) -> Result<Option<Exit>, ClientError> {
     let path = run_dir.join(files::EXIT);
     match fs::read(&path) {
+        // What a power failure leaves: the room was written, the record was not.
+        Ok(text) if text.iter().all(|byte| matches!(byte, b' ' | 0)) => Ok(None),
         Ok(text) => match serde_json::from_slice(&text) {
             Ok(exit) => Ok(Some(exit)),
             Err(source) => Err(ClientError::Malformed { path, source }),
@@ -306,4 +320,21 @@ pub fn was_started(run_dir: &Path) -> bool {
 /// Whether the shim recorded the end of this run.
 pub fn has_ended(run_dir: &Path) -> bool {
     matches!(read_exit(run_dir), Ok(Some(_)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_blank_record_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(read_exit(folder.path()).unwrap(), None);
+        for blank in ["", "    ", "\0\0\0"] {
+            fs::write(folder.path().join(files::EXIT), blank).unwrap();
+            assert_eq!(read_exit(folder.path()).unwrap(), None);
+        }
+        fs::write(folder.path().join(files::EXIT), "{}").unwrap();
+        assert!(matches!(read_exit(folder.path()), Err(ClientError::Malformed { .. })));
+    }
 }

@@ -55,7 +55,7 @@ fn shim() -> io::Result<ExitCode> {
     if Record::is_taken() {
         return Ok(ALREADY.into());
     }
-    let Some(_lock) = lock()? else { return Ok(ALREADY.into()) };
+    let Some(lock) = lock()? else { return Ok(ALREADY.into()) };
     let Some(record) = Record::take()? else { return Ok(ALREADY.into()) };
     spawn::become_session_leader();
     #[cfg(target_os = "linux")]
@@ -64,16 +64,20 @@ fn shim() -> io::Result<ExitCode> {
     let listener = listen()?;
     release_standard_streams()?;
 
-    let exit = match begin(started_at) {
-        Ok(run) => {
-            let ended = run.until_end(&signals, &mut Control::new(listener)?);
-            exit(started_at, ended)
-        }
-        Err(reason) => exit(started_at, Ended::not_started(reason)),
+    let mut control = Control::new(listener)?;
+    let mut run = begin(started_at);
+    let ended = match &mut run {
+        Ok(run) => run.until_end(&signals, &mut control),
+        Err(reason) => Ended::not_started(std::mem::take(reason)),
     };
-    record.write(exit)?;
     // Whoever still asks is told that nobody is here, with or without the name.
+    drop(control);
+    record.write(exit(started_at, ended))?;
     let _ = fs::remove_file(files::SOCKET);
+    // Everybody waits for this. What the run has open is closed after it: the kernel
+    // takes 5 to 20 ms to let go of a watch on files.
+    drop(lock);
+    drop(run);
     Ok(ExitCode::SUCCESS)
 }
 

@@ -89,7 +89,7 @@ impl Run {
     }
 
     /// Supervises the worker until none of its processes is left.
-    pub(super) fn until_end(mut self, signals: &Signals, control: &mut Control) -> Ended {
+    pub(super) fn until_end(&mut self, signals: &Signals, control: &mut Control) -> Ended {
         while !self.reap() {
             let now = Instant::now();
             if signals.take_stop() {
@@ -107,8 +107,8 @@ impl Run {
         Ended {
             cause: self.cause.unwrap_or(Cause::Exited),
             status: self.status,
-            reason: self.reason,
-            wall: self.agent.wall,
+            reason: self.reason.take(),
+            wall: self.agent.wall.clone(),
             leftovers: self.killed.iter().filter(|process| process.pid != program).count() as u64,
         }
     }

@@ -105,6 +105,20 @@ impl Rpc {
         }
     }
 
+    /// The events of the subscription, up to the first that is as wanted.
+    #[track_caller]
+    pub fn events_until(&mut self, is_last: impl Fn(&Value) -> bool) -> Vec<Value> {
+        let mut events: Vec<Value> = Vec::new();
+        while !events.last().is_some_and(&is_last) {
+            let line = self.lines.recv_timeout(DEADLINE);
+            let mut line = line.unwrap_or_else(|error| panic!("{error} after {events:#?}"));
+            if line["method"] == "events.event" {
+                events.push(line["params"]["event"].take());
+            }
+        }
+        events
+    }
+
     /// Kills it as the kernel would.
     pub fn kill(mut self) {
         self.child.kill().unwrap();

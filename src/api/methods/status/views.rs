@@ -2,8 +2,8 @@
 
 use super::{AT_WORK, tail_of};
 use crate::api::wire::{
-    AttemptStatus, BudgetStatus, ClaimStatus, ConductorStatus, EventStatus, GateStatus, Id, JudgeResult,
-    Landed, LandingStatus, PlanLine, TaskLine, UsageStatus, WorkerStatus,
+    AttemptStatus, BudgetStatus, ClaimStatus, ConductorStatus, GateStatus, Id, JudgeResult, Landed,
+    LandingStatus, PlanLine, TaskLine, UsageStatus, WorkerStatus,
 };
 use crate::base::clock::Time;
 use crate::domain::claim::Held;
@@ -11,7 +11,6 @@ use crate::domain::task::TaskState;
 use crate::services::judging::runs::Answer;
 use crate::services::querying::{self, AttemptView, BudgetView, PlanView, TaskView, WorkerView};
 use crate::store::conductors::{ConductorRow, RunRow};
-use crate::store::events::EventRow;
 use crate::store::landings::LandingRow;
 
 /// A conductor that said nothing for this long is stale.
@@ -162,20 +161,6 @@ pub(super) fn landing(row: &LandingRow) -> LandingStatus {
         attempt: row.attempt.as_str().to_owned(),
         branch: row.branch.trim_start_matches("refs/heads/").to_owned(),
         state: row.state.as_str().to_owned(),
-    }
-}
-
-pub(super) fn event(row: &EventRow) -> EventStatus {
-    EventStatus {
-        seq: row.seq,
-        at: row.at.to_string(),
-        kind: row.kind.clone(),
-        plan_id: row.plan.clone(),
-        task: row.task.clone(),
-        attempt: row.attempt.clone(),
-        holder: row.holder.clone(),
-        text: row.text.chars().take(400).collect(),
-        data: row.data.as_deref().and_then(|data| serde_json::from_str(data).ok()),
     }
 }
 
