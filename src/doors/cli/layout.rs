@@ -146,6 +146,10 @@ pub struct Table {
 const GAP: usize = 2;
 /// A cut column keeps at least this much.
 const LEAST: usize = 8;
+/// Sentences want at least this much, where there is as much.
+const COLUMN: usize = 24;
+/// How far sentences are indented below a lead that left them no room.
+const STEP: usize = 4;
 
 impl Table {
     /// An empty table, `indent` columns from the left.
@@ -255,7 +259,14 @@ impl Page {
 
     /// `lead`, then words wrapped so that further lines begin under the first word.
     pub fn wrapped(&mut self, lead: &[Span], style: Style, text: &str) {
-        let hang = width_of(lead);
+        let mut hang = width_of(lead);
+        // Beside a long lead on a narrow screen there is no room to read in; below it there is.
+        let is_below = hang > STEP
+            && self.look.width.is_some_and(|width| width.saturating_sub(hang) < COLUMN.min(width));
+        if is_below {
+            self.line(lead);
+            hang = STEP;
+        }
         let room = self.look.width.map_or(usize::MAX, |width| width.saturating_sub(hang).max(LEAST));
         let mut lines: Vec<String> = vec![String::new()];
         for word in text.split_whitespace() {
@@ -282,7 +293,7 @@ impl Page {
             }
         }
         for (at, line) in lines.iter().enumerate() {
-            if at == 0 {
+            if at == 0 && !is_below {
                 self.put(lead);
             } else {
                 self.text.push_str(&" ".repeat(hang));
@@ -436,13 +447,18 @@ mod tests {
 
     #[test]
     fn words_wrap_under_the_first() {
-        let text = page(20, |page| {
-            page.wrapped(&cell(Style::Bad, "error: "), Style::Plain, "one two  three\nfour five");
+        let text = page(32, |page| {
+            page.wrapped(&cell(Style::Bad, "error: "), Style::Plain, "one two  three\nfour five six seven");
         });
-        assert_eq!(text, "error: one two three\n       four five\n");
+        assert_eq!(text, "error: one two three four five\n       six seven\n");
         let text =
             page(12, |page| page.wrapped(&cell(Style::Plain, "at "), Style::Plain, "abcdefghijklmnop q"));
         assert_eq!(text, "at abcdefghi\n   jklmnop q\n");
+        // Too little room beside the lead: below it.
+        let text = page(30, |page| {
+            page.wrapped(&cell(Style::Bad, "fail  store  "), Style::Plain, "the file is damaged")
+        });
+        assert_eq!(text, "fail  store\n    the file is damaged\n");
     }
 
     #[test]

@@ -50,7 +50,8 @@ impl View {
     /// For how long by now: `for 3 min`.
     fn length_since(&self, text: &str) -> String {
         match Time::parse(text) {
-            Some(time) => format!("for {}", duration(self.now.millis_since(time).max(0).unsigned_abs())),
+            Some(time) if self.now.millis_since(time) < 1000 => "since now".to_owned(),
+            Some(time) => format!("for {}", duration(self.now.millis_since(time).unsigned_abs())),
             None => format!("since {text}"),
         }
     }
