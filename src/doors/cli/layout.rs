@@ -456,7 +456,7 @@ mod tests {
         assert_eq!(text, "at abcdefghi\n   jklmnop q\n");
         // Too little room beside the lead: below it.
         let text = page(30, |page| {
-            page.wrapped(&cell(Style::Bad, "fail  store  "), Style::Plain, "the file is damaged")
+            page.wrapped(&cell(Style::Bad, "fail  store  "), Style::Plain, "the file is damaged");
         });
         assert_eq!(text, "fail  store\n    the file is damaged\n");
     }
