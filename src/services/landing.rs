@@ -167,6 +167,16 @@ pub fn full_name(branch: &str) -> String {
     if branch.starts_with("refs/") { branch.to_owned() } else { format!("refs/heads/{branch}") }
 }
 
+/// Whether a plan has landed work that its target does not hold yet.
+pub fn is_ahead(git: &Git, plan: &PlanRow) -> Result<bool, Error> {
+    let (Some(branch), Some(target)) = (&plan.integration, &plan.target) else { return Ok(false) };
+    let Some(work) = refs::read(git, branch)? else { return Ok(false) };
+    Ok(match refs::read(git, &full_name(target))? {
+        Some(target) => !read::is_ancestor(git, &work, &target)?,
+        None => true,
+    })
+}
+
 /// What bringing a plan's work to its target did.
 #[derive(Debug)]
 pub struct Brought {

@@ -190,9 +190,6 @@ Examples:
     /// The process around one worker
     #[command(hide = true)]
     Shim(Inside),
-    /// Answers an agent's hook
-    #[command(hide = true)]
-    Hook(Inside),
 }
 
 /// What Kapell's own processes are given; their doors read it.

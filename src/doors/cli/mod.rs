@@ -77,7 +77,6 @@ fn command(house: House, folder: PathBuf, cli: Cli, out: &mut Out) -> Result<u8,
         Command::Rpc => Err(not_first("rpc")),
         Command::Conduct(_) => Err(not_first("conduct")),
         Command::Shim(_) => Err(not_first("shim")),
-        Command::Hook(_) => Err(not_first("hook")),
         Command::Events(args) => follow::events(&mut calls::Desk::new(&session, out), &session, args),
         command => calls::run(&mut calls::Desk::new(&session, out), command),
     }
