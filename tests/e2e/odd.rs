@@ -199,6 +199,7 @@ fn a_damaged_database_is_refused_and_not_touched() {
 /// Says that the provider is limited until long after this test.
 const LIMITED: &str = r#"as first say {"kapell":"rate-limited","resets_at":"2999-01-01T00:00:00Z"}"#;
 
+#[expect(clippy::needless_pass_by_value, reason = "it is made for the call")]
 fn two_providers(bench: &Bench, chain: Value) {
     let provider = |name: &str| {
         format!(

@@ -112,7 +112,9 @@ fn usage(house: &House, argv: &[OsString], error: &clap::Error) -> u8 {
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand if !json => {
             let text = error.render().to_string();
             out.aside(|page| {
-                text.lines().for_each(|line| page.line(&layout::cell(layout::Style::Plain, line)))
+                for line in text.lines() {
+                    page.line(&layout::cell(layout::Style::Plain, line));
+                }
             });
             out.finish(2)
         }

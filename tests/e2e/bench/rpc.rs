@@ -55,6 +55,7 @@ impl Rpc {
     }
 
     /// Sends a call without waiting for its answer.
+    #[expect(clippy::needless_pass_by_value, reason = "it is made for the call")]
     pub fn send(&mut self, method: &str, params: Value) {
         self.last += 1;
         let call = json!({"jsonrpc": "2.0", "id": self.last, "method": method, "params": params});
