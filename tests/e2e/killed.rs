@@ -1,6 +1,8 @@
 //! Killed at every moment. Whatever dies, the next dispatch goes on: every task ends exactly once,
 //! no ref is lost, and nothing of ours is left behind.
 
+use std::path::Path;
+
 use serde_json::{Value, json};
 
 use crate::bench::{Bench, Plan, When, task};
@@ -280,6 +282,19 @@ fn git_killed(when: When, pattern: &str) {
         process.kill();
     }
     git.gone();
+    case.ends_well();
+}
+
+#[test]
+fn what_a_conductor_did_not_come_to_tidy_up_the_next_one_does() {
+    let case = in_git(When::Before, "*rev-parse*--quiet?HEAD");
+    let git = case.bench.meet("here");
+    let a = case.bench.task(&case.plan, "a");
+    assert_eq!(a["state"], "done");
+    case.bench.conductor(&case.plan).kill();
+    git.go();
+    assert!(Path::new(a["attempts"][0]["worktree"].as_str().unwrap()).exists());
+    case.again();
     case.ends_well();
 }
 

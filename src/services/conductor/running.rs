@@ -11,6 +11,7 @@ use super::attempt::{Stage, carry};
 use super::desk::Desk;
 use super::recovering;
 use super::starting::{self, Begun};
+use super::tidying;
 use super::vitals::{Socket, Vitals};
 use crate::base::clock::Time;
 use crate::base::ids::{ConductorId, PlanId, TaskId, random_tail};
@@ -74,6 +75,7 @@ pub fn conduct<S: Socket>(
     };
     let ended = lay_out().and_then(|mut conductor| {
         session.cancel.on_cancel(conductor.watch.waker());
+        tidying::sweep(&conductor.desk);
         conductor.run()?;
         while conductor.is_needed_again()? {
             conductor.run()?;
