@@ -7,6 +7,6 @@ cargo fmt --check
 echo "== lints"
 cargo clippy --quiet --all-targets -- -D warnings
 echo "== documentation"
-RUSTDOCFLAGS="-D warnings" cargo doc --quiet --no-deps --document-private-items
+RUSTDOCFLAGS="-D warnings" cargo doc --quiet --no-deps
 echo "== tests"
 cargo test

@@ -34,6 +34,11 @@ fn schema_of<T: JsonSchema>(generator: SchemaGenerator) -> Value {
     schema
 }
 
+/// JSON Schema of the plan object, for those who write plans.
+pub fn plan_document() -> Value {
+    schema_of::<crate::api::wire::PlanDocument>(SchemaSettings::draft2020_12().into_generator())
+}
+
 /// Takes out what some clients stumble over: integer formats that JSON Schema does not
 /// know (`uint64`), null beside the type of a property that may be left out as well, and
 /// choices that are written as schemas of one constant each.

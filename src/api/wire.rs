@@ -10,11 +10,13 @@ use serde_json::Value;
 mod answers;
 mod conducting;
 mod following;
+mod plan;
 mod questions;
 
 pub use answers::*;
 pub use conducting::*;
 pub use following::*;
+pub use plan::*;
 pub use questions::*;
 
 /// A task's id: an integer or a string, as the plan wrote it.

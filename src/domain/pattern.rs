@@ -24,7 +24,7 @@
 //! - No pattern owns a path with a segment that some system takes for `.git`.
 //!
 //! Granting is cautious and permitting is strict: [`overlap`] compares up to case
-//! and normal form ([`fold`]), [`Pattern::contains`] compares bytes.
+//! and normal form ([`fold()`]), [`Pattern::contains`] compares bytes.
 
 use std::cmp::Ordering;
 use std::fmt;

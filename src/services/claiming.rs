@@ -216,7 +216,8 @@ pub fn claim(session: &Session, project: &Project, wish: &Wish) -> Result<Answer
             Ok(Answer::Refused(conflicts)) if Instant::now() < deadline && !session.cancel.is_cancelled() => {
                 // A lease may run out without anybody writing a word about it.
                 let runs_out = conflicts.iter().map(|conflict| conflict.held.expires_at).min();
-                let until = runs_out.map(|time| time.millis_since(Time::now()).max(1).unsigned_abs());
+                // One that ran out and is kept by a living holder ends with that holder, which no commit tells.
+                let until = runs_out.map(|time| time.millis_since(Time::now()).max(1000).unsigned_abs());
                 let until = until
                     .map_or(deadline, |millis| deadline.min(Instant::now() + Duration::from_millis(millis)));
                 watch.wait(Some(until));

@@ -42,6 +42,12 @@ pub enum What {
     AdHoc(serde_json::Map<String, serde_json::Value>),
 }
 
+impl What {
+    fn is_ad_hoc(&self) -> bool {
+        matches!(self, Self::AdHoc(_))
+    }
+}
+
 /// What to do when all conductors allowed are in use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WhenFull {
@@ -112,6 +118,9 @@ pub fn dispatch(session: &Session, project: &Project, wish: &Wish) -> Result<Dis
     }
     if wish.when_full == WhenFull::Refuse {
         refuse_if_full(session, project, &config, &plan_id)?;
+    }
+    if row.state.is_at_rest() && wish.what.is_ad_hoc() {
+        ground::follow_target(&ground::git(&session.house, project)?, &row)?;
     }
     let ground = match &row.base {
         None => {
@@ -358,8 +367,10 @@ fn await_conductor(session: &Session, plan: &PlanId) -> Result<Option<ConductorR
     let life_file = session.house.life_file(&format!("plan-{plan}"));
     let deadline = Instant::now() + Duration::from_secs(2);
     loop {
-        if let Some(conductor) = live_conductor(session, plan)? {
-            return Ok(Some(conductor));
+        let last = session.store()?.read(|tx| tx.conductor_of(plan))?;
+        if let Some(last) = last.filter(|last| last.state.should_live()) {
+            // One that ends records it before it lets go of its lock, so without the lock it died.
+            return Ok(life::is_held(Path::new(&last.alive)).then_some(last));
         }
         if Instant::now() >= deadline && !life::is_held(&life_file) {
             return Ok(None);
@@ -424,7 +435,7 @@ pub fn ensure_conductor(
     }
 }
 
-/// Variables that belong to one agent's session, not to whoever started it.
+/// Variables that belong to one agent's session or attempt, not to whoever started it.
 fn is_of_a_session(name: &str) -> bool {
     matches!(
         name,
@@ -433,6 +444,12 @@ fn is_of_a_session(name: &str) -> bool {
             | "CLAUDE_CODE_ENTRYPOINT"
             | "CLAUDE_PROJECT_DIR"
             | "AI_AGENT"
+            | "KAPELL_ATTEMPT"
+            | "KAPELL_PLAN"
+            | "KAPELL_TASK"
+            | "KAPELL_FILES"
+            | "KAPELL_PROMPT_FILE"
+            | "KAPELL_SOCKET"
     )
 }
 

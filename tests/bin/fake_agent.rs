@@ -21,6 +21,8 @@
 //! | `expect TEXT` | ends with 65 unless the rest of the prompt holds the text |
 //! | `exit CODE`, `hang` | ends; never ends |
 //! | `as NAME LINE` | only where `FAKE_NAME` is that, which a provider's `set_env` says |
+//! | `without PATH LINE` | only where there is no such file |
+//! | `leave PATH CODE` | writes a line into the file and ends |
 //! | `first LINE`, `again LINE` | only in a try that was told nothing, or something, of the try before |
 //! | `denied LINE` | ends with 66 unless the line fails because it is not permitted |
 
@@ -98,6 +100,10 @@ fn step(line: &str, told: &str) -> io::Result<Option<u8>> {
                 Ok(None)
             };
         }
+        "without" => {
+            let (path, line) = rest.split_once(' ').unwrap_or((rest, ""));
+            return if Path::new(path).exists() { Ok(None) } else { step(line, told) };
+        }
         "denied" => {
             return match step(rest, told) {
                 Err(error) if is_denial(&error) => Ok(None),
@@ -156,6 +162,10 @@ fn step(line: &str, told: &str) -> io::Result<Option<u8>> {
                 .stdout(Stdio::null())
                 .stderr(Stdio::null())
                 .status()?;
+        }
+        ("leave", [path, code]) => {
+            fs::write(with_folder(path)?, "left\n")?;
+            return Ok(Some(code.parse().map_err(io::Error::other)?));
         }
         ("exit", [code]) => return Ok(Some(code.parse().map_err(io::Error::other)?)),
         ("hang", []) => loop {
@@ -217,9 +227,8 @@ fn is_denial(error: &io::Error) -> bool {
 
 fn with_folder(path: &str) -> io::Result<PathBuf> {
     let path = path_of(path);
-    match path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.exists()) {
-        Some(folder) => fs::create_dir_all(folder)?,
-        None => {}
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        fs::create_dir_all(folder)?;
     }
     Ok(path)
 }

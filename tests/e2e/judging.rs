@@ -170,3 +170,22 @@ fn a_working_tree_is_judged_without_being_touched() {
     assert_eq!(verdict["outside_claim"], json!(["b.txt"]), "{verdict:#}");
     assert_eq!(bench.git(["status", "--porcelain"]), before);
 }
+
+#[test]
+fn work_that_is_judged_again_and_found_good_lands() {
+    let bench = project();
+    let ready = bench.root.join("ready");
+    let plan = bench.start(
+        &Plan::new([task("a", &["a.txt"], &["write a.txt a"])])
+            .rule("lint", json!(["test", "-e", ready.to_str().unwrap()]))
+            .rule("max_attempts", json!(1)),
+    );
+    assert_eq!(bench.at_rest(&plan)["state"], "failed");
+    std::fs::write(ready, "").unwrap();
+    let run = bench.rpc().ok("judge", json!({"plan_id": plan, "task": "a"}))["run_id"].take();
+    let verdict = bench.until(json!({"run_id": run}), |status| status["state"] != "running");
+    assert_eq!(verdict["verdict"], "approved", "{verdict:#}");
+    bench.task_is(&plan, "a", "done");
+    assert_eq!(bench.at_rest(&plan)["state"], "done");
+    assert_eq!(bench.landed(&plan), ["a"]);
+}

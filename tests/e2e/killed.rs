@@ -1,6 +1,8 @@
 //! Killed at every moment. Whatever dies, the next dispatch goes on: every task ends exactly once,
 //! no ref is lost, and nothing of ours is left behind.
 
+use std::path::Path;
+
 use serde_json::{Value, json};
 
 use crate::bench::{Bench, Plan, When, task};
@@ -30,6 +32,15 @@ impl Case {
         }
         assert_eq!(self.bench.worktrees(), Vec::<std::path::PathBuf>::new(), "{}", self.bench.story());
         self.bench.task(&self.plan, "a")
+    }
+
+    /// Kills every process at once.
+    fn all_die(&self) {
+        let processes = self.bench.processes();
+        for process in &processes {
+            process.signal(rustix::process::Signal::KILL);
+        }
+        self.bench.quiet();
     }
 
     fn again(&self) {
@@ -75,6 +86,28 @@ fn a_worker_lives_on_without_its_conductor_and_is_taken_up_again() {
     worker.go();
     let a = case.ends_well();
     assert_eq!(outcomes(&a), ["submitted"]);
+}
+
+#[test]
+fn what_a_worker_said_is_told_once_however_often_it_is_read() {
+    let bench = Bench::new();
+    let finding = r#"say {"kapell":"finding","text":"a leak","severity":"high"}"#;
+    let plan = bench.start(&Plan::new([task(
+        "a",
+        &["a.txt"],
+        &[finding, &bench.meet_line("a"), finding, "write a.txt a"],
+    )]));
+    let a = bench.meet("a");
+    let is_told = |status: &Value| {
+        status["events"].as_array().unwrap().iter().any(|event| event["kind"] == "attempt.finding")
+    };
+    bench.until(json!({"scope": "events", "id": plan, "limit": 500, "cursor": "0"}), is_told);
+    bench.conductor(&plan).kill();
+    bench.dispatch(&plan);
+    a.go();
+    bench.at_rest(&plan);
+    let told = bench.events(Some(&plan)).into_iter().filter(|(kind, _)| kind == "attempt.finding");
+    assert_eq!(told.map(|(_, text)| text).collect::<Vec<_>>(), ["a leak", "a leak"]);
 }
 
 #[test]
@@ -175,6 +208,43 @@ fn a_judge_that_is_killed_judges_again() {
     assert_eq!(outcomes(&a), ["submitted"]);
 }
 
+#[test]
+fn the_machine_goes_down_twice() {
+    let bench = Bench::new();
+    let gate = bench.gate(&[&bench.meet_line("judging")]);
+    let plan = bench.start(&Plan::new([
+        task("a", &["a.txt"], &["write a.txt half", &bench.meet_line("working"), "write a.txt a"])
+            .with("rules", json!({"lint": gate})),
+        task("b", &["b.txt"], &["write b.txt b"]).after(&["a"]),
+    ]));
+    let case = Case { bench, plan };
+    let worker = case.bench.meet("working");
+    case.all_die();
+    worker.gone();
+    case.again();
+    case.bench.meet("working").go();
+    let gate = case.bench.meet("judging");
+    case.all_die();
+    gate.gone();
+    case.again();
+    case.bench.meet("judging").go();
+    let a = case.ends_well();
+    assert_eq!(outcomes(&a), ["interrupted", "submitted"]);
+}
+
+#[test]
+fn a_door_that_dies_in_the_middle_of_dispatch_leaves_a_plan_that_can_be_dispatched() {
+    let bench = Bench::new();
+    let plan = bench.plan(&Plan::new([task("a", &["a.txt"], &["write a.txt a"])]));
+    let mut door = bench.rpc();
+    door.send("dispatch", json!({"plan_id": plan}));
+    door.kill();
+    // It may have come so far that the plan runs, or ran.
+    let _ = bench.rpc().call("dispatch", json!({"plan_id": plan}));
+    assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
+    assert_eq!(bench.landed(&plan), ["a"]);
+}
+
 /// The conductor dies while git is at that call, and git goes on to its end without it.
 fn conductor_killed_in_git(when: When, pattern: &str) {
     let case = in_git(when, pattern);
@@ -212,6 +282,19 @@ fn git_killed(when: When, pattern: &str) {
         process.kill();
     }
     git.gone();
+    case.ends_well();
+}
+
+#[test]
+fn what_a_conductor_did_not_come_to_tidy_up_the_next_one_does() {
+    let case = in_git(When::Before, "*rev-parse*--quiet?HEAD");
+    let git = case.bench.meet("here");
+    let a = case.bench.task(&case.plan, "a");
+    assert_eq!(a["state"], "done");
+    case.bench.conductor(&case.plan).kill();
+    git.go();
+    assert!(Path::new(a["attempts"][0]["worktree"].as_str().unwrap()).exists());
+    case.again();
     case.ends_well();
 }
 

@@ -99,6 +99,8 @@ fn links_and_modes_land_only_where_they_stay_within_the_claim() {
             ),
             task("bad", &["bad/"], &["symlink ../src/lib.txt bad/link"]),
             task("twins", &["twins/"], &["write twins/Name x", "write twins/name y"]),
+            task("nested", &["nested/"], &["run git init -q nested", "write nested/file x"]),
+            task("gone", &["gone/"], &["write gone/file x", "delete README", "chmod 755 src/lib.txt"]),
         ])
         .rule("max_attempts", json!(1)),
     );
@@ -108,6 +110,9 @@ fn links_and_modes_land_only_where_they_stay_within_the_claim() {
     assert!(good.contains("120000") && good.contains("100755"), "{good}");
     let reason = |task: &str| bench.task(&plan, task)["reason"].as_str().unwrap().to_owned();
     assert!(reason("bad").contains("symbolic link that leaves the claim"), "{}", reason("bad"));
+    assert!(reason("nested").contains("a repository of its own"), "{}", reason("nested"));
+    assert!(reason("gone").contains("README"), "{}", reason("gone"));
+    assert_eq!(bench.task(&plan, "gone")["attempts"][0]["outside_claim"], json!(["README", "src/lib.txt"]));
     assert!(reason("twins").contains("same name"), "{}", reason("twins"));
 }
 
@@ -194,6 +199,7 @@ fn a_damaged_database_is_refused_and_not_touched() {
 /// Says that the provider is limited until long after this test.
 const LIMITED: &str = r#"as first say {"kapell":"rate-limited","resets_at":"2999-01-01T00:00:00Z"}"#;
 
+#[expect(clippy::needless_pass_by_value, reason = "it is made for the call")]
 fn two_providers(bench: &Bench, chain: Value) {
     let provider = |name: &str| {
         format!(
@@ -248,4 +254,23 @@ fn when_all_providers_are_limited_the_task_waits_and_says_for_what() {
     assert!(waits["reason"].as_str().unwrap().contains("2999-01-01"), "{waits:#}");
     bench.control("stop", &plan);
     assert_eq!(bench.at_rest(&plan)["state"], "stopped");
+}
+
+#[test]
+fn work_goes_on_when_the_limit_is_over() {
+    let bench = Bench::new();
+    two_providers(&bench, json!(["first"]));
+    // Long enough to be seen waiting.
+    let reset = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(4);
+    let limited = format!(r#"say {{"kapell":"rate-limited","resets_at":"{reset}"}}"#);
+    let plan = bench.start(&Plan::new([task(
+        "a",
+        &["a.txt"],
+        // The tree of the try before is there already in the second one.
+        &[&format!("without a.txt {limited}"), "without a.txt leave a.txt 1", "append a.txt done"],
+    )
+    .with("agent", json!("first"))]));
+    assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
+    assert!(jiff::Timestamp::now() >= reset);
+    assert_eq!(bench.task(&plan, "a")["attempts"].as_array().unwrap().len(), 2);
 }

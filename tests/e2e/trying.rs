@@ -107,8 +107,8 @@ fn a_worker_cannot_write_outside_of_its_folder_nor_move_refs_nor_run_code_in_kap
     let project = bench.project.display().to_string();
     let mark = bench.root.join("mark").display().to_string();
     let lines = [
-        format!("denied write {project}/src/lib.txt stolen"),
-        format!("denied write {project}/.git/refs/heads/stolen x"),
+        format!("denied write '{project}/src/lib.txt' stolen"),
+        format!("denied write '{project}/.git/refs/heads/stolen' x"),
         format!("denied write {mark} x"),
         "write a.txt a".to_owned(),
         "run git add -A".to_owned(),
@@ -123,4 +123,73 @@ fn a_worker_cannot_write_outside_of_its_folder_nor_move_refs_nor_run_code_in_kap
     assert_eq!(bench.landed(&plan), ["a"]);
     assert_eq!(bench.git(["log", "--all", "--format=%s", "--grep", "stolen"]), "");
     assert_eq!(bench.refs("refs/heads"), [format!("refs/heads/kapell/{plan}"), "refs/heads/main".to_owned()]);
+}
+
+#[test]
+fn a_worker_has_only_so_much_time_and_must_show_life() {
+    let bench = Bench::new();
+    let plan = bench.start(
+        &Plan::new([
+            task("long", &["a.txt"], &["write a.txt a", "hang"]).with("timeout_s", json!(1)),
+            task("stuck", &["b.txt"], &["write b.txt b", "hang"])
+                .with("rules", json!({"stuck_after_s": 1, "max_attempts": 1})),
+        ])
+        .rule("max_attempts", json!(1)),
+    );
+    assert_eq!(bench.at_rest(&plan)["state"], "failed");
+    for (task, file, outcome) in [("long", "a.txt", "timed-out"), ("stuck", "b.txt", "stuck")] {
+        let status = bench.task(&plan, task);
+        assert_eq!(status["attempts"][0]["outcome"], outcome, "{status:#}");
+        // What it had done is kept all the same.
+        bench.git(["show", &format!("refs/kapell/tasks/{plan}/{task}/1:{file}")]);
+    }
+}
+
+#[test]
+fn some_tasks_of_a_plan_are_started_now_and_the_others_later() {
+    let bench = Bench::new();
+    let plan = bench.plan(&Plan::new([
+        task("a", &["a.txt"], &["write a.txt a"]),
+        task("b", &["b.txt"], &["write b.txt b"]).after(&["a"]),
+        task("c", &["c.txt"], &["write c.txt c"]),
+    ]));
+    let mut rpc = bench.rpc();
+    let refusal = rpc.refused("dispatch", json!({"plan_id": plan, "tasks": ["b"]}));
+    assert!(refusal.message.contains("task b depends on task a"), "{refusal:?}");
+    let dry = rpc.ok("dispatch", json!({"plan_id": plan, "dry_run": true}));
+    assert_eq!((dry["waiting"].as_array().unwrap().len(), &dry["run_id"]), (3, &json!(null)), "{dry:#}");
+    rpc.ok("dispatch", json!({"plan_id": plan, "tasks": ["a"]}));
+    assert_eq!(bench.at_rest(&plan)["state"], "stopped");
+    assert_eq!(bench.landed(&plan), ["a"]);
+    rpc.ok("dispatch", json!({"plan_id": plan, "tasks": ["b"]}));
+    assert_eq!(bench.at_rest(&plan)["state"], "stopped");
+    bench.dispatch(&plan);
+    assert_eq!(bench.at_rest(&plan)["state"], "done");
+    assert_eq!(bench.landed(&plan), ["a", "b", "c"]);
+    assert_eq!(rpc.refused("dispatch", json!({"plan_id": plan})).kind, "conflict");
+}
+
+#[test]
+fn single_tasks_are_done_without_a_plan_also_while_others_run() {
+    let bench = Bench::new();
+    let mut rpc = bench.rpc();
+    let rules = json!({"spec_first": false, "tdd": false});
+    let mut send = |file: &str, line: &str| {
+        rpc.ok(
+            "dispatch",
+            json!({"task": format!("# {file}\n{line}\nwrite {file} x"), "files": [file], "rules": rules}),
+        )
+    };
+    let first = send("a.txt", &bench.meet_line("a"));
+    let inbox = first["plan_id"].as_str().unwrap().to_owned();
+    let a = bench.meet("a");
+    assert_eq!(send("b.txt", &bench.meet_line("b"))["plan_id"], inbox.as_str());
+    let b = bench.meet("b");
+    a.go();
+    b.go();
+    assert_eq!(bench.at_rest(&inbox)["state"], "done", "{}", bench.story());
+    assert_eq!(bench.landed(&inbox).len(), 2);
+    send("c.txt", "# nothing to wait for");
+    bench.at_rest(&inbox);
+    assert_eq!(bench.landed(&inbox).len(), 3);
 }

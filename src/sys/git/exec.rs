@@ -1,11 +1,14 @@
 //! Starts one git and talks with it. The only place here where a process begins.
 
 use std::ffi::OsString;
-use std::io::{self, Read, Write};
+use std::io::{ErrorKind, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{self, RecvTimeoutError};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::io::Errno;
 
 use super::queue::Guard;
 use super::run::{GitError, shown};
@@ -95,56 +98,126 @@ pub(super) fn execute_within(
     Ok(Finished { stdout, stderr, code: status.code(), status: status.to_string(), is_cut })
 }
 
-enum Part {
-    Stdout(Vec<u8>, bool),
-    Stderr(Vec<u8>),
-}
-
-/// Feeds stdin and reads stdout and stderr at the same time, until both are closed.
+/// Feeds stdin and reads stdout and stderr at the same time, until both are closed. In one thread: a
+/// snapshot is ten gits, and starting three threads for each costs as much as the gits' own work.
 fn talk(
     child: &mut Child,
     input: Input<'_>,
     limits: Limits<'_>,
     args: &[OsString],
 ) -> Result<(Vec<u8>, bool, Vec<u8>), GitError> {
-    if let (Input::Bytes(bytes), Some(mut stdin)) = (input, child.stdin.take()) {
-        // A git that ends before it read everything says why on stderr.
-        std::thread::spawn(move || drop(stdin.write_all(&bytes)));
-    }
-    let (sender, parts) = mpsc::channel();
-    if let Some(stdout) = child.stdout.take() {
-        let (sender, limit) = (sender.clone(), limits.stdout.unwrap_or(usize::MAX));
-        std::thread::spawn(move || {
-            let mut bytes = Vec::new();
-            let _ = stdout.take(limit.saturating_add(1) as u64).read_to_end(&mut bytes);
-            let is_cut = bytes.len() > limit;
-            bytes.truncate(limit);
-            let _ = sender.send(Part::Stdout(bytes, is_cut));
-        });
-    }
-    if let Some(mut stderr) = child.stderr.take() {
-        std::thread::spawn(move || {
-            let mut bytes = Vec::new();
-            let _ = (&mut stderr).take(STDERR_KEPT as u64).read_to_end(&mut bytes);
-            let _ = io::copy(&mut stderr, &mut io::sink());
-            let _ = sender.send(Part::Stderr(bytes));
-        });
+    let failed = |source| GitError::Io { action: "talk with", path: "git".into(), source };
+    let bytes = if let Input::Bytes(bytes) = input { bytes } else { Vec::new() };
+    let mut stdin = Feed { pipe: child.stdin.take(), unwritten: &bytes };
+    let mut stdout = Stream::new(child.stdout.take(), limits.stdout.unwrap_or(usize::MAX));
+    let mut stderr = Stream::new(child.stderr.take(), STDERR_KEPT);
+    for pipe in [stdin.fd(), stdout.fd(), stderr.fd()].into_iter().flatten() {
+        rustix::io::ioctl_fionbio(pipe, true).map_err(|errno| failed(errno.into()))?;
     }
     let started = Instant::now();
     let mut watch = limits.watch;
-    let (mut stdout, mut is_cut, mut stderr) = (Vec::new(), false, Vec::new());
-    loop {
+    while stdout.pipe.is_some() || stderr.pipe.is_some() {
         let until = watch.as_ref().map_or(DEADLINE, |(patience, _)| *patience);
-        match parts.recv_timeout(until.saturating_sub(started.elapsed())) {
-            Ok(Part::Stdout(bytes, cut)) => (stdout, is_cut) = (bytes, cut),
-            Ok(Part::Stderr(bytes)) => stderr = bytes,
-            Err(RecvTimeoutError::Disconnected) => return Ok((stdout, is_cut, stderr)),
-            Err(RecvTimeoutError::Timeout) => {
-                let goes_on = watch.take().is_some_and(|(_, stalled)| !stalled());
-                if !goes_on {
-                    return Err(GitError::TimedOut { args: shown(args), after: started.elapsed() });
-                }
+        let left = until.saturating_sub(started.elapsed());
+        if left.is_zero() {
+            let goes_on = watch.take().is_some_and(|(_, stalled)| !stalled());
+            if goes_on {
+                continue;
+            }
+            return Err(GitError::TimedOut { args: shown(args), after: started.elapsed() });
+        }
+        let mut fds: Vec<PollFd<'_>> = Vec::with_capacity(3);
+        fds.extend(stdin.fd().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::OUT)));
+        fds.extend(
+            [stdout.fd(), stderr.fd()]
+                .into_iter()
+                .flatten()
+                .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)),
+        );
+        match rustix::event::poll(&mut fds, Timespec::try_from(left).ok().as_ref()) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(errno) => return Err(failed(errno.into())),
+        }
+        stdin.write();
+        stdout.read();
+        if stdout.is_full() {
+            // Whoever writes on is told so by a broken pipe.
+            stdout.pipe = None;
+        }
+        stderr.read();
+    }
+    let is_cut = stdout.is_full();
+    Ok((stdout.kept(), is_cut, stderr.kept()))
+}
+
+/// What git reads.
+struct Feed<'a> {
+    pipe: Option<ChildStdin>,
+    unwritten: &'a [u8],
+}
+
+impl Feed<'_> {
+    fn fd(&self) -> Option<BorrowedFd<'_>> {
+        self.pipe.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Writes as much as fits, and closes behind the last.
+    fn write(&mut self) {
+        while let Some(pipe) = self.pipe.as_mut().filter(|_| !self.unwritten.is_empty()) {
+            match pipe.write(self.unwritten) {
+                Ok(written) => self.unwritten = &self.unwritten[written..],
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                // A git that ends before it read everything says why on stderr.
+                Err(_) => break,
             }
         }
+        self.pipe = None;
+    }
+}
+
+/// What git prints.
+struct Stream<R> {
+    pipe: Option<R>,
+    bytes: Vec<u8>,
+    keep: usize,
+}
+
+impl<R: Read + AsFd> Stream<R> {
+    fn new(pipe: Option<R>, keep: usize) -> Self {
+        Self { pipe, bytes: Vec::new(), keep }
+    }
+
+    fn fd(&self) -> Option<BorrowedFd<'_>> {
+        self.pipe.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Whether more came than is kept.
+    fn is_full(&self) -> bool {
+        self.bytes.len() > self.keep
+    }
+
+    /// Reads what is there; of what is too much, one byte is kept as a sign.
+    fn read(&mut self) {
+        let mut chunk = [0; 16 * 1024];
+        while let Some(pipe) = &mut self.pipe {
+            match pipe.read(&mut chunk) {
+                Ok(read) if read > 0 => {
+                    let room = self.keep.saturating_add(1).saturating_sub(self.bytes.len());
+                    self.bytes.extend_from_slice(&chunk[..read.min(room)]);
+                    if self.is_full() {
+                        return;
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Ok(_) | Err(_) => self.pipe = None,
+            }
+        }
+    }
+
+    fn kept(mut self) -> Vec<u8> {
+        self.bytes.truncate(self.keep);
+        self.bytes
     }
 }

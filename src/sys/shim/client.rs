@@ -321,3 +321,20 @@ pub fn was_started(run_dir: &Path) -> bool {
 pub fn has_ended(run_dir: &Path) -> bool {
     matches!(read_exit(run_dir), Ok(Some(_)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_blank_record_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(read_exit(folder.path()).unwrap(), None);
+        for blank in ["", "    ", "\0\0\0"] {
+            fs::write(folder.path().join(files::EXIT), blank).unwrap();
+            assert_eq!(read_exit(folder.path()).unwrap(), None);
+        }
+        fs::write(folder.path().join(files::EXIT), "{}").unwrap();
+        assert!(matches!(read_exit(folder.path()), Err(ClientError::Malformed { .. })));
+    }
+}

@@ -1,7 +1,7 @@
 //! The wall around a worker: a kernel rule, inherited by everything the worker
 //! starts, that lets it read and run everything and write only where it may.
 //!
-//! Linux has Landlock ([`landlock`]), macOS has seatbelt ([`seatbelt`]). What
+//! Linux has Landlock (`landlock.rs`), macOS has seatbelt (`seatbelt.rs`). What
 //! was really built is told in a short text (`landlock7 worktree`), because a
 //! wall that is silently weaker than asked for is worse than none.
 //!
