@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::io::{Read, Write};
-use std::os::unix::net::UnixStream;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -20,7 +19,7 @@ use crate::doors;
 use crate::services::judging::runs;
 use crate::services::{Caller, Cancel, House, Session, conductor};
 use crate::store::Check;
-use crate::sys::process::spawn;
+use crate::sys::process::{signals, spawn};
 
 /// The surroundings from the environment: `KAPELL_HOME` moves the state folder,
 /// `KAPELL_CONFIG` names another configuration file of the person's.
@@ -102,7 +101,10 @@ fn conduct(house: House, words: &[String]) -> anyhow::Result<ExitCode> {
         }
         [plan, rest @ ..] => {
             let launch_anyway = rest.iter().any(|flag| flag == "--launch");
-            end_on_signals(session.cancel.clone())?;
+            // The first signal ends the attempts, saves them and stops the plan. After a second they go
+            // on by themselves, and the next conductor takes them up.
+            let cancel = session.cancel.clone();
+            signals::on_first(move || cancel.cancel()).context("waiting for signals")?;
             conductor::conduct(&session, &PlanId::new(plan), launch_anyway, |vitals| {
                 let served =
                     doors::http::serve(session.house.clone(), session.folder.clone(), vitals.clone());
@@ -113,27 +115,6 @@ fn conduct(house: House, words: &[String]) -> anyhow::Result<ExitCode> {
         [] => anyhow::bail!("conduct wants the id of a plan"),
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// Has SIGINT and SIGTERM end the conductor: the first lets it end its attempts, save them and
-/// stop the plan; the second ends this process at once. Then the attempts go on, and the next
-/// conductor of the plan takes them up: what was recorded is recorded.
-fn end_on_signals(cancel: Cancel) -> anyhow::Result<()> {
-    let (mut rings, bell) = UnixStream::pair().context("a pair of sockets for signals")?;
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        signal_hook::low_level::pipe::register(signal, bell.try_clone()?)?;
-    }
-    std::thread::Builder::new().name("kapell-signals".to_owned()).spawn(move || {
-        let mut ring = [0];
-        if rings.read_exact(&mut ring).is_ok() {
-            cancel.cancel();
-        }
-        if rings.read_exact(&mut ring).is_ok() {
-            // As a shell names the end by SIGINT.
-            std::process::exit(130);
-        }
-    })?;
-    Ok(())
 }
 
 /// The folder that an agent's session is about: Claude Code names it, others start us in it.

@@ -2,6 +2,8 @@
 //! its examples do what they say. `KAPELL_WRITE_PROTOCOL=1 cargo test --test protocol`
 //! writes it anew; what then shows in `git diff` is what clients will notice.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "that is how a test fails, in its helpers too")]
+
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};

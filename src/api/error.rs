@@ -123,7 +123,12 @@ impl From<Error> for ApiError {
                 code: -32603,
                 kind: "system",
                 message: failed.to_string(),
-                hint: "kapell doctor looks for the cause".to_owned(),
+                hint: match &failed {
+                    Error::Store(store) if store.is_environment() => {
+                        "free space or permission is missing where the state lies (KAPELL_HOME moves it); nothing was changed".to_owned()
+                    }
+                    _ => "kapell doctor looks for the cause".to_owned(),
+                },
                 retryable: true,
                 facts: Vec::new(),
                 exit_code: 4,

@@ -70,3 +70,32 @@ impl fmt::Display for Time {
         }
     }
 }
+
+/// Where a person's day begins.
+#[derive(Debug, Clone)]
+pub struct Zone(jiff::tz::TimeZone);
+
+impl Zone {
+    /// As this system is set, or as `TZ` says.
+    pub fn of_system() -> Self {
+        Self(jiff::tz::TimeZone::system())
+    }
+
+    /// Universal time.
+    pub fn utc() -> Self {
+        Self(jiff::tz::TimeZone::UTC)
+    }
+
+    /// The moment for people in this zone: `01:02:03` on the day of `now`, else `2026-11-21 01:02`.
+    pub fn show(&self, time: Time, now: Time) -> String {
+        let zoned = |time: Time| {
+            let timestamp = jiff::Timestamp::from_millisecond(time.0).ok()?;
+            Some(timestamp.to_zoned(self.0.clone()))
+        };
+        match (zoned(time), zoned(now)) {
+            (Some(time), Some(now)) if time.date() == now.date() => time.strftime("%H:%M:%S").to_string(),
+            (Some(time), _) => time.strftime("%Y-%m-%d %H:%M").to_string(),
+            (None, _) => time.to_string(),
+        }
+    }
+}

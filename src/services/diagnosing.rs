@@ -107,9 +107,9 @@ pub fn diagnose(session: &Session, begin: &mut dyn FnMut(&str)) -> Vec<Check> {
     checks.push(store(session));
     checks.push(clock(session, &scratch.0));
     let project = session.project();
-    checks.push(space("disk of the state folder", &session.house.root));
+    checks.push(space("state disk", &session.house.root));
     if let Ok(Project { top: Some(top), .. }) = &project {
-        checks.push(space("disk of the project", top));
+        checks.push(space("project disk", top));
     }
     begin("git");
     checks.push(git::program(session, &scratch.0));

@@ -42,6 +42,12 @@ pub enum What {
     AdHoc(serde_json::Map<String, serde_json::Value>),
 }
 
+impl What {
+    fn is_ad_hoc(&self) -> bool {
+        matches!(self, Self::AdHoc(_))
+    }
+}
+
 /// What to do when all conductors allowed are in use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WhenFull {
@@ -112,6 +118,9 @@ pub fn dispatch(session: &Session, project: &Project, wish: &Wish) -> Result<Dis
     }
     if wish.when_full == WhenFull::Refuse {
         refuse_if_full(session, project, &config, &plan_id)?;
+    }
+    if row.state.is_at_rest() && wish.what.is_ad_hoc() {
+        ground::follow_target(&ground::git(&session.house, project)?, &row)?;
     }
     let ground = match &row.base {
         None => {

@@ -100,6 +100,20 @@ pub fn lay(
     Ok(Ground { base, target, integration })
 }
 
+/// Lets the inbox, which never ends, start from where its target is now, once all that it landed
+/// is part of that.
+pub fn follow_target(git: &Git, row: &PlanRow) -> Result<(), Error> {
+    let (Some(branch), Some(target)) = (&row.integration, &row.target) else { return Ok(()) };
+    let (Some(old), Some(new)) = (refs::read(git, branch)?, refs::read(git, &full_name(target))?) else {
+        return Ok(());
+    };
+    if old != new && read::is_ancestor(git, &old, &new)? {
+        // Should somebody have moved it meanwhile, it stays where that one put it.
+        refs::update(git, branch, &new, Some(&old), "kapell: the inbox follows its target")?;
+    }
+    Ok(())
+}
+
 /// In a shared folder workers start from the files as they lie there, and what they do is there
 /// already when it is accepted: the ref only says what was accepted so far, no branch moves.
 fn lay_shared(house: &House, git: &Git, id: &PlanId, row: &PlanRow) -> Result<Ground, Error> {

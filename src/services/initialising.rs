@@ -13,10 +13,9 @@ use serde::{Deserialize, Serialize};
 use super::{Error, Session};
 use crate::base::ids::random_tail;
 use crate::domain::refusal::{Code, Refusal};
+use crate::sys::agent::{AgentKind, registration};
 use crate::sys::config::{ProviderKind, ecosystem, starter};
 use crate::sys::process::life::Life;
-
-mod entries;
 
 /// What a change is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -107,16 +106,16 @@ pub fn prepare(session: &Session, with_agents: bool) -> Result<Prepared, Error> 
         with_comments if with_comments.exists() => with_comments,
         _ => top.join("opencode.json"),
     };
-    for (what, agent, file) in [
-        (What::Claude, ProviderKind::Claude, top.join(".mcp.json")),
-        (What::Codex, ProviderKind::Codex, codex_home.join("config.toml")),
-        (What::OpenCode, ProviderKind::Opencode, opencode),
+    for (what, provider, agent, file) in [
+        (What::Claude, ProviderKind::Claude, AgentKind::Claude, top.join(".mcp.json")),
+        (What::Codex, ProviderKind::Codex, AgentKind::Codex, codex_home.join("config.toml")),
+        (What::OpenCode, ProviderKind::Opencode, AgentKind::OpenCode, opencode),
     ] {
-        if !found.contains(&agent) {
+        if !found.contains(&provider) {
             continue;
         }
         let before = read(&file)?;
-        match entries::with_entry(what, &file, before.as_deref())? {
+        match registration::with_kapell(agent, &file, before.as_deref())? {
             None => prepared.in_place.push((what, file)),
             Some(after) => {
                 let new_folder = file.parent().is_some_and(|folder| !folder.exists());

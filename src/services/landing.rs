@@ -120,7 +120,7 @@ pub fn land(
                 return Err(Refusal::new(
                     Code::Conflict,
                     format!("the branch {branch} is checked out in {}", path.display()),
-                    "check out another branch there; landing goes on by itself after control retry",
+                    "check out another branch there, then control approve lands it",
                 )
                 .into());
             }
@@ -165,6 +165,16 @@ fn follow_with_target(git: &Git, target: &str, branch: &str) -> Result<(), Error
 /// A branch's full name.
 pub fn full_name(branch: &str) -> String {
     if branch.starts_with("refs/") { branch.to_owned() } else { format!("refs/heads/{branch}") }
+}
+
+/// Whether a plan has landed work that its target does not hold yet.
+pub fn is_ahead(git: &Git, plan: &PlanRow) -> Result<bool, Error> {
+    let (Some(branch), Some(target)) = (&plan.integration, &plan.target) else { return Ok(false) };
+    let Some(work) = refs::read(git, branch)? else { return Ok(false) };
+    Ok(match refs::read(git, &full_name(target))? {
+        Some(target) => !read::is_ancestor(git, &work, &target)?,
+        None => true,
+    })
 }
 
 /// What bringing a plan's work to its target did.
@@ -278,18 +288,33 @@ fn merge_with_target(git: &Git, plan: &PlanRow, old: &Oid, work: &Oid, target: &
 /// Whether a merge with what others landed still passes what can be run: the tests and the build.
 pub fn prove_merge(case: &Case<'_>, merged: &Oid) -> Result<Option<String>, Error> {
     use super::judging::commands::{End, on_commit};
+    use super::judging::is_from_ecosystem;
     let mut verify = None;
     for (gate, command) in [("landing-test", &case.rules.test), ("landing-build", &case.rules.build)] {
         let Some(command) = command else { continue };
         let seen = on_commit(case, &mut verify, merged, gate, command)?;
-        if let End::Failed(how) = seen.end {
-            let shown = shell_words::join(&command.0);
-            let from = seen.output.len().saturating_sub(6000);
-            let from = (from..seen.output.len()).find(|&at| seen.output.is_char_boundary(at)).unwrap_or(0);
-            return Ok(Some(format!(
-                "together with what landed meanwhile, `{shown}` {how}:\n{}",
-                &seen.output[from..]
-            )));
+        let shown = shell_words::join(&command.0);
+        match seen.end {
+            End::Passed => {}
+            End::Failed(how) => {
+                let from = seen.output.len().saturating_sub(6000);
+                let from =
+                    (from..seen.output.len()).find(|&at| seen.output.is_char_boundary(at)).unwrap_or(0);
+                return Ok(Some(format!(
+                    "together with what landed meanwhile, `{shown}` {how}:\n{}",
+                    &seen.output[from..]
+                )));
+            }
+            // The gates passed over it for the same reason.
+            End::Unknown(_) if is_from_ecosystem(case, command) => {}
+            End::Unknown(why) => {
+                return Err(Refusal::new(
+                    Code::Conflict,
+                    format!("`{shown}` cannot be run together with what landed meanwhile: {why}"),
+                    "control approve tries it again",
+                )
+                .into());
+            }
         }
     }
     Ok(None)

@@ -80,9 +80,10 @@ pub fn control(
             }
             Ok(Done { state: "done".to_owned(), message: format!("{done} plans") })
         }
+        (Action::Land, Target::All) => land_all(session, project),
         (_, Target::All) => Err(refuse(
             Code::Usage,
-            "all can be paused, resumed, stopped or launched, and nothing else",
+            "all can be paused, resumed, stopped, launched or landed, and nothing else",
             "name one plan, task or attempt",
         )),
         (Action::Cancel, Target::Plan(plan)) => cancel_plan(session, project, &plan, message),
@@ -458,6 +459,23 @@ fn on_attempt(
     // Somebody has to record what comes of it.
     dispatching::ensure_conductor(session, project, &attempt.plan, false)?;
     Ok(Done { state: next.as_str().to_owned(), message: format!("attempt {} of task {task}", attempt.id) })
+}
+
+/// Brings everything that was accepted to its target, the oldest plan first. The first that
+/// cannot be brought ends it; what came before stays.
+fn land_all(session: &Session, project: &Project) -> Result<Done, Error> {
+    let git = ground::git(&session.house, project)?;
+    let plans = querying::plans(session, project, 10_000)?;
+    let mut messages = Vec::new();
+    for plan in plans.iter().rev().map(|view| &view.row) {
+        if landing::is_ahead(&git, plan)? {
+            messages.push(format!("{}: {}", plan.id, land(session, project, plan)?.message));
+        }
+    }
+    if messages.is_empty() {
+        messages.push("nothing is left to land".to_owned());
+    }
+    Ok(Done { state: "landed".to_owned(), message: messages.join("; ") })
 }
 
 fn land(session: &Session, project: &Project, plan: &PlanRow) -> Result<Done, Error> {

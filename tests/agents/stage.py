@@ -65,8 +65,13 @@ def install():
 
 def npm_install(cache, package):
     say(f"installing {package} into {cache}")
-    words = ["npm", "install", "--prefix", str(cache), "--no-audit", "--no-fund", "--loglevel=error", package]
-    return subprocess.run(words, stdin=subprocess.DEVNULL, stdout=sys.stderr).returncode == 0
+    # With its own retries npm takes ten minutes to find out that there is no network.
+    words = ["npm", "install", "--prefix", str(cache), "--no-audit", "--no-fund", "--loglevel=error",
+             "--no-update-notifier", "--fetch-retries=1", package]
+    try:
+        return subprocess.run(words, stdin=subprocess.DEVNULL, stdout=sys.stderr, timeout=300).returncode == 0
+    except subprocess.TimeoutExpired:
+        return False
 
 
 def runs(program):
@@ -94,7 +99,8 @@ def enter_network_of_our_own(arguments):
     if os.environ.get(IN_NETWORK_OF_ITS_OWN):
         raise_loopback()
         return
-    for flags in (["-n"], ["-Urn"]):
+    # Mapped to root, Claude Code hangs at its start when nothing says that it is in a sandbox.
+    for flags in (["-n"], ["-n", "-U", "--map-current-user", "--keep-caps"], ["-Urn"]):
         words = ["unshare", *flags, "--"]
         try:
             if subprocess.run([*words, "true"], stderr=subprocess.DEVNULL).returncode != 0:

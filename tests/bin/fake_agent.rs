@@ -227,9 +227,8 @@ fn is_denial(error: &io::Error) -> bool {
 
 fn with_folder(path: &str) -> io::Result<PathBuf> {
     let path = path_of(path);
-    match path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.exists()) {
-        Some(folder) => fs::create_dir_all(folder)?,
-        None => {}
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        fs::create_dir_all(folder)?;
     }
     Ok(path)
 }

@@ -100,14 +100,14 @@ fn the_end_ends_every_wait() {
 }
 
 #[test]
-fn a_killed_server_leaves_a_proof_of_its_death() {
+fn a_good_end_takes_the_proof_of_life_along() {
     let world = World::new();
-    let mut victim = world.mcp("victim");
-    assert_eq!(victim.tool("claim-files", &json!({"paths": ["src"]}))["granted"], true);
+    let mut first = world.mcp("first");
+    assert_eq!(first.tool("claim-files", &json!({"paths": ["src"]}))["granted"], true);
     let files = || std::fs::read_dir(world.state().join("life")).unwrap().count();
     assert_eq!(files(), 1);
-    victim.finish();
-    // A good end takes the file along; what it held stays until it runs out.
+    first.finish();
+    // What it held stays until it runs out.
     assert_eq!(files(), 0);
     let mut next = world.mcp("next");
     assert_eq!(next.tool("claim-files", &json!({"paths": ["src"]}))["granted"], false);

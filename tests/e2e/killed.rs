@@ -1,6 +1,8 @@
 //! Killed at every moment. Whatever dies, the next dispatch goes on: every task ends exactly once,
 //! no ref is lost, and nothing of ours is left behind.
 
+use std::path::Path;
+
 use serde_json::{Value, json};
 
 use crate::bench::{Bench, Plan, When, task};
@@ -84,6 +86,28 @@ fn a_worker_lives_on_without_its_conductor_and_is_taken_up_again() {
     worker.go();
     let a = case.ends_well();
     assert_eq!(outcomes(&a), ["submitted"]);
+}
+
+#[test]
+fn what_a_worker_said_is_told_once_however_often_it_is_read() {
+    let bench = Bench::new();
+    let finding = r#"say {"kapell":"finding","text":"a leak","severity":"high"}"#;
+    let plan = bench.start(&Plan::new([task(
+        "a",
+        &["a.txt"],
+        &[finding, &bench.meet_line("a"), finding, "write a.txt a"],
+    )]));
+    let a = bench.meet("a");
+    let is_told = |status: &Value| {
+        status["events"].as_array().unwrap().iter().any(|event| event["kind"] == "attempt.finding")
+    };
+    bench.until(json!({"scope": "events", "id": plan, "limit": 500, "cursor": "0"}), is_told);
+    bench.conductor(&plan).kill();
+    bench.dispatch(&plan);
+    a.go();
+    bench.at_rest(&plan);
+    let told = bench.events(Some(&plan)).into_iter().filter(|(kind, _)| kind == "attempt.finding");
+    assert_eq!(told.map(|(_, text)| text).collect::<Vec<_>>(), ["a leak", "a leak"]);
 }
 
 #[test]
@@ -258,6 +282,19 @@ fn git_killed(when: When, pattern: &str) {
         process.kill();
     }
     git.gone();
+    case.ends_well();
+}
+
+#[test]
+fn what_a_conductor_did_not_come_to_tidy_up_the_next_one_does() {
+    let case = in_git(When::Before, "*rev-parse*--quiet?HEAD");
+    let git = case.bench.meet("here");
+    let a = case.bench.task(&case.plan, "a");
+    assert_eq!(a["state"], "done");
+    case.bench.conductor(&case.plan).kill();
+    git.go();
+    assert!(Path::new(a["attempts"][0]["worktree"].as_str().unwrap()).exists());
+    case.again();
     case.ends_well();
 }
 

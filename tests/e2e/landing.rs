@@ -105,3 +105,60 @@ fn a_target_that_nobody_has_checked_out_follows_by_itself() {
     assert_eq!(bench.landed_on("release").len(), 3);
     assert_eq!(bench.landed_on("main").len(), 0);
 }
+
+#[test]
+fn what_the_person_committed_meanwhile_is_merged_or_left_alone() {
+    let bench = Bench::new();
+    let plan = bench.start(&diamond());
+    bench.at_rest(&plan);
+    bench.write("mine.txt", "mine\n");
+    bench.commit("mine");
+    bench.control("land", &plan);
+    assert_eq!(bench.git(["log", "-1", "--format=%s"]), format!("Merge plan {plan} into main"));
+    for (file, text) in [("mine.txt", "mine\n"), ("both.txt", "three\n")] {
+        assert_eq!(fs::read_to_string(bench.project.join(file)).unwrap(), text);
+    }
+    assert_eq!(bench.git(["status", "--porcelain"]), "");
+
+    let plan = bench.start(&Plan::new([task("a", &["mine.txt"], &["write mine.txt theirs"])]));
+    bench.at_rest(&plan);
+    bench.write("mine.txt", "mine again\n");
+    bench.commit("mine again");
+    let main = bench.git(["rev-parse", "main"]);
+    let refusal = bench.rpc().refused("control", json!({"action": "land", "target": plan}));
+    assert!(refusal.message.contains("conflict in mine.txt"), "{refusal:?}");
+    assert_eq!(bench.git(["rev-parse", "main"]), main);
+    assert_eq!(bench.git(["status", "--porcelain"]), "");
+}
+
+#[test]
+fn a_branch_that_a_person_has_checked_out_is_never_moved() {
+    let bench = Bench::new();
+    let plan = bench.start(&Plan::new([task("a", &["a.txt"], &[&bench.meet_line("a"), "write a.txt a"])]));
+    let a = bench.meet("a");
+    bench.git(["checkout", "-q", &format!("kapell/{plan}")]);
+    a.go();
+    assert_eq!(bench.at_rest(&plan)["state"], "failed");
+    let reason = bench.task(&plan, "a")["reason"].take();
+    assert!(reason.as_str().unwrap().contains("is checked out in"), "{reason}");
+    assert!(!bench.project.join("a.txt").exists());
+    bench.git(["checkout", "-q", "main"]);
+    bench.control("approve", &format!("{plan}/a"));
+    assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
+    assert_eq!(bench.landed(&plan), ["a"]);
+}
+
+#[test]
+fn whoever_subscribes_hears_everything_once_and_in_order() {
+    let bench = Bench::new();
+    let mut rpc = bench.rpc();
+    rpc.ok("events.subscribe", json!({"since_seq": 0}));
+    let plan = bench.start(&diamond());
+    let heard = rpc.events_until(|event| event["kind"] == "plan.state" && event["data"]["state"] == "done");
+    let heard: Vec<(i64, &str)> =
+        heard.iter().map(|event| (event["seq"].as_i64().unwrap(), event["text"].as_str().unwrap())).collect();
+    assert!(heard.is_sorted_by(|a, b| a.0 < b.0), "{heard:#?}");
+    let texts: Vec<&str> = heard.iter().map(|(_, text)| *text).collect();
+    let kept = bench.events(Some(&plan));
+    assert_eq!(texts, kept.iter().map(|(_, text)| text.as_str()).collect::<Vec<_>>());
+}

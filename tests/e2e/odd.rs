@@ -99,6 +99,8 @@ fn links_and_modes_land_only_where_they_stay_within_the_claim() {
             ),
             task("bad", &["bad/"], &["symlink ../src/lib.txt bad/link"]),
             task("twins", &["twins/"], &["write twins/Name x", "write twins/name y"]),
+            task("nested", &["nested/"], &["run git init -q nested", "write nested/file x"]),
+            task("gone", &["gone/"], &["write gone/file x", "delete README", "chmod 755 src/lib.txt"]),
         ])
         .rule("max_attempts", json!(1)),
     );
@@ -108,6 +110,9 @@ fn links_and_modes_land_only_where_they_stay_within_the_claim() {
     assert!(good.contains("120000") && good.contains("100755"), "{good}");
     let reason = |task: &str| bench.task(&plan, task)["reason"].as_str().unwrap().to_owned();
     assert!(reason("bad").contains("symbolic link that leaves the claim"), "{}", reason("bad"));
+    assert!(reason("nested").contains("a repository of its own"), "{}", reason("nested"));
+    assert!(reason("gone").contains("README"), "{}", reason("gone"));
+    assert_eq!(bench.task(&plan, "gone")["attempts"][0]["outside_claim"], json!(["README", "src/lib.txt"]));
     assert!(reason("twins").contains("same name"), "{}", reason("twins"));
 }
 
@@ -194,6 +199,7 @@ fn a_damaged_database_is_refused_and_not_touched() {
 /// Says that the provider is limited until long after this test.
 const LIMITED: &str = r#"as first say {"kapell":"rate-limited","resets_at":"2999-01-01T00:00:00Z"}"#;
 
+#[expect(clippy::needless_pass_by_value, reason = "it is made for the call")]
 fn two_providers(bench: &Bench, chain: Value) {
     let provider = |name: &str| {
         format!(

@@ -157,3 +157,19 @@ fn what_is_decided_without_a_conductor_is_done_all_the_same() {
     workers.into_iter().for_each(Guest::gone);
     assert_eq!(bench.at_rest(&plan)["state"], "stopped");
 }
+
+#[test]
+fn stop_ends_a_gate_too_and_dispatch_judges_again() {
+    let bench = Bench::new();
+    let gate = bench.gate(&[&bench.meet_line("gate")]);
+    let plan = bench.start(&Plan::new([task("a", &["a.txt"], &["write a.txt a"])]).rule("lint", gate));
+    let gate = bench.meet("gate");
+    bench.control("stop", &plan);
+    gate.gone();
+    assert_eq!(bench.at_rest(&plan)["state"], "stopped");
+    assert_eq!(bench.landed(&plan), Vec::<String>::new());
+    bench.dispatch(&plan);
+    bench.meet("gate").go();
+    assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
+    assert_eq!(bench.task(&plan, "a")["attempts"].as_array().unwrap().len(), 1);
+}

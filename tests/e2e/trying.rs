@@ -107,8 +107,8 @@ fn a_worker_cannot_write_outside_of_its_folder_nor_move_refs_nor_run_code_in_kap
     let project = bench.project.display().to_string();
     let mark = bench.root.join("mark").display().to_string();
     let lines = [
-        format!("denied write {project}/src/lib.txt stolen"),
-        format!("denied write {project}/.git/refs/heads/stolen x"),
+        format!("denied write '{project}/src/lib.txt' stolen"),
+        format!("denied write '{project}/.git/refs/heads/stolen' x"),
         format!("denied write {mark} x"),
         "write a.txt a".to_owned(),
         "run git add -A".to_owned(),

@@ -114,3 +114,26 @@ fn many_start_at_once_while_git_tidies_up() {
     assert_eq!(landed, expected);
     assert_eq!(bench.git(["fsck", "--connectivity-only", "--no-dangling"]), "");
 }
+
+#[test]
+fn what_a_session_claimed_is_waited_for() {
+    let bench = Bench::new();
+    let mut session = bench.rpc();
+    session.ok("claim-files", json!({"paths": ["a.txt"], "holder": "me", "reason": "editing"}));
+    let plan = bench.plan(&Plan::new([task("a", &["a.txt"], &["write a.txt a"])]));
+    let waiting = bench.dispatch(&plan)["waiting"][0].take();
+    assert_eq!(waiting["reason"], "claim");
+    assert!(waiting["on"].as_str().unwrap().contains("a.txt is held by me"), "{waiting:#}");
+    session.ok("release-files", json!({"all": true, "holder": "me"}));
+    assert_eq!(bench.at_rest(&plan)["state"], "done");
+
+    let plan = bench.start(&Plan::new([task("b", &["b.txt"], &[&bench.meet_line("b"), "write b.txt b"])]));
+    let b = bench.meet("b");
+    let asked = session.ok("claim-files", json!({"paths": ["b*"], "holder": "me"}));
+    assert_eq!(asked["granted"], false);
+    assert_eq!(asked["conflicts"][0]["witness"], "b.txt");
+    assert_eq!(asked["conflicts"][0]["holder_kind"], "attempt");
+    b.go();
+    bench.at_rest(&plan);
+    assert_eq!(session.ok("claim-files", json!({"paths": ["b*"], "holder": "me"}))["granted"], true);
+}

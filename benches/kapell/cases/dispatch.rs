@@ -102,8 +102,8 @@ fn one_by_one(around: &Around) -> Result<Vec<Figure>> {
 struct NoSocket;
 
 impl Socket for NoSocket {
-    fn path(&self) -> &std::path::Path {
-        std::path::Path::new("")
+    fn path(&self) -> &Path {
+        Path::new("")
     }
 }
 

@@ -50,6 +50,7 @@ fn with_files(around: &Around, files: usize) -> Result<Figure> {
 }
 
 /// As the conductor does it; the removal is not timed.
+#[expect(clippy::needless_pass_by_value, reason = "it is made for the call")]
 fn add(git: &Git, place: &Place, head: &Oid, path: PathBuf) -> Result<Duration> {
     let (tree, time) = timed(|| {
         let guard = GitQueue::lock(git.repository())?;
@@ -62,6 +63,7 @@ fn add(git: &Git, place: &Place, head: &Oid, path: PathBuf) -> Result<Duration> 
     Ok(time)
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it is made for the call")]
 fn add_plain(place: &Place, head: &Oid, path: PathBuf) -> Result<Duration> {
     let path = path.to_string_lossy().into_owned();
     let ((), time) = timed(|| {

@@ -190,9 +190,6 @@ Examples:
     /// The process around one worker
     #[command(hide = true)]
     Shim(Inside),
-    /// Answers an agent's hook
-    #[command(hide = true)]
-    Hook(Inside),
 }
 
 /// What Kapell's own processes are given; their doors read it.
@@ -242,7 +239,8 @@ pub struct Dispatch {
     #[arg(long, required_unless_present = "task", conflicts_with = "task")]
     pub plan_id: Option<String>,
     /// Only these tasks of it
-    #[arg(long, value_delimiter = ',', value_parser = id, value_name = "IDS", requires = "plan_id")]
+    #[arg(long, value_delimiter = ',', value_parser = id, value_name = "IDS")]
+    #[arg(requires = "plan_id", conflicts_with = "task")]
     pub tasks: Option<Vec<Id>>,
     /// One task without a plan: what is to be done
     #[arg(long, value_name = "TEXT", requires = "files")]
@@ -390,7 +388,7 @@ pub struct Judge {
     #[arg(long)]
     pub plan_id: Option<String>,
     /// One task of it
-    #[arg(long, value_parser = id, requires = "plan_id")]
+    #[arg(long, value_parser = id, requires = "plan_id", conflicts_with_all = ["attempt", "path"])]
     pub task: Option<Id>,
     /// One attempt
     #[arg(long)]
@@ -399,7 +397,7 @@ pub struct Judge {
     #[arg(long, value_name = "DIR")]
     pub path: Option<String>,
     /// What may have changed in it
-    #[arg(long, value_delimiter = ',', requires = "path")]
+    #[arg(long, value_delimiter = ',', requires = "path", conflicts_with_all = ["plan_id", "attempt"])]
     pub paths: Option<Vec<String>>,
     /// Only these gates
     #[arg(long, value_delimiter = ',', value_name = "GATES")]

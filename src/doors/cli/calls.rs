@@ -18,7 +18,7 @@ use crate::api::wire::{
     StatusResult,
 };
 use crate::api::{ApiError, table};
-use crate::base::clock::Time;
+use crate::base::clock::{Time, Zone};
 use crate::services::following::Interest;
 use crate::services::{Cancel, Session, querying};
 
@@ -45,7 +45,7 @@ pub struct Desk<'a> {
     /// Where results go.
     pub out: &'a mut Out,
     /// The person's time zone.
-    pub zone: jiff::tz::TimeZone,
+    pub zone: Zone,
 }
 
 impl<'a> Desk<'a> {
@@ -64,7 +64,7 @@ impl<'a> Desk<'a> {
             folder: session.folder.clone(),
             cancel: session.cancel.clone(),
             out,
-            zone: jiff::tz::TimeZone::system(),
+            zone: Zone::of_system(),
         }
     }
 

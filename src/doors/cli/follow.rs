@@ -285,13 +285,14 @@ pub fn events(desk: &mut Desk<'_>, session: &Session, args: args::Events) -> Res
         return Ok(0);
     }
     let mut follower = Follower::new(session, interest, Some(since))?;
-    loop {
+    while !desk.out.is_closed() {
         let rows = if args.follow { follower.next(None)? } else { follower.look()? };
-        if rows.is_empty() || desk.out.is_closed() {
-            return Ok(0);
+        if rows.is_empty() {
+            break;
         }
         print_events(desk, rows)?;
     }
+    Ok(0)
 }
 
 fn print_events(desk: &mut Desk<'_>, rows: Vec<EventRow>) -> Result<(), ApiError> {

@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
+use unicode_width::UnicodeWidthStr as _;
 
 /// How a text may look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -146,6 +146,10 @@ pub struct Table {
 const GAP: usize = 2;
 /// A cut column keeps at least this much.
 const LEAST: usize = 8;
+/// Sentences want at least this much, where there is as much.
+const COLUMN: usize = 24;
+/// How far sentences are indented below a lead that left them no room.
+const STEP: usize = 4;
 
 impl Table {
     /// An empty table, `indent` columns from the left.
@@ -156,11 +160,6 @@ impl Table {
     /// Adds a row; cells beyond the columns are not shown.
     pub fn row(&mut self, cells: impl Into<Vec<Cell>>) {
         self.rows.push(cells.into());
-    }
-
-    /// Whether it has no rows.
-    pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
     }
 
     /// The columns that are shown, by index, and their widths.
@@ -260,7 +259,14 @@ impl Page {
 
     /// `lead`, then words wrapped so that further lines begin under the first word.
     pub fn wrapped(&mut self, lead: &[Span], style: Style, text: &str) {
-        let hang = width_of(lead);
+        let mut hang = width_of(lead);
+        // Beside a long lead on a narrow screen there is no room to read in; below it there is.
+        let is_below = hang > STEP
+            && self.look.width.is_some_and(|width| width.saturating_sub(hang) < COLUMN.min(width));
+        if is_below {
+            self.line(lead);
+            hang = STEP;
+        }
         let room = self.look.width.map_or(usize::MAX, |width| width.saturating_sub(hang).max(LEAST));
         let mut lines: Vec<String> = vec![String::new()];
         for word in text.split_whitespace() {
@@ -287,7 +293,7 @@ impl Page {
             }
         }
         for (at, line) in lines.iter().enumerate() {
-            if at == 0 {
+            if at == 0 && !is_below {
                 self.put(lead);
             } else {
                 self.text.push_str(&" ".repeat(hang));
@@ -306,7 +312,8 @@ impl Page {
         }
         for line in &lines[left_out..] {
             let line = line.trim_end().replace('\t', "    ");
-            self.indented(level, &[span(Style::Faint, "| "), span(Style::Plain, line)]);
+            let bar = if line.is_empty() { "|" } else { "| " };
+            self.indented(level, &[span(Style::Faint, bar), span(Style::Plain, line)]);
         }
     }
 
@@ -383,7 +390,7 @@ fn cut(spans: &[Span], width: usize) -> Vec<Span> {
     let mut kept = Vec::new();
     for Span { style, text } in spans {
         let head = head_of(text, room);
-        room -= head.width();
+        room = room.saturating_sub(head.width());
         kept.push(Span { style: *style, text: head.to_owned() });
         if head.len() < text.len() {
             if width > 0 {
@@ -395,16 +402,20 @@ fn cut(spans: &[Span], width: usize) -> Vec<Span> {
     kept
 }
 
-/// As much of the beginning as fits into `room` columns.
+/// As much of the beginning as fits into `room` columns. Characters that join (an emoji and what
+/// varies it) are measured together.
 fn head_of(text: &str, room: usize) -> &str {
-    let mut used = 0;
-    for (at, c) in text.char_indices() {
-        used += c.width().unwrap_or(0);
-        if used > room {
-            return &text[..at];
-        }
+    if text.width() <= room {
+        return text;
     }
-    text
+    let mut end = 0;
+    for (at, c) in text.char_indices() {
+        if text[..at + c.len_utf8()].width() > room {
+            break;
+        }
+        end = at + c.len_utf8();
+    }
+    &text[..end]
 }
 
 #[cfg(test)]
@@ -436,13 +447,18 @@ mod tests {
 
     #[test]
     fn words_wrap_under_the_first() {
-        let text = page(20, |page| {
-            page.wrapped(&cell(Style::Bad, "error: "), Style::Plain, "one two  three\nfour five")
+        let text = page(32, |page| {
+            page.wrapped(&cell(Style::Bad, "error: "), Style::Plain, "one two  three\nfour five six seven");
         });
-        assert_eq!(text, "error: one two three\n       four five\n");
+        assert_eq!(text, "error: one two three four five\n       six seven\n");
         let text =
             page(12, |page| page.wrapped(&cell(Style::Plain, "at "), Style::Plain, "abcdefghijklmnop q"));
         assert_eq!(text, "at abcdefghi\n   jklmnop q\n");
+        // Too little room beside the lead: below it.
+        let text = page(30, |page| {
+            page.wrapped(&cell(Style::Bad, "fail  store  "), Style::Plain, "the file is damaged");
+        });
+        assert_eq!(text, "fail  store\n    the file is damaged\n");
     }
 
     #[test]

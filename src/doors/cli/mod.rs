@@ -77,7 +77,6 @@ fn command(house: House, folder: PathBuf, cli: Cli, out: &mut Out) -> Result<u8,
         Command::Rpc => Err(not_first("rpc")),
         Command::Conduct(_) => Err(not_first("conduct")),
         Command::Shim(_) => Err(not_first("shim")),
-        Command::Hook(_) => Err(not_first("hook")),
         Command::Events(args) => follow::events(&mut calls::Desk::new(&session, out), &session, args),
         command => calls::run(&mut calls::Desk::new(&session, out), command),
     }
@@ -112,7 +111,9 @@ fn usage(house: &House, argv: &[OsString], error: &clap::Error) -> u8 {
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand if !json => {
             let text = error.render().to_string();
             out.aside(|page| {
-                text.lines().for_each(|line| page.line(&layout::cell(layout::Style::Plain, line)))
+                for line in text.lines() {
+                    page.line(&layout::cell(layout::Style::Plain, line));
+                }
             });
             out.finish(2)
         }

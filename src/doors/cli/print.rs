@@ -117,11 +117,6 @@ impl Out {
         self.json
     }
 
-    /// Whether results go to a terminal.
-    pub fn is_terminal(&self) -> bool {
-        self.stdout.is_terminal
-    }
-
     /// Whether somebody can be asked: stderr is a terminal.
     pub fn can_ask(&self) -> bool {
         self.stderr.is_terminal

@@ -251,8 +251,8 @@ fn check(out: &mut Out, files: &Files) -> u8 {
 }
 
 fn show(out: &mut Out, files: &Files) -> Result<u8, ApiError> {
-    let table = match files.show() {
-        Ok(table) => table,
+    let shown = match files.show() {
+        Ok(shown) => shown,
         Err(problems) => {
             if !out.is_json() {
                 out.aside(|page| problems.iter().for_each(|problem| show_problem(page, problem)));
@@ -266,13 +266,10 @@ fn show(out: &mut Out, files: &Files) -> Result<u8, ApiError> {
         }
     };
     if out.is_json() {
-        let value = serde_json::to_value(&table)
-            .map_err(|error| Error::Bug(format!("the configuration is no JSON: {error}")))?;
-        out.json(&value);
+        out.json(&shown.json);
     } else {
-        let text = toml::to_string_pretty(&table)
-            .map_err(|error| Error::Bug(format!("the configuration is no TOML: {error}")))?;
-        let text = page_of(out, |page| text.lines().for_each(|line| page.line(&cell(Style::Plain, line))));
+        let text =
+            page_of(out, |page| shown.toml.lines().for_each(|line| page.line(&cell(Style::Plain, line))));
         out.result(&text);
     }
     Ok(0)

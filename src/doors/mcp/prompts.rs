@@ -195,6 +195,7 @@ mod tests {
 
     use super::*;
 
+    #[expect(clippy::needless_pass_by_value, reason = "it is made for the call")]
     fn text(name: &str, arguments: serde_json::Value) -> Result<String, String> {
         let arguments = arguments.as_object().cloned().unwrap();
         get(name, &arguments)

@@ -26,7 +26,7 @@ use crate::services::{Error, asking, claiming};
 use crate::store::Tx;
 use crate::store::attempts::{AttemptRow, Ending};
 use crate::store::claims::NewClaims;
-use crate::store::events::NewEvent;
+use crate::store::events::{EventFilter, NewEvent};
 use crate::sys::agent::Event;
 use crate::sys::config::resolved::Isolation;
 use crate::sys::git::change::Change;
@@ -70,7 +70,14 @@ pub fn carry(desk: &Arc<Desk>, attempt: &AttemptRow, stage: Stage) {
     });
     if let Err(error) = carried {
         tracing::error!(attempt = %attempt.id, "{error}");
-        let why = error.to_string();
+        if desk.is_stopping() {
+            // It is as if this conductor had died here.
+            return;
+        }
+        let why = match &error {
+            Error::Refused(refusal) => format!("{}; {}", refusal.message, refusal.hint),
+            other => other.to_string(),
+        };
         let recorded = desk.store().and_then(|store| {
             store.write(|tx| -> Result<(), Error> {
                 let ending = Ending {
@@ -97,6 +104,7 @@ fn carry_on(desk: &Arc<Desk>, attempt: &AttemptRow, mut stage: Stage) -> Result<
     let mut saved = None;
     loop {
         stage = match stage {
+            Stage::Judge | Stage::Land if desk.is_stopping() => return Ok(()),
             Stage::Launch => {
                 launch(desk, &attempt, &task)?;
                 Stage::Follow
@@ -190,8 +198,18 @@ fn follow(desk: &Desk, attempt: &AttemptRow, task: &Task) -> Result<(), Error> {
         stuck_after: rules.stuck_after_s.map(Duration::from_secs),
     };
     let mut last_told: Option<Instant> = None;
+    // Its output is read from the start; what an earlier conductor recorded of it is not told twice.
+    let mut told_before: Vec<(String, String)> = desk.store()?.read(|tx| -> Result<_, Error> {
+        let filter = EventFilter { attempt: Some(attempt.id.as_str()), ..EventFilter::default() };
+        let events = tx.events_after(0, &filter, usize::MAX >> 1)?;
+        Ok(events.into_iter().map(|event| (event.kind, event.text)).collect())
+    })?;
     let heard = listen(&watched, &mut |event| {
         if let Some((kind, text)) = worth_telling(event, &mut last_told) {
+            if let Some(at) = told_before.iter().position(|told| told.0 == kind && told.1 == text) {
+                told_before.swap_remove(at);
+                return;
+            }
             let told = desk.store().and_then(|store| {
                 store.write(|tx| -> Result<(), Error> {
                     if let Event::Usage(usage) = event {
@@ -457,6 +475,10 @@ fn judge(desk: &Desk, attempt: &AttemptRow, task: &Task, saved: &Saved) -> Resul
     let plan = desk.plan();
     let case = case(desk, attempt, task, saved, work, &plan)?;
     let judgement = judging::judge(&case)?;
+    if desk.is_stopping() {
+        // Its commands were ended; what they said is nothing to go by.
+        return Ok(false);
+    }
     let feedback = judging::feedback(&judgement);
     desk.store()?.write(|tx| record(tx, desk, attempt, task, &judgement, &feedback))
 }

@@ -1,6 +1,7 @@
 //! What a conductor has before it: the project, the plan, the rules.
 
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::base::clock::Time;
 use crate::base::ids::{ConductorId, PlanId, TaskId};
@@ -33,6 +34,7 @@ pub struct Desk {
     /// Its fencing number: when the plan has a greater one, somebody else has taken it over.
     pub fencing: i64,
     plan: Mutex<std::sync::Arc<Plan>>,
+    is_stopping: AtomicBool,
 }
 
 impl Desk {
@@ -57,6 +59,7 @@ impl Desk {
             conductor,
             fencing,
             plan: Mutex::default(),
+            is_stopping: AtomicBool::new(false),
         };
         desk.reload()?;
         Ok(desk)
@@ -65,6 +68,16 @@ impl Desk {
     /// The database.
     pub fn store(&self) -> Result<&Store, Error> {
         self.session.store()
+    }
+
+    /// Says whether everything is being left, to be gone on with by the next conductor.
+    pub fn set_stopping(&self, is_stopping: bool) {
+        self.is_stopping.store(is_stopping, Ordering::SeqCst);
+    }
+
+    /// Whether what is not begun is to be left.
+    pub fn is_stopping(&self) -> bool {
+        self.is_stopping.load(Ordering::SeqCst)
     }
 
     /// The plan, as it was read last.

@@ -11,6 +11,7 @@ use super::attempt::{Stage, carry};
 use super::desk::Desk;
 use super::recovering;
 use super::starting::{self, Begun};
+use super::tidying;
 use super::vitals::{Socket, Vitals};
 use crate::base::clock::Time;
 use crate::base::ids::{ConductorId, PlanId, TaskId, random_tail};
@@ -19,6 +20,7 @@ use crate::domain::conducting::{ConductorState, PlanState};
 use crate::domain::schedule::{self, Step, TaskView};
 use crate::domain::task::TaskState;
 use crate::services::ground;
+use crate::services::judging::commands;
 use crate::services::{Error, Session};
 use crate::store::conductors::ConductorRow;
 use crate::store::plans::TaskLight;
@@ -73,6 +75,7 @@ pub fn conduct<S: Socket>(
     };
     let ended = lay_out().and_then(|mut conductor| {
         session.cancel.on_cancel(conductor.watch.waker());
+        tidying::sweep(&conductor.desk);
         conductor.run()?;
         while conductor.is_needed_again()? {
             conductor.run()?;
@@ -156,6 +159,7 @@ struct Conductor {
 
 impl Conductor {
     fn run(&mut self) -> Result<(), Error> {
+        self.desk.set_stopping(false);
         let mut is_first = true;
         loop {
             self.beat()?;
@@ -331,6 +335,18 @@ impl Conductor {
         Ok(())
     }
 
+    /// Ends the commands of gates that run; their verdicts are left to the next conductor.
+    fn end_gates(&self) -> Result<(), Error> {
+        for task in self.at_work.keys() {
+            let tried =
+                self.desk.store()?.read(|tx| tx.attempts_at(&self.desk.plan_id, &TaskId::text(task)))?;
+            if let Some(attempt) = tried.last() {
+                commands::end_all(&self.desk.session.house, attempt.id.as_str());
+            }
+        }
+        Ok(())
+    }
+
     fn beat(&mut self) -> Result<(), Error> {
         if self.last_beat.elapsed() >= HEARTBEAT {
             self.desk.store()?.write(|tx| tx.heartbeat(&self.desk.conductor))?;
@@ -444,6 +460,7 @@ impl Conductor {
     /// Ends every attempt, with its tree saved, and leaves.
     fn stop(&mut self, state: &PlanState) -> Result<(), Error> {
         let desk = Arc::clone(&self.desk);
+        desk.set_stopping(true);
         desk.store()?.write(|tx| -> Result<(), Error> {
             tx.set_conductor_state(&desk.conductor, ConductorState::Stopping)?;
             for attempt in tx.live_attempts(&desk.plan_id)? {
@@ -461,6 +478,7 @@ impl Conductor {
         })?;
         while !self.at_work.is_empty() {
             self.obey()?;
+            self.end_gates()?;
             self.watch.wait(Some(Instant::now() + Duration::from_secs(1)));
             self.beat()?;
             self.gather();

@@ -3,6 +3,9 @@
 use std::path::Path;
 
 use super::desk::Desk;
+use crate::base::ids::{AttemptId, TaskId};
+use crate::domain::task::TaskState;
+use crate::services::Error;
 use crate::store::attempts::AttemptRow;
 use crate::sys::config::resolved::Isolation;
 use crate::sys::git::{GitQueue, Oid, Snapshot, Worktree, read, snapshot, worktree};
@@ -15,6 +18,31 @@ pub fn put_away(desk: &Desk, attempt: &AttemptRow) {
     }
     if let Err(why) = remove(desk, attempt) {
         tracing::warn!(attempt = %attempt.id, "its worktree stays: {why}");
+    }
+}
+
+/// Puts away what conductors that died on the way left of tasks that are done, whichever plan's,
+/// and empties the trash.
+pub fn sweep(desk: &Desk) {
+    let folder = desk.project.worktrees(&desk.session.house);
+    for trashed in std::fs::read_dir(folder.join("trash")).into_iter().flatten().flatten() {
+        // Somebody else may be deleting it; what stays is tried again next time.
+        let _ = worktree::delete_folder(&trashed.path());
+    }
+    for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
+        let id = AttemptId::new(entry.file_name().to_string_lossy());
+        let done = desk.store().and_then(|store| {
+            store.read(|tx| -> Result<_, Error> {
+                let Some(attempt) = tx.attempt(&id)? else { return Ok(None) };
+                let task = tx.task(&attempt.plan, &TaskId::text(&attempt.task))?;
+                Ok(task.filter(|task| task.state == TaskState::Done).map(|_| attempt))
+            })
+        });
+        match done {
+            Ok(Some(attempt)) => put_away(desk, &attempt),
+            Ok(None) => {}
+            Err(why) => tracing::warn!(attempt = %id, "its worktree stays: {why}"),
+        }
     }
 }
 

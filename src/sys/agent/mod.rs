@@ -14,6 +14,7 @@ mod launch;
 mod limit;
 mod opencode;
 mod reader;
+pub mod registration;
 #[cfg(test)]
 mod tests;
 

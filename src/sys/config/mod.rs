@@ -15,6 +15,7 @@ pub mod load;
 mod references;
 pub mod resolved;
 mod schema;
+mod shown;
 pub mod starter;
 pub mod types;
 pub mod values;
@@ -24,6 +25,7 @@ pub use ecosystem::Ecosystem;
 pub use load::load;
 pub use resolved::Config;
 pub use schema::schema;
+pub use shown::{Shown, shown};
 pub use starter::starter;
 pub use types::ProviderKind;
 

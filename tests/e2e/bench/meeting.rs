@@ -93,8 +93,10 @@ impl Guest {
         self.stream.set_read_timeout(Some(DEADLINE)).unwrap();
         let mut rest = Vec::new();
         let read = self.stream.read_to_end(&mut rest);
-        let is_gone = read.as_ref().is_ok_and(|_| true)
-            || read.as_ref().is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionReset);
+        let is_gone = match &read {
+            Ok(_) => true,
+            Err(error) => error.kind() == std::io::ErrorKind::ConnectionReset,
+        };
         assert!(is_gone, "{} lives on: {read:?}", self.name);
     }
 }

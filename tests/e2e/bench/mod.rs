@@ -52,9 +52,10 @@ impl Bench {
         // Sockets have short names, so the folder has one too.
         let folder = tempfile::Builder::new().prefix("k").tempdir_in("/tmp").unwrap();
         let root = folder.path().canonicalize().unwrap();
-        let project = root.join("project");
-        for name in ["home", "bin", "project"] {
-            fs::create_dir(root.join(name)).unwrap();
+        // A name that nothing may trip over.
+        let project = root.join("my \"project\" é");
+        for folder in [root.join("home"), root.join("bin"), project.clone()] {
+            fs::create_dir(folder).unwrap();
         }
         let meeting = Meeting::at(&root.join("meet"));
         let bench = Self { root, project, meeting, _folder: folder };

@@ -55,6 +55,7 @@ impl Rpc {
     }
 
     /// Sends a call without waiting for its answer.
+    #[expect(clippy::needless_pass_by_value, reason = "it is made for the call")]
     pub fn send(&mut self, method: &str, params: Value) {
         self.last += 1;
         let call = json!({"jsonrpc": "2.0", "id": self.last, "method": method, "params": params});
@@ -103,6 +104,20 @@ impl Rpc {
             Ok(result) => panic!("{method} was not refused: {result:#}"),
             Err(refusal) => refusal,
         }
+    }
+
+    /// The events of the subscription, up to the first that is as wanted.
+    #[track_caller]
+    pub fn events_until(&mut self, is_last: impl Fn(&Value) -> bool) -> Vec<Value> {
+        let mut events: Vec<Value> = Vec::new();
+        while !events.last().is_some_and(&is_last) {
+            let line = self.lines.recv_timeout(DEADLINE);
+            let mut line = line.unwrap_or_else(|error| panic!("{error} after {events:#?}"));
+            if line["method"] == "events.event" {
+                events.push(line["params"]["event"].take());
+            }
+        }
+        events
     }
 
     /// Kills it as the kernel would.

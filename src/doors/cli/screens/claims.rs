@@ -12,25 +12,25 @@ pub fn claim_files(view: &View, result: &ClaimFilesResult) -> String {
                 page.wrapped(&plain("  "), Style::Plain, "nobody holds it, but somebody asked first");
             }
             for conflict in &result.conflicts {
-                let since = view.distance(&conflict.since);
+                let held = view.length_since(&conflict.since);
                 let expires = view.distance(&conflict.expires_at);
                 let who = match &conflict.task {
                     Some(task) => format!("{} ({}, task {task})", conflict.holder, conflict.holder_kind),
                     None => format!("{} ({})", conflict.holder, conflict.holder_kind),
                 };
                 page.line(&[span(Style::Plain, "  "), span(Style::Strong, &conflict.pattern)]);
+                let through = if conflict.held_pattern == conflict.pattern {
+                    String::new()
+                } else {
+                    format!(" through {}", conflict.held_pattern)
+                };
                 page.wrapped(
                     &plain("    "),
                     Style::Plain,
-                    &format!("held by {who} since {since}; runs out {expires} unless renewed"),
+                    &format!("held {held} by {who}{through}; runs out {expires} unless renewed"),
                 );
-                let both = if conflict.held_pattern == conflict.pattern {
-                    String::new()
-                } else {
-                    format!("as {}; both own {}", conflict.held_pattern, conflict.witness)
-                };
-                if !both.is_empty() {
-                    page.wrapped(&plain("    "), Style::Plain, &both);
+                if conflict.witness != conflict.pattern {
+                    page.wrapped(&plain("    "), Style::Plain, &format!("both own {}", conflict.witness));
                 }
                 if let Some(reason) = &conflict.reason {
                     page.wrapped(&cell(Style::Faint, "    why: "), Style::Plain, reason);

@@ -1,10 +1,8 @@
 //! What people see of each result. Pure: a result and a [`View`] in, text out.
 
-use jiff::tz::TimeZone;
-
 use super::layout::{Cell, Column, Give, Look, Page, Span, Style, Table, cell, sentence, span};
 use crate::api::wire::{Id, StatusBody, StatusResult};
-use crate::base::clock::Time;
+use crate::base::clock::{Time, Zone};
 
 mod claims;
 mod plan;
@@ -13,7 +11,7 @@ mod work;
 
 pub use claims::{claim_files, release_files};
 pub use plan::{dispatch, plan};
-pub use status::{events, events_line, overview, run_summary, task_change};
+pub use status::{events_line, run_summary, task_change};
 pub use work::{control, judge};
 
 /// From where a result is looked at.
@@ -24,7 +22,7 @@ pub struct View {
     /// The moment, for times told as distances.
     pub now: Time,
     /// The time zone of the person.
-    pub zone: TimeZone,
+    pub zone: Zone,
 }
 
 impl View {
@@ -49,19 +47,18 @@ impl View {
         }
     }
 
-    /// The moment in the person's time zone: `01:02:03` of today, else with its day.
-    fn moment(&self, text: &str) -> String {
-        let zoned = |time: Time| {
-            jiff::Timestamp::from_millisecond(time.as_millis()).ok().map(|at| at.to_zoned(self.zone.clone()))
-        };
-        let (Some(at), Some(now)) = (Time::parse(text).and_then(zoned), zoned(self.now)) else {
-            return text.to_owned();
-        };
-        if at.date() == now.date() {
-            at.strftime("%H:%M:%S").to_string()
-        } else {
-            at.strftime("%Y-%m-%d %H:%M").to_string()
+    /// For how long by now: `for 3 min`.
+    fn length_since(&self, text: &str) -> String {
+        match Time::parse(text) {
+            Some(time) if self.now.millis_since(time) < 1000 => "since now".to_owned(),
+            Some(time) => format!("for {}", duration(self.now.millis_since(time).unsigned_abs())),
+            None => format!("since {text}"),
         }
+    }
+
+    /// The moment in the person's time zone.
+    fn moment(&self, text: &str) -> String {
+        Time::parse(text).map_or_else(|| text.to_owned(), |time| self.zone.show(time, self.now))
     }
 }
 
@@ -71,7 +68,7 @@ pub fn status(view: &View, result: &StatusResult) -> String {
         StatusBody::Overview(overview) => status::overview(view, overview),
         StatusBody::Task(task) => work::task(view, task),
         StatusBody::Plan(plan) => status::plan(view, plan, result.next_cursor.as_deref()),
-        StatusBody::Judgement(judgement) => work::judge(view, judgement),
+        StatusBody::Judgement(judgement) => judge(view, judgement),
         StatusBody::Attempt(attempt) => work::attempt(view, attempt),
         StatusBody::Claims { claims } => claims::claims(view, claims),
         StatusBody::Conductors { conductors } => status::conductors(view, conductors),

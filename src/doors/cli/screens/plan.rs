@@ -9,7 +9,14 @@ pub fn plan(view: &View, result: &PlanResult) -> String {
         let tasks: usize = result.waves.iter().map(Vec::len).sum();
         let mut title = match &result.plan_id {
             Some(id) => vec![span(Style::Strong, id)],
-            None => vec![span(Style::Strong, &result.name), span(Style::Bad, "  not stored")],
+            None if crate::doors::cli::calls::has_errors(result) => {
+                vec![span(Style::Strong, &result.name), span(Style::Bad, "  not stored")]
+            }
+            None => vec![
+                span(Style::Strong, &result.name),
+                span(Style::Good, "  checked"),
+                span(Style::Plain, ", not stored"),
+            ],
         };
         if let Some(state) = &result.state {
             title.extend([span(Style::Plain, "  "), word(state)]);

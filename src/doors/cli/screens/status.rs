@@ -23,7 +23,7 @@ pub fn overview(view: &View, overview: &Overview) -> String {
             let mut table = Table::new(
                 0,
                 [
-                    Column::new("PLAN", Give::Shrink),
+                    Column::new("PLAN", Give::Keep),
                     Column::new("STATE", Give::Keep),
                     Column::new("", Give::Drop(3)),
                     Column::number("DONE", Give::Keep),
@@ -69,7 +69,7 @@ pub fn overview(view: &View, overview: &Overview) -> String {
 
 /// How much is done, as a bar. Full only when all is.
 fn bar(done: u64, total: u64) -> Cell {
-    let full = if total == 0 { 0 } else { (done.min(total) * BAR / total) as usize };
+    let full = (done.min(total) * BAR).checked_div(total).unwrap_or(0) as usize;
     vec![span(Style::Good, "━".repeat(full)), span(Style::Faint, "─".repeat(BAR as usize - full))]
 }
 
@@ -377,6 +377,10 @@ pub fn environments(view: &View, environments: &[Value]) -> String {
                 Some(Value::Number(number)) => plain(number.to_string()),
                 _ => Cell::new(),
             };
+            let mut branch = text("branch");
+            if environment.get("dirty").and_then(Value::as_bool) == Some(true) {
+                branch.push(span(Style::Warn, " (changed)"));
+            }
             let subs = environment.get("subs").and_then(Value::as_array).into_iter().flatten();
             let subs: Vec<String> = subs
                 .filter_map(|sub| {
@@ -385,7 +389,7 @@ pub fn environments(view: &View, environments: &[Value]) -> String {
                 .collect();
             table.row([
                 text("name"),
-                text("branch"),
+                branch,
                 text("ahead"),
                 text("behind"),
                 plain(subs.join(", ")),

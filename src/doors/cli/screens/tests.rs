@@ -1,1 +1,339 @@
+//! Every screen on results made by hand, at three widths and in colour.
 
+use serde_json::{Value, json};
+
+use super::*;
+use crate::api::wire::{
+    ClaimFilesResult, ControlResult, DispatchResult, JudgeResult, PlanResult, PlanStatus, ReleaseFilesResult,
+    TaskLine,
+};
+
+fn view(width: Option<usize>, color: bool) -> View {
+    View { look: Look { width, color }, now: Time::parse("2026-11-21T12:00:00Z").unwrap(), zone: Zone::utc() }
+}
+
+/// The screen at every width, then in colour, with the escape character made visible.
+fn all_looks(screen: impl Fn(&View) -> String) -> String {
+    let mut all = String::new();
+    for width in [60, 80, 120] {
+        let text = screen(&view(Some(width), false));
+        for line in text.lines() {
+            let wide = unicode_width::UnicodeWidthStr::width(line);
+            assert!(wide <= width, "{wide} > {width}: {line}");
+        }
+        all.push_str(&format!("--- {width} columns\n{text}"));
+    }
+    let colored = screen(&view(Some(80), true));
+    let plain = screen(&view(Some(80), false));
+    assert_eq!(without_colors(&colored), plain, "colours change nothing else");
+    all.push_str(&format!("--- 80 columns, in colour\n{}", colored.replace('\u{1b}', "␛")));
+    // The narrowest terminal that is promised; what it looks like matters less.
+    for line in screen(&view(Some(40), false)).lines() {
+        assert!(unicode_width::UnicodeWidthStr::width(line) <= 40, "{line}");
+    }
+    all
+}
+
+fn without_colors(text: &str) -> String {
+    let mut plain = String::new();
+    let mut parts = text.split('\u{1b}');
+    plain.push_str(parts.next().unwrap_or_default());
+    for part in parts {
+        plain.push_str(part.split_once('m').map_or("", |(_, rest)| rest));
+    }
+    plain
+}
+
+fn typed<T: serde::de::DeserializeOwned>(value: Value) -> T {
+    serde_json::from_value(value).unwrap()
+}
+
+/// A snapshot without the long expression that made it.
+macro_rules! snapshot {
+    ($text:expr) => {
+        insta::with_settings!({omit_expression => true}, { insta::assert_snapshot!($text) })
+    };
+}
+
+/// Through JSON and back, as it comes out of the table of methods.
+fn status_screen(value: &Value) -> String {
+    let result: StatusResult = typed(value.clone());
+    assert_eq!(serde_json::to_value(&result).unwrap(), *value, "it was taken for another scope");
+    all_looks(|view| status(view, &result))
+}
+
+fn attempt_json(number: u32) -> Value {
+    json!({
+        "attempt": format!("a-7k2m9q4x1{number}"), "task_id": "auth-3kq9zx/2", "number": number,
+        "worker": "codex2", "provider": "codex", "state": "finished", "outcome": "submitted",
+        "wall": "landlock7 worktree", "worktree": "/home/ada/.local/state/kapell/worktrees/shop-1a2b3c4d5e/a-7k2m9q4x11",
+        "ref": "refs/kapell/tasks/auth-3kq9zx/2/1",
+        "usage": {"input_tokens": 48_213, "cached_tokens": 1_204_000, "output_tokens": 3_107, "usd": 0.412},
+        "gates": [
+            {"name": "ownership", "outcome": "pass", "why": "3 changed files, all within the claim", "evidence": null, "duration_ms": 12},
+            {"name": "red-green", "outcome": "fail", "why": "the tests pass without the implementation, so they prove nothing",
+             "evidence": "running 2 tests\n\u{1b}[32mok\u{1b}[0m accepts a token\nok\trejects a token\n\ntest result: ok. 2 passed", "duration_ms": 4_218},
+            {"name": "lint", "outcome": "skipped", "why": "an earlier gate rejected the work", "evidence": null, "duration_ms": 0},
+        ],
+        "verdict": "rejected",
+        "changed": ["src/api/auth.ts", "tests/api/auth.test.ts", "src/api/größe 日本.ts"],
+        "outside_claim": ["package-lock.json"],
+        "said": "I implemented JWT auth.\nAll tests pass.",
+        "started_at": "2026-11-21T11:42:10Z", "ended_at": "2026-11-21T11:47:55Z",
+    })
+}
+
+fn task_lines() -> Value {
+    json!([
+        {"id": "spec-api", "state": "done", "task": "Write specs/api.md", "attempts": 1, "attempt": "a-1", "worker": "claude",
+         "commit": "0123456789abcdef0123456789abcdef01234567"},
+        {"id": 1, "state": "running", "task": "Implement JWT auth\nwith rotation of keys, and tests for what happens at midnight",
+         "attempts": 2, "attempt": "a-2", "worker": "codex2"},
+        {"id": 2, "state": "rejected", "task": "Sessions", "attempts": 1, "attempt": "a-3", "worker": "opencode_long_name",
+         "reason": "red-green: the tests pass without the implementation"},
+        {"id": 3, "state": "waiting", "task": "Docs", "attempts": 0, "reason": "waits for 1, 2"},
+    ])
+}
+
+fn plan_json(state: &str) -> Value {
+    json!({
+        "seq": 412, "scope": "plan", "plan_id": "auth-3kq9zx", "name": "auth", "state": state,
+        "base": "6a16f25608c35939e5fcc8498cda2f6bb4a31838", "target": "main", "integration": "kapell/auth-3kq9zx",
+        "conductor": {"id": "c-q0xjbekc", "pid": 2152}, "done": 1, "total": 4, "running": 1, "failed": 1, "usd": 1.2345,
+        "tasks": task_lines(),
+    })
+}
+
+#[test]
+fn overview_screen() {
+    snapshot!(status_screen(&json!({
+        "seq": 412, "scope": "overview",
+        "plans": [
+            {"plan_id": "auth-3kq9zx", "name": "auth", "state": "running", "done": 3, "total": 8, "running": 2, "failed": 1, "conductor": "c-q0xjbekc"},
+            {"plan_id": "inbox-shop-1a2b3c", "name": "odd jobs", "state": "paused", "done": 0, "total": 0, "running": 0, "failed": 0},
+            {"plan_id": "cleanup-zz81ab", "name": "cleanup", "state": "done", "done": 12, "total": 12, "running": 0, "failed": 0},
+        ],
+        "workers": {"busy": 2, "idle": 1, "unhealthy": 1},
+        "claims": 5,
+        "budget": [
+            {"provider": "claude", "spent_usd": 12.4, "reserved_usd": 1.5, "limit_usd": 350.0, "state": "ok"},
+            {"provider": "codex", "spent_usd": 0.004, "reserved_usd": 0.0, "limit_usd": null, "state": "rate-limited", "until": "2026-11-21T13:30:00Z"},
+        ],
+        "warnings": ["plan auth-3kq9zx: its conductor died, 1 worker goes on; dispatch it again to take it up"],
+    })));
+}
+
+#[test]
+fn empty_overview_screen() {
+    snapshot!(status_screen(&json!({
+        "seq": 0, "scope": "overview", "plans": [], "workers": {"busy": 0, "idle": 0, "unhealthy": 0},
+        "claims": 0, "budget": [], "warnings": [],
+    })));
+}
+
+#[test]
+fn plan_screen() {
+    snapshot!(status_screen(&plan_json("running")));
+}
+
+#[test]
+fn task_screen() {
+    snapshot!(status_screen(&json!({
+        "seq": 412, "scope": "task", "task_id": "auth-3kq9zx/2", "state": "rejected",
+        "task": "Implement JWT auth so that a token that has run out is refused with 401, and say in the answer's body when it ran out.",
+        "files": ["src/api/auth.ts", "tests/api/auth.test.ts"], "depends_on": ["spec-api", 1],
+        "reason": "red-green: the tests pass without the implementation",
+        "attempts": [attempt_json(1)],
+    })));
+}
+
+#[test]
+fn lists_screen() {
+    let mut all = String::new();
+    for value in [
+        json!({"seq": 1, "scope": "claims", "claims": [
+            {"claim_id": 7, "pattern": "src/db", "mode": "exclusive", "holder": "codex2", "holder_kind": "attempt",
+             "task": "auth-3kq9zx/2", "since": "2026-11-21T11:48:00Z", "expires_at": "2026-11-21T12:15:00Z", "alive": true},
+            {"claim_id": 1204, "pattern": "docs/**/*.md", "mode": "shared", "holder": "ada", "holder_kind": "person",
+             "reason": "rewording the\nguide", "since": "2026-11-20T09:00:00Z", "expires_at": "2026-11-21T11:59:59.5Z", "alive": false},
+        ]}),
+        json!({"seq": 1, "scope": "conductors", "conductors": [
+            {"id": "c-q0xjbekc", "pid": 2152, "plan_id": "auth-3kq9zx", "project": "/home/ada/shop", "state": "running",
+             "started_at": "2026-11-21T10:00:00Z", "heartbeat_at": "2026-11-21T11:59:55Z", "fresh": true},
+            {"id": "c-00000000", "pid": 99, "plan_id": "old-000000", "state": "crashed",
+             "started_at": "2026-11-19T10:00:00Z", "heartbeat_at": "2026-11-19T11:00:00Z", "fresh": false},
+        ]}),
+        json!({"seq": 1, "scope": "workers", "workers": [
+            {"worker": "codex2", "provider": "codex", "groups": ["development", "review"], "state": "busy", "tasks": ["auth-3kq9zx/2"]},
+            {"worker": "arch_prod", "provider": "claude", "protected": true, "state": "idle"},
+        ]}),
+        json!({"seq": 1, "scope": "queue", "queue": [
+            {"task_id": "auth-3kq9zx/2", "attempt": "a-7k2m9q4x11", "branch": "kapell/auth-3kq9zx", "state": "queued"},
+        ]}),
+        json!({"seq": 1, "scope": "budget", "budget": []}),
+        json!({"seq": 1, "scope": "environments", "environments": [
+            {"name": "dev1", "path": "/home/ada/shop-dev1", "branch": "env/dev1", "ahead": 2, "behind": 0, "dirty": true,
+             "subs": [{"name": "dev", "state": "running", "port": 8081}, {"name": "qa", "state": "stopped", "port": 8082}]},
+        ]}),
+    ] {
+        all.push_str(&status_screen(&value));
+    }
+    snapshot!(all);
+}
+
+#[test]
+fn events_screen() {
+    snapshot!(status_screen(&json!({"seq": 1204, "scope": "events", "events": [
+        {"seq": 7, "at": "2026-11-20T23:59:59Z", "kind": "claim.granted", "holder": "ada", "text": "ada claims src/db"},
+        {"seq": 411, "at": "2026-11-21T01:02:03.456Z", "kind": "task.state", "plan_id": "auth-3kq9zx", "task": "2",
+         "text": "task 2: running → judging", "data": {"state": "judging"}},
+        {"seq": 1204, "at": "2026-11-21T11:59:59Z", "kind": "provider.limited", "plan_id": "auth-3kq9zx",
+         "text": "codex is limited: \u{1b}]0;owned\u{7} try again\nlater, when the window of five hours has passed"},
+    ]})));
+}
+
+#[test]
+fn checked_plan_screen() {
+    let result: PlanResult = typed(json!({
+        "plan_id": "auth-3kq9zx", "name": "auth", "state": "draft",
+        "waves": [["spec-api"], [1, 2, "a-rather-long-task-name"], [3]], "critical_path": ["spec-api", 2, 3],
+        "ownership": [
+            {"task": "spec-api", "patterns": ["specs/api.md"], "existing_files": 0},
+            {"task": 1, "patterns": ["src/api/auth.ts", "tests/api/auth.test.ts", "src/api/{login,logout}.ts", "docs/**/*.md"], "existing_files": 12},
+        ],
+        "specs": [{"file": "specs/api.md", "exists": false}, {"file": "specs/db.md", "exists": true}],
+        "problems": [{"severity": "warning", "code": "no-tests", "message": "task 3 owns no tests", "hint": "name them in tests", "task": 3}],
+    }));
+    snapshot!(all_looks(|view| plan(view, &result)));
+}
+
+#[test]
+fn refused_plan_screen() {
+    let result: PlanResult = typed(json!({
+        "plan_id": null, "name": "auth", "state": null, "waves": [], "critical_path": [], "ownership": [], "specs": [],
+        "problems": [
+            {"severity": "error", "code": "overlap", "message": "tasks 1 and 2 both own src/db/a.rs, and nothing says which goes first",
+             "hint": "give the path to one of them, let one wait (\"depends_on\" of 2: 1), or plan with on_overlap \"serialize\"",
+             "task": 2, "path": "src/db", "line": 12, "column": 5},
+            {"severity": "error", "code": "cycle", "message": "1 → 2 → 1", "hint": "take one of the dependencies out", "line": 3},
+        ],
+    }));
+    snapshot!(all_looks(|view| plan(view, &result)));
+}
+
+#[test]
+fn dispatch_screen() {
+    let result: DispatchResult = typed(json!({
+        "run_id": "r-mdxkh63f", "plan_id": "auth-3kq9zx",
+        "conductor": {"id": "c-q0xjbekc", "pid": 2152, "socket": "/run/c"},
+        "started": [{"task": 1, "attempt": "a-7k2m9q4x11", "worker": "codex2", "provider": "codex", "claims": ["src/api/auth.ts", "tests/api"]}],
+        "waiting": [{"task": 3, "reason": "dependency", "on": "task 1"}, {"task": "long", "reason": "claim", "on": "ada holds src/db since 11:48"}],
+    }));
+    snapshot!(all_looks(|view| dispatch(view, &result)));
+}
+
+#[test]
+fn claims_screen() {
+    let conflict: ClaimFilesResult = typed(json!({"granted": false, "claims": [], "conflicts": [
+        {"pattern": "src/**/*.rs", "held_pattern": "src/db", "witness": "src/db/a.rs", "holder": "codex2", "holder_kind": "attempt",
+         "task": "auth-3kq9zx/2", "since": "2026-11-21T11:48:00Z", "expires_at": "2026-11-21T12:15:00Z"},
+        {"pattern": "docs", "held_pattern": "docs", "witness": "docs", "holder": "ada", "holder_kind": "person",
+         "reason": "rewording the guide before the release, which will take until the evening", "since": "2026-11-21T09:00:00Z",
+         "expires_at": "2026-11-21T12:00:30Z"},
+    ]}));
+    let granted: ClaimFilesResult = typed(json!({"granted": true, "claims": [
+        {"claim_id": 7, "pattern": "src/db", "mode": "exclusive", "fencing": 7, "expires_at": "2026-11-21T12:15:00Z"},
+        {"claim_id": 1204, "pattern": "a path with\nodd \u{202e}characters", "mode": "shared", "fencing": 1204, "expires_at": "2026-11-28T12:00:00Z"},
+    ], "conflicts": []}));
+    let free = ClaimFilesResult { granted: true, ..ClaimFilesResult::default() };
+    let queued = ClaimFilesResult::default();
+    let all = [&conflict, &granted, &free, &queued].map(|result| all_looks(|view| claim_files(view, result)));
+    snapshot!(all.join(""));
+}
+
+#[test]
+fn release_screen() {
+    let text =
+        |ids: &[i64]| release_files(&view(Some(80), false), &ReleaseFilesResult { released: ids.to_vec() });
+    assert_eq!(text(&[]), "nothing of that was held\n");
+    assert_eq!(text(&[7]), "released claim 7\n");
+    assert_eq!(text(&[7, 8]), "released claims 7, 8\n");
+}
+
+#[test]
+fn verdict_screen() {
+    let attempt = attempt_json(1);
+    let rejected: JudgeResult = typed(json!({
+        "run_id": "r-pcapr95d", "state": "done", "verdict": "rejected", "gates": attempt["gates"],
+        "changed": (1..=20).map(|n| format!("src/{n}.rs")).collect::<Vec<_>>(), "outside_claim": ["package-lock.json"],
+    }));
+    let approved: JudgeResult = typed(json!({
+        "run_id": "r-pcapr95d", "state": "done", "verdict": "approved", "gates": [attempt["gates"][0]],
+        "changed": ["src/a.rs"], "outside_claim": [], "landed": {"commit": "0123456789abcdef", "branch": "kapell/auth-3kq9zx"},
+    }));
+    let error: JudgeResult = typed(json!({
+        "run_id": "r-pcapr95d", "state": "failed", "reason": "its process died before the verdict",
+    }));
+    let all = [rejected, approved, error].map(|result| all_looks(|view| judge(view, &result)));
+    snapshot!(all.join(""));
+}
+
+#[test]
+fn run_screens() {
+    let lines: Vec<TaskLine> = typed(task_lines());
+    let StatusBody::Plan(stopped) = typed::<StatusResult>(plan_json("stopped")).body else {
+        panic!("no plan")
+    };
+    let mut done: PlanStatus = stopped.clone();
+    done.state = "done".into();
+    done.tasks.retain(|task| task.state == "done");
+    (done.done, done.running, done.failed) = (4, 0, 0);
+    snapshot!(all_looks(|view| {
+        let mut all: String = lines.iter().map(|task| task_change(view, task)).collect();
+        all.push_str(&run_summary(view, &stopped, 754_000));
+        all.push_str(&run_summary(view, &done, 7_500_000));
+        all
+    }));
+}
+
+#[test]
+fn control_screen() {
+    let text = |ack| {
+        let result =
+            ControlResult { ack, state: "paused".into(), message: "plan auth-3kq9zx is paused".into() };
+        control(&view(None, false), &result)
+    };
+    assert_eq!(text(true), "paused  plan auth-3kq9zx is paused\n");
+    assert_eq!(text(false), "not done  plan auth-3kq9zx is paused\n");
+}
+
+#[test]
+fn nothing_is_cut_where_no_terminal_is() {
+    let result: StatusResult = typed(plan_json("running"));
+    let text = status(&view(None, false), &result);
+    assert!(
+        text.contains("Implement JWT auth with rotation of keys, and tests for what happens at midnight")
+    );
+    assert!(text.contains("opencode_long_name") && !text.contains('…'));
+}
+
+#[test]
+fn lengths_and_numbers() {
+    for (millis, shown) in [
+        (0, "0.0 s"),
+        (4_218, "4.2 s"),
+        (59_999, "59 s"),
+        (899_000, "15 min"),
+        (3_600_000, "1 h"),
+        (7_500_000, "2 h 5 min"),
+        (200_000_000, "2 d"),
+    ] {
+        assert_eq!(duration(millis), shown);
+    }
+    for (number, shown) in [(0, "0"), (999, "999"), (48_213, "48.2k"), (1_204_000, "1.2M")] {
+        assert_eq!(count(number), shown);
+    }
+    for (usd, shown) in [(0.0, "$0.00"), (0.004, "<$0.01"), (1.2345, "$1.23"), (350.0, "$350.00")] {
+        assert_eq!(money(usd), shown);
+    }
+}

@@ -1,4 +1,5 @@
-//! The entry that registers Kapell, added to the text of an agent's configuration.
+//! The entry that registers Kapell as a server, added to the text of an agent's configuration.
+//! The rest of the text stays as it is, byte by byte.
 
 use std::path::Path;
 
@@ -6,23 +7,24 @@ use jsonc_parser::ParseOptions;
 use jsonc_parser::cst::{CstInputValue, CstRootNode};
 use jsonc_parser::json;
 
-use super::What;
+use super::AgentKind;
 use crate::domain::refusal::{Code, Refusal};
 
 /// The text with Kapell registered; `None` if it is already, however the person wrote it.
+/// `path` is for the messages.
 ///
 /// # Errors
 /// The text is not in the format that the agent reads, or has something else in that place.
-pub fn with_entry(what: What, path: &Path, text: Option<&str>) -> Result<Option<String>, Refusal> {
+pub fn with_kapell(agent: AgentKind, path: &Path, text: Option<&str>) -> Result<Option<String>, Refusal> {
     let text = text.filter(|text| !text.trim().is_empty());
-    match what {
-        What::Project => Ok(None),
-        What::Codex => toml_entry(path, text.unwrap_or_default()),
-        What::Claude => {
+    match agent {
+        AgentKind::Command => Ok(None),
+        AgentKind::Codex => toml_entry(path, text.unwrap_or_default()),
+        AgentKind::Claude => {
             let entry = json!({ "type": "stdio", "command": "kapell", "args": ["mcp"] });
             json_entry(path, text.unwrap_or("{}\n"), "mcpServers", entry, false)
         }
-        What::OpenCode => {
+        AgentKind::OpenCode => {
             let entry = json!({ "type": "local", "command": ["kapell", "mcp"], "enabled": true });
             let fresh = "{\n  \"$schema\": \"https://opencode.ai/config.json\"\n}\n";
             json_entry(path, text.unwrap_or(fresh), "mcp", entry, true)
