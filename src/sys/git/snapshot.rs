@@ -143,20 +143,17 @@ fn attempt(git: &Git, request: &Request<'_>, expected: Option<&Oid>) -> Result<S
     let Request { tree, base, reference, message, scratch, largest, .. } = *request;
     let moved = |now| SnapshotError::RefMoved { reference: reference.to_owned(), now };
     let Captured { tree: saved, nested, skipped, ignored } = capture(git, tree, base, scratch, largest)?;
+    let now = refs::read(git, reference)?;
+    if now.as_ref() != expected {
+        return Err(moved(now));
+    }
     // A snapshot that lost objects would make this one incomplete too.
     let previous = match expected {
         Some(previous) if super::read::is_whole(git, previous, base)? => Some(previous),
         _ => None,
     };
     let commit = match previous {
-        Some(previous) if super::read::tree_of(git, previous)? == saved => {
-            let now = refs::read(git, reference)?;
-            if now.as_ref() != expected {
-                return Err(moved(now));
-            }
-            previous.clone()
-        }
-        // Whether the ref is where it is expected is asked by moving it.
+        Some(previous) if super::read::tree_of(git, previous)? == saved => previous.clone(),
         _ => {
             let parents: Vec<&Oid> = [Some(base), previous].into_iter().flatten().collect();
             let commit = super::land::commit_tree(git, &saved, &parents, message)?;
