@@ -91,7 +91,7 @@ impl Bench {
     }
 
     fn start(&self, job: &Job) -> Started {
-        client::start(Path::new(KAPELL), &self.run, job).unwrap()
+        client::start(&kapell(), &self.run, job).unwrap()
     }
 
     /// The next line that the worker writes into its pipe `up`.
@@ -469,7 +469,7 @@ fn a_run_happens_once() {
     let mut shim = bench.start(&bench.sh("echo x > up; read line < down"));
     bench.hear();
     assert_eq!(second(), Some(3));
-    let again = client::start(Path::new(KAPELL), &bench.run, &bench.sh("exit 1"));
+    let again = client::start(&kapell(), &bench.run, &bench.sh("exit 1"));
     assert!(matches!(again, Err(ClientError::AlreadyStarted { .. })), "{again:?}");
     bench.tell();
     let exit = bench.exit();
@@ -483,7 +483,7 @@ fn of_many_starters_one_starts() {
     let bench = Bench::new();
     let job = bench.sh("echo once");
     let started: Vec<_> = std::thread::scope(|scope| {
-        let start = || client::start(Path::new(KAPELL), &bench.run, &job);
+        let start = || client::start(&kapell(), &bench.run, &job);
         let threads: Vec<_> = (0..8).map(|_| scope.spawn(start)).collect();
         threads.into_iter().filter_map(|thread| thread.join().unwrap().ok()).collect()
     });
@@ -578,7 +578,7 @@ fn a_killed_shim_is_noticed_at_once_and_what_it_leaves_is_found() {
         check_gone(pid);
     }
     assert_eq!(client::kill_leftovers(&AttemptId::new(bench.attempt())).unwrap(), 0);
-    let again = client::start(Path::new(KAPELL), &bench.run, &bench.sh("exit 0"));
+    let again = client::start(&kapell(), &bench.run, &bench.sh("exit 0"));
     assert!(matches!(again, Err(ClientError::AlreadyStarted { .. })));
 }
 
@@ -605,8 +605,12 @@ fn the_wall_holds_for_a_user_without_privileges() {
     let bench = Bench::new();
     let part = bench.player("unprivileged");
     std::os::unix::fs::chown(bench.top.path(), Some(65534), Some(65534)).unwrap();
-    let mut command: Command = spawn::program(&part.argv[0], Path::new("/"));
-    command.args(&part.argv[1..]).envs(&part.env).env("TMPDIR", bench.top.path());
+    // The programs may lie where only their owner may go.
+    let (test, kapell) = (bench.top.path().join("test"), bench.top.path().join("kapell"));
+    fs::copy(&part.argv[0], &test).unwrap();
+    fs::copy(KAPELL, &kapell).unwrap();
+    let mut command: Command = spawn::program(&test, Path::new("/"));
+    command.args(&part.argv[1..]).envs(&part.env).env("TMPDIR", bench.top.path()).env(PROGRAM, &kapell);
     let output = spawn::run(command.uid(65534).gid(65534), b"", &spawn::Limits::default()).unwrap();
     assert!(output.end.is_success(), "{}\n{}", output.stdout.to_text(), output.stderr.to_text());
 }
@@ -642,12 +646,19 @@ fn walled(bench: &Bench) {
     assert_eq!(fs::read_to_string(top.join("foreign/claimed")).unwrap(), "mine");
 }
 
+const PROGRAM: &str = "TEST_KAPELL";
 const PART: &str = "TEST_PART";
 const TOP: &str = "TEST_TOP";
 
 #[expect(clippy::disallowed_methods, reason = "how a part of a test learns what it plays")]
 fn variable(name: &str) -> String {
     std::env::var(name).unwrap()
+}
+
+/// The program under test: where it was built, or where a part that may not go there finds it.
+#[expect(clippy::disallowed_methods, reason = "how a part of a test learns where the program is")]
+fn kapell() -> PathBuf {
+    std::env::var_os(PROGRAM).map_or_else(|| PathBuf::from(KAPELL), PathBuf::from)
 }
 
 /// The other processes of the tests above, played by this program.
@@ -658,7 +669,7 @@ fn part() {
     match variable(PART).as_str() {
         "starter" => {
             let job = serde_json::from_slice(&fs::read(top.join("job")).unwrap()).unwrap();
-            let _shim = client::start(Path::new(KAPELL), &top.join("run"), &job).unwrap();
+            let _shim = client::start(&kapell(), &top.join("run"), &job).unwrap();
             std::thread::park();
         }
         "asker" => {
