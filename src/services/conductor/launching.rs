@@ -328,10 +328,10 @@ mod tests {
         fs::create_dir_all(top.join("src/db")).unwrap();
         fs::write(top.join("src/a.rs"), "").unwrap();
         std::os::unix::fs::symlink("src/a.rs", top.join("link")).unwrap();
-        let table: [(&[&str], Option<(&[&str], &[&str])>); 8] = [
-            (&["src/db", "src/a.rs"], Some((&["src/db"], &["src/a.rs"]))),
-            (&["docs/new/"], Some((&["docs/new"], &[]))),
-            (&["src/db/"], Some((&["src/db"], &[]))),
+        let table: [(&[&str], Option<[&[&str]; 2]>); 8] = [
+            (&["src/db", "src/a.rs"], Some([&["src/db"], &["src/a.rs"]])),
+            (&["docs/new/"], Some([&["docs/new"], &[]])),
+            (&["src/db/"], Some([&["src/db"], &[]])),
             (&["src/db", "src/new.rs"], None),
             (&["src/*.rs"], None),
             (&["**"], None),
@@ -341,7 +341,7 @@ mod tests {
         for (claim, expected) in table {
             let patterns: Vec<Pattern> = claim.iter().map(|text| Pattern::parse(text).unwrap()).collect();
             let paths = |names: &[&str]| names.iter().map(|name| top.join(name)).collect::<Vec<_>>();
-            let expected = expected.map(|(folders, files)| (paths(folders), paths(files)));
+            let expected = expected.map(|[folders, files]| (paths(folders), paths(files)));
             assert_eq!(claim_alone(&patterns, top), expected, "{claim:?}");
         }
         assert!(top.join("docs/new").is_dir());
