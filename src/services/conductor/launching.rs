@@ -328,7 +328,8 @@ mod tests {
         fs::create_dir_all(top.join("src/db")).unwrap();
         fs::write(top.join("src/a.rs"), "").unwrap();
         std::os::unix::fs::symlink("src/a.rs", top.join("link")).unwrap();
-        let table: [(&[&str], Option<[&[&str]; 2]>); 8] = [
+        type Names = &'static [&'static str];
+        let table: [(Names, Option<[Names; 2]>); 8] = [
             (&["src/db", "src/a.rs"], Some([&["src/db"], &["src/a.rs"]])),
             (&["docs/new/"], Some([&["docs/new"], &[]])),
             (&["src/db/"], Some([&["src/db"], &[]])),
