@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::desk::Desk;
 use super::prompt::{Circumstances, prompt};
@@ -18,7 +18,7 @@ use crate::sys::git::{GitQueue, Oid, Worktree, worktree};
 use crate::sys::process::find::{find_program, native_program};
 use crate::sys::shim::client::{self, Started};
 use crate::sys::shim::job::{FirstSignal, Job};
-use crate::sys::wall::{Mode, Wall};
+use crate::sys::wall::{self, Mode, Wall, WallSupport};
 
 /// What one run of an agent is for.
 #[derive(Debug)]
@@ -112,7 +112,13 @@ pub fn start(
     let private = run_dir.join("private");
     private_folder(&private).map_err(failed("make the private folder"))?;
     let files: Vec<String> = assignment.files.iter().map(|pattern| pattern.as_str().to_owned()).collect();
-    let walled = assignment.wall != WallWish::Off;
+    // An agent is told to do without a sandbox of its own only behind a wall that was seen to hold.
+    let walled = match assignment.wall {
+        WallWish::Off => false,
+        WallWish::Auto => matches!(wall::probe(run_dir), WallSupport::Holds(_)),
+        // The shim starts nothing without these.
+        WallWish::Strict | WallWish::Worktree => true,
+    };
     let socket = run_dir.join("ctl.sock");
     let session_uuid = uuid_of(assignment.name);
     let brief = Brief {
@@ -170,20 +176,43 @@ fn job(launch: &Launch, assignment: &Assignment<'_>, kind: AgentKind) -> Job {
     job.stdin = launch.stdin.clone();
     job.timeout_ms = assignment.timeout_s.map(|seconds| seconds.saturating_mul(1000));
     job.first_signal = if kind == AgentKind::Claude { FirstSignal::Int } else { FirstSignal::Term };
-    let mut writable = launch.writable.clone();
-    if launch.writes_worktree {
-        writable.push(assignment.worktree.to_owned());
-    }
-    let mode = match assignment.wall {
-        WallWish::Off => Mode::Off,
-        WallWish::Strict => Mode::Strict,
-        WallWish::Auto | WallWish::Worktree => Mode::Worktree,
-    };
-    if mode != Mode::Off {
-        job.wall = Wall { mode, best_effort: assignment.wall == WallWish::Auto, writable, ..Wall::off() };
+    if assignment.wall != WallWish::Off {
+        let best_effort = assignment.wall == WallWish::Auto;
+        let mode = Mode::Worktree;
+        job.wall = Wall { mode, best_effort, writable: launch.writable.clone(), ..Wall::off() };
+        if launch.writes_worktree {
+            let wish = assignment.wall == WallWish::Strict;
+            match wish.then(|| claim_alone(assignment.files, assignment.worktree)).flatten() {
+                Some((folders, files)) => {
+                    job.wall.mode = Mode::Strict;
+                    job.wall.writable.extend(folders);
+                    job.wall.files.extend(files);
+                }
+                None => job.wall.writable.push(assignment.worktree.to_owned()),
+            }
+        }
         job.wall.grant_persons(&launch.persons);
     }
     job
+}
+
+/// The folders and files of a claim, where a wall can be built around just these: folders, which
+/// are made where they are missing, and files that exist. To create a file is a right on its whole
+/// folder, and a glob is none at all, so a claim with these has its worktree for a wall.
+fn claim_alone(claim: &[Pattern], worktree: &Path) -> Option<(Vec<PathBuf>, Vec<PathBuf>)> {
+    let (mut folders, mut files) = (Vec::new(), Vec::new());
+    for pattern in claim {
+        let path = worktree.join(pattern.literal_path());
+        let found = path.symlink_metadata().ok();
+        match found {
+            _ if !pattern.is_literal() => return None,
+            Some(found) if found.is_dir() => folders.push(path),
+            Some(found) if found.is_file() && !pattern.is_folder() => files.push(path),
+            None if pattern.is_folder() && fs::create_dir_all(&path).is_ok() => folders.push(path),
+            _ => return None,
+        }
+    }
+    Some((folders, files))
 }
 
 /// Makes the folders, brings in the person's files, writes the agent's own.
@@ -286,4 +315,36 @@ fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
         .mode(0o600)
         .open(path)?
         .write_all(text.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wall_goes_around_a_claim_of_folders_and_existing_files_alone() {
+        let top = tempfile::tempdir().unwrap();
+        let top = top.path();
+        fs::create_dir_all(top.join("src/db")).unwrap();
+        fs::write(top.join("src/a.rs"), "").unwrap();
+        std::os::unix::fs::symlink("src/a.rs", top.join("link")).unwrap();
+        type Names = &'static [&'static str];
+        let table: [(Names, Option<[Names; 2]>); 8] = [
+            (&["src/db", "src/a.rs"], Some([&["src/db"], &["src/a.rs"]])),
+            (&["docs/new/"], Some([&["docs/new"], &[]])),
+            (&["src/db/"], Some([&["src/db"], &[]])),
+            (&["src/db", "src/new.rs"], None),
+            (&["src/*.rs"], None),
+            (&["**"], None),
+            (&["src/a.rs/"], None),
+            (&["link"], None),
+        ];
+        for (claim, expected) in table {
+            let patterns: Vec<Pattern> = claim.iter().map(|text| Pattern::parse(text).unwrap()).collect();
+            let paths = |names: &[&str]| names.iter().map(|name| top.join(name)).collect::<Vec<_>>();
+            let expected = expected.map(|[folders, files]| (paths(folders), paths(files)));
+            assert_eq!(claim_alone(&patterns, top), expected, "{claim:?}");
+        }
+        assert!(top.join("docs/new").is_dir());
+    }
 }
