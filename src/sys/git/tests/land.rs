@@ -98,6 +98,43 @@ fn branches_move_by_compare_and_swap() {
 }
 
 #[test]
+fn refs_are_read_as_git_reads_them() {
+    let bench = Bench::new();
+    let set = |name: &str, rev: &str| git_in(&bench.top(), &["update-ref", name, rev]);
+    set("refs/kapell/tasks/t/1", "HEAD");
+    git_in(&bench.top(), &["pack-refs", "--all"]);
+    git_in(&bench.top(), &["commit", "-q", "--allow-empty", "-m", "second"]);
+    set("refs/kapell/tasks/u/1", "HEAD");
+    set("refs/heads/loose", "HEAD");
+    git_in(&bench.top(), &["symbolic-ref", "refs/heads/symbolic", "refs/heads/loose"]);
+    set("refs/heads/gone", "HEAD");
+    git_in(&bench.top(), &["pack-refs", "--all"]);
+    git_in(&bench.top(), &["update-ref", "-d", "refs/heads/gone"]);
+    // Packed with the first commit, a file with the second.
+    git_in(&bench.top(), &["commit", "-q", "--allow-empty", "-m", "third"]);
+    for name in [
+        "refs/heads/main",
+        "refs/heads/loose",
+        "refs/heads/symbolic",
+        "refs/heads/gone",
+        "refs/heads/ain",
+        "refs/heads",
+        "refs/kapell/tasks/t",
+        "refs/kapell/tasks/t/1",
+        "refs/kapell/tasks/t/1/2",
+        "refs/kapell/tasks/u/1",
+        "refs/heads/../heads/main",
+        "refs/heads/",
+        "main",
+    ] {
+        let said = bench.git.call("rev-parse").args(["--verify", "--quiet", "--end-of-options", name]);
+        let said = said.accept(&[0, 1, 128]).finish().unwrap().stdout;
+        let expected = Oid::parse(String::from_utf8_lossy(&said).trim_end());
+        assert_eq!(refs::read(&bench.git, name).unwrap(), expected, "{name}");
+    }
+}
+
+#[test]
 fn questions() {
     let bench = Bench::new();
     let git = &bench.git;
