@@ -20,6 +20,7 @@ use crate::store::claims::ClaimPage;
 use crate::store::conductors::{ConductorRow, RunRow};
 use crate::store::money::{Cooldown, Spent};
 use crate::store::plans::{PlanRow, TaskRow};
+use crate::sys::config::Config;
 use crate::sys::process::life;
 use crate::sys::shim::client;
 
@@ -270,8 +271,7 @@ pub fn conductors(
 }
 
 /// Money and limits of the providers that are limited in any way or were ever used.
-pub fn budget(session: &Session, project: &Project) -> Result<Vec<BudgetView>, Error> {
-    let config = session.config(project)?;
+pub fn budget(session: &Session, config: &Config) -> Result<Vec<BudgetView>, Error> {
     let now = Time::now();
     session.store()?.read(|tx| {
         let cooldowns = tx.cooldowns(now)?;
@@ -312,9 +312,12 @@ pub fn budget(session: &Session, project: &Project) -> Result<Vec<BudgetView>, E
 }
 
 /// The seats of the project and what they do.
-pub fn workers(session: &Session, project: &Project) -> Result<Vec<WorkerView>, Error> {
-    let config = session.config(project)?;
-    let budget = budget(session, project)?;
+pub fn workers(
+    session: &Session,
+    project: &Project,
+    config: &Config,
+    budget: &[BudgetView],
+) -> Result<Vec<WorkerView>, Error> {
     let live = session.store()?.read(|tx| tx.all_live_attempts())?;
     Ok(config
         .workers

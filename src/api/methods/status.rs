@@ -14,7 +14,7 @@ use crate::base::ids::{AttemptId, PlanId, TaskId};
 use crate::domain::task::TaskState;
 use crate::services::following::Interest;
 use crate::services::project::Project;
-use crate::services::querying::{self, PlanView};
+use crate::services::querying::{self, BudgetView, PlanView, WorkerView};
 use crate::services::{Session, dispatching, planning};
 use crate::store::claims::ClaimPage;
 use crate::store::events::EventFilter;
@@ -168,7 +168,7 @@ fn body(
             (StatusBody::Attempt(Box::new(views::attempt(&view))), None)
         }
         Scope::Workers => {
-            let workers: Vec<_> = querying::workers(session, project)?.iter().map(views::worker).collect();
+            let workers: Vec<_> = fleet(session, project)?.0.iter().map(views::worker).collect();
             let (workers, next) = page(workers, question.after, limit);
             (StatusBody::Workers { workers }, next)
         }
@@ -194,7 +194,8 @@ fn body(
             (StatusBody::Conductors { conductors }, next)
         }
         Scope::Budget => {
-            let budget = querying::budget(session, project)?.iter().map(views::budget).collect();
+            let config = session.config(project)?;
+            let budget = querying::budget(session, &config)?.iter().map(views::budget).collect();
             let (budget, next) = page(budget, question.after, limit);
             (StatusBody::Budget { budget }, next)
         }
@@ -237,6 +238,16 @@ fn page<T>(items: Vec<T>, after: i64, limit: usize) -> (Vec<T>, Option<String>) 
     (page, next)
 }
 
+/// The workers and the money of their providers; the configuration is read once for both.
+fn fleet(
+    session: &Session,
+    project: &Project,
+) -> Result<(Vec<WorkerView>, Vec<BudgetView>), crate::services::Error> {
+    let config = session.config(project)?;
+    let budget = querying::budget(session, &config)?;
+    Ok((querying::workers(session, project, &config, &budget)?, budget))
+}
+
 fn overview(session: &Session, project: &Project, limit: usize) -> Result<Overview, ApiError> {
     let plans = querying::plans(session, project, limit.min(20))?;
     let mut warnings: Vec<String> = Vec::new();
@@ -248,13 +259,10 @@ fn overview(session: &Session, project: &Project, limit: usize) -> Result<Overvi
         ));
     }
     // A broken configuration must not hide everything else.
-    let (workers, budget) = match querying::workers(session, project) {
-        Ok(workers) => (workers, querying::budget(session, project)?),
-        Err(error) => {
-            warnings.push(ApiError::from(error).message);
-            (Vec::new(), Vec::new())
-        }
-    };
+    let (workers, budget) = fleet(session, project).unwrap_or_else(|error| {
+        warnings.push(ApiError::from(error).message);
+        (Vec::new(), Vec::new())
+    });
     for limited in budget.iter().filter(|view| view.state != "ok") {
         let until = limited.cooldown.as_ref().map(|it| format!(" until {}", it.until)).unwrap_or_default();
         warnings.push(format!("{}: {}{until}", limited.provider, limited.state));
