@@ -55,7 +55,8 @@ pub fn run(around: &Around) -> Result<Vec<Figure>> {
     for (name, params) in [
         ("overview", json!({})),
         ("the plan", json!({"scope": "plan", "id": "many"})),
-        ("all claims and events", json!({"scope": "events", "limit": 500})),
+        ("500 claims", json!({"scope": "claims", "limit": 500})),
+        ("500 events", json!({"scope": "events", "limit": 500})),
     ] {
         let bytes = said(&mut server, &params)?.structured;
         let figure = Figure::told(CASE, format!("answer with {MANY} tasks: {name}"), Amount::Bytes(bytes));
@@ -90,7 +91,7 @@ fn said(server: &mut Server, params: &Value) -> Result<Said> {
     Ok(Said { text: text.len() as u64, structured: result["structuredContent"].to_string().len() as u64 })
 }
 
-/// A project with a plan of so many tasks, and 26 workers of whom half are at work.
+/// A project with a plan of so many tasks, 500 claims, and 26 workers of whom half are at work.
 fn furnish(place: &Place, tasks: usize) -> Result<()> {
     let mut config = String::from("[providers.quick]\nkind = \"command\"\ncommand = [\"true\"]\n");
     for worker in 0..WORKERS {
@@ -137,5 +138,9 @@ fn furnish(place: &Place, tasks: usize) -> Result<()> {
         }
         Ok(())
     })?;
+    let mut door = Door::Inside(place.client());
+    for number in 0..500 {
+        door.call("claim-files", json!({"paths": [format!("docs/chapter{number}.md")]}))?;
+    }
     Ok(())
 }
