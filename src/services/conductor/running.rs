@@ -19,9 +19,9 @@ use crate::domain::attempt::AttemptState;
 use crate::domain::conducting::{ConductorState, PlanState};
 use crate::domain::schedule::{self, Step, TaskView};
 use crate::domain::task::TaskState;
-use crate::services::ground;
 use crate::services::judging::commands;
 use crate::services::{Error, Session};
+use crate::services::{dispatching, ground};
 use crate::store::conductors::ConductorRow;
 use crate::store::plans::TaskLight;
 use crate::store::watch::Watch;
@@ -101,7 +101,8 @@ fn take_plan(session: &Session, plan: &PlanId, life_file: &Path) -> Result<Optio
     loop {
         let taken = Life::take(life_file).map_err(|error| Error::system("cannot lock the plan", error))?;
         let holder = session.store()?.read(|tx| tx.conductor_of(plan))?;
-        if taken.is_some() || holder.is_some_and(|holder| holder.state.should_live()) {
+        let will_see = |holder: ConductorRow| holder.state.should_live() && dispatching::has_process(&holder);
+        if taken.is_some() || holder.is_some_and(will_see) {
             return Ok(taken);
         }
         // The end of a process is told by no change of the database.

@@ -21,6 +21,11 @@ pub struct Identity {
     pub boot_id: String,
 }
 
+/// Whether the process `pid` that started then runs; one that has ended and is not reaped does not.
+pub fn is_running(pid: i32, start_time: u64) -> bool {
+    Stat::of(pid).is_some_and(|stat| stat.start_time == start_time && !stat.is_zombie())
+}
+
 /// The identity of the process `pid`; `None` when there is no such process.
 pub fn identity(pid: i32) -> Option<Identity> {
     let start_time = Stat::of(pid)?.start_time;
