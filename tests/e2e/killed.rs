@@ -209,30 +209,6 @@ fn a_judge_that_is_killed_judges_again() {
 }
 
 #[test]
-fn the_machine_goes_down_twice() {
-    let bench = Bench::new();
-    let gate = bench.gate(&[&bench.meet_line("judging")]);
-    let plan = bench.start(&Plan::new([
-        task("a", &["a.txt"], &["write a.txt half", &bench.meet_line("working"), "write a.txt a"])
-            .with("rules", json!({"lint": gate})),
-        task("b", &["b.txt"], &["write b.txt b"]).after(&["a"]),
-    ]));
-    let case = Case { bench, plan };
-    let worker = case.bench.meet("working");
-    case.all_die();
-    worker.gone();
-    case.again();
-    case.bench.meet("working").go();
-    let gate = case.bench.meet("judging");
-    case.all_die();
-    gate.gone();
-    case.again();
-    case.bench.meet("judging").go();
-    let a = case.ends_well();
-    assert_eq!(outcomes(&a), ["interrupted", "submitted"]);
-}
-
-#[test]
 fn a_door_that_dies_in_the_middle_of_dispatch_leaves_a_plan_that_can_be_dispatched() {
     let bench = Bench::new();
     let plan = bench.plan(&Plan::new([task("a", &["a.txt"], &["write a.txt a"])]));
