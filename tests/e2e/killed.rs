@@ -34,15 +34,6 @@ impl Case {
         self.bench.task(&self.plan, "a")
     }
 
-    /// Kills every process at once.
-    fn all_die(&self) {
-        let processes = self.bench.processes();
-        for process in &processes {
-            process.signal(rustix::process::Signal::KILL);
-        }
-        self.bench.quiet();
-    }
-
     fn again(&self) {
         self.bench.dispatch(&self.plan);
     }
