@@ -34,6 +34,15 @@ impl Case {
         self.bench.task(&self.plan, "a")
     }
 
+    /// Kills every process at once.
+    fn all_die(&self) {
+        let processes = self.bench.processes();
+        for process in &processes {
+            process.signal(rustix::process::Signal::KILL);
+        }
+        self.bench.quiet();
+    }
+
     fn again(&self) {
         self.bench.dispatch(&self.plan);
     }
@@ -197,6 +206,30 @@ fn a_judge_that_is_killed_judges_again() {
     case.bench.meet("here").go();
     let a = case.ends_well();
     assert_eq!(outcomes(&a), ["submitted"]);
+}
+
+#[test]
+fn the_machine_goes_down_twice() {
+    let bench = Bench::new();
+    let gate = bench.gate(&[&bench.meet_line("judging")]);
+    let plan = bench.start(&Plan::new([
+        task("a", &["a.txt"], &["write a.txt half", &bench.meet_line("working"), "write a.txt a"])
+            .with("rules", json!({"lint": gate})),
+        task("b", &["b.txt"], &["write b.txt b"]).after(&["a"]),
+    ]));
+    let case = Case { bench, plan };
+    let worker = case.bench.meet("working");
+    case.all_die();
+    worker.gone();
+    case.again();
+    case.bench.meet("working").go();
+    let gate = case.bench.meet("judging");
+    case.all_die();
+    gate.gone();
+    case.again();
+    case.bench.meet("judging").go();
+    let a = case.ends_well();
+    assert_eq!(outcomes(&a), ["interrupted", "submitted"]);
 }
 
 #[test]

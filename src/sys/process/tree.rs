@@ -21,9 +21,25 @@ pub struct Identity {
     pub boot_id: String,
 }
 
-/// Whether the process `pid` that started then runs; one that has ended and is not reaped does not.
+/// Whether the process `pid` that started then runs and goes on to. One that is ending does not, though
+/// it may hold its files, and with them its locks, a while longer: until the last of its threads has
+/// been given the time to close them.
 pub fn is_running(pid: i32, start_time: u64) -> bool {
-    Stat::of(pid).is_some_and(|stat| stat.start_time == start_time && !stat.is_zombie())
+    // Asked before its state: who is killed in between is seen to be.
+    let is_killed = fs::read(format!("/proc/{pid}/status")).is_ok_and(|status| is_killed(&status));
+    let stat = Stat::of(pid).filter(|stat| stat.start_time == start_time);
+    !is_killed && stat.is_some_and(|stat| !stat.is_zombie() && !stat.is_exiting())
+}
+
+/// Whether a process, by its `/proc/PID/status`, has yet to take notice of a `SIGKILL`.
+fn is_killed(status: &[u8]) -> bool {
+    let is_among = |mask: &str| {
+        u64::from_str_radix(mask.trim(), 16).is_ok_and(|mask| mask & (1 << (Signal::KILL.as_raw() - 1)) != 0)
+    };
+    String::from_utf8_lossy(status)
+        .lines()
+        .filter_map(|line| line.strip_prefix("SigPnd:").or_else(|| line.strip_prefix("ShdPnd:")))
+        .any(is_among)
 }
 
 /// The identity of the process `pid`; `None` when there is no such process.
@@ -281,6 +297,7 @@ impl Handle {
 struct Stat {
     state: u8,
     parent: i32,
+    flags: u32,
     cpu_ticks: u64,
     start_time: u64,
     resident_pages: u64,
@@ -303,6 +320,7 @@ impl Stat {
         Some(Self {
             state: *field(3)?.as_bytes().first()?,
             parent: field(4)?.parse().ok()?,
+            flags: number(9)?.try_into().ok()?,
             cpu_ticks: (14..=17).map(number).sum::<Option<i64>>()?.try_into().ok()?,
             start_time: number(22)?.try_into().ok()?,
             resident_pages: number(24)?.try_into().unwrap_or(0),
@@ -311,6 +329,11 @@ impl Stat {
 
     fn is_zombie(&self) -> bool {
         matches!(self.state, b'Z' | b'X')
+    }
+
+    /// Whether it is on its way out (`PF_EXITING` of the kernel's `sched.h`).
+    fn is_exiting(&self) -> bool {
+        self.flags & 0x4 != 0
     }
 
     /// Whether it might do anything of its own before it takes notice of a signal. Who is in
@@ -345,8 +368,14 @@ mod tests {
     fn a_name_cannot_forge_the_fields_behind_it() {
         for name in ["sh", "a b", "x) Z 1 (", "", "((", "\u{e9}\n"] {
             let stat = Stat::parse(&line(name, 'S', 42)).unwrap();
-            let expected =
-                Stat { state: b'S', parent: 42, cpu_ticks: 100, start_time: 999, resident_pages: 5 };
+            let expected = Stat {
+                state: b'S',
+                parent: 42,
+                flags: 0x40_0100,
+                cpu_ticks: 100,
+                start_time: 999,
+                resident_pages: 5,
+            };
             assert_eq!(stat, expected, "{name:?}");
         }
         assert_eq!(Stat::parse(b"7 (sh) S"), None);
@@ -383,6 +412,33 @@ mod tests {
         let processes = table(&[(2, 3, 'S'), (3, 2, 'S')]);
         assert_eq!(processes.descendants(2).len(), 1);
         assert!(!processes.is_within(2, 1));
+    }
+
+    #[test]
+    fn a_pending_kill_is_told_from_other_signals() {
+        let status = |own: &str, shared: &str| {
+            format!("Name:\tsh\nSigQ:\t0/9\nSigPnd:\t{own}\nShdPnd:\t{shared}\nSigBlk:\t0000000000000100\n")
+        };
+        let none = "0000000000000000";
+        let kill = "0000000000000100";
+        assert!(is_killed(status(kill, none).as_bytes()) && is_killed(status(none, kill).as_bytes()));
+        assert!(!is_killed(status(none, "0000000000004000").as_bytes()));
+        assert!(!is_killed(b"") && !is_killed(b"SigPnd:\n\xff"));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn what_was_killed_does_not_run_from_that_moment_on() {
+        for _ in 0..100 {
+            let mut command = crate::sys::process::spawn::program("/bin/cat", std::path::Path::new("/"));
+            let mut child = command.stdin(std::process::Stdio::piped()).spawn().unwrap();
+            let who = identity(child.id() as i32).unwrap();
+            assert!(is_running(who.pid, who.start_time));
+            child.kill().unwrap();
+            assert!(!is_running(who.pid, who.start_time));
+            child.wait().unwrap();
+            assert!(!is_running(who.pid, who.start_time));
+        }
     }
 
     #[cfg(target_os = "linux")]

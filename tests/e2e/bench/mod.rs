@@ -326,7 +326,8 @@ impl Bench {
     pub fn shim(&self, attempt: &str) -> Process {
         let run_dir = self.run_dir(attempt);
         let shims = self.processes().into_iter().filter(|process| {
-            process.words.get(1).is_some_and(|word| word == "shim")
+            process.is_leader()
+                && process.words.get(1).is_some_and(|word| word == "shim")
                 && process.words.get(2).is_some_and(|word| Path::new(word) == run_dir)
         });
         let mut shims: Vec<Process> = shims.collect();
@@ -337,8 +338,9 @@ impl Bench {
     /// The conductor of a plan.
     #[track_caller]
     pub fn conductor(&self, plan: &str) -> Process {
-        let conducts =
-            |process: &Process| process.words.get(1..3).is_some_and(|words| words == ["conduct", plan]);
+        let conducts = |process: &Process| {
+            process.is_leader() && process.words.get(1..3).is_some_and(|words| words == ["conduct", plan])
+        };
         let mut found: Vec<Process> = self.processes().into_iter().filter(conducts).collect();
         assert_eq!(found.len(), 1, "conductors of {plan}: {found:?}\n{}", self.story());
         found.remove(0)

@@ -85,6 +85,13 @@ impl Process {
         state_of(self.pid)
     }
 
+    /// Whether it leads a session of its own, as conductors and shims do. What one of them is just
+    /// starting looks like itself, until it has become the other program.
+    pub fn is_leader(&self) -> bool {
+        let pid = Pid::from_raw(self.pid);
+        rustix::process::getsid(pid).ok() == pid
+    }
+
     fn is_door(&self) -> bool {
         self.words.get(1).is_some_and(|word| word == "rpc")
     }
