@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::planning::{self, rows};
 use super::project::Project;
 use super::{Error, Session, ground};
+use crate::base::failpoint::Point;
 use crate::base::ids::{PlanId, TaskId, random_tail};
 use crate::domain::conducting::{ConductorState, PlanState};
 use crate::domain::plan::check::OnOverlap;
@@ -129,6 +130,7 @@ pub fn dispatch(session: &Session, project: &Project, wish: &Wish) -> Result<Dis
         }
         Some(_) => None,
     };
+    Point::DispatchGround.reach()?;
     let run = format!("r-{}", random_tail(8));
     let since = session.store()?.write(|tx| -> Result<i64, Error> {
         // Asked again inside the transaction: two dispatches at the same moment are one and a duplicate.
@@ -183,6 +185,7 @@ pub fn dispatch(session: &Session, project: &Project, wish: &Wish) -> Result<Dis
         }
         other => other?,
     };
+    Point::DispatchRecorded.reach()?;
     let conductor = ensure_conductor(session, project, &plan_id, wish.when_full == WhenFull::Launch)?;
     await_news(session, &plan_id, since)?;
     let (started, waiting) = session.store()?.read(|tx| news(tx, &plan_id, &plan, &wanted))?;
@@ -420,6 +423,7 @@ pub fn ensure_conductor(
         .collect();
     spawn::detach(&house.program, &args, &folder, environment, &log)
         .map_err(|error| Error::system("cannot start the conductor", std::io::Error::other(error)))?;
+    Point::DispatchStarted.reach()?;
     let deadline = Instant::now() + CONDUCTOR_PATIENCE;
     loop {
         // A short plan's conductor may have ended again by now.

@@ -12,6 +12,7 @@ use super::listening::{Watched, listen};
 use super::recovering;
 use super::saving::{self, Saved};
 use crate::base::clock::Time;
+use crate::base::failpoint::Point;
 use crate::base::ids::{HolderName, TaskId};
 use crate::base::paths::RepoPath;
 use crate::domain::attempt::Outcome;
@@ -164,6 +165,7 @@ fn reread(desk: &Desk, attempt: &AttemptRow) -> Result<AttemptRow, Error> {
 }
 
 fn launch(desk: &Desk, attempt: &AttemptRow, task: &Task) -> Result<(), Error> {
+    Point::AttemptBegun.reach()?;
     let (feedback, seed) = desk.store()?.read(|tx| -> Result<_, Error> {
         let feedback = tx.task(&desk.plan_id, &task.id)?.and_then(|row| row.feedback);
         let earlier = tx.attempts_at(&desk.plan_id, &task.id)?;
@@ -225,6 +227,7 @@ fn follow(desk: &Desk, attempt: &AttemptRow, task: &Task) -> Result<(), Error> {
         }
     })?;
     tracing::debug!(attempt = %attempt.id, "its end is known");
+    Point::EndSeen.reach()?;
     if heard.outcome == Outcome::Interrupted {
         client::kill_leftovers(&attempt.id)
             .map_err(|error| Error::system("cannot end what is left of it", error))?;
@@ -262,6 +265,7 @@ fn follow(desk: &Desk, attempt: &AttemptRow, task: &Task) -> Result<(), Error> {
         Ok(())
     })?;
     tracing::debug!(attempt = %attempt.id, "its end is recorded");
+    Point::EndRecorded.reach()?;
     Ok(())
 }
 
@@ -312,6 +316,7 @@ fn tell(tx: &Tx<'_>, desk: &Desk, attempt: &AttemptRow, kind: &'static str, text
 fn save(desk: &Desk, attempt: &AttemptRow, task: &Task) -> Result<Option<Saved>, Error> {
     let outcome = attempt.state.outcome().unwrap_or(Outcome::Interrupted);
     let saved = saving::save(desk, attempt, task)?;
+    Point::SnapshotHeld.reach()?;
     let store = desk.store()?;
     let id = &task.id;
     let Some(saved) = saved else {
@@ -353,6 +358,7 @@ fn save(desk: &Desk, attempt: &AttemptRow, task: &Task) -> Result<Option<Saved>,
         }
         Ok(is_on)
     })?;
+    Point::SaveRecorded.reach()?;
     Ok(goes_on.then_some(saved))
 }
 
@@ -472,6 +478,7 @@ pub(crate) fn case<'a>(
 /// Runs the gates and records the verdict; whether it is approved.
 fn judge(desk: &Desk, attempt: &AttemptRow, task: &Task, saved: &Saved) -> Result<bool, Error> {
     let work = construct_work(desk, attempt, task, saved)?;
+    Point::JudgeBuilt.reach()?;
     let plan = desk.plan();
     let case = case(desk, attempt, task, saved, work, &plan)?;
     let judgement = judging::judge(&case)?;
@@ -480,7 +487,10 @@ fn judge(desk: &Desk, attempt: &AttemptRow, task: &Task, saved: &Saved) -> Resul
         return Ok(false);
     }
     let feedback = judging::feedback(&judgement);
-    desk.store()?.write(|tx| record(tx, desk, attempt, task, &judgement, &feedback))
+    Point::JudgeConcluded.reach()?;
+    let approved = desk.store()?.write(|tx| record(tx, desk, attempt, task, &judgement, &feedback))?;
+    Point::JudgeRecorded.reach()?;
+    Ok(approved)
 }
 
 fn record(
@@ -599,6 +609,7 @@ fn land(desk: &Desk, attempt: &AttemptRow, task: &Task, saved: &Saved) -> Result
     if !may_land {
         return Ok(());
     }
+    Point::LandingAllowed.reach()?;
     let row = desk.row()?;
     let plan = desk.plan();
     let case = case(desk, attempt, task, saved, work.clone(), &plan)?;
@@ -642,6 +653,7 @@ fn land(desk: &Desk, attempt: &AttemptRow, task: &Task, saved: &Saved) -> Result
         }
         Ok(())
     })?;
+    Point::TaskDone.reach()?;
     for tried in store.read(|tx| tx.attempts_at(&desk.plan_id, id))? {
         super::tidying::put_away(desk, &tried);
     }
