@@ -38,6 +38,10 @@ use crate::sys::shim::client;
 /// make the event log its own.
 const TELL_EVERY: Duration = Duration::from_secs(2);
 
+/// What a worker could not help does not count as a try; but where so many die in a row, something
+/// is wrong that another one will not mend.
+const MOST_INTERRUPTIONS: usize = 5;
+
 /// Where an attempt is taken up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
@@ -256,12 +260,7 @@ fn follow(desk: &Desk, attempt: &AttemptRow, task: &Task) -> Result<(), Error> {
             session: heard.report.session.as_deref(),
             wall: heard.wall.as_deref(),
         };
-        if tx.finish_attempt(&attempt.id, &ending)? {
-            let why = heard.reason.as_deref().map(|why| format!(" ({why})")).unwrap_or_default();
-            let text =
-                format!("task {}: try {} ended: {}{why}", attempt.task, attempt.number, outcome.as_str());
-            tell(tx, desk, attempt, "attempt.finished", &text)?;
-        }
+        tx.finish_attempt(&attempt.id, &ending)?;
         Ok(())
     })?;
     tracing::debug!(attempt = %attempt.id, "its end is recorded");
@@ -399,8 +398,13 @@ fn try_again(
     if !matches!(outcome, Outcome::RateLimited | Outcome::Interrupted) {
         tx.set_feedback(&desk.plan_id, id, Some(&format!("It ended as {}: {why}", outcome.as_str())))?;
     }
-    let counted = tx
-        .attempts_at(&desk.plan_id, id)?
+    let tries = tx.attempts_at(&desk.plan_id, id)?;
+    let in_a_row =
+        tries.iter().rev().take_while(|other| other.state.outcome() == Some(Outcome::Interrupted)).count();
+    if in_a_row >= MOST_INTERRUPTIONS {
+        return give_up(tx, desk, attempt, id, &format!("{in_a_row} tries in a row died: {why}"));
+    }
+    let counted = tries
         .iter()
         .filter(|other| {
             !matches!(
