@@ -9,8 +9,8 @@
 //! | `clock+SECONDS`, `clock-SECONDS` | the wall clock of the process jumps |
 //!
 //! `@N` behind the action means the Nth time that the process comes there (else the first), `@N+` every
-//! time from then on. What was reached and what was done there is appended to the file that
-//! `KAPELL_FAILPOINT_LOG` names. Nothing of this is in a release.
+//! time from then on. What was done is appended to the file that `KAPELL_FAILPOINT_LOG` names; without
+//! `+` it is done once by all processes that have this log. Nothing of this is in a release.
 
 use std::io;
 
@@ -179,7 +179,7 @@ mod armed {
 mod armed {
     use std::ffi::OsString;
     use std::fs::File;
-    use std::io::{self, Write as _};
+    use std::io::{self, Read as _, Write as _};
     use std::sync::OnceLock;
     use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
@@ -247,13 +247,21 @@ mod armed {
         })
     }
 
-    fn note(word: &str, point: Point) {
-        static FILE: OnceLock<Option<File>> = OnceLock::new();
-        let file = FILE.get_or_init(|| File::options().append(true).create(true).open(variable(LOG)?).ok());
-        if let Some(mut file) = file.as_ref() {
-            // Without its log a test says so itself.
-            let _ = file.write_all(format!("{word} {}\n", point.name()).as_bytes());
+    /// Notes in the log that an arm is used; `false` if it may be used once and was.
+    fn note(arm: &Arm) -> bool {
+        let Some(path) = variable(LOG) else { return true };
+        let Ok(mut log) = File::options().read(true).append(true).create(true).open(path) else {
+            return true;
+        };
+        // Who writes before us is seen: the lock goes with the file.
+        let _ = log.lock();
+        let mut text = String::new();
+        let _ = log.read_to_string(&mut text);
+        let name = arm.point.name();
+        if !arm.goes_on && text.lines().any(|line| line == name) {
+            return false;
         }
+        log.write_all(format!("{name}\n").as_bytes()).is_ok()
     }
 
     impl Point {
@@ -267,7 +275,9 @@ mod armed {
                 if times != arm.at && !(arm.goes_on && times > arm.at) {
                     continue;
                 }
-                note("fired", self);
+                if !note(arm) {
+                    continue;
+                }
                 match arm.action {
                     Action::Kill => {
                         let _ = kill_process(getpid(), Signal::KILL);
@@ -305,7 +315,8 @@ mod armed {
                     (arm.point, action, arm.at, arm.goes_on)
                 })
             };
-            let begun = |action: &str, at, goes_on| Some((Point::AttemptBegun, action.to_owned(), at, goes_on));
+            let begun =
+                |action: &str, at, goes_on| Some((Point::AttemptBegun, action.to_owned(), at, goes_on));
             for (text, expected) in [
                 ("attempt.begun:kill", begun("kill", 1, false)),
                 ("attempt.begun:enospc@2", begun("28", 2, false)),
