@@ -148,17 +148,19 @@ fn finish(
     session
         .store()?
         .write(|tx| tx.step_landing(id, LandingState::Landed, None, Some(merged.as_str()), None))?;
-    Point::LandingRecorded.reach()?;
-    if let Some(target) = &work.plan.target {
-        follow_with_target(git, target, &branch)?;
+    // The work has landed, whatever becomes of this: a person can do it with `kapell land`.
+    if let Some(target) = &work.plan.target
+        && let Err(why) = follow_with_target(git, target, &branch)
+    {
+        tracing::warn!(attempt = %work.attempt, "{target} does not follow: {why}");
     }
-    Point::LandingFollowed.reach()?;
     Ok(Landing::Landed { commit: merged, branch })
 }
 
 /// Moves the target to where the integration branch is, if that only adds to it and nobody has it
 /// checked out. Otherwise a person does it with `kapell land`.
 fn follow_with_target(git: &Git, target: &str, branch: &str) -> Result<(), Error> {
+    Point::LandingRecorded.reach()?;
     let reference = full_name(target);
     let (Some(old), Some(new)) = (refs::read(git, &reference)?, refs::read(git, branch)?) else {
         return Ok(());
@@ -168,6 +170,7 @@ fn follow_with_target(git: &Git, target: &str, branch: &str) -> Result<(), Error
         // Whatever is in the way stays as it is; the work is safe on its own branch.
         let _ = land::advance(git, &guard, &reference, &new, Some(&old))?;
     }
+    Point::LandingFollowed.reach()?;
     Ok(())
 }
 

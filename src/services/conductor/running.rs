@@ -78,6 +78,7 @@ pub fn conduct<S: Socket>(
     };
     let ended = lay_out().and_then(|mut conductor| {
         session.cancel.on_cancel(conductor.watch.waker());
+        tidying::save_the_rest(&conductor.desk);
         tidying::sweep(&conductor.desk);
         conductor.run()?;
         while conductor.is_needed_again()? {
@@ -89,7 +90,10 @@ pub fn conduct<S: Socket>(
     if let Err(error) = &ended {
         let why = error.to_string();
         session.store()?.write(|tx| -> Result<(), Error> {
-            tx.set_plan_state(&project_id, plan, PlanState::Failed, Some(&why))?;
+            // What had come to rest by then is not undone.
+            if tx.plan(plan)?.is_some_and(|row| !row.state.is_at_rest()) {
+                tx.set_plan_state(&project_id, plan, PlanState::Failed, Some(&why))?;
+            }
             Ok(())
         })?;
     }
