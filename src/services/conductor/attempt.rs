@@ -330,11 +330,8 @@ fn save(desk: &Desk, attempt: &AttemptRow, task: &Task) -> Result<Option<Saved>,
         let name = format!("{}/{}/{}", attempt.plan, attempt.task, attempt.number);
         refs::quarantine(&desk.git, &name, &saved.snapshot.commit)?;
     }
-    let changed = json_paths(saved.snapshot.changed.iter().map(|change| &change.path));
-    let outside = json_paths(saved.outside.iter().map(|(path, _)| path));
     let goes_on = store.write(|tx| -> Result<bool, Error> {
-        let commit = saved.snapshot.commit.as_str();
-        tx.set_snapshot(&attempt.id, &saved.snapshot.reference, commit, &changed, &outside)?;
+        saving::record(tx, attempt, &saved)?;
         if is_violation {
             let why = violation(&saved.outside);
             tx.set_outcome(&attempt.id, Outcome::Violation, Some(&why))?;
@@ -366,10 +363,6 @@ fn violation(outside: &[(RepoPath, String)]) -> String {
     let more = outside.len().saturating_sub(5);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     format!("changed outside of its claim: {}{more}", named.join("; "))
-}
-
-fn json_paths<'a>(paths: impl Iterator<Item = &'a RepoPath>) -> String {
-    serde_json::json!(paths.map(ToString::to_string).collect::<Vec<_>>()).to_string()
 }
 
 /// Sends a task back after a try that submitted nothing, or gives it up.
@@ -657,7 +650,6 @@ fn land(desk: &Desk, attempt: &AttemptRow, task: &Task, saved: &Saved) -> Result
         }
         Ok(())
     })?;
-    Point::TaskDone.reach()?;
     for tried in store.read(|tx| tx.attempts_at(&desk.plan_id, id))? {
         super::tidying::put_away(desk, &tried);
     }
