@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::Output;
 use std::sync::Mutex;
 
+use kapell::base::failpoint::Point;
 use serde_json::{Value, json};
 
 use crate::bench::{Bench, KAPELL, Plan, task};
@@ -22,8 +23,8 @@ pub struct Run {
     pub bench: Bench,
     /// Its id.
     pub plan: String,
-    /// What it was armed with.
-    fault: String,
+    /// What each round was armed with.
+    faults: Vec<String>,
 }
 
 /// Two tasks side by side and one after them, judged by one command; what is landed on top of
@@ -38,35 +39,39 @@ fn plan(bench: &Bench) -> Plan {
 }
 
 impl Run {
-    /// Plans and dispatches while the fault is armed, and lets everything come to its end.
-    pub fn under(fault: &str) -> Self {
+    /// Plans and dispatches while the fault is armed, and lets everything come to its end; then
+    /// dispatches again under the next, as long as there are any.
+    pub fn under(faults: &[&str]) -> Self {
         let bench = Bench::new();
         let wanted = plan(&bench);
         fs::write(bench.root.join("plan.json"), wanted.params()["plan"].to_string()).unwrap();
-        let mut run = Self { bench, plan: String::new(), fault: fault.to_owned() };
+        let faults: Vec<String> = faults.iter().map(|fault| (*fault).to_owned()).collect();
+        let mut run = Self { bench, plan: String::new(), faults };
         let file = run.bench.root.join("plan.json");
-        let planned = run.armed(&["plan", file.to_str().unwrap(), "--json"]);
+        let planned = run.armed(0, &["plan", file.to_str().unwrap(), "--json"]);
         let id = serde_json::from_slice::<Value>(&planned.stdout)
             .ok()
             .and_then(|planned| Some(planned["plan_id"].as_str()?.to_owned()));
         run.plan = id.unwrap_or_else(|| run.bench.plan(&wanted));
-        run.armed(&["dispatch", "--plan-id", &run.plan]);
-        run.bench.quiet();
+        for round in 0..run.faults.len() {
+            run.armed(round, &["dispatch", "--plan-id", &run.plan]);
+            run.bench.quiet();
+        }
         run
     }
 
     /// A command of a person, armed.
-    fn armed(&self, words: &[&str]) -> Output {
+    fn armed(&self, round: usize, words: &[&str]) -> Output {
         let mut command = self.bench.command(KAPELL);
-        command.args(words).env("KAPELL_FAILPOINT", &self.fault);
-        command.env("KAPELL_FAILPOINT_LOG", self.bench.root.join("fired"));
+        command.args(words).env("KAPELL_FAILPOINT", &self.faults[round]);
+        command.env("KAPELL_FAILPOINT_LOG", self.bench.root.join(format!("fired-{round}")));
         command.output().unwrap()
     }
 
-    /// The points that did something, in order.
-    pub fn fired(&self) -> Vec<String> {
-        let log = fs::read_to_string(self.bench.root.join("fired")).unwrap_or_default();
-        log.lines().map(str::to_owned).collect()
+    /// Whether the point did something in the first round.
+    pub fn reached(&self, point: Point) -> bool {
+        let log = fs::read_to_string(self.bench.root.join("fired-0")).unwrap_or_default();
+        log.lines().any(|line| line == point.name())
     }
 
     /// Dispatches again, without the fault, until the plan is done, and looks whether all is sound.
@@ -87,6 +92,11 @@ impl Run {
         for (path, holds) in [("a.txt", "a"), ("shared/a/x", "x"), ("b.txt", "b"), ("c.txt", "c")] {
             assert_eq!(self.bench.on_branch(&self.plan, path), holds, "{path}\n{}", self.story());
         }
+        if !self.bench.worktrees().is_empty() {
+            // What could not be put away when its task was done, the project's next conductor does.
+            let next = self.bench.start(&Plan::new([task("next", &["next.txt"], &["write next.txt x"])]));
+            self.bench.at_rest(&next);
+        }
         let left = self.bench.worktrees();
         assert!(left.is_empty(), "{left:?} are left\n{}", self.story());
         let wrong = sound::faults(&self.bench, &self.plan);
@@ -100,7 +110,7 @@ impl Run {
 
     /// All that is known, for a failing test.
     pub fn story(&self) -> String {
-        format!("KAPELL_FAILPOINT={}\n{}", self.fault, self.bench.story())
+        format!("armed with {:?}\n{}", self.faults, self.bench.story())
     }
 }
 
