@@ -57,8 +57,8 @@ pub enum Stage {
     Land,
 }
 
-/// Carries an attempt on from a stage. What fails around Kapell (a git that somebody killed) is
-/// tried once more, from what is recorded, as the next conductor would. Whatever else fails in
+/// Carries an attempt on from a stage. What fails around Kapell (a git that somebody killed, a disk
+/// that was full for a moment) is tried once more, from what is recorded, as the next conductor would. Whatever else fails in
 /// Kapell itself is the task's reason to fail, never a silent stop.
 pub fn carry(desk: &Arc<Desk>, attempt: &AttemptRow, stage: Stage) {
     let caught = |stage| {
@@ -66,7 +66,7 @@ pub fn carry(desk: &Arc<Desk>, attempt: &AttemptRow, stage: Stage) {
             .unwrap_or_else(|_| Err(Error::Bug(format!("attempt {} ran into a panic", attempt.id))))
     };
     let carried = caught(stage).or_else(|error| {
-        let Error::System { .. } = error else { return Err(error) };
+        let (Error::System { .. } | Error::Store(_)) = error else { return Err(error) };
         tracing::warn!(attempt = %attempt.id, "tried again: {error}");
         match recovering::stage(desk, &task_id(desk, attempt))? {
             Some((last, stage)) if last.id == attempt.id => caught(stage),
