@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use super::failpoint;
+
 /// A moment, in milliseconds since 1970-01-01 UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Time(i64);
@@ -10,7 +12,7 @@ pub struct Time(i64);
 impl Time {
     /// The wall clock now.
     pub fn now() -> Self {
-        Self(jiff::Timestamp::now().as_millisecond())
+        Self(jiff::Timestamp::now().as_millisecond().saturating_add(failpoint::clock_jump_ms()))
     }
 
     /// From milliseconds since 1970-01-01 UTC.

@@ -87,12 +87,25 @@ impl TaskState {
             (Running, Judging | Ready | Rejected | Failed) => true,
             (Judging, Approved | Rejected | Failed | Ready) => true,
             (Rejected, Ready | Failed | Approved) => true,
-            (Approved, Landing | Ready) => true,
+            (Approved, Landing | Ready | Failed) => true,
             // The target moved and the merge conflicts: back to the worker.
             (Landing, Done | Rejected | Approved | Failed) => true,
             // A person asks for another try, or lands it after all.
             (Failed | Blocked | Cancelled, Ready | Waiting | Approved) => true,
             _ => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_somebody_works_on_can_fail() {
+        // Whoever cannot go on has to be able to say so, or is asked to go on for ever.
+        for state in TaskState::ALL.into_iter().filter(|state| state.is_active()) {
+            assert!(state.may_become(TaskState::Failed), "{state:?}");
         }
     }
 }

@@ -12,7 +12,6 @@ use crate::domain::pattern::Pattern;
 use crate::domain::refusal::{Code, Refusal};
 use crate::store::Tx;
 use crate::store::claims::NewClaims;
-use crate::store::events::NewEvent;
 use crate::store::watch::Watch;
 use crate::sys::process::life;
 
@@ -141,18 +140,6 @@ pub fn claim(session: &Session, project: &Project, wish: &Wish) -> Result<Answer
             alive: alive.as_deref(),
             expires_at,
         };
-        if !insert.is_empty() {
-            let names: Vec<&str> = insert.iter().map(Pattern::as_str).collect();
-            tx.append_event(
-                &project.id,
-                &NewEvent {
-                    kind: "claim.granted",
-                    holder: Some(wish.holder.name.as_str()),
-                    text: format!("{} claims {}", wish.holder.name, names.join(" ")),
-                    ..NewEvent::default()
-                },
-            )?;
-        }
         for pattern in insert {
             let id = tx.insert_claim(&project.id, &pattern, &new)?;
             granted.push(Held {
@@ -269,7 +256,7 @@ pub(super) fn free_the_dead(tx: &Tx<'_>, project: &ProjectId, patterns: &[Patter
     let now = Time::now();
     for claim in near(tx, project, patterns)? {
         if claim.holder.kind != HolderKind::Attempt && is_abandoned(&claim, now) {
-            release_one(tx, project, &claim, "its lease ran out")?;
+            tx.release_claim(project, &claim, "its lease ran out")?;
         }
     }
     Ok(())
@@ -282,22 +269,6 @@ fn is_abandoned(claim: &Held, now: Time) -> bool {
         Some(file) => !life::is_held(Path::new(file)) && claim.expires_at <= now,
         None => claim.expires_at <= now,
     }
-}
-
-fn release_one(tx: &Tx<'_>, project: &ProjectId, claim: &Held, why: &str) -> Result<bool, Error> {
-    let released = tx.release_claim(claim.id, why)?;
-    if released {
-        tx.append_event(
-            project,
-            &NewEvent {
-                kind: "claim.released",
-                holder: Some(claim.holder.name.as_str()),
-                text: format!("{} lets go of {} ({why})", claim.holder.name, claim.pattern.as_str()),
-                ..NewEvent::default()
-            },
-        )?;
-    }
-    Ok(released)
 }
 
 /// Which claims are to be released.
@@ -355,7 +326,7 @@ pub fn release(
         };
         let mut released = Vec::new();
         for claim in claims {
-            if release_one(tx, &project.id, &claim, "released")? {
+            if tx.release_claim(&project.id, &claim, "released")? {
                 released.push(claim.id);
             }
         }

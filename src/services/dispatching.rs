@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use super::planning::{self, rows};
 use super::project::Project;
 use super::{Error, Session, ground};
-use crate::base::ids::{PlanId, TaskId, random_tail};
+use crate::base::failpoint::Point;
+use crate::base::ids::{PlanId, ProjectId, TaskId, random_tail};
 use crate::domain::conducting::{ConductorState, PlanState};
 use crate::domain::plan::check::OnOverlap;
 use crate::domain::plan::problem::Problem;
@@ -129,6 +130,7 @@ pub fn dispatch(session: &Session, project: &Project, wish: &Wish) -> Result<Dis
         }
         Some(_) => None,
     };
+    Point::DispatchGround.reach()?;
     let run = format!("r-{}", random_tail(8));
     let since = session.store()?.write(|tx| -> Result<i64, Error> {
         // Asked again inside the transaction: two dispatches at the same moment are one and a duplicate.
@@ -151,7 +153,7 @@ pub fn dispatch(session: &Session, project: &Project, wish: &Wish) -> Result<Dis
             tx.want_task(&plan_id, id, true)?;
             let state = tx.task(&plan_id, id)?.map(|task| task.state);
             if matches!(state, Some(TaskState::Failed | TaskState::Blocked | TaskState::Cancelled)) {
-                tx.move_task(&project.id, &plan_id, id, TaskState::Waiting, Some("dispatched again"))?;
+                again(tx, &project.id, &plan_id, id, "dispatched again")?;
             }
         }
         tx.set_plan_state(&project.id, &plan_id, PlanState::Running, None)?;
@@ -183,10 +185,28 @@ pub fn dispatch(session: &Session, project: &Project, wish: &Wish) -> Result<Dis
         }
         other => other?,
     };
+    Point::DispatchRecorded.reach()?;
     let conductor = ensure_conductor(session, project, &plan_id, wish.when_full == WhenFull::Launch)?;
     await_news(session, &plan_id, since)?;
     let (started, waiting) = session.store()?.read(|tx| news(tx, &plan_id, &plan, &wanted))?;
     Ok(Dispatched { run: Some(run), plan: plan_id, conductor, started, waiting })
+}
+
+/// Lets a task that failed, was blocked or called off begin anew; `false` if it is none of these. One
+/// whose work was about to move its branch goes on with that: it may be there already, and another
+/// try would find nothing left to do.
+pub(super) fn again(
+    tx: &Tx<'_>,
+    project: &ProjectId,
+    plan: &PlanId,
+    task: &TaskId,
+    why: &str,
+) -> Result<bool, Error> {
+    let last = tx.attempts_at(plan, task)?.pop();
+    let landing = last.map(|attempt| tx.landing_of(&attempt.id)).transpose()?.flatten();
+    let was_landing = landing.is_some_and(|landing| landing.merged.is_some());
+    let next = if was_landing { TaskState::Approved } else { TaskState::Waiting };
+    Ok(tx.move_task(project, plan, task, next, Some(why))?)
 }
 
 fn duplicate(plan: &PlanId, conductor: &ConductorRow) -> Refusal {
@@ -244,7 +264,8 @@ fn wanted(
     let Some(only) = only else {
         let open: Vec<TaskId> =
             tasks.iter().filter(|task| task.state != TaskState::Done).map(|task| task.id.clone()).collect();
-        if open.is_empty() {
+        // Where all is done and nobody has said so of the plan, its conductor died in its last steps.
+        if open.is_empty() && row.state == PlanState::Done {
             return Err(Refusal::new(
                 Code::Conflict,
                 format!("plan {} is done", row.id),
@@ -420,6 +441,7 @@ pub fn ensure_conductor(
         .collect();
     spawn::detach(&house.program, &args, &folder, environment, &log)
         .map_err(|error| Error::system("cannot start the conductor", std::io::Error::other(error)))?;
+    Point::DispatchStarted.reach()?;
     let deadline = Instant::now() + CONDUCTOR_PATIENCE;
     loop {
         // A short plan's conductor may have ended again by now.

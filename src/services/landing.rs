@@ -5,6 +5,7 @@ use std::path::Path;
 use super::judging::Case;
 use super::project::Project;
 use super::{Error, Session};
+use crate::base::failpoint::Point;
 use crate::base::ids::{AttemptId, PlanId};
 use crate::domain::refusal::{Code, Refusal};
 use crate::store::landings::LandingState;
@@ -63,6 +64,7 @@ pub fn land(
     let id = store.write(|tx| {
         tx.queue_landing(&project.id, &work.plan.id, work.task, work.attempt, &branch, work.work.as_str())
     })?;
+    Point::LandingQueued.reach()?;
     let mut proved: Option<Oid> = None;
     loop {
         let journal = store.read(|tx| tx.landing_of(work.attempt))?;
@@ -94,7 +96,9 @@ pub fn land(
                 return Ok(Landing::Rejected(why));
             }
         };
+        Point::LandingMerged.reach()?;
         let merged = land::commit_tree(git, &tree, &[&onto], work.message)?;
+        Point::LandingCommitted.reach()?;
         // The gates saw the work on its own base; with other work beside it, it is proved anew.
         if onto != *work.base && proved.as_ref() != Some(&tree) {
             if let Some(why) = prove(&merged)? {
@@ -108,10 +112,13 @@ pub fn land(
         store.write(|tx| {
             tx.step_landing(id, LandingState::Merged, Some(onto.as_str()), Some(merged.as_str()), None)
         })?;
+        Point::LandingJournaled.reach()?;
         let guard = GitQueue::lock(git.repository())?;
+        Point::LandingTurn.reach()?;
         match land::advance(git, &guard, &branch, &merged, Some(&onto))? {
             Advance::Advanced => {
                 drop(guard);
+                Point::LandingMoved.reach()?;
                 return finish(session, project, git, work, id, merged, branch);
             }
             // Somebody landed between: merge again onto that.
@@ -141,8 +148,11 @@ fn finish(
     session
         .store()?
         .write(|tx| tx.step_landing(id, LandingState::Landed, None, Some(merged.as_str()), None))?;
-    if let Some(target) = &work.plan.target {
-        follow_with_target(git, target, &branch)?;
+    // The work has landed, whatever becomes of this: a person can do it with `kapell land`.
+    if let Some(target) = &work.plan.target
+        && let Err(why) = follow_with_target(git, target, &branch)
+    {
+        tracing::warn!(attempt = %work.attempt, "{target} does not follow: {why}");
     }
     Ok(Landing::Landed { commit: merged, branch })
 }
@@ -150,6 +160,7 @@ fn finish(
 /// Moves the target to where the integration branch is, if that only adds to it and nobody has it
 /// checked out. Otherwise a person does it with `kapell land`.
 fn follow_with_target(git: &Git, target: &str, branch: &str) -> Result<(), Error> {
+    Point::LandingRecorded.reach()?;
     let reference = full_name(target);
     let (Some(old), Some(new)) = (refs::read(git, &reference)?, refs::read(git, branch)?) else {
         return Ok(());
@@ -159,6 +170,7 @@ fn follow_with_target(git: &Git, target: &str, branch: &str) -> Result<(), Error
         // Whatever is in the way stays as it is; the work is safe on its own branch.
         let _ = land::advance(git, &guard, &reference, &new, Some(&old))?;
     }
+    Point::LandingFollowed.reach()?;
     Ok(())
 }
 

@@ -21,6 +21,7 @@ pub mod steering;
 
 pub use house::{Caller, Cancel, House, Session};
 
+use crate::base::failpoint::Fault;
 use crate::domain::refusal::{Code, Refusal};
 use crate::store::StoreError;
 
@@ -63,6 +64,12 @@ impl Error {
 impl From<crate::sys::git::GitError> for Error {
     fn from(error: crate::sys::git::GitError) -> Self {
         Self::from_git(error)
+    }
+}
+
+impl From<Fault> for Error {
+    fn from(fault: Fault) -> Self {
+        Self::system("cannot go on", fault.into())
     }
 }
 

@@ -278,7 +278,7 @@ fn retry_plan(session: &Session, project: &Project, plan: &PlanRow) -> Result<Do
         for task in tx.task_lights(&plan.id)? {
             if matches!(task.state, TaskState::Failed | TaskState::Blocked | TaskState::Cancelled) {
                 tx.want_task(&plan.id, &task.id, true)?;
-                tx.move_task(&project.id, &plan.id, &task.id, TaskState::Waiting, Some("tried again"))?;
+                dispatching::again(tx, &project.id, &plan.id, &task.id, "tried again")?;
                 again += 1;
             }
         }
@@ -339,8 +339,7 @@ fn on_task(
                 if let Some(message) = message {
                     tx.set_feedback(&plan.id, task, Some(message))?;
                 }
-                let moved =
-                    tx.move_task(&project.id, &plan.id, task, TaskState::Waiting, Some("tried again"))?;
+                let moved = dispatching::again(tx, &project.id, &plan.id, task, "tried again")?;
                 if moved {
                     tx.set_plan_state(&project.id, &plan.id, PlanState::Running, None)?;
                 }

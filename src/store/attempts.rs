@@ -4,6 +4,7 @@ use rusqlite::{Row, params};
 
 use super::connection::Tx;
 use super::error::StoreError;
+use super::events::NewEvent;
 use crate::base::clock::Time;
 use crate::base::ids::{AttemptId, PlanId, ProjectId, ProviderName, TaskId, WorkerName};
 use crate::domain::attempt::{AttemptState, Outcome};
@@ -188,13 +189,20 @@ impl Tx<'_> {
         )
     }
 
-    /// Moves an attempt that is not finished to another unfinished state.
-    pub fn set_attempt_state(&self, id: &AttemptId, state: AttemptState) -> Result<bool, StoreError> {
+    /// Moves an attempt that is not finished to another unfinished state and records it; does nothing
+    /// if it is there.
+    pub fn set_attempt_state(&self, id: &AttemptId, state: AttemptState) -> Result<(), StoreError> {
         let changed = self
             .sql
-            .prepare_cached("UPDATE attempts SET state = ?2 WHERE id = ?1 AND state <> 'finished'")?
+            .prepare_cached(
+                "UPDATE attempts SET state = ?2 WHERE id = ?1 AND state <> 'finished' AND state <> ?2",
+            )?
             .execute(params![id.as_str(), state.as_str()])?;
-        Ok(changed > 0)
+        if changed > 0 {
+            let data = serde_json::json!({"state": state.as_str()});
+            self.tell_attempt(id, "attempt.state", state.as_str(), &data)?;
+        }
+        Ok(())
     }
 
     /// Records how an attempt ended; `false` if that was recorded before, and then nothing is changed.
@@ -221,6 +229,9 @@ impl Tx<'_> {
                 ending.wall,
                 Time::now().as_millis(),
             ])?;
+        if changed > 0 {
+            self.tell_outcome(id, "attempt.finished", "ended", ending.outcome, ending.reason)?;
+        }
         Ok(changed > 0)
     }
 
@@ -242,18 +253,58 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Changes the outcome of a finished attempt: what it submitted turned out a violation.
+    /// Changes the outcome of a finished attempt and records it: what it submitted turned out a violation.
     pub fn set_outcome(
         &self,
         id: &AttemptId,
         outcome: Outcome,
         reason: Option<&str>,
     ) -> Result<(), StoreError> {
-        self.sql
+        let changed = self
+            .sql
             .prepare_cached(
                 "UPDATE attempts SET outcome = ?2, reason = ?3 WHERE id = ?1 AND state = 'finished'",
             )?
             .execute(params![id.as_str(), outcome.as_str(), reason])?;
+        if changed > 0 {
+            self.tell_outcome(id, "attempt.outcome", "turned out", outcome, reason)?;
+        }
+        Ok(())
+    }
+
+    fn tell_outcome(
+        &self,
+        id: &AttemptId,
+        kind: &'static str,
+        verb: &str,
+        outcome: Outcome,
+        reason: Option<&str>,
+    ) -> Result<(), StoreError> {
+        let why = reason.map(|why| format!(" ({why})")).unwrap_or_default();
+        let data = serde_json::json!({"outcome": outcome.as_str()});
+        self.tell_attempt(id, kind, &format!("{verb}: {}{why}", outcome.as_str()), &data)
+    }
+
+    fn tell_attempt(
+        &self,
+        id: &AttemptId,
+        kind: &'static str,
+        what: &str,
+        data: &serde_json::Value,
+    ) -> Result<(), StoreError> {
+        let Some(attempt) = self.attempt(id)? else { return Ok(()) };
+        self.append_event(
+            &attempt.project,
+            &NewEvent {
+                kind,
+                plan: Some(&attempt.plan),
+                task: Some(&TaskId::text(&attempt.task)),
+                attempt: Some(id),
+                text: format!("task {}: try {} {what}", attempt.task, attempt.number),
+                data: Some(data.to_string()),
+                ..NewEvent::default()
+            },
+        )?;
         Ok(())
     }
 

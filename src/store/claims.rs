@@ -4,6 +4,7 @@ use rusqlite::{Row, params};
 
 use super::connection::Tx;
 use super::error::StoreError;
+use super::events::NewEvent;
 use crate::base::clock::Time;
 use crate::base::ids::{AttemptId, ClaimId, HolderName, PlanId, ProjectId, TaskId};
 use crate::domain::claim::{Held, Holder, HolderKind, Mode};
@@ -110,7 +111,7 @@ impl Tx<'_> {
         Ok(found.pop())
     }
 
-    /// Inserts a claim; that nobody is in the way was decided in this same transaction.
+    /// Inserts a claim and records it; that nobody is in the way was decided in this same transaction.
     pub fn insert_claim(
         &self,
         project: &ProjectId,
@@ -137,7 +138,23 @@ impl Tx<'_> {
                 Time::now().as_millis(),
                 new.expires_at.as_millis(),
             ])?;
-        Ok(ClaimId(self.sql.last_insert_rowid()))
+        let id = self.sql.last_insert_rowid();
+        let data = serde_json::json!({"claim": id, "pattern": pattern.as_str(), "mode": new.mode.as_str(),
+            "kind": new.holder.kind.as_str()});
+        let attempt = attempt_of(new.holder);
+        self.append_event(
+            project,
+            &NewEvent {
+                kind: "claim.granted",
+                plan: new.task.map(|(plan, _)| plan),
+                task: new.task.map(|(_, task)| task),
+                attempt: attempt.as_ref(),
+                holder: Some(new.holder.name.as_str()),
+                text: format!("{} claims {}", new.holder.name, pattern.as_str()),
+                data: Some(data.to_string()),
+            },
+        )?;
+        Ok(ClaimId(id))
     }
 
     /// Moves a live claim's end.
@@ -148,15 +165,33 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Releases a live claim; `false` if it was released before.
-    pub fn release_claim(&self, id: ClaimId, why: &str) -> Result<bool, StoreError> {
+    /// Releases a claim and records it; `false` if it was released before.
+    pub fn release_claim(&self, project: &ProjectId, claim: &Held, why: &str) -> Result<bool, StoreError> {
         let changed = self
             .sql
             .prepare_cached(
                 "UPDATE claims SET released_at = ?2, released_why = ?3 WHERE id = ?1 AND released_at IS NULL",
             )?
-            .execute(params![id.0, Time::now().as_millis(), why])?;
-        Ok(changed > 0)
+            .execute(params![claim.id.0, Time::now().as_millis(), why])?;
+        if changed == 0 {
+            return Ok(false);
+        }
+        let task = claim.task.as_deref().and_then(|task| task.split_once('/'));
+        let task = task.map(|(plan, task)| (PlanId::new(plan), TaskId::text(task)));
+        let attempt = attempt_of(&claim.holder);
+        self.append_event(
+            project,
+            &NewEvent {
+                kind: "claim.released",
+                plan: task.as_ref().map(|(plan, _)| plan),
+                task: task.as_ref().map(|(_, task)| task),
+                attempt: attempt.as_ref(),
+                holder: Some(claim.holder.name.as_str()),
+                text: format!("{} lets go of {} ({why})", claim.holder.name, claim.pattern.as_str()),
+                data: Some(serde_json::json!({"claim": claim.id.0}).to_string()),
+            },
+        )?;
+        Ok(true)
     }
 
     /// Releases all that an attempt holds and gives the numbers.
@@ -169,12 +204,12 @@ impl Tx<'_> {
         let holder = Holder { kind: HolderKind::Attempt, name: HolderName::new(attempt.as_str()) };
         let held = self.claims_of(project, &holder)?;
         for claim in &held {
-            self.release_claim(claim.id, why)?;
+            self.release_claim(project, claim, why)?;
         }
         Ok(held.into_iter().map(|claim| claim.id).collect())
     }
 
-    /// Hands an attempt's claims over to its successor at the same task; the numbers stay.
+    /// Hands an attempt's claims over to its successor at the same task and records it; the numbers stay.
     pub fn hand_over_claims(
         &self,
         project: &ProjectId,
@@ -182,14 +217,34 @@ impl Tx<'_> {
         to: &AttemptId,
         alive: &str,
     ) -> Result<usize, StoreError> {
-        Ok(self
+        let changed = self
             .sql
             .prepare_cached(
                 "UPDATE claims SET holder = ?3, alive = ?4
                  WHERE project = ?1 AND holder = ?2 AND holder_kind = 'attempt' AND released_at IS NULL",
             )?
-            .execute(params![project.as_str(), from.as_str(), to.as_str(), alive])?)
+            .execute(params![project.as_str(), from.as_str(), to.as_str(), alive])?;
+        if changed > 0 {
+            let data = serde_json::json!({"from": from.as_str(), "to": to.as_str()});
+            self.append_event(
+                project,
+                &NewEvent {
+                    kind: "claim.handed-over",
+                    attempt: Some(to),
+                    holder: Some(to.as_str()),
+                    text: format!("{to} takes over what {from} claimed"),
+                    data: Some(data.to_string()),
+                    ..NewEvent::default()
+                },
+            )?;
+        }
+        Ok(changed)
     }
+}
+
+/// The attempt that a holder is, for its events.
+fn attempt_of(holder: &Holder) -> Option<AttemptId> {
+    (holder.kind == HolderKind::Attempt).then(|| AttemptId::new(holder.name.as_str()))
 }
 
 fn collect(found: &mut Vec<Held>, mut rows: rusqlite::Rows<'_>) -> Result<(), StoreError> {

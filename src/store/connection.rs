@@ -11,6 +11,7 @@ use rustix::fs::{FlockOperation, flock};
 
 use super::error::StoreError;
 use super::migrate;
+use crate::base::failpoint::Point;
 
 /// Marks the file as Kapell's ("Kapl"), in SQLite's header.
 pub(super) const APPLICATION_ID: i32 = 0x4b61_706c;
@@ -63,6 +64,7 @@ impl Store {
         }
         // The file is made by us, so that it is private from its first byte.
         drop(open_private(&path).map_err(|source| StoreError::Io { path: path.clone(), source })?);
+        Point::StoreMade.reach().map_err(StoreError::from)?;
         let connection = connect(&path)?;
         // Should the file turn out damaged, closing it must not write into it.
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
@@ -115,8 +117,12 @@ impl Store {
         let before = transaction.total_changes();
         let done = change(&Tx { sql: &transaction })?;
         let has_changed = transaction.total_changes() != before;
+        if has_changed {
+            Point::StoreChanged.reach().map_err(StoreError::from)?;
+        }
         transaction.commit().map_err(StoreError::from)?;
         if has_changed {
+            Point::StoreCommitted.reach().map_err(StoreError::from)?;
             self.ring();
         }
         Ok(done)

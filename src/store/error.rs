@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::base::failpoint::Fault;
+
 /// Why the database could not be used.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -37,6 +39,12 @@ pub enum StoreError {
     /// A row holds what no version of Kapell writes.
     #[error("the database holds an impossible row: {0}")]
     Row(String),
+}
+
+impl From<Fault> for StoreError {
+    fn from(fault: Fault) -> Self {
+        Self::Io { path: "kapell.db".into(), source: fault.into() }
+    }
 }
 
 impl StoreError {

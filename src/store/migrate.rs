@@ -4,6 +4,7 @@ use rusqlite::{Connection, TransactionBehavior};
 
 use super::connection::APPLICATION_ID;
 use super::error::StoreError;
+use crate::base::failpoint::Point;
 
 const STEPS: &[&str] = &[include_str!("migrations/0001.sql")];
 
@@ -22,6 +23,8 @@ pub(super) fn run(connection: &mut Connection) -> Result<(), StoreError> {
         transaction.execute_batch(step)?;
         transaction.pragma_update(None, "user_version", format + 1)?;
         transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+        Point::MigrationWritten.reach()?;
         transaction.commit()?;
+        Point::MigrationCommitted.reach()?;
     }
 }

@@ -52,6 +52,7 @@ fn events_tell_it_in_order() {
         "plan.created",
         "plan.state",
         "task a: waiting → ready",
+        "claim.granted",
         "task a: ready → running",
         "attempt.started",
         "attempt.finished",
@@ -60,6 +61,7 @@ fn events_tell_it_in_order() {
         "task a: judging → approved",
         "task a: approved → landing",
         "task a: landing → done",
+        "claim.released",
         "task.landed",
         "plan.state",
     ];

@@ -2,7 +2,7 @@
 //! over the table of methods.
 
 mod connection;
-mod message;
+pub mod message;
 mod pool;
 mod reply;
 mod subscriptions;

@@ -12,6 +12,7 @@ use super::listening::{Watched, listen};
 use super::recovering;
 use super::saving::{self, Saved};
 use crate::base::clock::Time;
+use crate::base::failpoint::Point;
 use crate::base::ids::{HolderName, TaskId};
 use crate::base::paths::RepoPath;
 use crate::domain::attempt::Outcome;
@@ -37,6 +38,10 @@ use crate::sys::shim::client;
 /// make the event log its own.
 const TELL_EVERY: Duration = Duration::from_secs(2);
 
+/// What a worker could not help does not count as a try; but where so many die in a row, something
+/// is wrong that another one will not mend.
+const MOST_INTERRUPTIONS: usize = 5;
+
 /// Where an attempt is taken up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
@@ -52,8 +57,8 @@ pub enum Stage {
     Land,
 }
 
-/// Carries an attempt on from a stage. What fails around Kapell (a git that somebody killed) is
-/// tried once more, from what is recorded, as the next conductor would. Whatever else fails in
+/// Carries an attempt on from a stage. What fails around Kapell (a git that somebody killed, a disk
+/// that was full for a moment) is tried once more, from what is recorded, as the next conductor would. Whatever else fails in
 /// Kapell itself is the task's reason to fail, never a silent stop.
 pub fn carry(desk: &Arc<Desk>, attempt: &AttemptRow, stage: Stage) {
     let caught = |stage| {
@@ -61,7 +66,7 @@ pub fn carry(desk: &Arc<Desk>, attempt: &AttemptRow, stage: Stage) {
             .unwrap_or_else(|_| Err(Error::Bug(format!("attempt {} ran into a panic", attempt.id))))
     };
     let carried = caught(stage).or_else(|error| {
-        let Error::System { .. } = error else { return Err(error) };
+        let (Error::System { .. } | Error::Store(_)) = error else { return Err(error) };
         tracing::warn!(attempt = %attempt.id, "tried again: {error}");
         match recovering::stage(desk, &task_id(desk, attempt))? {
             Some((last, stage)) if last.id == attempt.id => caught(stage),
@@ -166,6 +171,7 @@ fn reread(desk: &Desk, attempt: &AttemptRow) -> Result<AttemptRow, Error> {
 }
 
 fn launch(desk: &Desk, attempt: &AttemptRow, task: &Task) -> Result<(), Error> {
+    Point::AttemptBegun.reach()?;
     let (feedback, seed) = desk.store()?.read(|tx| -> Result<_, Error> {
         let feedback = tx.task(&desk.plan_id, &task.id)?.and_then(|row| row.feedback);
         let earlier = tx.attempts_at(&desk.plan_id, &task.id)?;
@@ -230,6 +236,7 @@ fn follow(desk: &Desk, attempt: &AttemptRow, task: &Task, is_new: bool) -> Resul
         }
     })?;
     tracing::debug!(attempt = %attempt.id, "its end is known");
+    Point::EndSeen.reach()?;
     if heard.outcome == Outcome::Interrupted {
         client::kill_leftovers(&attempt.id)
             .map_err(|error| Error::system("cannot end what is left of it", error))?;
@@ -258,15 +265,11 @@ fn follow(desk: &Desk, attempt: &AttemptRow, task: &Task, is_new: bool) -> Resul
             session: heard.report.session.as_deref(),
             wall: heard.wall.as_deref(),
         };
-        if tx.finish_attempt(&attempt.id, &ending)? {
-            let why = heard.reason.as_deref().map(|why| format!(" ({why})")).unwrap_or_default();
-            let text =
-                format!("task {}: try {} ended: {}{why}", attempt.task, attempt.number, outcome.as_str());
-            tell(tx, desk, attempt, "attempt.finished", &text)?;
-        }
+        tx.finish_attempt(&attempt.id, &ending)?;
         Ok(())
     })?;
     tracing::debug!(attempt = %attempt.id, "its end is recorded");
+    Point::EndRecorded.reach()?;
     Ok(())
 }
 
@@ -317,6 +320,7 @@ fn tell(tx: &Tx<'_>, desk: &Desk, attempt: &AttemptRow, kind: &'static str, text
 fn save(desk: &Desk, attempt: &AttemptRow, task: &Task) -> Result<Option<Saved>, Error> {
     let outcome = attempt.state.outcome().unwrap_or(Outcome::Interrupted);
     let saved = saving::save(desk, attempt, task)?;
+    Point::SnapshotHeld.reach()?;
     let store = desk.store()?;
     let id = &task.id;
     let Some(saved) = saved else {
@@ -331,11 +335,8 @@ fn save(desk: &Desk, attempt: &AttemptRow, task: &Task) -> Result<Option<Saved>,
         let name = format!("{}/{}/{}", attempt.plan, attempt.task, attempt.number);
         refs::quarantine(&desk.git, &name, &saved.snapshot.commit)?;
     }
-    let changed = json_paths(saved.snapshot.changed.iter().map(|change| &change.path));
-    let outside = json_paths(saved.outside.iter().map(|(path, _)| path));
     let goes_on = store.write(|tx| -> Result<bool, Error> {
-        let commit = saved.snapshot.commit.as_str();
-        tx.set_snapshot(&attempt.id, &saved.snapshot.reference, commit, &changed, &outside)?;
+        saving::record(tx, attempt, &saved)?;
         if is_violation {
             let why = violation(&saved.outside);
             tx.set_outcome(&attempt.id, Outcome::Violation, Some(&why))?;
@@ -358,6 +359,7 @@ fn save(desk: &Desk, attempt: &AttemptRow, task: &Task) -> Result<Option<Saved>,
         }
         Ok(is_on)
     })?;
+    Point::SaveRecorded.reach()?;
     Ok(goes_on.then_some(saved))
 }
 
@@ -366,10 +368,6 @@ fn violation(outside: &[(RepoPath, String)]) -> String {
     let more = outside.len().saturating_sub(5);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     format!("changed outside of its claim: {}{more}", named.join("; "))
-}
-
-fn json_paths<'a>(paths: impl Iterator<Item = &'a RepoPath>) -> String {
-    serde_json::json!(paths.map(ToString::to_string).collect::<Vec<_>>()).to_string()
 }
 
 /// Sends a task back after a try that submitted nothing, or gives it up.
@@ -398,8 +396,13 @@ fn try_again(
     if !matches!(outcome, Outcome::RateLimited | Outcome::Interrupted) {
         tx.set_feedback(&desk.plan_id, id, Some(&format!("It ended as {}: {why}", outcome.as_str())))?;
     }
-    let counted = tx
-        .attempts_at(&desk.plan_id, id)?
+    let tries = tx.attempts_at(&desk.plan_id, id)?;
+    let in_a_row =
+        tries.iter().rev().take_while(|other| other.state.outcome() == Some(Outcome::Interrupted)).count();
+    if in_a_row >= MOST_INTERRUPTIONS {
+        return give_up(tx, desk, attempt, id, &format!("{in_a_row} tries in a row died: {why}"));
+    }
+    let counted = tries
         .iter()
         .filter(|other| {
             !matches!(
@@ -477,6 +480,7 @@ pub(crate) fn case<'a>(
 /// Runs the gates and records the verdict; whether it is approved.
 fn judge(desk: &Desk, attempt: &AttemptRow, task: &Task, saved: &Saved) -> Result<bool, Error> {
     let work = construct_work(desk, attempt, task, saved)?;
+    Point::JudgeBuilt.reach()?;
     let plan = desk.plan();
     let case = case(desk, attempt, task, saved, work, &plan)?;
     let judgement = judging::judge(&case)?;
@@ -485,7 +489,10 @@ fn judge(desk: &Desk, attempt: &AttemptRow, task: &Task, saved: &Saved) -> Resul
         return Ok(false);
     }
     let feedback = judging::feedback(&judgement);
-    desk.store()?.write(|tx| record(tx, desk, attempt, task, &judgement, &feedback))
+    Point::JudgeConcluded.reach()?;
+    let approved = desk.store()?.write(|tx| record(tx, desk, attempt, task, &judgement, &feedback))?;
+    Point::JudgeRecorded.reach()?;
+    Ok(approved)
 }
 
 fn record(
@@ -604,6 +611,7 @@ fn land(desk: &Desk, attempt: &AttemptRow, task: &Task, saved: &Saved) -> Result
     if !may_land {
         return Ok(());
     }
+    Point::LandingAllowed.reach()?;
     let row = desk.row()?;
     let plan = desk.plan();
     let case = case(desk, attempt, task, saved, work.clone(), &plan)?;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::desk::Desk;
 use super::prompt::{Circumstances, prompt};
+use crate::base::failpoint::Point;
 use crate::domain::pattern::Pattern;
 use crate::domain::plan::Task;
 use crate::services::Error;
@@ -161,6 +162,7 @@ pub fn start(
     }
     prepare(&launch).map_err(failed("prepare the agent's files"))?;
     let job = job(&launch, assignment, kind_of(provider.kind));
+    Point::LaunchPrepared.reach()?;
     // The run must not be taken for one that has not started: whoever finds the lock file knows better.
     client::start(&house.program, run_dir, &job).map(Started::leave).map_err(|error| {
         Error::system(format!("cannot start the shim of {}", assignment.name), std::io::Error::other(error))

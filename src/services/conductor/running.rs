@@ -14,6 +14,7 @@ use super::starting::{self, Begun};
 use super::tidying;
 use super::vitals::{Socket, Vitals};
 use crate::base::clock::Time;
+use crate::base::failpoint::Point;
 use crate::base::ids::{ConductorId, PlanId, TaskId, random_tail};
 use crate::domain::attempt::AttemptState;
 use crate::domain::conducting::{ConductorState, PlanState};
@@ -50,6 +51,7 @@ pub fn conduct<S: Socket>(
 ) -> Result<bool, Error> {
     let life_file = session.house.life_file(&format!("plan-{plan}"));
     let Some(life) = take_plan(session, plan, &life_file)? else { return Ok(false) };
+    Point::ConductorLocked.reach()?;
     let project = session.project()?;
     let config = session.config(&project)?;
     let git = ground::git(&session.house, &project)?;
@@ -58,6 +60,7 @@ pub fn conduct<S: Socket>(
     let socket = open(&vitals);
     let path = socket.as_ref().map(|socket| socket.path().to_owned());
     let fencing = register(session, &project.id, plan, &id, &life, path)?;
+    Point::ConductorRegistered.reach()?;
     let project_id = project.id.clone();
     let lay_out = || -> Result<Conductor, Error> {
         let desk = Desk::new(session.clone(), project, config, git, plan.clone(), id.clone(), fencing)?;
@@ -75,6 +78,7 @@ pub fn conduct<S: Socket>(
     };
     let ended = lay_out().and_then(|mut conductor| {
         session.cancel.on_cancel(conductor.watch.waker());
+        tidying::save_the_rest(&conductor.desk);
         tidying::sweep(&conductor.desk);
         conductor.run()?;
         while conductor.is_needed_again()? {
@@ -86,7 +90,10 @@ pub fn conduct<S: Socket>(
     if let Err(error) = &ended {
         let why = error.to_string();
         session.store()?.write(|tx| -> Result<(), Error> {
-            tx.set_plan_state(&project_id, plan, PlanState::Failed, Some(&why))?;
+            // What had come to rest by then is not undone.
+            if tx.plan(plan)?.is_some_and(|row| !row.state.is_at_rest()) {
+                tx.set_plan_state(&project_id, plan, PlanState::Failed, Some(&why))?;
+            }
             Ok(())
         })?;
     }
@@ -196,6 +203,7 @@ impl Conductor {
                     is_first = false;
                 }
                 if self.at_work.is_empty() && self.rest()? {
+                    Point::ConductorRested.reach()?;
                     return Ok(());
                 }
             } else if self.at_work.is_empty() && row.state != PlanState::Paused {

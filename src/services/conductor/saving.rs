@@ -10,6 +10,7 @@ use crate::base::paths::RepoPath;
 use crate::domain::pattern::{PatternSet, twins};
 use crate::domain::plan::Task;
 use crate::services::Error;
+use crate::store::Tx;
 use crate::store::attempts::AttemptRow;
 use crate::sys::config::resolved::Isolation;
 use crate::sys::git::change::{Change, Mode};
@@ -76,6 +77,23 @@ pub fn save(desk: &Desk, attempt: &AttemptRow, task: &Task) -> Result<Option<Sav
         forget_others(desk, attempt, &mut snapshot, &mut outside, &owned)?;
     }
     Ok(Some(Saved { snapshot, outside }))
+}
+
+/// Notes where an attempt's tree is kept and what it changed.
+pub fn record(tx: &Tx<'_>, attempt: &AttemptRow, saved: &Saved) -> Result<(), Error> {
+    let json = |paths: Vec<String>| serde_json::json!(paths).to_string();
+    let changed = json(saved.snapshot.changed.iter().map(|change| change.path.to_string()).collect());
+    let outside = json(saved.outside.iter().map(|(path, _)| path.to_string()).collect());
+    let commit = saved.snapshot.commit.as_str();
+    Ok(tx.set_snapshot(&attempt.id, &saved.snapshot.reference, commit, &changed, &outside)?)
+}
+
+/// [`save`], where nothing more is to come of it than that it is not lost.
+pub fn save_and_record(desk: &Desk, attempt: &AttemptRow, task: &Task) -> Result<(), Error> {
+    match save(desk, attempt, task)? {
+        Some(saved) => desk.store()?.write(|tx| record(tx, attempt, &saved)),
+        None => Ok(()),
+    }
 }
 
 /// A saved tree, found again by its commit.

@@ -59,20 +59,20 @@ pub fn begin(desk: &Desk, task: &Task, base: Option<&str>) -> Result<Begun, Erro
         let id = AttemptId::new(format!("a-{}", random_tail(10)));
         let run_dir = desk.session.house.run_dir(id.as_str());
         let alive = run_dir.join("lock").to_string_lossy().into_owned();
-        // What the attempt before held is this one's; nobody could come between.
-        if let Some(before) = earlier.last() {
-            tx.hand_over_claims(&desk.project.id, &before.id, &id, &alive)?;
-        }
         let holder = Holder { kind: HolderKind::Attempt, name: HolderName::new(id.as_str()) };
         claiming::free_the_dead(tx, &desk.project.id, &task.files)?;
-        let held = claiming::near(tx, &desk.project.id, &task.files)?;
+        let mut held = claiming::near(tx, &desk.project.id, &task.files)?;
+        // What the attempt before held is this one's; nobody could come between.
+        let is_before = |held: &Holder| {
+            held.kind == HolderKind::Attempt
+                && earlier.last().is_some_and(|before| before.id.as_str() == held.name.as_str())
+        };
+        for claim in held.iter_mut().filter(|claim| is_before(&claim.holder)) {
+            claim.holder = holder.clone();
+        }
         let (mut fencing, insert) = match claim::decide(&task.files, Mode::Exclusive, &holder, &held) {
             Decision::Grant { renew, insert } => (renew.iter().map(|id| id.0).max().unwrap_or(0), insert),
             Decision::Refuse(conflicts) => {
-                if let Some(before) = earlier.last() {
-                    let alive = desk.session.house.run_dir(before.id.as_str()).join("lock");
-                    tx.hand_over_claims(&desk.project.id, &id, &before.id, &alive.to_string_lossy())?;
-                }
                 let on = conflicts.first().map_or_else(String::new, |conflict| {
                     let held = &conflict.held;
                     let who = held.task.clone().unwrap_or_else(|| held.holder.name.to_string());
@@ -81,6 +81,9 @@ pub fn begin(desk: &Desk, task: &Task, base: Option<&str>) -> Result<Begun, Erro
                 return waits(tx, desk, task, "claim", on);
             }
         };
+        if let Some(before) = earlier.last() {
+            tx.hand_over_claims(&desk.project.id, &before.id, &id, &alive)?;
+        }
         let new = NewClaims {
             holder: &holder,
             mode: Mode::Exclusive,

@@ -3,12 +3,16 @@
 use std::path::Path;
 
 use super::desk::Desk;
+use super::saving;
+use crate::base::failpoint::Point;
 use crate::base::ids::{AttemptId, TaskId};
 use crate::domain::task::TaskState;
 use crate::services::Error;
 use crate::store::attempts::AttemptRow;
 use crate::sys::config::resolved::Isolation;
+use crate::sys::git::worktree::Ignored;
 use crate::sys::git::{GitQueue, Oid, Snapshot, Worktree, read, snapshot, worktree};
+use crate::sys::shim::client;
 
 /// Removes the worktree of an attempt that is over. It is left where it is if it holds
 /// anything that is not saved.
@@ -46,8 +50,43 @@ pub fn sweep(desk: &Desk) {
     }
 }
 
+/// Saves what attempts at this plan left that ended while nothing could be saved: a full disk, say.
+/// Their tasks have gone on or failed since.
+pub fn save_the_rest(desk: &Desk) {
+    let rest = desk.store().and_then(|store| {
+        store.read(|tx| -> Result<_, Error> {
+            let mut rest = Vec::new();
+            for task in tx.task_lights(&desk.plan_id)? {
+                let mut tried = tx.attempts_at(&desk.plan_id, &task.id)?;
+                if task.state.is_active() {
+                    // Whoever takes the task up saves its last.
+                    tried.pop();
+                }
+                rest.extend(tried.into_iter().map(|attempt| (task.id.clone(), attempt)));
+            }
+            Ok(rest)
+        })
+    });
+    let rest = rest.unwrap_or_else(|why| {
+        tracing::warn!("what was not saved stays so: {why}");
+        Vec::new()
+    });
+    let is_unsaved = |attempt: &AttemptRow| {
+        attempt.state.outcome().is_some()
+            && attempt.snapshot.is_none()
+            && client::was_started(Path::new(&attempt.run_dir))
+    };
+    for (task, attempt) in rest.iter().filter(|(_, attempt)| is_unsaved(attempt)) {
+        let saved = desk.task(task).and_then(|task| saving::save_and_record(desk, attempt, &task));
+        if let Err(why) = saved {
+            tracing::warn!(attempt = %attempt.id, "it is not saved yet: {why}");
+        }
+    }
+}
+
 fn remove(desk: &Desk, attempt: &AttemptRow) -> Result<(), String> {
     let text = |error: &dyn std::fmt::Display| error.to_string();
+    Point::TaskDone.reach().map_err(|fault| text(&fault))?;
     let git = &desk.git;
     let path = Path::new(attempt.worktree.as_deref().unwrap_or_default());
     let Some(tree) = Worktree::find(git, path) else { return Ok(()) };
@@ -57,16 +96,26 @@ fn remove(desk: &Desk, attempt: &AttemptRow) -> Result<(), String> {
             std::fs::remove_file(&link).map_err(|error| text(&error))?;
         }
     }
-    let (Some(base), Some(commit)) =
-        (attempt.base.as_deref().and_then(Oid::parse), attempt.snapshot.as_deref().and_then(Oid::parse))
-    else {
-        return Err("it was never saved".to_owned());
+    let oid = |commit: &Option<String>| commit.as_deref().and_then(Oid::parse);
+    let base = oid(&attempt.base).ok_or("it has no base")?;
+    let (commit, reference) = match oid(&attempt.snapshot) {
+        Some(commit) => (commit, saving::reference(attempt)),
+        // Nobody worked in it: once it is as it was to be, it is saved where its base is.
+        None if !client::was_started(Path::new(&attempt.run_dir)) => {
+            if path.exists() {
+                worktree::reset(git, &tree, &base, Ignored::Keep).map_err(|error| text(&error))?;
+            }
+            let plan = desk.store().and_then(|store| Ok(store.read(|tx| tx.plan(&attempt.plan))?));
+            let branch = plan.map_err(|error| text(&error))?.and_then(|plan| plan.integration);
+            (base.clone(), branch.unwrap_or_default())
+        }
+        None => return Err("it was never saved".to_owned()),
     };
     let saved = Snapshot {
         tree: read::tree_of(git, &commit).map_err(|error| text(&error))?,
         commit,
         base,
-        reference: super::saving::reference(attempt),
+        reference,
         changed: Vec::new(),
         nested: Vec::new(),
         skipped: Vec::new(),

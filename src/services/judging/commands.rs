@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::Case;
 use super::verify::VerifyTree;
+use crate::base::failpoint::Point;
 use crate::base::ids::AttemptId;
 use crate::domain::plan::CommandLine;
 use crate::services::{Error, House};
@@ -95,9 +96,11 @@ pub fn on_commit(
         job.wall = Wall { mode: Mode::Worktree, best_effort: true, writable, ..Wall::off() };
         job.wall.grant_persons(&caches(house));
     }
+    Point::GatePrepared.reach()?;
     client::start(&house.program, &run_dir, &job)
         .map(Started::leave)
         .map_err(|error| Error::system(format!("cannot start gate {gate}"), std::io::Error::other(error)))?;
+    Point::GateStarted.reach()?;
     let ended = client::wait(&run_dir)
         .map_err(|error| Error::system(format!("cannot follow gate {gate}"), std::io::Error::other(error)))?;
     let output = output(&run_dir);

@@ -14,6 +14,7 @@ use super::queue::Guard;
 use super::read::Barriers;
 use super::worktree::{Keeper, Worktree};
 use super::{DiscoverError, Oid};
+use crate::base::failpoint::{Fault, Point};
 
 /// Of how many commits the submodules and links are remembered.
 const REMEMBERED: usize = 32;
@@ -122,6 +123,12 @@ pub enum GitError {
     /// A checkout has no repository behind it.
     #[error(transparent)]
     Discover(#[from] DiscoverError),
+}
+
+impl From<Fault> for GitError {
+    fn from(fault: Fault) -> Self {
+        Self::Io { action: "go on at", path: PathBuf::new(), source: fault.into() }
+    }
 }
 
 impl GitError {
@@ -353,7 +360,9 @@ impl<'a> Call<'a> {
     fn finish_within(self, watch: Option<Watch<'_>>) -> Result<Finished, GitError> {
         let shown_args = shown(&self.args);
         let accepted = self.accepted;
+        Point::GitBefore.reach()?;
         let finished = self.execute(watch)?;
+        Point::GitAfter.reach()?;
         if finished.code.is_some_and(|code| accepted.contains(&code)) || finished.is_cut {
             return Ok(finished);
         }

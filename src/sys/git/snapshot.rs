@@ -10,6 +10,7 @@ use super::exec::Finished;
 use super::run::{Call, Git, GitError, unexpected};
 use super::worktree::{Keeper, Worktree, seed_index};
 use super::{Oid, refs, scan};
+use crate::base::failpoint::Point;
 use crate::base::ids::random_tail;
 use crate::base::paths::RepoPath;
 
@@ -156,7 +157,9 @@ fn attempt(git: &Git, request: &Request<'_>, expected: Option<&Oid>) -> Result<S
         Some(previous) if super::read::tree_of(git, previous)? == saved => previous.clone(),
         _ => {
             let parents: Vec<&Oid> = [Some(base), previous].into_iter().flatten().collect();
+            Point::SnapshotCaptured.reach().map_err(GitError::from)?;
             let commit = super::land::commit_tree(git, &saved, &parents, message)?;
+            Point::SnapshotCommitted.reach().map_err(GitError::from)?;
             match refs::update(git, reference, &commit, expected, message)? {
                 refs::Update::Done => commit,
                 refs::Update::Moved { now } => return Err(moved(now)),

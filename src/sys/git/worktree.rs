@@ -10,6 +10,7 @@ use super::queue::Guard;
 use super::run::{Git, GitError};
 use super::snapshot::{self, Captured, Skipped, Snapshot, SnapshotError};
 use super::{DiscoverError, Oid, change, refs};
+use crate::base::failpoint::Point;
 use crate::base::ids::random_tail;
 use crate::base::paths::RepoPath;
 
@@ -126,7 +127,9 @@ fn shown(paths: &[RepoPath]) -> String {
 pub fn add(git: &Git, guard: Guard, dest: &Path, commit: &Oid) -> Result<Worktree, WorktreeError> {
     let tree = register(git, &guard, dest, commit)?;
     drop(guard);
+    Point::WorktreeRegistered.reach().map_err(GitError::from)?;
     check_out(git, &tree, commit, &tree.admin_dir.join("index"))?;
+    Point::WorktreeCheckedOut.reach().map_err(GitError::from)?;
     finish_checkout(&tree, "index", OWN_INDEX, commit)?;
     Ok(tree)
 }
@@ -381,6 +384,7 @@ pub fn remove(
     } else {
         None
     };
+    Point::WorktreeTrashed.reach().map_err(GitError::from)?;
     let aside = git.repository().common_dir.join("kapell");
     fs::create_dir_all(&aside).map_err(GitError::io("create", &aside))?;
     let aside = aside.join(format!("old-{name}"));
@@ -389,6 +393,7 @@ pub fn remove(
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(GitError::io("rename", &tree.admin_dir)(error).into()),
     }
+    Point::WorktreeForgotten.reach().map_err(GitError::from)?;
     Ok(trashed)
 }
 

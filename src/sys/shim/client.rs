@@ -19,6 +19,7 @@ use rustix::process::Signal;
 
 use super::job::{Exit, Job, Reply, Request};
 use super::{ATTEMPT_VARIABLE, files};
+use crate::base::failpoint::{self, Fault, Point};
 use crate::base::ids::{AttemptId, random_tail};
 use crate::sys::process::spawn;
 use crate::sys::process::tree::{self, Processes};
@@ -96,6 +97,12 @@ pub enum ClientError {
     },
 }
 
+impl From<Fault> for ClientError {
+    fn from(fault: Fault) -> Self {
+        Self::Io { action: "go on at", path: PathBuf::new(), source: fault.into() }
+    }
+}
+
 /// Starts a shim for `job` in `run_dir`, which is made where it is missing and given
 /// to this user alone. `exe` is the `kapell` program.
 ///
@@ -110,6 +117,7 @@ pub fn start(exe: &Path, run_dir: &Path, job: &Job) -> Result<Started, ClientErr
     fs::set_permissions(&run_dir, Permissions::from_mode(0o700)).map_err(failed("protect", &run_dir))?;
 
     let lock = create_lock(&run_dir)?;
+    Point::LaunchLocked.reach()?;
     write_job(&run_dir.join(files::JOB), job)?;
     let socket = run_dir.join(files::SOCKET);
     let listener = listen(&run_dir).map_err(failed("listen on", &socket))?;
@@ -119,6 +127,8 @@ pub fn start(exe: &Path, run_dir: &Path, job: &Job) -> Result<Started, ClientErr
     let mut command = spawn::program(exe, Path::new("/"));
     command.args([OsStr::new("shim"), run_dir.as_os_str()]);
     command.stdin(lock).stdout(OwnedFd::from(listener)).stderr(log);
+    command.envs(failpoint::environment());
+    Point::LaunchReady.reach()?;
     let shim = command.spawn().map_err(|source| spawn::SpawnError::Start {
         program: exe.into(),
         cwd: "/".into(),
@@ -126,6 +136,7 @@ pub fn start(exe: &Path, run_dir: &Path, job: &Job) -> Result<Started, ClientErr
     })?;
     // The command still holds this process's copies of the lock and the socket.
     drop(command);
+    Point::LaunchDone.reach()?;
     Ok(Started { shim })
 }
 

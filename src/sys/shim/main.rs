@@ -21,6 +21,7 @@ use super::record::Record;
 use super::run::{Ended, Outputs, Run};
 use super::{agent, files};
 use crate::base::clock::Time;
+use crate::base::failpoint::Point;
 use crate::sys::process::spawn;
 
 /// The shim failed and could not record it; see its log.
@@ -57,6 +58,7 @@ fn shim() -> io::Result<ExitCode> {
     }
     let Some(lock) = lock()? else { return Ok(ALREADY.into()) };
     let Some(record) = Record::take()? else { return Ok(ALREADY.into()) };
+    Point::ShimTaken.reach()?;
     spawn::become_session_leader();
     #[cfg(target_os = "linux")]
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
@@ -66,13 +68,16 @@ fn shim() -> io::Result<ExitCode> {
 
     let mut control = Control::new(listener)?;
     let mut run = begin(started_at);
+    Point::ShimBegun.reach()?;
     let ended = match &mut run {
         Ok(run) => run.until_end(&signals, &mut control),
         Err(reason) => Ended::not_started(std::mem::take(reason)),
     };
     // Whoever still asks is told that nobody is here, with or without the name.
     drop(control);
+    Point::ShimEnded.reach()?;
     record.write(exit(started_at, ended))?;
+    Point::ShimRecorded.reach()?;
     let _ = fs::remove_file(files::SOCKET);
     // Everybody waits for this. What the run has open is closed after it: the kernel
     // takes 5 to 20 ms to let go of a watch on files.

@@ -6,6 +6,7 @@ use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 
 use super::files;
 use super::job::Exit;
+use crate::base::failpoint::Point;
 
 /// Room for any exit, taken while there is some.
 const ROOM: [u8; 4096] = [b' '; 4096];
@@ -51,6 +52,7 @@ impl Record {
         text.push(b'\n');
         self.file.write_all_at(&text, 0)?;
         self.file.set_len(text.len() as u64)?;
+        Point::ShimWritten.reach()?;
         fs::rename(files::EXIT_ROOM, files::EXIT)
     }
 }

@@ -1,0 +1,59 @@
+//! Each fail point by itself.
+
+use kapell::base::failpoint::Point;
+
+use crate::run::{Run, each};
+
+/// One run for each of the points. A point that no run comes to fails too.
+fn at(points: &[Point], action: &str) {
+    let fault = |point: &Point| format!("{}:{action}", point.name());
+    each(points, fault, |point| {
+        let run = Run::under(&[&fault(point)]);
+        assert!(run.reached(*point), "never reached\n{}", run.story());
+        run.ends_well();
+    });
+}
+
+#[test]
+fn killed() {
+    at(Point::ALL, "kill");
+}
+
+#[test]
+fn killed_the_second_time() {
+    // What one process passes more than once in a plan of several tasks.
+    let once = ["store.made", "migration.", "dispatch.", "conductor.", "shim."];
+    let is_once = |point: &Point| once.iter().any(|prefix| point.name().starts_with(prefix));
+    let points: Vec<Point> = Point::ALL.iter().copied().filter(|point| !is_once(point)).collect();
+    at(&points, "kill@2");
+}
+
+#[test]
+fn killed_every_time() {
+    at(Point::ALL, "kill@1+");
+}
+
+#[test]
+fn failed() {
+    at(Point::ALL, "error");
+}
+
+#[test]
+fn the_disk_is_full_from_there_on() {
+    at(Point::ALL, "enospc@1+");
+}
+
+#[test]
+fn permission_is_lost_from_there_on() {
+    at(Point::ALL, "eacces@1+");
+}
+
+#[test]
+fn the_clock_jumps_a_day_on() {
+    at(Point::ALL, "clock+86400");
+}
+
+#[test]
+fn the_clock_jumps_a_day_back() {
+    at(Point::ALL, "clock-86400");
+}
