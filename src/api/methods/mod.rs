@@ -6,5 +6,6 @@ pub mod control;
 pub mod dispatch;
 pub mod events;
 pub mod judge;
+pub mod inside;
 pub mod plan;
 pub mod status;

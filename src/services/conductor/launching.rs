@@ -1,5 +1,6 @@
 //! Making what an attempt needs, and starting its shim.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -9,7 +10,7 @@ use super::desk::Desk;
 use super::prompt::{Circumstances, prompt};
 use crate::domain::pattern::Pattern;
 use crate::domain::plan::Task;
-use crate::services::Error;
+use crate::services::{Error, House};
 use crate::store::attempts::AttemptRow;
 use crate::sys::agent::{self, AgentKind, Brief, Launch, Program, SeedHow};
 use crate::sys::config::resolved::{Isolation, Provider, ProviderKind, Wall as WallWish};
@@ -17,7 +18,7 @@ use crate::sys::git::worktree::Ignored;
 use crate::sys::git::{GitQueue, Oid, Worktree, worktree};
 use crate::sys::process::find::{find_program, native_program};
 use crate::sys::shim::client::{self, Started};
-use crate::sys::shim::job::{FirstSignal, Job};
+use crate::sys::shim::job::{FirstSignal, Job, Relay};
 use crate::sys::wall::{self, Mode, Wall, WallSupport};
 
 /// What one run of an agent is for.
@@ -43,6 +44,8 @@ pub struct Assignment<'a> {
     pub answer_schema: Option<&'a str>,
     /// The wall that is wished for.
     pub wall: WallWish,
+    /// The project's folder, where it may call Kapell from inside of its wall.
+    pub relayed_in: Option<&'a Path>,
 }
 
 /// Makes the attempt's worktree (again, if a crash left half of one) and starts its shim.
@@ -90,6 +93,7 @@ pub fn launch(
             timeout_s: task.timeout_s.or(rules.timeout_s),
             answer_schema: None,
             wall: if desk.config.isolation == Isolation::Shared { WallWish::Off } else { desk.config.wall },
+            relayed_in: Some(desk.project.top()?),
         },
     )
 }
@@ -160,7 +164,8 @@ pub fn start(
         *program = native_program(&found).unwrap_or(found).to_string_lossy().into_owned();
     }
     prepare(&launch).map_err(failed("prepare the agent's files"))?;
-    let job = job(&launch, assignment, kind_of(provider.kind));
+    let mut job = job(&launch, assignment, kind_of(provider.kind));
+    job.relay = assignment.relayed_in.map(|folder| relay(house, folder));
     // The run must not be taken for one that has not started: whoever finds the lock file knows better.
     client::start(&house.program, run_dir, &job).map(Started::leave).map_err(|error| {
         Error::system(format!("cannot start the shim of {}", assignment.name), std::io::Error::other(error))
@@ -194,6 +199,24 @@ fn job(launch: &Launch, assignment: &Assignment<'_>, kind: AgentKind) -> Job {
         job.wall.grant_persons(&launch.persons);
     }
     job
+}
+
+/// How the worker's calls to Kapell are answered outside of its wall: with what the conductor has of
+/// the person's surroundings, and nothing that belongs to a session.
+fn relay(house: &House, folder: &Path) -> Relay {
+    let passes = |name: &str| {
+        matches!(name, "PATH" | "HOME" | "USER" | "LOGNAME" | "LANG" | "TZ" | "TMPDIR" | "KAPELL_LOG")
+            || name.starts_with("LC_")
+            || name.starts_with("XDG_")
+            || name.starts_with("GIT_CONFIG_")
+    };
+    let mut env: BTreeMap<OsString, OsString> = (house.environment.iter())
+        .filter(|(name, _)| passes(name))
+        .map(|(name, value)| (name.into(), value.into()))
+        .collect();
+    env.insert("KAPELL_HOME".into(), house.root.clone().into());
+    env.insert("KAPELL_CONFIG".into(), house.person_config.clone().into());
+    Relay { program: house.program.clone(), env, cwd: folder.to_owned() }
 }
 
 /// The folders and files of a claim, where a wall can be built around just these: folders, which
