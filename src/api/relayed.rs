@@ -48,6 +48,9 @@ fn error_of(error: &Value) -> ApiError {
     match Code::parse(kind) {
         Some(code) => Refusal::new(code, message, hint).into(),
         None if kind == "invalid-params" => ApiError::invalid_params(message, hint),
+        None if kind == "system" => {
+            ApiError { kind: "system", hint, retryable: true, ..ApiError::bug(message) }
+        }
         None => ApiError { hint, ..ApiError::bug(message) },
     }
 }

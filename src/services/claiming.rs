@@ -193,14 +193,17 @@ pub fn claim(session: &Session, project: &Project, wish: &Wish) -> Result<Answer
     let life = life.map_err(|error| Error::system("cannot wait for a claim", error))?;
     let life_file = life.as_ref().map(|life| life.path().to_string_lossy().into_owned());
     let place = store.write(|tx| -> Result<i64, Error> {
-        Ok(tx.join_claim_queue(
+        let place = tx.join_claim_queue(
             &project.id,
             &wish.holder,
             wish.mode,
             &wish.patterns,
             life_file.as_deref(),
             wish.wait_s,
-        )?)
+        )?;
+        // Whoever closes the circle is refused, not those who wait already.
+        waiting::refuse_deadlock(tx, &project.id, &waiting::queue(tx, &project.id)?, &wish.holder)?;
+        Ok(place)
     })?;
     let answer = loop {
         let answer = store.write(|tx| -> Result<Answer, Error> {
@@ -212,7 +215,7 @@ pub fn claim(session: &Session, project: &Project, wish: &Wish) -> Result<Answer
             let answer = attempt_in_turn(is_next, || attempt(tx), tx, project, wish)?;
             match &answer {
                 Answer::Granted(_) => tx.leave_claim_queue(place)?,
-                // Looked for each time: what others were granted since may have closed a circle.
+                // Looked for each time: what was granted since may have closed a circle too.
                 Answer::Refused(_) => waiting::refuse_deadlock(tx, &project.id, &queue, &wish.holder)?,
                 Answer::Free => {}
             }

@@ -69,13 +69,23 @@ pub fn checkpoint(session: &Session, project: &Project) -> Result<Saved, Error> 
         // Its end was recorded meanwhile, with the tree as it was then.
         live(tx, &id)?;
         tx.set_snapshot(&id, &saved.snapshot.reference, saved.snapshot.commit.as_str(), &changed, &outside)?;
-        tell(tx, &row, "attempt.checkpoint", format!("task {}: {} paths saved", row.task, saved.snapshot.changed.len()), None)
+        tell(
+            tx,
+            &row,
+            "attempt.checkpoint",
+            format!("task {}: {} paths saved", row.task, saved.snapshot.changed.len()),
+            None,
+        )
     })?;
     Ok(saved)
 }
 
 /// The tree as it is now, with the task as the attempt owns it.
-fn snapshot(session: &Session, project: &Project, id: &AttemptId) -> Result<(AttemptRow, Task, Saved), Error> {
+fn snapshot(
+    session: &Session,
+    project: &Project,
+    id: &AttemptId,
+) -> Result<(AttemptRow, Task, Saved), Error> {
     let store = session.store()?;
     let row = store.read(|tx| live(tx, id))?;
     let config = session.config(project)?;
@@ -120,7 +130,9 @@ pub fn report(session: &Session, finding: &Finding) -> Result<i64, Error> {
     let id = attempt(session)?;
     let text: String = finding.text.trim().chars().take(LONGEST_FINDING).collect();
     if text.is_empty() {
-        return Err(Refusal::new(Code::Usage, "a finding needs a text", "say what was found, and where").into());
+        return Err(
+            Refusal::new(Code::Usage, "a finding needs a text", "say what was found, and where").into()
+        );
     }
     let files: Vec<&String> = finding.files.iter().take(MOST_FILES).collect();
     let data = json!({"files": files, "severity": finding.severity}).to_string();
@@ -194,7 +206,9 @@ pub fn release(
         let lent = owning::lent(tx, &row.plan, &TaskId::text(&row.task))?;
         let mut released = BTreeSet::new();
         for claim in claims {
-            let child = lent.iter().find(|(_, files)| files.iter().any(|file| overlap(file, &claim.pattern).is_some()));
+            let child = lent
+                .iter()
+                .find(|(_, files)| files.iter().any(|file| overlap(file, &claim.pattern).is_some()));
             if let Some((child, _)) = child {
                 return Err(Refusal::new(
                     Code::Conflict,
@@ -213,7 +227,11 @@ pub fn release(
 
 /// Gives part of the attempt's claim to a child task of the same plan: a task object without an id.
 /// The child lands before its parent, which owns the files again when the child is over.
-pub fn delegate(session: &Session, project: &Project, task: &Map<String, Value>) -> Result<Dispatched, Error> {
+pub fn delegate(
+    session: &Session,
+    project: &Project,
+    task: &Map<String, Value>,
+) -> Result<Dispatched, Error> {
     let id = attempt(session)?;
     let config = session.config(project)?;
     let mut object = task.clone();
@@ -284,7 +302,13 @@ pub fn delegate(session: &Session, project: &Project, task: &Map<String, Value>)
         )?;
         let files: Vec<&str> = child.files.iter().map(|file| file.as_str()).collect();
         let since = tx.newest_event()?;
-        tell(tx, &row, "task.delegated", format!("task {} lends {} to task {}", parent.id, files.join(" "), child.id), None)?;
+        tell(
+            tx,
+            &row,
+            "task.delegated",
+            format!("task {} lends {} to task {}", parent.id, files.join(" "), child.id),
+            None,
+        )?;
         Ok(since)
     })?;
     dispatching::told(session, plan, run, Some(conductor), since, &[child.id])
@@ -301,7 +325,8 @@ fn stored(tx: &Tx<'_>, row: &AttemptRow, task: &crate::store::plans::TaskRow) ->
 pub fn strictness(session: &Session) -> Option<String> {
     let id = session.caller.attempt.as_ref()?;
     let run_dir = session.house.run_dir(id);
-    let reply = crate::sys::shim::client::send(Path::new(&run_dir), crate::sys::shim::job::Request::State).ok()?;
+    let reply =
+        crate::sys::shim::client::send(Path::new(&run_dir), crate::sys::shim::job::Request::State).ok()?;
     let wall = reply.state?.wall;
     wall.contains("strict").then(|| {
         format!("the wall of this attempt ({wall}) stays as it was built: these files can be written from the next attempt on, which holds them from its start")

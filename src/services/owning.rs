@@ -33,11 +33,8 @@ pub fn expiry() -> Time {
 /// successor took its claims over has what the task began with.
 pub fn task_of(tx: &Tx<'_>, attempt: &AttemptRow, task: Task) -> Result<Task, Error> {
     let claims = tx.claims_kept_by(&attempt.project, &attempt.id, LET_GO)?;
-    let mut files: Vec<Pattern> = claims
-        .into_iter()
-        .filter(|claim| claim.mode == Mode::Exclusive)
-        .map(|claim| claim.pattern)
-        .collect();
+    let mut files: Vec<Pattern> =
+        claims.into_iter().filter(|claim| claim.mode == Mode::Exclusive).map(|claim| claim.pattern).collect();
     if files.is_empty() {
         return Ok(task);
     }

@@ -7,8 +7,8 @@ use crate::api::wire::{
 };
 use crate::base::ids::{ClaimId, HolderName};
 use crate::domain::claim::{Conflict, Held, Holder, Mode};
-use crate::services::{Session, inside};
 use crate::services::claiming::{self, Answer, Which, Wish};
+use crate::services::{Session, inside};
 
 /// Answers `claim-files`.
 pub fn claim_files(session: &Session, params: ClaimFilesParams) -> Result<ClaimFilesResult, ApiError> {

@@ -6,9 +6,9 @@ use crate::api::ApiError;
 use crate::api::wire::{ConductorRef, DispatchParams, DispatchResult, Id, Started, Waiting, WhenFull};
 use crate::base::ids::TaskId;
 use crate::domain::refusal::{Code, Refusal};
+use crate::services::dispatching::{self, Dispatched, What, Wish};
 use crate::services::project::Project;
 use crate::services::{Session, inside};
-use crate::services::dispatching::{self, Dispatched, What, Wish};
 use crate::store::conductors::ConductorRow;
 
 /// Answers `dispatch`.
@@ -70,10 +70,9 @@ fn delegate(
             &format!("a worker starts no plans, so not {id}"),
             "give task and files: part of your own claim goes to a child task",
         )),
-        What::AdHoc(_) if has_own_rules => Err(no(
-            "a child task has its parent's rules",
-            "leave out rules and max_parallel",
-        )),
+        What::AdHoc(_) if has_own_rules => {
+            Err(no("a child task has its parent's rules", "leave out rules and max_parallel"))
+        }
         What::AdHoc(_) if wish.dry_run => Err(no(
             "a child task starts at once, so there is nothing to tell beforehand",
             "leave out dry_run",

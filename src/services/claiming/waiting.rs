@@ -42,8 +42,8 @@ fn excludes(wait: &ClaimWait, mode: Mode, patterns: &[Pattern]) -> bool {
         && patterns.iter().any(|a| wait.patterns.iter().any(|b| overlap(a, b).is_some()))
 }
 
-/// Refuses a wait that can never end, because those whom it waits for wait for it. It is refused to
-/// whoever looks first, so that the others get on.
+/// Refuses a wait that can never end, because those whom it waits for wait for it: to whoever looks
+/// first, so that the others get on.
 pub fn refuse_deadlock(
     tx: &Tx<'_>,
     project: &ProjectId,
@@ -104,10 +104,12 @@ fn children(tx: &Tx<'_>, parent: &Holder) -> Result<Vec<Holder>, Error> {
     let mut found = Vec::new();
     for child in tx.children(&row.plan, &TaskId::text(&row.task))? {
         let last = tx.attempts_at(&row.plan, &child.id)?.pop().filter(|_| !child.state.is_final());
-        found.extend(last.map(|attempt| Holder {
-            kind: HolderKind::Attempt,
-            name: HolderName::new(attempt.id.as_str()),
-        }));
+        found.extend(
+            last.map(|attempt| Holder {
+                kind: HolderKind::Attempt,
+                name: HolderName::new(attempt.id.as_str()),
+            }),
+        );
     }
     Ok(found)
 }

@@ -647,7 +647,13 @@ fn land(desk: &Desk, attempt: &AttemptRow, task: &Task, saved: &Saved) -> Result
             for child in tx.children(&desk.plan_id, id)? {
                 if matches!(child.state, TaskState::Failed | TaskState::Blocked) {
                     let why = format!("task {id}, which delegated it, landed without it");
-                    tx.move_task(&desk.project.id, &desk.plan_id, &child.id, TaskState::Cancelled, Some(&why))?;
+                    tx.move_task(
+                        &desk.project.id,
+                        &desk.plan_id,
+                        &child.id,
+                        TaskState::Cancelled,
+                        Some(&why),
+                    )?;
                 }
             }
             let short = &commit.as_str()[..12.min(commit.as_str().len())];

@@ -124,6 +124,8 @@ pub fn start(
         WallWish::Strict | WallWish::Worktree => true,
     };
     let socket = run_dir.join("ctl.sock");
+    let server =
+        assignment.relayed_in.map(|_| [house.program.to_string_lossy().into_owned(), "mcp".to_owned()]);
     let session_uuid = uuid_of(assignment.name);
     let brief = Brief {
         prompt: assignment.prompt,
@@ -141,6 +143,7 @@ pub fn start(
         answer_schema: assignment.answer_schema,
         hook: None,
         socket: Some(&socket),
+        server: server.as_ref().map(<[String; 2]>::as_slice),
         is_root: house.is_root,
         walled,
         home: &house.home,

@@ -80,7 +80,8 @@ pub fn save(
     let owned = PatternSet::new(task.files.clone());
     let mut outside = outside(desk, &base, &snapshot, &owned)?;
     for (child, files) in lent {
-        let theirs = snapshot.changed.iter().filter(|change| files.iter().any(|file| file.contains(&change.path)));
+        let theirs =
+            snapshot.changed.iter().filter(|change| files.iter().any(|file| file.contains(&change.path)));
         outside.extend(theirs.map(|change| (change.path.clone(), format!("is lent to task {child}"))));
     }
     if is_shared {

@@ -179,7 +179,10 @@ pub(crate) fn insert_task(
     wanted: bool,
 ) -> Result<(), Error> {
     let document = rows::task_document(task).to_string();
-    tx.insert_task(plan, &NewTask { id: &task.id, document: &document, state: TaskState::Waiting, wanted, parent: None })?;
+    tx.insert_task(
+        plan,
+        &NewTask { id: &task.id, document: &document, state: TaskState::Waiting, wanted, parent: None },
+    )?;
     Ok(())
 }
 

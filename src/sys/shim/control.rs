@@ -84,11 +84,8 @@ impl Connection {
             };
             while let Some(end) = self.unfinished.iter().position(|byte| *byte == b'\n') {
                 let line: Vec<u8> = self.unfinished.drain(..=end).collect();
-                let asker = Asker {
-                    peer: self.peer,
-                    stream: &self.stream,
-                    is_ahead: !self.unfinished.is_empty(),
-                };
+                let asker =
+                    Asker { peer: self.peer, stream: &self.stream, is_ahead: !self.unfinished.is_empty() };
                 let (reply, is_relay) = match serde_json::from_slice(&line) {
                     Ok(request) => (answer(request, &asker), matches!(request, Request::Relay { .. })),
                     Err(error) => (Reply::refused(format!("not a request: {error}")), false),

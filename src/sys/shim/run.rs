@@ -305,7 +305,12 @@ impl Run {
             return Err("nothing is relayed for this process: it is no attempt at a task".to_owned());
         };
         // Whoever is outside of this wall, behind another's perhaps, is somebody else.
-        let is_own = |peer| Processes::read().descendants_but(self.shim, &self.relays.pids()).iter().any(|own| own.pid == peer);
+        let is_own = |peer| {
+            Processes::read()
+                .descendants_but(self.shim, &self.relays.pids())
+                .iter()
+                .any(|own| own.pid == peer)
+        };
         if !asker.peer.is_none_or(is_own) {
             return Err(format!("only processes of attempt {} speak for it", self.job.attempt));
         }
