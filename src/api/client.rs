@@ -60,6 +60,11 @@ impl Client {
         &self.house
     }
 
+    /// Whether it is a worker, inside its wall.
+    pub fn is_worker(&self) -> bool {
+        self.caller.get().is_some_and(|caller| caller.attempt.is_some())
+    }
+
     /// Says under which name the client holds claims. The first name stays: claims must
     /// not change hands within a connection.
     pub fn introduce(&self, name: impl FnOnce() -> String) {

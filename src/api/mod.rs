@@ -4,6 +4,7 @@
 pub mod client;
 pub mod error;
 pub mod methods;
+pub mod relayed;
 pub mod schema;
 pub mod table;
 pub mod wire;

@@ -10,7 +10,25 @@ use serde_json::Value;
 use super::error::ApiError;
 use super::methods;
 use super::schema;
+use crate::domain::refusal::{Code, Refusal};
 use crate::services::Session;
+
+/// Who may call a method.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Audience {
+    /// Whoever is outside of every wall. A worker is refused, and told what to do instead.
+    Outside {
+        /// The next step for a worker.
+        instead: &'static str,
+    },
+    /// A worker too, with what is its own.
+    Everybody {
+        /// What it does for a worker.
+        for_worker: &'static str,
+    },
+    /// Workers only.
+    Workers,
+}
 
 type Handler = Box<dyn Fn(&Session, Value) -> Result<Value, ApiError> + Send + Sync>;
 
@@ -26,6 +44,8 @@ pub struct Method {
     pub read_only: bool,
     /// It may take long or wait; doors run it beside others.
     pub slow: fn(&Value) -> bool,
+    /// Who may call it.
+    pub audience: Audience,
     params: fn() -> Value,
     result: fn() -> Value,
     call: Handler,
@@ -50,7 +70,30 @@ impl Method {
 
     /// Calls it. Parameters are an object; nothing or null means an empty one.
     pub fn call(&self, session: &Session, params: Value) -> Result<Value, ApiError> {
+        if session.caller.attempt.is_some()
+            && let Audience::Outside { instead } = self.audience
+        {
+            let what = format!("a worker may not call {}", self.name);
+            return Err(Refusal::new(Code::NotAllowed, what, instead).into());
+        }
         (self.call)(session, params)
+    }
+
+    /// What it does, as its caller is told.
+    pub fn description_for(&self, is_worker: bool) -> &'static str {
+        match self.audience {
+            Audience::Everybody { for_worker } if is_worker => for_worker,
+            _ => self.description,
+        }
+    }
+
+    /// Whether it is of use to a worker, or to somebody else.
+    pub fn is_for(&self, is_worker: bool) -> bool {
+        match self.audience {
+            Audience::Outside { .. } => !is_worker,
+            Audience::Everybody { .. } => true,
+            Audience::Workers => is_worker,
+        }
     }
 }
 
@@ -70,6 +113,9 @@ pub fn methods() -> &'static [Method] {
                 false,
                 |params| params.get("request").is_some_and(|request| !request.is_null()),
                 methods::plan::call,
+                Audience::Outside {
+                    instead: "dispatch with task and files gives part of your claim to a child task; a plan is its orchestrator's",
+                },
             ),
             method(
                 "dispatch",
@@ -80,6 +126,12 @@ pub fn methods() -> &'static [Method] {
                 false,
                 |_| true,
                 methods::dispatch::call,
+                Audience::Everybody {
+                    for_worker: "Give part of your own claim to a child task: task (text) with files that you own and \
+                                 have not changed. The child has its own worker and worktree, lands before you, and \
+                                 gives the files back; until then you may not change them. Follow it with \
+                                 status(scope task, id PLAN/CHILD). Your own work waits for it; you need not.",
+                },
             ),
             method(
                 "claim-files",
@@ -89,6 +141,11 @@ pub fn methods() -> &'static [Method] {
                 false,
                 |params| params.get("wait_s").is_some_and(|wait| wait.as_u64() != Some(0)),
                 methods::claims::claim_files,
+                Audience::Everybody {
+                    for_worker: "Own more files for your task. Granted at once where they are free, and what you change \
+                                 in them lands with your work. granted:false names who holds what; wait_s waits for it. \
+                                 check_only only looks.",
+                },
             ),
             method(
                 "release-files",
@@ -97,6 +154,9 @@ pub fn methods() -> &'static [Method] {
                 false,
                 never,
                 methods::claims::release_files,
+                Audience::Everybody {
+                    for_worker: "Let go of claims of your own. What you changed there does not land.",
+                },
             ),
             method(
                 "status",
@@ -107,6 +167,10 @@ pub fn methods() -> &'static [Method] {
                 true,
                 waits,
                 methods::status::call,
+                Audience::Everybody {
+                    for_worker: "What is going on: overview, or one scope: plan, task (id PLAN/TASK), attempt, workers, \
+                                 claims, events. wait_ms (at most 45000) with since_seq waits for news.",
+                },
             ),
             method(
                 "judge",
@@ -117,6 +181,9 @@ pub fn methods() -> &'static [Method] {
                 false,
                 |_| true,
                 methods::judge::call,
+                Audience::Outside {
+                    instead: "end, and your work is judged; the tests of the project can be run without it",
+                },
             ),
             method(
                 "control",
@@ -126,6 +193,29 @@ pub fn methods() -> &'static [Method] {
                 false,
                 |_| true,
                 methods::control::call,
+                Audience::Outside {
+                    instead: "tell what you found with report; steering is for whoever dispatched you",
+                },
+            ),
+            method(
+                "checkpoint",
+                "Save what is done so far",
+                "Save your tree as it is now, so that nothing is lost whatever happens, and see what of it would not \
+                 land because you do not own it.",
+                false,
+                |_| true,
+                methods::inside::checkpoint,
+                Audience::Workers,
+            ),
+            method(
+                "report",
+                "Tell what was found",
+                "Tell whoever follows the plan of something that is not yours to mend: a bug, a missing spec, a file \
+                 that somebody else should change.",
+                false,
+                never,
+                methods::inside::report,
+                Audience::Workers,
             ),
         ]
     });
@@ -144,6 +234,7 @@ fn method<P, R>(
     read_only: bool,
     slow: fn(&Value) -> bool,
     handler: fn(&Session, P) -> Result<R, ApiError>,
+    audience: Audience,
 ) -> Method
 where
     P: DeserializeOwned + JsonSchema + 'static,
@@ -168,6 +259,7 @@ where
         description,
         read_only,
         slow,
+        audience,
         params: schema::of_params::<P>,
         result: schema::of_result::<R>,
         call: Box::new(call),

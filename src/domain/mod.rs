@@ -3,6 +3,8 @@
 pub mod attempt;
 pub mod claim;
 pub mod conducting;
+pub mod deadlock;
+pub mod delegation;
 pub mod overlap;
 pub mod pattern;
 pub mod plan;

@@ -38,6 +38,25 @@ pub enum Code {
 }
 
 impl Code {
+    /// All codes.
+    pub const ALL: [Self; 15] = [
+        Self::NotFound,
+        Self::BadPath,
+        Self::Conflict,
+        Self::DuplicatePlan,
+        Self::PlanInvalid,
+        Self::ProtectedWorker,
+        Self::OverBudget,
+        Self::RateLimited,
+        Self::NotAllowed,
+        Self::StaleClaim,
+        Self::Busy,
+        Self::Unsupported,
+        Self::StateNewer,
+        Self::StoreDamaged,
+        Self::Usage,
+    ];
+
     /// The code as scripts see it.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -57,6 +76,11 @@ impl Code {
             Self::StoreDamaged => "store-damaged",
             Self::Usage => "usage",
         }
+    }
+
+    /// From the code as scripts see it.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|code| code.as_str() == text)
     }
 
     /// Whether the same call may succeed later without being changed.

@@ -4,16 +4,19 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::project::Project;
-use super::{Error, Session};
+use super::{Error, Session, inside, owning};
 use crate::base::clock::Time;
-use crate::base::ids::{ClaimId, HolderName, ProjectId};
+use crate::base::ids::{AttemptId, ClaimId, HolderName, PlanId, ProjectId, TaskId, random_tail};
 use crate::domain::claim::{self, Conflict, Decision, Held, Holder, HolderKind, Mode};
 use crate::domain::pattern::Pattern;
 use crate::domain::refusal::{Code, Refusal};
 use crate::store::Tx;
 use crate::store::claims::NewClaims;
 use crate::store::watch::Watch;
-use crate::sys::process::life;
+use crate::sys::process::life::{self, Life};
+use crate::sys::shim::files;
+
+mod waiting;
 
 /// Seconds a claim lasts unless told; TOOLS.md names this figure.
 pub const DEFAULT_TTL_S: u64 = 900;
@@ -111,9 +114,7 @@ pub(super) fn refuse_detours(top: &Path, pattern: &Pattern) -> Result<(), Refusa
 /// Grants, renews, or names who is in the way; waits if that was wished.
 pub fn claim(session: &Session, project: &Project, wish: &Wish) -> Result<Answer, Error> {
     let store = session.store()?;
-    let alive = session.caller.alive.as_ref().filter(|_| wish.holder == session.caller.holder);
-    let alive = alive.map(|path| path.to_string_lossy().into_owned());
-    let ttl_s = wish.ttl_s.min(LONGEST_TTL_S) as i64;
+    let claimant = Claimant::of(session, wish)?;
     let attempt = |tx: &Tx<'_>| -> Result<Answer, Error> {
         let held = near(tx, &project.id, &wish.patterns)?;
         let decision = claim::decide(&wish.patterns, wish.mode, &wish.holder, &held);
@@ -123,8 +124,9 @@ pub fn claim(session: &Session, project: &Project, wish: &Wish) -> Result<Answer
             Decision::Grant { renew, insert } => (renew, insert),
         };
         project.ensure(tx)?;
+        let task = claimant.task(tx)?;
         let now = Time::now();
-        let expires_at = now.plus_seconds(ttl_s);
+        let expires_at = claimant.expires_at;
         let mut granted = Vec::new();
         for id in renew {
             tx.renew_claim(id, expires_at)?;
@@ -135,9 +137,9 @@ pub fn claim(session: &Session, project: &Project, wish: &Wish) -> Result<Answer
         let new = NewClaims {
             holder: &wish.holder,
             mode: wish.mode,
-            task: None,
+            task: task.as_ref().map(|(plan, task)| (plan, task)),
             reason: wish.reason.as_deref(),
-            alive: alive.as_deref(),
+            alive: claimant.alive.as_deref(),
             expires_at,
         };
         for pattern in insert {
@@ -147,11 +149,11 @@ pub fn claim(session: &Session, project: &Project, wish: &Wish) -> Result<Answer
                 pattern,
                 mode: wish.mode,
                 holder: wish.holder.clone(),
-                task: None,
+                task: task.as_ref().map(|(plan, task)| format!("{plan}/{task}")),
                 reason: wish.reason.clone(),
                 since: now,
                 expires_at,
-                alive: alive.clone(),
+                alive: claimant.alive.clone(),
             });
         }
         Ok(Answer::Granted(granted))
@@ -170,32 +172,37 @@ pub fn claim(session: &Session, project: &Project, wish: &Wish) -> Result<Answer
     let deadline = Instant::now() + Duration::from_secs(wish.wait_s.min(LONGEST_WAIT_S));
     let watch = Watch::new(&session.house.root)?;
     session.cancel.on_cancel(watch.waker());
+    // The wait lives as long as this: whoever is killed meanwhile waits no longer.
+    let name = format!("wait-{}-{}", std::process::id(), random_tail(6));
+    let life = Life::take(&session.house.life_file(&name));
+    let life = life.map_err(|error| Error::system("cannot wait for a claim", error))?;
+    let life_file = life.as_ref().map(|life| life.path().to_string_lossy().into_owned());
     let place = store.write(|tx| -> Result<i64, Error> {
-        Ok(tx.join_claim_queue(
+        let place = tx.join_claim_queue(
             &project.id,
             &wish.holder,
             wish.mode,
             &wish.patterns,
-            alive.as_deref(),
+            life_file.as_deref(),
             wish.wait_s,
-        )?)
+        )?;
+        // Whoever closes the circle is refused, not those who wait already.
+        waiting::refuse_deadlock(tx, &project.id, &waiting::queue(tx, &project.id)?, &wish.holder)?;
+        Ok(place)
     })?;
     let answer = loop {
         let answer = store.write(|tx| -> Result<Answer, Error> {
             free_the_dead(tx, &project.id, &wish.patterns)?;
-            let before = tx.claim_queue_before(&project.id, place, Time::now())?;
+            let queue = waiting::queue(tx, &project.id)?;
             // Who gave up does not want it any more; nobody would hear of the claim.
             let is_next = !session.cancel.is_cancelled()
-                && !before.iter().any(|wait| {
-                    claim::excludes(wish.mode, wait.mode)
-                        && wait.alive.as_deref().is_none_or(|file| life::is_held(Path::new(file)))
-                        && wish.patterns.iter().any(|a| {
-                            wait.patterns.iter().any(|b| crate::domain::overlap::overlap(a, b).is_some())
-                        })
-                });
+                && !queue.iter().any(|wait| wait.place < place && waiting::is_before(wait, wish));
             let answer = attempt_in_turn(is_next, || attempt(tx), tx, project, wish)?;
-            if matches!(answer, Answer::Granted(_)) {
-                tx.leave_claim_queue(place)?;
+            match &answer {
+                Answer::Granted(_) => tx.leave_claim_queue(place)?,
+                // Looked for each time: what was granted since may have closed a circle too.
+                Answer::Refused(_) => waiting::refuse_deadlock(tx, &project.id, &queue, &wish.holder)?,
+                Answer::Free => {}
             }
             Ok(answer)
         });
@@ -216,6 +223,53 @@ pub fn claim(session: &Session, project: &Project, wish: &Wish) -> Result<Answer
         store.write(|tx| tx.leave_claim_queue(place))?;
     }
     answer
+}
+
+/// What a holder's kind makes of a claim.
+struct Claimant {
+    /// The file whose lock proves that the holder lives.
+    alive: Option<String>,
+    /// When the claim runs out unless renewed.
+    expires_at: Time,
+    /// The attempt, where a worker claims for itself.
+    attempt: Option<AttemptId>,
+}
+
+impl Claimant {
+    /// A worker's claim is its attempt's: it lives as long as that, and lands with it.
+    fn of(session: &Session, wish: &Wish) -> Result<Self, Error> {
+        let caller = &session.caller;
+        if let Some(id) = &caller.attempt {
+            if wish.holder != caller.holder {
+                return Err(Refusal::new(
+                    Code::NotAllowed,
+                    format!("a worker claims for itself, not for {}", wish.holder.name),
+                    "leave holder out",
+                )
+                .into());
+            }
+            let lock = session.house.run_dir(id).join(files::LOCK);
+            return Ok(Self {
+                alive: Some(lock.to_string_lossy().into_owned()),
+                expires_at: owning::expiry(),
+                attempt: Some(AttemptId::new(id)),
+            });
+        }
+        let alive = caller.alive.as_ref().filter(|_| wish.holder == caller.holder);
+        Ok(Self {
+            alive: alive.map(|path| path.to_string_lossy().into_owned()),
+            expires_at: Time::now().plus_seconds(wish.ttl_s.min(LONGEST_TTL_S) as i64),
+            attempt: None,
+        })
+    }
+
+    /// The plan and the task that the claim is for. Asked in the transaction that grants: an attempt
+    /// that has ended by then claims nothing more.
+    fn task(&self, tx: &Tx<'_>) -> Result<Option<(PlanId, TaskId)>, Error> {
+        let Some(id) = &self.attempt else { return Ok(None) };
+        let row = inside::live(tx, id)?;
+        Ok(Some((row.plan, TaskId::text(row.task))))
+    }
 }
 
 /// Whoever is not first in the queue only learns who is in the way.
@@ -290,6 +344,9 @@ pub fn release(
     which: &Which,
     holder: Option<&HolderName>,
 ) -> Result<Vec<ClaimId>, Error> {
+    if let Some(attempt) = &session.caller.attempt {
+        return inside::release(session, project, attempt, which, holder);
+    }
     let name = holder.unwrap_or(&session.caller.holder.name);
     session.store()?.write(|tx| {
         let own = |tx: &Tx<'_>| -> Result<Vec<Held>, Error> {

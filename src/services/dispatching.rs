@@ -10,9 +10,7 @@ use super::{Error, Session, ground};
 use crate::base::failpoint::Point;
 use crate::base::ids::{PlanId, ProjectId, TaskId, random_tail};
 use crate::domain::conducting::{ConductorState, PlanState};
-use crate::domain::plan::check::OnOverlap;
-use crate::domain::plan::problem::Problem;
-use crate::domain::plan::{Plan, dag};
+use crate::domain::plan::{Plan, Rules, dag};
 use crate::domain::refusal::{Code, Refusal};
 use crate::domain::task::TaskState;
 use crate::store::Tx;
@@ -187,8 +185,21 @@ pub fn dispatch(session: &Session, project: &Project, wish: &Wish) -> Result<Dis
     };
     Point::DispatchRecorded.reach()?;
     let conductor = ensure_conductor(session, project, &plan_id, wish.when_full == WhenFull::Launch)?;
+    told(session, plan_id, run, conductor, since, &wanted)
+}
+
+/// What a run came to as far as it is known at once.
+pub(super) fn told(
+    session: &Session,
+    plan_id: PlanId,
+    run: String,
+    conductor: Option<ConductorRow>,
+    since: i64,
+    wanted: &[TaskId],
+) -> Result<Dispatched, Error> {
     await_news(session, &plan_id, since)?;
-    let (started, waiting) = session.store()?.read(|tx| news(tx, &plan_id, &plan, &wanted))?;
+    let (_, _, plan) = load(session, &plan_id)?;
+    let (started, waiting) = session.store()?.read(|tx| news(tx, &plan_id, &plan, wanted))?;
     Ok(Dispatched { run: Some(run), plan: plan_id, conductor, started, waiting })
 }
 
@@ -345,15 +356,7 @@ fn ad_hoc(
     let id = format!("t-{}", random_tail(6));
     let mut object = task.clone();
     object.insert("id".to_owned(), id.clone().into());
-    let document = serde_json::json!({"name": "inbox", "rules": {"spec_first": false}, "tasks": [object]});
-    let checked = planning::check_document(project, config, &rows::to_node(&document), OnOverlap::Reject)?;
-    let errors: Vec<&Problem> = checked.problems.iter().filter(|problem| problem.is_error()).collect();
-    if let Some(first) = errors.first() {
-        return Err(Refusal::new(Code::PlanInvalid, first.message.clone(), first.hint.clone())
-            .with("problem", first.code.as_str())
-            .into());
-    }
-    let plan = checked.into_plan().ok_or_else(|| Error::Bug("a checked task vanished".to_owned()))?;
+    let task = planning::single(project, config, object)?;
     if dry_run {
         return Err(Refusal::new(
             Code::Unsupported,
@@ -365,13 +368,12 @@ fn ad_hoc(
     session.store()?.write(|tx| -> Result<(), Error> {
         project.ensure(tx)?;
         if tx.plan(&inbox)?.is_none() {
-            let empty = Plan { name: Some("inbox".to_owned()), rules: plan.rules.clone(), ..Plan::default() };
+            // An inbox has no specs to go first.
+            let rules = Rules { spec_first: Some(false), ..Rules::default() };
+            let empty = Plan { name: Some("inbox".to_owned()), rules, ..Plan::default() };
             tx.insert_plan(&project.id, &inbox, "inbox", &rows::plan_document(&empty).to_string())?;
         }
-        for task in &plan.tasks {
-            planning::insert_task(tx, &inbox, task, false)?;
-        }
-        Ok(())
+        planning::insert_task(tx, &inbox, &task, false)
     })?;
     Ok((inbox, TaskId::text(id)))
 }

@@ -10,6 +10,7 @@ use crate::base::ids::HolderName;
 use crate::domain::claim::{Holder, HolderKind};
 use crate::store::watch::Waker;
 use crate::store::{Check, Store};
+use crate::sys::shim::relay::SOCKET_VARIABLE;
 
 /// One process of Kapell: where its state lies and what it was started with.
 #[derive(Debug)]
@@ -106,6 +107,11 @@ impl House {
     /// The folder of an attempt's shim.
     pub fn run_dir(&self, attempt: &str) -> PathBuf {
         self.root.join("run").join(attempt)
+    }
+
+    /// The shim to speak to instead of the database, where this process is a worker's, inside its wall.
+    pub fn shim_socket(&self) -> Option<&Path> {
+        self.environment.get(SOCKET_VARIABLE).filter(|socket| !socket.is_empty()).map(Path::new)
     }
 
     /// A file whose lock proves that a session, conductor or judgement lives.

@@ -71,6 +71,23 @@ impl Tx<'_> {
         Ok(found)
     }
 
+    /// What an attempt holds, and what it held until something else ended it than its own wish,
+    /// whose word in the record is `let_go`. A successor that took the claims over has them now.
+    pub fn claims_kept_by(
+        &self,
+        project: &ProjectId,
+        attempt: &AttemptId,
+        let_go: &str,
+    ) -> Result<Vec<Held>, StoreError> {
+        let mut statement = self.sql.prepare_cached(&format!(
+            "SELECT {COLUMNS} FROM claims WHERE project = ?1 AND holder = ?2 AND holder_kind = 'attempt'
+             AND (released_at IS NULL OR released_why <> ?3) ORDER BY id"
+        ))?;
+        let mut found = Vec::new();
+        collect(&mut found, statement.query(params![project.as_str(), attempt.as_str(), let_go])?)?;
+        Ok(found)
+    }
+
     /// Live claims of the project, a page of them.
     pub fn live_claims(&self, project: &ProjectId, page: ClaimPage) -> Result<Vec<Held>, StoreError> {
         let mut statement = self.sql.prepare_cached(&format!(
@@ -280,6 +297,8 @@ fn held(row: &Row<'_>) -> Result<Held, StoreError> {
 /// Somebody who waits for claims.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ClaimWait {
+    /// The place in the queue: who came before has a smaller one.
+    pub place: i64,
     /// Who.
     pub holder: Holder,
     /// Whether others may hold the same.
@@ -329,24 +348,20 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Who asked before `place` and still waits.
-    pub fn claim_queue_before(
-        &self,
-        project: &ProjectId,
-        place: i64,
-        now: Time,
-    ) -> Result<Vec<ClaimWait>, StoreError> {
+    /// The queue: all who wait, in the order of asking.
+    pub fn claim_queue(&self, project: &ProjectId, now: Time) -> Result<Vec<ClaimWait>, StoreError> {
         let mut statement = self.sql.prepare_cached(
-            "SELECT holder, holder_kind, mode, patterns, alive FROM claim_waits
-             WHERE project = ?1 AND id < ?2 AND until > ?3 ORDER BY id",
+            "SELECT holder, holder_kind, mode, patterns, alive, id FROM claim_waits
+             WHERE project = ?1 AND until > ?2 ORDER BY id",
         )?;
-        let mut rows = statement.query(params![project.as_str(), place, now.as_millis()])?;
+        let mut rows = statement.query(params![project.as_str(), now.as_millis()])?;
         let mut waits = Vec::new();
         while let Some(row) = rows.next()? {
             let (kind, mode, patterns): (String, String, String) = (row.get(1)?, row.get(2)?, row.get(3)?);
             let impossible = || StoreError::Row(format!("wait of {kind} in {mode} for {patterns}"));
             let texts: Vec<String> = serde_json::from_str(&patterns).map_err(|_| impossible())?;
             waits.push(ClaimWait {
+                place: row.get(5)?,
                 holder: Holder {
                     kind: HolderKind::parse(&kind).ok_or_else(impossible)?,
                     name: HolderName::new(row.get::<_, String>(0)?),

@@ -58,6 +58,8 @@ pub struct TaskRow {
     pub feedback: Option<String>,
     /// The commit that landed.
     pub committed: Option<String>,
+    /// The task whose worker delegated it.
+    pub parent: Option<TaskId>,
 }
 
 /// A task to insert.
@@ -71,11 +73,13 @@ pub struct NewTask<'a> {
     pub state: TaskState,
     /// Whether it is dispatched at once.
     pub wanted: bool,
+    /// The task whose worker delegates it.
+    pub parent: Option<&'a TaskId>,
 }
 
 const PLAN: &str = "id, project, name, state, document, base, target, integration, max_parallel, reason,
                     created_at, ended_at";
-const TASK: &str = "ordinal, id, is_number, document, state, wanted, reason, feedback, committed";
+const TASK: &str = "ordinal, id, is_number, document, state, wanted, reason, feedback, committed, parent";
 
 impl Tx<'_> {
     /// Makes the project known; does nothing if it is.
@@ -123,9 +127,9 @@ impl Tx<'_> {
     pub fn insert_task(&self, plan: &PlanId, task: &NewTask<'_>) -> Result<(), StoreError> {
         self.sql
             .prepare_cached(
-                "INSERT INTO tasks (plan, ordinal, id, is_number, document, state, wanted, changed_at)
+                "INSERT INTO tasks (plan, ordinal, id, is_number, document, state, wanted, parent, changed_at)
                  VALUES (?1, (SELECT coalesce(max(ordinal) + 1, 0) FROM tasks WHERE plan = ?1),
-                         ?2, ?3, ?4, ?5, ?6, ?7)",
+                         ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
             )?
             .execute(params![
                 plan.as_str(),
@@ -134,9 +138,23 @@ impl Tx<'_> {
                 task.document,
                 task.state.as_str(),
                 task.wanted,
+                task.parent.map(TaskId::as_str),
                 Time::now().as_millis(),
             ])?;
         Ok(())
+    }
+
+    /// The tasks that the worker of a task delegated, in their order, those that are over too.
+    pub fn children(&self, plan: &PlanId, parent: &TaskId) -> Result<Vec<TaskRow>, StoreError> {
+        let mut statement = self.sql.prepare_cached(&format!(
+            "SELECT {TASK} FROM tasks WHERE plan = ?1 AND parent = ?2 ORDER BY ordinal"
+        ))?;
+        let mut rows = statement.query([plan.as_str(), parent.as_str()])?;
+        let mut tasks = Vec::new();
+        while let Some(row) = rows.next()? {
+            tasks.push(task_row(row)?);
+        }
+        Ok(tasks)
     }
 
     /// One plan.
@@ -399,6 +417,7 @@ fn task_row(row: &Row<'_>) -> Result<TaskRow, StoreError> {
         reason: row.get(6)?,
         feedback: row.get(7)?,
         committed: row.get(8)?,
+        parent: row.get::<_, Option<String>>(9)?.map(TaskId::text),
     })
 }
 

@@ -24,12 +24,15 @@
 //! | `without PATH LINE` | only where there is no such file |
 //! | `leave PATH CODE` | writes a line into the file and ends |
 //! | `first LINE`, `again LINE` | only in a try that was told nothing, or something, of the try before |
+//! | `kapell TEXT WORD…` | runs `kapell WORD… --json` and prints what it prints; ends with 67 unless the text is in that |
+//! | `door SOCKET NAME WORD…` | meets the test, and then is `kapell WORD…` on that connection until it ends |
 //! | `denied LINE` | ends with 66 unless the line fails because it is not permitted |
 
 use std::env;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::os::unix::net::UnixStream;
@@ -42,6 +45,8 @@ const BAD: u8 = 64;
 const UNEXPECTED: u8 = 65;
 /// Something was permitted that should not be.
 const PERMITTED: u8 = 66;
+/// Kapell did not answer what it should.
+const ANSWERED: u8 = 67;
 
 fn main() -> ExitCode {
     let words: Vec<String> = env::args().skip(1).collect();
@@ -133,7 +138,7 @@ fn step(line: &str, told: &str) -> io::Result<Option<u8>> {
             fs::set_permissions(path_of(path), fs::Permissions::from_mode(mode))?;
         }
         ("symlink", [target, path]) => symlink(path_of(target), with_folder(path)?)?,
-        ("meet", [socket, name]) => meet(socket, name)?,
+        ("meet", [socket, name]) => drop(meet(socket, name)?),
         ("garbage", []) => {
             let bytes: Vec<u8> =
                 (0..64 * 1024u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
@@ -163,6 +168,18 @@ fn step(line: &str, told: &str) -> io::Result<Option<u8>> {
                 .stderr(Stdio::null())
                 .status()?;
         }
+        ("kapell", [text, words @ ..]) => {
+            let output = kapell(words).arg("--json").stdin(Stdio::null()).output()?;
+            let said = [output.stdout.as_slice(), &output.stderr].concat();
+            io::stdout().write_all(&said)?;
+            let is_there = String::from_utf8_lossy(&said).contains(text);
+            return Ok((!is_there).then_some(ANSWERED));
+        }
+        ("door", [socket, name, words @ ..]) => {
+            let stream = meet(socket, name)?;
+            let end = || io::Result::Ok(OwnedFd::from(stream.try_clone()?));
+            kapell(words).stdin(end()?).stdout(end()?).status()?;
+        }
         ("leave", [path, code]) => {
             fs::write(with_folder(path)?, "left\n")?;
             return Ok(Some(code.parse().map_err(io::Error::other)?));
@@ -177,13 +194,28 @@ fn step(line: &str, told: &str) -> io::Result<Option<u8>> {
 }
 
 /// Tells the test who is here, and waits to be let go.
-fn meet(socket: &str, name: &str) -> io::Result<()> {
+fn meet(socket: &str, name: &str) -> io::Result<UnixStream> {
     let mut stream = UnixStream::connect(socket)?;
     let attempt = variable("KAPELL_ATTEMPT").unwrap_or_else(|| "-".into());
     let (pid, parent) = (std::process::id(), std::os::unix::process::parent_id());
     writeln!(stream, "{name} {pid} {parent} {}", attempt.display())?;
     let mut word = [0; 1];
-    stream.read_exact(&mut word)
+    stream.read_exact(&mut word)?;
+    Ok(stream)
+}
+
+/// `kapell` as it is found on the `PATH`; words such as `NAME=VALUE` in front are its environment.
+fn kapell(words: &[&str]) -> Command {
+    let mut command = program("kapell");
+    let mut rest = words;
+    while let Some((first, after)) = rest.split_first()
+        && let Some((name, value)) = first.split_once('=')
+    {
+        command.env(name, value);
+        rest = after;
+    }
+    command.args(rest.iter().map(|word| OsString::from_vec(unescaped(word))));
+    command
 }
 
 fn become_daemon(socket: &str, name: &str) -> io::Result<ExitCode> {

@@ -4,6 +4,7 @@
 
 mod bench;
 
+mod inside;
 mod judging;
 mod killed;
 mod landing;

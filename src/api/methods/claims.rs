@@ -7,8 +7,8 @@ use crate::api::wire::{
 };
 use crate::base::ids::{ClaimId, HolderName};
 use crate::domain::claim::{Conflict, Held, Holder, Mode};
-use crate::services::Session;
 use crate::services::claiming::{self, Answer, Which, Wish};
+use crate::services::{Session, inside};
 
 /// Answers `claim-files`.
 pub fn claim_files(session: &Session, params: ClaimFilesParams) -> Result<ClaimFilesResult, ApiError> {
@@ -33,13 +33,14 @@ pub fn claim_files(session: &Session, params: ClaimFilesParams) -> Result<ClaimF
         Answer::Granted(held) => ClaimFilesResult {
             granted: true,
             claims: held.iter().map(granted).collect(),
-            conflicts: Vec::new(),
+            note: inside::strictness(session),
+            ..ClaimFilesResult::default()
         },
         Answer::Free => ClaimFilesResult { granted: true, ..ClaimFilesResult::default() },
         Answer::Refused(conflicts) => ClaimFilesResult {
             granted: false,
-            claims: Vec::new(),
             conflicts: conflicts.iter().map(conflict).collect(),
+            ..ClaimFilesResult::default()
         },
     })
 }

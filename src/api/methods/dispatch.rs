@@ -5,12 +5,15 @@ use serde_json::{Value, json};
 use crate::api::ApiError;
 use crate::api::wire::{ConductorRef, DispatchParams, DispatchResult, Id, Started, Waiting, WhenFull};
 use crate::base::ids::TaskId;
-use crate::services::Session;
+use crate::domain::refusal::{Code, Refusal};
 use crate::services::dispatching::{self, Dispatched, What, Wish};
+use crate::services::project::Project;
+use crate::services::{Session, inside};
 use crate::store::conductors::ConductorRow;
 
 /// Answers `dispatch`.
 pub fn call(session: &Session, params: DispatchParams) -> Result<DispatchResult, ApiError> {
+    let has_own_rules = params.rules.is_some() || params.max_parallel.is_some();
     let what = match (&params.plan_id, &params.task) {
         (Some(id), None) => {
             let extra = params.files.is_some() || params.target.is_some() || params.rules.is_some();
@@ -48,7 +51,34 @@ pub fn call(session: &Session, params: DispatchParams) -> Result<DispatchResult,
         dry_run: params.dry_run,
     };
     let project = session.project()?;
+    if session.caller.attempt.is_some() {
+        return delegate(session, &project, &wish, has_own_rules);
+    }
     Ok(result(dispatching::dispatch(session, &project, &wish)?))
+}
+
+/// A worker's dispatch: part of its own claim to a child task, and nothing else.
+fn delegate(
+    session: &Session,
+    project: &Project,
+    wish: &Wish,
+    has_own_rules: bool,
+) -> Result<DispatchResult, ApiError> {
+    let no = |what: &str, hint: &str| ApiError::from(Refusal::new(Code::NotAllowed, what, hint));
+    match &wish.what {
+        What::Plan { id, .. } => Err(no(
+            &format!("a worker starts no plans, so not {id}"),
+            "give task and files: part of your own claim goes to a child task",
+        )),
+        What::AdHoc(_) if has_own_rules => {
+            Err(no("a child task has its parent's rules", "leave out rules and max_parallel"))
+        }
+        What::AdHoc(_) if wish.dry_run => Err(no(
+            "a child task starts at once, so there is nothing to tell beforehand",
+            "leave out dry_run",
+        )),
+        What::AdHoc(task) => Ok(result(inside::delegate(session, project, task)?)),
+    }
 }
 
 /// The task object of an ad hoc task.

@@ -5,6 +5,7 @@ pub mod conducting;
 pub mod control;
 pub mod dispatch;
 pub mod events;
+pub mod inside;
 pub mod judge;
 pub mod plan;
 pub mod status;

@@ -137,6 +137,38 @@ pub struct ClaimFilesResult {
     pub claims: Vec<GrantedClaim>,
     /// Who is in the way.
     pub conflicts: Vec<ClaimConflict>,
+    /// What keeps it from being used at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+/// Result of `checkpoint`.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct CheckpointResult {
+    /// The ref that keeps the tree.
+    pub reference: String,
+    /// The commit under it.
+    pub commit: String,
+    /// What was changed so far.
+    pub changed: Vec<String>,
+    /// What of that would not land, each with the reason.
+    pub outside_claim: Vec<OutsideClaim>,
+}
+
+/// A changed path that the attempt does not own, or may not leave like that.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct OutsideClaim {
+    /// The path.
+    pub path: String,
+    /// Why it would not land.
+    pub why: String,
+}
+
+/// Result of `report`.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct ReportResult {
+    /// The number of the event that tells it.
+    pub seq: i64,
 }
 
 /// A claim that was granted or renewed.

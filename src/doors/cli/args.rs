@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::print::Color;
-use crate::api::wire::{Action, ClaimMode, Id, Object, OnOverlap, Scope, WhenFull};
+use crate::api::wire::{Action, ClaimMode, Id, Object, OnOverlap, Scope, Severity, WhenFull};
 
 /// Many coding agents and people in one repository, without destroying each other's work.
 #[derive(Debug, Parser)]
@@ -78,6 +78,17 @@ Examples:
   kapell release-files --claim-ids 12,13
   kapell release-files --all")]
     ReleaseFiles(ReleaseFiles),
+    /// Save what a worker has done so far; for workers, inside their wall
+    #[command(after_help = "Ends with 1 if something was changed that would not land.
+
+Examples:
+  kapell checkpoint
+  kapell checkpoint --json")]
+    Checkpoint,
+    /// Tell what a worker found that is not its own to mend; for workers, inside their wall
+    #[command(after_help = "Examples:
+  kapell report 'the parser takes an empty file for an error' --files src/parse.rs --severity high")]
+    Report(Report),
     /// What is going on
     Status(Status),
     /// Prove work by gates
@@ -318,6 +329,19 @@ pub struct ReleaseFiles {
     /// Whose claims; yours, unless told
     #[arg(long, value_name = "NAME")]
     pub holder: Option<String>,
+}
+
+/// `report`.
+#[derive(Debug, Args)]
+pub struct Report {
+    /// What was found
+    pub text: String,
+    /// Where
+    #[arg(long, value_delimiter = ',', value_name = "PATHS")]
+    pub files: Option<Vec<String>>,
+    /// How bad it is: high, medium or low
+    #[arg(long, value_parser = one_of::<Severity>(&["high", "medium", "low"]), value_name = "HOW")]
+    pub severity: Option<Severity>,
 }
 
 /// The scopes of `status`.

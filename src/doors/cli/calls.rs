@@ -13,12 +13,13 @@ use super::print::Out;
 use super::screens::{self, View};
 use super::{follow, params};
 use crate::api::wire::{
-    Action, ClaimFilesParams, ClaimFilesResult, ControlParams, ControlResult, DispatchParams, DispatchResult,
-    JudgeResult, Object, PlanResult, ReleaseFilesParams, ReleaseFilesResult, Scope, StatusParams,
-    StatusResult,
+    Action, CheckpointParams, CheckpointResult, ClaimFilesParams, ClaimFilesResult, ControlParams,
+    ControlResult, DispatchParams, DispatchResult, JudgeResult, Object, PlanResult, ReleaseFilesParams,
+    ReleaseFilesResult, ReportParams, ReportResult, Scope, StatusParams, StatusResult,
 };
-use crate::api::{ApiError, table};
+use crate::api::{ApiError, relayed, table};
 use crate::base::clock::{Time, Zone};
+use crate::domain::refusal::{Code, Refusal};
 use crate::services::following::Interest;
 use crate::services::{Cancel, Session, querying};
 
@@ -51,11 +52,19 @@ pub struct Desk<'a> {
 impl<'a> Desk<'a> {
     /// A desk that asks the table of methods.
     pub fn new(session: &'a Session, out: &'a mut Out) -> Self {
-        let ask = |name: &str, params: Value| match table::find(name) {
-            Some(method) => method.call(session, params),
-            None => Err(ApiError::unknown_method(name)),
+        let ask = |name: &str, params: Value| match (table::find(name), session.house.shim_socket()) {
+            (Some(method), Some(shim)) => relayed::call(shim, method.name, &params),
+            (Some(method), None) => method.call(session, params),
+            (None, _) => Err(ApiError::unknown_method(name)),
         };
         let wait = |interest: Interest, since: i64| {
+            if session.house.shim_socket().is_some() {
+                return Err(ApiError::from(Refusal::new(
+                    Code::Unsupported,
+                    "inside a worker's wall nothing is followed",
+                    "kapell status --wait-ms 45000 --since-seq N waits for news",
+                )));
+            }
             Ok(querying::wait_for_news(session, interest, Some(since), LOOK_AGAIN, &mut || Ok(false))?)
         };
         Self {
@@ -133,6 +142,16 @@ pub fn run(desk: &mut Desk<'_>, command: Command) -> Result<u8, ApiError> {
         Command::ReleaseFiles(args) => {
             let value = desk.call("release-files", ReleaseFilesParams::from(args))?;
             desk.show::<ReleaseFilesResult>(&value, screens::release_files)?;
+            Ok(0)
+        }
+        Command::Checkpoint => {
+            let value = desk.call("checkpoint", CheckpointParams {})?;
+            let result = desk.show::<CheckpointResult>(&value, screens::checkpoint)?;
+            Ok(u8::from(!result.outside_claim.is_empty()))
+        }
+        Command::Report(args) => {
+            let value = desk.call("report", ReportParams::from(args))?;
+            desk.show::<ReportResult>(&value, screens::report)?;
             Ok(0)
         }
         Command::Plan(args) => plan(desk, args),

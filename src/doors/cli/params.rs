@@ -1,11 +1,12 @@
 //! From what was typed to the parameters of the methods.
 
 use super::args::{
-    ClaimFiles, Control, Dispatch, Judge, Land, Plan, ReleaseFiles, Run, Send, ShutdownAll, Status, Steer,
+    ClaimFiles, Control, Dispatch, Judge, Land, Plan, ReleaseFiles, Report, Run, Send, ShutdownAll, Status,
+    Steer,
 };
 use crate::api::wire::{
     Action, ClaimFilesParams, ControlParams, DispatchParams, JudgeParams, Object, PlanParams,
-    ReleaseFilesParams, StatusParams,
+    ReleaseFilesParams, ReportParams, StatusParams,
 };
 
 impl From<ClaimFiles> for ClaimFilesParams {
@@ -25,6 +26,12 @@ impl From<ClaimFiles> for ClaimFilesParams {
 impl From<ReleaseFiles> for ReleaseFilesParams {
     fn from(args: ReleaseFiles) -> Self {
         Self { claim_ids: args.claim_ids, paths: args.paths, all: args.all, holder: args.holder }
+    }
+}
+
+impl From<Report> for ReportParams {
+    fn from(args: Report) -> Self {
+        Self { text: args.text, files: args.files, severity: args.severity }
     }
 }
 

@@ -222,7 +222,9 @@ impl ServerHandler for Server {
         let kapell = Implementation::new("kapell", env!("CARGO_PKG_VERSION"))
             .with_title("Kapell")
             .with_description(env!("CARGO_PKG_DESCRIPTION"));
-        ServerConfig::new(capabilities).with_server_info(kapell).with_instructions(prompts::INSTRUCTIONS)
+        ServerConfig::new(capabilities)
+            .with_server_info(kapell)
+            .with_instructions(prompts::instructions(self.client.is_worker()))
     }
 
     async fn list_tools(
@@ -230,11 +232,11 @@ impl ServerHandler for Server {
         _page: Option<PaginatedRequestParams>,
         _context: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
-        Ok(ListToolsResult::with_all_items(tools::tools().to_vec()))
+        Ok(ListToolsResult::with_all_items(tools::of(self.client.is_worker()).to_vec()))
     }
 
     fn get_tool(&self, name: &str) -> Option<Tool> {
-        tools::tools().iter().find(|tool| tool.name == name).cloned()
+        tools::of(self.client.is_worker()).iter().find(|tool| tool.name == name).cloned()
     }
 
     async fn call_tool(

@@ -13,23 +13,30 @@ use crate::api::{ApiError, schema, table};
 /// writes the file anew when the table says something else.
 const LIST: &str = include_str!("tools.json");
 
-/// Every method of the table as a tool.
-pub fn tools() -> &'static [Tool] {
+/// Every method of the table as a tool, but for those of workers only.
+fn tools() -> &'static [Tool] {
     static TOOLS: LazyLock<Vec<Tool>> = LazyLock::new(|| {
         serde_json::from_str(LIST).unwrap_or_else(|error| {
             tracing::error!("bug: tools.json: {error}");
-            made()
+            made(false)
         })
     });
     &TOOLS
 }
 
-/// The tools, made of the table.
-fn made() -> Vec<Tool> {
-    table::methods().iter().map(tool).collect()
+/// The tools of a worker, or of everybody else.
+pub fn of(is_worker: bool) -> &'static [Tool] {
+    static OF_WORKER: LazyLock<Vec<Tool>> = LazyLock::new(|| made(true));
+    if is_worker { &OF_WORKER } else { tools() }
 }
 
-fn tool(method: &'static table::Method) -> Tool {
+/// The tools, made of the table.
+fn made(is_worker: bool) -> Vec<Tool> {
+    let methods = table::methods().iter().filter(|method| method.is_for(is_worker));
+    methods.map(|method| tool(method, method.description_for(is_worker))).collect()
+}
+
+fn tool(method: &'static table::Method, description: &'static str) -> Tool {
     let annotations = ToolAnnotations::from_raw(
         None,
         Some(method.read_only),
@@ -39,7 +46,7 @@ fn tool(method: &'static table::Method) -> Tool {
     );
     Tool::new_with_raw(
         method.name,
-        Some(Cow::Borrowed(method.description)),
+        Some(Cow::Borrowed(description)),
         schema::brief_params(&method.params_schema()),
     )
     .with_title(method.title)
@@ -69,14 +76,14 @@ mod tests {
 
     #[test]
     fn the_list_is_what_the_table_says() {
-        let mut text = serde_json::to_string_pretty(&made()).unwrap();
+        let mut text = serde_json::to_string_pretty(&made(false)).unwrap();
         text.push('\n');
         if text != LIST {
             let file = concat!(env!("CARGO_MANIFEST_DIR"), "/src/doors/mcp/tools.json");
             std::fs::write(file, text).unwrap();
             panic!("{file} was written anew: look at what changed for clients, then commit it");
         }
-        assert_eq!(serde_json::to_value(tools()).unwrap(), serde_json::to_value(made()).unwrap());
+        assert_eq!(serde_json::to_value(tools()).unwrap(), serde_json::to_value(made(false)).unwrap());
     }
 
     #[test]
@@ -88,6 +95,24 @@ mod tests {
             for schema in [&tool.input_schema, tool.output_schema.as_ref().unwrap()] {
                 assert_eq!(schema.get("type").and_then(Value::as_str), Some("object"), "{}", tool.name);
             }
+        }
+    }
+
+    #[test]
+    fn a_worker_sees_what_it_may_call() {
+        let names = |is_worker| of(is_worker).iter().map(|tool| tool.name.to_string()).collect::<Vec<_>>();
+        assert_eq!(
+            names(true),
+            ["dispatch", "claim-files", "release-files", "status", "checkpoint", "report"]
+        );
+        assert!(!names(false).contains(&"checkpoint".to_owned()));
+        let said = |is_worker| {
+            of(is_worker).iter().find(|tool| tool.name == "dispatch").unwrap().description.clone()
+        };
+        assert_ne!(said(true), said(false));
+        for tool in of(true) {
+            let description = tool.description.as_ref().unwrap();
+            assert!(!description.contains("plan_id"), "{description}");
         }
     }
 

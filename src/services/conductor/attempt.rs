@@ -11,7 +11,6 @@ use super::launching::{self, kind_of};
 use super::listening::{Watched, listen};
 use super::recovering;
 use super::saving::{self, Saved};
-use crate::base::clock::Time;
 use crate::base::failpoint::Point;
 use crate::base::ids::{HolderName, TaskId};
 use crate::base::paths::RepoPath;
@@ -23,7 +22,7 @@ use crate::domain::task::TaskState;
 use crate::domain::verdict::Verdict;
 use crate::services::judging::{self, Case, Judgement};
 use crate::services::landing::{self, Landing, Work};
-use crate::services::{Error, asking, claiming};
+use crate::services::{Error, asking, claiming, owning};
 use crate::store::Tx;
 use crate::store::attempts::{AttemptRow, Ending};
 use crate::store::claims::NewClaims;
@@ -104,12 +103,14 @@ pub fn carry(desk: &Arc<Desk>, attempt: &AttemptRow, stage: Stage) {
 }
 
 fn carry_on(desk: &Arc<Desk>, attempt: &AttemptRow, mut stage: Stage) -> Result<(), Error> {
-    let task = desk.task(&task_id(desk, attempt))?;
+    let planned = desk.task(&task_id(desk, attempt))?;
     // What is to be launched was recorded just now; its worker should not wait for another look.
     let is_new = stage == Stage::Launch;
     let mut attempt = if is_new { attempt.clone() } else { reread(desk, attempt)? };
     let mut saved = None;
     loop {
+        // Asked at every stage: the worker may have claimed more meanwhile, or let go of something.
+        let task = desk.store()?.read(|tx| owning::task_of(tx, &attempt, planned.clone()))?;
         stage = match stage {
             Stage::Judge | Stage::Land if desk.is_stopping() => return Ok(()),
             Stage::Launch => {
@@ -319,9 +320,11 @@ fn tell(tx: &Tx<'_>, desk: &Desk, attempt: &AttemptRow, kind: &'static str, text
 /// Saves the tree and decides whether it is to be judged. `None`: the task went elsewhere.
 fn save(desk: &Desk, attempt: &AttemptRow, task: &Task) -> Result<Option<Saved>, Error> {
     let outcome = attempt.state.outcome().unwrap_or(Outcome::Interrupted);
-    let saved = saving::save(desk, attempt, task)?;
-    Point::SnapshotHeld.reach()?;
     let store = desk.store()?;
+    // Asked first: what a child gives back while the tree is saved was not the task's to change.
+    let lent = store.read(|tx| owning::lent(tx, &desk.plan_id, &task.id))?;
+    let saved = saving::save(desk, attempt, task, &lent)?;
+    Point::SnapshotHeld.reach()?;
     let id = &task.id;
     let Some(saved) = saved else {
         store.write(|tx| try_again(tx, desk, attempt, task, outcome, "its working tree is gone"))?;
@@ -344,6 +347,11 @@ fn save(desk: &Desk, attempt: &AttemptRow, task: &Task) -> Result<Option<Saved>,
         if outcome != Outcome::Submitted {
             let why = attempt.reason.clone().unwrap_or_else(|| outcome.as_str().to_owned());
             try_again(tx, desk, attempt, task, outcome, &why)?;
+            return Ok(false);
+        }
+        if !is_violation && owning::has_open_children(tx, &desk.plan_id, id)? {
+            // Their work lands first. It is saved again and goes on when they are done.
+            tx.set_task_reason(&desk.plan_id, id, Some("child: its children are at work"))?;
             return Ok(false);
         }
         let is_on = tx.step_task(
@@ -456,7 +464,9 @@ pub(crate) fn case<'a>(
     work: Oid,
     plan: &'a crate::domain::plan::Plan,
 ) -> Result<Case<'a>, Error> {
-    let is_spec = task.files.len() == 1 && plan.specs.iter().any(|spec| task.files[0].as_str() == spec.file);
+    // What its worker claimed besides does not make a task of another kind of it.
+    let planned = desk.task(&task.id)?.files;
+    let is_spec = planned.len() == 1 && plan.specs.iter().any(|spec| planned[0].as_str() == spec.file);
     Ok(Case {
         session: &desk.session,
         project: &desk.project,
@@ -570,7 +580,7 @@ fn may_land(tx: &Tx<'_>, desk: &Desk, attempt: &AttemptRow, task: &Task) -> Resu
     }
     let holder = Holder { kind: HolderKind::Attempt, name: HolderName::new(attempt.id.as_str()) };
     claiming::free_the_dead(tx, project, &task.files)?;
-    let near = claiming::near(tx, project, &task.files)?;
+    let near = owning::in_the_way(tx, project, plan, id, &task.files)?;
     match claim::decide(&task.files, Mode::Exclusive, &holder, &near) {
         Decision::Grant { insert, .. } => {
             let alive = Path::new(&attempt.run_dir).join("lock");
@@ -580,7 +590,7 @@ fn may_land(tx: &Tx<'_>, desk: &Desk, attempt: &AttemptRow, task: &Task) -> Resu
                 task: Some((plan, id)),
                 reason: Some("approved work lands"),
                 alive: alive.to_str(),
-                expires_at: Time::now().plus_seconds(24 * 3600),
+                expires_at: owning::expiry(),
             };
             for pattern in &insert {
                 tx.insert_claim(project, pattern, &new)?;
@@ -646,6 +656,19 @@ fn land(desk: &Desk, attempt: &AttemptRow, task: &Task, saved: &Saved) -> Result
         tx.set_committed(&desk.plan_id, id, commit.as_str())?;
         if tx.move_task(&desk.project.id, &desk.plan_id, id, TaskState::Done, None)? {
             tx.release_attempt_claims(&desk.project.id, &attempt.id, "its work landed")?;
+            // What a child did not get done was done without it.
+            for child in tx.children(&desk.plan_id, id)? {
+                if matches!(child.state, TaskState::Failed | TaskState::Blocked) {
+                    let why = format!("task {id}, which delegated it, landed without it");
+                    tx.move_task(
+                        &desk.project.id,
+                        &desk.plan_id,
+                        &child.id,
+                        TaskState::Cancelled,
+                        Some(&why),
+                    )?;
+                }
+            }
             let short = &commit.as_str()[..12.min(commit.as_str().len())];
             let text = match branch.strip_prefix("refs/heads/") {
                 Some(on) => format!("task {id}: landed as {short} on {on}"),

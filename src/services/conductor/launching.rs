@@ -1,5 +1,6 @@
 //! Making what an attempt needs, and starting its shim.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -10,7 +11,7 @@ use super::prompt::{Circumstances, prompt};
 use crate::base::failpoint::Point;
 use crate::domain::pattern::Pattern;
 use crate::domain::plan::Task;
-use crate::services::Error;
+use crate::services::{Error, House};
 use crate::store::attempts::AttemptRow;
 use crate::sys::agent::{self, AgentKind, Brief, Launch, Program, SeedHow};
 use crate::sys::config::resolved::{Isolation, Provider, ProviderKind, Wall as WallWish};
@@ -18,7 +19,7 @@ use crate::sys::git::worktree::Ignored;
 use crate::sys::git::{GitQueue, Oid, Worktree, worktree};
 use crate::sys::process::find::{find_program, native_program};
 use crate::sys::shim::client::{self, Started};
-use crate::sys::shim::job::{FirstSignal, Job};
+use crate::sys::shim::job::{FirstSignal, Job, Relay};
 use crate::sys::wall::{self, Mode, Wall, WallSupport};
 
 /// What one run of an agent is for.
@@ -44,6 +45,8 @@ pub struct Assignment<'a> {
     pub answer_schema: Option<&'a str>,
     /// The wall that is wished for.
     pub wall: WallWish,
+    /// The project's folder, where it may call Kapell from inside of its wall.
+    pub relayed_in: Option<&'a Path>,
 }
 
 /// Makes the attempt's worktree (again, if a crash left half of one) and starts its shim.
@@ -91,6 +94,7 @@ pub fn launch(
             timeout_s: task.timeout_s.or(rules.timeout_s),
             answer_schema: None,
             wall: if desk.config.isolation == Isolation::Shared { WallWish::Off } else { desk.config.wall },
+            relayed_in: Some(desk.project.top()?),
         },
     )
 }
@@ -121,6 +125,8 @@ pub fn start(
         WallWish::Strict | WallWish::Worktree => true,
     };
     let socket = run_dir.join("ctl.sock");
+    let server =
+        assignment.relayed_in.map(|_| [house.program.to_string_lossy().into_owned(), "mcp".to_owned()]);
     let session_uuid = uuid_of(assignment.name);
     let brief = Brief {
         prompt: assignment.prompt,
@@ -138,6 +144,7 @@ pub fn start(
         answer_schema: assignment.answer_schema,
         hook: None,
         socket: Some(&socket),
+        server: server.as_ref().map(<[String; 2]>::as_slice),
         is_root: house.is_root,
         walled,
         home: &house.home,
@@ -161,7 +168,8 @@ pub fn start(
         *program = native_program(&found).unwrap_or(found).to_string_lossy().into_owned();
     }
     prepare(&launch).map_err(failed("prepare the agent's files"))?;
-    let job = job(&launch, assignment, kind_of(provider.kind));
+    let mut job = job(&launch, assignment, kind_of(provider.kind));
+    job.relay = assignment.relayed_in.map(|folder| relay(house, folder));
     Point::LaunchPrepared.reach()?;
     // The run must not be taken for one that has not started: whoever finds the lock file knows better.
     client::start(&house.program, run_dir, &job).map(Started::leave).map_err(|error| {
@@ -196,6 +204,24 @@ fn job(launch: &Launch, assignment: &Assignment<'_>, kind: AgentKind) -> Job {
         job.wall.grant_persons(&launch.persons);
     }
     job
+}
+
+/// How the worker's calls to Kapell are answered outside of its wall: with what the conductor has of
+/// the person's surroundings, and nothing that belongs to a session.
+fn relay(house: &House, folder: &Path) -> Relay {
+    let passes = |name: &str| {
+        matches!(name, "PATH" | "HOME" | "USER" | "LOGNAME" | "LANG" | "TZ" | "TMPDIR" | "KAPELL_LOG")
+            || name.starts_with("LC_")
+            || name.starts_with("XDG_")
+            || name.starts_with("GIT_CONFIG_")
+    };
+    let mut env: BTreeMap<OsString, OsString> = (house.environment.iter())
+        .filter(|(name, _)| passes(name))
+        .map(|(name, value)| (name.into(), value.into()))
+        .collect();
+    env.insert("KAPELL_HOME".into(), house.root.clone().into());
+    env.insert("KAPELL_CONFIG".into(), house.person_config.clone().into());
+    Relay { program: house.program.clone(), env, cwd: folder.to_owned() }
 }
 
 /// The folders and files of a claim, where a wall can be built around just these: folders, which

@@ -37,7 +37,9 @@ pub fn prompt(task: &Task, around: &Circumstances<'_>) -> String {
     let _ = writeln!(
         text,
         "Work in the current folder with relative paths. A change outside of your files is refused and the whole try with it. \
-         Do not commit: your changes are collected when you end. If you need another file, say so in your final answer instead of changing it."
+         Do not commit: your changes are collected when you end. If you need another file, ask for it first \
+         (kapell's tool claim-files, or `kapell claim-files PATH` in a shell) and change it only once it is granted; \
+         else say so in your final answer."
     );
     if !task.reads.is_empty() {
         let reads: Vec<&str> = task.reads.iter().map(Pattern::as_str).collect();

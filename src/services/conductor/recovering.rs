@@ -5,8 +5,9 @@ use std::path::Path;
 use super::attempt::Stage;
 use super::desk::Desk;
 use crate::base::ids::TaskId;
+use crate::domain::attempt::Outcome;
 use crate::domain::task::TaskState;
-use crate::services::Error;
+use crate::services::{Error, owning};
 use crate::store::Tx;
 use crate::store::attempts::AttemptRow;
 use crate::sys::shim::client;
@@ -45,6 +46,12 @@ fn stage_of(
     let stage = match (state, outcome) {
         (_, None) if !client::was_started(Path::new(&attempt.run_dir)) => Stage::Launch,
         (_, None) => Stage::Follow,
+        // Saved, and waiting for what its children do.
+        (TaskState::Running, Some(Outcome::Submitted))
+            if attempt.snapshot.is_some() && owning::has_open_children(tx, &desk.plan_id, task)? =>
+        {
+            return Ok(None);
+        }
         (TaskState::Running, Some(_)) => Stage::Save,
         (TaskState::Judging, _) => Stage::Judge,
         _ => Stage::Land,

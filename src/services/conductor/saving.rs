@@ -6,10 +6,11 @@ use std::path::Path;
 use super::desk::Desk;
 use super::launching::LINKED;
 use crate::base::clock::Time;
+use crate::base::ids::TaskId;
 use crate::base::paths::RepoPath;
-use crate::domain::pattern::{PatternSet, twins};
+use crate::domain::pattern::{Pattern, PatternSet, twins};
 use crate::domain::plan::Task;
-use crate::services::Error;
+use crate::services::{Error, owning};
 use crate::store::Tx;
 use crate::store::attempts::AttemptRow;
 use crate::sys::config::resolved::Isolation;
@@ -31,9 +32,15 @@ pub fn reference(attempt: &AttemptRow) -> String {
     format!("refs/kapell/tasks/{}/{}/{}", attempt.plan, attempt.task, attempt.number)
 }
 
-/// Saves the tree of an attempt whose worker has ended, and compares it with the claim. Doing
-/// it again gives the same answer. `None`: the tree is gone.
-pub fn save(desk: &Desk, attempt: &AttemptRow, task: &Task) -> Result<Option<Saved>, Error> {
+/// Saves the tree of an attempt, and compares it with the claim: `task` has what the attempt owns,
+/// `lent` is what of it belongs to children. Doing it again gives the same answer once the worker
+/// has ended. `None`: the tree is gone.
+pub fn save(
+    desk: &Desk,
+    attempt: &AttemptRow,
+    task: &Task,
+    lent: &[(TaskId, Vec<Pattern>)],
+) -> Result<Option<Saved>, Error> {
     let git = &desk.git;
     let path = Path::new(attempt.worktree.as_deref().unwrap_or_default());
     let is_shared = desk.config.isolation == Isolation::Shared;
@@ -73,6 +80,11 @@ pub fn save(desk: &Desk, attempt: &AttemptRow, task: &Task) -> Result<Option<Sav
     });
     let owned = PatternSet::new(task.files.clone());
     let mut outside = outside(desk, &base, &snapshot, &owned)?;
+    for (child, files) in lent {
+        let theirs =
+            snapshot.changed.iter().filter(|change| files.iter().any(|file| file.contains(&change.path)));
+        outside.extend(theirs.map(|change| (change.path.clone(), format!("is lent to task {child}"))));
+    }
     if is_shared {
         forget_others(desk, attempt, &mut snapshot, &mut outside, &owned)?;
     }
@@ -90,8 +102,10 @@ pub fn record(tx: &Tx<'_>, attempt: &AttemptRow, saved: &Saved) -> Result<(), Er
 
 /// [`save`], where nothing more is to come of it than that it is not lost.
 pub fn save_and_record(desk: &Desk, attempt: &AttemptRow, task: &Task) -> Result<(), Error> {
-    match save(desk, attempt, task)? {
-        Some(saved) => desk.store()?.write(|tx| record(tx, attempt, &saved)),
+    let store = desk.store()?;
+    let lent = store.read(|tx| owning::lent(tx, &desk.plan_id, &task.id))?;
+    match save(desk, attempt, task, &lent)? {
+        Some(saved) => store.write(|tx| record(tx, attempt, &saved)),
         None => Ok(()),
     }
 }
@@ -270,7 +284,6 @@ fn forget_others(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::pattern::Pattern;
 
     #[test]
     fn a_link_must_lead_to_what_is_owned() {

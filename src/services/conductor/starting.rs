@@ -2,22 +2,17 @@
 
 use super::desk::Desk;
 use super::seating;
-use crate::base::clock::Time;
 use crate::base::ids::{AttemptId, HolderName, ProviderName, random_tail};
 use crate::domain::attempt::Outcome;
 use crate::domain::claim::{self, Decision, Holder, HolderKind, Mode};
 use crate::domain::plan::Task;
 use crate::domain::route::Choice;
 use crate::domain::task::TaskState;
-use crate::services::Error;
-use crate::services::claiming;
+use crate::services::{Error, claiming, owning};
 use crate::store::Tx;
 use crate::store::attempts::{AttemptRow, NewAttempt};
 use crate::store::claims::NewClaims;
 use crate::store::events::NewEvent;
-
-/// An attempt's claims run as long as the attempt; this bound only serves those who read the table.
-const CLAIM_TTL_S: i64 = 24 * 3600;
 
 /// What came of the wish to start a task.
 #[derive(Debug)]
@@ -61,7 +56,7 @@ pub fn begin(desk: &Desk, task: &Task, base: Option<&str>) -> Result<Begun, Erro
         let alive = run_dir.join("lock").to_string_lossy().into_owned();
         let holder = Holder { kind: HolderKind::Attempt, name: HolderName::new(id.as_str()) };
         claiming::free_the_dead(tx, &desk.project.id, &task.files)?;
-        let mut held = claiming::near(tx, &desk.project.id, &task.files)?;
+        let mut held = owning::in_the_way(tx, &desk.project.id, &desk.plan_id, &task.id, &task.files)?;
         // What the attempt before held is this one's; nobody could come between.
         let is_before = |held: &Holder| {
             held.kind == HolderKind::Attempt
@@ -90,7 +85,7 @@ pub fn begin(desk: &Desk, task: &Task, base: Option<&str>) -> Result<Begun, Erro
             task: Some((&desk.plan_id, &task.id)),
             reason: None,
             alive: Some(&alive),
-            expires_at: Time::now().plus_seconds(CLAIM_TTL_S),
+            expires_at: owning::expiry(),
         };
         for pattern in &insert {
             fencing = fencing.max(tx.insert_claim(&desk.project.id, pattern, &new)?.0);

@@ -16,7 +16,7 @@ use crate::services::conductor::attempt::construct_work;
 use crate::services::conductor::desk::{Desk, effective_rules};
 use crate::services::conductor::saving;
 use crate::services::project::Project;
-use crate::services::{Error, Session, claiming, dispatching, ground};
+use crate::services::{Error, Session, claiming, dispatching, ground, owning};
 use crate::store::attempts::AttemptRow;
 use crate::store::conductors::RunRow;
 use crate::sys::config::ecosystem;
@@ -327,6 +327,7 @@ fn one_attempt(
         fencing,
     )?;
     let task = desk.task(&TaskId::text(&row.task))?;
+    let task = session.store()?.read(|tx| owning::task_of(tx, row, task))?;
     let saved = saving::saved_again(&desk, row, &task)?
         .ok_or_else(|| Error::Bug(format!("the tree of {} is gone", row.id)))?;
     let work = construct_work(&desk, row, &task, &saved)?;

@@ -179,8 +179,28 @@ pub(crate) fn insert_task(
     wanted: bool,
 ) -> Result<(), Error> {
     let document = rows::task_document(task).to_string();
-    tx.insert_task(plan, &NewTask { id: &task.id, document: &document, state: TaskState::Waiting, wanted })?;
+    tx.insert_task(
+        plan,
+        &NewTask { id: &task.id, document: &document, state: TaskState::Waiting, wanted, parent: None },
+    )?;
     Ok(())
+}
+
+/// One task that is in no plan yet, from a task object, checked as it would be in one.
+pub fn single(
+    project: &Project,
+    config: &Config,
+    object: serde_json::Map<String, serde_json::Value>,
+) -> Result<crate::domain::plan::Task, Error> {
+    let document = serde_json::json!({"rules": {"spec_first": false}, "tasks": [object]});
+    let checked = check_document(project, config, &rows::to_node(&document), OnOverlap::Reject)?;
+    if let Some(first) = checked.problems.iter().find(|problem| problem.is_error()) {
+        return Err(Refusal::new(Code::PlanInvalid, first.message.clone(), first.hint.clone())
+            .with("problem", first.code.as_str())
+            .into());
+    }
+    let task = checked.into_plan().and_then(|plan| plan.tasks.into_iter().next());
+    task.ok_or_else(|| Error::Bug("a checked task vanished".to_owned()))
 }
 
 /// A stored task as it is understood.

@@ -71,6 +71,14 @@ pub fn task_document(task: &Task) -> Value {
     Value::Object(fields)
 }
 
+/// What a stored task owns from its beginning.
+pub fn stored_files(task: &TaskRow) -> Result<Vec<Pattern>, Error> {
+    let damaged = |what: String| Error::Bug(format!("stored task {}: {what}", task.id));
+    let document: Value = serde_json::from_str(&task.document).map_err(|error| damaged(error.to_string()))?;
+    let texts = document["files"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    texts.map(|text| Pattern::parse(text).map_err(|bad| damaged(bad.reason))).collect()
+}
+
 /// The plan that was stored, tasks in their order.
 pub fn stored_plan(row: &PlanRow, tasks: &[TaskRow]) -> Result<Plan, Error> {
     let damaged = |what: String| Error::Bug(format!("stored plan {}: {what}", row.id));

@@ -34,6 +34,7 @@ CREATE TABLE tasks (
     state       TEXT NOT NULL CHECK (state IN ('waiting', 'ready', 'running', 'judging', 'rejected', 'approved',
                                                'landing', 'done', 'failed', 'blocked', 'cancelled')),
     wanted      INTEGER NOT NULL DEFAULT 0 CHECK (wanted IN (0, 1)),  -- it was dispatched
+    parent      TEXT,                         -- the task whose worker delegated it
     reason      TEXT,                         -- why it waits, failed or was rejected
     feedback    TEXT,                         -- what the next attempt is told
     committed   TEXT,                         -- the commit that landed
@@ -41,6 +42,7 @@ CREATE TABLE tasks (
     PRIMARY KEY (plan, id),
     UNIQUE (plan, ordinal)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX tasks_of_parent ON tasks (plan, parent) WHERE parent IS NOT NULL;
 
 -- Kept counts make an overview cost the same for ten tasks and ten thousand.
 CREATE TABLE task_counts (
@@ -126,7 +128,7 @@ CREATE TABLE claims (
     CHECK ((released_at IS NULL) = (released_why IS NULL))
 ) STRICT;
 CREATE INDEX claims_live ON claims (project, key) WHERE released_at IS NULL;
-CREATE INDEX claims_held ON claims (project, holder) WHERE released_at IS NULL;
+CREATE INDEX claims_held ON claims (project, holder);
 
 -- Who waits for a claim, in the order of asking.
 CREATE TABLE claim_waits (

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::event::{Event, Limit, LimitKind, Refused};
 use super::launch::{BadCommand, Brief, Launch, Program, SeedHow, text, words};
 use super::reader::{Dialect, Seen, dollars, path_of, shorten, target_of};
-use super::{REFUSAL_PREFIX, limit};
+use super::{REFUSAL_PREFIX, limit, server};
 use crate::base::clock::Time;
 use crate::domain::usage::Usage;
 
@@ -61,6 +61,11 @@ pub(super) fn launch(
         let settings = brief.private.join("claude-settings.json");
         argv.extend(words(["--settings", text(&settings)?]));
         launch.files.push((settings, hook_settings(hook)));
+    }
+    if let Some(servers) = server::for_claude(brief)? {
+        let file = brief.private.join("claude-servers.json");
+        launch.argv.extend(words(["--mcp-config", text(&file)?]));
+        launch.files.push((file, servers));
     }
     if let Some(usd) = brief.budget_usd {
         launch.argv.extend(words(["--max-budget-usd", &usd.to_string()]));

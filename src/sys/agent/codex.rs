@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use super::event::{Event, Limit, LimitKind, Refused};
 use super::launch::{BadCommand, Brief, Launch, Program, SeedHow, text, words};
-use super::limit;
 use super::reader::{Dialect, Seen, one_line, target_of};
+use super::{limit, server};
 use crate::domain::usage::Usage;
 
 pub(super) fn launch(
@@ -44,6 +44,9 @@ pub(super) fn launch(
     if let Some(hook) = brief.hook {
         // Without the second it passes over a hook that nobody confirmed, and says nothing.
         argv.extend(words(["-c", &hook_setting(hook), "--dangerously-bypass-hook-trust"]));
+    }
+    if let Some(server) = server::for_codex(brief)? {
+        argv.extend(words(["-c", &server]));
     }
     if let Some(model) = brief.model(program) {
         argv.extend(words(["-m", model]));

@@ -83,6 +83,12 @@ pub(super) fn of(
     if let Some(socket) = brief.socket {
         set("KAPELL_SOCKET", text(socket)?);
     }
+    // Last, so that it hides no program of the person's.
+    let kapell = brief.server.and_then(|server| Path::new(server.first()?).parent());
+    if let (Some(kapell), Some(path)) = (kapell, env.get_mut("PATH")) {
+        path.push(':');
+        path.push_str(text(kapell)?);
+    }
     Ok(env)
 }
 

@@ -39,6 +39,8 @@ pub struct Brief<'a> {
     pub hook: Option<&'a [String]>,
     /// The socket to reach Kapell by.
     pub socket: Option<&'a Path>,
+    /// The command of the server that speaks to that socket; its program's folder is on the `PATH`.
+    pub server: Option<&'a [String]>,
     /// Whether the agent runs as root.
     pub is_root: bool,
     /// Whether a wall of ours is around it.

@@ -15,6 +15,7 @@ mod limit;
 mod opencode;
 mod reader;
 pub mod registration;
+mod server;
 #[cfg(test)]
 mod tests;
 

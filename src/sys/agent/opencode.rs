@@ -5,8 +5,8 @@ use serde_json::{Map, Value, json};
 use super::answer;
 use super::event::{Event, Limit, LimitKind, Refused};
 use super::launch::{BadCommand, Brief, Launch, Program, SeedHow, words};
-use super::limit;
 use super::reader::{Dialect, Seen, dollars, path_of, target_of};
+use super::{limit, server};
 use crate::base::clock::Time;
 use crate::domain::usage::Usage;
 
@@ -86,6 +86,13 @@ fn inline_config(callers: Option<&String>, brief: &Brief<'_>) -> Result<String, 
         permission.insert("edit".to_owned(), edit_rules(brief.files));
     }
     config.insert("permission".to_owned(), Value::Object(permission));
+    if let Some((name, server)) = server::for_opencode(brief)? {
+        // Beside the person's own servers.
+        match config.entry("mcp").or_insert_with(|| json!({})) {
+            Value::Object(servers) => drop(servers.insert(name, server)),
+            other => *other = json!({name: server}),
+        }
+    }
     Ok(Value::Object(config).to_string())
 }
 

@@ -241,7 +241,7 @@ impl<'a> Followed<'a> {
                 if let Some(seen) = &mut seen {
                     // Nobody of them starts anything new between being found and being killed.
                     rustix::process::kill_process_group(child, Signal::STOP)?;
-                    seen.extend(tree::suspend_descendants(child.as_raw_nonzero().get()));
+                    seen.extend(tree::suspend_descendants(child.as_raw_nonzero().get(), &[]));
                     kill_all(&*seen);
                     rustix::process::kill_process_group(child, Signal::KILL)?;
                     deadline = None;

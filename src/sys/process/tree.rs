@@ -90,7 +90,12 @@ impl Processes {
 
     /// All below `root`, without it and without zombies, parents before their children.
     pub fn descendants(&self, root: i32) -> Vec<Process> {
-        self.below(root)
+        self.descendants_but(root, &[])
+    }
+
+    /// The same without `spared` and what is below those.
+    pub fn descendants_but(&self, root: i32, spared: &[i32]) -> Vec<Process> {
+        self.below(root, spared)
             .filter(|(_, stat)| !stat.is_zombie())
             .map(|(pid, stat)| Process { pid, start_time: stat.start_time })
             .collect()
@@ -130,12 +135,12 @@ impl Processes {
     }
 
     fn with_root(&self, root: i32) -> impl Iterator<Item = &Stat> {
-        self.by_pid.get(&root).into_iter().chain(self.below(root).map(|(_, stat)| stat))
+        self.by_pid.get(&root).into_iter().chain(self.below(root, &[]).map(|(_, stat)| stat))
     }
 
-    fn below(&self, root: i32) -> impl Iterator<Item = (i32, &Stat)> {
+    fn below(&self, root: i32, spared: &[i32]) -> impl Iterator<Item = (i32, &Stat)> {
         let mut found = vec![root];
-        let mut seen: HashSet<i32> = found.iter().copied().collect();
+        let mut seen: HashSet<i32> = found.iter().chain(spared).copied().collect();
         let mut next = 0;
         while let Some(&parent) = found.get(next) {
             let children = self.children.get(&parent).into_iter().flatten();
@@ -174,25 +179,25 @@ pub fn descendants(root: i32) -> Vec<Process> {
     Processes::read().descendants(root)
 }
 
-/// Suspends all below `root`, and with it what they start meanwhile. Returns them
-/// when they stand still.
-pub fn suspend_descendants(root: i32) -> Vec<Process> {
+/// Suspends all below `root` but `spared` and what is below those, and with it what they start
+/// meanwhile. Returns them when they stand still.
+pub fn suspend_descendants(root: i32, spared: &[i32]) -> Vec<Process> {
     // A signal is sent in an instant, and obeyed when its receiver has a processor next. The
     // bound is for one that may not be signalled.
     const MOST_LOOKS: usize = 1000;
     for _ in 1..MOST_LOOKS {
         let processes = Processes::read();
         let mut all_stand_still = true;
-        for (pid, stat) in processes.below(root).filter(|(_, stat)| stat.may_run()) {
+        for (pid, stat) in processes.below(root, spared).filter(|(_, stat)| stat.may_run()) {
             all_stand_still = false;
             Process { pid, start_time: stat.start_time }.signal(Signal::STOP);
         }
         if all_stand_still {
-            return processes.descendants(root);
+            return processes.descendants_but(root, spared);
         }
         std::thread::yield_now();
     }
-    descendants(root)
+    Processes::read().descendants_but(root, spared)
 }
 
 /// A process with the environment entry `entry` (`NAME=value`), of this user.

@@ -70,7 +70,7 @@ pub(super) fn start(job: &Job, stdout: &File, stderr: &File) -> Result<Agent, St
 /// streams handed on: whoever started the shim may have left it a descriptor, such as
 /// somebody's lock, that a worker would then hold.
 #[expect(unsafe_code, reason = "what is done to a child before exec has no safe form in std")]
-fn before_exec(
+pub(super) fn before_exec(
     command: &mut Command,
     mut action: impl FnMut() -> io::Result<()> + Send + Sync + 'static,
 ) -> io::Result<()> {
@@ -96,7 +96,7 @@ fn before_exec(
 
 /// Ends this process together with its parent, which must still be `shim`.
 #[cfg(target_os = "linux")]
-fn bond_to(shim: Pid) -> io::Result<()> {
+pub(super) fn bond_to(shim: Pid) -> io::Result<()> {
     rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
     // A parent that ended before the call sends nothing any more.
     if rustix::process::getppid() == Some(shim) { Ok(()) } else { Err(rustix::io::Errno::SRCH.into()) }
@@ -104,7 +104,7 @@ fn bond_to(shim: Pid) -> io::Result<()> {
 
 /// There is no such bond here.
 #[cfg(not(target_os = "linux"))]
-fn bond_to(_shim: Pid) -> io::Result<()> {
+pub(super) fn bond_to(_shim: Pid) -> io::Result<()> {
     Ok(())
 }
 

@@ -18,6 +18,16 @@ pub(super) struct Control {
     connections: Vec<Connection>,
 }
 
+/// Who asks.
+pub(super) struct Asker<'a> {
+    /// The process that connected, where the system tells.
+    pub(super) peer: Option<i32>,
+    /// Its connection.
+    pub(super) stream: &'a UnixStream,
+    /// Whether it sent more than it has an answer to.
+    pub(super) is_ahead: bool,
+}
+
 struct Connection {
     stream: UnixStream,
     /// The process that connected, where the system tells.
@@ -37,8 +47,8 @@ impl Control {
         std::iter::once(self.listener.as_fd()).chain(streams)
     }
 
-    /// Has `answer` answer every request that is there, with the process that asks.
-    pub(super) fn serve(&mut self, mut answer: impl FnMut(Request, Option<i32>) -> Reply) {
+    /// Has `answer` answer every request that is there, with whoever asks.
+    pub(super) fn serve(&mut self, mut answer: impl FnMut(Request, &Asker<'_>) -> Reply) {
         while let Ok((stream, _)) = self.listener.accept() {
             if let Ok(connection) = Connection::new(stream) {
                 if self.connections.len() == MOST_CONNECTIONS {
@@ -58,8 +68,8 @@ impl Connection {
         Ok(Self { stream, peer, unfinished: Vec::new() })
     }
 
-    /// Answers all whole lines; `false` when the peer has gone.
-    fn serve(&mut self, answer: &mut impl FnMut(Request, Option<i32>) -> Reply) -> io::Result<bool> {
+    /// Answers all whole lines; `false` when the peer has gone, or somebody else answers it from now on.
+    fn serve(&mut self, answer: &mut impl FnMut(Request, &Asker<'_>) -> Reply) -> io::Result<bool> {
         let mut buffer = [0; LONGEST_LINE];
         loop {
             let is_open = match self.stream.read(&mut buffer) {
@@ -74,14 +84,19 @@ impl Connection {
             };
             while let Some(end) = self.unfinished.iter().position(|byte| *byte == b'\n') {
                 let line: Vec<u8> = self.unfinished.drain(..=end).collect();
-                let reply = match serde_json::from_slice(&line) {
-                    Ok(request) => answer(request, self.peer),
-                    Err(error) => Reply::refused(format!("not a request: {error}")),
+                let asker =
+                    Asker { peer: self.peer, stream: &self.stream, is_ahead: !self.unfinished.is_empty() };
+                let (reply, is_relay) = match serde_json::from_slice(&line) {
+                    Ok(request) => (answer(request, &asker), matches!(request, Request::Relay { .. })),
+                    Err(error) => (Reply::refused(format!("not a request: {error}")), false),
                 };
                 let mut text = serde_json::to_vec(&reply)?;
                 text.push(b'\n');
                 // A peer that does not read its answers until the socket is full loses it.
                 self.stream.write_all(&text)?;
+                if is_relay && reply.ok {
+                    return Ok(false);
+                }
             }
             if !is_open || self.unfinished.len() > LONGEST_LINE {
                 return Ok(false);

@@ -46,6 +46,25 @@ pub struct Job {
     pub wall: Wall,
     /// How long processes that it left behind may go on after it ended by itself, in milliseconds.
     pub keep_leftovers_ms: u64,
+    /// How the worker's own calls to Kapell are answered; without it they are refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub relay: Option<Relay>,
+}
+
+/// How a worker reaches Kapell from inside its wall: for each call of [`Request::Relay`] the shim
+/// starts this program outside of it, with the attempt's identity in its environment and the
+/// caller's connection as its standard input and output. Nothing of it comes from the worker.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Relay {
+    /// The `kapell` program.
+    #[serde(with = "words::path")]
+    pub program: PathBuf,
+    /// The whole environment, but for the attempt.
+    #[serde(with = "words::pairs")]
+    pub env: BTreeMap<OsString, OsString>,
+    /// The folder that calls are about: the project's, not the worker's.
+    #[serde(with = "words::path")]
+    pub cwd: PathBuf,
 }
 
 impl Job {
@@ -70,6 +89,7 @@ impl Job {
             output_limit: Self::OUTPUT_LIMIT,
             wall: Wall::off(),
             keep_leftovers_ms: 0,
+            relay: None,
         }
     }
 }
@@ -154,6 +174,32 @@ pub enum Request {
     },
     /// Tell only how it is.
     State,
+    /// Have a door outside of the wall answer on this connection, with this attempt's identity.
+    /// Only the worker's own processes may ask. After the reply nobody but that door reads here.
+    Relay {
+        /// Which.
+        door: Door,
+    },
+}
+
+/// A door that can be relayed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Door {
+    /// `kapell mcp`.
+    Mcp,
+    /// `kapell rpc`.
+    Rpc,
+}
+
+impl Door {
+    /// The word that opens it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Mcp => "mcp",
+            Self::Rpc => "rpc",
+        }
+    }
 }
 
 /// The shim's line in answer to each request.
@@ -265,6 +311,7 @@ mod tests {
             (r#"{"op":"resume"}"#, Request::Resume),
             (r#"{"op":"extend","timeout_ms":9}"#, Request::Extend { timeout_ms: 9 }),
             (r#"{"op":"state"}"#, Request::State),
+            (r#"{"op":"relay","door":"mcp"}"#, Request::Relay { door: Door::Mcp }),
         ];
         for (line, request) in lines {
             assert_eq!(serde_json::from_str::<Request>(line).unwrap(), request);

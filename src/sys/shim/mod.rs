@@ -24,6 +24,8 @@ pub mod job;
 mod main;
 pub mod output;
 mod record;
+pub mod relay;
+mod relays;
 mod run;
 
 pub use main::main;

@@ -11,10 +11,11 @@ use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus};
 
 use super::agent::Agent;
-use super::control::Control;
+use super::control::{Asker, Control};
 use super::files;
-use super::job::{Cause, FirstSignal, Job, PhaseName, Reply, Request, State};
+use super::job::{Cause, Door, FirstSignal, Job, PhaseName, Reply, Request, State};
 use super::main::{Signals, log};
+use super::relays::Relays;
 use crate::base::clock::Time;
 use crate::sys::process::tree::{self, Process, Processes};
 
@@ -59,6 +60,7 @@ pub(super) struct Run {
     outputs: Outputs,
     started_at: Time,
     shim: i32,
+    relays: Relays,
     phase: Phase,
     /// What made it end, known from the first thing that did.
     cause: Option<Cause>,
@@ -79,6 +81,7 @@ impl Run {
             outputs,
             started_at,
             shim: rustix::process::getpid().as_raw_nonzero().get(),
+            relays: Relays::default(),
             phase: Phase::Running { limit },
             cause: None,
             status: None,
@@ -101,7 +104,7 @@ impl Run {
             }
             self.wait(now, signals, control);
             signals.drain();
-            control.serve(|request, peer| self.answer(request, peer));
+            control.serve(|request, asker| self.answer(request, asker));
         }
         let program = self.agent.pid.as_raw_nonzero().get();
         Ended {
@@ -124,7 +127,8 @@ impl Run {
                     #[cfg(not(target_os = "linux"))]
                     let _ = rustix::process::kill_process_group(pid, Signal::KILL);
                 }
-                Ok(Some(_)) | Err(Errno::INTR) => {}
+                Ok(Some((pid, _))) => self.relays.forget(pid),
+                Err(Errno::INTR) => {}
                 Ok(None) => return false,
                 Err(_) => return true,
             }
@@ -159,7 +163,7 @@ impl Run {
             }
         }
         if let Phase::Killing { give_up_at } = self.phase {
-            let left = self.kill_all();
+            let left = self.kill_all(now);
             if give_up_at <= now {
                 self.reason = Some(format!("{left} processes could not be killed"));
                 return None;
@@ -185,7 +189,7 @@ impl Run {
             Phase::Ending { term_at, .. } if self.cause != Some(Cause::Exited) && !self.rest_is_told => {
                 self.rest_is_told = true;
                 *term_at = None;
-                for process in tree::descendants(self.shim) {
+                for process in self.workers() {
                     process.signal(Signal::TERM);
                     process.signal(Signal::CONT);
                 }
@@ -221,26 +225,40 @@ impl Run {
         }
     }
 
-    fn kill_all(&mut self) -> usize {
+    fn kill_all(&mut self, now: Instant) -> usize {
         if self.status.is_none() {
             signal_group(self.agent.pid, Signal::KILL);
         }
-        let left = tree::descendants(self.shim);
+        let left = self.workers();
         self.killed.extend(left.iter().filter(|process| process.signal(Signal::KILL)));
+        if left.is_empty() {
+            self.relays.see_off(now);
+        }
         left.len()
     }
 
+    /// The processes of the worker: all below the shim but its relays, and what those run.
+    fn workers(&self) -> Vec<Process> {
+        Processes::read().descendants_but(self.shim, &self.relays.pids())
+    }
+
     fn go_on(&self) {
-        for process in tree::descendants(self.shim) {
+        for process in self.workers() {
             process.signal(Signal::CONT);
         }
     }
 
-    fn answer(&mut self, request: Request, peer: Option<i32>) -> Reply {
-        if request != Request::State && peer.is_some_and(|peer| self.is_worker(peer)) {
+    fn answer(&mut self, request: Request, asker: &Asker<'_>) -> Reply {
+        let now = Instant::now();
+        if let Request::Relay { door } = request {
+            return match self.relay(door, asker) {
+                Ok(()) => Reply { ok: true, error: None, state: Some(self.state(now)) },
+                Err(why) => Reply::refused(why),
+            };
+        }
+        if request != Request::State && asker.peer.is_some_and(|peer| self.is_worker(peer)) {
             return Reply::refused("a worker has no say over its own shim; ask the conductor");
         }
-        let now = Instant::now();
         let done = match (request, &mut self.phase) {
             (Request::State, _) => Ok(()),
             (Request::Stop { grace_ms }, _) => {
@@ -254,7 +272,8 @@ impl Run {
             }
             (Request::Pause, Phase::Running { limit }) => {
                 let left = limit.map(|limit| limit.saturating_duration_since(now));
-                tree::suspend_descendants(self.shim);
+                // Not the relays: one might hold the turn of all who write.
+                tree::suspend_descendants(self.shim, &self.relays.pids());
                 self.phase = Phase::Paused { left };
                 Ok(())
             }
@@ -273,11 +292,35 @@ impl Run {
                 Ok(())
             }
             (Request::Pause, Phase::Paused { .. }) | (Request::Resume, Phase::Running { .. }) => Ok(()),
-            (Request::Pause | Request::Resume | Request::Extend { .. }, _) => {
+            (Request::Pause | Request::Resume | Request::Extend { .. } | Request::Relay { .. }, _) => {
                 Err("the worker is already ending".to_owned())
             }
         };
         Reply { ok: done.is_ok(), error: done.err(), state: Some(self.state(now)) }
+    }
+
+    /// Has a door outside of the wall answer the worker from now on.
+    fn relay(&mut self, door: Door, asker: &Asker<'_>) -> Result<(), String> {
+        let Some(relay) = &self.job.relay else {
+            return Err("nothing is relayed for this process: it is no attempt at a task".to_owned());
+        };
+        // Whoever is outside of this wall, behind another's perhaps, is somebody else.
+        let is_own = |peer| {
+            Processes::read()
+                .descendants_but(self.shim, &self.relays.pids())
+                .iter()
+                .any(|own| own.pid == peer)
+        };
+        if !asker.peer.is_none_or(is_own) {
+            return Err(format!("only processes of attempt {} speak for it", self.job.attempt));
+        }
+        if asker.is_ahead {
+            return Err("wait for this reply before anything else is sent".to_owned());
+        }
+        if matches!(self.phase, Phase::Killing { .. }) {
+            return Err("the worker is already ending".to_owned());
+        }
+        self.relays.start(relay, door, &self.job.attempt, asker.stream)
     }
 
     /// Whether `peer` is one of the worker's processes, or gone so that nobody can tell.

@@ -8,6 +8,8 @@ use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Instant;
 
+use serde_json::{Value, json};
+
 use super::DEADLINE;
 
 /// A socket at which processes tell who they are and wait to be let go.
@@ -80,7 +82,77 @@ impl Meeting {
     }
 }
 
+/// A worker's door, from the worker's side: lines of JSON in both directions.
+pub struct Talk {
+    answers: BufReader<UnixStream>,
+    last: u64,
+}
+
+impl Talk {
+    /// Sends a call without waiting for its answer.
+    #[expect(clippy::needless_pass_by_value, reason = "it is made for the call")]
+    pub fn send(&mut self, method: &str, params: Value) {
+        self.last += 1;
+        let call = json!({"jsonrpc": "2.0", "id": self.last, "method": method, "params": params});
+        writeln!(self.answers.get_mut(), "{call}").unwrap();
+    }
+
+    /// The answer to the last call: its result, or its error object. `None`: the door is closed.
+    #[track_caller]
+    pub fn answer(&mut self) -> Option<Result<Value, Value>> {
+        loop {
+            let mut line = String::new();
+            if self.answers.read_line(&mut line).unwrap_or_default() == 0 {
+                return None;
+            }
+            let mut answer: Value = serde_json::from_str(&line).unwrap();
+            if answer["id"] == self.last {
+                return Some(match answer["error"].take() {
+                    Value::Null => Ok(answer["result"].take()),
+                    error => Err(error),
+                });
+            }
+        }
+    }
+
+    /// Calls what must succeed.
+    #[track_caller]
+    pub fn ok(&mut self, method: &str, params: Value) -> Value {
+        self.send(method, params);
+        self.answer().expect("the door is open").unwrap_or_else(|error| panic!("{method}: {error:#}"))
+    }
+
+    /// Calls what must be refused, and gives the kind of the error and its sentence.
+    #[track_caller]
+    pub fn refused(&mut self, method: &str, params: Value) -> (String, String) {
+        self.send(method, params);
+        match self.answer().expect("the door is open") {
+            Ok(result) => panic!("{method} was not refused: {result:#}"),
+            Err(error) => {
+                let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+                assert!(!text(&error["data"]["hint"]).is_empty(), "{error:#}");
+                (text(&error["data"]["kind"]), text(&error["message"]))
+            }
+        }
+    }
+
+    /// Whether the door closes by itself.
+    #[track_caller]
+    pub fn closes(mut self) {
+        let mut rest = Vec::new();
+        // A reset connection is closed too.
+        let _ = self.answers.read_to_end(&mut rest);
+    }
+}
+
 impl Guest {
+    /// Lets it open its door, and speaks at it.
+    pub fn talk(mut self) -> Talk {
+        self.stream.write_all(b".").unwrap();
+        self.stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        Talk { answers: BufReader::new(self.stream), last: 0 }
+    }
+
     /// Lets it go on.
     pub fn go(mut self) {
         // One that was killed meanwhile cannot go.

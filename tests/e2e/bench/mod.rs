@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-pub use meeting::{Guest, Meeting};
+pub use meeting::{Guest, Meeting, Talk};
 pub use plan::{Plan, task};
 pub use processes::Process;
 pub use rpc::Rpc;
@@ -87,6 +87,11 @@ impl Bench {
     /// The line with which an agent meets the test.
     pub fn meet_line(&self, name: &str) -> String {
         format!("meet {} {name}", self.socket())
+    }
+
+    /// The line with which an agent opens a door of its own for the test to speak at.
+    pub fn door_line(&self, name: &str, words: &str) -> String {
+        format!("door {} {name} {words}", self.socket())
     }
 
     /// A command for a gate that does these lines.

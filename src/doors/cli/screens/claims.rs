@@ -60,6 +60,9 @@ pub fn claim_files(view: &View, result: &ClaimFilesResult) -> String {
             ]);
         }
         page.table(&table);
+        if let Some(note) = &result.note {
+            page.wrapped(&[], Style::Warn, note);
+        }
     })
 }
 

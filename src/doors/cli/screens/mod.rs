@@ -5,11 +5,13 @@ use crate::api::wire::{Id, StatusBody, StatusResult};
 use crate::base::clock::{Time, Zone};
 
 mod claims;
+mod inside;
 mod plan;
 mod status;
 mod work;
 
 pub use claims::{claim_files, release_files};
+pub use inside::{checkpoint, report};
 pub use plan::{dispatch, plan};
 pub use status::{events_line, run_summary, task_change};
 pub use work::{control, judge};

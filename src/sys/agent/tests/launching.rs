@@ -27,6 +27,7 @@ struct Given {
     caller_env: Env,
     files: Vec<String>,
     hook: Option<Vec<String>>,
+    server: Option<Vec<String>>,
     prompt: &'static str,
     private: PathBuf,
     model: Option<&'static str>,
@@ -47,6 +48,7 @@ fn given(kind: AgentKind) -> Given {
         caller_env: Env::new(),
         files: strings(["src/db/", "a b.txt"]),
         hook: None,
+        server: None,
         prompt: "-rm \"all\"\n{task}",
         private: PathBuf::from("/run/a-1"),
         model: None,
@@ -88,6 +90,7 @@ impl Given {
             answer_schema: self.answer_schema,
             hook: self.hook.as_deref(),
             socket: Some(Path::new("/run/a-1/ctl.sock")),
+            server: self.server.as_deref(),
             is_root: self.is_root,
             walled: self.walled,
             home: Path::new("/home/ada"),
@@ -473,4 +476,42 @@ fn kinds_have_names() {
         assert_eq!(AgentKind::parse(kind.as_str()), Some(kind));
     }
     assert_eq!(AgentKind::parse("Claude"), None);
+}
+
+#[test]
+fn each_agent_is_told_of_the_server_that_leads_out_of_its_wall() {
+    let server = Some(strings(["/opt/my \"kapell\"/kapell", "mcp"]));
+    let variables = r#"{"KAPELL_ATTEMPT":"a-1","KAPELL_SOCKET":"/run/a-1/ctl.sock"}"#;
+    let claude = Given { server: server.clone(), ..given(AgentKind::Claude) };
+    assert!(claude.line().contains(" --mcp-config /run/a-1/claude-servers.json"), "{}", claude.line());
+    let file =
+        claude.good().files.into_iter().find(|(path, _)| path.ends_with("claude-servers.json")).unwrap();
+    let servers: serde_json::Value = serde_json::from_str(&file.1).unwrap();
+    assert_eq!(servers["mcpServers"]["kapell"]["command"], r#"/opt/my "kapell"/kapell"#);
+    assert_eq!(servers["mcpServers"]["kapell"]["env"].to_string(), variables);
+
+    let codex = Given { server: server.clone(), ..given(AgentKind::Codex) }.good();
+    let setting = codex.argv.iter().find(|word| word.starts_with("mcp_servers.")).unwrap();
+    let table: toml::Table = setting.parse().unwrap();
+    let entry = &table["mcp_servers"]["kapell"];
+    assert_eq!(entry["command"].as_str(), Some(r#"/opt/my "kapell"/kapell"#));
+    assert_eq!(entry["args"].as_array().map(Vec::len), Some(1));
+    assert_eq!(entry["env"]["KAPELL_SOCKET"].as_str(), Some("/run/a-1/ctl.sock"));
+
+    let callers = r#"{"mcp":{"mine":{"type":"local","command":["x"]}}}"#;
+    let caller_env = env([("OPENCODE_CONFIG_CONTENT", callers)]);
+    let opencode = Given {
+        server: server.clone(),
+        env: Some(strings(["OPENCODE_*"])),
+        caller_env,
+        ..given(AgentKind::OpenCode)
+    };
+    let config: serde_json::Value =
+        serde_json::from_str(&opencode.good().env["OPENCODE_CONFIG_CONTENT"]).unwrap();
+    assert_eq!(config["mcp"]["mine"]["command"][0], "x");
+    assert_eq!(config["mcp"]["kapell"]["command"][1], "mcp");
+    assert_eq!(config["mcp"]["kapell"]["environment"].to_string(), variables);
+
+    let command = Given { server, ..given(AgentKind::Command) }.good();
+    assert!(command.env["PATH"].ends_with(":/opt/my \"kapell\""), "{}", command.env["PATH"]);
 }

@@ -1,0 +1,127 @@
+//! Waiting for claims: who came before, and who waits for whom in a circle.
+
+use std::path::Path;
+
+use super::{Wish, near};
+use crate::base::clock::Time;
+use crate::base::ids::{AttemptId, HolderName, ProjectId, TaskId};
+use crate::domain::claim::{self, Decision, Holder, HolderKind, Mode};
+use crate::domain::deadlock::WaitsFor;
+use crate::domain::overlap::overlap;
+use crate::domain::pattern::Pattern;
+use crate::domain::refusal::{Code, Refusal};
+use crate::services::Error;
+use crate::store::Tx;
+use crate::store::claims::ClaimWait;
+use crate::sys::process::life;
+
+/// Those who wait, in the order of asking. Whoever was killed while it waited is forgotten, and
+/// what it left with it.
+pub fn queue(tx: &Tx<'_>, project: &ProjectId) -> Result<Vec<ClaimWait>, Error> {
+    let mut queue = Vec::new();
+    for wait in tx.claim_queue(project, Time::now())? {
+        match wait.alive.as_deref().map(Path::new) {
+            Some(file) if !life::is_held(file) => {
+                tx.leave_claim_queue(wait.place)?;
+                // Nobody else has that name: it was made for this wait.
+                let _ = std::fs::remove_file(file);
+            }
+            _ => queue.push(wait),
+        }
+    }
+    Ok(queue)
+}
+
+/// Whether `wait`, which came before, is to be served before `wish`.
+pub fn is_before(wait: &ClaimWait, wish: &Wish) -> bool {
+    excludes(wait, wish.mode, &wish.patterns)
+}
+
+fn excludes(wait: &ClaimWait, mode: Mode, patterns: &[Pattern]) -> bool {
+    claim::excludes(mode, wait.mode)
+        && patterns.iter().any(|a| wait.patterns.iter().any(|b| overlap(a, b).is_some()))
+}
+
+/// Refuses a wait that can never end, because those whom it waits for wait for it: to whoever looks
+/// first, so that the others get on.
+pub fn refuse_deadlock(
+    tx: &Tx<'_>,
+    project: &ProjectId,
+    queue: &[ClaimWait],
+    holder: &Holder,
+) -> Result<(), Error> {
+    let graph = waits(tx, project, queue)?;
+    let Some(cycle) = graph.cycle(holder) else { return Ok(()) };
+    let mut circle = String::new();
+    for (at, one) in cycle.iter().enumerate() {
+        let next = &cycle[(at + 1) % cycle.len()];
+        let joint = if at == 0 { "" } else { ", " };
+        circle.push_str(&format!("{joint}{} waits for {}", name(tx, one)?, name(tx, next)?));
+    }
+    Err(Refusal::new(
+        Code::Conflict,
+        format!("this wait would never end: {circle}"),
+        "let go of what the others wait for (release-files), or do without these files and say so in your answer",
+    )
+    .with("cycle", cycle.iter().map(|one| one.name.as_str()).collect::<Vec<_>>().join(" "))
+    .into())
+}
+
+/// Who waits for whom: for those who hold what is wished for, for those who came before, and a
+/// task's worker for its children, since its claims end after theirs.
+fn waits(tx: &Tx<'_>, project: &ProjectId, queue: &[ClaimWait]) -> Result<WaitsFor<Holder>, Error> {
+    let mut graph = WaitsFor::default();
+    let mut attempts: Vec<Holder> = Vec::new();
+    for (at, wait) in queue.iter().enumerate() {
+        let held = near(tx, project, &wait.patterns)?;
+        if let Decision::Refuse(conflicts) = claim::decide(&wait.patterns, wait.mode, &wait.holder, &held) {
+            for conflict in conflicts {
+                graph.add(&wait.holder, &conflict.held.holder);
+                attempts.push(conflict.held.holder);
+            }
+        }
+        for before in queue[..at].iter().filter(|before| excludes(before, wait.mode, &wait.patterns)) {
+            graph.add(&wait.holder, &before.holder);
+        }
+    }
+    attempts.retain(|holder| holder.kind == HolderKind::Attempt);
+    let mut seen = std::collections::HashSet::new();
+    while let Some(parent) = attempts.pop() {
+        if !seen.insert(parent.clone()) {
+            continue;
+        }
+        for child in children(tx, &parent)? {
+            graph.add(&parent, &child);
+            attempts.push(child);
+        }
+    }
+    Ok(graph)
+}
+
+/// The attempts that work at what this attempt's worker delegated.
+fn children(tx: &Tx<'_>, parent: &Holder) -> Result<Vec<Holder>, Error> {
+    let Some(row) = tx.attempt(&AttemptId::new(parent.name.as_str()))? else { return Ok(Vec::new()) };
+    let mut found = Vec::new();
+    for child in tx.children(&row.plan, &TaskId::text(&row.task))? {
+        let last = tx.attempts_at(&row.plan, &child.id)?.pop().filter(|_| !child.state.is_final());
+        found.extend(
+            last.map(|attempt| Holder {
+                kind: HolderKind::Attempt,
+                name: HolderName::new(attempt.id.as_str()),
+            }),
+        );
+    }
+    Ok(found)
+}
+
+/// A holder as people know it: a worker by its task.
+fn name(tx: &Tx<'_>, holder: &Holder) -> Result<String, Error> {
+    let attempt = match holder.kind {
+        HolderKind::Attempt => tx.attempt(&AttemptId::new(holder.name.as_str()))?,
+        HolderKind::Agent | HolderKind::Person => None,
+    };
+    Ok(match attempt {
+        Some(row) => format!("{} (task {}/{})", holder.name, row.plan, row.task),
+        None => holder.name.to_string(),
+    })
+}

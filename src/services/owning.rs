@@ -1,0 +1,88 @@
+//! What an attempt owns. It begins with its task's files, grows by what its worker claims, and is
+//! without what children of its task own for as long as those are at work.
+
+use crate::base::clock::Time;
+use crate::base::ids::{HolderName, PlanId, ProjectId, TaskId};
+use crate::domain::claim::{Held, Holder, HolderKind, Mode};
+use crate::domain::pattern::Pattern;
+use crate::domain::plan::Task;
+use crate::services::planning::rows;
+use crate::services::{Error, claiming};
+use crate::store::Tx;
+use crate::store::attempts::AttemptRow;
+use crate::store::plans::TaskRow;
+
+/// Why a claim ended that its own worker let go of: what lies in it is not the attempt's any more.
+pub const LET_GO: &str = "its worker let go of it";
+
+/// An attempt's claims run as long as the attempt; this bound, in seconds, only serves those who
+/// read the table.
+const CLAIM_TTL_S: i64 = 24 * 3600;
+
+/// The attempt as one who holds claims.
+pub fn holder(attempt: &AttemptRow) -> Holder {
+    Holder { kind: HolderKind::Attempt, name: HolderName::new(attempt.id.as_str()) }
+}
+
+/// When a claim that an attempt is granted now runs out.
+pub fn expiry() -> Time {
+    Time::now().plus_seconds(CLAIM_TTL_S)
+}
+
+/// The task with the files that this attempt at it owns, or owned when it ended. An attempt whose
+/// successor took its claims over has what the task began with.
+pub fn task_of(tx: &Tx<'_>, attempt: &AttemptRow, task: Task) -> Result<Task, Error> {
+    let claims = tx.claims_kept_by(&attempt.project, &attempt.id, LET_GO)?;
+    let mut files: Vec<Pattern> =
+        claims.into_iter().filter(|claim| claim.mode == Mode::Exclusive).map(|claim| claim.pattern).collect();
+    if files.is_empty() {
+        return Ok(task);
+    }
+    // The task's own first and in their order, as they are told to the worker.
+    files.sort_by_key(|file| task.files.iter().position(|own| own == file).unwrap_or(usize::MAX));
+    files.dedup();
+    Ok(Task { files, ..task })
+}
+
+/// What children of a task own that are at work, or will be.
+pub fn lent(tx: &Tx<'_>, plan: &PlanId, task: &TaskId) -> Result<Vec<(TaskId, Vec<Pattern>)>, Error> {
+    let open = tx.children(plan, task)?.into_iter().filter(is_open);
+    open.map(|child| Ok((child.id.clone(), rows::stored_files(&child)?))).collect()
+}
+
+/// Whether a task is at work or will be.
+fn is_open(task: &TaskRow) -> bool {
+    task.wanted && !task.state.is_final()
+}
+
+/// Whether children of the task are at work: its own work waits for theirs.
+pub fn has_open_children(tx: &Tx<'_>, plan: &PlanId, task: &TaskId) -> Result<bool, Error> {
+    Ok(tx.children(plan, task)?.iter().any(is_open))
+}
+
+/// The tasks whose workers delegated this one, the nearest first.
+pub fn ancestors(tx: &Tx<'_>, plan: &PlanId, task: &TaskId) -> Result<Vec<TaskId>, Error> {
+    let mut found: Vec<TaskId> = Vec::new();
+    let mut at = task.clone();
+    while let Some(parent) = tx.task(plan, &at)?.and_then(|row| row.parent) {
+        found.push(parent.clone());
+        at = parent;
+    }
+    Ok(found)
+}
+
+/// The live claims that are in a task's way, as far as they may touch `patterns`: not those of the
+/// tasks above it, which lend it what it owns.
+pub fn in_the_way(
+    tx: &Tx<'_>,
+    project: &ProjectId,
+    plan: &PlanId,
+    task: &TaskId,
+    patterns: &[Pattern],
+) -> Result<Vec<Held>, Error> {
+    let mut held = claiming::near(tx, project, patterns)?;
+    let lenders: Vec<String> =
+        ancestors(tx, plan, task)?.iter().map(|above| format!("{plan}/{above}")).collect();
+    held.retain(|claim| claim.task.as_ref().is_none_or(|task| !lenders.contains(task)));
+    Ok(held)
+}
