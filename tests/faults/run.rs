@@ -39,6 +39,20 @@ fn plan(bench: &Bench) -> Plan {
 }
 
 impl Run {
+    /// Plans, and dispatches while no file may grow beyond so many blocks of 512 bytes: what is written
+    /// then fails in the system itself, in Kapell as in git and the workers.
+    pub fn squeezed(blocks: u32) -> Self {
+        let bench = Bench::new();
+        let plan = bench.plan(&plan(&bench));
+        // Without the trap the signal of the limit would kill instead.
+        let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$@\"");
+        let mut command = bench.command("/bin/sh");
+        command.args(["-c", &script, "sh", KAPELL, "dispatch", "--plan-id", &plan]);
+        command.output().unwrap();
+        bench.quiet();
+        Self { bench, plan, faults: vec![format!("ulimit -f {blocks}")] }
+    }
+
     /// Plans and dispatches while the fault is armed, and lets everything come to its end; then
     /// dispatches again under the next, as long as there are any.
     pub fn under(faults: &[&str]) -> Self {
