@@ -18,6 +18,9 @@ const TASKS: [&str; 3] = ["a", "b", "c"];
 /// enough, unless the first finds the plan failed by its own conductor a moment later.
 const AGAIN: usize = 2;
 
+/// As much as a plan of a few tasks may log, in bytes, whatever goes wrong.
+const LARGEST_LOG: u64 = 64 * 1024;
+
 /// A plan that was run under a fault.
 pub struct Run {
     pub bench: Bench,
@@ -113,6 +116,13 @@ impl Run {
         }
         let left = self.bench.worktrees();
         assert!(left.is_empty(), "{left:?} are left\n{}", self.story());
+        let log = self.bench.state().join("log").join(format!("{}.log", self.plan));
+        let logged = fs::metadata(log).map_or(0, |log| log.len());
+        assert!(
+            logged < LARGEST_LOG,
+            "{logged} bytes of log: it was tried again and again\n{}",
+            self.story()
+        );
         let wrong = sound::faults(&self.bench, &self.plan);
         assert!(wrong.is_empty(), "{}\n{}", wrong.join("\n"), self.story());
     }
