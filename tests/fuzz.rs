@@ -1,7 +1,7 @@
 //! The fuzz targets, driven without libFuzzer: the corpus as it is, and as many mutations of it as
 //! `KAPELL_FUZZ_RUNS` says for each target. The same inputs every time unless `KAPELL_SEED` says otherwise.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "that is how a test fails, in its helpers too")]
+#![expect(clippy::unwrap_used, reason = "that is how a test fails, in its helpers too")]
 
 use std::fs;
 use std::panic::catch_unwind;

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::planning::{self, rows};
@@ -441,23 +443,35 @@ pub fn ensure_conductor(
         .filter(|(name, _)| !is_of_a_session(name))
         .map(|(name, value)| (name.into(), value.into()))
         .collect();
-    spawn::detach(&house.program, &args, &folder, environment, &log)
+    let (has_ended, waker) = (Arc::new(AtomicBool::new(false)), watch.waker());
+    let ends = Arc::clone(&has_ended);
+    let on_end = move || {
+        ends.store(true, Ordering::SeqCst);
+        waker.wake();
+    };
+    spawn::detach(&house.program, &args, &folder, environment, &log, on_end)
         .map_err(|error| Error::system("cannot start the conductor", std::io::Error::other(error)))?;
     Point::DispatchStarted.reach()?;
     let deadline = Instant::now() + CONDUCTOR_PATIENCE;
     loop {
-        // A short plan's conductor may have ended again by now.
+        // A short plan's conductor may have ended again by now. Asked first: what it recorded is seen.
+        let is_over = has_ended.load(Ordering::SeqCst);
         let row = session.store()?.read(|tx| tx.conductor_of(plan))?;
         if let Some(row) = row.filter(|row| row.fencing > before && row.state != ConductorState::Crashed) {
             return Ok(Some(row));
         }
-        if Instant::now() >= deadline {
+        if is_over && let Some(other) = live_conductor(session, plan)? {
+            // Somebody else's was quicker.
+            return Ok(Some(other));
+        }
+        if is_over || Instant::now() >= deadline {
+            let how = match is_over {
+                true => "ended before it began".to_owned(),
+                false => format!("did not start within {} s", CONDUCTOR_PATIENCE.as_secs()),
+            };
             return Err(Refusal::new(
                 Code::Busy,
-                format!(
-                    "the conductor of plan {plan} did not start within {} s",
-                    CONDUCTOR_PATIENCE.as_secs()
-                ),
+                format!("the conductor of plan {plan} {how}"),
                 format!("its log is {}", log.display()),
             )
             .into());

@@ -44,6 +44,13 @@ fn the_disk_is_full_from_there_on() {
 }
 
 #[test]
+fn no_file_can_grow() {
+    // From not even a lock to just before the end.
+    let blocks = [0, 32, 128, 256, 320, 384, 512];
+    each(&blocks, |blocks| format!("ulimit -f {blocks}"), |blocks| Run::squeezed(*blocks).ends_well());
+}
+
+#[test]
 fn permission_is_lost_from_there_on() {
     at(Point::ALL, "eacces@1+");
 }

@@ -18,6 +18,9 @@ const TASKS: [&str; 3] = ["a", "b", "c"];
 /// enough, unless the first finds the plan failed by its own conductor a moment later.
 const AGAIN: usize = 2;
 
+/// As much as a plan of a few tasks may log, in bytes, whatever goes wrong.
+const LARGEST_LOG: u64 = 64 * 1024;
+
 /// A plan that was run under a fault.
 pub struct Run {
     pub bench: Bench,
@@ -39,6 +42,20 @@ fn plan(bench: &Bench) -> Plan {
 }
 
 impl Run {
+    /// Plans, and dispatches while no file may grow beyond so many blocks of 512 bytes: what is written
+    /// then fails in the system itself, in Kapell as in git and the workers.
+    pub fn squeezed(blocks: u32) -> Self {
+        let bench = Bench::new();
+        let plan = bench.plan(&plan(&bench));
+        // Without the trap the signal of the limit would kill instead.
+        let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$@\"");
+        let mut command = bench.command("/bin/sh");
+        command.args(["-c", &script, "sh", KAPELL, "dispatch", "--plan-id", &plan]);
+        command.output().unwrap();
+        bench.quiet();
+        Self { bench, plan, faults: vec![format!("ulimit -f {blocks}")] }
+    }
+
     /// Plans and dispatches while the fault is armed, and lets everything come to its end; then
     /// dispatches again under the next, as long as there are any.
     pub fn under(faults: &[&str]) -> Self {
@@ -99,6 +116,13 @@ impl Run {
         }
         let left = self.bench.worktrees();
         assert!(left.is_empty(), "{left:?} are left\n{}", self.story());
+        let log = self.bench.state().join("log").join(format!("{}.log", self.plan));
+        let logged = fs::metadata(log).map_or(0, |log| log.len());
+        assert!(
+            logged < LARGEST_LOG,
+            "{logged} bytes of log: it was tried again and again\n{}",
+            self.story()
+        );
         let wrong = sound::faults(&self.bench, &self.plan);
         assert!(wrong.is_empty(), "{}\n{}", wrong.join("\n"), self.story());
     }

@@ -192,3 +192,32 @@ fn halves(bench: &Bench) -> Vec<String> {
     );
     left
 }
+
+#[test]
+fn books_that_are_tampered_with_do_not_agree() {
+    let run = crate::run::Run::under(&[""]);
+    run.ends_well();
+    let books = rusqlite::Connection::open(run.bench.state().join("kapell.db")).unwrap();
+    for (change, back) in [
+        ("UPDATE tasks SET state = 'failed' WHERE id = 'a'", "UPDATE tasks SET state = 'done'"),
+        ("UPDATE plans SET state = 'failed'", "UPDATE plans SET state = 'done'"),
+        ("UPDATE attempts SET outcome = 'stuck'", "UPDATE attempts SET outcome = 'submitted'"),
+        ("UPDATE events SET kind = 'x' || kind", "UPDATE events SET kind = substr(kind, 2)"),
+        (
+            "UPDATE claims SET released_at = NULL, released_why = NULL WHERE id = 1",
+            "UPDATE claims SET released_at = 1, released_why = 'x'",
+        ),
+        (
+            "UPDATE attempts SET reference = 'x' || reference",
+            "UPDATE attempts SET reference = substr(reference, 2)",
+        ),
+    ] {
+        books.execute_batch(change).unwrap();
+        assert_ne!(faults(&run.bench, &run.plan), Vec::<String>::new(), "{change}");
+        books.execute_batch(back).unwrap();
+        assert_eq!(faults(&run.bench, &run.plan), Vec::<String>::new(), "{back}");
+    }
+    let reference = run.bench.refs("refs/kapell/tasks").remove(0);
+    run.bench.git(["update-ref", "-d", &reference]);
+    assert_ne!(faults(&run.bench, &run.plan), Vec::<String>::new(), "{reference}");
+}

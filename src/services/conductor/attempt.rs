@@ -41,6 +41,9 @@ const TELL_EVERY: Duration = Duration::from_secs(2);
 /// is wrong that another one will not mend.
 const MOST_INTERRUPTIONS: usize = 5;
 
+/// How long a task is left alone whose failure cannot be recorded either: the disk is full, say.
+const UNRECORDED: Duration = Duration::from_secs(5);
+
 /// Where an attempt is taken up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
@@ -98,6 +101,8 @@ pub fn carry(desk: &Arc<Desk>, attempt: &AttemptRow, stage: Stage) {
         });
         if let Err(error) = recorded {
             tracing::error!(attempt = %attempt.id, "cannot record the failure: {error}");
+            // The task is taken up again as soon as this is over.
+            std::thread::park_timeout(UNRECORDED);
         }
     }
 }

@@ -164,7 +164,7 @@ pub fn start(
     let environment =
         house.environment.iter().map(|(name, value)| (name.into(), value.into())).collect::<Vec<_>>();
     let args = ["conduct".into(), "--judge".into(), id.clone().into(), text.into()];
-    spawn::detach(&house.program, &args, &session.folder, environment, &log)
+    spawn::detach(&house.program, &args, &session.folder, environment, &log, || {})
         .map_err(|error| Error::system("cannot start the judge", std::io::Error::other(error)))?;
     Ok(id)
 }

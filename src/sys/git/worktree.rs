@@ -147,8 +147,12 @@ fn register(git: &Git, guard: &Guard, dest: &Path, commit: &Oid) -> Result<Workt
         return Ok(tree);
     }
     let entries = fs::read_dir(&path).map_err(GitError::io("list", &path))?;
-    let mut others =
-        entries.flatten().filter(|entry| entry.file_name() != ".git" || !is_dead_link(&entry.path()));
+    let mut others = entries.flatten().filter(|entry| match entry.file_name().as_encoded_bytes() {
+        b".git" => !is_dead_link(&entry.path()),
+        // A link that a killed `add` had not given its name yet.
+        name if name.starts_with(b".git.") => fs::remove_file(entry.path()).is_err(),
+        _ => true,
+    });
     if others.next().is_some() {
         return Err(WorktreeError::Occupied { path });
     }

@@ -368,7 +368,7 @@ impl EndWatch {
 /// Starts `exe`, a program of ours that goes on without us, and returns its number.
 /// Its output is appended to `log`. It calls [`become_session_leader`] first of all,
 /// and belongs to init once this process ends; until then a thread waits for it, so
-/// that it does not stay as a zombie.
+/// that it does not stay as a zombie, and calls `on_end`.
 ///
 /// # Errors
 /// The log cannot be opened or the program not be started.
@@ -378,6 +378,7 @@ pub fn detach(
     cwd: &Path,
     env: impl IntoIterator<Item = (OsString, OsString)>,
     log: &Path,
+    on_end: impl FnOnce() + Send + 'static,
 ) -> Result<u32, SpawnError> {
     let failed = |source| SpawnError::Start { program: exe.into(), cwd: cwd.to_owned(), source };
     let log = append_private(log).map_err(|source| {
@@ -388,8 +389,11 @@ pub fn detach(
     command.args(args).envs(env).stdin(Stdio::null()).stdout(log).stderr(stderr);
     let mut child = command.spawn().map_err(failed)?;
     let pid = child.id();
-    // Without the thread the child is a zombie for a while, which harms nobody.
-    let _ = std::thread::Builder::new().name("reaper".to_owned()).spawn(move || child.wait());
+    // Without the thread the child is a zombie for a while, and its end is not told; neither does harm.
+    let _ = std::thread::Builder::new().name("reaper".to_owned()).spawn(move || {
+        let _ = child.wait();
+        on_end();
+    });
     Ok(pid)
 }
 

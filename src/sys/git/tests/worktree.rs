@@ -61,7 +61,9 @@ fn an_add_that_was_killed_is_completed() {
     let bench = Bench::new();
     // Before git knew of it: a link to nothing.
     write(&bench.path("t1/.git"), format!("gitdir: {}/.git/worktrees/t1\n", bench.top().display()));
-    bench.add("t1");
+    // And a link that had not got its name.
+    write(&bench.path("t1/.git.ab12cd"), "gitdir: ");
+    assert_eq!(git_in(&bench.add("t1").path, &["status", "--porcelain"]), "");
     // While files were written: some files, an index lock, no index.
     let tree = bench.add("t2");
     for name in ["index", "kapell-index", "kapell-base"] {
