@@ -115,6 +115,7 @@ fn furnish(place: &Place, tasks: usize) -> Result<()> {
                     document: &document.to_string(),
                     state: TaskState::Waiting,
                     wanted: true,
+                    parent: None,
                 },
             )?;
         }
