@@ -92,6 +92,14 @@ pub fn decide(wanted: &[Pattern], mode: Mode, holder: &Holder, held: &[Held]) ->
     let mut conflicts = Vec::new();
     let (mut renew, mut insert) = (Vec::new(), Vec::new());
     for pattern in wanted {
+        let own = held
+            .iter()
+            .find(|claim| claim.holder == *holder && claim.pattern == *pattern && claim.mode == mode);
+        // What stands beside one's own claim was let in on purpose: what a task lends its child.
+        if let Some(claim) = own {
+            renew.push(claim.id);
+            continue;
+        }
         let others = held.iter().filter(|claim| claim.holder != *holder && excludes(mode, claim.mode));
         conflicts.extend(others.filter_map(|claim| {
             overlap(pattern, &claim.pattern).map(|witness| Conflict {
@@ -100,13 +108,7 @@ pub fn decide(wanted: &[Pattern], mode: Mode, holder: &Holder, held: &[Held]) ->
                 witness,
             })
         }));
-        let own = held
-            .iter()
-            .find(|claim| claim.holder == *holder && claim.pattern == *pattern && claim.mode == mode);
-        match own {
-            Some(claim) => renew.push(claim.id),
-            None => insert.push(pattern.clone()),
-        }
+        insert.push(pattern.clone());
     }
     if conflicts.is_empty() { Decision::Grant { renew, insert } } else { Decision::Refuse(conflicts) }
 }
@@ -190,7 +192,12 @@ mod tests {
     #[test]
     fn wishes_are_decided_as_a_whole() {
         use Mode::{Exclusive, Shared};
-        let live = [held(1, "src/db", Exclusive, "ann"), held(2, "docs", Shared, "ann")];
+        let live = [
+            held(1, "src/db", Exclusive, "ann"),
+            held(2, "docs", Shared, "ann"),
+            held(3, "lib", Exclusive, "parent"),
+            held(4, "lib/part", Exclusive, "child"),
+        ];
         let table: &[(&[&str], Mode, &str, &str)] = &[
             (&["src/api"], Exclusive, "bob", "|src/api"),
             (&["src/api", "src/db/a.rs"], Exclusive, "bob", "no src/db/a.rs<1@src/db/a.rs"),
@@ -202,6 +209,10 @@ mod tests {
             // The same paths in the other mode are another claim.
             (&["docs"], Exclusive, "ann", "|docs"),
             (&["b", "a", "b"], Exclusive, "bob", "|a b"),
+            // A part that is lent stays its child's, and the whole its parent's.
+            (&["lib/part"], Exclusive, "child", "=4|"),
+            (&["lib"], Exclusive, "parent", "=3|"),
+            (&["lib/part"], Exclusive, "parent", "no lib/part<4@lib/part"),
         ];
         for (wanted, mode, by, expected) in table {
             assert_eq!(&verdict(wanted, *mode, by, &live), expected, "{wanted:?} {mode:?} by {by}");

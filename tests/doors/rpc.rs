@@ -144,6 +144,8 @@ fn everything_is_discovered() {
             "status",
             "judge",
             "control",
+            "checkpoint",
+            "report",
             "events.subscribe",
             "events.unsubscribe",
             "rpc.cancel",

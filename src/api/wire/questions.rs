@@ -144,7 +144,7 @@ pub struct ReleaseFilesParams {
 }
 
 /// Parameters of `checkpoint`: none.
-#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CheckpointParams {}
 

@@ -80,10 +80,16 @@ pub fn save(
     });
     let owned = PatternSet::new(task.files.clone());
     let mut outside = outside(desk, &base, &snapshot, &owned)?;
-    for (child, files) in lent {
+    let borrower = |path: &RepoPath| {
+        lent.iter().find(|(_, files)| files.iter().any(|file| file.contains(path))).map(|(child, _)| child)
+    };
+    if is_shared {
+        // In one folder it was the child that changed it.
+        snapshot.changed.retain(|change| borrower(&change.path).is_none());
+    } else {
         let theirs =
-            snapshot.changed.iter().filter(|change| files.iter().any(|file| file.contains(&change.path)));
-        outside.extend(theirs.map(|change| (change.path.clone(), format!("is lent to task {child}"))));
+            snapshot.changed.iter().filter_map(|change| Some((&change.path, borrower(&change.path)?)));
+        outside.extend(theirs.map(|(path, child)| (path.clone(), format!("is lent to task {child}"))));
     }
     if is_shared {
         forget_others(desk, attempt, &mut snapshot, &mut outside, &owned)?;

@@ -192,7 +192,8 @@ pub fn single(
     config: &Config,
     object: serde_json::Map<String, serde_json::Value>,
 ) -> Result<crate::domain::plan::Task, Error> {
-    let document = serde_json::json!({"rules": {"spec_first": false}, "tasks": [object]});
+    let tasks = vec![serde_json::Value::Object(object)];
+    let document = serde_json::json!({"rules": {"spec_first": false}, "tasks": tasks});
     let checked = check_document(project, config, &rows::to_node(&document), OnOverlap::Reject)?;
     if let Some(first) = checked.problems.iter().find(|problem| problem.is_error()) {
         return Err(Refusal::new(Code::PlanInvalid, first.message.clone(), first.hint.clone())

@@ -1,7 +1,7 @@
 //! The worker's end of a relay: what `kapell` does inside the wall, where there is no store to open.
 
 use std::fs::File;
-use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -65,17 +65,33 @@ pub fn stand_in(socket: &Path, door: Door) -> io::Result<()> {
     let is_over = Arc::clone(&over);
     let mut input = File::from(rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3)?);
     std::thread::Builder::new().name("kapell-relay".to_owned()).spawn(move || {
-        let passed = io::copy(&mut input, &mut questions);
+        let passed = pass(&mut input, &mut questions);
         is_over.store(passed.is_ok(), Ordering::SeqCst);
         // The other door then finishes, and closes its end.
         let _ = questions.shutdown(Shutdown::Write);
     })?;
     let mut output = File::from(rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdout(), 3)?);
-    match io::copy(&mut answers, &mut output) {
+    match pass(&mut answers, &mut output) {
         // Nobody reads the answers any more.
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         Err(error) => Err(error),
-        Ok(_) if over.load(Ordering::SeqCst) => Ok(()),
-        Ok(_) => Err(io::Error::new(ErrorKind::UnexpectedEof, "the shim's relay has ended")),
+        Ok(()) if over.load(Ordering::SeqCst) => Ok(()),
+        Ok(()) => Err(io::Error::new(ErrorKind::UnexpectedEof, "the shim's relay has ended")),
+    }
+}
+
+/// Passes bytes on as they come, to the end.
+///
+/// Not `io::copy`: it has the kernel splice, which keeps hold of a pipe that nothing comes from, and
+/// whoever was killed at its other end then cannot even end (seen with Linux 6.18).
+fn pass(from: &mut impl Read, to: &mut impl Write) -> io::Result<()> {
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        match from.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(read) => to.write_all(&buffer[..read])?,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
     }
 }

@@ -119,14 +119,14 @@ impl Talk {
     #[track_caller]
     pub fn ok(&mut self, method: &str, params: Value) -> Value {
         self.send(method, params);
-        self.answer().expect("the door is open").unwrap_or_else(|error| panic!("{method}: {error:#}"))
+        self.answer().unwrap().unwrap_or_else(|error| panic!("{method}: {error:#}"))
     }
 
     /// Calls what must be refused, and gives the kind of the error and its sentence.
     #[track_caller]
     pub fn refused(&mut self, method: &str, params: Value) -> (String, String) {
         self.send(method, params);
-        match self.answer().expect("the door is open") {
+        match self.answer().unwrap() {
             Ok(result) => panic!("{method} was not refused: {result:#}"),
             Err(error) => {
                 let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
