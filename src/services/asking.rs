@@ -89,6 +89,7 @@ pub fn ask(
         timeout_s: Some(TIMEOUT_S),
         answer_schema: Some(question.schema),
         wall: config.wall,
+        caches: config.caches.as_deref(),
     };
     start(session, provider, &assignment)?;
     let watched = Watched {

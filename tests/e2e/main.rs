@@ -12,3 +12,4 @@ mod shared;
 mod steering;
 mod trying;
 mod twice;
+mod wall;

@@ -32,6 +32,7 @@ use crate::sys::config::resolved::Isolation;
 use crate::sys::git::change::Change;
 use crate::sys::git::{Oid, construct, refs};
 use crate::sys::shim::client;
+use crate::sys::shim::job::Request;
 
 /// What an attempt says is recorded at most this often, so that a talkative worker does not
 /// make the event log its own.
@@ -184,6 +185,11 @@ fn launch(desk: &Desk, attempt: &AttemptRow, task: &Task) -> Result<(), Error> {
     };
     launching::launch(desk, attempt, task, seed.as_deref(), feedback.as_deref())?;
     tracing::debug!(attempt = %attempt.id, "its shim is started");
+    // One that has ended already tells its wall in the record of its end.
+    let reply = client::send(Path::new(&attempt.run_dir), Request::State).ok();
+    if let Some(state) = reply.and_then(|reply| reply.state) {
+        desk.store()?.write(|tx| tx.set_wall(&attempt.id, &state.wall))?;
+    }
     Ok(())
 }
 

@@ -9,7 +9,7 @@ use crate::base::clock::Time;
 use crate::base::paths::RepoPath;
 use crate::domain::pattern::{PatternSet, twins};
 use crate::domain::plan::Task;
-use crate::services::Error;
+use crate::services::{Error, walling};
 use crate::store::attempts::AttemptRow;
 use crate::sys::config::resolved::Isolation;
 use crate::sys::git::change::{Change, Mode};
@@ -45,6 +45,9 @@ pub fn save(desk: &Desk, attempt: &AttemptRow, task: &Task) -> Result<Option<Sav
         }
     };
     let Some(base) = attempt.base.as_deref().and_then(Oid::parse) else { return Ok(None) };
+    if !is_shared {
+        walling::drop_placeholders(path, &task.files);
+    }
     let reference = reference(attempt);
     let expected = refs::read(git, &reference)?;
     let scratch = Path::new(&attempt.run_dir);
