@@ -286,7 +286,7 @@ fn matrix() {
         let plan = bench.start(&Plan::new([task]).rule("max_attempts", json!(1)));
         bench.at_rest(&plan);
         let attempt = attempt(&bench, &plan, "a");
-        let stdout = bench.run_dir(attempt["id"].as_str().unwrap()).join("stdout");
+        let stdout = bench.run_dir(attempt["attempt"].as_str().unwrap()).join("stdout");
         let stdout = fs::read_to_string(stdout).unwrap_or_default();
         let told = stdout.lines().find_map(|line| line.strip_prefix("TOLD"));
         let told = told.unwrap_or_else(|| panic!("{level}: {stdout}\n{attempt:#}\n{}", bench.story()));

@@ -16,6 +16,7 @@ use ::landlock::{
 };
 use rustix::fs::{CWD, FileType, Mode as FileMode, OFlags, ResolveFlags};
 use rustix::io::Errno;
+use rustix::thread::CapabilitySet;
 
 use super::{Mode, Wall, WallError, reading};
 
@@ -27,6 +28,17 @@ const DEVICE_FOLDERS: [&str; 2] = ["/dev/pts", "/dev/shm"];
 
 /// Devices that are only read. Others, such as disks, cannot be opened at all where secrets are hidden.
 const READ_DEVICES: [&str; 2] = ["/dev/random", "/dev/urandom"];
+
+/// What lets root go around the wall. With either of the first two the environment of a foreign process was
+/// read through `/proc`, which Landlock alone forbids (Linux 6.18); the others reach the kernel and the disks.
+const AROUND: CapabilitySet = CapabilitySet::PERFMON
+    .union(CapabilitySet::SYS_ADMIN)
+    .union(CapabilitySet::SYS_PTRACE)
+    .union(CapabilitySet::CHECKPOINT_RESTORE)
+    .union(CapabilitySet::BPF)
+    .union(CapabilitySet::SYS_MODULE)
+    .union(CapabilitySet::SYS_RAWIO)
+    .union(CapabilitySet::SYS_BOOT);
 
 /// Without this level a foreign file cannot be written, yet can be emptied.
 const SOUND: ABI = ABI::V3;
@@ -97,8 +109,15 @@ pub(super) fn ruleset(wall: &Wall, appendable: &[&File]) -> Result<(RulesetCreat
     Ok((ruleset, description))
 }
 
-/// Puts the calling thread behind the ruleset.
+/// Puts the calling thread behind the ruleset. A root worker gives up what goes around it.
 pub(super) fn enter(ruleset: RulesetCreated) -> io::Result<()> {
+    let mut held = rustix::thread::capabilities(None)?;
+    if held.permitted.intersects(AROUND) {
+        for set in [&mut held.effective, &mut held.permitted, &mut held.inheritable] {
+            set.remove(AROUND);
+        }
+        rustix::thread::set_capabilities(None, held)?;
+    }
     match ruleset.restrict_self() {
         Ok(status) if status.ruleset == RulesetStatus::FullyEnforced => Ok(()),
         Ok(_) => Err(Errno::NOTSUP.into()),
