@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::os::linux::net::SocketAddrExt as _;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::os::unix::process::CommandExt as _;
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -366,4 +366,43 @@ fn a_claim_that_no_strict_wall_fits_does_not_start() {
     let why = task["reason"].as_str().unwrap();
     assert!(why.contains("*.txt") && why.contains("wall = \"worktree\""), "{why}");
     assert_eq!(task["attempts"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn a_worktree_is_used_again_and_shows_nothing_of_the_worker_before() {
+    let bench = Bench::new();
+    bench.write(".gitignore", "target/\n");
+    bench.commit("ignore");
+    let seen = |name: &str, lines: &[&str]| {
+        let (file, meet) = (format!("{name}.txt"), bench.meet_line(name));
+        let write = format!("write {file} {name}");
+        let lines = [lines, &[&write, &meet]].concat();
+        let plan = bench.start(&Plan::new([task(name, &[&file], &lines)]));
+        let guest = bench.meet(name);
+        let tree = PathBuf::from(attempt(&bench, &plan, name)["worktree"].as_str().unwrap());
+        let mut names: Vec<_> = fs::read_dir(&tree).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        let names: Vec<String> = names.into_iter().map(|name| name.into_string().unwrap()).collect();
+        guest.go();
+        assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
+        assert_eq!(bench.on_branch(&plan, &file), name);
+        (fs::metadata(spare(&bench)).unwrap().ino(), tree, names)
+    };
+    let a = seen("a", &["write target/cache secret"]);
+    let b = seen("b", &[]);
+    assert_eq!(a.0, b.0, "the folder is the same");
+    assert_ne!(a.1, b.1, "its name is not");
+    assert_eq!(a.2, [".git", ".gitignore", "README", "a.txt", "src", "target"]);
+    assert_eq!(b.2, [".git", ".gitignore", "README", "b.txt", "src"]);
+    assert_eq!(bench.worktrees(), Vec::<PathBuf>::new());
+}
+
+/// The one spare worktree.
+fn spare(bench: &Bench) -> PathBuf {
+    let projects = fs::read_dir(bench.state().join("worktrees")).unwrap().flatten();
+    let trees = projects.flat_map(|project| fs::read_dir(project.path()).unwrap().flatten());
+    let is_spare = |path: &PathBuf| path.file_name().unwrap().as_encoded_bytes().starts_with(b"spare-");
+    let spares: Vec<PathBuf> = trees.map(|tree| tree.path()).filter(is_spare).collect();
+    assert_eq!(spares.len(), 1, "{spares:?}");
+    spares[0].clone()
 }

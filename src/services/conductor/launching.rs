@@ -15,7 +15,7 @@ use crate::store::attempts::AttemptRow;
 use crate::sys::agent::{self, AgentKind, Brief, Launch, Program, SeedHow};
 use crate::sys::config::resolved::{Isolation, Provider, ProviderKind, Wall as WallWish};
 use crate::sys::git::worktree::Ignored;
-use crate::sys::git::{GitQueue, Oid, Worktree, worktree};
+use crate::sys::git::{GitQueue, Oid, Worktree, spare, worktree};
 use crate::sys::process::find::{find_program, native_program};
 use crate::sys::shim::client::{self, Started};
 use crate::sys::shim::job::{FirstSignal, Job};
@@ -240,7 +240,7 @@ fn make_worktree(desk: &Desk, attempt: &AttemptRow, path: &Path, seed: Option<&s
         return worktree::reset(git, &tree, &start, Ignored::Keep).map_err(Error::from_git);
     }
     let guard = GitQueue::lock(git.repository())?;
-    worktree::add(git, guard, path, &start).map_err(Error::from_git)?;
+    spare::take_or_add(git, guard, path, &start).map_err(Error::from_git)?;
     if let Some(top) = &desk.project.top {
         link_dependencies(top, path);
     }
