@@ -194,7 +194,9 @@ fn wall_around(scratch: &Path) -> Check {
     match wall::probe(scratch) {
         WallSupport::Holds { name, not_strict: None } => Check::ok(
             NAME,
-            format!("{name}, also strict: it kept foreign files unwritten, secrets unread, processes unsignalled"),
+            format!(
+                "{name}, also strict: it kept foreign files unwritten, secrets unread, processes unsignalled"
+            ),
         ),
         WallSupport::Holds { name, not_strict: Some(why) } => Check::warn(
             NAME,

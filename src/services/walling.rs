@@ -317,12 +317,9 @@ mod tests {
         fs::write(top.join("deep/emptied"), "").unwrap();
         fs::write(top.join("src/written"), "x").unwrap();
         drop_placeholders(top, &patterns(&claim));
-        for (path, stays) in [
-            ("deep/er", false),
-            ("deep/emptied", true),
-            ("src/written", true),
-            ("src/a.rs", true),
-        ] {
+        for (path, stays) in
+            [("deep/er", false), ("deep/emptied", true), ("src/written", true), ("src/a.rs", true)]
+        {
             assert_eq!(top.join(path).exists(), stays, "{path}");
         }
     }
@@ -340,7 +337,10 @@ mod tests {
             "/top/home/.codex/auth.json",
             "/elsewhere/codex/auth.json",
         ] {
-            assert!(secrets.iter().any(|path| path.components().eq(Path::new(secret).components())), "{secret}");
+            assert!(
+                secrets.iter().any(|path| path.components().eq(Path::new(secret).components())),
+                "{secret}"
+            );
         }
         assert!(!secrets.contains(&house.home));
     }

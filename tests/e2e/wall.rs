@@ -5,8 +5,8 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
-use std::os::unix::process::CommandExt as _;
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -20,7 +20,8 @@ use crate::bench::{Bench, KAPELL, Plan, task};
 /// What a claim of every kind owns: a folder, files that are there, one that is not.
 const CLAIM: [&str; 7] = ["own/", "c-place", "c-beside", "c-moved", "c-gone", "c-fallback", "c-new"];
 /// What the project has besides.
-const FOREIGN: [&str; 9] = ["f-write", "f-cut", "f-over", "f-mode", "f-hard", "f-link", "f-root", "f-taken", "f-del"];
+const FOREIGN: [&str; 9] =
+    ["f-write", "f-cut", "f-over", "f-mode", "f-hard", "f-link", "f-root", "f-taken", "f-del"];
 
 /// Where the operations happen.
 struct Place {
@@ -63,7 +64,9 @@ const OPERATIONS: &[Row] = &[
         fs::hard_link(own.join("kept"), own.join("a/kept"))?;
         fs::remove_dir_all(own.join("a"))
     }),
-    ("save with a file beside it", IN_TREE, |at| save(&at.tree.join("c-beside.tmp"), &at.tree.join("c-beside"))),
+    ("save with a file beside it", IN_TREE, |at| {
+        save(&at.tree.join("c-beside.tmp"), &at.tree.join("c-beside"))
+    }),
     ("save with a file of TMPDIR", IN_TREE, |at| save(&at.tmp.join("saved"), &at.tree.join("c-moved"))),
     ("remove a claimed file", IN_TREE, |at| fs::remove_file(at.tree.join("c-gone"))),
     // What is in the tree and not claimed.
@@ -97,7 +100,9 @@ const OPERATIONS: &[Row] = &[
         symlink(at.main.join("README"), at.tree.join("own/main"))?;
         append(&at.tree.join("own/main"))
     }),
-    ("write the main checkout by /proc/self/root", NO_WALL, |at| append(&through_root(&at.main.join("README")))),
+    ("write the main checkout by /proc/self/root", NO_WALL, |at| {
+        append(&through_root(&at.main.join("README")))
+    }),
     ("write the main checkout by another's root", NO_WALL, |at| {
         let root = PathBuf::from(format!("/proc/{}/root", at.tester));
         append(&root.join(at.main.strip_prefix("/").unwrap()).join("README"))
@@ -153,14 +158,14 @@ const OPERATIONS: &[Row] = &[
     // What must work behind every wall.
     ("write in TMPDIR", ALL, |at| fs::write(at.tmp.join("file"), "x")),
     ("read the main checkout", ALL, |at| read(&at.main.join("src/lib.txt"))),
-    ("read git's configuration", ALL, |at| read(&at.home.join(".gitconfig")).and_then(|()| read(&at.main.join(".git/config")))),
+    ("read git's configuration", ALL, |at| {
+        read(&at.home.join(".gitconfig")).and_then(|()| read(&at.main.join(".git/config")))
+    }),
     ("read the own prompt", ALL, |at| read(&at.tmp.ancestors().nth(2).unwrap().join("prompt.md"))),
     ("list the home, and the root", ALL, |at| {
         fs::read_dir(&at.home).and_then(|_| fs::read_dir("/")).map(drop)
     }),
-    ("draw a random number, throw it away", ALL, |_| {
-        shell("head -c 4 /dev/urandom > /dev/null")
-    }),
+    ("draw a random number, throw it away", ALL, |_| shell("head -c 4 /dev/urandom > /dev/null")),
     ("signal an own child", ALL, |_| {
         let mut child = spawn::program("/bin/sleep", Path::new("/")).arg("1000").spawn().unwrap();
         child.kill()?;
@@ -323,7 +328,10 @@ fn each_level_holds_for_a_user_without_privileges() {
     let mut found: Command = spawn::program("/usr/bin/test", Path::new("/"));
     let found = spawn::run(found.args(["-x", KAPELL]).uid(65534).gid(65534), b"", &spawn::Limits::default());
     if !found.unwrap().end.is_success() {
-        let _ = writeln!(io::stderr(), "SKIPPED: user 65534 may not run {KAPELL}, so the wall was tried as root only");
+        let _ = writeln!(
+            io::stderr(),
+            "SKIPPED: user 65534 may not run {KAPELL}, so the wall was tried as root only"
+        );
         return;
     }
     let mut command: Command = spawn::program(exe, Path::new("/"));
@@ -380,7 +388,8 @@ fn a_worktree_is_used_again_and_shows_nothing_of_the_worker_before() {
         let plan = bench.start(&Plan::new([task(name, &[&file], &lines)]));
         let guest = bench.meet(name);
         let tree = PathBuf::from(attempt(&bench, &plan, name)["worktree"].as_str().unwrap());
-        let mut names: Vec<_> = fs::read_dir(&tree).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        let mut names: Vec<_> =
+            fs::read_dir(&tree).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         names.sort();
         let names: Vec<String> = names.into_iter().map(|name| name.into_string().unwrap()).collect();
         guest.go();

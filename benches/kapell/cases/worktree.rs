@@ -59,7 +59,8 @@ fn with_files(around: &Around, files: usize) -> Result<Vec<Figure>> {
         [Box::new(kapell), Box::new(plain), Box::new(|| spare(&head)), Box::new(|| spare(&next))];
     let rounds = Rounds::take(around.rounds(10), 1, &mut competitors)?;
     let mut figures = Vec::new();
-    for (at, what, most) in [(0, "new", 1.15), (2, "a spare at the commit", 0.5), (3, "a spare, 1 file in 20 differs", 0.5)]
+    for (at, what, most) in
+        [(0, "new", 1.15), (2, "a spare at the commit", 0.5), (3, "a spare, 1 file in 20 differs", 0.5)]
     {
         let name = format!("a worktree of {files} files: {what}");
         figures.push(Figure::told(CASE, name, Amount::Time(rounds.median(at)?)).against(
@@ -82,7 +83,14 @@ fn changed(place: &Place, count: usize) -> Result<Oid> {
 }
 
 /// Taking a spare, as the conductor does it for the next attempt; making it one is not timed.
-fn take(git: &Git, place: &Place, base: &Oid, commit: &Oid, spares: &Path, number: usize) -> Result<Duration> {
+fn take(
+    git: &Git,
+    place: &Place,
+    base: &Oid,
+    commit: &Oid,
+    spares: &Path,
+    number: usize,
+) -> Result<Duration> {
     let at = |what: &str| spares.join(format!("{what}{number}"));
     let tree = match Worktree::find(git, &spares.join(format!("taken{}", number - 1))) {
         Some(tree) => tree,

@@ -651,5 +651,6 @@ fn land(desk: &Desk, attempt: &AttemptRow, task: &Task, saved: &Saved) -> Result
     for tried in store.read(|tx| tx.attempts_at(&desk.plan_id, id))? {
         super::tidying::put_away(desk, &tried);
     }
+    super::tidying::follow(desk, &commit);
     Ok(())
 }

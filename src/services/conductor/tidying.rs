@@ -26,6 +26,16 @@ pub fn put_away(desk: &Desk, attempt: &AttemptRow) {
     }
 }
 
+/// Brings spare worktrees to what has just landed.
+pub fn follow(desk: &Desk, landed: &Oid) {
+    let folder = desk.project.worktrees(&desk.session.house);
+    if desk.config.isolation == Isolation::Worktree
+        && let Err(why) = spare::follow(&desk.git, &folder, landed)
+    {
+        tracing::debug!("a spare worktree is of no use any more: {why}");
+    }
+}
+
 /// Puts away what conductors that died on the way left of tasks that are done, whichever plan's,
 /// spares that are old, and empties the trash.
 pub fn sweep(desk: &Desk) {
@@ -87,7 +97,8 @@ fn clear(desk: &Desk, attempt: &AttemptRow) -> Result<(), String> {
     let left = match next_base(desk) {
         // Only the shim proves that no process of the worker is left to write in it.
         Some(next) if client::has_ended(scratch) => {
-            spare::park(git, checked, &next, desk.config.max_workers as usize).map_err(|error| text(&error))?
+            spare::park(git, checked, &next, desk.config.max_workers as usize)
+                .map_err(|error| text(&error))?
         }
         _ => Some(checked),
     };

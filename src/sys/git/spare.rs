@@ -10,11 +10,11 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use super::Oid;
-use super::queue::{Guard, GitQueue};
+use super::queue::{GitQueue, Guard};
 use super::run::{Git, GitError};
 use super::worktree::{
-    self, Ignored, OWN_BASE, OWN_INDEX, Saved, Worktree, WorktreeError, admin_name, free_admin_dir, gitdir_line, line,
-    restore_link, write_whole,
+    self, Ignored, OWN_BASE, OWN_INDEX, Saved, Worktree, WorktreeError, admin_name, free_admin_dir,
+    gitdir_line, line, restore_link, write_whole,
 };
 use crate::base::clock::Time;
 use crate::base::ids::random_tail;
@@ -80,8 +80,7 @@ pub fn take_or_add(git: &Git, guard: Guard, dest: &Path, commit: &Oid) -> Result
 /// Gives a spare another place and name. From the first step on it is what a killed `add` leaves at `dest`.
 fn hand_over(git: &Git, spare: &Worktree, dest: &Path, commit: &Oid) -> Result<Worktree, WorktreeError> {
     let path = worktree::canonical_even_if_gone(dest);
-    let mark = spare.admin_dir.join(OWN_BASE);
-    fs::remove_file(&mark).map_err(GitError::io("remove", &mark))?;
+    unmark(spare)?;
     write_whole(&spare.admin_dir.join("gitdir"), &gitdir_line(&path))?;
     match fs::rename(&spare.path, &path) {
         Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {
@@ -95,6 +94,28 @@ fn hand_over(git: &Git, spare: &Worktree, dest: &Path, commit: &Oid) -> Result<W
     restore_link(&tree)?;
     write_whole(&tree.admin_dir.join("HEAD"), &line(commit.as_str().as_bytes()))?;
     Ok(tree)
+}
+
+/// Brings the spares of `folder` to `commit`, where the next attempt probably begins: then taking one writes no file.
+/// One that is being brought there cannot be taken; one that this fails for is left to [`sweep`].
+pub fn follow(git: &Git, folder: &Path, commit: &Oid) -> Result<(), WorktreeError> {
+    let guard = GitQueue::lock(git.repository())?;
+    let mut behind = spares(git, folder);
+    behind.retain(|(_, base)| base != commit);
+    for (spare, _) in &behind {
+        unmark(spare)?;
+    }
+    drop(guard);
+    for (spare, _) in &behind {
+        worktree::reset(git, spare, commit, Ignored::Delete)?;
+    }
+    Ok(())
+}
+
+/// Makes a spare one that nobody takes.
+fn unmark(spare: &Worktree) -> Result<(), GitError> {
+    let mark = spare.admin_dir.join(OWN_BASE);
+    fs::remove_file(&mark).map_err(GitError::io("remove", &mark))
 }
 
 /// Takes away spares of `folder` that were parked `before` and nobody took, and what a kill left on the way of one. The

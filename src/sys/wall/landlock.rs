@@ -85,7 +85,8 @@ pub(super) fn ruleset(wall: &Wall, appendable: &[&File]) -> Result<(RulesetCreat
     }
     // The system's own devices are as they are: links are followed, and what is missing is not missed.
     let devices = [(&DEVICES[..], file), (&DEVICE_FOLDERS[..], folder), (&READ_DEVICES[..], read)];
-    let devices = devices.into_iter().flat_map(|(paths, rights)| paths.iter().map(move |path| (path, rights)));
+    let devices =
+        devices.into_iter().flat_map(|(paths, rights)| paths.iter().map(move |path| (path, rights)));
     let devices = devices.map(|(path, rights)| (Path::new(path), OFlags::empty(), rights));
     let seen = if read.is_empty() { Vec::new() } else { reading::all_but(&wall.hidden) };
     let seen = seen.iter().map(|path| (path.as_path(), OFlags::NOFOLLOW, read));

@@ -254,8 +254,7 @@ impl Trial {
         for file in [&foreign, &secret] {
             std::fs::write(file, "kept").map_err(|error| format!("{}: {error}", file.display()))?;
         }
-        let wall =
-            Wall { mode, writable: vec![inside.clone()], hidden: vec![secret.clone()], ..Wall::off() };
+        let wall = Wall { mode, writable: vec![inside.clone()], hidden: vec![secret.clone()], ..Wall::off() };
         Ok(Self { inside, foreign, secret, wall })
     }
 }

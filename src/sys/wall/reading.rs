@@ -1,7 +1,7 @@
 //! Hiding by granting the rest: a wall that can only grant, and only whole folders, leaves a secret
 //! out by granting everything beside it and beside the folders above it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -42,11 +42,16 @@ fn around(folder: &Path, hidden: &BTreeSet<PathBuf>, above: &BTreeSet<PathBuf>, 
 /// appear, and where a link leads to.
 pub(super) fn real(paths: &[PathBuf]) -> Vec<PathBuf> {
     let mut real = Vec::new();
+    let mut folders = BTreeMap::new();
     for path in paths {
-        if let (Some(Ok(folder)), Some(name)) = (path.parent().map(Path::canonicalize), path.file_name()) {
-            real.push(folder.join(name));
+        let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { continue };
+        // To resolve a path is a call for each of its names, and most lie in few folders.
+        let folder = folders.entry(folder).or_insert_with(|| folder.canonicalize().ok());
+        let Some(path) = folder.as_ref().map(|folder| folder.join(name)) else { continue };
+        if path.is_symlink() {
+            real.extend(path.canonicalize().ok().filter(|path| path.parent().is_some()));
         }
-        real.extend(path.canonicalize().ok().filter(|path| path.parent().is_some()));
+        real.push(path);
     }
     real.sort();
     real.dedup();

@@ -1,8 +1,8 @@
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
-use super::super::spare::{park, sweep, take_or_add};
-use super::super::worktree::check_saved;
 use super::super::refs;
+use super::super::spare::{follow, park, sweep, take_or_add};
+use super::super::worktree::check_saved;
 use super::*;
 use crate::base::clock::Time;
 
@@ -50,7 +50,8 @@ fn is_as_new(bench: &Bench, tree: &Worktree, commit: &Oid) {
     };
     assert_eq!(list(&tree.path), list(&fresh.path));
     let names = |tree: &Worktree| {
-        let mut names: Vec<_> = fs::read_dir(&tree.admin_dir).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        let mut names: Vec<_> =
+            fs::read_dir(&tree.admin_dir).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         names.sort();
         names
     };
@@ -61,7 +62,8 @@ fn is_as_new(bench: &Bench, tree: &Worktree, commit: &Oid) {
 #[test]
 fn a_spare_is_the_next_ones_tree_and_shows_nothing_of_the_last() {
     let bench = Bench::new();
-    let next = bench.commit(&bench.base, &[("src/a.rs", Some("next\n")), ("docs/x.md", None), ("n/m", Some("m"))]);
+    let next =
+        bench.commit(&bench.base, &[("src/a.rs", Some("next\n")), ("docs/x.md", None), ("n/m", Some("m"))]);
     let first = bench.add("t1");
     let folder = inode(&first.path);
     write(&first.path.join("target/out"), "cache");
@@ -106,6 +108,22 @@ fn of_several_spares_the_one_at_the_commit_is_taken_and_more_than_enough_are_not
         assert_eq!(inode(&take(&bench, name, commit).path), folder, "{name}");
     }
     assert!(!folders.contains(&inode(&take(&bench, "t6", &next).path)));
+}
+
+#[test]
+fn spares_follow_what_lands() {
+    let bench = Bench::new();
+    let next = bench.commit(&bench.base, &[("src/a.rs", Some("next\n")), ("docs/x.md", None)]);
+    let trees = ["t1", "t2"].map(|name| bench.add(name));
+    for tree in &trees {
+        assert!(put(&bench, tree, &bench.base, 2));
+    }
+    for commit in [&next, &next, &bench.base, &next] {
+        follow(&bench.git, bench.room.path(), commit).unwrap();
+        let bases: Vec<_> = Worktree::all(&bench.git).iter().map(Worktree::base).collect();
+        assert_eq!(bases, [Some(commit.clone()), Some(commit.clone())]);
+    }
+    is_as_new(&bench, &take(&bench, "t3", &next), &next);
 }
 
 #[test]
@@ -161,7 +179,8 @@ fn a_kill_at_any_step_leaves_what_is_finished_or_swept() {
     let steps: [Step; 4] = [
         |_, spare| fs::remove_file(spare.admin_dir.join("kapell-base")).unwrap(),
         |bench, spare| {
-            let link = format!("{}/.git\n", bench.path("t2").canonicalize().unwrap_or(bench.path("t2")).display());
+            let link =
+                format!("{}/.git\n", bench.path("t2").canonicalize().unwrap_or(bench.path("t2")).display());
             fs::write(spare.admin_dir.join("gitdir"), link).unwrap();
         },
         |bench, spare| fs::rename(&spare.path, bench.path("t2")).unwrap(),
