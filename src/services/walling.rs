@@ -59,7 +59,7 @@ impl Ground<'_> {
             caches(house, self.caches).into_iter().partition(|path| path.is_relative());
         match (self.wish, self.writes) {
             (Wish::Strict, Writes::Claim(claim)) => {
-                require_strict(self.run_dir)?;
+                require_strict(support(self.run_dir))?;
                 wall.mode = Mode::Strict;
                 for pattern in claim {
                     enclose(&mut wall, self.folder, pattern)?;
@@ -83,8 +83,8 @@ pub fn support(scratch: &Path) -> &'static WallSupport {
     SUPPORT.get_or_init(|| wall::probe(scratch))
 }
 
-fn require_strict(scratch: &Path) -> Result<(), Refusal> {
-    let why = match support(scratch) {
+fn require_strict(support: &WallSupport) -> Result<(), Refusal> {
+    let why = match support {
         WallSupport::Holds { not_strict: None, .. } => return Ok(()),
         WallSupport::Holds { not_strict: Some(why), .. } | WallSupport::Absent(why) => why,
     };
@@ -306,6 +306,19 @@ mod tests {
             assert!(refused.contains(claim), "{refused}");
         }
         assert!(!tree.path().join("src/new.rs").exists());
+    }
+
+    #[test]
+    fn a_strict_wall_that_the_system_cannot_build_is_refused_with_its_reason() {
+        let name = "landlock 4".to_owned();
+        let holds = |not_strict| WallSupport::Holds { name: name.clone(), not_strict };
+        assert_eq!(require_strict(&holds(None)), Ok(()));
+        for support in
+            [holds(Some("signals pass".to_owned())), WallSupport::Absent("signals pass".to_owned())]
+        {
+            let refusal = require_strict(&support).unwrap_err();
+            assert!(refusal.message.contains("signals pass"), "{}", refusal.message);
+        }
     }
 
     #[test]
