@@ -187,9 +187,11 @@ fn launch(desk: &Desk, attempt: &AttemptRow, task: &Task) -> Result<(), Error> {
     };
     launching::launch(desk, attempt, task, seed.as_deref(), feedback.as_deref())?;
     tracing::debug!(attempt = %attempt.id, "its shim is started");
-    // One that has ended already tells its wall in the record of its end.
-    let reply = client::send(Path::new(&attempt.run_dir), Request::State).ok();
-    if let Some(state) = reply.and_then(|reply| reply.state) {
+    // One that has ended already tells its wall in the record of its end; where all share a folder there is none.
+    if desk.config.isolation == Isolation::Worktree
+        && let Ok(reply) = client::send(Path::new(&attempt.run_dir), Request::State)
+        && let Some(state) = reply.state
+    {
         desk.store()?.write(|tx| tx.set_wall(&attempt.id, &state.wall))?;
     }
     Ok(())
