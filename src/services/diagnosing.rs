@@ -206,7 +206,7 @@ fn wall_around(scratch: &Path) -> Check {
         WallSupport::Absent(why) => Check::warn(
             NAME,
             format!("none: {why}"),
-            "workers run unwalled; what they change outside their claims is still refused when it lands",
+            "with wall = \"auto\" workers run unwalled, and what they change outside their claims is still refused when it lands; with \"worktree\" and \"strict\" none starts",
         ),
     }
 }
