@@ -15,6 +15,9 @@ use crate::sys::shim::client;
 /// A spare worktree that nobody took for so long goes, in seconds.
 const SPARE_FOR_S: i64 = 24 * 3600;
 
+/// No project keeps more spare worktrees than this, nor more than it has workers.
+const MOST_SPARES: usize = 8;
+
 /// Takes away the worktree of an attempt that is over: it is cleaned and kept as a spare for the next, or
 /// removed. It is left where it is if it holds anything that is not saved.
 pub fn put_away(desk: &Desk, attempt: &AttemptRow) {
@@ -97,7 +100,7 @@ fn clear(desk: &Desk, attempt: &AttemptRow) -> Result<(), String> {
     let left = match next_base(desk) {
         // Only the shim proves that no process of the worker is left to write in it.
         Some(next) if client::has_ended(scratch) => {
-            spare::park(git, checked, &next, desk.config.max_workers as usize)
+            spare::park(git, checked, &next, MOST_SPARES.min(desk.config.max_workers as usize))
                 .map_err(|error| text(&error))?
         }
         _ => Some(checked),
