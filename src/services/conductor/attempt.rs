@@ -4,6 +4,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use super::desk::Desk;
@@ -166,7 +167,7 @@ fn reread(desk: &Desk, attempt: &AttemptRow) -> Result<AttemptRow, Error> {
         .ok_or_else(|| Error::Bug(format!("attempt {} vanished", attempt.id)))
 }
 
-fn launch(desk: &Desk, attempt: &AttemptRow, task: &Task) -> Result<(), Error> {
+fn launch(desk: &Arc<Desk>, attempt: &AttemptRow, task: &Task) -> Result<(), Error> {
     let (feedback, seed) = desk.store()?.read(|tx| -> Result<_, Error> {
         let feedback = tx.task(&desk.plan_id, &task.id)?.and_then(|row| row.feedback);
         let earlier = tx.attempts_at(&desk.plan_id, &task.id)?;
@@ -187,14 +188,22 @@ fn launch(desk: &Desk, attempt: &AttemptRow, task: &Task) -> Result<(), Error> {
     };
     launching::launch(desk, attempt, task, seed.as_deref(), feedback.as_deref())?;
     tracing::debug!(attempt = %attempt.id, "its shim is started");
-    // One that has ended already tells its wall in the record of its end; where all share a folder there is none.
-    if desk.config.isolation == Isolation::Worktree
-        && let Ok(reply) = client::send(Path::new(&attempt.run_dir), Request::State)
-        && let Some(state) = reply.state
-    {
-        desk.store()?.write(|tx| tx.set_wall(&attempt.id, &state.wall))?;
+    if desk.config.isolation == Isolation::Worktree {
+        let (desk, attempt) = (Arc::clone(desk), attempt.clone());
+        // Nobody waits for it: it is only shown, and the record of the end tells it too.
+        thread::spawn(move || note_wall(&desk, &attempt));
     }
     Ok(())
+}
+
+/// Asks the shim for the wall that it really built, and records it.
+fn note_wall(desk: &Desk, attempt: &AttemptRow) {
+    let Ok(reply) = client::send(Path::new(&attempt.run_dir), Request::State) else { return };
+    let Some(state) = reply.state else { return };
+    let noted = desk.store().and_then(|store| Ok(store.write(|tx| tx.set_wall(&attempt.id, &state.wall))?));
+    if let Err(error) = noted {
+        tracing::warn!(attempt = %attempt.id, "its wall is not shown: {error}");
+    }
 }
 
 fn follow(desk: &Desk, attempt: &AttemptRow, task: &Task, is_new: bool) -> Result<(), Error> {
