@@ -90,6 +90,7 @@ pub fn ask(
         answer_schema: Some(question.schema),
         wall: config.wall,
         relayed_in: None,
+        caches: config.caches.as_deref(),
     };
     start(session, provider, &assignment)?;
     let watched = Watched {

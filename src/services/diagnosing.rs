@@ -192,11 +192,21 @@ fn notices(scratch: &Path) -> Check {
 fn wall_around(scratch: &Path) -> Check {
     const NAME: &str = "wall";
     match wall::probe(scratch) {
-        WallSupport::Holds(name) => Check::ok(NAME, format!("{name} holds")),
+        WallSupport::Holds { name, not_strict: None } => Check::ok(
+            NAME,
+            format!(
+                "{name}, also strict: it kept foreign files unwritten, secrets unread, processes unsignalled"
+            ),
+        ),
+        WallSupport::Holds { name, not_strict: Some(why) } => Check::warn(
+            NAME,
+            format!("{name} keeps foreign files unwritten and secrets unread; no strict wall: {why}"),
+            "with wall = \"strict\" nothing would start; worktree and auto work",
+        ),
         WallSupport::Absent(why) => Check::warn(
             NAME,
             format!("none: {why}"),
-            "workers run unwalled; what they change outside their claims is still refused when it lands",
+            "with wall = \"auto\" workers run unwalled, and what they change outside their claims is still refused when it lands; with \"worktree\" and \"strict\" none starts",
         ),
     }
 }

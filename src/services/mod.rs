@@ -20,6 +20,7 @@ pub mod project;
 pub mod querying;
 pub mod reading;
 pub mod steering;
+pub mod walling;
 
 pub use house::{Caller, Cancel, House, Session};
 

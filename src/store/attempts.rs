@@ -235,6 +235,14 @@ impl Tx<'_> {
         Ok(changed > 0)
     }
 
+    /// Notes the wall that was built around a running attempt.
+    pub fn set_wall(&self, id: &AttemptId, wall: &str) -> Result<(), StoreError> {
+        self.sql
+            .prepare_cached("UPDATE attempts SET wall = ?2 WHERE id = ?1 AND state <> 'finished'")?
+            .execute(params![id.as_str(), wall])?;
+        Ok(())
+    }
+
     /// Notes what an attempt used so far.
     pub fn set_usage(&self, id: &AttemptId, usage: Usage) -> Result<(), StoreError> {
         self.sql

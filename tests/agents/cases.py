@@ -118,6 +118,36 @@ def wall(stage):
     check(quarantined == [f"refs/kapell/quarantine/{plan}/4/1"], f"kept in quarantine: {quarantined}")
 
 
+def strict(stage):
+    """Behind the strict wall each kind of worker tries to write beside its claim, by its shell and by its tool."""
+    stage.configure(wall="strict")
+    # A folder, and files that are not there yet.
+    tasks = [task(1, "claude", "texts/a.txt"), task(2, "codex", "texts/b.txt"), task(3, "opencode", "texts/c.txt"),
+             {"id": 4, "agent": "claude", "task": "claude writes texts/d.txt", "files": ["texts/"]}]
+    tasks[3]["depends_on"] = [1, 2, 3]
+    beside = "(echo x > beside.txt; echo x >> check.sh; mv check.sh gone.sh; rm kapell.toml; ln -sf /dev/null .git) 2> /dev/null; true"
+
+    def trespassing(path):
+        rule = worker(path)
+        rule["steps"][0:0] = [{"ops": [{"op": "bash", "command": beside}]},
+                              {"ops": [{"op": "write", "path": f"{stage.folder}/tool.txt", "content": "x"}]},
+                              # Claude Code writes over a file only after it has read it, and a claimed one is there.
+                              {"ops": [{"op": "bash", "command": f"cat {path}; true"}, {"op": "read", "path": path}]}]
+        return rule
+
+    stage.model.play(*(trespassing(f"texts/{letter}.txt") for letter in "abcd"))
+    plan = stage.door.start(*tasks)
+    end = stage.door.at_rest(plan, PATIENCE)
+    states = {str(of["id"]): of["state"] for of in end["tasks"]}
+    check(set(states.values()) == {"done"}, lambda: f"{states} {stage.door.story(plan)}")
+    check(not (stage.folder / "tool.txt").exists(), "a worker's tool could write outside of its tree")
+    for number, letter in enumerate("abcd", 1):
+        (attempt,) = stage.door.attempts(plan, number)
+        check(attempt["changed"] == [f"texts/{letter}.txt"], f"changed by {attempt['worker']}: {attempt['changed']}")
+        check(attempt["wall"].endswith(", strict"), f"the wall of {attempt['worker']} is {attempt['wall']!r}")
+    landed(stage, plan, "texts/d.txt", "by claude\n")
+
+
 def fails_over(stage, plan, why):
     """Whether claude was limited with that kind of limit, and codex did the task instead."""
     stage.door.at_rest(plan)
@@ -285,4 +315,4 @@ def clients(stage):
     check(len(made) == 1 and made[0] in said.splitlines()[-2], f"opencode made {made} and said {said}")
 
 
-CASES = {case.__name__: case for case in (land, clients, wall, limit, key, storm, planner, review, killed, stop)}
+CASES = {case.__name__: case for case in (land, clients, wall, strict, limit, key, storm, planner, review, killed, stop)}

@@ -183,7 +183,7 @@ supports_websockets = false
         self.git("config", "user.email", "ann@example.org")
         self.configure()
 
-    def configure(self, rules="", providers="", claude_env=None):
+    def configure(self, rules="", providers="", claude_env=None, wall="auto"):
         """Commits a kapell.toml. `claude_env` is what signs claude in."""
         set_env = {"ANTHROPIC_BASE_URL": self.model.url, "ANTHROPIC_API_KEY": "sk-ant-fake-0000"}
         set_env = {"ANTHROPIC_BASE_URL": self.model.url, **claude_env} if claude_env else set_env
@@ -191,7 +191,7 @@ supports_websockets = false
         put(self.repository / "kapell.toml", f"""\
 [project]
 target = "main"
-wall = "auto"
+wall = "{wall}"
 
 [rules]
 tdd = false

@@ -13,3 +13,4 @@ mod shared;
 mod steering;
 mod trying;
 mod twice;
+mod wall;

@@ -7,6 +7,7 @@ pub mod overlap;
 pub mod size;
 pub mod starting;
 pub mod status;
+pub mod wall;
 pub mod worktree;
 
 use std::path::PathBuf;
@@ -42,13 +43,14 @@ pub struct Case {
 }
 
 /// All cases, in the order of the table.
-pub const CASES: [Case; 8] = [
+pub const CASES: [Case; 9] = [
     Case { name: "start", about: "kapell mcp from its start to its end", run: starting::run },
     Case { name: "claim", about: "one durable claim, through every door", run: claiming::run },
     Case { name: "crowd", about: "eight servers on one project", run: crowd::run },
     Case { name: "status", about: "status with many tasks and workers", run: status::run },
     Case { name: "overlap", about: "whether two patterns can own one file", run: overlap::run },
     Case { name: "dispatch", about: "what a worker costs besides its own work", run: dispatch::run },
+    Case { name: "wall", about: "what the wall adds to a start", run: wall::run },
     Case { name: "worktree", about: "a worktree for a worker", run: worktree::run },
     Case { name: "size", about: "the program and its list of tools", run: size::run },
 ];

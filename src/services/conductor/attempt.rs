@@ -4,6 +4,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use super::desk::Desk;
@@ -32,6 +33,7 @@ use crate::sys::config::resolved::Isolation;
 use crate::sys::git::change::Change;
 use crate::sys::git::{Oid, construct, refs};
 use crate::sys::shim::client;
+use crate::sys::shim::job::Request;
 
 /// What an attempt says is recorded at most this often, so that a talkative worker does not
 /// make the event log its own.
@@ -102,7 +104,7 @@ pub fn carry(desk: &Arc<Desk>, attempt: &AttemptRow, stage: Stage) {
         if let Err(error) = recorded {
             tracing::error!(attempt = %attempt.id, "cannot record the failure: {error}");
             // The task is taken up again as soon as this is over.
-            std::thread::park_timeout(UNRECORDED);
+            thread::park_timeout(UNRECORDED);
         }
     }
 }
@@ -176,7 +178,7 @@ fn reread(desk: &Desk, attempt: &AttemptRow) -> Result<AttemptRow, Error> {
         .ok_or_else(|| Error::Bug(format!("attempt {} vanished", attempt.id)))
 }
 
-fn launch(desk: &Desk, attempt: &AttemptRow, task: &Task) -> Result<(), Error> {
+fn launch(desk: &Arc<Desk>, attempt: &AttemptRow, task: &Task) -> Result<(), Error> {
     Point::AttemptBegun.reach()?;
     let (feedback, seed) = desk.store()?.read(|tx| -> Result<_, Error> {
         let feedback = tx.task(&desk.plan_id, &task.id)?.and_then(|row| row.feedback);
@@ -198,7 +200,22 @@ fn launch(desk: &Desk, attempt: &AttemptRow, task: &Task) -> Result<(), Error> {
     };
     launching::launch(desk, attempt, task, seed.as_deref(), feedback.as_deref())?;
     tracing::debug!(attempt = %attempt.id, "its shim is started");
+    if desk.config.isolation == Isolation::Worktree {
+        let (desk, attempt) = (Arc::clone(desk), attempt.clone());
+        // Nobody waits for it: it is only shown, and the record of the end tells it too.
+        thread::spawn(move || note_wall(&desk, &attempt));
+    }
     Ok(())
+}
+
+/// Asks the shim for the wall that it really built, and records it.
+fn note_wall(desk: &Desk, attempt: &AttemptRow) {
+    let Ok(reply) = client::send(Path::new(&attempt.run_dir), Request::State) else { return };
+    let Some(state) = reply.state else { return };
+    let noted = desk.store().and_then(|store| Ok(store.write(|tx| tx.set_wall(&attempt.id, &state.wall))?));
+    if let Err(error) = noted {
+        tracing::warn!(attempt = %attempt.id, "its wall is not shown: {error}");
+    }
 }
 
 fn follow(desk: &Desk, attempt: &AttemptRow, task: &Task, is_new: bool) -> Result<(), Error> {
@@ -686,5 +703,6 @@ fn land(desk: &Desk, attempt: &AttemptRow, task: &Task, saved: &Saved) -> Result
     for tried in store.read(|tx| tx.attempts_at(&desk.plan_id, id))? {
         super::tidying::put_away(desk, &tried);
     }
+    super::tidying::follow(desk, &commit);
     Ok(())
 }

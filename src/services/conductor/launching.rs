@@ -4,23 +4,24 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::desk::Desk;
 use super::prompt::{Circumstances, prompt};
 use crate::base::failpoint::Point;
 use crate::domain::pattern::Pattern;
 use crate::domain::plan::Task;
+use crate::services::walling::{self, Ground, Writes};
 use crate::services::{Error, House};
 use crate::store::attempts::AttemptRow;
 use crate::sys::agent::{self, AgentKind, Brief, Launch, Program, SeedHow};
 use crate::sys::config::resolved::{Isolation, Provider, ProviderKind, Wall as WallWish};
 use crate::sys::git::worktree::Ignored;
-use crate::sys::git::{GitQueue, Oid, Worktree, worktree};
+use crate::sys::git::{GitQueue, Oid, Worktree, spare, worktree};
 use crate::sys::process::find::{find_program, native_program};
 use crate::sys::shim::client::{self, Started};
 use crate::sys::shim::job::{FirstSignal, Job, Relay};
-use crate::sys::wall::{self, Mode, Wall, WallSupport};
+use crate::sys::wall::{Mode, WallSupport};
 
 /// What one run of an agent is for.
 #[derive(Debug)]
@@ -47,6 +48,8 @@ pub struct Assignment<'a> {
     pub wall: WallWish,
     /// The project's folder, where it may call Kapell from inside of its wall.
     pub relayed_in: Option<&'a Path>,
+    /// Build caches as configured.
+    pub caches: Option<&'a [String]>,
 }
 
 /// Makes the attempt's worktree (again, if a crash left half of one) and starts its shim.
@@ -95,6 +98,7 @@ pub fn launch(
             answer_schema: None,
             wall: if desk.config.isolation == Isolation::Shared { WallWish::Off } else { desk.config.wall },
             relayed_in: Some(desk.project.top()?),
+            caches: desk.config.caches.as_deref(),
         },
     )
 }
@@ -120,7 +124,7 @@ pub fn start(
     // An agent is told to do without a sandbox of its own only behind a wall that was seen to hold.
     let walled = match assignment.wall {
         WallWish::Off => false,
-        WallWish::Auto => matches!(wall::probe(run_dir), WallSupport::Holds(_)),
+        WallWish::Auto => matches!(walling::support(run_dir), WallSupport::Holds { .. }),
         // The shim starts nothing without these.
         WallWish::Strict | WallWish::Worktree => true,
     };
@@ -168,7 +172,20 @@ pub fn start(
         *program = native_program(&found).unwrap_or(found).to_string_lossy().into_owned();
     }
     prepare(&launch).map_err(failed("prepare the agent's files"))?;
+    let ground = Ground {
+        wish: assignment.wall,
+        folder: assignment.worktree,
+        writes: if launch.writes_worktree { Writes::Claim(assignment.files) } else { Writes::Nothing },
+        run_dir,
+        caches: assignment.caches,
+    };
+    let mut wall = ground.wall(house)?;
+    if wall.mode != Mode::Off {
+        wall.writable.extend(launch.writable.iter().cloned());
+        wall.grant_persons(&launch.persons);
+    }
     let mut job = job(&launch, assignment, kind_of(provider.kind));
+    job.wall = wall;
     job.relay = assignment.relayed_in.map(|folder| relay(house, folder));
     Point::LaunchPrepared.reach()?;
     // The run must not be taken for one that has not started: whoever finds the lock file knows better.
@@ -186,23 +203,6 @@ fn job(launch: &Launch, assignment: &Assignment<'_>, kind: AgentKind) -> Job {
     job.stdin = launch.stdin.clone();
     job.timeout_ms = assignment.timeout_s.map(|seconds| seconds.saturating_mul(1000));
     job.first_signal = if kind == AgentKind::Claude { FirstSignal::Int } else { FirstSignal::Term };
-    if assignment.wall != WallWish::Off {
-        let best_effort = assignment.wall == WallWish::Auto;
-        let mode = Mode::Worktree;
-        job.wall = Wall { mode, best_effort, writable: launch.writable.clone(), ..Wall::off() };
-        if launch.writes_worktree {
-            let wish = assignment.wall == WallWish::Strict;
-            match wish.then(|| claim_alone(assignment.files, assignment.worktree)).flatten() {
-                Some((folders, files)) => {
-                    job.wall.mode = Mode::Strict;
-                    job.wall.writable.extend(folders);
-                    job.wall.files.extend(files);
-                }
-                None => job.wall.writable.push(assignment.worktree.to_owned()),
-            }
-        }
-        job.wall.grant_persons(&launch.persons);
-    }
     job
 }
 
@@ -222,25 +222,6 @@ fn relay(house: &House, folder: &Path) -> Relay {
     env.insert("KAPELL_HOME".into(), house.root.clone().into());
     env.insert("KAPELL_CONFIG".into(), house.person_config.clone().into());
     Relay { program: house.program.clone(), env, cwd: folder.to_owned() }
-}
-
-/// The folders and files of a claim, where a wall can be built around just these: folders, which
-/// are made where they are missing, and files that exist. To create a file is a right on its whole
-/// folder, and a glob is none at all, so a claim with these has its worktree for a wall.
-fn claim_alone(claim: &[Pattern], worktree: &Path) -> Option<(Vec<PathBuf>, Vec<PathBuf>)> {
-    let (mut folders, mut files) = (Vec::new(), Vec::new());
-    for pattern in claim {
-        let path = worktree.join(pattern.literal_path());
-        let found = path.symlink_metadata().ok();
-        match found {
-            _ if !pattern.is_literal() => return None,
-            Some(found) if found.is_dir() => folders.push(path),
-            Some(found) if found.is_file() && !pattern.is_folder() => files.push(path),
-            None if pattern.is_folder() && fs::create_dir_all(&path).is_ok() => folders.push(path),
-            _ => return None,
-        }
-    }
-    Some((folders, files))
 }
 
 /// Makes the folders, brings in the person's files, writes the agent's own.
@@ -287,7 +268,7 @@ fn make_worktree(desk: &Desk, attempt: &AttemptRow, path: &Path, seed: Option<&s
         return worktree::reset(git, &tree, &start, Ignored::Keep).map_err(Error::from_git);
     }
     let guard = GitQueue::lock(git.repository())?;
-    worktree::add(git, guard, path, &start).map_err(Error::from_git)?;
+    spare::take_or_add(git, guard, path, &start).map_err(Error::from_git)?;
     if let Some(top) = &desk.project.top {
         link_dependencies(top, path);
     }
@@ -343,36 +324,4 @@ fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
         .mode(0o600)
         .open(path)?
         .write_all(text.as_bytes())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_wall_goes_around_a_claim_of_folders_and_existing_files_alone() {
-        let top = tempfile::tempdir().unwrap();
-        let top = top.path();
-        fs::create_dir_all(top.join("src/db")).unwrap();
-        fs::write(top.join("src/a.rs"), "").unwrap();
-        std::os::unix::fs::symlink("src/a.rs", top.join("link")).unwrap();
-        type Names = &'static [&'static str];
-        let table: [(Names, Option<[Names; 2]>); 8] = [
-            (&["src/db", "src/a.rs"], Some([&["src/db"], &["src/a.rs"]])),
-            (&["docs/new/"], Some([&["docs/new"], &[]])),
-            (&["src/db/"], Some([&["src/db"], &[]])),
-            (&["src/db", "src/new.rs"], None),
-            (&["src/*.rs"], None),
-            (&["**"], None),
-            (&["src/a.rs/"], None),
-            (&["link"], None),
-        ];
-        for (claim, expected) in table {
-            let patterns: Vec<Pattern> = claim.iter().map(|text| Pattern::parse(text).unwrap()).collect();
-            let paths = |names: &[&str]| names.iter().map(|name| top.join(name)).collect::<Vec<_>>();
-            let expected = expected.map(|[folders, files]| (paths(folders), paths(files)));
-            assert_eq!(claim_alone(&patterns, top), expected, "{claim:?}");
-        }
-        assert!(top.join("docs/new").is_dir());
-    }
 }

@@ -10,7 +10,7 @@ use crate::base::ids::TaskId;
 use crate::base::paths::RepoPath;
 use crate::domain::pattern::{Pattern, PatternSet, twins};
 use crate::domain::plan::Task;
-use crate::services::{Error, owning};
+use crate::services::{Error, owning, walling};
 use crate::store::Tx;
 use crate::store::attempts::AttemptRow;
 use crate::sys::config::resolved::Isolation;
@@ -53,6 +53,9 @@ pub fn save(
         }
     };
     let Some(base) = attempt.base.as_deref().and_then(Oid::parse) else { return Ok(None) };
+    if !is_shared {
+        walling::drop_placeholders(path, &task.files);
+    }
     let reference = reference(attempt);
     let expected = refs::read(git, &reference)?;
     let scratch = Path::new(&attempt.run_dir);

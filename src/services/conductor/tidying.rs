@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::desk::Desk;
 use super::saving;
+use crate::base::clock::Time;
 use crate::base::failpoint::Point;
 use crate::base::ids::{AttemptId, TaskId};
 use crate::domain::task::TaskState;
@@ -11,24 +12,44 @@ use crate::services::Error;
 use crate::store::attempts::AttemptRow;
 use crate::sys::config::resolved::Isolation;
 use crate::sys::git::worktree::Ignored;
-use crate::sys::git::{GitQueue, Oid, Snapshot, Worktree, read, snapshot, worktree};
+use crate::sys::git::{GitQueue, Oid, Snapshot, Worktree, read, refs, snapshot, spare, worktree};
 use crate::sys::shim::client;
 
-/// Removes the worktree of an attempt that is over. It is left where it is if it holds
-/// anything that is not saved.
+/// A spare worktree that nobody took for so long goes, in seconds.
+const SPARE_FOR_S: i64 = 24 * 3600;
+
+/// No project keeps more spare worktrees than this, nor more than it has workers.
+const MOST_SPARES: usize = 8;
+
+/// Takes away the worktree of an attempt that is over: it is cleaned and kept as a spare for the next, or
+/// removed. It is left where it is if it holds anything that is not saved.
 pub fn put_away(desk: &Desk, attempt: &AttemptRow) {
     if desk.config.isolation == Isolation::Shared {
         return;
     }
-    if let Err(why) = remove(desk, attempt) {
+    if let Err(why) = clear(desk, attempt) {
         tracing::warn!(attempt = %attempt.id, "its worktree stays: {why}");
     }
 }
 
+/// Brings spare worktrees to what has just landed.
+pub fn follow(desk: &Desk, landed: &Oid) {
+    let folder = desk.project.worktrees(&desk.session.house);
+    if desk.config.isolation == Isolation::Worktree
+        && let Err(why) = spare::follow(&desk.git, &folder, landed)
+    {
+        tracing::debug!("a spare worktree is of no use any more: {why}");
+    }
+}
+
 /// Puts away what conductors that died on the way left of tasks that are done, whichever plan's,
-/// and empties the trash.
+/// spares that are old, and empties the trash.
 pub fn sweep(desk: &Desk) {
     let folder = desk.project.worktrees(&desk.session.house);
+    let before = Time::now().plus_seconds(-SPARE_FOR_S);
+    if let Err(why) = spare::sweep(&desk.git, &folder, &folder.join("trash"), before) {
+        tracing::warn!("old spare worktrees stay: {why}");
+    }
     for trashed in std::fs::read_dir(folder.join("trash")).into_iter().flatten().flatten() {
         // Somebody else may be deleting it; what stays is tried again next time.
         let _ = worktree::delete_folder(&trashed.path());
@@ -84,7 +105,7 @@ pub fn save_the_rest(desk: &Desk) {
     }
 }
 
-fn remove(desk: &Desk, attempt: &AttemptRow) -> Result<(), String> {
+fn clear(desk: &Desk, attempt: &AttemptRow) -> Result<(), String> {
     let text = |error: &dyn std::fmt::Display| error.to_string();
     Point::TaskDone.reach().map_err(|fault| text(&fault))?;
     let git = &desk.git;
@@ -124,13 +145,28 @@ fn remove(desk: &Desk, attempt: &AttemptRow) -> Result<(), String> {
     };
     let scratch = Path::new(&attempt.run_dir);
     let checked = worktree::check_saved(git, &tree, &saved, scratch).map_err(|error| text(&error))?;
+    let left = match next_base(desk) {
+        // Only the shim proves that no process of the worker is left to write in it.
+        Some(next) if client::has_ended(scratch) => {
+            spare::park(git, checked, &next, MOST_SPARES.min(desk.config.max_workers as usize))
+                .map_err(|error| text(&error))?
+        }
+        _ => Some(checked),
+    };
+    let Some(left) = left else { return Ok(()) };
     let trash = desk.project.worktrees(&desk.session.house).join("trash");
-    std::fs::create_dir_all(&trash).map_err(|error| text(&error))?;
     let guard = GitQueue::lock(git.repository()).map_err(|error| text(&error))?;
-    let trashed = worktree::remove(git, &guard, checked, &trash).map_err(|error| text(&error))?;
+    let trashed = worktree::remove(git, &guard, left, &trash).map_err(|error| text(&error))?;
     drop(guard);
     if let Some(folder) = trashed {
         worktree::delete_folder(&folder).map_err(|error| text(&error))?;
     }
     Ok(())
+}
+
+/// The commit that the plan's next attempt probably begins from.
+fn next_base(desk: &Desk) -> Option<Oid> {
+    let row = desk.row().ok()?;
+    let landed = refs::read(&desk.git, row.integration.as_deref()?).ok()?;
+    landed.or_else(|| Oid::parse(row.base.as_deref()?))
 }

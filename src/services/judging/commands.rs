@@ -2,20 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::Case;
 use super::verify::VerifyTree;
 use crate::base::failpoint::Point;
 use crate::base::ids::AttemptId;
 use crate::domain::plan::CommandLine;
+use crate::services::walling::{Ground, Writes};
 use crate::services::{Error, House};
-use crate::sys::config::resolved::Wall as WallWish;
 use crate::sys::git::Oid;
 use crate::sys::process::find::find_program;
 use crate::sys::shim::client::{self, Ended, Started};
 use crate::sys::shim::job::{Cause, Job, Request};
-use crate::sys::wall::{Mode, Wall};
+use crate::sys::wall::Mode;
 
 /// How long a gate's command may take unless the rules say otherwise.
 const GATE_TIMEOUT_S: u64 = 1800;
@@ -91,10 +91,16 @@ pub fn on_commit(
     let mut job = Job::new(&name, argv, &tree.path);
     job.env = env.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
     job.timeout_ms = Some(case.rules.timeout_s.unwrap_or(GATE_TIMEOUT_S).saturating_mul(1000));
-    if case.config.wall != WallWish::Off {
-        let writable = vec![tree.path.clone(), tmp];
-        job.wall = Wall { mode: Mode::Worktree, best_effort: true, writable, ..Wall::off() };
-        job.wall.grant_persons(&caches(house));
+    let ground = Ground {
+        wish: case.config.wall,
+        folder: &tree.path,
+        writes: Writes::All,
+        run_dir: &run_dir,
+        caches: case.config.caches.as_deref(),
+    };
+    job.wall = ground.wall(house)?;
+    if job.wall.mode != Mode::Off {
+        job.wall.writable.push(tmp);
     }
     Point::GatePrepared.reach()?;
     client::start(&house.program, &run_dir, &job)
@@ -190,18 +196,6 @@ pub fn environment(house: &House) -> BTreeMap<String, String> {
     env.insert("NO_COLOR".to_owned(), "1".to_owned());
     env.insert("CI".to_owned(), "true".to_owned());
     env
-}
-
-/// Caches that toolchains share and must be able to write; folders and lock files.
-pub fn caches(house: &House) -> Vec<PathBuf> {
-    let cargo = house.environment.get("CARGO_HOME").map_or_else(|| house.home.join(".cargo"), PathBuf::from);
-    let in_cargo = ["registry", "git", ".package-cache", ".package-cache-mutate", ".global-cache"];
-    let in_home = [".npm", ".cache", "go/pkg", ".m2", ".gradle", ".local/share/pnpm"];
-    in_cargo
-        .iter()
-        .map(|name| cargo.join(name))
-        .chain(in_home.iter().map(|name| house.home.join(name)))
-        .collect()
 }
 
 fn output(run_dir: &Path) -> String {

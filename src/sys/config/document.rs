@@ -315,6 +315,10 @@ impl<'t> Document<'t> {
                 format!("`{path}` is no name of a variable: `{}`", shown(text)),
                 "write a name such as ANTHROPIC_API_KEY, with * for any letters; values belong in set_env".to_owned(),
             )),
+            "cache-path" if !is_cache_path(text) => Some((
+                format!("`{path}` is no path of a cache: `{}`", shown(text)),
+                "write ~/.cache/tool, an absolute path, or a folder of the tree such as target".to_owned(),
+            )),
             "url" if !["http://", "https://"].iter().any(|scheme| text.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty())) => {
                 Some((
                     format!("`{path}` is no address: `{}`", shown(text)),
@@ -359,4 +363,11 @@ impl<'t> Document<'t> {
         self.report(offset, Severity::Error, path, message, hint);
         false
     }
+}
+
+/// Whether a text names something that can be a cache: below the root or the home, or in the tree.
+fn is_cache_path(text: &str) -> bool {
+    let inside = text.strip_prefix("~/").or_else(|| text.strip_prefix('/')).unwrap_or(text);
+    let is_name = |name: &str| !matches!(name, "" | "." | ".." | "~") && !name.eq_ignore_ascii_case(".git");
+    inside.trim_end_matches('/').split('/').all(is_name) && !text.contains(char::is_control)
 }

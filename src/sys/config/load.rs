@@ -152,6 +152,7 @@ fn resolve(file: &File, agents_found: &[ProviderKind]) -> Result<Config, String>
         target: project.target,
         isolation: project.isolation.unwrap_or_default(),
         wall: project.wall.unwrap_or_default(),
+        caches: project.caches.map(|paths| paths.into_iter().map(|path| path.0).collect()),
         max_workers,
         max_conductors: project.max_conductors.unwrap_or(MAX_CONDUCTORS),
         integrator: all(project.integrator.unwrap_or_default(), |entry| {

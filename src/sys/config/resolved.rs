@@ -18,6 +18,8 @@ pub struct Config {
     pub isolation: Isolation,
     /// How tightly the kernel is to hold a worker.
     pub wall: Wall,
+    /// Build caches that may be written, as they are configured. `None`: the usual ones.
+    pub caches: Option<Vec<String>>,
     /// Workers of this project at once; at least 1.
     pub max_workers: u32,
     /// Plans of this project that run at once; at least 1.

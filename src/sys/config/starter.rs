@@ -106,6 +106,7 @@ const TEMPLATE: &str = r##"# Kapell's configuration of this project. Everything 
 #target = "main" ## example; branch that approved work lands on, else the one checked out
 #isolation = "worktree" ## worktree: one for each attempt; shared: all in one folder
 #wall = "auto" ## auto, strict, worktree, off: how tightly the kernel holds a worker
+#caches = ["~/.cargo/registry", "target"] ## example; may be written besides the work, else those of usual tools
 #max_workers = 4 ## of this project at once
 #max_conductors = 3 ## plans of this project at once
 # Files that no task owns, each with what makes it anew while landing (example):

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::values::{Command, EnvPattern, Name, PathPattern, PriorityValue, Regex, Url};
+use super::values::{CachePath, Command, EnvPattern, Name, PathPattern, PriorityValue, Regex, Url};
 
 /// Configuration of Kapell. Every key has a default.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
@@ -51,6 +51,10 @@ pub struct Project {
     pub isolation: Option<Isolation>,
     /// How tightly the kernel holds a worker. Default: auto.
     pub wall: Option<Wall>,
+    /// Build caches that workers and gates may write besides their tree: absolute, `~/…`, or, for a strict
+    /// wall, relative to the tree. Default: those of cargo, npm, pnpm, go, maven and gradle, and `~/.cache`.
+    #[schemars(extend("uniqueItems" = true))]
+    pub caches: Option<Vec<CachePath>>,
     /// Workers of this project at once. Default: 4.
     #[schemars(range(min = 1))]
     pub max_workers: Option<u32>,
@@ -76,12 +80,12 @@ pub enum Isolation {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Wall {
-    /// The tightest that the system can do for the claim.
+    /// As `worktree`; none where the system has no wall.
     #[default]
     Auto,
-    /// Only the claim can be written.
+    /// Only the claim can be written; a task that this cannot be had for does not start.
     Strict,
-    /// Only the attempt's worktree can be written.
+    /// Only the attempt's worktree can be written; without a wall nothing starts.
     Worktree,
     /// None.
     Off,

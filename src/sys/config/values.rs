@@ -126,6 +126,10 @@ text_type! {
     EnvPattern "env-pattern"
 }
 text_type! {
+    /// A folder or file, absolute, below `~/`, or relative to the tree that is worked in.
+    CachePath "cache-path"
+}
+text_type! {
     /// An address of http or https; braces stand for what is filled in.
     Url "url"
 }

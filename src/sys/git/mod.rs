@@ -33,6 +33,7 @@ pub mod run;
 mod scan;
 pub mod shadow;
 pub mod snapshot;
+pub mod spare;
 pub mod worktree;
 
 #[cfg(test)]

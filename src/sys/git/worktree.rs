@@ -1,8 +1,10 @@
 //! Workers' trees: made in one step that others see whole or not at all, reused, and removed only
 //! when everything in them is saved.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::discover::{Repository, link_target};
@@ -19,10 +21,10 @@ use crate::base::paths::RepoPath;
 const MARK: &[u8] = b"kapell";
 
 /// The index that Kapell keeps of a tree, as it was checked out; the worker's own is beside it.
-const OWN_INDEX: &str = "kapell-index";
+pub(super) const OWN_INDEX: &str = "kapell-index";
 
 /// The commit that [`OWN_INDEX`] is of. It is written last: a tree that has it is whole.
-const OWN_BASE: &str = "kapell-base";
+pub(super) const OWN_BASE: &str = "kapell-base";
 
 /// Whose files a tree holds, which decides whose configuration is used on them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -61,6 +63,18 @@ impl Worktree {
                 && fs::read(admin_dir.join("gitdir")).is_ok_and(|link| link == gitdir_line(&path))
         })?;
         Some(Self { path, admin_dir, keeper: Keeper::Worker })
+    }
+
+    /// All workers' trees, also those whose folder is gone.
+    pub(super) fn all(git: &Git) -> Vec<Self> {
+        let entries = fs::read_dir(git.repository().common_dir.join("worktrees")).into_iter().flatten();
+        let admin_dirs = entries.flatten().map(|entry| entry.path()).filter(|admin_dir| is_ours(admin_dir));
+        let tree = |admin_dir: PathBuf| {
+            let link = fs::read(admin_dir.join("gitdir")).ok()?;
+            let path = PathBuf::from(OsStr::from_bytes(link.strip_suffix(b"/.git\n")?));
+            Some(Self { path, admin_dir, keeper: Keeper::Worker })
+        };
+        admin_dirs.filter_map(tree).collect()
     }
 
     /// The name of its administrative folder, unique in the repository.
@@ -143,6 +157,7 @@ fn register(git: &Git, guard: &Guard, dest: &Path, commit: &Oid) -> Result<Workt
             return Err(WorktreeError::Occupied { path });
         }
         let _ = fs::remove_file(tree.admin_dir.join("index.lock"));
+        restore_link(&tree)?;
         write_whole(&tree.admin_dir.join("HEAD"), &line(commit.as_str().as_bytes()))?;
         return Ok(tree);
     }
@@ -171,11 +186,7 @@ fn register_whole(common_dir: &Path, path: &Path, commit: &Oid) -> Result<PathBu
     let worktrees = common_dir.join("worktrees");
     let aside = common_dir.join("kapell").join(format!("new-{}", random_tail(10)));
     fs::create_dir_all(&aside).map_err(GitError::io("create", &aside))?;
-    let name = admin_name(path);
-    let mut admin_dir = worktrees.join(&name);
-    while admin_dir.exists() {
-        admin_dir = worktrees.join(format!("{name}-{}", random_tail(6)));
-    }
+    let admin_dir = free_admin_dir(common_dir, &admin_name(path));
     write_whole(&aside.join("HEAD"), &line(commit.as_str().as_bytes()))?;
     write_whole(&aside.join("commondir"), b"../..\n")?;
     write_whole(&aside.join("gitdir"), &gitdir_line(path))?;
@@ -197,6 +208,16 @@ fn register_whole(common_dir: &Path, path: &Path, commit: &Oid) -> Result<PathBu
             Err(error) => return Err(GitError::io("rename into place", &aside)(error)),
         }
     }
+}
+
+/// A place for an administrative folder of that name, or a similar one if there is one already.
+pub(super) fn free_admin_dir(common_dir: &Path, name: &str) -> PathBuf {
+    let worktrees = common_dir.join("worktrees");
+    let mut admin_dir = worktrees.join(name);
+    while admin_dir.exists() {
+        admin_dir = worktrees.join(format!("{name}-{}", random_tail(6)));
+    }
+    admin_dir
 }
 
 /// Lets git do it, where refs are not files (reftable) and the folder has more in it than we know.
@@ -253,7 +274,7 @@ pub fn reset(git: &Git, tree: &Worktree, commit: &Oid, ignored: Ignored) -> Resu
 }
 
 /// Writes the tree's `.git` file again if a worker changed it.
-fn restore_link(tree: &Worktree) -> Result<(), GitError> {
+pub(super) fn restore_link(tree: &Worktree) -> Result<(), GitError> {
     let link = tree.path.join(".git");
     let mut expected = b"gitdir: ".to_vec();
     expected.extend_from_slice(&line(tree.admin_dir.as_os_str().as_encoded_bytes()));
@@ -267,7 +288,7 @@ fn restore_link(tree: &Worktree) -> Result<(), GitError> {
     write_whole(&link, &expected)
 }
 
-fn check_out(git: &Git, tree: &Worktree, commit: &Oid, index: &Path) -> Result<(), WorktreeError> {
+pub(super) fn check_out(git: &Git, tree: &Worktree, commit: &Oid, index: &Path) -> Result<(), WorktreeError> {
     snapshot::patiently(tree, &mut Vec::new(), || {
         let call = git.tree_call(tree, "read-tree").set("checkout.workers", "2").index(index);
         call.args(["--reset", "-u"]).oid(commit)
@@ -276,7 +297,7 @@ fn check_out(git: &Git, tree: &Worktree, commit: &Oid, index: &Path) -> Result<(
 }
 
 /// Puts the index of a finished checkout in the other place too, and records that the tree is whole.
-fn finish_checkout(tree: &Worktree, from: &str, to: &str, commit: &Oid) -> Result<(), GitError> {
+pub(super) fn finish_checkout(tree: &Worktree, from: &str, to: &str, commit: &Oid) -> Result<(), GitError> {
     let aside = tree.admin_dir.join("kapell-index.new");
     let to = tree.admin_dir.join(to);
     copy_index(&tree.admin_dir.join(from), &aside)?;
@@ -314,7 +335,7 @@ pub(super) fn seed_index(git: &Git, tree: &Worktree, base: &Oid, to: &Path) -> R
 /// The proof that a tree can go: everything in it is in a commit that a ref holds.
 #[derive(Debug)]
 pub struct Saved {
-    tree: Worktree,
+    pub(super) tree: Worktree,
     commit: Oid,
     /// Files that git ignores; they go with the tree. A folder stands for all in it and ends with `/`.
     pub ignored: Vec<RepoPath>,
@@ -365,40 +386,49 @@ pub fn remove(
     saved: Saved,
     trash: &Path,
 ) -> Result<Option<PathBuf>, WorktreeError> {
-    let Saved { tree, commit, .. } = saved;
-    let name = format!("{}-{}", tree.name(), random_tail(6));
-    let head = git.tree_call(&tree, "rev-parse").args(["--verify", "--quiet", "HEAD"]).holding(guard);
-    let head = head.accept(&[0, 1, 128]).finish()?;
-    if let Some(head) = Oid::parse(String::from_utf8_lossy(&head.stdout).trim_end())
-        && !super::read::is_ancestor(git, &head, &commit)?
-    {
-        refs::create(
-            git,
-            &format!("refs/kapell/trash/heads/{name}"),
-            &head,
-            "kapell: head of a removed tree",
-        )?;
-    }
-    let trashed = if tree.path.exists() {
-        fs::create_dir_all(trash).map_err(GitError::io("create", trash))?;
-        let trashed = trash.join(&name);
-        make_writable(&tree.path);
-        fs::rename(&tree.path, &trashed).map_err(GitError::io("move to the trash", &tree.path))?;
-        Some(trashed)
-    } else {
-        None
-    };
+    keep_head(git, guard, &saved)?;
+    let Saved { tree, .. } = saved;
+    let trashed = if tree.path.exists() { Some(throw_away(&tree.path, trash)?) } else { None };
     Point::WorktreeTrashed.reach().map_err(GitError::from)?;
-    let aside = git.repository().common_dir.join("kapell");
-    fs::create_dir_all(&aside).map_err(GitError::io("create", &aside))?;
-    let aside = aside.join(format!("old-{name}"));
-    match fs::rename(&tree.admin_dir, &aside) {
-        Ok(()) => fs::remove_dir_all(&aside).map_err(GitError::io("delete", &aside))?,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(GitError::io("rename", &tree.admin_dir)(error).into()),
-    }
+    forget(git, guard, &tree)?;
     Point::WorktreeForgotten.reach().map_err(GitError::from)?;
     Ok(trashed)
+}
+
+/// Keeps a commit that the worker made itself, which only the tree's `HEAD` holds.
+pub(super) fn keep_head(git: &Git, guard: &Guard, saved: &Saved) -> Result<(), WorktreeError> {
+    let Saved { tree, commit, .. } = saved;
+    let head = git.tree_call(tree, "rev-parse").args(["--verify", "--quiet", "HEAD"]).holding(guard);
+    let head = head.accept(&[0, 1, 128]).finish()?;
+    if let Some(head) = Oid::parse(String::from_utf8_lossy(&head.stdout).trim_end())
+        && !super::read::is_ancestor(git, &head, commit)?
+    {
+        let name = format!("refs/kapell/trash/heads/{}-{}", tree.name(), random_tail(6));
+        refs::create(git, &name, &head, "kapell: head of a removed tree")?;
+    }
+    Ok(())
+}
+
+/// Moves a tree's folder into the folder `trash` and gives its place there.
+pub(super) fn throw_away(folder: &Path, trash: &Path) -> Result<PathBuf, GitError> {
+    fs::create_dir_all(trash).map_err(GitError::io("create", trash))?;
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    let trashed = trash.join(format!("{name}-{}", random_tail(6)));
+    make_writable(folder);
+    fs::rename(folder, &trashed).map_err(GitError::io("move to the trash", folder))?;
+    Ok(trashed)
+}
+
+/// Takes a tree's administrative folder away.
+pub(super) fn forget(git: &Git, _guard: &Guard, tree: &Worktree) -> Result<(), GitError> {
+    let aside = git.repository().common_dir.join("kapell");
+    fs::create_dir_all(&aside).map_err(GitError::io("create", &aside))?;
+    let aside = aside.join(format!("old-{}-{}", tree.name(), random_tail(6)));
+    match fs::rename(&tree.admin_dir, &aside) {
+        Ok(()) => fs::remove_dir_all(&aside).map_err(GitError::io("delete", &aside)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(GitError::io("rename", &tree.admin_dir)(error)),
+    }
 }
 
 /// Deletes a folder with everything in it, folders without write permission too; links are not followed.
@@ -438,7 +468,7 @@ fn is_dead_link(file: &Path) -> bool {
 }
 
 /// A name for the administrative folder that git accepts too, after the tree's own.
-fn admin_name(path: &Path) -> String {
+pub(super) fn admin_name(path: &Path) -> String {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let plain = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_') { c } else { '-' };
     let name: String = name.chars().map(plain).collect();
@@ -446,15 +476,15 @@ fn admin_name(path: &Path) -> String {
     if name.is_empty() { "tree".to_owned() } else { name.to_owned() }
 }
 
-fn gitdir_line(path: &Path) -> Vec<u8> {
+pub(super) fn gitdir_line(path: &Path) -> Vec<u8> {
     line(path.join(".git").as_os_str().as_encoded_bytes())
 }
 
-fn line(bytes: &[u8]) -> Vec<u8> {
+pub(super) fn line(bytes: &[u8]) -> Vec<u8> {
     [bytes, b"\n"].concat()
 }
 
-fn canonical_even_if_gone(path: &Path) -> PathBuf {
+pub(super) fn canonical_even_if_gone(path: &Path) -> PathBuf {
     let whole = fs::canonicalize(path);
     whole
         .or_else(|_| match (path.parent(), path.file_name()) {

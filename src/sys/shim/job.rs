@@ -123,7 +123,7 @@ pub struct Exit {
     /// When the last process of the worker was gone.
     #[serde(with = "rfc3339")]
     pub ended_at: Time,
-    /// The wall that it really had, such as `landlock7 worktree`.
+    /// The wall that it really had, such as `landlock 7, worktree`.
     pub wall: String,
     /// The largest resident memory of any one of its processes, in KiB.
     pub max_rss_kb: u64,

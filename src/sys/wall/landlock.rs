@@ -1,8 +1,10 @@
-//! Landlock: a ruleset of the rights to write, granted beneath folders and on files.
+//! Landlock: a ruleset of the rights to write and to read files, granted beneath folders and on files.
 //!
-//! Rights to read and run are not handled, so they stay as they are. A grant on
-//! a folder is recursive and cannot be narrowed again; one on a file is for its inode.
+//! A grant on a folder is recursive and cannot be narrowed again; one on a file is for its inode.
+//! So secrets are hidden by granting everything around them (`reading.rs`). The right to list
+//! folders is not handled: programs look into every folder above their own, and take a refusal ill.
 
+use std::fmt::Write as _;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -14,17 +16,35 @@ use ::landlock::{
 };
 use rustix::fs::{CWD, FileType, Mode as FileMode, OFlags, ResolveFlags};
 use rustix::io::Errno;
+use rustix::thread::CapabilitySet;
 
-use super::{Wall, WallError};
+use super::{Mode, Wall, WallError, reading};
 
-/// Devices that programs write to as a matter of course.
+/// Devices that programs write to and read as a matter of course.
 const DEVICES: [&str; 5] = ["/dev/null", "/dev/zero", "/dev/full", "/dev/tty", "/dev/ptmx"];
 
 /// Terminals, and memory shared between the processes of one program.
 const DEVICE_FOLDERS: [&str; 2] = ["/dev/pts", "/dev/shm"];
 
+/// Devices that are only read. Others, such as disks, cannot be opened at all where secrets are hidden.
+const READ_DEVICES: [&str; 2] = ["/dev/random", "/dev/urandom"];
+
+/// What lets root go around the wall. With either of the first two the environment of a foreign process was
+/// read through `/proc`, which Landlock alone forbids (Linux 6.18); the others reach the kernel and the disks.
+const AROUND: CapabilitySet = CapabilitySet::PERFMON
+    .union(CapabilitySet::SYS_ADMIN)
+    .union(CapabilitySet::SYS_PTRACE)
+    .union(CapabilitySet::CHECKPOINT_RESTORE)
+    .union(CapabilitySet::BPF)
+    .union(CapabilitySet::SYS_MODULE)
+    .union(CapabilitySet::SYS_RAWIO)
+    .union(CapabilitySet::SYS_BOOT);
+
 /// Without this level a foreign file cannot be written, yet can be emptied.
 const SOUND: ABI = ABI::V3;
+
+/// Without this level foreign processes can be signalled, and spoken to by abstract sockets.
+const SCOPED: ABI = ABI::V6;
 
 /// The ruleset for `wall`, and its description.
 pub(super) fn ruleset(wall: &Wall, appendable: &[&File]) -> Result<(RulesetCreated, String), WallError> {
@@ -33,21 +53,30 @@ pub(super) fn ruleset(wall: &Wall, appendable: &[&File]) -> Result<(RulesetCreat
         let why = format!("Landlock {number} of this kernel cannot stop truncation (Linux 6.2 can)");
         return Err(WallError::Unavailable { why });
     }
-    let handled = AccessFs::from_write(level.min(SOUND));
+    if level < SCOPED && wall.mode == Mode::Strict {
+        let why = format!("Landlock {number} of this kernel cannot keep signals in (Linux 6.12 can)");
+        return Err(WallError::Unavailable { why });
+    }
+    let mut handled = AccessFs::from_write(level.min(SOUND));
+    if !wall.hidden.is_empty() {
+        handled |= AccessFs::ReadFile;
+    }
     let mut ruleset = Ruleset::default()
         // What the wall promises must be there ...
         .set_compatibility(CompatLevel::HardRequirement)
         .handle_access(handled)
-        // ... and a worker that cannot signal its conductor is welcome where the kernel can say it.
-        .map(|ruleset| ruleset.set_compatibility(CompatLevel::BestEffort))
-        .and_then(|ruleset| ruleset.scope(Scope::AbstractUnixSocket | Scope::Signal))
+        .and_then(|ruleset| match level < SCOPED {
+            // ... and what cannot be there is told.
+            true => Ok(ruleset),
+            false => ruleset.scope(Scope::AbstractUnixSocket | Scope::Signal),
+        })
         .and_then(Ruleset::create)
-        .map_err(refused)?
-        .set_compatibility(CompatLevel::HardRequirement);
+        .map_err(refused)?;
 
     // Nobody needs device nodes in a worktree, and root could write a disk through one.
     let folder = handled & !make_bitflags!(AccessFs::{MakeBlock | MakeChar});
-    let file = handled & (AccessFs::WriteFile | AccessFs::Truncate);
+    let file = handled & (AccessFs::WriteFile | AccessFs::Truncate | AccessFs::ReadFile);
+    let read = handled & AccessFs::ReadFile;
     for path in &wall.writable {
         ruleset = grant(ruleset, open(path, FileType::Directory)?, folder)?;
     }
@@ -55,32 +84,43 @@ pub(super) fn ruleset(wall: &Wall, appendable: &[&File]) -> Result<(RulesetCreat
         ruleset = grant(ruleset, open(path, FileType::RegularFile)?, file)?;
     }
     // The system's own devices are as they are: links are followed, and what is missing is not missed.
-    for (paths, rights) in [(&DEVICES[..], file), (&DEVICE_FOLDERS[..], folder)] {
-        for path in paths {
-            if let Ok(device) = rustix::fs::open(*path, OFlags::PATH | OFlags::CLOEXEC, FileMode::empty()) {
-                ruleset = grant(ruleset, device, rights)?;
-            }
+    let devices = [(&DEVICES[..], file), (&DEVICE_FOLDERS[..], folder), (&READ_DEVICES[..], read)];
+    let devices =
+        devices.into_iter().flat_map(|(paths, rights)| paths.iter().map(move |path| (path, rights)));
+    let devices = devices.map(|(path, rights)| (Path::new(path), OFlags::empty(), rights));
+    let seen = if read.is_empty() { Vec::new() } else { reading::all_but(&wall.hidden) };
+    let seen = seen.iter().map(|path| (path.as_path(), OFlags::NOFOLLOW, read));
+    let after_all = wall.readable.iter().map(|path| (path.as_path(), OFlags::empty(), read));
+    for (path, flags, rights) in devices.chain(seen).chain(after_all).filter(|grant| !grant.2.is_empty()) {
+        let flags = OFlags::PATH | OFlags::CLOEXEC | flags;
+        if let Ok(found) = rustix::fs::open(path, flags, FileMode::empty()) {
+            ruleset = grant(ruleset, found, rights)?;
         }
     }
     for stream in appendable {
         ruleset = grant(ruleset, stream, AccessFs::WriteFile.into())?;
     }
 
-    let mut description = format!("landlock{number} {}", wall.mode.as_str());
-    if level < SOUND {
-        description.push_str(" without truncate");
-    }
-    if !wall.read_only.is_empty() {
-        description.push_str(" without read-only parts");
+    let mut description = format!("landlock {number}, {}", wall.mode.as_str());
+    let lacks = [(level < SOUND, "truncation passes"), (level < SCOPED, "signals pass")];
+    let lacks: Vec<&str> = lacks.into_iter().filter(|lack| lack.0).map(|lack| lack.1).collect();
+    if !lacks.is_empty() {
+        let _ = write!(description, " ({})", lacks.join(", "));
     }
     Ok((ruleset, description))
 }
 
-/// Puts the calling thread behind the ruleset.
+/// Puts the calling thread behind the ruleset. A root worker gives up what goes around it.
 pub(super) fn enter(ruleset: RulesetCreated) -> io::Result<()> {
+    let mut held = rustix::thread::capabilities(None)?;
+    if held.permitted.intersects(AROUND) {
+        for set in [&mut held.effective, &mut held.permitted, &mut held.inheritable] {
+            set.remove(AROUND);
+        }
+        rustix::thread::set_capabilities(None, held)?;
+    }
     match ruleset.restrict_self() {
-        // `Partially` is a kernel without scopes.
-        Ok(status) if status.ruleset != RulesetStatus::NotEnforced => Ok(()),
+        Ok(status) if status.ruleset == RulesetStatus::FullyEnforced => Ok(()),
         Ok(_) => Err(Errno::NOTSUP.into()),
         Err(error) => {
             let source: &dyn std::error::Error = &error;

@@ -1,15 +1,17 @@
 //! The wall around a worker: a kernel rule, inherited by everything the worker
-//! starts, that lets it read and run everything and write only where it may.
+//! starts, that lets it write only where it may, and read everything but secrets.
 //!
 //! Linux has Landlock (`landlock.rs`), macOS has seatbelt (`seatbelt.rs`). What
-//! was really built is told in a short text (`landlock7 worktree`), because a
+//! was really built is told in a short text (`landlock 7, strict`), because a
 //! wall that is silently weaker than asked for is worse than none.
 //!
 //! What no backend here holds: `chmod`, `utime` and extended attributes of
-//! foreign files (Landlock does not govern them), and the network.
+//! foreign files (Landlock does not govern them), the names in folders whose files
+//! are hidden, sockets that have a path, and the network.
 
 #[cfg(target_os = "linux")]
 mod landlock;
+mod reading;
 pub mod seatbelt;
 
 use std::ffi::OsString;
@@ -61,10 +63,17 @@ pub struct Wall {
     /// neither replaced nor removed. The same care about links.
     #[serde(with = "words::paths")]
     pub files: Vec<PathBuf>,
-    /// Paths inside of `writable` that stay read-only where the system can say
-    /// so: seatbelt can, Landlock cannot subtract and says so in the description.
+    /// Paths inside of `writable` that stay read-only where the system can say so: seatbelt
+    /// can, Landlock cannot subtract. So nothing may rely on it; it spares a worker mistakes.
     #[serde(with = "words::paths")]
     pub read_only: Vec<PathBuf>,
+    /// Files, and folders with all in them, whose content cannot be read unless it can be written
+    /// or is `readable`. They need not exist. Empty: everything can be read.
+    #[serde(with = "words::paths")]
+    pub hidden: Vec<PathBuf>,
+    /// Parts of `hidden` that can be read after all, as far as they exist; links are followed.
+    #[serde(with = "words::paths")]
+    pub readable: Vec<PathBuf>,
 }
 
 impl Wall {
@@ -76,6 +85,8 @@ impl Wall {
             writable: Vec::new(),
             files: Vec::new(),
             read_only: Vec::new(),
+            hidden: Vec::new(),
+            readable: Vec::new(),
         }
     }
 
@@ -120,9 +131,10 @@ impl Wall {
 
     #[cfg(target_os = "macos")]
     fn build(&self, _appendable: &[&File]) -> Result<Prepared, WallError> {
-        let profile = seatbelt::profile(self)?;
+        let real = Self { hidden: reading::real(&self.hidden), ..self.clone() };
+        let profile = seatbelt::profile(&real)?;
         let prefix = vec!["/usr/bin/sandbox-exec".into(), "-p".into(), profile.into(), "--".into()];
-        Ok(Prepared { description: format!("seatbelt {}", self.mode.as_str()), prefix })
+        Ok(Prepared { description: format!("seatbelt, {}", self.mode.as_str()), prefix })
     }
 
     #[cfg(not(any(target_os = "linux", target_os = "macos")))]
@@ -150,8 +162,8 @@ impl Prepared {
         }
     }
 
-    /// What was really built: `landlock7 worktree`, `seatbelt strict`, `off`,
-    /// `off (Landlock is not enabled)`.
+    /// What was really built: `landlock 7, worktree`, `seatbelt, strict`, `off`,
+    /// `landlock 4, worktree (signals pass)`, `off (Landlock is not enabled)`.
     pub fn description(&self) -> &str {
         &self.description
     }
@@ -189,54 +201,91 @@ impl Prepared {
 /// What this system can do, found by trying.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WallSupport {
-    /// A wall was built and held; its name and level, such as `landlock7`.
-    Holds(String),
+    /// A wall was built and held.
+    Holds {
+        /// Its name and level, such as `landlock 7`.
+        name: String,
+        /// Why [`Mode::Strict`] cannot be had.
+        not_strict: Option<String>,
+    },
     /// There is none, and why.
     Absent(String),
 }
 
 /// Builds a wall around one folder inside of `scratch` (which exists and is
-/// writable) and tries to write on both sides of it. On Linux in a thread of its
-/// own: Landlock binds the thread and ends with it. No version table is asked.
+/// writable), tries to write on both sides of it, to read what it hides, and to signal who is
+/// outside. On Linux in a thread of its own: Landlock binds the thread and ends with it. No
+/// version table is asked.
 pub fn probe(scratch: &Path) -> WallSupport {
     let trial = scratch.join(format!("wall-probe-{}", crate::base::ids::random_tail(8)));
-    let support = match try_wall(&trial) {
-        Ok(name) => WallSupport::Holds(name),
-        Err(why) => WallSupport::Absent(why),
-    };
-    // What is left of a trial is in the caller's own scratch folder.
+    let tried = try_wall(&trial, Mode::Strict).map(|name| (name, None));
+    let tried = tried.or_else(|not_strict| {
+        // What is left of a trial is in the caller's own scratch folder.
+        let _ = std::fs::remove_dir_all(&trial);
+        try_wall(&trial, Mode::Worktree).map(|name| (name, Some(not_strict)))
+    });
     let _ = std::fs::remove_dir_all(&trial);
-    support
+    match tried {
+        Ok((name, not_strict)) => WallSupport::Holds { name, not_strict },
+        Err(why) => WallSupport::Absent(why),
+    }
+}
+
+/// The folders and files of a trial.
+#[cfg(any(target_os = "linux", target_os = "macos"))]
+struct Trial {
+    /// May be written.
+    inside: PathBuf,
+    /// May be read.
+    foreign: PathBuf,
+    /// May not be read.
+    secret: PathBuf,
+    wall: Wall,
+}
+
+#[cfg(any(target_os = "linux", target_os = "macos"))]
+impl Trial {
+    fn make(folder: &Path, mode: Mode) -> Result<Self, String> {
+        make(folder)?;
+        let folder = folder.canonicalize().map_err(|error| format!("{}: {error}", folder.display()))?;
+        let path = |name: &str| folder.join(name);
+        let (inside, foreign, secret) = (path("inside"), path("foreign"), path("secret"));
+        make(&inside)?;
+        for file in [&foreign, &secret] {
+            std::fs::write(file, "kept").map_err(|error| format!("{}: {error}", file.display()))?;
+        }
+        let wall = Wall { mode, writable: vec![inside.clone()], hidden: vec![secret.clone()], ..Wall::off() };
+        Ok(Self { inside, foreign, secret, wall })
+    }
 }
 
 #[cfg(target_os = "linux")]
-fn try_wall(trial: &Path) -> Result<String, String> {
-    let inside = trial.join("inside");
-    make(trial)?;
-    make(&inside)?;
-    let trial = trial.canonicalize().map_err(|error| format!("{}: {error}", trial.display()))?;
-    let inside = trial.join("inside");
-    let foreign = trial.join("foreign");
-    std::fs::write(&foreign, "kept").map_err(|error| format!("{}: {error}", foreign.display()))?;
-
-    let wall = Wall { mode: Mode::Worktree, writable: vec![inside.clone()], ..Wall::off() };
+fn try_wall(folder: &Path, mode: Mode) -> Result<String, String> {
+    let Trial { inside, foreign, secret, wall } = Trial::make(folder, mode)?;
     // Writing to this one is granted, so that only the right to truncate is in question.
-    let stream = trial.join("stream");
+    let stream = foreign.with_file_name("stream");
     let file = File::create_new(&stream).map_err(|error| format!("{}: {error}", stream.display()))?;
     let mut prepared = wall.prepare(&[&file]).map_err(|error| error.to_string())?;
-    let name = prepared.description().split(' ').next().unwrap_or_default().to_owned();
+    let name = prepared.description().split(',').next().unwrap_or_default().to_owned();
     let walled = std::thread::spawn(move || -> Result<(), String> {
         prepared.enter().map_err(|error| format!("the wall could not be entered: {error}"))?;
         std::fs::write(inside.join("new"), "x").map_err(|error| format!("own folder: {error}"))?;
         File::options().append(true).open(&stream).map_err(|error| format!("own stream: {error}"))?;
+        std::fs::read(&foreign).map_err(|error| format!("foreign file: {error}"))?;
+        let signal = match rustix::process::getppid() {
+            Some(parent) if mode == Mode::Strict => rustix::process::test_kill_process(parent).err(),
+            _ => Some(rustix::io::Errno::PERM),
+        };
         let escapes = [
-            ("create", File::create_new(trial.join("new")).err()),
-            ("write", File::options().append(true).open(&foreign).err()),
-            ("truncate", File::create(&stream).err()),
+            ("create a foreign file", File::create_new(foreign.with_file_name("new")).err()),
+            ("write to a foreign file", File::options().append(true).open(&foreign).err()),
+            ("truncate a foreign file", File::create(&stream).err()),
+            ("read a secret", File::open(&secret).err()),
+            ("signal a foreign process", signal.map(Into::into)),
         ];
         for (what, refused) in escapes {
             if refused.is_none_or(|error| error.kind() != std::io::ErrorKind::PermissionDenied) {
-                return Err(format!("the wall was built, and did not stop a foreign {what}"));
+                return Err(format!("the wall was built, and one behind it could {what}"));
             }
         }
         Ok(())
@@ -246,22 +295,21 @@ fn try_wall(trial: &Path) -> Result<String, String> {
 }
 
 #[cfg(target_os = "macos")]
-fn try_wall(trial: &Path) -> Result<String, String> {
-    let inside = trial.join("inside");
-    make(trial)?;
-    make(&inside)?;
-    let trial = trial.canonicalize().map_err(|error| format!("{}: {error}", trial.display()))?;
-    let wall = Wall { mode: Mode::Worktree, writable: vec![trial.join("inside")], ..Wall::off() };
+fn try_wall(folder: &Path, mode: Mode) -> Result<String, String> {
+    let Trial { inside, foreign, secret, wall } = Trial::make(folder, mode)?;
     let prepared = wall.prepare(&[]).map_err(|error| error.to_string())?;
-    let touch = |path: PathBuf| {
-        let argv = prepared.wrap(&["/usr/bin/touch".into(), path.into_os_string()]);
-        let mut command = crate::sys::process::spawn::program(&argv[0], &trial);
-        command.args(&argv[1..]).output().map(|output| output.status.success())
+    let can = |program: &str, path: PathBuf| {
+        let argv = prepared.wrap(&[program.into(), path.into_os_string()]);
+        let mut command = crate::sys::process::spawn::program(&argv[0], folder);
+        let output = command.args(&argv[1..]).output().map_err(|error| format!("sandbox-exec: {error}"))?;
+        Ok::<bool, String>(output.status.success())
     };
-    match (touch(trial.join("inside/new")), touch(trial.join("new"))) {
-        (Ok(true), Ok(false)) => Ok("seatbelt".to_owned()),
-        (Err(error), _) | (_, Err(error)) => Err(format!("sandbox-exec: {error}")),
-        _ => Err("sandbox-exec ran, and its wall did not hold".to_owned()),
+    let works = can("/usr/bin/touch", inside.join("new"))? && can("/bin/cat", foreign.clone())?;
+    let holds = !can("/usr/bin/touch", foreign.with_file_name("new"))? && !can("/bin/cat", secret)?;
+    if works && holds {
+        Ok("seatbelt".to_owned())
+    } else {
+        Err("sandbox-exec ran, and its wall did not hold".to_owned())
     }
 }
 
@@ -271,7 +319,7 @@ fn make(folder: &Path) -> Result<(), String> {
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "macos")))]
-fn try_wall(_trial: &Path) -> Result<String, String> {
+fn try_wall(_folder: &Path, _mode: Mode) -> Result<String, String> {
     Err("this system has neither Landlock nor seatbelt".to_owned())
 }
 

@@ -2,7 +2,7 @@
 //! meaning as the Landlock rules. The last rule that matches an operation wins.
 
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{Wall, WallError};
 
@@ -38,14 +38,26 @@ pub fn profile(wall: &Wall) -> Result<String, WallError> {
         }
         text.push_str(")\n");
     }
-    if !wall.read_only.is_empty() {
-        text.push_str("(deny file-write*\n");
-        for path in &wall.read_only {
+    rule(&mut text, "deny file-write*", &wall.read_only)?;
+    rule(&mut text, "deny file-read-data", &wall.hidden)?;
+    if !wall.hidden.is_empty() {
+        for seen in [&wall.readable, &wall.writable, &wall.files] {
+            rule(&mut text, "allow file-read-data", seen)?;
+        }
+    }
+    Ok(text)
+}
+
+/// A rule about paths and all below them. One without a path would be about everything.
+fn rule(text: &mut String, what: &str, paths: &[PathBuf]) -> Result<(), WallError> {
+    if !paths.is_empty() {
+        let _ = writeln!(text, "({what}");
+        for path in paths {
             let _ = writeln!(text, "  (subpath {})", quoted(path)?);
         }
         text.push_str(")\n");
     }
-    Ok(text)
+    Ok(())
 }
 
 /// The path as a string of the profile language.
@@ -63,8 +75,6 @@ fn quoted(path: &Path) -> Result<String, WallError> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
-
     use super::*;
     use crate::sys::wall::Mode;
 
@@ -76,6 +86,7 @@ mod tests {
             writable: paths(writable),
             files: paths(files),
             read_only: paths(read_only),
+            ..Wall::off()
         }
     }
 
@@ -95,10 +106,26 @@ mod tests {
     }
 
     #[test]
+    fn secrets_are_hidden_and_what_a_worker_needs_of_them_is_shown_last() {
+        let mut wall = wall(&["/state/worktrees/a"], &["/home/.codex/auth.json"], &[]);
+        wall.hidden = ["/state", "/home/.ssh"].map(PathBuf::from).to_vec();
+        wall.readable = vec!["/state/run/a".into()];
+        let text = profile(&wall).unwrap();
+        let from = text.find("(deny file-read-data").unwrap();
+        assert_eq!(
+            &text[from..],
+            "(deny file-read-data\n  (subpath \"/state\")\n  (subpath \"/home/.ssh\")\n)\n\
+             (allow file-read-data\n  (subpath \"/state/run/a\")\n)\n\
+             (allow file-read-data\n  (subpath \"/state/worktrees/a\")\n)\n\
+             (allow file-read-data\n  (subpath \"/home/.codex/auth.json\")\n)\n"
+        );
+    }
+
+    #[test]
     fn an_empty_list_makes_no_rule() {
         // A rule without a filter would be about every file.
         let text = profile(&wall(&[], &[], &[])).unwrap();
-        assert!(!text.contains("file-write-data"));
+        assert!(!text.contains("file-write-data") && !text.contains("file-read-data"));
         assert_eq!(text.matches("(deny file-write*").count(), 1);
     }
 

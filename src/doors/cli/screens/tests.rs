@@ -66,7 +66,7 @@ fn attempt_json(number: u32) -> Value {
     json!({
         "attempt": format!("a-7k2m9q4x1{number}"), "task_id": "auth-3kq9zx/2", "number": number,
         "worker": "codex2", "provider": "codex", "state": "finished", "outcome": "submitted",
-        "wall": "landlock7 worktree", "worktree": "/home/ada/.local/state/kapell/worktrees/shop-1a2b3c4d5e/a-7k2m9q4x11",
+        "wall": "landlock 7, worktree", "worktree": "/home/ada/.local/state/kapell/worktrees/shop-1a2b3c4d5e/a-7k2m9q4x11",
         "ref": "refs/kapell/tasks/auth-3kq9zx/2/1",
         "usage": {"input_tokens": 48_213, "cached_tokens": 1_204_000, "output_tokens": 3_107, "usd": 0.412},
         "gates": [

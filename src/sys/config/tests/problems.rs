@@ -319,6 +319,15 @@ fn the_rest() {
         ],
     );
     has(
+        "[project]\ncaches = [\"~/.cache/x\", \"/var/cache/x/\", \"target\", \"~/\", \"/\", \"a/../..\", \".git\"]",
+        &[
+            "2:52 project.caches[3] `project.caches[3]` is no path of a cache: `~/`",
+            "2:58 project.caches[4] `project.caches[4]` is no path of a cache: `/`",
+            "2:63 project.caches[5] `project.caches[5]` is no path of a cache: `a/../..`",
+            "2:74 project.caches[6] `project.caches[6]` is no path of a cache: `.git`",
+        ],
+    );
+    has(
         "[environments]\nnames = [\"a\", \"b\", \"a b\"]\nbase_port = 65530\nhealth = \"localhost\"",
         &[
             "2:20 environments.names[2] `a b` is no name",

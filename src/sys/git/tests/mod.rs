@@ -6,6 +6,7 @@ mod checkout;
 mod discover;
 mod land;
 mod snapshot;
+mod spare;
 mod worktree;
 
 use std::ffi::OsStr;

@@ -1,0 +1,393 @@
+//! The wall around one run: what may be written, what is needed besides, what must not be seen.
+
+use std::fs;
+use std::path::{Component, Path, PathBuf};
+use std::sync::OnceLock;
+use std::time::SystemTime;
+
+use super::House;
+use crate::domain::pattern::Pattern;
+use crate::domain::refusal::{Code, Refusal};
+use crate::sys::config::resolved::Wall as Wish;
+use crate::sys::wall::{self, Mode, Wall, WallSupport};
+
+/// What a run is to be kept to.
+#[derive(Debug)]
+pub struct Ground<'a> {
+    /// The wall that is wished for.
+    pub wish: Wish,
+    /// The folder it works in, by its real path.
+    pub folder: &'a Path,
+    /// What of it may be written.
+    pub writes: Writes<'a>,
+    /// The shim's folder.
+    pub run_dir: &'a Path,
+    /// Build caches as configured: `None` are the usual ones.
+    pub caches: Option<&'a [String]>,
+}
+
+/// What of its folder a run may write.
+#[derive(Debug, Clone, Copy)]
+pub enum Writes<'a> {
+    /// It only looks around.
+    Nothing,
+    /// What is claimed; all, unless the wall is to be strict.
+    Claim(&'a [Pattern]),
+    /// All: a gate builds.
+    All,
+}
+
+impl Ground<'_> {
+    /// The wall. What a strict one needs in the folder is made here: the folders of the claim, and
+    /// [placeholders](drop_placeholders) of the files that are not there yet.
+    ///
+    /// # Errors
+    /// It is to be strict, and the system or the claim does not allow that.
+    pub fn wall(&self, house: &House) -> Result<Wall, Refusal> {
+        if self.wish == Wish::Off {
+            return Ok(Wall::off());
+        }
+        let mut wall = Wall {
+            mode: Mode::Worktree,
+            best_effort: self.wish == Wish::Auto,
+            read_only: vec![self.folder.join(".git")],
+            hidden: secrets(house),
+            readable: [self.folder, self.run_dir, &house.program].map(Path::to_owned).to_vec(),
+            ..Wall::off()
+        };
+        let (inside, outside): (Vec<PathBuf>, Vec<PathBuf>) =
+            caches(house, self.caches).into_iter().partition(|path| path.is_relative());
+        match (self.wish, self.writes) {
+            (Wish::Strict, Writes::Claim(claim)) => {
+                require_strict(support(self.run_dir))?;
+                wall.mode = Mode::Strict;
+                for pattern in claim {
+                    enclose(&mut wall, self.folder, pattern)?;
+                }
+                for cache in &inside {
+                    wall.writable.extend(folder_in(self.folder, cache));
+                }
+            }
+            (Wish::Strict, Writes::Nothing) => wall.mode = Mode::Strict,
+            (_, Writes::Nothing) => {}
+            (_, Writes::Claim(_) | Writes::All) => wall.writable.push(self.folder.to_owned()),
+        }
+        wall.grant_persons(&outside);
+        Ok(wall)
+    }
+}
+
+/// What the walls of this system hold, tried once in `scratch` and known from then on.
+pub fn support(scratch: &Path) -> &'static WallSupport {
+    static SUPPORT: OnceLock<WallSupport> = OnceLock::new();
+    SUPPORT.get_or_init(|| wall::probe(scratch))
+}
+
+fn require_strict(support: &WallSupport) -> Result<(), Refusal> {
+    let why = match support {
+        WallSupport::Holds { not_strict: None, .. } => return Ok(()),
+        WallSupport::Holds { not_strict: Some(why), .. } | WallSupport::Absent(why) => why,
+    };
+    let message = format!("no strict wall can be had here: {why}");
+    let hint = "set wall = \"worktree\" or \"auto\" under [project]; kapell doctor tells what holds";
+    Err(Refusal::new(Code::Unsupported, message, hint))
+}
+
+/// Lets what a pattern owns be written: a folder with all in it, a file in place. To create a file is
+/// a right on its whole folder, so one that is missing gets a placeholder; and of a glob it is the folder
+/// that all it owns lies in. What that is too much, the landing holds.
+fn enclose(wall: &mut Wall, top: &Path, pattern: &Pattern) -> Result<(), Refusal> {
+    let refused = |why: &str, hint: &str| {
+        let message = format!("no strict wall can be built around {}: {why}", pattern.as_str());
+        Err(Refusal::new(Code::Unsupported, message, hint))
+    };
+    let through = "claim the real path";
+    let bare = Path::new(pattern.literal_path());
+    if bare.as_os_str().is_empty() {
+        if pattern.as_str() != "**" {
+            let hint = "name its folder or its files, or set wall = \"worktree\" under [project]";
+            return refused("its first segment is a wildcard, so that it is all over the tree", hint);
+        }
+        wall.writable.push(top.to_owned());
+    } else if pattern.is_folder() || !pattern.is_literal() || top.join(bare).is_dir() {
+        match folder_in(top, bare) {
+            Some(folder) => wall.writable.push(folder),
+            None => return refused("a file or a link is in the place of its folder", through),
+        }
+    } else {
+        match file_in(top, bare) {
+            Some(file) => wall.files.push(file),
+            None => return refused("a link, or a file in the place of a folder, is on its way", through),
+        }
+    }
+    Ok(())
+}
+
+/// A folder in `top`, made where it is missing; `None` if something else is in its place or on its way.
+/// Links are not followed: an earlier worker may have made them. Nobody works in the tree yet.
+fn folder_in(top: &Path, path: &Path) -> Option<PathBuf> {
+    let mut folder = top.to_owned();
+    for part in path.components() {
+        let Component::Normal(name) = part else { return None };
+        folder.push(name);
+        match folder.symlink_metadata() {
+            Ok(found) if found.is_dir() => {}
+            Ok(_) => return None,
+            Err(_) => fs::create_dir(&folder).ok()?,
+        }
+    }
+    Some(folder)
+}
+
+/// A plain file in `top`; one that is missing gets a placeholder.
+fn file_in(top: &Path, path: &Path) -> Option<PathBuf> {
+    let file = folder_in(top, path.parent()?)?.join(path.file_name()?);
+    match file.symlink_metadata() {
+        Ok(found) => found.is_file().then_some(file),
+        Err(_) => {
+            fs::File::create_new(&file).and_then(|made| made.set_modified(UNTOUCHED)).ok()?;
+            Some(file)
+        }
+    }
+}
+
+/// When a placeholder says it was changed last: whatever is done to it makes that now, even to write nothing.
+const UNTOUCHED: SystemTime = SystemTime::UNIX_EPOCH;
+
+/// Removes the placeholders of claimed files that a worker did not touch, before its tree is saved.
+pub fn drop_placeholders(top: &Path, claim: &[Pattern]) {
+    for pattern in claim.iter().filter(|pattern| pattern.is_literal() && !pattern.is_folder()) {
+        let file = top.join(pattern.literal_path());
+        let is_untouched = file.symlink_metadata().is_ok_and(|found| {
+            found.is_file() && found.len() == 0 && found.modified().is_ok_and(|time| time == UNTOUCHED)
+        });
+        // What cannot be removed is an empty file more.
+        if is_untouched && fs::remove_file(&file).is_ok() {
+            let folders = file.ancestors().skip(1).take_while(|folder| *folder != top);
+            // The first that holds something ends it.
+            let _ = folders.map(fs::remove_dir).take_while(Result::is_ok).count();
+        }
+    }
+}
+
+/// Where secrets lie: a variable that moves the folder, the folder in the home otherwise, the names in it.
+const SECRETS: [(&str, &str, &[&str]); 12] = [
+    (
+        "",
+        "",
+        &[
+            ".ssh",
+            ".aws",
+            ".azure",
+            ".kube",
+            ".netrc",
+            ".git-credentials",
+            ".pgpass",
+            ".my.cnf",
+            ".pypirc",
+            ".vault-token",
+            ".password-store",
+            ".mozilla",
+            ".bash_history",
+            ".zsh_history",
+            ".claude.json",
+            "Library/Keychains",
+        ],
+    ),
+    ("GNUPGHOME", ".gnupg", &[""]),
+    ("DOCKER_CONFIG", ".docker", &["config.json"]),
+    ("CARGO_HOME", ".cargo", &["credentials", "credentials.toml"]),
+    ("XDG_CONFIG_HOME", ".config", &["gh", "gcloud", "op", "git/credentials", "google-chrome", "chromium"]),
+    ("XDG_DATA_HOME", ".local/share", &["keyrings", "opencode/auth.json", "opencode/storage"]),
+    ("CLAUDE_CONFIG_DIR", ".claude", &[".credentials.json", "projects", "history.jsonl"]),
+    ("CODEX_HOME", ".codex", &["auth.json", "sessions", "history.jsonl"]),
+    ("AWS_SHARED_CREDENTIALS_FILE", ".aws/credentials", &[""]),
+    ("GH_CONFIG_DIR", ".config/gh", &[""]),
+    ("NETRC", ".netrc", &[""]),
+    ("GOOGLE_APPLICATION_CREDENTIALS", ".config/gcloud", &[""]),
+];
+
+/// What no worker reads unless its agent needs it: keys and tokens, other agents' sign-ins and sessions,
+/// the person's own configuration of Kapell, which may set keys, and its state, with all that others do.
+pub fn secrets(house: &House) -> Vec<PathBuf> {
+    let mut secrets = vec![house.root.clone(), house.person_config.clone()];
+    for (variable, in_home, names) in SECRETS {
+        let told = house.environment.get(variable).map(PathBuf::from).filter(|path| path.is_absolute());
+        for folder in [Some(house.home.join(in_home)), told].into_iter().flatten() {
+            secrets.extend(names.iter().map(|name| folder.join(name)));
+        }
+    }
+    secrets
+}
+
+/// Build caches that a run must be able to write: absolute, or relative to its tree. Without any
+/// configured they are those that toolchains share, folders and lock files.
+pub fn caches(house: &House, configured: Option<&[String]>) -> Vec<PathBuf> {
+    if let Some(paths) = configured {
+        let real = |path: &String| match path.strip_prefix("~/") {
+            Some(in_home) => house.home.join(in_home),
+            None => PathBuf::from(path),
+        };
+        return paths.iter().map(real).collect();
+    }
+    let cargo = house.environment.get("CARGO_HOME").map_or_else(|| house.home.join(".cargo"), PathBuf::from);
+    let in_cargo = ["registry", "git", ".package-cache", ".package-cache-mutate", ".global-cache"];
+    let in_home = [".npm", ".cache", "go/pkg", ".m2", ".gradle", ".local/share/pnpm"];
+    in_cargo
+        .iter()
+        .map(|name| cargo.join(name))
+        .chain(in_home.iter().map(|name| house.home.join(name)))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::store::Check;
+
+    fn house(top: &Path) -> House {
+        let environment = BTreeMap::from([("CODEX_HOME".to_owned(), "/elsewhere/codex".to_owned())]);
+        let (state, home) = (top.join("state"), top.join("home"));
+        let config = home.join(".config/kapell/config.toml");
+        House::new(state, environment, "/bin/kapell".into(), home, config, Check::Header)
+    }
+
+    fn patterns(texts: &[&str]) -> Vec<Pattern> {
+        texts.iter().map(|text| Pattern::parse(text).unwrap()).collect()
+    }
+
+    fn tree() -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir_all(folder.path().join("src/db")).unwrap();
+        fs::write(folder.path().join("src/a.rs"), "").unwrap();
+        std::os::unix::fs::symlink("src", folder.path().join("link")).unwrap();
+        folder
+    }
+
+    fn strict(top: &Path, claim: &[&str]) -> Result<[Vec<String>; 2], String> {
+        let mut wall = Wall::off();
+        for pattern in patterns(claim) {
+            enclose(&mut wall, top, &pattern).map_err(|refusal| refusal.message)?;
+        }
+        let short = |path: &PathBuf| path.strip_prefix(top).unwrap().display().to_string();
+        Ok([wall.writable.iter().map(short).collect(), wall.files.iter().map(short).collect()])
+    }
+
+    #[test]
+    fn a_strict_wall_goes_around_the_claim_alone() {
+        type Names = &'static [&'static str];
+        let table: [(Names, [Names; 2]); 8] = [
+            (&["src/db", "src/a.rs"], [&["src/db"], &["src/a.rs"]]),
+            (&["docs/new/"], [&["docs/new"], &[]]),
+            (&["src/db/"], [&["src/db"], &[]]),
+            (&["src/new.rs"], [&[], &["src/new.rs"]]),
+            (&["deep/er/new.rs"], [&[], &["deep/er/new.rs"]]),
+            (&["src/*.rs"], [&["src"], &[]]),
+            (&["new/**/*.rs"], [&["new"], &[]]),
+            (&["**"], [&[""], &[]]),
+        ];
+        for (claim, expected) in table {
+            let tree = tree();
+            let expected = expected.map(|names| names.iter().map(|name| name.to_string()).collect());
+            assert_eq!(strict(tree.path(), claim), Ok(expected), "{claim:?}");
+            for pattern in patterns(claim) {
+                assert!(tree.path().join(pattern.literal_path()).exists(), "{claim:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_claim_that_no_strict_wall_fits_is_refused_with_its_name() {
+        let tree = tree();
+        for claim in ["*.rs", "**/*.md", "src/a.rs/", "link", "link/", "link/new.rs", "src/a.rs/b.rs"] {
+            let refused = strict(tree.path(), &[claim]).unwrap_err();
+            assert!(refused.contains(claim), "{refused}");
+        }
+        assert!(!tree.path().join("src/new.rs").exists());
+    }
+
+    #[test]
+    fn a_strict_wall_that_the_system_cannot_build_is_refused_with_its_reason() {
+        let name = "landlock 4".to_owned();
+        let holds = |not_strict| WallSupport::Holds { name: name.clone(), not_strict };
+        assert_eq!(require_strict(&holds(None)), Ok(()));
+        for support in
+            [holds(Some("signals pass".to_owned())), WallSupport::Absent("signals pass".to_owned())]
+        {
+            let refusal = require_strict(&support).unwrap_err();
+            assert!(refusal.message.contains("signals pass"), "{}", refusal.message);
+        }
+    }
+
+    #[test]
+    fn placeholders_go_unless_somebody_touched_them() {
+        let tree = tree();
+        let top = tree.path();
+        let claim = ["deep/er/untouched", "deep/emptied", "src/written", "src/a.rs"];
+        strict(top, &claim).unwrap();
+        fs::write(top.join("deep/emptied"), "").unwrap();
+        fs::write(top.join("src/written"), "x").unwrap();
+        drop_placeholders(top, &patterns(&claim));
+        for (path, stays) in
+            [("deep/er", false), ("deep/emptied", true), ("src/written", true), ("src/a.rs", true)]
+        {
+            assert_eq!(top.join(path).exists(), stays, "{path}");
+        }
+    }
+
+    #[test]
+    fn the_state_and_every_agents_sign_in_are_secrets() {
+        let house = house(Path::new("/top"));
+        let secrets = secrets(&house);
+        for secret in [
+            "/top/state",
+            "/top/home/.ssh",
+            "/top/home/.gnupg",
+            "/top/home/.config/gh",
+            "/top/home/.config/kapell/config.toml",
+            "/top/home/.codex/auth.json",
+            "/elsewhere/codex/auth.json",
+        ] {
+            assert!(
+                secrets.iter().any(|path| path.components().eq(Path::new(secret).components())),
+                "{secret}"
+            );
+        }
+        assert!(!secrets.contains(&house.home));
+    }
+
+    #[test]
+    fn the_wall_is_as_wide_as_was_wished() {
+        let folder = tree();
+        let top = folder.path().canonicalize().unwrap();
+        let (tree, run) = (top.join("tree"), top.join("run"));
+        for folder in [&tree, &run, &top.join("home/cache")] {
+            fs::create_dir_all(folder).unwrap();
+        }
+        let claim = patterns(&["src/"]);
+        let caches = ["~/cache".to_owned(), "target".to_owned(), "~/missing".to_owned()];
+        let claimed = Writes::Claim(&claim);
+        let wall = |wish, writes| {
+            let ground = Ground { wish, folder: &tree, writes, run_dir: &run, caches: Some(&caches) };
+            ground.wall(&house(&top)).unwrap()
+        };
+        assert_eq!(wall(Wish::Off, claimed), Wall::off());
+        let cache = top.join("home/cache");
+        for (wish, writes, mode, best_effort, writable) in [
+            (Wish::Auto, claimed, Mode::Worktree, true, vec![tree.clone(), cache.clone()]),
+            (Wish::Worktree, claimed, Mode::Worktree, false, vec![tree.clone(), cache.clone()]),
+            (Wish::Strict, Writes::All, Mode::Worktree, false, vec![tree.clone(), cache.clone()]),
+            (Wish::Strict, Writes::Nothing, Mode::Strict, false, vec![cache.clone()]),
+        ] {
+            let wall = wall(wish, writes);
+            assert_eq!((wall.mode, wall.best_effort, wall.writable), (mode, best_effort, writable));
+        }
+        #[cfg(target_os = "linux")]
+        if matches!(support(&run), WallSupport::Holds { not_strict: None, .. }) {
+            let wall = wall(Wish::Strict, claimed);
+            assert_eq!(wall.writable, [tree.join("src"), tree.join("target"), cache]);
+        }
+    }
+}

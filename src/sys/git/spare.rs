@@ -1,0 +1,209 @@
+//! Spare trees: those that workers are done with, cleaned and kept for the next. To take one is a few renames,
+//! and as much of a checkout as the commits differ; to make one anew is to write every file.
+//!
+//! A spare is a folder `spare-…` beside the workers' trees, with an administrative folder like theirs. Each
+//! step leaves what [`sweep`], or the next [`take_or_add`] of the same place, can tell and finish.
+
+use std::fs::{self, Permissions};
+use std::io;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use super::Oid;
+use super::queue::{GitQueue, Guard};
+use super::run::{Git, GitError};
+use super::worktree::{
+    self, Ignored, OWN_BASE, OWN_INDEX, Saved, Worktree, WorktreeError, admin_name, free_admin_dir,
+    gitdir_line, line, restore_link, write_whole,
+};
+use crate::base::clock::Time;
+use crate::base::ids::random_tail;
+
+/// How the names of spares begin.
+const PREFIX: &str = "spare-";
+
+/// All that the administrative folder of a spare holds; reflogs and the like tell of the worker before.
+const KEPT: [&str; 7] = ["HEAD", "commondir", "gitdir", "locked", "index", OWN_INDEX, OWN_BASE];
+
+/// Makes a spare of a saved tree, in the folder it lies in, checked out at `commit`. Not if there are `most`
+/// spares already, if something of its worker would stay, or if git keeps refs elsewhere than in files: then
+/// the tree is given back, to be [removed](worktree::remove). Nothing may be alive in it.
+pub fn park(git: &Git, saved: Saved, commit: &Oid, most: usize) -> Result<Option<Saved>, WorktreeError> {
+    let tree = &saved.tree;
+    let Some(folder) = tree.path.parent().filter(|_| tree.path.exists() && !has_reftable(git)) else {
+        return Ok(Some(saved));
+    };
+    worktree::keep_head(git, &GitQueue::lock(git.repository())?, &saved)?;
+    if worktree::reset(git, tree, commit, Ignored::Delete).is_err() || !is_pristine(tree) {
+        return Ok(Some(saved));
+    }
+    let guard = GitQueue::lock(git.repository())?;
+    if spares(git, folder).len() >= most {
+        return Ok(Some(saved));
+    }
+    for entry in fs::read_dir(&tree.admin_dir).map_err(GitError::io("list", &tree.admin_dir))?.flatten() {
+        if !KEPT.iter().any(|kept| entry.file_name() == *kept) {
+            let path = entry.path();
+            let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+            let removed = if is_folder { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+            removed.map_err(GitError::io("remove", &path))?;
+        }
+    }
+    let spare = folder.join(format!("{PREFIX}{}", random_tail(10)));
+    fs::rename(&tree.path, &spare).map_err(GitError::io("rename", &tree.path))?;
+    write_whole(&tree.admin_dir.join("gitdir"), &gitdir_line(&spare))?;
+    drop(guard);
+    Ok(None)
+}
+
+/// A tree at `dest` with `commit` checked out: a spare that lies beside it, or a [new one](worktree::add). The
+/// queue is let go before files are written.
+pub fn take_or_add(git: &Git, guard: Guard, dest: &Path, commit: &Oid) -> Result<Worktree, WorktreeError> {
+    let spare = dest.parent().and_then(|folder| {
+        let mut spares = if has_reftable(git) { Vec::new() } else { spares(git, folder) };
+        let fitting = spares.iter().position(|(_, base)| base == commit);
+        spares.truncate(fitting.map_or(usize::MAX, |at| at + 1));
+        spares.pop()
+    });
+    let Some((spare, base)) = spare else { return worktree::add(git, guard, dest, commit) };
+    let tree = hand_over(git, &spare, dest, commit)?;
+    drop(guard);
+    if base == *commit {
+        write_whole(&tree.admin_dir.join(OWN_BASE), &line(commit.as_str().as_bytes()))?;
+    } else {
+        worktree::check_out(git, &tree, commit, &tree.admin_dir.join(OWN_INDEX))?;
+        worktree::finish_checkout(&tree, OWN_INDEX, "index", commit)?;
+    }
+    Ok(tree)
+}
+
+/// Gives a spare another place and name. From the first step on it is what a killed `add` leaves at `dest`.
+fn hand_over(git: &Git, spare: &Worktree, dest: &Path, commit: &Oid) -> Result<Worktree, WorktreeError> {
+    let path = worktree::canonical_even_if_gone(dest);
+    unmark(spare)?;
+    write_whole(&spare.admin_dir.join("gitdir"), &gitdir_line(&path))?;
+    match fs::rename(&spare.path, &path) {
+        Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {
+            return Err(WorktreeError::Occupied { path });
+        }
+        renamed => renamed.map_err(GitError::io("rename", &spare.path))?,
+    }
+    let admin_dir = free_admin_dir(&git.repository().common_dir, &admin_name(&path));
+    fs::rename(&spare.admin_dir, &admin_dir).map_err(GitError::io("rename", &spare.admin_dir))?;
+    let tree = Worktree { path, admin_dir, keeper: spare.keeper };
+    restore_link(&tree)?;
+    write_whole(&tree.admin_dir.join("HEAD"), &line(commit.as_str().as_bytes()))?;
+    Ok(tree)
+}
+
+/// Brings the spares of `folder` to `commit`, where the next attempt probably begins: then taking one writes no file.
+/// One that is being brought there cannot be taken; one that this fails for is left to [`sweep`].
+pub fn follow(git: &Git, folder: &Path, commit: &Oid) -> Result<(), WorktreeError> {
+    let guard = GitQueue::lock(git.repository())?;
+    let mut behind = spares(git, folder);
+    behind.retain(|(_, base)| base != commit);
+    for (spare, _) in &behind {
+        unmark(spare)?;
+    }
+    drop(guard);
+    for (spare, _) in &behind {
+        worktree::reset(git, spare, commit, Ignored::Delete)?;
+    }
+    Ok(())
+}
+
+/// Makes a spare one that nobody takes.
+fn unmark(spare: &Worktree) -> Result<(), GitError> {
+    let mark = spare.admin_dir.join(OWN_BASE);
+    fs::remove_file(&mark).map_err(GitError::io("remove", &mark))
+}
+
+/// Takes away spares of `folder` that were parked `before` and nobody took, and what a kill left on the way of one. The
+/// answer are folders in `trash` to be [deleted](worktree::delete_folder).
+pub fn sweep(git: &Git, folder: &Path, trash: &Path, before: Time) -> Result<Vec<PathBuf>, WorktreeError> {
+    let guard = GitQueue::lock(git.repository())?;
+    for tree in trees_in(git, folder) {
+        let is_old = || {
+            let mark = fs::metadata(tree.admin_dir.join(OWN_BASE));
+            mark.is_ok_and(|mark| Time::from_seconds(mark.mtime()) < before)
+        };
+        if !tree.path.exists() || (is_spare(&tree.path) && (tree.base().is_none() || is_old())) {
+            worktree::forget(git, &guard, &tree)?;
+        }
+    }
+    let known: Vec<PathBuf> = trees_in(git, folder).into_iter().map(|tree| tree.path).collect();
+    let mut trashed = Vec::new();
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = worktree::canonical_even_if_gone(&entry.path());
+        if is_spare(&path) && !known.contains(&path) {
+            trashed.push(worktree::throw_away(&path, trash)?);
+        }
+    }
+    Ok(trashed)
+}
+
+/// The whole spares of a folder, with the commits they are at.
+fn spares(git: &Git, folder: &Path) -> Vec<(Worktree, Oid)> {
+    let trees = trees_in(git, folder).into_iter().filter(|tree| is_spare(&tree.path) && tree.path.is_dir());
+    trees.filter_map(|tree| tree.base().map(|base| (tree, base))).collect()
+}
+
+/// The trees of ours that lie in a folder, or lay there.
+fn trees_in(git: &Git, folder: &Path) -> Vec<Worktree> {
+    let folder = worktree::canonical_even_if_gone(folder);
+    Worktree::all(git).into_iter().filter(|tree| tree.path.parent() == Some(&folder)).collect()
+}
+
+fn is_spare(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(PREFIX.as_bytes()))
+}
+
+fn has_reftable(git: &Git) -> bool {
+    git.repository().common_dir.join("reftable").is_dir()
+}
+
+/// Whether a tree that was just reset is as a new one would be also in what git does not look at: modes, further
+/// names of its files, extended attributes.
+fn is_pristine(tree: &Worktree) -> bool {
+    // The mark was written a moment ago, as every new file is.
+    let Ok(mark) = fs::metadata(tree.admin_dir.join(OWN_BASE)) else { return false };
+    let plain = mode(&mark.permissions());
+    let open = plain | (plain & 0o444) >> 2;
+    let mut folders = vec![tree.path.clone()];
+    while let Some(folder) = folders.pop() {
+        let Ok(entries) = fs::read_dir(&folder) else { return false };
+        let looked = fs::symlink_metadata(&folder);
+        if !looked.is_ok_and(|found| mode(&found.permissions()) == open) || has_attributes(&folder) {
+            return false;
+        }
+        for entry in entries {
+            let Ok(entry) = entry else { return false };
+            let (Ok(found), path) = (entry.metadata(), entry.path()) else { return false };
+            if found.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let is_usual = found.is_symlink() || [plain, open].contains(&mode(&found.permissions()));
+            if !is_usual || found.nlink() > 1 || has_attributes(&path) {
+                return false;
+            }
+        }
+    }
+    true
+}
+
+fn mode(permissions: &Permissions) -> u32 {
+    permissions.mode() & 0o7777
+}
+
+/// Whether somebody gave a file attributes or an access list; what the system itself gives does not count.
+fn has_attributes(path: &Path) -> bool {
+    let mut names = [0u8; 1024];
+    match rustix::fs::llistxattr(path, &mut names) {
+        Ok(length) => names[..length]
+            .split(|byte| *byte == 0)
+            .any(|name| name.starts_with(b"user.") || name.starts_with(b"system.")),
+        // Where there are none nobody can have given any.
+        Err(error) => error != rustix::io::Errno::NOTSUP,
+    }
+}

@@ -1,0 +1,94 @@
+//! Hiding by granting the rest: a wall that can only grant, and only whole folders, leaves a secret
+//! out by granting everything beside it and beside the folders above it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The fewest folders and files that hold everything except `hidden` and the devices of the system, as it
+/// is now: what is made later beside a secret is hidden too. Links are none of them, since the rights are those
+/// of what a link leads to.
+pub(super) fn all_but(hidden: &[PathBuf]) -> Vec<PathBuf> {
+    let mut hidden: BTreeSet<PathBuf> = real(hidden).into_iter().collect();
+    hidden.insert("/dev".into());
+    let above = hidden.iter().flat_map(|path| path.ancestors().skip(1)).map(Path::to_owned).collect();
+    let mut rest = Vec::new();
+    around(Path::new("/"), &hidden, &above, &mut rest);
+    rest
+}
+
+fn around(folder: &Path, hidden: &BTreeSet<PathBuf>, above: &BTreeSet<PathBuf>, rest: &mut Vec<PathBuf>) {
+    let Ok(entries) = fs::read_dir(folder) else {
+        // Nothing can be seen here, yet the folders on the way may be passed.
+        for below in above.iter().filter(|path| path.parent() == Some(folder)) {
+            around(below, hidden, above, rest);
+        }
+        return;
+    };
+    for entry in entries.flatten() {
+        let path = entry.path();
+        if hidden.contains(&path) || entry.file_type().is_ok_and(|kind| kind.is_symlink()) {
+            continue;
+        }
+        if above.contains(&path) {
+            around(&path, hidden, above, rest);
+        } else {
+            rest.push(path);
+        }
+    }
+}
+
+/// The same places by their real paths: by the name in its real folder, under which one that is missing would
+/// appear, and where a link leads to.
+pub(super) fn real(paths: &[PathBuf]) -> Vec<PathBuf> {
+    let mut real = Vec::new();
+    let mut folders = BTreeMap::new();
+    for path in paths {
+        let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { continue };
+        // To resolve a path is a call for each of its names, and most lie in few folders.
+        let folder = folders.entry(folder).or_insert_with(|| folder.canonicalize().ok());
+        let Some(path) = folder.as_ref().map(|folder| folder.join(name)) else { continue };
+        if path.is_symlink() {
+            real.extend(path.canonicalize().ok().filter(|path| path.parent().is_some()));
+        }
+        real.push(path);
+    }
+    real.sort();
+    real.dedup();
+    real
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn everything_beside_a_secret_is_granted_and_no_folder_above_it() {
+        let top = tempfile::tempdir().unwrap();
+        let top = top.path().canonicalize().unwrap();
+        for folder in ["home/.ssh", "home/.config/gh", "home/.config/tool", "home/code", "vault/deep"] {
+            fs::create_dir_all(top.join(folder)).unwrap();
+        }
+        for file in ["home/.netrc", "home/notes", "home/.config/gh/token"] {
+            fs::write(top.join(file), "").unwrap();
+        }
+        symlink(top.join("vault"), top.join("home/.gnupg")).unwrap();
+        symlink(top.join("home"), top.join("alias")).unwrap();
+        let hidden = ["alias/.ssh", "home/.config/gh", "home/.netrc", "home/.gnupg", "home/.aws", "no/where"];
+        let rest = all_but(&hidden.map(|path| top.join(path)));
+        let ours: BTreeSet<&Path> = rest.iter().filter_map(|path| path.strip_prefix(&top).ok()).collect();
+        let expected = ["home/.config/tool", "home/code", "home/notes"];
+        assert_eq!(ours, expected.iter().map(Path::new).collect());
+        for path in rest.iter().filter(|path| !path.starts_with(&top)) {
+            assert!(!top.starts_with(path) && !path.starts_with("/dev"), "{}", path.display());
+        }
+        assert!(rest.iter().any(|path| path == Path::new("/usr")), "{rest:?}");
+    }
+
+    #[test]
+    fn a_root_is_never_hidden() {
+        assert_eq!(real(&["/".into(), "/usr/..".into(), String::new().into()]), Vec::<PathBuf>::new());
+    }
+}
