@@ -102,7 +102,8 @@ fn condition(session: &Session, vitals: &Vitals) -> Result<ConductorCondition, E
 
 fn steer(session: &Session, vitals: &Vitals, action: Action, force: bool) -> Result<Value, ApiError> {
     let project = session.project()?;
-    let done = steering::control(session, &project, action, vitals.plan.as_str(), force, None)?;
+    let asked = Asked { force, ..Asked::default() };
+    let done = steering::control(session, &project, action, vitals.plan.as_str(), &asked)?;
     written(ControlResult { ack: true, state: done.state, message: done.message })
 }
 

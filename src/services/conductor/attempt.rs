@@ -9,23 +9,20 @@ use std::time::{Duration, Instant};
 use super::desk::Desk;
 use super::launching::{self, kind_of};
 use super::listening::{Watched, listen};
-use super::recovering;
 use super::saving::{self, Saved};
-use crate::base::clock::Time;
-use crate::base::ids::{HolderName, TaskId};
+use super::{recovering, reporting};
+use crate::base::ids::TaskId;
 use crate::base::paths::RepoPath;
 use crate::domain::attempt::Outcome;
-use crate::domain::claim::{self, Decision, Holder, HolderKind, Mode};
-use crate::domain::pattern::PatternSet;
+use crate::domain::pattern::{Pattern, PatternSet};
 use crate::domain::plan::Task;
 use crate::domain::task::TaskState;
-use crate::domain::verdict::Verdict;
+use crate::domain::verdict::{GateOutcome, Verdict};
 use crate::services::judging::{self, Case, Judgement};
 use crate::services::landing::{self, Landing, Work};
-use crate::services::{Error, asking, claiming};
+use crate::services::{Error, approving, asking};
 use crate::store::Tx;
 use crate::store::attempts::{AttemptRow, Ending};
-use crate::store::claims::NewClaims;
 use crate::store::events::{EventFilter, NewEvent};
 use crate::sys::agent::Event;
 use crate::sys::config::resolved::Isolation;
@@ -327,17 +324,25 @@ fn save(desk: &Desk, attempt: &AttemptRow, task: &Task) -> Result<Option<Saved>,
         saving::absorb(desk, attempt, &saved)?;
     }
     let is_violation = !saved.outside.is_empty() && outcome == Outcome::Submitted;
-    if !saved.outside.is_empty() {
+    let report = if saved.outside.is_empty() {
+        None
+    } else {
         let name = format!("{}/{}/{}", attempt.plan, attempt.task, attempt.number);
-        refs::quarantine(&desk.git, &name, &saved.snapshot.commit)?;
-    }
+        let quarantine = refs::quarantine(&desk.git, &name, &saved.snapshot.commit)?;
+        Some(reporting::report(attempt, &saved, &quarantine)?)
+    };
     let changed = json_paths(saved.snapshot.changed.iter().map(|change| &change.path));
     let outside = json_paths(saved.outside.iter().map(|(path, _)| path));
     let goes_on = store.write(|tx| -> Result<bool, Error> {
         let commit = saved.snapshot.commit.as_str();
         tx.set_snapshot(&attempt.id, &saved.snapshot.reference, commit, &changed, &outside)?;
-        if is_violation {
-            let why = violation(&saved.outside);
+        if !saved.dropped.is_empty() {
+            let names: Vec<String> = saved.dropped.iter().map(ToString::to_string).collect();
+            let text = format!("{}: passed over, the integrator makes it anew", names.join(", "));
+            tell(tx, desk, attempt, "attempt.dropped", &text)?;
+        }
+        if let Some(report) = report.as_deref().filter(|_| is_violation) {
+            let why = format!("{}; read {}", violation(&saved.outside), report.display());
             tx.set_outcome(&attempt.id, Outcome::Violation, Some(&why))?;
         }
         if outcome != Outcome::Submitted {
@@ -432,9 +437,7 @@ pub(crate) fn construct_work(
     saved: &Saved,
 ) -> Result<Oid, Error> {
     let owned = PatternSet::new(task.files.clone());
-    let keep = |change: &Change| {
-        owned.contains(&change.path) && !saved.outside.iter().any(|(path, _)| *path == change.path)
-    };
+    let keep = |change: &Change| saved.lands(change, &owned);
     let title: String = task.text.lines().next().unwrap_or_default().chars().take(72).collect();
     let message = format!(
         "{title}\n\nKapell-Task: {}/{}\nKapell-Attempt: {}\n",
@@ -497,12 +500,10 @@ fn record(
     feedback: &str,
 ) -> Result<bool, Error> {
     tx.set_verdict(&attempt.id, judgement.verdict, &judgement.gates)?;
-    let first = judgement.gates.iter().find(|gate| {
-        !matches!(
-            gate.outcome,
-            crate::domain::verdict::GateOutcome::Pass | crate::domain::verdict::GateOutcome::Skipped
-        )
-    });
+    for gate in judgement.gates.iter().filter(|gate| gate.outcome == GateOutcome::Flaky) {
+        tell(tx, desk, attempt, "gate.flaky", &format!("task {}: {}: {}", attempt.task, gate.name, gate.why))?;
+    }
+    let first = judgement.gates.iter().find(|gate| !gate.outcome.is_good());
     let why = first
         .map_or_else(|| "no gate proved anything".to_owned(), |gate| format!("{}: {}", gate.name, gate.why));
     let text = match judgement.verdict {
@@ -561,34 +562,16 @@ fn may_land(tx: &Tx<'_>, desk: &Desk, attempt: &AttemptRow, task: &Task) -> Resu
     if tx.fencing(plan)? != desk.fencing || !matches!(state, Some(TaskState::Approved | TaskState::Landing)) {
         return Ok(false);
     }
-    let holder = Holder { kind: HolderKind::Attempt, name: HolderName::new(attempt.id.as_str()) };
-    claiming::free_the_dead(tx, project, &task.files)?;
-    let near = claiming::near(tx, project, &task.files)?;
-    match claim::decide(&task.files, Mode::Exclusive, &holder, &near) {
-        Decision::Grant { insert, .. } => {
-            let alive = Path::new(&attempt.run_dir).join("lock");
-            let new = NewClaims {
-                holder: &holder,
-                mode: Mode::Exclusive,
-                task: Some((plan, id)),
-                reason: Some("approved work lands"),
-                alive: alive.to_str(),
-                expires_at: Time::now().plus_seconds(24 * 3600),
-            };
-            for pattern in &insert {
-                tx.insert_claim(project, pattern, &new)?;
-            }
-        }
-        Decision::Refuse(conflicts) => {
-            let on = conflicts.first().map_or_else(String::new, |conflict| {
-                let held = &conflict.held;
-                let who = held.task.clone().unwrap_or_else(|| held.holder.name.to_string());
-                format!("{} is held by {who} by now; approve it again when that is free", conflict.witness)
-            });
-            tx.move_task(project, plan, id, TaskState::Ready, None)?;
-            tx.move_task(project, plan, id, TaskState::Failed, Some(&on))?;
-            return Ok(false);
-        }
+    let mut patterns = task.files.clone();
+    // What cannot be said as a pattern could not be approved.
+    patterns.extend(tx.approved_paths(&attempt.id)?.iter().filter_map(|path| Pattern::of_path(path).ok()));
+    if let Some(conflict) = approving::hold(tx, project, attempt, &patterns, "approved work lands")? {
+        let held = &conflict.held;
+        let who = held.task.clone().unwrap_or_else(|| held.holder.name.to_string());
+        let why = format!("{} is held by {who} by now; approve it again when that is free", conflict.witness);
+        tx.move_task(project, plan, id, TaskState::Ready, None)?;
+        tx.move_task(project, plan, id, TaskState::Failed, Some(&why))?;
+        return Ok(false);
     }
     if state == Some(TaskState::Approved) {
         tx.move_task(project, plan, id, TaskState::Landing, None)?;
