@@ -3,6 +3,7 @@
 pub mod attempt;
 pub mod claim;
 pub mod conducting;
+pub mod halving;
 pub mod overlap;
 pub mod pattern;
 pub mod plan;

@@ -11,7 +11,7 @@ use crate::api::wire::{ConductorCondition, ConductorParams, ControlResult, Progr
 use crate::api::{ApiError, schema};
 use crate::domain::task::TaskState;
 use crate::services::conductor::Vitals;
-use crate::services::steering::{self, Action};
+use crate::services::steering::{self, Action, Asked};
 use crate::services::{Error, Session};
 
 /// A method of one conductor.

@@ -144,7 +144,7 @@ fn carry_on(desk: &Arc<Desk>, attempt: &AttemptRow, mut stage: Stage) -> Result<
                         None => return Err(Error::Bug(format!("the tree of {} is gone", attempt.id))),
                     },
                 };
-                return land(desk, &attempt, &task, &tree);
+                return land(desk, &attempt, &task, tree);
             }
         };
     }
@@ -579,35 +579,24 @@ fn may_land(tx: &Tx<'_>, desk: &Desk, attempt: &AttemptRow, task: &Task) -> Resu
     Ok(true)
 }
 
-fn land(desk: &Desk, attempt: &AttemptRow, task: &Task, saved: &Saved) -> Result<(), Error> {
+fn land(desk: &Desk, attempt: &AttemptRow, task: &Task, saved: Saved) -> Result<(), Error> {
     let id = &task.id;
     let store = desk.store()?;
-    let work = construct_work(desk, attempt, task, saved)?;
+    let commit = construct_work(desk, attempt, task, &saved)?;
     let may_land = store.write(|tx| may_land(tx, desk, attempt, task))?;
     if !may_land {
         return Ok(());
     }
-    let row = desk.row()?;
-    let plan = desk.plan();
-    let case = case(desk, attempt, task, saved, work.clone(), &plan)?;
     let title: String = task.text.lines().next().unwrap_or_default().chars().take(72).collect();
     let message = format!(
         "{title}\n\nKapell-Plan: {}\nKapell-Task: {}\nKapell-Attempt: {}\n",
         attempt.plan, attempt.task, attempt.id
     );
-    let landing = Work {
-        plan: &row,
-        task: &attempt.task,
-        attempt: &attempt.id,
-        base: &saved.snapshot.base,
-        work: &work,
-        message: &message,
-    };
-    let landed = landing::land(&desk.session, &desk.project, &desk.git, &landing, &mut |merged| {
-        landing::prove_merge(&case, merged)
-    })?;
+    let work = Work { attempt: attempt.clone(), task: task.clone(), saved, commit, message };
+    let landed = landing::land(desk, work)?;
     let (commit, branch) = match landed {
         Landing::Landed { commit, branch } => (commit, branch),
+        Landing::Left => return Ok(()),
         Landing::Rejected(why) => {
             return store.write(|tx| -> Result<(), Error> {
                 tx.set_feedback(&desk.plan_id, id, Some(&why))?;
