@@ -11,7 +11,9 @@ impl Tx<'_> {
     /// Records that `who` approves a path of what an attempt left. The first who does is kept.
     pub fn approve_path(&self, attempt: &AttemptId, path: &str, who: &str) -> Result<(), StoreError> {
         self.sql
-            .prepare_cached("INSERT OR IGNORE INTO approvals (attempt, path, who, at) VALUES (?1, ?2, ?3, ?4)")?
+            .prepare_cached(
+                "INSERT OR IGNORE INTO approvals (attempt, path, who, at) VALUES (?1, ?2, ?3, ?4)",
+            )?
             .execute(params![attempt.as_str(), path, who, Time::now().as_millis()])?;
         Ok(())
     }

@@ -4,6 +4,8 @@
 
 mod bench;
 
+mod batches;
+mod integrating;
 mod judging;
 mod killed;
 mod landing;
@@ -12,3 +14,4 @@ mod shared;
 mod steering;
 mod trying;
 mod twice;
+mod violations;

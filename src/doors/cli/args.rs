@@ -111,10 +111,12 @@ Examples:
   kapell retry auth-3kq9zx/2")]
     Retry(Steer),
     /// Accept work that the judge refused
-    #[command(after_help = "What lies outside of the claim lands only where --path names it, and if nobody else holds it.
+    #[command(
+        after_help = "What lies outside of the claim lands only where --path names it, and if nobody else holds it.
 Examples:
   kapell approve auth-3kq9zx/2 --message 'the flaky test is known'
-  kapell approve a-6q2m8x1c --path src/lib.rs --path README.md")]
+  kapell approve a-6q2m8x1c --path src/lib.rs --path README.md"
+    )]
     Approve(Approve),
     /// Bring landed work to its target branch
     #[command(after_help = "Examples:

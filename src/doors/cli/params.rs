@@ -1,7 +1,8 @@
 //! From what was typed to the parameters of the methods.
 
 use super::args::{
-    Approve, ClaimFiles, Control, Dispatch, Judge, Land, Plan, ReleaseFiles, Run, Send, ShutdownAll, Status, Steer,
+    Approve, ClaimFiles, Control, Dispatch, Judge, Land, Plan, ReleaseFiles, Run, Send, ShutdownAll, Status,
+    Steer,
 };
 use crate::api::wire::{
     Action, ClaimFilesParams, ControlParams, DispatchParams, JudgeParams, Object, PlanParams,

@@ -501,7 +501,13 @@ fn record(
 ) -> Result<bool, Error> {
     tx.set_verdict(&attempt.id, judgement.verdict, &judgement.gates)?;
     for gate in judgement.gates.iter().filter(|gate| gate.outcome == GateOutcome::Flaky) {
-        tell(tx, desk, attempt, "gate.flaky", &format!("task {}: {}: {}", attempt.task, gate.name, gate.why))?;
+        tell(
+            tx,
+            desk,
+            attempt,
+            "gate.flaky",
+            &format!("task {}: {}: {}", attempt.task, gate.name, gate.why),
+        )?;
     }
     let first = judgement.gates.iter().find(|gate| !gate.outcome.is_good());
     let why = first

@@ -28,7 +28,8 @@ fn text(attempt: &AttemptRow, saved: &Saved, quarantine: &str) -> String {
         text.push_str(&format!("  {path} {why}\n"));
     }
     let is_outside = |path: &RepoPath| saved.outside.iter().any(|(outside, _)| outside == path);
-    let mut allowed = saved.snapshot.changed.iter().map(|change| &change.path).filter(|path| !is_outside(path));
+    let mut allowed =
+        saved.snapshot.changed.iter().map(|change| &change.path).filter(|path| !is_outside(path));
     if let Some(first) = allowed.next() {
         text.push_str(&format!("\nWithin its claim:\n  {first}\n"));
         allowed.for_each(|path| text.push_str(&format!("  {path}\n")));

@@ -110,12 +110,7 @@ pub fn saved_again(desk: &Desk, attempt: &AttemptRow, task: &Task) -> Result<Opt
 }
 
 /// A snapshot compared with the claim, with what a person approved, and with what is the integrator's.
-fn compared(
-    desk: &Desk,
-    attempt: &AttemptRow,
-    task: &Task,
-    mut snapshot: Snapshot,
-) -> Result<Saved, Error> {
+fn compared(desk: &Desk, attempt: &AttemptRow, task: &Task, mut snapshot: Snapshot) -> Result<Saved, Error> {
     // Folders that Kapell itself linked into the tree are no work of the worker's.
     snapshot.changed.retain(|change| {
         !(change.new_mode == Mode::Symlink

@@ -35,7 +35,9 @@ pub(super) fn prove(
                 }
                 End::Failed(how) => {
                     let output = end_of(&seen.output);
-                    return Ok(Some(format!("together with what landed meanwhile, `{shown}` {how}:\n{output}")));
+                    return Ok(Some(format!(
+                        "together with what landed meanwhile, `{shown}` {how}:\n{output}"
+                    )));
                 }
                 // The gates passed over it for the same reason.
                 End::Unknown(_) if is_from_ecosystem(case, command) => {}

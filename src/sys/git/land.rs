@@ -210,7 +210,10 @@ mod tests {
         let marked = "one\n<<<<<<< 0a1\ntheirs\n||||||| 0b2\nold\n=======\nmine\n>>>>>>> 0c3\ntwo\n";
         let told = "<<<<<<< landed\ntheirs\n||||||| before\nold\n=======\nmine\n>>>>>>> this try\n";
         assert_eq!(hunks(marked), [(2, told.to_owned())]);
-        assert_eq!(hunks(&format!("{marked}{marked}")).iter().map(|hunk| hunk.0).collect::<Vec<_>>(), [2, 11]);
+        assert_eq!(
+            hunks(&format!("{marked}{marked}")).iter().map(|hunk| hunk.0).collect::<Vec<_>>(),
+            [2, 11]
+        );
         for nothing in ["", "<<<<<<<\n", "=======\n", "<<<<<<< never closed\nx\n", ">>>>>>> x\n"] {
             assert_eq!(hunks(nothing), [], "{nothing:?}");
         }
