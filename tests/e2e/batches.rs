@@ -19,6 +19,7 @@ fn held() -> (Bench, String, Guest) {
         bench.meet_line("hold")
     );
     bench.write("../armed", "");
+    bench.write("kapell.toml", "[project]\nmax_workers = 5\n");
     bench.write("check.sh", &check);
     bench.commit("check");
     let tasks = TASKS.map(|name| {

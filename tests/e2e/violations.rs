@@ -72,9 +72,8 @@ fn each_kind_is_refused_kept_and_reported_with_its_own_reason() {
         ),
     ];
     let tasks = kinds.map(|(name, files, lines, ..)| {
-        let mut lines = lines.to_vec();
         let mine = format!("write {files}mine.txt mine");
-        lines.push(&mine);
+        let lines: Vec<&str> = [mine.as_str()].into_iter().chain(lines.iter().copied()).collect();
         task(name, &[files], &lines)
     });
     let plan = bench.start(&Plan::new(tasks).rule("max_attempts", json!(1)));
