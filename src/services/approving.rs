@@ -62,7 +62,6 @@ pub fn approve(
                 holder: Some(who),
                 text: format!("task {task}: approved by {who}{what}"),
                 data: Some(serde_json::json!({ "paths": paths }).to_string()),
-                ..NewEvent::default()
             },
         )?;
         Ok(true)
