@@ -432,7 +432,7 @@ pub struct Control {
     pub action: Action,
     /// The target and how
     #[command(flatten)]
-    pub steer: Steer,
+    pub approve: Approve,
 }
 
 /// What a short form of `control` takes.
@@ -452,9 +452,10 @@ pub struct Steer {
 /// `approve`.
 #[derive(Debug, Args)]
 pub struct Approve {
+    /// The target and how
     #[command(flatten)]
     pub steer: Steer,
-    /// A changed path outside of the claim that is to land too; the other gates still decide
+    /// With approve: a changed path outside of the claim that is to land too; the other gates still decide
     #[arg(long = "path", value_name = "PATH")]
     pub paths: Vec<String>,
 }

@@ -90,7 +90,7 @@ impl From<Judge> for JudgeParams {
 
 impl From<Control> for ControlParams {
     fn from(args: Control) -> Self {
-        steer(args.action, args.steer)
+        Self { paths: args.approve.paths, ..steer(args.action, args.approve.steer) }
     }
 }
 

@@ -109,12 +109,7 @@ impl Batch<'_> {
         for waiting in some {
             let work = &waiting.work;
             let base = &work.saved.snapshot.base;
-            let merge = if tip == *base {
-                Merge::Clean { tree: read::tree_of(git, &work.commit)? }
-            } else {
-                land::merge(git, &tip, &work.commit, base)?
-            };
-            match merge {
+            match land::merge(git, &tip, &work.commit, base)? {
                 Merge::Clean { tree } => tip = land::commit_tree(git, &tree, &[&tip], &work.message)?,
                 Merge::Conflict { paths, report } => {
                     let names: Vec<String> = paths.iter().map(ToString::to_string).collect();
