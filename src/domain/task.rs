@@ -92,6 +92,8 @@ impl TaskState {
             (Landing, Done | Rejected | Approved | Failed) => true,
             // A person asks for another try, or lands it after all.
             (Failed | Blocked | Cancelled, Ready | Waiting | Approved) => true,
+            // A person takes more of what it left; the gates look at that anew.
+            (Rejected | Failed | Blocked | Cancelled, Judging) => true,
             _ => false,
         }
     }

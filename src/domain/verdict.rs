@@ -5,6 +5,8 @@
 pub enum GateOutcome {
     /// It is proved.
     Pass,
+    /// It is proved, after the same command failed once on the same commit.
+    Flaky,
     /// The opposite is proved.
     Fail,
     /// It does not apply here.
@@ -30,7 +32,7 @@ pub fn conclude(gates: impl IntoIterator<Item = GateOutcome>) -> Verdict {
     let (mut passed, mut failed, mut unknown) = (0_usize, 0_usize, 0_usize);
     for gate in gates {
         match gate {
-            GateOutcome::Pass => passed += 1,
+            GateOutcome::Pass | GateOutcome::Flaky => passed += 1,
             GateOutcome::Fail => failed += 1,
             GateOutcome::Error => unknown += 1,
             GateOutcome::Skipped => {}
@@ -46,12 +48,18 @@ pub fn conclude(gates: impl IntoIterator<Item = GateOutcome>) -> Verdict {
 
 impl GateOutcome {
     /// All outcomes.
-    pub const ALL: [Self; 4] = [Self::Pass, Self::Fail, Self::Skipped, Self::Error];
+    pub const ALL: [Self; 5] = [Self::Pass, Self::Flaky, Self::Fail, Self::Skipped, Self::Error];
+
+    /// Whether it speaks for the work, or at least not against it.
+    pub fn is_good(self) -> bool {
+        matches!(self, Self::Pass | Self::Flaky | Self::Skipped)
+    }
 
     /// The outcome's name on the wire.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Pass => "pass",
+            Self::Flaky => "flaky",
             Self::Fail => "fail",
             Self::Skipped => "skipped",
             Self::Error => "error",
@@ -86,7 +94,7 @@ impl Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use GateOutcome::{Error, Fail, Pass, Skipped};
+    use GateOutcome::{Error, Fail, Flaky, Pass, Skipped};
 
     #[test]
     fn nothing_is_approved_unless_a_gate_proved_it() {
@@ -94,6 +102,8 @@ mod tests {
             (&[], Verdict::Rejected),
             (&[Skipped, Skipped], Verdict::Rejected),
             (&[Pass, Skipped], Verdict::Approved),
+            (&[Flaky], Verdict::Approved),
+            (&[Flaky, Fail], Verdict::Rejected),
             (&[Pass, Error], Verdict::Error),
             (&[Pass, Error, Fail], Verdict::Rejected),
             (&[Fail], Verdict::Rejected),

@@ -4,13 +4,12 @@
 use std::path::Path;
 
 use super::project::Project;
-use super::{Error, Session, dispatching, ground, landing, querying};
+use super::{Error, Session, approving, dispatching, ground, landing, querying};
 use crate::base::ids::{AttemptId, ConductorId, PlanId, TaskId, WorkerName};
 use crate::domain::attempt::AttemptState;
 use crate::domain::conducting::PlanState;
 use crate::domain::refusal::{Code, Refusal};
 use crate::domain::task::TaskState;
-use crate::domain::verdict::Verdict;
 use crate::store::Tx;
 use crate::store::attempts::AttemptRow;
 use crate::store::events::NewEvent;
@@ -52,6 +51,17 @@ enum Target {
     Attempt(Box<AttemptRow>),
 }
 
+/// How it is to be done.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Asked<'a> {
+    /// At once, without grace.
+    pub force: bool,
+    /// Why, or what to tell.
+    pub message: Option<&'a str>,
+    /// With approve: the paths outside of the claim that land too.
+    pub paths: &'a [String],
+}
+
 /// What was done: the state of the target now, and a sentence.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Done {
@@ -67,9 +77,16 @@ pub fn control(
     project: &Project,
     action: Action,
     target: &str,
-    force: bool,
-    message: Option<&str>,
+    asked: &Asked<'_>,
 ) -> Result<Done, Error> {
+    let Asked { force, message, paths } = *asked;
+    if !paths.is_empty() && action != Action::Approve {
+        return Err(refuse(
+            Code::Usage,
+            "paths are for approve alone",
+            "leave them out, or approve with them what an attempt did outside of its claim",
+        ));
+    }
     match (action, find(session, project, target)?) {
         (Action::Pause | Action::Resume | Action::Stop | Action::Launch, Target::All) => {
             let plans = querying::plans(session, project, 10_000)?;
@@ -100,7 +117,7 @@ pub fn control(
             "control restart with a message ends the attempt and tells the next one",
         )),
         (action, Target::Plan(plan)) => on_plan(session, project, action, &plan, force, message),
-        (action, Target::Task(plan, task)) => on_task(session, project, action, &plan, &task, force, message),
+        (action, Target::Task(plan, task)) => on_task(session, project, action, &plan, &task, asked),
         (action, Target::Attempt(attempt)) => {
             let plan = dispatching::find_plan(session, project, attempt.plan.as_str())?;
             let task = TaskId::text(&attempt.task);
@@ -108,7 +125,8 @@ pub fn control(
                 Action::Pause | Action::Resume | Action::Stop | Action::Restart => {
                     on_attempt(session, project, action, &attempt, &task, force, message)
                 }
-                other => on_task(session, project, other, &plan, &task, force, message),
+                Action::Approve => approve_attempt(session, project, &plan, &task, &attempt, asked),
+                other => on_task(session, project, other, &plan, &task, asked),
             }
         }
     }
@@ -304,9 +322,9 @@ fn on_task(
     action: Action,
     plan: &PlanRow,
     task: &TaskId,
-    force: bool,
-    message: Option<&str>,
+    asked: &Asked<'_>,
 ) -> Result<Done, Error> {
+    let Asked { force, message, .. } = *asked;
     let store = session.store()?;
     let last = store.read(|tx| tx.attempts_at(&plan.id, task))?.pop();
     let state = store.read(|tx| tx.task(&plan.id, task))?.map(|row| row.state);
@@ -351,7 +369,7 @@ fn on_task(
             dispatching::ensure_conductor(session, project, &plan.id, false)?;
             Ok(Done { state: "waiting".to_owned(), message: format!("task {task} is tried again") })
         }
-        Action::Approve => approve(session, project, plan, task, last, message, &wrong),
+        Action::Approve => approve(session, project, last, asked, &wrong),
         Action::Land => land(session, project, plan),
         Action::Pause | Action::Resume | Action::Stop | Action::Restart => match last {
             Some(attempt) if attempt.state.outcome().is_none() => {
@@ -363,52 +381,39 @@ fn on_task(
     }
 }
 
-/// A person accepts work that the judge refused. What lies outside the claim does not land even so.
-fn approve(
+/// Approves an attempt that was named itself, which must be the newest at its task.
+fn approve_attempt(
     session: &Session,
     project: &Project,
     plan: &PlanRow,
     task: &TaskId,
+    attempt: &AttemptRow,
+    asked: &Asked<'_>,
+) -> Result<Done, Error> {
+    let last = session.store()?.read(|tx| tx.attempts_at(&plan.id, task))?.pop();
+    if let Some(last) = last.filter(|last| last.id != attempt.id) {
+        return Err(refuse(
+            Code::Conflict,
+            format!("attempt {} was followed by try {} at task {task}", attempt.id, last.number),
+            format!("only the newest can be approved: {}", last.id),
+        ));
+    }
+    on_task(session, project, Action::Approve, plan, task, asked)
+}
+
+/// A person accepts work that the judge refused: the last attempt at the task.
+fn approve(
+    session: &Session,
+    project: &Project,
     last: Option<AttemptRow>,
-    message: Option<&str>,
+    asked: &Asked<'_>,
     wrong: &dyn Fn(&str) -> Error,
 ) -> Result<Done, Error> {
     let Some(attempt) = last.filter(|attempt| attempt.snapshot.is_some()) else {
         return Err(wrong("approved: no attempt left anything"));
     };
-    let store = session.store()?;
-    let done = store.write(|tx| -> Result<bool, Error> {
-        if !tx.move_task(
-            &project.id,
-            &plan.id,
-            task,
-            TaskState::Approved,
-            message.or(Some("approved by a person")),
-        )? {
-            return Ok(false);
-        }
-        tx.want_task(&plan.id, task, true)?;
-        tx.set_verdict(&attempt.id, Verdict::Approved, &tx.gates(&attempt.id)?)?;
-        tx.set_plan_state(&project.id, &plan.id, PlanState::Running, None)?;
-        tx.append_event(
-            &project.id,
-            &NewEvent {
-                kind: "attempt.approved",
-                plan: Some(&plan.id),
-                task: Some(task),
-                attempt: Some(&attempt.id),
-                holder: Some(session.caller.holder.name.as_str()),
-                text: format!("task {task}: approved by {}", session.caller.holder.name),
-                ..NewEvent::default()
-            },
-        )?;
-        Ok(true)
-    })?;
-    if !done {
-        return Err(wrong("approved"));
-    }
-    dispatching::ensure_conductor(session, project, &plan.id, false)?;
-    Ok(Done { state: "approved".to_owned(), message: format!("task {task} will be landed") })
+    approving::approve(session, project, &attempt, asked.paths, asked.message)?
+        .ok_or_else(|| wrong("approved"))
 }
 
 fn on_attempt(

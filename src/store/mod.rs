@@ -3,6 +3,7 @@
 //!
 //! **Invariant:** no SQL outside this folder, and nothing in it knows processes or git.
 
+pub mod approvals;
 pub mod attempts;
 pub mod claims;
 pub mod conductors;

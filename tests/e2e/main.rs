@@ -4,7 +4,9 @@
 
 mod bench;
 
+mod batches;
 mod inside;
+mod integrating;
 mod judging;
 mod killed;
 mod landing;
@@ -13,4 +15,5 @@ mod shared;
 mod steering;
 mod trying;
 mod twice;
+mod violations;
 mod wall;

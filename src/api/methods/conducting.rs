@@ -11,7 +11,7 @@ use crate::api::wire::{ConductorCondition, ConductorParams, ControlResult, Progr
 use crate::api::{ApiError, schema};
 use crate::domain::task::TaskState;
 use crate::services::conductor::Vitals;
-use crate::services::steering::{self, Action};
+use crate::services::steering::{self, Action, Asked};
 use crate::services::{Error, Session};
 
 /// A method of one conductor.
@@ -102,7 +102,8 @@ fn condition(session: &Session, vitals: &Vitals) -> Result<ConductorCondition, E
 
 fn steer(session: &Session, vitals: &Vitals, action: Action, force: bool) -> Result<Value, ApiError> {
     let project = session.project()?;
-    let done = steering::control(session, &project, action, vitals.plan.as_str(), force, None)?;
+    let asked = Asked { force, ..Asked::default() };
+    let done = steering::control(session, &project, action, vitals.plan.as_str(), &asked)?;
     written(ControlResult { ack: true, state: done.state, message: done.message })
 }
 

@@ -3,7 +3,7 @@
 use crate::api::ApiError;
 use crate::api::wire::{Action, ControlParams, ControlResult};
 use crate::services::Session;
-use crate::services::steering;
+use crate::services::steering::{self, Asked};
 
 /// Answers `control`.
 #[expect(clippy::needless_pass_by_value, reason = "the table hands over the parameters of every method")]
@@ -26,8 +26,7 @@ pub fn call(session: &Session, params: ControlParams) -> Result<ControlResult, A
         &project,
         action,
         &params.target,
-        params.force,
-        params.message.as_deref(),
+        &Asked { force: params.force, message: params.message.as_deref(), paths: &params.paths },
     )?;
     Ok(ControlResult { ack: true, state: done.state, message: done.message })
 }

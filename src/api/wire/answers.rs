@@ -484,7 +484,7 @@ pub struct UsageStatus {
 pub struct GateStatus {
     /// The gate.
     pub name: String,
-    /// `pass`, `fail`, `skipped` or `error`.
+    /// `pass`, `flaky` (passed when run again), `fail`, `skipped` or `error`.
     pub outcome: String,
     /// Why, in a sentence.
     pub why: String,

@@ -314,6 +314,9 @@ pub struct ControlParams {
     /// Why, or what to tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+    /// With approve: these paths outside the claim land too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub paths: Vec<String>,
 }
 
 /// A command line in the contract: an array, or a string split like shell words.

@@ -122,9 +122,13 @@ Examples:
   kapell retry auth-3kq9zx/2")]
     Retry(Steer),
     /// Accept work that the judge refused
-    #[command(after_help = "Examples:
-  kapell approve auth-3kq9zx/2 --message 'the flaky test is known'")]
-    Approve(Steer),
+    #[command(
+        after_help = "What lies outside of the claim lands only where --path names it, and if nobody else holds it.
+Examples:
+  kapell approve auth-3kq9zx/2 --message 'the flaky test is known'
+  kapell approve a-6q2m8x1c --path src/lib.rs --path README.md"
+    )]
+    Approve(Approve),
     /// Bring landed work to its target branch
     #[command(after_help = "Examples:
   kapell land
@@ -452,7 +456,7 @@ pub struct Control {
     pub action: Action,
     /// The target and how
     #[command(flatten)]
-    pub steer: Steer,
+    pub approve: Approve,
 }
 
 /// What a short form of `control` takes.
@@ -467,6 +471,17 @@ pub struct Steer {
     /// Why, or what to tell
     #[arg(long, value_name = "TEXT")]
     pub message: Option<String>,
+}
+
+/// `approve`.
+#[derive(Debug, Args)]
+pub struct Approve {
+    /// The target and how
+    #[command(flatten)]
+    pub steer: Steer,
+    /// With approve: a changed path outside of the claim that is to land too; the other gates still decide
+    #[arg(long = "path", value_name = "PATH")]
+    pub paths: Vec<String>,
 }
 
 /// `land`.

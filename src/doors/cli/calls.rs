@@ -179,7 +179,7 @@ pub fn run(desk: &mut Desk<'_>, command: Command) -> Result<u8, ApiError> {
         Command::Stop(args) => control(desk, params::steer(Action::Stop, args)),
         Command::Cancel(args) => control(desk, params::steer(Action::Cancel, args)),
         Command::Retry(args) => control(desk, params::steer(Action::Retry, args)),
-        Command::Approve(args) => control(desk, params::steer(Action::Approve, args)),
+        Command::Approve(args) => control(desk, params::approve(args)),
         Command::Land(args) => control(desk, args.into()),
         Command::ShutdownAll(args) => control(desk, args.into()),
         Command::Run(args) => follow::run(desk, &args),

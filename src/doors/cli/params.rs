@@ -1,8 +1,8 @@
 //! From what was typed to the parameters of the methods.
 
 use super::args::{
-    ClaimFiles, Control, Dispatch, Judge, Land, Plan, ReleaseFiles, Report, Run, Send, ShutdownAll, Status,
-    Steer,
+    Approve, ClaimFiles, Control, Dispatch, Judge, Land, Plan, ReleaseFiles, Report, Run, Send, ShutdownAll,
+    Status, Steer,
 };
 use crate::api::wire::{
     Action, ClaimFilesParams, ControlParams, DispatchParams, JudgeParams, Object, PlanParams,
@@ -96,25 +96,36 @@ impl From<Judge> for JudgeParams {
 
 impl From<Control> for ControlParams {
     fn from(args: Control) -> Self {
-        steer(args.action, args.steer)
+        Self { paths: args.approve.paths, ..steer(args.action, args.approve.steer) }
     }
 }
 
 impl From<Land> for ControlParams {
     fn from(args: Land) -> Self {
-        Self { action: Action::Land, target: args.plan, force: args.force, message: None }
+        Self { action: Action::Land, target: args.plan, force: args.force, message: None, paths: Vec::new() }
     }
 }
 
 impl From<ShutdownAll> for ControlParams {
     fn from(args: ShutdownAll) -> Self {
-        Self { action: Action::Stop, target: "all".to_owned(), force: args.force, message: None }
+        Self {
+            action: Action::Stop,
+            target: "all".to_owned(),
+            force: args.force,
+            message: None,
+            paths: Vec::new(),
+        }
     }
 }
 
 /// A short form of `control`.
 pub fn steer(action: Action, args: Steer) -> ControlParams {
-    ControlParams { action, target: args.target, force: args.force, message: args.message }
+    ControlParams { action, target: args.target, force: args.force, message: args.message, paths: Vec::new() }
+}
+
+/// `approve`.
+pub fn approve(args: Approve) -> ControlParams {
+    ControlParams { paths: args.paths, ..steer(Action::Approve, args.steer) }
 }
 
 /// Parameters of `plan`; a plan that was read already takes the place of its file.

@@ -33,7 +33,7 @@ fn params(line: &str) -> (&'static str, Value) {
         Command::Land(args) => ("control", value(&ControlParams::from(args))),
         Command::ShutdownAll(args) => ("control", value(&ControlParams::from(args))),
         Command::Pause(args) => steer(Action::Pause, args),
-        Command::Approve(args) => steer(Action::Approve, args),
+        Command::Approve(args) => ("control", value(&params::approve(args))),
         other => panic!("{other:?}"),
     };
     if let Some(fields) = params.as_object_mut() {
@@ -117,6 +117,11 @@ fn options_are_the_fields_of_the_methods() {
         ),
         ("pause P --force", "control", json!({"action": "pause", "target": "P", "force": true})),
         ("approve P/2", "control", json!({"action": "approve", "target": "P/2"})),
+        (
+            "approve a-1 --path a --path 'b c'",
+            "control",
+            json!({"action": "approve", "target": "a-1", "paths": ["a", "b c"]}),
+        ),
         ("land", "control", json!({"action": "land", "target": "all"})),
         ("land P", "control", json!({"action": "land", "target": "P"})),
         ("shutdown-all --force", "control", json!({"action": "stop", "target": "all", "force": true})),

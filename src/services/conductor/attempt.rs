@@ -10,23 +10,21 @@ use std::time::{Duration, Instant};
 use super::desk::Desk;
 use super::launching::{self, kind_of};
 use super::listening::{Watched, listen};
-use super::recovering;
 use super::saving::{self, Saved};
+use super::{recovering, reporting};
 use crate::base::failpoint::Point;
-use crate::base::ids::{HolderName, TaskId};
+use crate::base::ids::TaskId;
 use crate::base::paths::RepoPath;
 use crate::domain::attempt::Outcome;
-use crate::domain::claim::{self, Decision, Holder, HolderKind, Mode};
-use crate::domain::pattern::PatternSet;
+use crate::domain::pattern::{Pattern, PatternSet};
 use crate::domain::plan::Task;
 use crate::domain::task::TaskState;
-use crate::domain::verdict::Verdict;
+use crate::domain::verdict::{GateOutcome, Verdict};
 use crate::services::judging::{self, Case, Judgement};
 use crate::services::landing::{self, Landing, Work};
-use crate::services::{Error, asking, claiming, owning};
+use crate::services::{Error, approving, asking, owning};
 use crate::store::Tx;
 use crate::store::attempts::{AttemptRow, Ending};
-use crate::store::claims::NewClaims;
 use crate::store::events::{EventFilter, NewEvent};
 use crate::sys::agent::Event;
 use crate::sys::config::resolved::Isolation;
@@ -160,7 +158,7 @@ fn carry_on(desk: &Arc<Desk>, attempt: &AttemptRow, mut stage: Stage) -> Result<
                         None => return Err(Error::Bug(format!("the tree of {} is gone", attempt.id))),
                     },
                 };
-                return land(desk, &attempt, &task, &tree);
+                return land(desk, &attempt, &task, tree);
             }
         };
     }
@@ -356,14 +354,22 @@ fn save(desk: &Desk, attempt: &AttemptRow, task: &Task) -> Result<Option<Saved>,
         saving::absorb(desk, attempt, &saved)?;
     }
     let is_violation = !saved.outside.is_empty() && outcome == Outcome::Submitted;
-    if !saved.outside.is_empty() {
+    let report = if saved.outside.is_empty() {
+        None
+    } else {
         let name = format!("{}/{}/{}", attempt.plan, attempt.task, attempt.number);
-        refs::quarantine(&desk.git, &name, &saved.snapshot.commit)?;
-    }
+        let quarantine = refs::quarantine(&desk.git, &name, &saved.snapshot.commit)?;
+        Some(reporting::report(attempt, &saved, &quarantine)?)
+    };
     let goes_on = store.write(|tx| -> Result<bool, Error> {
         saving::record(tx, attempt, &saved)?;
-        if is_violation {
-            let why = violation(&saved.outside);
+        if !saved.dropped.is_empty() {
+            let names: Vec<String> = saved.dropped.iter().map(ToString::to_string).collect();
+            let text = format!("{}: passed over, the integrator makes it anew", names.join(", "));
+            tell(tx, desk, attempt, "attempt.dropped", &text)?;
+        }
+        if let Some(report) = report.as_deref().filter(|_| is_violation) {
+            let why = format!("{}; read {}", violation(&saved.outside), report.display());
             tx.set_outcome(&attempt.id, Outcome::Violation, Some(&why))?;
         }
         if outcome != Outcome::Submitted {
@@ -465,9 +471,7 @@ pub(crate) fn construct_work(
     saved: &Saved,
 ) -> Result<Oid, Error> {
     let owned = PatternSet::new(task.files.clone());
-    let keep = |change: &Change| {
-        owned.contains(&change.path) && !saved.outside.iter().any(|(path, _)| *path == change.path)
-    };
+    let keep = |change: &Change| saved.lands(change, &owned);
     let title: String = task.text.lines().next().unwrap_or_default().chars().take(72).collect();
     let message = format!(
         "{title}\n\nKapell-Task: {}/{}\nKapell-Attempt: {}\n",
@@ -536,12 +540,16 @@ fn record(
     feedback: &str,
 ) -> Result<bool, Error> {
     tx.set_verdict(&attempt.id, judgement.verdict, &judgement.gates)?;
-    let first = judgement.gates.iter().find(|gate| {
-        !matches!(
-            gate.outcome,
-            crate::domain::verdict::GateOutcome::Pass | crate::domain::verdict::GateOutcome::Skipped
-        )
-    });
+    for gate in judgement.gates.iter().filter(|gate| gate.outcome == GateOutcome::Flaky) {
+        tell(
+            tx,
+            desk,
+            attempt,
+            "gate.flaky",
+            &format!("task {}: {}: {}", attempt.task, gate.name, gate.why),
+        )?;
+    }
+    let first = judgement.gates.iter().find(|gate| !gate.outcome.is_good());
     let why = first
         .map_or_else(|| "no gate proved anything".to_owned(), |gate| format!("{}: {}", gate.name, gate.why));
     let text = match judgement.verdict {
@@ -600,34 +608,16 @@ fn may_land(tx: &Tx<'_>, desk: &Desk, attempt: &AttemptRow, task: &Task) -> Resu
     if tx.fencing(plan)? != desk.fencing || !matches!(state, Some(TaskState::Approved | TaskState::Landing)) {
         return Ok(false);
     }
-    let holder = Holder { kind: HolderKind::Attempt, name: HolderName::new(attempt.id.as_str()) };
-    claiming::free_the_dead(tx, project, &task.files)?;
-    let near = owning::in_the_way(tx, project, plan, id, &task.files)?;
-    match claim::decide(&task.files, Mode::Exclusive, &holder, &near) {
-        Decision::Grant { insert, .. } => {
-            let alive = Path::new(&attempt.run_dir).join("lock");
-            let new = NewClaims {
-                holder: &holder,
-                mode: Mode::Exclusive,
-                task: Some((plan, id)),
-                reason: Some("approved work lands"),
-                alive: alive.to_str(),
-                expires_at: owning::expiry(),
-            };
-            for pattern in &insert {
-                tx.insert_claim(project, pattern, &new)?;
-            }
-        }
-        Decision::Refuse(conflicts) => {
-            let on = conflicts.first().map_or_else(String::new, |conflict| {
-                let held = &conflict.held;
-                let who = held.task.clone().unwrap_or_else(|| held.holder.name.to_string());
-                format!("{} is held by {who} by now; approve it again when that is free", conflict.witness)
-            });
-            tx.move_task(project, plan, id, TaskState::Ready, None)?;
-            tx.move_task(project, plan, id, TaskState::Failed, Some(&on))?;
-            return Ok(false);
-        }
+    let mut patterns = task.files.clone();
+    // What cannot be said as a pattern could not be approved.
+    patterns.extend(tx.approved_paths(&attempt.id)?.iter().filter_map(|path| Pattern::of_path(path).ok()));
+    if let Some(conflict) = approving::hold(tx, project, attempt, &patterns, "approved work lands")? {
+        let held = &conflict.held;
+        let who = held.task.clone().unwrap_or_else(|| held.holder.name.to_string());
+        let why = format!("{} is held by {who} by now; approve it again when that is free", conflict.witness);
+        tx.move_task(project, plan, id, TaskState::Ready, None)?;
+        tx.move_task(project, plan, id, TaskState::Failed, Some(&why))?;
+        return Ok(false);
     }
     if state == Some(TaskState::Approved) {
         tx.move_task(project, plan, id, TaskState::Landing, None)?;
@@ -635,36 +625,25 @@ fn may_land(tx: &Tx<'_>, desk: &Desk, attempt: &AttemptRow, task: &Task) -> Resu
     Ok(true)
 }
 
-fn land(desk: &Desk, attempt: &AttemptRow, task: &Task, saved: &Saved) -> Result<(), Error> {
+fn land(desk: &Desk, attempt: &AttemptRow, task: &Task, saved: Saved) -> Result<(), Error> {
     let id = &task.id;
     let store = desk.store()?;
-    let work = construct_work(desk, attempt, task, saved)?;
+    let commit = construct_work(desk, attempt, task, &saved)?;
     let may_land = store.write(|tx| may_land(tx, desk, attempt, task))?;
     if !may_land {
         return Ok(());
     }
     Point::LandingAllowed.reach()?;
-    let row = desk.row()?;
-    let plan = desk.plan();
-    let case = case(desk, attempt, task, saved, work.clone(), &plan)?;
     let title: String = task.text.lines().next().unwrap_or_default().chars().take(72).collect();
     let message = format!(
         "{title}\n\nKapell-Plan: {}\nKapell-Task: {}\nKapell-Attempt: {}\n",
         attempt.plan, attempt.task, attempt.id
     );
-    let landing = Work {
-        plan: &row,
-        task: &attempt.task,
-        attempt: &attempt.id,
-        base: &saved.snapshot.base,
-        work: &work,
-        message: &message,
-    };
-    let landed = landing::land(&desk.session, &desk.project, &desk.git, &landing, &mut |merged| {
-        landing::prove_merge(&case, merged)
-    })?;
+    let work = Work { attempt: attempt.clone(), task: task.clone(), saved, commit, message };
+    let landed = landing::land(desk, work)?;
     let (commit, branch) = match landed {
         Landing::Landed { commit, branch } => (commit, branch),
+        Landing::Left => return Ok(()),
         Landing::Rejected(why) => {
             return store.write(|tx| -> Result<(), Error> {
                 tx.set_feedback(&desk.plan_id, id, Some(&why))?;

@@ -8,7 +8,7 @@ use crate::base::ids::{ConductorId, PlanId, TaskId};
 use crate::domain::plan::{CommandLine, Plan, Rules, Task};
 use crate::services::planning::rows::stored_plan;
 use crate::services::project::Project;
-use crate::services::{Error, Session};
+use crate::services::{Error, Session, landing};
 use crate::store::Store;
 use crate::store::plans::PlanRow;
 use crate::sys::config::{Config, Ecosystem};
@@ -33,6 +33,8 @@ pub struct Desk {
     pub conductor: ConductorId,
     /// Its fencing number: when the plan has a greater one, somebody else has taken it over.
     pub fencing: i64,
+    /// The work that waits to land.
+    pub landings: landing::Queue,
     plan: Mutex<std::sync::Arc<Plan>>,
     is_stopping: AtomicBool,
 }
@@ -58,6 +60,7 @@ impl Desk {
             plan_id,
             conductor,
             fencing,
+            landings: landing::Queue::default(),
             plan: Mutex::default(),
             is_stopping: AtomicBool::new(false),
         };

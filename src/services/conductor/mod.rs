@@ -7,6 +7,7 @@ pub mod launching;
 pub mod listening;
 pub mod prompt;
 pub mod recovering;
+mod reporting;
 pub mod running;
 pub mod saving;
 pub mod seating;

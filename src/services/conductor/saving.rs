@@ -1,6 +1,6 @@
 //! Saving what an attempt left: its tree goes under a ref before anything else is decided.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
 use super::desk::Desk;
@@ -10,11 +10,12 @@ use crate::base::ids::TaskId;
 use crate::base::paths::RepoPath;
 use crate::domain::pattern::{Pattern, PatternSet, twins};
 use crate::domain::plan::Task;
+use crate::domain::violation::{Changed, Kind, Objection, objection};
 use crate::services::{Error, owning, walling};
 use crate::store::Tx;
 use crate::store::attempts::AttemptRow;
 use crate::sys::config::resolved::Isolation;
-use crate::sys::git::change::{Change, Mode};
+use crate::sys::git::change::{Change, ChangeKind, Mode, changed_between};
 use crate::sys::git::land::{self, Merge};
 use crate::sys::git::{Oid, Snapshot, SnapshotError, Worktree, construct, read, refs, snapshot};
 
@@ -23,8 +24,20 @@ use crate::sys::git::{Oid, Snapshot, SnapshotError, Worktree, construct, read, r
 pub struct Saved {
     /// The snapshot.
     pub snapshot: Snapshot,
-    /// What was changed without being owned, each with the reason.
+    /// What was changed and may not land, each with the reason.
     pub outside: Vec<(RepoPath, String)>,
+    /// What a person lets land although it is not owned.
+    pub approved: Vec<RepoPath>,
+    /// What was changed and belongs to the integrator, who makes it anew: it is passed over.
+    pub dropped: Vec<RepoPath>,
+}
+
+impl Saved {
+    /// Whether a change lands with the work.
+    pub fn lands(&self, change: &Change, owned: &PatternSet) -> bool {
+        (owned.contains(&change.path) || self.approved.contains(&change.path))
+            && !self.outside.iter().any(|(path, _)| *path == change.path)
+    }
 }
 
 /// The ref that keeps an attempt's tree.
@@ -71,33 +84,24 @@ pub fn save(
         scratch,
         largest: snapshot::LARGEST_FILE,
     };
-    let mut snapshot = match snapshot::snapshot(git, &request) {
+    let snapshot = match snapshot::snapshot(git, &request) {
         Ok(snapshot) => snapshot,
         Err(SnapshotError::TreeGone { .. }) => return Ok(None),
         Err(error) => return Err(Error::from_git(error)),
     };
-    // Folders that Kapell itself linked into the tree are no work of the worker's.
-    snapshot.changed.retain(|change| {
-        !(change.new_mode == Mode::Symlink
-            && LINKED.iter().any(|name| change.path.as_bytes() == name.as_bytes()))
-    });
-    let owned = PatternSet::new(task.files.clone());
-    let mut outside = outside(desk, &base, &snapshot, &owned)?;
+    let mut saved = compared(desk, attempt, task, snapshot)?;
     let borrower = |path: &RepoPath| {
         lent.iter().find(|(_, files)| files.iter().any(|file| file.contains(path))).map(|(child, _)| child)
     };
     if is_shared {
         // In one folder it was the child that changed it.
-        snapshot.changed.retain(|change| borrower(&change.path).is_none());
+        saved.snapshot.changed.retain(|change| borrower(&change.path).is_none());
     } else {
-        let theirs =
-            snapshot.changed.iter().filter_map(|change| Some((&change.path, borrower(&change.path)?)));
-        outside.extend(theirs.map(|(path, child)| (path.clone(), format!("is lent to task {child}"))));
+        let changed = saved.snapshot.changed.iter();
+        let theirs = changed.filter_map(|change| Some((&change.path, borrower(&change.path)?)));
+        saved.outside.extend(theirs.map(|(path, child)| (path.clone(), format!("is lent to task {child}"))));
     }
-    if is_shared {
-        forget_others(desk, attempt, &mut snapshot, &mut outside, &owned)?;
-    }
-    Ok(Some(Saved { snapshot, outside }))
+    Ok(Some(saved))
 }
 
 /// Notes where an attempt's tree is kept and what it changed.
@@ -127,47 +131,81 @@ pub fn saved_again(desk: &Desk, attempt: &AttemptRow, task: &Task) -> Result<Opt
     else {
         return Ok(None);
     };
-    let mut changed = crate::sys::git::change::changed_between(git, &base, &commit)?;
-    changed.retain(|change| {
-        !(change.new_mode == Mode::Symlink
-            && LINKED.iter().any(|name| change.path.as_bytes() == name.as_bytes()))
-    });
-    let mut snapshot = Snapshot {
+    let changed = changed_between(git, &base, &commit)?;
+    // Repositories inside the tree are in no commit; that they were there is recorded.
+    let recorded: Vec<String> =
+        attempt.outside_claim.as_deref().and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default();
+    let is_change = |name: &String| changed.iter().any(|change| change.path.to_string() == *name);
+    let nested = recorded.iter().filter(|name| !is_change(name)).map(|name| name.as_str().into()).collect();
+    let snapshot = Snapshot {
         tree: read::tree_of(git, &commit)?,
-        commit,
-        base: base.clone(),
-        reference: reference(attempt),
         changed,
-        nested: Vec::new(),
+        commit,
+        base,
+        reference: reference(attempt),
+        nested,
         skipped: Vec::new(),
         ignored: Vec::new(),
         largest: snapshot::LARGEST_FILE,
     };
-    let owned = PatternSet::new(task.files.clone());
-    let mut outside = outside(desk, &base, &snapshot, &owned)?;
-    if desk.config.isolation == Isolation::Shared {
-        forget_others(desk, attempt, &mut snapshot, &mut outside, &owned)?;
-    }
-    Ok(Some(Saved { snapshot, outside }))
+    compared(desk, attempt, task, snapshot).map(Some)
 }
 
-/// What was changed without being owned, or in a way that nobody may.
-fn outside(
+/// A snapshot compared with the claim, with what a person approved, and with what is the integrator's.
+fn compared(desk: &Desk, attempt: &AttemptRow, task: &Task, mut snapshot: Snapshot) -> Result<Saved, Error> {
+    // Folders that Kapell itself linked into the tree are no work of the worker's.
+    snapshot.changed.retain(|change| {
+        !(change.new_mode == Mode::Symlink
+            && LINKED.iter().any(|name| change.path.as_bytes() == name.as_bytes()))
+    });
+    let integrator = PatternSet::new(desk.config.integrator.iter().flat_map(|it| it.files.clone()));
+    let dropped: Vec<RepoPath> = snapshot
+        .changed
+        .extract_if(.., |change| integrator.contains(&change.path))
+        .map(|change| change.path)
+        .collect();
+    let owned = PatternSet::new(task.files.clone());
+    let mut objections = objections(desk, &snapshot, &owned)?;
+    let names = desk.store()?.read(|tx| tx.approved_paths(&attempt.id))?;
+    let approved = objections
+        .extract_if(.., |(path, objection)| {
+            objection.may_be_approved() && names.iter().any(|name| *name == path.to_string())
+        })
+        .map(|(path, _)| path)
+        .collect();
+    let outside = objections.into_iter().map(|(path, objection)| (path, objection.to_string())).collect();
+    let mut saved = Saved { snapshot, outside, approved, dropped };
+    if desk.config.isolation == Isolation::Shared {
+        forget_others(desk, attempt, &mut saved, &owned)?;
+    }
+    Ok(saved)
+}
+
+/// What was changed without being owned, or in a way that nobody may; each path once.
+fn objections(
     desk: &Desk,
-    base: &Oid,
     snapshot: &Snapshot,
     owned: &PatternSet,
-) -> Result<Vec<(RepoPath, String)>, Error> {
+) -> Result<Vec<(RepoPath, Objection)>, Error> {
     let git = &desk.git;
-    let mut outside = Vec::new();
+    let moves = moves(&snapshot.changed);
+    let mut found = Vec::new();
     for change in &snapshot.changed {
-        if let Some(why) = objection(git, snapshot, change, owned)? {
-            outside.push((change.path.clone(), why));
-        }
+        let target = match change.new_mode {
+            Mode::Symlink => read::show_file(git, &snapshot.commit, &change.path)?,
+            _ => None,
+        };
+        let changed = Changed {
+            path: &change.path,
+            was: kind(change.old_mode),
+            is: kind(change.new_mode),
+            is_same_content: change.old_oid == change.new_oid,
+            leads_to: target.as_deref(),
+            moved: moves.get(&change.path).copied(),
+        };
+        found.extend(objection(&changed, owned).map(|objection| (change.path.clone(), objection)));
     }
-    for nested in &snapshot.nested {
-        outside.push((nested.clone(), "is a repository of its own inside the tree".to_owned()));
-    }
+    found.extend(snapshot.nested.iter().map(|nested| (nested.clone(), Objection::NestedRepository)));
     // Two new names that differ only in case cannot both be checked out everywhere.
     let added: BTreeSet<&RepoPath> = snapshot
         .changed
@@ -177,66 +215,45 @@ fn outside(
         .collect();
     if !added.is_empty() {
         let entries = read::ls_tree(git, &snapshot.tree, &[])?;
-        let _ = base;
         for (a, b) in twins(entries.iter().map(|entry| &entry.path)) {
-            let new = [&a, &b].into_iter().find(|path| added.contains(path)).cloned();
-            if let Some(new) = new {
-                let other = if new == a { &b } else { &a };
-                outside.push((
-                    new.clone(),
-                    format!("has the same name as {other}, but for case or normal form"),
-                ));
+            // A folder's twin is told by the files in it.
+            let is_new = |path: &RepoPath| added.contains(path);
+            let (new, other) = if is_new(&a) { (a, b) } else { (b, a) };
+            if is_new(&new) {
+                found.push((new, Objection::Twin(other)));
             }
         }
     }
-    outside.sort();
-    outside.dedup_by(|a, b| a.0 == b.0);
-    Ok(outside)
+    found.sort();
+    found.dedup_by(|a, b| a.0 == b.0);
+    Ok(found)
 }
 
-fn objection(
-    git: &crate::sys::git::Git,
-    snapshot: &Snapshot,
-    change: &Change,
-    owned: &PatternSet,
-) -> Result<Option<String>, Error> {
-    if !owned.contains(&change.path) {
-        return Ok(Some("is not owned by the task".to_owned()));
-    }
-    if change.new_mode == Mode::Gitlink && change.old_mode != Mode::Gitlink {
-        return Ok(Some("is a link to a commit of another repository".to_owned()));
-    }
-    if change.new_mode == Mode::Symlink {
-        let target = read::show_file(git, &snapshot.commit, &change.path)?.unwrap_or_default();
-        if !link_stays_within(&change.path, &target, owned) {
-            return Ok(Some(format!(
-                "is a symbolic link that leaves the claim: {}",
-                RepoPath::from_bytes(target)
-            )));
+/// Both ends of each file that was moved as it was; only where there is no doubt which went where.
+fn moves(changed: &[Change]) -> HashMap<&RepoPath, &RepoPath> {
+    let mut ends: HashMap<&Oid, (Vec<&RepoPath>, Vec<&RepoPath>)> = HashMap::new();
+    for change in changed {
+        match change.kind {
+            ChangeKind::Deleted => ends.entry(&change.old_oid).or_default().0.push(&change.path),
+            ChangeKind::Added => ends.entry(&change.new_oid).or_default().1.push(&change.path),
+            ChangeKind::Modified | ChangeKind::TypeChanged => {}
         }
     }
-    Ok(None)
+    let pairs = ends.into_values().filter_map(|(from, to)| match (&from[..], &to[..]) {
+        ([from], [to]) => Some((*from, *to)),
+        _ => None,
+    });
+    pairs.flat_map(|(from, to)| [(from, to), (to, from)]).collect()
 }
 
-/// Whether a symbolic link leads to a path that the same claim owns.
-fn link_stays_within(link: &RepoPath, target: &[u8], owned: &PatternSet) -> bool {
-    if target.is_empty() || target.starts_with(b"/") {
-        return false;
+fn kind(mode: Mode) -> Kind {
+    match mode {
+        Mode::Absent | Mode::Folder => Kind::Absent,
+        Mode::File => Kind::File,
+        Mode::Executable => Kind::Executable,
+        Mode::Symlink => Kind::Link,
+        Mode::Gitlink => Kind::Commit,
     }
-    let mut segments: Vec<&[u8]> = link.as_bytes().split(|&byte| byte == b'/').collect();
-    segments.pop();
-    for segment in target.split(|&byte| byte == b'/') {
-        match segment {
-            b"" | b"." => {}
-            b".." => {
-                if segments.pop().is_none() {
-                    return false;
-                }
-            }
-            name => segments.push(name),
-        }
-    }
-    owned.contains(&RepoPath::from_bytes(segments.join(&b'/')))
 }
 
 /// In a shared folder what a worker did outside of its claim cannot be taken away again: it may be
@@ -265,10 +282,10 @@ pub fn absorb(desk: &Desk, attempt: &AttemptRow, saved: &Saved) -> Result<(), Er
 fn forget_others(
     desk: &Desk,
     attempt: &AttemptRow,
-    snapshot: &mut Snapshot,
-    outside: &mut Vec<(RepoPath, String)>,
+    saved: &mut Saved,
     owned: &PatternSet,
 ) -> Result<(), Error> {
+    let Saved { snapshot, outside, approved, .. } = saved;
     // Told by what was then, so that it stays the same when it is asked again later.
     let (from, to) = (attempt.started_at, attempt.ended_at.unwrap_or_else(Time::now));
     let (claims, ran) = desk.store()?.read(|tx| -> Result<_, Error> {
@@ -285,32 +302,9 @@ fn forget_others(
     let is_alone = ran.iter().all(|other| other.id == attempt.id);
     outside.retain(|(path, _)| owned.contains(path) || (is_alone && !others.contains(path)));
     snapshot.changed.retain(|change| {
-        owned.contains(&change.path) || outside.iter().any(|(path, _)| *path == change.path)
+        owned.contains(&change.path)
+            || approved.contains(&change.path)
+            || outside.iter().any(|(path, _)| *path == change.path)
     });
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_link_must_lead_to_what_is_owned() {
-        let owned = PatternSet::new(vec![Pattern::parse("src/a").unwrap()]);
-        for (link, target, stays) in [
-            ("src/a/link", "b.rs", true),
-            ("src/a/link", "./sub/../b.rs", true),
-            ("src/a/deep/link", "../b.rs", true),
-            ("src/a/link", "../b/c.rs", false),
-            ("src/a/link", "/etc/passwd", false),
-            ("src/a/link", "../../../x", false),
-            ("src/a/link", "../../.git/config", false),
-        ] {
-            assert_eq!(
-                link_stays_within(&link.into(), target.as_bytes(), &owned),
-                stays,
-                "{link} -> {target}"
-            );
-        }
-    }
 }

@@ -36,10 +36,34 @@ pub struct Seen {
 pub enum End {
     /// With exit code 0.
     Passed,
+    /// With exit code 0, after it had failed once on the same commit; how, to stand after the command.
+    Flaky(String),
     /// Otherwise; how, to stand after the command in a sentence.
     Failed(String),
     /// It could not be run, or not to its end; that says nothing about the work.
     Unknown(String),
+}
+
+/// Runs a command on a commit, and once more if it fails: what then passes is flaky, and that is said.
+pub fn on_commit_twice(
+    case: &Case<'_>,
+    verify: &mut Option<VerifyTree>,
+    commit: &Oid,
+    gate: &str,
+    command: &CommandLine,
+) -> Result<Seen, Error> {
+    let first = on_commit(case, verify, commit, gate, command)?;
+    let End::Failed(how) = &first.end else { return Ok(first) };
+    let again = on_commit(case, verify, commit, gate, command)?;
+    Ok(match again.end {
+        End::Passed => Seen {
+            end: End::Flaky(how.clone()),
+            output: format!("== failed first\n{}\n== passed then\n{}", first.output, again.output),
+        },
+        End::Failed(_) => again,
+        // Whatever kept it from running again, it did fail.
+        End::Flaky(_) | End::Unknown(_) => first,
+    })
 }
 
 /// Runs a command on a commit.

@@ -167,12 +167,17 @@ fn command_gate(
     command: Option<&CommandLine>,
 ) -> Result<Finding, Error> {
     let Some(command) = command else { return Ok(Finding::skipped(format!("no {gate} command is known"))) };
-    let seen = commands::on_commit(case, verify, &case.work, gate, command)?;
+    let seen = commands::on_commit_twice(case, verify, &case.work, gate, command)?;
     let shown = shell_words::join(&command.0);
     Ok(match seen.end {
         commands::End::Passed => {
             Finding { outcome: GateOutcome::Pass, why: format!("`{shown}` succeeds"), evidence: seen.output }
         }
+        commands::End::Flaky(how) => Finding {
+            outcome: GateOutcome::Flaky,
+            why: format!("`{shown}` {how}, and succeeds when run again"),
+            evidence: seen.output,
+        },
         commands::End::Failed(how) => {
             Finding { outcome: GateOutcome::Fail, why: format!("`{shown}` {how}"), evidence: seen.output }
         }

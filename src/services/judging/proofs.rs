@@ -119,14 +119,14 @@ pub fn red_green(case: &Case<'_>, verify: &mut Option<VerifyTree>) -> Result<Fin
         evidence.push_str(&format!("== the tests without the implementation: {shown}\n{}\n", seen.output));
         match seen.end {
             End::Failed(_) => {}
-            End::Passed => {
+            End::Passed | End::Flaky(_) => {
                 let why = format!("`{shown}` passes without the implementation: the new tests prove nothing");
                 return Ok(Finding { outcome: GateOutcome::Fail, why, evidence });
             }
             End::Unknown(why) => return Ok(unknown(case, command, &shown, &why, evidence)),
         }
     }
-    let seen = commands::on_commit(case, verify, &case.work, "green", command)?;
+    let seen = commands::on_commit_twice(case, verify, &case.work, "green", command)?;
     evidence.push_str(&format!("== the tests with the implementation: {shown}\n{}\n", seen.output));
     Ok(match seen.end {
         End::Passed => {
@@ -136,6 +136,10 @@ pub fn red_green(case: &Case<'_>, verify: &mut Option<VerifyTree>) -> Result<Fin
                 format!("`{shown}` passes")
             };
             Finding { outcome: GateOutcome::Pass, why, evidence }
+        }
+        End::Flaky(how) => {
+            let why = format!("`{shown}` {how} with the implementation, and passes when run again");
+            Finding { outcome: GateOutcome::Flaky, why, evidence }
         }
         End::Failed(how) => {
             let why = format!("`{shown}` {how} with the implementation");

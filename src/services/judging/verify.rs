@@ -38,6 +38,11 @@ impl VerifyTree {
         Err(Error::Bug(format!("{MOST} judgements at once")))
     }
 
+    /// The worktree, once something was checked out in it.
+    pub fn worktree(&self) -> Option<&Worktree> {
+        self.tree.as_ref()
+    }
+
     /// The folder of the last command that ran in it, whoever started that.
     pub fn last_run(&self) -> Option<PathBuf> {
         std::fs::read_to_string(self.path.with_extension("run")).ok().map(PathBuf::from)

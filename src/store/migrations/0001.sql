@@ -102,11 +102,19 @@ CREATE TABLE gates (
     attempt      TEXT NOT NULL,
     ordinal      INTEGER NOT NULL,
     name         TEXT NOT NULL,
-    outcome      TEXT NOT NULL CHECK (outcome IN ('pass', 'fail', 'skipped', 'error')),
+    outcome      TEXT NOT NULL CHECK (outcome IN ('pass', 'flaky', 'fail', 'skipped', 'error')),
     why          TEXT NOT NULL,
     evidence     TEXT,                        -- path of the kept evidence
     duration_ms  INTEGER NOT NULL,
     PRIMARY KEY (attempt, ordinal)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE approvals (
+    attempt      TEXT NOT NULL,
+    path         TEXT NOT NULL,               -- as it is shown
+    who          TEXT NOT NULL,               -- the holder who approved it
+    at           INTEGER NOT NULL,
+    PRIMARY KEY (attempt, path)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE claims (

@@ -73,27 +73,10 @@ pub struct Change {
     pub old_mode: Mode,
     /// What it is.
     pub new_mode: Mode,
+    /// Its old content; zero when it is new.
+    pub old_oid: Oid,
     /// Its new content; zero when it is deleted.
     pub new_oid: Oid,
-}
-
-impl Change {
-    /// Why a person or a reviewer should look at it even inside a claim, if they should:
-    /// it changes how git treats other files, or where other paths lead.
-    pub fn review_reason(&self) -> Option<&'static str> {
-        let name = self.path.as_bytes().rsplit(|byte| *byte == b'/').next().unwrap_or_default();
-        if name.eq_ignore_ascii_case(b".gitattributes") {
-            Some("attributes change how git reads and merges files")
-        } else if name.eq_ignore_ascii_case(b".gitmodules") {
-            Some("it names repositories to fetch")
-        } else if self.new_mode == Mode::Symlink {
-            Some("a symbolic link can lead outside the claim")
-        } else if self.new_mode == Mode::Gitlink {
-            Some("a commit of another repository")
-        } else {
-            None
-        }
-    }
 }
 
 /// What differs from `old` to `new` (commits or trees), in git's order of paths, renames not followed.
@@ -138,7 +121,7 @@ pub(super) fn parse_raw(printed: &[u8]) -> Option<Vec<Change>> {
         let mut words = header.split(' ');
         let old_mode = Mode::parse(words.next()?)?;
         let new_mode = Mode::parse(words.next()?)?;
-        let _old_oid = words.next()?;
+        let old_oid = Oid::parse(words.next()?)?;
         let new_oid = Oid::parse(words.next()?)?;
         let kind = match words.next()? {
             "A" => ChangeKind::Added,
@@ -147,7 +130,7 @@ pub(super) fn parse_raw(printed: &[u8]) -> Option<Vec<Change>> {
             "T" => ChangeKind::TypeChanged,
             _ => return None,
         };
-        changes.push(Change { path, kind, old_mode, new_mode, new_oid });
+        changes.push(Change { path, kind, old_mode, new_mode, old_oid, new_oid });
     }
     Some(changes)
 }

@@ -10,6 +10,9 @@ use super::run::{Git, GitError, unexpected};
 use super::{Oid, Version, read};
 use crate::base::paths::RepoPath;
 
+/// A report on conflicts ends before it is longer than this, in bytes.
+const MOST_REPORTED: usize = 8000;
+
 /// How a merge ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Merge {
@@ -22,7 +25,7 @@ pub enum Merge {
     Conflict {
         /// Where, sorted.
         paths: Vec<RepoPath>,
-        /// What git says of each, for the worker.
+        /// What git says of each, and the hunks that conflict, for the worker.
         report: String,
     },
 }
@@ -47,6 +50,7 @@ pub fn merge(git: &Git, onto: &Oid, work: &Oid, base: &Oid) -> Result<Merge, Git
     let (tree, paths, report) =
         parse_merge(&finished.stdout).ok_or_else(|| unexpected("merge-tree", &finished.stdout))?;
     if finished.code == Some(1) {
+        let report = with_hunks(git, &tree, &paths, report)?;
         return Ok(Merge::Conflict { paths, report });
     }
     let asked: BTreeSet<RepoPath> =
@@ -60,6 +64,45 @@ pub fn merge(git: &Git, onto: &Oid, work: &Oid, base: &Oid) -> Result<Merge, Git
         format!("CONFLICT (renamed): the work would change {path}, which it did not change on its base\n")
     });
     Ok(Merge::Conflict { report: lines.collect(), paths: astray })
+}
+
+/// Adds to a report what conflicts, out of the tree that git made with its marks.
+fn with_hunks(git: &Git, tree: &Oid, paths: &[RepoPath], mut report: String) -> Result<String, GitError> {
+    for path in paths {
+        let content = read::show_file(git, tree, path)?.unwrap_or_default();
+        for (line, hunk) in hunks(&String::from_utf8_lossy(&content)) {
+            if report.len() + hunk.len() > MOST_REPORTED {
+                report.push_str("(and more)\n");
+                return Ok(report);
+            }
+            report.push_str(&format!("{path}, line {line}:\n{hunk}"));
+        }
+    }
+    Ok(report)
+}
+
+/// The hunks between git's marks, each with the number of its first line and with marks that say whose
+/// side is whose.
+fn hunks(content: &str) -> Vec<(usize, String)> {
+    let mut hunks = Vec::new();
+    let mut open: Option<(usize, String)> = None;
+    for (at, line) in content.lines().enumerate() {
+        match &mut open {
+            None if line.starts_with("<<<<<<< ") => open = Some((at + 1, "<<<<<<< landed\n".to_owned())),
+            None => {}
+            Some((from, hunk)) if line.starts_with(">>>>>>> ") => {
+                hunk.push_str(">>>>>>> this try\n");
+                hunks.push((*from, std::mem::take(hunk)));
+                open = None;
+            }
+            Some((_, hunk)) if line.starts_with("||||||| ") => hunk.push_str("||||||| before\n"),
+            Some((_, hunk)) => {
+                hunk.push_str(line);
+                hunk.push('\n');
+            }
+        }
+    }
+    hunks
 }
 
 /// Reads `TREE\0` (`PATH\0`)* and, after an empty field, (`COUNT\0` (`PATH\0`)^COUNT `KIND\0` `MESSAGE\0`)*.
@@ -156,4 +199,23 @@ pub fn checked_out(git: &Git, branch: &str) -> Result<Option<PathBuf>, GitError>
         }
     }
     Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hunks_are_told_with_their_lines_and_sides() {
+        let marked = "one\n<<<<<<< 0a1\ntheirs\n||||||| 0b2\nold\n=======\nmine\n>>>>>>> 0c3\ntwo\n";
+        let told = "<<<<<<< landed\ntheirs\n||||||| before\nold\n=======\nmine\n>>>>>>> this try\n";
+        assert_eq!(hunks(marked), [(2, told.to_owned())]);
+        assert_eq!(
+            hunks(&format!("{marked}{marked}")).iter().map(|hunk| hunk.0).collect::<Vec<_>>(),
+            [2, 11]
+        );
+        for nothing in ["", "<<<<<<<\n", "=======\n", "<<<<<<< never closed\nx\n", ">>>>>>> x\n"] {
+            assert_eq!(hunks(nothing), [], "{nothing:?}");
+        }
+    }
 }

@@ -84,7 +84,7 @@ pub(super) fn attempt(view: &AttemptView) -> AttemptStatus {
             .gates
             .iter()
             .map(|gate| {
-                let is_bad = !matches!(gate.outcome.as_str(), "pass" | "skipped");
+                let is_bad = !matches!(gate.outcome.as_str(), "pass" | "flaky" | "skipped");
                 let most = if is_bad { EVIDENCE } else { EVIDENCE / 4 };
                 GateStatus {
                     name: gate.name.clone(),

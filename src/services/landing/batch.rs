@@ -1,0 +1,200 @@
+//! A batch: work that is merged onto one another and proved once. Where that fails it is halved,
+//! until what lands has landed and what does not goes back to its worker.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+
+use super::queue::{Landing, Waiting};
+use super::{follow_with_target, integrating, proving};
+use crate::base::failpoint::Point;
+use crate::domain::halving::settle;
+use crate::domain::plan::Plan;
+use crate::domain::refusal::{Code, Refusal};
+use crate::services::Error;
+use crate::services::conductor::attempt;
+use crate::services::conductor::desk::Desk;
+use crate::services::judging::Case;
+use crate::store::events::NewEvent;
+use crate::store::landings::LandingState;
+use crate::sys::git::land::{self, Advance, Merge};
+use crate::sys::git::{GitQueue, Oid, read, refs};
+
+/// Lands what waits, in its order, and answers each.
+pub(super) fn land(desk: &Desk, branch: &str, waiting: &[Waiting]) -> Result<(), Error> {
+    let batch = Batch { desk, branch, plan: &desk.plan(), proved: RefCell::default() };
+    if let [_, _, ..] = waiting {
+        let tasks: Vec<&str> = waiting.iter().map(|it| it.work.attempt.task.as_str()).collect();
+        batch.tell(format!("tasks {} land together", tasks.join(", ")))?;
+    }
+    settle(waiting, &mut |some| batch.try_together(some), &mut |alone, why| batch.give_back(alone, why))
+}
+
+/// Notes that commits are on the branch, and lets the target follow.
+pub(super) fn finish(desk: &Desk, branch: &str, landed: &[(i64, Oid)]) -> Result<(), Error> {
+    desk.store()?.write(|tx| -> Result<(), Error> {
+        for (id, commit) in landed {
+            tx.step_landing(*id, LandingState::Landed, None, Some(commit.as_str()), None)?;
+        }
+        Ok(())
+    })?;
+    // The work has landed, whatever becomes of this: a person can do it with `kapell land`.
+    if let Some(target) = desk.row()?.target
+        && let Err(why) = follow_with_target(&desk.git, &target, branch)
+    {
+        tracing::warn!(plan = %desk.plan_id, "{target} does not follow: {why}");
+    }
+    Ok(())
+}
+
+struct Batch<'a> {
+    desk: &'a Desk,
+    branch: &'a str,
+    plan: &'a Plan,
+    /// What was found out about trees: `None` if nothing is wrong with one. The halves of a batch may
+    /// come to a tree that was tried already.
+    proved: RefCell<HashMap<Oid, Option<String>>>,
+}
+
+impl Batch<'_> {
+    /// Lands some together, or says why that does not go and leaves everything as it was.
+    fn try_together(&self, some: &[Waiting]) -> Result<Result<(), String>, Error> {
+        let git = &self.desk.git;
+        loop {
+            let Some(onto) = refs::read(git, self.branch)? else {
+                return Err(Refusal::new(
+                    Code::Conflict,
+                    format!("the branch {} of plan {} is gone", self.branch, self.desk.plan_id),
+                    "dispatch the plan again to begin a new one",
+                )
+                .into());
+            };
+            let commits = match self.stacked(&onto, some)? {
+                Ok(commits) => commits,
+                Err(why) => return Ok(Err(why)),
+            };
+            let Some((_, top)) = commits.last() else { return Ok(Ok(())) };
+            let new = match self.proved(&onto, some, top)? {
+                Ok(new) => new,
+                Err(why) => return Ok(Err(why)),
+            };
+            if !self.record(&onto, &commits)? {
+                some.iter().for_each(|waiting| waiting.answer(Landing::Left));
+                return Ok(Ok(()));
+            }
+            Point::LandingJournaled.reach()?;
+            let guard = GitQueue::lock(git.repository())?;
+            Point::LandingTurn.reach()?;
+            match land::advance(git, &guard, self.branch, &new, Some(&onto))? {
+                Advance::Advanced => {
+                    drop(guard);
+                    Point::LandingMoved.reach()?;
+                    finish(self.desk, self.branch, &commits)?;
+                    for (waiting, (_, commit)) in some.iter().zip(commits) {
+                        waiting.answer(Landing::Landed { commit, branch: self.branch.to_owned() });
+                    }
+                    return Ok(Ok(()));
+                }
+                // Somebody landed between: merge again onto that.
+                Advance::Moved { .. } => {}
+                Advance::CheckedOut { path } => {
+                    return Err(Refusal::new(
+                        Code::Conflict,
+                        format!("the branch {} is checked out in {}", self.branch, path.display()),
+                        "check out another branch there, then control approve lands it",
+                    )
+                    .into());
+                }
+            }
+        }
+    }
+
+    /// A commit for each, one upon the other; or which conflicts with what.
+    fn stacked(&self, onto: &Oid, some: &[Waiting]) -> Result<Result<Vec<(i64, Oid)>, String>, Error> {
+        let git = &self.desk.git;
+        let mut tip = onto.clone();
+        let mut commits = Vec::new();
+        for waiting in some {
+            let work = &waiting.work;
+            let base = &work.saved.snapshot.base;
+            match land::merge(git, &tip, &work.commit, base)? {
+                Merge::Clean { tree } => {
+                    Point::LandingMerged.reach()?;
+                    tip = land::commit_tree(git, &tree, &[&tip], &work.message)?;
+                    Point::LandingCommitted.reach()?;
+                }
+                Merge::Conflict { paths, report } => {
+                    let names: Vec<String> = paths.iter().map(ToString::to_string).collect();
+                    return Ok(Err(format!(
+                        "what landed meanwhile conflicts in {}:\n{report}",
+                        names.join(", ")
+                    )));
+                }
+            }
+            commits.push((waiting.id, tip.clone()));
+        }
+        Ok(Ok(commits))
+    }
+
+    /// What the branch is to become: the top of the stack, with what the integrator makes anew; or
+    /// what is wrong with it.
+    fn proved(&self, onto: &Oid, some: &[Waiting], top: &Oid) -> Result<Result<Oid, String>, Error> {
+        let git = &self.desk.git;
+        let cases = some
+            .iter()
+            .map(|waiting| {
+                let work = &waiting.work;
+                let commit = work.commit.clone();
+                attempt::case(self.desk, &work.attempt, &work.task, &work.saved, commit, self.plan)
+            })
+            .collect::<Result<Vec<Case<'_>>, Error>>()?;
+        let mut verify = None;
+        let new = match integrating::integrate(self.desk, &cases, &mut verify, top)? {
+            Ok(new) => new,
+            Err(why) => return Ok(Err(why)),
+        };
+        // The gates saw a work on its own base; with other work beside it, it is proved anew.
+        let is_as_judged = some.len() == 1 && some[0].work.saved.snapshot.base == *onto && new == *top;
+        if is_as_judged {
+            return Ok(Ok(new));
+        }
+        let tree = read::tree_of(git, &new)?;
+        let before = self.proved.borrow().get(&tree).cloned();
+        let wrong = match before {
+            Some(wrong) => wrong,
+            None => proving::prove(self.desk, &cases, &mut verify, &new)?,
+        };
+        self.proved.borrow_mut().insert(tree, wrong.clone());
+        Ok(wrong.map_or(Ok(new), Err))
+    }
+
+    /// Notes what is about to become of the branch; `false` if the plan is another conductor's by now.
+    fn record(&self, onto: &Oid, commits: &[(i64, Oid)]) -> Result<bool, Error> {
+        self.desk.store()?.write(|tx| {
+            if tx.fencing(&self.desk.plan_id)? != self.desk.fencing {
+                return Ok(false);
+            }
+            for (id, commit) in commits {
+                let (onto, commit) = (Some(onto.as_str()), Some(commit.as_str()));
+                tx.step_landing(*id, LandingState::Merged, onto, commit, None)?;
+            }
+            Ok(true)
+        })
+    }
+
+    fn give_back(&self, alone: &Waiting, why: String) -> Result<(), Error> {
+        self.desk
+            .store()?
+            .write(|tx| tx.step_landing(alone.id, LandingState::Conflict, None, None, Some(&why)))?;
+        alone.answer(Landing::Rejected(why));
+        Ok(())
+    }
+
+    fn tell(&self, text: String) -> Result<(), Error> {
+        self.desk.store()?.write(|tx| -> Result<(), Error> {
+            let plan = Some(&self.desk.plan_id);
+            let event = NewEvent { kind: "landing.batch", plan, text, ..NewEvent::default() };
+            tx.append_event(&self.desk.project.id, &event)?;
+            Ok(())
+        })
+    }
+}

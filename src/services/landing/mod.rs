@@ -1,0 +1,56 @@
+//! Landing: approved work becomes part of the plan's integration branch, and from there of the target.
+//!
+//! Whoever has work to land waits in the queue; whose turn it is lands all that wait, as one batch
+//! that is proved once.
+
+mod batch;
+mod bringing;
+mod integrating;
+mod proving;
+mod queue;
+
+pub use bringing::{Brought, bring};
+pub use queue::{Landing, Queue, Work, land};
+
+use super::Error;
+use crate::base::failpoint::Point;
+use crate::base::ids::PlanId;
+use crate::store::plans::PlanRow;
+use crate::sys::git::{Git, GitQueue, land, read, refs};
+
+/// The branch that collects a plan's work.
+pub fn integration_branch(plan: &PlanId) -> String {
+    format!("refs/heads/kapell/{plan}")
+}
+
+/// Moves the target to where the integration branch is, if that only adds to it and nobody has it
+/// checked out. Otherwise a person does it with `kapell land`.
+fn follow_with_target(git: &Git, target: &str, branch: &str) -> Result<(), Error> {
+    Point::LandingRecorded.reach()?;
+    let reference = full_name(target);
+    let (Some(old), Some(new)) = (refs::read(git, &reference)?, refs::read(git, branch)?) else {
+        return Ok(());
+    };
+    if read::is_ancestor(git, &old, &new)? {
+        let guard = GitQueue::lock(git.repository())?;
+        // Whatever is in the way stays as it is; the work is safe on its own branch.
+        let _ = land::advance(git, &guard, &reference, &new, Some(&old))?;
+    }
+    Point::LandingFollowed.reach()?;
+    Ok(())
+}
+
+/// A branch's full name.
+pub fn full_name(branch: &str) -> String {
+    if branch.starts_with("refs/") { branch.to_owned() } else { format!("refs/heads/{branch}") }
+}
+
+/// Whether a plan has landed work that its target does not hold yet.
+pub fn is_ahead(git: &Git, plan: &PlanRow) -> Result<bool, Error> {
+    let (Some(branch), Some(target)) = (&plan.integration, &plan.target) else { return Ok(false) };
+    let Some(work) = refs::read(git, branch)? else { return Ok(false) };
+    Ok(match refs::read(git, &full_name(target))? {
+        Some(target) => !read::is_ancestor(git, &work, &target)?,
+        None => true,
+    })
+}

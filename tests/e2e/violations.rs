@@ -1,0 +1,200 @@
+//! What a worker may not do, what a person reads about it, and what they let land after all.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use crate::bench::{Bench, Plan, task};
+
+/// The only attempt at a task.
+#[track_caller]
+fn attempt(bench: &Bench, plan: &str, task: &str) -> Value {
+    let attempts = bench.task(plan, task)["attempts"].take();
+    assert_eq!(attempts.as_array().unwrap().len(), 1, "{attempts:#}");
+    attempts[0].clone()
+}
+
+#[test]
+fn each_kind_is_refused_kept_and_reported_with_its_own_reason() {
+    let bench = Bench::new();
+    bench.write("own/a.txt", "a file of its own\n");
+    bench.commit("more");
+    let kinds: [(&str, &str, &[&str], &str, &str); 8] = [
+        ("written", "w/", &["write src/lib.txt x"], "src/lib.txt", "is not owned by the task"),
+        (
+            "mode",
+            "m/",
+            &["chmod 755 src/lib.txt"],
+            "src/lib.txt",
+            "is not owned by the task, and whether it can be executed was changed",
+        ),
+        (
+            "link",
+            "l/",
+            &["symlink ../README l/out"],
+            "l/out",
+            "is a symbolic link that leaves the claim: ../README",
+        ),
+        (
+            "attributes",
+            "a/",
+            &["write a/.gitattributes '* -text'"],
+            "a/.gitattributes",
+            "changes how git treats other files, which a person has to approve",
+        ),
+        (
+            "modules",
+            "s/",
+            &["write s/.gitmodules x"],
+            "s/.gitmodules",
+            "changes how git treats other files, which a person has to approve",
+        ),
+        (
+            "twin",
+            "t/",
+            &[r"write 't/\xc3\xa9' a", r"write 't/e\xcc\x81' b"],
+            "t/",
+            "but for case or normal form",
+        ),
+        (
+            "out",
+            "o/",
+            &["run mv src/lib.txt o/lib.txt"],
+            "src/lib.txt",
+            "is not owned by the task, and was moved to o/lib.txt",
+        ),
+        (
+            "in",
+            "own/",
+            &["run mv own/a.txt taken.txt"],
+            "taken.txt",
+            "is not owned by the task, and is own/a.txt moved there",
+        ),
+    ];
+    let tasks = kinds.map(|(name, files, lines, ..)| {
+        let mine = format!("write {files}mine.txt mine");
+        let lines: Vec<&str> = [mine.as_str()].into_iter().chain(lines.iter().copied()).collect();
+        task(name, &[files], &lines)
+    });
+    let plan = bench.start(&Plan::new(tasks).rule("max_attempts", json!(1)));
+    assert_eq!(bench.at_rest(&plan)["state"], "failed");
+    for (name, _, _, path, why) in kinds {
+        let attempt = attempt(&bench, &plan, name);
+        assert_eq!(
+            (&attempt["outcome"], &attempt["verdict"]),
+            (&json!("violation"), &json!("rejected")),
+            "{name}: {attempt:#}"
+        );
+        let outside = attempt["outside_claim"].as_array().unwrap();
+        assert_eq!(outside.len(), 1, "{name}: {attempt:#}");
+        assert!(outside[0].as_str().unwrap().starts_with(path), "{name}: {attempt:#}");
+        let gate = attempt["gates"][0]["why"].as_str().unwrap();
+        assert!(gate.starts_with(path) && gate.ends_with(why), "{name}: {gate}");
+
+        let id = attempt["attempt"].as_str().unwrap();
+        let quarantine = format!("refs/kapell/quarantine/{plan}/{name}/1");
+        assert_eq!(bench.git(["rev-parse", &quarantine]).len(), 40);
+        let report = fs::read_to_string(bench.run_dir(id).join("evidence/violation.txt")).unwrap();
+        for told in [outside[0].as_str().unwrap(), why, &quarantine, &format!("kapell approve {id} --path ")]
+        {
+            assert!(report.contains(told), "{name} lacks {told}:\n{report}");
+        }
+    }
+    assert_eq!(bench.landed(&plan), Vec::<String>::new());
+}
+
+/// A task that owns `a.txt` and wrote three files more, and its attempt.
+fn greedy(bench: &Bench, lint: Value) -> (String, String) {
+    let lines = ["write a.txt a", "write b.txt b", "write src/lib.txt c", "write 'd [1].txt' d"];
+    let plan = Plan::new([task("a", &["a.txt"], &lines)]).rule("max_attempts", json!(1)).rule("lint", lint);
+    let plan = bench.start(&plan);
+    assert_eq!(bench.at_rest(&plan)["state"], "failed");
+    let attempt = attempt(bench, &plan, "a")["attempt"].as_str().unwrap().to_owned();
+    (plan, attempt)
+}
+
+fn approve(bench: &Bench, attempt: &str, paths: &[&str]) -> Value {
+    bench.rpc().ok("control", json!({"action": "approve", "target": attempt, "paths": paths}))
+}
+
+#[test]
+fn a_person_approves_path_by_path() {
+    let bench = Bench::new();
+    let (plan, attempt) = greedy(&bench, json!("true"));
+    let answer = approve(&bench, &attempt, &["b.txt"]);
+    assert!(answer["message"].as_str().unwrap().contains("d [1].txt, src/lib.txt"), "{answer}");
+    assert_eq!(bench.at_rest(&plan)["state"], "failed");
+    let why = bench.task(&plan, "a")["reason"].take();
+    assert!(why.as_str().unwrap().contains("ownership: d [1].txt is not owned"), "{why}");
+    assert_eq!(bench.landed(&plan), Vec::<String>::new());
+    let claims = bench.rpc().ok("status", json!({"scope": "claims"}));
+    assert_eq!(claims["claims"], json!([]), "claims of a failed task are kept");
+
+    approve(&bench, &attempt, &["d [1].txt", "src/lib.txt"]);
+    assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
+    let files = bench.git(["ls-tree", "-r", "--name-only", &format!("kapell/{plan}")]);
+    assert_eq!(files, "README\na.txt\nb.txt\nd [1].txt\nsrc/lib.txt");
+    assert_eq!(bench.on_branch(&plan, "src/lib.txt"), "c");
+    let told: Vec<String> = bench
+        .events(Some(&plan))
+        .into_iter()
+        .filter(|it| it.0 == "attempt.approved")
+        .map(|it| it.1)
+        .collect();
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told[0].ends_with(" with b.txt") && told[0].contains("approved by "), "{told:?}");
+    assert!(told[1].ends_with(" with d [1].txt, src/lib.txt"), "{told:?}");
+}
+
+#[test]
+fn what_is_approved_still_has_to_pass_the_gates() {
+    let bench = Bench::new();
+    let (plan, attempt) = greedy(&bench, json!("false"));
+    approve(&bench, &attempt, &["b.txt", "d [1].txt", "src/lib.txt"]);
+    assert_eq!(bench.at_rest(&plan)["state"], "failed");
+    let why = bench.task(&plan, "a")["reason"].take();
+    assert!(why.as_str().unwrap().contains("lint: `false` fails"), "{why}");
+    assert_eq!(bench.landed(&plan), Vec::<String>::new());
+}
+
+#[test]
+fn approve_is_refused_where_somebody_holds_the_path_or_nothing_was_done_there() {
+    let bench = Bench::new();
+    let (plan, attempt) = greedy(&bench, json!("true"));
+    let mut other = bench.rpc();
+    other.ok("claim-files", json!({"paths": ["b.txt"], "reason": "I am at it"}));
+    let refuse = |paths: &[&str]| {
+        bench.rpc().refused("control", json!({"action": "approve", "target": attempt, "paths": paths}))
+    };
+    let refusal = refuse(&["b.txt", "src/lib.txt"]);
+    assert_eq!(refusal.kind, "conflict");
+    assert!(refusal.message.starts_with("b.txt is held by "), "{refusal:?}");
+    for path in ["README", "a.txt", ""] {
+        let refusal = refuse(&["src/lib.txt", path]);
+        assert_eq!(refusal.kind, "bad-path", "{refusal:?}");
+        assert!(refusal.message.starts_with(&format!("{path} is not among")), "{refusal:?}");
+    }
+    let refusal =
+        bench.rpc().refused("control", json!({"action": "retry", "target": attempt, "paths": ["b.txt"]}));
+    assert_eq!(refusal.message, "paths are for approve alone");
+    assert_eq!(bench.task(&plan, "a")["state"], "failed");
+    let held = other.ok("status", json!({"scope": "claims"}))["claims"].take();
+    assert_eq!(held.as_array().unwrap().len(), 1, "a refused approval took claims: {held:#}");
+}
+
+#[test]
+fn an_attempt_that_was_followed_by_another_is_not_approved_in_its_place() {
+    let bench = Bench::new();
+    let plan = bench.start(
+        &Plan::new([task("a", &["a.txt"], &["write a.txt a", "write b.txt stolen"])])
+            .rule("max_attempts", json!(2)),
+    );
+    bench.at_rest(&plan);
+    let attempts = bench.task(&plan, "a")["attempts"].take();
+    let refusal = bench.rpc().refused(
+        "control",
+        json!({"action": "approve", "target": attempts[0]["attempt"], "paths": ["b.txt"]}),
+    );
+    assert!(refusal.message.contains("was followed by try 2"), "{refusal:?}");
+    assert_eq!(bench.landed(&plan), Vec::<String>::new());
+}
