@@ -12,3 +12,4 @@ pub mod schedule;
 pub mod task;
 pub mod usage;
 pub mod verdict;
+pub mod writes;

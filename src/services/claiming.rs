@@ -114,9 +114,12 @@ pub fn claim(session: &Session, project: &Project, wish: &Wish) -> Result<Answer
     let store = session.store()?;
     let alive = session.caller.alive.as_ref().filter(|_| wish.holder == session.caller.holder);
     let alive = alive.map(|path| path.to_string_lossy().into_owned());
+    let patron = alive.as_deref().and_then(life::on_behalf_of);
     let ttl_s = wish.ttl_s.min(LONGEST_TTL_S) as i64;
     let attempt = |tx: &Tx<'_>| -> Result<Answer, Error> {
-        let held = near(tx, &project.id, &wish.patterns)?;
+        let mut held = near(tx, &project.id, &wish.patterns)?;
+        // What its agent edits, the agent holds under the name of its session.
+        held.retain(|claim| claim.alive.is_none() || claim.alive != patron);
         let decision = claim::decide(&wish.patterns, wish.mode, &wish.holder, &held);
         let (renew, insert) = match decision {
             Decision::Refuse(conflicts) => return Ok(Answer::Refused(conflicts)),
@@ -279,12 +282,13 @@ pub(super) fn free_the_dead(tx: &Tx<'_>, project: &ProjectId, patterns: &[Patter
 /// while it lives and loses them with its end; one that cannot keeps them until they run out.
 fn is_abandoned(claim: &Held, now: Time) -> bool {
     match &claim.alive {
+        Some(proof) if life::is_of_process(proof) => !life::holds(proof),
         Some(file) => !life::is_held(Path::new(file)) && claim.expires_at <= now,
         None => claim.expires_at <= now,
     }
 }
 
-fn release_one(tx: &Tx<'_>, project: &ProjectId, claim: &Held, why: &str) -> Result<bool, Error> {
+pub(super) fn release_one(tx: &Tx<'_>, project: &ProjectId, claim: &Held, why: &str) -> Result<bool, Error> {
     let released = tx.release_claim(claim.id, why)?;
     if released {
         tx.append_event(
