@@ -70,6 +70,7 @@ Examples:
   kapell claim-files src/db docs/db.md
   kapell claim-files 'src/**/*.sql' --reason 'new index' --ttl-s 3600
   kapell claim-files src/db --wait-s 60
+  kapell claim-files src/db/schema.sql --as me --ttl-s 7200
   kapell claim-files src/db --check-only --json")]
     ClaimFiles(ClaimFiles),
     /// Let go of claimed files
@@ -184,6 +185,14 @@ Examples:
     #[command(after_help = r#"Examples:
   echo '{"jsonrpc":"2.0","id":1,"method":"status"}' | kapell rpc"#)]
     Rpc,
+    /// Answer an agent's hook: an event on stdin, a refusal or nothing on stdout
+    #[command(after_help = r#"An agent calls it before each use of a tool that writes; kapell init and the plugin register it.
+It always ends with 0; what went wrong stands in hook.log in the state folder.
+
+Examples:
+  kapell hook claude < event.json
+  echo '{"hook_event_name":"PreToolUse","session_id":"s","cwd":".","tool_name":"Edit","tool_input":{"file_path":"a"}}' | kapell hook"#)]
+    Hook(Inside),
     /// The process that runs one plan
     #[command(hide = true)]
     Conduct(Inside),
@@ -282,8 +291,8 @@ pub struct ClaimFiles {
     /// Patterns relative to the top of the repository: src/db, docs/, 'src/**/*.rs'
     #[arg(required = true, value_name = "PATH")]
     pub paths: Vec<String>,
-    /// Who is to hold it; you, unless told
-    #[arg(long, value_name = "NAME")]
+    /// Who is to hold it; you (also: me), unless told
+    #[arg(long, visible_alias = "as", value_name = "NAME")]
     pub holder: Option<String>,
     /// Whether others may hold the same, as long as nobody writes
     #[arg(long, value_parser = one_of::<ClaimMode>(&["exclusive", "shared"]))]
@@ -315,8 +324,8 @@ pub struct ReleaseFiles {
     /// All of your claims
     #[arg(long)]
     pub all: bool,
-    /// Whose claims; yours, unless told
-    #[arg(long, value_name = "NAME")]
+    /// Whose claims; yours (also: me), unless told
+    #[arg(long, visible_alias = "as", value_name = "NAME")]
     pub holder: Option<String>,
 }
 

@@ -76,6 +76,11 @@ fn command(house: House, folder: PathBuf, cli: Cli, out: &mut Out) -> Result<u8,
         Command::Mcp => Err(not_first("mcp")),
         Command::Rpc => Err(not_first("rpc")),
         Command::Conduct(_) => Err(not_first("conduct")),
+        // One that is known was opened before.
+        Command::Hook(_) => Err(ApiError::invalid_params(
+            "kapell hook knows the events of claude and codex",
+            "kapell hook claude, or kapell hook codex, with the event on stdin",
+        )),
         Command::Shim(_) => Err(not_first("shim")),
         Command::Events(args) => follow::events(&mut calls::Desk::new(&session, out), &session, args),
         command => calls::run(&mut calls::Desk::new(&session, out), command),

@@ -8,6 +8,9 @@ use crate::api::wire::{
     ReleaseFilesParams, StatusParams,
 };
 
+/// How a person who types names themselves; so does leaving it out.
+const ME: &str = "me";
+
 impl From<ClaimFiles> for ClaimFilesParams {
     fn from(args: ClaimFiles) -> Self {
         Self {
@@ -17,14 +20,14 @@ impl From<ClaimFiles> for ClaimFilesParams {
             reason: args.reason,
             wait_s: args.wait_s,
             check_only: args.check_only,
-            holder: args.holder,
+            holder: args.holder.filter(|name| name != ME),
         }
     }
 }
 
 impl From<ReleaseFiles> for ReleaseFilesParams {
     fn from(args: ReleaseFiles) -> Self {
-        Self { claim_ids: args.claim_ids, paths: args.paths, all: args.all, holder: args.holder }
+        Self { claim_ids: args.claim_ids, paths: args.paths, all: args.all, holder: args.holder.filter(|name| name != ME) }
     }
 }
 
