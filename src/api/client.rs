@@ -249,7 +249,7 @@ mod tests {
         drop(client.begin().session());
         assert!(!folder.path().join("state").exists());
         let life = client.proof_of_life().unwrap();
-        assert!(crate::sys::process::life::is_held(&life));
+        assert!(life::is_held(&life));
         drop(client);
         assert!(!life.exists());
     }

@@ -4,6 +4,7 @@
 
 mod bench;
 
+mod hook;
 mod judging;
 mod killed;
 mod landing;

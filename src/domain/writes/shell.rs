@@ -520,7 +520,10 @@ impl<'a> Splitting<'a> {
                 let _ = self.next();
                 self.unknown();
                 let end = closing(self.rest);
-                self.inner.push(self.rest[..end].to_owned());
+                // With two parentheses it is a sum.
+                if !self.rest.starts_with('(') {
+                    self.inner.push(self.rest[..end].to_owned());
+                }
                 self.rest = self.rest.get(end + 1..).unwrap_or_default();
             }
             Some('{') => {

@@ -123,10 +123,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().canonicalize().unwrap();
         let top = root.join("p");
-        for name in ["p/.git/objects", "p/.git/refs", "p/src/deep", "p/sub/.git", "other"] {
+        for name in ["p/.git/objects", "p/.git/refs", "p/src/deep", "p/sub/.git/objects", "p/sub/.git/refs", "other"] {
             std::fs::create_dir_all(root.join(name)).unwrap();
         }
-        std::fs::write(top.join(".git/HEAD"), "ref: refs/heads/main\n").unwrap();
+        for head in [".git/HEAD", "sub/.git/HEAD"] {
+            std::fs::write(top.join(head), "ref: refs/heads/main\n").unwrap();
+        }
         std::fs::write(top.join("src/a.rs"), "").unwrap();
         let link = |to: &str, at: &str| std::os::unix::fs::symlink(to, root.join(at)).unwrap();
         link("src", "p/ln");

@@ -53,7 +53,7 @@ pub fn with_hooks(path: &Path, text: Option<&str>) -> Result<Option<String>, Ref
     let (mark, root, object) = json_object(path, text, false)?;
     let hooks = object.object_value_or_create("hooks").ok_or_else(|| no_object(path, "hooks"))?;
     for (moment, tools) in moments(CLAUDE_TOOLS) {
-        let list = hooks.array_value_or_create(moment).ok_or_else(|| no_object(path, moment))?;
+        let list = hooks.array_value_or_create(moment).ok_or_else(|| no_list(path, moment))?;
         let command = json!([{ "type": "command", "command": "kapell hook claude", "timeout": 10 }]);
         list.append(match tools {
             Some(tools) => json!({ "matcher": tools, "hooks": command }),
@@ -126,8 +126,16 @@ fn json_object(
 fn no_object(path: &Path, what: &str) -> Refusal {
     Refusal::new(
         Code::Unsupported,
-        format!("{what} in {} is not what the agent reads there", path.display()),
-        "make it an object of the agent's form, or pass over the agents with --no-agents",
+        format!("{what} in {} is no object", path.display()),
+        "make it one, or pass over the agents with --no-agents",
+    )
+}
+
+fn no_list(path: &Path, what: &str) -> Refusal {
+    Refusal::new(
+        Code::Unsupported,
+        format!("{what} in {} is no list", path.display()),
+        "make it one, or pass over the agents with --no-agents",
     )
 }
 
