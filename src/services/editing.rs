@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::claiming::{near, release_one, DEFAULT_TTL_S};
+use super::claiming::{DEFAULT_TTL_S, near, release_one};
 use super::project::Project;
 use super::{Error, House, ground};
 use crate::base::clock::Time;
@@ -102,9 +102,9 @@ pub fn by_worker(house: &House, worker: &Worker, asked: &Asked<'_>) -> Result<Op
 /// What an attempt holds by now.
 fn widened(house: &House, project: &Project, worker: &Worker) -> Result<Vec<Pattern>, Error> {
     let holder = Holder { kind: HolderKind::Attempt, name: HolderName::new(&worker.attempt) };
-    house.store()?.read(|tx| {
-        Ok(tx.claims_of(&project.id, &holder)?.into_iter().map(|claim| claim.pattern).collect())
-    })
+    house
+        .store()?
+        .read(|tx| Ok(tx.claims_of(&project.id, &holder)?.into_iter().map(|claim| claim.pattern).collect()))
 }
 
 /// Claims what a session is about to write; a refusal names who holds it.
@@ -119,7 +119,8 @@ pub fn by_session(house: &House, editor: &Editor, asked: &Asked<'_>) -> Result<O
     let is_held = |tx: &Tx<'_>| -> Result<bool, Error> {
         let now = Time::now();
         let held = near(tx, &project.id, &patterns)?;
-        Ok(whole.is_empty() && wanted.iter().all(|(place, _)| held.iter().any(|claim| covers(claim, editor, place, now))))
+        Ok(whole.is_empty()
+            && wanted.iter().all(|(place, _)| held.iter().any(|claim| covers(claim, editor, place, now))))
     };
     // Nearly always it is the second edit of a file, which writes nothing.
     if store.read(is_held)? {
@@ -139,11 +140,7 @@ pub fn by_session(house: &House, editor: &Editor, asked: &Asked<'_>) -> Result<O
         project.ensure(tx)?;
         let lease = if editor.alive.is_some() { SESSION_LEASE_S } else { DEFAULT_TTL_S as i64 };
         let expires_at = Time::now().plus_seconds(lease);
-        for own in tx.claims_of(&project.id, &editor.holder)? {
-            if own.alive != editor.alive || own.alive.is_none() {
-                tx.resume_claim(own.id, editor.alive.as_deref(), expires_at)?;
-            }
-        }
+        tx.resume_claims(&project.id, &editor.holder, editor.alive.as_deref(), expires_at)?;
         if insert.is_empty() {
             return Ok(Vec::new());
         }
@@ -186,7 +183,9 @@ pub fn written_by_session(
         let patterns: Vec<Pattern> = wanted.iter().map(|(_, pattern)| pattern.clone()).collect();
         let held = near(tx, &project.id, &patterns)?;
         let is_asked = |place: &Place| {
-            held.iter().any(|claim| claim.holder == editor.holder && claim.pattern.contains(&RepoPath::from(&*place.path)))
+            held.iter().any(|claim| {
+                claim.holder == editor.holder && claim.pattern.contains(&RepoPath::from(&*place.path))
+            })
         };
         Ok(wanted.iter().filter(|(place, _)| !is_asked(place)).map(|(place, _)| place.path.clone()).collect())
     })?;
@@ -292,7 +291,13 @@ fn others_alive<'a>(
     Ok(held)
 }
 
-fn tell(tx: &Tx<'_>, project: &Project, editor: &Editor, kind: &'static str, text: String) -> Result<(), Error> {
+fn tell(
+    tx: &Tx<'_>,
+    project: &Project,
+    editor: &Editor,
+    kind: &'static str,
+    text: String,
+) -> Result<(), Error> {
     let holder = Some(editor.holder.name.as_str());
     tx.append_event(&project.id, &NewEvent { kind, holder, text, ..NewEvent::default() })?;
     Ok(())
@@ -306,7 +311,9 @@ fn refused(conflicts: &[Conflict]) -> Option<Refusal> {
         "{} is held by {} ({}) since {}, {} ago",
         conflict.witness,
         held.holder.name,
-        held.task.as_ref().map_or_else(|| held.holder.kind.as_str().to_owned(), |task| format!("task {task}")),
+        held.task
+            .as_ref()
+            .map_or_else(|| held.holder.kind.as_str().to_owned(), |task| format!("task {task}")),
         held.since,
         lasting(Time::now().millis_since(held.since)),
     );

@@ -156,8 +156,8 @@ impl Store {
     /// Lets whoever opens the database next find the write-ahead log as it lies, so that closing costs
     /// nothing. One that has grown is folded in all the same: the first to open it has to read it all.
     pub fn leave_log(&self) -> Result<(), StoreError> {
-        let is_small = std::fs::metadata(self.path.with_extension("db-wal"))
-            .map_or(true, |log| log.len() <= SMALL_LOG);
+        let is_small =
+            std::fs::metadata(self.path.with_extension("db-wal")).map_or(true, |log| log.len() <= SMALL_LOG);
         self.connection().set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, is_small)?;
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use rusqlite::params;
+use rusqlite::{OptionalExtension, params};
 
 use super::connection::Tx;
 use super::error::StoreError;
@@ -36,22 +36,46 @@ impl Tx<'_> {
             "SELECT id, path, before FROM claims JOIN edits ON claim = id
              WHERE released_at IS NULL AND project = ?1 AND holder = ?2 AND holder_kind = ?3 ORDER BY id",
         )?;
-        let rows =
-            statement.query_map(params![project.as_str(), holder.name.as_str(), holder.kind.as_str()], |row| {
+        let rows = statement.query_map(
+            params![project.as_str(), holder.name.as_str(), holder.kind.as_str()],
+            |row| {
                 Ok(EditRow {
                     claim: ClaimId(row.get(0)?),
                     path: PathBuf::from(row.get::<_, String>(1)?),
                     before: row.get(2)?,
                 })
-            })?;
+            },
+        )?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// Moves a live claim to the process that goes on with its holder's session.
-    pub fn resume_claim(&self, id: ClaimId, alive: Option<&str>, expires_at: Time) -> Result<(), StoreError> {
+    /// Moves all that a session holds to the process that goes on with it.
+    pub fn resume_claims(
+        &self,
+        project: &ProjectId,
+        holder: &Holder,
+        alive: Option<&str>,
+        expires_at: Time,
+    ) -> Result<(), StoreError> {
+        let who = (project.as_str(), holder.name.as_str(), holder.kind.as_str());
+        // They move together, so the newest tells of all.
+        let newest: Option<Option<String>> = self
+            .sql
+            .prepare_cached(
+                "SELECT alive FROM claims WHERE project = ?1 AND holder = ?2 AND holder_kind = ?3
+                 AND released_at IS NULL ORDER BY id DESC LIMIT 1",
+            )?
+            .query_row(who, |row| row.get(0))
+            .optional()?;
+        if newest.is_none_or(|newest| newest.is_some() && newest.as_deref() == alive) {
+            return Ok(());
+        }
         self.sql
-            .prepare_cached("UPDATE claims SET alive = ?2, expires_at = ?3 WHERE id = ?1 AND released_at IS NULL")?
-            .execute(params![id.0, alive, expires_at.as_millis()])?;
+            .prepare_cached(
+                "UPDATE claims SET alive = ?4, expires_at = ?5
+                 WHERE project = ?1 AND holder = ?2 AND holder_kind = ?3 AND released_at IS NULL",
+            )?
+            .execute(params![who.0, who.1, who.2, alive, expires_at.as_millis()])?;
         Ok(())
     }
 }

@@ -23,7 +23,13 @@ fn tool(bench: &Bench, session: &str, moment: &str, tool: &str, input: Value) ->
 }
 
 fn edit(bench: &Bench, session: &str, path: &str) -> Value {
-    tool(bench, session, "PreToolUse", "Edit", json!({"file_path": path, "old_string": "a", "new_string": "b"}))
+    tool(
+        bench,
+        session,
+        "PreToolUse",
+        "Edit",
+        json!({"file_path": path, "old_string": "a", "new_string": "b"}),
+    )
 }
 
 fn bash(bench: &Bench, session: &str, command: &str) -> Value {
@@ -64,7 +70,9 @@ fn holders(bench: &Bench) -> Vec<String> {
         .as_array()
         .unwrap()
         .iter()
-        .map(|claim| format!("{} {} {}", text(claim, "holder_kind"), text(claim, "holder"), text(claim, "pattern")))
+        .map(|claim| {
+            format!("{} {} {}", text(claim, "holder_kind"), text(claim, "holder"), text(claim, "pattern"))
+        })
         .collect();
     holders.sort();
     holders
@@ -88,7 +96,13 @@ fn two_sessions_in_one_checkout_do_not_overwrite_each_other() {
         bash(&bench, "b", "git checkout -- src/lib.txt"),
         bash(&bench, "b", "git reset --hard"),
         bash(&bench, "b", "rm -r src"),
-        tool(&bench, "b", "PreToolUse", "apply_patch", json!({"command": "*** Begin Patch\n*** Delete File: src/lib.txt\n*** End Patch"})),
+        tool(
+            &bench,
+            "b",
+            "PreToolUse",
+            "apply_patch",
+            json!({"command": "*** Begin Patch\n*** Delete File: src/lib.txt\n*** End Patch"}),
+        ),
     ] {
         let reason = ask(&bench, &event);
         for part in ["kapell: ", "held by claude-a (agent) since 2", "it is being edited", "claim-files"] {
@@ -166,7 +180,8 @@ fn people_and_scripts_are_in_the_same_table() {
 #[test]
 fn an_edit_that_nobody_asked_about_is_told() {
     let bench = Bench::new();
-    let after = |session, path: &str| tool(&bench, session, "PostToolUse", "Write", json!({"file_path": path}));
+    let after =
+        |session, path: &str| tool(&bench, session, "PostToolUse", "Write", json!({"file_path": path}));
     let missed = || bench.events(None).into_iter().filter(|(kind, _)| kind == "hook.missed").count();
     assert_eq!(ask(&bench, &edit(&bench, "a", "README")), "");
     assert_eq!(ask(&bench, &after("a", "README")), "");
@@ -183,13 +198,16 @@ fn nonsense_is_answered_with_nothing_and_a_line_in_the_log() {
     let bench = Bench::new();
     let log = || fs::read_to_string(bench.state().join("hook.log")).unwrap_or_default().lines().count();
     let deep = "[".repeat(100_000);
-    for (at, nonsense) in [&b""[..], b"nonsense\n\n", b"\xff\xfe", b"{}", deep.as_bytes()].into_iter().enumerate() {
+    for (at, nonsense) in
+        [&b""[..], b"nonsense\n\n", b"\xff\xfe", b"{}", deep.as_bytes()].into_iter().enumerate()
+    {
         assert_eq!(answer_of(bench.command(KAPELL).arg("hook"), nonsense), "");
         assert_eq!(log(), at + 1);
     }
     // A store that cannot be used lets the tool through, and says so.
     fs::write(bench.state().join("kapell.db"), "no database").unwrap();
-    let said = answer_of(bench.command(KAPELL).arg("hook"), edit(&bench, "a", "README").to_string().as_bytes());
+    let said =
+        answer_of(bench.command(KAPELL).arg("hook"), edit(&bench, "a", "README").to_string().as_bytes());
     let answer: Value = serde_json::from_str(&said).unwrap();
     assert!(answer["systemMessage"].as_str().unwrap().contains("could not look"), "{said}");
     assert!(answer["hookSpecificOutput"].is_null());
@@ -200,15 +218,27 @@ fn a_worker_keeps_to_its_claim() {
     let bench = Bench::new();
     let asked = |event: Value| {
         let mut command = bench.command(KAPELL);
-        command.args(["hook", "claude"]).env("KAPELL_ATTEMPT", "p/1/1").env("KAPELL_WORKTREE", &bench.project);
+        command
+            .args(["hook", "claude"])
+            .env("KAPELL_ATTEMPT", "p/1/1")
+            .env("KAPELL_WORKTREE", &bench.project);
         answer_of(command.env("KAPELL_FILES", r#"["src/","a b.txt"]"#), event.to_string().as_bytes())
     };
-    for event in [edit(&bench, "w", "src/new.rs"), edit(&bench, "w", "a b.txt"), bash(&bench, "w", "echo > /tmp/x")] {
+    for event in
+        [edit(&bench, "w", "src/new.rs"), edit(&bench, "w", "a b.txt"), bash(&bench, "w", "echo > /tmp/x")]
+    {
         assert_eq!(asked(event.clone()), "", "{event}");
     }
-    for event in [edit(&bench, "w", "README"), bash(&bench, "w", "echo > 'src/../README'"), edit(&bench, "w", ".git/config")] {
+    for event in [
+        edit(&bench, "w", "README"),
+        bash(&bench, "w", "echo > 'src/../README'"),
+        edit(&bench, "w", ".git/config"),
+    ] {
         let said = asked(event.clone());
-        assert!(said.contains("kapell: ") && said.contains("not among the files of this task: src/ a b.txt"), "{event}: {said}");
+        assert!(
+            said.contains("kapell: ") && said.contains("not among the files of this task: src/ a b.txt"),
+            "{event}: {said}"
+        );
     }
     assert_eq!(holders(&bench).len(), 0);
 }
@@ -216,7 +246,9 @@ fn a_worker_keeps_to_its_claim() {
 #[test]
 fn the_plugin_names_only_what_there_is() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("editors/claude-code");
-    let json = |name: &str| -> Value { serde_json::from_str(&fs::read_to_string(root.join(name)).unwrap()).unwrap() };
+    let json = |name: &str| -> Value {
+        serde_json::from_str(&fs::read_to_string(root.join(name)).unwrap()).unwrap()
+    };
     assert_eq!(json(".claude-plugin/plugin.json")["version"], env!("CARGO_PKG_VERSION"));
     let mut commands = Vec::new();
     let server = &json(".mcp.json")["mcpServers"]["kapell"];
@@ -234,7 +266,10 @@ fn the_plugin_names_only_what_there_is() {
     assert_eq!(commands.len(), 5);
     let bench = Bench::bare_machine();
     for command in commands {
-        assert!(bench.command(KAPELL).args([&*command, "--help"]).output().unwrap().status.success(), "{command}");
+        assert!(
+            bench.command(KAPELL).args([&*command, "--help"]).output().unwrap().status.success(),
+            "{command}"
+        );
     }
     let mut files = vec![root.join("skills/kapell/SKILL.md")];
     files.extend(fs::read_dir(root.join("commands")).unwrap().map(|entry| entry.unwrap().path()));

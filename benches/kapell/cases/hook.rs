@@ -87,6 +87,10 @@ fn ended(mut command: Command, text: &str) -> Result<Duration> {
         let _ = child.stdin.take().context("its stdin")?.write_all(text.as_bytes());
         Ok(child.wait_with_output()?)
     })?;
-    ensure!(output.status.success() && output.stdout.is_empty(), "{}", String::from_utf8_lossy(&output.stdout));
+    ensure!(
+        output.status.success() && output.stdout.is_empty(),
+        "{}",
+        String::from_utf8_lossy(&output.stdout)
+    );
     Ok(time)
 }

@@ -109,7 +109,8 @@ impl Reading {
                 Some(Some(word)) if CARRIERS.contains(&name_of(word)) => {
                     words.pop_front();
                     // Their options with values are not known; what they run is a word that is none.
-                    while words.front().is_some_and(|word| word.as_ref().is_some_and(|w| w.starts_with('-'))) {
+                    while words.front().is_some_and(|word| word.as_ref().is_some_and(|w| w.starts_with('-')))
+                    {
                         words.pop_front();
                     }
                     continue;
@@ -121,7 +122,9 @@ impl Reading {
         let Some(Some(program)) = words.pop_front() else { return };
         let words: Vec<Option<String>> = words.into();
         match name_of(&program) {
-            "cd" | "pushd" => self.change_folder(words.iter().flatten().find(|word| *word != "--"), words.len()),
+            "cd" | "pushd" => {
+                self.change_folder(words.iter().flatten().find(|word| *word != "--"), words.len())
+            }
             "popd" => self.folder = Folder::Unknown,
             "tee" | "rm" | "rmdir" | "unlink" | "shred" => self.all(&Operands::of(&words, &[])),
             "touch" => self.all(&Operands::of(&words, &["-d", "-r", "-t", "--date", "--reference"])),
@@ -188,7 +191,8 @@ impl Reading {
         let in_place = flags().any(|word| word.starts_with("--in-place"))
             || flags().filter(is_short).any(|word| word.split('e').next().is_some_and(|w| w.contains('i')));
         if in_place {
-            let has_script = flags().any(|word| word.starts_with("--expression") || word.starts_with("--file"))
+            let has_script = flags()
+                .any(|word| word.starts_with("--expression") || word.starts_with("--file"))
                 || flags()
                     .filter(is_short)
                     .any(|word| word.split('i').next().is_some_and(|w| w.contains(['e', 'f'])));
@@ -237,7 +241,8 @@ impl Reading {
         }
         if let Some((Some(command), words)) = words.split_first() {
             let has = |names: &[&str]| words.iter().flatten().any(|word| names.contains(&word.as_str()));
-            let after = words.iter().position(|word| word.as_deref() == Some("--")).map(|at| &words[at + 1..]);
+            let after =
+                words.iter().position(|word| word.as_deref() == Some("--")).map(|at| &words[at + 1..]);
             match (command.as_str(), after) {
                 ("checkout" | "restore" | "rm" | "mv", Some(paths)) => {
                     self.all(&Operands { paths: paths.to_vec(), values: Vec::new() });
@@ -252,7 +257,12 @@ impl Reading {
                 }
                 ("reset", None) if has(&["--hard"]) => self.write(".", None),
                 ("clean", _) if !has(&["-n", "--dry-run"]) => self.write(".", None),
-                ("stash", _) if matches!(words.first().and_then(Option::as_deref), None | Some("push" | "save" | "-u")) => {
+                ("stash", _)
+                    if matches!(
+                        words.first().and_then(Option::as_deref),
+                        None | Some("push" | "save" | "-u")
+                    ) =>
+                {
                     self.write(".", None);
                 }
                 _ => {}
@@ -332,7 +342,9 @@ fn is_keyword(word: &str) -> bool {
 }
 
 fn is_perl_in_place(word: &str) -> bool {
-    word.starts_with('-') && !word.starts_with("--") && word.split(['e', 'E', 'M']).next().unwrap_or(word).contains('i')
+    word.starts_with('-')
+        && !word.starts_with("--")
+        && word.split(['e', 'E', 'M']).next().unwrap_or(word).contains('i')
 }
 
 fn is_perl_script(word: &str) -> bool {

@@ -186,13 +186,18 @@ Examples:
   echo '{"jsonrpc":"2.0","id":1,"method":"status"}' | kapell rpc"#)]
     Rpc,
     /// Answer an agent's hook: an event on stdin, a refusal or nothing on stdout
-    #[command(after_help = r#"An agent calls it before each use of a tool that writes; kapell init and the plugin register it.
+    #[command(
+        after_help = r#"An agent calls it before each use of a tool that writes; kapell init and the plugin register it.
 It always ends with 0; what went wrong stands in hook.log in the state folder.
 
 Examples:
   kapell hook claude < event.json
-  echo '{"hook_event_name":"PreToolUse","session_id":"s","cwd":".","tool_name":"Edit","tool_input":{"file_path":"a"}}' | kapell hook"#)]
-    Hook(Inside),
+  echo '{"hook_event_name":"PreToolUse","session_id":"s","cwd":".","tool_name":"Edit","tool_input":{"file_path":"a"}}' | kapell hook"#
+    )]
+    Hook {
+        /// Whose events these are: claude (also where nothing is said) or codex
+        agent: Option<String>,
+    },
     /// The process that runs one plan
     #[command(hide = true)]
     Conduct(Inside),

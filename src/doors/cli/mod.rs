@@ -76,9 +76,9 @@ fn command(house: House, folder: PathBuf, cli: Cli, out: &mut Out) -> Result<u8,
         Command::Mcp => Err(not_first("mcp")),
         Command::Rpc => Err(not_first("rpc")),
         Command::Conduct(_) => Err(not_first("conduct")),
-        // One that is known was opened before.
-        Command::Hook(_) => Err(ApiError::invalid_params(
-            "kapell hook knows the events of claude and codex",
+        // The hook of an agent that is known was answered before anything was parsed.
+        Command::Hook { agent } => Err(ApiError::invalid_params(
+            format!("kapell hook knows the events of claude and codex, not of {}", agent.unwrap_or_default()),
             "kapell hook claude, or kapell hook codex, with the event on stdin",
         )),
         Command::Shim(_) => Err(not_first("shim")),

@@ -27,7 +27,12 @@ impl From<ClaimFiles> for ClaimFilesParams {
 
 impl From<ReleaseFiles> for ReleaseFilesParams {
     fn from(args: ReleaseFiles) -> Self {
-        Self { claim_ids: args.claim_ids, paths: args.paths, all: args.all, holder: args.holder.filter(|name| name != ME) }
+        Self {
+            claim_ids: args.claim_ids,
+            paths: args.paths,
+            all: args.all,
+            holder: args.holder.filter(|name| name != ME),
+        }
     }
 }
 

@@ -56,7 +56,10 @@ impl Event {
     pub fn read(bytes: &[u8]) -> Result<Self, String> {
         let told: Told = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
         let session = told.session_id;
-        if session.is_empty() || session.len() > 200 || session.chars().any(|c| c.is_control() || c.is_whitespace()) {
+        if session.is_empty()
+            || session.len() > 200
+            || session.chars().any(|c| c.is_control() || c.is_whitespace())
+        {
             return Err(format!("{session:?} is no session's id"));
         }
         let moment = match told.hook_event_name.as_str() {

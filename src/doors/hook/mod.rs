@@ -131,7 +131,8 @@ fn log(house: &House, what: &str) {
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&house.root)?;
         let is_full = std::fs::metadata(&path).is_ok_and(|log| log.len() > LARGEST_LOG);
         let mut options = std::fs::OpenOptions::new();
-        let file = options.create(true).mode(0o600).write(true).append(!is_full).truncate(is_full).open(&path);
+        let file =
+            options.create(true).mode(0o600).write(true).append(!is_full).truncate(is_full).open(&path);
         let line = what.split_whitespace().collect::<Vec<_>>().join(" ");
         file?.write_all(format!("{} {line}\n", Time::now()).as_bytes())
     })();

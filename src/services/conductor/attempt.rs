@@ -28,7 +28,7 @@ use crate::store::attempts::{AttemptRow, Ending};
 use crate::store::claims::NewClaims;
 use crate::store::events::{EventFilter, NewEvent};
 use crate::sys::agent::Event;
-use crate::sys::config::resolved::Isolation;
+use crate::sys::config::resolved::{Isolation, ProviderKind};
 use crate::sys::git::change::Change;
 use crate::sys::git::{Oid, construct, refs};
 use crate::sys::shim::client;
@@ -332,7 +332,11 @@ fn save(desk: &Desk, attempt: &AttemptRow, task: &Task) -> Result<Option<Saved>,
         let commit = saved.snapshot.commit.as_str();
         tx.set_snapshot(&attempt.id, &saved.snapshot.reference, commit, &changed, &outside)?;
         if is_violation {
-            let why = violation(&saved.outside);
+            let mut why = violation(&saved.outside);
+            if let Some(missed) = missed_by_the_hook(tx, desk, attempt, &saved.outside)? {
+                why = format!("{why}; {missed}");
+                tell(tx, desk, attempt, "hook.missed", &missed)?;
+            }
             tx.set_outcome(&attempt.id, Outcome::Violation, Some(&why))?;
         }
         if outcome != Outcome::Submitted {
@@ -354,6 +358,38 @@ fn save(desk: &Desk, attempt: &AttemptRow, task: &Task) -> Result<Option<Saved>,
         Ok(is_on)
     })?;
     Ok(goes_on.then_some(saved))
+}
+
+/// What was written outside of the claim although the agent has a hook that refuses it; none where
+/// the hook refused each of the paths and the worker wrote them all the same.
+fn missed_by_the_hook(
+    tx: &Tx<'_>,
+    desk: &Desk,
+    attempt: &AttemptRow,
+    outside: &[(RepoPath, String)],
+) -> Result<Option<String>, Error> {
+    let provider = desk.config.providers.get(&attempt.provider);
+    if !provider.is_some_and(|provider| matches!(provider.kind, ProviderKind::Claude | ProviderKind::Codex)) {
+        return Ok(None);
+    }
+    let filter = EventFilter {
+        attempt: Some(attempt.id.as_str()),
+        kind: Some("attempt.refused"),
+        ..EventFilter::default()
+    };
+    let refused = tx.events_after(0, &filter, 1000)?;
+    let missed: Vec<String> = outside
+        .iter()
+        .map(|(path, _)| path.to_string())
+        .filter(|path| !refused.iter().any(|event| event.text.contains(path)))
+        .take(5)
+        .collect();
+    Ok((!missed.is_empty()).then(|| {
+        format!(
+            "its hook did not refuse {}: it was not called, failed, or could not see it",
+            missed.join(", ")
+        )
+    }))
 }
 
 fn violation(outside: &[(RepoPath, String)]) -> String {

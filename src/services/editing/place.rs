@@ -123,7 +123,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().canonicalize().unwrap();
         let top = root.join("p");
-        for name in ["p/.git/objects", "p/.git/refs", "p/src/deep", "p/sub/.git/objects", "p/sub/.git/refs", "other"] {
+        for name in
+            ["p/.git/objects", "p/.git/refs", "p/src/deep", "p/sub/.git/objects", "p/sub/.git/refs", "other"]
+        {
             std::fs::create_dir_all(root.join(name)).unwrap();
         }
         for head in [".git/HEAD", "sub/.git/HEAD"] {

@@ -140,7 +140,8 @@ fn an_empty_project_gets_everything_once_and_loses_it_again() {
     command = "kapell hook codex"
     timeout = 10
     "#);
-    let settings: serde_json::Value = serde_json::from_str(&desk.text("project/.claude/settings.json")).unwrap();
+    let settings: serde_json::Value =
+        serde_json::from_str(&desk.text("project/.claude/settings.json")).unwrap();
     let plugin = include_str!("../../../editors/claude-code/hooks/hooks.json");
     let plugin: serde_json::Value = serde_json::from_str(plugin).unwrap();
     assert_eq!(settings["hooks"], plugin["hooks"]);
@@ -179,7 +180,10 @@ fn what_stands_in_the_files_stays() {
     assert!(!desk.path("project/opencode.json").exists());
     let added = desk.text("home/.codex/config.toml");
     let added = added.strip_prefix(codex).unwrap();
-    assert!(added.starts_with("\n\n[mcp_servers.kapell]\ncommand = \"kapell\"\nargs = [\"mcp\"]\n\n[[hooks."), "{added}");
+    assert!(
+        added.starts_with("\n\n[mcp_servers.kapell]\ncommand = \"kapell\"\nargs = [\"mcp\"]\n\n[[hooks."),
+        "{added}"
+    );
     let added: serde_json::Value = serde_json::from_str(&desk.text("project/.claude/settings.json")).unwrap();
     assert_eq!((&added["model"], added["hooks"]["Stop"].as_array().map(Vec::len)), (&"x".into(), Some(2)));
     assert_eq!(desk.init().changes, []);

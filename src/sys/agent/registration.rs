@@ -146,7 +146,8 @@ fn toml_entry(path: &Path, text: &str) -> Result<Option<String>, Refusal> {
         let (line, column) = place(text, error.span().map_or(0, |span| span.start));
         broken(path, line, column, error.message())
     })?;
-    let entries = ["[mcp_servers.kapell]\ncommand = \"kapell\"\nargs = [\"mcp\"]\n".to_owned(), hook_tables()];
+    let entries =
+        ["[mcp_servers.kapell]\ncommand = \"kapell\"\nargs = [\"mcp\"]\n".to_owned(), hook_tables()];
     let is_there = [
         before.get("mcp_servers").and_then(|servers| servers.get("kapell")).is_some(),
         before.get("hooks").is_some_and(|hooks| hooks.to_string().contains("kapell hook")),
@@ -195,7 +196,10 @@ fn toml_entry(path: &Path, text: &str) -> Result<Option<String>, Refusal> {
     if meant.as_ref() != Some(&before) {
         return Err(Refusal::new(
             Code::Unsupported,
-            format!("mcp_servers or hooks in {} is written so that nothing can be added below it", path.display()),
+            format!(
+                "mcp_servers or hooks in {} is written so that nothing can be added below it",
+                path.display()
+            ),
             "add it by hand: kapell = { command = \"kapell\", args = [\"mcp\"] }; hooks call `kapell hook codex`",
         ));
     }
