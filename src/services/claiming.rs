@@ -272,7 +272,9 @@ pub(super) fn free_the_dead(tx: &Tx<'_>, project: &ProjectId, patterns: &[Patter
     let now = Time::now();
     for claim in near(tx, project, patterns)? {
         if claim.holder.kind != HolderKind::Attempt && is_abandoned(&claim, now) {
-            release_one(tx, project, &claim, "its lease ran out")?;
+            let is_process = claim.alive.as_deref().is_some_and(life::is_of_process);
+            let why = if is_process { "its process has ended" } else { "its lease ran out" };
+            release_one(tx, project, &claim, why)?;
         }
     }
     Ok(())

@@ -138,7 +138,7 @@ fn an_empty_project_gets_everything_once_and_loses_it_again() {
     [[hooks.SessionEnd.hooks]]
     type = "command"
     command = "kapell hook codex"
-    timeout = 10
+    timeout = 3
     "#);
     let settings: serde_json::Value =
         serde_json::from_str(&desk.text("project/.claude/settings.json")).unwrap();

@@ -35,9 +35,15 @@ pub fn with_kapell(agent: AgentKind, path: &Path, text: Option<&str>) -> Result<
 /// The tools of Claude Code that write.
 const CLAUDE_TOOLS: &str = "Write|Edit|MultiEdit|NotebookEdit|Bash";
 
-/// When a session that Kapell did not start asks or tells, and about which tools.
-fn moments(tools: &'static str) -> [(&'static str, Option<&'static str>); 4] {
-    [("PreToolUse", Some(tools)), ("PostToolUse", Some(tools)), ("Stop", None), ("SessionEnd", None)]
+/// When a session that Kapell did not start asks or tells, about which tools, and the seconds that it
+/// may take: at the end of a session Codex allows no more.
+fn moments(tools: &'static str) -> [(&'static str, Option<&'static str>, u8); 4] {
+    [
+        ("PreToolUse", Some(tools), 10),
+        ("PostToolUse", Some(tools), 10),
+        ("Stop", None, 10),
+        ("SessionEnd", None, 3),
+    ]
 }
 
 /// The settings of Claude Code with Kapell's hooks; `None` if it has them already, however the
@@ -52,9 +58,9 @@ pub fn with_hooks(path: &Path, text: Option<&str>) -> Result<Option<String>, Ref
     }
     let (mark, root, object) = json_object(path, text, false)?;
     let hooks = object.object_value_or_create("hooks").ok_or_else(|| no_object(path, "hooks"))?;
-    for (moment, tools) in moments(CLAUDE_TOOLS) {
+    for (moment, tools, seconds) in moments(CLAUDE_TOOLS) {
         let list = hooks.array_value_or_create(moment).ok_or_else(|| no_list(path, moment))?;
-        let command = json!([{ "type": "command", "command": "kapell hook claude", "timeout": 10 }]);
+        let command = json!([{ "type": "command", "command": "kapell hook claude", "timeout": seconds }]);
         list.append(match tools {
             Some(tools) => json!({ "matcher": tools, "hooks": command }),
             None => json!({ "hooks": command }),
@@ -177,7 +183,7 @@ fn toml_entry(path: &Path, text: &str) -> Result<Option<String>, Refusal> {
         if !is_there[1]
             && let Some(hooks) = table.get_mut("hooks").and_then(toml::Value::as_table_mut)
         {
-            for (moment, _) in moments("") {
+            for (moment, ..) in moments("") {
                 let list = hooks.get_mut(moment).and_then(toml::Value::as_array_mut);
                 let is_empty = list.is_some_and(|list| list.pop().is_some() && list.is_empty());
                 if is_empty && before.get("hooks").and_then(|hooks| hooks.get(moment)).is_none() {
@@ -209,10 +215,10 @@ fn toml_entry(path: &Path, text: &str) -> Result<Option<String>, Refusal> {
 /// The hooks of Codex as tables. It is asked about every tool: a patch may come by way of a command.
 fn hook_tables() -> String {
     let mut text = String::new();
-    for (moment, tools) in moments(".*") {
+    for (moment, tools, seconds) in moments(".*") {
         let matcher = tools.map(|tools| format!("matcher = \"{tools}\"\n")).unwrap_or_default();
         text.push_str(&format!(
-            "[[hooks.{moment}]]\n{matcher}[[hooks.{moment}.hooks]]\ntype = \"command\"\ncommand = \"kapell hook codex\"\ntimeout = 10\n"
+            "[[hooks.{moment}]]\n{matcher}[[hooks.{moment}.hooks]]\ntype = \"command\"\ncommand = \"kapell hook codex\"\ntimeout = {seconds}\n"
         ));
     }
     text
