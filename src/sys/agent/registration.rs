@@ -37,7 +37,7 @@ const CLAUDE_TOOLS: &str = "Write|Edit|MultiEdit|NotebookEdit|Bash";
 
 /// When a session that Kapell did not start asks or tells, about which tools, and the seconds that it
 /// may take: at the end of a session Codex allows no more.
-fn moments(tools: &'static str) -> [(&'static str, Option<&'static str>, u8); 4] {
+fn moments(tools: &'static str) -> [(&'static str, Option<&'static str>, u32); 4] {
     [
         ("PreToolUse", Some(tools), 10),
         ("PostToolUse", Some(tools), 10),
