@@ -62,7 +62,7 @@ pub fn run() -> ExitCode {
     // An editor or agent starts these again and again: they do not wait for the command line's parser.
     match (door.as_ref().and_then(|door| door.to_str()), arguments.next()) {
         (Some("hook"), agent) if doors::hook::is_agent(agent.as_deref()) => {
-            return hook(agent.and_then(|agent| agent.into_string().ok()).as_deref());
+            hook(agent.and_then(|agent| agent.into_string().ok()).as_deref())
         }
         (Some("mcp"), None) => opened(|house| {
             let folder = project_folder(&house)?;

@@ -123,7 +123,7 @@ impl Reading {
         let words: Vec<Option<String>> = words.into();
         match name_of(&program) {
             "cd" | "pushd" => {
-                self.change_folder(words.iter().flatten().find(|word| *word != "--"), words.len())
+                self.change_folder(words.iter().flatten().find(|word| *word != "--"), words.len());
             }
             "popd" => self.folder = Folder::Unknown,
             "tee" | "rm" | "rmdir" | "unlink" | "shred" => self.all(&Operands::of(&words, &[])),

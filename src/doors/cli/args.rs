@@ -191,7 +191,7 @@ Examples:
 It always ends with 0; what went wrong stands in hook.log in the state folder.
 
 Examples:
-  kapell hook claude < event.json
+  cat event.json | kapell hook codex
   echo '{"hook_event_name":"PreToolUse","session_id":"s","cwd":".","tool_name":"Edit","tool_input":{"file_path":"a"}}' | kapell hook"#
     )]
     Hook {
@@ -296,9 +296,12 @@ pub struct ClaimFiles {
     /// Patterns relative to the top of the repository: src/db, docs/, 'src/**/*.rs'
     #[arg(required = true, value_name = "PATH")]
     pub paths: Vec<String>,
-    /// Who is to hold it; you (also: me), unless told
-    #[arg(long, visible_alias = "as", value_name = "NAME")]
+    /// Who is to hold it; you, unless told
+    #[arg(long, value_name = "NAME")]
     pub holder: Option<String>,
+    /// The same for people: me, or somebody's name
+    #[arg(long = "as", value_name = "WHO", conflicts_with = "holder")]
+    pub person: Option<String>,
     /// Whether others may hold the same, as long as nobody writes
     #[arg(long, value_parser = one_of::<ClaimMode>(&["exclusive", "shared"]))]
     pub mode: Option<ClaimMode>,
@@ -329,9 +332,12 @@ pub struct ReleaseFiles {
     /// All of your claims
     #[arg(long)]
     pub all: bool,
-    /// Whose claims; yours (also: me), unless told
-    #[arg(long, visible_alias = "as", value_name = "NAME")]
+    /// Whose claims; yours, unless told
+    #[arg(long, value_name = "NAME")]
     pub holder: Option<String>,
+    /// The same for people: me, or somebody's name
+    #[arg(long = "as", value_name = "WHO", conflicts_with = "holder")]
+    pub person: Option<String>,
 }
 
 /// The scopes of `status`.

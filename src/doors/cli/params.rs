@@ -8,8 +8,10 @@ use crate::api::wire::{
     ReleaseFilesParams, StatusParams,
 };
 
-/// How a person who types names themselves; so does leaving it out.
-const ME: &str = "me";
+/// Whom `--as` names; who types is `me`, and needs no name.
+fn named(person: Option<String>) -> Option<String> {
+    person.filter(|name| name != "me")
+}
 
 impl From<ClaimFiles> for ClaimFilesParams {
     fn from(args: ClaimFiles) -> Self {
@@ -20,7 +22,7 @@ impl From<ClaimFiles> for ClaimFilesParams {
             reason: args.reason,
             wait_s: args.wait_s,
             check_only: args.check_only,
-            holder: args.holder.filter(|name| name != ME),
+            holder: args.holder.or_else(|| named(args.person)),
         }
     }
 }
@@ -31,7 +33,7 @@ impl From<ReleaseFiles> for ReleaseFilesParams {
             claim_ids: args.claim_ids,
             paths: args.paths,
             all: args.all,
-            holder: args.holder.filter(|name| name != ME),
+            holder: args.holder.or_else(|| named(args.person)),
         }
     }
 }

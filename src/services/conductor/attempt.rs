@@ -193,7 +193,7 @@ fn follow(desk: &Desk, attempt: &AttemptRow, task: &Task) -> Result<(), Error> {
     let watched = Watched {
         name: attempt.id.as_str(),
         run_dir: Path::new(&attempt.run_dir),
-        kind: kind_of(provider.map_or(crate::sys::config::ProviderKind::Command, |provider| provider.kind)),
+        kind: kind_of(provider.map_or(ProviderKind::Command, |provider| provider.kind)),
         wants_answer: false,
         stuck_after: rules.stuck_after_s.map(Duration::from_secs),
     };
