@@ -63,6 +63,9 @@ pub fn run() -> ExitCode {
     }
     // An editor or agent starts these again and again: they do not wait for the command line's parser.
     match (door.as_ref().and_then(|door| door.to_str()), arguments.next()) {
+        (Some("hook"), agent) if doors::hook::is_agent(agent.as_deref()) => {
+            hook(agent.and_then(|agent| agent.into_string().ok()).as_deref())
+        }
         (Some("mcp"), None) => opened(|house| match house.shim_socket() {
             Some(shim) => stand_in(shim, Door::Mcp),
             None => {
@@ -80,6 +83,17 @@ pub fn run() -> ExitCode {
             Ok(doors::cli::run(house, folder, &argv))
         }),
     }
+}
+
+/// A tool of an agent waits for this one: nothing is set up that it can do without. It always ends
+/// well, since an agent takes a failed hook for none.
+fn hook(agent: Option<&str>) -> ExitCode {
+    if let Ok(mut house) = house() {
+        // Whoever keeps the database open has looked at its pages.
+        house.check = Check::Header;
+        doors::hook::answer(&house, agent, &mut std::io::stdin().lock(), &mut std::io::stdout().lock());
+    }
+    ExitCode::SUCCESS
 }
 
 /// Opens a door with the surroundings, or says what is wrong with them.

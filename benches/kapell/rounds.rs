@@ -41,6 +41,13 @@ impl Rounds {
         self.all[competitor].iter().max().copied().unwrap_or_default()
     }
 
+    /// What 99 of 100 of a competitor's calls took at most.
+    pub fn slow(&self, competitor: usize) -> Duration {
+        let mut times = self.all[competitor].clone();
+        times.sort_unstable();
+        times.get(times.len() * 99 / 100).copied().unwrap_or_default()
+    }
+
     /// How many times as long one took as what `peer` makes of the same round's medians: the
     /// median over the rounds, which a burst of foreign work in some of them does not move.
     pub fn ratio(

@@ -13,7 +13,11 @@ use super::table::Method;
 use crate::base::ids::random_tail;
 use crate::domain::claim::HolderKind;
 use crate::services::{Caller, Cancel, House, Session};
-use crate::sys::process::life::Life;
+use crate::sys::process::life::{self, Life};
+use crate::sys::process::tree;
+
+/// How the processes are called of agents that edit under a name of their own, by `kapell hook`.
+const AGENTS: [&str; 2] = ["claude", "codex"];
 
 /// A client: an agent session, a script, or a worker inside its wall.
 #[derive(Debug)]
@@ -116,7 +120,15 @@ impl Client {
         if life.is_none() {
             let path = self.house.life_file(&format!("client-{}-{}", std::process::id(), random_tail(6)));
             match Life::take(&path) {
-                Ok(taken) => *life = taken,
+                Ok(taken) => {
+                    if let (Some(taken), Some((agent, name))) = (&taken, tree::patron())
+                        && AGENTS.iter().any(|known| name.starts_with(known))
+                    {
+                        // Else its own edits, which its hook claims, would stand in its way.
+                        let _ = taken.tell(&life::proof_of(&agent));
+                    }
+                    *life = taken;
+                }
                 // The claim is then held until it runs out.
                 Err(error) => tracing::warn!("cannot prove to live by {}: {error}", path.display()),
             }
@@ -242,7 +254,7 @@ mod tests {
         drop(client.begin().session());
         assert!(!folder.path().join("state").exists());
         let life = client.proof_of_life().unwrap();
-        assert!(crate::sys::process::life::is_held(&life));
+        assert!(life::is_held(&life));
         drop(client);
         assert!(!life.exists());
     }

@@ -16,3 +16,4 @@ pub mod task;
 pub mod usage;
 pub mod verdict;
 pub mod violation;
+pub mod writes;

@@ -1,6 +1,7 @@
 //! The ways in. A door formats, it decides nothing; no door knows another.
 
 pub mod cli;
+pub mod hook;
 pub mod http;
 pub mod mcp;
 pub mod rpc;

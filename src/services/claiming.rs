@@ -115,8 +115,11 @@ pub(super) fn refuse_detours(top: &Path, pattern: &Pattern) -> Result<(), Refusa
 pub fn claim(session: &Session, project: &Project, wish: &Wish) -> Result<Answer, Error> {
     let store = session.store()?;
     let claimant = Claimant::of(session, wish)?;
+    let patron = claimant.alive.as_deref().and_then(life::on_behalf_of);
     let attempt = |tx: &Tx<'_>| -> Result<Answer, Error> {
-        let held = near(tx, &project.id, &wish.patterns)?;
+        let mut held = near(tx, &project.id, &wish.patterns)?;
+        // What its agent edits, the agent holds under the name of its session.
+        held.retain(|claim| claim.alive.is_none() || claim.alive != patron);
         let decision = claim::decide(&wish.patterns, wish.mode, &wish.holder, &held);
         let (renew, insert) = match decision {
             Decision::Refuse(conflicts) => return Ok(Answer::Refused(conflicts)),
@@ -310,7 +313,9 @@ pub(super) fn free_the_dead(tx: &Tx<'_>, project: &ProjectId, patterns: &[Patter
     let now = Time::now();
     for claim in near(tx, project, patterns)? {
         if claim.holder.kind != HolderKind::Attempt && is_abandoned(&claim, now) {
-            tx.release_claim(project, &claim, "its lease ran out")?;
+            let is_process = claim.alive.as_deref().is_some_and(life::is_of_process);
+            let why = if is_process { "its process has ended" } else { "its lease ran out" };
+            tx.release_claim(project, &claim, why)?;
         }
     }
     Ok(())
@@ -320,6 +325,7 @@ pub(super) fn free_the_dead(tx: &Tx<'_>, project: &ProjectId, patterns: &[Patter
 /// while it lives and loses them with its end; one that cannot keeps them until they run out.
 fn is_abandoned(claim: &Held, now: Time) -> bool {
     match &claim.alive {
+        Some(proof) if life::is_of_process(proof) => !life::holds(proof),
         Some(file) => !life::is_held(Path::new(file)) && claim.expires_at <= now,
         None => claim.expires_at <= now,
     }

@@ -104,6 +104,11 @@ impl House {
         Ok(self.store.get_or_init(|| store))
     }
 
+    /// The database, if it was needed so far.
+    pub fn store_if_open(&self) -> Option<&Store> {
+        self.store.get()
+    }
+
     /// The folder of an attempt's shim.
     pub fn run_dir(&self, attempt: &str) -> PathBuf {
         self.root.join("run").join(attempt)

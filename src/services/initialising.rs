@@ -25,7 +25,9 @@ pub enum What {
     Project,
     /// Claude Code's servers of this project.
     Claude,
-    /// Codex's servers of this person.
+    /// Claude Code's hooks in this project.
+    ClaudeHooks,
+    /// Codex's servers and hooks of this person.
     Codex,
     /// opencode's servers of this project.
     OpenCode,
@@ -37,7 +39,8 @@ impl What {
         match self {
             Self::Project => "a first kapell.toml",
             Self::Claude => "Kapell as a server of Claude Code",
-            Self::Codex => "Kapell as a server of Codex",
+            Self::ClaudeHooks => "Kapell's hook in Claude Code: it is asked before a file is written",
+            Self::Codex => "Kapell as a server of Codex and as its hook (Codex asks you to trust it)",
             Self::OpenCode => "Kapell as a server of opencode",
         }
     }
@@ -108,6 +111,7 @@ pub fn prepare(session: &Session, with_agents: bool) -> Result<Prepared, Error> 
     };
     for (what, provider, agent, file) in [
         (What::Claude, ProviderKind::Claude, AgentKind::Claude, top.join(".mcp.json")),
+        (What::ClaudeHooks, ProviderKind::Claude, AgentKind::Claude, top.join(".claude/settings.json")),
         (What::Codex, ProviderKind::Codex, AgentKind::Codex, codex_home.join("config.toml")),
         (What::OpenCode, ProviderKind::Opencode, AgentKind::OpenCode, opencode),
     ] {
@@ -115,7 +119,11 @@ pub fn prepare(session: &Session, with_agents: bool) -> Result<Prepared, Error> 
             continue;
         }
         let before = read(&file)?;
-        match registration::with_kapell(agent, &file, before.as_deref())? {
+        let after = match what {
+            What::ClaudeHooks => registration::with_hooks(&file, before.as_deref())?,
+            _ => registration::with_kapell(agent, &file, before.as_deref())?,
+        };
+        match after {
             None => prepared.in_place.push((what, file)),
             Some(after) => {
                 let new_folder = file.parent().is_some_and(|folder| !folder.exists());

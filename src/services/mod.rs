@@ -8,6 +8,7 @@ pub mod conductor;
 pub mod configuring;
 pub mod diagnosing;
 pub mod dispatching;
+pub mod editing;
 pub mod following;
 pub mod ground;
 pub mod house;

@@ -239,7 +239,7 @@ pub fn claims(
     Ok(held
         .into_iter()
         .map(|claim| {
-            let alive = claim.alive.as_deref().map(|file| life::is_held(Path::new(file)));
+            let alive = claim.alive.as_deref().map(life::holds);
             (claim, alive)
         })
         // What ran out and has no living holder is free, though nobody has needed it since.

@@ -19,6 +19,9 @@ pub(super) const APPLICATION_ID: i32 = 0x4b61_706c;
 /// The file on whose lock writers queue, and which each of them touches after a commit.
 pub(super) const BELL: &str = "kapell.lock";
 
+/// Bytes of the log that are read again in well under a millisecond.
+const SMALL_LOG: u64 = 128 << 10;
+
 /// The database of one person on one machine. Cheap to share between threads.
 #[derive(Debug)]
 pub struct Store {
@@ -89,7 +92,7 @@ impl Store {
         let turn = turn(&turnstile, &path)?;
         connection.execute_batch(
             "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
-             PRAGMA journal_size_limit = 1048576;",
+             PRAGMA journal_size_limit = 1048576; PRAGMA wal_autocheckpoint = 100;",
         )?;
         drop(turn);
         let store = Self { path, connection: Mutex::new(connection), second: OnceLock::new(), turnstile };
@@ -149,6 +152,15 @@ impl Store {
         let connection = self.connection();
         let _turn = self.turn()?;
         connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+        Ok(())
+    }
+
+    /// Lets whoever opens the database next find the write-ahead log as it lies, so that closing costs
+    /// nothing. One that has grown is folded in all the same: the first to open it has to read it all.
+    pub fn leave_log(&self) -> Result<(), StoreError> {
+        let is_small =
+            std::fs::metadata(self.path.with_extension("db-wal")).map_or(true, |log| log.len() <= SMALL_LOG);
+        self.connection().set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, is_small)?;
         Ok(())
     }
 

@@ -8,6 +8,7 @@ pub mod attempts;
 pub mod claims;
 pub mod conductors;
 pub mod connection;
+pub mod edits;
 pub mod error;
 pub mod events;
 pub mod landings;

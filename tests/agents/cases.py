@@ -83,9 +83,11 @@ def wall(stage):
     ]
     config = (stage.repository / ".git/config").read_text()
     # What works is told in a file that the worker does not own. The signal would harm nobody.
-    escape = "".join(f"(echo x >> '{target}') 2> /dev/null && echo {target} >> escapes; " for target in targets)
+    # The hook cannot tell what is behind a variable, so that it is the wall that has to hold.
+    escape = "told=escapes; "
+    escape += "".join(f"to='{target}'; (echo x >> \"$to\") 2> /dev/null && echo $to >> $told; " for target in targets)
     escape += "for p in /proc/[0-9]*; do if tr '\\0' ' ' < $p/cmdline 2> /dev/null | grep -q 'kapell[ ]conduct'; "
-    escape += "then kill -CONT ${p#/proc/} 2> /dev/null && echo signalled >> escapes; fi; done; true"
+    escape += "then kill -CONT ${p#/proc/} 2> /dev/null && echo signalled >> $told; fi; done; true"
 
     def escaping(of):
         rule = worker(of["files"][0])
@@ -96,7 +98,8 @@ def wall(stage):
     tasks = [task(1, "claude", "texts/a.txt"), task(2, "codex", "texts/b.txt"), task(3, "opencode", "texts/c.txt")]
     trespasser = task(4, "claude", "texts/d.txt", rules={"max_attempts": 1})
     trespass = worker("texts/d.txt")
-    trespass["steps"][0:0] = [{"ops": [{"op": "bash", "command": "mkdir texts; echo x > texts/foreign.txt; echo x >> README.md"}]}]
+    hidden = "mkdir texts; to=texts/foreign.txt; echo x > $to; to=README.md; echo x >> $to"
+    trespass["steps"][0:0] = [{"ops": [{"op": "bash", "command": command}]} for command in ("echo x >> seen.txt", hidden)]
     stage.model.play(trespass, *map(escaping, tasks))
     plan = stage.door.start(*tasks, trespasser)
     end = stage.door.at_rest(plan, PATIENCE)
@@ -109,6 +112,9 @@ def wall(stage):
     check(attempt["outcome"] == "violation", f"changes outside of the claim ended as {attempt['outcome']}")
     outside = sorted(attempt["outside_claim"])
     check(outside == ["README.md", "texts/foreign.txt"], f"outside of the claim: {outside}")
+    story = stage.door.story(plan)
+    check("kapell: seen.txt is not among the files" in story, lambda: f"the hook refused nothing: {story}")
+    check("hook did not refuse README.md" in story, lambda: f"what the hook did not see is not told: {story}")
     stage.door.call("control", action="land", target=plan)
     texts = stage.git("ls-tree", "--name-only", "main", "texts/").split()
     check(texts == ["texts/a.txt", "texts/b.txt", "texts/c.txt"], f"on main are {texts}")

@@ -5,6 +5,7 @@
 mod bench;
 
 mod batches;
+mod hook;
 mod inside;
 mod integrating;
 mod judging;

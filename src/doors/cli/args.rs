@@ -70,6 +70,7 @@ Examples:
   kapell claim-files src/db docs/db.md
   kapell claim-files 'src/**/*.sql' --reason 'new index' --ttl-s 3600
   kapell claim-files src/db --wait-s 60
+  kapell claim-files src/db/schema.sql --as me --ttl-s 7200
   kapell claim-files src/db --check-only --json")]
     ClaimFiles(ClaimFiles),
     /// Let go of claimed files
@@ -199,6 +200,19 @@ Examples:
     #[command(after_help = r#"Examples:
   echo '{"jsonrpc":"2.0","id":1,"method":"status"}' | kapell rpc"#)]
     Rpc,
+    /// Answer an agent's hook: an event on stdin, a refusal or nothing on stdout
+    #[command(
+        after_help = r#"An agent calls it before each use of a tool that writes; kapell init and the plugin register it.
+It always ends with 0; what went wrong stands in hook.log in the state folder.
+
+Examples:
+  cat event.json | kapell hook codex
+  echo '{"hook_event_name":"PreToolUse","session_id":"s","cwd":".","tool_name":"Edit","tool_input":{"file_path":"a"}}' | kapell hook"#
+    )]
+    Hook {
+        /// Whose events these are: claude (also where nothing is said) or codex
+        agent: Option<String>,
+    },
     /// The process that runs one plan
     #[command(hide = true)]
     Conduct(Inside),
@@ -300,6 +314,9 @@ pub struct ClaimFiles {
     /// Who is to hold it; you, unless told
     #[arg(long, value_name = "NAME")]
     pub holder: Option<String>,
+    /// The same for people: me, or somebody's name
+    #[arg(long = "as", value_name = "WHO", conflicts_with = "holder")]
+    pub person: Option<String>,
     /// Whether others may hold the same, as long as nobody writes
     #[arg(long, value_parser = one_of::<ClaimMode>(&["exclusive", "shared"]))]
     pub mode: Option<ClaimMode>,
@@ -333,6 +350,9 @@ pub struct ReleaseFiles {
     /// Whose claims; yours, unless told
     #[arg(long, value_name = "NAME")]
     pub holder: Option<String>,
+    /// The same for people: me, or somebody's name
+    #[arg(long = "as", value_name = "WHO", conflicts_with = "holder")]
+    pub person: Option<String>,
 }
 
 /// `report`.

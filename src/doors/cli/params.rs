@@ -9,6 +9,11 @@ use crate::api::wire::{
     ReleaseFilesParams, ReportParams, StatusParams,
 };
 
+/// Whom `--as` names; who types is `me`, and needs no name.
+fn named(person: Option<String>) -> Option<String> {
+    person.filter(|name| name != "me")
+}
+
 impl From<ClaimFiles> for ClaimFilesParams {
     fn from(args: ClaimFiles) -> Self {
         Self {
@@ -18,14 +23,19 @@ impl From<ClaimFiles> for ClaimFilesParams {
             reason: args.reason,
             wait_s: args.wait_s,
             check_only: args.check_only,
-            holder: args.holder,
+            holder: args.holder.or_else(|| named(args.person)),
         }
     }
 }
 
 impl From<ReleaseFiles> for ReleaseFilesParams {
     fn from(args: ReleaseFiles) -> Self {
-        Self { claim_ids: args.claim_ids, paths: args.paths, all: args.all, holder: args.holder }
+        Self {
+            claim_ids: args.claim_ids,
+            paths: args.paths,
+            all: args.all,
+            holder: args.holder.or_else(|| named(args.person)),
+        }
     }
 }
 

@@ -27,7 +27,7 @@ use crate::store::Tx;
 use crate::store::attempts::{AttemptRow, Ending};
 use crate::store::events::{EventFilter, NewEvent};
 use crate::sys::agent::Event;
-use crate::sys::config::resolved::Isolation;
+use crate::sys::config::resolved::{Isolation, ProviderKind};
 use crate::sys::git::change::Change;
 use crate::sys::git::{Oid, construct, refs};
 use crate::sys::shim::client;
@@ -222,7 +222,7 @@ fn follow(desk: &Desk, attempt: &AttemptRow, task: &Task, is_new: bool) -> Resul
     let watched = Watched {
         name: attempt.id.as_str(),
         run_dir: Path::new(&attempt.run_dir),
-        kind: kind_of(provider.map_or(crate::sys::config::ProviderKind::Command, |provider| provider.kind)),
+        kind: kind_of(provider.map_or(ProviderKind::Command, |provider| provider.kind)),
         wants_answer: false,
         stuck_after: rules.stuck_after_s.map(Duration::from_secs),
     };
@@ -369,7 +369,11 @@ fn save(desk: &Desk, attempt: &AttemptRow, task: &Task) -> Result<Option<Saved>,
             tell(tx, desk, attempt, "attempt.dropped", &text)?;
         }
         if let Some(report) = report.as_deref().filter(|_| is_violation) {
-            let why = format!("{}; read {}", violation(&saved.outside), report.display());
+            let mut why = format!("{}; read {}", violation(&saved.outside), report.display());
+            if let Some(missed) = missed_by_the_hook(tx, desk, attempt, &saved.outside)? {
+                why = format!("{why}; {missed}");
+                tell(tx, desk, attempt, "hook.missed", &missed)?;
+            }
             tx.set_outcome(&attempt.id, Outcome::Violation, Some(&why))?;
         }
         if outcome != Outcome::Submitted {
@@ -397,6 +401,38 @@ fn save(desk: &Desk, attempt: &AttemptRow, task: &Task) -> Result<Option<Saved>,
     })?;
     Point::SaveRecorded.reach()?;
     Ok(goes_on.then_some(saved))
+}
+
+/// What was written outside of the claim although the agent has a hook that refuses it; none where
+/// the hook refused each of the paths and the worker wrote them all the same.
+fn missed_by_the_hook(
+    tx: &Tx<'_>,
+    desk: &Desk,
+    attempt: &AttemptRow,
+    outside: &[(RepoPath, String)],
+) -> Result<Option<String>, Error> {
+    let provider = desk.config.providers.get(&attempt.provider);
+    if !provider.is_some_and(|provider| matches!(provider.kind, ProviderKind::Claude | ProviderKind::Codex)) {
+        return Ok(None);
+    }
+    let filter = EventFilter {
+        attempt: Some(attempt.id.as_str()),
+        kind: Some("attempt.refused"),
+        ..EventFilter::default()
+    };
+    let refused = tx.events_after(0, &filter, 1000)?;
+    let missed: Vec<String> = outside
+        .iter()
+        .map(|(path, _)| path.to_string())
+        .filter(|path| !refused.iter().any(|event| event.text.contains(path)))
+        .take(5)
+        .collect();
+    Ok((!missed.is_empty()).then(|| {
+        format!(
+            "its hook did not refuse {}: it was not called, failed, or could not see it",
+            missed.join(", ")
+        )
+    }))
 }
 
 fn violation(outside: &[(RepoPath, String)]) -> String {

@@ -132,6 +132,13 @@ pub fn start(
     let server =
         assignment.relayed_in.map(|_| [house.program.to_string_lossy().into_owned(), "mcp".to_owned()]);
     let session_uuid = uuid_of(assignment.name);
+    // Claude Code and Codex ask it before each edit; opencode is given the claim as rules.
+    let hook = match (kind_of(provider.kind), house.program.to_str()) {
+        (kind @ (AgentKind::Claude | AgentKind::Codex), Some(program)) => {
+            Some([program, "hook", kind.as_str()].map(str::to_owned))
+        }
+        _ => None,
+    };
     let brief = Brief {
         prompt: assignment.prompt,
         prompt_file: &prompt_file,
@@ -146,7 +153,7 @@ pub fn start(
         resume: None,
         budget_usd: assignment.budget_usd,
         answer_schema: assignment.answer_schema,
-        hook: None,
+        hook: hook.as_ref().map(<[String; 3]>::as_slice),
         socket: Some(&socket),
         server: server.as_ref().map(<[String; 2]>::as_slice),
         is_root: house.is_root,

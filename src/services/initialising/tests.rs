@@ -87,7 +87,7 @@ impl Desk {
 #[test]
 fn an_empty_project_gets_everything_once_and_loses_it_again() {
     let desk = Desk::new();
-    assert_eq!(desk.init().changes.len(), 4);
+    assert_eq!(desk.init().changes.len(), 5);
     assert!(desk.text("project/kapell.toml").contains("Agents found: claude, codex, opencode"));
     insta::assert_snapshot!(desk.text("project/.mcp.json"), @r#"
     {
@@ -116,11 +116,39 @@ fn an_empty_project_gets_everything_once_and_loses_it_again() {
     [mcp_servers.kapell]
     command = "kapell"
     args = ["mcp"]
+
+    [[hooks.PreToolUse]]
+    matcher = ".*"
+    [[hooks.PreToolUse.hooks]]
+    type = "command"
+    command = "kapell hook codex"
+    timeout = 10
+    [[hooks.PostToolUse]]
+    matcher = ".*"
+    [[hooks.PostToolUse.hooks]]
+    type = "command"
+    command = "kapell hook codex"
+    timeout = 10
+    [[hooks.Stop]]
+    [[hooks.Stop.hooks]]
+    type = "command"
+    command = "kapell hook codex"
+    timeout = 10
+    [[hooks.SessionEnd]]
+    [[hooks.SessionEnd.hooks]]
+    type = "command"
+    command = "kapell hook codex"
+    timeout = 3
     "#);
+    let settings: serde_json::Value =
+        serde_json::from_str(&desk.text("project/.claude/settings.json")).unwrap();
+    let plugin = include_str!("../../../editors/claude-code/hooks/hooks.json");
+    let plugin: serde_json::Value = serde_json::from_str(plugin).unwrap();
+    assert_eq!(settings["hooks"], plugin["hooks"]);
     let again = desk.init();
-    assert_eq!((again.changes.len(), again.in_place.len()), (0, 4));
+    assert_eq!((again.changes.len(), again.in_place.len()), (0, 5));
     let undone = undo(&desk.session, false).unwrap();
-    assert_eq!((undone.restored.len(), undone.left.len()), (4, 0));
+    assert_eq!((undone.restored.len(), undone.left.len()), (5, 0));
     assert_eq!(desk.files(), BTreeMap::new());
     assert!(matches!(undo(&desk.session, false), Err(Error::Refused(no)) if no.code == Code::NotFound));
 }
@@ -133,7 +161,11 @@ fn what_stands_in_the_files_stays() {
         "{\n\t\"mcpServers\": {\n\t\t\"other\": {\"command\": \"grüße\"}\n\t},\n\t\"x\": [1,2]\n}",
     );
     desk.write("project/opencode.jsonc", "// mine\r\n{\r\n  \"model\": \"a/b\", // cheap\r\n}\r\n");
-    desk.write("home/.codex/config.toml", "model = \"o\" # fast\n\n[mcp_servers.other]\ncommand = 'x'");
+    let codex = "model = \"o\" # fast\n\n[[hooks.Stop]]\n\n[mcp_servers.other]\ncommand = 'x'";
+    desk.write("home/.codex/config.toml", codex);
+    let settings = "{\n\t\"model\": \"x\",\n\t\"hooks\": {\"Stop\": [{\"hooks\": []}]}\n}";
+    fs::create_dir(desk.path("project/.claude")).unwrap();
+    desk.write("project/.claude/settings.json", settings);
     let before = desk.files();
     desk.init();
     assert_eq!(
@@ -146,10 +178,14 @@ fn what_stands_in_the_files_stays() {
         "{opencode:?}"
     );
     assert!(!desk.path("project/opencode.json").exists());
-    assert_eq!(
-        desk.text("home/.codex/config.toml"),
-        "model = \"o\" # fast\n\n[mcp_servers.other]\ncommand = 'x'\n\n[mcp_servers.kapell]\ncommand = \"kapell\"\nargs = [\"mcp\"]\n"
+    let added = desk.text("home/.codex/config.toml");
+    let added = added.strip_prefix(codex).unwrap();
+    assert!(
+        added.starts_with("\n\n[mcp_servers.kapell]\ncommand = \"kapell\"\nargs = [\"mcp\"]\n\n[[hooks."),
+        "{added}"
     );
+    let added: serde_json::Value = serde_json::from_str(&desk.text("project/.claude/settings.json")).unwrap();
+    assert_eq!((&added["model"], added["hooks"]["Stop"].as_array().map(Vec::len)), (&"x".into(), Some(2)));
     assert_eq!(desk.init().changes, []);
     undo(&desk.session, false).unwrap();
     assert_eq!(desk.files(), before);
@@ -165,8 +201,12 @@ fn a_broken_file_is_refused_with_its_place_and_nothing_is_touched() {
         ("project/opencode.json", "{\"mcp\"", "opencode.json:1:"),
         ("home/.codex/config.toml", "a = 1\na = 2\n", ":2:1: "),
         ("home/.codex/config.toml", "mcp_servers = { a = { command = 'x' } }\n", "nothing can be added"),
+        ("home/.codex/config.toml", "hooks = { Stop = [] }\n", "nothing can be added"),
+        ("project/.claude/settings.json", "{\"hooks\": []}", "hooks in "),
+        ("project/.claude/settings.json", "{\"hooks\": {\"Stop\": 1}}", "Stop in "),
     ] {
         let desk = Desk::new();
+        fs::create_dir(desk.path("project/.claude")).unwrap();
         desk.write(file, text);
         let before = desk.files();
         let error = desk.prepare().unwrap_err();
@@ -193,7 +233,11 @@ fn what_the_person_registered_their_own_way_is_left_alone() {
     desk.write("home/.codex/config.toml", "[mcp_servers]\nkapell.command = '/opt/kapell'\n");
     let prepared = desk.prepare().unwrap();
     let changed: Vec<What> = prepared.changes.iter().map(|change| change.what).collect();
-    assert_eq!(changed, [What::OpenCode]);
+    assert_eq!(changed, [What::ClaudeHooks, What::Codex, What::OpenCode]);
+    // Of Codex the hooks alone.
+    desk.init();
+    assert_eq!(desk.text("home/.codex/config.toml").matches("/opt/kapell").count(), 1);
+    assert!(!desk.text("home/.codex/config.toml").contains("[mcp_servers.kapell]"));
 }
 
 #[test]
@@ -215,7 +259,7 @@ fn undo_leaves_alone_what_was_changed_since_unless_forced() {
     desk.init();
     desk.write("project/kapell.toml", "[rules]\n");
     let undone = undo(&desk.session, false).unwrap();
-    assert_eq!((undone.restored.len(), undone.left), (3, vec![desk.path("project/kapell.toml")]));
+    assert_eq!((undone.restored.len(), undone.left), (4, vec![desk.path("project/kapell.toml")]));
     assert_eq!(desk.text("project/kapell.toml"), "[rules]\n");
     let undone = undo(&desk.session, true).unwrap();
     assert_eq!(undone.restored, [desk.path("project/kapell.toml")]);

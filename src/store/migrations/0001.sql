@@ -138,6 +138,13 @@ CREATE TABLE claims (
 CREATE INDEX claims_live ON claims (project, key) WHERE released_at IS NULL;
 CREATE INDEX claims_held ON claims (project, holder);
 
+-- What a file was when a session that Kapell did not start claimed it by its first edit.
+CREATE TABLE edits (
+    claim   INTEGER PRIMARY KEY REFERENCES claims (id),
+    path    TEXT NOT NULL,                    -- absolute
+    before  TEXT NOT NULL                     -- digest of its content, or what it was instead
+) STRICT;
+
 -- Who waits for a claim, in the order of asking.
 CREATE TABLE claim_waits (
     id           INTEGER PRIMARY KEY,

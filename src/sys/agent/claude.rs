@@ -98,12 +98,12 @@ pub(super) fn config_folder(
     Ok(())
 }
 
-/// Settings that ask the hook before each edit. Bash is not asked about: what it writes cannot be
-/// told from its command; the wall and the landing hold that.
+/// Settings that ask the hook before each edit, and before each command: what a command writes by a
+/// redirection or a well-known program can be told from its words.
 fn hook_settings(hook: &[String]) -> String {
     let command = shell_words::join(hook);
     json!({"hooks": {"PreToolUse": [{
-        "matcher": "Write|Edit|MultiEdit|NotebookEdit",
+        "matcher": "Write|Edit|MultiEdit|NotebookEdit|Bash",
         "hooks": [{"type": "command", "command": command, "timeout": 10}],
     }]}})
     .to_string()

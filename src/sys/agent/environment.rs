@@ -79,6 +79,7 @@ pub(super) fn of(
     set("KAPELL_TASK", brief.task);
     set("KAPELL_ATTEMPT", brief.attempt);
     set("KAPELL_PROMPT_FILE", text(brief.prompt_file)?);
+    set("KAPELL_WORKTREE", text(brief.worktree)?);
     set("KAPELL_FILES", &serde_json::Value::from(brief.files.to_vec()).to_string());
     if let Some(socket) = brief.socket {
         set("KAPELL_SOCKET", text(socket)?);

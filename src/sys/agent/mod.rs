@@ -28,6 +28,11 @@ pub use reader::{MAX_LINE, Reader};
 /// a tool that merely failed by this.
 pub const REFUSAL_PREFIX: &str = "kapell: ";
 
+/// A word as a person would have to type it in a shell.
+pub fn quoted(word: &str) -> String {
+    shell_words::quote(word).into_owned()
+}
+
 /// The kinds of agent there are adapters for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum AgentKind {

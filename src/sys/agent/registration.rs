@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use jsonc_parser::ParseOptions;
-use jsonc_parser::cst::{CstInputValue, CstRootNode};
+use jsonc_parser::cst::{CstInputValue, CstObject, CstRootNode};
 use jsonc_parser::json;
 
 use super::AgentKind;
@@ -32,8 +32,47 @@ pub fn with_kapell(agent: AgentKind, path: &Path, text: Option<&str>) -> Result<
     }
 }
 
-/// Adds `{section: {"kapell": entry}}`. Only opencode reads comments and trailing commas; for
-/// the others the text has to be what every reader of JSON takes.
+/// The tools of Claude Code that write.
+const CLAUDE_TOOLS: &str = "Write|Edit|MultiEdit|NotebookEdit|Bash";
+
+/// When a session that Kapell did not start asks or tells, about which tools, and the seconds that it
+/// may take: at the end of a session Codex allows no more.
+fn moments(tools: &'static str) -> [(&'static str, Option<&'static str>, u32); 4] {
+    [
+        ("PreToolUse", Some(tools), 10),
+        ("PostToolUse", Some(tools), 10),
+        ("Stop", None, 10),
+        ("SessionEnd", None, 3),
+    ]
+}
+
+/// The settings of Claude Code with Kapell's hooks; `None` if it has them already, however the
+/// person wrote them. `path` is for the messages.
+///
+/// # Errors
+/// The text is no JSON, or has something else in that place.
+pub fn with_hooks(path: &Path, text: Option<&str>) -> Result<Option<String>, Refusal> {
+    let text = text.filter(|text| !text.trim().is_empty()).unwrap_or("{}\n");
+    if text.contains("kapell hook") {
+        return Ok(None);
+    }
+    let (mark, root, object) = json_object(path, text, false)?;
+    let hooks = object.object_value_or_create("hooks").ok_or_else(|| no_object(path, "hooks"))?;
+    for (moment, tools, seconds) in moments(CLAUDE_TOOLS) {
+        let list = hooks.array_value_or_create(moment).ok_or_else(|| no_list(path, moment))?;
+        let command = json!([{ "type": "command", "command": "kapell hook claude", "timeout": seconds }]);
+        list.append(match tools {
+            Some(tools) => json!({ "matcher": tools, "hooks": command }),
+            None => json!({ "hooks": command }),
+        });
+        list.ensure_multiline();
+    }
+    object.ensure_multiline();
+    hooks.ensure_multiline();
+    Ok(Some(format!("{mark}{root}")))
+}
+
+/// Adds `{section: {"kapell": entry}}`.
 fn json_entry(
     path: &Path,
     text: &str,
@@ -41,6 +80,25 @@ fn json_entry(
     entry: CstInputValue,
     comments: bool,
 ) -> Result<Option<String>, Refusal> {
+    let (mark, root, object) = json_object(path, text, comments)?;
+    let servers = object.object_value_or_create(section).ok_or_else(|| no_object(path, section))?;
+    if servers.get("kapell").is_some() {
+        return Ok(None);
+    }
+    // On a line of its own, as people read it.
+    object.ensure_multiline();
+    servers.append("kapell", entry);
+    servers.ensure_multiline();
+    Ok(Some(format!("{mark}{root}")))
+}
+
+/// The object that a text is, with the mark that stands before it. Only opencode reads comments and
+/// trailing commas; for the others the text has to be what every reader of JSON takes.
+fn json_object(
+    path: &Path,
+    text: &str,
+    comments: bool,
+) -> Result<(&'static str, CstRootNode, CstObject), Refusal> {
     let options = ParseOptions {
         allow_comments: true,
         allow_trailing_commas: true,
@@ -67,56 +125,76 @@ fn json_entry(
         let kind = error.kind().to_string();
         broken(path, error.line_display(), error.column_display(), &kind)
     })?;
-    let wrong = |what: &str| {
-        Refusal::new(
-            Code::Unsupported,
-            format!("{what} in {} is no object", path.display()),
-            "make it one, or pass over the agents with --no-agents",
-        )
-    };
-    let object = root.object_value_or_create().ok_or_else(|| wrong("what stands"))?;
-    let servers = object.object_value_or_create(section).ok_or_else(|| wrong(section))?;
-    if servers.get("kapell").is_some() {
-        return Ok(None);
-    }
-    // On a line of its own, as people read it.
-    object.ensure_multiline();
-    servers.append("kapell", entry);
-    servers.ensure_multiline();
-    Ok(Some(format!("{mark}{root}")))
+    let object = root.object_value_or_create().ok_or_else(|| no_object(path, "what stands"))?;
+    Ok((mark, root, object))
 }
 
-/// Adds `[mcp_servers.kapell]` at the end.
+fn no_object(path: &Path, what: &str) -> Refusal {
+    Refusal::new(
+        Code::Unsupported,
+        format!("{what} in {} is no object", path.display()),
+        "make it one, or pass over the agents with --no-agents",
+    )
+}
+
+fn no_list(path: &Path, what: &str) -> Refusal {
+    Refusal::new(
+        Code::Unsupported,
+        format!("{what} in {} is no list", path.display()),
+        "make it one, or pass over the agents with --no-agents",
+    )
+}
+
+/// Adds `[mcp_servers.kapell]` and the hooks at the end.
 fn toml_entry(path: &Path, text: &str) -> Result<Option<String>, Refusal> {
     let parse = |text: &str| text.parse::<toml::Table>();
     let before = parse(text).map_err(|error| {
         let (line, column) = place(text, error.span().map_or(0, |span| span.start));
         broken(path, line, column, error.message())
     })?;
-    let servers =
-        |table: &toml::Table| table.get("mcp_servers").and_then(|servers| servers.as_table()).cloned();
-    if servers(&before).is_some_and(|servers| servers.contains_key("kapell")) {
-        return Ok(None);
-    }
+    let entries =
+        ["[mcp_servers.kapell]\ncommand = \"kapell\"\nargs = [\"mcp\"]\n".to_owned(), hook_tables()];
+    let is_there = [
+        before.get("mcp_servers").and_then(|servers| servers.get("kapell")).is_some(),
+        before.get("hooks").is_some_and(|hooks| hooks.to_string().contains("kapell hook")),
+    ];
     let newline = if text.contains("\r\n") { "\r\n" } else { "\n" };
     let mut after = text.to_owned();
-    if !after.is_empty() {
-        if !after.ends_with('\n') {
+    for (entry, _) in entries.iter().zip(is_there).filter(|(_, is_there)| !is_there) {
+        if !after.is_empty() {
+            if !after.ends_with('\n') {
+                after.push_str(newline);
+            }
             after.push_str(newline);
         }
-        after.push_str(newline);
+        after.push_str(&entry.replace('\n', newline));
     }
-    for line in ["[mcp_servers.kapell]", "command = \"kapell\"", "args = [\"mcp\"]"] {
-        after.push_str(line);
-        after.push_str(newline);
+    if is_there == [true, true] {
+        return Ok(None);
     }
-    // The text is only trusted if it means what was there before and the entry, nothing else:
-    // servers written in one line cannot be added to from below.
+    // The text is only trusted if it means what was there before and the entries, nothing else:
+    // tables written in one line cannot be added to from below.
     let meant = parse(&after).ok().map(|mut table| {
-        if let Some(servers) = table.get_mut("mcp_servers").and_then(|servers| servers.as_table_mut()) {
+        if !is_there[0]
+            && let Some(servers) = table.get_mut("mcp_servers").and_then(toml::Value::as_table_mut)
+        {
             servers.remove("kapell");
-            if servers.is_empty() && !before.contains_key("mcp_servers") {
-                table.remove("mcp_servers");
+        }
+        if !is_there[1]
+            && let Some(hooks) = table.get_mut("hooks").and_then(toml::Value::as_table_mut)
+        {
+            for (moment, ..) in moments("") {
+                let list = hooks.get_mut(moment).and_then(toml::Value::as_array_mut);
+                let is_empty = list.is_some_and(|list| list.pop().is_some() && list.is_empty());
+                if is_empty && before.get("hooks").and_then(|hooks| hooks.get(moment)).is_none() {
+                    hooks.remove(moment);
+                }
+            }
+        }
+        for name in ["mcp_servers", "hooks"] {
+            let is_empty = table.get(name).and_then(toml::Value::as_table).is_some_and(toml::Table::is_empty);
+            if is_empty && !before.contains_key(name) {
+                table.remove(name);
             }
         }
         table
@@ -124,11 +202,26 @@ fn toml_entry(path: &Path, text: &str) -> Result<Option<String>, Refusal> {
     if meant.as_ref() != Some(&before) {
         return Err(Refusal::new(
             Code::Unsupported,
-            format!("mcp_servers in {} is written so that nothing can be added below it", path.display()),
-            "add it by hand: kapell = { command = \"kapell\", args = [\"mcp\"] }",
+            format!(
+                "mcp_servers or hooks in {} is written so that nothing can be added below it",
+                path.display()
+            ),
+            "add it by hand: kapell = { command = \"kapell\", args = [\"mcp\"] }; hooks call `kapell hook codex`",
         ));
     }
     Ok(Some(after))
+}
+
+/// The hooks of Codex as tables. It is asked about every tool: a patch may come by way of a command.
+fn hook_tables() -> String {
+    let mut text = String::new();
+    for (moment, tools, seconds) in moments(".*") {
+        let matcher = tools.map(|tools| format!("matcher = \"{tools}\"\n")).unwrap_or_default();
+        text.push_str(&format!(
+            "[[hooks.{moment}]]\n{matcher}[[hooks.{moment}.hooks]]\ntype = \"command\"\ncommand = \"kapell hook codex\"\ntimeout = {seconds}\n"
+        ));
+    }
+    text
 }
 
 /// Line and column in characters, from 1, of a byte.

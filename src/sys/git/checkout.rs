@@ -330,3 +330,11 @@ fn files_below(folder: &Path, path: &RepoPath) -> Vec<RepoPath> {
     }
     files
 }
+
+/// Whether a checkout has the path, or all below it, as its last commit has it: nothing changed,
+/// staged, or unknown to git.
+pub fn is_committed(git: &Git, tree: &Worktree, path: &Path) -> Result<bool, GitError> {
+    let call = git.tree_call(tree, "status");
+    let call = call.args(["--porcelain", "-z", "--untracked-files=all", "--ignored", "--"]).arg(path);
+    Ok(call.run()?.is_empty())
+}

@@ -8,6 +8,11 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
 
+use super::tree::{self, Identity};
+
+/// How the proof of a process's own life begins; every other proof is the path of a file.
+const PROCESS: &str = "process ";
+
 /// A held lock. The file is removed when it is dropped; a process that is killed leaves
 /// the file, but not the lock.
 #[derive(Debug)]
@@ -43,6 +48,14 @@ impl Life {
         }
     }
 
+    /// Writes into the file on whose behalf its holder works.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn tell(&self, whose: &str) -> io::Result<()> {
+        std::fs::write(&self.path, whose)
+    }
+
     /// The file.
     pub fn path(&self) -> &Path {
         &self.path
@@ -63,6 +76,34 @@ pub fn is_held(path: &Path) -> bool {
         Ok(()) => false,
         Err(errno) => errno == rustix::io::Errno::WOULDBLOCK,
     }
+}
+
+/// The proof of life of a process that holds no lock of ours.
+pub fn proof_of(process: &Identity) -> String {
+    format!("{PROCESS}{} {} {}", process.pid, process.start_time, process.boot_id)
+}
+
+/// Whether a proof is that of a process: its end is certain at once, without waiting for a lease.
+pub fn is_of_process(proof: &str) -> bool {
+    proof.starts_with(PROCESS)
+}
+
+/// Whether what a recorded proof names still lives: the process, or the holder of the file's lock.
+pub fn holds(proof: &str) -> bool {
+    let Some(process) = proof.strip_prefix(PROCESS) else { return is_held(Path::new(proof)) };
+    let mut fields = process.split(' ');
+    let pid = fields.next().and_then(|pid| pid.parse().ok());
+    let start_time = fields.next().and_then(|start| start.parse().ok());
+    let (Some(pid), Some(start_time), Some(boot_id)) = (pid, start_time, fields.next()) else { return false };
+    tree::is_running(pid, start_time) && Identity { pid, start_time, boot_id: boot_id.to_owned() }.is_same()
+}
+
+/// On whose behalf the holder of that file works, if it said so.
+pub fn on_behalf_of(proof: &str) -> Option<String> {
+    if is_of_process(proof) {
+        return Some(proof.to_owned());
+    }
+    std::fs::read_to_string(proof).ok().filter(|whose| is_of_process(whose))
 }
 
 fn is_same_file(file: &File, path: &Path) -> bool {
@@ -88,5 +129,23 @@ mod tests {
         drop(life);
         assert!(!is_held(&path));
         assert!(Life::take(&path).unwrap().is_some());
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_process_proves_its_life_by_being_that_process() {
+        let me = tree::identity(std::process::id() as i32).unwrap();
+        assert!(holds(&proof_of(&me)) && is_of_process(&proof_of(&me)));
+        let later = Identity { start_time: me.start_time + 1, ..me.clone() };
+        let before = Identity { boot_id: "another".into(), ..me };
+        for gone in [proof_of(&later), proof_of(&before), "process 1".into(), "process x y z".into()] {
+            assert!(!holds(&gone), "{gone}");
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let life = Life::take(&folder.path().join("life")).unwrap().unwrap();
+        let path = life.path().to_str().unwrap();
+        assert_eq!(on_behalf_of(path), None);
+        life.tell("process 1 2 b").unwrap();
+        assert_eq!(on_behalf_of(path).unwrap(), "process 1 2 b");
     }
 }

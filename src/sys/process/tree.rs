@@ -48,6 +48,27 @@ pub fn identity(pid: i32) -> Option<Identity> {
     Some(Identity { pid, start_time, boot_id: boot_id()? })
 }
 
+/// Programs that stand between an agent and what it starts.
+const BETWEEN: [&str; 11] =
+    ["sh", "bash", "dash", "zsh", "ksh", "ash", "fish", "busybox", "env", "timeout", "kapell"];
+
+/// The process that this one works for: the nearest above it that is no shell; and its name.
+pub fn patron() -> Option<(Identity, String)> {
+    let mut pid = rustix::process::getppid()?.as_raw_nonzero().get();
+    loop {
+        let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
+        let stat = Stat::of(pid)?;
+        match name.trim_end() {
+            _ if pid <= 1 => return None,
+            shell if BETWEEN.contains(&shell) => pid = stat.parent,
+            name => {
+                let start_time = stat.start_time;
+                return Some((Identity { pid, start_time, boot_id: boot_id()? }, name.to_owned()));
+            }
+        }
+    }
+}
+
 impl Identity {
     /// Whether that very process is still there, be it only as a zombie.
     pub fn is_same(&self) -> bool {

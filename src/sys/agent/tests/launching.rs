@@ -132,7 +132,7 @@ fn claude_at_work() {
         launch.files,
         [(
             PathBuf::from("/run/a-1/claude-settings.json"),
-            r#"{"hooks":{"PreToolUse":[{"matcher":"Write|Edit|MultiEdit|NotebookEdit","hooks":[{"type":"command","command":"'/opt/ka pell' hook pre-tool-use","timeout":10}]}]}}"#.to_owned()
+            r#"{"hooks":{"PreToolUse":[{"matcher":"Write|Edit|MultiEdit|NotebookEdit|Bash","hooks":[{"type":"command","command":"'/opt/ka pell' hook pre-tool-use","timeout":10}]}]}}"#.to_owned()
         )]
     );
     assert!(!launch.env.contains_key("IS_SANDBOX"));
@@ -405,6 +405,7 @@ fn the_environment_is_built_from_an_allow_list() {
             ("KAPELL_TASK", "db"),
             ("KAPELL_ATTEMPT", "a-1"),
             ("KAPELL_PROMPT_FILE", "/run/a-1/prompt.md"),
+            ("KAPELL_WORKTREE", "/work tree"),
             ("KAPELL_FILES", r#"["src/db/","a b.txt"]"#),
             ("KAPELL_SOCKET", "/run/a-1/ctl.sock"),
         ])

@@ -1,0 +1,111 @@
+//! The events of Claude Code and Codex, as far as they concern us.
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::domain::writes::{Write, of_command, of_patch};
+
+/// When in a session an event comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Moment {
+    /// Before a tool is used.
+    Before,
+    /// After it was used.
+    After,
+    /// At the end of a turn, or of the session.
+    Rest,
+    /// At any other time.
+    Other,
+}
+
+/// An event.
+#[derive(Debug)]
+pub(super) struct Event {
+    pub moment: Moment,
+    /// The session's id.
+    pub session: String,
+    /// The folder that the agent is in.
+    pub cwd: Option<PathBuf>,
+    tool: String,
+    input: Input,
+}
+
+/// As it comes. The content of a file is in it too, and is not read.
+#[derive(Deserialize)]
+struct Told {
+    hook_event_name: String,
+    session_id: String,
+    #[serde(default)]
+    cwd: Option<PathBuf>,
+    #[serde(default)]
+    tool_name: Option<String>,
+    #[serde(default)]
+    tool_input: Option<Value>,
+}
+
+#[derive(Debug, Default)]
+struct Input {
+    path: Option<String>,
+    command: Option<String>,
+}
+
+impl Event {
+    /// From the text on stdin; the error says what is wrong with it.
+    pub fn read(bytes: &[u8]) -> Result<Self, String> {
+        let told: Told = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+        let session = told.session_id;
+        if session.is_empty()
+            || session.len() > 200
+            || session.chars().any(|c| c.is_control() || c.is_whitespace())
+        {
+            return Err(format!("{session:?} is no session's id"));
+        }
+        let moment = match told.hook_event_name.as_str() {
+            "PreToolUse" => Moment::Before,
+            "PostToolUse" => Moment::After,
+            "Stop" | "SessionEnd" => Moment::Rest,
+            _ => Moment::Other,
+        };
+        let input = told.tool_input.as_ref().map(Input::of).unwrap_or_default();
+        Ok(Self { moment, session, cwd: told.cwd, tool: told.tool_name.unwrap_or_default(), input })
+    }
+
+    /// Who sent it, where the command does not say.
+    pub fn agent(&self) -> &'static str {
+        if self.tool == "apply_patch" { "codex" } else { "claude" }
+    }
+
+    /// The files that the tool writes, as far as its input tells.
+    pub fn writes(&self) -> Vec<Write> {
+        let command = self.input.command.as_deref().unwrap_or_default();
+        match self.tool.as_str() {
+            "Edit" | "Write" | "MultiEdit" | "NotebookEdit" => {
+                self.input.path.iter().filter(|path| !path.is_empty()).map(Write::at).collect()
+            }
+            "apply_patch" => of_patch(command),
+            "Bash" | "shell" | "shell_command" | "local_shell" | "exec_command" => of_command(command),
+            _ => Vec::new(),
+        }
+    }
+}
+
+impl Input {
+    fn of(input: &Value) -> Self {
+        let text = |names: &[&str]| {
+            names.iter().find_map(|name| match &input[*name] {
+                Value::String(text) => Some(text.clone()),
+                Value::Array(words) => {
+                    let words: Option<Vec<&str>> = words.iter().map(Value::as_str).collect();
+                    words.map(shell_words::join)
+                }
+                _ => None,
+            })
+        };
+        Self {
+            path: text(&["file_path", "notebook_path", "path"]),
+            command: text(&["command", "cmd", "input", "patch"]),
+        }
+    }
+}

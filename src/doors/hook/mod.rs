@@ -1,0 +1,141 @@
+//! `kapell hook`: an agent asks before it uses a tool, and tells of the end of its turns.
+//!
+//! One event as JSON on stdin, in the form that Claude Code and Codex share. A refusal is answered
+//! with the decision `deny`; otherwise nothing is said, which leaves the decision to whom it belongs.
+
+use std::ffi::OsStr;
+use std::io::{Read, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+use crate::base::clock::Time;
+use crate::base::ids::HolderName;
+use crate::domain::claim::{Holder, HolderKind};
+use crate::domain::refusal::Refusal;
+use crate::services::editing::{self, Asked, Editor, Worker};
+use crate::services::{Error, House};
+use crate::sys::agent::REFUSAL_PREFIX;
+use crate::sys::process::{life, tree};
+
+mod event;
+#[cfg(test)]
+mod tests;
+
+use event::{Event, Moment};
+
+/// More than this is no event: a tool's input is a file at most.
+const LARGEST_EVENT: u64 = 64 << 20;
+
+/// The log starts anew when it has grown to this.
+const LARGEST_LOG: u64 = 1 << 20;
+
+/// Whether a word after `hook` names an agent whose events are known; none is the first of them.
+pub fn is_agent(word: Option<&OsStr>) -> bool {
+    word.is_none_or(|word| word == "claude" || word == "codex")
+}
+
+/// Reads an event and answers it. What goes wrong stands in `hook.log` in the state folder; that a
+/// tool could not be asked about is also told to the person.
+pub fn answer(house: &House, agent: Option<&str>, input: &mut dyn Read, output: &mut dyn Write) {
+    let mut bytes = Vec::new();
+    let event = match input.take(LARGEST_EVENT).read_to_end(&mut bytes) {
+        Ok(_) => Event::read(&bytes).map_err(|error| format!("what was asked is no event: {error}")),
+        Err(error) => Err(format!("stdin cannot be read: {error}")),
+    };
+    let event = match event {
+        Ok(event) => event,
+        Err(why) => return log(house, &why),
+    };
+    let done = catch_unwind(AssertUnwindSafe(|| decide(house, agent, &event)));
+    let answer = match done {
+        Ok(Ok(refusal)) => refusal.map(|refusal| refused(event.moment, &refusal)),
+        Ok(Err(error)) => failed(house, &event, &error.to_string()),
+        Err(_) => failed(house, &event, "bug: it panicked"),
+    };
+    if let Some(answer) = answer {
+        // With nobody to read it the agent has ended.
+        let _ = writeln!(output, "{answer}").and_then(|()| output.flush());
+    }
+    if let Some(store) = house.store_if_open() {
+        // At worst the end of this process takes longer.
+        let _ = store.leave_log();
+    }
+}
+
+fn decide(house: &House, agent: Option<&str>, event: &Event) -> Result<Option<Refusal>, Error> {
+    let variable = |name: &str| house.environment.get(name).filter(|value| !value.is_empty());
+    let cwd = event.cwd.clone().unwrap_or_else(|| PathBuf::from("."));
+    let writes = event.writes();
+    if let Some(attempt) = variable("KAPELL_ATTEMPT") {
+        if event.moment != Moment::Before || writes.is_empty() {
+            return Ok(None);
+        }
+        let files = variable("KAPELL_FILES").and_then(|files| serde_json::from_str(files).ok());
+        let worker = Worker {
+            attempt: attempt.clone(),
+            files: files.unwrap_or_default(),
+            worktree: variable("KAPELL_WORKTREE").map(PathBuf::from),
+        };
+        return editing::by_worker(house, &worker, &Asked { folder: &cwd, cwd: &cwd, writes: &writes });
+    }
+    // A session keeps to its project wherever its shell has gone.
+    let folder = variable("CLAUDE_PROJECT_DIR").map(PathBuf::from).filter(|folder| folder.is_dir());
+    let folder = folder.unwrap_or_else(|| cwd.clone());
+    let editor = || {
+        let agent = agent.unwrap_or(event.agent());
+        let name = HolderName::new(format!("{agent}-{}", event.session));
+        let alive = tree::patron().map(|(patron, _)| life::proof_of(&patron));
+        Editor { holder: Holder { kind: HolderKind::Agent, name }, alive }
+    };
+    let asked = Asked { folder: &folder, cwd: &cwd, writes: &writes };
+    match event.moment {
+        Moment::Before if !writes.is_empty() => editing::by_session(house, &editor(), &asked),
+        Moment::After if !writes.is_empty() => editing::written_by_session(house, &editor(), &asked),
+        Moment::Rest => editing::rest(house, &editor(), &folder).map(|()| None),
+        _ => Ok(None),
+    }
+}
+
+/// The answer that keeps the tool from being used, or tells what it should not have done.
+fn refused(moment: Moment, refusal: &Refusal) -> Value {
+    let reason = format!("{REFUSAL_PREFIX}{}. {}", refusal.message, capitalised(&refusal.hint));
+    match moment {
+        Moment::After => json!({"decision": "block", "reason": reason}),
+        _ => json!({"hookSpecificOutput": {
+            "hookEventName": "PreToolUse",
+            "permissionDecision": "deny",
+            "permissionDecisionReason": reason,
+        }}),
+    }
+}
+
+fn capitalised(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+}
+
+/// The tool is let through: the wall and the landing hold what this could not. But not in silence.
+fn failed(house: &House, event: &Event, why: &str) -> Option<Value> {
+    log(house, why);
+    let text = format!("{REFUSAL_PREFIX}could not look whether others hold these files: {why}");
+    (event.moment == Moment::Before).then(|| json!({"systemMessage": text}))
+}
+
+/// A line in the log of the state folder. Within a worker's wall there is none.
+fn log(house: &House, what: &str) {
+    use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+    let path = house.root.join("hook.log");
+    let written = (|| {
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&house.root)?;
+        let is_full = std::fs::metadata(&path).is_ok_and(|log| log.len() > LARGEST_LOG);
+        let mut options = std::fs::OpenOptions::new();
+        let file =
+            options.create(true).mode(0o600).write(true).append(!is_full).truncate(is_full).open(&path);
+        let line = what.split_whitespace().collect::<Vec<_>>().join(" ");
+        file?.write_all(format!("{} {line}\n", Time::now()).as_bytes())
+    })();
+    // There is nobody else to tell.
+    let _ = written;
+}

@@ -1,0 +1,49 @@
+use super::event::{Event, Moment};
+
+fn writes(tool: &str, input: &str) -> Vec<String> {
+    let text = format!(
+        r#"{{"session_id":"s","hook_event_name":"PreToolUse","cwd":"/p","tool_name":"{tool}","tool_input":{input}}}"#
+    );
+    Event::read(text.as_bytes()).unwrap().writes().into_iter().map(|write| write.path).collect()
+}
+
+#[test]
+fn the_files_of_each_tool() {
+    let patch = r#"{"command":"*** Begin Patch\n*** Add File: n.rs\n+x\n*** End Patch"}"#;
+    let table: [(&str, &str, &[&str]); 12] = [
+        ("Edit", r#"{"file_path":"/p/a","old_string":"x"}"#, &["/p/a"]),
+        ("Write", r#"{"file_path":"/p/a","content":"x"}"#, &["/p/a"]),
+        ("MultiEdit", r#"{"file_path":"/p/a","edits":[]}"#, &["/p/a"]),
+        ("NotebookEdit", r#"{"notebook_path":"/p/a.ipynb"}"#, &["/p/a.ipynb"]),
+        ("Read", r#"{"file_path":"/p/a"}"#, &[]),
+        ("Bash", r#"{"command":"echo > a"}"#, &["a"]),
+        ("shell", r#"{"command":["bash","-lc","echo > 'a b'"]}"#, &["a b"]),
+        ("apply_patch", patch, &["n.rs"]),
+        ("Edit", r#"{"file_path":7}"#, &[]),
+        ("Edit", "null", &[]),
+        ("Edit", "[]", &[]),
+        ("Bash", r#"{"command":[1]}"#, &[]),
+    ];
+    for (tool, input, expected) in table {
+        assert_eq!(writes(tool, input), expected, "{tool} {input}");
+    }
+}
+
+#[test]
+fn what_is_no_event_says_why() {
+    for bytes in [
+        &b""[..],
+        b"nonsense",
+        b"{}",
+        b"[]",
+        b"{\"session_id\":\"s\"}",
+        b"{\"session_id\":\"\",\"hook_event_name\":\"Stop\"}",
+        b"{\"session_id\":\"a b\",\"hook_event_name\":\"Stop\"}",
+        b"\xff\xfe",
+        b"{\"session_id\":\"s\",\"hook_event_name\":\"Stop\"",
+    ] {
+        assert!(!Event::read(bytes).unwrap_err().is_empty(), "{bytes:?}");
+    }
+    let other = Event::read(br#"{"session_id":"s","hook_event_name":"Notification","new":1}"#).unwrap();
+    assert_eq!((other.moment, other.writes().len()), (Moment::Other, 0));
+}

@@ -1,0 +1,342 @@
+//! Edits by agents: whether a tool may write what it is about to write.
+//!
+//! A worker keeps to its attempt's claim. A session that Kapell did not start claims each file with
+//! its first edit, holds it as long as the agent's process lives, and lets go of it when the file is
+//! as it was, or committed, at the end of a turn.
+
+use std::path::{Path, PathBuf};
+
+use super::claiming::{DEFAULT_TTL_S, near};
+use super::project::Project;
+use super::{Error, House, ground};
+use crate::base::clock::Time;
+use crate::base::ids::HolderName;
+use crate::base::paths::RepoPath;
+use crate::domain::claim::{self, Conflict, Decision, Held, Holder, HolderKind, Mode};
+use crate::domain::pattern::Pattern;
+use crate::domain::refusal::{Code, Refusal};
+use crate::domain::writes::Write;
+use crate::store::Tx;
+use crate::store::claims::NewClaims;
+use crate::store::events::NewEvent;
+use crate::sys::git::discover::discover;
+use crate::sys::git::{Worktree, checkout};
+use crate::sys::process::life;
+
+mod place;
+use place::{Place, digest, places};
+
+/// A claim that a living process proves needs no clock; this is only what status shows.
+const SESSION_LEASE_S: i64 = 24 * 3600;
+
+/// Who edits.
+#[derive(Debug, Clone)]
+pub struct Editor {
+    /// The session.
+    pub holder: Holder,
+    /// What proves that its agent lives; without one its claims run out as those of a script.
+    pub alive: Option<String>,
+}
+
+/// The attempt that a worker makes, as its environment tells.
+#[derive(Debug, Clone)]
+pub struct Worker {
+    /// The attempt's id.
+    pub attempt: String,
+    /// What it owned from the start.
+    pub files: Vec<String>,
+    /// The folder it works in, if it was told.
+    pub worktree: Option<PathBuf>,
+}
+
+/// What a tool is about to do, or did.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    /// A folder of the project that the session is about.
+    pub folder: &'a Path,
+    /// The folder that relative paths start from.
+    pub cwd: &'a Path,
+    /// What it writes.
+    pub writes: &'a [Write],
+}
+
+/// Whether a worker may write that; a refusal says how to ask for more.
+pub fn by_worker(house: &House, worker: &Worker, asked: &Asked<'_>) -> Result<Option<Refusal>, Error> {
+    let project = Project::of(worker.worktree.as_deref().unwrap_or(asked.folder))?;
+    let mut claim: Vec<Pattern> = worker.files.iter().filter_map(|text| Pattern::parse(text).ok()).collect();
+    let mut has_asked = false;
+    for place in places(&project, asked) {
+        let is_own = |claim: &[Pattern]| {
+            place.is_in(&project) && claim.iter().any(|own| own.contains(&RepoPath::from(&*place.path)))
+        };
+        if is_own(&claim) {
+            continue;
+        }
+        if !has_asked {
+            has_asked = true;
+            // It may have asked for more meanwhile. Within a wall the record cannot be read.
+            claim.extend(widened(house, &project, worker).unwrap_or_default());
+            if is_own(&claim) {
+                continue;
+            }
+        }
+        let owned: Vec<&str> = claim.iter().map(Pattern::as_str).collect();
+        let path = &place.path;
+        let what = if place.is_in(&project) {
+            format!("{path} is not among the files of this task: {}", owned.join(" "))
+        } else {
+            format!("{} lies in another checkout of this repository", place.file.display())
+        };
+        return Ok(Some(Refusal::new(
+            Code::NotAllowed,
+            what,
+            format!(
+                "nothing else of yours will be landed. Keep to these files, or ask first: the tool claim-files with paths [{path:?}] (kapell claim-files {})",
+                crate::sys::agent::quoted(path)
+            ),
+        )));
+    }
+    Ok(None)
+}
+
+/// What an attempt holds by now.
+fn widened(house: &House, project: &Project, worker: &Worker) -> Result<Vec<Pattern>, Error> {
+    let holder = Holder { kind: HolderKind::Attempt, name: HolderName::new(&worker.attempt) };
+    house
+        .store()?
+        .read(|tx| Ok(tx.claims_of(&project.id, &holder)?.into_iter().map(|claim| claim.pattern).collect()))
+}
+
+/// Claims what a session is about to write; a refusal names who holds it.
+pub fn by_session(house: &House, editor: &Editor, asked: &Asked<'_>) -> Result<Option<Refusal>, Error> {
+    let project = Project::of(asked.folder)?;
+    let (wanted, whole) = wanted(&project, asked);
+    if wanted.is_empty() && whole.is_empty() {
+        return Ok(None);
+    }
+    let store = house.store()?;
+    let patterns: Vec<Pattern> = wanted.iter().map(|(_, pattern)| pattern.clone()).collect();
+    let is_held = |tx: &Tx<'_>| -> Result<bool, Error> {
+        let now = Time::now();
+        let held = near(tx, &project.id, &patterns)?;
+        Ok(whole.is_empty()
+            && wanted.iter().all(|(place, _)| held.iter().any(|claim| covers(claim, editor, place, now))))
+    };
+    // Nearly always it is the second edit of a file, which writes nothing.
+    if store.read(is_held)? {
+        return Ok(None);
+    }
+    // Read before the others are kept waiting.
+    let before: Vec<String> = wanted.iter().map(|(place, _)| digest(&place.file)).collect();
+    let conflicts = store.write(|tx| -> Result<Vec<Conflict>, Error> {
+        let held = others_alive(tx, &project, editor, patterns.iter().chain(&whole))?;
+        if let Decision::Refuse(conflicts) = claim::decide(&whole, Mode::Exclusive, &editor.holder, &held) {
+            return Ok(conflicts);
+        }
+        let insert = match claim::decide(&patterns, Mode::Exclusive, &editor.holder, &held) {
+            Decision::Refuse(conflicts) => return Ok(conflicts),
+            Decision::Grant { insert, .. } => insert,
+        };
+        project.ensure(tx)?;
+        let lease = if editor.alive.is_some() { SESSION_LEASE_S } else { DEFAULT_TTL_S as i64 };
+        let expires_at = Time::now().plus_seconds(lease);
+        tx.resume_claims(&project.id, &editor.holder, editor.alive.as_deref(), expires_at)?;
+        if insert.is_empty() {
+            return Ok(Vec::new());
+        }
+        let new = NewClaims {
+            holder: &editor.holder,
+            mode: Mode::Exclusive,
+            task: None,
+            reason: Some("it is being edited"),
+            alive: editor.alive.as_deref(),
+            expires_at,
+        };
+        for pattern in &insert {
+            let id = tx.insert_claim(&project.id, pattern, &new)?;
+            if let Some(at) = wanted.iter().position(|(_, wanted)| wanted == pattern) {
+                tx.insert_edit(id, &wanted[at].0.file, &before[at])?;
+            }
+        }
+        let names: Vec<&str> = insert.iter().map(Pattern::as_str).collect();
+        let text = format!("{} claims {} by editing", editor.holder.name, names.join(" "));
+        tell(tx, &project, editor, "claim.granted", text)?;
+        Ok(Vec::new())
+    })?;
+    Ok(refused(&conflicts))
+}
+
+/// Looks after a tool whether what it wrote was asked about before. What was not is recorded, and
+/// claimed if it is free; else the answer says whose file was written.
+pub fn written_by_session(
+    house: &House,
+    editor: &Editor,
+    asked: &Asked<'_>,
+) -> Result<Option<Refusal>, Error> {
+    let project = Project::of(asked.folder)?;
+    let (wanted, _) = wanted(&project, asked);
+    if wanted.is_empty() {
+        return Ok(None);
+    }
+    let store = house.store()?;
+    let missed = store.read(|tx| -> Result<Vec<String>, Error> {
+        let patterns: Vec<Pattern> = wanted.iter().map(|(_, pattern)| pattern.clone()).collect();
+        let held = near(tx, &project.id, &patterns)?;
+        let is_asked = |place: &Place| {
+            held.iter().any(|claim| {
+                claim.holder == editor.holder && claim.pattern.contains(&RepoPath::from(&*place.path))
+            })
+        };
+        Ok(wanted.iter().filter(|(place, _)| !is_asked(place)).map(|(place, _)| place.path.clone()).collect())
+    })?;
+    if missed.is_empty() {
+        return Ok(None);
+    }
+    store.write(|tx| -> Result<(), Error> {
+        project.ensure(tx)?;
+        let text = format!(
+            "{} wrote {} without an answer of kapell hook: it was not called, or it failed",
+            editor.holder.name,
+            missed.join(" ")
+        );
+        tell(tx, &project, editor, "hook.missed", text)
+    })?;
+    by_session(house, editor, asked)
+}
+
+/// The end of a turn or of a session: lets go of the files that are as they were when it claimed
+/// them, or committed. Others stay until they are, or until the agent's process has ended.
+pub fn rest(house: &House, editor: &Editor, folder: &Path) -> Result<(), Error> {
+    let project = Project::of(folder)?;
+    let store = house.store()?;
+    let edits = store.read(|tx| tx.edits_of(&project.id, &editor.holder))?;
+    let mut done = Vec::new();
+    for edit in edits {
+        let now = digest(&edit.path);
+        if now == edit.before && now != place::FOLDER {
+            done.push((edit.claim, "the file is as it was"));
+        } else if is_committed(house, &edit.path) {
+            done.push((edit.claim, "the file is committed"));
+        }
+    }
+    if done.is_empty() {
+        return Ok(());
+    }
+    store.write(|tx| -> Result<(), Error> {
+        for (id, why) in &done {
+            if let Some(claim) = tx.claim(&project.id, *id)?.filter(|claim| claim.holder == editor.holder) {
+                tx.release_claim(&project.id, &claim, why)?;
+            }
+        }
+        Ok(())
+    })
+}
+
+/// Whether the checkout that a file lies in has it as its last commit does. A file that was
+/// removed is asked about by its folder's checkout.
+fn is_committed(house: &House, file: &Path) -> bool {
+    let Some(folder) = file.ancestors().skip(1).find(|folder| folder.is_dir()) else { return false };
+    let clean = || -> Result<bool, Error> {
+        let project = Project::of(folder)?;
+        let git = ground::git(house, &project)?;
+        let tree = Worktree::of_checkout(project.repository()?).map_err(Error::from_git)?;
+        let Ok(path) = file.strip_prefix(&tree.path) else { return Ok(false) };
+        Ok(checkout::is_committed(&git, &tree, path)?)
+    };
+    // What cannot be told stays claimed.
+    clean().unwrap_or(false)
+}
+
+/// What is to be claimed, and what is only to be free: a command that changes all of the tree.
+fn wanted(project: &Project, asked: &Asked<'_>) -> (Vec<(Place, Pattern)>, Vec<Pattern>) {
+    let (mut wanted, mut whole) = (Vec::<(Place, Pattern)>::new(), Vec::new());
+    for place in places(project, asked) {
+        if place.path.is_empty() {
+            whole.extend(Pattern::parse("**"));
+        } else if let Ok(pattern) = Pattern::of_path(&place.path)
+            && wanted.iter().all(|(_, known)| *known != pattern)
+        {
+            // What no claim can own (`.git`, say) is not for us to hold.
+            wanted.push((place, pattern));
+        }
+    }
+    (wanted, whole)
+}
+
+/// Whether the session holds that path by a claim that needs no renewal.
+fn covers(claim: &Held, editor: &Editor, place: &Place, now: Time) -> bool {
+    claim.holder == editor.holder
+        && claim.mode == Mode::Exclusive
+        && claim.alive == editor.alive
+        && (claim.alive.is_some() || claim.expires_at > now.plus_seconds(DEFAULT_TTL_S as i64 / 2))
+        && claim.pattern.contains(&RepoPath::from(&*place.path))
+}
+
+/// The claims near the patterns without those of the dead, which are released, and without those of
+/// the server that works for the same agent.
+fn others_alive<'a>(
+    tx: &Tx<'_>,
+    project: &Project,
+    editor: &Editor,
+    patterns: impl Iterator<Item = &'a Pattern>,
+) -> Result<Vec<Held>, Error> {
+    let patterns: Vec<Pattern> = patterns.cloned().collect();
+    super::claiming::free_the_dead(tx, &project.id, &patterns)?;
+    let mut held = near(tx, &project.id, &patterns)?;
+    held.retain(|claim| {
+        let is_other = claim.holder.kind == HolderKind::Agent && claim.holder != editor.holder;
+        let patron = claim.alive.as_deref().filter(|proof| is_other && !life::is_of_process(proof));
+        editor.alive.is_none() || patron.and_then(life::on_behalf_of) != editor.alive
+    });
+    Ok(held)
+}
+
+fn tell(
+    tx: &Tx<'_>,
+    project: &Project,
+    editor: &Editor,
+    kind: &'static str,
+    text: String,
+) -> Result<(), Error> {
+    let holder = Some(editor.holder.name.as_str());
+    tx.append_event(&project.id, &NewEvent { kind, holder, text, ..NewEvent::default() })?;
+    Ok(())
+}
+
+/// Who is in the way, since when, why, and how to ask.
+fn refused(conflicts: &[Conflict]) -> Option<Refusal> {
+    let conflict = conflicts.first()?;
+    let held = &conflict.held;
+    let mut text = format!(
+        "{} is held by {} ({}) since {}, {} ago",
+        conflict.witness,
+        held.holder.name,
+        held.task
+            .as_ref()
+            .map_or_else(|| held.holder.kind.as_str().to_owned(), |task| format!("task {task}")),
+        held.since,
+        lasting(Time::now().millis_since(held.since)),
+    );
+    if let Some(reason) = &held.reason {
+        text.push_str(&format!(": {}", reason.split_whitespace().collect::<Vec<_>>().join(" ")));
+    }
+    if conflicts.len() > 1 {
+        text.push_str(&format!("; {} more are held by others", conflicts.len() - 1));
+    }
+    let path = &conflict.witness;
+    let hint = format!(
+        "do not write it another way. Work on something else, or ask for it: the tool claim-files with paths [{path:?}] and wait_s 600 (kapell claim-files {} --wait-s 600); kapell status --scope claims shows who holds what",
+        crate::sys::agent::quoted(path)
+    );
+    Some(Refusal::new(Code::Conflict, text, hint).with("holder", &held.holder.name))
+}
+
+/// A length of time in the unit that fits it.
+fn lasting(millis: i64) -> String {
+    let seconds = (millis / 1000).max(0);
+    match seconds {
+        0..=119 => format!("{seconds} s"),
+        120..=7199 => format!("{} min", seconds / 60),
+        _ => format!("{} h", seconds / 3600),
+    }
+}

@@ -1,0 +1,190 @@
+//! Where the paths that a tool names really lie.
+
+use std::path::{Component, Path, PathBuf};
+
+use sha2::{Digest as _, Sha256};
+
+use super::{Asked, Project, discover};
+
+/// What [`digest`] says of a folder.
+pub(super) const FOLDER: &str = "folder";
+
+/// Files above this are told apart by their size and time: a hook has to answer in milliseconds.
+const LARGEST_DIGESTED: u64 = 8 << 20;
+
+/// A file of the project.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Place {
+    /// Relative to the top of its checkout; empty for the top itself.
+    pub path: String,
+    /// Absolute and without links, but for the last segment.
+    pub file: PathBuf,
+    top: PathBuf,
+}
+
+impl Place {
+    /// Whether it lies in this checkout, not in another one of the same repository.
+    pub fn is_in(&self, project: &Project) -> bool {
+        project.top.as_deref() == Some(&self.top)
+    }
+}
+
+/// The files of the project among those that are written, in any of its checkouts.
+pub(super) fn places(project: &Project, asked: &Asked<'_>) -> Vec<Place> {
+    let mut places: Vec<Place> = Vec::new();
+    for write in asked.writes {
+        let mut file = real_parent(&asked.cwd.join(&write.path));
+        if let Some(name) = &write.inside
+            && file.is_dir()
+        {
+            file.push(name);
+        }
+        // Both the link and what it leads to: which of them is written is the tool's to know.
+        let goal = file.canonicalize().ok().filter(|goal| *goal != file);
+        for file in std::iter::once(file).chain(goal) {
+            if let Some(place) = place(project, file).filter(|place| !places.contains(place)) {
+                places.push(place);
+            }
+        }
+    }
+    places
+}
+
+/// The place of a file in its checkout; none outside of the project and where a path is no text.
+fn place(project: &Project, file: PathBuf) -> Option<Place> {
+    let is_repository = project.repository.is_some();
+    let top = match project.top.as_deref().filter(|top| file.starts_with(top)) {
+        // A repository within this one is another project.
+        Some(top) if !is_repository || !has_repository_between(&file, top) => top.to_owned(),
+        _ if !is_repository => return None,
+        _ => {
+            let folder = file.ancestors().find(|folder| folder.is_dir())?;
+            let found = discover(folder).ok().filter(|found| found.common_dir == project.place)?;
+            found.top.filter(|top| file.starts_with(top))?
+        }
+    };
+    let path = file.strip_prefix(&top).ok()?.to_str()?.to_owned();
+    Some(Place { path, file, top })
+}
+
+fn has_repository_between(file: &Path, top: &Path) -> bool {
+    file.ancestors().skip(1).take_while(|folder| *folder != top).any(|folder| folder.join(".git").exists())
+}
+
+/// A path without links, `.` and `..`, but for its last segment, which may be a link; what does not
+/// exist yet is taken as it is written.
+fn real_parent(path: &Path) -> PathBuf {
+    let mut real = PathBuf::new();
+    let mut components = path.components().peekable();
+    while let Some(component) = components.next() {
+        match component {
+            Component::CurDir => {}
+            Component::ParentDir => drop(real.pop()),
+            other => {
+                real.push(other);
+                if components.peek().is_some()
+                    && real.is_symlink()
+                    && let Ok(goal) = real.canonicalize()
+                {
+                    real = goal;
+                }
+            }
+        }
+    }
+    real
+}
+
+/// What a file is, as a text that is another one as soon as the file is.
+pub(super) fn digest(file: &Path) -> String {
+    let Ok(metadata) = file.symlink_metadata() else { return "nothing".to_owned() };
+    if metadata.is_dir() {
+        return FOLDER.to_owned();
+    }
+    if metadata.is_symlink() {
+        return format!("link {:?}", std::fs::read_link(file).unwrap_or_default());
+    }
+    let stamp = || format!("{} {:?}", metadata.len(), metadata.modified().ok());
+    if !metadata.is_file() || metadata.len() > LARGEST_DIGESTED {
+        return stamp();
+    }
+    match std::fs::read(file) {
+        Ok(bytes) => Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect(),
+        Err(_) => stamp(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::writes::Write;
+
+    #[test]
+    fn paths_are_found_where_they_really_lie() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        let top = root.join("p");
+        for name in
+            ["p/.git/objects", "p/.git/refs", "p/src/deep", "p/sub/.git/objects", "p/sub/.git/refs", "other"]
+        {
+            std::fs::create_dir_all(root.join(name)).unwrap();
+        }
+        for head in [".git/HEAD", "sub/.git/HEAD"] {
+            std::fs::write(top.join(head), "ref: refs/heads/main\n").unwrap();
+        }
+        std::fs::write(top.join("src/a.rs"), "").unwrap();
+        let link = |to: &str, at: &str| std::os::unix::fs::symlink(to, root.join(at)).unwrap();
+        link("src", "p/ln");
+        link("src/a.rs", "p/file-link");
+        link("/nowhere", "p/dangling");
+        link("p", "way");
+        link("../other", "p/out");
+        let project = Project::of(&top).unwrap();
+        let table: [(&str, Option<&str>, &[&str]); 17] = [
+            ("src/a.rs", None, &["src/a.rs"]),
+            ("./src/../src//a.rs", None, &["src/a.rs"]),
+            ("new/er/file", None, &["new/er/file"]),
+            ("ln/a.rs", None, &["src/a.rs"]),
+            ("ln/new", None, &["src/new"]),
+            ("ln/../x", None, &["x"]),
+            ("file-link", None, &["file-link", "src/a.rs"]),
+            ("dangling", None, &["dangling"]),
+            ("out/x", None, &[]),
+            ("../other/x", None, &[]),
+            ("../way/src/x", None, &["src/x"]),
+            ("../p/src/x", None, &["src/x"]),
+            ("sub/x", None, &[]),
+            ("src", Some("b.rs"), &["src/b.rs"]),
+            ("src/c.rs", Some("b.rs"), &["src/c.rs"]),
+            (".", None, &[""]),
+            ("/", None, &[]),
+        ];
+        for (path, inside, expected) in table {
+            let writes = [Write { path: path.to_owned(), inside: inside.map(str::to_owned) }];
+            let asked = Asked { folder: &top, cwd: &top, writes: &writes };
+            let found: Vec<String> = places(&project, &asked).into_iter().map(|place| place.path).collect();
+            assert_eq!(found, expected, "{path}");
+        }
+        let writes = [Write::at("a.rs"), Write::at(root.join("p/src/a.rs").to_str().unwrap())];
+        let asked = Asked { folder: &top, cwd: &top.join("src"), writes: &writes };
+        assert_eq!(places(&project, &asked).len(), 1);
+    }
+
+    #[test]
+    fn a_digest_tells_what_a_file_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("f");
+        let mut seen = vec![digest(&file), digest(folder.path())];
+        for content in ["", "a", "b"] {
+            std::fs::write(&file, content).unwrap();
+            assert_eq!(digest(&file), digest(&file));
+            seen.push(digest(&file));
+        }
+        std::fs::remove_file(&file).unwrap();
+        std::os::unix::fs::symlink("x", &file).unwrap();
+        seen.push(digest(&file));
+        let count = seen.len();
+        seen.sort();
+        seen.dedup();
+        assert_eq!(seen.len(), count, "{seen:?}");
+    }
+}

@@ -1,0 +1,81 @@
+//! What files were when sessions that Kapell did not start claimed them.
+
+use std::path::{Path, PathBuf};
+
+use rusqlite::{OptionalExtension, params};
+
+use super::connection::Tx;
+use super::error::StoreError;
+use crate::base::clock::Time;
+use crate::base::ids::{ClaimId, ProjectId};
+use crate::domain::claim::Holder;
+
+/// A file that a session holds for its edits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EditRow {
+    /// The claim.
+    pub claim: ClaimId,
+    /// The file, absolute.
+    pub path: PathBuf,
+    /// What it was: a digest of its content.
+    pub before: String,
+}
+
+impl Tx<'_> {
+    /// Records what a file was when it was claimed.
+    pub fn insert_edit(&self, claim: ClaimId, path: &Path, before: &str) -> Result<(), StoreError> {
+        self.sql
+            .prepare_cached("INSERT INTO edits (claim, path, before) VALUES (?1, ?2, ?3)")?
+            .execute(params![claim.0, path.to_string_lossy(), before])?;
+        Ok(())
+    }
+
+    /// The files that a session holds for its edits.
+    pub fn edits_of(&self, project: &ProjectId, holder: &Holder) -> Result<Vec<EditRow>, StoreError> {
+        let mut statement = self.sql.prepare_cached(
+            "SELECT id, path, before FROM claims JOIN edits ON claim = id
+             WHERE released_at IS NULL AND project = ?1 AND holder = ?2 AND holder_kind = ?3 ORDER BY id",
+        )?;
+        let rows = statement.query_map(
+            params![project.as_str(), holder.name.as_str(), holder.kind.as_str()],
+            |row| {
+                Ok(EditRow {
+                    claim: ClaimId(row.get(0)?),
+                    path: PathBuf::from(row.get::<_, String>(1)?),
+                    before: row.get(2)?,
+                })
+            },
+        )?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Moves all that a session holds to the process that goes on with it.
+    pub fn resume_claims(
+        &self,
+        project: &ProjectId,
+        holder: &Holder,
+        alive: Option<&str>,
+        expires_at: Time,
+    ) -> Result<(), StoreError> {
+        let who = (project.as_str(), holder.name.as_str(), holder.kind.as_str());
+        // They move together, so the newest tells of all.
+        let newest: Option<Option<String>> = self
+            .sql
+            .prepare_cached(
+                "SELECT alive FROM claims WHERE project = ?1 AND holder = ?2 AND holder_kind = ?3
+                 AND released_at IS NULL ORDER BY id DESC LIMIT 1",
+            )?
+            .query_row(who, |row| row.get(0))
+            .optional()?;
+        if newest.is_none_or(|newest| newest.is_some() && newest.as_deref() == alive) {
+            return Ok(());
+        }
+        self.sql
+            .prepare_cached(
+                "UPDATE claims SET alive = ?4, expires_at = ?5
+                 WHERE project = ?1 AND holder = ?2 AND holder_kind = ?3 AND released_at IS NULL",
+            )?
+            .execute(params![who.0, who.1, who.2, alive, expires_at.as_millis()])?;
+        Ok(())
+    }
+}

@@ -1,0 +1,282 @@
+//! Sessions that Kapell did not start, and what their hooks answer.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use serde_json::{Value, json};
+
+use crate::bench::{AGENT, Bench, KAPELL};
+
+/// An event of the session in the project.
+fn event(bench: &Bench, session: &str, moment: &str) -> Value {
+    json!({"session_id": session, "hook_event_name": moment, "cwd": bench.project, "transcript_path": "/t"})
+}
+
+/// A tool's input and when it is told.
+fn tool(bench: &Bench, session: &str, moment: &str, tool: &str, input: Value) -> Value {
+    let mut event = event(bench, session, moment);
+    event["tool_name"] = tool.into();
+    event["tool_input"] = input;
+    event
+}
+
+fn edit(bench: &Bench, session: &str, path: &str) -> Value {
+    tool(
+        bench,
+        session,
+        "PreToolUse",
+        "Edit",
+        json!({"file_path": path, "old_string": "a", "new_string": "b"}),
+    )
+}
+
+fn bash(bench: &Bench, session: &str, command: &str) -> Value {
+    tool(bench, session, "PreToolUse", "Bash", json!({"command": command}))
+}
+
+/// Gives the bytes to a command and what it printed; it always ends well.
+#[track_caller]
+fn answer_of(command: &mut Command, stdin: &[u8]) -> String {
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(stdin).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The reason of the refusal; empty where nothing was said.
+#[track_caller]
+fn ask(bench: &Bench, event: &Value) -> String {
+    let said = answer_of(bench.command(KAPELL).args(["hook", "claude"]), event.to_string().as_bytes());
+    if said.is_empty() {
+        return said;
+    }
+    let answer: Value = serde_json::from_str(&said).unwrap();
+    if answer["decision"] == "block" {
+        return answer["reason"].as_str().unwrap().to_owned();
+    }
+    let output = &answer["hookSpecificOutput"];
+    assert_eq!(output["hookEventName"], "PreToolUse", "{said}");
+    assert_eq!(output["permissionDecision"], "deny", "{said}");
+    output["permissionDecisionReason"].as_str().unwrap().to_owned()
+}
+
+fn holders(bench: &Bench) -> Vec<String> {
+    let claims = bench.rpc().ok("status", json!({"scope": "claims"}));
+    let text = |claim: &Value, key: &str| claim[key].as_str().unwrap().to_owned();
+    let mut holders: Vec<String> = claims["claims"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|claim| {
+            format!("{} {} {}", text(claim, "holder_kind"), text(claim, "holder"), text(claim, "pattern"))
+        })
+        .collect();
+    holders.sort();
+    holders
+}
+
+#[test]
+fn two_sessions_in_one_checkout_do_not_overwrite_each_other() {
+    let bench = Bench::new();
+    let absolute = bench.project.join("src/lib.txt");
+    let absolute = absolute.to_str().unwrap();
+    assert_eq!(ask(&bench, &edit(&bench, "a", absolute)), "");
+    assert_eq!(ask(&bench, &edit(&bench, "a", absolute)), "");
+    // However it is named, by whichever tool.
+    std::os::unix::fs::symlink("src", bench.project.join("way")).unwrap();
+    for event in [
+        edit(&bench, "b", absolute),
+        edit(&bench, "b", "src/lib.txt"),
+        edit(&bench, "b", "way/../src/./LIB.txt"),
+        edit(&bench, "b", "way/lib.txt"),
+        bash(&bench, "b", "cd src && echo x >> 'lib.txt'"),
+        bash(&bench, "b", "git checkout -- src/lib.txt"),
+        bash(&bench, "b", "git reset --hard"),
+        bash(&bench, "b", "rm -r src"),
+        tool(
+            &bench,
+            "b",
+            "PreToolUse",
+            "apply_patch",
+            json!({"command": "*** Begin Patch\n*** Delete File: src/lib.txt\n*** End Patch"}),
+        ),
+    ] {
+        let reason = ask(&bench, &event);
+        for part in ["kapell: ", "held by claude-a (agent) since 2", "it is being edited", "claim-files"] {
+            assert!(reason.contains(part), "{event}: {reason}");
+        }
+    }
+    // What nobody holds, what only reads, and what lies elsewhere.
+    for event in [
+        edit(&bench, "b", "src/other.txt"),
+        bash(&bench, "b", "cat src/lib.txt > /tmp/kapell-nowhere"),
+        edit(&bench, "b", "/etc/passwd"),
+        edit(&bench, "b", ".git/config"),
+        tool(&bench, "b", "PreToolUse", "Read", json!({"file_path": absolute})),
+    ] {
+        assert_eq!(ask(&bench, &event), "", "{event}");
+    }
+    assert_eq!(holders(&bench), ["agent claude-a src/lib.txt", "agent claude-b src/other.txt"]);
+}
+
+#[test]
+fn a_turn_ends_with_what_is_unchanged_or_committed_let_go() {
+    let bench = Bench::new();
+    for path in ["README", "src/lib.txt", "new.txt", "never.txt"] {
+        assert_eq!(ask(&bench, &edit(&bench, "a", path)), "");
+    }
+    bench.write("src/lib.txt", "two\n");
+    bench.write("new.txt", "new\n");
+    assert_eq!(ask(&bench, &event(&bench, "a", "Stop")), "");
+    assert_eq!(holders(&bench), ["agent claude-a new.txt", "agent claude-a src/lib.txt"]);
+    assert_eq!(ask(&bench, &edit(&bench, "b", "README")), "");
+    assert!(ask(&bench, &edit(&bench, "b", "new.txt")).contains("claude-a"));
+    bench.git(["add", "new.txt"]);
+    bench.git(["commit", "-q", "-m", "new"]);
+    assert_eq!(ask(&bench, &event(&bench, "a", "SessionEnd")), "");
+    assert_eq!(holders(&bench), ["agent claude-a src/lib.txt", "agent claude-b README"]);
+    let released = bench.events(None).into_iter().filter(|(kind, _)| kind == "claim.released");
+    assert_eq!(released.count(), 3);
+}
+
+#[test]
+fn a_session_that_vanished_loses_its_claims() {
+    let bench = Bench::new();
+    let file = bench.root.join("event.json");
+    fs::write(&file, edit(&bench, "gone", "README").to_string()).unwrap();
+    // The shell between them is not the agent.
+    let script = format!("run sh -c '\"{KAPELL}\" hook claude < {} ; true'", file.display());
+    let mut agent = bench.command(AGENT).args(["do", &script, &bench.meet_line("agent")]).spawn().unwrap();
+    let guest = bench.meet("agent");
+    bench.write("README", "changed\n");
+    assert!(ask(&bench, &edit(&bench, "b", "README")).contains("claude-gone"));
+    agent.kill().unwrap();
+    agent.wait().unwrap();
+    guest.gone();
+    assert_eq!(ask(&bench, &edit(&bench, "b", "README")), "");
+    assert_eq!(holders(&bench), ["agent claude-b README"]);
+}
+
+#[test]
+fn people_and_scripts_are_in_the_same_table() {
+    let bench = Bench::new();
+    let claim = |words: &[&str]| {
+        let output = bench.command(KAPELL).env("USER", "ada").args(words).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    claim(&["claim-files", "README", "--as", "me", "--reason", "by hand", "--ttl-s", "600"]);
+    let reason = ask(&bench, &edit(&bench, "a", "README"));
+    assert!(reason.contains("held by ada (person)") && reason.contains("by hand"), "{reason}");
+    assert_eq!(holders(&bench), ["person ada README"]);
+    claim(&["release-files", "--all", "--as", "me"]);
+    assert_eq!(ask(&bench, &edit(&bench, "a", "README")), "");
+    let answer = bench.rpc().ok("claim-files", json!({"paths": ["README"]}));
+    assert_eq!(answer["conflicts"][0]["holder"], "claude-a");
+}
+
+#[test]
+fn an_edit_that_nobody_asked_about_is_told() {
+    let bench = Bench::new();
+    let after =
+        |session, path: &str| tool(&bench, session, "PostToolUse", "Write", json!({"file_path": path}));
+    let missed = || bench.events(None).into_iter().filter(|(kind, _)| kind == "hook.missed").count();
+    assert_eq!(ask(&bench, &edit(&bench, "a", "README")), "");
+    assert_eq!(ask(&bench, &after("a", "README")), "");
+    assert_eq!(missed(), 0);
+    assert_eq!(ask(&bench, &after("a", "src/lib.txt")), "");
+    assert_eq!((missed(), holders(&bench).len()), (1, 2));
+    let reason = ask(&bench, &after("b", "README"));
+    assert!(reason.contains("held by claude-a"), "{reason}");
+    assert_eq!(missed(), 2);
+}
+
+#[test]
+fn nonsense_is_answered_with_nothing_and_a_line_in_the_log() {
+    let bench = Bench::new();
+    let log = || fs::read_to_string(bench.state().join("hook.log")).unwrap_or_default().lines().count();
+    let deep = "[".repeat(100_000);
+    for (at, nonsense) in
+        [&b""[..], b"nonsense\n\n", b"\xff\xfe", b"{}", deep.as_bytes()].into_iter().enumerate()
+    {
+        assert_eq!(answer_of(bench.command(KAPELL).arg("hook"), nonsense), "");
+        assert_eq!(log(), at + 1);
+    }
+    // A store that cannot be used lets the tool through, and says so.
+    fs::write(bench.state().join("kapell.db"), "no database").unwrap();
+    let said =
+        answer_of(bench.command(KAPELL).arg("hook"), edit(&bench, "a", "README").to_string().as_bytes());
+    let answer: Value = serde_json::from_str(&said).unwrap();
+    assert!(answer["systemMessage"].as_str().unwrap().contains("could not look"), "{said}");
+    assert!(answer["hookSpecificOutput"].is_null());
+}
+
+#[test]
+fn a_worker_keeps_to_its_claim() {
+    let bench = Bench::new();
+    let asked = |event: Value| {
+        let mut command = bench.command(KAPELL);
+        command
+            .args(["hook", "claude"])
+            .env("KAPELL_ATTEMPT", "p/1/1")
+            .env("KAPELL_WORKTREE", &bench.project);
+        answer_of(command.env("KAPELL_FILES", r#"["src/","a b.txt"]"#), event.to_string().as_bytes())
+    };
+    for event in
+        [edit(&bench, "w", "src/new.rs"), edit(&bench, "w", "a b.txt"), bash(&bench, "w", "echo > /tmp/x")]
+    {
+        assert_eq!(asked(event.clone()), "", "{event}");
+    }
+    for event in [
+        edit(&bench, "w", "README"),
+        bash(&bench, "w", "echo > 'src/../README'"),
+        edit(&bench, "w", ".git/config"),
+    ] {
+        let said = asked(event.clone());
+        assert!(
+            said.contains("kapell: ") && said.contains("not among the files of this task: src/ a b.txt"),
+            "{event}: {said}"
+        );
+    }
+    assert_eq!(holders(&bench).len(), 0);
+}
+
+#[test]
+fn the_plugin_names_only_what_there_is() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("editors/claude-code");
+    let json = |name: &str| -> Value {
+        serde_json::from_str(&fs::read_to_string(root.join(name)).unwrap()).unwrap()
+    };
+    assert_eq!(json(".claude-plugin/plugin.json")["version"], env!("CARGO_PKG_VERSION"));
+    let mut commands = Vec::new();
+    let server = &json(".mcp.json")["mcpServers"]["kapell"];
+    assert_eq!(server["command"], "kapell");
+    commands.push(server["args"][0].as_str().unwrap().to_owned());
+    let hooks = json("hooks/hooks.json");
+    for (moment, entries) in hooks["hooks"].as_object().unwrap() {
+        assert!(["PreToolUse", "PostToolUse", "Stop", "SessionEnd"].contains(&moment.as_str()));
+        for hook in entries.as_array().unwrap().iter().flat_map(|entry| entry["hooks"].as_array().unwrap()) {
+            let words: Vec<&str> = hook["command"].as_str().unwrap().split(' ').collect();
+            assert_eq!(words[0], "kapell");
+            commands.push(words[1].to_owned());
+        }
+    }
+    assert_eq!(commands.len(), 5);
+    let bench = Bench::bare_machine();
+    for command in commands {
+        assert!(
+            bench.command(KAPELL).args([&*command, "--help"]).output().unwrap().status.success(),
+            "{command}"
+        );
+    }
+    let mut files = vec![root.join("skills/kapell/SKILL.md")];
+    files.extend(fs::read_dir(root.join("commands")).unwrap().map(|entry| entry.unwrap().path()));
+    assert_eq!(files.len(), 6);
+    for file in files {
+        let text = fs::read_to_string(&file).unwrap();
+        let header = text.strip_prefix("---\n").and_then(|text| text.split_once("\n---\n")).unwrap().0;
+        assert!(header.lines().any(|line| line.starts_with("description: ")), "{}", file.display());
+    }
+}
