@@ -1,17 +1,74 @@
-//! How the program is linked.
+//! How the program is linked: statically, and at a fixed address, where the system allows it.
+//!
+//! The program starts for every attempt (the shim) and for every edit of an agent (the hook), so the
+//! loader's work counts: finding three libraries and moving 15,000 pointers takes as long as starting
+//! `true` does. cargo's own way to a static program (`crt-static`) needs `--target` on every command
+//! line, because it would hold for procedural macros too; so the linker is told here.
 
-use std::io::Write;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
-fn main() -> std::io::Result<()> {
-    let mut cargo = std::io::stdout();
+fn main() -> io::Result<()> {
+    let mut cargo = io::stdout();
     writeln!(cargo, "cargo::rerun-if-changed=build.rs")?;
-    // The program starts for every attempt (the shim) and for every edit of an agent (the hook). At a
-    // fixed address the loader need not move its 15,000 pointers first, which copies 90 pages and
-    // takes as long as starting `true`.
-    #[expect(clippy::disallowed_methods, reason = "cargo tells the target by the environment")]
-    let target = |part: &str| std::env::var(format!("CARGO_CFG_TARGET_{part}")).unwrap_or_default();
-    if target("OS") == "linux" && target("ENV") == "gnu" {
-        writeln!(cargo, "cargo::rustc-link-arg-bin=kapell=-no-pie")?;
+    if variable("CARGO_CFG_TARGET_OS") != "linux" || variable("CARGO_CFG_TARGET_ENV") != "gnu" {
+        return Ok(());
+    }
+    writeln!(cargo, "cargo::rustc-link-arg-bin=kapell=-no-pie")?;
+    // For another machine than this one the compiler here does not know the libraries.
+    if variable("HOST") == variable("TARGET")
+        && let Some(libraries) = Libraries::find()
+    {
+        let folder = Path::new(&variable("OUT_DIR")).join("static");
+        libraries.stand_in(&folder)?;
+        writeln!(cargo, "cargo::rustc-link-arg-bin=kapell=-L{}", folder.display())?;
+        writeln!(cargo, "cargo::rustc-link-arg-bin=kapell=-static")?;
     }
     Ok(())
+}
+
+#[expect(clippy::disallowed_methods, reason = "cargo tells a build script everything by the environment")]
+fn variable(name: &str) -> String {
+    std::env::var(name).unwrap_or_default()
+}
+
+/// The archives of the C library and of the compiler's runtime.
+struct Libraries {
+    c: PathBuf,
+    math: PathBuf,
+    runtime: PathBuf,
+    unwinder: PathBuf,
+}
+
+impl Libraries {
+    /// `None` where one of them is not installed; the program is linked dynamically then.
+    fn find() -> Option<Self> {
+        Some(Self {
+            c: file_of_compiler("libc.a")?,
+            math: file_of_compiler("libm.a")?,
+            runtime: file_of_compiler("libgcc.a")?,
+            unwinder: file_of_compiler("libgcc_eh.a")?,
+        })
+    }
+
+    /// Has the linker take the archives for the shared libraries that the standard library names:
+    /// a linker script of the shared library's name is found first.
+    fn stand_in(&self, folder: &Path) -> io::Result<()> {
+        std::fs::create_dir_all(folder)?;
+        let Self { c, math, runtime, unwinder } = self;
+        for name in ["libc.so", "libgcc_s.so"] {
+            let group = [c, runtime, unwinder].map(|archive| archive.display().to_string()).join(" ");
+            std::fs::write(folder.join(name), format!("GROUP({group})\n"))?;
+        }
+        std::fs::write(folder.join("libm.so"), format!("INPUT({})\n", math.display()))
+    }
+}
+
+/// Where the C compiler finds a file of its own.
+#[expect(clippy::disallowed_methods, reason = "a build script runs the compiler")]
+fn file_of_compiler(name: &str) -> Option<PathBuf> {
+    let answer = Command::new("cc").arg(format!("-print-file-name={name}")).output().ok()?;
+    let path = PathBuf::from(String::from_utf8(answer.stdout).ok()?.trim_end());
+    path.is_absolute().then_some(path).filter(|path| path.is_file())
 }

@@ -11,6 +11,7 @@
 //!
 //! Measured with `rustc -O`: 10 ns for two patterns whose keys differ, 0.5 to 4 µs for two typical
 //! ones that need the search, 20 µs for three `**` and seven `*` on each side, 23 ms to give up.
+//! What runs for every state of a search is inlined by hand, as the program is built for size.
 
 use std::collections::HashSet;
 
@@ -159,6 +160,7 @@ impl<'a> Search<'a> {
         }
     }
 
+    #[inline(always)]
     fn read(&mut self, node: Node, from: u32, byte: u8, shown: u8) {
         let name = if byte == b'/' { Some(Name::Empty) } else { node.name.after(byte) };
         if let (Some(a), Some(b), Some(name)) = (self.a.after(node.a, byte), self.b.after(node.b, byte), name)
@@ -202,6 +204,7 @@ impl Reached {
     }
 
     /// Whether the state is new.
+    #[inline(always)]
     fn insert(&mut self, state: usize) -> bool {
         match self {
             Self::Bits(bits) => {

@@ -3,7 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
@@ -23,6 +23,8 @@ pub(super) const BELL: &str = "kapell.lock";
 pub struct Store {
     path: PathBuf,
     connection: Mutex<Connection>,
+    /// For who looks while another thread writes; opened when that first happens.
+    second: OnceLock<Mutex<Connection>>,
     // SQLite's busy handler starves writers when many processes write (a writer waited
     // 3 s for a commit of 60 µs), so they queue on this file's lock instead, for 7 µs.
     turnstile: File,
@@ -61,14 +63,9 @@ impl Store {
         }
         // The file is made by us, so that it is private from its first byte.
         drop(open_private(&path).map_err(|source| StoreError::Io { path: path.clone(), source })?);
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
-            | OpenFlags::SQLITE_OPEN_NO_MUTEX
-            | OpenFlags::SQLITE_OPEN_EXRESCODE;
-        let connection = Connection::open_with_flags(&path, flags)?;
-        connection.set_prepared_statement_cache_capacity(128);
+        let connection = connect(&path)?;
         // Should the file turn out damaged, closing it must not write into it.
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
-        connection.busy_timeout(std::time::Duration::from_secs(10))?;
         let damaged = |what: String| StoreError::Damaged { path: path.clone(), what };
         let read = |error: rusqlite::Error| {
             let error = StoreError::from(error);
@@ -90,10 +87,10 @@ impl Store {
         let turn = turn(&turnstile, &path)?;
         connection.execute_batch(
             "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
-             PRAGMA journal_size_limit = 1048576; PRAGMA temp_store = MEMORY;",
+             PRAGMA journal_size_limit = 1048576;",
         )?;
         drop(turn);
-        let store = Self { path, connection: Mutex::new(connection), turnstile };
+        let store = Self { path, connection: Mutex::new(connection), second: OnceLock::new(), turnstile };
         if found < migrate::NEWEST {
             store.migrate()?;
         }
@@ -127,7 +124,7 @@ impl Store {
 
     /// Runs `look` on one consistent view of the database.
     pub fn read<T, E: From<StoreError>>(&self, look: impl FnOnce(&Tx<'_>) -> Result<T, E>) -> Result<T, E> {
-        let mut connection = self.connection();
+        let mut connection = self.free_connection();
         let transaction =
             connection.transaction_with_behavior(TransactionBehavior::Deferred).map_err(StoreError::from)?;
         look(&Tx { sql: &transaction })
@@ -163,6 +160,25 @@ impl Store {
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// A connection to look with: who looks need not wait until a writer's commit is on the disk.
+    fn free_connection(&self) -> MutexGuard<'_, Connection> {
+        match self.connection.try_lock() {
+            Ok(connection) => return connection,
+            Err(TryLockError::Poisoned(poisoned)) => return poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => {}
+        }
+        if self.second.get().is_none()
+            && let Ok(second) = connect(&self.path)
+        {
+            // Should another thread have been quicker, this one is closed again.
+            let _ = self.second.set(Mutex::new(second));
+        }
+        match self.second.get() {
+            Some(second) => second.lock().unwrap_or_else(PoisonError::into_inner),
+            None => self.connection(),
+        }
+    }
+
     /// Tells everybody who watches that something was committed. The log file beside the database
     /// would tell too early: it is written before the commit can be seen.
     fn ring(&self) {
@@ -173,6 +189,17 @@ impl Store {
     fn turn(&self) -> Result<Turn<'_>, StoreError> {
         turn(&self.turnstile, &self.path)
     }
+}
+
+fn connect(path: &Path) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX
+        | OpenFlags::SQLITE_OPEN_EXRESCODE;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.set_prepared_statement_cache_capacity(128);
+    connection.busy_timeout(std::time::Duration::from_secs(10))?;
+    connection.execute_batch("PRAGMA temp_store = MEMORY;")?;
+    Ok(connection)
 }
 
 /// Waits for the turn of whoever writes the database at `path`.
@@ -255,4 +282,40 @@ fn look_at_header(path: &Path) -> Result<(), StoreError> {
         return Err(damaged("it is cut short"));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use super::*;
+
+    #[test]
+    fn who_looks_does_not_wait_for_who_writes() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path(), Check::Header).unwrap();
+        let count = |tx: &Tx<'_>| -> Result<i64, StoreError> {
+            Ok(tx
+                .sql
+                .query_row("SELECT count(*) FROM sqlite_schema WHERE name = 'news'", [], |row| row.get(0))?)
+        };
+        let (has_written, written) = channel();
+        let (may_commit, permission) = channel();
+        std::thread::scope(|scope| {
+            let store = &store;
+            scope.spawn(move || {
+                let change = |tx: &Tx<'_>| -> Result<(), StoreError> {
+                    tx.sql.execute_batch("CREATE TABLE news (it TEXT)")?;
+                    has_written.send(()).unwrap();
+                    permission.recv().unwrap();
+                    Ok(())
+                };
+                store.write(change).unwrap();
+            });
+            written.recv().unwrap();
+            assert_eq!(store.read(count).unwrap(), 0);
+            may_commit.send(()).unwrap();
+        });
+        assert_eq!(store.read(count).unwrap(), 1);
+    }
 }

@@ -29,6 +29,7 @@ impl Name {
     pub(in crate::domain) const COUNT: usize = Name::Plain as usize + 1;
 
     /// The state after one more byte, which is not `/`; `None` if no continuation is allowed.
+    #[inline(always)]
     pub(in crate::domain) fn after(self, byte: u8) -> Option<Self> {
         Some(match (self, byte.to_ascii_lowercase()) {
             (Self::Empty, b'.') => Self::Dot,
@@ -46,6 +47,7 @@ impl Name {
     }
 
     /// Whether the segment may end here.
+    #[inline(always)]
     pub(in crate::domain) fn may_end(self) -> bool {
         !matches!(self, Self::Empty | Self::Dot | Self::DotDot | Self::GitFolder)
     }

@@ -46,11 +46,13 @@ impl ByteSet {
     }
 
     /// The bytes in both.
+    #[inline(always)]
     pub(in crate::domain) fn and(self, other: Self) -> Self {
         Self { ascii: self.ascii & other.ascii, beyond: self.beyond && other.beyond }
     }
 
     /// Whether a byte is in it.
+    #[inline(always)]
     pub(in crate::domain) fn contains(self, byte: u8) -> bool {
         1_u128.checked_shl(byte.into()).map_or(self.beyond, |bit| self.ascii & bit != 0)
     }
@@ -179,6 +181,7 @@ impl Automaton {
     }
 
     /// What the state reads, `/` aside.
+    #[inline(always)]
     pub(in crate::domain) fn reads(&self, state: u32) -> Reads {
         match self.steps[state as usize] {
             Step::Byte { byte: b'/', .. } | Step::Below | Step::End => Reads::Nothing,
@@ -189,6 +192,7 @@ impl Automaton {
     }
 
     /// The state after reading `byte`.
+    #[inline(always)]
     pub(in crate::domain) fn after(&self, state: u32, byte: u8) -> Option<u32> {
         let is_slash = byte == b'/';
         match self.steps[state as usize] {
@@ -204,6 +208,7 @@ impl Automaton {
     }
 
     /// The state that may be had without reading, and whether a `*` stays empty by it.
+    #[inline(always)]
     pub(in crate::domain) fn skip(&self, state: u32) -> Option<(u32, bool)> {
         match self.steps[state as usize] {
             Step::Star => Some((state + 2, true)),
@@ -214,6 +219,7 @@ impl Automaton {
     }
 
     /// Whether a path may end here.
+    #[inline(always)]
     pub(in crate::domain) fn may_end(&self, state: u32) -> bool {
         matches!(self.steps[state as usize], Step::RestMore | Step::Below | Step::End)
     }

@@ -99,7 +99,9 @@ pub fn carry(desk: &Arc<Desk>, attempt: &AttemptRow, stage: Stage) {
 
 fn carry_on(desk: &Arc<Desk>, attempt: &AttemptRow, mut stage: Stage) -> Result<(), Error> {
     let planned = desk.task(&task_id(desk, attempt))?;
-    let mut attempt = reread(desk, attempt)?;
+    // What is to be launched was recorded just now; its worker should not wait for another look.
+    let is_new = stage == Stage::Launch;
+    let mut attempt = if is_new { attempt.clone() } else { reread(desk, attempt)? };
     let mut saved = None;
     loop {
         // Asked at every stage: the worker may have claimed more meanwhile, or let go of something.
@@ -111,7 +113,7 @@ fn carry_on(desk: &Arc<Desk>, attempt: &AttemptRow, mut stage: Stage) -> Result<
                 Stage::Follow
             }
             Stage::Follow => {
-                follow(desk, &attempt, &task)?;
+                follow(desk, &attempt, &task, is_new)?;
                 attempt = reread(desk, &attempt)?;
                 Stage::Save
             }
@@ -188,7 +190,7 @@ fn launch(desk: &Desk, attempt: &AttemptRow, task: &Task) -> Result<(), Error> {
     Ok(())
 }
 
-fn follow(desk: &Desk, attempt: &AttemptRow, task: &Task) -> Result<(), Error> {
+fn follow(desk: &Desk, attempt: &AttemptRow, task: &Task, is_new: bool) -> Result<(), Error> {
     let provider = desk.config.providers.get(&attempt.provider);
     let rules = desk.rules(task);
     let watched = Watched {
@@ -200,11 +202,14 @@ fn follow(desk: &Desk, attempt: &AttemptRow, task: &Task) -> Result<(), Error> {
     };
     let mut last_told: Option<Instant> = None;
     // Its output is read from the start; what an earlier conductor recorded of it is not told twice.
-    let mut told_before: Vec<(String, String)> = desk.store()?.read(|tx| -> Result<_, Error> {
-        let filter = EventFilter { attempt: Some(attempt.id.as_str()), ..EventFilter::default() };
-        let events = tx.events_after(0, &filter, usize::MAX >> 1)?;
-        Ok(events.into_iter().map(|event| (event.kind, event.text)).collect())
-    })?;
+    let told = || {
+        desk.store()?.read(|tx| -> Result<Vec<(String, String)>, Error> {
+            let filter = EventFilter { attempt: Some(attempt.id.as_str()), ..EventFilter::default() };
+            let events = tx.events_after(0, &filter, usize::MAX >> 1)?;
+            Ok(events.into_iter().map(|event| (event.kind, event.text)).collect())
+        })
+    };
+    let mut told_before = if is_new { Vec::new() } else { told()? };
     let heard = listen(&watched, &mut |event| {
         if let Some((kind, text)) = worth_telling(event, &mut last_told) {
             if let Some(at) = told_before.iter().position(|told| told.0 == kind && told.1 == text) {

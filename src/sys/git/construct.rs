@@ -31,9 +31,9 @@ pub enum ConstructError {
     Git(#[from] GitError),
 }
 
-/// A commit on `base` with the changes of the snapshot for which `keep` holds, and nothing else. Links to
-/// commits of other repositories that the base does not have are never kept. `scratch` is a folder for a
-/// private index.
+/// A commit on `base` with the changes of the snapshot for which `keep` holds, and nothing else; the base
+/// itself where none is kept. Links to commits of other repositories that the base does not have are never
+/// kept. `scratch` is a folder for a private index.
 pub fn construct(
     git: &Git,
     snapshot: &Snapshot,
@@ -49,6 +49,9 @@ pub fn construct(
         .filter(|change| keep(change))
         .cloned()
         .collect();
+    if kept.is_empty() {
+        return Ok(base.clone());
+    }
     // Mostly all of the snapshot is kept. That its tree is exactly the base plus what is kept is seen
     // by the same comparison that a tree built anew has to pass, with three gits less.
     let mut tree = snapshot.tree.clone();
