@@ -267,6 +267,7 @@ fn who_a_worker_is_is_told_by_its_shim() {
         format!("kapell 'only processes of attempt' KAPELL_SOCKET={} status", socket.display()),
         // There is no way around: the state is not to be written inside of the wall.
         "kapell '' KAPELL_SOCKET= claim-files z".to_owned(),
+        bench.meet_line("asked"),
         "write a a".to_owned(),
     ];
     let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
@@ -285,6 +286,8 @@ fn who_a_worker_is_is_told_by_its_shim() {
     let mut reply = String::new();
     BufReader::new(stream).read_line(&mut reply).unwrap();
     assert!(reply.contains("only processes of attempt"), "{reply}");
+    // Both shims live until all has been tried.
+    bench.meet("asked").go();
     b.go();
     bench.at_rest(&victim);
     assert_eq!(bench.at_rest(&plan)["state"], "done", "{}\n{}", bench.story(), printed(&bench, &plan, "a"));
