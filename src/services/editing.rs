@@ -10,7 +10,6 @@ use super::claiming::{DEFAULT_TTL_S, near};
 use super::project::Project;
 use super::{Error, House, ground};
 use crate::base::clock::Time;
-use crate::base::ids::HolderName;
 use crate::base::paths::RepoPath;
 use crate::domain::claim::{self, Conflict, Decision, Held, Holder, HolderKind, Mode};
 use crate::domain::pattern::Pattern;
@@ -60,11 +59,16 @@ pub struct Asked<'a> {
     pub writes: &'a [Write],
 }
 
-/// Whether a worker may write that; a refusal says how to ask for more.
-pub fn by_worker(house: &House, worker: &Worker, asked: &Asked<'_>) -> Result<Option<Refusal>, Error> {
+/// Whether a worker may write that; a refusal says how to ask for more. `held` tells what the attempt
+/// holds by now, which is asked once and only for a file that was not its own from the start.
+pub fn by_worker(
+    worker: &Worker,
+    asked: &Asked<'_>,
+    held: impl FnOnce() -> Vec<Pattern>,
+) -> Result<Option<Refusal>, Error> {
     let project = Project::of(worker.worktree.as_deref().unwrap_or(asked.folder))?;
     let mut claim: Vec<Pattern> = worker.files.iter().filter_map(|text| Pattern::parse(text).ok()).collect();
-    let mut has_asked = false;
+    let mut held = Some(held);
     for place in places(&project, asked) {
         let is_own = |claim: &[Pattern]| {
             place.is_in(&project) && claim.iter().any(|own| own.contains(&RepoPath::from(&*place.path)))
@@ -72,10 +76,8 @@ pub fn by_worker(house: &House, worker: &Worker, asked: &Asked<'_>) -> Result<Op
         if is_own(&claim) {
             continue;
         }
-        if !has_asked {
-            has_asked = true;
-            // It may have asked for more meanwhile. Within a wall the record cannot be read.
-            claim.extend(widened(house, &project, worker).unwrap_or_default());
+        if let Some(held) = held.take() {
+            claim.extend(held());
             if is_own(&claim) {
                 continue;
             }
@@ -97,14 +99,6 @@ pub fn by_worker(house: &House, worker: &Worker, asked: &Asked<'_>) -> Result<Op
         )));
     }
     Ok(None)
-}
-
-/// What an attempt holds by now.
-fn widened(house: &House, project: &Project, worker: &Worker) -> Result<Vec<Pattern>, Error> {
-    let holder = Holder { kind: HolderKind::Attempt, name: HolderName::new(&worker.attempt) };
-    house
-        .store()?
-        .read(|tx| Ok(tx.claims_of(&project.id, &holder)?.into_iter().map(|claim| claim.pattern).collect()))
 }
 
 /// Claims what a session is about to write; a refusal names who holds it.
@@ -158,9 +152,6 @@ pub fn by_session(house: &House, editor: &Editor, asked: &Asked<'_>) -> Result<O
                 tx.insert_edit(id, &wanted[at].0.file, &before[at])?;
             }
         }
-        let names: Vec<&str> = insert.iter().map(Pattern::as_str).collect();
-        let text = format!("{} claims {} by editing", editor.holder.name, names.join(" "));
-        tell(tx, &project, editor, "claim.granted", text)?;
         Ok(Vec::new())
     })?;
     Ok(refused(&conflicts))

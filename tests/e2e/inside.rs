@@ -6,7 +6,8 @@ use std::os::unix::net::UnixStream;
 
 use serde_json::{Value, json};
 
-use crate::bench::{Bench, Plan, Process, Talk, task};
+use crate::bench::meeting::Talk;
+use crate::bench::{Bench, Plan, Process, task};
 
 /// What the worker of a task's last try printed, and with it what Kapell answered it.
 fn printed(bench: &Bench, plan: &str, name: &str) -> String {

@@ -10,9 +10,11 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
+use crate::api::relayed;
 use crate::base::clock::Time;
 use crate::base::ids::HolderName;
 use crate::domain::claim::{Holder, HolderKind};
+use crate::domain::pattern::Pattern;
 use crate::domain::refusal::Refusal;
 use crate::services::editing::{self, Asked, Editor, Worker};
 use crate::services::{Error, House};
@@ -27,6 +29,9 @@ use event::{Event, Moment};
 
 /// More than this is no event: a tool's input is a file at most.
 const LARGEST_EVENT: u64 = 64 << 20;
+
+/// How many claims of a project are looked through for a worker's own.
+const MOST_CLAIMS: usize = 500;
 
 /// The log starts anew when it has grown to this.
 const LARGEST_LOG: u64 = 1 << 20;
@@ -78,7 +83,8 @@ fn decide(house: &House, agent: Option<&str>, event: &Event) -> Result<Option<Re
             files: files.unwrap_or_default(),
             worktree: variable("KAPELL_WORKTREE").map(PathBuf::from),
         };
-        return editing::by_worker(house, &worker, &Asked { folder: &cwd, cwd: &cwd, writes: &writes });
+        let asked = Asked { folder: &cwd, cwd: &cwd, writes: &writes };
+        return editing::by_worker(&worker, &asked, || held(house, attempt));
     }
     // A session keeps to its project wherever its shell has gone.
     let folder = variable("CLAUDE_PROJECT_DIR").map(PathBuf::from).filter(|folder| folder.is_dir());
@@ -96,6 +102,21 @@ fn decide(house: &House, agent: Option<&str>, event: &Event) -> Result<Option<Re
         Moment::Rest => editing::rest(house, &editor(), &folder).map(|()| None),
         _ => Ok(None),
     }
+}
+
+/// What an attempt holds by now. Within its wall only its shim can tell.
+fn held(house: &House, attempt: &str) -> Vec<Pattern> {
+    let Some(socket) = house.shim_socket() else { return Vec::new() };
+    let answer = match relayed::call(socket, "status", &json!({"scope": "claims", "limit": MOST_CLAIMS})) {
+        Ok(answer) => answer,
+        Err(error) => {
+            log(house, &error.message);
+            return Vec::new();
+        }
+    };
+    let claims = answer["claims"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let own = claims.iter().filter(|claim| claim["holder"] == attempt);
+    own.filter_map(|claim| Pattern::parse(claim["pattern"].as_str()?).ok()).collect()
 }
 
 /// The answer that keeps the tool from being used, or tells what it should not have done.

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-pub use meeting::{Guest, Meeting, Talk};
+pub use meeting::{Guest, Meeting};
 pub use plan::{Plan, task};
 pub use processes::Process;
 pub use rpc::Rpc;
