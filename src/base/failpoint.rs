@@ -81,6 +81,10 @@ points! {
     AttemptBegun = "attempt.begun";
     /// git knows the attempt's worktree, which has no files.
     WorktreeRegistered = "worktree.registered";
+    /// A spare is about to become the attempt's worktree, and still where it was.
+    SpareUnmarked = "spare.unmarked";
+    /// A spare is in the attempt's place, and git knows it by its old name.
+    SpareHandedOver = "spare.handed_over";
     /// The worktree has its files, and is not marked as whole.
     WorktreeCheckedOut = "worktree.checked_out";
     /// The worktree and the agent's files are there, and no shim was started.
@@ -143,6 +147,12 @@ points! {
     LandingFollowed = "landing.followed";
     /// The task is recorded as done, and its worktree is still there.
     TaskDone = "task.done";
+    /// A worktree that is done with has another name, and git knows it by its old one.
+    SpareMoved = "spare.moved";
+    /// A worktree that is done with is out of its worker's place, and holds its work.
+    SpareAside = "spare.aside";
+    /// A worktree that is done with is as new, and not a spare yet.
+    SpareCleaned = "spare.cleaned";
     /// The worktree is in the trash, and git still knows it.
     WorktreeTrashed = "worktree.trashed";
     /// git has forgotten the worktree, which is still in the trash.

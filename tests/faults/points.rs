@@ -22,7 +22,16 @@ fn killed() {
 #[test]
 fn killed_the_second_time() {
     // What one process passes more than once in a plan of several tasks.
-    let once = ["store.made", "migration.", "dispatch.", "conductor.", "shim."];
+    let once = [
+        "store.made",
+        "migration.",
+        "dispatch.",
+        "conductor.",
+        "shim.",
+        "spare.",
+        "worktree.trashed",
+        "worktree.forgotten",
+    ];
     let is_once = |point: &Point| once.iter().any(|prefix| point.name().starts_with(prefix));
     let points: Vec<Point> = Point::ALL.iter().copied().filter(|point| !is_once(point)).collect();
     at(&points, "kill@2");

@@ -12,7 +12,7 @@ use crate::bench::{Bench, KAPELL, Plan, task};
 use crate::sound;
 
 /// The tasks of the plan, sorted.
-const TASKS: [&str; 3] = ["a", "b", "c"];
+const TASKS: [&str; 4] = ["a", "b", "c", "d"];
 
 /// How often a plan that a fault brought down is dispatched again. The fault is gone by then: once is
 /// enough, unless the first finds the plan failed by its own conductor a moment later.
@@ -31,12 +31,14 @@ pub struct Run {
 }
 
 /// Two tasks side by side and one after them, judged by one command; what is landed on top of
-/// something else is proved by it again.
+/// something else is proved by it again. The second leaves a worktree that cannot be a spare, and the
+/// last finds one.
 fn plan(bench: &Bench) -> Plan {
     let tasks = [
         task("a", &["a.txt", "shared/a/"], &["write a.txt half", "write shared/a/x x", "write a.txt a"]),
-        task("b", &["b.txt"], &["write b.txt b"]),
+        task("b", &["b.txt"], &["write b.txt b", "chmod 600 src/lib.txt"]),
         task("c", &["c.txt", "README"], &["append README c", "write c.txt c"]).after(&["a", "b"]),
+        task("d", &["d.txt"], &["write d.txt d"]).after(&["c"]),
     ];
     Plan::new(tasks).rule("build", bench.gate(&["exit 0"]))
 }
@@ -106,7 +108,9 @@ impl Run {
         let mut landed = self.bench.landed(&self.plan);
         landed.sort();
         assert_eq!(landed, TASKS, "{}", self.story());
-        for (path, holds) in [("a.txt", "a"), ("shared/a/x", "x"), ("b.txt", "b"), ("c.txt", "c")] {
+        for (path, holds) in
+            [("a.txt", "a"), ("shared/a/x", "x"), ("b.txt", "b"), ("c.txt", "c"), ("d.txt", "d")]
+        {
             assert_eq!(self.bench.on_branch(&self.plan, path), holds, "{path}\n{}", self.story());
         }
         if !self.bench.worktrees().is_empty() {

@@ -17,10 +17,14 @@ use super::worktree::{
     gitdir_line, line, restore_link, write_whole,
 };
 use crate::base::clock::Time;
+use crate::base::failpoint::Point;
 use crate::base::ids::random_tail;
 
 /// How the names of spares begin.
 const PREFIX: &str = "spare-";
+
+/// How the names of trees begin that are just being made spares.
+const ASIDE: &str = "aside-";
 
 /// All that the administrative folder of a spare holds; reflogs and the like tell of the worker before.
 const KEPT: [&str; 7] = ["HEAD", "commondir", "gitdir", "locked", "index", OWN_INDEX, OWN_BASE];
@@ -28,20 +32,25 @@ const KEPT: [&str; 7] = ["HEAD", "commondir", "gitdir", "locked", "index", OWN_I
 /// Makes a spare of a saved tree, in the folder it lies in, checked out at `commit`. Not if there are `most`
 /// spares already, if something of its worker would stay, or if git keeps refs elsewhere than in files: then
 /// the tree is given back, to be [removed](worktree::remove). Nothing may be alive in it.
-pub fn park(git: &Git, saved: Saved, commit: &Oid, most: usize) -> Result<Option<Saved>, WorktreeError> {
-    let tree = &saved.tree;
-    let Some(folder) = tree.path.parent().filter(|_| tree.path.exists() && !has_reftable(git)) else {
+pub fn park(git: &Git, mut saved: Saved, commit: &Oid, most: usize) -> Result<Option<Saved>, WorktreeError> {
+    let parent = saved.tree.path.parent().map(Path::to_path_buf);
+    let Some(folder) = parent.filter(|_| saved.tree.path.exists() && !has_reftable(git)) else {
         return Ok(Some(saved));
     };
-    worktree::keep_head(git, &GitQueue::lock(git.repository())?, &saved)?;
-    if worktree::reset(git, tree, commit, Ignored::Delete).is_err() || !is_pristine(tree) {
-        return Ok(Some(saved));
-    }
     let guard = GitQueue::lock(git.repository())?;
-    if spares(git, folder).len() >= most {
+    worktree::keep_head(git, &guard, &saved)?;
+    if spares(git, &folder).len() >= most {
         return Ok(Some(saved));
     }
-    for entry in fs::read_dir(&tree.admin_dir).map_err(GitError::io("list", &tree.admin_dir))?.flatten() {
+    // Out of its worker's place first: a tree there that is half cleaned would look like unsaved work.
+    move_to(&mut saved.tree, &folder, ASIDE)?;
+    drop(guard);
+    Point::SpareAside.reach().map_err(GitError::from)?;
+    if worktree::reset(git, &saved.tree, commit, Ignored::Delete).is_err() || !is_pristine(&saved.tree) {
+        return Ok(Some(saved));
+    }
+    let admin_dir = &saved.tree.admin_dir;
+    for entry in fs::read_dir(admin_dir).map_err(GitError::io("list", admin_dir))?.flatten() {
         if !KEPT.iter().any(|kept| entry.file_name() == *kept) {
             let path = entry.path();
             let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
@@ -49,11 +58,21 @@ pub fn park(git: &Git, saved: Saved, commit: &Oid, most: usize) -> Result<Option
             removed.map_err(GitError::io("remove", &path))?;
         }
     }
-    let spare = folder.join(format!("{PREFIX}{}", random_tail(10)));
-    fs::rename(&tree.path, &spare).map_err(GitError::io("rename", &tree.path))?;
-    write_whole(&tree.admin_dir.join("gitdir"), &gitdir_line(&spare))?;
+    Point::SpareCleaned.reach().map_err(GitError::from)?;
+    let guard = GitQueue::lock(git.repository())?;
+    move_to(&mut saved.tree, &folder, PREFIX)?;
     drop(guard);
     Ok(None)
+}
+
+/// Gives a tree a new name that begins with `prefix`. Killed in between, it is a folder that no tree is known by.
+fn move_to(tree: &mut Worktree, folder: &Path, prefix: &str) -> Result<(), GitError> {
+    let to = folder.join(format!("{prefix}{}", random_tail(10)));
+    fs::rename(&tree.path, &to).map_err(GitError::io("rename", &tree.path))?;
+    Point::SpareMoved.reach().map_err(GitError::from)?;
+    write_whole(&tree.admin_dir.join("gitdir"), &gitdir_line(&to))?;
+    tree.path = to;
+    Ok(())
 }
 
 /// A tree at `dest` with `commit` checked out: a spare that lies beside it, or a [new one](worktree::add). The
@@ -81,6 +100,7 @@ pub fn take_or_add(git: &Git, guard: Guard, dest: &Path, commit: &Oid) -> Result
 fn hand_over(git: &Git, spare: &Worktree, dest: &Path, commit: &Oid) -> Result<Worktree, WorktreeError> {
     let path = worktree::canonical_even_if_gone(dest);
     unmark(spare)?;
+    Point::SpareUnmarked.reach().map_err(GitError::from)?;
     write_whole(&spare.admin_dir.join("gitdir"), &gitdir_line(&path))?;
     match fs::rename(&spare.path, &path) {
         Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {
@@ -88,6 +108,7 @@ fn hand_over(git: &Git, spare: &Worktree, dest: &Path, commit: &Oid) -> Result<W
         }
         renamed => renamed.map_err(GitError::io("rename", &spare.path))?,
     }
+    Point::SpareHandedOver.reach().map_err(GitError::from)?;
     let admin_dir = free_admin_dir(&git.repository().common_dir, &admin_name(&path));
     fs::rename(&spare.admin_dir, &admin_dir).map_err(GitError::io("rename", &spare.admin_dir))?;
     let tree = Worktree { path, admin_dir, keeper: spare.keeper };
@@ -127,7 +148,8 @@ pub fn sweep(git: &Git, folder: &Path, trash: &Path, before: Time) -> Result<Vec
             let mark = fs::metadata(tree.admin_dir.join(OWN_BASE));
             mark.is_ok_and(|mark| Time::from_seconds(mark.mtime()) < before)
         };
-        if !tree.path.exists() || (is_spare(&tree.path) && (tree.base().is_none() || is_old())) {
+        let is_left = is_aside(&tree.path) || is_spare(&tree.path) && (tree.base().is_none() || is_old());
+        if is_left || !tree.path.exists() {
             worktree::forget(git, &guard, &tree)?;
         }
     }
@@ -135,7 +157,7 @@ pub fn sweep(git: &Git, folder: &Path, trash: &Path, before: Time) -> Result<Vec
     let mut trashed = Vec::new();
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let path = worktree::canonical_even_if_gone(&entry.path());
-        if is_spare(&path) && !known.contains(&path) {
+        if (is_spare(&path) || is_aside(&path)) && !known.contains(&path) {
             trashed.push(worktree::throw_away(&path, trash)?);
         }
     }
@@ -155,7 +177,17 @@ fn trees_in(git: &Git, folder: &Path) -> Vec<Worktree> {
 }
 
 fn is_spare(path: &Path) -> bool {
-    path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(PREFIX.as_bytes()))
+    is_called(path, PREFIX)
+}
+
+/// Whether a tree is on its way to become a spare. Whoever sweeps it away under its conductor's hands takes a
+/// spare, and nothing else: what was in it is saved.
+fn is_aside(path: &Path) -> bool {
+    is_called(path, ASIDE)
+}
+
+fn is_called(path: &Path, prefix: &str) -> bool {
+    path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(prefix.as_bytes()))
 }
 
 fn has_reftable(git: &Git) -> bool {
