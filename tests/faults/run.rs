@@ -36,7 +36,7 @@ pub struct Run {
 fn plan(bench: &Bench) -> Plan {
     let tasks = [
         task("a", &["a.txt", "shared/a/"], &["write a.txt half", "write shared/a/x x", "write a.txt a"]),
-        task("b", &["b.txt"], &["write b.txt b", "chmod 600 src/lib.txt"]),
+        task("b", &["b.txt"], &["write b.txt b", "chmod 700 src"]),
         task("c", &["c.txt", "README"], &["append README c", "write c.txt c"]).after(&["a", "b"]),
         task("d", &["d.txt"], &["write d.txt d"]).after(&["c"]),
     ];
