@@ -119,7 +119,8 @@ fn clear(desk: &Desk, attempt: &AttemptRow) -> Result<(), String> {
     }
     let oid = |commit: &Option<String>| commit.as_deref().and_then(Oid::parse);
     let base = oid(&attempt.base).ok_or("it has no base")?;
-    let (commit, reference) = match oid(&attempt.snapshot) {
+    let snapshot = oid(&attempt.snapshot).or_else(|| save_now(desk, attempt));
+    let (commit, reference) = match snapshot {
         Some(commit) => (commit, saving::reference(attempt)),
         // Nobody worked in it: once it is as it was to be, it is saved where its base is.
         None if !client::was_started(Path::new(&attempt.run_dir)) => {
@@ -162,6 +163,17 @@ fn clear(desk: &Desk, attempt: &AttemptRow) -> Result<(), String> {
         worktree::delete_folder(&folder).map_err(|error| text(&error))?;
     }
     Ok(())
+}
+
+/// Saves what an attempt at this plan left that could not be saved when it ended, nor since.
+fn save_now(desk: &Desk, attempt: &AttemptRow) -> Option<Oid> {
+    if attempt.plan != desk.plan_id || !client::has_ended(Path::new(&attempt.run_dir)) {
+        return None;
+    }
+    let task = desk.task(&TaskId::text(&attempt.task)).ok()?;
+    saving::save_and_record(desk, attempt, &task).ok()?;
+    let row = desk.store().ok()?.read(|tx| tx.attempt(&attempt.id)).ok()??;
+    Oid::parse(row.snapshot.as_deref()?)
 }
 
 /// The commit that the plan's next attempt probably begins from.
