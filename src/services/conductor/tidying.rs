@@ -167,7 +167,7 @@ fn clear(desk: &Desk, attempt: &AttemptRow) -> Result<(), String> {
 
 /// Saves what an attempt at this plan left that could not be saved when it ended, nor since.
 fn save_now(desk: &Desk, attempt: &AttemptRow) -> Option<Oid> {
-    if attempt.plan != desk.plan_id || !client::has_ended(Path::new(&attempt.run_dir)) {
+    if attempt.plan != desk.plan_id || attempt.state.outcome().is_none() {
         return None;
     }
     let task = desk.task(&TaskId::text(&attempt.task)).ok()?;
