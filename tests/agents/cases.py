@@ -271,10 +271,13 @@ def killed(stage):
 def stop(stage):
     """Stopping a plan ends all that its workers started, also what left their process groups."""
     tasks = [task(1, "claude", "texts/a.txt"), task(2, "codex", "texts/b.txt"), task(3, "opencode", "texts/c.txt")]
-    sleeps = "mkdir -p texts; echo begun > texts/{{1}}; sleep 601 & setsid sleep 602 & (setsid sh -c 'sleep 603 & sleep 604' &); sleep 605"
-    stage.model.play(*[
-        worker(of["files"][0], ops=[{"op": "bash", "command": sleeps, "timeout_ms": 600000}]) for of in tasks
-    ])
+    sleeps = "sleep 601 & setsid sleep 602 & (setsid sh -c 'sleep 603 & sleep 604' &); sleep 605"
+
+    def sleeping(path):
+        command = f"mkdir -p texts; echo begun > {path}; {sleeps}"
+        return worker(path, ops=[{"op": "bash", "command": command, "timeout_ms": 600000}])
+
+    stage.model.play(*[sleeping(of["files"][0]) for of in tasks])
     plan = stage.door.start(*tasks)
     deadline = time.monotonic() + PATIENCE
     while (count := sum(command.startswith("sleep 60") for command in stage.processes().values())) < 15:
@@ -289,7 +292,7 @@ def stop(stage):
         (attempt,) = stage.door.attempts(plan, of["id"])
         check(attempt["outcome"] == "killed", f"{of['agent']} ended as {attempt['outcome']}")
         kept = stage.git("ls-tree", "--name-only", attempt["ref"], "texts/").split()
-        check(kept == [f"texts/{of['agent']}"], f"what {of['agent']} had done is not kept: {kept}")
+        check(kept == of["files"], f"what {of['agent']} had done is not kept: {kept}")
 
 
 def clients(stage):
