@@ -8,9 +8,11 @@ use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+mod dice;
 #[path = "../fuzz/targets.rs"]
 mod targets;
 
+use dice::Dice;
 use targets::TARGETS;
 
 /// Mutations for each target in an ordinary run of the tests.
@@ -47,18 +49,7 @@ const WORDS: [&str; 24] = [
     "=",
 ];
 
-/// SplitMix64: small, and the same everywhere.
-struct Dice(u64);
-
 impl Dice {
-    fn roll(&mut self, sides: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) as usize % sides.max(1)
-    }
-
     /// A range within so many bytes, mostly a short one.
     fn range(&mut self, length: usize) -> std::ops::Range<usize> {
         let start = self.roll(length + 1);

@@ -6,6 +6,8 @@
 #[path = "../e2e/bench/mod.rs"]
 #[expect(dead_code, reason = "a bench for all whole runs; not all of it is used here")]
 mod bench;
+#[path = "../dice.rs"]
+mod dice;
 
 mod points;
 mod replay;

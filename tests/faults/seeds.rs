@@ -2,23 +2,13 @@
 
 use kapell::base::failpoint::Point;
 
+use crate::dice::Dice;
 use crate::run::{Run, each};
 
 /// As many seeds as an ordinary run of the tests tries; `KAPELL_SEEDS` says otherwise.
 const SEEDS: u64 = 40;
 
-/// SplitMix64: small, and the same everywhere.
-struct Dice(u64);
-
 impl Dice {
-    fn roll(&mut self, sides: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) as usize % sides
-    }
-
     fn fault(&mut self) -> String {
         const ACTIONS: [&str; 9] =
             ["kill", "kill", "kill", "kill", "error", "enospc", "eacces", "clock+86400", "clock-86400"];
