@@ -88,8 +88,8 @@ impl Process {
     /// Whether it leads a session of its own, as conductors and shims do. What one of them is just
     /// starting looks like itself, until it has become the other program.
     pub fn is_leader(&self) -> bool {
-        let pid = Pid::from_raw(self.pid);
-        rustix::process::getsid(pid).ok() == pid
+        // Not by getsid(2): it says 0 of a leader outside of the pid namespace, which no `Pid` can hold.
+        stat_of(self.pid).get(3).is_some_and(|session| *session == self.pid.to_string())
     }
 
     fn is_door(&self) -> bool {
@@ -99,8 +99,14 @@ impl Process {
 
 /// The state of a process, as in `/proc`.
 pub fn state_of(pid: i32) -> char {
+    stat_of(pid).first().and_then(|state| state.chars().next()).unwrap_or('?')
+}
+
+/// What `/proc/PID/stat` says after the program's name: state, parent, group, session and more (proc(5)).
+fn stat_of(pid: i32) -> Vec<String> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next()).unwrap_or('?')
+    let fields = stat.rsplit_once(") ").map_or("", |(_, fields)| fields);
+    fields.split_ascii_whitespace().map(str::to_owned).collect()
 }
 
 impl fmt::Display for Process {
