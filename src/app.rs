@@ -63,7 +63,8 @@ pub fn run() -> ExitCode {
     }
     // An editor or agent starts these again and again: they do not wait for the command line's parser.
     match (door.as_ref().and_then(|door| door.to_str()), arguments.next()) {
-        (Some("hook"), agent) if doors::hook::is_agent(agent.as_deref()) => {
+        // Whatever follows: an agent takes a usage error (2) for a refusal of everything it does.
+        (Some("hook"), agent) if agent.as_ref().is_none_or(|word| word != "--help" && word != "-h") => {
             hook(agent.and_then(|agent| agent.into_string().ok()).as_deref())
         }
         (Some("mcp"), None) => opened(|house| match house.shim_socket() {
@@ -92,6 +93,7 @@ fn hook(agent: Option<&str>) -> ExitCode {
         // Whoever keeps the database open has looked at its pages.
         house.check = Check::Header;
         doors::hook::answer(&house, agent, &mut std::io::stdin().lock(), &mut std::io::stdout().lock());
+        house.leave();
     }
     ExitCode::SUCCESS
 }

@@ -1,6 +1,7 @@
-//! What every floor may name: identifiers, time, paths.
+//! What every floor may name: identifiers, time, paths, news of files.
 
 pub mod clock;
 pub mod failpoint;
 pub mod ids;
+pub mod notices;
 pub mod paths;

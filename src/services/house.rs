@@ -104,9 +104,11 @@ impl House {
         Ok(self.store.get_or_init(|| store))
     }
 
-    /// The database, if it was needed so far.
-    pub fn store_if_open(&self) -> Option<&Store> {
-        self.store.get()
+    /// What a process does that ends now and that somebody waits for: see [`Store::leave`].
+    pub fn leave(self) {
+        if let Some(store) = self.store.into_inner() {
+            store.leave();
+        }
     }
 
     /// The folder of an attempt's shim.

@@ -286,6 +286,16 @@ fn cancel(
                 tx.release_attempt_claims(&project.id, &attempt.id, "its task was called off")?;
             }
         }
+        // What it delegated was part of it.
+        for child in tx.children(plan, task)? {
+            cancel(
+                tx,
+                project,
+                plan,
+                &child.id,
+                Some(&format!("task {task}, which delegated it, was called off")),
+            )?;
+        }
     }
     Ok(moved)
 }

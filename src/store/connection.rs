@@ -89,12 +89,15 @@ impl Store {
             }
         }
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
-        let turn = turn(&turnstile, &path)?;
+        if found == 0 {
+            // It stands in the file, so it is set once.
+            let _turn = turn(&turnstile, &path)?;
+            connection.execute_batch("PRAGMA journal_mode = WAL")?;
+        }
         connection.execute_batch(
-            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
-             PRAGMA journal_size_limit = 1048576; PRAGMA wal_autocheckpoint = 100;",
+            "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
+             PRAGMA journal_size_limit = 1048576; PRAGMA wal_autocheckpoint = 100",
         )?;
-        drop(turn);
         let store = Self { path, connection: Mutex::new(connection), second: OnceLock::new(), turnstile };
         if found < migrate::NEWEST {
             store.migrate()?;
@@ -155,13 +158,14 @@ impl Store {
         Ok(())
     }
 
-    /// Lets whoever opens the database next find the write-ahead log as it lies, so that closing costs
-    /// nothing. One that has grown is folded in all the same: the first to open it has to read it all.
-    pub fn leave_log(&self) -> Result<(), StoreError> {
-        let is_small =
-            std::fs::metadata(self.path.with_extension("db-wal")).map_or(true, |log| log.len() <= SMALL_LOG);
-        self.connection().set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, is_small)?;
-        Ok(())
+    /// Lets go of the database without tidying up, in a process that ends now: the system closes what
+    /// is open, and whoever opens it next finds the write-ahead log as it lies. One that has grown is
+    /// folded in all the same, because the first to open it has to read it all.
+    pub fn leave(self) {
+        let log = std::fs::metadata(self.path.with_extension("db-wal"));
+        if log.is_ok_and(|log| log.len() <= SMALL_LOG) {
+            std::mem::forget(self);
+        }
     }
 
     fn migrate(&self) -> Result<(), StoreError> {

@@ -1,13 +1,12 @@
 //! Waking up when the database changes, whichever process changed it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Instant;
 
-use notify::{RecommendedWatcher, RecursiveMode, Watcher};
-
 use super::connection::BELL;
 use super::error::StoreError;
+use crate::base::notices::Notices;
 
 /// Wakes its owner when the database may have changed. Waking without a change is
 /// possible, missing a change is not: one that comes between two waits ends the next
@@ -16,7 +15,7 @@ use super::error::StoreError;
 pub struct Watch {
     changed: Receiver<Woken>,
     waker: SyncSender<Woken>,
-    _watcher: RecommendedWatcher,
+    notices: Notices,
 }
 
 /// Ends a wait from another thread.
@@ -44,22 +43,20 @@ impl Watch {
             path: folder.to_owned(),
             source: std::io::Error::other(error),
         };
-        let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+        let notices = Notices::of(folder, move |paths| {
             // Opening, locking and closing the file is no news; only a commit writes to it.
-            let relevant = match &event {
-                Ok(event) => {
-                    !event.kind.is_access()
-                        && event.paths.iter().any(|path| path.file_name().is_some_and(|name| name == BELL))
-                }
-                Err(_) => true,
-            };
-            if relevant {
+            let is_bell = |path: &PathBuf| path.file_name().is_some_and(|name| name == BELL);
+            if paths.is_empty() || paths.iter().any(is_bell) {
                 let _ = notice.try_send(Woken::Changed);
             }
         })
         .map_err(failed)?;
-        watcher.watch(folder, RecursiveMode::NonRecursive).map_err(failed)?;
-        Ok(Self { changed, waker, _watcher: watcher })
+        Ok(Self { changed, waker, notices })
+    }
+
+    /// Whether the system tells of changes at once; if not, they are found a moment later.
+    pub fn is_told(&self) -> bool {
+        self.notices.is_told()
     }
 
     /// Something that ends this watch's waits from another thread.

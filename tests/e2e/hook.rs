@@ -204,6 +204,14 @@ fn nonsense_is_answered_with_nothing_and_a_line_in_the_log() {
         assert_eq!(answer_of(bench.command(KAPELL).arg("hook"), nonsense), "");
         assert_eq!(log(), at + 1);
     }
+    // A word that names no agent leaves the event what it is: an agent would take an error for a refusal.
+    let said = answer_of(
+        bench.command(KAPELL).args(["hook", "clod", "x"]),
+        edit(&bench, "a", "README").to_string().as_bytes(),
+    );
+    assert_eq!((said.as_str(), log()), ("", 6));
+    let claims = bench.rpc().ok("status", json!({"scope": "claims"}));
+    assert_eq!(claims["claims"][0]["holder"], "claude-a", "{claims:#}");
     // A store that cannot be used lets the tool through, and says so.
     fs::write(bench.state().join("kapell.db"), "no database").unwrap();
     let said =

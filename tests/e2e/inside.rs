@@ -354,6 +354,38 @@ fn a_child_does_part_of_the_work_and_lands_before_its_parent() {
 }
 
 #[test]
+fn a_parent_that_gave_away_all_of_its_work_is_done_with_its_children() {
+    let bench = Bench::new();
+    let (plan, mut talk) = one_door(&bench, &[]);
+    let script = "# part\nwrite src/part.txt part";
+    talk.ok("dispatch", json!({"task": script, "files": ["src/part.txt"], "target": "fake"}));
+    drop(talk);
+    assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
+    assert_eq!(bench.on_branch(&plan, "src/part.txt"), "part");
+    let parent = bench.task(&plan, "a");
+    assert_eq!(parent["attempts"].as_array().unwrap().len(), 1, "{parent:#}");
+    assert_eq!(parent["attempts"][0]["gates"][0]["why"], "all of it was done by a.1", "{parent:#}");
+}
+
+#[test]
+fn who_calls_a_task_off_calls_off_what_it_delegated() {
+    let bench = Bench::new();
+    let meet = bench.meet_line("child");
+    let (plan, mut talk) = one_door(&bench, &[]);
+    let script = format!("# part\n{meet}\nwrite src/part.txt part");
+    talk.ok("dispatch", json!({"task": script, "files": ["src/part.txt"], "target": "fake"}));
+    let _child = bench.meet("child");
+    bench.control("cancel", &format!("{plan}/a"));
+    talk.closes();
+    bench.at_rest(&plan);
+    for task in ["a", "a.1"] {
+        assert_eq!(bench.task(&plan, task)["state"], "cancelled", "{}", bench.story());
+    }
+    let claims = bench.rpc().ok("status", json!({"scope": "claims"}));
+    assert_eq!(claims["claims"], json!([]), "{claims:#}");
+}
+
+#[test]
 fn what_is_lent_is_not_the_parents_to_change() {
     let bench = Bench::new();
     let meet = bench.meet_line("child");

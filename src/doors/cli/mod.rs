@@ -76,11 +76,7 @@ fn command(house: House, folder: PathBuf, cli: Cli, out: &mut Out) -> Result<u8,
         Command::Mcp => Err(not_first("mcp")),
         Command::Rpc => Err(not_first("rpc")),
         Command::Conduct(_) => Err(not_first("conduct")),
-        // The hook of an agent that is known was answered before anything was parsed.
-        Command::Hook { agent } => Err(ApiError::invalid_params(
-            format!("kapell hook knows the events of claude and codex, not of {}", agent.unwrap_or_default()),
-            "kapell hook claude, or kapell hook codex, with the event on stdin",
-        )),
+        Command::Hook { .. } => Err(not_first("hook")),
         Command::Shim(_) => Err(not_first("shim")),
         Command::Events(args) => follow::events(&mut calls::Desk::new(&session, out), &session, args),
         command => calls::run(&mut calls::Desk::new(&session, out), command),

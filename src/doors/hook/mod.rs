@@ -3,7 +3,6 @@
 //! One event as JSON on stdin, in the form that Claude Code and Codex share. A refusal is answered
 //! with the decision `deny`; otherwise nothing is said, which leaves the decision to whom it belongs.
 
-use std::ffi::OsStr;
 use std::io::{Read, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -36,10 +35,8 @@ const MOST_CLAIMS: usize = 500;
 /// The log starts anew when it has grown to this.
 const LARGEST_LOG: u64 = 1 << 20;
 
-/// Whether a word after `hook` names an agent whose events are known; none is the first of them.
-pub fn is_agent(word: Option<&OsStr>) -> bool {
-    word.is_none_or(|word| word == "claude" || word == "codex")
-}
+/// The agents whose events are known.
+const AGENTS: [&str; 2] = ["claude", "codex"];
 
 /// Reads an event and answers it. What goes wrong stands in `hook.log` in the state folder; that a
 /// tool could not be asked about is also told to the person.
@@ -53,6 +50,11 @@ pub fn answer(house: &House, agent: Option<&str>, input: &mut dyn Read, output: 
         Ok(event) => event,
         Err(why) => return log(house, &why),
     };
+    let known = agent.filter(|agent| AGENTS.contains(agent));
+    if let (Some(agent), None) = (agent, known) {
+        log(house, &format!("kapell hook knows the events of {}, not of {agent}", AGENTS.join(" and ")));
+    }
+    let agent = known;
     let done = catch_unwind(AssertUnwindSafe(|| decide(house, agent, &event)));
     let answer = match done {
         Ok(Ok(refusal)) => refusal.map(|refusal| refused(event.moment, &refusal)),
@@ -62,10 +64,6 @@ pub fn answer(house: &House, agent: Option<&str>, input: &mut dyn Read, output: 
     if let Some(answer) = answer {
         // With nobody to read it the agent has ended.
         let _ = writeln!(output, "{answer}").and_then(|()| output.flush());
-    }
-    if let Some(store) = house.store_if_open() {
-        // At worst the end of this process takes longer.
-        let _ = store.leave_log();
     }
 }
 

@@ -528,6 +528,8 @@ pub(crate) fn case<'a>(
 ) -> Result<Case<'a>, Error> {
     // What its worker claimed besides does not make a task of another kind of it.
     let planned = desk.task(&task.id)?.files;
+    let children = desk.store()?.read(|tx| tx.children(&desk.plan_id, &task.id))?;
+    let delegated = children.into_iter().filter(|child| child.state == TaskState::Done).map(|child| child.id);
     let is_spec = planned.len() == 1 && plan.specs.iter().any(|spec| planned[0].as_str() == spec.file);
     Ok(Case {
         session: &desk.session,
@@ -544,6 +546,7 @@ pub(crate) fn case<'a>(
         rules: desk.rules(task),
         specs: &plan.specs,
         is_spec,
+        delegated: delegated.collect(),
         only: None,
         evidence: Path::new(&attempt.run_dir).join("evidence"),
     })

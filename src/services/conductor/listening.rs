@@ -5,9 +5,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use notify::{RecursiveMode, Watcher};
-
 use crate::base::clock::Time;
+use crate::base::notices::Notices;
 use crate::domain::attempt::Outcome;
 use crate::domain::usage::Usage;
 use crate::services::Error;
@@ -67,7 +66,7 @@ enum Notice {
 /// also when an earlier conductor read it before.
 pub fn listen(watched: &Watched<'_>, tell: &mut dyn FnMut(&Event)) -> Result<Heard, Error> {
     let (sender, notices) = channel();
-    let _watcher = watch(watched.run_dir, sender.clone());
+    let _notices = watch(watched.run_dir, sender.clone());
     let run_dir: PathBuf = watched.run_dir.to_owned();
     thread::Builder::new()
         .name("kapell-wait".to_owned())
@@ -263,17 +262,10 @@ impl Ear {
     }
 }
 
-/// Tells when files of the run folder change. Without it (no notification to be had) the end
-/// is still told by the lock, and the looks read what came meanwhile.
-fn watch(run_dir: &Path, sender: Sender<Notice>) -> Option<notify::RecommendedWatcher> {
-    let tell = move |event: notify::Result<notify::Event>| {
-        if event.is_ok_and(|event| !event.kind.is_access()) {
-            let _ = sender.send(Notice::Grew);
-        }
-    };
-    let mut watcher = notify::recommended_watcher(tell).ok()?;
-    watcher.watch(run_dir, RecursiveMode::NonRecursive).ok()?;
-    Some(watcher)
+/// Tells when files of the run folder change. Where even looking for that fails, the end is still
+/// told by the lock, and the looks read what came meanwhile.
+fn watch(run_dir: &Path, sender: Sender<Notice>) -> Option<Notices> {
+    Notices::of(run_dir, move |_| drop(sender.send(Notice::Grew))).ok()
 }
 
 /// What a run used, priced where the agent told no money.

@@ -9,6 +9,7 @@ pub mod verify;
 use std::path::PathBuf;
 use std::time::Instant;
 
+use crate::base::ids::TaskId;
 use crate::base::paths::RepoPath;
 use crate::domain::pattern::PatternSet;
 use crate::domain::plan::{CommandLine, Rules, Spec};
@@ -54,6 +55,8 @@ pub struct Case<'a> {
     pub specs: &'a [Spec],
     /// Whether the work is the writing of a spec.
     pub is_spec: bool,
+    /// The tasks to which it was given in parts, and which are done.
+    pub delegated: Vec<TaskId>,
     /// Only these gates.
     pub only: Option<Vec<String>>,
     /// Where the evidence is kept.

@@ -3,6 +3,7 @@
 use super::commands::{self, End};
 use super::verify::VerifyTree;
 use super::{Case, Finding, is_from_ecosystem};
+use crate::base::ids::TaskId;
 use crate::base::paths::RepoPath;
 use crate::domain::verdict::GateOutcome;
 use crate::services::Error;
@@ -12,17 +13,17 @@ use crate::sys::git::{construct, read};
 /// Nothing outside the claim was changed.
 pub fn ownership(case: &Case<'_>) -> Finding {
     if case.outside.is_empty() {
-        let count = case.snapshot.changed.len();
-        let why = match count {
-            0 => "nothing was changed".to_owned(),
-            1 => "1 changed file, within the claim".to_owned(),
-            _ => format!("{count} changed files, all within the claim"),
-        };
         let evidence = lines(case.snapshot.changed.iter().map(|change| change.path.to_string()));
-        return match count {
-            0 => Finding::new(GateOutcome::Fail, "nothing was changed, so there is nothing to accept"),
-            _ => Finding { outcome: GateOutcome::Pass, why, evidence },
+        let (outcome, why) = match (case.snapshot.changed.len(), &case.delegated[..]) {
+            (0, []) => (GateOutcome::Fail, "nothing was changed, so there is nothing to accept".to_owned()),
+            (0, done) => {
+                let names: Vec<&str> = done.iter().map(TaskId::as_str).collect();
+                (GateOutcome::Pass, format!("all of it was done by {}", names.join(", ")))
+            }
+            (1, _) => (GateOutcome::Pass, "1 changed file, within the claim".to_owned()),
+            (count, _) => (GateOutcome::Pass, format!("{count} changed files, all within the claim")),
         };
+        return Finding { outcome, why, evidence };
     }
     let first = &case.outside[0];
     let more = match case.outside.len() {
