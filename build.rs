@@ -25,7 +25,34 @@ fn main() -> io::Result<()> {
         writeln!(cargo, "cargo::rustc-link-arg-bin=kapell=-L{}", folder.display())?;
         writeln!(cargo, "cargo::rustc-link-arg-bin=kapell=-static")?;
     }
+    if is_lld() {
+        let symbols = Path::new(&variable("CARGO_MANIFEST_DIR")).join(HOT);
+        writeln!(cargo, "cargo::rerun-if-changed={HOT}")?;
+        writeln!(cargo, "cargo::rustc-link-arg-bin=kapell=-Wl,--symbol-ordering-file={}", symbols.display())?;
+        // Another compiler names them otherwise; then they lie where they lie.
+        writeln!(cargo, "cargo::rustc-link-arg-bin=kapell=-Wl,--no-warn-symbol-ordering")?;
+        // For `benches/hot.py`, which makes that list.
+        writeln!(cargo, "cargo::rerun-if-env-changed=KAPELL_LINK_MAP")?;
+        let map = variable("KAPELL_LINK_MAP");
+        if !map.is_empty() {
+            writeln!(cargo, "cargo::rustc-link-arg-bin=kapell=-Wl,-Map={map},--no-demangle")?;
+        }
+    }
     Ok(())
+}
+
+/// What the hook and the shim run, by the names that the linker knows, laid side by side in the
+/// program. Scattered over ten megabytes, each function costs the system a page table entry or more, and
+/// two thirds of a hook's time was that.
+const HOT: &str = "benches/hot.symbols";
+
+/// Whether the linker is lld, the only one here that takes such a list: the compiler brings its own for
+/// this target, unless somebody asked for another.
+fn is_lld() -> bool {
+    let flags = variable("CARGO_ENCODED_RUSTFLAGS");
+    variable("TARGET") == "x86_64-unknown-linux-gnu"
+        && variable("RUSTC_LINKER").is_empty()
+        && !["linker", "fuse-ld", "self-contained"].iter().any(|word| flags.contains(word))
 }
 
 #[expect(clippy::disallowed_methods, reason = "cargo tells a build script everything by the environment")]

@@ -1,0 +1,114 @@
+#!/usr/bin/env python3
+"""Makes `hot.symbols` anew: the functions that the hook and the shim run, in the order in which they
+lie in the program. The linker puts them side by side (see `build.rs`).
+
+Run it when these figures have become worse; a list that is old does no harm. Needs valgrind.
+"""
+
+import bisect
+import glob
+import json
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+
+CONFIGURATION = """
+[project]
+isolation = "shared"
+[rules]
+spec_first = false
+tdd = false
+max_attempts = 1
+[providers.quick]
+kind = "command"
+command = ["true"]
+"""
+PLAN = json.dumps({"tasks": [{"id": 1, "agent": "quick", "task": "Do nothing", "files": ["out"]}]}).encode()
+
+TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+
+def build(folder):
+    """The program as it is released, and where each function lies in it."""
+    link_map = os.path.join(folder, "map")
+    subprocess.run(["cargo", "build", "--release", "--bin", "kapell"], cwd=TOP, check=True,
+                   env={**os.environ, "KAPELL_LINK_MAP": link_map})
+    target = json.loads(subprocess.check_output(
+        ["cargo", "metadata", "--format-version", "1", "--no-deps"], cwd=TOP))["target_directory"]
+    functions, is_text = [], False
+    with open(link_map, errors="replace") as lines:
+        for line in lines:
+            # VMA LMA Size Align, and then, indented the deeper, section, input section or symbol.
+            found = re.match(r" *([0-9a-f]+) +[0-9a-f]+ +([0-9a-f]+) +\d+ ( *)(.*)", line)
+            if not found:
+                continue
+            address, size, depth, name = found.groups()
+            if not depth:
+                is_text = name == ".text"
+            elif is_text and len(depth) == 16:
+                functions.append((int(address, 16), int(size, 16), name))
+    functions.sort()
+    return os.path.join(target, "release", "kapell"), functions
+
+
+def edit(project, name):
+    """What an agent's hook is asked before an edit."""
+    return json.dumps({
+        "session_id": "hot", "hook_event_name": "PreToolUse", "cwd": project, "tool_name": "Edit",
+        "tool_input": {"file_path": os.path.join(project, name), "old_string": "a", "new_string": "b"},
+    }).encode()
+
+
+def run_addresses(folder, program):
+    """Every address of an instruction that one of the jobs ran."""
+    project, state = os.path.join(folder, "project"), os.path.join(folder, "state")
+    os.makedirs(project)
+    env = {"PATH": os.environ["PATH"], "HOME": folder, "KAPELL_HOME": state}
+
+    def kapell(*words, text=b"", under=(), check=True):
+        subprocess.run([*under, program, *words], cwd=project, env=env, input=text, check=check,
+                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    subprocess.run(["git", "init", "-q"], cwd=project, env=env, check=True)
+    subprocess.run(["git", "-c", "user.name=hot", "-c", "user.email=hot", "commit", "-q", "--allow-empty",
+                    "-m", "Begin"], cwd=project, env=env, check=True)
+    kapell("claim-files", "src", "docs/*.md", "--holder", "somebody")
+    with open(os.path.join(project, "kapell.toml"), "w") as file:
+        file.write(CONFIGURATION)
+    # Nothing is done, so nothing is accepted; but a shim was given a job.
+    kapell("run", "-", text=PLAN, check=False)
+    [job] = glob.glob(os.path.join(state, "run", "*", "job.json"))
+    run_dir = os.path.join(folder, "run")
+    os.mkdir(run_dir, 0o700)
+    shutil.copy(job, run_dir)
+    addresses = set()
+    jobs = [(["hook", "claude"], edit(project, "first")), (["hook", "claude"], edit(project, "first")),
+            (["shim", run_dir], b"")]
+    for number, (words, text) in enumerate(jobs):
+        out = os.path.join(folder, f"profile{number}")
+        kapell(*words, text=text, under=(
+            "valgrind", "--tool=callgrind", "--dump-instr=yes", "--compress-pos=no", f"--callgrind-out-file={out}"))
+        with open(out) as lines:
+            addresses.update(int(line.split()[0], 16) for line in lines if line.startswith("0x"))
+    if not os.path.exists(os.path.join(run_dir, "exit.json")):
+        raise SystemExit("the shim did not run")
+    return addresses
+
+
+def main():
+    with tempfile.TemporaryDirectory() as folder:
+        program, functions = build(folder)
+        starts = [start for start, _, _ in functions]
+        names = {}
+        for address in run_addresses(folder, program):
+            at = bisect.bisect_right(starts, address) - 1
+            if at >= 0 and address < functions[at][0] + max(functions[at][1], 1):
+                names[functions[at][2]] = at
+    with open(os.path.join(TOP, "benches", "hot.symbols"), "w") as file:
+        file.writelines(f"{name}\n" for name in sorted(names, key=names.get))
+    print(f"{len(names)} of {len(functions)} functions")
+
+
+main()
