@@ -24,6 +24,12 @@ fn main() -> io::Result<()> {
         libraries.stand_in(&folder)?;
         writeln!(cargo, "cargo::rustc-link-arg-bin=kapell=-L{}", folder.display())?;
         writeln!(cargo, "cargo::rustc-link-arg-bin=kapell=-static")?;
+        // The standard library starts programs by posix_spawn where it finds these, and else by a fork,
+        // which copies the page tables of a conductor for every git. It looks for them by weak symbols,
+        // for which the linker takes nothing out of an archive.
+        for found in ["gnu_get_libc_version", "posix_spawn_file_actions_addchdir_np"] {
+            writeln!(cargo, "cargo::rustc-link-arg-bin=kapell=-Wl,--undefined={found}")?;
+        }
     }
     if is_lld() {
         let symbols = Path::new(&variable("CARGO_MANIFEST_DIR")).join(HOT);

@@ -75,24 +75,25 @@ impl fmt::Display for Time {
 
 /// Where a person's day begins.
 #[derive(Debug, Clone)]
-pub struct Zone(jiff::tz::TimeZone);
+pub enum Zone {
+    /// As this system is set, or as `TZ` says. Found out when a time is first shown: that reads through
+    /// all zones there are.
+    System,
+    /// Universal time.
+    Utc,
+}
 
 impl Zone {
-    /// As this system is set, or as `TZ` says.
-    pub fn of_system() -> Self {
-        Self(jiff::tz::TimeZone::system())
-    }
-
-    /// Universal time.
-    pub fn utc() -> Self {
-        Self(jiff::tz::TimeZone::UTC)
-    }
-
     /// The moment for people in this zone: `01:02:03` on the day of `now`, else `2026-11-21 01:02`.
     pub fn show(&self, time: Time, now: Time) -> String {
         let zoned = |time: Time| {
             let timestamp = jiff::Timestamp::from_millisecond(time.0).ok()?;
-            Some(timestamp.to_zoned(self.0.clone()))
+            // jiff keeps what it found.
+            let zone = match self {
+                Self::System => jiff::tz::TimeZone::system(),
+                Self::Utc => jiff::tz::TimeZone::UTC,
+            };
+            Some(timestamp.to_zoned(zone))
         };
         match (zoned(time), zoned(now)) {
             (Some(time), Some(now)) if time.date() == now.date() => time.strftime("%H:%M:%S").to_string(),

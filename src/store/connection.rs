@@ -219,6 +219,9 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
         | OpenFlags::SQLITE_OPEN_EXRESCODE;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.set_prepared_statement_cache_capacity(128);
+    // Without it SQLite prepares a statement anew for each value that is bound to it wherever a partial
+    // index might serve: a quarter of all that a conductor did.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.busy_timeout(std::time::Duration::from_secs(10))?;
     connection.execute_batch("PRAGMA temp_store = MEMORY;")?;
     Ok(connection)

@@ -39,10 +39,7 @@ impl Watch {
         // One notice is as good as many: the channel holds a single one, further ones are dropped.
         let (notice, changed) = sync_channel::<Woken>(1);
         let waker = notice.clone();
-        let failed = |error: notify::Error| StoreError::Io {
-            path: folder.to_owned(),
-            source: std::io::Error::other(error),
-        };
+        let failed = |source| StoreError::Io { path: folder.to_owned(), source };
         let notices = Notices::of(folder, move |paths| {
             // Opening, locking and closing the file is no news; only a commit writes to it.
             let is_bell = |path: &PathBuf| path.file_name().is_some_and(|name| name == BELL);

@@ -11,7 +11,8 @@ use crate::domain::pattern::parse::{Piece, Segment};
 use crate::domain::pattern::steps::ByteSet;
 
 /// Patterns compiled together. Answers as [`Pattern::contains`] of each would, in one pass over the path;
-/// compiling costs more than asking for a single path, so it pays for many paths.
+/// compiling costs more than asking for a single path, so it pays for many paths. A few plain paths, which
+/// is what most tasks own, are compared as they are.
 #[derive(Debug, Clone, Default)]
 pub struct PatternSet {
     patterns: Vec<Pattern>,
@@ -25,10 +26,21 @@ struct Globs {
     pattern_of: Vec<usize>,
 }
 
+/// So many plain paths are compared faster one by one than compiled.
+const FEW: usize = 8;
+
 impl PatternSet {
     /// Compiles patterns; their order decides who is named as owner.
     pub fn new(patterns: impl IntoIterator<Item = Pattern>) -> Self {
         let patterns: Vec<Pattern> = patterns.into_iter().collect();
+        if patterns.len() <= FEW && patterns.iter().all(Pattern::is_literal) {
+            return Self { patterns, globs: None };
+        }
+        Self::compiled(patterns)
+    }
+
+    /// Compiles also what is few and plain.
+    pub(super) fn compiled(patterns: Vec<Pattern>) -> Self {
         let globs = Globs::compile(&patterns).ok();
         Self { patterns, globs }
     }
@@ -58,7 +70,7 @@ impl PatternSet {
     /// The first of the patterns that owns exactly this path.
     pub fn owner_of(&self, path: &RepoPath) -> Option<&Pattern> {
         let Some(globs) = &self.globs else {
-            // So many or so large that they cannot be compiled together.
+            // So few, or so many or so large that they cannot be compiled together.
             return self.patterns.iter().find(|pattern| pattern.contains(path));
         };
         let matches = globs.set.matches_candidate(&Candidate::from_bytes(path.as_bytes()));

@@ -406,7 +406,7 @@ proptest! {
             prop_assert_eq!(again.key(), parsed.key());
             prop_assert_eq!(again.is_literal(), parsed.is_literal());
             // Whatever was accepted owns something, and globset reads it.
-            prop_assert!(PatternSet::new([parsed.clone()]).is_compiled());
+            prop_assert!(PatternSet::compiled(vec![parsed.clone()]).is_compiled());
             prop_assert!(overlap(&parsed, &parsed).is_some());
         }
     }
@@ -424,7 +424,7 @@ proptest! {
     #[test]
     fn contains_agrees_with_globset((pattern, sample) in ascii(), paths in prop::collection::vec(near_path(), 40)) {
         let oracle = Oracle::new(&pattern);
-        let set = PatternSet::new([pattern.clone()]);
+        let set = PatternSet::compiled(vec![pattern.clone()]);
         prop_assert!(set.is_compiled());
         for path in paths.iter().chain([&RepoPath::from(&*sample)]) {
             prop_assert_eq!(pattern.contains(path), oracle.contains(path), "{:?} and {:?}", pattern, path);

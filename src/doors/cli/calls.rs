@@ -73,7 +73,7 @@ impl<'a> Desk<'a> {
             folder: session.folder.clone(),
             cancel: session.cancel.clone(),
             out,
-            zone: Zone::of_system(),
+            zone: Zone::System,
         }
     }
 

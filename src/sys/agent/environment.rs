@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::LazyLock;
 
 use globset::{Glob, GlobSet, GlobSetBuilder};
 
@@ -49,16 +50,19 @@ pub(super) fn of(
     brief: &Brief<'_>,
     tmp: &Path,
 ) -> Result<BTreeMap<String, String>, BadCommand> {
-    let configured: Vec<&str> = match program.env {
-        Some(globs) => globs.iter().map(String::as_str).collect(),
-        None => program.kind.default_env().to_vec(),
+    // Compiling them takes longer than starting a program, so what is the same each time is done once.
+    static ALWAYS: LazyLock<Result<[GlobSet; 2], BadCommand>> =
+        LazyLock::new(|| Ok([globs(SAFE)?, globs(NEVER)?]));
+    let [safe, never] = ALWAYS.as_ref().map_err(Clone::clone)?;
+    let configured = match program.env {
+        Some(configured) => globs(configured.iter().map(String::as_str))?,
+        None => globs(program.kind.default_env().iter().copied())?,
     };
-    let allowed = globs(SAFE.iter().copied().chain(configured))?;
-    let never = globs(NEVER)?;
+    let is_allowed = |name: &str| (safe.is_match(name) || configured.is_match(name)) && !never.is_match(name);
     let mut env: BTreeMap<String, String> = brief
         .caller_env
         .iter()
-        .filter(|(name, _)| allowed.is_match(name.as_str()) && !never.is_match(name.as_str()))
+        .filter(|(name, _)| is_allowed(name))
         .map(|(name, value)| (name.clone(), value.clone()))
         .collect();
     env.entry("PATH".to_owned()).or_insert_with(|| "/usr/local/bin:/usr/bin:/bin".to_owned());

@@ -261,18 +261,17 @@ fn create_lock(run_dir: &Path) -> Result<File, ClientError> {
     }
 }
 
+/// Writes the job. Only the shim reads it, which is started when it is whole.
 fn write_job(path: &Path, job: &Job) -> Result<(), ClientError> {
     let text =
         serde_json::to_vec(job).map_err(|source| ClientError::Malformed { path: path.to_owned(), source })?;
-    let unfinished = path.with_extension("json.tmp");
     File::options()
         .write(true)
         .create(true)
         .truncate(true)
         .mode(0o600)
-        .open(&unfinished)
+        .open(path)
         .and_then(|mut file| file.write_all(&text))
-        .and_then(|()| fs::rename(&unfinished, path))
         .map_err(failed("write", path))
 }
 

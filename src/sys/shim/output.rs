@@ -13,12 +13,24 @@ pub struct Lines {
     line: Vec<u8>,
     longest: usize,
     is_cut: bool,
+    /// Where bytes are read to; none until there are any.
+    buffer: Vec<u8>,
 }
+
+/// Bytes that are read at once.
+const AT_ONCE: usize = 64 << 10;
 
 impl Lines {
     /// Reads `path` from its start; it need not exist yet.
     pub fn new(path: &Path, longest: usize) -> Self {
-        Self { path: path.to_owned(), file: None, line: Vec::new(), longest, is_cut: false }
+        Self {
+            path: path.to_owned(),
+            file: None,
+            line: Vec::new(),
+            longest,
+            is_cut: false,
+            buffer: Vec::new(),
+        }
     }
 
     /// Hands over every line that is complete by now, and whether it was cut; says how many bytes came.
@@ -31,17 +43,23 @@ impl Lines {
             }
         }
         let Some(file) = &mut self.file else { return Ok(0) };
-        let mut buffer = [0u8; 64 * 1024];
+        if self.buffer.is_empty() {
+            // Most looks find nothing new, and nothing is looked at before it is written.
+            if file.metadata()?.len() == 0 {
+                return Ok(0);
+            }
+            self.buffer = vec![0; AT_ONCE];
+        }
         let mut total = 0;
         loop {
-            let read = match file.read(&mut buffer) {
+            let read = match file.read(&mut self.buffer) {
                 Ok(0) => return Ok(total),
                 Ok(read) => read,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(error),
             };
             total += read as u64;
-            for part in buffer[..read].split_inclusive(|&byte| byte == b'\n') {
+            for part in self.buffer[..read].split_inclusive(|&byte| byte == b'\n') {
                 let (text, is_complete) = match part.strip_suffix(b"\n") {
                     Some(text) => (text, true),
                     None => (part, false),

@@ -70,7 +70,7 @@ fn play(words: &[&str], script: Vec<Turn>, interrupt: usize) -> Played {
         folder: PathBuf::from("/nowhere"),
         cancel: cancel.clone(),
         out: &mut out,
-        zone: Zone::utc(),
+        zone: Zone::Utc,
     };
     let result = calls::run(&mut desk, cli.command);
     drop(desk);

@@ -9,7 +9,7 @@ use crate::api::wire::{
 };
 
 fn view(width: Option<usize>, color: bool) -> View {
-    View { look: Look { width, color }, now: Time::parse("2026-11-21T12:00:00Z").unwrap(), zone: Zone::utc() }
+    View { look: Look { width, color }, now: Time::parse("2026-11-21T12:00:00Z").unwrap(), zone: Zone::Utc }
 }
 
 /// The screen at every width, then in colour, with the escape character made visible.
