@@ -186,11 +186,7 @@ impl Conductor {
             let is_left =
                 |task: &TaskLight| task.state.is_active() && !self.at_work.contains_key(task.id.as_str());
             if tasks.iter().any(is_left) {
-                for (attempt, stage) in recovering::unfinished(&self.desk)? {
-                    if !self.at_work.contains_key(&attempt.task) {
-                        self.spawn(attempt, stage)?;
-                    }
-                }
+                self.take_up()?;
             }
             let views = self.views(&tasks);
             if row.state == PlanState::Running {
@@ -224,6 +220,16 @@ impl Conductor {
                 tracing::error!("bug: the thread of task {task} died");
             }
         }
+    }
+
+    /// Goes on with the attempts that nobody is at work on any more.
+    fn take_up(&mut self) -> Result<(), Error> {
+        for (attempt, stage) in recovering::unfinished(&self.desk)? {
+            if !self.at_work.contains_key(&attempt.task) {
+                self.spawn(attempt, stage)?;
+            }
+        }
+        Ok(())
     }
 
     /// What a schedule is decided from.
@@ -485,6 +491,8 @@ impl Conductor {
             }
             Ok(())
         })?;
+        // Also the workers of a conductor that died: nobody else would end them.
+        self.take_up()?;
         while !self.at_work.is_empty() {
             self.obey()?;
             self.end_gates()?;
