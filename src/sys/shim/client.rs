@@ -13,8 +13,9 @@ use std::process::Child;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use rustix::fs::FlockOperation;
+use rustix::fs::{FlockOperation, Mode};
 use rustix::io::Errno;
+use rustix::net::{self, AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use rustix::process::Signal;
 
 use super::job::{Exit, Job, Reply, Request};
@@ -26,6 +27,9 @@ use crate::sys::process::tree::{self, Processes};
 
 /// How long a shim may take to answer. It answers at once unless the machine is starved.
 const ANSWER_TIME: Duration = Duration::from_secs(10);
+
+/// How many may wait to be heard by a shim.
+const WAITING: i32 = 128;
 
 /// How long a killed process may take to be gone.
 const DEATH_TIME: Duration = Duration::from_secs(10);
@@ -114,7 +118,11 @@ impl From<Fault> for ClientError {
 pub fn start(exe: &Path, run_dir: &Path, job: &Job) -> Result<Started, ClientError> {
     let run_dir = std::path::absolute(run_dir).map_err(failed("resolve", run_dir))?;
     DirBuilder::new().recursive(true).mode(0o700).create(&run_dir).map_err(failed("create", &run_dir))?;
-    fs::set_permissions(&run_dir, Permissions::from_mode(0o700)).map_err(failed("protect", &run_dir))?;
+    // Looked at first: a change that changes nothing is written to the disk's journal all the same.
+    let mode = fs::metadata(&run_dir).map_err(failed("look at", &run_dir))?.permissions().mode();
+    if mode & 0o777 != 0o700 {
+        fs::set_permissions(&run_dir, Permissions::from_mode(0o700)).map_err(failed("protect", &run_dir))?;
+    }
 
     let lock = create_lock(&run_dir)?;
     Point::LaunchLocked.reach()?;
@@ -276,10 +284,13 @@ fn write_job(path: &Path, job: &Job) -> Result<(), ClientError> {
 }
 
 fn listen(run_dir: &Path) -> io::Result<UnixListener> {
-    let socket = SocketPath::of(run_dir)?;
-    let listener = UnixListener::bind(&socket.path)?;
-    fs::set_permissions(&socket.path, Permissions::from_mode(0o600))?;
-    Ok(listener)
+    let name = SocketPath::of(run_dir)?;
+    let socket = net::socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    // Its name is made with these rights, so there is no moment at which others may use it.
+    rustix::fs::fchmod(&socket, Mode::RUSR | Mode::WUSR)?;
+    net::bind(&socket, &SocketAddrUnix::new(&name.path)?)?;
+    net::listen(&socket, WAITING)?;
+    Ok(socket.into())
 }
 
 fn exchange(run_dir: &Path, line: &[u8]) -> io::Result<String> {

@@ -78,11 +78,11 @@ fn shim() -> io::Result<ExitCode> {
     Point::ShimEnded.reach()?;
     record.write(exit(started_at, ended))?;
     Point::ShimRecorded.reach()?;
-    let _ = fs::remove_file(files::SOCKET);
     // Everybody waits for this. What the run has open is closed after it: the kernel
     // takes 5 to 20 ms to let go of a watch on files.
     drop(lock);
     drop(run);
+    let _ = fs::remove_file(files::SOCKET);
     Ok(ExitCode::SUCCESS)
 }
 
