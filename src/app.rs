@@ -73,6 +73,10 @@ pub fn run() -> ExitCode {
                 Ok(doors::mcp::serve(house, folder))
             }
         }),
+        // Some editors say which of several ways they speak; there is only this one.
+        (Some("lsp"), mode) if mode.as_ref().is_none_or(|mode| mode == "--stdio") => {
+            opened(|house| Ok(doors::lsp::serve(house, std::env::current_dir()?)))
+        }
         (Some("rpc"), None) => opened(|house| match house.shim_socket() {
             Some(shim) => stand_in(shim, Door::Rpc),
             None => Ok(doors::rpc::serve(house, std::env::current_dir()?)),

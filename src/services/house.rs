@@ -109,6 +109,13 @@ impl House {
         self.store.get()
     }
 
+    /// The name under which the person holds what they claim, at the command line and in an editor.
+    pub fn person(&self) -> &str {
+        let name =
+            |variable| self.environment.get(variable).map(String::as_str).filter(|name| !name.is_empty());
+        name("USER").or_else(|| name("LOGNAME")).unwrap_or("me")
+    }
+
     /// The folder of an attempt's shim.
     pub fn run_dir(&self, attempt: &str) -> PathBuf {
         self.root.join("run").join(attempt)

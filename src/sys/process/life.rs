@@ -98,6 +98,24 @@ pub fn holds(proof: &str) -> bool {
     tree::is_running(pid, start_time) && Identity { pid, start_time, boot_id: boot_id.to_owned() }.is_same()
 }
 
+/// Waits until the process that a proof names has ended; tells whether it has. Of other proofs nothing is
+/// known here: whoever holds a lock may let go of it and live on.
+pub fn wait_for_end(proof: &str) -> bool {
+    const A_WHILE: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
+    let pid = proof.strip_prefix(PROCESS).and_then(|process| process.split(' ').next()?.parse().ok());
+    let Some(pid) = pid else { return false };
+    // Taken before the proof is looked at: a process of the same number that comes later is not meant.
+    let Ok(handle) = tree::Handle::open(pid) else { return false };
+    let Some(handle) = handle.filter(|_| holds(proof)) else { return true };
+    loop {
+        match handle.wait_for_end(A_WHILE) {
+            Ok(true) => return true,
+            Ok(false) => {}
+            Err(_) => return false,
+        }
+    }
+}
+
 /// On whose behalf the holder of that file works, if it said so.
 pub fn on_behalf_of(proof: &str) -> Option<String> {
     if is_of_process(proof) {
