@@ -13,10 +13,11 @@ use tower::Service;
 
 use super::desk::{Desk, Note};
 use super::documents::path_of;
+use super::stream::UNREADABLE;
 use super::types::{
     DeleteFilesParams, DidChangeTextDocumentParams, DidChangeWorkspaceFoldersParams,
     DidCloseTextDocumentParams, DidOpenTextDocumentParams, DidSaveTextDocumentParams, ExitedError,
-    LspService, RenameFilesParams, Request, Response, Uri, WorkDoneProgressCancelParams,
+    LspService, RenameFilesParams, Request, Response, RpcError, RpcId, Uri, WorkDoneProgressCancelParams,
 };
 use super::{progress, server};
 
@@ -43,6 +44,9 @@ impl Service<Request> for Ordered {
     }
 
     fn call(&mut self, request: Request) -> Self::Future {
+        if request.method() == UNREADABLE {
+            return Box::pin(ready(Ok(Some(Response::from_error(RpcId::Null, RpcError::parse_error())))));
+        }
         if request.id().is_none() && take(&self.desk, request.method(), request.params()) {
             return Box::pin(ready(Ok(None)));
         }
