@@ -228,7 +228,7 @@ pub fn attempt(session: &Session, id: &AttemptId) -> Result<AttemptView, Error> 
 pub fn attempt_here(session: &Session, id: &AttemptId) -> Result<AttemptView, Error> {
     let project = session.project()?.id;
     let view = attempt(session, id)?;
-    if view.row.project == project { Ok(view) } else { Err(no_such("attempt", id.as_str()).into()) }
+    if view.row.project == project { Ok(view) } else { Err(no_such("attempt", id.as_str())) }
 }
 
 fn attempt_view(tx: &Tx<'_>, row: AttemptRow) -> Result<AttemptView, Error> {

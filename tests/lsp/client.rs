@@ -84,10 +84,6 @@ impl Editor {
         self.notify("initialized", json!({}));
     }
 
-    pub fn pid(&self) -> i32 {
-        self.pid.as_raw_nonzero().get()
-    }
-
     pub fn send_bytes(&mut self, bytes: &[u8]) {
         self.input.as_mut().unwrap().write_all(bytes).unwrap();
     }
@@ -169,16 +165,6 @@ impl Editor {
             params["uri"] == uri.as_str() && fits(params["diagnostics"].as_array().unwrap())
         });
         told["diagnostics"].as_array().unwrap().clone()
-    }
-
-    /// Forgets what came and was not asked for.
-    pub fn forget(&mut self) {
-        while let Ok(message) = self.messages.try_recv() {
-            if message.get("method").is_some() && message.get("id").is_some() {
-                self.send(&json!({"jsonrpc": "2.0", "id": message["id"], "result": null}));
-            }
-        }
-        self.unread.clear();
     }
 
     /// What came and was not asked for.

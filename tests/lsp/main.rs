@@ -12,4 +12,5 @@
 mod client;
 mod commands;
 mod owned;
+mod plans;
 mod world;

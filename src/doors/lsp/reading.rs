@@ -63,7 +63,7 @@ pub fn read(desk: &Desk, params: &ReadParams) -> Result<ReadResult, ApiError> {
         )
     })?;
     let folder = folder_of(desk, params.root.as_ref());
-    let call = desk.client.begin().in_folder(folder.clone());
+    let call = desk.client.begin().in_folder(folder);
     let whole = |text: String, mime_type: &'static str| ReadResult {
         text,
         mime_type: Some(mime_type),

@@ -84,8 +84,11 @@ fn read_once(text: &str) -> (Option<Item>, Option<usize>) {
     (builder.finish(), None)
 }
 
+/// The name of a value that is yet to come.
+type Name = (String, Range<usize>);
+
 struct Builder {
-    open: Vec<(Item, Option<(String, Range<usize>)>)>,
+    open: Vec<(Item, Option<Name>)>,
     root: Option<Item>,
 }
 
@@ -107,7 +110,8 @@ impl Builder {
                 *key = Some((String::new(), span));
             }
             Event::Alias(_) => {
-                self.add(Item { shape: Shape::Scalar(text.get(span.clone())?.to_owned()), span })
+                let shape = Shape::Scalar(text.get(span.clone())?.to_owned());
+                self.add(Item { shape, span });
             }
             Event::SequenceStart(..) | Event::MappingStart(..) => {
                 let is_list = matches!(event, Event::SequenceStart(..));
@@ -167,7 +171,7 @@ impl Builder {
 }
 
 /// A name without a value is an entry all the same.
-fn close(item: &mut Item, key: Option<(String, Range<usize>)>) {
+fn close(item: &mut Item, key: Option<Name>) {
     if let (Shape::Map(entries), Some((key, key_span))) = (&mut item.shape, key) {
         item.span.end = item.span.end.max(key_span.end);
         entries.push(Entry { key, key_span, value: None });

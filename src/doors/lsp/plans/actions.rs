@@ -34,6 +34,11 @@ pub fn actions(desk: &Desk, document: &Document, shown: &[Diagnostic]) -> Vec<Co
     ours.flat_map(|problem| plan.fixes(problem)).collect()
 }
 
+/// What takes the place of which bytes.
+type Edit = (Span<usize>, String);
+/// A fix: what it is called, and what it writes.
+type Fix = (String, Vec<Edit>);
+
 /// A plan that is being mended.
 struct Mending<'p> {
     desk: &'p Desk,
@@ -47,7 +52,7 @@ impl Mending<'_> {
         let Some(NumberOrString::String(code)) = &problem.code else { return Vec::new() };
         let data = problem.data.as_ref();
         let fact = |name: &str| data.and_then(|data| data.get(name)).and_then(Value::as_str);
-        let mut fixes: Vec<(String, Vec<(Span<usize>, String)>)> = Vec::new();
+        let mut fixes: Vec<Fix> = Vec::new();
         match code.as_str() {
             "overlap" => {
                 let ids = data.and_then(|data| data.get("tasks")).and_then(Value::as_array);
@@ -74,20 +79,11 @@ impl Mending<'_> {
         fixes.into_iter().map(|(title, edits)| self.action(title, edits, problem)).collect()
     }
 
-    fn action(
-        &self,
-        title: String,
-        edits: Vec<(Span<usize>, String)>,
-        problem: &Diagnostic,
-    ) -> CodeActionOrCommand {
+    fn action(&self, title: String, edits: Vec<Edit>, problem: &Diagnostic) -> CodeActionOrCommand {
         let edits = edits
             .into_iter()
             .map(|(span, new_text)| TextEdit { range: self.document.range(&span), new_text })
             .collect();
-        #[expect(
-            clippy::mutable_key_type,
-            reason = "the protocol's own type for edits, whose keys never change"
-        )]
         let changes = HashMap::from([(self.document.uri.clone(), edits)]);
         CodeActionOrCommand::CodeAction(CodeAction {
             title,
@@ -109,17 +105,12 @@ impl Mending<'_> {
     /// A text in the place of another one, in quotes where that one has them.
     fn as_written(&self, span: &Span<usize>, text: &str) -> String {
         let before = self.document.text.get(span.clone()).unwrap_or_default();
-        if before.starts_with('"') {
-            Value::from(text).to_string()
-        } else if self.format == Format::Json && text.parse::<i64>().is_err() {
-            Value::from(text).to_string()
-        } else {
-            text.to_owned()
-        }
+        let is_text = self.format == Format::Json && text.parse::<i64>().is_err();
+        if is_text || before.starts_with('"') { Value::from(text).to_string() } else { text.to_owned() }
     }
 
     /// Lets `second` wait for `first`.
-    fn ordered(&self, first: &str, second: &str) -> Option<(String, Vec<(Span<usize>, String)>)> {
+    fn ordered(&self, first: &str, second: &str) -> Option<Fix> {
         let id = &self.document.text[id_of(self.task(first)?)?.span.clone()];
         let task = self.task(second)?;
         let edit = match task.entry("depends_on") {
@@ -138,7 +129,7 @@ impl Mending<'_> {
     }
 
     /// A list with one more item.
-    fn appended(&self, list: &Item, item: &str) -> Option<(Span<usize>, String)> {
+    fn appended(&self, list: &Item, item: &str) -> Option<Edit> {
         let text = &self.document.text;
         if text[list.span.start..].starts_with('[') {
             let at = match list.items().last() {
@@ -156,7 +147,7 @@ impl Mending<'_> {
     }
 
     /// A map with one more entry, behind its last one.
-    fn with_entry(&self, map: &Item, key: &str, value: &str) -> Option<(Span<usize>, String)> {
+    fn with_entry(&self, map: &Item, key: &str, value: &str) -> Option<Edit> {
         let text = &self.document.text;
         let first = map.entries().first()?;
         let last = map.entries().last()?;
@@ -175,7 +166,7 @@ impl Mending<'_> {
     }
 
     /// Gives the files of a folder or wildcard one by one, without those of the other task.
-    fn split(&self, problem: &Diagnostic, ids: &[&str]) -> Option<(String, Vec<(Span<usize>, String)>)> {
+    fn split(&self, problem: &Diagnostic, ids: &[&str]) -> Option<Fix> {
         let span = self.span(problem);
         let own = self.owner(&span)?;
         let id = id_of(own)?.text()?;
@@ -224,7 +215,7 @@ impl Mending<'_> {
         tasks(self.root).into_iter().find(|task| task.span.start <= span.start && span.end <= task.span.end)
     }
 
-    fn with_spec(&self) -> Option<(String, Vec<(Span<usize>, String)>)> {
+    fn with_spec(&self) -> Option<Fix> {
         let stem = self.document.path.as_ref()?.file_stem()?.to_str()?;
         let name = stem.trim_end_matches(".plan");
         let file = quoted(&format!("specs/{name}.md"), self.format, What::Value);
@@ -249,7 +240,7 @@ impl Mending<'_> {
         Some((title, vec![(at..at, format!("{key}: [{spec}]{comma}{gap}"))]))
     }
 
-    fn with_files(&self, id: &str) -> Option<(String, Vec<(Span<usize>, String)>)> {
+    fn with_files(&self, id: &str) -> Option<Fix> {
         let task = self.task(id)?;
         let path = quoted("src/", self.format, What::Value);
         let edit = match task.entry("files") {
@@ -263,7 +254,7 @@ impl Mending<'_> {
     }
 
     /// The next number that is free.
-    fn another_id(&self, problem: &Diagnostic) -> Option<(String, Vec<(Span<usize>, String)>)> {
+    fn another_id(&self, problem: &Diagnostic) -> Option<Fix> {
         let ids: Vec<&str> = tasks(self.root).into_iter().filter_map(|task| id_of(task)?.text()).collect();
         let span = self.span(problem);
         let written = self.document.text.get(span.clone())?.trim_matches(['"', '\'']);

@@ -93,13 +93,18 @@ fn diagnostic(document: &Document, problem: &Problem, at: Place, others: Vec<Pla
 /// The text that begins at a place: a value or a key. Of a map or list that takes several lines the first.
 pub fn span(document: &Document, place: Place) -> Span<usize> {
     let text = &document.text;
-    let start = document.lines.offset_of(text, place);
+    let mut start = document.lines.offset_of(text, place);
     let known = document.outline().and_then(|root| root.starting_at(start));
     let line_end = document.lines.span(text, document.lines.line_of(start)).end;
     let end = match known {
         Some(known) if !known.is_empty() => known.end.min(line_end.max(start)),
         // A mistake in the syntax stands at no value: what follows up to a blank is meant.
         _ => {
+            let rest = &text[start..line_end.max(start)];
+            let blanks = rest.len() - rest.trim_start().len();
+            if blanks > 0 && blanks < rest.len() {
+                start += blanks;
+            }
             let rest = &text[start..line_end.max(start)];
             let length = rest.find(char::is_whitespace).filter(|length| *length > 0);
             start + length.unwrap_or(rest.len())

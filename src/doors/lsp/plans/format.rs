@@ -26,9 +26,8 @@ pub fn json(text: &str, indent: &str) -> Option<String> {
         match token {
             Token::Open(bracket) => open.push(*bracket),
             Token::Close(bracket) => {
-                if open.pop()? != if *bracket == ']' { '[' } else { '{' } {
-                    return None;
-                }
+                let begun = if *bracket == ']' { '[' } else { '{' };
+                open.pop().filter(|open| *open == begun)?;
             }
             _ => {}
         }
@@ -143,8 +142,9 @@ impl Printer<'_> {
                     fresh = true;
                 }
             }
-            // What is closed is written on a line of its own.
-            if matches!(self.tokens.get(self.at), Some(Token::Close(_))) && !matches!(token, Token::Open(_)) {
+            // What closes several lines is written on a line of its own.
+            let is_empty = matches!(token, Token::Open(_)) && fresh;
+            if matches!(self.tokens.get(self.at), Some(Token::Close(_))) && !is_empty {
                 fresh = true;
             }
         }
