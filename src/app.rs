@@ -162,7 +162,10 @@ fn project_folder(house: &House) -> anyhow::Result<PathBuf> {
 /// level, or levels by module such as `kapell=debug,rmcp=info`. A panic is told with its backtrace.
 fn log(wanted: Option<&str>) {
     // A client's mistakes are answered to the client; they need no line here each time.
-    let usual = Targets::new().with_default(LevelFilter::WARN).with_target("rmcp", LevelFilter::OFF);
+    let usual = Targets::new()
+        .with_default(LevelFilter::WARN)
+        .with_target("rmcp", LevelFilter::OFF)
+        .with_target("tower_lsp_server", LevelFilter::OFF);
     let targets = match wanted.filter(|wanted| !wanted.is_empty()).map(str::parse::<Targets>) {
         Some(Ok(targets)) => targets,
         Some(Err(_)) | None => usual,

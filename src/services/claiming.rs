@@ -121,6 +121,10 @@ pub fn claim(session: &Session, project: &Project, wish: &Wish) -> Result<Answer
     let claimant = Claimant::of(session, wish)?;
     let patron = claimant.alive.as_deref().and_then(life::on_behalf_of);
     let attempt = |tx: &Tx<'_>| -> Result<Answer, Error> {
+        // Nobody would hear of the claim.
+        if session.cancel.is_given_up() {
+            return Ok(Answer::Refused(Vec::new()));
+        }
         let mut held = near(tx, &project.id, &wish.patterns)?;
         // What its agent edits, the agent holds under the name of its session.
         held.retain(|claim| claim.alive.is_none() || claim.alive != patron);

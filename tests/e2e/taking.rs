@@ -44,8 +44,8 @@ fn an_attempt_is_stopped_and_saved_before_a_person_has_its_files() {
     // Its tree is saved, and its task waits to be dispatched again.
     assert_eq!(bench.refs("refs/kapell/tasks"), [format!("refs/kapell/tasks/{plan}/a/1")]);
     assert_eq!(bench.task(&plan, "a")["state"], "ready");
-    assert_eq!(bench.at_rest(&plan)["state"], "stopped");
     editor.finish();
+    assert_eq!(bench.at_rest(&plan)["state"], "stopped");
 }
 
 #[test]

@@ -38,7 +38,7 @@ struct CancelOnDrop(Cancel);
 
 impl Drop for CancelOnDrop {
     fn drop(&mut self) {
-        self.0.cancel();
+        self.0.give_up();
     }
 }
 
@@ -62,14 +62,7 @@ pub async fn execute(desk: &Arc<Desk>, params: ExecuteCommandParams) -> Result<V
     let method = table::find(name).ok_or_else(|| ApiError::unknown_method(&params.command))?;
     let call = desk.client.begin().in_folder(folder_of(desk, root.as_ref()));
     let _cancel = CancelOnDrop(call.cancel().clone());
-    aside(desk, move |_| {
-        // Given up before it was begun, it must not get what nobody wants any more.
-        if call.cancel().is_cancelled() && argument.get("wait_s").is_some() {
-            return Err(Refusal::new(Code::Busy, "the call was given up", "ask again").into());
-        }
-        call.run(method, argument)
-    })
-    .await?
+    aside(desk, move |_| call.run(method, argument)).await?
 }
 
 /// Checks the plan that a file holds, or stores and starts it: `{plan, dispatch?}`.

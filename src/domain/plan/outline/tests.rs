@@ -64,7 +64,7 @@ fn half_typed_yaml_has_an_outline() {
         ("tasks:\n  - id: 1\n    fi\n  - id: 2\n    task: x\n", "{tasks=[{id=1} {id=2 task=x}]}"),
         ("tasks:\n  - id: 1\n    files: [a, b\n  - id: 2\n", "{tasks=[{id=1} {id=2}]}"),
         ("a:\nb: 2\n", "{a=? b=2}"),
-        ("a: |\n  text\n  more\nb: 1\n", "{a=|\n  text\n  more b=1}"),
+        ("a: |\n  text\n  more\nb: 1\n", "{a=text\n  more b=1}"),
         ("a: 1\r\nb: 2\r\n", "{a=1 b=2}"),
         ("a: *x\n", "nothing"),
         ("? [a]\n: b\n", "{}"),

@@ -189,7 +189,7 @@ mod tests {
             (
                 "{\"tasks\":[{\"id\":1,\"files\":[\"a\",\"b\"]},\n\n{\"id\":2,\"task\":\"long enough to be written on a line of its own, I say\",\"files\":[]}]}",
                 Some(
-                    "{\n  \"tasks\": [\n    {\"id\": 1, \"files\": [\"a\", \"b\"]},\n    {\n      \"id\": 2,\n      \"task\": \"long enough to be written on a line of its own, I say\",\n      \"files\": []\n    }\n  ]\n}\n",
+                    "{\n  \"tasks\": [\n    {\n      \"id\": 1,\n      \"files\": [\"a\", \"b\"]\n    },\n    {\n      \"id\": 2,\n      \"task\": \"long enough to be written on a line of its own, I say\",\n      \"files\": []\n    }\n  ]\n}\n",
                 ),
             ),
             (
