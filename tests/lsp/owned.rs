@@ -334,3 +334,26 @@ fn taking_over_releases_and_tells() {
     assert_eq!(world.claims(), [("ann".to_owned(), "person".to_owned(), "a.txt".to_owned())]);
     editor.finish();
 }
+
+#[test]
+fn no_key_press_waits_for_the_store() {
+    let text = "{\"tasks\": []}";
+    let world = World::new(&[("plan.json", text)]);
+    let path = world.path("plan.json");
+    let mut editor = world.editor();
+    editor.open(&path, text);
+    editor.result("kapell/owner", json!({"uri": uri(&path)}));
+    // Somebody writes, and takes long.
+    let lock = std::fs::File::open(world.root().join("state/kapell.lock")).unwrap();
+    rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    for version in 2..50 {
+        editor.change(&path, version, &format!("{{\"tasks\": [{{\"id\": {version}}}]}}"));
+        let symbols =
+            editor.result("textDocument/documentSymbol", json!({"textDocument": {"uri": uri(&path)}}));
+        assert_eq!(symbols[0]["name"], format!("task {version}"));
+    }
+    editor.diagnostics(&path, has("no-files"));
+    drop(lock);
+    wait_for_claims(&mut editor, &[("ann", "plan.json")]);
+    editor.finish();
+}

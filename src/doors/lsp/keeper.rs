@@ -34,6 +34,10 @@ const MOST_AWAITED: usize = 64;
 
 /// Starts the thread; a second time does nothing.
 pub fn start(desk: &Arc<Desk>, progress: Progress) -> std::io::Result<()> {
+    // Behind the wall there is no store to ask, and its worker is nobody who edits.
+    if desk.client.is_worker() {
+        return Ok(());
+    }
     let Some(notes) = desk.unread() else { return Ok(()) };
     let me = Editor {
         holder: desk.client.holder(),

@@ -112,8 +112,10 @@ fn take(desk: &Arc<Desk>, method: &str, params: Option<&Value>) -> bool {
                 progress::cancel(desk, &token);
             }
         }
+        // The configuration, or a file that a plan names.
+        "workspace/didChangeWatchedFiles" => desk.checker.touch_all(),
         // Known, and nothing to us.
-        "$/setTrace" | "workspace/didChangeConfiguration" | "workspace/didChangeWatchedFiles" => {}
+        "$/setTrace" | "workspace/didChangeConfiguration" => {}
         _ => return false,
     }
     true

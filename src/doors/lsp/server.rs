@@ -102,10 +102,14 @@ impl LanguageServer for Server {
             tracing::error!("kapell lsp: no thread to keep claims: {error}");
         }
         self.desk.note(Note::Ready);
-        if self.desk.settings().registers_formatting {
+        let settings = self.desk.settings();
+        let mut later = Vec::new();
+        later.extend(settings.registers_formatting.then(formatting));
+        later.extend(settings.registers_watches.then(watches));
+        if !later.is_empty() {
             let editor = self.editor.clone();
             // Its answer is not waited for: the editor may want to be answered first.
-            tokio::spawn(async move { editor.register_capability(vec![formatting()]).await });
+            tokio::spawn(async move { editor.register_capability(later).await });
         }
     }
 
@@ -244,6 +248,15 @@ fn formatting() -> Registration {
         register_options: Some(
             serde_json::json!({"documentSelector": [named("**/plan.json"), named("**/*.plan.json")]}),
         ),
+    }
+}
+
+/// The configuration, on whose names every plan depends.
+fn watches() -> Registration {
+    Registration {
+        id: "kapell-watches".to_owned(),
+        method: "workspace/didChangeWatchedFiles".to_owned(),
+        register_options: Some(serde_json::json!({"watchers": [{"globPattern": "**/kapell.toml"}]})),
     }
 }
 

@@ -23,6 +23,8 @@ pub struct Settings {
     pub hint_refresh: bool,
     /// It can be told of formatting later, and for which files.
     pub registers_formatting: bool,
+    /// It can be told later which files to watch.
+    pub registers_watches: bool,
     /// A message is shown when a person edits what somebody else holds.
     pub show_meetings: bool,
     /// The name that the person goes by, if it is another than at the command line.
@@ -38,6 +40,7 @@ impl Default for Settings {
             lens_refresh: false,
             hint_refresh: false,
             registers_formatting: false,
+            registers_watches: false,
             show_meetings: true,
             person: None,
         }
@@ -76,6 +79,10 @@ impl Settings {
                 .as_ref()
                 .and_then(|it| it.formatting)
                 .and_then(|formatting| formatting.dynamic_registration)
+                .unwrap_or(false),
+            registers_watches: workspace
+                .and_then(|it| it.did_change_watched_files)
+                .and_then(|watches| watches.dynamic_registration)
                 .unwrap_or(false),
             show_meetings: option("showMeetings").and_then(Value::as_bool).unwrap_or(true),
             person: option("person").and_then(Value::as_str).and_then(name),
@@ -118,7 +125,7 @@ mod tests {
                 "general": {"positionEncodings": ["utf-16", "utf-8"]},
                 "textDocument": {"formatting": {"dynamicRegistration": true}},
                 "window": {"workDoneProgress": true},
-                "workspace": {"codeLens": {"refreshSupport": true}, "inlayHint": {}},
+                "workspace": {"didChangeWatchedFiles": {"dynamicRegistration": true}, "codeLens": {"refreshSupport": true}, "inlayHint": {}},
             },
             "initializationOptions": {"showMeetings": false, "person": " ann ", "more": 1},
             "rootUri": "file:///old",
@@ -131,6 +138,7 @@ mod tests {
             lens_refresh: true,
             hint_refresh: false,
             registers_formatting: true,
+            registers_watches: true,
             show_meetings: false,
             person: Some("ann".to_owned()),
         };
