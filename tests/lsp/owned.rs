@@ -357,3 +357,93 @@ fn no_key_press_waits_for_the_store() {
     wait_for_claims(&mut editor, &[("ann", "plan.json")]);
     editor.finish();
 }
+
+#[test]
+fn two_editors_of_one_person_share_a_claim() {
+    let world = World::new(&[("a.txt", "one\n")]);
+    let path = world.path("a.txt");
+    let (mut first, mut second) = (world.editor(), world.editor());
+    first.open(&path, "two\n");
+    let told = wait_for_claims(&mut second, &[("ann", "a.txt")]);
+    second.open(&path, "three\n");
+    assert_eq!(second.result("kapell/owner", json!({"uri": uri(&path)}))["own"], true);
+    // What one lets go of the other needs still.
+    first.close(&path);
+    let again = second.told("kapell/claims", |params| {
+        params["total"] == 1 && params["claims"][0]["claim_id"] != told["claims"][0]["claim_id"]
+    });
+    assert_eq!(again["claims"][0]["own"], true);
+    first.finish();
+    second.finish();
+    assert_eq!(world.claims(), []);
+}
+
+/// The claims of a log, one after the other: nobody is let in beside somebody else.
+fn assert_never_two(world: &World) -> usize {
+    let mut live: std::collections::BTreeMap<i64, String> = std::collections::BTreeMap::new();
+    let (mut cursor, mut granted) = ("0".to_owned(), 0);
+    loop {
+        let page = world.run(&["status", "--scope", "events", "--cursor", &cursor, "--limit", "500"]);
+        for event in page["events"].as_array().unwrap() {
+            match event["kind"].as_str().unwrap() {
+                "claim.granted" => {
+                    let holder = event["holder"].as_str().unwrap().to_owned();
+                    live.insert(event["data"]["claim"].as_i64().unwrap(), holder);
+                    granted += 1;
+                    assert_eq!(live.len(), 1, "{event}");
+                }
+                "claim.released" => {
+                    live.remove(&event["data"]["claim"].as_i64().unwrap()).unwrap();
+                }
+                _ => {}
+            }
+        }
+        match page["next_cursor"].as_str() {
+            Some(next) => cursor = next.to_owned(),
+            None => return granted,
+        }
+    }
+}
+
+#[test]
+fn nobody_holds_what_was_taken_over() {
+    let world = World::new(&[]);
+    let mut editors: Vec<Editor> = ["ann", "bob", "eve"]
+        .map(|name| {
+            let mut hello = world.hello();
+            hello["initializationOptions"] = json!({"person": name});
+            world.quiet_editor(hello)
+        })
+        .into();
+    world.claim("robot", "a");
+    let wish = json!({"command": "kapell.claim-files",
+        "arguments": [{"paths": ["a"], "take_over": true, "reason": "mine"}]});
+    for _ in 0..8 {
+        let asked: Vec<i64> =
+            editors.iter_mut().map(|editor| editor.ask("workspace/executeCommand", wish.clone())).collect();
+        for (editor, id) in editors.iter_mut().zip(asked) {
+            assert_eq!(editor.answer(id)["result"]["granted"], true);
+        }
+    }
+    // The first of each round takes it from whoever was last, the others from one another.
+    assert!(assert_never_two(&world) > 8);
+    assert_eq!(world.claims().len(), 1);
+    for editor in editors {
+        editor.finish();
+    }
+}
+
+#[test]
+fn the_command_line_takes_over_too() {
+    let world = World::new(&[]);
+    world.claim("robot", "a");
+    let unreasoned = world.output(&["claim-files", "a", "--as", "me", "--take-over"]);
+    assert_eq!(unreasoned.status.code(), Some(2), "{unreasoned:?}");
+    let taken = world.run(&["claim-files", "a", "--as", "me", "--take-over", "--reason", "by hand"]);
+    assert_eq!(taken["granted"], true, "{taken}");
+    let events = world.run(&["status", "--scope", "events", "--limit", "100"]);
+    let texts: Vec<&str> =
+        events["events"].as_array().unwrap().iter().filter_map(|event| event["text"].as_str()).collect();
+    assert!(texts.contains(&"ann takes over a from robot: by hand"), "{texts:?}");
+    assert_eq!(world.claims(), [("ann".to_owned(), "person".to_owned(), "a".to_owned())]);
+}

@@ -362,8 +362,14 @@ fn long_plans_are_checked_and_huge_ones_do_no_harm() {
     open.version += 1;
     open.editor.change(&open.path.clone(), open.version, &huge);
     open.editor.result("kapell/owner", json!({"uri": uri(&open.path)}));
+    // A circle through all of them.
+    let circle = huge.replacen("\"depends_on\": []", "\"depends_on\": [16499]", 1);
+    open.version += 1;
+    open.editor.change(&open.path.clone(), open.version, &circle);
     let problems = open.change(&format!("{{\"tasks\": [], {QUIET}}}"));
     assert_eq!(problems[0]["code"], "syntax", "{problems:?}");
+    let problems = open.change(&circle);
+    assert!(problems.iter().all(|it| it["code"] == "cycle") && problems.len() == 200, "{}", problems.len());
     open.editor.finish();
 }
 

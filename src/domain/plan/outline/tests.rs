@@ -102,3 +102,42 @@ fn what_begins_somewhere_is_found() {
     assert_eq!(root.way_to(13).steps, [Step::Key("tasks"), Step::Item(0), Step::Key("id")]);
     assert!(matches!(root.way_to(19).end, End::Key(_, entry) if entry.key == "task"));
 }
+
+/// Every span lies within the text, between characters, and within the span around it.
+fn assert_spans(item: &Item, text: &str, around: &Range<usize>) {
+    let fits = |span: &Range<usize>| {
+        let is_within = around.start <= span.start && span.start <= span.end && span.end <= around.end;
+        assert!(is_within && text.get(span.clone()).is_some(), "{span:?} in {around:?} of {text:?}");
+    };
+    fits(&item.span);
+    for inner in item.items() {
+        assert_spans(inner, text, &item.span);
+    }
+    for entry in item.entries() {
+        fits(&entry.key_span);
+        if let Some(value) = &entry.value {
+            assert_spans(value, text, &item.span);
+        }
+    }
+}
+
+proptest::proptest! {
+    #[test]
+    fn whatever_is_typed_has_spans_that_fit(
+        json in r#"([\[\]{}:, ]|"[aé]{0,2}"|"a|[0-9]|//|/\*|\n|\\|tasks){0,30}"#,
+        yaml in "(tasks:|id:|- |  |\n|[a-é]|\\[|\\]|\\{|\\}|, |'|\"|#|&|\\*|\\||: |\r\n){0,30}",
+        any in ".{0,40}",
+    ) {
+        for text in [&json, &yaml, &any] {
+            for format in [Format::Json, Format::Yaml] {
+                if let Some(root) = read(text, format) {
+                    assert_spans(&root, text, &(0..text.len()));
+                    for offset in 0..=text.len() {
+                        let _ = root.way_to(offset);
+                        let _ = root.starting_at(offset);
+                    }
+                }
+            }
+        }
+    }
+}

@@ -17,6 +17,11 @@ use crate::domain::plan::outline::{Item, Shape};
 use crate::domain::plan::problem::{Problem, ProblemCode, Severity};
 use crate::services::planning;
 
+/// A cycle may lead through all tasks of a plan; whoever mends it sees the rest.
+const MOST_ENDS: usize = 200;
+/// As many other places of a problem are named with each.
+const MOST_RELATED: usize = 20;
+
 /// The diagnostics of a plan.
 pub fn diagnostics(desk: &Desk, document: &Document, format: Format) -> Vec<Diagnostic> {
     match planning::problems_of(&session(desk, document), &document.text, format) {
@@ -42,12 +47,12 @@ fn shown(document: &Document, problem: &Problem) -> Vec<Diagnostic> {
     let main = problem.place.unwrap_or(Place::START);
     let has_many_ends = matches!(problem.code, ProblemCode::Overlap | ProblemCode::Cycle);
     let places: Vec<Place> = std::iter::once(main).chain(problem.related.iter().copied()).collect();
-    let count = if has_many_ends { places.len() } else { 1 };
-    places[..count]
-        .iter()
+    let count = if has_many_ends { places.len().min(MOST_ENDS) } else { 1 };
+    (0..count)
         .map(|at| {
-            let others = places.iter().filter(|other| *other != at);
-            diagnostic(document, problem, *at, others.copied().collect())
+            // The next ones first: a cycle is followed.
+            let others = places.iter().cycle().skip(at + 1).take(places.len() - 1);
+            diagnostic(document, problem, places[at], others.take(MOST_RELATED).copied().collect())
         })
         .collect()
 }
@@ -121,7 +126,10 @@ pub fn span(document: &Document, place: Place) -> Span<usize> {
 
 /// The id of the task that an offset lies in.
 fn task_at(document: &Document, offset: usize) -> Option<String> {
-    let task = tasks(document.outline()?).into_iter().find(|task| task.span.contains(&offset))?;
+    let all = document.outline()?.get("tasks")?.items();
+    // In order, and asked for often in a long plan.
+    let before = all.partition_point(|task| task.span.start <= offset);
+    let task = all[..before].last().filter(|task| offset < task.span.end)?;
     task.get("id")?.text().map(str::to_owned)
 }
 
