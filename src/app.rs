@@ -73,8 +73,10 @@ pub fn run() -> ExitCode {
                 Ok(doors::mcp::serve(house, folder))
             }
         }),
-        // Some editors say which of several ways they speak; there is only this one.
-        (Some("lsp"), mode) if mode.as_ref().is_none_or(|mode| mode == "--stdio") => {
+        // Some editors say which of several ways they speak, and who they are; there is only this one way.
+        (Some("lsp"), said)
+            if said.iter().cloned().chain(arguments.by_ref()).all(|word| is_editors(&word)) =>
+        {
             opened(|house| Ok(doors::lsp::serve(house, std::env::current_dir()?)))
         }
         (Some("rpc"), None) => opened(|house| match house.shim_socket() {
@@ -87,6 +89,11 @@ pub fn run() -> ExitCode {
             Ok(doors::cli::run(house, folder, &argv))
         }),
     }
+}
+
+/// What an editor's library puts behind the command that it was told.
+fn is_editors(word: &OsString) -> bool {
+    word.to_str().is_some_and(|word| word == "--stdio" || word.starts_with("--clientProcessId="))
 }
 
 /// A tool of an agent waits for this one: nothing is set up that it can do without. It always ends

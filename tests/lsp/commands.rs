@@ -106,7 +106,7 @@ fn it_serves_in_a_folder_that_is_no_repository() {
     let folder = world.root().join("plain");
     std::fs::create_dir(&folder).unwrap();
     let mut command = world.kapell();
-    command.current_dir(&folder).args(["lsp", "--stdio"]);
+    command.current_dir(&folder).args(["lsp", "--stdio", "--clientProcessId=1"]);
     let mut editor = Editor::start(command);
     editor.initialize(json!({"capabilities": {}, "rootUri": null}));
     assert_eq!(editor.capabilities["positionEncoding"], "utf-16");

@@ -203,6 +203,36 @@ fn a_holder_that_ends_without_a_word_is_seen_to_end() {
 }
 
 #[test]
+fn a_session_that_is_killed_past_its_lease_is_seen_to_end() {
+    let world = World::new(&[("a.txt", "one\n")]);
+    let path = world.path("a.txt");
+    let mut hello = world.hello();
+    hello["initializationOptions"] = json!({"person": "bob"});
+    let mut bob = world.quiet_editor(hello);
+    // Its lease is over at once, and it lives on, which is proved by a lock.
+    bob.command("kapell.claim-files", json!({"paths": ["a.txt"], "ttl_s": 0}));
+    let mut ann = world.editor();
+    ann.open(&path, "one\n");
+    ann.diagnostics(&path, has("held"));
+    bob.kill();
+    ann.diagnostics(&path, none);
+    ann.finish();
+}
+
+#[test]
+fn a_lease_that_runs_out_is_seen_to() {
+    let world = World::new(&[("a.txt", "one\n")]);
+    let path = world.path("a.txt");
+    let mut editor = world.editor();
+    editor.open(&path, "one\n");
+    let claimed = world.run(&["claim-files", "a.txt", "--as", "eve", "--ttl-s", "2"]);
+    assert_eq!(claimed["granted"], true);
+    editor.diagnostics(&path, has("held"));
+    editor.diagnostics(&path, none);
+    editor.finish();
+}
+
+#[test]
 fn files_that_are_renamed_or_deleted_leave_nothing_behind() {
     let world = World::new(&[("a.txt", "one\n"), ("dir/b.txt", "one\n")]);
     let (a, b) = (world.path("a.txt"), world.path("dir/b.txt"));

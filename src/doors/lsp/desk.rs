@@ -34,8 +34,8 @@ pub enum Note {
     Folder(PathBuf),
     /// The store may have changed.
     Stored,
-    /// Somebody who held something has ended.
-    Ended,
+    /// Somebody who held something has ended; this proved that they lived.
+    Ended(String),
     /// All that is held is to be let go of; whoever waits is told when that is done.
     End(Sender<()>),
 }

@@ -19,7 +19,7 @@ use super::progress::Progress;
 use super::types::{MessageType, Uri};
 use crate::api::methods::{claims, events};
 use crate::base::clock::Time;
-use crate::domain::claim::Held;
+use crate::domain::claim::{Held, HolderKind};
 use crate::services::editing::Editor;
 use crate::services::editing::person::{self, Hold, Standing};
 use crate::services::following::{Interest, Reader};
@@ -163,7 +163,8 @@ impl Keeper {
                 self.rung.store(false, Ordering::SeqCst);
                 self.look = true;
             }
-            Note::Ended => {
+            Note::Ended(proof) => {
+                self.awaited.remove(&proof);
                 self.touched.extend(self.open.keys().cloned());
                 self.roots.iter_mut().for_each(|root| root.due = true);
             }
@@ -377,20 +378,19 @@ impl Keeper {
         open.shown = Some(ownership);
     }
 
-    /// A process that ends writes nothing, and what it held is free.
+    /// Whoever ends without a word writes nothing, and what they held is free. An attempt's claims are not:
+    /// its conductor saves its work first, and says so.
     fn await_ends(&mut self, held: &[Held]) {
-        for proof in held.iter().filter_map(|claim| claim.alive.as_ref()) {
-            if !life::is_of_process(proof)
-                || self.awaited.len() >= MOST_AWAITED
-                || self.awaited.contains(proof)
-            {
+        let others = held.iter().filter(|claim| claim.holder.kind != HolderKind::Attempt);
+        for proof in others.filter_map(|claim| claim.alive.as_ref()) {
+            if self.awaited.len() >= MOST_AWAITED || self.awaited.contains(proof) || !life::holds(proof) {
                 continue;
             }
             self.awaited.insert(proof.clone());
             let (proof, notes) = (proof.clone(), self.desk.notes());
             let wait = move || {
                 if life::wait_for_end(&proof) {
-                    let _ = notes.send(Note::Ended);
+                    let _ = notes.send(Note::Ended(proof));
                 }
             };
             if let Err(error) = std::thread::Builder::new().name("kapell-awaits".to_owned()).spawn(wait) {

@@ -98,12 +98,22 @@ pub fn holds(proof: &str) -> bool {
     tree::is_running(pid, start_time) && Identity { pid, start_time, boot_id: boot_id.to_owned() }.is_same()
 }
 
-/// Waits until the process that a proof names has ended; tells whether it has. Of other proofs nothing is
-/// known here: whoever holds a lock may let go of it and live on.
+/// Waits until what a proof names has ended: the process, or whoever holds the file's lock. Tells whether
+/// it has; nothing is known where the system fails. Not for locks that somebody may take without a wait
+/// (a plan's, say): for a moment the one who waits holds them too.
 pub fn wait_for_end(proof: &str) -> bool {
     const A_WHILE: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
-    let pid = proof.strip_prefix(PROCESS).and_then(|process| process.split(' ').next()?.parse().ok());
-    let Some(pid) = pid else { return false };
+    let Some(process) = proof.strip_prefix(PROCESS) else {
+        let Ok(file) = OpenOptions::new().read(true).open(proof) else { return true };
+        loop {
+            match flock(&file, FlockOperation::LockShared) {
+                Ok(()) => return true,
+                Err(rustix::io::Errno::INTR) => {}
+                Err(_) => return false,
+            }
+        }
+    };
+    let Some(pid) = process.split(' ').next().and_then(|pid| pid.parse().ok()) else { return true };
     // Taken before the proof is looked at: a process of the same number that comes later is not meant.
     let Ok(handle) = tree::Handle::open(pid) else { return false };
     let Some(handle) = handle.filter(|_| holds(proof)) else { return true };
@@ -144,7 +154,10 @@ mod tests {
         let life = Life::take(&path).unwrap().unwrap();
         assert!(is_held(&path));
         assert!(Life::take(&path).unwrap().is_none());
+        let proof = path.to_str().unwrap().to_owned();
+        let waits = std::thread::spawn(move || wait_for_end(&proof));
         drop(life);
+        assert!(waits.join().unwrap() && wait_for_end(path.to_str().unwrap()));
         assert!(!is_held(&path));
         assert!(Life::take(&path).unwrap().is_some());
     }
