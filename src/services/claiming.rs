@@ -202,8 +202,11 @@ pub fn claim(session: &Session, project: &Project, wish: &Wish) -> Result<Answer
             life_file.as_deref(),
             wait_s,
         )?;
-        // Whoever closes the circle is refused, not those who wait already.
-        waiting::refuse_deadlock(tx, &project.id, &waiting::queue(tx, &project.id)?, &wish.holder)?;
+        // Whoever closes the circle is refused, not those who wait already; an attempt that is being stopped
+        // for this waits for nobody any more.
+        if !wish.take_over {
+            waiting::refuse_deadlock(tx, &project.id, &waiting::queue(tx, &project.id)?, &wish.holder)?;
+        }
         Ok(place)
     })?;
     let answer = loop {
@@ -218,8 +221,10 @@ pub fn claim(session: &Session, project: &Project, wish: &Wish) -> Result<Answer
             match &answer {
                 Answer::Granted(_) => tx.leave_claim_queue(place)?,
                 // Looked for each time: what was granted since may have closed a circle too.
-                Answer::Refused(_) => waiting::refuse_deadlock(tx, &project.id, &queue, &wish.holder)?,
-                Answer::Free => {}
+                Answer::Refused(_) if !wish.take_over => {
+                    waiting::refuse_deadlock(tx, &project.id, &queue, &wish.holder)?;
+                }
+                Answer::Refused(_) | Answer::Free => {}
             }
             Ok(answer)
         });

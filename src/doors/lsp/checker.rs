@@ -14,7 +14,7 @@ use crate::api::client::guard;
 /// The typing is waited for so long at most; a check that is quicker waits as long as it takes itself.
 const REST: Duration = Duration::from_millis(300);
 /// What is checked in this time is checked at once.
-const AT_ONCE: Duration = Duration::from_millis(10);
+const AT_ONCE: Duration = Duration::from_millis(30);
 
 /// What is to be checked.
 #[derive(Debug, Default)]

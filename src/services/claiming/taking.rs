@@ -125,3 +125,34 @@ fn each_once(conflicts: &[Conflict]) -> Vec<&Held> {
     held.dedup_by_key(|held| held.id);
     held
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::claim::{Holder, Mode};
+
+    #[test]
+    fn a_person_takes_over_and_says_why() {
+        let table = [
+            (false, HolderKind::Agent, None, None),
+            (true, HolderKind::Person, Some("by hand"), None),
+            (true, HolderKind::Person, Some("  "), Some(Code::Usage)),
+            (true, HolderKind::Person, None, Some(Code::Usage)),
+            (true, HolderKind::Agent, Some("x"), Some(Code::NotAllowed)),
+            (true, HolderKind::Attempt, Some("x"), Some(Code::NotAllowed)),
+        ];
+        for (take_over, kind, reason, refused) in table {
+            let wish = Wish {
+                patterns: Vec::new(),
+                mode: Mode::Exclusive,
+                holder: Holder { kind, name: "ann".into() },
+                ttl_s: 1,
+                reason: reason.map(str::to_owned),
+                wait_s: 0,
+                check_only: false,
+                take_over,
+            };
+            assert_eq!(check(&wish).err().map(|refusal| refusal.code), refused, "{kind:?} {reason:?}");
+        }
+    }
+}
