@@ -74,6 +74,12 @@ pub fn run() -> ExitCode {
                 Ok(doors::mcp::serve(house, folder))
             }
         }),
+        // Some editors say which of several ways they speak, and who they are; there is only this one way.
+        (Some("lsp"), said)
+            if said.iter().cloned().chain(arguments.by_ref()).all(|word| is_editors(&word)) =>
+        {
+            opened(|house| Ok(doors::lsp::serve(house, std::env::current_dir()?)))
+        }
         (Some("rpc"), None) => opened(|house| match house.shim_socket() {
             Some(shim) => stand_in(shim, Door::Rpc),
             None => Ok(doors::rpc::serve(house, std::env::current_dir()?)),
@@ -84,6 +90,11 @@ pub fn run() -> ExitCode {
             Ok(doors::cli::run(house, folder, &argv))
         }),
     }
+}
+
+/// What an editor's library puts behind the command that it was told.
+fn is_editors(word: &OsString) -> bool {
+    word.to_str().is_some_and(|word| word == "--stdio" || word.starts_with("--clientProcessId="))
 }
 
 /// A tool of an agent waits for this one: nothing is set up that it can do without. It always ends
@@ -160,7 +171,10 @@ fn project_folder(house: &House) -> anyhow::Result<PathBuf> {
 /// level, or levels by module such as `kapell=debug,rmcp=info`. A panic is told with its backtrace.
 fn log(wanted: Option<&str>) {
     // A client's mistakes are answered to the client; they need no line here each time.
-    let usual = Targets::new().with_default(LevelFilter::WARN).with_target("rmcp", LevelFilter::OFF);
+    let usual = Targets::new()
+        .with_default(LevelFilter::WARN)
+        .with_target("rmcp", LevelFilter::OFF)
+        .with_target("tower_lsp_server", LevelFilter::OFF);
     let targets = match wanted.filter(|wanted| !wanted.is_empty()).map(str::parse::<Targets>) {
         Some(Ok(targets)) => targets,
         Some(Err(_)) | None => usual,

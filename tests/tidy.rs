@@ -22,10 +22,11 @@ const FLOORS: [(&str, &[&str]); 8] = [
 ];
 
 /// Crates that have one place to live.
-const CRATES: [(&str, &[&str]); 14] = [
+const CRATES: [(&str, &[&str]); 15] = [
     ("rusqlite", &["store"]),
     ("rmcp", &["doors/mcp"]),
     ("jsonrpsee", &["doors/http"]),
+    ("tower_lsp_server", &["doors/lsp/types"]),
     ("clap", &["doors/cli", "app"]),
     ("landlock", &["sys/wall"]),
     ("nix", &["sys"]),

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::error::ApiError;
 use super::table::Method;
 use crate::base::ids::random_tail;
-use crate::domain::claim::HolderKind;
+use crate::domain::claim::{Holder, HolderKind};
 use crate::services::{Caller, Cancel, House, Session};
 use crate::sys::process::life::{self, Life};
 use crate::sys::process::tree;
@@ -44,6 +44,8 @@ pub struct Call {
     client: Arc<Client>,
     number: u64,
     cancel: Cancel,
+    /// What it is about, where that is not the client's folder.
+    folder: Option<PathBuf>,
 }
 
 impl Client {
@@ -75,6 +77,16 @@ impl Client {
         self.caller.get_or_init(|| Caller::new(HolderKind::Agent, &name()));
     }
 
+    /// The same of a person, who edits and is nobody's agent. A worker stays what it is.
+    pub fn introduce_person(&self, name: &str) {
+        self.caller.get_or_init(|| Caller::new(HolderKind::Person, name));
+    }
+
+    /// Who holds what this client claims.
+    pub fn holder(&self) -> Holder {
+        self.caller().holder
+    }
+
     /// Begins a call.
     pub fn begin(self: &Arc<Self>) -> Call {
         let cancel = Cancel::default();
@@ -86,7 +98,7 @@ impl Client {
         }
         calls.running.insert(number, cancel.clone());
         drop(calls);
-        Call { client: self.clone(), number, cancel }
+        Call { client: self.clone(), number, cancel, folder: None }
     }
 
     /// Ends all waits, those of calls in progress and of calls to come.
@@ -143,12 +155,19 @@ impl Call {
         &self.cancel
     }
 
+    /// The same call about another folder: an editor has files of several projects open.
+    #[must_use]
+    pub fn in_folder(mut self, folder: PathBuf) -> Self {
+        self.folder = Some(folder);
+        self
+    }
+
     /// The session that services are asked with.
     pub fn session(&self) -> Session {
         Session {
             house: self.client.house.clone(),
             caller: self.client.caller(),
-            folder: self.client.folder.clone(),
+            folder: self.folder.as_ref().unwrap_or(&self.client.folder).clone(),
             cancel: self.cancel.clone(),
         }
     }

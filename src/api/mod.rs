@@ -5,6 +5,7 @@ pub mod client;
 pub mod error;
 pub mod methods;
 pub mod relayed;
+pub mod resources;
 pub mod schema;
 pub mod table;
 pub mod wire;

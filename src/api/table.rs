@@ -139,7 +139,10 @@ pub fn methods() -> &'static [Method] {
                 "Claim paths or globs so that nobody else changes them meanwhile. All or nothing. granted:false \
                  names who holds what and is no error. Asking again renews. check_only only looks.",
                 false,
-                |params| params.get("wait_s").is_some_and(|wait| wait.as_u64() != Some(0)),
+                |params| {
+                    let waits = params.get("wait_s").is_some_and(|wait| wait.as_u64() != Some(0));
+                    waits || params.get("take_over").is_some_and(|take| take.as_bool() != Some(false))
+                },
                 methods::claims::claim_files,
                 Audience::Everybody {
                     for_worker: "Own more files for your task. Granted at once where they are free, and what you change \

@@ -3,5 +3,6 @@
 pub mod cli;
 pub mod hook;
 pub mod http;
+pub mod lsp;
 pub mod mcp;
 pub mod rpc;

@@ -16,6 +16,7 @@ use crate::store::watch::Watch;
 use crate::sys::process::life::{self, Life};
 use crate::sys::shim::files;
 
+mod taking;
 mod waiting;
 
 /// Seconds a claim lasts unless told; TOOLS.md names this figure.
@@ -42,6 +43,8 @@ pub struct Wish {
     pub wait_s: u64,
     /// Only look.
     pub check_only: bool,
+    /// Take it from whoever holds it; for persons, who say why.
+    pub take_over: bool,
 }
 
 /// What came of a wish.
@@ -113,10 +116,15 @@ pub(super) fn refuse_detours(top: &Path, pattern: &Pattern) -> Result<(), Refusa
 
 /// Grants, renews, or names who is in the way; waits if that was wished.
 pub fn claim(session: &Session, project: &Project, wish: &Wish) -> Result<Answer, Error> {
+    taking::check(wish)?;
     let store = session.store()?;
     let claimant = Claimant::of(session, wish)?;
     let patron = claimant.alive.as_deref().and_then(life::on_behalf_of);
     let attempt = |tx: &Tx<'_>| -> Result<Answer, Error> {
+        // Nobody would hear of the claim.
+        if session.cancel.is_given_up() {
+            return Ok(Answer::Refused(Vec::new()));
+        }
         let mut held = near(tx, &project.id, &wish.patterns)?;
         // What its agent edits, the agent holds under the name of its session.
         held.retain(|claim| claim.alive.is_none() || claim.alive != patron);
@@ -166,13 +174,18 @@ pub fn claim(session: &Session, project: &Project, wish: &Wish) -> Result<Answer
     }
     let first = store.write(|tx| -> Result<Answer, Error> {
         free_the_dead(tx, &project.id, &wish.patterns)?;
-        attempt(tx)
+        taking::granted(tx, project, wish, attempt)
     })?;
-    if wish.wait_s == 0 || !matches!(first, Answer::Refused(_)) {
+    let Answer::Refused(conflicts) = &first else { return Ok(first) };
+    let mut wait_s = wish.wait_s;
+    if wish.take_over && taking::stop_attempts(session, project, wish, conflicts)? && wait_s == 0 {
+        wait_s = taking::STOPPING_S;
+    }
+    if wait_s == 0 {
         return Ok(first);
     }
     // The watch begins before the second look, so that no release is missed.
-    let deadline = Instant::now() + Duration::from_secs(wish.wait_s.min(LONGEST_WAIT_S));
+    let deadline = Instant::now() + Duration::from_secs(wait_s.min(LONGEST_WAIT_S));
     let watch = Watch::new(&session.house.root)?;
     session.cancel.on_cancel(watch.waker());
     // The wait lives as long as this: whoever is killed meanwhile waits no longer.
@@ -187,10 +200,13 @@ pub fn claim(session: &Session, project: &Project, wish: &Wish) -> Result<Answer
             wish.mode,
             &wish.patterns,
             life_file.as_deref(),
-            wish.wait_s,
+            wait_s,
         )?;
-        // Whoever closes the circle is refused, not those who wait already.
-        waiting::refuse_deadlock(tx, &project.id, &waiting::queue(tx, &project.id)?, &wish.holder)?;
+        // Whoever closes the circle is refused, not those who wait already; an attempt that is being stopped
+        // for this waits for nobody any more.
+        if !wish.take_over {
+            waiting::refuse_deadlock(tx, &project.id, &waiting::queue(tx, &project.id)?, &wish.holder)?;
+        }
         Ok(place)
     })?;
     let answer = loop {
@@ -200,12 +216,15 @@ pub fn claim(session: &Session, project: &Project, wish: &Wish) -> Result<Answer
             // Who gave up does not want it any more; nobody would hear of the claim.
             let is_next = !session.cancel.is_cancelled()
                 && !queue.iter().any(|wait| wait.place < place && waiting::is_before(wait, wish));
-            let answer = attempt_in_turn(is_next, || attempt(tx), tx, project, wish)?;
+            let answer =
+                attempt_in_turn(is_next, || taking::granted(tx, project, wish, attempt), tx, project, wish)?;
             match &answer {
                 Answer::Granted(_) => tx.leave_claim_queue(place)?,
                 // Looked for each time: what was granted since may have closed a circle too.
-                Answer::Refused(_) => waiting::refuse_deadlock(tx, &project.id, &queue, &wish.holder)?,
-                Answer::Free => {}
+                Answer::Refused(_) if !wish.take_over => {
+                    waiting::refuse_deadlock(tx, &project.id, &queue, &wish.holder)?;
+                }
+                Answer::Refused(_) | Answer::Free => {}
             }
             Ok(answer)
         });
@@ -312,13 +331,19 @@ pub(super) fn near(tx: &Tx<'_>, project: &ProjectId, patterns: &[Pattern]) -> Re
 pub(super) fn free_the_dead(tx: &Tx<'_>, project: &ProjectId, patterns: &[Pattern]) -> Result<(), Error> {
     let now = Time::now();
     for claim in near(tx, project, patterns)? {
-        if claim.holder.kind != HolderKind::Attempt && is_abandoned(&claim, now) {
+        if is_gone(&claim, now) {
             let is_process = claim.alive.as_deref().is_some_and(life::is_of_process);
             let why = if is_process { "its process has ended" } else { "its lease ran out" };
             tx.release_claim(project, &claim, why)?;
         }
     }
     Ok(())
+}
+
+/// Whether a claim holds nobody back any more, though nobody has needed its files since. An attempt's
+/// stays until its work is saved.
+pub(super) fn is_gone(claim: &Held, now: Time) -> bool {
+    claim.holder.kind != HolderKind::Attempt && is_abandoned(claim, now)
 }
 
 /// Whether a claim's holder is gone. A session that can prove its life keeps its claims

@@ -52,6 +52,19 @@ impl Files {
     }
 }
 
+/// Every problem of a configuration that is being written, be it the project's or the person's own; its
+/// text stands for the file, and the other file is the one on the disk.
+pub fn check_text(house: &House, path: &Path, text: &str) -> Vec<ConfigProblem> {
+    let own = Some((path, text));
+    // A file that cannot be read is no help and no hindrance.
+    let read = |path: &Path| std::fs::read_to_string(path).ok();
+    if path == house.person_config {
+        return config::check_files(None, own);
+    }
+    let person = read(&house.person_config);
+    config::check_files(own, person.as_deref().map(|text| (house.person_config.as_path(), text)))
+}
+
 /// JSON Schema of both files.
 pub fn schema() -> Value {
     config::schema()

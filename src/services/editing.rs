@@ -22,6 +22,7 @@ use crate::sys::git::discover::discover;
 use crate::sys::git::{Worktree, checkout};
 use crate::sys::process::life;
 
+pub mod person;
 mod place;
 use place::{Place, digest, places};
 

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::{Error, Session};
+use crate::base::ids::ProjectId;
 use crate::store::events::{EventFilter, EventRow};
 use crate::store::watch::{Watch, Woken};
 
@@ -23,7 +24,7 @@ pub struct Interest {
 }
 
 impl Interest {
-    fn filter<'a>(&'a self, project: &'a crate::base::ids::ProjectId) -> EventFilter<'a> {
+    fn filter<'a>(&'a self, project: &'a ProjectId) -> EventFilter<'a> {
         EventFilter {
             project: (!self.all_projects).then_some(project),
             plan: self.plan.as_deref(),
@@ -39,48 +40,25 @@ pub fn newest(session: &Session, interest: &Interest, most: usize) -> Result<(Ve
     session.store()?.read(|tx| Ok((tx.newest_events(&interest.filter(&project), most)?, tx.newest_event()?)))
 }
 
-/// A place in the event log from which it is followed.
+/// A place in the event log from which it is read.
 #[derive(Debug)]
-pub struct Follower {
+pub struct Reader {
     session: Session,
-    project: crate::base::ids::ProjectId,
+    project: ProjectId,
     interest: Interest,
-    watch: Watch,
     /// The number of the newest event that was looked at.
     seq: i64,
 }
 
-impl Follower {
-    /// Follows from after `since`; from the newest event on when that is `None`.
+impl Reader {
+    /// Reads from after `since`; from the newest event on when that is `None`.
     pub fn new(session: &Session, interest: Interest, since: Option<i64>) -> Result<Self, Error> {
         let project = session.project()?.id;
-        let store = session.store()?;
-        let watch = Watch::new(&session.house.root)?;
-        session.cancel.on_cancel(watch.waker());
         let seq = match since {
             Some(seq) => seq,
-            None => store.read(|tx| tx.newest_event())?,
+            None => session.store()?.read(|tx| tx.newest_event())?,
         };
-        Ok(Self { session: session.clone(), project, interest, watch, seq })
-    }
-
-    /// The number of the newest event that was looked at.
-    pub fn seq(&self) -> i64 {
-        self.seq
-    }
-
-    /// The next events, waiting for them until the deadline (for ever without one).
-    /// Nothing when the deadline passed or the session's call was cancelled.
-    pub fn next(&mut self, deadline: Option<Instant>) -> Result<Vec<EventRow>, Error> {
-        loop {
-            let events = self.look()?;
-            if !events.is_empty() || self.session.cancel.is_cancelled() {
-                return Ok(events);
-            }
-            if self.watch.wait(deadline) == Woken::Deadline {
-                return Ok(Vec::new());
-            }
-        }
+        Ok(Self { session: session.clone(), project, interest, seq })
     }
 
     /// The next events that are there already.
@@ -95,5 +73,47 @@ impl Follower {
             _ => newest,
         };
         Ok(events)
+    }
+}
+
+/// A reader of the event log that can wait for more.
+#[derive(Debug)]
+pub struct Follower {
+    reader: Reader,
+    watch: Watch,
+}
+
+impl Follower {
+    /// Follows from after `since`; from the newest event on when that is `None`.
+    pub fn new(session: &Session, interest: Interest, since: Option<i64>) -> Result<Self, Error> {
+        session.store()?;
+        // It watches before it looks, so that nothing is missed in between.
+        let watch = Watch::new(&session.house.root)?;
+        session.cancel.on_cancel(watch.waker());
+        Ok(Self { reader: Reader::new(session, interest, since)?, watch })
+    }
+
+    /// The number of the newest event that was looked at.
+    pub fn seq(&self) -> i64 {
+        self.reader.seq
+    }
+
+    /// The next events that are there already.
+    pub fn look(&mut self) -> Result<Vec<EventRow>, Error> {
+        self.reader.look()
+    }
+
+    /// The next events, waiting for them until the deadline (for ever without one).
+    /// Nothing when the deadline passed or the session's call was cancelled.
+    pub fn next(&mut self, deadline: Option<Instant>) -> Result<Vec<EventRow>, Error> {
+        loop {
+            let events = self.reader.look()?;
+            if !events.is_empty() || self.reader.session.cancel.is_cancelled() {
+                return Ok(events);
+            }
+            if self.watch.wait(deadline) == Woken::Deadline {
+                return Ok(Vec::new());
+            }
+        }
     }
 }

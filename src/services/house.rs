@@ -52,6 +52,7 @@ pub struct Cancel(Arc<Cancelled>);
 #[derive(Debug, Default)]
 struct Cancelled {
     flag: AtomicBool,
+    given_up: AtomicBool,
     waker: Mutex<Option<Waker>>,
 }
 
@@ -111,6 +112,13 @@ impl House {
         }
     }
 
+    /// The name under which the person holds what they claim, at the command line and in an editor.
+    pub fn person(&self) -> &str {
+        let name =
+            |variable| self.environment.get(variable).map(String::as_str).filter(|name| !name.is_empty());
+        name("USER").or_else(|| name("LOGNAME")).unwrap_or("me")
+    }
+
     /// The folder of an attempt's shim.
     pub fn run_dir(&self, attempt: &str) -> PathBuf {
         self.root.join("run").join(attempt)
@@ -141,6 +149,17 @@ impl Cancel {
         if let Some(waker) = self.0.waker.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
             waker.wake();
         }
+    }
+
+    /// Ends the call because nobody wants its result any more: what it has not begun is not begun.
+    pub fn give_up(&self) {
+        self.0.given_up.store(true, Ordering::SeqCst);
+        self.cancel();
+    }
+
+    /// Whether nobody wants the result of the call any more.
+    pub fn is_given_up(&self) -> bool {
+        self.0.given_up.load(Ordering::SeqCst)
     }
 
     /// Whether the call was ended.

@@ -224,6 +224,13 @@ pub fn attempt(session: &Session, id: &AttemptId) -> Result<AttemptView, Error> 
     })
 }
 
+/// One attempt of this project.
+pub fn attempt_here(session: &Session, id: &AttemptId) -> Result<AttemptView, Error> {
+    let project = session.project()?.id;
+    let view = attempt(session, id)?;
+    if view.row.project == project { Ok(view) } else { Err(no_such("attempt", id.as_str())) }
+}
+
 fn attempt_view(tx: &Tx<'_>, row: AttemptRow) -> Result<AttemptView, Error> {
     Ok(AttemptView { state: attempt_state(&row), gates: tx.gates(&row.id)?, row })
 }

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use super::{Error, Session};
 use crate::base::ids::AttemptId;
+use crate::base::paths::RepoPath;
 use crate::domain::refusal::{Code, Refusal};
 use crate::store::attempts::AttemptRow;
 use crate::store::events::{EventFilter, EventRow};
@@ -17,6 +18,8 @@ use crate::sys::git::{Oid, read};
 const TAIL: u64 = 7 * 1024;
 /// As much of a diff is shown.
 const DIFF: usize = 15 * 1024;
+/// Longest part of a log that is handed over at once to whoever follows it.
+const PART: u64 = 256 * 1024;
 
 /// The newest `limit` events of the project, oldest of them first.
 pub fn newest_events(session: &Session, limit: usize) -> Result<Vec<EventRow>, Error> {
@@ -48,22 +51,101 @@ pub fn attempt_log(session: &Session, id: &str) -> Result<String, Error> {
     Ok(log)
 }
 
-/// What an attempt changed, as a unified diff.
+/// A part of a log, for whoever follows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    /// What stands there; bytes that are no text are replaced.
+    pub text: String,
+    /// Where the next part begins.
+    pub next: u64,
+    /// Whether nothing more will come.
+    pub ended: bool,
+}
+
+/// What an attempt's agent wrote on its standard output from `offset` on, in whole lines as far as
+/// there are any. Past the end there is nothing yet.
+pub fn attempt_log_from(session: &Session, id: &str, offset: u64) -> Result<Part, Error> {
+    let attempt = attempt(session, id)?;
+    // Asked before the file is read: what it wrote until then is in it.
+    let is_over = attempt.state.outcome().is_some();
+    let path = Path::new(&attempt.run_dir).join("stdout");
+    match part(&path, offset, is_over) {
+        Ok(part) => Ok(part),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Ok(Part { text: String::new(), next: offset, ended: is_over })
+        }
+        Err(error) => Err(Error::system(format!("cannot read {}", path.display()), error)),
+    }
+}
+
+/// A part of a file. While it still grows, a last line without an end is left for the next part.
+fn part(path: &Path, offset: u64, is_over: bool) -> std::io::Result<Part> {
+    let mut file = File::open(path)?;
+    file.seek(SeekFrom::Start(offset))?;
+    let mut bytes = Vec::new();
+    file.take(PART).read_to_end(&mut bytes)?;
+    let is_full = bytes.len() as u64 == PART;
+    if !is_over || is_full {
+        match bytes.iter().rposition(|byte| *byte == b'\n') {
+            Some(at) => bytes.truncate(at + 1),
+            // A line that fills all of it is handed over as it is.
+            None if is_full => {}
+            None => bytes.clear(),
+        }
+    }
+    Ok(Part {
+        text: String::from_utf8_lossy(&bytes).into_owned(),
+        next: offset + bytes.len() as u64,
+        ended: is_over && !is_full,
+    })
+}
+
+/// Which state of a file is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// Where the attempt began.
+    Before,
+    /// As the attempt left it.
+    After,
+}
+
+/// A file before or after an attempt; nothing where it did not exist.
+pub fn attempt_file(session: &Session, id: &str, path: &str, side: Side) -> Result<String, Error> {
+    let attempt = attempt(session, id)?;
+    let commit = match side {
+        Side::Before => attempt.base.as_deref(),
+        Side::After => attempt.snapshot.as_deref(),
+    };
+    let commit = commit.and_then(Oid::parse).ok_or_else(|| not_saved(id))?;
+    let git = super::ground::git(&session.house, &session.project()?)?;
+    let content = read::show_file(&git, &commit, &RepoPath::from(path))?.unwrap_or_default();
+    Ok(String::from_utf8_lossy(&content).into_owned())
+}
+
+fn not_saved(id: &str) -> Refusal {
+    Refusal::new(
+        Code::Conflict,
+        format!("attempt {id} has not been saved yet, so there is nothing to compare"),
+        "its working tree is named by status with scope attempt",
+    )
+}
+
+/// What an attempt changed, as a unified diff, short enough for any answer.
 pub fn attempt_diff(session: &Session, id: &str) -> Result<String, Error> {
+    attempt_diff_up_to(session, id, DIFF)
+}
+
+/// The same, at most `most` bytes of it.
+pub fn attempt_diff_up_to(session: &Session, id: &str, most: usize) -> Result<String, Error> {
     let attempt = attempt(session, id)?;
     let project = session.project()?;
     let git = super::ground::git(&session.house, &project)?;
     let ends =
         (attempt.base.as_deref().and_then(Oid::parse), attempt.snapshot.as_deref().and_then(Oid::parse));
     let (Some(base), Some(snapshot)) = ends else {
-        return Err(Refusal::new(
-            Code::Conflict,
-            format!("attempt {id} has not been saved yet, so there is nothing to compare"),
-            "its working tree is named by status with scope attempt",
-        )
-        .into());
+        return Err(not_saved(id).into());
     };
-    let diff = read::diff_text(&git, &base, &snapshot, &[], DIFF)?;
+    let diff = read::diff_text(&git, &base, &snapshot, &[], most)?;
     let cut = if diff.is_cut {
         "\n… (the rest is cut off; the ref that status names holds all of it)\n"
     } else {
@@ -138,6 +220,27 @@ fn tail(path: &Path) -> std::io::Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_log_is_followed_in_whole_lines() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        let whole = "x".repeat(PART as usize);
+        let table: [(&str, u64, bool, &str, u64, bool); 7] = [
+            ("", 0, false, "", 0, false),
+            ("one\ntw", 0, false, "one\n", 4, false),
+            ("one\ntwo\n", 4, false, "two\n", 8, false),
+            ("one\ntw", 4, false, "", 4, false),
+            ("one\ntw", 4, true, "tw", 6, true),
+            ("one\n", 9, true, "", 9, true),
+            (&whole, 0, true, &whole, PART, false),
+        ];
+        for (content, offset, is_over, text, next, ended) in table {
+            std::fs::write(&path, content).unwrap();
+            let expected = Part { text: text.to_owned(), next, ended };
+            assert_eq!(part(&path, offset, is_over).unwrap(), expected, "{} {offset}", content.len());
+        }
+    }
 
     #[test]
     fn a_tail_begins_with_a_whole_line() {

@@ -211,6 +211,50 @@ impl Tx<'_> {
         Ok(true)
     }
 
+    /// Releases a claim because `by` takes over what it owns, and records who took what from whom, and why.
+    pub fn take_claim(
+        &self,
+        project: &ProjectId,
+        claim: &Held,
+        by: &HolderName,
+        reason: &str,
+    ) -> Result<bool, StoreError> {
+        let is_new = self.release_claim(project, claim, &format!("taken over by {by}"))?;
+        if is_new {
+            self.tell_taken(project, claim, by, reason)?;
+        }
+        Ok(is_new)
+    }
+
+    /// Records that `by` takes over what a claim owns; an attempt lets go of it once it is saved.
+    pub fn tell_taken(
+        &self,
+        project: &ProjectId,
+        claim: &Held,
+        by: &HolderName,
+        reason: &str,
+    ) -> Result<(), StoreError> {
+        let task = claim.task.as_deref().and_then(|task| task.split_once('/'));
+        let task = task.map(|(plan, task)| (PlanId::new(plan), TaskId::text(task)));
+        let attempt = attempt_of(&claim.holder);
+        let (from, pattern) = (claim.holder.name.as_str(), claim.pattern.as_str());
+        let data = serde_json::json!({"claim": claim.id.0, "pattern": pattern, "by": by.as_str(), "from": from,
+            "from_kind": claim.holder.kind.as_str(), "reason": reason});
+        self.append_event(
+            project,
+            &NewEvent {
+                kind: "claim.taken",
+                plan: task.as_ref().map(|(plan, _)| plan),
+                task: task.as_ref().map(|(_, task)| task),
+                attempt: attempt.as_ref(),
+                holder: Some(by.as_str()),
+                text: format!("{by} takes over {pattern} from {from}: {reason}"),
+                data: Some(data.to_string()),
+            },
+        )?;
+        Ok(())
+    }
+
     /// Releases all that an attempt holds and gives the numbers.
     pub fn release_attempt_claims(
         &self,

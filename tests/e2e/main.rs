@@ -3,6 +3,14 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "that is how a test fails, in its helpers too")]
 
 mod bench;
+#[path = "../lsp/client.rs"]
+#[expect(
+    dead_code,
+    clippy::expect_used,
+    clippy::needless_pass_by_value,
+    reason = "another test speaks to it in more ways, and says so of itself"
+)]
+mod client;
 
 mod batches;
 mod hook;
@@ -14,6 +22,7 @@ mod landing;
 mod odd;
 mod shared;
 mod steering;
+mod taking;
 mod trying;
 mod twice;
 mod violations;

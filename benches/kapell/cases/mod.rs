@@ -4,6 +4,7 @@ pub mod claiming;
 pub mod crowd;
 pub mod dispatch;
 pub mod hook;
+pub mod lsp;
 pub mod overlap;
 pub mod size;
 pub mod starting;
@@ -44,10 +45,11 @@ pub struct Case {
 }
 
 /// All cases, in the order of the table.
-pub const CASES: [Case; 10] = [
+pub const CASES: [Case; 11] = [
     Case { name: "start", about: "kapell mcp from its start to its end", run: starting::run },
     Case { name: "claim", about: "one durable claim, through every door", run: claiming::run },
     Case { name: "hook", about: "kapell hook beside true", run: hook::run },
+    Case { name: "lsp", about: "kapell lsp as an editor sees it", run: lsp::run },
     Case { name: "crowd", about: "eight servers on one project", run: crowd::run },
     Case { name: "status", about: "status with many tasks and workers", run: status::run },
     Case { name: "overlap", about: "whether two patterns can own one file", run: overlap::run },

@@ -1,14 +1,18 @@
 //! `claim-files` and `release-files`.
 
+use serde::Serialize;
+
+use super::status::views;
 use crate::api::ApiError;
 use crate::api::wire::{
-    ClaimConflict, ClaimFilesParams, ClaimFilesResult, ClaimMode, GrantedClaim, ReleaseFilesParams,
-    ReleaseFilesResult,
+    ClaimConflict, ClaimFilesParams, ClaimFilesResult, ClaimMode, ClaimStatus, GrantedClaim,
+    ReleaseFilesParams, ReleaseFilesResult,
 };
-use crate::base::ids::{ClaimId, HolderName};
-use crate::domain::claim::{Conflict, Held, Holder, Mode};
+use crate::base::ids::{AttemptId, ClaimId, HolderName};
+use crate::domain::claim::{Conflict, Held, Holder, HolderKind, Mode};
 use crate::services::claiming::{self, Answer, Which, Wish};
-use crate::services::{Session, inside};
+use crate::services::{Session, inside, querying};
+use crate::store::claims::ClaimPage;
 
 /// Answers `claim-files`.
 pub fn claim_files(session: &Session, params: ClaimFilesParams) -> Result<ClaimFilesResult, ApiError> {
@@ -28,6 +32,7 @@ pub fn claim_files(session: &Session, params: ClaimFilesParams) -> Result<ClaimF
         reason: params.reason,
         wait_s: params.wait_s.unwrap_or(0),
         check_only: params.check_only,
+        take_over: params.take_over,
     };
     Ok(match claiming::claim(session, &project, &wish)? {
         Answer::Granted(held) => ClaimFilesResult {
@@ -97,4 +102,44 @@ fn conflict(conflict: &Conflict) -> ClaimConflict {
         since: held.since.to_string(),
         expires_at: held.expires_at.to_string(),
     }
+}
+
+/// A claim as editors are told of it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ClaimView {
+    /// As `status` with scope `claims` tells it.
+    #[serde(flatten)]
+    pub status: ClaimStatus,
+    /// Whether it is the caller's.
+    pub own: bool,
+    /// The attempt that holds it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<String>,
+    /// The seat of that attempt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub worker: Option<String>,
+}
+
+/// A claim as `me` is told of it.
+pub fn view(session: &Session, held: &Held, alive: Option<bool>) -> ClaimView {
+    let attempt = (held.holder.kind == HolderKind::Attempt).then(|| held.holder.name.as_str().to_owned());
+    let row = attempt.as_ref().and_then(|id| {
+        let store = session.store().ok()?;
+        // Whoever cannot be named by their seat is named by their attempt.
+        store.read(|tx| tx.attempt(&AttemptId::new(id))).ok().flatten()
+    });
+    ClaimView {
+        status: views::claim(held, alive),
+        own: held.holder == session.caller.holder,
+        attempt,
+        worker: row.map(|row| row.worker.as_str().to_owned()),
+    }
+}
+
+/// The project's live claims, at most `limit` of them, and how many there are.
+pub fn all(session: &Session, limit: usize) -> Result<(Vec<ClaimView>, u64), ApiError> {
+    let project = session.project()?;
+    let held = querying::claims(session, &project, ClaimPage { after: 0, limit })?;
+    let total = querying::count_claims(session, &project)?;
+    Ok((held.iter().map(|(claim, alive)| view(session, claim, *alive)).collect(), total))
 }

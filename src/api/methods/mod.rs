@@ -9,3 +9,4 @@ pub mod inside;
 pub mod judge;
 pub mod plan;
 pub mod status;
+pub mod verdict;

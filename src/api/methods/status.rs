@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-mod views;
+pub(super) mod views;
 
 use crate::api::ApiError;
 use crate::api::methods::events;
@@ -343,7 +343,7 @@ pub(super) const AT_WORK: [TaskState; 4] =
     [TaskState::Running, TaskState::Judging, TaskState::Approved, TaskState::Landing];
 
 /// The end of a file as text, for evidence that is shown.
-fn tail_of(path: &str, most: usize) -> Option<String> {
+pub(super) fn tail_of(path: &str, most: usize) -> Option<String> {
     let bytes = crate::services::judging::commands::tail(Path::new(path), most).ok()?;
     let text = String::from_utf8_lossy(&bytes).trim().to_owned();
     (!text.is_empty()).then_some(text)

@@ -495,7 +495,7 @@ pub struct GateStatus {
 }
 
 /// Who holds what.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ClaimStatus {
     /// Its number.
     pub claim_id: i64,

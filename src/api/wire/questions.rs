@@ -120,6 +120,9 @@ pub struct ClaimFilesParams {
     /// Only tell whether it is free.
     #[serde(default)]
     pub check_only: bool,
+    /// For persons: take it from whoever holds it, with a reason. A worker is stopped first, and its work saved.
+    #[serde(default)]
+    pub take_over: bool,
     /// Who is to hold it, where the door cannot know.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub holder: Option<String>,

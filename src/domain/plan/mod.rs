@@ -7,6 +7,7 @@
 pub mod check;
 pub mod dag;
 pub mod document;
+pub mod outline;
 pub mod problem;
 pub mod read;
 

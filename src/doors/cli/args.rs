@@ -71,6 +71,7 @@ Examples:
   kapell claim-files 'src/**/*.sql' --reason 'new index' --ttl-s 3600
   kapell claim-files src/db --wait-s 60
   kapell claim-files src/db/schema.sql --as me --ttl-s 7200
+  kapell claim-files src/db/schema.sql --as me --take-over --reason 'mending it by hand'
   kapell claim-files src/db --check-only --json")]
     ClaimFiles(ClaimFiles),
     /// Let go of claimed files
@@ -200,6 +201,20 @@ Examples:
     #[command(after_help = r#"Examples:
   echo '{"jsonrpc":"2.0","id":1,"method":"status"}' | kapell rpc"#)]
     Rpc,
+    /// Serve an editor: the Language Server Protocol on stdin and stdout
+    #[command(
+        after_help = "Who holds a file shows where it is open, and what you change is yours until it is saved.
+Plans and kapell.toml are checked and completed as they are typed.
+
+Examples:
+  kapell lsp
+  vim.lsp.config('kapell', { cmd = { 'kapell', 'lsp' }, root_markers = { '.git' } })   # Neovim"
+    )]
+    Lsp {
+        /// Speak on stdin and stdout; there is no other way, but some editors say so
+        #[arg(long)]
+        stdio: bool,
+    },
     /// Answer an agent's hook: an event on stdin, a refusal or nothing on stdout
     #[command(
         after_help = r#"An agent calls it before each use of a tool that writes; kapell init and the plugin register it.
@@ -332,6 +347,9 @@ pub struct ClaimFiles {
     /// Only tell whether it is free
     #[arg(long)]
     pub check_only: bool,
+    /// Take it from whoever holds it; a worker is stopped first, and its work saved
+    #[arg(long, requires = "reason", conflicts_with = "check_only")]
+    pub take_over: bool,
 }
 
 /// `release-files`.

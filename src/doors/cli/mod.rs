@@ -55,7 +55,7 @@ fn command(house: House, folder: PathBuf, cli: Cli, out: &mut Out) -> Result<u8,
         )
         .into());
     }
-    let name = person(&house).to_owned();
+    let name = house.person().to_owned();
     let session = Session {
         house: Arc::new(house),
         caller: Caller::new(HolderKind::Person, &name),
@@ -75,6 +75,7 @@ fn command(house: House, folder: PathBuf, cli: Cli, out: &mut Out) -> Result<u8,
         }
         Command::Mcp => Err(not_first("mcp")),
         Command::Rpc => Err(not_first("rpc")),
+        Command::Lsp { .. } => Err(not_first("lsp")),
         Command::Conduct(_) => Err(not_first("conduct")),
         Command::Hook { .. } => Err(not_first("hook")),
         Command::Shim(_) => Err(not_first("shim")),
@@ -89,12 +90,6 @@ fn not_first(door: &str) -> ApiError {
         format!("{door} is not opened by this command line"),
         format!("make it the first word and give it nothing else: kapell {door}"),
     )
-}
-
-/// Who holds what this person claims.
-fn person(house: &House) -> &str {
-    let name = |variable| house.environment.get(variable).map(String::as_str).filter(|name| !name.is_empty());
-    name("USER").or_else(|| name("LOGNAME")).unwrap_or("me")
 }
 
 /// Help and version on stdout; what was typed wrongly as any other error.

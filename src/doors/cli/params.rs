@@ -23,6 +23,7 @@ impl From<ClaimFiles> for ClaimFilesParams {
             reason: args.reason,
             wait_s: args.wait_s,
             check_only: args.check_only,
+            take_over: args.take_over,
             holder: args.holder.or_else(|| named(args.person)),
         }
     }

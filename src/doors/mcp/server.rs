@@ -18,9 +18,10 @@ use serde_json::Value;
 use tokio::sync::broadcast::error::RecvError;
 
 use super::news::{Batch, News};
-use super::resources::{self, Named};
+use super::resources;
 use super::transport::Closing;
 use super::{prompts, tools};
+use crate::api::resources::Named;
 use crate::api::{ApiError, Client, table};
 use crate::base::ids::random_tail;
 use crate::store::events::EventRow;
@@ -279,7 +280,8 @@ impl ServerHandler for Server {
         let named = Named::parse(&request.uri).ok_or_else(|| resources::unknown(&request.uri))?;
         self.introduce(&context);
         let call = self.client.begin();
-        let read = tokio::task::spawn_blocking(move || named.read(&request.uri, &call)).await;
+        let read = move || named.read(&call).map(|content| resources::told(content, &request.uri));
+        let read = tokio::task::spawn_blocking(read).await;
         match read {
             Ok(Ok(result)) => Ok(result.into()),
             Ok(Err(error)) => Err(resources::protocol_error(&error)),

@@ -23,6 +23,11 @@ pub(super) struct Place {
 }
 
 impl Place {
+    /// The top of the checkout that it lies in.
+    pub fn top(&self) -> &Path {
+        &self.top
+    }
+
     /// Whether it lies in this checkout, not in another one of the same repository.
     pub fn is_in(&self, project: &Project) -> bool {
         project.top.as_deref() == Some(&self.top)

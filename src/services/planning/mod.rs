@@ -10,6 +10,7 @@ use std::path::Path;
 use super::project::Project;
 use super::{Error, Session};
 use crate::base::ids::{PlanId, TaskId, random_tail};
+use crate::base::paths::RepoPath;
 use crate::domain::pattern::{Pattern, PatternSet};
 use crate::domain::plan::Plan;
 use crate::domain::plan::check::{self, KnownTarget, OnOverlap, Surroundings, TargetKind};
@@ -239,6 +240,17 @@ fn read_file(project: &Project, file: &str) -> Result<(String, Format), Error> {
     Ok((text, format_of(file)))
 }
 
+/// Whether the project's configuration calls that file a plan.
+pub fn is_named_plan(session: &Session, file: &Path) -> bool {
+    let named = || {
+        let project = session.project().ok()?;
+        let path = file.strip_prefix(project.top.as_deref()?).ok()?.to_str()?.to_owned();
+        let config = session.config(&project).ok()?;
+        Some(config.plans.iter().any(|pattern| pattern.contains(&RepoPath::from(path.as_str()))))
+    };
+    named().unwrap_or(false)
+}
+
 /// The format that a file's name promises; JSON unless it says YAML.
 pub fn format_of(file: &str) -> Format {
     match Path::new(file).extension().and_then(|extension| extension.to_str()) {
@@ -259,6 +271,13 @@ pub(crate) fn check_text(
         Ok(document) => check_document(project, config, &document, on_overlap),
         Err(error) => Ok(Checked { problems: vec![Problem::from(error)], ..Checked::default() }),
     }
+}
+
+/// Everything that is wrong with the text of a plan, be it stored or not.
+pub fn problems_of(session: &Session, text: &str, format: Format) -> Result<Vec<Problem>, Error> {
+    let project = session.project()?;
+    let config = session.config(&project)?;
+    Ok(check_text(&project, &config, text, format, OnOverlap::Reject)?.problems)
 }
 
 /// Reads and checks a plan: its own sense, and whether it fits this project.

@@ -155,6 +155,9 @@ fn resolve(file: &File, agents_found: &[ProviderKind]) -> Result<Config, String>
         caches: project.caches.map(|paths| paths.into_iter().map(|path| path.0).collect()),
         max_workers,
         max_conductors: project.max_conductors.unwrap_or(MAX_CONDUCTORS),
+        plans: all(project.plans.unwrap_or_default(), |pattern| {
+            Pattern::parse(pattern.as_str()).map_err(|bad| bad.reason)
+        })?,
         integrator: all(project.integrator.unwrap_or_default(), |entry| {
             let files = all(entry.files.unwrap_or_default(), |file| {
                 Pattern::parse(file.as_str()).map_err(|bad| bad.reason)

@@ -24,7 +24,9 @@ pub struct Config {
     pub max_workers: u32,
     /// Plans of this project that run at once; at least 1.
     pub max_conductors: u32,
-    /// Files that no task owns.
+    /// Files that are plans besides those that are called so.
+    pub plans: Vec<Pattern>,
+    /// Files that the integrator makes anew.
     pub integrator: Vec<Integrator>,
     /// How results are proved. Said of everything but `lint`, `test` and `build`, which the
     /// ecosystem fills in, `custom`, and `review`, where `None` means no such gate.

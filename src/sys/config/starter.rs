@@ -109,6 +109,7 @@ const TEMPLATE: &str = r##"# Kapell's configuration of this project. Everything 
 #caches = ["~/.cargo/registry", "target"] ## example; may be written besides the work, else those of usual tools
 #max_workers = 4 ## of this project at once
 #max_conductors = 3 ## plans of this project at once
+#plans = ["plans/*.json"] ## example; plans for editors besides plan.json and *.plan.json
 # Files that no task owns, each with what makes it anew while landing (example):
 #integrator = [{ files = ["Cargo.lock"], command = ["cargo", "generate-lockfile"] }]
 

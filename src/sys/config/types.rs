@@ -61,6 +61,9 @@ pub struct Project {
     /// Plans of this project that run at once. Default: 3.
     #[schemars(range(min = 1))]
     pub max_conductors: Option<u32>,
+    /// Files that are plans besides `plan.json`, `*.plan.json` and the same in YAML, for editors. Default: none.
+    #[schemars(extend("uniqueItems" = true))]
+    pub plans: Option<Vec<PathPattern>>,
     /// Files that no task owns, each with the command that makes them anew while landing.
     pub integrator: Option<Vec<Integrator>>,
 }

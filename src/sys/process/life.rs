@@ -98,6 +98,34 @@ pub fn holds(proof: &str) -> bool {
     tree::is_running(pid, start_time) && Identity { pid, start_time, boot_id: boot_id.to_owned() }.is_same()
 }
 
+/// Waits until what a proof names has ended: the process, or whoever holds the file's lock. Tells whether
+/// it has; nothing is known where the system fails. Not for locks that somebody may take without a wait
+/// (a plan's, say): for a moment the one who waits holds them too.
+pub fn wait_for_end(proof: &str) -> bool {
+    const A_WHILE: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
+    let Some(process) = proof.strip_prefix(PROCESS) else {
+        let Ok(file) = OpenOptions::new().read(true).open(proof) else { return true };
+        loop {
+            match flock(&file, FlockOperation::LockShared) {
+                Ok(()) => return true,
+                Err(rustix::io::Errno::INTR) => {}
+                Err(_) => return false,
+            }
+        }
+    };
+    let Some(pid) = process.split(' ').next().and_then(|pid| pid.parse().ok()) else { return true };
+    // Taken before the proof is looked at: a process of the same number that comes later is not meant.
+    let Ok(handle) = tree::Handle::open(pid) else { return false };
+    let Some(handle) = handle.filter(|_| holds(proof)) else { return true };
+    loop {
+        match handle.wait_for_end(A_WHILE) {
+            Ok(true) => return true,
+            Ok(false) => {}
+            Err(_) => return false,
+        }
+    }
+}
+
 /// On whose behalf the holder of that file works, if it said so.
 pub fn on_behalf_of(proof: &str) -> Option<String> {
     if is_of_process(proof) {
@@ -126,7 +154,10 @@ mod tests {
         let life = Life::take(&path).unwrap().unwrap();
         assert!(is_held(&path));
         assert!(Life::take(&path).unwrap().is_none());
+        let proof = path.to_str().unwrap().to_owned();
+        let waits = std::thread::spawn(move || wait_for_end(&proof));
         drop(life);
+        assert!(waits.join().unwrap() && wait_for_end(path.to_str().unwrap()));
         assert!(!is_held(&path));
         assert!(Life::take(&path).unwrap().is_some());
     }

@@ -104,7 +104,7 @@ pub(super) fn attempt(view: &AttemptView) -> AttemptStatus {
     }
 }
 
-pub(super) fn claim(held: &Held, alive: Option<bool>) -> ClaimStatus {
+pub(in crate::api) fn claim(held: &Held, alive: Option<bool>) -> ClaimStatus {
     ClaimStatus {
         claim_id: held.id.0,
         pattern: held.pattern.as_str().to_owned(),

@@ -1,0 +1,160 @@
+//! `workspace/executeCommand`: every method of the contract as `kapell.METHOD`, and what editors need
+//! besides.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+
+use super::desk::Desk;
+use super::disk::{Difference, Seen};
+use super::documents::path_of;
+use super::outbox::Message;
+use super::reading::{aside, folder_of, ownership};
+use super::types::{ErrorCode, ExecuteCommandParams, LSPAny, MessageType, RpcError, Uri};
+use crate::api::{ApiError, table};
+use crate::domain::refusal::{Code, Refusal};
+use crate::services::Cancel;
+use crate::services::project::Project;
+
+/// How the commands of the contract begin.
+const PREFIX: &str = "kapell.";
+/// Asks for a file that somebody else holds, and answers at once.
+const ASK: &str = "kapell.ask";
+/// Checks a plan file.
+const CHECK: &str = "kapell.checkPlan";
+/// Stores a plan file and starts it.
+const DISPATCH: &str = "kapell.dispatchPlan";
+/// So long a file is waited for that was asked for.
+const ASKED_FOR_S: u64 = 3600;
+
+/// All commands that are carried out here.
+pub fn names() -> Vec<String> {
+    let methods = table::methods().iter().map(|method| format!("{PREFIX}{}", method.name));
+    methods.chain([ASK, CHECK, DISPATCH].map(str::to_owned)).collect()
+}
+
+/// Ends a call whose request was cancelled: then this is dropped before it is done.
+struct CancelOnDrop(Cancel);
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        self.0.give_up();
+    }
+}
+
+/// Carries out a command.
+pub async fn execute(desk: &Arc<Desk>, params: ExecuteCommandParams) -> Result<Value, ApiError> {
+    let mut arguments = params.arguments.into_iter();
+    let argument = arguments.next().unwrap_or_else(|| Value::Object(Map::new()));
+    // A second argument names a file or folder of the project that is meant.
+    let root = arguments.next().and_then(|second| {
+        let uri = second.as_str().or_else(|| second.get("uri")?.as_str())?.to_owned();
+        uri.parse::<Uri>().ok()
+    });
+    if params.command == ASK {
+        return ask(desk, &argument).await;
+    }
+    if params.command == CHECK || params.command == DISPATCH {
+        let is_check = params.command == CHECK;
+        return aside(desk, move |desk| of_file(desk, &argument, is_check)).await?;
+    }
+    let name = params.command.strip_prefix(PREFIX).unwrap_or(&params.command);
+    let method = table::find(name).ok_or_else(|| ApiError::unknown_method(&params.command))?;
+    let call = desk.client.begin().in_folder(folder_of(desk, root.as_ref()));
+    let _cancel = CancelOnDrop(call.cancel().clone());
+    aside(desk, move |_| call.run(method, argument)).await?
+}
+
+/// Checks the plan that a file holds, or stores and starts it: `{plan, dispatch?}`.
+fn of_file(desk: &Desk, argument: &Value, is_check: bool) -> Result<Value, ApiError> {
+    let uri = argument.get("uri").and_then(Value::as_str).and_then(|uri| uri.parse::<Uri>().ok());
+    let Some((uri, path)) = uri.and_then(|uri| path_of(&uri).map(|path| (uri, path))) else {
+        return Err(ApiError::invalid_params(
+            "this command wants the uri of a plan file",
+            "give it {\"uri\": \"file:///…/plan.json\"}",
+        ));
+    };
+    let is_unsaved = desk
+        .documents
+        .get(&uri)
+        .is_some_and(|document| Seen::default().compare(&path, &document.text) == Difference::Some);
+    if is_unsaved && !is_check {
+        return Err(Refusal::new(
+            Code::Conflict,
+            format!("{} has unsaved changes", path.display()),
+            "save it first: what is stored is what lies on the disk",
+        )
+        .into());
+    }
+    let folder = folder_of(desk, Some(&uri));
+    let run = |name: &str, params: Value| {
+        let method = table::find(name).ok_or_else(|| ApiError::unknown_method(name))?;
+        desk.client.begin().in_folder(folder.clone()).run(method, params)
+    };
+    let project = Project::of(&folder)?;
+    let top = project.top().map_err(ApiError::from)?;
+    // An absolute path stays what it is when it is joined to the top.
+    let file = path.canonicalize().unwrap_or(path);
+    let file = file.strip_prefix(top).unwrap_or(&file).to_string_lossy().into_owned();
+    let plan = run("plan", json!({"file": file, "check_only": is_check}))?;
+    let dispatched = match plan["plan_id"].as_str() {
+        Some(id) if !is_check => Some(run("dispatch", json!({"plan_id": id}))?),
+        _ => None,
+    };
+    Ok(match dispatched {
+        Some(dispatched) => json!({"plan": plan, "dispatch": dispatched}),
+        None => json!({"plan": plan}),
+    })
+}
+
+/// Claims a file as soon as it is free, and says so then.
+async fn ask(desk: &Arc<Desk>, argument: &Value) -> Result<Value, ApiError> {
+    let uri = argument.get("uri").and_then(Value::as_str).and_then(|uri| uri.parse::<Uri>().ok());
+    let Some(path) = uri.as_ref().and_then(path_of) else {
+        return Err(ApiError::invalid_params(
+            "kapell.ask wants the uri of a file",
+            "give it {\"uri\": \"file:///…\"}",
+        ));
+    };
+    let asked = path.clone();
+    let found = aside(desk, move |desk| ownership(desk, &asked)).await??;
+    let Some(path_in_project) = found.and_then(|found| found.path) else {
+        return Err(Refusal::new(
+            Code::NotFound,
+            format!("{} lies in no repository", path.display()),
+            "only what lies in a repository is held by anybody",
+        )
+        .into());
+    };
+    let method = table::find("claim-files").ok_or_else(|| ApiError::unknown_method("claim-files"))?;
+    let call = desk.client.begin().in_folder(folder_of(desk, uri.as_ref()));
+    let outbox = desk.outbox.clone();
+    let reason = argument.get("reason").and_then(Value::as_str).unwrap_or("asked for in an editor");
+    let wish = json!({"paths": [path_in_project], "wait_s": ASKED_FOR_S, "reason": reason});
+    let told = json!({"waiting": true, "path": path_in_project});
+    tokio::task::spawn_blocking(move || {
+        let cancel = call.cancel().clone();
+        let sentence = match call.run(method, wish) {
+            Ok(result) if result["granted"] == true => {
+                (MessageType::INFO, format!("{path_in_project} is yours now."))
+            }
+            // The editor is being closed.
+            _ if cancel.is_cancelled() => return,
+            Ok(_) => (MessageType::WARNING, format!("{path_in_project} did not become free in an hour.")),
+            Err(error) => {
+                (MessageType::WARNING, format!("{path_in_project}: {}; {}", error.message, error.hint))
+            }
+        };
+        outbox.leave(Message::Show(sentence.0, sentence.1));
+    });
+    Ok(told)
+}
+
+/// An error of the contract as one of this protocol, with the same number and the same data.
+pub fn protocol_error(error: ApiError) -> RpcError {
+    RpcError {
+        code: ErrorCode::from(error.code),
+        data: Some(LSPAny::from(error.data())),
+        message: error.message.into(),
+    }
+}

@@ -1,0 +1,121 @@
+//! What all parts of the server share: the open documents, the client of the contract, and the ways to
+//! the threads and to the editor.
+
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use super::board::Board;
+use super::checker::Checker;
+use super::documents::Documents;
+use super::outbox::Outbox;
+use super::progress::Shown;
+use super::settings::Settings;
+use super::types::Uri;
+use crate::api::Client;
+use crate::services::Session;
+
+/// News for the thread that keeps claims.
+#[derive(Debug)]
+pub enum Note {
+    /// The editor is ready to be told things.
+    Ready,
+    /// A document was opened.
+    Opened(Uri),
+    /// Its text changed.
+    Changed(Uri),
+    /// It was saved.
+    Saved(Uri),
+    /// It was closed.
+    Closed(Uri),
+    /// A file or folder is not there any more.
+    Gone(PathBuf),
+    /// A folder of the workspace came.
+    Folder(PathBuf),
+    /// The store may have changed.
+    Stored,
+    /// Somebody who held something has ended; this proved that they lived.
+    Ended(String),
+    /// All that is held is to be let go of; whoever waits is told when that is done.
+    End(Sender<()>),
+}
+
+/// The shared part of the server.
+#[derive(Debug)]
+pub struct Desk {
+    /// The editor as a client of the contract.
+    pub client: Arc<Client>,
+    /// The folder that the server was started in.
+    pub folder: PathBuf,
+    /// What is open.
+    pub documents: Documents,
+    /// What the editor wants and can do, once it said so.
+    settings: OnceLock<Settings>,
+    /// What is shown of each document.
+    pub board: Board,
+    /// The thread that checks plans.
+    pub checker: Checker,
+    /// The plans whose progress is shown.
+    pub shown: Shown,
+    /// The way to the editor.
+    pub outbox: Outbox,
+    notes: Sender<Note>,
+    unread: Mutex<Option<Receiver<Note>>>,
+}
+
+impl Desk {
+    /// A desk with nothing on it.
+    pub fn new(client: Arc<Client>, folder: PathBuf, outbox: Outbox) -> Arc<Self> {
+        let (notes, unread) = channel();
+        Arc::new(Self {
+            client,
+            folder,
+            documents: Documents::default(),
+            settings: OnceLock::new(),
+            board: Board::new(outbox.clone()),
+            checker: Checker::default(),
+            shown: Shown::default(),
+            outbox,
+            notes,
+            unread: Mutex::new(Some(unread)),
+        })
+    }
+
+    /// What was agreed on with the editor; defaults before that.
+    pub fn settings(&self) -> &Settings {
+        static NONE: OnceLock<Settings> = OnceLock::new();
+        self.settings.get().unwrap_or_else(|| NONE.get_or_init(Settings::default))
+    }
+
+    /// Agrees with the editor, once.
+    pub fn agree(&self, settings: Settings) {
+        // A second `initialize` never comes this far.
+        let _ = self.settings.set(settings);
+    }
+
+    /// Tells the keeper.
+    pub fn note(&self, note: Note) {
+        // The keeper ends with the process.
+        let _ = self.notes.send(note);
+    }
+
+    /// A way to tell the keeper from another thread.
+    pub fn notes(&self) -> Sender<Note> {
+        self.notes.clone()
+    }
+
+    /// What the keeper reads; it is there once.
+    pub fn unread(&self) -> Option<Receiver<Note>> {
+        self.unread.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// A session about a folder.
+    pub fn session(&self, folder: &Path) -> Session {
+        self.client.begin().in_folder(folder.to_owned()).session()
+    }
+
+    /// The folder that commands are about unless they say otherwise: the first of the workspace.
+    pub fn first_root(&self) -> &Path {
+        self.settings().roots.first().map_or(self.folder.as_path(), PathBuf::as_path)
+    }
+}

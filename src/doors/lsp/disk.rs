@@ -1,0 +1,114 @@
+//! Whether a text in the editor is the one on the disk.
+
+use std::hash::{DefaultHasher, Hasher};
+use std::path::Path;
+use std::time::SystemTime;
+
+/// What was last seen of a file, so that it is not read for every key press.
+#[derive(Debug, Clone, Default)]
+pub struct Seen(Option<(Stamp, Content)>);
+
+/// A file that was not written to since has the same.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Stamp {
+    length: u64,
+    modified: Option<SystemTime>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Content {
+    /// There is no such file.
+    Nothing,
+    /// A text of that digest.
+    Text(u64),
+    /// Something that no editor has as it is: no UTF-8.
+    Other,
+}
+
+/// How a text stands to its file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Difference {
+    /// It is the same.
+    None,
+    /// It is another one.
+    Some,
+    /// That cannot be told.
+    Unknown,
+}
+
+impl Seen {
+    /// Compares a text with its file.
+    pub fn compare(&mut self, path: &Path, text: &str) -> Difference {
+        let content = self.content(path);
+        match content {
+            Content::Nothing if text.is_empty() => Difference::None,
+            Content::Nothing => Difference::Some,
+            Content::Text(digest) if digest == digest_of(text) => Difference::None,
+            Content::Text(_) => Difference::Some,
+            Content::Other => Difference::Unknown,
+        }
+    }
+
+    fn content(&mut self, path: &Path) -> Content {
+        let Ok(metadata) = path.metadata() else {
+            self.0 = None;
+            return Content::Nothing;
+        };
+        let stamp = Stamp { length: metadata.len(), modified: metadata.modified().ok() };
+        if let Some((_, content)) = self.0.as_ref().filter(|(seen, _)| *seen == stamp) {
+            return *content;
+        }
+        let content = match std::fs::read(path).map(String::from_utf8) {
+            Ok(Ok(text)) => Content::Text(digest_of(&text)),
+            Ok(Err(_)) | Err(_) => Content::Other,
+        };
+        self.0 = Some((stamp, content));
+        content
+    }
+}
+
+/// A digest of what an editor calls the text: without the mark at its start, whatever its lines end with,
+/// and whether its last line has an end or not, which some editors add for themselves.
+fn digest_of(text: &str) -> u64 {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let text = text.strip_suffix('\n').unwrap_or(text);
+    let text = text.strip_suffix('\r').unwrap_or(text);
+    let mut hasher = DefaultHasher::new();
+    let mut rest = text;
+    while let Some(at) = rest.find("\r\n") {
+        hasher.write(&rest.as_bytes()[..at]);
+        rest = &rest[at + 1..];
+    }
+    hasher.write(rest.as_bytes());
+    hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_held_against_its_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("f");
+        let mut seen = Seen::default();
+        assert_eq!(seen.compare(&path, ""), Difference::None);
+        assert_eq!(seen.compare(&path, "a"), Difference::Some);
+        let table: [(&[u8], &str, Difference); 9] = [
+            (b"a\nb\n", "a\nb\n", Difference::None),
+            (b"a\nb\n", "a\nb", Difference::None),
+            (b"a\r\nb", "a\nb\n", Difference::None),
+            (b"\xef\xbb\xbfa", "a", Difference::None),
+            (b"a\nb\n", "a\nc\n", Difference::Some),
+            (b"a\n", "a\n\n", Difference::Some),
+            (b"a", "", Difference::Some),
+            (b"", "\n", Difference::None),
+            (b"caf\xe9", "caf\u{e9}", Difference::Unknown),
+        ];
+        for (bytes, text, expected) in table {
+            std::fs::write(&path, bytes).unwrap();
+            // Two writes may fall into one tick of the clock.
+            assert_eq!(Seen::default().compare(&path, text), expected, "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,462 @@
+//! The thread that keeps claims: it claims what the person changes, shows who holds what is open, and
+//! tells of events. It is woken by notes and by the store, never by a timer but for a lease that ends.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use super::desk::{Desk, Note};
+use super::documents::{Document, Kind};
+use super::keeping::{News, Open, Root, is_within};
+use super::outbox::Message;
+use super::owned::{self, Ownership};
+use super::progress::Progress;
+use super::types::{MessageType, Uri};
+use crate::api::methods::{claims, events};
+use crate::base::clock::Time;
+use crate::domain::claim::{Held, HolderKind};
+use crate::services::editing::Editor;
+use crate::services::editing::person::{self, Hold, Standing};
+use crate::services::following::{Interest, Reader};
+use crate::services::{Error, planning};
+use crate::store::watch::{Watch, Woken};
+use crate::sys::process::{life, tree};
+
+/// At most so many claims are told of one project; whoever wants more asks for pages.
+const MOST_CLAIMS: usize = 500;
+/// At most so many processes are waited for.
+const MOST_AWAITED: usize = 64;
+
+/// Starts the thread; a second time does nothing.
+pub fn start(desk: &Arc<Desk>, progress: Progress) -> std::io::Result<()> {
+    // Behind the wall there is no store to ask, and its worker is nobody who edits.
+    if desk.client.is_worker() {
+        return Ok(());
+    }
+    let Some(notes) = desk.unread() else { return Ok(()) };
+    let me = Editor {
+        holder: desk.client.holder(),
+        alive: tree::identity(std::process::id().cast_signed()).map(|me| life::proof_of(&me)),
+    };
+    let mut keeper = Keeper {
+        desk: desk.clone(),
+        me,
+        progress,
+        open: HashMap::new(),
+        roots: Vec::new(),
+        touched: HashSet::new(),
+        look: false,
+        rung: Arc::default(),
+        rings: false,
+        awaited: BTreeSet::new(),
+        complained: false,
+    };
+    std::thread::Builder::new().name("kapell-keeper".to_owned()).spawn(move || keeper.run(&notes))?;
+    Ok(())
+}
+
+struct Keeper {
+    desk: Arc<Desk>,
+    me: Editor,
+    progress: Progress,
+    open: HashMap<Uri, Open>,
+    roots: Vec<Root>,
+    /// What is to be looked at again.
+    touched: HashSet<Uri>,
+    /// The store is to be looked at again.
+    look: bool,
+    /// Whether a note of the bell is on its way.
+    rung: Arc<AtomicBool>,
+    /// Whether somebody listens to the bell.
+    rings: bool,
+    /// Processes whose end is waited for.
+    awaited: BTreeSet<String>,
+    /// The person was told that the store cannot be used.
+    complained: bool,
+}
+
+impl Keeper {
+    fn run(&mut self, notes: &Receiver<Note>) {
+        loop {
+            let first = match self.next_moment() {
+                None => match notes.recv() {
+                    Ok(note) => Some(note),
+                    Err(_) => return,
+                },
+                Some(at) => match notes.recv_timeout(at.saturating_duration_since(Instant::now())) {
+                    Ok(note) => Some(note),
+                    Err(RecvTimeoutError::Timeout) => {
+                        // A lease ran out, or claims are to be told.
+                        self.touched.extend(self.open.keys().cloned());
+                        None
+                    }
+                    Err(RecvTimeoutError::Disconnected) => return,
+                },
+            };
+            // Many notes may mean the same thing: all are taken before anything is looked at.
+            for note in first.into_iter().chain(notes.try_iter()) {
+                if let Note::End(done) = note {
+                    self.end();
+                    let _ = done.send(());
+                    return;
+                }
+                self.take(note);
+            }
+            self.settle();
+        }
+    }
+
+    /// When something is to be looked at though nobody says so.
+    fn next_moment(&self) -> Option<Instant> {
+        let now = Time::now();
+        let in_the_way = self.open.values().filter_map(|open| open.shown.as_ref()).flat_map(|it| &it.others);
+        let ends = in_the_way
+            .filter_map(|claim| Time::parse(&claim.status.expires_at))
+            .map(|end| end.millis_since(now))
+            .filter(|left| *left > 0)
+            .map(|left| Instant::now() + Duration::from_millis(left.unsigned_abs() + 1));
+        ends.chain(self.roots.iter().filter_map(Root::due_at)).min()
+    }
+
+    fn take(&mut self, note: Note) {
+        match note {
+            Note::Ready => {
+                let roots = self.desk.settings().roots.clone();
+                for root in &roots {
+                    self.watch(root);
+                }
+                if roots.is_empty() {
+                    self.watch(&self.desk.folder.clone());
+                }
+            }
+            Note::Folder(folder) => self.watch(&folder),
+            Note::Opened(uri) => self.opened(uri),
+            Note::Changed(uri) => self.news(uri, News::Changed),
+            Note::Saved(uri) => self.news(uri, News::Saved),
+            Note::Closed(uri) => {
+                if let Some(open) = self.open.remove(&uri) {
+                    self.let_go(&open, "its file was closed");
+                }
+            }
+            Note::Gone(path) => {
+                let gone: Vec<Uri> = self
+                    .open
+                    .iter()
+                    .filter(|(_, open)| is_within(&open.path, &path))
+                    .map(|(uri, _)| uri.clone())
+                    .collect();
+                for uri in gone {
+                    let Some(mut open) = self.open.remove(&uri) else { continue };
+                    self.let_go(&open, "its file is gone");
+                    open.taken.clear();
+                    (open.gone, open.dirty) = (true, false);
+                    self.desk.board.show_held(&uri, Vec::new());
+                    self.open.insert(uri, open);
+                }
+            }
+            Note::Stored => {
+                self.rung.store(false, Ordering::SeqCst);
+                self.look = true;
+            }
+            Note::Ended(proof) => {
+                self.awaited.remove(&proof);
+                self.touched.extend(self.open.keys().cloned());
+                self.roots.iter_mut().for_each(|root| root.due = true);
+            }
+            Note::End(_) => {}
+        }
+    }
+
+    fn opened(&mut self, uri: Uri) {
+        let Some(document) = self.desk.documents.get(&uri) else { return };
+        let Some(path) = document.path.clone() else { return };
+        let spot = person::spot(&path);
+        if let Some(spot) = &spot {
+            let top = spot.top.clone();
+            self.watch(&top);
+            self.recognise(&document, &top);
+        }
+        self.open.insert(uri.clone(), Open::new(path, spot));
+        self.touched.insert(uri);
+    }
+
+    /// Whether the configuration calls the file a plan.
+    fn recognise(&self, document: &Document, top: &Path) {
+        let Some(path) = document.path.as_ref().and_then(|path| path.to_str()) else { return };
+        if document.kind != Kind::Other || ![".json", ".yaml", ".yml"].iter().any(|end| path.ends_with(end)) {
+            return;
+        }
+        let session = self.desk.session(top);
+        if planning::is_named_plan(&session, Path::new(path)) {
+            self.desk.documents.set_kind(&document.uri, Kind::Plan(planning::format_of(path)));
+            self.desk.checker.touch(&document.uri);
+        }
+    }
+
+    fn news(&mut self, uri: Uri, news: News) {
+        if let Some(open) = self.open.get_mut(&uri) {
+            open.news = open.news.max(news);
+            // A save that is followed by a change leaves changes.
+            if news == News::Changed {
+                open.news = News::Changed;
+                open.gone = false;
+            }
+            self.touched.insert(uri);
+        }
+    }
+
+    /// Watches the project of a folder, if it is in a repository.
+    fn watch(&mut self, folder: &Path) {
+        let session = self.desk.session(folder);
+        let Ok(project) = session.project() else { return };
+        let Some(top) = project.top.clone().filter(|_| project.repository.is_some()) else { return };
+        if self.roots.iter().any(|root| root.top == top) {
+            return;
+        }
+        let Some(uri) = Uri::from_file_path(&top) else { return };
+        let begun = || -> Result<Reader, Error> {
+            self.listen()?;
+            person::bury(&session.house, &self.me.holder, &project)?;
+            Reader::new(&session, Interest::default(), None)
+        };
+        match begun() {
+            Ok(events) => {
+                self.rings = true;
+                self.progress.begin(&session);
+                self.roots.push(Root {
+                    project: project.id,
+                    top,
+                    uri,
+                    session: session.clone(),
+                    events,
+                    due: true,
+                    told_at: None,
+                    told: None,
+                });
+            }
+            Err(error) => self.complain(&error),
+        }
+    }
+
+    /// Listens to the bell, from the first time on.
+    fn listen(&self) -> Result<(), Error> {
+        let house = self.desk.client.house();
+        house.store()?;
+        if self.rings {
+            return Ok(());
+        }
+        let watch = Watch::new(&house.root)?;
+        let (notes, rung) = (self.desk.notes(), self.rung.clone());
+        let thread = std::thread::Builder::new().name("kapell-bell".to_owned());
+        let ring = move || pass_on(&watch, &notes, &rung);
+        thread.spawn(ring).map_err(|error| Error::system("a thread for the bell", error))?;
+        Ok(())
+    }
+
+    fn settle(&mut self) {
+        if std::mem::take(&mut self.look) {
+            self.look();
+        }
+        for uri in std::mem::take(&mut self.touched) {
+            if let Err(error) = self.refresh(&uri) {
+                self.complain(&error);
+            }
+        }
+        let now = Instant::now();
+        for at in 0..self.roots.len() {
+            if self.roots[at].is_due(now) {
+                tell_claims(&mut self.roots[at], &self.desk);
+            }
+        }
+    }
+
+    /// Tells what happened, and finds out what that touches.
+    fn look(&mut self) {
+        for root in &mut self.roots {
+            let mut claims = false;
+            let mut plans = BTreeSet::new();
+            loop {
+                let rows = match root.events.look() {
+                    Ok(rows) => rows,
+                    Err(error) => {
+                        tracing::warn!("cannot follow the events of {}: {error}", root.top.display());
+                        break;
+                    }
+                };
+                if rows.is_empty() {
+                    break;
+                }
+                for row in rows {
+                    claims |= row.kind.starts_with("claim.");
+                    plans.extend(row.plan.clone());
+                    if let Ok(mut event) = serde_json::to_value(events::event(&row)) {
+                        event["root"] = json!(root.uri);
+                        self.desk.outbox.leave(Message::Event(event));
+                    }
+                }
+            }
+            for plan in plans {
+                self.progress.update(&root.session, &plan);
+            }
+            if claims {
+                root.due = true;
+                let touched = self.open.iter().filter(|(_, open)| {
+                    open.spot.as_ref().is_some_and(|spot| spot.project.id == root.project)
+                });
+                self.touched.extend(touched.map(|(uri, _)| uri.clone()));
+            }
+        }
+    }
+
+    /// Looks at an open file: claims it or lets go of it, and shows who holds it.
+    fn refresh(&mut self, uri: &Uri) -> Result<(), Error> {
+        let Some(document) = self.desk.documents.get(uri) else { return Ok(()) };
+        let Some(mut open) = self.open.remove(uri) else { return Ok(()) };
+        let refreshed = self.refresh_open(&document, &mut open);
+        self.open.insert(uri.clone(), open);
+        refreshed
+    }
+
+    fn refresh_open(&mut self, document: &Document, open: &mut Open) -> Result<(), Error> {
+        open.compare(&document.text);
+        let Some(spot) = open.spot.clone().filter(|_| !open.gone) else { return Ok(()) };
+        let house = self.desk.client.house();
+        if !open.dirty && !open.taken.is_empty() {
+            self.let_go(open, "its changes are saved or undone");
+            open.taken.clear();
+        }
+        let mut standing = person::standing(house, &self.me.holder, &spot)?;
+        if open.dirty && standing.own.is_empty() {
+            // Who let go of what we took, with nobody else at it, was the person.
+            open.let_alone |= !open.taken.is_empty() && standing.others.is_empty();
+            open.taken.clear();
+            if standing.others.is_empty() && !open.let_alone {
+                if let Hold::Taken(ids) = person::hold(house, &self.me, &spot)? {
+                    open.taken = ids;
+                }
+                standing = person::standing(house, &self.me.holder, &spot)?;
+            }
+        }
+        self.await_ends(&standing.others);
+        self.show(document, open, &spot, &standing);
+        Ok(())
+    }
+
+    fn show(&self, document: &Document, open: &mut Open, spot: &person::Spot, standing: &Standing) {
+        let session = self.desk.session(&spot.top);
+        let ownership = ownership(&session, spot, standing);
+        let meets = open.dirty && ownership.own.is_empty() && !ownership.others.is_empty();
+        self.desk.board.show_held(&document.uri, owned::diagnostics(document, &ownership, meets));
+        if meets {
+            let mut is_new = false;
+            for claim in &ownership.others {
+                is_new |= open.warned.insert((claim.status.holder_kind.clone(), claim.status.holder.clone()));
+            }
+            if let Some(sentence) = owned::meeting(&ownership).filter(|_| is_new) {
+                let claims = &ownership.others;
+                self.desk.outbox.leave(Message::Meeting(
+                    json!({"uri": document.uri, "path": ownership.path, "claims": claims, "message": sentence}),
+                ));
+                if self.desk.settings().show_meetings {
+                    self.desk.outbox.leave(Message::Show(MessageType::WARNING, sentence));
+                }
+            }
+        }
+        if open.shown.as_ref().is_some_and(|shown| *shown != ownership) {
+            if self.desk.settings().lens_refresh {
+                self.desk.outbox.leave(Message::RefreshLenses);
+            }
+            if self.desk.settings().hint_refresh {
+                self.desk.outbox.leave(Message::RefreshHints);
+            }
+        }
+        open.shown = Some(ownership);
+    }
+
+    /// Whoever ends without a word writes nothing, and what they held is free. An attempt's claims are not:
+    /// its conductor saves its work first, and says so.
+    fn await_ends(&mut self, held: &[Held]) {
+        let others = held.iter().filter(|claim| claim.holder.kind != HolderKind::Attempt);
+        for proof in others.filter_map(|claim| claim.alive.as_ref()) {
+            if self.awaited.len() >= MOST_AWAITED || self.awaited.contains(proof) || !life::holds(proof) {
+                continue;
+            }
+            self.awaited.insert(proof.clone());
+            let (proof, notes) = (proof.clone(), self.desk.notes());
+            let wait = move || {
+                if life::wait_for_end(&proof) {
+                    let _ = notes.send(Note::Ended(proof));
+                }
+            };
+            if let Err(error) = std::thread::Builder::new().name("kapell-awaits".to_owned()).spawn(wait) {
+                tracing::warn!("no thread to wait for the end of a holder: {error}");
+            }
+        }
+    }
+
+    fn let_go(&self, open: &Open, why: &str) {
+        let Some(spot) = open.spot.as_ref().filter(|_| !open.taken.is_empty()) else { return };
+        if let Err(error) =
+            person::let_go(self.desk.client.house(), &self.me, &spot.project, &open.taken, why)
+        {
+            tracing::warn!("cannot let go of {}: {error}", open.path.display());
+        }
+    }
+
+    fn end(&mut self) {
+        for open in std::mem::take(&mut self.open).values() {
+            self.let_go(open, "its editor was closed");
+        }
+    }
+
+    /// What keeps claims from being kept is told once.
+    fn complain(&mut self, error: &Error) {
+        tracing::warn!("{error}");
+        if !std::mem::replace(&mut self.complained, true) {
+            self.desk.outbox.leave(Message::Show(MessageType::ERROR, format!("kapell: {error}")));
+        }
+    }
+}
+
+/// Passes the bell on, one note at a time.
+fn pass_on(watch: &Watch, notes: &Sender<Note>, rung: &AtomicBool) {
+    loop {
+        // Nobody calls this watch.
+        if watch.wait(None) == Woken::Called {
+            return;
+        }
+        if !rung.swap(true, Ordering::SeqCst) && notes.send(Note::Stored).is_err() {
+            return;
+        }
+    }
+}
+
+/// Who holds a file, as it is shown.
+pub fn ownership(session: &crate::services::Session, spot: &person::Spot, standing: &Standing) -> Ownership {
+    let view = |held: &Held| claims::view(session, held, held.alive.as_deref().map(life::holds));
+    Ownership {
+        path: spot.paths.first().cloned(),
+        others: standing.others.iter().map(view).collect(),
+        own: standing.own.iter().map(view).collect(),
+    }
+}
+
+fn tell_claims(root: &mut Root, desk: &Desk) {
+    root.due = false;
+    root.told_at = Some(Instant::now());
+    match claims::all(&root.session, MOST_CLAIMS) {
+        Ok((claims, total)) => {
+            let params = json!({"root": root.uri, "claims": claims, "total": total});
+            if root.told.as_ref() != Some(&params) {
+                desk.outbox.leave(Message::Claims(params.clone()));
+                root.told = Some(params);
+            }
+        }
+        Err(error) => tracing::warn!("the claims of {}: {}", root.top.display(), error.message),
+    }
+}

@@ -1,0 +1,140 @@
+//! The order of changes. The library runs handlers beside each other, so a change could overtake another
+//! one. Here every message about a document is taken in the order in which it was read, before anything
+//! that came after it can begin.
+
+use std::future::{Future, ready};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tower::Service;
+
+use super::desk::{Desk, Note};
+use super::documents::path_of;
+use super::stream::UNREADABLE;
+use super::types::{
+    DeleteFilesParams, DidChangeTextDocumentParams, DidChangeWorkspaceFoldersParams,
+    DidCloseTextDocumentParams, DidOpenTextDocumentParams, DidSaveTextDocumentParams, ExitedError,
+    LspService, RenameFilesParams, Request, Response, RpcError, RpcId, Uri, WorkDoneProgressCancelParams,
+};
+use super::{progress, server};
+
+/// The service with the messages about documents taken out.
+pub struct Ordered {
+    inner: LspService<server::Server>,
+    desk: Arc<Desk>,
+}
+
+impl Ordered {
+    /// Puts the order in front of a service.
+    pub fn new(inner: LspService<server::Server>, desk: Arc<Desk>) -> Self {
+        Self { inner, desk }
+    }
+}
+
+impl Service<Request> for Ordered {
+    type Response = Option<Response>;
+    type Error = ExitedError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        if request.method() == UNREADABLE {
+            return Box::pin(ready(Ok(Some(Response::from_error(RpcId::Null, RpcError::parse_error())))));
+        }
+        if request.id().is_none() && take(&self.desk, request.method(), request.params()) {
+            return Box::pin(ready(Ok(None)));
+        }
+        if request.method() == "exit" {
+            // What waits would keep the end from coming.
+            self.desk.client.close();
+        }
+        self.inner.call(request)
+    }
+}
+
+/// Takes a notification about documents; tells whether it is one.
+fn take(desk: &Arc<Desk>, method: &str, params: Option<&Value>) -> bool {
+    match method {
+        "textDocument/didOpen" => {
+            if let Some(DidOpenTextDocumentParams { text_document: opened }) = read(method, params) {
+                let encoding = desk.settings().encoding;
+                desk.board.open(&opened.uri, opened.version);
+                desk.documents.open(opened.uri.clone(), opened.version, opened.text, encoding);
+                desk.checker.touch(&opened.uri);
+                desk.note(Note::Opened(opened.uri));
+            }
+        }
+        "textDocument/didChange" => {
+            if let Some(changed) = read::<DidChangeTextDocumentParams>(method, params) {
+                let document = changed.text_document;
+                desk.board.change(&document.uri, document.version);
+                if desk.documents.change(&document.uri, document.version, changed.content_changes) {
+                    desk.checker.touch(&document.uri);
+                    desk.note(Note::Changed(document.uri));
+                }
+            }
+        }
+        "textDocument/didSave" => {
+            if let Some(saved) = read::<DidSaveTextDocumentParams>(method, params) {
+                desk.note(Note::Saved(saved.text_document.uri));
+                // What plans are held against may be another now: the configuration, a spec.
+                desk.checker.touch_all();
+            }
+        }
+        "textDocument/didClose" => {
+            if let Some(closed) = read::<DidCloseTextDocumentParams>(method, params) {
+                close(desk, closed.text_document.uri);
+            }
+        }
+        "workspace/didRenameFiles" => {
+            let renamed: Option<RenameFilesParams> = read(method, params);
+            gone(desk, renamed.into_iter().flat_map(|renamed| renamed.files).map(|file| file.old_uri));
+        }
+        "workspace/didDeleteFiles" => {
+            let deleted: Option<DeleteFilesParams> = read(method, params);
+            gone(desk, deleted.into_iter().flat_map(|deleted| deleted.files).map(|file| file.uri));
+        }
+        "workspace/didChangeWorkspaceFolders" => {
+            if let Some(changed) = read::<DidChangeWorkspaceFoldersParams>(method, params) {
+                for folder in changed.event.added.iter().filter_map(|folder| path_of(&folder.uri)) {
+                    desk.note(Note::Folder(folder));
+                }
+            }
+        }
+        "window/workDoneProgress/cancel" => {
+            if let Some(WorkDoneProgressCancelParams { token }) = read(method, params) {
+                progress::cancel(desk, &token);
+            }
+        }
+        // The configuration, or a file that a plan names.
+        "workspace/didChangeWatchedFiles" => desk.checker.touch_all(),
+        // Known, and nothing to us.
+        "$/setTrace" | "workspace/didChangeConfiguration" => {}
+        _ => return false,
+    }
+    true
+}
+
+fn close(desk: &Desk, uri: Uri) {
+    desk.documents.close(&uri);
+    desk.board.close(&uri);
+    desk.note(Note::Closed(uri));
+}
+
+fn gone(desk: &Desk, uris: impl Iterator<Item = String>) {
+    for path in uris.filter_map(|uri| path_of(&uri.parse().ok()?)) {
+        desk.note(Note::Gone(path));
+    }
+}
+
+/// A notification cannot be answered, so one that cannot be read is told to whoever reads the log.
+fn read<P: DeserializeOwned>(method: &str, params: Option<&Value>) -> Option<P> {
+    let params = params.cloned().unwrap_or_default();
+    serde_json::from_value(params).inspect_err(|error| tracing::warn!("{method}: {error}")).ok()
+}

@@ -1,0 +1,140 @@
+//! What is wrong with a plan, each problem at the very text that it is about.
+
+use std::ops::Range as Span;
+
+use serde_json::{Value, json};
+
+use super::super::desk::Desk;
+use super::super::documents::Document;
+use super::super::owned::SOURCE;
+use super::super::text::floor;
+use super::super::types::{
+    Diagnostic, DiagnosticRelatedInformation, DiagnosticSeverity, Location, NumberOrString,
+};
+use super::surroundings::session;
+use crate::domain::plan::document::{Format, Place};
+use crate::domain::plan::outline::{Item, Shape};
+use crate::domain::plan::problem::{Problem, ProblemCode, Severity};
+use crate::services::planning;
+
+/// A cycle may lead through all tasks of a plan; whoever mends it sees the rest.
+const MOST_ENDS: usize = 200;
+/// As many other places of a problem are named with each.
+const MOST_RELATED: usize = 20;
+
+/// The diagnostics of a plan.
+pub fn diagnostics(desk: &Desk, document: &Document, format: Format) -> Vec<Diagnostic> {
+    match planning::problems_of(&session(desk, document), &document.text, format) {
+        Ok(problems) => problems.iter().flat_map(|problem| shown(document, problem)).collect(),
+        Err(error) => vec![unchecked(document, &error.to_string())],
+    }
+}
+
+/// The plan cannot be held against its project.
+fn unchecked(document: &Document, why: &str) -> Diagnostic {
+    Diagnostic {
+        range: document.range(&document.lines.span(&document.text, 0)),
+        severity: Some(DiagnosticSeverity::WARNING),
+        code: Some(NumberOrString::String("unchecked".to_owned())),
+        source: Some(SOURCE.to_owned()),
+        message: format!("this plan cannot be checked: {why}"),
+        ..Diagnostic::default()
+    }
+}
+
+/// A problem at every place that it has: an overlap at both patterns, a cycle at every edge.
+fn shown(document: &Document, problem: &Problem) -> Vec<Diagnostic> {
+    let main = problem.place.unwrap_or(Place::START);
+    let has_many_ends = matches!(problem.code, ProblemCode::Overlap | ProblemCode::Cycle);
+    let places: Vec<Place> = std::iter::once(main).chain(problem.related.iter().copied()).collect();
+    let count = if has_many_ends { places.len().min(MOST_ENDS) } else { 1 };
+    (0..count)
+        .map(|at| {
+            // The next ones first: a cycle is followed.
+            let others = places.iter().cycle().skip(at + 1).take(places.len() - 1);
+            diagnostic(document, problem, places[at], others.take(MOST_RELATED).copied().collect())
+        })
+        .collect()
+}
+
+fn diagnostic(document: &Document, problem: &Problem, at: Place, others: Vec<Place>) -> Diagnostic {
+    let related = others.iter().copied().map(|place| DiagnosticRelatedInformation {
+        location: Location::new(document.uri.clone(), document.range(&span(document, place))),
+        message: match problem.code {
+            ProblemCode::Overlap => "the other task owns it here".to_owned(),
+            ProblemCode::Cycle => "the cycle goes on here".to_owned(),
+            ProblemCode::DuplicateId => "the id was given here first".to_owned(),
+            _ => "this belongs to it".to_owned(),
+        },
+    });
+    let related: Vec<_> = related.collect();
+    let mut data = json!({"hint": problem.hint});
+    let tasks: Vec<String> = std::iter::once(at)
+        .chain(others)
+        .filter_map(|place| task_at(document, document.lines.offset_of(&document.text, place)))
+        .collect();
+    if let Value::Object(data) = &mut data {
+        if matches!(problem.code, ProblemCode::Overlap | ProblemCode::Cycle) {
+            data.insert("tasks".to_owned(), json!(tasks));
+        }
+        data.extend(problem.task.as_ref().map(|task| ("task".to_owned(), json!(task.as_str()))));
+        data.extend(problem.path.as_ref().map(|path| ("path".to_owned(), json!(path))));
+    }
+    Diagnostic {
+        range: document.range(&span(document, at)),
+        severity: Some(match problem.severity {
+            Severity::Error => DiagnosticSeverity::ERROR,
+            Severity::Warning => DiagnosticSeverity::WARNING,
+        }),
+        code: Some(NumberOrString::String(problem.code.as_str().to_owned())),
+        source: Some(SOURCE.to_owned()),
+        message: format!("{}\n{}", problem.message, problem.hint),
+        related_information: (!related.is_empty()).then_some(related),
+        data: Some(data),
+        ..Diagnostic::default()
+    }
+}
+
+/// The text that begins at a place: a value or a key. Of a map or list that takes several lines the first.
+pub fn span(document: &Document, place: Place) -> Span<usize> {
+    let text = &document.text;
+    let mut start = document.lines.offset_of(text, place);
+    let known = document.outline().and_then(|root| root.starting_at(start));
+    let line_end = document.lines.span(text, document.lines.line_of(start)).end;
+    let end = match known {
+        Some(known) if !known.is_empty() => known.end.min(line_end.max(start)),
+        // A mistake in the syntax stands at no value: what follows up to a blank is meant.
+        _ => {
+            let rest = &text[start..line_end.max(start)];
+            let blanks = rest.len() - rest.trim_start().len();
+            if blanks > 0 && blanks < rest.len() {
+                start += blanks;
+            }
+            let rest = &text[start..line_end.max(start)];
+            let length = rest.find(char::is_whitespace).filter(|length| *length > 0);
+            start + length.unwrap_or(rest.len())
+        }
+    };
+    if end > start {
+        return start..end;
+    }
+    // At the end of a line what stands before it is what can be seen.
+    let before = floor(text, start.saturating_sub(1));
+    let is_line_end = text[before..start].chars().all(|c| c != '\n' && c != '\r');
+    if is_line_end { before..start } else { start..start }
+}
+
+/// The id of the task that an offset lies in.
+fn task_at(document: &Document, offset: usize) -> Option<String> {
+    let all = document.outline()?.get("tasks")?.items();
+    // In order, and asked for often in a long plan.
+    let before = all.partition_point(|task| task.span.start <= offset);
+    let task = all[..before].last().filter(|task| offset < task.span.end)?;
+    task.get("id")?.text().map(str::to_owned)
+}
+
+/// The tasks of a plan that are maps, in order.
+pub fn tasks(root: &Item) -> Vec<&Item> {
+    let tasks = root.get("tasks").map(Item::items).unwrap_or_default();
+    tasks.iter().filter(|task| matches!(task.shape, Shape::Map(_))).collect()
+}

@@ -1,0 +1,125 @@
+//! The requests of our own: `kapell/read` and `kapell/owner`.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::desk::Desk;
+use super::documents::path_of;
+use super::keeper;
+use super::owned::Ownership;
+use super::types::Uri;
+use crate::api::ApiError;
+use crate::api::client::guard;
+use crate::api::resources::Named;
+use crate::domain::refusal::{Code, Refusal};
+use crate::services::editing::person;
+use crate::services::{Error, reading};
+
+/// As much of a diff is handed over; an editor shows it to a person, not to a model.
+const DIFF: usize = 4 << 20;
+
+/// Parameters of `kapell/read`.
+#[derive(Debug, Deserialize)]
+pub struct ReadParams {
+    /// `kapell://attempts/ID/diff` and the like.
+    uri: String,
+    /// Of a log: from where on.
+    #[serde(default)]
+    offset: Option<u64>,
+    /// A file or folder of the project that is meant; the workspace's first folder unless told.
+    #[serde(default)]
+    root: Option<Uri>,
+}
+
+/// Result of `kapell/read`.
+#[derive(Debug, Serialize)]
+pub struct ReadResult {
+    text: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mime_type: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_offset: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ended: Option<bool>,
+}
+
+/// Parameters of `kapell/owner`.
+#[derive(Debug, Deserialize)]
+pub struct OwnerParams {
+    /// The file.
+    uri: Uri,
+}
+
+/// Answers `kapell/read`.
+pub fn read(desk: &Desk, params: &ReadParams) -> Result<ReadResult, ApiError> {
+    let named = Named::parse(&params.uri).ok_or_else(|| {
+        Refusal::new(
+            Code::NotFound,
+            format!("there is no document {:?}", params.uri),
+            "there are kapell://attempts/ID/diff, …/log, …/verdict, …/evidence/GATE, …/files/PATH and …/base/PATH",
+        )
+    })?;
+    let folder = folder_of(desk, params.root.as_ref());
+    let call = desk.client.begin().in_folder(folder);
+    let whole = |text: String, mime_type: &'static str| ReadResult {
+        text,
+        mime_type: Some(mime_type),
+        next_offset: None,
+        ended: None,
+    };
+    match (&named, params.offset) {
+        (Named::Log(id), Some(offset)) => {
+            let part = guard("kapell/read", || Ok(reading::attempt_log_from(&call.session(), id, offset)?))?;
+            Ok(ReadResult {
+                text: part.text,
+                mime_type: Some("text/plain"),
+                next_offset: Some(part.next),
+                ended: Some(part.ended),
+            })
+        }
+        (Named::Diff(id), _) => {
+            let diff = || Ok(reading::attempt_diff_up_to(&call.session(), id, DIFF)?);
+            Ok(whole(guard("kapell/read", diff)?, "text/x-diff"))
+        }
+        _ => {
+            let content = named.read(&call)?;
+            Ok(whole(content.text, content.mime_type))
+        }
+    }
+}
+
+/// Answers `kapell/owner`.
+pub fn owner(desk: &Desk, params: &OwnerParams) -> Result<Value, ApiError> {
+    let found = path_of(&params.uri).map(|path| ownership(desk, &path)).transpose()?.flatten();
+    let Ownership { path, others, own } = found.unwrap_or_default();
+    let is_own = others.is_empty() && !own.is_empty();
+    let claims: Vec<_> = others.into_iter().chain(own).collect();
+    Ok(json!({"path": path, "claims": claims, "own": is_own}))
+}
+
+/// Who holds a file now; nothing outside of every repository.
+pub fn ownership(desk: &Desk, path: &Path) -> Result<Option<Ownership>, Error> {
+    let Some(spot) = person::spot(path) else { return Ok(None) };
+    let session = desk.session(&spot.top);
+    let standing = person::standing(desk.client.house(), &session.caller.holder, &spot)?;
+    Ok(Some(keeper::ownership(&session, &spot, &standing)))
+}
+
+/// The folder of a file or folder that was named, else of the workspace.
+pub fn folder_of(desk: &Desk, named: Option<&Uri>) -> std::path::PathBuf {
+    let named = named.and_then(path_of);
+    let folder = named.as_deref().and_then(|path| path.ancestors().find(|folder| folder.is_dir()));
+    folder.unwrap_or_else(|| desk.first_root()).to_owned()
+}
+
+/// Runs something that may wait for the store on another thread.
+pub async fn aside<T: Send + 'static>(
+    desk: &Arc<Desk>,
+    work: impl FnOnce(&Desk) -> T + Send + 'static,
+) -> Result<T, ApiError> {
+    let desk = desk.clone();
+    tokio::task::spawn_blocking(move || work(&desk)).await.map_err(|error| ApiError::bug(error.to_string()))
+}

@@ -1,0 +1,108 @@
+//! A person takes over what a running attempt holds; and an editor beside a running plan.
+
+use serde_json::{Value, json};
+
+use crate::bench::{Bench, Plan, task};
+use crate::client::{Editor, uri};
+
+fn editor(bench: &Bench) -> Editor {
+    let mut command = bench.command(env!("CARGO_BIN_EXE_kapell"));
+    command.arg("lsp").env("USER", "ann");
+    let mut editor = Editor::start(command);
+    let root = uri(&bench.project.canonicalize().unwrap());
+    editor.initialize(json!({
+        "rootUri": root, "workspaceFolders": [{"uri": root, "name": "p"}],
+        "capabilities": {"window": {"workDoneProgress": true}},
+    }));
+    editor.told("kapell/claims", |_| true);
+    editor
+}
+
+#[test]
+fn an_attempt_is_stopped_and_saved_before_a_person_has_its_files() {
+    let bench = Bench::new();
+    let mut editor = editor(&bench);
+    let plan =
+        bench.start(&Plan::new([task("a", &["a.txt"], &["append a.txt more", &bench.meet_line("a")])]));
+    let worker = bench.meet("a");
+    let path = bench.project.canonicalize().unwrap().join("a.txt");
+    editor.open(&path, "mine\n");
+    let shown = editor.diagnostics(&path, |shown| shown.iter().any(|it| it["code"] == "meeting"));
+    let data = &shown[0]["data"];
+    assert_eq!((&data["holder_kind"], &data["attempt"]), (&json!("attempt"), &json!(worker.attempt)));
+    assert_eq!(data["task"], format!("{plan}/a"));
+    let id = editor.ask(
+        "workspace/executeCommand",
+        json!({"command": "kapell.claim-files", "arguments": [{"paths": ["a.txt"], "take_over": true, "reason": "by hand"}]}),
+    );
+    worker.gone();
+    let answer = editor.answer(id);
+    assert_eq!(answer["result"]["granted"], true, "{answer}\n{}", bench.story());
+    let event = editor.told("kapell/event", |event| event["kind"] == "claim.taken");
+    assert_eq!((&event["data"]["by"], &event["data"]["from_kind"]), (&json!("ann"), &json!("attempt")));
+    editor.diagnostics(&path, <[Value]>::is_empty);
+    // Its tree is saved, and its task waits to be dispatched again.
+    assert_eq!(bench.refs("refs/kapell/tasks"), [format!("refs/kapell/tasks/{plan}/a/1")]);
+    assert_eq!(bench.task(&plan, "a")["state"], "ready");
+    editor.finish();
+    assert_eq!(bench.at_rest(&plan)["state"], "stopped");
+}
+
+#[test]
+fn only_a_person_with_a_reason_takes_over() {
+    let bench = Bench::new();
+    let wish = json!({"paths": ["a.txt"], "take_over": true, "reason": "x"});
+    let refusal = bench.rpc().refused("claim-files", wish);
+    assert_eq!(refusal.kind, "not-allowed");
+}
+
+#[test]
+fn a_running_plan_is_a_progress_that_can_be_cancelled_and_an_attempt_can_be_read() {
+    let bench = Bench::new();
+    let mut editor = editor(&bench);
+    let plan = bench.start(&Plan::new([
+        task("a", &["a.txt"], &["write a.txt a", "say something", &bench.meet_line("a")]),
+        task("b", &["b.txt"], &["write b.txt b"]).after(&["a"]),
+    ]));
+    let a = bench.meet("a");
+    let token = format!("kapell/plan/{plan}");
+    editor.wait_for("a request for a progress", |message| {
+        message["method"] == "window/workDoneProgress/create" && message["params"]["token"] == token.as_str()
+    });
+    let begun = editor.told("$/progress", |params| params["value"]["kind"] == "begin");
+    assert_eq!((&begun["token"], &begun["value"]["cancellable"]), (&json!(token), &json!(true)));
+    let read = |editor: &mut Editor, what: &str, offset: Option<u64>| {
+        let uri = format!("kapell://attempts/{}/{what}", a.attempt);
+        editor.result("kapell/read", json!({"uri": uri, "offset": offset}))
+    };
+    let log = read(&mut editor, "log", Some(0));
+    assert_eq!((&log["text"], &log["ended"]), (&json!("something\n"), &json!(false)));
+    let next = log["next_offset"].as_u64();
+    assert_eq!(read(&mut editor, "log", next)["text"], "");
+    let verdict = read(&mut editor, "verdict", None);
+    assert_eq!(verdict["mime_type"], "text/markdown");
+    assert!(verdict["text"].as_str().unwrap().contains("not judged yet"), "{verdict}");
+    editor.notify("window/workDoneProgress/cancel", json!({"token": token}));
+    let ended = editor.told("$/progress", |params| params["value"]["kind"] == "end");
+    assert!(ended["value"]["message"].as_str().unwrap().starts_with("paused: 0 of 2 done"), "{ended}");
+    let attempt = a.attempt.clone();
+    a.go();
+    bench.task_is(&plan, "a", "done");
+    let read = |editor: &mut Editor, what: &str| {
+        editor.result("kapell/read", json!({"uri": format!("kapell://attempts/{attempt}/{what}")}))
+    };
+    let diff = read(&mut editor, "diff");
+    assert!(diff["text"].as_str().unwrap().contains("+a"), "{diff}");
+    assert_eq!(read(&mut editor, "files/a.txt")["text"], "a\n");
+    assert!(read(&mut editor, "verdict")["text"].as_str().unwrap().contains("approved"));
+    let log = editor
+        .result("kapell/read", json!({"uri": format!("kapell://attempts/{attempt}/log"), "offset": next}));
+    assert_eq!(log["ended"], true, "{log}");
+    let nothing = editor.call("kapell/read", json!({"uri": "kapell://nothing"}));
+    assert_eq!(nothing["error"]["data"]["kind"], "not-found");
+    bench.control("resume", &plan);
+    editor.told("$/progress", |params| params["value"]["kind"] == "begin");
+    let ended = editor.told("$/progress", |params| params["value"]["kind"] == "end");
+    assert!(ended["value"]["message"].as_str().unwrap().starts_with("done: 2 of 2 done"), "{ended}");
+    editor.finish();
+}

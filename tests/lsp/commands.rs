@@ -1,0 +1,178 @@
+//! The contract through `workspace/executeCommand`, the connection, and its end.
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use crate::client::{Editor, uri};
+use crate::world::World;
+
+#[test]
+fn every_method_is_a_command_with_the_same_results_and_errors() {
+    let world = World::new(&[]);
+    let mut editor = world.editor();
+    let names = editor.capabilities["executeCommandProvider"]["commands"].clone();
+    for name in ["plan", "dispatch", "claim-files", "release-files", "status", "judge", "control"] {
+        assert!(names.as_array().unwrap().contains(&json!(format!("kapell.{name}"))), "{name}");
+    }
+    let claimed = editor.command("kapell.claim-files", json!({"paths": ["src"]}));
+    assert_eq!(claimed["granted"], true);
+    let status = editor.command("kapell.status", json!({"scope": "claims"}));
+    assert_eq!(
+        (&status["claims"][0]["holder"], &status["claims"][0]["holder_kind"]),
+        (&json!("ann"), &json!("person"))
+    );
+    // Without an argument it is asked with none.
+    let overview = editor.result("workspace/executeCommand", json!({"command": "kapell.status"}));
+    assert_eq!(overview["scope"], "overview");
+    let errors = [
+        ("kapell.claim-files", json!({"paths": ["../x"]}), -32011, "bad-path"),
+        ("kapell.status", json!({"scope": "plan", "id": "nope"}), -32010, "not-found"),
+        ("kapell.status", json!({"scope": "nope"}), -32602, "invalid-params"),
+        ("kapell.dance", json!({}), -32601, "unknown-method"),
+    ];
+    for (command, argument, code, kind) in errors {
+        let answer =
+            editor.call("workspace/executeCommand", json!({"command": command, "arguments": [argument]}));
+        assert_eq!(answer["error"]["code"], code, "{answer}");
+        assert_eq!(answer["error"]["data"]["kind"], kind, "{answer}");
+        assert!(answer["error"]["data"]["hint"].as_str().is_some_and(|hint| !hint.is_empty()), "{answer}");
+    }
+    editor.finish();
+}
+
+#[test]
+fn a_second_argument_names_the_project() {
+    let world = World::new(&[]);
+    let other = World::new(&[]);
+    let mut editor = world.editor();
+    editor.result(
+        "workspace/executeCommand",
+        json!({"command": "kapell.claim-files", "arguments": [{"paths": ["x"]}, {"uri": uri(&other.path("some/file"))}]}),
+    );
+    assert_eq!(world.claims(), []);
+    let status = editor.result(
+        "workspace/executeCommand",
+        json!({"command": "kapell.status", "arguments": [{"scope": "claims"}, uri(&other.project())]}),
+    );
+    assert_eq!(status["claims"].as_array().unwrap().len(), 1);
+    editor.finish();
+}
+
+#[test]
+fn what_waits_blocks_nobody_and_can_be_given_up() {
+    let world = World::new(&[]);
+    let mut editor = world.editor();
+    world.claim("robot", "a");
+    let wait = json!({"command": "kapell.claim-files", "arguments": [{"paths": ["a"], "wait_s": 600}]});
+    let waiting: Vec<i64> = (0..8).map(|_| editor.ask("workspace/executeCommand", wait.clone())).collect();
+    let status = editor.command("kapell.status", json!({"scope": "claims"}));
+    assert_eq!(status["claims"].as_array().unwrap().len(), 1);
+    for id in &waiting {
+        editor.notify("$/cancelRequest", json!({"id": id}));
+    }
+    for id in waiting {
+        assert_eq!(editor.answer(id)["error"]["code"], -32800);
+    }
+    world.release("robot");
+    // Nobody waits any more who could get it.
+    world.claim("other", "a");
+    editor.finish();
+}
+
+#[test]
+fn the_end_ends_every_wait_and_lets_go() {
+    for end in [None, Some(Signal::INT), Some(Signal::TERM)] {
+        let world = World::new(&[("a", "one\n")]);
+        let mut editor = world.editor();
+        editor.open(&world.path("a"), "two\n");
+        editor.told("kapell/claims", |params| params["total"] == 1);
+        world.claim("robot", "b");
+        editor.ask(
+            "workspace/executeCommand",
+            json!({"command": "kapell.claim-files", "arguments": [{"paths": ["b"], "wait_s": 600}]}),
+        );
+        match end {
+            None => editor.close_input(),
+            Some(signal) => editor.signal(signal),
+        }
+        assert_eq!(editor.end(), "", "{end:?}");
+        assert_eq!(world.claims(), [("robot".to_owned(), "agent".to_owned(), "b".to_owned())]);
+    }
+}
+
+#[test]
+fn it_serves_in_a_folder_that_is_no_repository() {
+    let world = World::new(&[]);
+    let folder = world.root().join("plain");
+    std::fs::create_dir(&folder).unwrap();
+    let mut command = world.kapell();
+    command.current_dir(&folder).args(["lsp", "--stdio", "--clientProcessId=1"]);
+    let mut editor = Editor::start(command);
+    editor.initialize(json!({"capabilities": {}, "rootUri": null}));
+    assert_eq!(editor.capabilities["positionEncoding"], "utf-16");
+    let claimed = editor.command("kapell.claim-files", json!({"paths": ["x"]}));
+    assert_eq!(claimed["granted"], true);
+    assert_eq!(editor.command("kapell.status", json!({}))["claims"], 1);
+    editor.finish();
+}
+
+#[test]
+fn bytes_are_counted_where_the_editor_offers_it() {
+    let world = World::new(&[("a", "é\u{1F600}x\n")]);
+    let path = world.path("a");
+    for (offered, encoding, column) in [
+        (json!(["utf-16", "utf-8"]), "utf-8", 7),
+        (json!(["utf-16"]), "utf-16", 4),
+        (Value::Null, "utf-16", 4),
+    ] {
+        let mut hello = world.hello();
+        hello["capabilities"]["general"] = json!({"positionEncodings": offered});
+        let mut editor = world.quiet_editor(hello);
+        assert_eq!(editor.capabilities["positionEncoding"], encoding);
+        editor.open(&path, "é\u{1F600}x\n");
+        // A change in the middle of the line is put where it was meant: this undoes itself.
+        let at = json!({"line": 0, "character": column - 1});
+        let uri = uri(&path);
+        editor.notify(
+            "textDocument/didChange",
+            json!({"textDocument": {"uri": uri, "version": 2}, "contentChanges": [
+                {"range": {"start": at, "end": at}, "text": "yy"},
+                {"range": {"start": at, "end": {"line": 0, "character": column + 1}}, "text": ""},
+            ]}),
+        );
+        assert_eq!(editor.result("kapell/owner", json!({"uri": uri}))["own"], false);
+        world.claim("robot", "a");
+        let shown = editor.diagnostics(&path, |diagnostics| !diagnostics.is_empty());
+        assert_eq!(shown[0]["code"], "held");
+        assert_eq!(shown[0]["range"]["end"]["character"], column, "{encoding}");
+        editor.finish();
+        world.release("robot");
+    }
+}
+
+#[test]
+fn what_is_no_message_is_answered_or_passed_over() {
+    let world = World::new(&[("a", "")]);
+    let mut editor = world.editor();
+    let broken = "{\"jsonrpc\": \"2.0\", ";
+    editor.send_bytes(format!("Content-Length: {}\r\n\r\n{broken}", broken.len()).as_bytes());
+    let answer = editor.wait_for("an error", |message| message["error"]["code"] == -32700);
+    assert_eq!(answer["id"], Value::Null);
+    for params in [json!({}), json!(null), json!({"textDocument": 1})] {
+        for method in ["textDocument/didOpen", "textDocument/didChange", "textDocument/didClose"] {
+            editor.notify(method, params.clone());
+        }
+    }
+    // Changes of what is not open, and a change that lies nowhere.
+    editor.change(&world.path("never"), 2, "x");
+    editor.open(&world.path("a"), "");
+    let far = json!({"line": 1_000_000, "character": 1_000_000});
+    editor.notify(
+        "textDocument/didChange",
+        json!({"textDocument": {"uri": uri(&world.path("a")), "version": 2},
+            "contentChanges": [{"range": {"start": far, "end": {"line": 0, "character": 0}}, "text": "x"}]}),
+    );
+    assert_eq!(editor.call("textDocument/nothing", json!({}))["error"]["code"], -32601);
+    editor.told("kapell/claims", |params| params["total"] == 1);
+    editor.finish();
+}
