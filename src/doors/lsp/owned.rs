@@ -170,7 +170,7 @@ pub fn holder(claim: &ClaimView) -> String {
 
 fn since(claim: &ClaimView) -> String {
     let Some(time) = Time::parse(&claim.status.since) else { return String::new() };
-    format!(" since {}", Zone::of_system().show(time, Time::now()))
+    format!(" since {}", Zone::System.show(time, Time::now()))
 }
 
 fn more(count: usize) -> String {
