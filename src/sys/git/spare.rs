@@ -196,7 +196,7 @@ fn has_reftable(git: &Git) -> bool {
 
 /// Whether a tree that was just reset is as a new one would be also in what git does not look at: modes, further
 /// names of its files, extended attributes.
-fn is_pristine(tree: &Worktree) -> bool {
+pub(super) fn is_pristine(tree: &Worktree) -> bool {
     // The mark was written a moment ago, as every new file is.
     let Ok(mark) = fs::metadata(tree.admin_dir.join(OWN_BASE)) else { return false };
     let plain = mode(&mark.permissions());
