@@ -143,6 +143,8 @@ function M.config()
         on_dir(root)
       end
     end,
+    -- The warning that person and agent meet is ours, with what to do about it.
+    init_options = { showMeetings = false },
     handlers = {
       ['kapell/event'] = on_event,
       ['kapell/claims'] = on_claims,
