@@ -15,7 +15,7 @@ if (tests) {
       .filter((name) => name.endsWith('.test.ts'))
       .map((name) => `tests/unit/${name}`),
     outdir: 'dist-tests',
-    alias: { vscode: './tests/unit/vscode-stub.ts' },
+    alias: { vscode: './tests/unit/vscode-stub.cjs' },
     sourcemap: 'inline',
   });
 } else {

@@ -34,6 +34,8 @@ find "$work" -mindepth 1 -maxdepth 1 ! -name node_modules ! -name .installed -ex
 (cd "$here" && find . -type f ! -path './node_modules/*' ! -path './dist*' -print0 | tar -c --null -T -) | tar -x -C "$work"
 mkdir -p "$work/protocol"
 cp "$root/protocol/plan.schema.json" "$work/protocol/"
+# The unit tests compare the names of commands with those of the contract.
+cp -R "$root/protocol/methods" "$work/protocol-methods"
 cp "$root/LICENSE" "$work/"
 
 if ! cmp -s "$work/package-lock.json" "$work/.installed"; then

@@ -8,7 +8,12 @@ end
 
 --- Runs Lua in the child and gives its result.
 function M:lua(code, ...)
-  return self:call('exec_lua', code, { ... })
+  local result = self:call('exec_lua', code, { ... })
+  -- What is nil there comes as something that is true.
+  if result == vim.NIL then
+    return nil
+  end
+  return result
 end
 
 function M:cmd(command)
@@ -115,13 +120,6 @@ function M:attached()
       return client and client.initialized or false
     ]])
   end)
-end
-
-function M:server_pid()
-  return self:lua([[
-    local client = vim.lsp.get_clients({ name = 'kapell' })[1]
-    return client and client.rpc and _G.pids and _G.pids[client.id] or nil
-  ]])
 end
 
 function M:lines()

@@ -115,9 +115,10 @@ local function forget_project(root)
   end
 end
 
---- The claims changed, the server came or went: every file that is open is asked for again.
+--- Claims changed, the server came or went: every file that is open is asked for again. The event
+--- comes first; the list of claims also tells of leases that ran out, which are no event.
 local function on_state(root, what, value)
-  if what == 'claims' then
+  if what == 'claims' or (what == 'event' and vim.startswith(value.kind, 'claim.')) then
     refresh_project(root)
   elseif what == 'server' and value == 'ended' then
     forget_project(root)
@@ -166,9 +167,13 @@ function M.setup()
       end
     end,
   })
-  vim.api.nvim_create_autocmd({ 'BufFilePost' }, {
+  vim.api.nvim_create_autocmd('BufFilePost', {
     group = group,
     callback = function(event)
+      -- The server clears what it said of the old name, and Neovim looks for a buffer of that name.
+      for _, client in ipairs(vim.lsp.get_clients({ name = 'kapell', bufnr = event.buf })) do
+        vim.diagnostic.reset(vim.lsp.diagnostic.get_namespace(client.id), event.buf)
+      end
       M.refresh(event.buf)
     end,
   })

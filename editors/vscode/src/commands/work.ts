@@ -8,9 +8,9 @@ import { command, planOf, say, subjectOf, targetOf, type Context } from './conte
 export function registerWork(context: Context): void {
   command(context, 'kapell.checkPlan', (uri: unknown) => plan(context, uri, true));
   command(context, 'kapell.storePlan', (uri: unknown) => plan(context, uri, false));
-  command(context, 'kapell.dispatch', (given: unknown) => dispatch(context, given));
+  command(context, 'kapell.dispatchPlan', (given: unknown) => dispatch(context, given));
   command(context, 'kapell.sendTask', () => sendTask(context));
-  command(context, 'kapell.judge', (given: unknown) => judge(context, given));
+  command(context, 'kapell.judgeWork', (given: unknown) => judge(context, given));
 
   const active = (it: PlanStatus): boolean => it.state === 'running' || it.state === 'paused';
   const begun = (it: PlanStatus): boolean => it.state !== 'draft';
