@@ -6,7 +6,7 @@ local view = require('kapell.view')
 
 local M = {}
 
-local NAME = 'kapell://events'
+local NAME = 'events'
 
 local function line(event)
   local at = (event.at or ''):match('T(%d+:%d+:%d+)') or ''

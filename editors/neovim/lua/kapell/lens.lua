@@ -28,6 +28,22 @@ function M.refresh_all(client_id)
   end
 end
 
+--- The lenses of a buffer that has another name now.
+function M.renamed(client, bufnr)
+  if not options.current.code_lens then
+    return
+  end
+  -- When the command is over: until then the server knows the old name only.
+  vim.schedule(function()
+    if KEEPS and vim.lsp.get_client_by_id(client.id) then
+      vim.lsp.codelens.enable(false, { client_id = client.id })
+      vim.lsp.codelens.enable(true, { client_id = client.id })
+    else
+      refresh(client, bufnr)
+    end
+  end)
+end
+
 function M.attach(client, bufnr)
   if options.current.inlay_hints then
     vim.lsp.inlay_hint.enable(true, { bufnr = bufnr })

@@ -173,6 +173,7 @@ function M.setup()
       -- The server clears what it said of the old name, and Neovim looks for a buffer of that name.
       for _, client in ipairs(vim.lsp.get_clients({ name = 'kapell', bufnr = event.buf })) do
         vim.diagnostic.reset(vim.lsp.diagnostic.get_namespace(client.id), event.buf)
+        require('kapell.lens').renamed(client, event.buf)
       end
       M.refresh(event.buf)
     end,

@@ -41,7 +41,7 @@ function M.open(root, attempt, part)
     mime = mime or answer.mime_type
   end, function()
     local filetype = FILETYPES[mime or ''] or (part == 'diff' and 'diff' or 'markdown')
-    local bufnr = view.buffer(root, uri(attempt, part), filetype)
+    local bufnr = view.buffer(root, ('%s/%s'):format(attempt, part), filetype)
     local all = table.concat(text):gsub('\n$', '')
     if all == '' then
       say.say(('%s of %s is empty'):format(part, attempt))
@@ -82,7 +82,7 @@ function M.log(root, attempt)
   local address = uri(attempt, 'log')
   -- Asked first: of an attempt that is not there, no window opens.
   server.request(root, 'kapell/read', { uri = address, offset = 0 }, function()
-    local bufnr = view.buffer(root, address, 'kapell-log')
+    local bufnr = view.buffer(root, attempt .. '/log', 'kapell-log')
     view.show(bufnr)
     if not vim.b[bufnr].kapell_following then
       vim.b[bufnr].kapell_following = true

@@ -34,7 +34,8 @@ end
 ---@param claim table
 ---@return string
 function M.holder(claim)
-  local text = claim.holder or 'somebody'
+  -- An attempt goes by the name of its worker.
+  local text = claim.worker or claim.holder or 'somebody'
   if type(claim.task) == 'string' and claim.task ~= '' then
     text = ('%s (task %s)'):format(text, claim.task)
   elseif type(claim.reason) == 'string' and claim.reason ~= '' then

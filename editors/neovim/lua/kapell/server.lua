@@ -129,6 +129,13 @@ M.roots = {}
 ---@type table<integer, true> Clients that were told to end.
 M.stopping = {}
 
+--- What this client can do: before 0.12 it is us who refresh lenses.
+local function capabilities()
+  local can = vim.lsp.protocol.make_client_capabilities()
+  can.workspace.codeLens = vim.tbl_extend('force', can.workspace.codeLens or {}, { refreshSupport = true })
+  return can
+end
+
 --- The configuration of the client, for `vim.lsp.config` and `vim.lsp.start` alike.
 ---@return table
 function M.config()
@@ -136,6 +143,7 @@ function M.config()
     name = 'kapell',
     cmd = options.current.cmd or { 'kapell', 'lsp' },
     cmd_env = options.current.env,
+    capabilities = capabilities(),
     -- No `filetypes`: any file can be owned.
     root_dir = function(bufnr, on_dir)
       local root = project.of(bufnr)
@@ -199,7 +207,13 @@ function M.start(root, bufnr)
     return
   end
   if bufnr then
-    vim.lsp.start(resolved(root), { bufnr = bufnr })
+    -- One that just died is still in the list.
+    vim.lsp.start(resolved(root), {
+      bufnr = bufnr,
+      reuse_client = function(client)
+        return client.name == 'kapell' and M.root(client) == root and not client.is_stopped(client)
+      end,
+    })
   elseif NEW then
     vim.lsp.start(resolved(root), { attach = false })
   else

@@ -7,7 +7,7 @@ local view = require('kapell.view')
 
 local M = {}
 
-local NAME = 'kapell://status'
+local NAME = 'status'
 local highlights = vim.api.nvim_create_namespace('kapell.status')
 
 -- Plans that are over are shown in one line, and no more than these.

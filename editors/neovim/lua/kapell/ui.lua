@@ -54,6 +54,57 @@ function M.register()
   on('takeOver', function(root, arguments)
     M.take_over(root, arguments.path, arguments.holder)
   end)
+  -- Documents by their address: `kapell://attempts/ID/PART`.
+  local function on_document(name)
+    on(name, function(root, arguments)
+      local attempt, part = (arguments.uri or ''):match('^kapell://attempts/([^/]+)/(%a+)')
+      if part == 'log' then
+        read.log(root, attempt)
+      elseif attempt then
+        read.open(root, attempt, part)
+      end
+    end)
+  end
+  on_document('openDocument')
+  on_document('followLog')
+  -- The lens: what can be done with the file.
+  on('owner', function(root, arguments)
+    local held = (arguments.claims or {})[1]
+    local choices = {}
+    if held then
+      table.insert(choices, { 'Take over', function()
+        M.take_over(root, arguments.path, require('kapell.say').holder(held))
+      end })
+      table.insert(choices, { 'Ask for it: claim it once it is free', function()
+        server.request(root, 'workspace/executeCommand', {
+          command = 'kapell.ask', arguments = { { uri = arguments.uri } },
+        }, function() end)
+      end })
+      local attempt = held.attempt or (held.holder_kind == 'attempt' and held.holder)
+      if attempt then
+        table.insert(choices, { 'Show what it changed so far', function()
+          read.open(root, attempt, 'diff')
+        end })
+        table.insert(choices, { 'Open its log', function()
+          read.log(root, attempt)
+        end })
+      end
+    elseif arguments.path then
+      table.insert(choices, { 'Release', function()
+        require('kapell.claim').release(root, { arguments.path })
+      end })
+    end
+    vim.ui.select(choices, {
+      prompt = arguments.path or 'Kapell',
+      format_item = function(choice)
+        return choice[1]
+      end,
+    }, function(choice)
+      if choice then
+        choice[2]()
+      end
+    end)
+  end)
 end
 
 return M

@@ -1,18 +1,35 @@
 -- Kapell's own windows: a buffer that nobody writes, with its project and its keys.
 local M = {}
 
+local function find(root, name)
+  for _, bufnr in ipairs(vim.api.nvim_list_bufs()) do
+    if vim.b[bufnr].kapell_root == root and vim.b[bufnr].kapell_view == name then
+      return bufnr
+    end
+  end
+end
+
+--- Gives a buffer a name that can be read, and another one where two projects have the same name.
+local function name_it(bufnr, root, name)
+  local full = ('kapell://%s/%s'):format(vim.fs.basename(root), name)
+  for i = 1, 99 do
+    if pcall(vim.api.nvim_buf_set_name, bufnr, i == 1 and full or ('%s %d'):format(full, i)) then
+      return
+    end
+  end
+end
+
 --- The buffer of a view, made if it is not there.
 ---@param root string
----@param name string Such as `kapell://status`.
+---@param name string Such as `status`, or `a-1/log`.
 ---@param filetype string
 ---@return integer
 function M.buffer(root, name, filetype)
-  -- Two projects may each have a status window.
-  local full = ('%s?%s'):format(name, root)
-  local bufnr = vim.fn.bufnr('^' .. vim.fn.escape(full, '\\*?[]{},') .. '$')
-  if bufnr == -1 then
+  local bufnr = find(root, name)
+  if not bufnr then
     bufnr = vim.api.nvim_create_buf(false, true)
-    vim.api.nvim_buf_set_name(bufnr, full)
+    vim.b[bufnr].kapell_view = name
+    name_it(bufnr, root, name)
     vim.bo[bufnr].bufhidden = 'hide'
     vim.bo[bufnr].swapfile = false
     vim.b[bufnr].kapell_root = root

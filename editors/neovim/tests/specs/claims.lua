@@ -239,7 +239,7 @@ return {
       if client.exec_cmd then
         client:exec_cmd(command, { bufnr = 0 })
       else
-        client._exec_cmd(command, { bufnr = 0 })
+        client:_exec_cmd(command, { bufnr = 0 })
       end
     ]], index)
     nvim:hear('src/a.rs is yours')

@@ -145,7 +145,7 @@ return {
     nvim:cmd('close')
     nvim:cmd('Kapell verdict ' .. plan .. '/1')
     nvim:see('approved')
-    nvim:see('ownership')
+    assert(nvim:text():find('ownership', 1, true), nvim:text())
     nvim:cmd('close')
 
     place:work('two', 'echo "// b too" >> src/b.rs')
@@ -265,7 +265,9 @@ return {
     nvim:open('src/a.rs')
     nvim:cmd('Kapell dispatch')
     until_state(place, plan, '1', 'running')
-    nvim:see('(task ' .. plan .. '/1)')
+    place:wait('for the holder', function()
+      return nvim:lua([[return require('kapell').statusline()]]):find('task ' .. plan .. '/1', 1, true)
+    end)
     nvim:cmd('Kapell log')
     nvim:see('starting on 1')
   end },
