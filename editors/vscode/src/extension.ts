@@ -12,7 +12,7 @@ import { Logs } from './features/log';
 import { provideMcp } from './features/mcp';
 import { overviewItem } from './features/overview';
 import { Ownership } from './features/ownership';
-import { EditWarning } from './features/warning';
+import { warnOfMeetings } from './features/warning';
 import { Board } from './model/board';
 import { Connection } from './server/connection';
 import { AttentionTree, keepBadges } from './views/attention';
@@ -69,7 +69,7 @@ export async function activate(extension: vscode.ExtensionContext): Promise<Api>
   registerLook(context);
   keep(overviewItem(server, board));
   const decorations = keep(new Decorations(board, () => vscode.workspace.workspaceFolders?.[0]?.uri.path));
-  keep(new EditWarning(ownership, board));
+  keep(warnOfMeetings(server));
   keep(eventStream(board, events));
   keep(provideMcp(extension, server));
 

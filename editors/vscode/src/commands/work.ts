@@ -6,11 +6,16 @@ import type { ControlResult, DispatchResult, JudgeResult, PlanResult, PlanStatus
 import { command, planOf, say, subjectOf, targetOf, type Context } from './context';
 
 export function registerWork(context: Context): void {
-  command(context, 'kapell.checkPlan', (uri: unknown) => plan(context, uri, true));
-  command(context, 'kapell.storePlan', (uri: unknown) => plan(context, uri, false));
-  command(context, 'kapell.dispatchPlan', (given: unknown) => dispatch(context, given));
+  command(context, 'kapell.checkPlanFile', (uri: unknown) => plan(context, uri, true));
+  command(context, 'kapell.storePlanFile', (uri: unknown) => plan(context, uri, false));
+  command(context, 'kapell.startPlan', (given: unknown) => dispatch(context, given));
   command(context, 'kapell.sendTask', () => sendTask(context));
   command(context, 'kapell.judgeWork', (given: unknown) => judge(context, given));
+
+  context.extension.subscriptions.push(context.server.onExecuted((done) => tellExecuted(context, done)));
+  command(context, 'kapell.ui.openPlan', () => vscode.commands.executeCommand('kapell.plans.focus'));
+  command(context, 'kapell.ui.openTask', (given: { attempt?: string }) =>
+    vscode.commands.executeCommand(given.attempt ? 'kapell.showVerdict' : 'kapell.plans.focus', given.attempt));
 
   const active = (it: PlanStatus): boolean => it.state === 'running' || it.state === 'paused';
   const begun = (it: PlanStatus): boolean => it.state !== 'draft';
@@ -28,6 +33,22 @@ export function registerWork(context: Context): void {
   });
   steer(context, 'nudge', 'Tell whom?', active, { ask: 'What is the worker to be told?', needed: true });
   steer(context, 'land', 'Land which plan?', begun);
+}
+
+/** What lenses and actions had the server do is told as well. */
+function tellExecuted(context: Context, { command: id, result }: { command: string; result: unknown }): void {
+  if (id === 'kapell.control') {
+    const { message } = result as ControlResult;
+    if (message) void say(message);
+  } else if (id === 'kapell.checkPlan' || id === 'kapell.dispatchPlan') {
+    const { plan: checked, dispatch: started } = result as { plan: PlanResult; dispatch?: DispatchResult };
+    const errors = checked.problems.filter((problem) => problem.severity === 'error').length;
+    if (errors > 0) void say(`the plan has ${count(errors, 'error')}; the panel of problems shows them.`);
+    else if (started) tellDispatch(started);
+    else void say(`the plan is in order: ${count(checked.waves.flat().length, 'task')} in ${count(checked.waves.length, 'wave')}.`);
+  } else if (id === 'kapell.judge') {
+    void followJudgement(context, result as JudgeResult);
+  }
 }
 
 interface Care {
@@ -142,10 +163,14 @@ async function judge(context: Context, given: unknown): Promise<void> {
     if (id === undefined) return;
     params = { plan_id: id };
   }
+  await followJudgement(context, await context.server.call<JudgeResult>('judge', params));
+}
+
+async function followJudgement(context: Context, begun: JudgeResult): Promise<void> {
   await vscode.window.withProgress(
     { location: vscode.ProgressLocation.Notification, title: 'Kapell: judging', cancellable: true },
     async (_progress, token) => {
-      let result = await context.server.call<JudgeResult>('judge', params);
+      let result = begun;
       const run = result.run_id;
       while (!result.verdict && result.state !== 'failed' && !token.isCancellationRequested) {
         const status: JudgeResult = await context.server.call<JudgeResult>('status', {

@@ -20,7 +20,10 @@ export function eventStream(board: Board, channel: vscode.LogOutputChannel): vsc
 async function tell(event: Event, concern: ReturnType<typeof concernOf>): Promise<void> {
   const how = vscode.workspace.getConfiguration('kapell').get<string>('notifications', 'needsYou');
   if (how === 'none') return;
-  if (concern === 'needs-you') {
+  if (event.kind === 'claim.taken' && event.data?.['from_kind'] === 'person') {
+    // Perhaps it was this person's: who takes over gives a reason, and it is told.
+    void vscode.window.showWarningMessage(`Kapell: ${event.text}`);
+  } else if (concern === 'needs-you') {
     const buttons = event.attempt === undefined ? ['Show'] : ['Show', 'Log'];
     const answer = await vscode.window.showWarningMessage(`Kapell: ${event.text}`, ...buttons);
     if (answer === 'Show') await vscode.commands.executeCommand('kapell.attention.focus');

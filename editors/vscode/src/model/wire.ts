@@ -133,6 +133,13 @@ export interface Claims {
   total: number;
 }
 
+export interface Meeting {
+  uri: string;
+  path: string;
+  claims: Claim[];
+  message: string;
+}
+
 export interface Owner {
   path?: string;
   claims: Claim[];

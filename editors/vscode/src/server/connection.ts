@@ -4,10 +4,10 @@ import * as os from 'node:os';
 import * as vscode from 'vscode';
 import {
   CloseAction, ErrorAction, LanguageClient, RevealOutputChannelOn, State,
-  type LanguageClientOptions, type ServerOptions,
+  type LanguageClientOptions, type ServerCapabilities, type ServerOptions, type StaticFeature,
 } from 'vscode-languageclient/node';
 import { sentence } from '../model/text';
-import type { Claims, Event, Owner, ReadResult } from '../model/wire';
+import type { Claims, Event, Meeting, Owner, ReadResult } from '../model/wire';
 import { locate, type Place } from './locate';
 
 export type ServerState = 'starting' | 'ready' | 'missing' | 'failed' | 'untrusted' | 'noFolder' | 'stopped';
@@ -22,9 +22,16 @@ export class Connection implements vscode.Disposable {
   private readonly eventHeard = new vscode.EventEmitter<Event>();
   private readonly claimsHeard = new vscode.EventEmitter<Claims>();
 
+  private readonly meetingHeard = new vscode.EventEmitter<Meeting>();
+  private readonly executed = new vscode.EventEmitter<{ command: string; result: unknown }>();
+
   readonly onState = this.stateChanged.event;
   readonly onEvent = this.eventHeard.event;
   readonly onClaims = this.claimsHeard.event;
+  /** A person edits what somebody else holds: told once for each file and holder. */
+  readonly onMeeting = this.meetingHeard.event;
+  /** A command of a lens or an action was carried out by the server. */
+  readonly onExecuted = this.executed.event;
 
   state: ServerState = 'stopped';
   /** Why it is not ready. */
@@ -123,7 +130,9 @@ export class Connection implements vscode.Disposable {
         // error is told once, in a sentence.
         executeCommand: async (command, args, next) => {
           try {
-            return await next(command, args);
+            const result: unknown = await next(command, args);
+            this.executed.fire({ command, result });
+            return result;
           } catch (error) {
             void vscode.window.showErrorMessage(`Kapell: ${sentence(error)}`);
             return undefined;
@@ -137,6 +146,8 @@ export class Connection implements vscode.Disposable {
       if (newState === State.Running) this.become('ready');
       else if (newState === State.Starting && this.state !== 'starting') this.become('starting');
     });
+    client.registerFeature(withoutOurs(this.context));
+    client.onNotification('kapell/meeting', (meeting: Meeting) => this.meetingHeard.fire(meeting));
     client.onNotification('kapell/event', (event: Event) => this.eventHeard.fire(event));
     client.onNotification('kapell/claims', (claims: Claims) => this.claimsHeard.fire(claims));
     return client;
@@ -195,4 +206,21 @@ export class Connection implements vscode.Disposable {
     this.stateChanged.dispose();
     return this.stop();
   }
+}
+
+/** The client registers the server's commands by their ids. One that is ours stays ours, so that a
+ * newer server cannot keep this extension from starting. */
+function withoutOurs(context: vscode.ExtensionContext): StaticFeature {
+  const manifest = context.extension.packageJSON as { contributes: { commands: { command: string }[] } };
+  const ours = new Set(manifest.contributes.commands.map(({ command }) => command));
+  return {
+    fillClientCapabilities: () => undefined,
+    preInitialize: (capabilities: ServerCapabilities) => {
+      const provider = capabilities.executeCommandProvider;
+      if (provider) provider.commands = provider.commands.filter((id) => !ours.has(id));
+    },
+    initialize: () => undefined,
+    getState: () => ({ kind: 'static' }),
+    clear: () => undefined,
+  };
 }

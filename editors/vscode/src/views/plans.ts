@@ -17,7 +17,11 @@ export class PlansTree extends Tree {
   override async getChildren(node?: Node): Promise<Node[]> {
     const subject = node?.subject;
     if (!subject) return (this.board.snapshot?.plans ?? []).map((plan) => this.planNode(plan));
-    if (subject.kind === 'plan') return subject.plan.tasks.map((task) => this.taskNode(subject.plan, task));
+    if (subject.kind === 'plan') {
+      // The row may be older than what is known of the plan.
+      const plan = this.board.snapshot?.plans.find((one) => one.plan_id === subject.id) ?? subject.plan;
+      return plan.tasks.map((task) => this.taskNode(plan, task));
+    }
     if (subject.kind === 'task') {
       const task = await this.board.task(subject.id);
       return task.attempts.map((attempt) => attemptNode(attempt)).reverse();

@@ -42,7 +42,7 @@ test('every command of the manifest is registered, and every registered one is i
   const ours = [...registered.commands.keys()];
   // Those that the server's lenses and actions carry are for no menu.
   assert.deepEqual(ours.filter((id) => !id.startsWith('kapell.ui.')).sort(), [...declared].sort());
-  for (const id of ['showDiff', 'openLog', 'takeOver', 'showVerdict']) {
+  for (const id of ['showDiff', 'openLog', 'takeOver', 'showVerdict', 'owner', 'openDocument', 'followLog', 'openPlan', 'openTask']) {
     assert.ok(registered.commands.has(`kapell.ui.${id}`), id);
   }
 });
