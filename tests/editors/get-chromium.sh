@@ -32,8 +32,9 @@ cat > "$folder/fonts.conf" << END
   <dir>$folder/usr/share/fonts</dir>
   <dir>/usr/share/fonts</dir>
   <cachedir>$folder/font-cache</cachedir>
-  <alias><family>monospace</family><prefer><family>DejaVu Sans Mono</family></prefer></alias>
-  <alias><family>sans-serif</family><prefer><family>DejaVu Sans</family></prefer></alias>
+  <alias binding="same"><family>monospace</family><prefer><family>DejaVu Sans Mono</family></prefer></alias>
+  <alias binding="same"><family>system-ui</family><prefer><family>DejaVu Sans</family></prefer></alias>
+  <alias binding="same"><family>sans-serif</family><prefer><family>DejaVu Sans</family></prefer></alias>
 </fontconfig>
 END
 cat > "$folder/chromium" << END

@@ -40,10 +40,11 @@ export function checkout(lines: Line[]): string {
   'src/users.ts': 'export const users: string[] = [];\n',
   'src/search.ts': 'export function search(): string[] {\n  return [];\n}\n',
   'README.md': '# Shop\n\nPens, ink and paper.\n',
-  '.gitignore': '*.plan.json\n.vscode\n',
 };
 
-const TOML = `[rules]
+const TOML = `[project]
+max_workers = 8
+[rules]
 spec_first = false
 tdd = false
 max_attempts = 1
@@ -115,7 +116,7 @@ async function drive(scheme, theme) {
         'explorer.openEditors.visible': 0, 'workbench.layoutControl.enabled': false, 'editor.stickyScroll.enabled': false,
       },
     });
-    page = await bench.page({ scheme, width: 1360, height: 820 });
+    page = await bench.page({ scheme, width: 1400, height: 860 });
     await steps(bench, page, plan, step, scheme);
   } catch (error) {
     failed++;
@@ -162,6 +163,12 @@ async function steps(bench, page, plan, step, scheme) {
 
   await step('a plan of eight tasks runs in the view', async () => {
     await page.locator('.activitybar [aria-label^="Kapell"]').first().click();
+    // Room for the texts of the tasks.
+    const side = await page.locator('.part.sidebar').first().boundingBox();
+    await page.mouse.move(side.x + side.width, 600);
+    await page.mouse.down();
+    await page.mouse.move(side.x + side.width + 130, 600, { steps: 5 });
+    await page.mouse.up();
     await row('autumn release').waitFor({ timeout: 30_000 });
     await row('autumn release').hover();
     await page.locator('.pane-body .monaco-list-row:has-text("autumn release") .action-label[aria-label^="Dispatch"]').first().click();

@@ -27,6 +27,16 @@ export function holderOf(claim: Pick<Claim, 'holder' | 'task' | 'reason' | 'work
   return name;
 }
 
+/** The same where there is little room: the task without its plan. */
+export function brief(claim: Pick<Claim, 'holder' | 'task' | 'reason' | 'worker'>): string {
+  return claim.task ? `${nameOf(claim)}, task ${taskOf(claim.task)}` : holderOf(claim);
+}
+
+/** The task's own id of `PLAN/TASK`. */
+export function taskOf(id: string): string {
+  return id.slice(id.indexOf('/') + 1);
+}
+
 /** An attempt goes by the name of its worker. */
 export function nameOf(claim: Pick<Claim, 'holder' | 'worker'>): string {
   return claim.worker ?? claim.holder;

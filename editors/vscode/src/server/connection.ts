@@ -124,7 +124,7 @@ export class Connection implements vscode.Disposable {
         provideCodeLenses: (document, token, next) =>
           vscode.workspace.getConfiguration('kapell', document).get('codeLens', true) ? next(document, token) : [],
         provideInlayHints: (document, range, token, next) =>
-          vscode.workspace.getConfiguration('kapell', document).get('inlayHints', true)
+          vscode.workspace.getConfiguration('kapell', document).get('inlayHints', false)
             ? next(document, range, token) : [],
         // The ids of the contract are called from here with an object; from a lens likewise. An
         // error is told once, in a sentence.

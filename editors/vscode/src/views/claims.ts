@@ -2,7 +2,7 @@
 import * as vscode from 'vscode';
 import type { Board } from '../model/board';
 import { isGlob } from '../model/pattern';
-import { ago, holderOf } from '../model/text';
+import { ago, brief, holderOf } from '../model/text';
 import { HOLDERS } from './icons';
 import { Node } from './node';
 import { Tree } from './tree';
@@ -19,7 +19,7 @@ export class ClaimsTree extends Tree {
       const row = new Node({ kind: 'claim', id: String(claim.claim_id), claim }, claim.pattern);
       row.id = `claim:${claim.claim_id}`;
       row.description = [
-        claim.own ? 'you' : holderOf(claim),
+        claim.own ? 'you' : brief(claim),
         claim.mode === 'shared' ? 'shared' : '',
         ago(claim.since, Date.now()),
       ].filter((part) => part !== '').join(', ');

@@ -2,6 +2,7 @@
 import * as vscode from 'vscode';
 import type { Board } from '../model/board';
 import { concernOf } from '../model/needs';
+import { taskOf } from '../model/text';
 import { iconOf } from './icons';
 import { Node, rowUri } from './node';
 import { Tree } from './tree';
@@ -20,10 +21,11 @@ export class WorkersTree extends Tree {
       row.iconPath = worker.protected ? new vscode.ThemeIcon('shield') : iconOf(worker.state);
       row.description = [
         worker.state,
-        worker.tasks?.length ? worker.tasks.join(', ') : '',
+        worker.tasks?.length ? `task ${worker.tasks.map(taskOf).join(', ')}` : '',
         worker.provider === worker.worker ? '' : worker.provider,
       ].filter((part) => part !== '').join(', ');
       row.contextValue = `worker.${worker.state}`;
+      row.tooltip = [worker.worker, worker.provider, worker.state, ...(worker.tasks ?? [])].join(', ');
       return row;
     });
   }

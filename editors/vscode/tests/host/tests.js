@@ -105,8 +105,11 @@ exports.tests = [
     await until('the diagnostic', () => diagnostics('src/a.rs', 'held')[0]);
     const lenses = await run('vscode.executeCodeLensProvider', uriOf('src/a.rs'), 10);
     assert.ok(lenses.some((lens) => /ada/.test(lens.command?.title ?? '')), JSON.stringify(lenses));
+    const settings = vscode.workspace.getConfiguration('kapell');
+    await settings.update('inlayHints', true, vscode.ConfigurationTarget.Workspace);
     const hints = await run('vscode.executeInlayHintProvider', uriOf('src/a.rs'), new vscode.Range(0, 0, 2, 0));
     assert.ok(hints.some((hint) => /ada/.test(JSON.stringify(hint.label))), JSON.stringify(hints));
+    await settings.update('inlayHints', undefined, vscode.ConfigurationTarget.Workspace);
     const actions = await run('vscode.executeCodeActionProvider', uriOf('src/a.rs'), new vscode.Range(0, 0, 0, 1));
     assert.ok(actions.some((action) => /take/i.test(action.title)), actions.map((one) => one.title).join());
     const registered = await vscode.commands.getCommands(true);
