@@ -33,8 +33,10 @@ cat > "$folder/fonts.conf" << END
   <dir>/usr/share/fonts</dir>
   <cachedir>$folder/font-cache</cachedir>
   <alias binding="same"><family>monospace</family><prefer><family>DejaVu Sans Mono</family></prefer></alias>
-  <alias binding="same"><family>system-ui</family><prefer><family>DejaVu Sans</family></prefer></alias>
   <alias binding="same"><family>sans-serif</family><prefer><family>DejaVu Sans</family></prefer></alias>
+  <match target="pattern">
+    <edit name="family" mode="append_last"><string>DejaVu Sans</string></edit>
+  </match>
 </fontconfig>
 END
 cat > "$folder/chromium" << END

@@ -108,6 +108,7 @@ async function drive(scheme, theme) {
   };
   try {
     bench.begin(FILES, TOML);
+    bench.write('draft.plan.json', '{\n  "tasks": [\n    {"id": 1, "agent": "ada", "task": "x", "files": ["src/a.ts"], "depends_on": [7]}\n  ]\n}\n');
     bench.write('autumn.plan.json', JSON.stringify(PLAN, null, 2));
     const { plan_id: plan } = bench.kapell('plan', 'autumn.plan.json');
     await bench.editor({
@@ -180,6 +181,7 @@ async function steps(bench, page, plan, step, scheme) {
     await page.locator('.pane-body .monaco-list-row:has-text("Describe it all")').waitFor();
     await page.locator('.pane-body .monaco-list-row:has-text("autumn release"):has-text("2 of 8")').waitFor();
     await status('kapell.overview', '2/8');
+    await page.locator('.pane-body .monaco-list-row:has-text("Send a receipt"):has-text("by ada")').waitFor();
   });
 
   await step('the log of an attempt follows it', async () => {
@@ -254,11 +256,11 @@ async function steps(bench, page, plan, step, scheme) {
     await photograph('diff');
   });
 
-  await step('a plan file is checked, completed and dispatched from the editor', async () => {
-    bench.write('bad.plan.json', '{\n  "tasks": [\n    {"id": 1, "agent": "ada", "task": "x", "files": ["src/a.ts"], "depends_on": [7]}\n  ]\n}\n');
-    await open('bad.plan.json');
+  await step('a plan file is checked, and can be dispatched by a lens', async () => {
+    await open('draft.plan.json');
     await see('.squiggly-error');
     await see('.codelens-decoration:has-text("Check")');
+    await see('.codelens-decoration:has-text("Dispatch")');
   });
 
   await step('the walkthrough opens', async () => {

@@ -10,6 +10,8 @@ import type { Claim, Conductor, Event, Overview, PlanStatus, TaskStatus, Worker 
 const MOST_EVENTS = 500;
 /** Plans that are over are asked for only as far as they can be seen. */
 const MOST_OLD_PLANS = 10;
+/** What changes without anything having happened. */
+const PASSING = new Set(['seq', 'heartbeat_at']);
 /** A plan's tasks come in pages; more pages than this are not shown. */
 const MOST_PAGES = 20;
 
@@ -27,6 +29,11 @@ export class Board implements vscode.Disposable {
   private readonly attempts = new Map<string, Promise<TaskStatus>>();
   private asking: Promise<void> | undefined;
   private dirty = false;
+  /** What was shown last, as text. */
+  private facts = '';
+  /** Counts changes of what is seen and unseen, which is no part of the snapshot. */
+  private marks = 0;
+  private marksShown = 0;
   private readonly subscriptions: vscode.Disposable[];
 
   readonly onChange = this.changed.event;
@@ -57,6 +64,7 @@ export class Board implements vscode.Disposable {
           void this.refresh();
         } else if (state !== 'starting') {
           this.snapshot = undefined;
+          this.facts = '';
           this.claims = [];
           this.totalClaims = 0;
           this.changed.fire();
@@ -70,8 +78,9 @@ export class Board implements vscode.Disposable {
     this.events.push(event);
     if (this.events.length > MOST_EVENTS) this.events.shift();
     const id = event.task === undefined ? event.plan_id : `${event.plan_id}/${event.task}`;
-    if (id !== undefined) {
-      const concern = concernOf(event);
+    const concern = concernOf(event);
+    if (id !== undefined && concern !== undefined) {
+      this.marks++;
       if (concern === 'finished') this.unseen.add(id);
       // It failed again: that has not been seen.
       if (concern === 'needs-you') this.seen.delete(id);
@@ -118,13 +127,20 @@ export class Board implements vscode.Disposable {
       let old = 0;
       const wanted = overview.plans.filter((plan) => !isOver(plan.state) || old++ < MOST_OLD_PLANS);
       const plans = await Promise.all(wanted.map((plan) => this.plan(plan.plan_id)));
-      this.snapshot = {
+      const snapshot = {
         overview,
         plans: plans.filter((plan): plan is PlanStatus => plan !== undefined),
         workers: workers.workers,
         conductors: conductors.conductors,
       };
-      this.changed.fire();
+      // Rows that are drawn anew while somebody clicks on one are lost to that click.
+      const facts = JSON.stringify(snapshot, (key, value: unknown) => (PASSING.has(key) ? undefined : value));
+      this.snapshot = snapshot;
+      if (facts !== this.facts || this.marks !== this.marksShown) {
+        this.facts = facts;
+        this.marksShown = this.marks;
+        this.changed.fire();
+      }
     } catch (error) {
       this.server.log.warn(`the status could not be read: ${sentence(error)}`);
     }
