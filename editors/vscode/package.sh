@@ -56,7 +56,7 @@ version=$(node -p 'require("./package.json").version')
 pack() { # NAME [OPTIONS]
     local name=$1
     shift
-    npx --no-install vsce package --no-dependencies --allow-missing-repository --skip-license "$@" \
+    npx --no-install vsce package --no-dependencies --allow-missing-repository --no-rewrite-relative-links --skip-license "$@" \
         --out "$out/kapell-$name-$version.vsix" > "$work/vsce.log" 2>&1 || { cat "$work/vsce.log" >&2; exit 1; }
     echo "$out/kapell-$name-$version.vsix"
 }

@@ -44,6 +44,16 @@
 
 ;; Beginning of what editors/README.md says.
 (add-to-list 'eglot-server-programs `((prog-mode text-mode conf-mode) . (,kapell "lsp")))
+(defun kapell-take-over (reason)
+  "Take the file of this buffer over from its holder, who is told the REASON."
+  (interactive "sWhy? ")
+  (let* ((server (eglot-current-server))
+         (owner (jsonrpc-request server :kapell/owner
+                                 (list :uri (eglot-path-to-uri buffer-file-name)))))
+    (jsonrpc-request server :workspace/executeCommand
+                     (list :command "kapell.claim-files"
+                           :arguments (vector (list :paths (vector (plist-get owner :path))
+                                                    :take_over t :reason reason))))))
 ;; End of it.
 
 (setq eglot-sync-connect t eglot-autoshutdown nil flymake-no-changes-timeout 0.05
@@ -74,6 +84,13 @@
         (until "the claim" (lambda () (string-match-p "a.txt" (run kapell "status" "--scope" "claims" "--json"))))
         (save-buffer)
         (until "no claim" (lambda () (not (string-match-p "a.txt" (run kapell "status" "--scope" "claims" "--json"))))))
+      (check "a file is taken over with a reason"
+        (run kapell "claim-files" "a.txt" "--holder" "ada")
+        (until "the diagnostic" #'notes)
+        (kapell-take-over "the release is today")
+        (until "no diagnostic" (lambda () (null (notes))))
+        (unless (string-match-p "the release is today" (run kapell "status" "--scope" "claims" "--json"))
+          (error "It is not ours")))
       (check "commands of the contract are carried out"
         (let ((result (jsonrpc-request (eglot-current-server) :workspace/executeCommand
                                        '(:command "kapell.claim-files" :arguments [(:paths ["a.txt"])]))))

@@ -48,7 +48,9 @@ function freePort() {
 }
 
 // A worker that does what a file says which has the name of its task, when that file is there.
+// It may be given something to say first.
 const agent = (base) => `echo "starting on $KAPELL_TASK"
+[ -e "${base}/work/$KAPELL_TASK.first" ] && . "${base}/work/$KAPELL_TASK.first"
 while ! [ -e "${base}/work/$KAPELL_TASK" ]; do sleep 0.05; done
 . "${base}/work/$KAPELL_TASK"
 `;

@@ -110,6 +110,10 @@ async function drive(scheme, theme) {
     bench.begin(FILES, TOML);
     bench.write('draft.plan.json', '{\n  "tasks": [\n    {"id": 1, "agent": "ada", "task": "x", "files": ["src/a.ts"], "depends_on": [7]}\n  ]\n}\n');
     bench.write('autumn.plan.json', JSON.stringify(PLAN, null, 2));
+    bench.work('5.first', `echo "reading src/search.ts and its callers"
+echo "a sorted list and a binary search will do: prefixes are a range"
+echo "writing src/search.ts"
+`);
     const { plan_id: plan } = bench.kapell('plan', 'autumn.plan.json');
     await bench.editor({
       settings: {

@@ -16,7 +16,10 @@ function M.setup()
       return
     end
     local where = event.plan_id and (event.plan_id .. ': ') or ''
-    if state.needs_person(event) then
+    if event.kind == 'claim.taken' and vim.tbl_get(event, 'data', 'from_kind') == 'person' then
+      -- Perhaps it was this person's: who takes over gives a reason.
+      say.warn(event.text)
+    elseif state.needs_person(event) then
       say.warn(where .. event.text .. ' (:Kapell status)')
       vim.cmd.redrawstatus({ bang = true })
     elseif how == 'all' then

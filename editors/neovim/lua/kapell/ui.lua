@@ -54,6 +54,29 @@ function M.register()
   on('takeOver', function(root, arguments)
     M.take_over(root, arguments.path, arguments.holder)
   end)
+  on('openPlan', function(root)
+    require('kapell.status').open(root)
+  end)
+  on('openTask', function(root, arguments)
+    if arguments.attempt and arguments.attempt ~= vim.NIL then
+      read.open(root, arguments.attempt, 'verdict')
+    else
+      require('kapell.status').open(root)
+    end
+  end)
+  -- What lenses have the server do: how it went is told.
+  local function carried_out(id, tell)
+    vim.lsp.commands[id] = function(command, context)
+      server.request(root_of(context), 'workspace/executeCommand', {
+        command = id,
+        arguments = command.arguments,
+      }, tell)
+    end
+  end
+  local work = require('kapell.work')
+  carried_out('kapell.control', work.told_control)
+  carried_out('kapell.checkPlan', work.told_of_file)
+  carried_out('kapell.dispatchPlan', work.told_of_file)
   -- Documents by their address: `kapell://attempts/ID/PART`.
   local function on_document(name)
     on(name, function(root, arguments)

@@ -31,6 +31,38 @@ local function list_problems(root, file, problems)
   end
 end
 
+local function told_dispatch(result)
+  local waits = {}
+  for _, waiting in ipairs(result.waiting or {}) do
+    table.insert(waits, ('%s for %s'):format(waiting.task, waiting.on or waiting.reason))
+  end
+  say.say(('plan %s runs: %d started%s'):format(
+    result.plan_id,
+    #(result.started or {}),
+    #waits > 0 and (', waiting: ' .. table.concat(waits, '; ')) or ''
+  ))
+end
+
+--- Tells what `control` answered.
+function M.told_control(result)
+  if type(result.message) == 'string' and result.message ~= '' then
+    say.say(result.message)
+  end
+end
+
+--- Tells what the lenses of a plan file answered.
+function M.told_of_file(result)
+  local problems = #(result.plan.problems or {})
+  if result.dispatch then
+    told_dispatch(result.dispatch)
+  elseif problems > 0 then
+    say.warn(('the plan has %d problems'):format(problems))
+  else
+    say.say(('the plan is in order: %d tasks in %d waves'):format(
+      #(result.plan.ownership or {}), #(result.plan.waves or {})))
+  end
+end
+
 function M.plan(root, arguments, bang)
   local file = arguments[1] or vim.api.nvim_buf_get_name(0)
   if file == '' then
@@ -59,17 +91,7 @@ end
 function M.dispatch(root, arguments)
   pick.plan(root, arguments[1], function(plan)
     local tasks = vim.tbl_map(pick.task_id, vim.list_slice(arguments, 2))
-    server.call(root, 'dispatch', { plan_id = plan, tasks = #tasks > 0 and tasks or nil }, function(result)
-      local waits = {}
-      for _, waiting in ipairs(result.waiting or {}) do
-        table.insert(waits, ('%s for %s'):format(waiting.task, waiting.on or waiting.reason))
-      end
-      say.say(('plan %s runs: %d started%s'):format(
-        result.plan_id,
-        #(result.started or {}),
-        #waits > 0 and (', waiting: ' .. table.concat(waits, '; ')) or ''
-      ))
-    end)
+    server.call(root, 'dispatch', { plan_id = plan, tasks = #tasks > 0 and tasks or nil }, told_dispatch)
   end, function(plan)
     return plan.state ~= 'running' and plan.state ~= 'done'
   end)

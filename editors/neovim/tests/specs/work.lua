@@ -57,6 +57,23 @@ return {
     eq(place:kapell({ 'status' }).plans[1].plan_id, id)
   end },
 
+  { 'the lenses of a plan file are carried out, and how it went is told', function(place)
+    place.write_file(place.repo .. '/small.plan.json', PLAN)
+    local nvim = place:nvim()
+    nvim:open('small.plan.json')
+    nvim:see('Check')
+    nvim:see('Dispatch')
+    nvim:lua([[
+      for _, id in ipairs({ 'kapell.checkPlan', 'kapell.dispatchPlan' }) do
+        vim.lsp.commands[id]({ command = id, arguments = { { uri = vim.uri_from_bufnr(0) } } },
+          { client_id = vim.lsp.get_clients({ name = 'kapell' })[1].id })
+      end
+    ]])
+    nvim:hear('the plan is in order: 2 tasks in 2 waves')
+    nvim:hear('runs: 1 started')
+    nvim:see('running by hand')
+  end },
+
   { 'problems of a plan come into the quickfix list and as diagnostics', function(place)
     place.write_file(place.repo .. '/bad.plan.json', BAD)
     local nvim = place:nvim()

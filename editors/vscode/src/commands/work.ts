@@ -127,9 +127,8 @@ async function dispatch(context: Context, given: unknown): Promise<void> {
 }
 
 function tellDispatch(result: DispatchResult): void {
-  const waits = result.waiting.map((it) => `${it.task} for ${it.on ?? it.reason}`);
-  const waiting = waits.length === 0 ? '' : `, waiting: ${waits.slice(0, 3).join('; ')}${waits.length > 3 ? ' …' : ''}`;
-  vscode.window.setStatusBarMessage(`Kapell: ${result.plan_id}: ${result.started.length} started${waiting}`, 8000);
+  const waiting = result.waiting.length === 0 ? '' : `, ${result.waiting.length} waiting`;
+  vscode.window.setStatusBarMessage(`Kapell: ${result.started.length} started${waiting}`, 5000);
 }
 
 async function sendTask(context: Context): Promise<void> {
