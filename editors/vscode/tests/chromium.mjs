@@ -265,6 +265,11 @@ async function steps(bench, page, plan, step, scheme) {
     await see('.squiggly-error');
     await see('.codelens-decoration:has-text("Check")');
     await see('.codelens-decoration:has-text("Dispatch")');
+    // The lenses of the plan that runs say how far it is, and go with it.
+    await open('autumn.plan.json');
+    await see('.codelens-decoration:has-text("running by emil")');
+    bench.work(5, 'echo "// by prefix" >> src/search.ts');
+    await gone('.codelens-decoration:has-text("running by emil")');
   });
 
   await step('the walkthrough opens', async () => {

@@ -196,6 +196,14 @@ export class Connection implements vscode.Disposable {
     return this.ready().sendRequest<Owner>('kapell/owner', { uri: uri.toString() });
   }
 
+  /** Has lenses asked for again: those of plan files say how far the work is. */
+  refreshLenses(): void {
+    const feature = this.client?.getFeature('textDocument/codeLens');
+    for (const { document } of vscode.window.visibleTextEditors) {
+      feature?.getProvider(document)?.onDidChangeCodeLensEmitter.fire();
+    }
+  }
+
   /** What the server said of itself. */
   get serverInfo(): string {
     const info = this.client?.initializeResult?.serverInfo;
