@@ -109,7 +109,9 @@ async function drive(scheme, theme) {
   try {
     bench.begin(FILES, TOML);
     bench.write('draft.plan.json', '{\n  "tasks": [\n    {"id": 1, "agent": "ada", "task": "x", "files": ["src/a.ts"], "depends_on": [7]}\n  ]\n}\n');
-    bench.write('autumn.plan.json', JSON.stringify(PLAN, null, 2));
+    // A line for each task, so that all are in the picture.
+    const lines = PLAN.tasks.map((task) => `    ${JSON.stringify(task)}`).join(',\n');
+    bench.write('autumn.plan.json', `{\n  "name": ${JSON.stringify(PLAN.name)},\n  "tasks": [\n${lines}\n  ]\n}\n`);
     bench.work('5.first', `echo "reading src/search.ts and its callers"
 echo "a sorted list and a binary search will do: prefixes are a range"
 echo "writing src/search.ts"
@@ -268,6 +270,7 @@ async function steps(bench, page, plan, step, scheme) {
     // The lenses of the plan that runs say how far it is, and go with it.
     await open('autumn.plan.json');
     await see('.codelens-decoration:has-text("running by emil")');
+    await photograph('file');
     bench.work(5, 'echo "// by prefix" >> src/search.ts');
     await gone('.codelens-decoration:has-text("running by emil")');
   });
