@@ -3,7 +3,7 @@
 // the process that began it.
 //
 // Environment: KAPELL (the program), CODE_SERVER (the starter made by get-code-server.sh), CHROMIUM,
-// EXTENSION (the built extension's folder, or a .vsix).
+// EXTENSION (the built extension's folder, or a .vsix; BUNDLED=1 where that has a server).
 import { execFileSync, spawn } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
@@ -130,7 +130,8 @@ export class Bench {
       'workbench.secondarySideBar.defaultVisibility': 'hidden',
       'editor.minimap.enabled': false,
       'git.enabled': false,
-      'kapell.server.path': KAPELL,
+      // A package for a platform is to find its own.
+      ...(process.env.BUNDLED ? {} : { 'kapell.server.path': KAPELL }),
       'kapell.server.environment': { KAPELL_HOME: this.env.KAPELL_HOME },
       ...settings,
     }, null, 2);
