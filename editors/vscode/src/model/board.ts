@@ -48,6 +48,8 @@ export class Board implements vscode.Disposable {
   readonly unseen = new Set<string>();
   /** What needed the person and was looked at. */
   private readonly seen = new Set<string>();
+  /** The newest event of which the person has seen what came of it. */
+  private seenUpTo = 0;
 
   constructor(private readonly server: Connection) {
     this.subscriptions = [
@@ -82,8 +84,8 @@ export class Board implements vscode.Disposable {
     if (id !== undefined && concern !== undefined) {
       this.marks++;
       if (concern === 'finished') this.unseen.add(id);
-      // It failed again: that has not been seen.
-      if (concern === 'needs-you') this.seen.delete(id);
+      // It failed again: that has not been seen. The event may come later than the state that it explains.
+      if (concern === 'needs-you' && event.seq > this.seenUpTo) this.seen.delete(id);
     }
     this.attempts.clear();
     this.eventAdded.fire(event);
@@ -188,6 +190,8 @@ export class Board implements vscode.Disposable {
   }
 
   markSeen(): void {
+    const { overview, plans } = this.snapshot ?? {};
+    this.seenUpTo = Math.max(this.seenUpTo, overview?.seq ?? 0, ...(plans ?? []).map((plan) => plan.seq ?? 0));
     for (const need of this.needs) this.seen.add(`${need.plan.plan_id}/${need.task.id}`);
     this.unseen.clear();
     this.changed.fire();

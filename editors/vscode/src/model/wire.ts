@@ -33,6 +33,7 @@ export interface TaskLine {
 }
 
 export interface PlanStatus extends Omit<PlanLine, 'conductor'> {
+  seq?: number;
   reason?: string;
   base?: string;
   target?: string;

@@ -332,7 +332,7 @@ exports.tests = [
     await type('// unsaved\n');
     await until('the claim', () => claims().some((one) => one.pattern === 'src/a.rs'));
     const pids = execFileSync('ps', ['-o', 'pid=,args=', '--ppid', String(process.pid)], { encoding: 'utf8' })
-      .split('\n').filter((line) => line.includes(`${process.env.KAPELL} lsp`)).map((line) => Number(line.trim().split(' ')[0]));
+      .split('\n').filter((line) => /kapell\S* lsp$/.test(line)).map((line) => Number(line.trim().split(' ')[0]));
     assert.equal(pids.length, 1);
     const states = [];
     const heard = api().context.server.onState((state) => states.push(state));
