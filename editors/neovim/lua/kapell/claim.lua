@@ -1,0 +1,95 @@
+-- `:Kapell claim`, `release`, `take`.
+local owner = require('kapell.owner')
+local say = require('kapell.say')
+local server = require('kapell.server')
+
+local M = {}
+
+--- The paths that a command is about: those named, else the file of the buffer.
+---@return string[]?
+local function paths_of(names)
+  if #names > 0 then
+    return names
+  end
+  local own = owner.of(0)
+  if own and own.path then
+    return { own.path }
+  end
+  say.fail('this buffer is no file of a project; name a path')
+end
+
+--- Tells what became of a claim.
+---@param result table
+function M.told(result)
+  if result.granted then
+    local patterns = vim.tbl_map(function(claim)
+      return claim.pattern
+    end, result.claims or {})
+    say.say('yours: ' .. table.concat(patterns, ', '))
+    return
+  end
+  local conflict = (result.conflicts or {})[1] or {}
+  local more = #(result.conflicts or {}) > 1 and (', and %d more'):format(#result.conflicts - 1) or ''
+  say.warn(('%s is held by %s%s (`:Kapell take` takes it over)'):format(
+    conflict.witness or conflict.pattern or 'it',
+    say.holder(conflict),
+    more
+  ))
+end
+
+--- Splits `src a.rs -- because` into names and a reason.
+local function split(arguments)
+  local names, reason = {}, nil
+  for i, argument in ipairs(arguments) do
+    if argument == '--' then
+      reason = table.concat(vim.list_slice(arguments, i + 1), ' ')
+      break
+    end
+    table.insert(names, argument)
+  end
+  return names, reason
+end
+
+function M.claim(root, arguments)
+  local names, reason = split(arguments)
+  local paths = paths_of(names)
+  if paths then
+    server.call(root, 'claim-files', { paths = paths, reason = reason }, M.told)
+  end
+end
+
+function M.release(root, arguments)
+  if arguments[1] == 'all' and #arguments == 1 then
+    server.call(root, 'release-files', { all = true }, function(result)
+      say.say(('let go of %d'):format(#(result.released or {})))
+    end)
+    return
+  end
+  local paths = paths_of(arguments)
+  if paths then
+    server.call(root, 'release-files', { paths = paths }, function(result)
+      local count = #(result.released or {})
+      if count == 0 then
+        say.warn(('you hold no claim of %s (:Kapell status shows the claims)'):format(table.concat(paths, ', ')))
+      else
+        say.say('let go of ' .. table.concat(paths, ', '))
+      end
+    end)
+  end
+end
+
+function M.take(root, arguments)
+  local names, reason = split(arguments)
+  -- `:Kapell take because of this` means the file of the buffer: a reason is what is typed most.
+  local own = owner.of(0)
+  if not reason and own and own.path then
+    names, reason = {}, table.concat(names, ' ')
+  end
+  local paths = paths_of(names)
+  if paths then
+    local held = own and own.path == paths[1] and own.held[1]
+    require('kapell.ui').take_over(root, paths[1], held and say.holder(held) or nil, reason)
+  end
+end
+
+return M

@@ -1,0 +1,86 @@
+-- Completion of `:Kapell`: sub-commands, and the ids that the server knows now.
+local project = require('kapell.project')
+local server = require('kapell.server')
+local state = require('kapell.state')
+
+local M = {}
+
+local function plans(root)
+  local overview = server.call_now(root, 'status', { scope = 'overview' }) or {}
+  return vim.tbl_map(function(plan)
+    return plan.plan_id
+  end, overview.plans or {})
+end
+
+local function tasks(root, plan)
+  local status = server.call_now(root, 'status', { scope = 'plan', id = plan }) or {}
+  return status.tasks or {}
+end
+
+--- For each kind of argument, what there is.
+local kinds = {
+  plan = plans,
+  ['plan-task'] = function(root, words)
+    return vim.tbl_map(function(task)
+      return tostring(task.id)
+    end, tasks(root, words[3]))
+  end,
+  target = function(root)
+    local found = plans(root)
+    for _, plan in ipairs(vim.deepcopy(found)) do
+      for _, task in ipairs(tasks(root, plan)) do
+        table.insert(found, plan .. '/' .. tostring(task.id))
+        if task.attempt then
+          table.insert(found, task.attempt)
+        end
+      end
+    end
+    return found
+  end,
+  attempt = function(root)
+    local found = {}
+    for _, plan in ipairs(plans(root)) do
+      for _, task in ipairs(tasks(root, plan)) do
+        if task.attempt then
+          table.insert(found, task.attempt)
+          table.insert(found, plan .. '/' .. tostring(task.id))
+        end
+      end
+    end
+    return found
+  end,
+  own = function(root)
+    local found = { 'all' }
+    for _, claim in ipairs(state.of(root).claims) do
+      if claim.own then
+        table.insert(found, claim.pattern)
+      end
+    end
+    return found
+  end,
+}
+
+---@return string[]
+function M.complete(lead, line, position)
+  local words = vim.split(line:sub(1, position), '%s+', { trimempty = true })
+  -- The word under way is not yet one of the arguments.
+  local index = #words - (lead == '' and 0 or 1)
+  local found
+  if index <= 1 then
+    found = require('kapell.command').names()
+  else
+    local command = require('kapell.command').commands[words[2]]
+    local takes = command and command.takes or {}
+    local kind = takes[index - 1] or takes[#takes]
+    if kind == 'file' then
+      return vim.fn.getcompletion(lead, 'file')
+    end
+    local root = project.here()
+    found = kind and root and kinds[kind](root, words) or {}
+  end
+  return vim.tbl_filter(function(word)
+    return vim.startswith(word, lead)
+  end, found)
+end
+
+return M

@@ -1,0 +1,118 @@
+-- The code lenses and inlay hints of this server alone: Neovim shows none by itself.
+local options = require('kapell.options')
+local server = require('kapell.server')
+
+local M = {}
+
+-- Since 0.12 Neovim keeps lenses up to date by itself, for one client if told so.
+local KEEPS = vim.lsp.codelens.enable ~= nil
+
+local function refresh(client, bufnr)
+  if KEEPS or not options.current.code_lens or not vim.api.nvim_buf_is_loaded(bufnr) then
+    return
+  end
+  local params = { textDocument = vim.lsp.util.make_text_document_params(bufnr) }
+  server.ask(client, 'textDocument/codeLens', params, function(err, lenses)
+    if not err and vim.api.nvim_buf_is_loaded(bufnr) then
+      vim.lsp.codelens.save(lenses or {}, bufnr, client.id)
+      vim.lsp.codelens.display(lenses or {}, bufnr, client.id)
+    end
+  end, bufnr)
+end
+
+--- The lenses of all buffers of a client, because the server says that they are others now.
+function M.refresh_all(client_id)
+  local client = vim.lsp.get_client_by_id(client_id)
+  for bufnr in pairs(client and client.attached_buffers or {}) do
+    refresh(client, bufnr)
+  end
+end
+
+local PLAN_FILES = { '^plan%.json$', '^plan%.ya?ml$', '%.plan%.json$', '%.plan%.ya?ml$' }
+
+local function is_plan(bufnr)
+  local name = vim.fs.basename(vim.api.nvim_buf_get_name(bufnr))
+  for _, pattern in ipairs(PLAN_FILES) do
+    if name:match(pattern) then
+      return true
+    end
+  end
+  return false
+end
+
+-- Kinds of events after which a plan's lenses say something else.
+local WORK = { plan = true, task = true, attempt = true }
+
+local due = false
+
+--- Plans went on: the lenses of plan files say how far, and the server tells of owners only.
+local function went_on(root)
+  if due then
+    return
+  end
+  due = true
+  vim.schedule(function()
+    due = false
+    for _, client in ipairs(vim.lsp.get_clients({ name = 'kapell' })) do
+      local plans = server.root(client) == root
+        and vim.tbl_filter(is_plan, vim.tbl_keys(client.attached_buffers)) or {}
+      if #plans > 0 and KEEPS then
+        vim.lsp.handlers['workspace/codeLens/refresh'](nil, nil, { client_id = client.id })
+      else
+        for _, bufnr in ipairs(plans) do
+          refresh(client, bufnr)
+        end
+      end
+    end
+  end)
+end
+
+function M.setup()
+  require('kapell.state').on(function(root, what, event)
+    if what == 'event' and options.current.code_lens and WORK[event.kind:match('^%a+')] then
+      went_on(root)
+    end
+  end)
+end
+
+--- The lenses of a buffer that has another name now.
+function M.renamed(client, bufnr)
+  if not options.current.code_lens then
+    return
+  end
+  -- When the command is over: until then the server knows the old name only.
+  vim.schedule(function()
+    if KEEPS and vim.lsp.get_client_by_id(client.id) then
+      vim.lsp.codelens.enable(false, { client_id = client.id })
+      vim.lsp.codelens.enable(true, { client_id = client.id })
+    else
+      refresh(client, bufnr)
+    end
+  end)
+end
+
+function M.attach(client, bufnr)
+  if options.current.inlay_hints then
+    vim.lsp.inlay_hint.enable(true, { bufnr = bufnr })
+  end
+  if not options.current.code_lens then
+    return
+  end
+  if KEEPS then
+    vim.lsp.codelens.enable(true, { client_id = client.id })
+    return
+  end
+  refresh(client, bufnr)
+  vim.api.nvim_create_autocmd({ 'BufEnter', 'InsertLeave', 'BufWritePost', 'TextChanged' }, {
+    group = vim.api.nvim_create_augroup('kapell.lens.' .. bufnr, {}),
+    buffer = bufnr,
+    callback = function()
+      local now = vim.lsp.get_clients({ name = 'kapell', bufnr = bufnr })[1]
+      if now then
+        refresh(now, bufnr)
+      end
+    end,
+  })
+end
+
+return M

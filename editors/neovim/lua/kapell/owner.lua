@@ -1,0 +1,190 @@
+-- Who holds the file of a buffer: the sign, the status line, and the word of warning.
+local options = require('kapell.options')
+local say = require('kapell.say')
+local server = require('kapell.server')
+local state = require('kapell.state')
+
+local M = {}
+
+local signs = vim.api.nvim_create_namespace('kapell.signs')
+
+---@class kapell.Owner
+---@field path? string The file's path in the project.
+---@field held table[] The claims of others on it.
+---@field own table[] One's own claims on it.
+
+---@type table<integer, kapell.Owner> By buffer.
+local owners = {}
+---@type table<integer, string> By buffer: of whose claim the person was warned.
+local warned = {}
+
+---@param bufnr integer?
+---@return kapell.Owner?
+function M.of(bufnr)
+  return owners[(bufnr == nil or bufnr == 0) and vim.api.nvim_get_current_buf() or bufnr]
+end
+
+local function show_sign(bufnr, owner)
+  vim.api.nvim_buf_clear_namespace(bufnr, signs, 0, -1)
+  local texts = options.current.signs
+  if not texts then
+    return
+  end
+  local held, own = owner.held[1] ~= nil, owner.own[1] ~= nil
+  local modified = vim.bo[bufnr].modified
+  local text, highlight
+  if held and (own or modified) then
+    text, highlight = texts.meeting, 'KapellMeeting'
+  elseif held then
+    text, highlight = texts.held, 'KapellHeld'
+  elseif own then
+    text, highlight = texts.own, 'KapellOwn'
+  end
+  if text then
+    vim.api.nvim_buf_set_extmark(bufnr, signs, 0, 0, {
+      sign_text = text,
+      sign_hl_group = highlight,
+      -- Below the signs of errors, above those of the hints.
+      priority = 12,
+    })
+  end
+end
+
+-- Warns with the first change of a file that somebody else holds; the file's next holder gets
+-- a warning of its own.
+local function warn_if_met(bufnr)
+  local owner = owners[bufnr]
+  local claim = owner and owner.held[1]
+  if not claim then
+    warned[bufnr] = nil
+  elseif options.current.warn_on_edit and vim.bo[bufnr].modified and warned[bufnr] ~= claim.holder then
+    warned[bufnr] = claim.holder
+    say.warn(('%s is held by %s: `:Kapell take` takes it over, `u` undoes your change'):format(
+      owner.path or vim.api.nvim_buf_get_name(bufnr),
+      say.holder(claim)
+    ))
+  end
+end
+
+local function take(bufnr, answer)
+  local owner = { path = answer.path, held = {}, own = {} }
+  for _, claim in ipairs(answer.claims or {}) do
+    table.insert(claim.own and owner.own or owner.held, claim)
+  end
+  owners[bufnr] = owner
+  show_sign(bufnr, owner)
+  warn_if_met(bufnr)
+  vim.api.nvim_exec_autocmds('User', { pattern = 'KapellOwner', data = { buf = bufnr, owner = owner } })
+  vim.cmd.redrawstatus({ bang = true })
+end
+
+--- Asks who holds the file of a buffer.
+---@param bufnr integer
+function M.refresh(bufnr)
+  local client = vim.lsp.get_clients({ name = 'kapell', bufnr = bufnr })[1]
+  if not client or not client.initialized then
+    return
+  end
+  server.ask(client, 'kapell/owner', { uri = vim.uri_from_bufnr(bufnr) }, function(err, answer)
+    if not err and type(answer) == 'table' and vim.api.nvim_buf_is_loaded(bufnr) then
+      take(bufnr, answer)
+    end
+  end, bufnr)
+end
+
+function M.attach(_, bufnr)
+  M.refresh(bufnr)
+end
+
+local function refresh_project(root)
+  for _, client in ipairs(vim.lsp.get_clients({ name = 'kapell' })) do
+    if server.root(client) == root then
+      for bufnr in pairs(client.attached_buffers) do
+        M.refresh(bufnr)
+      end
+    end
+  end
+end
+
+local function forget_project(root)
+  for bufnr in pairs(owners) do
+    if vim.api.nvim_buf_is_loaded(bufnr) and require('kapell.project').of(bufnr) == root then
+      owners[bufnr] = nil
+      vim.api.nvim_buf_clear_namespace(bufnr, signs, 0, -1)
+    end
+  end
+end
+
+--- Claims changed, the server came or went: every file that is open is asked for again. The event
+--- comes first; the list of claims also tells of leases that ran out, which are no event.
+local function on_state(root, what, value)
+  if what == 'claims' or (what == 'event' and vim.startswith(value.kind, 'claim.')) then
+    refresh_project(root)
+  elseif what == 'server' and value == 'ended' then
+    forget_project(root)
+  end
+end
+
+---@param bufnr integer?
+---@return string
+function M.statusline(bufnr)
+  bufnr = (bufnr == nil or bufnr == 0) and vim.api.nvim_get_current_buf() or bufnr
+  local parts = {}
+  local owner = owners[bufnr]
+  if owner then
+    local held = owner.held[1]
+    if held then
+      local more = #owner.held > 1 and (' +%d'):format(#owner.held - 1) or ''
+      table.insert(parts, 'held by ' .. say.holder(held) .. more)
+    elseif owner.own[1] then
+      table.insert(parts, 'yours')
+    end
+  end
+  local root = require('kapell.project').of(bufnr)
+  local needs = root and state.of(root).needs or 0
+  if needs > 0 then
+    table.insert(parts, needs .. ' need you')
+  end
+  -- A percent sign has a meaning in a status line.
+  return (table.concat(parts, ', '):gsub('%%', '%%%%'))
+end
+
+function M.setup()
+  for name, link in pairs({ KapellHeld = 'DiagnosticSignInfo', KapellOwn = 'DiagnosticSignOk', KapellMeeting = 'DiagnosticSignWarn' }) do
+    vim.api.nvim_set_hl(0, name, { link = link, default = true })
+  end
+  state.on(on_state)
+  local group = vim.api.nvim_create_augroup('kapell.owner', {})
+  vim.api.nvim_create_autocmd({ 'TextChanged', 'TextChangedI', 'BufModifiedSet' }, {
+    group = group,
+    callback = function(event)
+      local owner = owners[event.buf]
+      if owner then
+        warn_if_met(event.buf)
+        if event.event == 'BufModifiedSet' then
+          show_sign(event.buf, owner)
+        end
+      end
+    end,
+  })
+  vim.api.nvim_create_autocmd('BufFilePost', {
+    group = group,
+    callback = function(event)
+      -- The server clears what it said of the old name, and Neovim looks for a buffer of that name.
+      for _, client in ipairs(vim.lsp.get_clients({ name = 'kapell', bufnr = event.buf })) do
+        vim.diagnostic.reset(vim.lsp.diagnostic.get_namespace(client.id), event.buf)
+        require('kapell.lens').renamed(client, event.buf)
+      end
+      M.refresh(event.buf)
+    end,
+  })
+  vim.api.nvim_create_autocmd('BufUnload', {
+    group = group,
+    callback = function(event)
+      owners[event.buf] = nil
+      warned[event.buf] = nil
+    end,
+  })
+end
+
+return M

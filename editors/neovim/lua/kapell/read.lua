@@ -1,0 +1,94 @@
+-- Documents that the server has: an attempt's diff, log and verdict.
+local say = require('kapell.say')
+local server = require('kapell.server')
+local view = require('kapell.view')
+
+local M = {}
+
+-- How long to wait before a log that said nothing new is asked again.
+local LOG_PAUSE_MS = 400
+
+local FILETYPES = { ['text/markdown'] = 'markdown', ['text/x-diff'] = 'diff', ['application/json'] = 'json' }
+
+---@param attempt string
+---@param part 'diff'|'log'|'verdict'
+local function uri(attempt, part)
+  return ('kapell://attempts/%s/%s'):format(attempt, part)
+end
+
+--- Reads a document piece by piece; `each(text, answer)` for each piece, `done` at the end.
+local function pieces(root, address, offset, each, done)
+  server.request(root, 'kapell/read', { uri = address, offset = offset }, function(answer)
+    local text = answer.text or ''
+    each(text, answer)
+    local nxt = answer.next_offset
+    if type(nxt) == 'number' and nxt ~= offset and text ~= '' then
+      pieces(root, address, nxt, each, done)
+    else
+      done(type(nxt) == 'number' and nxt or offset, answer)
+    end
+  end)
+end
+
+--- Opens a document that does not grow.
+---@param root string
+---@param attempt string
+---@param part 'diff'|'verdict'
+function M.open(root, attempt, part)
+  local text, mime = {}, nil
+  pieces(root, uri(attempt, part), nil, function(piece, answer)
+    table.insert(text, piece)
+    mime = mime or answer.mime_type
+  end, function()
+    local filetype = FILETYPES[mime or ''] or (part == 'diff' and 'diff' or 'markdown')
+    local bufnr = view.buffer(root, ('%s/%s'):format(attempt, part), filetype)
+    local all = table.concat(text):gsub('\n$', '')
+    if all == '' then
+      say.say(('%s of %s is empty'):format(part, attempt))
+      return
+    end
+    view.write(bufnr, vim.split(all, '\n', { plain = true }))
+    view.show(bufnr)
+  end)
+end
+
+--- Follows a growing document as long as its buffer is shown.
+local function follow(root, address, bufnr, offset)
+  pieces(root, address, offset, function(text)
+    if text ~= '' and vim.api.nvim_buf_is_valid(bufnr) then
+      view.append(bufnr, text)
+    end
+  end, function(nxt, answer)
+    if answer.ended then
+      vim.b[bufnr].kapell_following = nil
+      return
+    end
+    vim.defer_fn(function()
+      if vim.api.nvim_buf_is_valid(bufnr) and vim.fn.bufwinid(bufnr) ~= -1 then
+        follow(root, address, bufnr, nxt)
+      elseif vim.api.nvim_buf_is_valid(bufnr) then
+        -- Where to go on when it is shown again.
+        vim.b[bufnr].kapell_following = nil
+        vim.b[bufnr].kapell_offset = nxt
+      end
+    end, LOG_PAUSE_MS)
+  end)
+end
+
+--- Opens the log of an attempt, and follows it while the attempt lives.
+---@param root string
+---@param attempt string
+function M.log(root, attempt)
+  local address = uri(attempt, 'log')
+  -- Asked first: of an attempt that is not there, no window opens.
+  server.request(root, 'kapell/read', { uri = address, offset = 0 }, function()
+    local bufnr = view.buffer(root, attempt .. '/log', 'kapell-log')
+    view.show(bufnr)
+    if not vim.b[bufnr].kapell_following then
+      vim.b[bufnr].kapell_following = true
+      follow(root, address, bufnr, vim.b[bufnr].kapell_offset or 0)
+    end
+  end)
+end
+
+return M

@@ -1,0 +1,332 @@
+-- The language server: how it is started, found, asked, and started again when it dies.
+local options = require('kapell.options')
+local project = require('kapell.project')
+local say = require('kapell.say')
+local state = require('kapell.state')
+
+local M = {}
+
+local NEW = vim.fn.has('nvim-0.11') == 1
+-- More deaths than this within a minute, and it is left dead.
+local MOST_RESTARTS = 4
+
+---@type table<string, function[]> By project: who waits for its server to be ready.
+local waiting = {}
+---@type table<integer, table<integer, true>> By client: its buffers, for when it dies.
+local buffers = {}
+---@type table<string, number[]> By project: when its server died.
+local deaths = {}
+
+---@param client vim.lsp.Client
+---@return string
+function M.root(client)
+  return client.root_dir or client.config.root_dir
+end
+
+local function root_of(client_id)
+  local client = vim.lsp.get_client_by_id(client_id)
+  return client and M.root(client)
+end
+
+local function on_event(_, event, ctx)
+  local root = root_of(ctx.client_id)
+  if root and type(event) == 'table' and event.kind then
+    state.add_event(root, event)
+  end
+end
+
+local function on_claims(_, told, ctx)
+  local root = root_of(ctx.client_id)
+  if root and type(told) == 'table' then
+    state.set_claims(root, told.claims, told.total)
+  end
+end
+
+local function on_lens_refresh(err, result, ctx)
+  require('kapell.lens').refresh_all(ctx.client_id)
+  local builtin = vim.lsp.handlers['workspace/codeLens/refresh']
+  if builtin then
+    builtin(err, result, ctx)
+  end
+  return vim.NIL
+end
+
+local function on_init(client)
+  local root = M.root(client)
+  local ready = waiting[root] or {}
+  waiting[root] = nil
+  state.tell(root, 'server', 'started')
+  for _, callback in ipairs(ready) do
+    callback(nil, client)
+  end
+end
+
+local function on_attach(client, bufnr)
+  buffers[client.id] = buffers[client.id] or {}
+  buffers[client.id][bufnr] = true
+  require('kapell.owner').attach(client, bufnr)
+  require('kapell.lens').attach(client, bufnr)
+end
+
+--- Starts the server again that died under its buffers, unless it does nothing but die.
+local function revive(root, lost)
+  local now = vim.uv.now()
+  deaths[root] = vim.tbl_filter(function(at)
+    return now - at < 60000
+  end, deaths[root] or {})
+  table.insert(deaths[root], now)
+  if #deaths[root] > MOST_RESTARTS then
+    say.fail('the server died ' .. #deaths[root] .. ' times within a minute and is left dead; see :LspLog and :checkhealth kapell')
+    return
+  end
+  for bufnr in pairs(lost) do
+    if vim.api.nvim_buf_is_loaded(bufnr) and project.of(bufnr) == root then
+      M.start(root, bufnr)
+    end
+  end
+end
+
+--- Tells those who wait for a server that there is none coming.
+local function refuse_waiting(why)
+  for _, root in ipairs(vim.tbl_keys(waiting)) do
+    if not M.running(root) then
+      local callbacks = waiting[root]
+      waiting[root] = nil
+      for _, callback in ipairs(callbacks) do
+        callback(why)
+      end
+    end
+  end
+end
+
+local function on_exit(code, signal, client_id)
+  vim.schedule(function()
+    local lost = buffers[client_id]
+    buffers[client_id] = nil
+    if vim.v.exiting ~= vim.NIL then
+      return
+    end
+    local root = M.roots[client_id]
+    M.roots[client_id] = nil
+    local why = ('the server ended with code %s, signal %s'):format(code, signal)
+    refuse_waiting(why .. ' (see :checkhealth kapell)')
+    if not root then
+      -- It ended before it was ready: the same would happen again.
+      return
+    end
+    state.set_claims(root, {}, 0)
+    state.tell(root, 'server', 'ended')
+    if (code ~= 0 or signal ~= 0) and lost and not M.stopping[client_id] then
+      say.warn(why .. ' and is started again')
+      revive(root, lost)
+    end
+    M.stopping[client_id] = nil
+  end)
+end
+
+---@type table<integer, string> By client: its project, known longer than the client.
+M.roots = {}
+---@type table<integer, true> Clients that were told to end.
+M.stopping = {}
+
+--- What this client can do: before 0.12 it is us who refresh lenses.
+local function capabilities()
+  local can = vim.lsp.protocol.make_client_capabilities()
+  can.workspace.codeLens = vim.tbl_extend('force', can.workspace.codeLens or {}, { refreshSupport = true })
+  return can
+end
+
+--- The configuration of the client, for `vim.lsp.config` and `vim.lsp.start` alike.
+---@return table
+function M.config()
+  return {
+    name = 'kapell',
+    cmd = options.current.cmd or { 'kapell', 'lsp' },
+    cmd_env = options.current.env,
+    capabilities = capabilities(),
+    -- No `filetypes`: any file can be owned.
+    root_dir = function(bufnr, on_dir)
+      local root = project.of(bufnr)
+      if root then
+        on_dir(root)
+      end
+    end,
+    -- The warning that person and agent meet is ours, with what to do about it.
+    init_options = { showMeetings = false },
+    handlers = {
+      ['kapell/event'] = on_event,
+      ['kapell/claims'] = on_claims,
+      ['workspace/codeLens/refresh'] = on_lens_refresh,
+    },
+    on_init = function(client)
+      M.roots[client.id] = M.root(client)
+      on_init(client)
+    end,
+    on_attach = on_attach,
+    on_exit = on_exit,
+  }
+end
+
+local function resolved(root)
+  local config = NEW and vim.deepcopy(vim.lsp.config.kapell) or M.config()
+  config.root_dir = root
+  config.cmd_cwd = root
+  return config
+end
+
+--- Whether the program is there; says so where it is not, once.
+local told_missing = false
+function M.found()
+  local program = (options.current.cmd or { 'kapell' })[1]
+  if vim.fn.executable(program) == 1 then
+    told_missing = false
+    return true
+  end
+  if not told_missing then
+    told_missing = true
+    say.warn(('there is no program %q; install it or set `cmd` (see :help kapell-install)'):format(program))
+  end
+  return false
+end
+
+---@param root string
+---@return vim.lsp.Client?
+function M.running(root)
+  for _, client in ipairs(vim.lsp.get_clients({ name = 'kapell' })) do
+    if M.root(client) == root and not client.is_stopped(client) then
+      return client
+    end
+  end
+end
+
+--- Starts the server of a project, or attaches a buffer to the one that runs.
+---@param root string
+---@param bufnr integer?
+function M.start(root, bufnr)
+  if not M.found() then
+    return
+  end
+  if bufnr then
+    -- One that just died is still in the list.
+    vim.lsp.start(resolved(root), {
+      bufnr = bufnr,
+      reuse_client = function(client)
+        return client.name == 'kapell' and M.root(client) == root and not client.is_stopped(client)
+      end,
+    })
+  elseif NEW then
+    vim.lsp.start(resolved(root), { attach = false })
+  else
+    vim.lsp.start_client(resolved(root))
+  end
+end
+
+--- Calls back with the ready server of the project that is meant, started if need be.
+---@param root string?
+---@param callback fun(err: any, client: vim.lsp.Client?)
+function M.ready(root, callback)
+  if not root then
+    callback('there is no project around this file or folder (a Git repository, or a folder with kapell.toml)')
+    return
+  end
+  local client = M.running(root)
+  if client and client.initialized then
+    callback(nil, client)
+    return
+  end
+  waiting[root] = waiting[root] or {}
+  table.insert(waiting[root], callback)
+  if not client then
+    if not M.found() then
+      waiting[root] = nil
+      callback('the server is not installed (see :help kapell-install)')
+      return
+    end
+    M.start(root)
+  end
+end
+
+--- Sends a request to a client: its methods are called otherwise before 0.11.
+function M.ask(client, method, params, callback, bufnr)
+  local function handler(err, result)
+    callback(err, result)
+  end
+  if NEW then
+    client:request(method, params, handler, bufnr)
+  else
+    client.request(method, params, handler, bufnr)
+  end
+end
+
+--- Sends a request to the server of a project. Errors are told, unless `callback` takes them.
+---@param root string?
+---@param method string
+---@param params table
+---@param callback fun(result: any)
+---@param on_error? fun(err: any)
+function M.request(root, method, params, callback, on_error)
+  M.ready(root, function(err, client)
+    if not client then
+      return (on_error or function(e)
+        say.fail(say.sentence(e))
+      end)(err)
+    end
+    M.ask(client, method, params, function(failed, result)
+      if failed then
+        (on_error or function(e)
+          say.fail(say.sentence(e))
+        end)(failed)
+      else
+        callback(result)
+      end
+    end)
+  end)
+end
+
+local function command(method, arguments)
+  if next(arguments) == nil then
+    arguments = vim.empty_dict()
+  end
+  return { command = 'kapell.' .. method, arguments = { arguments } }
+end
+
+--- Calls a method of the contract.
+---@param root string?
+---@param method string Such as `claim-files`.
+---@param arguments table
+---@param callback fun(result: any)
+---@param on_error? fun(err: any)
+function M.call(root, method, arguments, callback, on_error)
+  M.request(root, 'workspace/executeCommand', command(method, arguments), callback, on_error)
+end
+
+--- Calls a method and waits for its answer, for completion only.
+---@return any
+function M.call_now(root, method, arguments, timeout_ms)
+  local client = root and M.running(root)
+  if not client or not client.initialized then
+    return nil
+  end
+  local params = command(method, arguments)
+  local answer
+  if NEW then
+    answer = client:request_sync('workspace/executeCommand', params, timeout_ms or 500)
+  else
+    answer = client.request_sync('workspace/executeCommand', params, timeout_ms or 500)
+  end
+  return answer and answer.result
+end
+
+--- Ends all servers; they are not started again.
+function M.stop()
+  for _, client in ipairs(vim.lsp.get_clients({ name = 'kapell' })) do
+    M.stopping[client.id] = true
+    if NEW then
+      client:stop()
+    else
+      client.stop()
+    end
+  end
+end
+
+return M

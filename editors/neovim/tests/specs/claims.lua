@@ -1,0 +1,248 @@
+-- Who holds the file: what is shown, and what keeps person and others apart.
+local function eq(got, want)
+  assert(vim.deep_equal(got, want), ('got %s, want %s'):format(vim.inspect(got), vim.inspect(want)))
+end
+
+local function has(text, part)
+  assert(text:find(part, 1, true), ('%q is not in:\n%s'):format(part, text))
+end
+
+return {
+  { 'a claim of another process shows in the open file, and goes when it is free', function(place)
+    local nvim = place:nvim()
+    nvim:open('src/a.rs')
+    eq(nvim:diagnostics(), {})
+    place:claim('ada', { 'src/a.rs' }, 'new schema')
+    local one, ms = nvim:diagnostic('held')
+    place.note = ('claimed to shown %.0f ms'):format(ms)
+    eq(one.severity, 3)
+    has(one.message, 'ada')
+    nvim:see('●')
+    nvim:see('held by ada (new schema)')
+    place:release('ada')
+    nvim:diagnostic(nil)
+    nvim:see_not('●')
+    nvim:see_not('held by ada')
+  end },
+
+  { 'the lens names the holder, as virtual text on the screen', function(place)
+    place:claim('ada', { 'src/**' }, 'new schema')
+    local nvim = place:nvim({ signs = false })
+    nvim:open('src/a.rs')
+    place:wait('for the lens', function()
+      return nvim:screen():match('\n?[^\n]*ada[^\n]*\n')
+    end)
+    local lens = place:wait('for a lens', function()
+      return nvim:lua([[
+        local found = vim.lsp.codelens.get(vim.fn.has('nvim-0.12') == 1 and { bufnr = 0 } or 0)
+        local one = found[1]
+        one = one and (one.lens or one)
+        return one and one.command and one.command.title
+      ]])
+    end)
+    has(lens, 'ada')
+    nvim:see(vim.trim(lens))
+  end },
+
+  { 'the inlay hint too, where it is asked for', function(place)
+    place:claim('ada', { 'src/a.rs' })
+    local nvim = place:nvim({ code_lens = false, signs = false, inlay_hints = true })
+    nvim:open('src/a.rs')
+    local hint = place:wait('for the hint', function()
+      return nvim:lua([[
+        local one = vim.lsp.inlay_hint.get({ bufnr = 0 })[1]
+        local label = one and one.inlay_hint.label
+        if type(label) == 'table' then
+          label = label[1].value
+        end
+        return label
+      ]])
+    end)
+    has(hint, 'ada')
+    nvim:see(vim.trim(hint))
+  end },
+
+  { 'files without a type and folders of claims count; files outside of projects do not', function(place)
+    place:claim('ada', { 'LICENCE' })
+    local nvim = place:nvim()
+    nvim:open('LICENCE')
+    nvim:diagnostic('held')
+    vim.fn.mkdir(place.base .. '/outside', 'p')
+    place.write_file(place.base .. '/outside/x.rs', 'fn x() {}\n')
+    nvim:edit(place.base .. '/outside/x.rs')
+    nvim:type('ix<Esc>')
+    vim.wait(200)
+    eq(nvim:lua([[return #vim.lsp.get_clients({ name = 'kapell', bufnr = 0 })]]), 0)
+    eq(nvim:lua([[return require('kapell').statusline()]]), '')
+  end },
+
+  { 'unsaved changes hold the file, saving lets go', function(place)
+    local nvim = place:nvim()
+    nvim:open('src/a.rs')
+    nvim:type('ohello<Esc>')
+    local claim = place:wait('for the claim', function()
+      return place:claims()[1]
+    end)
+    eq({ claim.pattern, claim.holder_kind }, { 'src/a.rs', 'person' })
+    nvim:see('○')
+    nvim:see('yours')
+    local answer = place:kapell({ 'claim-files', 'src/a.rs', '--holder', 'ada' })
+    eq(answer.granted, false)
+    nvim:cmd('write')
+    place:wait('for it to be free', function()
+      return #place:claims() == 0
+    end)
+    nvim:see_not('yours')
+  end },
+
+  { 'undoing all changes lets go, and so does closing the file', function(place)
+    local nvim = place:nvim()
+    nvim:open('src/a.rs')
+    nvim:type('ohello<Esc>')
+    place:wait('for the claim', function()
+      return #place:claims() == 1
+    end)
+    nvim:type('u')
+    place:wait('for it to be free after undo', function()
+      return #place:claims() == 0
+    end)
+    nvim:type('oagain<Esc>')
+    place:wait('for the claim', function()
+      return #place:claims() == 1
+    end)
+    nvim:cmd('bwipeout!')
+    place:wait('for it to be free after closing', function()
+      return #place:claims() == 0
+    end)
+  end },
+
+  { 'who edits a held file is warned once, in the editor and by a diagnostic', function(place)
+    place:claim('ada', { 'src/a.rs' }, 'new schema')
+    local nvim = place:nvim()
+    nvim:open('src/a.rs')
+    nvim:diagnostic('held')
+    nvim:see('held by ada')
+    nvim:type('ohello<Esc>')
+    nvim:hear('src/a.rs is held by ada (new schema)')
+    nvim:diagnostic('meeting')
+    nvim:see('▲')
+    nvim:type('omore<Esc>')
+    nvim:type('oand more<Esc>')
+    vim.wait(100)
+    local count = 0
+    for _, text in ipairs(nvim:said()) do
+      count = count + (text:find('is held by ada', 1, true) and 1 or 0)
+    end
+    eq(count, 1)
+    nvim:type('uuu')
+    nvim:diagnostic('held')
+  end },
+
+  { ':Kapell take takes over with a reason that is asked for, and tells who held it', function(place)
+    place:claim('ada', { 'src/a.rs' }, 'new schema')
+    local nvim = place:nvim()
+    nvim:open('src/a.rs')
+    nvim:see('held by ada')
+    nvim:lua([[_G.answers = { 'the release is today' }]])
+    nvim:cmd('Kapell take')
+    nvim:hear('Why do you take src/a.rs over')
+    nvim:hear('src/a.rs is yours')
+    nvim:diagnostic(nil)
+    nvim:see('yours')
+    local claims = place:claims()
+    eq({ #claims, claims[1].holder_kind, claims[1].pattern }, { 1, 'person', 'src/a.rs' })
+    has(claims[1].reason or '', 'the release is today')
+  end },
+
+  { ':Kapell claim and release, of this file and of patterns', function(place)
+    local nvim = place:nvim()
+    nvim:open('src/a.rs')
+    nvim:see('src/a.rs')
+    place:wait('for the owner', function()
+      return nvim:lua([[local o = require('kapell.owner').of(0) return o and o.path]])
+    end)
+    nvim:cmd('Kapell claim')
+    nvim:hear('yours: src/a.rs')
+    nvim:see('yours')
+    nvim:cmd('Kapell claim src/b.rs docs/ -- for the talk')
+    nvim:hear('docs/')
+    eq(#place:claims(), 3)
+    place:wait('for what is held to be completed', function()
+      local found = nvim:lua([[return vim.fn.getcompletion('Kapell release s', 'cmdline')]])
+      return vim.deep_equal(found, { 'src/a.rs', 'src/b.rs' })
+    end)
+    nvim:cmd('Kapell release')
+    nvim:hear('let go of src/a.rs')
+    eq(#place:claims(), 2)
+    nvim:cmd('Kapell release all')
+    nvim:hear('let go of 2')
+    eq(#place:claims(), 0)
+    nvim:cmd('Kapell release')
+    nvim:hear('you hold no claim of src/a.rs')
+  end },
+
+  { 'a claim that is refused names the holder', function(place)
+    place:claim('ada', { 'src/' }, 'new schema')
+    local nvim = place:nvim()
+    nvim:open('LICENCE')
+    nvim:cmd('Kapell claim src/b.rs')
+    nvim:hear('src/b.rs is held by ada (new schema)')
+  end },
+
+  { 'what the server refuses is told in a sentence with the hint', function(place)
+    local nvim = place:nvim()
+    nvim:open('src/a.rs')
+    nvim:cmd('Kapell claim ../elsewhere')
+    local text = nvim:hear('../elsewhere')
+    assert(text:match('^kapell: .+ %(.+%)$') and not text:find('\n'), text)
+    nvim:cmd('Kapell land no-such-plan')
+    nvim:hear('there is no plan no-such-plan in this project (')
+    nvim:cmd('Kapell dance')
+    nvim:hear('there is no `:Kapell dance`')
+  end },
+
+  { 'a code action takes the file over', function(place)
+    place:claim('ada', { 'src/a.rs' })
+    local nvim = place:nvim()
+    nvim:open('src/a.rs')
+    nvim:diagnostic('held')
+    local titles = place:wait('for actions', function()
+      local found = nvim:lua([[
+        local params = vim.lsp.util.make_range_params(0, 'utf-16')
+        params.context = { diagnostics = {} }
+        local answers = vim.lsp.buf_request_sync(0, 'textDocument/codeAction', params, 2000) or {}
+        local titles = {}
+        _G.actions = {}
+        for _, answer in pairs(answers) do
+          for _, action in ipairs(answer.result or {}) do
+            table.insert(titles, action.title)
+            _G.actions[#titles] = action
+          end
+        end
+        return titles
+      ]])
+      return #found > 0 and found
+    end)
+    local index
+    for i, title in ipairs(titles) do
+      if title:lower():find('take', 1, true) then
+        index = i
+      end
+    end
+    assert(index, 'no action takes over: ' .. vim.inspect(titles))
+    nvim:lua([[
+      local index = ...
+      _G.answers = { 'mine now' }
+      local action = _G.actions[index]
+      local command = type(action.command) == 'table' and action.command or action
+      local client = vim.lsp.get_clients({ name = 'kapell', bufnr = 0 })[1]
+      if client.exec_cmd then
+        client:exec_cmd(command, { bufnr = 0 })
+      else
+        client:_exec_cmd(command, { bufnr = 0 })
+      end
+    ]], index)
+    nvim:hear('src/a.rs is yours')
+    eq(place:claims()[1].holder_kind, 'person')
+  end },
+}

@@ -1,0 +1,120 @@
+-- What goes wrong: the server dies, files vanish, things are huge.
+local function eq(got, want)
+  assert(vim.deep_equal(got, want), ('got %s, want %s'):format(vim.inspect(got), vim.inspect(want)))
+end
+
+--- The server's process, found among the children of the child.
+local function server_of(nvim)
+  local pid = nvim:lua('return vim.uv.os_getpid()')
+  for child in (vim.fn.system({ 'cat', ('/proc/%d/task/%d/children'):format(pid, pid) })):gmatch('%d+') do
+    local name = table.concat(vim.fn.readfile('/proc/' .. child .. '/cmdline', 'b'), ''):gsub('[%z\n]', ' ')
+    if name:find(' lsp', 1, true) then
+      return tonumber(child)
+    end
+  end
+end
+
+return {
+  { 'a killed server is started again: claims are held again, nothing stale is shown', function(place)
+    if vim.fn.isdirectory('/proc/self') == 0 then
+      place.skip('there is no /proc to find the server by')
+    end
+    place:claim('ada', { 'src/b.rs' })
+    local nvim = place:nvim()
+    nvim:open('src/b.rs')
+    nvim:diagnostic('held')
+    nvim:edit('src/a.rs')
+    nvim:attached()
+    nvim:type('ohello<Esc>')
+    place:wait('for the claim', function()
+      return #place:claims() == 2
+    end)
+    local old = place:wait('for the server', function()
+      return server_of(nvim)
+    end)
+    place:release('ada')
+    vim.uv.kill(old, 'sigkill')
+    nvim:hear('is started again')
+    local new, ms = place:wait('for another server', function()
+      local pid = server_of(nvim)
+      return pid ~= old and pid
+    end)
+    assert(new)
+    nvim:attached()
+    place.note = ('another server after %.0f ms'):format(ms)
+    place:wait('for the claim of the unsaved file', function()
+      for _, claim in ipairs(place:claims()) do
+        if claim.pattern == 'src/a.rs' and claim.alive ~= false then
+          return true
+        end
+      end
+    end)
+    nvim:see('yours')
+    nvim:cmd('buffer src/b.rs')
+    nvim:diagnostic(nil)
+    place:claim('ben', { 'src/b.rs' })
+    nvim:diagnostic('held')
+  end },
+
+  { 'a server that does nothing but die is left dead, and editing goes on', function(place)
+    local nvim = place:nvim({ cmd = { 'sh', '-c', 'exit 3' } })
+    nvim:edit('src/a.rs')
+    vim.wait(300)
+    nvim:type('ohello<Esc>')
+    nvim:cmd('write')
+    eq(nvim:lines()[2], 'hello')
+    nvim:cmd('Kapell land')
+    nvim:hear('the server ended with code 3')
+  end },
+
+  { 'an open file that is deleted or renamed leaves nothing behind', function(place)
+    place:claim('ada', { 'src/a.rs' })
+    local nvim = place:nvim()
+    nvim:open('src/a.rs')
+    nvim:diagnostic('held')
+    os.remove(place.repo .. '/src/a.rs')
+    nvim:cmd('checktime')
+    nvim:cmd('saveas src/z.rs')
+    nvim:diagnostic(nil)
+    nvim:see_not('held by ada')
+    place:claim('ada', { 'src/z.rs' })
+    nvim:diagnostic('held')
+  end },
+
+  { 'a plan of very many lines does not keep anybody from typing', function(place)
+    local tasks = {}
+    for i = 1, 12000 do
+      table.insert(tasks, ('    {\n      "id": %d,\n      "agent": "hand",\n      "task": "t",\n      "files": ["gen/%d.rs"],\n      "depends_on": [],\n      "priority": 3\n    }'):format(i, i))
+    end
+    place.write_file(place.repo .. '/big.plan.json', '{\n  "tasks": [\n' .. table.concat(tasks, ',\n') .. '\n  ]\n}\n')
+    local nvim = place:nvim()
+    nvim:open('big.plan.json')
+    assert(#nvim:lines() > 90000)
+    local began = vim.uv.hrtime()
+    for _ = 1, 20 do
+      nvim:type('ix<Esc>')
+    end
+    local ms = (vim.uv.hrtime() - began) / 1e6
+    place.note = ('20 changes in %.0f ms'):format(ms)
+    assert(ms < 5000, place.note)
+    nvim:diagnostic('syntax')
+    nvim:cmd('edit!')
+    nvim:diagnostic(nil)
+  end },
+
+  { 'both servers of two projects know their own files', function(place)
+    local other = place.base .. '/other'
+    place.write_file(other .. '/x.rs', 'fn x() {}\n')
+    vim.system({ 'git', 'init', '--quiet', other }, { env = place.env }):wait()
+    place:claim('ada', { 'src/a.rs' })
+    local nvim = place:nvim()
+    nvim:open('src/a.rs')
+    nvim:diagnostic('held')
+    nvim:open(other .. '/x.rs')
+    eq(nvim:diagnostics(), {})
+    nvim:type('ohello<Esc>')
+    nvim:see('yours')
+    eq(#place:claims(), 1)
+    eq(nvim:lua([[return #vim.lsp.get_clients({ name = 'kapell' })]]), 2)
+  end },
+}

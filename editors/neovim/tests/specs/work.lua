@@ -1,0 +1,291 @@
+-- Plans and attempts: the whole work, steered from the editor.
+local function eq(got, want)
+  assert(vim.deep_equal(got, want), ('got %s, want %s'):format(vim.inspect(got), vim.inspect(want)))
+end
+
+local PLAN = [[
+{
+  "name": "small",
+  "tasks": [
+    {"id": 1, "agent": "hand", "task": "change a", "files": ["src/a.rs"], "depends_on": []},
+    {"id": "two", "agent": "hand", "task": "change b", "files": ["src/b.rs"], "depends_on": [1]}
+  ]
+}
+]]
+
+local BAD = [[
+{
+  "tasks": [
+    {"id": 1, "agent": "hand", "task": "one", "files": ["src/a.rs"], "depends_on": []},
+    {"id": 2, "agent": "hand", "task": "two", "files": ["src/"], "depends_on": []},
+    {"id": 3, "agent": "gpt99", "task": "three", "files": ["src/c.rs"], "depends_on": [9]}
+  ]
+}
+]]
+
+--- The states of a plan's tasks, by another process.
+local function states(place, plan)
+  local found = {}
+  for _, task in ipairs(place:kapell({ 'status', '--scope', 'plan', '--id', plan }).tasks) do
+    found[tostring(task.id)] = task.state
+  end
+  return found
+end
+
+local function until_state(place, plan, task, state)
+  place:wait(('for task %s to be %s'):format(task, state), function()
+    return states(place, plan)[task] == state
+  end)
+end
+
+local function attempt_of(place, plan, task)
+  local all = place:kapell({ 'status', '--scope', 'task', '--id', plan .. '/' .. task }).attempts
+  return all[#all].attempt
+end
+
+return {
+  { 'a plan file is checked as it is typed, and stored by :Kapell plan', function(place)
+    place.write_file(place.repo .. '/small.plan.json', PLAN)
+    local nvim = place:nvim()
+    nvim:open('small.plan.json')
+    nvim:cmd('Kapell! plan')
+    nvim:hear('small.plan.json is in order: 2 tasks in 2 waves')
+    eq(place:kapell({ 'status' }).plans, {})
+    nvim:cmd('Kapell plan')
+    local text = nvim:hear('2 tasks in 2 waves (`:Kapell dispatch small-')
+    local id = text:match('plan (small%-%w+):')
+    eq(place:kapell({ 'status' }).plans[1].plan_id, id)
+  end },
+
+  { 'the lenses of a plan file are carried out, and how it went is told', function(place)
+    place.write_file(place.repo .. '/small.plan.json', PLAN)
+    local nvim = place:nvim()
+    nvim:open('small.plan.json')
+    nvim:see('Check')
+    nvim:see('Dispatch')
+    nvim:lua([[
+      for _, id in ipairs({ 'kapell.checkPlan', 'kapell.dispatchPlan' }) do
+        vim.lsp.commands[id]({ command = id, arguments = { { uri = vim.uri_from_bufnr(0) } } },
+          { client_id = vim.lsp.get_clients({ name = 'kapell' })[1].id })
+      end
+    ]])
+    nvim:hear('the plan is in order: 2 tasks in 2 waves')
+    nvim:hear('runs: 1 started')
+    nvim:see('running by hand')
+  end },
+
+  { 'problems of a plan come into the quickfix list and as diagnostics', function(place)
+    place.write_file(place.repo .. '/bad.plan.json', BAD)
+    local nvim = place:nvim()
+    nvim:open('bad.plan.json')
+    nvim:cmd('Kapell plan')
+    nvim:hear('bad.plan.json has')
+    local items = nvim:lua([[
+      return vim.tbl_map(function(i) return { i.lnum, i.type, i.text:match('%[([%w-]+)%]') } end, vim.fn.getqflist())
+    ]])
+    local codes = {}
+    for _, item in ipairs(items) do
+      codes[item[3]] = item[1]
+    end
+    assert(codes.overlap and codes['unknown-dependency'], vim.inspect(items))
+    eq(codes['unknown-dependency'], 5)
+    place.plan_codes = codes
+    local one = nvim:diagnostic('unknown-dependency')
+    eq(one.lnum, 4)
+    nvim:diagnostic('overlap')
+  end },
+
+  { 'a half-typed plan is no crash, and right again when it is whole', function(place)
+    place.write_file(place.repo .. '/small.plan.json', PLAN)
+    local nvim = place:nvim()
+    nvim:open('small.plan.json')
+    nvim:type('ggdd')
+    nvim:diagnostic('syntax')
+    nvim:type('u')
+    nvim:diagnostic(nil)
+  end },
+
+  { 'the server completes and explains in a plan file', function(place)
+    place.write_file(place.repo .. '/small.plan.json', PLAN)
+    place:claim('ada', { 'src/a.rs' })
+    local nvim = place:nvim()
+    nvim:open('small.plan.json')
+    local function asked(method, line, column)
+      return nvim:lua([[
+        local method, line, column = ...
+        local answers = vim.lsp.buf_request_sync(0, method, {
+          textDocument = vim.lsp.util.make_text_document_params(0),
+          position = { line = line, character = column },
+        }, 3000) or {}
+        for _, answer in pairs(answers) do
+          return vim.json.encode(answer.result)
+        end
+      ]], method, line, column)
+    end
+    local line = nvim:lines()[4]
+    local hover = asked('textDocument/hover', 3, line:find('src/a.rs', 1, true) + 2)
+    assert(hover and hover:find('ada'), tostring(hover))
+    local definition = asked('textDocument/definition', 4, nvim:lines()[5]:find('[1]', 1, true))
+    assert(definition and definition:find('"line":3', 1, true), tostring(definition))
+    local agents = asked('textDocument/completion', 3, line:find('"hand"', 1, true) + 1)
+    assert(agents and agents:find('hand'), tostring(agents))
+  end },
+
+  { 'dispatch, status, log, diff, verdict, land', function(place)
+    local plan = place:plan('small', {
+      { id = 1, files = { 'src/a.rs' }, task = 'change a' },
+      { id = 'two', files = { 'src/b.rs' }, task = 'change b', depends_on = { 1 } },
+    })
+    local nvim = place:nvim()
+    nvim:open('src/c.rs')
+    nvim:cmd('Kapell status')
+    nvim:see(plan)
+    nvim:see('change b')
+    nvim:cmd('Kapell dispatch')
+    nvim:hear(('plan %s runs: 1 started, waiting: two for'):format(plan))
+    nvim:see('running')
+    nvim:see('1 busy')
+
+    -- Its log follows it.
+    nvim:cmd('Kapell log ' .. plan .. '/1')
+    nvim:see('starting on 1')
+    place:work('1', 'echo "now it changes"; echo "// by hand" >> src/a.rs; echo "that was it"')
+    nvim:see('that was it')
+    until_state(place, plan, '1', 'done')
+
+    nvim:cmd('wincmd p')
+    nvim:see('✓ 1')
+    local attempt = attempt_of(place, plan, '1')
+    nvim:cmd('Kapell diff ' .. attempt)
+    nvim:see('+// by hand')
+    eq(nvim:lua('return vim.bo.filetype'), 'diff')
+    nvim:cmd('close')
+    nvim:cmd('Kapell verdict ' .. plan .. '/1')
+    nvim:see('approved')
+    assert(nvim:text():find('ownership', 1, true), nvim:text())
+    nvim:cmd('close')
+
+    place:work('two', 'echo "// b too" >> src/b.rs')
+    until_state(place, plan, 'two', 'done')
+    nvim:hear(('plan %s: done'):format(plan))
+    nvim:cmd('edit src/a.rs')
+    nvim:cmd('Kapell land ' .. plan)
+    place:wait('for it to land', function()
+      return place:git({ 'log', '--oneline', 'main' }):match('\n.*\n')
+    end)
+    place:wait('for the buffer to be read again', function()
+      return nvim:text():find('// by hand', 1, true)
+    end)
+  end },
+
+  { 'what needs you is told and counted, until it is looked at', function(place)
+    local plan = place:plan('small', { { id = 1, files = { 'src/a.rs' } } })
+    local nvim = place:nvim()
+    nvim:open('src/c.rs')
+    place:work('1', 'echo "not mine" >> src/b.rs')
+    nvim:cmd('Kapell dispatch ' .. plan)
+    until_state(place, plan, '1', 'failed')
+    nvim:hear('(:Kapell status)')
+    nvim:see('need you')
+    nvim:cmd('Kapell status')
+    nvim:see('Needs you')
+    nvim:see(plan .. '/1 failed')
+    nvim:see_not('need you')
+  end },
+
+  { 'pause, resume and stop', function(place)
+    local plan = place:plan('small', {
+      { id = 1, files = { 'src/a.rs' } },
+      { id = 2, files = { 'src/b.rs' }, depends_on = { 1 } },
+    })
+    local function state()
+      return place:kapell({ 'status', '--scope', 'plan', '--id', plan }).state
+    end
+    local nvim = place:nvim()
+    nvim:open('src/c.rs')
+    nvim:cmd('Kapell dispatch')
+    until_state(place, plan, '1', 'running')
+    nvim:cmd('Kapell status')
+    nvim:cmd('Kapell pause')
+    place:wait('for a pause', function()
+      return state() == 'paused'
+    end)
+    nvim:see('paused')
+    nvim:cmd('Kapell resume ' .. plan)
+    place:wait('for it to go on', function()
+      return state() == 'running'
+    end)
+    nvim:cmd('Kapell! stop ' .. plan)
+    place:wait('for the end', function()
+      return state() == 'stopped'
+    end)
+    nvim:see('stopped')
+  end },
+
+  { 'judge tells the verdict', function(place)
+    local plan = place:plan('small', { { id = 1, files = { 'src/a.rs' } } })
+    local nvim = place:nvim()
+    nvim:open('src/c.rs')
+    place:work('1', 'echo "// x" >> src/a.rs')
+    nvim:cmd('Kapell dispatch')
+    until_state(place, plan, '1', 'done')
+    nvim:cmd('Kapell judge ' .. attempt_of(place, plan, '1'))
+    nvim:hear('judged: ')
+  end },
+
+  { 'events are listed, and more are added as they happen', function(place)
+    place:claim('ada', { 'src/a.rs' })
+    local nvim = place:nvim()
+    nvim:open('src/c.rs')
+    nvim:cmd('Kapell events')
+    nvim:see('ada claims src/a.rs')
+    place:claim('ben', { 'src/b.rs' })
+    nvim:see('ben claims src/b.rs')
+    local count = 0
+    for _, line in ipairs(nvim:lines()) do
+      count = count + (line:find('ada claims', 1, true) and 1 or 0)
+    end
+    eq(count, 1)
+  end },
+
+  { 'plans, tasks and attempts are completed', function(place)
+    local plan = place:plan('small', { { id = 1, files = { 'src/a.rs' } }, { id = 'two', files = { 'src/b.rs' } } })
+    local nvim = place:nvim()
+    nvim:open('src/c.rs')
+    local function complete(text)
+      return nvim:lua([[return vim.fn.getcompletion(..., 'cmdline')]], 'Kapell ' .. text)
+    end
+    eq(complete('dispatch '), { plan })
+    eq(complete('dispatch ' .. plan .. ' '), { '1', 'two' })
+    eq(complete('dispatch ' .. plan .. ' t'), { 'two' })
+    assert(vim.tbl_contains(complete('pause '), plan .. '/two'))
+    eq(complete('log '), {})
+    nvim:cmd('Kapell dispatch ' .. plan .. ' 1')
+    until_state(place, plan, '1', 'running')
+    local attempt = attempt_of(place, plan, '1')
+    place:wait('for the attempt to be completed', function()
+      return vim.deep_equal(complete('log a-'), { attempt })
+    end)
+  end },
+
+  { 'an attempt that is not there is told, and no window opens', function(place)
+    local nvim = place:nvim()
+    nvim:open('src/c.rs')
+    nvim:cmd('Kapell log a-nosuchone1')
+    nvim:hear('a-nosuchone1')
+    eq(nvim:lua('return #vim.api.nvim_list_wins()'), 1)
+  end },
+
+  { 'the holder of the file is the attempt that log and diff are about', function(place)
+    local plan = place:plan('small', { { id = 1, files = { 'src/a.rs' } } })
+    local nvim = place:nvim()
+    nvim:open('src/a.rs')
+    nvim:cmd('Kapell dispatch')
+    until_state(place, plan, '1', 'running')
+    place:wait('for the holder', function()
+      return nvim:lua([[return require('kapell').statusline()]]):find('task ' .. plan .. '/1', 1, true)
+    end)
+    nvim:cmd('Kapell log')
+    nvim:see('starting on 1')
+  end },
+}

@@ -1,0 +1,78 @@
+#!/usr/bin/env bash
+# Builds the extension and packs it: editors/vscode/package.sh [OPTIONS] [PLATFORM=PROGRAM …]
+#
+#   package.sh                                the universal package, without a server
+#   package.sh linux-x64=target/release/kapell …   a package for each platform named, with its server
+#   package.sh --build                        builds only, and prints the folder
+#   package.sh --out FOLDER …                 packages go there; `dist/` beside the cache unless told
+#
+# Platforms: linux-x64 linux-arm64 linux-armhf alpine-x64 alpine-arm64 darwin-x64 darwin-arm64
+# win32-x64 win32-arm64. Nothing is written into the tree: sources are copied into the cache folder
+# and built there. Needs Node 20 or newer, and npm.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+root=$(cd "$here/../.." && pwd)
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/kapell-ci/editors
+work=$cache/vscode
+out=$cache/packages
+only_build=
+targets=()
+while [ $# -gt 0 ]; do
+    case $1 in
+    --build) only_build=1 ;;
+    --out) out=$2; shift ;;
+    *=*) targets+=("$1") ;;
+    *) sed -n '2,12p' "$0" >&2; exit 2 ;;
+    esac
+    shift
+done
+export npm_config_fund=false npm_config_audit=false npm_config_update_notifier=false
+
+# A copy of the sources, without what an older copy had more.
+mkdir -p "$work"
+find "$work" -mindepth 1 -maxdepth 1 ! -name node_modules ! -name .installed -exec rm -rf {} +
+(cd "$here" && find . -type f ! -path './node_modules/*' ! -path './dist*' -print0 | tar -c --null -T -) | tar -x -C "$work"
+mkdir -p "$work/protocol"
+cp "$root/protocol/plan.schema.json" "$work/protocol/"
+# The unit tests compare the names of commands with those of the contract.
+cp -R "$root/protocol/methods" "$work/protocol-methods"
+cp "$root/LICENSE" "$work/"
+
+if ! cmp -s "$work/package-lock.json" "$work/.installed"; then
+    (cd "$work" && npm ci --ignore-scripts --silent)
+    cp "$work/package-lock.json" "$work/.installed"
+fi
+cd "$work"
+npx --no-install tsc --noEmit
+node esbuild.mjs --minify
+if [ -n "$only_build" ]; then
+    echo "$work"
+    exit 0
+fi
+
+mkdir -p "$out"
+out=$(cd "$out" && pwd)
+version=$(node -p 'require("./package.json").version')
+pack() { # NAME [OPTIONS]
+    local name=$1
+    shift
+    npx --no-install vsce package --no-dependencies --allow-missing-repository --no-rewrite-relative-links --skip-license "$@" \
+        --out "$out/kapell-$name-$version.vsix" > "$work/vsce.log" 2>&1 || { cat "$work/vsce.log" >&2; exit 1; }
+    echo "$out/kapell-$name-$version.vsix"
+}
+rm -rf server
+if [ ${#targets[@]} = 0 ]; then
+    pack universal
+fi
+for target in "${targets[@]}"; do
+    platform=${target%%=*}
+    program=${target#*=}
+    case $program in /*) ;; *) program=$root/$program ;; esac
+    mkdir -p server
+    case $platform in
+    win32-*) cp "$program" server/kapell.exe ;;
+    *) cp "$program" server/kapell && chmod 755 server/kapell ;;
+    esac
+    pack "$platform" --target "$platform"
+    rm -rf server
+done

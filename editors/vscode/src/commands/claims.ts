@@ -1,0 +1,132 @@
+// Owning files: claim, release, take over.
+import * as vscode from 'vscode';
+import { count, holderOf } from '../model/text';
+import type { Claim, ClaimConflict, ClaimResult } from '../model/wire';
+import { command, fileOf, pathOf, say, subjectOf, type Context } from './context';
+
+export function registerClaims(context: Context): void {
+  const { server } = context;
+
+  command(context, 'kapell.claimFile', async (given: unknown) => {
+    await claim(context, [await pathOf(context, given)]);
+  });
+
+  command(context, 'kapell.claimPattern', async () => {
+    const pattern = await vscode.window.showInputBox({
+      title: 'Claim files', prompt: 'A path, a folder or a pattern', placeHolder: 'src/db/**/*.rs',
+    });
+    if (!pattern) return;
+    const reason = await vscode.window.showInputBox({ title: 'Why? (may be left empty)' });
+    if (reason !== undefined) await claim(context, [pattern], reason);
+  });
+
+  command(context, 'kapell.releaseFile', async (given: unknown) => {
+    const path = await pathOf(context, given);
+    const { released } = await server.call<{ released: number[] }>('release-files', { paths: [path] });
+    if (released.length === 0) await say(`you hold no claim of ${path} itself.`);
+  });
+
+  command(context, 'kapell.releaseAll', async () => {
+    const { released } = await server.call<{ released: number[] }>('release-files', { all: true });
+    await say(`${count(released.length, 'claim')} released.`);
+  });
+
+  command(context, 'kapell.releaseClaim', async (given: unknown) => {
+    const subject = subjectOf(given);
+    if (subject?.kind !== 'claim') return;
+    await server.call('release-files', { claim_ids: [subject.claim.claim_id] });
+  });
+
+  command(context, 'kapell.takeOver', async (given: unknown) => {
+    const uri = fileOf(given);
+    if (!uri) throw new Error('no file is open');
+    const owner = await context.ownership.of(uri);
+    if (!owner?.path) throw new Error(`${uri.fsPath} belongs to no project`);
+    await takeOver(context, owner.path, owner.claims.find((one) => !one.own));
+  });
+
+  // Lenses and code actions of the server carry this one.
+  command(context, 'kapell.ui.takeOver', async (given: { path?: string; uri?: string; holder?: string }) => {
+    const path = given.path ?? (await pathOf(context, given.uri ? vscode.Uri.parse(given.uri) : undefined));
+    const owner = given.uri ? await context.ownership.of(vscode.Uri.parse(given.uri)) : undefined;
+    await takeOver(context, path, owner?.claims.find((one) => !one.own));
+  });
+
+  command(context, 'kapell.takeOverClaim', async (given: unknown) => {
+    const subject = subjectOf(given);
+    if (subject?.kind === 'claim') await takeOver(context, subject.claim.pattern, subject.claim);
+  });
+
+  command(context, 'kapell.openClaimed', async (given: unknown) => {
+    const subject = subjectOf(given);
+    const root = vscode.workspace.workspaceFolders?.[0]?.uri;
+    if (subject?.kind !== 'claim' || !root) return;
+    await vscode.window.showTextDocument(vscode.Uri.joinPath(root, subject.claim.pattern));
+  });
+
+  const menu = (given: unknown): Promise<void> => fileMenu(context, given);
+  command(context, 'kapell.fileMenu', menu);
+  command(context, 'kapell.ui.owner', async (given: { uri?: string }) =>
+    menu(given.uri ? vscode.Uri.parse(given.uri) : undefined));
+}
+
+async function claim(context: Context, paths: string[], reason?: string): Promise<void> {
+  const result = await context.server.call<ClaimResult>('claim-files', reason ? { paths, reason } : { paths });
+  if (result.granted) return;
+  const [first] = result.conflicts;
+  await tellConflict(context, first, paths.length === 1 ? paths[0] : undefined);
+}
+
+async function tellConflict(context: Context, conflict: ClaimConflict | undefined, path?: string): Promise<void> {
+  if (!conflict) return;
+  const what = conflict.witness ?? conflict.pattern;
+  const buttons = path === undefined ? [] : ['Take Over'];
+  const answer = await vscode.window.showWarningMessage(
+    `Kapell: ${what} is held by ${holderOf(conflict)}.`, ...buttons,
+  );
+  if (answer === 'Take Over' && path !== undefined) await takeOver(context, path, conflict);
+}
+
+/** Takes files over; whoever held them is told the reason, so there must be one. */
+async function takeOver(
+  context: Context, path: string, held: Pick<Claim, 'holder' | 'task' | 'reason' | 'worker'> | undefined,
+): Promise<void> {
+  const from = held ? ` from ${holderOf(held)}` : '';
+  const reason = await vscode.window.showInputBox({
+    title: `Take ${path} over${from}`,
+    prompt: 'Why? The holder is told.',
+    validateInput: (text) => (text.trim() === '' ? 'A reason is needed.' : undefined),
+  });
+  if (!reason?.trim()) return;
+  const result = await context.server.call<ClaimResult>('claim-files', {
+    paths: [path], take_over: true, reason: reason.trim(),
+  });
+  if (!result.granted) await tellConflict(context, result.conflicts[0]);
+}
+
+/** All that can be done with a file, from the status bar and the lens. */
+async function fileMenu(context: Context, given: unknown): Promise<void> {
+  const uri = fileOf(given);
+  const owner = uri && (await context.ownership.of(uri));
+  if (!uri || !owner?.path) throw new Error('this file belongs to no project');
+  const held = owner.claims.find((one) => !one.own);
+  const own = owner.claims.some((one) => one.own);
+  const attempt = held?.holder_kind === 'attempt' ? (held.attempt ?? held.holder) : undefined;
+  const items: (vscode.QuickPickItem & { run: () => unknown })[] = [];
+  const add = (label: string, id: string, ...args: unknown[]): void => {
+    items.push({ label, run: () => vscode.commands.executeCommand(id, ...args) });
+  };
+  if (held) {
+    add('$(person) Take Over…', 'kapell.takeOver', uri);
+    add('$(bell) Ask for It: Claim It Once It Is Free', 'kapell.ask', { uri: uri.toString() });
+  }
+  if (!held && !own) add('$(lock) Claim', 'kapell.claimFile', uri);
+  if (own) add('$(unlock) Release', 'kapell.releaseFile', uri);
+  if (attempt !== undefined) {
+    add('$(diff) Show What It Changed So Far', 'kapell.showDiff', attempt);
+    add('$(output) Open Its Log', 'kapell.openLog', attempt);
+  }
+  add('$(list-tree) Show All Claims', 'kapell.claims.focus');
+  const title = held ? `${owner.path}: held by ${holderOf(held)}` : `${owner.path}: ${own ? 'yours' : 'free'}`;
+  await (await vscode.window.showQuickPick(items, { title }))?.run();
+}

@@ -1,0 +1,130 @@
+// What commands share, and how they find out what they are about.
+import * as vscode from 'vscode';
+import type { Documents } from '../features/documents';
+import type { Logs } from '../features/log';
+import type { Ownership } from '../features/ownership';
+import type { Board } from '../model/board';
+import { sentence } from '../model/text';
+import type { PlanStatus } from '../model/wire';
+import type { Connection } from '../server/connection';
+import { Node, type Subject } from '../views/node';
+
+export interface Context {
+  extension: vscode.ExtensionContext;
+  server: Connection;
+  board: Board;
+  ownership: Ownership;
+  documents: Documents;
+  logs: Logs;
+  events: vscode.LogOutputChannel;
+}
+
+/** Registers a command; what goes wrong in it is told in a sentence. */
+export function command(
+  context: Context, id: string, action: (...args: never[]) => unknown,
+): void {
+  context.extension.subscriptions.push(
+    vscode.commands.registerCommand(id, async (...args: never[]) => {
+      try {
+        return await action(...args);
+      } catch (error) {
+        context.server.log.warn(`${id}: ${sentence(error)}`);
+        await tellError(context, error);
+        return undefined;
+      }
+    }),
+  );
+}
+
+async function tellError(context: Context, error: unknown): Promise<void> {
+  const buttons = context.server.state === 'ready' ? [] : ['Restart Server', 'Show Log'];
+  const answer = await vscode.window.showErrorMessage(`Kapell: ${sentence(error)}`, ...buttons);
+  if (answer === 'Restart Server') await context.server.restart();
+  if (answer === 'Show Log') context.server.log.show();
+}
+
+export function say(text: string, ...buttons: string[]): Thenable<string | undefined> {
+  return vscode.window.showInformationMessage(`Kapell: ${text}`, ...buttons);
+}
+
+/** The file that a command of an editor or of the explorer is about. */
+export function fileOf(given: unknown): vscode.Uri | undefined {
+  if (given instanceof vscode.Uri) return given;
+  return vscode.window.activeTextEditor?.document.uri;
+}
+
+/** The path in the project of the file that is meant. */
+export async function pathOf(context: Context, given: unknown): Promise<string> {
+  const uri = fileOf(given);
+  if (!uri) throw new Error('no file is open');
+  const owner = await context.ownership.of(uri);
+  if (!owner?.path) throw new Error(`${uri.fsPath} belongs to no project`);
+  return owner.path;
+}
+
+export function subjectOf(given: unknown): Subject | undefined {
+  return given instanceof Node ? given.subject : undefined;
+}
+
+interface Choice<T> extends vscode.QuickPickItem {
+  value: T;
+}
+
+async function choose<T>(choices: Choice<T>[], title: string, none: string): Promise<T | undefined> {
+  if (choices.length === 0) throw new Error(none);
+  if (choices.length === 1) return choices[0]!.value;
+  return (await vscode.window.showQuickPick(choices, { title, matchOnDescription: true }))?.value;
+}
+
+/** The plan that is meant: the row's, the only one, or the one that is chosen. */
+export async function planOf(
+  context: Context, given: unknown, title: string, wanted: (plan: PlanStatus) => boolean = () => true,
+): Promise<string | undefined> {
+  const subject = subjectOf(given);
+  if (subject?.kind === 'plan') return subject.id;
+  if (typeof given === 'string') return given;
+  await context.board.refresh();
+  const plans = (context.board.snapshot?.plans ?? []).filter(wanted);
+  return choose(
+    plans.map((plan) => ({
+      label: plan.name, description: plan.plan_id, detail: `${plan.state}, ${plan.done} of ${plan.total} done`,
+      value: plan.plan_id,
+    })),
+    title, 'there is no plan for that; store a plan file first',
+  );
+}
+
+/** What `control` takes: the row's own id, else a plan that is chosen. */
+export async function targetOf(
+  context: Context, given: unknown, title: string, wanted: (plan: PlanStatus) => boolean,
+): Promise<string | undefined> {
+  return subjectOf(given)?.id ?? planOf(context, given, title, wanted);
+}
+
+/** The attempt that is meant: of the row, of the file of the editor, or one that is chosen. */
+export async function attemptOf(context: Context, given: unknown, title: string): Promise<string | undefined> {
+  if (typeof given === 'string') return given;
+  const named = (given as { attempt?: unknown } | undefined)?.attempt;
+  if (typeof named === 'string') return named;
+  const subject = subjectOf(given);
+  if (subject?.kind === 'attempt') return subject.attempt;
+  if (subject?.kind === 'task') {
+    if (subject.attempt) return subject.attempt;
+    throw new Error(`task ${subject.id} was not tried yet`);
+  }
+  const uri = vscode.window.activeTextEditor?.document.uri;
+  const owner = uri && (await context.ownership.of(uri));
+  const holder = owner?.claims.find((claim) => claim.holder_kind === 'attempt');
+  if (holder) return holder.attempt ?? holder.holder;
+  await context.board.refresh();
+  const choices: Choice<string>[] = [];
+  for (const plan of context.board.snapshot?.plans ?? []) {
+    for (const task of plan.tasks) {
+      if (task.attempt === undefined) continue;
+      choices.push({
+        label: `${task.id}  ${task.task}`, description: `${plan.name}, ${task.state}`, value: task.attempt,
+      });
+    }
+  }
+  return choose(choices, title, 'nothing was tried yet');
+}

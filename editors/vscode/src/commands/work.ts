@@ -1,0 +1,187 @@
+// The whole work: plans, dispatch, judgement, landing, and what steers them.
+import * as path from 'node:path';
+import * as vscode from 'vscode';
+import { count } from '../model/text';
+import type { ControlResult, DispatchResult, JudgeResult, PlanResult, PlanStatus } from '../model/wire';
+import { command, planOf, say, subjectOf, targetOf, type Context } from './context';
+
+export function registerWork(context: Context): void {
+  command(context, 'kapell.checkPlanFile', (uri: unknown) => plan(context, uri, true));
+  command(context, 'kapell.storePlanFile', (uri: unknown) => plan(context, uri, false));
+  command(context, 'kapell.startPlan', (given: unknown) => dispatch(context, given));
+  command(context, 'kapell.sendTask', () => sendTask(context));
+  command(context, 'kapell.judgeWork', (given: unknown) => judge(context, given));
+
+  context.extension.subscriptions.push(context.server.onExecuted((done) => tellExecuted(context, done)));
+  command(context, 'kapell.ui.openPlan', () => vscode.commands.executeCommand('kapell.plans.focus'));
+  command(context, 'kapell.ui.openTask', (given: { attempt?: string }) =>
+    vscode.commands.executeCommand(given.attempt ? 'kapell.showVerdict' : 'kapell.plans.focus', given.attempt));
+
+  const active = (it: PlanStatus): boolean => it.state === 'running' || it.state === 'paused';
+  const begun = (it: PlanStatus): boolean => it.state !== 'draft';
+  steer(context, 'pause', 'Pause which plan?', (it) => it.state === 'running');
+  steer(context, 'resume', 'Resume which plan?', (it) => it.state === 'paused');
+  steer(context, 'stop', 'Stop which plan?', active, {
+    confirm: (target) => `Stop ${target}? What runs is ended; its work is kept.`, button: 'Stop',
+  });
+  steer(context, 'retry', 'Retry which?', begun);
+  steer(context, 'cancel', 'Cancel which?', begun, {
+    confirm: (target) => `Cancel ${target}? It will not be done.`, button: 'Cancel It',
+  });
+  steer(context, 'approve', 'Approve which?', begun, {
+    confirm: (target) => `Accept ${target} although the judge refused it?`, button: 'Approve', ask: 'Why?',
+  });
+  steer(context, 'nudge', 'Tell whom?', active, { ask: 'What is the worker to be told?', needed: true });
+  steer(context, 'land', 'Land which plan?', begun);
+}
+
+/** What lenses and actions had the server do is told as well. */
+function tellExecuted(context: Context, { command: id, result }: { command: string; result: unknown }): void {
+  if (id === 'kapell.control') {
+    const { message } = result as ControlResult;
+    if (message) void say(message);
+  } else if (id === 'kapell.checkPlan' || id === 'kapell.dispatchPlan') {
+    const { plan: checked, dispatch: started } = result as { plan: PlanResult; dispatch?: DispatchResult };
+    const errors = checked.problems.filter((problem) => problem.severity === 'error').length;
+    if (errors > 0) void say(`the plan has ${count(errors, 'error')}; the panel of problems shows them.`);
+    else if (started) tellDispatch(started);
+    else void say(`the plan is in order: ${count(checked.waves.flat().length, 'task')} in ${count(checked.waves.length, 'wave')}.`);
+  } else if (id === 'kapell.judge') {
+    void followJudgement(context, result as JudgeResult);
+  }
+}
+
+interface Care {
+  confirm?: (target: string) => string;
+  button?: string;
+  ask?: string;
+  needed?: boolean;
+}
+
+/** An action of `control`, with as much care as it wants. */
+function steer(
+  context: Context, action: string, title: string, wanted: (plan: PlanStatus) => boolean, care: Care = {},
+): void {
+  command(context, `kapell.${action}`, async (given: unknown) => {
+    const target = await targetOf(context, given, title, wanted);
+    if (target === undefined) return;
+    if (care.confirm && care.button) {
+      const answer = await vscode.window.showWarningMessage(care.confirm(target), { modal: true }, care.button);
+      if (answer !== care.button) return;
+    }
+    let message: string | undefined;
+    if (care.ask) {
+      message = await vscode.window.showInputBox({ title: care.ask, prompt: target });
+      if (message === undefined || (care.needed && message.trim() === '')) return;
+    }
+    const result = await context.server.call<ControlResult>('control', {
+      action, target, ...(message ? { message } : {}),
+    });
+    if (action === 'land' || !result.ack) await say(result.message ?? `${target} is ${result.state ?? action}`);
+  });
+}
+
+/** A plan file as the server is to read it: in the project by its path there. */
+async function planFile(given: unknown): Promise<{ document: vscode.TextDocument; file: string }> {
+  const uri = given instanceof vscode.Uri ? given : vscode.window.activeTextEditor?.document.uri;
+  if (!uri || uri.scheme !== 'file') throw new Error('open a plan file first');
+  const document = await vscode.workspace.openTextDocument(uri);
+  if (document.isDirty) await document.save();
+  const folder = vscode.workspace.getWorkspaceFolder(uri);
+  const inside = folder && path.relative(folder.uri.fsPath, uri.fsPath);
+  return { document, file: inside && !inside.startsWith('..') ? inside : uri.fsPath };
+}
+
+async function plan(context: Context, given: unknown, checkOnly: boolean): Promise<void> {
+  const { document, file } = await planFile(given);
+  const result = await context.server.call<PlanResult>('plan', { file, check_only: checkOnly });
+  const errors = result.problems.filter((problem) => problem.severity === 'error');
+  const [first] = errors;
+  if (first) {
+    const answer = await vscode.window.showErrorMessage(
+      `Kapell: ${first.message}${first.hint ? ` (${first.hint})` : ''}${errors.length > 1 ? `, and ${errors.length - 1} more` : ''}`,
+      'Show',
+    );
+    if (answer === 'Show') {
+      const at = new vscode.Position(Math.max(0, (first.line ?? 1) - 1), Math.max(0, (first.column ?? 1) - 1));
+      await vscode.window.showTextDocument(document, { selection: new vscode.Range(at, at) });
+    }
+    return;
+  }
+  const tasks = result.waves.flat().length;
+  const shape = `${count(tasks, 'task')} in ${count(result.waves.length, 'wave')}`;
+  if (result.plan_id === null) {
+    await say(`${file} is in order: ${shape}.`);
+    return;
+  }
+  const answer = await say(`plan ${result.plan_id} is stored: ${shape}.`, 'Dispatch');
+  if (answer === 'Dispatch') await dispatch(context, result.plan_id);
+}
+
+async function dispatch(context: Context, given: unknown): Promise<void> {
+  const id = await planOf(
+    context, given, 'Dispatch which plan?', (it) => it.state !== 'running' && it.state !== 'done',
+  );
+  if (id === undefined) return;
+  tellDispatch(await context.server.call<DispatchResult>('dispatch', { plan_id: id }));
+}
+
+function tellDispatch(result: DispatchResult): void {
+  const waiting = result.waiting.length === 0 ? '' : `, ${result.waiting.length} waiting`;
+  vscode.window.setStatusBarMessage(`Kapell: ${result.started.length} started${waiting}`, 5000);
+}
+
+async function sendTask(context: Context): Promise<void> {
+  const task = await vscode.window.showInputBox({ title: 'What is to be done?' });
+  if (!task) return;
+  const uri = vscode.window.activeTextEditor?.document.uri;
+  const here = uri && (await context.ownership.of(uri))?.path;
+  const files = await vscode.window.showInputBox({
+    title: 'Which files may it change?', prompt: 'Paths or patterns, separated by spaces', value: here ?? '',
+  });
+  if (!files?.trim()) return;
+  const workers = context.board.snapshot?.workers.filter((it) => !it.protected) ?? [];
+  const choice = await vscode.window.showQuickPick(
+    ['auto', ...workers.map((it) => it.worker)], { title: 'Who does it?' },
+  );
+  if (!choice) return;
+  tellDispatch(await context.server.call<DispatchResult>('dispatch', {
+    task, files: files.trim().split(/\s+/), target: choice,
+  }));
+}
+
+async function judge(context: Context, given: unknown): Promise<void> {
+  const subject = subjectOf(given);
+  let params: Record<string, unknown>;
+  if (subject?.kind === 'attempt') {
+    params = { attempt: subject.attempt };
+  } else if (subject?.kind === 'task') {
+    params = { plan_id: subject.id.slice(0, subject.id.indexOf('/')), task: subject.task.id };
+  } else {
+    const id = await planOf(context, given, 'Judge which plan?', (it) => it.state !== 'draft');
+    if (id === undefined) return;
+    params = { plan_id: id };
+  }
+  await followJudgement(context, await context.server.call<JudgeResult>('judge', params));
+}
+
+async function followJudgement(context: Context, begun: JudgeResult): Promise<void> {
+  await vscode.window.withProgress(
+    { location: vscode.ProgressLocation.Notification, title: 'Kapell: judging', cancellable: true },
+    async (_progress, token) => {
+      let result = begun;
+      const run = result.run_id;
+      while (!result.verdict && result.state !== 'failed' && !token.isCancellationRequested) {
+        const status: JudgeResult = await context.server.call<JudgeResult>('status', {
+          run_id: run, wait_ms: 20_000, ...(result.seq === undefined ? {} : { since_seq: result.seq }),
+        });
+        result = status;
+      }
+      if (token.isCancellationRequested) return;
+      const failed = (result.gates ?? []).filter((gate) => gate.outcome === 'fail' || gate.outcome === 'error');
+      const why = failed.map((gate) => `${gate.name}: ${gate.why ?? gate.outcome}`).join('; ');
+      // Not waited for: the progress is over.
+      void say(`${result.verdict ?? result.reason ?? 'not judged'}${why === '' ? '' : ` (${why})`}`);
+    },
+  );
+}

@@ -1,0 +1,65 @@
+// Marks in the explorer: two letters of the holder on what others hold, a dot on one's own.
+import * as vscode from 'vscode';
+import type { Board } from '../model/board';
+import { matcher } from '../model/pattern';
+import { ago, holderOf, initials, nameOf } from '../model/text';
+import type { Claim } from '../model/wire';
+
+/** Files whose marks may change at once; beyond that all are asked for again. */
+const MOST_URIS = 200;
+
+export class Decorations implements vscode.FileDecorationProvider, vscode.Disposable {
+  private readonly changed = new vscode.EventEmitter<vscode.Uri | vscode.Uri[] | undefined>();
+  private readonly subscriptions: vscode.Disposable[];
+  private claims: { claim: Claim; owns: (path: string) => boolean }[] = [];
+  private readonly shown = new Map<string, vscode.Uri>();
+
+  readonly onDidChangeFileDecorations = this.changed.event;
+
+  constructor(board: Board, private readonly root: () => string | undefined) {
+    this.subscriptions = [
+      this.changed,
+      board.onClaims(() => {
+        this.claims = board.claims.map((claim) => ({ claim, owns: matcher(claim.pattern) }));
+        this.redraw();
+      }),
+      vscode.workspace.onDidChangeConfiguration((change) => {
+        if (change.affectsConfiguration('kapell.decorations')) this.redraw();
+      }),
+      vscode.window.registerFileDecorationProvider(this),
+    ];
+  }
+
+  private redraw(): void {
+    const uris = [...this.shown.values()];
+    this.changed.fire(uris.length === 0 || uris.length > MOST_URIS ? undefined : uris);
+  }
+
+  provideFileDecoration(uri: vscode.Uri): vscode.FileDecoration | undefined {
+    if (uri.scheme !== 'file') return undefined;
+    this.shown.set(uri.toString(), uri);
+    if (!vscode.workspace.getConfiguration('kapell').get('decorations', true)) return undefined;
+    const path = this.relative(uri);
+    if (path === undefined) return undefined;
+    const found = this.claims.filter(({ owns }) => owns(path)).map(({ claim }) => claim);
+    const held = found.find((claim) => !claim.own);
+    if (held) {
+      return new vscode.FileDecoration(
+        initials(nameOf(held)), `held by ${holderOf(held)}, ${ago(held.since, Date.now())}`,
+        new vscode.ThemeColor('kapell.held'),
+      );
+    }
+    if (found.length > 0) return new vscode.FileDecoration('●', 'held by you', new vscode.ThemeColor('kapell.own'));
+    return undefined;
+  }
+
+  private relative(uri: vscode.Uri): string | undefined {
+    const root = this.root();
+    if (root === undefined) return undefined;
+    return uri.path.startsWith(`${root}/`) ? uri.path.slice(root.length + 1) : undefined;
+  }
+
+  dispose(): void {
+    for (const one of this.subscriptions) one.dispose();
+  }
+}

@@ -1,0 +1,48 @@
+// Kapell as an MCP server for the agents inside of the editor, where the editor has such a thing.
+import * as vscode from 'vscode';
+import { locate, type Place } from '../server/locate';
+import type { Connection } from '../server/connection';
+
+/** Whether this editor knows MCP servers of extensions: forks may lack it. */
+export function canProvideMcp(): boolean {
+  return typeof vscode.lm?.registerMcpServerDefinitionProvider === 'function'
+    && typeof vscode.McpStdioServerDefinition === 'function';
+}
+
+export function find(context: vscode.ExtensionContext): Place | string {
+  return locate({
+    setting: vscode.workspace.getConfiguration('kapell').get<string | null>('server.path'),
+    extension: context.extensionPath,
+    path: process.env['PATH'],
+    platform: process.platform,
+    home: process.env['HOME'],
+  });
+}
+
+export function provideMcp(context: vscode.ExtensionContext, server: Connection): vscode.Disposable {
+  if (!canProvideMcp()) {
+    server.log.info('this editor takes no MCP servers from extensions');
+    return new vscode.Disposable(() => undefined);
+  }
+  const changed = new vscode.EventEmitter<void>();
+  const provider: vscode.McpServerDefinitionProvider = {
+    onDidChangeMcpServerDefinitions: changed.event,
+    // It must not ask anything: where there is no server there is no definition.
+    provideMcpServerDefinitions: () => {
+      const folder = vscode.workspace.workspaceFolders?.[0];
+      const place = find(context);
+      if (!folder || typeof place === 'string' || !vscode.workspace.isTrusted) return [];
+      const environment = vscode.workspace.getConfiguration('kapell').get<Record<string, string>>('server.environment', {});
+      const definition = new vscode.McpStdioServerDefinition(
+        'Kapell', place.program, ['mcp'], environment, server.serverInfo || context.extension.packageJSON.version,
+      );
+      definition.cwd = folder.uri;
+      return [definition];
+    },
+  };
+  return vscode.Disposable.from(
+    changed,
+    server.onState(() => changed.fire()),
+    vscode.lm.registerMcpServerDefinitionProvider('kapell', provider),
+  );
+}

@@ -1,0 +1,39 @@
+// The whole work in the status bar.
+import * as vscode from 'vscode';
+import type { Board } from '../model/board';
+import type { Connection } from '../server/connection';
+
+export function overviewItem(server: Connection, board: Board): vscode.Disposable {
+  const item = vscode.window.createStatusBarItem('kapell.overview', vscode.StatusBarAlignment.Left, 51);
+  item.name = 'Kapell';
+  const show = (): void => {
+    item.backgroundColor = undefined;
+    item.command = 'kapell.plans.focus';
+    const running = board.snapshot?.plans.filter((plan) => plan.state === 'running' || plan.state === 'paused') ?? [];
+    const needs = board.unseenNeeds.length;
+    if (server.state === 'missing' || server.state === 'failed') {
+      item.text = '$(warning) Kapell';
+      item.tooltip = `Kapell: ${server.why}`;
+      item.command = server.state === 'missing' ? 'kapell.install' : 'kapell.showLog';
+    } else if (server.state !== 'ready') {
+      item.hide();
+      return;
+    } else if (needs > 0) {
+      item.text = `$(bell-dot) Kapell: ${needs} need${needs === 1 ? 's' : ''} you`;
+      item.tooltip = board.unseenNeeds.map(({ task, why }) => `${task.id}: ${why}`).join('\n');
+      item.command = 'kapell.attention.focus';
+      item.backgroundColor = new vscode.ThemeColor('statusBarItem.warningBackground');
+    } else if (running.length > 0) {
+      const done = running.reduce((sum, plan) => sum + plan.done, 0);
+      const total = running.reduce((sum, plan) => sum + plan.total, 0);
+      item.text = `$(sync~spin) Kapell ${done}/${total}`;
+      item.tooltip = running.map((plan) => `${plan.name}: ${plan.done} of ${plan.total} done`).join('\n');
+    } else {
+      item.text = '$(organization) Kapell';
+      item.tooltip = `${server.serverInfo}: nothing runs`;
+    }
+    item.show();
+  };
+  show();
+  return vscode.Disposable.from(item, board.onChange(show), server.onState(show));
+}

@@ -1,0 +1,66 @@
+// Words for people.
+import type { Claim } from './wire';
+
+interface Refusal {
+  message?: string;
+  data?: { hint?: string; kind?: string };
+}
+
+/** An error of the server as a sentence with its hint. */
+export function sentence(error: unknown): string {
+  const refusal = error as Refusal | undefined;
+  let text = typeof refusal?.message === 'string' ? refusal.message : String(error);
+  const hint = refusal?.data?.hint;
+  if (typeof hint === 'string' && hint !== '') text += ` (${hint})`;
+  return text.replace(/\s*\n\s*/g, ' ');
+}
+
+export function kindOf(error: unknown): string | undefined {
+  return (error as Refusal | undefined)?.data?.kind;
+}
+
+/** Who holds something. */
+export function holderOf(claim: Pick<Claim, 'holder' | 'task' | 'reason' | 'worker'>): string {
+  const name = nameOf(claim);
+  if (claim.task) return `${name} (task ${claim.task})`;
+  if (claim.reason) return `${name} (${claim.reason})`;
+  return name;
+}
+
+/** The same where there is little room: the task without its plan. */
+export function brief(claim: Pick<Claim, 'holder' | 'task' | 'reason' | 'worker'>): string {
+  return claim.task ? `${nameOf(claim)}, task ${taskOf(claim.task)}` : holderOf(claim);
+}
+
+/** The task's own id of `PLAN/TASK`. */
+export function taskOf(id: string): string {
+  return id.slice(id.indexOf('/') + 1);
+}
+
+/** An attempt goes by the name of its worker. */
+export function nameOf(claim: Pick<Claim, 'holder' | 'worker'>): string {
+  return claim.worker ?? claim.holder;
+}
+
+/** Two letters for a badge: of a name of two words one each. */
+export function initials(name: string): string {
+  const words = name.replace(/^a-(?=\w{10}$)/, '').split(/[^\p{L}\p{N}]+/u).filter((word) => word !== '');
+  const [first, second] = words;
+  if (first === undefined) return '?';
+  return (second === undefined ? first.slice(0, 2) : first[0]! + second[0]!).toUpperCase();
+}
+
+/** 'just now', '5 min', '3 h', '2 d': how long ago. */
+export function ago(time: string | undefined, now: number): string {
+  const then = time === undefined ? NaN : Date.parse(time);
+  if (Number.isNaN(then)) return '';
+  const minutes = Math.max(0, Math.floor((now - then) / 60_000));
+  if (minutes < 1) return 'just now';
+  if (minutes < 60) return `${minutes} min`;
+  if (minutes < 48 * 60) return `${Math.floor(minutes / 60)} h`;
+  return `${Math.floor(minutes / 60 / 24)} d`;
+}
+
+export function count(n: number, one: string, more = `${one}s`): string {
+  return `${n} ${n === 1 ? one : more}`;
+}

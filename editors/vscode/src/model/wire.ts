@@ -1,0 +1,210 @@
+// What the server answers: the part of the contract (protocol/) that is shown.
+
+export type Id = number | string;
+
+export interface PlanLine {
+  plan_id: string;
+  name: string;
+  state: string;
+  done: number;
+  total: number;
+  running: number;
+  failed: number;
+  conductor?: string;
+}
+
+export interface Overview {
+  seq: number;
+  plans: PlanLine[];
+  workers: { busy: number; idle: number; unhealthy: number };
+  claims: number;
+  warnings: string[];
+}
+
+export interface TaskLine {
+  id: Id;
+  state: string;
+  task: string;
+  attempts: number;
+  attempt?: string;
+  worker?: string;
+  reason?: string;
+  commit?: string;
+}
+
+export interface PlanStatus extends Omit<PlanLine, 'conductor'> {
+  seq?: number;
+  reason?: string;
+  base?: string;
+  target?: string;
+  integration?: string;
+  usd?: number;
+  tasks: TaskLine[];
+  next_cursor?: string;
+}
+
+export interface Gate {
+  name: string;
+  outcome: string;
+  why?: string;
+  evidence?: string | null;
+  duration_ms?: number;
+}
+
+export interface Attempt {
+  attempt: string;
+  task_id: string;
+  number: number;
+  worker: string;
+  provider: string;
+  state: string;
+  outcome?: string | null;
+  reason?: string;
+  worktree?: string | null;
+  ref?: string | null;
+  verdict?: string;
+  gates?: Gate[];
+  changed?: string[];
+  outside_claim?: string[];
+  started_at?: string;
+  ended_at?: string;
+}
+
+export interface TaskStatus {
+  task_id: string;
+  state: string;
+  task: string;
+  files: string[];
+  depends_on: Id[];
+  reason?: string;
+  commit?: string;
+  attempts: Attempt[];
+}
+
+export interface Claim {
+  claim_id: number;
+  pattern: string;
+  mode: string;
+  holder: string;
+  holder_kind: string;
+  task?: string;
+  reason?: string;
+  since: string;
+  expires_at: string;
+  own?: boolean;
+  attempt?: string;
+  worker?: string;
+}
+
+export interface Worker {
+  worker: string;
+  provider: string;
+  groups?: string[];
+  protected?: boolean;
+  state: string;
+  tasks?: string[];
+}
+
+export interface Conductor {
+  id: string;
+  pid: number;
+  plan_id?: string;
+  state: string;
+  project?: string;
+  started_at?: string;
+  heartbeat_at?: string;
+  fresh?: boolean;
+}
+
+export interface Event {
+  seq: number;
+  at: string;
+  kind: string;
+  plan_id?: string;
+  task?: string;
+  attempt?: string;
+  holder?: string;
+  text: string;
+  data?: Record<string, unknown>;
+}
+
+export interface Claims {
+  root: string;
+  claims: Claim[];
+  total: number;
+}
+
+export interface Meeting {
+  uri: string;
+  path: string;
+  claims: Claim[];
+  message: string;
+}
+
+export interface Owner {
+  path?: string;
+  claims: Claim[];
+  own?: unknown;
+}
+
+export interface ReadResult {
+  text: string;
+  mime_type?: string;
+  next_offset?: number;
+  ended?: boolean;
+}
+
+export interface ClaimConflict {
+  pattern: string;
+  held_pattern?: string;
+  witness?: string;
+  holder: string;
+  holder_kind: string;
+  task?: string;
+  reason?: string;
+  since?: string;
+}
+
+export interface ClaimResult {
+  granted: boolean;
+  claims: { claim_id: number; pattern: string }[];
+  conflicts: ClaimConflict[];
+}
+
+export interface Problem {
+  severity: 'error' | 'warning';
+  code: string;
+  message: string;
+  hint?: string;
+  line?: number;
+  column?: number;
+}
+
+export interface PlanResult {
+  plan_id: string | null;
+  name?: string;
+  waves: Id[][];
+  problems: Problem[];
+}
+
+export interface DispatchResult {
+  run_id: string | null;
+  plan_id: string;
+  started: { task: Id; attempt: string; worker: string }[];
+  waiting: { task: Id; reason: string; on?: string }[];
+}
+
+export interface JudgeResult {
+  run_id: string;
+  state?: string;
+  verdict?: string;
+  gates?: Gate[];
+  reason?: string;
+  seq?: number;
+}
+
+export interface ControlResult {
+  ack: boolean;
+  state?: string;
+  message?: string;
+}

@@ -1,0 +1,177 @@
+// The manifest and the code say the same.
+import assert from 'node:assert/strict';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import path from 'node:path';
+import { before, test } from 'node:test';
+import * as vscode from 'vscode';
+import { activate, type Api } from '../../src/extension';
+import { AttentionTree, keepBadges } from '../../src/views/attention';
+import { rowDecorations } from '../../src/views/node';
+import type { PlansTree } from '../../src/views/plans';
+
+const here = process.cwd();
+const manifest = JSON.parse(readFileSync(path.join(here, 'package.json'), 'utf8'));
+const { contributes } = manifest;
+
+interface Registered {
+  commands: Map<string, unknown>;
+  views: { id: string }[];
+  contexts: Map<string, unknown>;
+  settings: Set<string>;
+}
+const registered = (vscode as unknown as { registered: Registered }).registered;
+let api: Api;
+
+function sources(folder: string): string[] {
+  return readdirSync(folder).flatMap((name) => {
+    const file = path.join(folder, name);
+    return statSync(file).isDirectory() ? sources(file) : [file];
+  });
+}
+const code = sources(path.join(here, 'src')).map((file) => readFileSync(file, 'utf8')).join('\n');
+
+before(async () => {
+  const extension = {
+    subscriptions: [], extensionPath: here, extension: { id: 'kapell.kapell', packageJSON: manifest },
+  } as unknown as vscode.ExtensionContext;
+  api = await activate(extension);
+});
+
+test('every command of the manifest is registered, and every registered one is in it', () => {
+  const declared = contributes.commands.map((one: { command: string }) => one.command);
+  const ours = [...registered.commands.keys()];
+  // Those that the server's lenses and actions carry are for no menu.
+  assert.deepEqual(ours.filter((id) => !id.startsWith('kapell.ui.')).sort(), [...declared].sort());
+  for (const id of ['showDiff', 'openLog', 'takeOver', 'showVerdict', 'owner', 'openDocument', 'followLog', 'openPlan', 'openTask']) {
+    assert.ok(registered.commands.has(`kapell.ui.${id}`), id);
+  }
+});
+
+test('no command has an id of the server, which the client registers itself', () => {
+  const methods = readdirSync(path.join(here, 'protocol-methods')).map((name) => name.split('.')[0]);
+  assert.ok(methods.length > 5);
+  for (const method of new Set(methods)) {
+    // `kapell.dispatch` and the like would clash.
+    assert.ok(!registered.commands.has(`kapell.${method}`), `kapell.${method} is the server's`);
+  }
+});
+
+test('menus, keys and walkthroughs name commands that exist', () => {
+  const declared = new Set(contributes.commands.map((one: { command: string }) => one.command));
+  const used = [
+    ...Object.values(contributes.menus).flat(), ...contributes.keybindings,
+  ].map((one) => (one as { command: string }).command);
+  for (const id of used) assert.ok(declared.has(id) || /^kapell\.\w+\.focus$/.test(id), id);
+  const text = JSON.stringify([contributes.viewsWelcome, contributes.walkthroughs]);
+  for (const [, id] of text.matchAll(/command:(kapell\.[\w.]+)/g)) assert.ok(declared.has(id), id);
+  for (const { command, when } of contributes.menus.commandPalette) assert.ok(when, command);
+});
+
+test('rows of menus match rows that there are', () => {
+  const states = {
+    plan: ['draft', 'running', 'paused', 'done', 'failed', 'stopped'],
+    task: ['waiting', 'ready', 'running', 'judging', 'rejected', 'approved', 'landing', 'done', 'failed', 'blocked', 'cancelled'],
+    attempt: ['starting', 'running', 'paused', 'stopping', 'finished'],
+    worker: ['idle', 'busy', 'rate-limited', 'over-budget', 'unhealthy', 'stopped'],
+    conductor: ['queued', 'running', 'paused', 'stopping', 'stopped', 'crashed'],
+    claim: ['own', 'attempt', 'agent', 'person'],
+  };
+  const values = Object.entries(states).flatMap(([kind, all]) => all.flatMap((state) => [
+    `${kind}.${state}`, `${kind}.${state}+attempt`, `${kind}.${state}+attempt+worktree`, `${kind}.${state}+file`,
+  ]));
+  for (const { command, when } of contributes.menus['view/item/context']) {
+    const expression = /viewItem =~ \/(.*)\//.exec(when)?.[1];
+    assert.ok(expression, when);
+    const matching = values.filter((value) => new RegExp(expression).test(value));
+    assert.ok(matching.length > 0, `${command}: ${when}`);
+  }
+});
+
+test('contexts that the manifest asks for are set by the code', () => {
+  const whens = [...JSON.stringify(contributes).matchAll(/kapell\.(ready|state|fileOwner)/g)].map(([key]) => key);
+  for (const key of new Set(whens)) assert.ok(code.includes(`'${key}'`), key);
+  assert.equal(registered.contexts.get('kapell.state'), 'noFolder');
+  assert.equal(registered.contexts.get('kapell.ready'), false);
+});
+
+test('settings that are read are declared, and those that are declared are read', () => {
+  const declared = Object.keys(contributes.configuration.properties);
+  for (const key of registered.settings) assert.ok(declared.includes(key), `${key} is not declared`);
+  for (const key of declared) {
+    const name = key.slice('kapell.'.length);
+    // The client reads the trace by itself.
+    assert.ok(name === 'trace.server' || code.includes(`'${name}'`), `${key} is not read`);
+  }
+  const restricted: string[] = manifest.capabilities.untrustedWorkspaces.restrictedConfigurations;
+  assert.deepEqual(restricted.filter((key) => !declared.includes(key)), []);
+  for (const key of declared.filter((one) => one.startsWith('kapell.server.'))) assert.ok(restricted.includes(key), key);
+});
+
+test('views of the manifest are made, and have a word of welcome or rows', () => {
+  const declared = contributes.views.kapell.map((view: { id: string }) => view.id).sort();
+  assert.deepEqual(registered.views.map((view) => view.id).sort(), declared);
+});
+
+test('every file that the manifest names is there', () => {
+  const files = [manifest.icon, contributes.viewsContainers.activitybar[0].icon];
+  for (const step of contributes.walkthroughs[0].steps) {
+    files.push(...(typeof step.media.image === 'object' ? Object.values(step.media.image) : [step.media.markdown]));
+  }
+  for (const file of files) assert.ok(existsSync(path.join(here, file as string)), String(file));
+  for (const { url } of [...contributes.jsonValidation, ...contributes.yamlValidation]) {
+    const schema = JSON.parse(readFileSync(path.join(here, url), 'utf8'));
+    assert.ok(schema.properties.tasks, url);
+  }
+});
+
+test('without a server the views are empty and nothing breaks', async () => {
+  assert.equal(api.context.server.state, 'noFolder');
+  for (const tree of Object.values(api.trees)) assert.deepEqual(await tree.getChildren(undefined), []);
+  await assert.rejects(api.context.server.call('status', {}), /the server is not running: no folder is open/);
+});
+
+test('rows show state, worker, tries; badges tell needs from ends', async () => {
+  const { board } = api.context;
+  board.snapshot = {
+    overview: { seq: 1, plans: [], workers: { busy: 1, idle: 0, unhealthy: 0 }, claims: 0, warnings: [] },
+    plans: [{
+      plan_id: 'web-1', name: 'web', state: 'running', done: 1, total: 3, running: 1, failed: 1,
+      tasks: [
+        { id: 1, state: 'done', task: 'first', attempts: 1, attempt: 'a-1', worker: 'ada' },
+        { id: 'two', state: 'running', task: 'second', attempts: 2, attempt: 'a-2', worker: 'ben' },
+        { id: 3, state: 'failed', task: 'third', attempts: 3, attempt: 'a-3', reason: 'lint' },
+      ],
+    }],
+    workers: [{ worker: 'ada', provider: 'claude', state: 'idle', protected: true }],
+    conductors: [],
+  };
+  const attention = { } as vscode.TreeView<never>;
+  const plans = { } as vscode.TreeView<never>;
+  keepBadges(board, attention, plans);
+  board.unseen.add('web-1/1');
+  const tree = api.trees['plans'] as PlansTree;
+  const [plan] = await tree.getChildren();
+  assert.equal(plan?.contextValue, 'plan.running');
+  assert.equal(plan?.description, '1 of 3, running, 1 at work, 1 failed');
+  const rows = await tree.getChildren(plan);
+  assert.deepEqual(rows.map((row) => [row.label, row.description, row.contextValue]), [
+    ['1  first', 'done', 'task.done+attempt'],
+    ['two  second', 'running, by ben, try 2', 'task.running+attempt'],
+    ['3  third', 'failed, try 3', 'task.failed+attempt'],
+  ]);
+  const marks = rows.map((row) => (rowDecorations.provideFileDecoration(row.resourceUri!, undefined as never) as vscode.FileDecoration | undefined)?.badge);
+  assert.deepEqual(marks, ['✓', undefined, '!']);
+  assert.deepEqual((api.trees['attention'] as AttentionTree).getChildren().map((row) => row.description), ['lint']);
+
+  board.markSeen();
+  assert.equal(attention.badge, undefined);
+  board.unseen.add('web-1/1');
+  (board as unknown as { changed: vscode.EventEmitter<void> }).changed.fire();
+  assert.deepEqual(plans.badge, { value: 1, tooltip: '1 finished' });
+  (board as unknown as { add(event: object): void }).add({
+    seq: 9, at: '', kind: 'task.state', plan_id: 'web-1', task: '3', text: '', data: { to: 'failed' },
+  });
+  (board as unknown as { changed: vscode.EventEmitter<void> }).changed.fire();
+  assert.deepEqual(attention.badge, { value: 1, tooltip: '1 needs you' });
+  assert.equal(plans.badge, undefined);
+});
