@@ -18,6 +18,9 @@ local owners = {}
 ---@type table<integer, string> By buffer: of whose claim the person was warned.
 local warned = {}
 
+---@type table<integer, integer> By buffer: how often its owner was asked for.
+local asked = {}
+
 ---@param bufnr integer?
 ---@return kapell.Owner?
 function M.of(bufnr)
@@ -85,8 +88,11 @@ function M.refresh(bufnr)
   if not client or not client.initialized then
     return
   end
+  -- Answers may overtake each other: only that to the last question counts.
+  local turn = (asked[bufnr] or 0) + 1
+  asked[bufnr] = turn
   server.ask(client, 'kapell/owner', { uri = vim.uri_from_bufnr(bufnr) }, function(err, answer)
-    if not err and type(answer) == 'table' and vim.api.nvim_buf_is_loaded(bufnr) then
+    if asked[bufnr] == turn and not err and type(answer) == 'table' and vim.api.nvim_buf_is_loaded(bufnr) then
       take(bufnr, answer)
     end
   end, bufnr)
