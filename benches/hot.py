@@ -10,13 +10,10 @@ import glob
 import json
 import os
 import re
-import shutil
 import subprocess
 import tempfile
 
 CONFIGURATION = """
-[project]
-isolation = "shared"
 [rules]
 spec_first = false
 tdd = false
@@ -24,7 +21,8 @@ max_attempts = 1
 [providers.quick]
 kind = "command"
 command = ["true"]
-"""
+[project]
+isolation = """
 PLAN = json.dumps({"tasks": [{"id": 1, "agent": "quick", "task": "Do nothing", "files": ["out"]}]}).encode()
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -75,25 +73,32 @@ def run_addresses(folder, program):
     subprocess.run(["git", "-c", "user.name=hot", "-c", "user.email=hot", "commit", "-q", "--allow-empty",
                     "-m", "Begin"], cwd=project, env=env, check=True)
     kapell("claim-files", "src", "docs/*.md", "--holder", "somebody")
-    with open(os.path.join(project, "kapell.toml"), "w") as file:
-        file.write(CONFIGURATION)
-    # Nothing is done, so nothing is accepted; but a shim was given a job.
-    kapell("run", "-", text=PLAN, check=False)
-    [job] = glob.glob(os.path.join(state, "run", "*", "job.json"))
-    run_dir = os.path.join(folder, "run")
-    os.mkdir(run_dir, 0o700)
-    shutil.copy(job, run_dir)
+    run_dirs = []
+    for isolation in "shared", "worktree":
+        with open(os.path.join(project, "kapell.toml"), "w") as file:
+            file.write(f'{CONFIGURATION}"{isolation}"\n')
+        # Nothing is done, so nothing is accepted; but a shim was given a job, behind a wall in a worktree.
+        kapell("run", "-", text=PLAN, check=False)
+        job = max(glob.glob(os.path.join(state, "run", "a-*", "job.json")), key=os.path.getmtime)
+        with open(job) as file:
+            job = json.load(file)
+        job["cwd"] = project
+        run_dirs.append(os.path.join(folder, f"run-{isolation}"))
+        os.mkdir(run_dirs[-1], 0o700)
+        with open(os.path.join(run_dirs[-1], "job.json"), "w") as file:
+            json.dump(job, file)
     addresses = set()
     jobs = [(["hook", "claude"], edit(project, "first")), (["hook", "claude"], edit(project, "first")),
-            (["shim", run_dir], b"")]
+            *((["shim", run_dir], b"") for run_dir in run_dirs)]
     for number, (words, text) in enumerate(jobs):
         out = os.path.join(folder, f"profile{number}")
         kapell(*words, text=text, under=(
             "valgrind", "--tool=callgrind", "--dump-instr=yes", "--compress-pos=no", f"--callgrind-out-file={out}"))
         with open(out) as lines:
             addresses.update(int(line.split()[0], 16) for line in lines if line.startswith("0x"))
-    if not os.path.exists(os.path.join(run_dir, "exit.json")):
-        raise SystemExit("the shim did not run")
+    for run_dir in run_dirs:
+        with open(os.path.join(run_dir, "exit.json")) as file:
+            print(f"a shim ran, wall: {json.load(file)['wall']}")
     return addresses
 
 
