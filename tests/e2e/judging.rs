@@ -72,7 +72,7 @@ fn work_that_fails_its_tests_or_has_none_is_sent_back() {
     bench.at_rest(&plan);
     assert_eq!(
         bench.task(&plan, "add")["reason"],
-        "1 tries, the last: tests-exist: add.sh was changed without any test"
+        "its one try: tests-exist: add.sh was changed without any test"
     );
 }
 

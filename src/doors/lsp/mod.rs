@@ -1,8 +1,8 @@
 //! `kapell lsp`: the Language Server Protocol on standard input and output, for people who edit
 //! beside agents.
 //!
-//! The way of a key press: [`ordered`] applies it to the text and leaves a note; the thread of
-//! [`keeper`] claims and shows who holds what, the thread of [`checker`] shows what is wrong with a
+//! The way of a key press: `ordered` applies it to the text and leaves a note; the thread of
+//! `keeper` claims and shows who holds what, the thread of `checker` shows what is wrong with a
 //! plan. No handler waits for the store.
 
 mod board;

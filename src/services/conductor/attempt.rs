@@ -485,12 +485,20 @@ fn try_again(
         .count();
     let most = desk.rules(task).max_attempts.unwrap_or(3) as usize;
     if counted >= most {
-        return give_up(tx, desk, attempt, id, &format!("{counted} tries, the last: {why}"));
+        return give_up(tx, desk, attempt, id, &after(counted, why));
     }
     if !step(tx, TaskState::Ready, Some(why))? {
         tx.release_attempt_claims(&desk.project.id, &attempt.id, "its task was called off")?;
     }
     Ok(())
+}
+
+/// Why a task fails after so many tries, the last of which ended so.
+fn after(tries: usize, why: &str) -> String {
+    match tries {
+        1 => format!("its one try: {why}"),
+        tries => format!("{tries} tries, the last: {why}"),
+    }
 }
 
 fn give_up(tx: &Tx<'_>, desk: &Desk, attempt: &AttemptRow, id: &TaskId, why: &str) -> Result<(), Error> {
@@ -633,7 +641,7 @@ fn reject(tx: &Tx<'_>, desk: &Desk, attempt: &AttemptRow, task: &Task, why: &str
         .filter(|other| matches!(other.state.outcome(), Some(outcome) if !matches!(outcome, Outcome::RateLimited | Outcome::Interrupted | Outcome::Killed)))
         .count();
     if counted >= most {
-        give_up(tx, desk, attempt, &task.id, &format!("{counted} tries, the last: {why}"))?;
+        give_up(tx, desk, attempt, &task.id, &after(counted, why))?;
     }
     Ok(())
 }
