@@ -7,13 +7,19 @@ local M = {}
 -- Since 0.12 Neovim keeps lenses up to date by itself, for one client if told so.
 local KEEPS = vim.lsp.codelens.enable ~= nil
 
+-- How often the lenses of a buffer were asked for: an answer that a newer question overtook, to a server
+-- that answers them beside each other, is old by now.
+local asked = {}
+
 local function refresh(client, bufnr)
   if KEEPS or not options.current.code_lens or not vim.api.nvim_buf_is_loaded(bufnr) then
     return
   end
+  local turn = (asked[bufnr] or 0) + 1
+  asked[bufnr] = turn
   local params = { textDocument = vim.lsp.util.make_text_document_params(bufnr) }
   server.ask(client, 'textDocument/codeLens', params, function(err, lenses)
-    if not err and vim.api.nvim_buf_is_loaded(bufnr) then
+    if not err and asked[bufnr] == turn and vim.api.nvim_buf_is_loaded(bufnr) then
       vim.lsp.codelens.save(lenses or {}, bufnr, client.id)
       vim.lsp.codelens.display(lenses or {}, bufnr, client.id)
     end
