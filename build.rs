@@ -48,8 +48,8 @@ fn main() -> io::Result<()> {
 }
 
 /// What the hook and the shim run, by the names that the linker knows, laid side by side in the
-/// program. Scattered over ten megabytes, each function costs the system a page table entry or more, and
-/// two thirds of a hook's time was that.
+/// program. Scattered over ten megabytes they cost a hook 112 page faults instead of 56, and with them three
+/// tenths of its processor time (2.8 ms instead of 2.0, both in one run on a busy machine).
 const HOT: &str = "benches/hot.symbols";
 
 /// Whether the linker is lld, the only one here that takes such a list: the compiler brings its own for
