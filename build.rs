@@ -32,7 +32,9 @@ fn main() -> io::Result<()> {
         }
     }
     if is_lld() {
-        let symbols = Path::new(&variable("CARGO_MANIFEST_DIR")).join(HOT);
+        // A copy, since a target folder may be used for another checkout later.
+        let symbols = Path::new(&variable("OUT_DIR")).join("hot.symbols");
+        std::fs::copy(Path::new(&variable("CARGO_MANIFEST_DIR")).join(HOT), &symbols)?;
         writeln!(cargo, "cargo::rerun-if-changed={HOT}")?;
         writeln!(cargo, "cargo::rustc-link-arg-bin=kapell=-Wl,--symbol-ordering-file={}", symbols.display())?;
         // Another compiler names them otherwise; then they lie where they lie.

@@ -92,7 +92,7 @@ pub fn ask(
         relayed_in: None,
         caches: config.caches.as_deref(),
     };
-    start(session, provider, &assignment)?;
+    start(session, provider, None, &assignment)?;
     let watched = Watched {
         name: &run,
         run_dir: &run_dir,

@@ -3,12 +3,13 @@
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use kapell::services::walling::{Ground, Writes};
 use kapell::services::{House, Session};
 use kapell::sys::config::resolved::Wall as Wish;
 use kapell::sys::shim::client::{self, Ended};
 use kapell::sys::shim::job::{Cause, Job};
+use kapell::sys::shim::spare::Spares;
 use kapell::sys::wall::Wall;
 
 use super::Around;
@@ -20,6 +21,9 @@ const CASE: &str = "wall";
 
 /// What the wall may add to a start.
 const MOST: Duration = Duration::from_millis(1);
+
+/// More than a spare takes to have everything ready.
+const SETTLED: Duration = Duration::from_millis(10);
 
 /// How many files and folders the person has in the home: each is granted by itself.
 const IN_HOME: usize = 60;
@@ -36,30 +40,50 @@ pub fn run(around: &Around) -> Result<Vec<Figure>> {
         std::fs::create_dir_all(house.home.join(folder))?;
     }
     let (plain, walled) = (Wall::off(), wall(&session, &place.project)?);
-    let mut runs = 0;
-    let rounds = {
-        let mut started = |wall: &Wall| {
-            runs += 1;
-            start(house, &place.project, wall, runs)
-        };
-        let started = std::cell::RefCell::new(&mut started);
-        let once = |wall: &Wall| (started.borrow_mut())(wall);
-        once(&plain)?;
-        once(&walled)?;
-        Rounds::take(around.rounds(60), 3, &mut [Box::new(|| once(&walled)), Box::new(|| once(&plain))])?
+    let spares =
+        |wall: &Wall| Spares::new(Path::new(KAPELL), &house.root.join("spare"), wall.hidden.clone(), 1);
+    let (spare_plain, spare_walled) = (spares(&plain), spares(&walled));
+    let runs = std::cell::Cell::new(0);
+    let once = |wall: &Wall, spares: Option<&Spares>| {
+        runs.set(runs.get() + 1);
+        if let Some(spares) = spares {
+            spares.refill();
+            // The spare is at rest, as it is when the conductor has something to start.
+            std::thread::sleep(SETTLED);
+        }
+        start(house, &place.project, wall, runs.get(), spares)
     };
-    let (with, without) = (rounds.median(0)?, rounds.median(1)?);
-    Ok(vec![
-        Figure::told(CASE, "`true` under a shim, walled", Amount::Time(with)).against(
+    let rounds = Rounds::take(
+        around.rounds(60),
+        3,
+        &mut [
+            Box::new(|| once(&walled, Some(&spare_walled))),
+            Box::new(|| once(&plain, Some(&spare_plain))),
+            Box::new(|| once(&walled, None)),
+            Box::new(|| once(&plain, None)),
+        ],
+    )?;
+    let mut figures = Vec::new();
+    for (how, walled, plain, limit) in
+        [("a spare shim", 0, 1, Some(MOST)), ("a shim started for it", 2, 3, None)]
+    {
+        let (with, without) = (rounds.median(walled)?, rounds.median(plain)?);
+        figures.push(Figure::told(CASE, format!("`true` under {how}, walled"), Amount::Time(with)).against(
             "without a wall",
             Amount::Time(without),
-            Some(rounds.ratio_to(0, 1)?),
+            Some(rounds.ratio_to(walled, plain)?),
             Gate::None,
-        ),
-        Figure::told(CASE, "what the wall adds", Amount::Time(with.saturating_sub(without)))
-            .limited(Amount::Time(MOST))
-            .noting(format!("with {IN_HOME} folders in the home beside the secrets")),
-    ])
+        ));
+        let adds = format!("what the wall adds under {how}");
+        let figure = Figure::told(CASE, adds, Amount::Time(with.saturating_sub(without)));
+        figures.push(match limit {
+            Some(most) => figure
+                .limited(Amount::Time(most))
+                .noting(format!("with {IN_HOME} folders in the home beside the secrets")),
+            None => figure.noting("the first of a plan, or more at once than there are spares"),
+        });
+    }
+    Ok(figures)
 }
 
 /// The wall of an attempt as it is usual.
@@ -75,13 +99,22 @@ fn wall(session: &Session, folder: &Path) -> Result<Wall> {
 }
 
 /// From the start of the shim to the end of what it ran.
-fn start(house: &House, folder: &Path, wall: &Wall, number: usize) -> Result<Duration> {
+fn start(
+    house: &House,
+    folder: &Path,
+    wall: &Wall,
+    number: usize,
+    spares: Option<&Spares>,
+) -> Result<Duration> {
     let name = format!("a-bench{number}");
     let run_dir = house.run_dir(&name);
     let mut job = Job::new(&name, vec!["/bin/true".into()], folder);
     job.wall = wall.clone();
     let (ended, time) = timed(|| {
-        client::start(Path::new(KAPELL), &run_dir, &job)?.leave();
+        match spares {
+            Some(spares) => spares.take(&run_dir).context("there is a spare")?.start(&job)?.leave(),
+            None => client::start(Path::new(KAPELL), &run_dir, &job)?.leave(),
+        }
         Ok(client::wait(&run_dir)?)
     })?;
     match ended {

@@ -124,6 +124,10 @@ fn carry_on(desk: &Arc<Desk>, attempt: &AttemptRow, mut stage: Stage) -> Result<
             }
             Stage::Follow => {
                 follow(desk, &attempt, &task, is_new)?;
+                if !desk.is_stopping() {
+                    // Now, while nobody waits for a worker.
+                    desk.spares.refill();
+                }
                 attempt = reread(desk, &attempt)?;
                 Stage::Save
             }
@@ -201,7 +205,12 @@ fn launch(desk: &Arc<Desk>, attempt: &AttemptRow, task: &Task) -> Result<(), Err
     if desk.config.isolation == Isolation::Worktree {
         let (desk, attempt) = (Arc::clone(desk), attempt.clone());
         // Nobody waits for it: it is only shown, and the record of the end tells it too.
-        thread::spawn(move || note_wall(&desk, &attempt));
+        thread::spawn(move || {
+            note_wall(&desk, &attempt);
+            if !desk.is_stopping() {
+                desk.spares.refill();
+            }
+        });
     }
     Ok(())
 }

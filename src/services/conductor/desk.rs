@@ -8,11 +8,16 @@ use crate::base::ids::{ConductorId, PlanId, TaskId};
 use crate::domain::plan::{CommandLine, Plan, Rules, Task};
 use crate::services::planning::rows::stored_plan;
 use crate::services::project::Project;
-use crate::services::{Error, Session, landing};
+use crate::services::{Error, Session, landing, walling};
 use crate::store::Store;
 use crate::store::plans::PlanRow;
+use crate::sys::config::resolved::{Isolation, Wall};
 use crate::sys::config::{Config, Ecosystem};
 use crate::sys::git::Git;
+use crate::sys::shim::spare::Spares;
+
+/// As many shims wait for an attempt at most: two may be started while one is being replaced.
+const MOST_SPARES: usize = 2;
 
 /// Everything about one running plan that does not change while it runs, and the plan itself.
 #[derive(Debug)]
@@ -35,6 +40,8 @@ pub struct Desk {
     pub fencing: i64,
     /// The work that waits to land.
     pub landings: landing::Queue,
+    /// Shims that wait for an attempt.
+    pub spares: Spares,
     plan: Mutex<std::sync::Arc<Plan>>,
     is_stopping: AtomicBool,
 }
@@ -51,6 +58,13 @@ impl Desk {
         fencing: i64,
     ) -> Result<Self, Error> {
         let ecosystem = crate::sys::config::ecosystem::find(project.top()?);
+        let is_walled = config.isolation == Isolation::Worktree && config.wall != Wall::Off;
+        let spares = Spares::new(
+            &session.house.program,
+            &session.house.root.join("spare"),
+            if is_walled { walling::secrets(&session.house) } else { Vec::new() },
+            MOST_SPARES.min(config.max_workers as usize),
+        );
         let desk = Self {
             session,
             project,
@@ -61,6 +75,7 @@ impl Desk {
             conductor,
             fencing,
             landings: landing::Queue::default(),
+            spares,
             plan: Mutex::default(),
             is_stopping: AtomicBool::new(false),
         };

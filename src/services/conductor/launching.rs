@@ -21,6 +21,7 @@ use crate::sys::git::{GitQueue, Oid, Worktree, spare, worktree};
 use crate::sys::process::find::{find_program, native_program};
 use crate::sys::shim::client::{self, Started};
 use crate::sys::shim::job::{FirstSignal, Job, Relay};
+use crate::sys::shim::spare::Spares;
 use crate::sys::wall::{Mode, WallSupport};
 
 /// What one run of an agent is for.
@@ -86,6 +87,7 @@ pub fn launch(
     start(
         &desk.session,
         provider,
+        Some(&desk.spares),
         &Assignment {
             name: attempt.id.as_str(),
             of: (desk.plan_id.as_str(), task.id.as_str()),
@@ -103,10 +105,11 @@ pub fn launch(
     )
 }
 
-/// Starts an agent under a shim of its own.
+/// Starts an agent under a shim of its own, one of `spares` where there is one.
 pub fn start(
     session: &crate::services::Session,
     provider: &Provider,
+    spares: Option<&Spares>,
     assignment: &Assignment<'_>,
 ) -> Result<(), Error> {
     let house = &session.house;
@@ -115,6 +118,7 @@ pub fn start(
         let what = format!("cannot {what} for {}", assignment.name);
         move |error: std::io::Error| Error::system(what, error)
     };
+    let spare = spares.and_then(|spares| spares.take(run_dir));
     private_folder(run_dir).map_err(failed("make the run folder"))?;
     let prompt_file = run_dir.join("prompt.md");
     write_private(&prompt_file, assignment.prompt).map_err(failed("write the prompt"))?;
@@ -196,7 +200,11 @@ pub fn start(
     job.relay = assignment.relayed_in.map(|folder| relay(house, folder));
     Point::LaunchPrepared.reach()?;
     // The run must not be taken for one that has not started: whoever finds the lock file knows better.
-    client::start(&house.program, run_dir, &job).map(Started::leave).map_err(|error| {
+    let started = match spare {
+        Some(spare) => spare.start(&job),
+        None => client::start(&house.program, run_dir, &job),
+    };
+    started.map(Started::leave).map_err(|error| {
         Error::system(format!("cannot start the shim of {}", assignment.name), std::io::Error::other(error))
     })
 }

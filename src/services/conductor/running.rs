@@ -78,6 +78,12 @@ pub fn conduct<S: Socket>(
     };
     let ended = lay_out().and_then(|mut conductor| {
         session.cancel.on_cancel(conductor.watch.waker());
+        let desk = Arc::clone(&conductor.desk);
+        // The first worker need not wait for it, and can do without.
+        thread::spawn(move || {
+            desk.spares.sweep();
+            desk.spares.refill();
+        });
         tidying::save_the_rest(&conductor.desk);
         tidying::sweep(&conductor.desk);
         conductor.run()?;

@@ -13,6 +13,7 @@ use rustix::process::Pid;
 use super::ATTEMPT_VARIABLE;
 use super::job::Job;
 use crate::sys::process::spawn;
+use crate::sys::wall::Foundation;
 
 /// A worker's program that runs.
 pub(super) struct Agent {
@@ -39,10 +40,16 @@ impl Step {
     }
 }
 
-/// Starts the job's program. The error is a sentence for the record.
-pub(super) fn start(job: &Job, stdout: &File, stderr: &File) -> Result<Agent, String> {
+/// Starts the job's program, behind a wall on `foundation`. The error is a sentence for the record.
+pub(super) fn start(
+    job: &Job,
+    foundation: Foundation,
+    stdout: &File,
+    stderr: &File,
+) -> Result<Agent, String> {
     let stdin = open_input(job)?;
-    let mut wall = job.wall.prepare(&[stdout, stderr]).map_err(|error| error.to_string())?;
+    let wall = job.wall.prepare_on(foundation, &[stdout, stderr]);
+    let mut wall = wall.map_err(|error| error.to_string())?;
     let description = wall.description().to_owned();
     let argv = wall.wrap(&job.argv);
     let Some((program, arguments)) = argv.split_first() else {

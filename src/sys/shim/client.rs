@@ -9,7 +9,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::process::Child;
+use std::process::{Child, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -116,36 +116,53 @@ impl From<Fault> for ClientError {
 /// # Errors
 /// The folder has been used for a run, a file cannot be written, or `exe` does not start.
 pub fn start(exe: &Path, run_dir: &Path, job: &Job) -> Result<Started, ClientError> {
-    let run_dir = std::path::absolute(run_dir).map_err(failed("resolve", run_dir))?;
-    DirBuilder::new().recursive(true).mode(0o700).create(&run_dir).map_err(failed("create", &run_dir))?;
-    // Looked at first: a change that changes nothing is written to the disk's journal all the same.
-    let mode = fs::metadata(&run_dir).map_err(failed("look at", &run_dir))?.permissions().mode();
-    if mode & 0o777 != 0o700 {
-        fs::set_permissions(&run_dir, Permissions::from_mode(0o700)).map_err(failed("protect", &run_dir))?;
-    }
-
-    let lock = create_lock(&run_dir)?;
+    let berth = Berth::make(run_dir)?;
     Point::LaunchLocked.reach()?;
-    write_job(&run_dir.join(files::JOB), job)?;
-    let socket = run_dir.join(files::SOCKET);
-    let listener = listen(&run_dir).map_err(failed("listen on", &socket))?;
-    let log_path = run_dir.join(files::LOG);
+    write_job(&berth.folder.join(files::JOB), job)?;
+    let log_path = berth.folder.join(files::LOG);
     let log = spawn::append_private(&log_path).map_err(failed("open", &log_path))?;
-
-    let mut command = spawn::program(exe, Path::new("/"));
-    command.args([OsStr::new("shim"), run_dir.as_os_str()]);
-    command.stdin(lock).stdout(OwnedFd::from(listener)).stderr(log);
-    command.envs(failpoint::environment());
     Point::LaunchReady.reach()?;
-    let shim = command.spawn().map_err(|source| spawn::SpawnError::Start {
-        program: exe.into(),
-        cwd: "/".into(),
-        source,
-    })?;
-    // The command still holds this process's copies of the lock and the socket.
-    drop(command);
+    let shim = berth.spawn(exe, &[], log.into())?;
     Point::LaunchDone.reach()?;
     Ok(Started { shim })
+}
+
+/// A run folder with what its starter makes: the lock, which is held, and the socket.
+pub(super) struct Berth {
+    /// The folder's absolute path.
+    pub(super) folder: PathBuf,
+    lock: File,
+    listener: UnixListener,
+}
+
+impl Berth {
+    /// Makes them.
+    pub(super) fn make(folder: &Path) -> Result<Self, ClientError> {
+        let folder = std::path::absolute(folder).map_err(failed("resolve", folder))?;
+        DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(failed("create", &folder))?;
+        // Looked at first: a change that changes nothing is written to the disk's journal all the same.
+        let mode = fs::metadata(&folder).map_err(failed("look at", &folder))?.permissions().mode();
+        if mode & 0o777 != 0o700 {
+            fs::set_permissions(&folder, Permissions::from_mode(0o700))
+                .map_err(failed("protect", &folder))?;
+        }
+        let lock = create_lock(&folder)?;
+        let socket = folder.join(files::SOCKET);
+        let listener = listen(&folder).map_err(failed("listen on", &socket))?;
+        Ok(Self { folder, lock, listener })
+    }
+
+    /// Starts a shim in it, which has the lock and the socket from then on.
+    pub(super) fn spawn(self, exe: &Path, options: &[&str], stderr: Stdio) -> Result<Child, ClientError> {
+        let mut command = spawn::program(exe, &self.folder);
+        command.args([OsStr::new("shim"), self.folder.as_os_str()]).args(options);
+        command.stdin(self.lock).stdout(OwnedFd::from(self.listener)).stderr(stderr);
+        command.envs(failpoint::environment());
+        // The command holds this process's copies of the lock and the socket, and goes with them.
+        command.spawn().map_err(|source| {
+            spawn::SpawnError::Start { program: exe.into(), cwd: self.folder, source }.into()
+        })
+    }
 }
 
 /// Whether the run has a shim at this moment, or one is just being started.
@@ -270,7 +287,7 @@ fn create_lock(run_dir: &Path) -> Result<File, ClientError> {
 }
 
 /// Writes the job. Only the shim reads it, which is started when it is whole.
-fn write_job(path: &Path, job: &Job) -> Result<(), ClientError> {
+pub(super) fn write_job(path: &Path, job: &Job) -> Result<(), ClientError> {
     let text =
         serde_json::to_vec(job).map_err(|source| ClientError::Malformed { path: path.to_owned(), source })?;
     File::options()
@@ -328,7 +345,7 @@ impl SocketPath {
     }
 }
 
-fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> ClientError {
+pub(super) fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> ClientError {
     let path = path.to_owned();
     move |source| ClientError::Io { action, path, source }
 }

@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,12 +18,14 @@ use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 
 use super::control::Control;
 use super::job::{Exit, Job};
+use super::order::Order;
 use super::record::Record;
 use super::run::{Ended, Outputs, Run};
-use super::{agent, files};
+use super::{SPARE, agent, files};
 use crate::base::clock::Time;
 use crate::base::failpoint::Point;
 use crate::sys::process::spawn;
+use crate::sys::wall::Foundation;
 
 /// The shim failed and could not record it; see its log.
 const FAILED: u8 = 1;
@@ -31,28 +34,35 @@ const USAGE: u8 = 2;
 /// This run has its shim, or had it.
 const ALREADY: u8 = 3;
 
-/// Runs a shim to its end. `argv` is the whole command line, `kapell shim RUN_DIR`.
+/// Runs a shim to its end. `argv` is the whole command line, `kapell shim RUN_DIR`, or with `--spare`
+/// behind it for one that waits for its job.
 ///
-/// Exit status: 0 when the end of the worker is recorded, 1 when something failed
-/// before it could be, 2 for a wrong command line, 3 when this run has begun before
-/// (and nothing was touched).
+/// Exit status: 0 when the end of the worker is recorded or a spare was not needed, 1 when
+/// something failed before it could be, 2 for a wrong command line, 3 when this run has begun
+/// before (and nothing was touched).
 pub fn main(argv: &[OsString]) -> ExitCode {
-    let Some([run_dir]) = argv.get(2..) else {
-        log("usage: kapell shim RUN_DIR");
-        return USAGE.into();
+    let (run_dir, is_spare) = match argv.get(2..) {
+        Some([run_dir]) => (run_dir, false),
+        Some([run_dir, spare]) if spare == SPARE => (run_dir, true),
+        _ => {
+            log("usage: kapell shim RUN_DIR [--spare]");
+            return USAGE.into();
+        }
     };
-    // From here on all files have short names, however long the folder's is: the
-    // name of a socket must fit into 108 bytes.
-    let outcome = std::env::set_current_dir(run_dir).and_then(|()| shim());
+    // From here on all files have short names, however long the folder's is: the name of a socket must fit
+    // into 108 bytes. A spare was started in its folder, which may have another name by now.
+    let entered = if is_spare { Ok(()) } else { std::env::set_current_dir(run_dir) };
+    let outcome = entered.and_then(|()| shim(run_dir.as_ref(), is_spare));
     outcome.unwrap_or_else(|error| {
         log(&format!("{}: {error}", run_dir.display()));
         FAILED.into()
     })
 }
 
-/// Does everything, in the run folder as the current one.
-fn shim() -> io::Result<ExitCode> {
-    let started_at = Time::now();
+/// Does everything, in the run folder as the current one. `run_dir` is what it was called at the start.
+fn shim(run_dir: &Path, is_spare: bool) -> io::Result<ExitCode> {
+    let mut started_at = Time::now();
+    let order = if is_spare { Some(Order::take()?) } else { None };
     if Record::is_taken() {
         return Ok(ALREADY.into());
     }
@@ -65,9 +75,26 @@ fn shim() -> io::Result<ExitCode> {
     let signals = Signals::catch()?;
     let listener = listen()?;
     release_standard_streams()?;
+    let outputs = Outputs::open();
+    let mut foundation = Foundation::default();
+    if let Some(order) = order {
+        match order.wait(&signals)? {
+            Some(laid) => foundation = laid,
+            None => {
+                // As if there had never been a run: it did not begin, and may yet. The lock goes last.
+                for name in [files::EXIT_ROOM, files::STDOUT, files::STDERR, files::SOCKET, files::LOG] {
+                    let _ = fs::remove_file(name);
+                }
+                let _ = fs::remove_file(files::LOCK);
+                let _ = fs::remove_dir(run_dir);
+                return Ok(ExitCode::SUCCESS);
+            }
+        }
+        started_at = Time::now();
+    }
 
     let mut control = Control::new(listener)?;
-    let mut run = begin(started_at);
+    let mut run = outputs.and_then(|outputs| begin(started_at, foundation, outputs));
     Point::ShimBegun.reach()?;
     let ended = match &mut run {
         Ok(run) => run.until_end(&signals, &mut control),
@@ -87,13 +114,12 @@ fn shim() -> io::Result<ExitCode> {
 }
 
 /// Starts the worker's program. The error is a sentence for the record.
-fn begin(started_at: Time) -> Result<Run, String> {
+fn begin(started_at: Time, foundation: Foundation, outputs: Outputs) -> Result<Run, String> {
     let text = fs::read(files::JOB).map_err(|error| format!("{}: {error}", files::JOB))?;
     let job: Job = serde_json::from_slice(&text).map_err(|error| format!("{}: {error}", files::JOB))?;
-    let open = |name: &str| spawn::append_private(name.as_ref()).map_err(|error| format!("{name}: {error}"));
-    let (stdout, stderr) = (open(files::STDOUT)?, open(files::STDERR)?);
-    let agent = agent::start(&job, &stdout, &stderr)?;
-    Ok(Run::new(job, agent, Outputs::new(stdout, stderr), started_at))
+    let [stdout, stderr] = outputs.files();
+    let agent = agent::start(&job, foundation, stdout, stderr)?;
+    Ok(Run::new(job, agent, outputs.watched(), started_at))
 }
 
 fn exit(started_at: Time, ended: Ended) -> Exit {

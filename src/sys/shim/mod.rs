@@ -14,6 +14,11 @@
 //! | `shim.log` | the shim | troubles of the shim itself |
 //! | `exit.json` | the shim | how it ended ([`job::Exit`]); whole or absent |
 //!
+//! A shim takes a moment to start. Where runs are to be expected, some wait for theirs
+//! ([`spare::Spares`]): `kapell shim FOLDER --spare` has everything ready in a folder of its own, which
+//! becomes the run's when there is one. One whose starter ends, or whose run does not come about, takes its
+//! files away and ends.
+//!
 //! A lock that is free and no `exit.json` mean that the shim vanished: killed, or
 //! the machine went down. [`client::kill_leftovers`] cleans up after that.
 
@@ -22,11 +27,13 @@ pub mod client;
 mod control;
 pub mod job;
 mod main;
+mod order;
 pub mod output;
 mod record;
 pub mod relay;
 mod relays;
 mod run;
+pub mod spare;
 
 pub use main::main;
 
@@ -49,6 +56,9 @@ pub mod files {
     /// The room for [`EXIT`], taken at the start; also the mark of a run that began.
     pub const EXIT_ROOM: &str = "exit.json.tmp";
 }
+
+/// The option of a shim that waits for its job.
+const SPARE: &str = "--spare";
 
 /// The variable in a worker's environment that holds the identifier of its attempt.
 /// The shim always sets it; leftovers of a vanished shim are known by it.

@@ -17,6 +17,7 @@ use super::job::{Cause, Door, FirstSignal, Job, PhaseName, Reply, Request, State
 use super::main::{Signals, log};
 use super::relays::Relays;
 use crate::base::clock::Time;
+use crate::sys::process::spawn;
 use crate::sys::process::tree::{self, Process, Processes};
 
 /// How often what is left is killed again: it may have started something meanwhile.
@@ -404,10 +405,24 @@ impl Outputs {
     /// A busy worker makes a change every microsecond; this often is enough to look.
     const REST: Duration = Duration::from_millis(50);
 
-    pub(super) fn new(stdout: File, stderr: File) -> Self {
-        let watch = watch(&[files::STDOUT, files::STDERR]);
-        let look_at = watch.is_none().then(Instant::now);
-        Self { files: [stdout, stderr], sizes: [0, 0], watch, look_at }
+    /// Opens them, in the current folder. The error is a sentence for the record.
+    pub(super) fn open() -> Result<Self, String> {
+        let open =
+            |name: &str| spawn::append_private(name.as_ref()).map_err(|error| format!("{name}: {error}"));
+        let files = [open(files::STDOUT)?, open(files::STDERR)?];
+        Ok(Self { files, sizes: [0, 0], watch: None, look_at: None })
+    }
+
+    /// Standard output and standard error.
+    pub(super) fn files(&self) -> [&File; 2] {
+        self.files.each_ref()
+    }
+
+    /// Watches them from now on. A person has few watches, so none is taken before it is needed.
+    pub(super) fn watched(mut self) -> Self {
+        self.watch = watch(&[files::STDOUT, files::STDERR]);
+        self.look_at = self.watch.is_none().then(Instant::now);
+        self
     }
 
     fn largest(&self) -> u64 {

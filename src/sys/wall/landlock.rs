@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ::landlock::{
     ABI, AccessFs, BitFlags, CompatLevel, Compatible, LandlockStatus, PathBeneath, RestrictSelf, Ruleset,
@@ -18,7 +18,8 @@ use rustix::fs::{CWD, FileType, Mode as FileMode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use rustix::thread::CapabilitySet;
 
-use super::{Mode, Wall, WallError, reading};
+use super::reading::{self, Surroundings};
+use super::{Mode, Wall, WallError};
 
 /// Devices that programs write to and read as a matter of course.
 const DEVICES: [&str; 5] = ["/dev/null", "/dev/zero", "/dev/full", "/dev/tty", "/dev/ptmx"];
@@ -46,9 +47,106 @@ const SOUND: ABI = ABI::V3;
 /// Without this level foreign processes can be signalled, and spoken to by abstract sockets.
 const SCOPED: ABI = ABI::V6;
 
-/// The ruleset for `wall`, and its description.
-pub(super) fn ruleset(wall: &Wall, appendable: &[&File]) -> Result<(RulesetCreated, String), WallError> {
-    let (level, number) = level()?;
+/// The part of a ruleset that depends on nothing but what is hidden, which is also most of the work: it can
+/// be made before it is known what is to be written.
+pub(super) struct Foundation {
+    ruleset: RulesetCreated,
+    handled: BitFlags<AccessFs>,
+    level: ABI,
+    /// The kernel's own number for its level.
+    number: i32,
+    hidden: Vec<PathBuf>,
+    surroundings: Surroundings,
+}
+
+impl Foundation {
+    /// Grants to read everything but `hidden`, and the system's devices.
+    pub(super) fn lay(hidden: &[PathBuf]) -> Result<Self, WallError> {
+        let (level, number) = level()?;
+        let mut handled = AccessFs::from_write(level.min(SOUND));
+        if !hidden.is_empty() {
+            handled |= AccessFs::ReadFile;
+        }
+        let ruleset = Ruleset::default()
+            // What the wall promises must be there ...
+            .set_compatibility(CompatLevel::HardRequirement)
+            .handle_access(handled)
+            .and_then(|ruleset| match level < SCOPED {
+                // ... and what cannot be there is told.
+                true => Ok(ruleset),
+                false => ruleset.scope(Scope::AbstractUnixSocket | Scope::Signal),
+            })
+            .and_then(Ruleset::create)
+            .map_err(refused)?;
+        let surroundings = Surroundings::of(hidden);
+        let mut laid = Self { ruleset, handled, level, number, hidden: hidden.to_vec(), surroundings };
+        let (folder, file, read) = (laid.folder(), laid.file(), laid.read());
+        for (paths, rights) in
+            [(&DEVICES[..], file), (&DEVICE_FOLDERS[..], folder), (&READ_DEVICES[..], read)]
+        {
+            for path in paths {
+                laid.grant_what_is_there(Path::new(path), OFlags::empty(), rights)?;
+            }
+        }
+        let seen = if read.is_empty() { Vec::new() } else { reading::all_but(hidden) };
+        for path in seen {
+            laid.grant_what_is_there(&path, OFlags::NOFOLLOW, read)?;
+        }
+        Ok(laid)
+    }
+
+    /// Whether it is what would be laid for `wall` now.
+    fn carries(&self, wall: &Wall) -> bool {
+        self.hidden == wall.hidden && self.surroundings.are_same()
+    }
+
+    /// What may be done in a folder. Nobody needs device nodes in a worktree, and root could write a
+    /// disk through one.
+    fn folder(&self) -> BitFlags<AccessFs> {
+        self.handled & !make_bitflags!(AccessFs::{MakeBlock | MakeChar})
+    }
+
+    fn file(&self) -> BitFlags<AccessFs> {
+        self.handled & (AccessFs::WriteFile | AccessFs::Truncate | AccessFs::ReadFile)
+    }
+
+    fn read(&self) -> BitFlags<AccessFs> {
+        self.handled & AccessFs::ReadFile
+    }
+
+    fn grant(&mut self, on: impl AsFd, rights: BitFlags<AccessFs>) -> Result<(), WallError> {
+        (&mut self.ruleset).add_rule(PathBeneath::new(on, rights)).map_err(refused)?;
+        Ok(())
+    }
+
+    /// The system's own are as they are: what is missing is not missed.
+    fn grant_what_is_there(
+        &mut self,
+        path: &Path,
+        flags: OFlags,
+        rights: BitFlags<AccessFs>,
+    ) -> Result<(), WallError> {
+        if rights.is_empty() {
+            return Ok(());
+        }
+        match rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC | flags, FileMode::empty()) {
+            Ok(found) => self.grant(found, rights),
+            Err(_) => Ok(()),
+        }
+    }
+}
+
+/// The ruleset for `wall`, and its description. It stands on `foundation` where that still carries it.
+pub(super) fn ruleset(
+    wall: &Wall,
+    appendable: &[&File],
+    foundation: Option<Foundation>,
+) -> Result<(RulesetCreated, String), WallError> {
+    let mut laid = match foundation.filter(|foundation| foundation.carries(wall)) {
+        Some(foundation) => foundation,
+        None => Foundation::lay(&wall.hidden)?,
+    };
+    let (level, number) = (laid.level, laid.number);
     if level < SOUND && !wall.best_effort {
         let why = format!("Landlock {number} of this kernel cannot stop truncation (Linux 6.2 can)");
         return Err(WallError::Unavailable { why });
@@ -57,48 +155,18 @@ pub(super) fn ruleset(wall: &Wall, appendable: &[&File]) -> Result<(RulesetCreat
         let why = format!("Landlock {number} of this kernel cannot keep signals in (Linux 6.12 can)");
         return Err(WallError::Unavailable { why });
     }
-    let mut handled = AccessFs::from_write(level.min(SOUND));
-    if !wall.hidden.is_empty() {
-        handled |= AccessFs::ReadFile;
-    }
-    let mut ruleset = Ruleset::default()
-        // What the wall promises must be there ...
-        .set_compatibility(CompatLevel::HardRequirement)
-        .handle_access(handled)
-        .and_then(|ruleset| match level < SCOPED {
-            // ... and what cannot be there is told.
-            true => Ok(ruleset),
-            false => ruleset.scope(Scope::AbstractUnixSocket | Scope::Signal),
-        })
-        .and_then(Ruleset::create)
-        .map_err(refused)?;
-
-    // Nobody needs device nodes in a worktree, and root could write a disk through one.
-    let folder = handled & !make_bitflags!(AccessFs::{MakeBlock | MakeChar});
-    let file = handled & (AccessFs::WriteFile | AccessFs::Truncate | AccessFs::ReadFile);
-    let read = handled & AccessFs::ReadFile;
+    let (folder, file, read) = (laid.folder(), laid.file(), laid.read());
     for path in &wall.writable {
-        ruleset = grant(ruleset, open(path, FileType::Directory)?, folder)?;
+        laid.grant(open(path, FileType::Directory)?, folder)?;
     }
     for path in &wall.files {
-        ruleset = grant(ruleset, open(path, FileType::RegularFile)?, file)?;
+        laid.grant(open(path, FileType::RegularFile)?, file)?;
     }
-    // The system's own devices are as they are: links are followed, and what is missing is not missed.
-    let devices = [(&DEVICES[..], file), (&DEVICE_FOLDERS[..], folder), (&READ_DEVICES[..], read)];
-    let devices =
-        devices.into_iter().flat_map(|(paths, rights)| paths.iter().map(move |path| (path, rights)));
-    let devices = devices.map(|(path, rights)| (Path::new(path), OFlags::empty(), rights));
-    let seen = if read.is_empty() { Vec::new() } else { reading::all_but(&wall.hidden) };
-    let seen = seen.iter().map(|path| (path.as_path(), OFlags::NOFOLLOW, read));
-    let after_all = wall.readable.iter().map(|path| (path.as_path(), OFlags::empty(), read));
-    for (path, flags, rights) in devices.chain(seen).chain(after_all).filter(|grant| !grant.2.is_empty()) {
-        let flags = OFlags::PATH | OFlags::CLOEXEC | flags;
-        if let Ok(found) = rustix::fs::open(path, flags, FileMode::empty()) {
-            ruleset = grant(ruleset, found, rights)?;
-        }
+    for path in &wall.readable {
+        laid.grant_what_is_there(path, OFlags::empty(), read)?;
     }
     for stream in appendable {
-        ruleset = grant(ruleset, stream, AccessFs::WriteFile.into())?;
+        laid.grant(stream, AccessFs::WriteFile.into())?;
     }
 
     let mut description = format!("landlock {number}, {}", wall.mode.as_str());
@@ -107,7 +175,7 @@ pub(super) fn ruleset(wall: &Wall, appendable: &[&File]) -> Result<(RulesetCreat
     if !lacks.is_empty() {
         let _ = write!(description, " ({})", lacks.join(", "));
     }
-    Ok((ruleset, description))
+    Ok((laid.ruleset, description))
 }
 
 /// Puts the calling thread behind the ruleset. A root worker gives up what goes around it.
@@ -169,14 +237,6 @@ fn open(path: &Path, kind: FileType) -> Result<OwnedFd, WallError> {
         return Err(bad(format!("has {} names; to write one is to write all", stat.st_nlink)));
     }
     Ok(fd)
-}
-
-fn grant(
-    ruleset: RulesetCreated,
-    on: impl AsFd,
-    rights: BitFlags<AccessFs>,
-) -> Result<RulesetCreated, WallError> {
-    ruleset.add_rule(PathBeneath::new(on, rights)).map_err(refused)
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the form that `map_err` wants")]

@@ -112,10 +112,18 @@ impl Wall {
     /// A path of the wall is missing, a link or of the wrong kind; or the system
     /// cannot build this wall and the wall is not [`Wall::best_effort`].
     pub fn prepare(&self, appendable: &[&File]) -> Result<Prepared, WallError> {
+        self.prepare_on(Foundation::default(), appendable)
+    }
+
+    /// [`Wall::prepare`], with what was laid ahead as far as it is still good for this wall.
+    ///
+    /// # Errors
+    /// Those of [`Wall::prepare`].
+    pub fn prepare_on(&self, foundation: Foundation, appendable: &[&File]) -> Result<Prepared, WallError> {
         if self.mode == Mode::Off {
             return Ok(Prepared::open("off".to_owned()));
         }
-        match self.build(appendable) {
+        match self.build(foundation, appendable) {
             Err(WallError::Unavailable { why }) if self.best_effort => {
                 Ok(Prepared::open(format!("off ({why})")))
             }
@@ -124,13 +132,13 @@ impl Wall {
     }
 
     #[cfg(target_os = "linux")]
-    fn build(&self, appendable: &[&File]) -> Result<Prepared, WallError> {
-        let (ruleset, description) = landlock::ruleset(self, appendable)?;
+    fn build(&self, foundation: Foundation, appendable: &[&File]) -> Result<Prepared, WallError> {
+        let (ruleset, description) = landlock::ruleset(self, appendable, foundation.0)?;
         Ok(Prepared { description, prefix: Vec::new(), ruleset: Some(ruleset) })
     }
 
     #[cfg(target_os = "macos")]
-    fn build(&self, _appendable: &[&File]) -> Result<Prepared, WallError> {
+    fn build(&self, _foundation: Foundation, _appendable: &[&File]) -> Result<Prepared, WallError> {
         let real = Self { hidden: reading::real(&self.hidden), ..self.clone() };
         let profile = seatbelt::profile(&real)?;
         let prefix = vec!["/usr/bin/sandbox-exec".into(), "-p".into(), profile.into(), "--".into()];
@@ -138,8 +146,25 @@ impl Wall {
     }
 
     #[cfg(not(any(target_os = "linux", target_os = "macos")))]
-    fn build(&self, _appendable: &[&File]) -> Result<Prepared, WallError> {
+    fn build(&self, _foundation: Foundation, _appendable: &[&File]) -> Result<Prepared, WallError> {
         Err(WallError::Unavailable { why: "this system has neither Landlock nor seatbelt".to_owned() })
+    }
+}
+
+/// What of a wall can be made before it is known what is to be written: the greater part on Linux, where
+/// everything that is not hidden is granted one by one; nothing elsewhere.
+#[derive(Default)]
+pub struct Foundation(#[cfg(target_os = "linux")] Option<landlock::Foundation>);
+
+impl Foundation {
+    /// Lays what walls that hide the same stand on. What cannot be laid now is tried again, and
+    /// told, when a wall is prepared.
+    #[cfg_attr(not(target_os = "linux"), expect(unused_variables, reason = "nothing can be laid there"))]
+    pub fn lay(hidden: &[PathBuf]) -> Self {
+        Self(
+            #[cfg(target_os = "linux")]
+            landlock::Foundation::lay(hidden).ok(),
+        )
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 /// The fewest folders and files that hold everything except `hidden` and the devices of the system, as it
@@ -15,6 +16,35 @@ pub(super) fn all_but(hidden: &[PathBuf]) -> Vec<PathBuf> {
     let mut rest = Vec::new();
     around(Path::new("/"), &hidden, &above, &mut rest);
     rest
+}
+
+/// What the answer of [`all_but`] depends on: the folders above the secrets, by their names and by their real
+/// paths, and when each was last changed. Two equal ones mean the same answer.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Surroundings(BTreeMap<PathBuf, Option<Change>>);
+
+/// The place of a folder and its last change: device, inode, seconds, nanoseconds.
+type Change = (u64, u64, i64, i64);
+
+impl Surroundings {
+    /// As they are now. Taken before the folders are read, so that what changes meanwhile tells.
+    pub(super) fn of(hidden: &[PathBuf]) -> Self {
+        let folders = hidden.iter().filter_map(|path| path.parent()).collect::<BTreeSet<_>>();
+        let real = folders.iter().filter_map(|folder| folder.canonicalize().ok()).collect::<Vec<_>>();
+        let named = folders.iter().copied().chain(real.iter().map(PathBuf::as_path));
+        let all: BTreeSet<&Path> = named.flat_map(Path::ancestors).chain([Path::new("/")]).collect();
+        Self(all.into_iter().map(|folder| (folder.to_owned(), last_change(folder))).collect())
+    }
+
+    /// Whether they are still so.
+    pub(super) fn are_same(&self) -> bool {
+        self.0.iter().all(|(folder, change)| last_change(folder) == *change)
+    }
+}
+
+fn last_change(folder: &Path) -> Option<Change> {
+    let found = fs::symlink_metadata(folder).ok()?;
+    Some((found.dev(), found.ino(), found.ctime(), found.ctime_nsec()))
 }
 
 fn around(folder: &Path, hidden: &BTreeSet<PathBuf>, above: &BTreeSet<PathBuf>, rest: &mut Vec<PathBuf>) {
@@ -85,6 +115,31 @@ mod tests {
             assert!(!top.starts_with(path) && !path.starts_with("/dev"), "{}", path.display());
         }
         assert!(rest.iter().any(|path| path == Path::new("/usr")), "{rest:?}");
+    }
+
+    #[test]
+    fn a_change_around_a_secret_is_noticed() {
+        let top = tempfile::tempdir().unwrap();
+        let top = top.path().canonicalize().unwrap();
+        fs::create_dir_all(top.join("home/.config")).unwrap();
+        fs::create_dir_all(top.join("home/code")).unwrap();
+        symlink(top.join("home"), top.join("alias")).unwrap();
+        let hidden = [top.join("alias/.ssh"), top.join("alias/.config/gh"), top.join("no/where")];
+        let changes: [&dyn Fn(); 5] = [
+            &|| fs::create_dir(top.join("home/new")).unwrap(),
+            &|| fs::write(top.join("home/.config/tool"), "").unwrap(),
+            &|| fs::create_dir(top.join("no")).unwrap(),
+            &|| fs::remove_file(top.join("alias")).unwrap(),
+            &|| symlink(top.join("home/code"), top.join("alias")).unwrap(),
+        ];
+        for change in changes {
+            let before = Surroundings::of(&hidden);
+            assert!(before.are_same());
+            fs::write(top.join("home/code/file"), "what is beside is no matter").unwrap();
+            assert!(before.are_same());
+            change();
+            assert!(!before.are_same());
+        }
     }
 
     #[test]

@@ -1,0 +1,83 @@
+//! What a spare shim waits for: the order to run the job that is in its folder by then.
+
+use std::fs::File;
+use std::io::{self, ErrorKind, Read as _};
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+
+use rustix::event::{PollFd, PollFlags};
+use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
+
+use super::files;
+use super::main::Signals;
+use crate::sys::process::{spawn, words};
+use crate::sys::wall::Foundation;
+
+/// The first line to a spare: what can be made ready before the job is known.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(super) struct Ahead {
+    /// What the wall will hide; nothing where there will be none.
+    #[serde(with = "words::paths")]
+    pub(super) hidden: Vec<PathBuf>,
+}
+
+/// The line on which the order comes. It ends with whoever holds the other end.
+pub(super) struct Order {
+    line: UnixStream,
+    unread: Vec<u8>,
+}
+
+impl Order {
+    /// Takes the line, which came as standard error, and puts the log into its place.
+    pub(super) fn take() -> io::Result<Self> {
+        let line: OwnedFd = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stderr(), 3)?;
+        let log: File = spawn::append_private(Path::new(files::LOG))?;
+        rustix::stdio::dup2_stderr(&log)?;
+        Ok(Self { line: line.into(), unread: Vec::new() })
+    }
+
+    /// Waits for the order, with everything ready. `None`: it will not come, or SIGTERM came instead.
+    pub(super) fn wait(mut self, signals: &Signals) -> io::Result<Option<Foundation>> {
+        let Some(ahead) = self.read_line(signals)? else { return Ok(None) };
+        let ahead: Ahead = serde_json::from_slice(&ahead)?;
+        let foundation = match ahead.hidden.is_empty() {
+            true => Foundation::default(),
+            false => Foundation::lay(&ahead.hidden),
+        };
+        Ok(self.read_line(signals)?.map(|_| foundation))
+    }
+
+    /// The next line without its end.
+    fn read_line(&mut self, signals: &Signals) -> io::Result<Option<Vec<u8>>> {
+        loop {
+            if let Some(end) = self.unread.iter().position(|byte| *byte == b'\n') {
+                let rest = self.unread.split_off(end + 1);
+                let mut line = std::mem::replace(&mut self.unread, rest);
+                line.truncate(end);
+                return Ok(Some(line));
+            }
+            let fds = [signals.fd(), self.line.as_fd()];
+            let mut fds = fds.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
+            match rustix::event::poll(&mut fds, None) {
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+            let is_there = !fds[1].revents().is_empty();
+            signals.drain();
+            if signals.take_stop() {
+                return Ok(None);
+            }
+            let mut bytes = [0; 4096];
+            match if is_there { self.line.read(&mut bytes) } else { continue } {
+                Ok(0) => return Ok(None),
+                Ok(read) => self.unread.extend(&bytes[..read]),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                // The other end went away with something unread.
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => return Ok(None),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
