@@ -173,6 +173,7 @@ fn a_spare_that_is_told_to_end_leaves_nothing() {
     let bench = Bench::new();
     let spares = bench.spares(&[], 1);
     spares.refill();
+    spares.settle().unwrap();
     let process = bench.waiting().remove(0).1;
     process.signal(Signal::TERM).unwrap();
     assert!(process.wait_for_end(DEADLINE).unwrap());
@@ -209,6 +210,7 @@ fn a_wall_that_was_begun_ahead_hides_what_is_to_be_hidden_now() {
     let out = "before\nafter\nno key\nnone\nother\nno new\nx\n";
     for (number, (ahead, hidden, expected)) in [
         (hidden.to_vec(), hidden.to_vec(), out.to_owned()),
+        (hidden.to_vec(), hidden.to_vec(), out.to_owned()),
         // What was laid is for another wall.
         (
             vec![home.join("key")],
@@ -225,8 +227,11 @@ fn a_wall_that_was_begun_ahead_hides_what_is_to_be_hidden_now() {
         let spares = bench.spares(&ahead, 1);
         spares.refill();
         let run = bench.top.join(format!("runs/a-{number}"));
+        if number > 0 {
+            spares.settle().unwrap();
+        }
         let spare = spares.take(&run).unwrap();
-        // Whether the spare had laid its foundation by now or not, this is noticed.
+        // Whether the spare has laid its foundation by now or not, this is noticed.
         fs::write(home.join("after"), "after\n").unwrap();
         fs::write(home.join("before"), "before\n").unwrap();
         fs::write(home.join("key"), "key\n").unwrap();
@@ -272,12 +277,16 @@ fn a_killed_starter_leaves_neither_spares_nor_runs_that_have_not_begun() {
     assert!(!client::was_started(&bench.run()));
 }
 
+#[expect(clippy::disallowed_methods, reason = "a part is told by its environment")]
+fn top() -> Option<PathBuf> {
+    std::env::var_os(TOP).map(PathBuf::from)
+}
+
 /// The part of a process that is killed.
 #[test]
 #[ignore = "played by another process"]
 fn starter() {
-    let Ok(top) = std::env::var(TOP) else { return };
-    let top = PathBuf::from(top);
+    let Some(top) = top() else { return };
     let spares = Spares::new(Path::new(env!("CARGO_BIN_EXE_kapell")), &top.join("spare"), Vec::new(), 3);
     spares.refill();
     let _berthed = spares.take(&top.join("runs/a-test")).unwrap();

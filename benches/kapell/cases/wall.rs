@@ -22,9 +22,6 @@ const CASE: &str = "wall";
 /// What the wall may add to a start.
 const MOST: Duration = Duration::from_millis(1);
 
-/// More than a spare takes to have everything ready.
-const SETTLED: Duration = Duration::from_millis(10);
-
 /// How many files and folders the person has in the home: each is granted by itself.
 const IN_HOME: usize = 60;
 
@@ -48,8 +45,8 @@ pub fn run(around: &Around) -> Result<Vec<Figure>> {
         runs.set(runs.get() + 1);
         if let Some(spares) = spares {
             spares.refill();
-            // The spare is at rest, as it is when the conductor has something to start.
-            std::thread::sleep(SETTLED);
+            // As it is when the conductor has something to start.
+            spares.settle()?;
         }
         start(house, &place.project, wall, runs.get(), spares)
     };

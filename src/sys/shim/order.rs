@@ -1,7 +1,7 @@
 //! What a spare shim waits for: the order to run the job that is in its folder by then.
 
 use std::fs::File;
-use std::io::{self, ErrorKind, Read as _};
+use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -22,6 +22,9 @@ pub(super) struct Ahead {
     #[serde(with = "words::paths")]
     pub(super) hidden: Vec<PathBuf>,
 }
+
+/// What a spare says once it has everything ready.
+pub(super) const READY: &[u8] = b".";
 
 /// The line on which the order comes. It ends with whoever holds the other end.
 pub(super) struct Order {
@@ -46,6 +49,8 @@ impl Order {
             true => Foundation::default(),
             false => Foundation::lay(&ahead.hidden),
         };
+        // Nobody may be there to hear it.
+        let _ = self.line.write_all(READY);
         Ok(self.read_line(signals)?.map(|_| foundation))
     }
 

@@ -6,7 +6,7 @@
 //! (a spare that hears of its starter's end takes its files away), or one whose shim vanished.
 
 use std::fs;
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::client::{self, Berth, ClientError, Started, failed, write_job};
 use super::job::Job;
-use super::order::Ahead;
+use super::order::{Ahead, READY};
 use super::{SPARE, files};
 use crate::base::failpoint::Point;
 use crate::base::ids::random_tail;
@@ -51,6 +51,14 @@ impl Spares {
                 }
             }
         }
+    }
+
+    /// Waits until all that were started have everything ready. One that is taken before goes on with that first.
+    ///
+    /// # Errors
+    /// A spare ended.
+    pub fn settle(&self) -> io::Result<()> {
+        self.waiting().iter_mut().try_for_each(Spare::settle)
     }
 
     /// Gives a spare to the run in `run_dir`, which must not exist yet, with the spare's files in it.
@@ -97,6 +105,7 @@ struct Waiting {
     /// Where the order is given. Its end is told by the system, also when this process is killed.
     line: UnixStream,
     shim: Child,
+    is_settled: bool,
 }
 
 impl Spare {
@@ -105,7 +114,7 @@ impl Spare {
         let folder = berth.folder.clone();
         let (line, theirs) = UnixStream::pair().map_err(failed("speak to a shim in", &folder))?;
         let shim = berth.spawn(&spares.exe, &[SPARE], OwnedFd::from(theirs).into())?;
-        let mut spare = Self { folder, waiting: Some(Waiting { line, shim }) };
+        let mut spare = Self { folder, waiting: Some(Waiting { line, shim, is_settled: false }) };
         let ahead = serde_json::to_vec(&Ahead { hidden: spares.hidden.clone() });
         let told = ahead.map_err(Into::into).and_then(|ahead| spare.tell(&ahead));
         told.map_err(failed("speak to the shim in", &spare.folder))?;
@@ -116,6 +125,17 @@ impl Spare {
         self.waiting.as_mut().is_some_and(|waiting| matches!(waiting.shim.try_wait(), Ok(None)))
     }
 
+    fn settle(&mut self) -> io::Result<()> {
+        match &mut self.waiting {
+            Some(waiting) if !waiting.is_settled => {
+                waiting.line.read_exact(&mut [0; READY.len()])?;
+                waiting.is_settled = true;
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn tell(&mut self, line: &[u8]) -> io::Result<()> {
         let Some(waiting) = &mut self.waiting else { return Ok(()) };
         waiting.line.write_all(&[line, b"\n"].concat())
@@ -124,7 +144,7 @@ impl Spare {
 
 impl Drop for Spare {
     fn drop(&mut self) {
-        if let Some(Waiting { line, mut shim }) = self.waiting.take() {
+        if let Some(Waiting { line, mut shim, .. }) = self.waiting.take() {
             drop(line);
             let _ = shim.wait();
         }
