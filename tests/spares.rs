@@ -2,7 +2,7 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, clippy::panic, reason = "that is how a test fails, in its helpers too")]
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
@@ -10,11 +10,12 @@ use std::process::Stdio;
 use std::sync::mpsc;
 use std::time::Duration;
 
+use kapell::base::ids::random_tail;
 use kapell::sys::process::spawn;
 use kapell::sys::process::tree::{Handle, Processes};
 use kapell::sys::shim::client::{self, Ended};
 use kapell::sys::shim::job::{Cause, Exit, Job, Request};
-use kapell::sys::shim::spare::{MadeAhead, Spares};
+use kapell::sys::shim::spare::{Berthed, MadeAhead, Spares};
 use kapell::sys::wall::{self, Mode, Wall, WallSupport};
 use rustix::process::Signal;
 use tempfile::TempDir;
@@ -41,11 +42,14 @@ impl Bench {
         let exe = PathBuf::from(env!("CARGO_BIN_EXE_kapell"));
         let hidden = hidden.to_vec();
         let ahead = MadeAhead { hidden, folders: &["private", "private/tmp"], files: &["prompt.md"] };
-        Spares::new(&exe, &self.top.join("spare"), ahead, most)
+        Spares::new(&exe, &self.top.join("runs"), ahead, most, name)
     }
 
-    fn run(&self) -> PathBuf {
-        self.top.join("runs/a-test")
+    /// The folder of a run that a spare waits for, and the spare.
+    fn begin(&self, spares: &Spares) -> (PathBuf, Berthed) {
+        let run = self.top.join("runs").join(spares.reserve().unwrap());
+        let spare = spares.take(&run).unwrap();
+        (run, spare)
     }
 
     fn sh(&self, script: &str) -> Job {
@@ -56,7 +60,7 @@ impl Bench {
 
     /// The spares that wait: each by its folder and its process.
     fn waiting(&self) -> Vec<(PathBuf, Handle)> {
-        let folders: Vec<PathBuf> = fs::read_dir(self.top.join("spare"))
+        let folders: Vec<PathBuf> = fs::read_dir(self.top.join("runs"))
             .map(|entries| entries.map(|entry| entry.unwrap().path()).collect())
             .unwrap_or_default();
         let processes = Processes::read();
@@ -67,27 +71,31 @@ impl Bench {
                 let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
                 line.split(|byte| *byte == 0).any(|word| word == folder.as_os_str().as_encoded_bytes())
             };
-            let process = children.iter().find(|process| is_its(process.pid)).unwrap();
-            found.push((folder, process.handle().unwrap()));
+            let process = children.iter().find(|process| is_its(process.pid));
+            found.extend(process.and_then(|process| Some((folder.clone(), process.handle()?))));
         }
         found
     }
 
-    fn exit(&self) -> Exit {
-        let run = self.run();
-        match in_time("end of the shim", move || client::wait(&run).unwrap()) {
-            Ended::Exit(exit) => exit,
-            Ended::Vanished => panic!("vanished: {:?}", fs::read_to_string(self.run().join("shim.log"))),
-        }
-    }
-
-    fn stdout(&self) -> String {
-        fs::read_to_string(self.run().join("stdout")).unwrap()
-    }
-
     fn left(&self) -> usize {
-        fs::read_dir(self.top.join("spare")).map_or(0, Iterator::count)
+        fs::read_dir(self.top.join("runs")).map_or(0, Iterator::count)
     }
+}
+
+fn exit(run: &Path) -> Exit {
+    let run = run.to_owned();
+    in_time("end of the shim", move || match client::wait(&run).unwrap() {
+        Ended::Exit(exit) => exit,
+        Ended::Vanished => panic!("vanished: {:?}", fs::read_to_string(run.join("shim.log"))),
+    })
+}
+
+fn stdout(run: &Path) -> String {
+    fs::read_to_string(run.join("stdout")).unwrap()
+}
+
+fn name() -> String {
+    format!("a-{}", random_tail(10))
 }
 
 fn in_time<T: Send + 'static>(what: &str, act: impl FnOnce() -> T + Send + 'static) -> T {
@@ -100,24 +108,24 @@ fn in_time<T: Send + 'static>(what: &str, act: impl FnOnce() -> T + Send + 'stat
 fn a_spare_runs_a_job_as_any_shim_does() {
     let bench = Bench::new();
     let spares = bench.spares(&[], 2);
-    assert!(spares.take(&bench.run()).is_none());
+    assert_eq!(spares.reserve(), None);
     spares.refill();
     assert_eq!(bench.waiting().len(), 2);
-    let spare = spares.take(&bench.run()).unwrap();
+    let (run, spare) = bench.begin(&spares);
     // It is alive before it has anything to do, and nobody else can have the run.
-    assert!(client::is_alive(&bench.run()));
-    assert!(client::start(Path::new("/bin/false"), &bench.run(), &bench.sh("")).is_err());
+    assert!(client::is_alive(&run));
+    assert!(client::start(Path::new("/bin/false"), &run, &bench.sh("")).is_err());
     let mut started = spare.start(&bench.sh("echo out; echo err >&2; pwd; exit 3")).unwrap();
-    let exit = bench.exit();
+    let ended = exit(&run);
     assert!(started.shim.wait().unwrap().success());
-    assert_eq!((exit.ended, exit.code, exit.wall.as_str()), (Cause::Exited, Some(3), "off"));
-    assert!(exit.started_at <= exit.ended_at);
-    assert_eq!(bench.stdout(), format!("out\n{}\n", bench.top.display()));
-    assert_eq!(fs::read_to_string(bench.run().join("stderr")).unwrap(), "err\n");
-    assert!(client::has_ended(&bench.run()) && !client::is_alive(&bench.run()));
+    assert_eq!((ended.ended, ended.code, ended.wall.as_str()), (Cause::Exited, Some(3), "off"));
+    assert!(ended.started_at <= ended.ended_at);
+    assert_eq!(stdout(&run), format!("out\n{}\n", bench.top.display()));
+    assert_eq!(fs::read_to_string(run.join("stderr")).unwrap(), "err\n");
+    assert!(client::has_ended(&run) && !client::is_alive(&run));
     assert_eq!(bench.waiting().len(), 1);
     drop(spares);
-    assert_eq!(bench.left(), 0);
+    assert_eq!(bench.left(), 1);
 }
 
 #[test]
@@ -125,12 +133,29 @@ fn a_spare_can_be_spoken_to_like_any_shim() {
     let bench = Bench::new();
     let spares = bench.spares(&[], 1);
     spares.refill();
-    let spare = spares.take(&bench.run()).unwrap();
+    let (run, spare) = bench.begin(&spares);
     let _started = spare.start(&bench.sh("sleep 1000")).unwrap();
-    let reply = client::send(&bench.run(), Request::State).unwrap();
+    let reply = client::send(&run, Request::State).unwrap();
     assert_eq!(reply.state.unwrap().attempt, "a-test");
-    assert!(client::send(&bench.run(), Request::Stop { grace_ms: None }).unwrap().ok);
-    assert_eq!(bench.exit().ended, Cause::Stopped);
+    assert!(client::send(&run, Request::Stop { grace_ms: None }).unwrap().ok);
+    assert_eq!(exit(&run).ended, Cause::Stopped);
+}
+
+#[test]
+fn a_name_is_for_one_run_alone() {
+    let bench = Bench::new();
+    let spares = bench.spares(&[], 2);
+    spares.refill();
+    let (first, second) = (spares.reserve().unwrap(), spares.reserve().unwrap());
+    assert_ne!(first, second);
+    assert_eq!(spares.reserve(), None);
+    spares.give_back(&first);
+    assert_eq!(spares.reserve().as_ref(), Some(&first));
+    // The two that are spoken for are no spares any more.
+    spares.refill();
+    assert_eq!(bench.waiting().len(), 4);
+    assert!(spares.take(&bench.top.join("runs/a-other")).is_none());
+    assert!(spares.take(&bench.top.join("runs").join(&second)).is_some());
 }
 
 #[test]
@@ -139,17 +164,16 @@ fn a_run_that_does_not_come_about_has_not_begun() {
     let spares = bench.spares(&[], 1);
     spares.refill();
     let process = bench.waiting().remove(0).1;
-    let spare = spares.take(&bench.run()).unwrap();
-    fs::write(bench.run().join("prompt.md"), "kept").unwrap();
+    let (run, spare) = bench.begin(&spares);
+    fs::write(run.join("prompt.md"), "kept").unwrap();
     drop(spare);
     assert!(process.wait_for_end(DEADLINE).unwrap());
-    assert!(!client::was_started(&bench.run()));
-    let left: BTreeSet<_> =
-        fs::read_dir(bench.run()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    assert_eq!(left, ["private", "prompt.md"].into_iter().map(Into::into).collect());
+    assert!(!client::was_started(&run));
+    let left: Vec<_> = fs::read_dir(&run).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["prompt.md"]);
     let exe = Path::new(env!("CARGO_BIN_EXE_kapell"));
-    client::start(exe, &bench.run(), &bench.sh("echo after all")).unwrap().leave();
-    assert_eq!((bench.exit().code, bench.stdout().as_str()), (Some(0), "after all\n"));
+    client::start(exe, &run, &bench.sh("echo after all")).unwrap().leave();
+    assert_eq!((exit(&run).code, stdout(&run).as_str()), (Some(0), "after all\n"));
 }
 
 #[test]
@@ -161,13 +185,31 @@ fn a_spare_that_was_killed_is_passed_over_and_swept_away() {
         process.signal(Signal::KILL).unwrap();
         assert!(process.wait_for_end(DEADLINE).unwrap());
     }
-    assert!(spares.take(&bench.run()).is_none());
-    assert!(!bench.run().exists());
+    assert_eq!(spares.reserve(), None);
     assert_eq!(bench.left(), 2);
+    let kept = bench.top.join("runs/a-kept");
+    fs::create_dir(&kept).unwrap();
+    fs::write(kept.join("job.json"), "{}").unwrap();
     spares.refill();
     spares.sweep();
-    assert_eq!(bench.waiting().len(), 2);
-    assert!(spares.take(&bench.run()).is_some());
+    assert_eq!((bench.waiting().len(), bench.left()), (2, 3));
+    assert!(kept.exists());
+    bench.begin(&spares);
+}
+
+#[test]
+fn a_spare_that_is_killed_while_its_run_begins_is_seen_as_any_killed_shim() {
+    let bench = Bench::new();
+    let spares = bench.spares(&[], 1);
+    spares.refill();
+    spares.settle().unwrap();
+    let (run, spare) = bench.begin(&spares);
+    let process = bench.waiting().remove(0).1;
+    process.signal(Signal::KILL).unwrap();
+    assert!(process.wait_for_end(DEADLINE).unwrap());
+    let _started = spare.start(&bench.sh("echo never")).unwrap();
+    assert_eq!(client::wait(&run).unwrap(), Ended::Vanished);
+    assert_eq!(stdout(&run), "");
 }
 
 #[test]
@@ -180,18 +222,7 @@ fn a_spare_that_is_told_to_end_leaves_nothing() {
     process.signal(Signal::TERM).unwrap();
     assert!(process.wait_for_end(DEADLINE).unwrap());
     assert_eq!(bench.left(), 0);
-    assert!(spares.take(&bench.run()).is_none());
-}
-
-#[test]
-fn a_run_folder_that_is_there_already_gets_no_spare() {
-    let bench = Bench::new();
-    let spares = bench.spares(&[], 1);
-    spares.refill();
-    fs::create_dir_all(bench.run()).unwrap();
-    fs::write(bench.run().join("prompt.md"), "of an earlier conductor").unwrap();
-    assert!(spares.take(&bench.run()).is_none());
-    assert_eq!(bench.waiting().len(), 1);
+    assert_eq!(spares.reserve(), None);
 }
 
 #[test]
@@ -228,11 +259,10 @@ fn a_wall_that_was_begun_ahead_hides_what_is_to_be_hidden_now() {
         let _ = fs::remove_file(home.join("later"));
         let spares = bench.spares(&ahead, 1);
         spares.refill();
-        let run = bench.top.join(format!("runs/a-{number}"));
         if number > 0 {
             spares.settle().unwrap();
         }
-        let spare = spares.take(&run).unwrap();
+        let (run, spare) = bench.begin(&spares);
         // Whether the spare has laid its foundation by now or not, this is noticed.
         fs::write(home.join("after"), "after\n").unwrap();
         fs::write(home.join("before"), "before\n").unwrap();
@@ -243,13 +273,9 @@ fn a_wall_that_was_begun_ahead_hides_what_is_to_be_hidden_now() {
         let mut job = bench.sh(script);
         job.wall = Wall { mode: Mode::Strict, writable: vec![tree.clone()], hidden, ..Wall::off() };
         let _started = spare.start(&job).unwrap();
-        let ended = {
-            let run = run.clone();
-            in_time("end of the shim", move || client::wait(&run).unwrap())
-        };
-        let Ended::Exit(exit) = ended else { panic!("vanished") };
-        assert!(exit.wall.starts_with("landlock ") && exit.wall.ends_with(", strict"), "{exit:?}");
-        assert_eq!(fs::read_to_string(run.join("stdout")).unwrap(), expected, "{number}");
+        let ended = exit(&run);
+        assert!(ended.wall.starts_with("landlock ") && ended.wall.ends_with(", strict"), "{ended:?}");
+        assert_eq!(stdout(&run), expected, "{number}");
     }
 }
 
@@ -269,14 +295,13 @@ fn a_killed_starter_leaves_neither_spares_nor_runs_that_have_not_begun() {
         .map(|process| process.handle().unwrap())
         .collect();
     assert_eq!(shims.len(), 3);
-    assert!(client::is_alive(&bench.run()));
+    assert_eq!(bench.left(), 3);
     starter.kill().unwrap();
     starter.wait().unwrap();
     for shim in shims {
         assert!(shim.wait_for_end(DEADLINE).unwrap());
     }
     assert_eq!(bench.left(), 0);
-    assert!(!client::was_started(&bench.run()));
 }
 
 #[expect(clippy::disallowed_methods, reason = "a part is told by its environment")]
@@ -289,10 +314,11 @@ fn top() -> Option<PathBuf> {
 #[ignore = "played by another process"]
 fn starter() {
     let Some(top) = top() else { return };
-    let spares =
-        Spares::new(Path::new(env!("CARGO_BIN_EXE_kapell")), &top.join("spare"), MadeAhead::default(), 3);
+    let exe = Path::new(env!("CARGO_BIN_EXE_kapell"));
+    let spares = Spares::new(exe, &top.join("runs"), MadeAhead::default(), 3, name);
     spares.refill();
-    let _berthed = spares.take(&top.join("runs/a-test")).unwrap();
+    let run = top.join("runs").join(spares.reserve().unwrap());
+    let _berthed = spares.take(&run).unwrap();
     println!("ready");
     loop {
         std::thread::park();

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use kapell::base::ids::random_tail;
 use kapell::services::walling::{Ground, Writes};
 use kapell::services::{House, Session};
 use kapell::sys::config::resolved::Wall as Wish;
@@ -39,7 +40,8 @@ pub fn run(around: &Around) -> Result<Vec<Figure>> {
     let (plain, walled) = (Wall::off(), wall(&session, &place.project)?);
     let spares = |wall: &Wall| {
         let ahead = MadeAhead { hidden: wall.hidden.clone(), ..MadeAhead::default() };
-        Spares::new(Path::new(KAPELL), &house.root.join("spare"), ahead, 1)
+        let name = || format!("a-bench{}", random_tail(8));
+        Spares::new(Path::new(KAPELL), &house.run_dir(""), ahead, 1, name)
     };
     let (spare_plain, spare_walled) = (spares(&plain), spares(&walled));
     let runs = std::cell::Cell::new(0);
@@ -105,7 +107,8 @@ fn start(
     number: usize,
     spares: Option<&Spares>,
 ) -> Result<Duration> {
-    let name = format!("a-bench{number}");
+    let reserved = spares.map(|spares| spares.reserve().context("there is a spare")).transpose()?;
+    let name = reserved.unwrap_or_else(|| format!("a-bench{number}"));
     let run_dir = house.run_dir(&name);
     let mut job = Job::new(&name, vec!["/bin/true".into()], folder);
     job.wall = wall.clone();

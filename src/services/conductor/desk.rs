@@ -4,6 +4,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::launching::{PRIVATE, PRIVATE_TMP, PROMPT};
+use super::starting::new_attempt;
 use crate::base::clock::Time;
 use crate::base::ids::{ConductorId, PlanId, TaskId};
 use crate::domain::plan::{CommandLine, Plan, Rules, Task};
@@ -63,9 +64,10 @@ impl Desk {
         let hidden = if is_walled { walling::secrets(&session.house) } else { Vec::new() };
         let spares = Spares::new(
             &session.house.program,
-            &session.house.root.join("spare"),
+            &session.house.run_dir(""),
             MadeAhead { hidden, folders: &[PRIVATE, PRIVATE_TMP], files: &[PROMPT] },
             MOST_SPARES.min(config.max_workers as usize),
+            || new_attempt().as_str().to_owned(),
         );
         let desk = Self {
             session,

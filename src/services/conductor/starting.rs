@@ -30,6 +30,22 @@ pub enum Begun {
 
 /// Records a new attempt at a task with its claims, its seat and its money.
 pub fn begin(desk: &Desk, task: &Task, base: Option<&str>) -> Result<Begun, Error> {
+    // A name that has a shim already, where there is one.
+    let reserved = desk.spares.reserve();
+    let id = reserved.as_ref().map_or_else(new_attempt, AttemptId::new);
+    let begun = record(desk, task, base, &id);
+    if let Some(name) = reserved.filter(|_| !matches!(begun, Ok(Begun::Attempt(_)))) {
+        desk.spares.give_back(&name);
+    }
+    begun
+}
+
+/// A name for an attempt that nobody has yet.
+pub fn new_attempt() -> AttemptId {
+    AttemptId::new(format!("a-{}", random_tail(10)))
+}
+
+fn record(desk: &Desk, task: &Task, base: Option<&str>, id: &AttemptId) -> Result<Begun, Error> {
     let store = desk.store()?;
     store.write(|tx| -> Result<Begun, Error> {
         if tx.fencing(&desk.plan_id)? != desk.fencing {
@@ -54,7 +70,6 @@ pub fn begin(desk: &Desk, task: &Task, base: Option<&str>) -> Result<Begun, Erro
                 return Ok(Begun::Not);
             }
         };
-        let id = AttemptId::new(format!("a-{}", random_tail(10)));
         let run_dir = desk.session.house.run_dir(id.as_str());
         let alive = run_dir.join("lock").to_string_lossy().into_owned();
         let holder = Holder { kind: HolderKind::Attempt, name: HolderName::new(id.as_str()) };
@@ -80,7 +95,7 @@ pub fn begin(desk: &Desk, task: &Task, base: Option<&str>) -> Result<Begun, Erro
             }
         };
         if let Some(before) = earlier.last() {
-            tx.hand_over_claims(&desk.project.id, &before.id, &id, &alive)?;
+            tx.hand_over_claims(&desk.project.id, &before.id, id, &alive)?;
         }
         let new = NewClaims {
             holder: &holder,
@@ -103,7 +118,7 @@ pub fn begin(desk: &Desk, task: &Task, base: Option<&str>) -> Result<Begun, Erro
             (Isolation::Worktree, None) => desk.project.worktrees(&desk.session.house).join(id.as_str()),
         };
         tx.insert_attempt(&NewAttempt {
-            id: &id,
+            id,
             project: &desk.project.id,
             plan: &desk.plan_id,
             task: &task.id,
@@ -127,7 +142,7 @@ pub fn begin(desk: &Desk, task: &Task, base: Option<&str>) -> Result<Begun, Erro
                 kind: "attempt.started",
                 plan: Some(&desk.plan_id),
                 task: Some(&task.id),
-                attempt: Some(&id),
+                attempt: Some(id),
                 text: format!("task {}: try {number} by {}", task.id, seat.worker),
                 data: Some(
                     serde_json::json!({"worker": seat.worker.as_str(), "provider": seat.provider.as_str()})
@@ -136,7 +151,7 @@ pub fn begin(desk: &Desk, task: &Task, base: Option<&str>) -> Result<Begun, Erro
                 ..NewEvent::default()
             },
         )?;
-        let row = tx.attempt(&id)?.ok_or_else(|| Error::Bug(format!("attempt {id} vanished")))?;
+        let row = tx.attempt(id)?.ok_or_else(|| Error::Bug(format!("attempt {id} vanished")))?;
         Ok(Begun::Attempt(Box::new(row)))
     })
 }

@@ -1,6 +1,7 @@
 //! Questions about commits, trees and `HEAD`. None of them looks at a file that is checked out.
 
 use std::collections::BTreeSet;
+use std::sync::OnceLock;
 
 use super::Oid;
 use super::change::Mode;
@@ -133,6 +134,18 @@ pub struct Barriers {
     pub gitlinks: BTreeSet<RepoPath>,
     /// Symbolic links.
     pub symlinks: BTreeSet<RepoPath>,
+    /// The commit's tree, once somebody asked.
+    tree: OnceLock<Oid>,
+}
+
+/// The tree of a commit, remembered together with its barriers.
+pub(super) fn remembered_tree(git: &Git, commit: &Oid) -> Result<Oid, GitError> {
+    let barriers = barriers(git, commit)?;
+    if let Some(tree) = barriers.tree.get() {
+        return Ok(tree.clone());
+    }
+    let tree = tree_of(git, commit)?;
+    Ok(barriers.tree.get_or_init(|| tree).clone())
 }
 
 /// The submodules and symbolic links of a commit. Remembered for the commits asked last.

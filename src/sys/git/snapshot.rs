@@ -130,20 +130,28 @@ pub fn snapshot(git: &Git, request: &Request<'_>) -> Result<Snapshot, SnapshotEr
     let mut expected = request.expected.cloned();
     for _ in 1..TRIES {
         match attempt(git, request, expected.as_ref()) {
-            Ok(taken) if super::read::is_whole(git, &taken.commit, request.base)? => return Ok(taken),
+            // git writes no ref to a commit that is not there, and there is nothing new but the commit.
+            Ok((taken, true)) => return Ok(taken),
+            Ok((taken, _)) if super::read::is_whole(git, &taken.commit, request.base)? => return Ok(taken),
             // A `gc` of somebody's deleted objects before the ref held them: write them again.
-            Ok(taken) => expected = Some(taken.commit),
+            Ok((taken, _)) => expected = Some(taken.commit),
             Err(SnapshotError::Git(GitError::Failed { .. })) => {}
             Err(error) => return Err(error),
         }
     }
-    attempt(git, request, expected.as_ref())
+    attempt(git, request, expected.as_ref()).map(|(taken, _)| taken)
 }
 
-fn attempt(git: &Git, request: &Request<'_>, expected: Option<&Oid>) -> Result<Snapshot, SnapshotError> {
+/// Takes a snapshot, and tells whether it is the base's tree under a new commit.
+fn attempt(
+    git: &Git,
+    request: &Request<'_>,
+    expected: Option<&Oid>,
+) -> Result<(Snapshot, bool), SnapshotError> {
     let Request { tree, base, reference, message, scratch, largest, .. } = *request;
     let moved = |now| SnapshotError::RefMoved { reference: reference.to_owned(), now };
-    let Captured { tree: saved, nested, skipped, ignored } = capture(git, tree, base, scratch, largest)?;
+    let captured = capture(git, tree, base, scratch, largest)?;
+    let Captured { tree: saved, is_base, nested, skipped, ignored } = captured;
     let now = refs::read(git, reference)?;
     if now.as_ref() != expected {
         return Err(moved(now));
@@ -166,14 +174,18 @@ fn attempt(git: &Git, request: &Request<'_>, expected: Option<&Oid>) -> Result<S
             }
         }
     };
-    let changed = changed_between(git, base, &saved)?;
+    let changed = if is_base { Vec::new() } else { changed_between(git, base, &saved)? };
     let (base, reference) = (base.clone(), reference.to_owned());
-    Ok(Snapshot { commit, tree: saved, base, reference, changed, nested, skipped, ignored, largest })
+    let snapshot =
+        Snapshot { commit, tree: saved, base, reference, changed, nested, skipped, ignored, largest };
+    Ok((snapshot, is_base && previous.is_none()))
 }
 
 /// What a tree holds now.
 pub(super) struct Captured {
     pub tree: Oid,
+    /// Whether that is surely the base's tree: git was not asked for what differs, since nothing does.
+    pub is_base: bool,
     pub nested: Vec<RepoPath>,
     pub skipped: Vec<Skipped>,
     pub ignored: Vec<RepoPath>,
@@ -192,11 +204,13 @@ pub(super) fn capture(
     let index = OwnIndex(scratch.join(format!("index-{}", random_tail(10))));
     let mut removed = Vec::new();
     let mut tries = 0;
+    let mut is_base;
     let status = loop {
         tries += 1;
-        seed_index(git, tree, base, &index.0)?;
+        let is_sure = seed_index(git, tree, base, &index.0)?;
         let status = read_status(git, tree, &index, &mut removed)?;
         let (gone, kept, skipped) = sort_out(tree, &status.changed, largest);
+        is_base = is_sure && gone.is_empty() && kept.is_empty();
         match update(git, tree, base, &index, &gone, &kept, &mut removed) {
             Ok(()) => break Status { skipped: [status.skipped, skipped].concat(), ..status },
             // A file changed or went away between looking and reading.
@@ -212,10 +226,13 @@ pub(super) fn capture(
             nested.push(path.clone());
         }
     }
-    let saved = git.tree_call(tree, "write-tree").index(&index.0).run_for_oid()?;
+    let saved = match is_base {
+        true => super::read::remembered_tree(git, base)?,
+        false => git.tree_call(tree, "write-tree").index(&index.0).run_for_oid()?,
+    };
     let mut skipped = status.skipped;
     skipped.extend(removed.into_iter().map(|path| Skipped { path, why: SkipReason::Removed }));
-    Ok(Captured { tree: saved, nested, skipped, ignored: status.ignored })
+    Ok(Captured { tree: saved, is_base, nested, skipped, ignored: status.ignored })
 }
 
 /// Refuses a tree that went away. An empty folder is one too: a worker's tree has at least its `.git`.

@@ -315,21 +315,22 @@ pub(super) fn copy_index(from: &Path, to: &Path) -> Result<(), GitError> {
     copy().map_err(GitError::io("copy", from))
 }
 
-/// Starts an index at `to` as `base` has it, with what is known of the tree's files.
-pub(super) fn seed_index(git: &Git, tree: &Worktree, base: &Oid, to: &Path) -> Result<(), GitError> {
+/// Starts an index at `to` as `base` has it, with what is known of the tree's files. Whether it was read from the
+/// commit just now, so that it cannot be anything else.
+pub(super) fn seed_index(git: &Git, tree: &Worktree, base: &Oid, to: &Path) -> Result<bool, GitError> {
     let own = tree.admin_dir.join(OWN_INDEX);
     let known = if own.is_file() { tree.base() } else { None };
     if known.is_some() {
         copy_index(&own, to)?;
     }
     if known.as_ref() == Some(base) {
-        return Ok(());
+        return Ok(false);
     }
     let call = git.tree_call(tree, "read-tree").index(to);
     // `-i -m` keeps what is known of files that are the same in both commits.
     let call = if known.is_some() { call.args(["-i", "-m"]) } else { call };
     call.oid(base).run()?;
-    Ok(())
+    Ok(known.is_none())
 }
 
 /// The proof that a tree can go: everything in it is in a commit that a ref holds.
@@ -363,7 +364,7 @@ pub fn check_saved(
     if fs::symlink_metadata(&tree.path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
         return Ok(Saved { tree: tree.clone(), commit: saved.commit.clone(), ignored: Vec::new() });
     }
-    let Captured { tree: now, nested, skipped, ignored } =
+    let Captured { tree: now, nested, skipped, ignored, .. } =
         snapshot::capture(git, tree, &saved.base, scratch, saved.largest)?;
     let mut unsaved = nested;
     unsaved.extend(skipped.into_iter().filter(Skipped::has_content).map(|skipped| skipped.path));

@@ -49,17 +49,16 @@ pub fn main(argv: &[OsString]) -> ExitCode {
             return USAGE.into();
         }
     };
-    // From here on all files have short names, however long the folder's is: the name of a socket must fit
-    // into 108 bytes. A spare was started in its folder, which may have another name by now.
-    let entered = if is_spare { Ok(()) } else { std::env::set_current_dir(run_dir) };
-    let outcome = entered.and_then(|()| shim(run_dir.as_ref(), is_spare));
+    // From here on all files have short names, however long the folder's is: the
+    // name of a socket must fit into 108 bytes.
+    let outcome = std::env::set_current_dir(run_dir).and_then(|()| shim(run_dir.as_ref(), is_spare));
     outcome.unwrap_or_else(|error| {
         log(&format!("{}: {error}", run_dir.display()));
         FAILED.into()
     })
 }
 
-/// Does everything, in the run folder as the current one. `run_dir` is what it was called at the start.
+/// Does everything, in the run folder as the current one. `run_dir` is its name.
 fn shim(run_dir: &Path, is_spare: bool) -> io::Result<ExitCode> {
     let mut started_at = Time::now();
     let order = if is_spare { Some(Order::take()?) } else { None };
@@ -78,20 +77,9 @@ fn shim(run_dir: &Path, is_spare: bool) -> io::Result<ExitCode> {
     let outputs = Outputs::open();
     let mut foundation = Foundation::default();
     if let Some(order) = order {
-        match order.wait(&signals)? {
+        match order.wait(&signals, run_dir)? {
             Some(laid) => foundation = laid,
-            None => {
-                // As if there had never been a run: it did not begin, and may yet. The lock goes last.
-                for name in
-                    [files::JOB, files::EXIT_ROOM, files::STDOUT, files::STDERR, files::SOCKET, files::LOG]
-                {
-                    let _ = fs::remove_file(name);
-                }
-                let _ = fs::remove_file(files::LOCK);
-                // It is there under this name as long as no run was to have it.
-                let _ = fs::remove_dir_all(run_dir);
-                return Ok(ExitCode::SUCCESS);
-            }
+            None => return Ok(ExitCode::SUCCESS),
         }
         started_at = Time::now();
     }

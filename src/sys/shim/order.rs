@@ -1,6 +1,6 @@
 //! What a spare shim waits for: the order to run the job that is in its folder by then.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -21,6 +21,30 @@ pub(super) struct Ahead {
     /// What the wall will hide; nothing where there will be none.
     #[serde(with = "words::paths")]
     pub(super) hidden: Vec<PathBuf>,
+    /// Folders that its starter made in the run folder, the outer first.
+    pub(super) folders: Vec<String>,
+    /// Files that its starter made there, empty.
+    pub(super) files: Vec<String>,
+}
+
+impl Ahead {
+    /// Takes everything away again that was made in `run_dir`, which is the current folder: as if there had
+    /// never been a run. It did not begin, and may yet. The lock goes last; whoever has it next has the rest.
+    fn undo(&self, run_dir: &Path) {
+        // What cannot be removed is in nobody's way.
+        for name in [files::JOB, files::EXIT_ROOM, files::STDOUT, files::STDERR, files::SOCKET, files::LOG] {
+            let _ = fs::remove_file(name);
+        }
+        let is_empty = |name: &&String| fs::metadata(name).is_ok_and(|file| file.len() == 0);
+        for name in self.files.iter().filter(is_empty) {
+            let _ = fs::remove_file(name);
+        }
+        for name in self.folders.iter().rev() {
+            let _ = fs::remove_dir(name);
+        }
+        let _ = fs::remove_file(files::LOCK);
+        let _ = fs::remove_dir(run_dir);
+    }
 }
 
 /// What a spare says once it has everything ready.
@@ -41,17 +65,24 @@ impl Order {
         Ok(Self { line: line.into(), unread: Vec::new() })
     }
 
-    /// Waits for the order, with everything ready. `None`: it will not come, or SIGTERM came instead.
-    pub(super) fn wait(mut self, signals: &Signals) -> io::Result<Option<Foundation>> {
-        let Some(ahead) = self.read_line(signals)? else { return Ok(None) };
-        let ahead: Ahead = serde_json::from_slice(&ahead)?;
+    /// Waits for the order, with everything ready. `None`: it will not come, or SIGTERM came instead, and
+    /// nothing is left in `run_dir`, the current folder.
+    pub(super) fn wait(mut self, signals: &Signals, run_dir: &Path) -> io::Result<Option<Foundation>> {
+        let ahead = match self.read_line(signals)? {
+            Some(line) => serde_json::from_slice(&line)?,
+            None => Ahead::default(),
+        };
         let foundation = match ahead.hidden.is_empty() {
             true => Foundation::default(),
             false => Foundation::lay(&ahead.hidden),
         };
         // Nobody may be there to hear it.
         let _ = self.line.write_all(READY);
-        Ok(self.read_line(signals)?.map(|_| foundation))
+        let ordered = self.read_line(signals)?;
+        if ordered.is_none() {
+            ahead.undo(run_dir);
+        }
+        Ok(ordered.map(|_| foundation))
     }
 
     /// The next line without its end.

@@ -1,9 +1,9 @@
 //! Shims that wait for their jobs, so that a worker need not wait for its shim.
 //!
-//! A spare has its process, its lock, its socket, its files and the foundation of its wall in a folder
-//! beside the runs'. To start a run is to rename that folder, to write the job into it and to say so.
-//! Killed at any point, it is as before a start without a spare: a run folder whose lock was never taken
-//! (a spare that hears of its starter's end takes its files away), or one whose shim vanished.
+//! A spare has its process, its lock, its socket, its files and the foundation of its wall in the folder of
+//! a run that is yet to come. Whoever begins a run calls it by the name of a spare, writes the job into the
+//! folder and says so. Killed at any point, it is as before a start without a spare: a run folder whose lock
+//! was never taken (a spare that hears of its starter's end takes its files away), or one whose shim vanished.
 
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read as _, Write as _};
@@ -19,7 +19,6 @@ use super::job::Job;
 use super::order::{Ahead, READY};
 use super::{SPARE, files};
 use crate::base::failpoint::Point;
-use crate::base::ids::random_tail;
 
 /// What is made before the job is known. To make a file takes a third of a millisecond on a disk that is
 /// just recording something else, ten times as long as to write to one.
@@ -40,22 +39,23 @@ pub struct Spares {
     folder: PathBuf,
     ahead: MadeAhead,
     most: usize,
+    name: fn() -> String,
     waiting: Mutex<Vec<Spare>>,
     filling: Mutex<()>,
 }
 
 impl Spares {
-    /// None yet. Folders of theirs are made in `folder`, which is on the disk of the runs; `exe` is the
-    /// `kapell` program.
-    pub fn new(exe: &Path, folder: &Path, ahead: MadeAhead, most: usize) -> Self {
+    /// None yet. Runs have their folders in `folder`, and names that `name` makes; `exe` is the `kapell`
+    /// program.
+    pub fn new(exe: &Path, folder: &Path, ahead: MadeAhead, most: usize, name: fn() -> String) -> Self {
         let (waiting, filling) = (Mutex::default(), Mutex::default());
-        Self { exe: exe.to_owned(), folder: folder.to_owned(), ahead, most, waiting, filling }
+        Self { exe: exe.to_owned(), folder: folder.to_owned(), ahead, most, name, waiting, filling }
     }
 
     /// Starts as many as are missing. One that cannot be started is done without.
     pub fn refill(&self) {
         let Ok(_filling) = self.filling.try_lock() else { return };
-        while self.waiting().len() < self.most {
+        while self.waiting().iter().filter(|spare| !spare.is_reserved).count() < self.most {
             match Spare::start(self) {
                 Ok(spare) => self.waiting().push(spare),
                 Err(why) => {
@@ -74,35 +74,42 @@ impl Spares {
         self.waiting().iter_mut().try_for_each(Spare::settle)
     }
 
-    /// Gives a spare to the run in `run_dir`, which must not exist yet, with the spare's files in it.
-    pub fn take(&self, run_dir: &Path) -> Option<Berthed> {
-        loop {
-            let mut spare = self.waiting().pop()?;
-            if !spare.is_there() {
-                continue;
-            }
-            let renamed = fs::rename(&spare.folder, run_dir).or_else(|error| {
-                // The first run of all makes the folder of the runs.
-                let folder = run_dir.parent().filter(|folder| !folder.exists()).ok_or(error)?;
-                DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-                fs::rename(&spare.folder, run_dir)
-            });
-            return match renamed {
-                Ok(()) => Some(Berthed { spare, run_dir: run_dir.to_owned() }),
-                Err(_) => {
-                    self.waiting().push(spare);
-                    None
-                }
-            };
+    /// The name of a run that has a shim already. It is the caller's until it is taken or
+    /// [given back](Self::give_back).
+    pub fn reserve(&self) -> Option<String> {
+        let mut waiting = self.waiting();
+        // What was killed is as if it had never been. It lets go of its lock by itself.
+        waiting.retain_mut(|spare| spare.is_reserved || spare.is_there());
+        let spare = waiting.iter_mut().find(|spare| !spare.is_reserved)?;
+        spare.is_reserved = true;
+        Some(spare.folder.file_name()?.to_string_lossy().into_owned())
+    }
+
+    /// Lets somebody else have the name.
+    pub fn give_back(&self, name: &str) {
+        let folder = self.folder.join(name);
+        for spare in self.waiting().iter_mut().filter(|spare| spare.folder == folder) {
+            spare.is_reserved = false;
         }
     }
 
-    /// Removes what spares left whose conductors were killed together with them.
+    /// The shim that waits in `run_dir`, if one does.
+    pub fn take(&self, run_dir: &Path) -> Option<Berthed> {
+        let mut waiting = self.waiting();
+        // By its name: a path may be written in many ways, and nobody else is called so.
+        let name = run_dir.file_name()?;
+        let at = waiting.iter().position(|spare| spare.folder.file_name() == Some(name))?;
+        Some(Berthed { spare: waiting.swap_remove(at) })
+    }
+
+    /// Removes what spares left whose conductors were killed together with them: folders that are not locked
+    /// and whose job was never written.
     pub fn sweep(&self) {
         for left in fs::read_dir(&self.folder).into_iter().flatten().flatten() {
-            if !client::is_alive(&left.path()) {
-                // One that is just being made finds another name.
-                let _ = fs::remove_dir_all(left.path());
+            let folder = left.path();
+            let had_no_job = fs::metadata(folder.join(files::JOB)).is_ok_and(|job| job.len() == 0);
+            if had_no_job && !client::is_alive(&folder) {
+                let _ = fs::remove_dir_all(folder);
             }
         }
     }
@@ -117,6 +124,7 @@ impl Spares {
 struct Spare {
     folder: PathBuf,
     waiting: Option<Waiting>,
+    is_reserved: bool,
 }
 
 #[derive(Debug)]
@@ -129,13 +137,17 @@ struct Waiting {
 
 impl Spare {
     fn start(spares: &Spares) -> Result<Self, ClientError> {
-        let berth = Berth::make(&spares.folder.join(random_tail(10)))?;
+        let berth = Berth::make(&spares.folder.join((spares.name)()))?;
         let folder = berth.folder.clone();
-        make(&folder, &spares.ahead).map_err(failed("furnish", &folder))?;
+        furnish(&folder, &spares.ahead).map_err(failed("furnish", &folder))?;
         let (line, theirs) = UnixStream::pair().map_err(failed("speak to a shim in", &folder))?;
         let shim = berth.spawn(&spares.exe, &[SPARE], OwnedFd::from(theirs).into())?;
-        let mut spare = Self { folder, waiting: Some(Waiting { line, shim, is_settled: false }) };
-        let ahead = serde_json::to_vec(&Ahead { hidden: spares.ahead.hidden.clone() });
+        let waiting = Some(Waiting { line, shim, is_settled: false });
+        let mut spare = Self { folder, waiting, is_reserved: false };
+        let MadeAhead { hidden, folders, files } = &spares.ahead;
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        let ahead = Ahead { hidden: hidden.clone(), folders: names(folders), files: names(files) };
+        let ahead = serde_json::to_vec(&ahead);
         let told = ahead.map_err(Into::into).and_then(|ahead| spare.tell(&ahead));
         told.map_err(failed("speak to the shim in", &spare.folder))?;
         Ok(spare)
@@ -162,7 +174,7 @@ impl Spare {
     }
 }
 
-fn make(folder: &Path, ahead: &MadeAhead) -> io::Result<()> {
+fn furnish(folder: &Path, ahead: &MadeAhead) -> io::Result<()> {
     for name in ahead.folders {
         DirBuilder::new().mode(0o700).create(folder.join(name))?;
     }
@@ -185,7 +197,6 @@ impl Drop for Spare {
 #[derive(Debug)]
 pub struct Berthed {
     spare: Spare,
-    run_dir: PathBuf,
 }
 
 impl Berthed {
@@ -195,13 +206,13 @@ impl Berthed {
     /// The job cannot be written.
     pub fn start(mut self, job: &Job) -> Result<Started, ClientError> {
         Point::LaunchLocked.reach()?;
-        write_job(&self.run_dir.join(files::JOB), job)?;
+        write_job(&self.spare.folder.join(files::JOB), job)?;
         Point::LaunchReady.reach()?;
         if let Err(error) = self.spare.tell(b"start") {
             tracing::debug!("a spare shim is gone: {error}");
         }
         let Some(Waiting { shim, .. }) = self.spare.waiting.take() else {
-            return Err(ClientError::NotRunning { run_dir: self.run_dir });
+            return Err(ClientError::NotRunning { run_dir: self.spare.folder.clone() });
         };
         Point::LaunchDone.reach()?;
         Ok(Started { shim })
