@@ -68,6 +68,8 @@ pub fn carry(desk: &Arc<Desk>, attempt: &AttemptRow, stage: Stage) {
             .unwrap_or_else(|_| Err(Error::Bug(format!("attempt {} ran into a panic", attempt.id))))
     };
     let carried = caught(stage).or_else(|error| {
+        // A run that did not come about has no shim: nobody must wait for it.
+        desk.spares.dismiss(attempt.id.as_str());
         let (Error::System { .. } | Error::Store(_)) = error else { return Err(error) };
         tracing::warn!(attempt = %attempt.id, "tried again: {error}");
         match recovering::stage(desk, &task_id(desk, attempt))? {

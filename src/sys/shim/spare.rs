@@ -93,6 +93,11 @@ impl Spares {
         }
     }
 
+    /// Ends the spare of that name, if it still is one: its run does not come about.
+    pub fn dismiss(&self, name: &str) {
+        drop(self.take(Path::new(name)));
+    }
+
     /// The shim that waits in `run_dir`, if one does.
     pub fn take(&self, run_dir: &Path) -> Option<Berthed> {
         let mut waiting = self.waiting();
@@ -102,13 +107,13 @@ impl Spares {
         Some(Berthed { spare: waiting.swap_remove(at) })
     }
 
-    /// Removes what spares left whose conductors were killed together with them: folders that are not locked
-    /// and whose job was never written.
+    /// Removes what spares left whose conductors were killed together with them: folders with a lock that
+    /// nobody holds and a job that was never written.
     pub fn sweep(&self) {
         for left in fs::read_dir(&self.folder).into_iter().flatten().flatten() {
             let folder = left.path();
             let had_no_job = fs::metadata(folder.join(files::JOB)).is_ok_and(|job| job.len() == 0);
-            if had_no_job && !client::is_alive(&folder) {
+            if had_no_job && client::was_started(&folder) && !client::is_alive(&folder) {
                 let _ = fs::remove_dir_all(folder);
             }
         }
