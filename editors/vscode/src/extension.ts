@@ -71,7 +71,6 @@ export async function activate(extension: vscode.ExtensionContext): Promise<Api>
   const decorations = keep(new Decorations(board, () => vscode.workspace.workspaceFolders?.[0]?.uri.path));
   keep(warnOfMeetings(server));
   keep(eventStream(board, events));
-  keep(board.onChange(() => server.refreshLenses()));
   keep(provideMcp(extension, server));
 
   keep(vscode.workspace.onDidGrantWorkspaceTrust(() => void server.start()));
