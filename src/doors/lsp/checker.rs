@@ -114,3 +114,32 @@ fn check(desk: &Desk, document: &Document, patterns: &mut Patterns) {
         Err(error) => tracing::error!("{}: {}", document.uri.as_str(), error.message),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_long_checks_are_rested_after_and_never_long() {
+        let table = [(0, 0), (50, 0), (51, 51), (200, 200), (5000, 300)];
+        for (took, rest) in table {
+            assert_eq!(rest_after(Duration::from_millis(took)), Duration::from_millis(rest), "{took}");
+        }
+    }
+
+    #[test]
+    fn a_key_press_after_a_rest_is_taken_at_once() {
+        let checker = Checker::default();
+        let uri: Uri = "file:///a".parse().unwrap();
+        checker.touch(&uri);
+        // A rest that is over keeps nothing waiting, however long the check before it took.
+        let asked = Instant::now();
+        assert_eq!(checker.next(asked), (BTreeSet::from([uri.clone()]), false));
+        assert!(asked.elapsed() < Duration::from_secs(5));
+        checker.touch(&uri);
+        checker.touch_all();
+        let end = Instant::now() + Duration::from_millis(20);
+        assert_eq!(checker.next(end), (BTreeSet::from([uri]), true));
+        assert!(Instant::now() >= end);
+    }
+}

@@ -1,7 +1,7 @@
 //! Tools: the table of methods as MCP shows it, and their results.
 
 use std::borrow::Cow;
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 
 use rmcp::model::{CallToolResult, ContentBlock, Tool, ToolAnnotations};
 use serde_json::Value;
@@ -50,14 +50,14 @@ fn tool(method: &'static table::Method, description: &'static str) -> Tool {
     );
     let mut params = schema::brief_params(&method.params_schema());
     for (_, field) in OF_PERSONS.iter().filter(|(name, _)| *name == method.name) {
-        if let Some(Value::Object(fields)) = Arc::make_mut(&mut params).get_mut("properties") {
+        if let Some(Value::Object(fields)) = params.get_mut("properties") {
             fields.remove(*field);
         }
     }
     Tool::new_with_raw(method.name, Some(Cow::Borrowed(description)), params)
-    .with_title(method.title)
-    .with_raw_output_schema(schema::brief_result(&method.result_schema()).into())
-    .with_annotations(annotations)
+        .with_title(method.title)
+        .with_raw_output_schema(schema::brief_result(&method.result_schema()).into())
+        .with_annotations(annotations)
 }
 
 /// What a call came to. A refusal is a result too, so that a model can mend its call.
