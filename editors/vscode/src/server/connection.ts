@@ -197,7 +197,7 @@ export class Connection implements vscode.Disposable {
   async read(uri: string, offset?: number, waiting: Waiting = {}): Promise<ReadResult> {
     const { token, ...wait } = waiting;
     const params = { uri, ...(offset === undefined ? {} : { offset }), ...wait };
-    return this.ready().sendRequest<ReadResult>('kapell/read', params, token ?? vscode.CancellationToken.None);
+    return this.ready().sendRequest<ReadResult>('kapell/read', params, token ?? new vscode.CancellationTokenSource().token);
   }
 
   async owner(uri: vscode.Uri): Promise<Owner> {
