@@ -3,6 +3,7 @@
 #
 #   package.sh                                the universal package, without a server
 #   package.sh linux-x64=target/release/kapell …   a package for each platform named, with its server
+#   package.sh universal= PLATFORM=PROGRAM …  that one and the universal one
 #   package.sh --build                        builds only, and prints the folder
 #   package.sh --out FOLDER …                 packages go there; `dist/` beside the cache unless told
 #
@@ -22,11 +23,28 @@ while [ $# -gt 0 ]; do
     --build) only_build=1 ;;
     --out) out=$2; shift ;;
     *=*) targets+=("$1") ;;
-    *) sed -n '2,12p' "$0" >&2; exit 2 ;;
+    *) sed -n '2,13p' "$0" >&2; exit 2 ;;
     esac
     shift
 done
 export npm_config_fund=false npm_config_audit=false npm_config_update_notifier=false
+
+# What cannot be packed is told before anything is built.
+platforms=" linux-x64 linux-arm64 linux-armhf alpine-x64 alpine-arm64 darwin-x64 darwin-arm64 win32-x64 win32-arm64 universal "
+for target in ${targets[@]+"${targets[@]}"}; do
+    platform=${target%%=*} program=${target#*=}
+    case $platforms in
+    *" $platform "*) ;;
+    *) echo "there is no platform $platform; there are:$platforms" >&2; exit 2 ;;
+    esac
+    case $program in /*) ;; *) program=$root/$program ;; esac
+    if [ "$platform" = universal ] && [ -z "${target#*=}" ]; then
+        :
+    elif [ ! -f "$program" ]; then
+        echo "no program for $platform: $program is not there. Build it for that platform (cargo build --release --target …, on a machine that can) and name it here, or leave $platform out: the universal package serves it with a kapell from the PATH" >&2
+        exit 1
+    fi
+done
 
 # A copy of the sources, without what an older copy had more.
 mkdir -p "$work"
@@ -67,6 +85,10 @@ fi
 for target in "${targets[@]}"; do
     platform=${target%%=*}
     program=${target#*=}
+    if [ "$platform" = universal ]; then
+        pack universal
+        continue
+    fi
     case $program in /*) ;; *) program=$root/$program ;; esac
     mkdir -p server
     case $platform in

@@ -3,14 +3,17 @@
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use super::{Error, Session};
 use crate::base::ids::AttemptId;
+use crate::base::notices::Notices;
 use crate::base::paths::RepoPath;
 use crate::domain::refusal::{Code, Refusal};
 use crate::store::attempts::AttemptRow;
 use crate::store::events::{EventFilter, EventRow};
+use crate::store::watch::{Watch, Woken};
 use crate::sys::git::{Oid, read};
 
 /// The end of a file is what tells how it went. With two files an answer stays below the
@@ -75,6 +78,42 @@ pub fn attempt_log_from(session: &Session, id: &str, offset: u64) -> Result<Part
             Ok(Part { text: String::new(), next: offset, ended: is_over })
         }
         Err(error) => Err(Error::system(format!("cannot read {}", path.display()), error)),
+    }
+}
+
+/// The same, waiting until the deadline where nothing new is there yet. Woken by the file and by the end
+/// of the attempt; ended by the session's cancel.
+pub fn attempt_log_after(session: &Session, id: &str, offset: u64, deadline: Instant) -> Result<Part, Error> {
+    let is_enough = |part: &Part| !part.text.is_empty() || part.ended;
+    let found = attempt_log_from(session, id, offset)?;
+    if is_enough(&found) {
+        return Ok(found);
+    }
+    // The end is told by the database.
+    let watch = Watch::new(&session.house.root)?;
+    session.cancel.on_cancel(watch.waker());
+    let folder = PathBuf::from(attempt(session, id)?.run_dir);
+    let mut grows = None;
+    loop {
+        // An attempt that was not started has no folder; its start is told by the database as well.
+        if grows.is_none() && folder.is_dir() {
+            let waker = watch.waker();
+            let tell = move |paths: &[PathBuf]| {
+                if paths.is_empty() || paths.iter().any(|path| path.file_name() == Some("stdout".as_ref())) {
+                    waker.wake();
+                }
+            };
+            let watched = Notices::of(&folder, tell);
+            grows = Some(
+                watched
+                    .map_err(|error| Error::system(format!("cannot watch {}", folder.display()), error))?,
+            );
+        }
+        let found = attempt_log_from(session, id, offset)?;
+        if is_enough(&found) || session.cancel.is_cancelled() || watch.wait(Some(deadline)) == Woken::Deadline
+        {
+            return Ok(found);
+        }
     }
 }
 

@@ -61,7 +61,7 @@ fn a_running_plan_is_a_progress_that_can_be_cancelled_and_an_attempt_can_be_read
     let bench = Bench::new();
     let mut editor = editor(&bench);
     let plan = bench.start(&Plan::new([
-        task("a", &["a.txt"], &["write a.txt a", "say something", &bench.meet_line("a")]),
+        task("a", &["a.txt"], &["write a.txt a", "say something", &bench.meet_line("a"), "say more"]),
         task("b", &["b.txt"], &["write b.txt b"]).after(&["a"]),
     ]));
     let a = bench.meet("a");
@@ -79,6 +79,14 @@ fn a_running_plan_is_a_progress_that_can_be_cancelled_and_an_attempt_can_be_read
     assert_eq!((&log["text"], &log["ended"]), (&json!("something\n"), &json!(false)));
     let next = log["next_offset"].as_u64();
     assert_eq!(read(&mut editor, "log", next)["text"], "");
+    // More is waited for; whoever gives up is answered at once, and a wait that is over says nothing new.
+    let log_uri = format!("kapell://attempts/{}/log", a.attempt);
+    let wish = |wait_ms: u64| json!({"uri": log_uri, "offset": next, "wait_ms": wait_ms});
+    assert_eq!(editor.result("kapell/read", wish(20))["text"], "");
+    let given_up = editor.ask("kapell/read", wish(45_000));
+    editor.notify("$/cancelRequest", json!({"id": given_up}));
+    assert_eq!(editor.answer(given_up)["error"]["code"], -32800);
+    let more = editor.ask("kapell/read", wish(45_000));
     let verdict = read(&mut editor, "verdict", None);
     assert_eq!(verdict["mime_type"], "text/markdown");
     assert!(verdict["text"].as_str().unwrap().contains("not judged yet"), "{verdict}");
@@ -87,6 +95,11 @@ fn a_running_plan_is_a_progress_that_can_be_cancelled_and_an_attempt_can_be_read
     assert!(ended["value"]["message"].as_str().unwrap().starts_with("paused: 0 of 2 done"), "{ended}");
     let attempt = a.attempt.clone();
     a.go();
+    let more = editor.answer(more)["result"].take();
+    assert_eq!((&more["text"], &more["ended"]), (&json!("more\n"), &json!(false)), "{more}");
+    let next = more["next_offset"].as_u64();
+    let end = editor.result("kapell/read", json!({"uri": log_uri, "offset": next, "wait_ms": 45_000}));
+    assert_eq!((&end["text"], &end["ended"]), (&json!(""), &json!(true)), "{end}");
     bench.task_is(&plan, "a", "done");
     let read = |editor: &mut Editor, what: &str| {
         editor.result("kapell/read", json!({"uri": format!("kapell://attempts/{attempt}/{what}")}))
@@ -105,4 +118,37 @@ fn a_running_plan_is_a_progress_that_can_be_cancelled_and_an_attempt_can_be_read
     let ended = editor.told("$/progress", |params| params["value"]["kind"] == "end");
     assert!(ended["value"]["message"].as_str().unwrap().starts_with("done: 2 of 2 done"), "{ended}");
     editor.finish();
+}
+
+#[test]
+fn who_wants_to_take_over_what_is_being_judged_is_told_so() {
+    let bench = Bench::new();
+    let mut editor = editor(&bench);
+    let plan = bench.start(
+        &Plan::new([task("a", &["a.txt"], &["write a.txt a"])])
+            .rule("lint", bench.gate(&[&bench.meet_line("gate")])),
+    );
+    let gate = bench.meet("gate");
+    let mut wish = json!({"paths": ["a.txt"], "take_over": true, "reason": "by hand"});
+    let take = |editor: &mut Editor, wish: &Value| {
+        editor.ask("workspace/executeCommand", json!({"command": "kapell.claim-files", "arguments": [wish]}))
+    };
+    let asked = take(&mut editor, &wish);
+    let refused = editor.answer(asked);
+    let sentence = refused["error"]["message"].as_str().unwrap();
+    assert!(
+        sentence.starts_with("a.txt is held by attempt ")
+            && sentence.ends_with(&format!(
+                "of task {plan}/a, which has ended: its work is judged, lands, or waits for a decision"
+            )),
+        "{refused}"
+    );
+    assert!(refused["error"]["data"]["hint"].as_str().unwrap().contains("wait_s"), "{refused}");
+    // Whoever waits gets it once the work has landed; nothing of it is lost.
+    wish["wait_s"] = json!(600);
+    let asked = take(&mut editor, &wish);
+    gate.go();
+    assert_eq!(editor.answer(asked)["result"]["granted"], true, "{}", bench.story());
+    editor.finish();
+    assert_eq!(bench.at_rest(&plan)["state"], "done");
 }

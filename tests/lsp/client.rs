@@ -217,6 +217,13 @@ impl Editor {
         self.input = None;
     }
 
+    /// Waits for its end and gives its code.
+    pub fn ended_with(mut self) -> Option<i32> {
+        let (status, _) = self.exit.recv_timeout(DEADLINE).expect("an exit");
+        self.ended = true;
+        status.code()
+    }
+
     /// Waits for a good end.
     pub fn end(mut self) -> String {
         let (status, said) = self.exit.recv_timeout(DEADLINE).expect("an exit");

@@ -101,6 +101,24 @@ fn the_end_ends_every_wait_and_lets_go() {
 }
 
 #[test]
+fn an_exit_that_nobody_asked_for_before_is_no_good_end() {
+    let world = World::new(&[("a", "one\n")]);
+    let mut editor = world.editor();
+    editor.open(&world.path("a"), "two\n");
+    editor.told("kapell/claims", |params| params["total"] == 1);
+    editor.notify("exit", Value::Null);
+    assert_eq!(editor.ended_with(), Some(1));
+    // What it held is free all the same.
+    assert_eq!(world.claims(), []);
+    // Before the handshake too.
+    let mut command = world.kapell();
+    command.arg("lsp");
+    let mut editor = Editor::start(command);
+    editor.notify("exit", Value::Null);
+    assert_eq!(editor.ended_with(), Some(1));
+}
+
+#[test]
 fn it_serves_in_a_folder_that_is_no_repository() {
     let world = World::new(&[]);
     let folder = world.root().join("plain");

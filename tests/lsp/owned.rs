@@ -186,6 +186,38 @@ fn a_killed_server_loses_its_claims_and_the_next_one_has_them_again() {
 }
 
 #[test]
+fn a_deleted_file_that_is_open_as_it_was_is_not_claimed() {
+    let world = World::new(&[("a.txt", "one\n"), ("b.txt", "one\n")]);
+    let (a, b) = (world.path("a.txt"), world.path("b.txt"));
+    let mut editor = world.editor();
+    editor.open(&a, "one\n");
+    // Once it is answered the file has been looked at, since the change of `b` comes behind it.
+    editor.open(&b, "two\n");
+    wait_for_claims(&mut editor, &[("ann", "b.txt")]);
+    std::fs::remove_file(&a).unwrap();
+    std::fs::remove_file(&b).unwrap();
+    let mut version = 1;
+    // Typed and undone: what was on the disk is what the editor has.
+    for (text, claims) in
+        [("three\n", &[("ann", "a.txt"), ("ann", "b.txt")][..]), ("one\n", &[("ann", "b.txt")])]
+    {
+        version += 1;
+        editor.change(&a, version, text);
+        wait_for_claims(&mut editor, claims);
+    }
+    editor.kill();
+    // The next server never saw the file; the last commit has it.
+    let mut editor = world.editor();
+    editor.open(&a, "one\n");
+    editor.open(&b, "two\n");
+    let new = world.path("new.txt");
+    editor.open(&new, "typed\n");
+    wait_for_claims(&mut editor, &[("ann", "b.txt"), ("ann", "new.txt")]);
+    editor.finish();
+    assert_eq!(world.claims(), []);
+}
+
+#[test]
 fn a_holder_that_ends_without_a_word_is_seen_to_end() {
     let world = World::new(&[("a.txt", "one\n")]);
     let path = world.path("a.txt");

@@ -509,6 +509,9 @@ fn lenses_check_dispatch_and_tell_how_far_tasks_are() {
         "{checked}"
     );
     open.world.run(&["plan", "plan.json"]);
+    // The server says when there is something new to ask for.
+    open.editor
+        .wait_for("a wish for new lenses", |message| message["method"] == "workspace/codeLens/refresh");
     let found = lenses(&mut open);
     assert_eq!(title(found.last().unwrap()), "waiting");
     assert_eq!(found.last().unwrap()["range"]["start"]["line"], 1);

@@ -9,7 +9,7 @@ import { Decorations } from './features/decorations';
 import { Documents } from './features/documents';
 import { eventStream } from './features/events';
 import { Logs } from './features/log';
-import { provideMcp } from './features/mcp';
+import { provideMcp, type Mcp } from './features/mcp';
 import { overviewItem } from './features/overview';
 import { Ownership } from './features/ownership';
 import { warnOfMeetings } from './features/warning';
@@ -27,6 +27,7 @@ export interface Api {
   trees: Record<string, Tree>;
   views: Record<string, vscode.TreeView<Node>>;
   decorations: Decorations;
+  mcp: Mcp;
 }
 
 export async function activate(extension: vscode.ExtensionContext): Promise<Api> {
@@ -71,8 +72,7 @@ export async function activate(extension: vscode.ExtensionContext): Promise<Api>
   const decorations = keep(new Decorations(board, () => vscode.workspace.workspaceFolders?.[0]?.uri.path));
   keep(warnOfMeetings(server));
   keep(eventStream(board, events));
-  keep(board.onChange(() => server.refreshLenses()));
-  keep(provideMcp(extension, server));
+  const mcp = keep(provideMcp(extension, server));
 
   keep(vscode.workspace.onDidGrantWorkspaceTrust(() => void server.start()));
   keep(vscode.workspace.onDidChangeWorkspaceFolders(() => {
@@ -84,7 +84,7 @@ export async function activate(extension: vscode.ExtensionContext): Promise<Api>
     }
   }));
   await server.start();
-  return { context, trees, views, decorations };
+  return { context, trees, views, decorations, mcp };
 }
 
 export function deactivate(): void {

@@ -12,6 +12,7 @@ use crate::domain::pattern::Pattern;
 use crate::domain::plan::document::{Node, Value};
 use crate::domain::plan::problem::{Part, Places, Problem, ProblemCode, quoted};
 use crate::domain::plan::{Complexity, Plan, Priority, Rules, Spec, Task};
+pub use fields::Patterns;
 use fields::{Fields, Notes};
 
 /// The most tasks of one plan. The order of all pairs of them is then known in 50 MB.
@@ -70,8 +71,15 @@ pub struct Reading {
 
 /// Reads a plan out of a document.
 pub fn read_plan(document: &Node) -> Reading {
-    let mut notes = Notes::default();
+    read_plan_again(document, &mut Patterns::default())
+}
+
+/// The same, with the patterns at hand that the document had when it was read the last time.
+pub fn read_plan_again(document: &Node, patterns: &mut Patterns) -> Reading {
+    let mut notes = Notes { patterns: std::mem::take(patterns), ..Notes::default() };
+    notes.patterns.turn();
     let plan = plan(document, &mut notes);
+    *patterns = notes.patterns;
     Reading { plan, places: notes.places, problems: notes.problems.into_sorted() }
 }
 

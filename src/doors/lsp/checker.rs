@@ -1,7 +1,8 @@
 //! The thread that checks plans and configurations as they are typed. It takes the newest text of a
-//! document and never an older one; while a check takes long, it waits until the typing rests.
+//! document and never an older one. A key press is checked at once; while checks take long, the thread
+//! rests as long between two of them, so that whoever goes on typing leaves it half of the time.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -10,11 +11,12 @@ use super::documents::{Document, Kind};
 use super::types::Uri;
 use super::{config, plans};
 use crate::api::client::guard;
+use crate::domain::plan::read::Patterns;
 
-/// The typing is waited for so long at most; a check that is quicker waits as long as it takes itself.
+/// The longest rest between two checks.
 const REST: Duration = Duration::from_millis(300);
-/// What is checked in this time is checked at once.
-const AT_ONCE: Duration = Duration::from_millis(30);
+/// A check that takes no longer is followed by no rest.
+const AT_ONCE: Duration = Duration::from_millis(50);
 
 /// What is to be checked.
 #[derive(Debug, Default)]
@@ -28,8 +30,6 @@ struct State {
     touched: BTreeSet<Uri>,
     /// All open documents are to be checked.
     all: bool,
-    /// When the last of it was asked for.
-    at: Option<Instant>,
 }
 
 impl Checker {
@@ -37,7 +37,6 @@ impl Checker {
     pub fn touch(&self, uri: &Uri) {
         let mut state = self.state();
         state.touched.insert(uri.clone());
-        state.at = Some(Instant::now());
         drop(state);
         self.news.notify_all();
     }
@@ -46,22 +45,20 @@ impl Checker {
     pub fn touch_all(&self) {
         let mut state = self.state();
         state.all = true;
-        state.at = Some(Instant::now());
         drop(state);
         self.news.notify_all();
     }
 
-    /// What is to be checked, waiting for it, and then until the typing rests for so long.
-    fn next(&self, rest: Duration) -> (BTreeSet<Uri>, bool) {
+    /// What is to be checked, waiting for it, and for that moment.
+    fn next(&self, not_before: Instant) -> (BTreeSet<Uri>, bool) {
         let mut state = self.state();
         loop {
-            let Some(at) = state.at else {
+            if state.touched.is_empty() && !state.all {
                 state = self.news.wait(state).unwrap_or_else(PoisonError::into_inner);
                 continue;
-            };
-            let left = (at + rest).saturating_duration_since(Instant::now());
+            }
+            let left = not_before.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                state.at = None;
                 return (std::mem::take(&mut state.touched), std::mem::take(&mut state.all));
             }
             let waited = self.news.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner);
@@ -78,9 +75,11 @@ impl Checker {
 pub fn start(desk: &Arc<Desk>) -> std::io::Result<()> {
     let desk = desk.clone();
     std::thread::Builder::new().name("kapell-checker".to_owned()).spawn(move || {
-        let mut rest = Duration::ZERO;
+        let mut not_before = Instant::now();
+        // What was read a moment ago of those that are open.
+        let mut patterns: HashMap<Uri, Patterns> = HashMap::new();
         loop {
-            let (touched, all) = desk.checker.next(rest);
+            let (touched, all) = desk.checker.next(not_before);
             let documents: Vec<Document> = if all {
                 desk.documents.list()
             } else {
@@ -88,19 +87,24 @@ pub fn start(desk: &Arc<Desk>) -> std::io::Result<()> {
             };
             let begun = Instant::now();
             for document in documents.iter().filter(|document| document.kind != Kind::Other) {
-                check(&desk, document);
+                check(&desk, document, patterns.entry(document.uri.clone()).or_default());
             }
-            let took = begun.elapsed();
-            rest = if took <= AT_ONCE { Duration::ZERO } else { took.min(REST) };
+            not_before = Instant::now() + rest_after(begun.elapsed());
+            patterns.retain(|uri, _| desk.documents.get(uri).is_some());
         }
     })?;
     Ok(())
 }
 
-fn check(desk: &Desk, document: &Document) {
+/// How long nothing is checked after a check that took so long.
+fn rest_after(took: Duration) -> Duration {
+    if took <= AT_ONCE { Duration::ZERO } else { took.min(REST) }
+}
+
+fn check(desk: &Desk, document: &Document, patterns: &mut Patterns) {
     let checked = guard("checking", || {
         Ok(match document.kind {
-            Kind::Plan(format) => plans::checking::diagnostics(desk, document, format),
+            Kind::Plan(format) => plans::checking::diagnostics(desk, document, format, patterns),
             Kind::Config => config::diagnostics(desk, document),
             Kind::Other => Vec::new(),
         })
@@ -108,5 +112,34 @@ fn check(desk: &Desk, document: &Document) {
     match checked {
         Ok(problems) => desk.board.show_problems(&document.uri, document.version, problems),
         Err(error) => tracing::error!("{}: {}", document.uri.as_str(), error.message),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_long_checks_are_rested_after_and_never_long() {
+        let table = [(0, 0), (50, 0), (51, 51), (200, 200), (5000, 300)];
+        for (took, rest) in table {
+            assert_eq!(rest_after(Duration::from_millis(took)), Duration::from_millis(rest), "{took}");
+        }
+    }
+
+    #[test]
+    fn a_key_press_after_a_rest_is_taken_at_once() {
+        let checker = Checker::default();
+        let uri: Uri = "file:///a".parse().unwrap();
+        checker.touch(&uri);
+        // A rest that is over keeps nothing waiting, however long the check before it took.
+        let asked = Instant::now();
+        assert_eq!(checker.next(asked), (BTreeSet::from([uri.clone()]), false));
+        assert!(asked.elapsed() < Duration::from_secs(5));
+        checker.touch(&uri);
+        checker.touch_all();
+        let end = Instant::now() + Duration::from_millis(20);
+        assert_eq!(checker.next(end), (BTreeSet::from([uri]), true));
+        assert!(Instant::now() >= end);
     }
 }

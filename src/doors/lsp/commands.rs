@@ -34,7 +34,7 @@ pub fn names() -> Vec<String> {
 }
 
 /// Ends a call whose request was cancelled: then this is dropped before it is done.
-struct CancelOnDrop(Cancel);
+pub struct CancelOnDrop(pub Cancel);
 
 impl Drop for CancelOnDrop {
     fn drop(&mut self) {

@@ -2,6 +2,7 @@
 //! the threads and to the editor.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -59,6 +60,10 @@ pub struct Desk {
     pub shown: Shown,
     /// The way to the editor.
     pub outbox: Outbox,
+    /// The editor asked to shut down.
+    pub goodbye: AtomicBool,
+    /// It told the server to exit.
+    pub left: AtomicBool,
     notes: Sender<Note>,
     unread: Mutex<Option<Receiver<Note>>>,
 }
@@ -76,6 +81,8 @@ impl Desk {
             checker: Checker::default(),
             shown: Shown::default(),
             outbox,
+            goodbye: AtomicBool::new(false),
+            left: AtomicBool::new(false),
             notes,
             unread: Mutex::new(Some(unread)),
         })

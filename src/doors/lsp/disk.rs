@@ -6,7 +6,11 @@ use std::time::SystemTime;
 
 /// What was last seen of a file, so that it is not read for every key press.
 #[derive(Debug, Clone, Default)]
-pub struct Seen(Option<(Stamp, Content)>);
+pub struct Seen {
+    now: Option<(Stamp, Content)>,
+    /// What was in a file that is gone: whoever still has that in the editor changed nothing.
+    once: Option<u64>,
+}
 
 /// A file that was not written to since has the same.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +46,7 @@ impl Seen {
         let content = self.content(path);
         match content {
             Content::Nothing if text.is_empty() => Difference::None,
+            Content::Nothing if self.once == Some(digest_of(text)) => Difference::None,
             Content::Nothing => Difference::Some,
             Content::Text(digest) if digest == digest_of(text) => Difference::None,
             Content::Text(_) => Difference::Some,
@@ -51,19 +56,31 @@ impl Seen {
 
     fn content(&mut self, path: &Path) -> Content {
         let Ok(metadata) = path.metadata() else {
-            self.0 = None;
+            if let Some((_, Content::Text(digest))) = self.now.take() {
+                self.once = Some(digest);
+            }
             return Content::Nothing;
         };
         let stamp = Stamp { length: metadata.len(), modified: metadata.modified().ok() };
-        if let Some((_, content)) = self.0.as_ref().filter(|(seen, _)| *seen == stamp) {
+        if let Some((_, content)) = self.now.as_ref().filter(|(seen, _)| *seen == stamp) {
             return *content;
         }
         let content = match std::fs::read(path).map(String::from_utf8) {
             Ok(Ok(text)) => Content::Text(digest_of(&text)),
             Ok(Err(_)) | Err(_) => Content::Other,
         };
-        self.0 = Some((stamp, content));
+        self.now = Some((stamp, content));
         content
+    }
+
+    /// Whether nothing is known of a file that is not there.
+    pub fn is_blank(&self, path: &Path) -> bool {
+        self.once.is_none() && self.now.is_none() && !path.exists()
+    }
+
+    /// What was in the file before anybody looked, as somebody else remembers it.
+    pub fn remember(&mut self, text: &str) {
+        self.once = Some(digest_of(text));
     }
 }
 
@@ -86,6 +103,26 @@ fn digest_of(text: &str) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_file_held_before_it_went_is_no_change() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("f");
+        std::fs::write(&path, "a\n").unwrap();
+        let mut seen = Seen::default();
+        assert_eq!(seen.compare(&path, "a\n"), Difference::None);
+        std::fs::remove_file(&path).unwrap();
+        for (text, expected) in [("a\n", Difference::None), ("b", Difference::Some), ("a", Difference::None)]
+        {
+            assert_eq!(seen.compare(&path, text), expected, "{text}");
+        }
+        let mut fresh = Seen::default();
+        assert!(fresh.is_blank(&path));
+        assert_eq!(fresh.compare(&path, "a"), Difference::Some);
+        fresh.remember("a\n");
+        assert!(!fresh.is_blank(&path));
+        assert_eq!(fresh.compare(&path, "a"), Difference::None);
+    }
 
     #[test]
     fn a_text_is_held_against_its_file() {

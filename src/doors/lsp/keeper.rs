@@ -32,6 +32,9 @@ const MOST_CLAIMS: usize = 500;
 /// At most so many processes are waited for.
 const MOST_AWAITED: usize = 64;
 
+/// Lenses are asked for anew at most so often: every question is one for each file that is open.
+const LENS_GAP: Duration = Duration::from_millis(100);
+
 /// Starts the thread; a second time does nothing.
 pub fn start(desk: &Arc<Desk>, progress: Progress) -> std::io::Result<()> {
     // Behind the wall there is no store to ask, and its worker is nobody who edits.
@@ -55,6 +58,8 @@ pub fn start(desk: &Arc<Desk>, progress: Progress) -> std::io::Result<()> {
         rings: false,
         awaited: BTreeSet::new(),
         complained: false,
+        lenses_due: false,
+        lenses_at: None,
     };
     std::thread::Builder::new().name("kapell-keeper".to_owned()).spawn(move || keeper.run(&notes))?;
     Ok(())
@@ -78,6 +83,10 @@ struct Keeper {
     awaited: BTreeSet<String>,
     /// The person was told that the store cannot be used.
     complained: bool,
+    /// Plans went on, and their lenses say something else now.
+    lenses_due: bool,
+    /// When lenses were asked for anew.
+    lenses_at: Option<Instant>,
 }
 
 impl Keeper {
@@ -91,7 +100,7 @@ impl Keeper {
                 Some(at) => match notes.recv_timeout(at.saturating_duration_since(Instant::now())) {
                     Ok(note) => Some(note),
                     Err(RecvTimeoutError::Timeout) => {
-                        // A lease ran out, or claims are to be told.
+                        // A lease ran out, or something is to be told.
                         self.touched.extend(self.open.keys().cloned());
                         None
                     }
@@ -120,7 +129,16 @@ impl Keeper {
             .map(|end| end.millis_since(now))
             .filter(|left| *left > 0)
             .map(|left| Instant::now() + Duration::from_millis(left.unsigned_abs() + 1));
-        ends.chain(self.roots.iter().filter_map(Root::due_at)).min()
+        let lenses = self.lenses_at.filter(|_| self.lenses_due).map(|at| at + LENS_GAP);
+        ends.chain(self.roots.iter().filter_map(Root::due_at)).chain(lenses).min()
+    }
+
+    /// Has the editor ask for lenses again, if they are to be and were not just now.
+    fn refresh_lenses(&mut self, now: Instant) {
+        if self.lenses_due && self.lenses_at.is_none_or(|at| at + LENS_GAP <= now) {
+            (self.lenses_due, self.lenses_at) = (false, Some(now));
+            self.desk.outbox.leave(Message::RefreshLenses);
+        }
     }
 
     fn take(&mut self, note: Note) {
@@ -273,10 +291,12 @@ impl Keeper {
                 tell_claims(&mut self.roots[at], &self.desk);
             }
         }
+        self.refresh_lenses(now);
     }
 
     /// Tells what happened, and finds out what that touches.
     fn look(&mut self) {
+        let mut went_on = false;
         for root in &mut self.roots {
             let mut claims = false;
             let mut plans = BTreeSet::new();
@@ -300,6 +320,7 @@ impl Keeper {
                     }
                 }
             }
+            went_on |= !plans.is_empty();
             for plan in plans {
                 self.progress.update(&root.session, &plan);
             }
@@ -311,6 +332,8 @@ impl Keeper {
                 self.touched.extend(touched.map(|(uri, _)| uri.clone()));
             }
         }
+        let is_shown = || self.desk.documents.list().iter().any(|open| matches!(open.kind, Kind::Plan(_)));
+        self.lenses_due |= went_on && self.desk.settings().lens_refresh && is_shown();
     }
 
     /// Looks at an open file: claims it or lets go of it, and shows who holds it.
@@ -323,6 +346,16 @@ impl Keeper {
     }
 
     fn refresh_open(&mut self, document: &Document, open: &mut Open) -> Result<(), Error> {
+        if open.wants_memory()
+            && let Some(spot) = &open.spot
+        {
+            // A file that was deleted while no server looked, and is still open.
+            match person::committed(self.desk.client.house(), spot) {
+                Ok(Some(text)) => open.remember(&text),
+                Ok(None) => {}
+                Err(error) => tracing::warn!("the last commit of {}: {error}", open.path.display()),
+            }
+        }
         open.compare(&document.text);
         let Some(spot) = open.spot.clone().filter(|_| !open.gone) else { return Ok(()) };
         let house = self.desk.client.house();
@@ -347,7 +380,7 @@ impl Keeper {
         Ok(())
     }
 
-    fn show(&self, document: &Document, open: &mut Open, spot: &person::Spot, standing: &Standing) {
+    fn show(&mut self, document: &Document, open: &mut Open, spot: &person::Spot, standing: &Standing) {
         let session = self.desk.session(&spot.top);
         let ownership = ownership(&session, spot, standing);
         let meets = open.dirty && ownership.own.is_empty() && !ownership.others.is_empty();
@@ -368,9 +401,7 @@ impl Keeper {
             }
         }
         if open.shown.as_ref().is_some_and(|shown| *shown != ownership) {
-            if self.desk.settings().lens_refresh {
-                self.desk.outbox.leave(Message::RefreshLenses);
-            }
+            self.lenses_due |= self.desk.settings().lens_refresh;
             if self.desk.settings().hint_refresh {
                 self.desk.outbox.leave(Message::RefreshHints);
             }

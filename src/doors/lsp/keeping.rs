@@ -73,6 +73,17 @@ impl Open {
         }
     }
 
+    /// Whether only the last commit can tell what its file held: it is open and not there, and nobody
+    /// saw it while it was.
+    pub fn wants_memory(&self) -> bool {
+        self.news == News::Opened && !self.gone && self.seen.is_blank(&self.path)
+    }
+
+    /// What the last commit has at its place.
+    pub fn remember(&mut self, text: &str) {
+        self.seen.remember(text);
+    }
+
     /// Finds out whether it has unsaved changes.
     pub fn compare(&mut self, text: &str) {
         let news = std::mem::take(&mut self.news);

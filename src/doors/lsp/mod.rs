@@ -30,6 +30,7 @@ mod types;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
@@ -49,10 +50,12 @@ const MOST_REQUESTS: usize = 1024;
 /// How long letting go of claims may keep the end from coming.
 const LAST_NOTES: Duration = Duration::from_secs(1);
 
-/// Serves until the editor says so, standard input ends, or a signal comes; then exits with 0.
+/// Serves until the editor says so, standard input ends, or a signal comes; then exits with 0, or with 1
+/// for an `exit` that no `shutdown` came before.
 pub fn serve(house: House, folder: PathBuf) -> ExitCode {
     match run(Arc::new(house), folder) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             tracing::error!("kapell lsp: {error}");
             ExitCode::from(4)
@@ -60,7 +63,8 @@ pub fn serve(house: House, folder: PathBuf) -> ExitCode {
     }
 }
 
-fn run(house: Arc<House>, folder: PathBuf) -> std::io::Result<()> {
+/// Tells whether the end was a good one.
+fn run(house: Arc<House>, folder: PathBuf) -> std::io::Result<bool> {
     let client = Client::new(house, folder.clone());
     let (outbox, unsent) = outbox::open();
     let desk = Desk::new(client.clone(), folder, outbox);
@@ -95,5 +99,5 @@ fn run(house: Arc<House>, folder: PathBuf) -> std::io::Result<()> {
     // Where no keeper was ever started nobody answers, and nothing is held.
     let _ = is_done.recv_timeout(if desk.unread().is_none() { LAST_NOTES } else { Duration::ZERO });
     runtime.shutdown_background();
-    Ok(())
+    Ok(desk.goodbye.load(Ordering::SeqCst) || !desk.left.load(Ordering::SeqCst))
 }

@@ -5,6 +5,7 @@
 use std::future::{Future, ready};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
 use serde::de::DeserializeOwned;
@@ -50,7 +51,11 @@ impl Service<Request> for Ordered {
         if request.id().is_none() && take(&self.desk, request.method(), request.params()) {
             return Box::pin(ready(Ok(None)));
         }
+        if request.method() == "shutdown" {
+            self.desk.goodbye.store(true, Ordering::SeqCst);
+        }
         if request.method() == "exit" {
+            self.desk.left.store(true, Ordering::SeqCst);
             // What waits would keep the end from coming.
             self.desk.client.close();
         }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -12,7 +13,7 @@ use super::keeper;
 use super::owned::Ownership;
 use super::types::Uri;
 use crate::api::ApiError;
-use crate::api::client::guard;
+use crate::api::client::{Call, guard};
 use crate::api::resources::Named;
 use crate::domain::refusal::{Code, Refusal};
 use crate::services::editing::person;
@@ -20,6 +21,9 @@ use crate::services::{Error, reading};
 
 /// As much of a diff is handed over; an editor shows it to a person, not to a model.
 const DIFF: usize = 4 << 20;
+
+/// A log is waited for no longer with one question, like everything else of the contract.
+const LONGEST_WAIT_MS: u64 = 45_000;
 
 /// Parameters of `kapell/read`.
 #[derive(Debug, Deserialize)]
@@ -29,6 +33,9 @@ pub struct ReadParams {
     /// Of a log: from where on.
     #[serde(default)]
     offset: Option<u64>,
+    /// Of a log, with `offset`: waits so long for more where nothing new is there yet.
+    #[serde(default)]
+    wait_ms: Option<u64>,
     /// A file or folder of the project that is meant; the workspace's first folder unless told.
     #[serde(default)]
     root: Option<Uri>,
@@ -53,8 +60,13 @@ pub struct OwnerParams {
     uri: Uri,
 }
 
+/// The call that `kapell/read` is: whoever waits in it is woken when it ends.
+pub fn call_of(desk: &Desk, params: &ReadParams) -> Call {
+    desk.client.begin().in_folder(folder_of(desk, params.root.as_ref()))
+}
+
 /// Answers `kapell/read`.
-pub fn read(desk: &Desk, params: &ReadParams) -> Result<ReadResult, ApiError> {
+pub fn read(call: &Call, params: &ReadParams) -> Result<ReadResult, ApiError> {
     let named = Named::parse(&params.uri).ok_or_else(|| {
         Refusal::new(
             Code::NotFound,
@@ -62,8 +74,6 @@ pub fn read(desk: &Desk, params: &ReadParams) -> Result<ReadResult, ApiError> {
             "there are kapell://attempts/ID/diff, …/log, …/verdict, …/evidence/GATE, …/files/PATH and …/base/PATH",
         )
     })?;
-    let folder = folder_of(desk, params.root.as_ref());
-    let call = desk.client.begin().in_folder(folder);
     let whole = |text: String, mime_type: &'static str| ReadResult {
         text,
         mime_type: Some(mime_type),
@@ -72,7 +82,11 @@ pub fn read(desk: &Desk, params: &ReadParams) -> Result<ReadResult, ApiError> {
     };
     match (&named, params.offset) {
         (Named::Log(id), Some(offset)) => {
-            let part = guard("kapell/read", || Ok(reading::attempt_log_from(&call.session(), id, offset)?))?;
+            let wait = Duration::from_millis(params.wait_ms.unwrap_or(0).min(LONGEST_WAIT_MS));
+            let deadline = Instant::now() + wait;
+            let part = guard("kapell/read", || {
+                Ok(reading::attempt_log_after(&call.session(), id, offset, deadline)?)
+            })?;
             Ok(ReadResult {
                 text: part.text,
                 mime_type: Some("text/plain"),
@@ -85,7 +99,7 @@ pub fn read(desk: &Desk, params: &ReadParams) -> Result<ReadResult, ApiError> {
             Ok(whole(guard("kapell/read", diff)?, "text/x-diff"))
         }
         _ => {
-            let content = named.read(&call)?;
+            let content = named.read(call)?;
             Ok(whole(content.text, content.mime_type))
         }
     }

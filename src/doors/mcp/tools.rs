@@ -13,6 +13,10 @@ use crate::api::{ApiError, schema, table};
 /// writes the file anew when the table says something else.
 const LIST: &str = include_str!("tools.json");
 
+/// Parameters that only a person may give, and so nobody who reads a list of tools. Whoever gives one all
+/// the same is refused like anywhere.
+const OF_PERSONS: [(&str, &str); 1] = [("claim-files", "take_over")];
+
 /// Every method of the table as a tool, but for those of workers only.
 fn tools() -> &'static [Tool] {
     static TOOLS: LazyLock<Vec<Tool>> = LazyLock::new(|| {
@@ -44,14 +48,16 @@ fn tool(method: &'static table::Method, description: &'static str) -> Tool {
         None,
         Some(false),
     );
-    Tool::new_with_raw(
-        method.name,
-        Some(Cow::Borrowed(description)),
-        schema::brief_params(&method.params_schema()),
-    )
-    .with_title(method.title)
-    .with_raw_output_schema(schema::brief_result(&method.result_schema()).into())
-    .with_annotations(annotations)
+    let mut params = schema::brief_params(&method.params_schema());
+    for (_, field) in OF_PERSONS.iter().filter(|(name, _)| *name == method.name) {
+        if let Some(Value::Object(fields)) = params.get_mut("properties") {
+            fields.remove(*field);
+        }
+    }
+    Tool::new_with_raw(method.name, Some(Cow::Borrowed(description)), params)
+        .with_title(method.title)
+        .with_raw_output_schema(schema::brief_result(&method.result_schema()).into())
+        .with_annotations(annotations)
 }
 
 /// What a call came to. A refusal is a result too, so that a model can mend its call.
@@ -113,6 +119,18 @@ mod tests {
         for tool in of(true) {
             let description = tool.description.as_ref().unwrap();
             assert!(!description.contains("plan_id"), "{description}");
+        }
+    }
+
+    #[test]
+    fn what_only_persons_may_is_not_offered() {
+        for (name, field) in OF_PERSONS {
+            let method = table::find(name).unwrap();
+            assert!(method.params_schema()["properties"].get(field).is_some(), "{name} {field}");
+            for is_worker in [false, true] {
+                let tool = of(is_worker).iter().find(|tool| tool.name == name).unwrap();
+                assert_eq!(tool.input_schema["properties"].get(field), None, "{name} {field}");
+            }
         }
     }
 

@@ -13,8 +13,9 @@ use crate::domain::pattern::Pattern;
 use crate::domain::writes::Write;
 use crate::services::claiming::{is_gone, near};
 use crate::services::project::Project;
-use crate::services::{Error, House};
+use crate::services::{Error, House, ground};
 use crate::store::claims::NewClaims;
+use crate::sys::git::read;
 
 /// What a claim for unsaved changes says of itself.
 const REASON: &str = "it has unsaved changes in an editor";
@@ -151,6 +152,18 @@ pub fn bury(house: &House, person: &Holder, project: &Project) -> Result<(), Err
         }
         Ok(())
     })
+}
+
+/// What the last commit has at the place of a file; nothing where it has no such text.
+pub fn committed(house: &House, spot: &Spot) -> Result<Option<String>, Error> {
+    let git = ground::git(house, &spot.project)?;
+    let Some(commit) = read::resolve(&git, "HEAD")? else { return Ok(None) };
+    for path in &spot.paths {
+        if let Some(content) = read::show_file(&git, &commit, &RepoPath::from(path.as_str()))? {
+            return Ok(String::from_utf8(content).ok());
+        }
+    }
+    Ok(None)
 }
 
 fn is_own(claim: &Held, person: &Holder, spot: &Spot) -> bool {

@@ -17,7 +17,7 @@ use crate::domain::plan::check::{self, KnownTarget, OnOverlap, Surroundings, Tar
 use crate::domain::plan::dag;
 use crate::domain::plan::document::{self, Format, Node};
 use crate::domain::plan::problem::{Places, Problem, ProblemCode};
-use crate::domain::plan::read::read_plan;
+use crate::domain::plan::read::{Patterns, read_plan_again};
 use crate::domain::refusal::{Code, Refusal};
 use crate::domain::task::TaskState;
 use crate::store::Tx;
@@ -267,17 +267,34 @@ pub(crate) fn check_text(
     format: Format,
     on_overlap: OnOverlap,
 ) -> Result<Checked, Error> {
+    check_text_again(project, config, text, format, on_overlap, &mut Patterns::default())
+}
+
+fn check_text_again(
+    project: &Project,
+    config: &Config,
+    text: &str,
+    format: Format,
+    on_overlap: OnOverlap,
+    patterns: &mut Patterns,
+) -> Result<Checked, Error> {
     match document::read(text, format) {
-        Ok(document) => check_document(project, config, &document, on_overlap),
+        Ok(document) => check_document_again(project, config, &document, on_overlap, patterns),
         Err(error) => Ok(Checked { problems: vec![Problem::from(error)], ..Checked::default() }),
     }
 }
 
-/// Everything that is wrong with the text of a plan, be it stored or not.
-pub fn problems_of(session: &Session, text: &str, format: Format) -> Result<Vec<Problem>, Error> {
+/// Everything that is wrong with the text of a plan, be it stored or not. `patterns` are those of the
+/// same plan as it was a moment ago.
+pub fn problems_of(
+    session: &Session,
+    text: &str,
+    format: Format,
+    patterns: &mut Patterns,
+) -> Result<Vec<Problem>, Error> {
     let project = session.project()?;
     let config = session.config(&project)?;
-    Ok(check_text(&project, &config, text, format, OnOverlap::Reject)?.problems)
+    Ok(check_text_again(&project, &config, text, format, OnOverlap::Reject, patterns)?.problems)
 }
 
 /// Reads and checks a plan: its own sense, and whether it fits this project.
@@ -287,7 +304,17 @@ pub(crate) fn check_document(
     document: &Node,
     on_overlap: OnOverlap,
 ) -> Result<Checked, Error> {
-    let reading = read_plan(document);
+    check_document_again(project, config, document, on_overlap, &mut Patterns::default())
+}
+
+fn check_document_again(
+    project: &Project,
+    config: &Config,
+    document: &Node,
+    on_overlap: OnOverlap,
+    patterns: &mut Patterns,
+) -> Result<Checked, Error> {
+    let reading = read_plan_again(document, patterns);
     let mut problems = reading.problems;
     let Some(mut plan) = reading.plan else { return Ok(Checked { problems, ..Checked::default() }) };
     let top = project.top()?;

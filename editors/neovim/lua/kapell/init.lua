@@ -54,7 +54,6 @@ function M.start()
   require('kapell.ui').register()
   require('kapell.owner').setup()
   require('kapell.tell').setup()
-  require('kapell.lens').setup()
   if options.current.autostart then
     enable()
   end

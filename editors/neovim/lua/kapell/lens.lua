@@ -34,53 +34,6 @@ function M.refresh_all(client_id)
   end
 end
 
-local PLAN_FILES = { '^plan%.json$', '^plan%.ya?ml$', '%.plan%.json$', '%.plan%.ya?ml$' }
-
-local function is_plan(bufnr)
-  local name = vim.fs.basename(vim.api.nvim_buf_get_name(bufnr))
-  for _, pattern in ipairs(PLAN_FILES) do
-    if name:match(pattern) then
-      return true
-    end
-  end
-  return false
-end
-
--- Kinds of events after which a plan's lenses say something else.
-local WORK = { plan = true, task = true, attempt = true }
-
-local due = false
-
---- Plans went on: the lenses of plan files say how far, and the server tells of owners only.
-local function went_on(root)
-  if due then
-    return
-  end
-  due = true
-  vim.schedule(function()
-    due = false
-    for _, client in ipairs(vim.lsp.get_clients({ name = 'kapell' })) do
-      local plans = server.root(client) == root
-        and vim.tbl_filter(is_plan, vim.tbl_keys(client.attached_buffers)) or {}
-      if #plans > 0 and KEEPS then
-        vim.lsp.handlers['workspace/codeLens/refresh'](nil, nil, { client_id = client.id })
-      else
-        for _, bufnr in ipairs(plans) do
-          refresh(client, bufnr)
-        end
-      end
-    end
-  end)
-end
-
-function M.setup()
-  require('kapell.state').on(function(root, what, event)
-    if what == 'event' and options.current.code_lens and WORK[event.kind:match('^%a+')] then
-      went_on(root)
-    end
-  end)
-end
-
 --- The lenses of a buffer that has another name now.
 function M.renamed(client, bufnr)
   if not options.current.code_lens then

@@ -5,8 +5,8 @@ local view = require('kapell.view')
 
 local M = {}
 
--- How long to wait before a log that said nothing new is asked again.
-local LOG_PAUSE_MS = 400
+-- How long one question waits for more of a log; the server answers as soon as there is any.
+local LOG_WAIT_MS = 30000
 
 local FILETYPES = { ['text/markdown'] = 'markdown', ['text/x-diff'] = 'diff', ['application/json'] = 'json' }
 
@@ -16,9 +16,10 @@ local function uri(attempt, part)
   return ('kapell://attempts/%s/%s'):format(attempt, part)
 end
 
---- Reads a document piece by piece; `each(text, answer)` for each piece, `done` at the end.
-local function pieces(root, address, offset, each, done)
-  server.request(root, 'kapell/read', { uri = address, offset = offset }, function(answer)
+--- Reads a document piece by piece; `each(text, answer)` for each piece, `done` at the end. With `wait_ms`
+--- the first piece is waited for.
+local function pieces(root, address, offset, each, done, wait_ms, failed)
+  server.request(root, 'kapell/read', { uri = address, offset = offset, wait_ms = wait_ms }, function(answer)
     local text = answer.text or ''
     each(text, answer)
     local nxt = answer.next_offset
@@ -27,7 +28,7 @@ local function pieces(root, address, offset, each, done)
     else
       done(type(nxt) == 'number' and nxt or offset, answer)
     end
-  end)
+  end, failed)
 end
 
 --- Opens a document that does not grow.
@@ -54,26 +55,47 @@ end
 
 --- Follows a growing document as long as its buffer is shown.
 local function follow(root, address, bufnr, offset)
-  pieces(root, address, offset, function(text)
-    if text ~= '' and vim.api.nvim_buf_is_valid(bufnr) then
+  local turn = (vim.b[bufnr].kapell_turn or 0) + 1
+  vim.b[bufnr].kapell_turn = turn
+  vim.b[bufnr].kapell_following = address
+  vim.b[bufnr].kapell_offset = offset
+  local function is_ours()
+    return vim.api.nvim_buf_is_valid(bufnr) and vim.b[bufnr].kapell_turn == turn
+  end
+  local function rest()
+    if is_ours() then
+      vim.b[bufnr].kapell_following = nil
+    end
+  end
+  pieces(root, address, offset, function(text, answer)
+    if is_ours() and text ~= '' then
       view.append(bufnr, text)
+      -- Where to go on when it is shown again.
+      vim.b[bufnr].kapell_offset = answer.next_offset
     end
   end, function(nxt, answer)
-    if answer.ended then
-      vim.b[bufnr].kapell_following = nil
+    if not is_ours() then
       return
+    elseif not answer.ended and vim.fn.bufwinid(bufnr) ~= -1 then
+      follow(root, address, bufnr, nxt)
+    else
+      rest()
     end
-    vim.defer_fn(function()
-      if vim.api.nvim_buf_is_valid(bufnr) and vim.fn.bufwinid(bufnr) ~= -1 then
-        follow(root, address, bufnr, nxt)
-      elseif vim.api.nvim_buf_is_valid(bufnr) then
-        -- Where to go on when it is shown again.
-        vim.b[bufnr].kapell_following = nil
-        vim.b[bufnr].kapell_offset = nxt
-      end
-    end, LOG_PAUSE_MS)
-  end)
+  end, LOG_WAIT_MS, rest)
 end
+
+--- A server that ended answers nothing: what was followed goes on with the next one.
+require('kapell.state').on(function(root, what, news)
+  if what ~= 'server' or news ~= 'started' then
+    return
+  end
+  for _, bufnr in ipairs(vim.api.nvim_list_bufs()) do
+    local address = vim.b[bufnr].kapell_root == root and vim.b[bufnr].kapell_following
+    if address then
+      follow(root, address, bufnr, vim.b[bufnr].kapell_offset or 0)
+    end
+  end
+end)
 
 --- Opens the log of an attempt, and follows it while the attempt lives.
 ---@param root string
@@ -85,7 +107,6 @@ function M.log(root, attempt)
     local bufnr = view.buffer(root, attempt .. '/log', 'kapell-log')
     view.show(bufnr)
     if not vim.b[bufnr].kapell_following then
-      vim.b[bufnr].kapell_following = true
       follow(root, address, bufnr, vim.b[bufnr].kapell_offset or 0)
     end
   end)

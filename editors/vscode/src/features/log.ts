@@ -3,14 +3,15 @@ import * as vscode from 'vscode';
 import { sentence } from '../model/text';
 import type { Connection } from '../server/connection';
 
-/** How long to wait before a log that said nothing new is asked again. */
-const PAUSE_MS = 400;
+/** How long one question waits for more; the server answers as soon as there is any. */
+const WAIT_MS = 30_000;
 
 interface Following {
   text: string;
   offset: number;
   ended: boolean;
-  next: NodeJS.Timeout | undefined;
+  /** Ends the question that is being waited for. */
+  stop: vscode.CancellationTokenSource;
 }
 
 export class Logs implements vscode.TextDocumentContentProvider, vscode.Disposable {
@@ -25,8 +26,13 @@ export class Logs implements vscode.TextDocumentContentProvider, vscode.Disposab
       vscode.workspace.registerTextDocumentContentProvider('kapell-log', this),
       vscode.workspace.onDidCloseTextDocument(({ uri }) => {
         const following = this.followed.get(uri.toString());
-        if (following) clearTimeout(following.next);
+        following?.stop.cancel();
         this.followed.delete(uri.toString());
+      }),
+      // While it is on its way back nothing is asked; then it goes on where it was.
+      this.server.onState((state) => {
+        if (state !== 'ready') return;
+        for (const [key, following] of this.followed) void this.follow(vscode.Uri.parse(key), following);
       }),
       // Who looks at the end goes on looking at the end.
       vscode.workspace.onDidChangeTextDocument(({ document, contentChanges }) => {
@@ -62,19 +68,20 @@ export class Logs implements vscode.TextDocumentContentProvider, vscode.Disposab
     const key = uri.toString();
     let following = this.followed.get(key);
     if (!following) {
-      following = { text: '', offset: 0, ended: false, next: undefined };
+      following = { text: '', offset: 0, ended: false, stop: new vscode.CancellationTokenSource() };
       this.followed.set(key, following);
       await this.more(uri, following);
-      this.later(uri, following);
+      void this.follow(uri, following);
     }
     return following.text;
   }
 
-  /** Takes what is there; whether it was anything. */
-  private async more(uri: vscode.Uri, following: Following): Promise<boolean> {
+  /** Takes what is there, waiting for it if that is wished; whether it was anything. */
+  private async more(uri: vscode.Uri, following: Following, wait?: vscode.CancellationToken): Promise<boolean> {
     const had = following.text.length;
-    for (;;) {
-      const piece = await this.server.read(address(uri), following.offset);
+    for (let first = true; ; first = false) {
+      const waiting = first && wait ? { wait_ms: WAIT_MS, token: wait } : {};
+      const piece = await this.server.read(address(uri), following.offset, waiting);
       following.text += piece.text;
       following.ended = piece.ended === true;
       const next = piece.next_offset;
@@ -84,25 +91,26 @@ export class Logs implements vscode.TextDocumentContentProvider, vscode.Disposab
     return following.text.length > had;
   }
 
-  private later(uri: vscode.Uri, following: Following): void {
-    if (following.ended || this.followed.get(uri.toString()) !== following) return;
-    following.next = setTimeout(() => {
-      this.more(uri, following).then(
-        (news) => {
-          if (news) this.changed.fire(uri);
-          this.later(uri, following);
-        },
-        (error: unknown) => {
-          // The server may be on its way back: the log is tried again.
-          this.server.log.debug(`${uri.path}: ${sentence(error)}`);
-          this.later(uri, following);
-        },
-      );
-    }, PAUSE_MS);
+  /** Waits for more as long as the document is open and the attempt lives. */
+  private async follow(uri: vscode.Uri, following: Following): Promise<void> {
+    following.stop.cancel();
+    const stop = new vscode.CancellationTokenSource();
+    following.stop = stop;
+    const goesOn = (): boolean => !stop.token.isCancellationRequested && !following.ended;
+    try {
+      while (goesOn()) {
+        if (await this.more(uri, following, stop.token)) this.changed.fire(uri);
+      }
+    } catch (error) {
+      // The server ended: when it is back, its state says so.
+      if (goesOn()) this.server.log.debug(`${uri.path}: ${sentence(error)}`);
+    } finally {
+      stop.dispose();
+    }
   }
 
   dispose(): void {
-    for (const { next } of this.followed.values()) clearTimeout(next);
+    for (const { stop } of this.followed.values()) stop.cancel();
     this.followed.clear();
     for (const one of this.subscriptions) one.dispose();
   }

@@ -19,10 +19,15 @@ export function find(context: vscode.ExtensionContext): Place | string {
   });
 }
 
-export function provideMcp(context: vscode.ExtensionContext, server: Connection): vscode.Disposable {
+export interface Mcp extends vscode.Disposable {
+  /** What the editor is given; nothing where it takes no such thing. */
+  provider?: vscode.McpServerDefinitionProvider;
+}
+
+export function provideMcp(context: vscode.ExtensionContext, server: Connection): Mcp {
   if (!canProvideMcp()) {
     server.log.info('this editor takes no MCP servers from extensions');
-    return new vscode.Disposable(() => undefined);
+    return { dispose: () => undefined };
   }
   const changed = new vscode.EventEmitter<void>();
   const provider: vscode.McpServerDefinitionProvider = {
@@ -40,9 +45,10 @@ export function provideMcp(context: vscode.ExtensionContext, server: Connection)
       return [definition];
     },
   };
-  return vscode.Disposable.from(
+  const parts = vscode.Disposable.from(
     changed,
     server.onState(() => changed.fire()),
     vscode.lm.registerMcpServerDefinitionProvider('kapell', provider),
   );
+  return { provider, dispose: () => void parts.dispose() };
 }

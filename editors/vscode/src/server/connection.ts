@@ -12,6 +12,11 @@ import { locate, type Place } from './locate';
 
 export type ServerState = 'starting' | 'ready' | 'missing' | 'failed' | 'untrusted' | 'noFolder' | 'stopped';
 
+export interface Waiting {
+  wait_ms?: number;
+  token?: vscode.CancellationToken;
+}
+
 /** More deaths than this within a minute, and it is left dead. */
 const MOST_RESTARTS = 4;
 
@@ -188,20 +193,15 @@ export class Connection implements vscode.Disposable {
     });
   }
 
-  async read(uri: string, offset?: number): Promise<ReadResult> {
-    return this.ready().sendRequest<ReadResult>('kapell/read', offset === undefined ? { uri } : { uri, offset });
+  /** A document of the server. Of a log more can be waited for; the token ends that. */
+  async read(uri: string, offset?: number, waiting: Waiting = {}): Promise<ReadResult> {
+    const { token, ...wait } = waiting;
+    const params = { uri, ...(offset === undefined ? {} : { offset }), ...wait };
+    return this.ready().sendRequest<ReadResult>('kapell/read', params, token ?? new vscode.CancellationTokenSource().token);
   }
 
   async owner(uri: vscode.Uri): Promise<Owner> {
     return this.ready().sendRequest<Owner>('kapell/owner', { uri: uri.toString() });
-  }
-
-  /** Has lenses asked for again: those of plan files say how far the work is. */
-  refreshLenses(): void {
-    const feature = this.client?.getFeature('textDocument/codeLens');
-    for (const { document } of vscode.window.visibleTextEditors) {
-      feature?.getProvider(document)?.onDidChangeCodeLensEmitter.fire();
-    }
   }
 
   /** What the server said of itself. */

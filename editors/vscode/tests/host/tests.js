@@ -1,6 +1,6 @@
 // The tests inside of the real extension host: the real server, and claims made by other processes.
 const assert = require('node:assert/strict');
-const { execFile, execFileSync } = require('node:child_process');
+const { execFile, execFileSync, spawn } = require('node:child_process');
 const fs = require('node:fs');
 const path = require('node:path');
 const vscode = require('vscode');
@@ -324,7 +324,32 @@ exports.tests = [
 
   ['the MCP server is offered where the editor knows such a thing', async () => {
     assert.equal(typeof vscode.lm?.registerMcpServerDefinitionProvider, 'function');
-    return 'offered';
+    const [definition] = await api().mcp.provider.provideMcpServerDefinitions();
+    assert.equal(definition.cwd.fsPath, repo);
+    // Started as the editor starts it from its list, it answers.
+    const child = spawn(definition.command, definition.args, {
+      cwd: definition.cwd.fsPath, env: { ...process.env, ...definition.env }, stdio: ['pipe', 'pipe', 'inherit'],
+    });
+    try {
+      child.stdin.write(`${JSON.stringify({
+        jsonrpc: '2.0', id: 1, method: 'initialize',
+        params: { protocolVersion: '2025-06-18', capabilities: {}, clientInfo: { name: 'test', version: '1' } },
+      })}\n`);
+      const answer = JSON.parse(await new Promise((done, fail) => {
+        let text = '';
+        child.on('error', fail);
+        child.on('exit', () => fail(new Error(`it ended, having said ${text}`)));
+        child.stdout.on('data', (piece) => {
+          text += piece;
+          if (text.includes('\n')) done(text.split('\n')[0]);
+        });
+      }));
+      assert.equal(answer.id, 1);
+      assert.equal(answer.result.serverInfo.name, 'kapell');
+      return `${definition.label} ${answer.result.protocolVersion}`;
+    } finally {
+      child.kill();
+    }
   }],
 
   ['a killed server is started again, with what was held', async () => {

@@ -9,6 +9,9 @@ use jsonc_parser::{CollectOptions, ParseOptions, parse_to_ast};
 
 use super::{Key, MAX_DEPTH, Node, Place, SyntaxError, Value};
 
+/// A map of so few names needs no index of them.
+const FEW: usize = 24;
+
 pub(super) fn read(text: &str) -> Result<Node, SyntaxError> {
     let options = ParseOptions {
         allow_comments: true,
@@ -79,13 +82,20 @@ impl Reader<'_> {
     }
 
     fn map(&mut self, object: ast::Object<'_>, depth: usize) -> Result<Value, SyntaxError> {
-        let mut seen = HashMap::with_capacity(object.properties.len());
-        let mut entries = Vec::with_capacity(object.properties.len());
+        // Few names are looked through faster than they are digested.
+        let is_small = object.properties.len() <= FEW;
+        let mut seen = HashMap::with_capacity(if is_small { 0 } else { object.properties.len() });
+        let mut entries: Vec<(Key, Node)> = Vec::with_capacity(object.properties.len());
         for property in object.properties {
             let place = self.cursor.place(property.range.start);
             let key = Key::at(property.name.into_string(), place);
-            if let Some(first) = seen.insert(key.text.clone(), place) {
-                return Err(SyntaxError::duplicate_key(&key.text, Some(first), place));
+            let first = if is_small {
+                entries.iter().find(|(known, _)| known.text == key.text).and_then(|(known, _)| known.place)
+            } else {
+                seen.insert(key.text.clone(), place)
+            };
+            if first.is_some() {
+                return Err(SyntaxError::duplicate_key(&key.text, first, place));
             }
             entries.push((key, self.node(property.value, depth + 1)?));
         }

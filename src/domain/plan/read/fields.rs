@@ -1,16 +1,45 @@
 //! Typed values out of a map, each mismatch noted as a problem with its place.
 
+use std::collections::HashMap;
 use std::ops::RangeInclusive;
 
 use crate::base::ids::TaskId;
-use crate::domain::pattern::Pattern;
+use crate::domain::pattern::{BadPattern, Pattern};
 use crate::domain::plan::CommandLine;
 use crate::domain::plan::document::{Key, Node, Place, Value};
 use crate::domain::plan::problem::{Part, Places, Problem, ProblemCode, Problems, closest, quoted};
 
+/// Patterns that were read before. Whoever reads a document again and again, as an editor does while it
+/// is typed, does not make each of them anew; those that left the document are forgotten.
+#[derive(Debug, Default)]
+pub struct Patterns {
+    before: HashMap<String, Pattern>,
+    now: HashMap<String, Pattern>,
+}
+
+impl Patterns {
+    /// What was not read since this was called the last time is forgotten.
+    pub(super) fn turn(&mut self) {
+        self.before = std::mem::take(&mut self.now);
+    }
+
+    fn parse(&mut self, text: &str) -> Result<Pattern, BadPattern> {
+        if let Some(known) = self.now.get(text) {
+            return Ok(known.clone());
+        }
+        let (text, pattern) = match self.before.remove_entry(text) {
+            Some(known) => known,
+            None => (text.to_owned(), Pattern::parse(text)?),
+        };
+        self.now.insert(text, pattern.clone());
+        Ok(pattern)
+    }
+}
+
 /// What gathers while a document is read.
 #[derive(Default)]
 pub(super) struct Notes {
+    pub(super) patterns: Patterns,
     pub(super) places: Places,
     pub(super) problems: Problems,
 }
@@ -177,7 +206,7 @@ impl<'a> Fields<'a> {
                 self.mismatch(field, node, "a list of texts", "each pattern is a text in quotes", notes);
                 continue;
             };
-            match Pattern::parse(text) {
+            match notes.patterns.parse(text) {
                 Ok(pattern) => {
                     notes.places.set_item(self.part, field, patterns.len(), node.place);
                     patterns.push(pattern);

@@ -486,3 +486,21 @@ proptest! {
 fn reading_yaml(text: &str) -> Vec<Problem> {
     reading(text, Format::Yaml).problems
 }
+
+#[test]
+fn a_document_that_is_read_again_says_the_same() {
+    let mut patterns = Patterns::default();
+    let texts = [
+        r#"{"tasks": [{"id": 1, "task": "x", "files": ["a/", "b/*.rs", "../c"]}]}"#,
+        r#"{"tasks": [{"id": 1, "task": "xy", "files": ["a/", "b/*.rs", "../c"]}]}"#,
+        r#"{"tasks": [{"id": 1, "task": "x", "files": ["a/d", "a/d", "b/*.rs"]}]}"#,
+        r#"{"tasks": []}"#,
+        r#"{"tasks": [{"id": 1, "task": "x", "files": ["a/"]}]}"#,
+    ];
+    for text in texts {
+        let document = read(text, Format::Json).unwrap();
+        let (again, anew) = (read_plan_again(&document, &mut patterns), read_plan(&document));
+        assert_eq!(format!("{:?}", again.plan), format!("{:?}", anew.plan), "{text}");
+        assert_eq!(again.problems, anew.problems, "{text}");
+    }
+}

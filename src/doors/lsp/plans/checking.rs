@@ -15,6 +15,7 @@ use super::surroundings::session;
 use crate::domain::plan::document::{Format, Place};
 use crate::domain::plan::outline::{Item, Shape};
 use crate::domain::plan::problem::{Problem, ProblemCode, Severity};
+use crate::domain::plan::read::Patterns;
 use crate::services::planning;
 
 /// A cycle may lead through all tasks of a plan; whoever mends it sees the rest.
@@ -23,8 +24,13 @@ const MOST_ENDS: usize = 200;
 const MOST_RELATED: usize = 20;
 
 /// The diagnostics of a plan.
-pub fn diagnostics(desk: &Desk, document: &Document, format: Format) -> Vec<Diagnostic> {
-    match planning::problems_of(&session(desk, document), &document.text, format) {
+pub fn diagnostics(
+    desk: &Desk,
+    document: &Document,
+    format: Format,
+    patterns: &mut Patterns,
+) -> Vec<Diagnostic> {
+    match planning::problems_of(&session(desk, document), &document.text, format, patterns) {
         Ok(problems) => problems.iter().flat_map(|problem| shown(document, problem)).collect(),
         Err(error) => vec![unchecked(document, &error.to_string())],
     }
