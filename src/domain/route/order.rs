@@ -18,7 +18,8 @@ pub fn ordered<'r>(roster: &'r Roster, now: &Now, pick: &Pick) -> (Vec<&'r Seat>
         Pick::Nobody(_) => (Vec::new(), Vec::new()),
     };
     asked.retain(|seat| !seat.is_protected);
-    reliefs.retain(|seat| !seat.is_protected && !asked.iter().any(|other| other.worker == seat.worker));
+    // What keeps one worker of a provider from it keeps the others too.
+    reliefs.retain(|seat| !seat.is_protected && !asked.iter().any(|other| other.provider == seat.provider));
     // Where nobody could have been asked, nobody takes over for them either.
     if asked.is_empty() && *pick != Pick::Everybody {
         reliefs.clear();
