@@ -27,6 +27,8 @@ use crate::sys::process::{life, spawn, tree};
 
 /// A conductor has this long to enter the registry.
 const CONDUCTOR_PATIENCE: Duration = Duration::from_secs(10);
+/// Of so many tasks it is told at once what came of them.
+const NEWS: usize = 200;
 /// What starts within this time is told at once.
 const FIRST_NEWS: Duration = Duration::from_millis(900);
 
@@ -112,7 +114,9 @@ pub fn dispatch(session: &Session, project: &Project, wish: &Wish) -> Result<Dis
             (inbox, Some(vec![task.id]))
         }
     };
-    let (row, tasks, plan) = load(session, &plan_id)?;
+    // A task of the inbox stands for itself, however many others there are.
+    let alone = only.as_deref().filter(|_| wish.what.is_ad_hoc());
+    let (row, tasks, plan) = load(session, &plan_id, alone)?;
     let wanted = wanted(&row, &tasks, &plan, only.as_deref())?;
     if wish.dry_run {
         return Ok(dry_run(&plan_id, &plan, &tasks, &wanted));
@@ -210,7 +214,7 @@ pub(super) fn told(
     wanted: &[TaskId],
 ) -> Result<Dispatched, Error> {
     await_news(session, &plan_id, since)?;
-    let (_, _, plan) = load(session, &plan_id)?;
+    let (_, _, plan) = load(session, &plan_id, Some(&wanted[..wanted.len().min(NEWS)]))?;
     let (started, waiting) = session.store()?.read(|tx| news(tx, &plan_id, &plan, wanted))?;
     Ok(Dispatched { run: Some(run), plan: plan_id, conductor, started, waiting, route: None })
 }
@@ -267,10 +271,21 @@ pub fn find_plan(session: &Session, project: &Project, text: &str) -> Result<Pla
     }
 }
 
-fn load(session: &Session, id: &PlanId) -> Result<(PlanRow, Vec<TaskRow>, Plan), Error> {
+/// A plan with its tasks, or with some of them.
+fn load(
+    session: &Session,
+    id: &PlanId,
+    only: Option<&[TaskId]>,
+) -> Result<(PlanRow, Vec<TaskRow>, Plan), Error> {
     session.store()?.read(|tx| -> Result<_, Error> {
         let row = tx.plan(id)?.ok_or_else(|| Error::Bug(format!("plan {id} vanished")))?;
-        let tasks = tx.tasks(id, -1, usize::MAX >> 1)?;
+        let tasks = match only {
+            None => tx.tasks(id, -1, usize::MAX >> 1)?,
+            Some(only) => {
+                let rows: Result<Vec<_>, _> = only.iter().map(|task| tx.task(id, task)).collect();
+                rows?.into_iter().flatten().collect()
+            }
+        };
         let plan = rows::stored_plan(&row, &tasks)?;
         Ok((row, tasks, plan))
     })
@@ -540,7 +555,7 @@ type News = (Vec<(AttemptRow, TaskId, Vec<String>)>, Vec<(TaskId, String, String
 
 fn news(tx: &Tx<'_>, id: &PlanId, plan: &Plan, wanted: &[TaskId]) -> Result<News, Error> {
     let (mut started, mut waiting) = (Vec::new(), Vec::new());
-    for task in wanted.iter().take(200) {
+    for task in wanted.iter().take(NEWS) {
         let Some(row) = tx.task(id, task)? else { continue };
         let parsed = plan.tasks.iter().find(|other| other.id == *task);
         match row.state {

@@ -10,6 +10,10 @@ use clap::{ArgGroup, Args, Parser, Subcommand};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+mod fleet;
+
+pub use fleet::{By, Fleet, Route};
+
 use super::print::Color;
 use crate::api::wire::{Action, ClaimMode, Complexity, Id, Object, OnOverlap, Scope, Severity, WhenFull};
 
@@ -597,41 +601,6 @@ pub struct Send {
 
 /// The classes of `--complexity`.
 const COMPLEXITIES: [&str; 3] = ["simple", "normal", "complex"];
-
-/// `route`.
-#[derive(Debug, Args)]
-pub struct Route {
-    /// What is to be done; - reads it from stdin
-    pub text: String,
-    /// Worker, group, provider, or auto
-    #[arg(long)]
-    pub target: Option<String>,
-    /// How hard it is: simple, normal or complex
-    #[arg(long, value_parser = one_of::<Complexity>(&COMPLEXITIES), value_name = "HOW")]
-    pub complexity: Option<Complexity>,
-}
-
-/// `fleet`.
-#[derive(Debug, Args)]
-pub struct Fleet {
-    /// By what to sort the workers
-    #[arg(long, value_enum, default_value_t = By::Group, value_name = "WHAT")]
-    pub by: By,
-    /// Show it again whenever something happens, until Ctrl-C
-    #[arg(long)]
-    pub watch: bool,
-}
-
-/// By what workers are sorted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum By {
-    /// Their groups; one of several groups is shown in each.
-    Group,
-    /// Their providers.
-    Provider,
-    /// The environments that they work in.
-    Environment,
-}
 
 /// `list`.
 #[derive(Debug, Args)]

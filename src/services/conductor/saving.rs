@@ -113,8 +113,7 @@ pub fn own_what_it_changed(
     saved: &Saved,
 ) -> Result<Option<Task>, Error> {
     let planned = desk.task(&task.id)?;
-    // In a shared folder it cannot be told who changed what nobody owns.
-    if !planned.files.is_empty() || saved.outside.is_empty() || desk.config.isolation == Isolation::Shared {
+    if !planned.files.is_empty() || saved.outside.is_empty() {
         return Ok(None);
     }
     let paths = saved.outside.iter().filter_map(|(path, _)| Pattern::of_path(&path.to_string()).ok());
