@@ -1,5 +1,6 @@
 //! In which order workers are thought of.
 
+use super::rules::is_environment;
 use super::{Load, Now, Pick, Roster, Seat, Strategy};
 use crate::base::ids::{ProviderName, WorkerName};
 
@@ -48,8 +49,14 @@ fn members<'r>(roster: &'r Roster, now: &Now, name: &str) -> Vec<&'r Seat> {
 /// first, so it comes last.
 fn of_provider<'r>(roster: &'r Roster, provider: &ProviderName) -> Vec<&'r Seat> {
     let mut seats: Vec<&Seat> = roster.seats.values().filter(|seat| seat.provider == *provider).collect();
-    seats.sort_by_key(|seat| seat.environment.is_some());
+    seats.sort_by_key(|seat| is_bound(roster, seat));
     seats
+}
+
+/// Whether a worker works in an environment: it says so, or is called after one.
+fn is_bound(roster: &Roster, seat: &Seat) -> bool {
+    let called = seat.worker.as_str().strip_suffix("_worker");
+    seat.environment.is_some() || called.is_some_and(|name| is_environment(roster, name))
 }
 
 fn in_the_chain(roster: &Roster) -> Vec<&Seat> {
@@ -75,7 +82,7 @@ fn everybody(roster: &Roster) -> Vec<&Seat> {
     };
     let mut seats: Vec<&Seat> =
         roster.seats.values().filter(|seat| seat.is_available && !is_fallback(seat)).collect();
-    seats.sort_by_key(|seat| (seat.environment.is_some(), rank(seat)));
+    seats.sort_by_key(|seat| (is_bound(roster, seat), rank(seat)));
     seats
 }
 
@@ -99,6 +106,6 @@ fn by_price(roster: &Roster) -> Vec<&Seat> {
         first.then(by_rank).then_with(|| a.cmp(b))
     });
     let mut seats: Vec<&Seat> = names.iter().flat_map(|name| of_provider(roster, name)).collect();
-    seats.sort_by_key(|seat| seat.environment.is_some());
+    seats.sort_by_key(|seat| is_bound(roster, seat));
     seats
 }

@@ -167,16 +167,20 @@ fn by_target(roster: &Roster, target: &str) -> (Pick, String) {
     }
 }
 
+/// Whether a name is that of an environment. `review_worker` is no worker of an environment called
+/// review, unless there is one.
+pub(super) fn is_environment(roster: &Roster, name: &str) -> bool {
+    name.ends_with(|c: char| c.is_ascii_digit())
+        || roster.environments.iter().any(|other| other.eq_ignore_ascii_case(name))
+}
+
 /// The workers of an environment: those bound to it, else the one that is called after it.
 fn of_environment(roster: &Roster, name: &str) -> Vec<WorkerName> {
     let bound = roster.seats.values().filter(|seat| {
         seat.environment.as_ref().is_some_and(|environment| environment.eq_ignore_ascii_case(name))
     });
     let mut names: Vec<WorkerName> = bound.map(|seat| seat.worker.clone()).collect();
-    // `review_worker` is no worker of an environment called review, unless there is one.
-    let is_environment = name.ends_with(|c: char| c.is_ascii_digit())
-        || roster.environments.iter().any(|other| other.eq_ignore_ascii_case(name));
-    if is_environment {
+    if is_environment(roster, name) {
         let called = format!("{name}_worker");
         let called = roster.seats.keys().find(|worker| worker.as_str().eq_ignore_ascii_case(&called));
         if let Some(called) = called.filter(|worker| !names.contains(worker)) {

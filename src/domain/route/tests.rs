@@ -233,7 +233,7 @@ fn each_strategy_finds_its_member() {
         (
             "load",
             &[("review1", load(1, 1, 3)), ("review2", load(1, 5, 2)), ("review3", load(1, 4, 1))],
-            "target waits, slot: review3 is busy",
+            "target waits, slot: review1 is busy",
         ),
         ("merging", &[("merge1", load(0, 7, 9))], "target: merge1"),
     ];

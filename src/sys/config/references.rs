@@ -268,7 +268,9 @@ impl Said<'_, '_> {
         for (name, group) in &file.groups {
             let table = join("groups", name);
             self.lead(&join(&table, "members"), group.members.as_ref(), &[Thing::Worker]);
-            if is_empty(self.merged, name) {
+            // One with a broken pattern is not empty.
+            let is_half_read = self.document.has(&join(&table, "match"));
+            if is_empty(self.merged, name) && !is_half_read {
                 let message = format!("group `{}` has no members", shown(name));
                 let hint = "list them in members, or let workers name it in their groups";
                 self.document.warning(&table, message, hint);
@@ -347,6 +349,7 @@ fn is_empty(merged: &File, name: &str) -> bool {
     let mut named = merged.workers.values().flat_map(|worker| worker.groups.iter().flatten());
     group.members.as_ref().is_none_or(Vec::is_empty)
         && group.r#match.is_none()
+        && group.provider_by_name.is_none()
         && !named.any(|group| group.as_str() == name)
 }
 

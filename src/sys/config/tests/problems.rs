@@ -260,7 +260,7 @@ fn routes_that_lead_nowhere_or_are_never_asked() {
     has(
         "[groups.g]\n[[routes]]\nmatch = 'a'\nto = \"g\"",
         &[
-            "1:9 groups.g group `g` has no members",
+            "1:1 groups.g group `g` has no members",
             "4:6 routes[0].to `routes[0].to` names the group `g`, which has no members",
         ],
     );
@@ -372,14 +372,14 @@ fn the_rest() {
         "[workers.w]\nprovider = \"codex\"\ngroups = [\"reviw\"]\n[groups.review]",
         &[
             "3:11 workers.w.groups[0] worker `w` makes a new group `reviw`",
-            "4:9 groups.review group `review` has no members",
+            "4:1 groups.review group `review` has no members",
         ],
     );
     has(
         "[groups.codex]",
         &[
+            "1:1 groups.codex group `codex` has no members",
             "1:9 groups.codex `codex` is a group and a provider: a task could not say which is meant",
-            "1:9 groups.codex group `codex` has no members",
         ],
     );
     // Columns are characters, after a byte order mark too, and lines may end as on Windows.
