@@ -93,7 +93,8 @@ fn came(roster: &Roster, now: &Now, wish: Wish<'_>) -> String {
 #[test]
 fn the_rules_are_asked_in_their_order() {
     let roster = fleet();
-    let table: &[(&str, Option<&str>, Option<&str>, Complexity, &str)] = &[
+    type Row = (&'static str, Option<&'static str>, Option<&'static str>, Complexity, &'static str);
+    let table: &[Row] = &[
         ("Fix bug in dev1 environment", None, None, Normal, "environment: dev1_worker"),
         ("Fix bug in DEV1.", Some("auto"), None, Normal, "environment: dev1_worker"),
         ("Fix dev1", Some("review2"), None, Normal, "target: review2"),
@@ -205,7 +206,8 @@ fn each_strategy_finds_its_member() {
         };
         came(&roster, &now, Wish { text: "x", target: Some(group), ..Wish::default() })
     };
-    let table: &[(&str, &[(&str, Load)], &str)] = &[
+    type Row<'a> = (&'a str, &'a [(&'a str, Load)], &'a str);
+    let table: &[Row<'_>] = &[
         ("review", &[], "target: review1"),
         ("review", &[("review1", load(0, 1, 1))], "target: review2"),
         ("review", &[("review1", load(0, 1, 1)), ("review2", load(0, 1, 2))], "target: review3"),
