@@ -3,6 +3,7 @@
 
 pub mod agenda;
 pub mod attempt;
+pub mod continuing;
 pub mod desk;
 pub mod launching;
 pub mod listening;
