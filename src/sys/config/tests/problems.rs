@@ -277,7 +277,10 @@ fn routes_that_lead_nowhere_or_are_never_asked() {
         &["5:9 routes[1].match `routes[1]` is never reached: `routes[0]` takes all that it could"],
     );
     has("[[routes]]\nmatch = '^$'\nto = \"codex\"\n[[routes]]\nmatch = 'a'\nto = \"claude\"", &[]);
-    has("[workers.w]\nprovider = \"codex\"\n[workers.w]\nprovider = \"claude\"", &["3:10  `w` is set twice"]);
+    has(
+        "[workers.w]\nprovider = \"codex\"\n[workers.w]\nprovider = \"claude\"",
+        &["3:10  `w` is set twice", "4:1  `provider` is set twice"],
+    );
 }
 
 #[test]
