@@ -120,7 +120,8 @@ pub fn methods() -> &'static [Method] {
             method(
                 "dispatch",
                 "Start a plan, some of its tasks, or one task",
-                "Start work: a plan by plan_id (all of it or only tasks), or one ad hoc task with the files it owns. \
+                "Start work: a plan by plan_id (all of it or only tasks), or one ad hoc task, mostly with the files it owns; \
+                 dry_run with task tells whom it would go to and why. \
                  Answers at once with a run_id; workers run in the background, each in its own worktree, and what \
                  the gates prove is landed. Follow with status(run_id, wait_ms, since_seq).",
                 false,

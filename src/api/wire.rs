@@ -12,12 +12,14 @@ mod conducting;
 mod following;
 mod plan;
 mod questions;
+mod routing;
 
 pub use answers::*;
 pub use conducting::*;
 pub use following::*;
 pub use plan::*;
 pub use questions::*;
+pub use routing::*;
 
 /// A task's id: an integer or a string, as the plan wrote it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

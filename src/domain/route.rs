@@ -1,9 +1,24 @@
-//! Who gets a task: the seats that may, in the order of preference.
+//! Who gets a task: the rules that lead it to workers, and which of them may take it now.
+//!
+//! [`place`] asks the rules, one after the other, and needs nothing but the task and the
+//! configuration; [`decide`] finds the seat, from what everybody does at this moment. The conductor
+//! and `kapell route` call the same two.
+
+mod order;
+mod rules;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::base::ids::{ProviderName, WorkerName};
 use crate::domain::plan::Complexity;
 
-/// A seat as routing sees it.
+pub use order::ordered;
+pub use rules::{Asked, Pick, Placed, Rule, Wish, place};
+
+/// A worker as routing sees it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Seat {
     /// Its name.
@@ -12,23 +27,103 @@ pub struct Seat {
     pub provider: ProviderName,
     /// Attempts it may do at once.
     pub slots: u32,
-    /// Attempts it does now.
-    pub busy: u32,
     /// The hardest task its provider may get.
     pub capability: Complexity,
+    /// It never gets a task.
+    pub is_protected: bool,
+    /// Its provider is configured, or its program was found.
+    pub is_available: bool,
+    /// The environment that it works in.
+    pub environment: Option<String>,
 }
 
-/// A provider as routing sees it.
+/// Which member of a group gets the next task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Strategy {
+    /// Whoever has not begun anything for the longest.
+    RoundRobin,
+    /// Whoever does least now, then did least today.
+    LeastLoaded,
+    /// The first that can; the group works at one task at a time.
+    Sequential,
+}
+
+/// Workers that share work.
 #[derive(Debug, Clone, PartialEq)]
-pub struct ProviderView {
+pub struct Group {
+    /// Which member gets the next task.
+    pub strategy: Strategy,
+    /// Its workers, in their order.
+    pub members: Vec<WorkerName>,
+}
+
+/// Where tasks for `auto` go when their text matches.
+#[derive(Debug, Clone)]
+pub struct Route {
+    /// Found anywhere in the task's text.
+    pub pattern: regex::Regex,
+    /// Worker, group or provider.
+    pub to: String,
+}
+
+/// A provider as it is configured.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Provider {
     /// Its name.
     pub name: ProviderName,
     /// Attempts it may do at once.
     pub max_parallel: u32,
-    /// Attempts it does now, for all projects.
+    /// The hardest task it may get.
+    pub capability: Complexity,
+    /// Dollars for a million tokens, as far as known; only compared with others.
+    pub price: Option<f64>,
+}
+
+/// Everybody there is, and the rules by which tasks find them: what the configuration says.
+#[derive(Debug, Clone, Default)]
+pub struct Roster {
+    /// The workers.
+    pub seats: BTreeMap<WorkerName, Seat>,
+    /// The groups.
+    pub groups: BTreeMap<String, Group>,
+    /// The providers, by name.
+    pub providers: BTreeMap<ProviderName, Provider>,
+    /// In the order in which they are tried.
+    pub routes: Vec<Route>,
+    /// Who plays which part: a worker or a provider.
+    pub roles: BTreeMap<String, String>,
+    /// Environments by name.
+    pub environments: BTreeSet<String>,
+    /// Providers in the order in which they take over.
+    pub chain: Vec<ProviderName>,
+    /// Takes over when all of the chain are limited.
+    pub fallback: Option<ProviderName>,
+}
+
+/// What one worker does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Load {
+    /// Attempts it does now.
     pub busy: u32,
-    /// Why it gets nothing now, if so.
-    pub limit: Option<Limit>,
+    /// Attempts it began today.
+    pub today: u32,
+    /// Grows with every attempt that anybody of the project begins; 0 for one who never did.
+    pub turn: i64,
+}
+
+/// What everybody does at this moment.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Now {
+    /// The workers that do or did something.
+    pub loads: BTreeMap<WorkerName, Load>,
+    /// Attempts each provider does, for all projects.
+    pub providers: BTreeMap<ProviderName, u32>,
+    /// Providers that get nothing now, and why.
+    pub limits: BTreeMap<ProviderName, Limit>,
+    /// Groups that work at one task at a time, and the task that each is at.
+    pub taken: BTreeMap<String, String>,
+    /// Why nobody at all may begin anything.
+    pub full: Option<String>,
 }
 
 /// Why a provider gets nothing now.
@@ -56,37 +151,119 @@ pub enum Choice {
     Nobody(String),
 }
 
-/// Chooses among `seats`, which are in the order of preference. Seats of providers in
-/// `avoid` (those that failed this very task by being limited) are taken last.
-pub fn choose(
-    seats: &[Seat],
-    providers: &[ProviderView],
-    complexity: Complexity,
-    avoid: &[ProviderName],
-) -> Choice {
-    let capable: Vec<&Seat> = seats.iter().filter(|seat| seat.capability >= complexity).collect();
-    if capable.is_empty() {
-        return Choice::Nobody(match seats {
+/// A worker that was thought of, and why it does not get the task.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Candidate {
+    /// The worker.
+    pub worker: WorkerName,
+    /// Its provider.
+    pub provider: ProviderName,
+    /// It was not asked for: it takes over for those who are limited.
+    pub takes_over: bool,
+    /// Why not; none for who may have it.
+    pub why_not: Option<WhyNot>,
+}
+
+/// Why a worker does not get a task.
+#[derive(Debug, Clone, PartialEq)]
+pub enum WhyNot {
+    /// The task is too hard for its provider.
+    Capability,
+    /// Its provider is limited.
+    RateLimited(String),
+    /// The money of its provider is spent.
+    OverBudget(String),
+    /// It does as much as it may.
+    Busy(String),
+}
+
+impl WhyNot {
+    /// For people.
+    pub fn text(&self) -> &str {
+        match self {
+            Self::Capability => "may not get tasks that hard (capability)",
+            Self::RateLimited(why) | Self::OverBudget(why) | Self::Busy(why) => why,
+        }
+    }
+}
+
+/// Who was thought of, in order, and who it is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decision {
+    /// Everybody that was thought of, the preferred first.
+    pub candidates: Vec<Candidate>,
+    /// What came of it.
+    pub choice: Choice,
+}
+
+/// What of a task the choice depends on.
+#[derive(Debug, Clone, Copy)]
+pub struct Need<'a> {
+    /// How hard it is.
+    pub complexity: Complexity,
+    /// Providers that failed this very task by being limited; they are taken last.
+    pub avoid: &'a [ProviderName],
+}
+
+/// Chooses among those that the rules led to. Who was asked for and is only busy is waited for;
+/// others take over from those who are limited, whose money is spent, or who cannot do it.
+pub fn decide(roster: &Roster, now: &Now, pick: &Pick, need: Need<'_>) -> Decision {
+    if let Pick::Nobody(why) = pick {
+        return Decision { candidates: Vec::new(), choice: Choice::Nobody(why.clone()) };
+    }
+    let (asked, reliefs) = ordered(roster, now, pick);
+    let candidates: Vec<Candidate> = asked
+        .iter()
+        .map(|seat| (*seat, false))
+        .chain(reliefs.iter().map(|seat| (*seat, true)))
+        .map(|(seat, takes_over)| Candidate {
+            worker: seat.worker.clone(),
+            provider: seat.provider.clone(),
+            takes_over,
+            why_not: why_not(roster, now, seat, need.complexity),
+        })
+        .collect();
+    let choice = match &now.full {
+        Some(on) if candidates.iter().any(|it| it.why_not != Some(WhyNot::Capability)) => {
+            Choice::Wait { reason: "slot", on: on.clone() }
+        }
+        _ => choose(roster, &candidates, need),
+    };
+    Decision { candidates, choice }
+}
+
+fn choose(roster: &Roster, candidates: &[Candidate], need: Need<'_>) -> Choice {
+    let capable = || candidates.iter().filter(|it| it.why_not != Some(WhyNot::Capability));
+    if capable().next().is_none() {
+        return Choice::Nobody(match candidates {
             [] => "no worker is configured or installed for it".to_owned(),
-            [seat, ..] => format!("{} may not get tasks that hard (capability)", seat.worker),
+            [first, ..] => format!("{} {}", first.worker, WhyNot::Capability.text()),
         });
     }
     let (mut limited, mut spent, mut full) = (None, None, None);
-    let order = capable
-        .iter()
-        .filter(|seat| !avoid.contains(&seat.provider))
-        .chain(capable.iter().filter(|seat| avoid.contains(&seat.provider)));
-    for seat in order {
-        let provider = providers.iter().find(|provider| provider.name == seat.provider);
-        match provider.and_then(|provider| provider.limit.as_ref()) {
-            Some(Limit::RateLimited(why)) => limited.get_or_insert_with(|| why.clone()),
-            Some(Limit::OverBudget(why)) => spent.get_or_insert_with(|| why.clone()),
-            None if seat.busy >= seat.slots => full.get_or_insert_with(|| format!("{} is busy", seat.worker)),
-            None if provider.is_some_and(|provider| provider.busy >= provider.max_parallel) => {
-                full.get_or_insert_with(|| format!("{} does as much at once as it may", seat.provider))
+    for is_avoided in [false, true] {
+        for takes_over in [false, true] {
+            // Whoever was asked for and is only busy will be free before long.
+            if takes_over && full.is_some() {
+                continue;
             }
-            None => return Choice::Seat((*seat).clone()),
-        };
+            let tier = |it: &&Candidate| {
+                it.takes_over == takes_over && need.avoid.contains(&it.provider) == is_avoided
+            };
+            for candidate in capable().filter(tier) {
+                match &candidate.why_not {
+                    None => {
+                        if let Some(seat) = roster.seats.get(&candidate.worker) {
+                            return Choice::Seat(seat.clone());
+                        }
+                    }
+                    Some(WhyNot::RateLimited(why)) => drop(limited.get_or_insert_with(|| why.clone())),
+                    Some(WhyNot::OverBudget(why)) => drop(spent.get_or_insert_with(|| why.clone())),
+                    Some(WhyNot::Busy(why)) => drop(full.get_or_insert_with(|| why.clone())),
+                    Some(WhyNot::Capability) => {}
+                }
+            }
+        }
     }
     // A seat that becomes free comes sooner than a reset or a new month.
     let wait = |reason, on| Choice::Wait { reason, on };
@@ -98,41 +275,25 @@ pub fn choose(
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn seat(name: &str, busy: u32, capability: Complexity) -> Seat {
-        Seat { worker: name.into(), provider: name.into(), slots: 1, busy, capability }
+fn why_not(roster: &Roster, now: &Now, seat: &Seat, complexity: Complexity) -> Option<WhyNot> {
+    if seat.capability < complexity {
+        return Some(WhyNot::Capability);
     }
-
-    fn provider(name: &str, limit: Option<Limit>) -> ProviderView {
-        ProviderView { name: name.into(), max_parallel: 2, busy: 0, limit }
+    match now.limits.get(&seat.provider) {
+        Some(Limit::RateLimited(why)) => return Some(WhyNot::RateLimited(why.clone())),
+        Some(Limit::OverBudget(why)) => return Some(WhyNot::OverBudget(why.clone())),
+        None => {}
     }
-
-    #[test]
-    fn the_first_seat_that_can_gets_it() {
-        use Complexity::{Complex, Normal, Simple};
-        let seats = [seat("a", 1, Complex), seat("b", 0, Normal), seat("c", 0, Complex)];
-        let free = [provider("a", None), provider("b", None), provider("c", None)];
-        let chosen = |choice: Choice| match choice {
-            Choice::Seat(seat) => seat.worker.to_string(),
-            Choice::Wait { reason, on } => format!("{reason}: {on}"),
-            Choice::Nobody(why) => format!("nobody: {why}"),
-        };
-        assert_eq!(chosen(choose(&seats, &free, Normal, &[])), "b");
-        assert_eq!(chosen(choose(&seats, &free, Complex, &[])), "c");
-        assert_eq!(chosen(choose(&seats, &free, Normal, &["b".into()])), "c");
-        assert_eq!(chosen(choose(&seats[..1], &free, Normal, &[])), "slot: a is busy");
-        assert_eq!(
-            chosen(choose(&[], &free, Simple, &[])),
-            "nobody: no worker is configured or installed for it"
-        );
-        let limited = [provider("b", Some(Limit::RateLimited("b until noon".into())))];
-        assert_eq!(chosen(choose(&seats[1..2], &limited, Normal, &[])), "rate-limit: b until noon");
-        assert_eq!(
-            chosen(choose(&seats[1..2], &limited, Complex, &[])),
-            "nobody: b may not get tasks that hard (capability)"
-        );
+    let taken = now.taken.iter().find(|(group, _)| {
+        roster.groups.get(*group).is_some_and(|group| group.members.contains(&seat.worker))
+    });
+    if let Some((group, task)) = taken {
+        return Some(WhyNot::Busy(format!("group {group} does one task at a time, and is at {task}")));
     }
+    if now.loads.get(&seat.worker).is_some_and(|load| load.busy >= seat.slots) {
+        return Some(WhyNot::Busy(format!("{} is busy", seat.worker)));
+    }
+    let most = roster.providers.get(&seat.provider).map_or(u32::MAX, |provider| provider.max_parallel);
+    let busy = now.providers.get(&seat.provider).copied().unwrap_or(0);
+    (busy >= most).then(|| WhyNot::Busy(format!("{} does as much at once as it may", seat.provider)))
 }

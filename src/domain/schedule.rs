@@ -18,7 +18,7 @@ pub struct TaskView {
     pub waited_ms: i64,
 }
 
-/// One thing to do; tasks are named by position.
+/// One thing to do before anything starts; tasks are named by position.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
     /// All that it depends on is done.
@@ -32,54 +32,75 @@ pub enum Step {
         /// What it depends on.
         on: usize,
     },
-    /// The judge said no and attempts are left; it may be tried again.
-    TryAgain(usize),
-    /// It may start now, if claims, a seat and money are there.
-    Start(usize),
 }
 
 /// Priority grows by one for each of these that a task waits, so that nothing starves.
-const AGEING_MS: i64 = 10 * 60 * 1000;
+pub const AGEING_MS: i64 = 10 * 60 * 1000;
 
-/// The next steps. Starts come last, in the order in which tasks should get what is
-/// free: by priority, then by age, then as the plan has them.
+/// Classes of priority: from which number on, and how long such a task may wait at most. What is
+/// urgent starts at once, the usual within a day, the rest within a week.
+pub const DEADLINES: [(u8, i64); 3] = [(8, 0), (4, 24 * 3600 * 1000), (0, 7 * 24 * 3600 * 1000)];
+
+/// How long a task of that priority may wait.
+pub fn patience_ms(priority: u8) -> i64 {
+    DEADLINES.iter().find(|(from, _)| priority >= *from).map_or(0, |(_, patience)| *patience)
+}
+
+/// The next steps of tasks that depend on others.
 pub fn steps(tasks: &[TaskView]) -> Vec<Step> {
     let mut steps = Vec::new();
-    let mut ready = Vec::new();
     for (position, task) in tasks.iter().enumerate().filter(|(_, task)| task.is_wanted) {
+        if !matches!(task.state, TaskState::Waiting | TaskState::Ready | TaskState::Blocked) {
+            continue;
+        }
         let lost = task.depends_on.iter().copied().find(|&on| is_lost(tasks[on].state));
         let open = task.depends_on.iter().any(|&on| tasks[on].state != TaskState::Done);
-        match task.state {
-            TaskState::Waiting | TaskState::Ready if lost.is_some() => {
-                steps.extend(lost.map(|on| Step::Block { task: position, on }));
+        match (task.state, lost) {
+            (TaskState::Waiting | TaskState::Ready, Some(on)) => {
+                steps.push(Step::Block { task: position, on });
             }
-            TaskState::Waiting if !open => {
-                steps.push(Step::MakeReady(position));
-                ready.push(position);
-            }
-            TaskState::Ready if open => steps.push(Step::MakeWait(position)),
-            TaskState::Ready => ready.push(position),
-            TaskState::Rejected => {
-                steps.push(Step::TryAgain(position));
-                ready.push(position);
-            }
-            TaskState::Blocked if lost.is_none() => steps.push(Step::MakeWait(position)),
+            (TaskState::Waiting, None) if !open => steps.push(Step::MakeReady(position)),
+            (TaskState::Ready, None) if open => steps.push(Step::MakeWait(position)),
+            (TaskState::Blocked, None) => steps.push(Step::MakeWait(position)),
             _ => {}
         }
     }
-    ready.sort_by_key(|&position| {
-        let task = &tasks[position];
-        let aged = i64::from(task.priority) + task.waited_ms.max(0) / AGEING_MS;
-        (std::cmp::Reverse(aged), position)
-    });
-    steps.extend(ready.into_iter().map(Step::Start));
     steps
+}
+
+/// Whether a task may start, if claims, a seat and money are there.
+pub fn may_start(task: &TaskView) -> bool {
+    // What the judge refused is tried again while attempts are left.
+    task.is_wanted && matches!(task.state, TaskState::Ready | TaskState::Rejected)
+}
+
+/// The foremost of the tasks that may start and that fit: by priority, which grows with waiting, then as the
+/// plan has them.
+pub fn first(tasks: &[TaskView], fits: impl Fn(usize) -> bool) -> Option<usize> {
+    let fitting = tasks.iter().enumerate().filter(|(at, task)| may_start(task) && fits(*at));
+    fitting.min_by_key(|(at, task)| rank(*at, task)).map(|(at, _)| at)
+}
+
+/// The foremost `most` of them, in their order.
+pub fn foremost(tasks: &[TaskView], most: usize, fits: impl Fn(usize) -> bool) -> Vec<usize> {
+    let fitting = tasks.iter().enumerate().filter(|(at, task)| may_start(task) && fits(*at));
+    let mut ranks: Vec<_> = fitting.map(|(at, task)| rank(at, task)).collect();
+    if ranks.len() > most && most > 0 {
+        ranks.select_nth_unstable(most - 1);
+    }
+    ranks.truncate(most);
+    ranks.sort_unstable();
+    ranks.into_iter().map(|(_, at)| at).collect()
+}
+
+fn rank(position: usize, task: &TaskView) -> (std::cmp::Reverse<i64>, usize) {
+    (std::cmp::Reverse(i64::from(task.priority) + task.waited_ms.max(0) / AGEING_MS), position)
 }
 
 /// Where the plan comes to rest, once nothing more can happen by itself.
 pub fn conclusion(tasks: &[TaskView]) -> Option<PlanState> {
     let wanted = || tasks.iter().filter(|task| task.is_wanted);
-    if !steps(tasks).is_empty() || wanted().any(|task| task.state.is_active()) {
+    if wanted().any(|task| task.state.is_active() || may_start(task)) || !steps(tasks).is_empty() {
         return None;
     }
     if wanted().any(|task| matches!(task.state, TaskState::Failed | TaskState::Blocked)) {
@@ -108,28 +129,47 @@ mod tests {
 
     #[test]
     fn a_chain_goes_on_or_is_blocked() {
-        use Step::{Block, MakeReady, MakeWait, Start, TryAgain};
-        let table: &[(&[TaskView], &[Step])] = &[
-            (&[task(Waiting, &[]), task(Waiting, &[0])], &[MakeReady(0), Start(0)]),
-            (&[task(Done, &[]), task(Waiting, &[0])], &[MakeReady(1), Start(1)]),
-            (&[task(Running, &[]), task(Waiting, &[0])], &[]),
-            (&[task(Failed, &[]), task(Waiting, &[0]), task(Waiting, &[1])], &[Block { task: 1, on: 0 }]),
-            (&[task(Blocked, &[]), task(Waiting, &[0])], &[MakeWait(0), Block { task: 1, on: 0 }]),
-            (&[task(Ready, &[]), task(Blocked, &[0])], &[MakeWait(1), Start(0)]),
-            (&[task(Rejected, &[])], &[TryAgain(0), Start(0)]),
-            (&[task(Done, &[]), task(Cancelled, &[])], &[]),
+        use Step::{Block, MakeReady, MakeWait};
+        let table: &[(&[TaskView], &[Step], &[usize])] = &[
+            (&[task(Waiting, &[]), task(Waiting, &[0])], &[MakeReady(0)], &[]),
+            (&[task(Done, &[]), task(Waiting, &[0])], &[MakeReady(1)], &[]),
+            (&[task(Running, &[]), task(Waiting, &[0])], &[], &[]),
+            (
+                &[task(Failed, &[]), task(Waiting, &[0]), task(Waiting, &[1])],
+                &[Block { task: 1, on: 0 }],
+                &[],
+            ),
+            (&[task(Blocked, &[]), task(Waiting, &[0])], &[MakeWait(0), Block { task: 1, on: 0 }], &[]),
+            (&[task(Ready, &[]), task(Blocked, &[0])], &[MakeWait(1)], &[0]),
+            (&[task(Rejected, &[])], &[], &[0]),
+            (&[task(Done, &[]), task(Cancelled, &[])], &[], &[]),
         ];
-        for (tasks, expected) in table {
+        for (tasks, expected, startable) in table {
             assert_eq!(steps(tasks), *expected, "{tasks:?}");
+            assert_eq!(foremost(tasks, 9, |_| true), *startable, "{tasks:?}");
         }
     }
 
     #[test]
     fn the_urgent_and_the_old_come_first() {
-        let mut tasks = vec![task(Ready, &[]), task(Ready, &[]), task(Ready, &[])];
+        let mut tasks = vec![task(Ready, &[]), task(Ready, &[]), task(Ready, &[]), task(Ready, &[])];
         tasks[1].priority = 9;
         tasks[2].waited_ms = 5 * AGEING_MS;
-        assert_eq!(steps(&tasks), [Step::Start(2), Step::Start(1), Step::Start(0)]);
+        assert_eq!(foremost(&tasks, 9, |_| true), [2, 1, 0, 3]);
+        assert_eq!(foremost(&tasks, 2, |_| true), [2, 1]);
+        assert_eq!(foremost(&tasks, 0, |_| true), [0_usize; 0]);
+        assert_eq!(first(&tasks, |at| at != 2), Some(1));
+        assert_eq!(first(&tasks, |_| false), None);
+    }
+
+    #[test]
+    fn the_urgent_may_not_wait_and_the_rest_may_a_week() {
+        const DAY: i64 = 24 * 3600 * 1000;
+        let table =
+            [(10, 0), (9, 0), (8, 0), (7, DAY), (5, DAY), (4, DAY), (3, 7 * DAY), (2, 7 * DAY), (0, 7 * DAY)];
+        for (priority, patience) in table {
+            assert_eq!(patience_ms(priority), patience, "{priority}");
+        }
     }
 
     #[test]

@@ -8,11 +8,12 @@ use std::time::{Duration, Instant};
 
 use super::planning::{self, rows};
 use super::project::Project;
+use super::routing::{self, Explanation};
 use super::{Error, Session, ground};
 use crate::base::failpoint::Point;
 use crate::base::ids::{PlanId, ProjectId, TaskId, random_tail};
 use crate::domain::conducting::{ConductorState, PlanState};
-use crate::domain::plan::{Plan, Rules, dag};
+use crate::domain::plan::{Plan, Rules, Task, dag};
 use crate::domain::refusal::{Code, Refusal};
 use crate::domain::task::TaskState;
 use crate::store::Tx;
@@ -26,6 +27,8 @@ use crate::sys::process::{life, spawn, tree};
 
 /// A conductor has this long to enter the registry.
 const CONDUCTOR_PATIENCE: Duration = Duration::from_secs(10);
+/// Of so many tasks it is told at once what came of them.
+const NEWS: usize = 200;
 /// What starts within this time is told at once.
 const FIRST_NEWS: Duration = Duration::from_millis(900);
 
@@ -86,6 +89,8 @@ pub struct Dispatched {
     pub started: Vec<(AttemptRow, TaskId, Vec<String>)>,
     /// Tasks that wait: the reason and on what.
     pub waiting: Vec<(TaskId, String, String)>,
+    /// Of a single task for a dry run: where it would go.
+    pub route: Option<Explanation>,
 }
 
 /// Starts work, or tells what would start.
@@ -98,11 +103,20 @@ pub fn dispatch(session: &Session, project: &Project, wish: &Wish) -> Result<Dis
     let (plan_id, only) = match &wish.what {
         What::Plan { id, tasks } => (find_plan(session, project, id)?.id, tasks.clone()),
         What::AdHoc(task) => {
-            let (plan, task) = ad_hoc(session, project, &config, task, wish.dry_run)?;
-            (plan, Some(vec![task]))
+            let task = ad_hoc(project, &config, task)?;
+            let inbox = PlanId::new(format!("inbox-{}", project.id));
+            if wish.dry_run {
+                let route = Some(routing::explain(session, project, &config, &task)?);
+                let (started, waiting) = (Vec::new(), Vec::new());
+                return Ok(Dispatched { run: None, plan: inbox, conductor: None, started, waiting, route });
+            }
+            put_into_inbox(session, project, &inbox, &task)?;
+            (inbox, Some(vec![task.id]))
         }
     };
-    let (row, tasks, plan) = load(session, &plan_id)?;
+    // A task of the inbox stands for itself, however many others there are.
+    let alone = only.as_deref().filter(|_| wish.what.is_ad_hoc());
+    let (row, tasks, plan) = load(session, &plan_id, alone)?;
     let wanted = wanted(&row, &tasks, &plan, only.as_deref())?;
     if wish.dry_run {
         return Ok(dry_run(&plan_id, &plan, &tasks, &wanted));
@@ -200,9 +214,9 @@ pub(super) fn told(
     wanted: &[TaskId],
 ) -> Result<Dispatched, Error> {
     await_news(session, &plan_id, since)?;
-    let (_, _, plan) = load(session, &plan_id)?;
+    let (_, _, plan) = load(session, &plan_id, Some(&wanted[..wanted.len().min(NEWS)]))?;
     let (started, waiting) = session.store()?.read(|tx| news(tx, &plan_id, &plan, wanted))?;
-    Ok(Dispatched { run: Some(run), plan: plan_id, conductor, started, waiting })
+    Ok(Dispatched { run: Some(run), plan: plan_id, conductor, started, waiting, route: None })
 }
 
 /// Lets a task that failed, was blocked or called off begin anew; `false` if it is none of these. One
@@ -257,10 +271,21 @@ pub fn find_plan(session: &Session, project: &Project, text: &str) -> Result<Pla
     }
 }
 
-fn load(session: &Session, id: &PlanId) -> Result<(PlanRow, Vec<TaskRow>, Plan), Error> {
+/// A plan with its tasks, or with some of them.
+fn load(
+    session: &Session,
+    id: &PlanId,
+    only: Option<&[TaskId]>,
+) -> Result<(PlanRow, Vec<TaskRow>, Plan), Error> {
     session.store()?.read(|tx| -> Result<_, Error> {
         let row = tx.plan(id)?.ok_or_else(|| Error::Bug(format!("plan {id} vanished")))?;
-        let tasks = tx.tasks(id, -1, usize::MAX >> 1)?;
+        let tasks = match only {
+            None => tx.tasks(id, -1, usize::MAX >> 1)?,
+            Some(only) => {
+                let rows: Result<Vec<_>, _> = only.iter().map(|task| tx.task(id, task)).collect();
+                rows?.into_iter().flatten().collect()
+            }
+        };
         let plan = rows::stored_plan(&row, &tasks)?;
         Ok((row, tasks, plan))
     })
@@ -343,41 +368,38 @@ fn dry_run(id: &PlanId, plan: &Plan, tasks: &[TaskRow], wanted: &[TaskId]) -> Di
             }
         }
     }
-    Dispatched { run: None, plan: id.clone(), conductor: None, started: Vec::new(), waiting }
+    Dispatched { run: None, plan: id.clone(), conductor: None, started: Vec::new(), waiting, route: None }
 }
 
-/// Puts a task without a plan into the project's inbox, and gives the inbox and the task's id there.
+/// A task without a plan, checked, with a name of its own. Its priority is that of the route that
+/// matches it, unless it has one.
 fn ad_hoc(
-    session: &Session,
     project: &Project,
     config: &Config,
     task: &serde_json::Map<String, serde_json::Value>,
-    dry_run: bool,
-) -> Result<(PlanId, TaskId), Error> {
-    let inbox = PlanId::new(format!("inbox-{}", project.id));
-    let id = format!("t-{}", random_tail(6));
+) -> Result<Task, Error> {
     let mut object = task.clone();
-    object.insert("id".to_owned(), id.clone().into());
-    let task = planning::single(project, config, object)?;
-    if dry_run {
-        return Err(Refusal::new(
-            Code::Unsupported,
-            "a task without a plan starts at once, so there is nothing to tell beforehand",
-            "leave out dry_run, or put it into a plan",
-        )
-        .into());
+    object.insert("id".to_owned(), format!("t-{}", random_tail(6)).into());
+    let has_priority = object.contains_key("priority");
+    let mut task = planning::single(project, config, object)?;
+    if let Some(priority) = routing::priority(config, &task).filter(|_| !has_priority) {
+        task.priority = priority;
     }
+    Ok(task)
+}
+
+/// Puts it into the project's inbox.
+fn put_into_inbox(session: &Session, project: &Project, inbox: &PlanId, task: &Task) -> Result<(), Error> {
     session.store()?.write(|tx| -> Result<(), Error> {
         project.ensure(tx)?;
-        if tx.plan(&inbox)?.is_none() {
+        if tx.plan(inbox)?.is_none() {
             // An inbox has no specs to go first.
             let rules = Rules { spec_first: Some(false), ..Rules::default() };
             let empty = Plan { name: Some("inbox".to_owned()), rules, ..Plan::default() };
-            tx.insert_plan(&project.id, &inbox, "inbox", &rows::plan_document(&empty).to_string())?;
+            tx.insert_plan(&project.id, inbox, "inbox", &rows::plan_document(&empty).to_string())?;
         }
-        planning::insert_task(tx, &inbox, &task, false)
-    })?;
-    Ok((inbox, TaskId::text(id)))
+        planning::insert_task(tx, inbox, task, false)
+    })
 }
 
 /// The conductor of a plan, if one lives: its lock is asked, not its row.
@@ -533,7 +555,7 @@ type News = (Vec<(AttemptRow, TaskId, Vec<String>)>, Vec<(TaskId, String, String
 
 fn news(tx: &Tx<'_>, id: &PlanId, plan: &Plan, wanted: &[TaskId]) -> Result<News, Error> {
     let (mut started, mut waiting) = (Vec::new(), Vec::new());
-    for task in wanted.iter().take(200) {
+    for task in wanted.iter().take(NEWS) {
         let Some(row) = tx.task(id, task)? else { continue };
         let parsed = plan.tasks.iter().find(|other| other.id == *task);
         match row.state {

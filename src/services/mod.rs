@@ -21,6 +21,7 @@ pub mod planning;
 pub mod project;
 pub mod querying;
 pub mod reading;
+pub mod routing;
 pub mod steering;
 pub mod walling;
 

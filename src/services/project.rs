@@ -2,6 +2,7 @@
 //! A plain folder is a project too, known by its own path.
 
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use sha2::{Digest, Sha256};
 
@@ -117,6 +118,22 @@ fn id_of(place: &Path) -> ProjectId {
     let tail: String = digest.iter().take(5).map(|byte| format!("{byte:02x}")).collect();
     let name = name.trim_matches('-');
     ProjectId::new(if name.is_empty() { tail } else { format!("{name}-{tail}") })
+}
+
+/// The files of a configuration, as far as it can be seen whether somebody wrote to them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Files(Vec<Option<(u64, SystemTime)>>);
+
+impl Files {
+    /// As they are now.
+    pub fn of(session: &Session, project: &Project) -> Self {
+        let look = |path: &Path| {
+            let metadata = std::fs::metadata(path).ok()?;
+            Some((metadata.len(), metadata.modified().ok()?))
+        };
+        let own = project.top.as_ref().map(|top| top.join("kapell.toml"));
+        Self(vec![own.as_deref().and_then(look), look(&session.house.person_config)])
+    }
 }
 
 impl Session {

@@ -13,11 +13,13 @@ use crate::domain::attempt::{AttemptState, Outcome};
 use crate::domain::claim::Held;
 use crate::domain::conducting::{ConductorState, PlanState};
 use crate::domain::refusal::{Code, Refusal};
+use crate::domain::schedule;
 use crate::domain::task::TaskState;
 use crate::store::Tx;
 use crate::store::attempts::{AttemptRow, GateRow};
 use crate::store::claims::ClaimPage;
 use crate::store::conductors::{ConductorRow, RunRow};
+use crate::store::fleet::WaitingRow;
 use crate::store::money::{Cooldown, Spent};
 use crate::store::plans::{PlanRow, TaskRow};
 use crate::sys::config::Config;
@@ -94,6 +96,10 @@ pub struct WorkerView {
     pub state: &'static str,
     /// `PLAN/TASK` of what it does.
     pub tasks: Vec<String>,
+    /// The environment that it works in.
+    pub environment: Option<String>,
+    /// What its attempts of today cost.
+    pub usd_today: f64,
 }
 
 impl PlanView {
@@ -325,21 +331,27 @@ pub fn workers(
     config: &Config,
     budget: &[BudgetView],
 ) -> Result<Vec<WorkerView>, Error> {
-    let live = session.store()?.read(|tx| tx.all_live_attempts())?;
+    let (live, did) = session.store()?.read(|tx| -> Result<_, Error> {
+        Ok((tx.all_live_attempts()?, tx.done_since(&project.id, Time::now().start_of_day())?))
+    })?;
     Ok(config
         .workers
         .iter()
         .map(|(name, worker)| {
-            let tasks: Vec<String> = live
-                .iter()
-                .filter(|attempt| attempt.project == project.id && attempt.worker == *name)
-                .map(|attempt| format!("{}/{}", attempt.plan, attempt.task))
-                .collect();
+            let mine =
+                || live.iter().filter(|attempt| attempt.project == project.id && attempt.worker == *name);
+            let tasks: Vec<String> =
+                mine().map(|attempt| format!("{}/{}", attempt.plan, attempt.task)).collect();
+            let states: Vec<AttemptState> = mine().map(attempt_state).collect();
+            let are_all = |is: fn(&AttemptState) -> bool| !states.is_empty() && states.iter().all(is);
             let money =
                 budget.iter().find(|view| view.provider == worker.provider.as_str()).map(|view| view.state);
             let is_there =
                 config.providers.get(&worker.provider).is_some_and(|provider| provider.is_available);
             let state = match money {
+                _ if are_all(|state| *state == AttemptState::Paused) => "stopped",
+                // Its process is gone, and nobody has recorded how.
+                _ if are_all(|state| matches!(state, AttemptState::Finished(_))) => "unhealthy",
                 _ if !tasks.is_empty() => "busy",
                 Some(limited @ ("rate-limited" | "over-budget")) => limited,
                 _ if !is_there => "unhealthy",
@@ -352,9 +364,67 @@ pub fn workers(
                 protected: worker.protected,
                 state,
                 tasks,
+                environment: worker.environment.clone(),
+                usd_today: did.iter().find(|did| did.worker == *name).map_or(0.0, |did| did.usd),
             }
         })
         .collect())
+}
+
+/// A task that waits to be started.
+#[derive(Debug, Clone)]
+pub struct QueuedView {
+    /// Its row.
+    pub row: WaitingRow,
+    /// Why: `dependency`, `claim`, `slot`, …
+    pub reason: String,
+    /// For what or whom.
+    pub on: String,
+    /// When it should have started at the latest; none for what waits for other tasks.
+    pub deadline: Option<Time>,
+}
+
+impl QueuedView {
+    /// Whether its deadline is past.
+    pub fn is_missed(&self, now: Time) -> bool {
+        self.deadline.is_some_and(|deadline| deadline < now)
+    }
+}
+
+/// What waits to be started, in the order in which it will be taken: a page of it.
+pub fn queue(
+    session: &Session,
+    project: &Project,
+    after: usize,
+    limit: usize,
+) -> Result<Vec<QueuedView>, Error> {
+    let now = Time::now();
+    let rows = session.store()?.read(|tx| tx.queue(&project.id, now, schedule::AGEING_MS, after, limit))?;
+    let view = |row: WaitingRow| {
+        let said = row.reason.as_deref().and_then(|reason| reason.split_once(": "));
+        let (reason, on) = match (row.state, said) {
+            (TaskState::Waiting, _) => ("dependency", "what it depends on"),
+            (TaskState::Ready, Some(said)) => said,
+            (TaskState::Rejected, _) => ("slot", "its next try"),
+            _ => ("slot", "its turn"),
+        };
+        let patience = schedule::patience_ms(row.priority);
+        let deadline = Time::from_millis(row.since.as_millis().saturating_add(patience));
+        QueuedView {
+            reason: reason.to_owned(),
+            on: on.to_owned(),
+            deadline: (row.state != TaskState::Waiting).then_some(deadline),
+            row,
+        }
+    };
+    Ok(rows.into_iter().map(view).collect())
+}
+
+/// How many tasks wait past their deadline.
+pub fn count_missed(session: &Session, project: &Project) -> Result<u64, Error> {
+    let missed =
+        session.store()?.read(|tx| tx.count_missed(&project.id, Time::now(), &schedule::DEADLINES))?;
+    Ok(missed)
 }
 
 /// A run, as `dispatch` or `judge` answered with it.

@@ -11,6 +11,7 @@ pub mod connection;
 pub mod edits;
 pub mod error;
 pub mod events;
+pub mod fleet;
 pub mod landings;
 mod migrate;
 pub mod money;

@@ -436,15 +436,37 @@ pub struct TaskLight {
     pub wanted: bool,
     /// Since when it is there.
     pub changed_at: Time,
+    /// Its place in the plan.
+    pub ordinal: i64,
+    /// Grows with every change of a task of this plan.
+    pub touched: i64,
+    /// Why it stands where it stands.
+    pub reason: Option<String>,
+    /// Whether it was recorded that it missed its deadline.
+    pub is_missed: bool,
 }
 
 impl Tx<'_> {
     /// All tasks of a plan in their order, without their documents.
     pub fn task_lights(&self, plan: &PlanId) -> Result<Vec<TaskLight>, StoreError> {
-        let mut statement = self.sql.prepare_cached(
-            "SELECT id, is_number, state, wanted, changed_at FROM tasks WHERE plan = ?1 ORDER BY ordinal",
-        )?;
-        let mut rows = statement.query([plan.as_str()])?;
+        self.lights_where("plan = ?1 ORDER BY ordinal", &[&plan.as_str()])
+    }
+
+    /// The tasks of a plan that were added or changed since `touched`, in the order of their places.
+    pub fn task_lights_since(&self, plan: &PlanId, touched: i64) -> Result<Vec<TaskLight>, StoreError> {
+        self.lights_where("plan = ?1 AND touched > ?2 ORDER BY ordinal", &[&plan.as_str(), &touched])
+    }
+
+    fn lights_where(
+        &self,
+        condition: &str,
+        values: &[&dyn rusqlite::ToSql],
+    ) -> Result<Vec<TaskLight>, StoreError> {
+        let mut statement = self.sql.prepare_cached(&format!(
+            "SELECT id, is_number, state, wanted, changed_at, ordinal, touched, reason, missed_at IS NOT NULL
+             FROM tasks WHERE {condition}"
+        ))?;
+        let mut rows = statement.query(values)?;
         let mut tasks = Vec::new();
         while let Some(row) = rows.next()? {
             tasks.push(TaskLight {
@@ -452,13 +474,17 @@ impl Tx<'_> {
                 state: task_state(&row.get::<_, String>(2)?)?,
                 wanted: row.get(3)?,
                 changed_at: Time::from_millis(row.get(4)?),
+                ordinal: row.get(5)?,
+                touched: row.get(6)?,
+                reason: row.get(7)?,
+                is_missed: row.get(8)?,
             });
         }
         Ok(tasks)
     }
 }
 
-fn task_id(text: String, is_number: bool) -> TaskId {
+pub(super) fn task_id(text: String, is_number: bool) -> TaskId {
     match text.parse() {
         Ok(number) if is_number => TaskId::number(number),
         _ => TaskId::text(text),

@@ -13,6 +13,7 @@ mod bench;
 mod client;
 
 mod batches;
+mod fleet;
 mod hook;
 mod inside;
 mod integrating;

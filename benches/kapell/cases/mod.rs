@@ -3,6 +3,7 @@
 pub mod claiming;
 pub mod crowd;
 pub mod dispatch;
+pub mod fleet;
 pub mod hook;
 pub mod lsp;
 pub mod overlap;
@@ -45,7 +46,7 @@ pub struct Case {
 }
 
 /// All cases, in the order of the table.
-pub const CASES: [Case; 11] = [
+pub const CASES: [Case; 12] = [
     Case { name: "start", about: "kapell mcp from its start to its end", run: starting::run },
     Case { name: "claim", about: "one durable claim, through every door", run: claiming::run },
     Case { name: "hook", about: "kapell hook beside true", run: hook::run },
@@ -53,6 +54,7 @@ pub const CASES: [Case; 11] = [
     Case { name: "crowd", about: "eight servers on one project", run: crowd::run },
     Case { name: "status", about: "status with many tasks and workers", run: status::run },
     Case { name: "overlap", about: "whether two patterns can own one file", run: overlap::run },
+    Case { name: "fleet", about: "the next of very many tasks", run: fleet::run },
     Case { name: "dispatch", about: "what a worker costs besides its own work", run: dispatch::run },
     Case { name: "wall", about: "what the wall adds to a start", run: wall::run },
     Case { name: "worktree", about: "a worktree for a worker", run: worktree::run },

@@ -3,11 +3,16 @@
 use serde_json::{Value, json};
 
 use crate::api::ApiError;
-use crate::api::wire::{ConductorRef, DispatchParams, DispatchResult, Id, Started, Waiting, WhenFull};
+use crate::api::wire::{
+    CandidateStatus, ConductorRef, DispatchParams, DispatchResult, Id, RouteStatus, RuleStatus, Started,
+    Waiting, WhenFull,
+};
 use crate::base::ids::TaskId;
 use crate::domain::refusal::{Code, Refusal};
+use crate::domain::route::Choice;
 use crate::services::dispatching::{self, Dispatched, What, Wish};
 use crate::services::project::Project;
+use crate::services::routing::Explanation;
 use crate::services::{Session, inside};
 use crate::store::conductors::ConductorRow;
 
@@ -17,9 +22,9 @@ pub fn call(session: &Session, params: DispatchParams) -> Result<DispatchResult,
     let what = match (&params.plan_id, &params.task) {
         (Some(id), None) => {
             let extra = params.files.is_some() || params.target.is_some() || params.rules.is_some();
-            if extra || params.priority.is_some() {
+            if extra || params.priority.is_some() || params.complexity.is_some() {
                 return Err(ApiError::invalid_params(
-                    "files, target, priority and rules belong to an ad hoc task, not to a plan",
+                    "files, target, complexity, priority and rules belong to an ad hoc task, not to a plan",
                     "leave them out, or change the plan",
                 ));
             }
@@ -32,10 +37,10 @@ pub fn call(session: &Session, params: DispatchParams) -> Result<DispatchResult,
             }
             What::Plan { id: id.clone(), tasks }
         }
-        (None, Some(text)) => What::AdHoc(ad_hoc(text, &params)?),
+        (None, Some(text)) => What::AdHoc(ad_hoc(text, &params)),
         _ => {
             return Err(ApiError::invalid_params(
-                "dispatch wants either plan_id, or task with files",
+                "dispatch wants either plan_id, or task (with files)",
                 "plan_id is what plan answered with",
             ));
         }
@@ -77,21 +82,24 @@ fn delegate(
             "a child task starts at once, so there is nothing to tell beforehand",
             "leave out dry_run",
         )),
+        What::AdHoc(task) if !task.contains_key("files") => Err(ApiError::invalid_params(
+            "a child task needs files: the part of your claim that it gets",
+            "for example files: [\"src/api/auth.ts\", \"tests/api/auth.test.ts\"]",
+        )),
         What::AdHoc(task) => Ok(result(inside::delegate(session, project, task)?)),
     }
 }
 
 /// The task object of an ad hoc task.
-fn ad_hoc(text: &str, params: &DispatchParams) -> Result<serde_json::Map<String, Value>, ApiError> {
-    let Some(files) = params.files.as_ref().filter(|files| !files.is_empty()) else {
-        return Err(ApiError::invalid_params(
-            "an ad hoc task needs files: what it alone may change",
-            "for example files: [\"src/api/auth.ts\", \"tests/api/auth.test.ts\"]",
-        ));
-    };
+fn ad_hoc(text: &str, params: &DispatchParams) -> serde_json::Map<String, Value> {
     let mut task = serde_json::Map::new();
     task.insert("task".to_owned(), json!(text));
-    task.insert("files".to_owned(), json!(files));
+    if let Some(files) = params.files.as_ref().filter(|files| !files.is_empty()) {
+        task.insert("files".to_owned(), json!(files));
+    }
+    if let Some(complexity) = &params.complexity {
+        task.insert("complexity".to_owned(), json!(complexity));
+    }
     if let Some(target) = &params.target {
         task.insert("target".to_owned(), json!(target));
     }
@@ -107,7 +115,7 @@ fn ad_hoc(text: &str, params: &DispatchParams) -> Result<serde_json::Map<String,
     if let Some(rules) = &params.rules {
         task.insert("rules".to_owned(), Value::Object(rules.clone()));
     }
-    Ok(task)
+    task
 }
 
 fn result(dispatched: Dispatched) -> DispatchResult {
@@ -132,6 +140,49 @@ fn result(dispatched: Dispatched) -> DispatchResult {
             .into_iter()
             .map(|(task, reason, on)| Waiting { task: Id::from(&task), reason, on })
             .collect(),
+        route: dispatched.route.as_ref().map(route),
+    }
+}
+
+/// Where a task would go.
+fn route(explanation: &Explanation) -> RouteStatus {
+    let Explanation { placed, decision, priority } = explanation;
+    let (mut worker, mut provider, mut reason, mut on) = (None, None, None, None);
+    match &decision.choice {
+        Choice::Seat(seat) => {
+            worker = Some(seat.worker.to_string());
+            provider = Some(seat.provider.to_string());
+        }
+        Choice::Wait { reason: why, on: whom } => {
+            (reason, on) = (Some((*why).to_owned()), Some(whom.clone()));
+        }
+        Choice::Nobody(why) => (reason, on) = (Some("nobody".to_owned()), Some(why.clone())),
+    }
+    RouteStatus {
+        rules: placed
+            .asked
+            .iter()
+            .map(|asked| RuleStatus {
+                rule: asked.rule.as_str().to_owned(),
+                taken: asked.is_taken,
+                found: asked.found.clone(),
+            })
+            .collect(),
+        candidates: decision
+            .candidates
+            .iter()
+            .map(|candidate| CandidateStatus {
+                worker: candidate.worker.to_string(),
+                provider: candidate.provider.to_string(),
+                takes_over: candidate.takes_over,
+                why_not: candidate.why_not.as_ref().map(|why| why.text().to_owned()),
+            })
+            .collect(),
+        worker,
+        provider,
+        reason,
+        on,
+        priority: *priority,
     }
 }
 

@@ -204,8 +204,12 @@ fn body(
                 .store()?
                 .read(|tx| tx.open_landings(&project.id))
                 .map_err(crate::services::Error::from)?;
+            let from = usize::try_from(question.after).unwrap_or(0);
+            let waiting = querying::queue(session, project, from, limit + 1)?;
+            let more = (waiting.len() > limit).then(|| (from + limit).to_string());
             let (queue, next) = page(open.iter().map(views::landing).collect(), question.after, limit);
-            (StatusBody::Queue { queue }, next)
+            let waiting = waiting.iter().take(limit).map(views::queued).collect();
+            (StatusBody::Queue { queue, waiting }, more.or(next))
         }
         Scope::Environments => (StatusBody::Environments { environments: Vec::new() }, None),
         Scope::Events => {
@@ -263,6 +267,11 @@ fn overview(session: &Session, project: &Project, limit: usize) -> Result<Overvi
         warnings.push(ApiError::from(error).message);
         (Vec::new(), Vec::new())
     });
+    match querying::count_missed(session, project)? {
+        0 => {}
+        1 => warnings.push("1 task waits past its deadline: status with scope queue".to_owned()),
+        n => warnings.push(format!("{n} tasks wait past their deadlines: status with scope queue")),
+    }
     for limited in budget.iter().filter(|view| view.state != "ok") {
         let until = limited.cooldown.as_ref().map(|it| format!(" until {}", it.until)).unwrap_or_default();
         warnings.push(format!("{}: {}{until}", limited.provider, limited.state));

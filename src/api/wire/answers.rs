@@ -1,6 +1,6 @@
 //! What is answered: the results of every method.
 
-use super::{Id, Scope};
+use super::{Id, QueuedStatus, RouteStatus, Scope};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -85,6 +85,9 @@ pub struct DispatchResult {
     pub started: Vec<Started>,
     /// What waits, and for what.
     pub waiting: Vec<Waiting>,
+    /// With `dry_run` and `task`: to whom it would go, and why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub route: Option<RouteStatus>,
 }
 
 /// A conductor process.
@@ -271,6 +274,9 @@ pub enum StatusBody {
     Queue {
         /// Landings in their order.
         queue: Vec<LandingStatus>,
+        /// Tasks that have not started, in the order in which they will be taken.
+        #[serde(default)]
+        waiting: Vec<QueuedStatus>,
     },
     /// Scope `events`.
     Events {
@@ -566,7 +572,7 @@ pub struct BudgetStatus {
 }
 
 /// A seat and what it does.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct WorkerStatus {
     /// Its name.
     pub worker: String,
@@ -583,6 +589,16 @@ pub struct WorkerStatus {
     /// `PLAN_ID/TASK_ID` of what it does.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tasks: Vec<String>,
+    /// The environment that it works in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment: Option<String>,
+    /// What its attempts of today (UTC) cost, as far as known.
+    #[serde(default, skip_serializing_if = "is_nothing")]
+    pub usd_today: f64,
+}
+
+fn is_nothing(usd: &f64) -> bool {
+    *usd == 0.0
 }
 
 /// A landing in the queue.

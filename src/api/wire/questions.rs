@@ -39,7 +39,7 @@ pub enum OnOverlap {
     Serialize,
 }
 
-/// Parameters of `dispatch`: `plan_id`, or `task` with `files`.
+/// Parameters of `dispatch`: `plan_id`, or `task`, mostly with `files`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DispatchParams {
@@ -52,12 +52,15 @@ pub struct DispatchParams {
     /// One task without a plan: what is to be done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task: Option<String>,
-    /// What that task alone may change.
+    /// What that task alone may change. Without it the task owns what it changes, where nobody else does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub files: Option<Vec<String>>,
     /// Worker, group, provider, or `auto`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
+    /// How hard it is: `simple` goes to the cheapest, `complex` to the most capable only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub complexity: Option<Complexity>,
     /// 0 to 10 (10 first), or high, medium, low.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub priority: Option<Id>,
@@ -70,9 +73,21 @@ pub struct DispatchParams {
     /// What to do when all conductors allowed are in use.
     #[serde(default)]
     pub when_full: WhenFull,
-    /// Only tell what would start.
+    /// Only tell what would start; of a task, to whom it would go and why.
     #[serde(default)]
     pub dry_run: bool,
+}
+
+/// How hard a task is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Complexity {
+    /// Any model will do.
+    Simple,
+    /// The usual.
+    Normal,
+    /// For the most capable only.
+    Complex,
 }
 
 /// What to do when everything is in use.
@@ -211,7 +226,7 @@ pub enum Scope {
     Budget,
     /// Isolated environments.
     Environments,
-    /// The landing queue.
+    /// What waits to start, and the landing queue.
     Queue,
     /// What happened.
     Events,

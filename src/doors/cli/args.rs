@@ -10,8 +10,12 @@ use clap::{ArgGroup, Args, Parser, Subcommand};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+mod fleet;
+
+pub use fleet::{By, Fleet, Route};
+
 use super::print::Color;
-use crate::api::wire::{Action, ClaimMode, Id, Object, OnOverlap, Scope, Severity, WhenFull};
+use crate::api::wire::{Action, ClaimMode, Complexity, Id, Object, OnOverlap, Scope, Severity, WhenFull};
 
 /// Many coding agents and people in one repository, without destroying each other's work.
 #[derive(Debug, Parser)]
@@ -143,6 +147,19 @@ Examples:
   kapell send 'fix the typo in the first line' --files README.md
   kapell send 'speed up the parser' --files src/parse --target codex2 --priority high")]
     Send(Send),
+    /// Tell to whom a task would go, and why
+    #[command(after_help = "Nothing is started.
+
+Examples:
+  kapell route 'Review PR #123'
+  kapell route 'fix the typo' --complexity simple --json")]
+    Route(Route),
+    /// Workers by group, and what they do
+    #[command(after_help = "Examples:
+  kapell fleet
+  kapell fleet --by provider
+  kapell fleet --watch")]
+    Fleet(Fleet),
     /// List running orchestrations
     #[command(after_help = "Examples:
   kapell list
@@ -287,14 +304,17 @@ pub struct Dispatch {
     #[arg(requires = "plan_id", conflicts_with = "task")]
     pub tasks: Option<Vec<Id>>,
     /// One task without a plan: what is to be done
-    #[arg(long, value_name = "TEXT", requires = "files")]
+    #[arg(long, value_name = "TEXT")]
     pub task: Option<String>,
-    /// What that task alone may change
+    /// What that task alone may change; without it, what it changes and nobody else owns
     #[arg(long, value_delimiter = ',', value_name = "PATHS")]
     pub files: Option<Vec<String>>,
     /// Worker, group, provider, or auto
     #[arg(long)]
     pub target: Option<String>,
+    /// How hard it is: simple, normal or complex
+    #[arg(long, value_parser = one_of::<Complexity>(&COMPLEXITIES), value_name = "HOW")]
+    pub complexity: Option<Complexity>,
     /// 0 to 10 (10 first), or high, medium, low
     #[arg(long, value_parser = id)]
     pub priority: Option<Id>,
@@ -565,16 +585,22 @@ pub struct Run {
 pub struct Send {
     /// What is to be done; - reads it from stdin
     pub text: String,
-    /// What the task alone may change
+    /// What the task alone may change; without it, what it changes and nobody else owns
     #[arg(long, value_delimiter = ',', value_name = "PATHS")]
     pub files: Option<Vec<String>>,
     /// Worker, group, provider, or auto
     #[arg(long)]
     pub target: Option<String>,
+    /// How hard it is: simple, normal or complex
+    #[arg(long, value_parser = one_of::<Complexity>(&COMPLEXITIES), value_name = "HOW")]
+    pub complexity: Option<Complexity>,
     /// 0 to 10 (10 first), or high, medium, low
     #[arg(long, value_parser = id)]
     pub priority: Option<Id>,
 }
+
+/// The classes of `--complexity`.
+const COMPLEXITIES: [&str; 3] = ["simple", "normal", "complex"];
 
 /// `list`.
 #[derive(Debug, Args)]

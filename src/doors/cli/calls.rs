@@ -15,7 +15,7 @@ use super::{follow, params};
 use crate::api::wire::{
     Action, CheckpointParams, CheckpointResult, ClaimFilesParams, ClaimFilesResult, ControlParams,
     ControlResult, DispatchParams, DispatchResult, JudgeResult, Object, PlanResult, ReleaseFilesParams,
-    ReleaseFilesResult, ReportParams, ReportResult, Scope, StatusParams, StatusResult,
+    ReleaseFilesResult, ReportParams, ReportResult, RouteStatus, Scope, StatusParams, StatusResult,
 };
 use crate::api::{ApiError, relayed, table};
 use crate::base::clock::{Time, Zone};
@@ -162,6 +162,16 @@ pub fn run(desk: &mut Desk<'_>, command: Command) -> Result<u8, ApiError> {
             }
             dispatch(desk, args.into())
         }
+        Command::Route(mut args) => {
+            if args.text == "-" {
+                args.text = stdin_text("the task")?;
+            }
+            let value = desk.call("dispatch", DispatchParams::from(args))?;
+            let result = desk.show::<DispatchResult>(&value, screens::route)?;
+            let is_nobody = |route: RouteStatus| route.reason.as_deref() == Some("nobody");
+            Ok(u8::from(result.route.is_some_and(is_nobody)))
+        }
+        Command::Fleet(args) => follow::fleet(desk, &args),
         Command::Status(args) if args.watch => follow::watch(desk, args.into()),
         Command::Status(args) => {
             let value = desk.call("status", StatusParams::from(args))?;
@@ -192,6 +202,7 @@ pub fn waits(command: &Command) -> bool {
     match command {
         Command::ClaimFiles(args) => args.wait_s.is_some_and(|wait| wait > 0),
         Command::Status(args) => args.watch || args.wait_ms.is_some(),
+        Command::Fleet(args) => args.watch,
         Command::Judge(args) => !args.no_wait,
         Command::Run(args) => !args.detach,
         Command::Events(args) => args.follow,

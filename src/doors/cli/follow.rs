@@ -14,7 +14,7 @@ use super::screens;
 use crate::api::ApiError;
 use crate::api::wire::{
     DispatchResult, EventStatus, JudgeParams, JudgeResult, PlanResult, PlanStatus, Scope, StatusBody,
-    StatusParams, StatusResult, TaskLine,
+    StatusParams, StatusResult, TaskLine, WorkerStatus,
 };
 use crate::services::following::{Follower, Interest, newest};
 use crate::services::{Error, Session};
@@ -60,6 +60,56 @@ pub fn watch(desk: &mut Desk<'_>, mut params: StatusParams) -> Result<u8, ApiErr
         (desk.wait)(Interest { all_projects: true, ..Interest::default() }, status.seq)?;
         if desk.cancel.is_cancelled() {
             return Ok(0);
+        }
+    }
+}
+
+/// `fleet`: the workers, once or whenever something happened.
+pub fn fleet(desk: &mut Desk<'_>, args: &args::Fleet) -> Result<u8, ApiError> {
+    let by = match args.by {
+        args::By::Group => screens::By::Group,
+        args::By::Provider => screens::By::Provider,
+        args::By::Environment => screens::By::Environment,
+    };
+    let mut last = None;
+    loop {
+        let (value, seq, workers) = all_workers(desk)?;
+        if last.as_ref() != Some(&workers) {
+            if desk.out.is_json() {
+                desk.out.json(&value);
+            } else {
+                let text = screens::fleet(&desk.view(), &workers, by);
+                if args.watch { desk.out.redraw(&text) } else { desk.out.result(&text) }
+            }
+        }
+        last = Some(workers);
+        if !args.watch || desk.cancel.is_cancelled() || desk.out.is_closed() {
+            return Ok(0);
+        }
+        (desk.wait)(Interest { all_projects: true, ..Interest::default() }, seq)?;
+        if desk.cancel.is_cancelled() {
+            return Ok(0);
+        }
+    }
+}
+
+/// All workers of the project, page by page.
+fn all_workers(desk: &Desk<'_>) -> Result<(Value, i64, Vec<WorkerStatus>), ApiError> {
+    let mut params = StatusParams { scope: Scope::Workers, limit: Some(PAGE), ..StatusParams::default() };
+    let mut all: Vec<WorkerStatus> = Vec::new();
+    loop {
+        let mut status: StatusResult = typed(&desk.call("status", &params)?)?;
+        let StatusBody::Workers { workers } = &mut status.body else {
+            return Err(Error::Bug("the workers are something else".to_owned()).into());
+        };
+        all.append(workers);
+        params.cursor.clone_from(&status.next_cursor);
+        if params.cursor.is_none() {
+            let seq = status.seq;
+            status.body = StatusBody::Workers { workers: all.clone() };
+            let value = serde_json::to_value(&status)
+                .map_err(|error| Error::Bug(format!("the status is no JSON: {error}")))?;
+            return Ok((value, seq, all));
         }
     }
 }

@@ -1,8 +1,8 @@
 //! From what was typed to the parameters of the methods.
 
 use super::args::{
-    Approve, ClaimFiles, Control, Dispatch, Judge, Land, Plan, ReleaseFiles, Report, Run, Send, ShutdownAll,
-    Status, Steer,
+    Approve, ClaimFiles, Control, Dispatch, Judge, Land, Plan, ReleaseFiles, Report, Route, Run, Send,
+    ShutdownAll, Status, Steer,
 };
 use crate::api::wire::{
     Action, ClaimFilesParams, ControlParams, DispatchParams, JudgeParams, Object, PlanParams,
@@ -69,6 +69,7 @@ impl From<Dispatch> for DispatchParams {
             task: args.task,
             files: args.files,
             target: args.target,
+            complexity: args.complexity,
             priority: args.priority,
             rules: args.rules,
             max_parallel: args.start.max_parallel,
@@ -84,7 +85,20 @@ impl From<Send> for DispatchParams {
             task: Some(args.text),
             files: args.files,
             target: args.target,
+            complexity: args.complexity,
             priority: args.priority,
+            ..Self::default()
+        }
+    }
+}
+
+impl From<Route> for DispatchParams {
+    fn from(args: Route) -> Self {
+        Self {
+            task: Some(args.text),
+            target: args.target,
+            complexity: args.complexity,
+            dry_run: true,
             ..Self::default()
         }
     }

@@ -144,7 +144,6 @@ fn what_makes_no_sense_is_refused_before_anything_is_asked() {
         "release-files --claim-ids x",
         "dispatch",
         "dispatch --plan-id P --task T",
-        "dispatch --task T",
         "dispatch --tasks 1 --task T --files a",
         "dispatch --task T --files a --rules 3",
         "judge",

@@ -368,6 +368,14 @@ fn save(desk: &Desk, attempt: &AttemptRow, task: &Task) -> Result<Option<Saved>,
         store.write(|tx| try_again(tx, desk, attempt, task, outcome, "its working tree is gone"))?;
         return Ok(None);
     };
+    let widened = match outcome {
+        Outcome::Submitted => saving::own_what_it_changed(desk, attempt, task, &saved)?,
+        _ => None,
+    };
+    let saved = match widened {
+        Some(widened) => saving::save(desk, attempt, &widened, &lent)?.unwrap_or(saved),
+        None => saved,
+    };
     if desk.config.isolation == Isolation::Shared && !saved.outside.is_empty() {
         saving::absorb(desk, attempt, &saved)?;
     }
@@ -572,6 +580,7 @@ pub(crate) fn case<'a>(
         rules: desk.rules(task),
         specs: &plan.specs,
         is_spec,
+        is_open: planned.is_empty(),
         delegated: delegated.collect(),
         only: None,
         evidence: Path::new(&attempt.run_dir).join("evidence"),

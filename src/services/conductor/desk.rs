@@ -1,7 +1,7 @@
 //! What a conductor has before it: the project, the plan, the rules.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::launching::{PRIVATE, PRIVATE_TMP, PROMPT};
 use super::starting::new_attempt;
@@ -28,7 +28,7 @@ pub struct Desk {
     pub session: Session,
     /// The project.
     pub project: Project,
-    /// Its configuration, as it was when the conductor started.
+    /// Its configuration, as it was when this desk was laid out: what is at work keeps it to its end.
     pub config: Config,
     /// Its git.
     pub git: Git,
@@ -41,11 +41,11 @@ pub struct Desk {
     /// Its fencing number: when the plan has a greater one, somebody else has taken it over.
     pub fencing: i64,
     /// The work that waits to land.
-    pub landings: landing::Queue,
+    pub landings: Arc<landing::Queue>,
     /// Shims that wait for an attempt.
-    pub spares: Spares,
-    plan: Mutex<std::sync::Arc<Plan>>,
-    is_stopping: AtomicBool,
+    pub spares: Arc<Spares>,
+    plan: Arc<Mutex<Arc<Plan>>>,
+    is_stopping: Arc<AtomicBool>,
 }
 
 impl Desk {
@@ -78,13 +78,34 @@ impl Desk {
             plan_id,
             conductor,
             fencing,
-            landings: landing::Queue::default(),
-            spares,
-            plan: Mutex::default(),
-            is_stopping: AtomicBool::new(false),
+            landings: Arc::default(),
+            spares: Arc::new(spares),
+            plan: Arc::default(),
+            is_stopping: Arc::default(),
         };
-        desk.reload()?;
+        desk.take_in_the_new()?;
         Ok(desk)
+    }
+
+    /// The same desk for what begins from now on, with another configuration. Where work is done,
+    /// behind which wall, and where it lands was settled when the plan started.
+    #[must_use]
+    pub fn with_config(&self, config: Config) -> Self {
+        let Config { isolation, wall, target, .. } = &self.config;
+        Self {
+            session: self.session.clone(),
+            project: self.project.clone(),
+            config: Config { isolation: *isolation, wall: *wall, target: target.clone(), ..config },
+            git: self.git.clone(),
+            ecosystem: self.ecosystem.clone(),
+            plan_id: self.plan_id.clone(),
+            conductor: self.conductor.clone(),
+            fencing: self.fencing,
+            landings: Arc::clone(&self.landings),
+            spares: Arc::clone(&self.spares),
+            plan: Arc::clone(&self.plan),
+            is_stopping: Arc::clone(&self.is_stopping),
+        }
     }
 
     /// The database.
@@ -103,18 +124,25 @@ impl Desk {
     }
 
     /// The plan, as it was read last.
-    pub fn plan(&self) -> std::sync::Arc<Plan> {
-        self.plan.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    pub fn plan(&self) -> Arc<Plan> {
+        self.plan.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Reads the plan again: the inbox grows while it runs.
-    pub fn reload(&self) -> Result<(), Error> {
-        let plan = self.store()?.read(|tx| -> Result<Plan, Error> {
+    /// Reads the tasks that were added to the plan: the inbox grows while it runs. Tasks are stored
+    /// one behind the other and never taken out.
+    pub fn take_in_the_new(&self) -> Result<(), Error> {
+        let mut plan = self.plan.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = plan.tasks.len();
+        let added = self.store()?.read(|tx| -> Result<Plan, Error> {
             let row =
                 tx.plan(&self.plan_id)?.ok_or_else(|| Error::Bug(format!("no plan {}", self.plan_id)))?;
-            stored_plan(&row, &tx.tasks(&self.plan_id, -1, usize::MAX >> 1)?)
+            stored_plan(&row, &tx.tasks(&self.plan_id, known as i64 - 1, usize::MAX >> 1)?)
         })?;
-        *self.plan.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = std::sync::Arc::new(plan);
+        if known == 0 {
+            *plan = Arc::new(added);
+        } else {
+            Arc::make_mut(&mut plan).tasks.extend(added.tasks);
+        }
         Ok(())
     }
 

@@ -118,7 +118,12 @@ pub fn launch(
             budget_usd: task.budget_usd,
             timeout_s: task.timeout_s.or(rules.timeout_s),
             answer_schema: None,
-            wall: if desk.config.isolation == Isolation::Shared { WallWish::Off } else { desk.config.wall },
+            wall: match desk.config.wall {
+                _ if desk.config.isolation == Isolation::Shared => WallWish::Off,
+                // Around what nobody owns yet no wall can be strict; the landing is.
+                WallWish::Strict if task.files.is_empty() => WallWish::Worktree,
+                wish => wish,
+            },
             relayed_in: Some(desk.project.top()?),
             caches: desk.config.caches.as_deref(),
         },

@@ -29,21 +29,33 @@ pub fn prompt(task: &Task, around: &Circumstances<'_>) -> String {
     let mut text = String::new();
     let _ = writeln!(text, "{}\n", task.text.trim());
     let _ = writeln!(text, "---");
-    let _ = writeln!(
-        text,
-        "You are one of several workers in this repository. These files are yours alone; create or change nothing else:"
-    );
+    if task.files.is_empty() {
+        let _ = writeln!(
+            text,
+            "You are one of several workers in this repository, and no files are yours yet. Claim what you will change \
+             before you change it (kapell's tool claim-files, or `kapell claim-files PATH` in a shell), and leave \
+             alone what is refused to you. Where only an answer is wanted, change nothing. \
+             Work in the current folder with relative paths. Do not commit: your changes are collected when you end."
+        );
+    } else {
+        let _ = writeln!(
+            text,
+            "You are one of several workers in this repository. These files are yours alone; create or change nothing else:"
+        );
+    }
     for pattern in &task.files {
         let _ =
             writeln!(text, "- {}{}", pattern.as_str(), if pattern.is_literal() { "" } else { " (pattern)" });
     }
-    let _ = writeln!(
-        text,
-        "Work in the current folder with relative paths. A change outside of your files is refused and the whole try with it. \
+    if !task.files.is_empty() {
+        let _ = writeln!(
+            text,
+            "Work in the current folder with relative paths. A change outside of your files is refused and the whole try with it. \
          Do not commit: your changes are collected when you end. If you need another file, ask for it first \
          (kapell's tool claim-files, or `kapell claim-files PATH` in a shell) and change it only once it is granted; \
          else say so in your final answer."
-    );
+        );
+    }
     if !task.reads.is_empty() {
         let reads: Vec<&str> = task.reads.iter().map(Pattern::as_str).collect();
         let _ = writeln!(text, "Read for this: {}.", reads.join(", "));

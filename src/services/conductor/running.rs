@@ -7,6 +7,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use super::agenda::{Agenda, Closed};
 use super::attempt::{Stage, carry};
 use super::desk::Desk;
 use super::recovering;
@@ -15,15 +16,17 @@ use super::tidying;
 use super::vitals::{Socket, Vitals};
 use crate::base::clock::Time;
 use crate::base::failpoint::Point;
-use crate::base::ids::{ConductorId, PlanId, TaskId, random_tail};
+use crate::base::ids::{AttemptId, ConductorId, PlanId, TaskId, random_tail};
 use crate::domain::attempt::AttemptState;
 use crate::domain::conducting::{ConductorState, PlanState};
-use crate::domain::schedule::{self, Step, TaskView};
+use crate::domain::schedule::{self, Step};
 use crate::domain::task::TaskState;
 use crate::services::judging::commands;
+use crate::services::project::Files;
 use crate::services::{Error, Session};
 use crate::services::{dispatching, ground};
 use crate::store::conductors::ConductorRow;
+use crate::store::events::NewEvent;
 use crate::store::plans::TaskLight;
 use crate::store::watch::Watch;
 use crate::sys::git::refs;
@@ -38,6 +41,12 @@ const HEARTBEAT: Duration = Duration::from_secs(10);
 const LAST_STEPS: Duration = Duration::from_millis(20);
 /// Something that waits for a claim, a seat or a reset is tried again at least this often.
 const TRY_AGAIN: Duration = Duration::from_secs(5);
+/// So many tasks are tried in vain before the conductor looks at everything else again.
+const IN_VAIN_AT_ONCE: usize = 32;
+/// Of so many tasks that wait it is said why.
+const TOLD_WHY: usize = 16;
+/// Of so many it is recorded at once that they wait too long; the others follow.
+const MISSED_AT_ONCE: usize = 100;
 
 /// Runs a plan until it comes to rest. `Ok(false)`: another conductor has it.
 ///
@@ -65,13 +74,16 @@ pub fn conduct<S: Socket>(
     let lay_out = || -> Result<Conductor, Error> {
         let desk = Desk::new(session.clone(), project, config, git, plan.clone(), id.clone(), fencing)?;
         Ok(Conductor {
+            agenda: Agenda::new(&desk),
+            files: Files::of(session, &desk.project),
             desk: Arc::new(desk),
             vitals,
             watch: Watch::new(&session.house.root)?,
             at_work: HashMap::new(),
             ended: channel(),
             last_beat: Instant::now(),
-            seen_tasks: 0,
+            told: HashMap::new(),
+            has_more: false,
             launch_anyway,
             is_admitted: false,
         })
@@ -160,13 +172,19 @@ fn register(
 
 struct Conductor {
     desk: Arc<Desk>,
+    agenda: Agenda,
+    /// The files of the configuration, as they were read last.
+    files: Files,
     vitals: Arc<Vitals>,
     watch: Watch,
     at_work: HashMap<String, JoinHandle<()>>,
     /// Tasks whose thread is about to end; it wakes the watch after it has said so.
     ended: (Sender<String>, Receiver<String>),
     last_beat: Instant,
-    seen_tasks: usize,
+    /// What the shims were told last.
+    told: HashMap<AttemptId, AttemptState>,
+    /// Not everything that may start was looked at yet.
+    has_more: bool,
     launch_anyway: bool,
     is_admitted: bool,
 }
@@ -179,11 +197,8 @@ impl Conductor {
             self.beat()?;
             self.gather();
             let row = self.desk.row()?;
-            let tasks = self.desk.store()?.read(|tx| tx.task_lights(&self.desk.plan_id))?;
-            if tasks.len() != self.seen_tasks {
-                self.desk.reload()?;
-                self.seen_tasks = tasks.len();
-            }
+            self.follow_configuration()?;
+            self.agenda.refresh(&self.desk)?;
             if self.desk.session.cancel.is_cancelled() || row.state == PlanState::Stopped {
                 return self.stop(&row.state);
             }
@@ -191,29 +206,30 @@ impl Conductor {
             // What an earlier conductor left, and what a person approved meanwhile.
             let is_left =
                 |task: &TaskLight| task.state.is_active() && !self.at_work.contains_key(task.id.as_str());
-            if tasks.iter().any(is_left) {
+            if self.agenda.lights.iter().any(is_left) {
                 self.take_up()?;
             }
-            let views = self.views(&tasks);
             if row.state == PlanState::Running {
                 if self.admitted()? {
-                    self.take_steps(&tasks, &views)?;
+                    self.take_steps()?;
                     self.vitals.count_pass();
                 }
                 if is_first {
                     self.tell_first_pass()?;
                     is_first = false;
                 }
-                if self.at_work.is_empty() && self.rest()? {
+                let may_rest = || schedule::conclusion(&self.agenda.views).is_some();
+                if self.at_work.is_empty() && may_rest() && self.rest()? {
                     Point::ConductorRested.reach()?;
                     return Ok(());
                 }
             } else if self.at_work.is_empty() && row.state != PlanState::Paused {
                 return Ok(());
             }
-            self.watch.wait(Some(
-                Instant::now() + TRY_AGAIN.min(HEARTBEAT.saturating_sub(self.last_beat.elapsed())),
-            ));
+            if !std::mem::take(&mut self.has_more) {
+                let pause = TRY_AGAIN.min(HEARTBEAT.saturating_sub(self.last_beat.elapsed()));
+                self.watch.wait(Some(Instant::now() + pause));
+            }
         }
     }
 
@@ -238,81 +254,171 @@ impl Conductor {
         Ok(())
     }
 
-    /// What a schedule is decided from.
-    fn views(&self, tasks: &[TaskLight]) -> Vec<TaskView> {
-        let plan = self.desk.plan();
-        let position: HashMap<&str, usize> =
-            plan.tasks.iter().enumerate().map(|(at, task)| (task.id.as_str(), at)).collect();
-        plan.tasks
-            .iter()
-            .zip(tasks)
-            .map(|(task, light)| TaskView {
-                state: light.state,
-                is_wanted: light.wanted,
-                depends_on: task
-                    .depends_on
-                    .iter()
-                    .filter_map(|on| position.get(on.as_str()).copied())
-                    .collect(),
-                priority: task.priority.0,
-                waited_ms: Desk::millis_since(light.changed_at),
-            })
-            .collect()
-    }
-
-    fn take_steps(&mut self, tasks: &[TaskLight], views: &[TaskView]) -> Result<(), Error> {
+    fn take_steps(&mut self) -> Result<(), Error> {
         let desk = Arc::clone(&self.desk);
-        let steps = schedule::steps(views);
-        let id = |at: usize| &tasks[at].id;
-        let moves: Vec<&Step> =
-            steps.iter().filter(|step| !matches!(step, Step::Start(_) | Step::TryAgain(_))).collect();
-        if !moves.is_empty() {
+        let steps = schedule::steps(&self.agenda.views);
+        if !steps.is_empty() {
+            let id = |at: usize| &self.agenda.lights[at].id;
             desk.store()?.write(|tx| -> Result<(), Error> {
-                for step in &moves {
+                for step in &steps {
                     let (at, state, reason) = match step {
                         Step::MakeReady(at) => (*at, TaskState::Ready, None),
                         Step::MakeWait(at) => (*at, TaskState::Waiting, None),
                         Step::Block { task, on } => {
                             (*task, TaskState::Blocked, Some(format!("task {} is not done", id(*on))))
                         }
-                        Step::Start(_) | Step::TryAgain(_) => continue,
                     };
                     tx.move_task(&desk.project.id, &desk.plan_id, id(at), state, reason.as_deref())?;
                 }
                 Ok(())
             })?;
+            self.agenda.refresh(&desk)?;
         }
-        let starts: Vec<TaskId> = steps
-            .iter()
-            .filter_map(|step| match step {
-                Step::Start(at) => Some(id(*at).clone()),
-                _ => None,
-            })
-            .collect();
-        if starts.is_empty() {
-            return Ok(());
-        }
-        let most = desk.row()?.max_parallel.map_or(usize::MAX, |most| most.max(1) as usize);
-        let base = self.base()?;
-        let mut full = 0;
-        for task in starts {
-            // A task that waits for its children has nobody at work on it.
-            if self.at_work.len() >= most || self.at_work.contains_key(task.as_str()) {
-                continue;
-            }
-            let task = desk.task(&task)?;
-            tracing::debug!(task = %task.id, "its task is to start");
-            match starting::begin(&desk, &task, base.as_deref())? {
-                Begun::Attempt(attempt) => self.spawn(*attempt, Stage::Launch)?,
-                // With every seat taken the rest need not be asked one by one.
-                Begun::Waits("slot", _) => full += 1,
-                Begun::Waits(..) | Begun::Not => {}
-            }
-            if full > 8 {
-                break;
-            }
+        self.agenda.look_at_the_clock();
+        if schedule::first(&self.agenda.views, |_| true).is_some() {
+            self.start(&desk)?;
+            self.note_missed(&desk)?;
         }
         Ok(())
+    }
+
+    /// Starts what may start, the foremost first. A task whose workers are all busy keeps nobody back
+    /// who waits for others.
+    fn start(&mut self, desk: &Arc<Desk>) -> Result<(), Error> {
+        let most = desk.row()?.max_parallel.map_or(usize::MAX, |most| most.max(1) as usize);
+        self.agenda.try_again(desk)?;
+        let mut base = None;
+        let mut in_vain = 0;
+        let closed = loop {
+            let closed = self.agenda.closed_lanes(desk)?;
+            if self.at_work.len() >= most {
+                break closed;
+            }
+            if in_vain >= IN_VAIN_AT_ONCE {
+                self.has_more = true;
+                break closed;
+            }
+            let (agenda, at_work) = (&self.agenda, &self.at_work);
+            // A task that waits for its children has nobody at work on it.
+            let next = schedule::first(&agenda.views, |at| {
+                agenda.may_be_tried(at, &closed) && !at_work.contains_key(agenda.lights[at].id.as_str())
+            });
+            let Some(at) = next else { break closed };
+            let task = desk.task(&self.agenda.lights[at].id)?;
+            tracing::debug!(task = %task.id, "its task is to start");
+            if base.is_none() {
+                base = Some(self.base()?);
+            }
+            match starting::begin(desk, &task, base.as_ref().and_then(Option::as_deref))? {
+                Begun::Attempt(attempt) => self.spawn(*attempt, Stage::Launch)?,
+                Begun::Waits(..) | Begun::Not => {
+                    self.agenda.was_in_vain(at);
+                    in_vain += 1;
+                }
+            }
+            self.agenda.refresh(desk)?;
+        };
+        self.tell_why(desk, &closed)
+    }
+
+    /// Says of those that are next why they wait. Whoever stands behind them waits for them.
+    fn tell_why(&self, desk: &Desk, closed: &[Closed]) -> Result<(), Error> {
+        let agenda = &self.agenda;
+        let is_silent = |at: usize| agenda.why_closed(at, closed).is_some();
+        let mut told = Vec::new();
+        for at in schedule::foremost(&agenda.views, TOLD_WHY, is_silent) {
+            if let Some((reason, on)) = agenda.why_closed(at, closed) {
+                let why = format!("{reason}: {on}");
+                if agenda.lights[at].reason.as_deref() != Some(&why) {
+                    told.push((&agenda.lights[at].id, why));
+                }
+            }
+        }
+        if told.is_empty() {
+            return Ok(());
+        }
+        desk.store()?.write(|tx| -> Result<(), Error> {
+            for (task, why) in &told {
+                // It may have moved since, and then it has another reason.
+                if tx.task(&desk.plan_id, task)?.is_some_and(|row| row.state == TaskState::Ready) {
+                    tx.set_task_reason(&desk.plan_id, task, Some(why))?;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Records once of each task that it waits past its deadline.
+    fn note_missed(&mut self, desk: &Desk) -> Result<(), Error> {
+        let agenda = &self.agenda;
+        let is_late = |at: &usize| {
+            let (view, light) = (&agenda.views[*at], &agenda.lights[*at]);
+            schedule::may_start(view)
+                && !light.is_missed
+                && view.waited_ms > schedule::patience_ms(view.priority)
+        };
+        let late: Vec<usize> = (0..agenda.views.len()).filter(is_late).take(MISSED_AT_ONCE).collect();
+        if late.is_empty() {
+            return Ok(());
+        }
+        desk.store()?.write(|tx| -> Result<(), Error> {
+            for &at in &late {
+                let light = &agenda.lights[at];
+                if tx.set_missed(&desk.plan_id, &light.id)? {
+                    let priority = agenda.views[at].priority;
+                    let since = light.changed_at;
+                    let text = format!(
+                        "task {}: not started in time (priority {priority}, it waits since {since})",
+                        light.id
+                    );
+                    tx.append_event(
+                        &desk.project.id,
+                        &NewEvent {
+                            kind: "task.missed",
+                            plan: Some(&desk.plan_id),
+                            task: Some(&light.id),
+                            text,
+                            ..NewEvent::default()
+                        },
+                    )?;
+                }
+            }
+            Ok(())
+        })?;
+        for at in late {
+            self.agenda.lights[at].is_missed = true;
+        }
+        Ok(())
+    }
+
+    /// Takes up a configuration that was changed: what begins from now on goes by it. One that cannot
+    /// be used is told of, and the old one stays.
+    fn follow_configuration(&mut self) -> Result<(), Error> {
+        let session = self.desk.session.clone();
+        let files = Files::of(&session, &self.desk.project);
+        if files == self.files {
+            return Ok(());
+        }
+        self.files = files;
+        let (kind, text) = match session.config(&self.desk.project) {
+            Ok(config) => {
+                self.desk = Arc::new(self.desk.with_config(config));
+                self.agenda.forget_lanes(&self.desk);
+                (
+                    "config.changed",
+                    "the configuration was changed; what begins from now on goes by it".to_owned(),
+                )
+            }
+            Err(error) => ("config.broken", format!("the old configuration stays: {error}")),
+        };
+        let desk = &self.desk;
+        desk.store()?.write(|tx| -> Result<(), Error> {
+            tx.append_event(
+                &desk.project.id,
+                &NewEvent { kind, plan: Some(&desk.plan_id), text, ..NewEvent::default() },
+            )?;
+            Ok(())
+        })
     }
 
     /// The commit that a new attempt starts from: what the plan has landed so far.
@@ -341,17 +447,23 @@ impl Conductor {
     }
 
     /// Does to the shims what was recorded for their attempts.
-    fn obey(&self) -> Result<(), Error> {
-        for attempt in self.desk.store()?.read(|tx| tx.live_attempts(&self.desk.plan_id))? {
+    fn obey(&mut self) -> Result<(), Error> {
+        let live = self.desk.store()?.read(|tx| tx.live_attempts(&self.desk.plan_id))?;
+        self.told.retain(|id, _| live.iter().any(|attempt| attempt.id == *id));
+        for attempt in live {
             let run_dir = PathBuf::from(&attempt.run_dir);
             let request = match attempt.state {
                 AttemptState::Stopping => Request::Stop { grace_ms: None },
                 AttemptState::Paused => Request::Pause,
+                // One that runs is not told at every look that it may.
+                AttemptState::Running if self.told.get(&attempt.id) == Some(&attempt.state) => continue,
                 AttemptState::Running => Request::Resume,
                 AttemptState::Starting | AttemptState::Finished(_) => continue,
             };
             // One that has ended cannot be told anything, and need not.
-            let _ = client::send(&run_dir, request);
+            if client::send(&run_dir, request).is_ok() {
+                self.told.insert(attempt.id, attempt.state);
+            }
         }
         Ok(())
     }
@@ -405,7 +517,7 @@ impl Conductor {
         desk.store()?.write(|tx| -> Result<(), Error> {
             tx.append_event(
                 &desk.project.id,
-                &crate::store::events::NewEvent {
+                &NewEvent {
                     kind: "conductor.started",
                     plan: Some(&desk.plan_id),
                     text: format!(
@@ -441,30 +553,16 @@ impl Conductor {
     /// transaction, so that a task that is dispatched at this moment is not overlooked.
     fn rest(&self) -> Result<bool, Error> {
         let desk = &self.desk;
-        let plan = desk.plan();
-        let position: HashMap<&str, usize> =
-            plan.tasks.iter().enumerate().map(|(at, task)| (task.id.as_str(), at)).collect();
+        let agenda = &self.agenda;
         desk.store()?.write(|tx| -> Result<bool, Error> {
             let lights = tx.task_lights(&desk.plan_id)?;
-            if lights.len() != plan.tasks.len() {
+            if lights.len() != agenda.views.len() {
                 return Ok(false);
             }
-            let views: Vec<TaskView> = plan
-                .tasks
-                .iter()
-                .zip(&lights)
-                .map(|(task, light)| TaskView {
-                    state: light.state,
-                    is_wanted: light.wanted,
-                    depends_on: task
-                        .depends_on
-                        .iter()
-                        .filter_map(|on| position.get(on.as_str()).copied())
-                        .collect(),
-                    priority: task.priority.0,
-                    waited_ms: 0,
-                })
-                .collect();
+            let mut views = agenda.views.clone();
+            for (view, light) in views.iter_mut().zip(&lights) {
+                (view.state, view.is_wanted) = (light.state, light.wanted);
+            }
             let Some(state) = schedule::conclusion(&views) else { return Ok(false) };
             let failed: Vec<&str> = lights
                 .iter()

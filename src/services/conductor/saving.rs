@@ -11,7 +11,7 @@ use crate::base::paths::RepoPath;
 use crate::domain::pattern::{Pattern, PatternSet, twins};
 use crate::domain::plan::Task;
 use crate::domain::violation::{Changed, Kind, Objection, objection};
-use crate::services::{Error, owning, walling};
+use crate::services::{Error, approving, owning, walling};
 use crate::store::Tx;
 use crate::store::attempts::AttemptRow;
 use crate::sys::config::resolved::Isolation;
@@ -102,6 +102,30 @@ pub fn save(
         saved.outside.extend(theirs.map(|(path, child)| (path.clone(), format!("is lent to task {child}"))));
     }
     Ok(Some(saved))
+}
+
+/// A task that was sent without files comes to own what its worker changed, as far as nobody else
+/// holds it. The task as it owns more now, if it does.
+pub fn own_what_it_changed(
+    desk: &Desk,
+    attempt: &AttemptRow,
+    task: &Task,
+    saved: &Saved,
+) -> Result<Option<Task>, Error> {
+    let planned = desk.task(&task.id)?;
+    if !planned.files.is_empty() || saved.outside.is_empty() {
+        return Ok(None);
+    }
+    let paths = saved.outside.iter().filter_map(|(path, _)| Pattern::of_path(&path.to_string()).ok());
+    let paths: Vec<Pattern> = paths.collect();
+    desk.store()?.write(|tx| -> Result<Option<Task>, Error> {
+        for path in &paths {
+            // Whoever holds one of them has it; it stays outside, and the others do not suffer for it.
+            approving::hold(tx, &desk.project.id, attempt, std::slice::from_ref(path), "it was changed")?;
+        }
+        let owning = owning::task_of(tx, attempt, planned.clone())?;
+        Ok((owning.files != task.files).then_some(owning))
+    })
 }
 
 /// Notes where an attempt's tree is kept and what it changed.

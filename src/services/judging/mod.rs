@@ -55,6 +55,8 @@ pub struct Case<'a> {
     pub specs: &'a [Spec],
     /// Whether the work is the writing of a spec.
     pub is_spec: bool,
+    /// Whether the task was sent without files: it may have asked for an answer and nothing else.
+    pub is_open: bool,
     /// The tasks to which it was given in parts, and which are done.
     pub delegated: Vec<TaskId>,
     /// Only these gates.

@@ -270,6 +270,7 @@ fn of_tree(session: &Session, id: &str, path: &Path, question: &Question) -> Res
         rules,
         specs: &[],
         is_spec: false,
+        is_open: false,
         delegated: Vec::new(),
         only: question.gates.clone(),
         evidence: evidence.join("evidence"),

@@ -194,15 +194,27 @@ pub fn single(
     object: serde_json::Map<String, serde_json::Value>,
 ) -> Result<crate::domain::plan::Task, Error> {
     let tasks = vec![serde_json::Value::Object(object)];
+    let is_open = !object_has_files(&tasks);
     let document = serde_json::json!({"rules": {"spec_first": false}, "tasks": tasks});
     let checked = check_document(project, config, &rows::to_node(&document), OnOverlap::Reject)?;
-    if let Some(first) = checked.problems.iter().find(|problem| problem.is_error()) {
-        return Err(Refusal::new(Code::PlanInvalid, first.message.clone(), first.hint.clone())
+    // One that is sent without files owns what it changes, as far as nobody else does.
+    let is_meant = |problem: &&Problem| is_open && problem.code == ProblemCode::NoFiles;
+    let problem = checked.problems.iter().find(|problem| problem.is_error() && !is_meant(problem));
+    if let Some(first) = problem {
+        let code = match first.code {
+            ProblemCode::ProtectedWorker => Code::ProtectedWorker,
+            _ => Code::PlanInvalid,
+        };
+        return Err(Refusal::new(code, first.message.clone(), first.hint.clone())
             .with("problem", first.code.as_str())
             .into());
     }
     let task = checked.into_plan().and_then(|plan| plan.tasks.into_iter().next());
     task.ok_or_else(|| Error::Bug("a checked task vanished".to_owned()))
+}
+
+fn object_has_files(tasks: &[serde_json::Value]) -> bool {
+    tasks.iter().any(|task| task.get("files").is_some())
 }
 
 /// A stored task as it is understood.
@@ -375,15 +387,17 @@ fn surroundings(
         })
         .collect();
     for role in ["planner", "judge", "oracle", "librarian"] {
-        if config.roles.get(role).is_some() {
-            targets.push(KnownTarget { name: role.to_owned(), kind: TargetKind::Role, protected: false });
+        if let Some(player) = config.roles.get(role) {
+            let protected = targets.iter().any(|target| target.name == player && target.protected);
+            targets.push(KnownTarget { name: role.to_owned(), kind: TargetKind::Role, protected });
         }
     }
     // Standing sessions are known by the pattern of their group.
     let named = plan.tasks.iter().filter_map(|task| task.target.as_deref());
-    for name in named.filter(|name| config.place(name).is_some()) {
+    for (name, placement) in named.filter_map(|name| Some((name, config.place(name)?))) {
         if !targets.iter().any(|target| target.name == name) {
-            targets.push(KnownTarget { name: name.to_owned(), kind: TargetKind::Worker, protected: false });
+            let protected = placement.protected;
+            targets.push(KnownTarget { name: name.to_owned(), kind: TargetKind::Worker, protected });
         }
     }
     Surroundings {

@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::document::{Document, closest, join, listed, shown, suggestion};
 use super::load::{BASE_PORT, Placing, STUCK_AFTER_S, SUBS, TIMEOUT_S, provider_of};
-use super::types::{File, ProviderKind};
+use super::types::{File, ProviderKind, Route};
 use super::values::Name;
 
 mod stages;
@@ -268,6 +268,13 @@ impl Said<'_, '_> {
         for (name, group) in &file.groups {
             let table = join("groups", name);
             self.lead(&join(&table, "members"), group.members.as_ref(), &[Thing::Worker]);
+            // One with a broken pattern is not empty.
+            let is_half_read = self.document.has(&join(&table, "match"));
+            if is_empty(self.merged, name) && !is_half_read {
+                let message = format!("group `{}` has no members", shown(name));
+                let hint = "list them in members, or let workers name it in their groups";
+                self.document.warning(&table, message, hint);
+            }
             for (index, rule) in group.provider_by_name.iter().flatten().enumerate() {
                 let table = format!("{table}.provider_by_name[{index}]");
                 self.needs(&table, "match", rule.r#match.is_some(), "write the pattern of the names");
@@ -282,7 +289,45 @@ impl Said<'_, '_> {
             let table = format!("routes[{index}]");
             self.needs(&table, "match", route.r#match.is_some(), "write the pattern of the tasks' texts");
             self.needs(&table, "to", route.to.is_some(), "name a worker, a group or a provider");
-            self.target(&format!("{table}.to"), route.to.as_ref());
+            let to = format!("{table}.to");
+            match route.to.as_ref().map(Name::as_str) {
+                Some("auto") => {
+                    let message = format!("`{to}` is `auto`, which leads back to the routes");
+                    self.document.value_error(&to, message, "name a worker, a group or a provider");
+                }
+                Some(group) if is_empty(self.merged, group) => {
+                    let message = format!("`{to}` names the group `{group}`, which has no members");
+                    self.document.value_error(&to, message, "give it members, or name another");
+                }
+                _ => self.target(&to, route.to.as_ref()),
+            }
+            self.reach(index, &file.routes);
+        }
+    }
+
+    /// A route can match something, and no route before it takes all that it could.
+    fn reach(&mut self, index: usize, routes: &[Route]) {
+        let pattern = |route: &Route| route.r#match.as_ref().map(|pattern| pattern.as_str().to_owned());
+        let Some(own) = pattern(&routes[index]) else { return };
+        let key = format!("routes[{index}].match");
+        let Ok(parsed) = regex_syntax::Parser::new().parse(&own) else { return };
+        if parsed.properties().minimum_len().is_none() {
+            let message = format!("`{key}` can match nothing");
+            self.document.value_error(&key, message, "write a pattern that some text fits");
+            return;
+        }
+        let takes_all = |earlier: &Route| {
+            let Some(earlier) = pattern(earlier) else { return false };
+            let matches_everything = regex_syntax::Parser::new().parse(&earlier).is_ok_and(|parsed| {
+                // What fits the empty text, anywhere, fits within every text.
+                parsed.properties().minimum_len() == Some(0) && parsed.properties().look_set().is_empty()
+            });
+            earlier == own || matches_everything
+        };
+        if let Some(before) = routes[..index].iter().position(takes_all) {
+            let message =
+                format!("`routes[{index}]` is never reached: `routes[{before}]` takes all that it could");
+            self.document.warning(&key, message, "put it before that one, or take one of them out");
         }
     }
 
@@ -296,6 +341,16 @@ impl Said<'_, '_> {
             self.document.value_error(key, message, "name another, or set protected = false");
         }
     }
+}
+
+/// Whether a group is defined and nobody belongs to it, nor could by a pattern.
+fn is_empty(merged: &File, name: &str) -> bool {
+    let Some(group) = merged.groups.get(name) else { return false };
+    let mut named = merged.workers.values().flat_map(|worker| worker.groups.iter().flatten());
+    group.members.as_ref().is_none_or(Vec::is_empty)
+        && group.r#match.is_none()
+        && group.provider_by_name.is_none()
+        && !named.any(|group| group.as_str() == name)
 }
 
 /// What only both files together can be asked.

@@ -280,6 +280,8 @@ pub struct Placement {
     pub groups: Vec<String>,
     /// Its provider, if a group tells.
     pub provider: Option<ProviderName>,
+    /// Whether it never gets a task: one of its groups has protected workers only.
+    pub protected: bool,
 }
 
 impl Config {
@@ -319,6 +321,10 @@ impl Config {
         let by_name = self.groups.values().flat_map(|group| &group.provider_by_name);
         let provider =
             by_name.filter(|(pattern, _)| pattern.matches(name)).map(|(_, provider)| provider.clone()).next();
-        (!groups.is_empty() || provider.is_some()).then_some(Placement { groups, provider })
+        let protected = groups.iter().filter_map(|group| self.groups.get(group)).any(|group| {
+            let mut members = group.members.iter().filter_map(|member| self.workers.get(member)).peekable();
+            members.peek().is_some() && members.all(|member| member.protected)
+        });
+        (!groups.is_empty() || provider.is_some()).then_some(Placement { groups, provider, protected })
     }
 }

@@ -3,13 +3,13 @@
 use super::{AT_WORK, tail_of};
 use crate::api::wire::{
     AttemptStatus, BudgetStatus, ClaimStatus, ConductorStatus, GateStatus, Id, JudgeResult, Landed,
-    LandingStatus, PlanLine, TaskLine, UsageStatus, WorkerStatus,
+    LandingStatus, PlanLine, QueuedStatus, TaskLine, UsageStatus, WorkerStatus,
 };
 use crate::base::clock::Time;
 use crate::domain::claim::Held;
 use crate::domain::task::TaskState;
 use crate::services::judging::runs::Answer;
-use crate::services::querying::{self, AttemptView, BudgetView, PlanView, TaskView, WorkerView};
+use crate::services::querying::{self, AttemptView, BudgetView, PlanView, QueuedView, TaskView, WorkerView};
 use crate::store::conductors::{ConductorRow, RunRow};
 use crate::store::landings::LandingRow;
 
@@ -152,6 +152,22 @@ pub(super) fn worker(view: &WorkerView) -> WorkerStatus {
         protected: view.protected,
         state: view.state.to_owned(),
         tasks: view.tasks.clone(),
+        environment: view.environment.clone(),
+        usd_today: view.usd_today,
+    }
+}
+
+pub(super) fn queued(view: &QueuedView) -> QueuedStatus {
+    let row = &view.row;
+    QueuedStatus {
+        task_id: format!("{}/{}", row.plan, row.id),
+        task: row.text.lines().next().unwrap_or_default().chars().take(80).collect(),
+        priority: row.priority,
+        reason: view.reason.clone(),
+        on: view.on.chars().take(200).collect(),
+        since: row.since.to_string(),
+        deadline: view.deadline.map(|deadline| deadline.to_string()),
+        missed: view.is_missed(Time::now()),
     }
 }
 

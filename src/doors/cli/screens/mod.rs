@@ -5,12 +5,14 @@ use crate::api::wire::{Id, StatusBody, StatusResult};
 use crate::base::clock::{Time, Zone};
 
 mod claims;
+mod fleet;
 mod inside;
 mod plan;
 mod status;
 mod work;
 
 pub use claims::{claim_files, release_files};
+pub use fleet::{By, fleet, route};
 pub use inside::{checkpoint, report};
 pub use plan::{dispatch, plan};
 pub use status::{events_line, run_summary, task_change};
@@ -76,7 +78,9 @@ pub fn status(view: &View, result: &StatusResult) -> String {
         StatusBody::Conductors { conductors } => status::conductors(view, conductors),
         StatusBody::Budget { budget } => status::budget(view, budget),
         StatusBody::Workers { workers } => status::workers(view, workers),
-        StatusBody::Queue { queue } => status::queue(view, queue),
+        StatusBody::Queue { queue, waiting } => {
+            status::queue(view, queue, waiting, result.next_cursor.as_deref())
+        }
         StatusBody::Events { events } => status::events(view, events),
         StatusBody::Environments { environments } => status::environments(view, environments),
     }

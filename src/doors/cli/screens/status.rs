@@ -4,7 +4,8 @@ use serde_json::Value;
 
 use super::*;
 use crate::api::wire::{
-    BudgetStatus, ConductorStatus, EventStatus, LandingStatus, Overview, PlanStatus, TaskLine, WorkerStatus,
+    BudgetStatus, ConductorStatus, EventStatus, LandingStatus, Overview, PlanStatus, QueuedStatus, TaskLine,
+    WorkerStatus,
 };
 
 /// Columns of a bar that shows how much is done.
@@ -301,8 +302,22 @@ pub fn workers(view: &View, workers: &[WorkerStatus]) -> String {
 }
 
 /// Scope `queue`.
-pub fn queue(view: &View, queue: &[LandingStatus]) -> String {
+pub fn queue(
+    view: &View,
+    queue: &[LandingStatus],
+    waiting: &[QueuedStatus],
+    next_cursor: Option<&str>,
+) -> String {
     view.page(|page| {
+        if waiting.is_empty() {
+            page.line(&[span(Style::Faint, "nothing waits to start")]);
+        } else {
+            page.table(&waiting_table(view, waiting));
+        }
+        if let Some(cursor) = next_cursor {
+            page.line(&[span(Style::Faint, format!("… more with --cursor {cursor}"))]);
+        }
+        page.gap();
         if queue.is_empty() {
             page.line(&[span(Style::Faint, "nothing waits to land")]);
             return;
@@ -328,6 +343,36 @@ pub fn queue(view: &View, queue: &[LandingStatus]) -> String {
         }
         page.table(&table);
     })
+}
+
+fn waiting_table(view: &View, waiting: &[QueuedStatus]) -> Table {
+    let mut table = Table::new(
+        0,
+        [
+            Column::new("WAITS TO START", Give::Shrink),
+            Column::number("PRIO", Give::Keep),
+            Column::new("SINCE", Give::Drop(2)),
+            Column::new("DEADLINE", Give::Keep),
+            Column::new("FOR", Give::Shrink),
+            Column::new("WHAT", Give::Drop(1)),
+        ],
+    );
+    for task in waiting {
+        let deadline = match &task.deadline {
+            Some(at) if task.missed => cell(Style::Bad, format!("missed {}", view.distance(at))),
+            Some(at) => plain(view.distance(at)),
+            None => Cell::new(),
+        };
+        table.row([
+            cell(Style::Strong, &task.task_id),
+            plain(task.priority.to_string()),
+            plain(view.distance(&task.since)),
+            deadline,
+            plain(format!("{}: {}", task.reason, task.on)),
+            sentence(Style::Plain, &task.task),
+        ]);
+    }
+    table
 }
 
 /// Scope `events`, and `kapell events`.

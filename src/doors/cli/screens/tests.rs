@@ -167,7 +167,12 @@ fn lists_screen() {
             {"worker": "codex2", "provider": "codex", "groups": ["development", "review"], "state": "busy", "tasks": ["auth-3kq9zx/2"]},
             {"worker": "arch_prod", "provider": "claude", "protected": true, "state": "idle"},
         ]}),
-        json!({"seq": 1, "scope": "queue", "queue": [
+        json!({"seq": 1, "scope": "queue", "waiting": [
+            {"task_id": "inbox-x/t-1", "task": "Review PR #123", "priority": 9, "reason": "slot", "on": "pr_review1 is busy",
+             "since": "2026-11-21T11:50:00Z", "deadline": "2026-11-21T11:50:00Z", "missed": true},
+            {"task_id": "auth-3kq9zx/3", "task": "Make the pages", "priority": 5, "reason": "dependency",
+             "on": "what it depends on", "since": "2026-11-21T11:59:00Z"}],
+            "queue": [
             {"task_id": "auth-3kq9zx/2", "attempt": "a-7k2m9q4x11", "branch": "kapell/auth-3kq9zx", "state": "queued"},
         ]}),
         json!({"seq": 1, "scope": "budget", "budget": []}),
@@ -336,4 +341,42 @@ fn lengths_and_numbers() {
     for (usd, shown) in [(0.0, "$0.00"), (0.004, "<$0.01"), (1.2345, "$1.23"), (350.0, "$350.00")] {
         assert_eq!(money(usd), shown);
     }
+}
+
+#[test]
+fn fleet_screen() {
+    let workers: Vec<crate::api::wire::WorkerStatus> = typed(json!([
+        {"worker": "architect", "provider": "claude", "groups": ["high-level"], "protected": true, "state": "idle"},
+        {"worker": "dev1_worker", "provider": "claude", "groups": ["environments"], "state": "busy",
+         "tasks": ["inbox-shop-12ab34cd56/t-3kq9zx"], "environment": "dev1", "usd_today": 3.4},
+        {"worker": "helper", "provider": "local", "state": "unhealthy"},
+        {"worker": "pr_review1", "provider": "codex", "groups": ["review", "tests"], "state": "rate-limited"},
+    ]));
+    let all =
+        [By::Group, By::Provider, By::Environment].map(|by| all_looks(|view| fleet(view, &workers, by)));
+    snapshot!(all.concat());
+    assert_eq!(fleet(&view(None, false), &[], By::Group), "no workers\n");
+}
+
+#[test]
+fn route_screen() {
+    let goes: DispatchResult = typed(
+        json!({"run_id": null, "plan_id": "inbox-x", "started": [], "waiting": [], "route": {
+        "rules": [
+            {"rule": "target", "taken": false, "found": "the target is auto"},
+            {"rule": "environment", "taken": false, "found": "no environment is named that has a worker"},
+            {"rule": "route", "taken": true, "found": "route 3 ((?i)\\breview\\b.*\\bPR\\b) leads to group review"}],
+        "candidates": [
+            {"worker": "pr_review2", "provider": "claude", "why_not": "pr_review2 is busy"},
+            {"worker": "pr_review1", "provider": "claude"},
+            {"worker": "general1", "provider": "codex", "takes_over": true}],
+        "worker": "pr_review1", "provider": "claude", "priority": 9}}),
+    );
+    let waits: DispatchResult =
+        typed(json!({"run_id": null, "plan_id": "inbox-x", "started": [], "waiting": [], "route": {
+        "rules": [{"rule": "target", "taken": true, "found": "the task names group integration"}],
+        "candidates": [{"worker": "integrator1", "provider": "claude", "why_not": "integrator1 is busy"}],
+        "reason": "slot", "on": "integrator1 is busy", "priority": 5}}));
+    let all = [&goes, &waits].map(|result| all_looks(|view| route(view, result)));
+    snapshot!(all.concat());
 }

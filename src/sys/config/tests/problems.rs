@@ -252,6 +252,38 @@ fn names_that_lead_nowhere() {
 }
 
 #[test]
+fn routes_that_lead_nowhere_or_are_never_asked() {
+    has(
+        "[[routes]]\nmatch = 'a'\nto = \"auto\"",
+        &["3:6 routes[0].to `routes[0].to` is `auto`, which leads back to the routes"],
+    );
+    has(
+        "[groups.g]\n[[routes]]\nmatch = 'a'\nto = \"g\"",
+        &[
+            "1:1 groups.g group `g` has no members",
+            "4:6 routes[0].to `routes[0].to` names the group `g`, which has no members",
+        ],
+    );
+    has(
+        "[[routes]]\nmatch = '[^\\s\\S]'\nto = \"codex\"",
+        &["2:9 routes[0].match `routes[0].match` can match nothing"],
+    );
+    has(
+        "[[routes]]\nmatch = 'a'\nto = \"codex\"\n[[routes]]\nmatch = 'a'\nto = \"claude\"",
+        &["5:9 routes[1].match `routes[1]` is never reached: `routes[0]` takes all that it could"],
+    );
+    has(
+        "[[routes]]\nmatch = '.*'\nto = \"codex\"\n[[routes]]\nmatch = 'a'\nto = \"claude\"",
+        &["5:9 routes[1].match `routes[1]` is never reached: `routes[0]` takes all that it could"],
+    );
+    has("[[routes]]\nmatch = '^$'\nto = \"codex\"\n[[routes]]\nmatch = 'a'\nto = \"claude\"", &[]);
+    has(
+        "[workers.w]\nprovider = \"codex\"\n[workers.w]\nprovider = \"claude\"",
+        &["3:10  `w` is set twice", "4:1  `provider` is set twice"],
+    );
+}
+
+#[test]
 fn providers() {
     has("[providers.a]\nmodel = \"m\"", &["1:12 providers.a `providers.a` lacks `kind`"]);
     has("[providers.a]\nkind = \"command\"", &["1:12 providers.a `providers.a` lacks `command`"]);
@@ -341,11 +373,17 @@ fn the_rest() {
     );
     has(
         "[workers.w]\nprovider = \"codex\"\ngroups = [\"reviw\"]\n[groups.review]",
-        &["3:11 workers.w.groups[0] worker `w` makes a new group `reviw`"],
+        &[
+            "3:11 workers.w.groups[0] worker `w` makes a new group `reviw`",
+            "4:1 groups.review group `review` has no members",
+        ],
     );
     has(
         "[groups.codex]",
-        &["1:9 groups.codex `codex` is a group and a provider: a task could not say which is meant"],
+        &[
+            "1:1 groups.codex group `codex` has no members",
+            "1:9 groups.codex `codex` is a group and a provider: a task could not say which is meant",
+        ],
     );
     // Columns are characters, after a byte order mark too, and lines may end as on Windows.
     has("\u{feff}targt = 1", &["1:1 targt unknown key `targt`"]);

@@ -1,0 +1,104 @@
+//! The fleet: what it costs to choose the next of very many tasks, among very many workers.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use kapell::base::ids::{ConductorId, PlanId, TaskId};
+use kapell::domain::route::Choice;
+use kapell::domain::schedule;
+use kapell::domain::task::TaskState;
+use kapell::services::conductor::agenda::Agenda;
+use kapell::services::conductor::desk::Desk;
+use kapell::services::{Error, conductor::seating, ground};
+use kapell::store::StoreError;
+use kapell::store::plans::NewTask;
+use serde_json::json;
+
+use super::Around;
+use crate::figure::{Amount, Figure};
+use crate::place::{Place, file_name};
+use crate::rounds::{median, timed};
+
+const CASE: &str = "fleet";
+const TASKS: usize = 10_000;
+const EXAMPLE: &str = include_str!("../../../examples/fleet-26/kapell.toml");
+const PLAN: &str = "queued-000001";
+
+/// Measures.
+pub fn run(around: &Around) -> Result<Vec<Figure>> {
+    let place = Place::new(&around.folder, 3)?;
+    let desk = furnish(&place)?;
+    let mut agenda = Agenda::new(&desk);
+    let (_, first_look) = timed(|| Ok(agenda.refresh(&desk)?))?;
+    ensure!(agenda.lights.len() == TASKS, "{} of {TASKS} tasks are known", agenda.lights.len());
+    let (mut choices, mut looks) = (Vec::new(), Vec::new());
+    for number in 0..around.rounds(200) {
+        // Something happened to one of them since.
+        let touched = TaskId::number((number * 37 % TASKS) as i64);
+        desk.store()?
+            .write(|tx| tx.set_task_reason(&desk.plan_id, &touched, Some(&format!("slot: {number}"))))?;
+        choices.push(timed(|| choose(&mut agenda, &desk))?.1);
+        // And then nothing, as after another plan's event.
+        looks.push(timed(|| Ok(agenda.refresh(&desk)?))?.1);
+    }
+    let limit = Amount::Time(Duration::from_millis(2));
+    Ok(vec![
+        Figure::told(CASE, format!("the next of {TASKS} queued tasks, 26 workers"), Amount::Time(median(&choices)?))
+            .limited(limit)
+            .noting("what changed is read, the foremost task found, and its seat by the rules, with the store's facts"),
+        Figure::told(CASE, "a look after which nothing is to be done", Amount::Time(median(&looks)?)).limited(limit),
+        Figure::told(CASE, "the first look of a conductor", Amount::Time(first_look)),
+    ])
+}
+
+/// What a conductor does to find the next task and who gets it, up to the transaction that takes it.
+fn choose(agenda: &mut Agenda, desk: &Desk) -> Result<()> {
+    agenda.refresh(desk)?;
+    agenda.look_at_the_clock();
+    let closed = agenda.closed_lanes(desk)?;
+    let next = schedule::first(&agenda.views, |at| agenda.may_be_tried(at, &closed));
+    let at = next.context("nothing may start")?;
+    let task = desk.task(&agenda.lights[at].id)?;
+    let choice = desk.store()?.read(|tx| -> Result<Choice, Error> {
+        let live = tx.all_live_attempts()?;
+        seating::seat(tx, desk, &task, &live, &[])
+    })?;
+    ensure!(matches!(choice, Choice::Seat(_)), "{choice:?}");
+    Ok(())
+}
+
+/// A plan of very many tasks that are ready, in the fleet of the example.
+fn furnish(place: &Place) -> Result<Desk> {
+    place.configure(EXAMPLE)?;
+    let (session, project) = place.session()?;
+    let plan = PlanId::new(PLAN);
+    let texts = [
+        "Review PR #",
+        "Address review comments of PR #",
+        "Run tests and merge PR #",
+        "Fix dev1, bug ",
+        "Tidy ",
+    ];
+    session.store()?.write(|tx| -> Result<(), StoreError> {
+        tx.ensure_project(&project.id, &project.place.to_string_lossy(), None)?;
+        tx.insert_plan(&project.id, &plan, "queued", "{\"name\":\"queued\"}")?;
+        for number in 0..TASKS {
+            let document = json!({"id": number, "task": format!("{}{number}", texts[number % texts.len()]),
+                "files": [file_name(number)], "priority": number % 11});
+            tx.insert_task(
+                &plan,
+                &NewTask {
+                    id: &TaskId::number(number as i64),
+                    document: &document.to_string(),
+                    state: TaskState::Ready,
+                    wanted: true,
+                    parent: None,
+                },
+            )?;
+        }
+        Ok(())
+    })?;
+    let config = session.config(&project)?;
+    let git = ground::git(&session.house, &project)?;
+    Ok(Desk::new(session, project, config, git, plan, ConductorId::new("c-bench"), 0)?)
+}

@@ -1,0 +1,148 @@
+//! Workers and what they do, and where a task would go.
+
+use super::*;
+use crate::api::wire::{DispatchResult, RouteStatus, WorkerStatus};
+
+/// By what workers are sorted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum By {
+    /// Their groups.
+    Group,
+    /// Their providers.
+    Provider,
+    /// Their environments.
+    Environment,
+}
+
+/// `kapell fleet`: the workers, those apart that never get a task.
+pub fn fleet(view: &View, workers: &[WorkerStatus], by: By) -> String {
+    view.page(|page| {
+        if workers.is_empty() {
+            page.line(&[span(Style::Faint, "no workers")]);
+            return;
+        }
+        let of = |worker: &WorkerStatus| -> Vec<String> {
+            match by {
+                By::Group => worker.groups.clone(),
+                By::Provider => vec![worker.provider.clone()],
+                By::Environment => worker.environment.iter().cloned().collect(),
+            }
+        };
+        let without = match by {
+            By::Group => "in no group",
+            By::Provider => "without a provider",
+            By::Environment => "in no environment",
+        };
+        let (protected, free): (Vec<&WorkerStatus>, Vec<&WorkerStatus>) =
+            workers.iter().partition(|worker| worker.protected);
+        let mut names: Vec<String> = free.iter().flat_map(|worker| of(worker)).collect();
+        names.sort();
+        names.dedup();
+        for name in names {
+            let members: Vec<&WorkerStatus> =
+                free.iter().copied().filter(|worker| of(worker).contains(&name)).collect();
+            section(page, &name, &members, by);
+        }
+        let others: Vec<&WorkerStatus> =
+            free.iter().copied().filter(|worker| of(worker).is_empty()).collect();
+        section(page, without, &others, by);
+        section(page, "protected: never get a task", &protected, By::Provider);
+        let spent: f64 = workers.iter().map(|worker| worker.usd_today).sum();
+        let busy = workers.iter().filter(|worker| worker.state == "busy").count();
+        let mut line = format!("{}, {busy} busy", counted(workers.len() as u64, "worker"));
+        if spent > 0.0 {
+            line.push_str(&format!(", {} today", money(spent)));
+        }
+        page.gap();
+        page.line(&[span(Style::Faint, line)]);
+    })
+}
+
+fn section(page: &mut Page, name: &str, workers: &[&WorkerStatus], by: By) {
+    if workers.is_empty() {
+        return;
+    }
+    page.gap();
+    page.line(&[span(Style::Strong, name)]);
+    let mut table = Table::new(
+        2,
+        [
+            Column::new("WORKER", Give::Shrink),
+            Column::new("STATE", Give::Keep),
+            Column::new(if by == By::Provider { "GROUPS" } else { "PROVIDER" }, Give::Drop(1)),
+            Column::new("ENVIRONMENT", Give::Drop(3)),
+            Column::number("TODAY", Give::Drop(2)),
+            Column::new("TASK", Give::Shrink),
+        ],
+    );
+    for worker in workers {
+        table.row([
+            plain(&worker.worker),
+            vec![word(&worker.state)],
+            plain(if by == By::Provider { worker.groups.join(" ") } else { worker.provider.clone() }),
+            optional(worker.environment.as_ref()),
+            if worker.usd_today > 0.0 { plain(money(worker.usd_today)) } else { Cell::new() },
+            plain(worker.tasks.join(" ")),
+        ]);
+    }
+    page.table(&table);
+}
+
+/// `kapell route`: rule by rule, and who would get it now.
+pub fn route(view: &View, result: &DispatchResult) -> String {
+    view.page(|page| {
+        let Some(route) = &result.route else { return };
+        for rule in &route.rules {
+            let style = if rule.taken { Style::Good } else { Style::Faint };
+            let mark = if rule.taken { "→" } else { " " };
+            let lead = [span(style, format!("{mark} {:11}  ", rule.rule))];
+            page.wrapped(&lead, if rule.taken { Style::Plain } else { Style::Faint }, &rule.found);
+        }
+        if !route.candidates.is_empty() {
+            page.gap();
+            page.table(&candidates(route));
+        }
+        page.gap();
+        let priority = format!(" (priority {})", route.priority);
+        match (&route.worker, &route.provider, &route.on) {
+            (Some(worker), Some(provider), _) => page.line(&[
+                span(Style::Strong, worker),
+                span(Style::Plain, format!(" would get it now, from {provider}")),
+                span(Style::Faint, priority),
+            ]),
+            (_, _, on) => {
+                let nobody = route.reason.as_deref() == Some("nobody");
+                let (style, lead) =
+                    if nobody { (Style::Bad, "nobody gets it: ") } else { (Style::Warn, "it would wait: ") };
+                page.wrapped(&cell(style, lead), Style::Plain, on.as_deref().unwrap_or_default());
+            }
+        }
+    })
+}
+
+fn candidates(route: &RouteStatus) -> Table {
+    /// Beyond these nobody wants to know.
+    const SHOWN: usize = 12;
+    let mut table = Table::new(
+        2,
+        [
+            Column::new("WORKER", Give::Shrink),
+            Column::new("PROVIDER", Give::Drop(1)),
+            Column::new("", Give::Keep),
+            Column::new("WHY NOT", Give::Shrink),
+        ],
+    );
+    for candidate in route.candidates.iter().take(SHOWN) {
+        table.row([
+            plain(&candidate.worker),
+            plain(&candidate.provider),
+            cell(Style::Faint, if candidate.takes_over { "takes over" } else { "" }),
+            optional(candidate.why_not.as_ref()),
+        ]);
+    }
+    let more = route.candidates.len().saturating_sub(SHOWN);
+    if more > 0 {
+        table.row([cell(Style::Faint, format!("… and {more} more"))]);
+    }
+    table
+}

@@ -1,0 +1,216 @@
+//! Where a task goes: the configuration and the store as routing sees them, and the explanation.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::project::Project;
+use super::{Error, Session, owning};
+use crate::base::clock::Time;
+use crate::base::ids::{PlanId, ProjectId, ProviderName, TaskId, WorkerName};
+use crate::domain::plan::{Priority, Task};
+use crate::domain::route::{self, Decision, Limit, Need, Now, Placed, Roster, Seat, Wish};
+use crate::store::Tx;
+use crate::store::attempts::AttemptRow;
+use crate::sys::config::Config;
+use crate::sys::config::resolved::{self, Strategy};
+
+/// Whom a task would go to now, and why.
+#[derive(Debug, Clone)]
+pub struct Explanation {
+    /// The rules that were asked.
+    pub placed: Placed,
+    /// Who was thought of, and who would get it now.
+    pub decision: Decision,
+    /// The priority that it would have.
+    pub priority: u8,
+}
+
+/// Everybody that the configuration knows, and the rules by which tasks find them.
+pub fn roster(config: &Config) -> Roster {
+    let mut roster = Roster {
+        routes: config
+            .routes
+            .iter()
+            .map(|route| route::Route { pattern: route.pattern.clone(), to: route.to.clone() })
+            .collect(),
+        chain: config.failover.chain.clone(),
+        fallback: config.failover.fallback.clone(),
+        environments: config.environments.names.iter().cloned().collect(),
+        ..Roster::default()
+    };
+    for (name, worker) in &config.workers {
+        if let Some(seat) = seat(config, name, worker) {
+            roster.environments.extend(worker.environment.clone());
+            roster.seats.insert(name.clone(), seat);
+        }
+    }
+    for (name, group) in &config.groups {
+        let strategy = match group.strategy {
+            Strategy::RoundRobin => route::Strategy::RoundRobin,
+            Strategy::LeastLoaded => route::Strategy::LeastLoaded,
+            Strategy::Sequential => route::Strategy::Sequential,
+        };
+        roster.groups.insert(name.clone(), route::Group { strategy, members: group.members.clone() });
+    }
+    for (name, provider) in &config.providers {
+        roster.providers.insert(
+            name.clone(),
+            route::Provider {
+                name: name.clone(),
+                max_parallel: provider.max_parallel,
+                capability: provider.capability,
+                // What a task sends is about three times what it receives.
+                price: provider
+                    .prices
+                    .as_ref()
+                    .map(|prices| prices.input_usd_per_mtok * 0.75 + prices.output_usd_per_mtok * 0.25),
+            },
+        );
+    }
+    for role in ["planner", "judge", "oracle", "librarian"] {
+        if let Some(player) = config.roles.get(role) {
+            roster.roles.insert(role.to_owned(), player.to_owned());
+        }
+    }
+    roster
+}
+
+fn seat(config: &Config, name: &WorkerName, worker: &resolved::Worker) -> Option<Seat> {
+    let provider = config.providers.get(&worker.provider)?;
+    Some(Seat {
+        worker: name.clone(),
+        provider: worker.provider.clone(),
+        slots: worker.slots,
+        capability: provider.capability,
+        is_protected: worker.protected,
+        is_available: provider.is_available,
+        environment: worker.environment.clone(),
+    })
+}
+
+/// Makes room for a worker that no file has, where the groups' patterns place its name.
+pub fn admit(roster: &mut Roster, config: &Config, name: &str) {
+    let worker = WorkerName::new(name);
+    let is_known = roster.seats.contains_key(&worker)
+        || roster.groups.contains_key(name)
+        || roster.providers.contains_key(&ProviderName::new(name));
+    if is_known {
+        return;
+    }
+    let Some(placement) = config.place(name) else { return };
+    let Some(provider) = placement.provider else { return };
+    let Some(facts) = config.providers.get(&provider) else { return };
+    let seat = Seat {
+        worker: worker.clone(),
+        provider,
+        slots: 1,
+        capability: facts.capability,
+        is_protected: placement.protected,
+        is_available: facts.is_available,
+        environment: None,
+    };
+    roster.seats.insert(worker.clone(), seat);
+    for group in placement.groups {
+        if let Some(group) = roster.groups.get_mut(&group) {
+            group.members.push(worker.clone());
+        }
+    }
+}
+
+/// A task as the rules look at it.
+pub fn wish(task: &Task) -> Wish<'_> {
+    Wish {
+        text: &task.text,
+        target: task.target.as_deref(),
+        role: task.role.as_deref(),
+        environment: task.environment.as_deref(),
+        complexity: task.complexity,
+    }
+}
+
+/// What everybody does at this moment. `live` are the unfinished attempts of all projects, `limits`
+/// the providers that get nothing now.
+pub fn now(
+    tx: &Tx<'_>,
+    config: &Config,
+    project: &ProjectId,
+    live: &[AttemptRow],
+    limits: BTreeMap<ProviderName, Limit>,
+) -> Result<Now, Error> {
+    let mut now = Now { limits, ..Now::default() };
+    let mine = || live.iter().filter(|attempt| attempt.project == *project);
+    for attempt in mine() {
+        now.loads.entry(attempt.worker.clone()).or_default().busy += 1;
+    }
+    for attempt in live {
+        *now.providers.entry(attempt.provider.clone()).or_default() += 1;
+    }
+    for turn in tx.turns(project, Time::now())? {
+        let load = now.loads.entry(turn.worker).or_default();
+        (load.turn, load.today) = (turn.turn, turn.today);
+    }
+    let sequential: Vec<_> =
+        config.groups.iter().filter(|(_, group)| group.strategy == Strategy::Sequential).collect();
+    if !sequential.is_empty() {
+        // Also what is called off and has not ended yet.
+        let ends =
+            mine().map(|attempt| (attempt.plan.clone(), TaskId::text(&attempt.task), attempt.worker.clone()));
+        for (plan, task, worker) in tx.tasks_at_work(project)?.into_iter().chain(ends) {
+            for (name, group) in &sequential {
+                let is_member = group.members.contains(&worker)
+                    || config.place(worker.as_str()).is_some_and(|it| it.groups.contains(name));
+                if is_member {
+                    now.taken.entry((*name).clone()).or_insert_with(|| format!("{plan}/{task}"));
+                }
+            }
+        }
+    }
+    let count = mine().count();
+    now.full = if count >= config.max_workers as usize {
+        Some(format!("{count} of {} workers of this project are busy", config.max_workers))
+    } else {
+        let most = config.machine.max_workers.filter(|most| live.len() >= *most as usize);
+        most.map(|most| format!("{most} workers run on this machine"))
+    };
+    Ok(now)
+}
+
+/// Lets a task pass that a task at work in a group lent its files to: that one waits for it.
+pub fn let_children_pass(tx: &Tx<'_>, now: &mut Now, plan: &PlanId, task: &TaskId) -> Result<(), Error> {
+    if now.taken.is_empty() {
+        return Ok(());
+    }
+    let above: BTreeSet<String> =
+        owning::ancestors(tx, plan, task)?.iter().map(|above| format!("{plan}/{above}")).collect();
+    now.taken.retain(|_, at| !above.contains(at));
+    Ok(())
+}
+
+/// The priority that the route which matches a task for `auto` gives it.
+pub fn priority(config: &Config, task: &Task) -> Option<Priority> {
+    if task.target.as_deref().is_some_and(|target| target != "auto") {
+        return None;
+    }
+    config.routes.iter().find(|route| route.pattern.is_match(&task.text)).and_then(|route| route.priority)
+}
+
+/// Where a task that nobody dispatched would go now.
+pub fn explain(
+    session: &Session,
+    project: &Project,
+    config: &Config,
+    task: &Task,
+) -> Result<Explanation, Error> {
+    let mut roster = roster(config);
+    if let Some(target) = &task.target {
+        admit(&mut roster, config, target);
+    }
+    let placed = route::place(&roster, &wish(task));
+    let now = session.store()?.read(|tx| -> Result<Now, Error> {
+        let live = tx.all_live_attempts()?;
+        let limits = super::conductor::seating::limits(tx, config, task.budget_usd.unwrap_or(0.0))?;
+        now(tx, config, &project.id, &live, limits)
+    })?;
+    let need = Need { complexity: task.complexity, avoid: &[] };
+    let decision = route::decide(&roster, &now, &placed.pick, need);
+    Ok(Explanation { placed, decision, priority: task.priority.0 })
+}
