@@ -6,6 +6,7 @@ pub mod asking;
 pub mod claiming;
 pub mod conductor;
 pub mod configuring;
+pub mod costing;
 pub mod diagnosing;
 pub mod dispatching;
 pub mod editing;
@@ -21,6 +22,7 @@ pub mod planning;
 pub mod project;
 pub mod querying;
 pub mod reading;
+pub mod spending;
 pub mod steering;
 pub mod walling;
 

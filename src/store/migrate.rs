@@ -6,7 +6,7 @@ use super::connection::APPLICATION_ID;
 use super::error::StoreError;
 use crate::base::failpoint::Point;
 
-const STEPS: &[&str] = &[include_str!("migrations/0001.sql")];
+const STEPS: &[&str] = &[include_str!("migrations/0001.sql"), include_str!("migrations/0002.sql")];
 
 /// The newest format this program knows.
 pub const NEWEST: i64 = STEPS.len() as i64;

@@ -74,6 +74,7 @@ pub fn conduct<S: Socket>(
             seen_tasks: 0,
             launch_anyway,
             is_admitted: false,
+            waits_for_reset: false,
         })
     };
     let ended = lay_out().and_then(|mut conductor| {
@@ -169,6 +170,8 @@ struct Conductor {
     seen_tasks: usize,
     launch_anyway: bool,
     is_admitted: bool,
+    /// Whether a task waits for the next day's or month's money.
+    waits_for_reset: bool,
 }
 
 impl Conductor {
@@ -211,10 +214,16 @@ impl Conductor {
             } else if self.at_work.is_empty() && row.state != PlanState::Paused {
                 return Ok(());
             }
-            self.watch.wait(Some(
-                Instant::now() + TRY_AGAIN.min(HEARTBEAT.saturating_sub(self.last_beat.elapsed())),
-            ));
+            let rest = TRY_AGAIN.min(HEARTBEAT.saturating_sub(self.last_beat.elapsed()));
+            self.watch.wait(Some(Instant::now() + self.until_reset().map_or(rest, |reset| reset.min(rest))));
         }
+    }
+
+    /// How long it is until budgets begin anew, where that is waited for. Each month begins with a day.
+    fn until_reset(&self) -> Option<Duration> {
+        let now = Time::now();
+        let millis = now.next_day().millis_since(now);
+        self.waits_for_reset.then(|| Duration::from_millis(millis.unsigned_abs()))
     }
 
     /// Takes leave of the threads that have ended, also of one that died of a bug.
@@ -263,6 +272,7 @@ impl Conductor {
     fn take_steps(&mut self, tasks: &[TaskLight], views: &[TaskView]) -> Result<(), Error> {
         let desk = Arc::clone(&self.desk);
         let steps = schedule::steps(views);
+        self.waits_for_reset = false;
         let id = |at: usize| &tasks[at].id;
         let moves: Vec<&Step> =
             steps.iter().filter(|step| !matches!(step, Step::Start(_) | Step::TryAgain(_))).collect();
@@ -306,6 +316,7 @@ impl Conductor {
                 Begun::Attempt(attempt) => self.spawn(*attempt, Stage::Launch)?,
                 // With every seat taken the rest need not be asked one by one.
                 Begun::Waits("slot", _) => full += 1,
+                Begun::Waits("budget", _) => self.waits_for_reset = true,
                 Begun::Waits(..) | Begun::Not => {}
             }
             if full > 8 {

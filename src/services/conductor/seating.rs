@@ -5,7 +5,7 @@ use crate::base::clock::Time;
 use crate::base::ids::{ProviderName, WorkerName};
 use crate::domain::plan::Task;
 use crate::domain::route::{Choice, Limit, ProviderView, Seat, choose};
-use crate::services::Error;
+use crate::services::{Error, spending};
 use crate::store::Tx;
 use crate::store::attempts::AttemptRow;
 use crate::sys::config::resolved::{Config, Strategy};
@@ -52,8 +52,7 @@ pub fn seat(
             Limit::RateLimited(format!("{name} until {} ({})", cooldown.until, cooldown.reason))
         });
         if limit.is_none() {
-            limit = over_budget(tx, name, &provider.budget, task.budget_usd.unwrap_or(0.0))?
-                .map(Limit::OverBudget);
+            limit = over_budget(tx, desk, name, task)?.map(Limit::OverBudget);
         }
         providers.push(ProviderView {
             name: name.clone(),
@@ -135,30 +134,7 @@ fn everybody(config: &Config) -> Vec<WorkerName> {
     names.into_iter().map(|(_, name)| name).collect()
 }
 
-/// Why a provider's budget does not allow another attempt, if it does not.
-fn over_budget(
-    tx: &Tx<'_>,
-    provider: &ProviderName,
-    budget: &crate::sys::config::resolved::Budget,
-    wanted_usd: f64,
-) -> Result<Option<String>, Error> {
-    let now = Time::now();
-    for (limit, since, span) in [
-        (budget.usd_per_day, now.start_of_day(), "today"),
-        (budget.usd_per_month, now.start_of_month(), "this month"),
-    ] {
-        let Some(limit) = limit else { continue };
-        let spent = tx.spent(provider, since)?;
-        let committed = spent.usd + spent.reserved_usd;
-        if committed >= limit || committed + wanted_usd > limit {
-            return Ok(Some(format!("{provider}: {committed:.2} of {limit:.2} dollars are spent {span}")));
-        }
-    }
-    if let Some(limit) = budget.tokens_per_day {
-        let spent = tx.spent(provider, now.start_of_day())?;
-        if spent.tokens >= limit {
-            return Ok(Some(format!("{provider}: {} of {limit} tokens are spent today", spent.tokens)));
-        }
-    }
-    Ok(None)
+/// Why the budgets of a provider and of the plan do not allow another attempt, if they do not.
+fn over_budget(tx: &Tx<'_>, desk: &Desk, name: &ProviderName, task: &Task) -> Result<Option<String>, Error> {
+    spending::refusal(tx, &desk.config, &spending::wish(desk, name, task))
 }

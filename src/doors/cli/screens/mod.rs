@@ -5,12 +5,14 @@ use crate::api::wire::{Id, StatusBody, StatusResult};
 use crate::base::clock::{Time, Zone};
 
 mod claims;
+mod cost;
 mod inside;
 mod plan;
 mod status;
 mod work;
 
 pub use claims::{claim_files, release_files};
+pub use cost::csv;
 pub use inside::{checkpoint, report};
 pub use plan::{dispatch, plan};
 pub use status::{events_line, run_summary, task_change};
@@ -75,6 +77,7 @@ pub fn status(view: &View, result: &StatusResult) -> String {
         StatusBody::Claims { claims } => claims::claims(view, claims),
         StatusBody::Conductors { conductors } => status::conductors(view, conductors),
         StatusBody::Budget { budget } => status::budget(view, budget),
+        StatusBody::Cost(costs) => cost::cost(view, costs),
         StatusBody::Workers { workers } => status::workers(view, workers),
         StatusBody::Queue { queue } => status::queue(view, queue),
         StatusBody::Events { events } => status::events(view, events),
