@@ -50,11 +50,11 @@ fn parallel_starts_do_not_overspend_the_fallback_takes_over_and_goes_back_the_ne
     let one = |id: &str| {
         let file = format!("{id}.txt");
         task(id, &[&file], &[&meet, &spends, &format!("write {file} {id}")])
-            .with("target", json!("main"))
+            .with("agent", json!("main"))
             .with("budget_usd", json!(0.5))
     };
     let after = task("d", &["d.txt"], &[&spends, "write d.txt d"])
-        .with("target", json!("main"))
+        .with("agent", json!("main"))
         .with("budget_usd", json!(0.5))
         .after(&["a", "b", "c"]);
     let plan = Plan::new([one("a"), one("b"), one("c"), after]);
@@ -93,18 +93,22 @@ fn what_waits_for_money_says_so_and_goes_on_when_the_day_begins() {
     let spends = costs(0.5);
     let one = |id: &str| {
         let file = format!("{id}.txt");
-        task(id, &[&file], &[&spends, &format!("write {file} {id}")]).with("target", json!("main"))
+        task(id, &[&file], &[&spends, &format!("write {file} {id}")]).with("agent", json!("main"))
     };
     let plan = Plan::new([one("a"), one("b").after(&["a"])]);
     // The day is nearly over when the first has spent what there is.
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-    let jump = 86_400 - now % 86_400 + 86_400 - 12;
-    let plan = start_with_clock(&bench, &plan, &format!("end.recorded:clock+{jump}"));
-    // The first is counted on the day of the test's clock, so the second needs another that is full.
+    let jump = 86_400 - i64::try_from(now % 86_400).unwrap() - 6;
+    let plan = start_with_clock(&bench, &plan, &format!("end.recorded:clock{jump:+}"));
     let status = bench.at_rest(&plan);
     assert_eq!(status["state"], "done", "{}", bench.story());
-    assert_eq!(told(&bench, "budget.reached").len(), 1, "{}", bench.story());
-    assert_eq!(told(&bench, "budget.alert"), ["main: 0.50 of 0.50 dollars are spent today"]);
+    let day =
+        |task: &str| bench.task(&plan, task)["attempts"][0]["started_at"].as_str().unwrap()[..10].to_owned();
+    assert!(day("a") < day("b"), "{}", bench.story());
+    assert_eq!(tries(&bench, &plan, "b"), [("main".to_owned(), "submitted".to_owned())]);
+    // Once in each of the two days.
+    assert_eq!(told(&bench, "budget.reached").len(), 2, "{}", bench.story());
+    assert_eq!(told(&bench, "budget.alert"), ["main: 0.50 of 0.50 dollars are spent today"; 2]);
 }
 
 #[test]
@@ -145,7 +149,7 @@ fn an_attempt_that_spends_more_than_its_provider_may_goes_on_with_the_fallback()
         &costs(0.25),
     ];
     let plan = bench.start(
-        &Plan::new([task("a", &["a.txt"], &lines).with("target", json!("main"))])
+        &Plan::new([task("a", &["a.txt"], &lines).with("agent", json!("main"))])
             .rule("max_attempts", json!(1)),
     );
     assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
@@ -169,8 +173,8 @@ fn what_an_agent_reports_wrongly_or_twice_is_counted_once_and_breaks_nothing() {
         "write a.txt a",
     ];
     let plan = bench.start(&Plan::new([
-        task("a", &["a.txt"], &lines).with("target", json!("main")),
-        task("b", &["b.txt"], &["write b.txt b"]).after(&["a"]).with("target", json!("main")),
+        task("a", &["a.txt"], &lines).with("agent", json!("main")),
+        task("b", &["b.txt"], &["write b.txt b"]).after(&["a"]).with("agent", json!("main")),
     ]));
     assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
     let cost = bench.rpc().ok("status", json!({"scope": "cost", "by": "task"}));
