@@ -561,8 +561,8 @@ pub struct BudgetStatus {
     /// May be spent this month.
     pub limit_usd: Option<f64>,
     /// Spent today, UTC.
-    #[serde(default)]
-    pub today_usd: f64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub today_usd: Option<f64>,
     /// May be spent in a day.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub day_limit_usd: Option<f64>,

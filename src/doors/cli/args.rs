@@ -437,6 +437,12 @@ pub struct Status {
     /// Events whose kind begins so, for scope events
     #[arg(long)]
     pub kind: Option<String>,
+    /// What sums are of, for scope cost
+    #[arg(long, value_parser = one_of::<CostBy>(&["provider", "plan", "task", "worker", "day", "month"]), value_name = "WHAT")]
+    pub by: Option<CostBy>,
+    /// From when on, for scope cost: a day, a month, 7d, today, month or all
+    #[arg(long, value_name = "WHEN")]
+    pub since: Option<String>,
     /// Show it again whenever something happens, until Ctrl-C
     #[arg(long, conflicts_with_all = ["since_seq", "wait_ms", "cursor"])]
     pub watch: bool,

@@ -146,7 +146,7 @@ pub(super) fn budget(view: &BudgetView) -> BudgetStatus {
         spent_usd: view.spent.spent.usd(),
         reserved_usd: view.spent.reserved.usd(),
         limit_usd: view.limit_usd,
-        today_usd: view.today.spent.usd(),
+        today_usd: Some(view.today.spent.usd()),
         day_limit_usd: view.day_limit_usd,
         today_tokens: view.day_limit_tokens.map(|_| view.today.tokens),
         day_limit_tokens: view.day_limit_tokens,

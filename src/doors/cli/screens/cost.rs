@@ -66,15 +66,15 @@ fn table(view: &View, costs: &CostStatus) -> Table {
     // Nobody looks at a bar in a file.
     let is_seen = view.look.width.is_some();
     let mut columns = vec![Column::new(heading(costs), Give::Shrink)];
-    columns.extend(is_seen.then(|| Column::new("", Give::Drop(1))));
+    columns.extend(is_seen.then(|| Column::new("", Give::Drop(6))));
     columns.push(Column::number("SPENT", Give::Keep));
     columns.extend(has_reserves.then(|| Column::number("RESERVED", Give::Drop(4))));
     if has_limits {
-        columns.push(Column::number("LIMIT", Give::Drop(6)));
-        columns.push(Column::number("%", Give::Drop(7)));
+        columns.push(Column::number("LIMIT", Give::Drop(7)));
+        columns.push(Column::number("%", Give::Drop(8)));
     }
-    columns.push(Column::number("IN", Give::Drop(3)));
-    columns.push(Column::number("CACHED", Give::Drop(2)));
+    columns.push(Column::number("IN", Give::Drop(2)));
+    columns.push(Column::number("CACHED", Give::Drop(1)));
     columns.push(Column::number("OUT", Give::Drop(3)));
     columns.push(Column::number("ATTEMPTS", Give::Drop(5)));
     let most = costs.cost.iter().map(|line| line.usd).fold(0.0, f64::max);

@@ -263,7 +263,7 @@ fn budget_table(view: &View, budget: &[BudgetStatus]) -> Table {
             plain(money(provider.spent_usd)),
             if provider.reserved_usd > 0.0 { plain(money(provider.reserved_usd)) } else { Cell::new() },
             provider.limit_usd.map(|limit| plain(money(limit))).unwrap_or_default(),
-            if provider.today_usd > 0.0 { plain(money(provider.today_usd)) } else { Cell::new() },
+            provider.today_usd.filter(|usd| *usd > 0.0).map(|usd| plain(money(usd))).unwrap_or_default(),
             provider.day_limit_usd.map(|limit| plain(money(limit))).unwrap_or_default(),
             provider.percent.map(|percent| plain(percent.to_string())).unwrap_or_default(),
             provider
