@@ -10,7 +10,7 @@ use super::{Error, Session, spending};
 use crate::base::clock::Time;
 use crate::base::ids::{AttemptId, PlanId, TaskId};
 use crate::domain::attempt::{AttemptState, Outcome};
-use crate::domain::budget::{Line, Standing};
+use crate::domain::budget::Standing;
 use crate::domain::claim::Held;
 use crate::domain::conducting::{ConductorState, PlanState};
 use crate::domain::refusal::{Code, Refusal};
@@ -315,11 +315,7 @@ pub fn budget(session: &Session, config: &Config) -> Result<Vec<BudgetView>, Err
         for name in names {
             let budget = config.providers.get(&name).map(|provider| provider.budget).unwrap_or_default();
             let stands = spending::stands(tx, config, &name, now)?;
-            // What is set aside may become free; only what is spent is over.
-            let full = stands.iter().find_map(|stand| {
-                let line = Line { reserved: 0, ..stand.line };
-                line.refuses(name.as_str(), 0).map(|why| (why, stand.resets_at))
-            });
+            let full = spending::full(tx, config, &name, &stands)?;
             let cooldown = cooldowns.iter().find(|cooldown| cooldown.provider == name).cloned();
             let state = match full {
                 _ if cooldown.is_some() => "rate-limited",

@@ -113,21 +113,26 @@ struct Expected {
 }
 
 impl Expected {
-    fn of(tx: &Tx<'_>, config: &Config, wish: &Wish<'_>, is_limited: bool) -> Result<Self, Error> {
-        let last = tx.last_costs(wish.provider, LAST)?;
+    fn of(
+        tx: &Tx<'_>,
+        config: &Config,
+        provider: &ProviderName,
+        task_usd: Option<f64>,
+        is_limited: bool,
+    ) -> Result<Self, Error> {
+        let last = tx.last_costs(provider, LAST)?;
         let (money, tokens): (Vec<u64>, Vec<u64>) = last.into_iter().unzip();
         // Without a limit nothing is set aside that nobody knows.
         let first = if is_limited { FIRST } else { Money::ZERO };
-        let configured =
-            config.providers.get(wish.provider).and_then(|provider| provider.budget.usd_per_attempt);
+        let configured = config.providers.get(provider).and_then(|provider| provider.budget.usd_per_attempt);
         let micros = |money: Money| money.micros().unsigned_abs();
         Ok(Self {
-            money: match wish.task_usd.or(configured) {
+            money: match task_usd.or(configured) {
                 Some(usd) => micros(Money::from_usd(usd)),
                 None => expected(&money, micros(first)),
             },
             tokens: expected(&tokens, FIRST_TOKENS),
-            is_said: wish.task_usd.is_some(),
+            is_said: task_usd.is_some(),
         })
     }
 
@@ -147,7 +152,7 @@ pub fn refusal(tx: &Tx<'_>, config: &Config, wish: &Wish<'_>) -> Result<Option<S
     if all.is_empty() {
         return Ok(None);
     }
-    let expected = Expected::of(tx, config, wish, true)?;
+    let expected = Expected::of(tx, config, wish.provider, wish.task_usd, true)?;
     for (whose, stand) in &all {
         let Some(why) = stand.line.refuses(whose, expected.wanted(&stand.line)) else { continue };
         // What is only set aside may be free again when somebody has ended.
@@ -162,10 +167,28 @@ pub fn refusal(tx: &Tx<'_>, config: &Config, wish: &Wish<'_>) -> Result<Option<S
     Ok(None)
 }
 
+/// Why a provider gets nothing more until one of `stands`, its limits, begins anew, and when that is.
+/// What is only set aside may be free again before.
+pub fn full(
+    tx: &Tx<'_>,
+    config: &Config,
+    provider: &ProviderName,
+    stands: &[Stand],
+) -> Result<Option<(String, Option<Time>)>, Error> {
+    if stands.is_empty() {
+        return Ok(None);
+    }
+    let expected = Expected::of(tx, config, provider, None, true)?;
+    Ok(stands.iter().find_map(|stand| {
+        let line = Line { reserved: 0, ..stand.line };
+        line.refuses(provider.as_str(), expected.wanted(&line)).map(|why| (why, stand.resets_at))
+    }))
+}
+
 /// What is set aside for a wish that was not refused. In the same transaction nobody else can count on it.
 pub fn reserve(tx: &Tx<'_>, config: &Config, wish: &Wish<'_>) -> Result<Reserve, Error> {
     let all = all_stands(tx, config, wish)?;
-    let expected = Expected::of(tx, config, wish, !all.is_empty())?;
+    let expected = Expected::of(tx, config, wish.provider, wish.task_usd, !all.is_empty())?;
     let mut reserve = Reserve {
         money: Money::from_micros(i64::try_from(expected.money).unwrap_or(i64::MAX)),
         tokens: expected.tokens,

@@ -1,6 +1,7 @@
 //! Money: what may not be spent is not begun, what costs too much is ended, and a new day is a new day.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
@@ -181,4 +182,41 @@ fn what_an_agent_reports_wrongly_or_twice_is_counted_once_and_breaks_nothing() {
     let a = cost["cost"].as_array().unwrap().iter().find(|it| it["name"] == format!("{plan}/a")).unwrap();
     assert_eq!((a["usd"].as_f64(), a["input_tokens"].as_u64()), (Some(0.25), Some(1_000_000_000)), "{a:#}");
     assert_eq!(cost["total"]["untold"], 1);
+}
+
+#[test]
+fn claude_is_told_what_it_may_cost_and_whose_budget_ended_it_is_known() {
+    let bench = Bench::new();
+    // It ends as Claude Code does, with what it was told that it may cost in its last line.
+    let claude = bench.root.join("bin/claude-like");
+    let line = r#"{"type":"result","subtype":"error_max_budget_usd","is_error":true,"total_cost_usd":0.75,"usage":{},"errors":["Reached maximum budget ($'"$usd"')"]}"#;
+    let script = format!(
+        "#!/bin/sh\nusd=none\nwhile [ $# -gt 0 ]; do [ \"$1\" = --max-budget-usd ] && usd=$2; shift; done\necho '{line}'\nexit 1\n"
+    );
+    fs::write(&claude, script).unwrap();
+    fs::set_permissions(&claude, fs::Permissions::from_mode(0o755)).unwrap();
+    bench.configure(&format!(
+        "[providers.main]\nkind = \"claude\"\ncommand = [\"{}\"]\nbudget = {{ usd_per_day = 2.0 }}\n[failover]\nchain = [\"main\"]\nfallback = \"fake\"\n",
+        claude.display()
+    ));
+    let task_of = |id: &str| task(id, &["a.txt"], &["write a.txt a"]).with("agent", json!("main"));
+    let own = bench
+        .start(&Plan::new([task_of("own").with("budget_usd", json!(0.5))]).rule("max_attempts", json!(1)));
+    assert_eq!(bench.at_rest(&own)["state"], "failed", "{}", bench.story());
+    let attempt = &bench.task(&own, "own")["attempts"][0];
+    assert_eq!(attempt["outcome"], "failed", "{attempt:#}");
+    let reason = attempt["reason"].as_str().unwrap();
+    assert!(reason.starts_with("budget: its task's budget of 0.50 dollars is spent"), "{reason}");
+    assert!(reason.contains("($0.5)"), "{reason}");
+    // Without a budget of its own it is told what its provider has left: 2.00 less 0.75.
+    let rest = bench.start(&Plan::new([task_of("rest")]).rule("max_attempts", json!(1)));
+    assert_eq!(bench.at_rest(&rest)["state"], "done", "{}", bench.story());
+    let attempt = &bench.task(&rest, "rest")["attempts"][0];
+    let reason = attempt["reason"].as_str().unwrap();
+    assert_eq!(attempt["outcome"], "rate-limited", "{attempt:#}");
+    assert!(
+        reason.starts_with("budget: what its provider may still cost of 1.25 dollars is spent"),
+        "{reason}"
+    );
+    assert_eq!(tries(&bench, &rest, "rest")[1], ("fake".to_owned(), "submitted".to_owned()));
 }
