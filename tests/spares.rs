@@ -2,7 +2,7 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, clippy::panic, reason = "that is how a test fails, in its helpers too")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use kapell::sys::process::spawn;
 use kapell::sys::process::tree::{Handle, Processes};
 use kapell::sys::shim::client::{self, Ended};
 use kapell::sys::shim::job::{Cause, Exit, Job, Request};
-use kapell::sys::shim::spare::Spares;
+use kapell::sys::shim::spare::{MadeAhead, Spares};
 use kapell::sys::wall::{self, Mode, Wall, WallSupport};
 use rustix::process::Signal;
 use tempfile::TempDir;
@@ -34,13 +34,14 @@ impl Bench {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let top = folder.path().canonicalize().unwrap();
-        fs::create_dir(top.join("runs")).unwrap();
         Self { top, _folder: folder }
     }
 
     fn spares(&self, hidden: &[PathBuf], most: usize) -> Spares {
         let exe = PathBuf::from(env!("CARGO_BIN_EXE_kapell"));
-        Spares::new(&exe, &self.top.join("spare"), hidden.to_vec(), most)
+        let hidden = hidden.to_vec();
+        let ahead = MadeAhead { hidden, folders: &["private", "private/tmp"], files: &["prompt.md"] };
+        Spares::new(&exe, &self.top.join("spare"), ahead, most)
     }
 
     fn run(&self) -> PathBuf {
@@ -143,8 +144,9 @@ fn a_run_that_does_not_come_about_has_not_begun() {
     drop(spare);
     assert!(process.wait_for_end(DEADLINE).unwrap());
     assert!(!client::was_started(&bench.run()));
-    let left: Vec<_> = fs::read_dir(bench.run()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    assert_eq!(left, ["prompt.md"]);
+    let left: BTreeSet<_> =
+        fs::read_dir(bench.run()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["private", "prompt.md"].into_iter().map(Into::into).collect());
     let exe = Path::new(env!("CARGO_BIN_EXE_kapell"));
     client::start(exe, &bench.run(), &bench.sh("echo after all")).unwrap().leave();
     assert_eq!((bench.exit().code, bench.stdout().as_str()), (Some(0), "after all\n"));
@@ -186,7 +188,7 @@ fn a_run_folder_that_is_there_already_gets_no_spare() {
     let bench = Bench::new();
     let spares = bench.spares(&[], 1);
     spares.refill();
-    fs::create_dir(bench.run()).unwrap();
+    fs::create_dir_all(bench.run()).unwrap();
     fs::write(bench.run().join("prompt.md"), "of an earlier conductor").unwrap();
     assert!(spares.take(&bench.run()).is_none());
     assert_eq!(bench.waiting().len(), 1);
@@ -287,7 +289,8 @@ fn top() -> Option<PathBuf> {
 #[ignore = "played by another process"]
 fn starter() {
     let Some(top) = top() else { return };
-    let spares = Spares::new(Path::new(env!("CARGO_BIN_EXE_kapell")), &top.join("spare"), Vec::new(), 3);
+    let spares =
+        Spares::new(Path::new(env!("CARGO_BIN_EXE_kapell")), &top.join("spare"), MadeAhead::default(), 3);
     spares.refill();
     let _berthed = spares.take(&top.join("runs/a-test")).unwrap();
     println!("ready");

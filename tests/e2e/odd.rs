@@ -213,16 +213,19 @@ fn two_providers(bench: &Bench, chain: Value) {
 fn a_limited_provider_is_left_alone_and_the_next_takes_over() {
     let bench = Bench::new();
     two_providers(&bench, json!(["first", "second"]));
-    let limited = |id: &str, file: &str| {
-        let lines = [
-            &format!("as first append {file} begun"),
-            LIMITED,
-            "as first exit 1",
-            &format!("append {file} done"),
-        ];
+    let limited = |id: &str, file: &str, is_told: &[&str]| {
+        let (begin, end) = (format!("as first append {file} begun"), format!("append {file} done"));
+        let says = r#"as first say {"kapell":"progress","text":"the first half is there"}"#;
+        let lines = [&[&begin, says, LIMITED, "as first exit 1"], is_told, &[&end]].concat();
         task(id, &[file], &lines).with("agent", json!("first"))
     };
-    let plan = bench.start(&Plan::new([limited("a", "a.txt"), limited("b", "b.txt").after(&["a"])]));
+    let told = [
+        "expect first worked at this before you and had to stop",
+        "expect - the first half is there",
+        "expect +begun",
+    ];
+    let plan =
+        bench.start(&Plan::new([limited("a", "a.txt", &told), limited("b", "b.txt", &[]).after(&["a"])]));
     assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
     assert_eq!(bench.on_branch(&plan, "a.txt"), "begun\ndone", "it did not go on from what was there");
     let a = bench.task(&plan, "a");
@@ -233,6 +236,13 @@ fn a_limited_provider_is_left_alone_and_the_next_takes_over() {
         .map(|it| (it["provider"].as_str().unwrap(), it["outcome"].as_str().unwrap()))
         .collect();
     assert_eq!(tries, [("first", "rate-limited"), ("second", "submitted")]);
+    let [first, second] = [0, 1].map(|at| &a["attempts"][at]);
+    assert_eq!(first["worktree"], second["worktree"], "it went on somewhere else");
+    assert_ne!(first["ref"], second["ref"]);
+    assert!(
+        !std::path::Path::new(first["worktree"].as_str().unwrap()).exists(),
+        "the folder was not put away"
+    );
     // The next task does not even ask the provider that said no.
     assert_eq!(bench.task(&plan, "b")["attempts"][0]["provider"], "second");
     let budget = bench.rpc().ok("status", json!({"scope": "budget"}));

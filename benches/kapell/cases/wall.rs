@@ -9,7 +9,7 @@ use kapell::services::{House, Session};
 use kapell::sys::config::resolved::Wall as Wish;
 use kapell::sys::shim::client::{self, Ended};
 use kapell::sys::shim::job::{Cause, Job};
-use kapell::sys::shim::spare::Spares;
+use kapell::sys::shim::spare::{MadeAhead, Spares};
 use kapell::sys::wall::Wall;
 
 use super::Around;
@@ -37,8 +37,10 @@ pub fn run(around: &Around) -> Result<Vec<Figure>> {
         std::fs::create_dir_all(house.home.join(folder))?;
     }
     let (plain, walled) = (Wall::off(), wall(&session, &place.project)?);
-    let spares =
-        |wall: &Wall| Spares::new(Path::new(KAPELL), &house.root.join("spare"), wall.hidden.clone(), 1);
+    let spares = |wall: &Wall| {
+        let ahead = MadeAhead { hidden: wall.hidden.clone(), ..MadeAhead::default() };
+        Spares::new(Path::new(KAPELL), &house.root.join("spare"), ahead, 1)
+    };
     let (spare_plain, spare_walled) = (spares(&plain), spares(&walled));
     let runs = std::cell::Cell::new(0);
     let once = |wall: &Wall, spares: Option<&Spares>| {

@@ -8,10 +8,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::desk::Desk;
-use super::launching::{self, kind_of};
+use super::launching::{self, Tree, kind_of};
 use super::listening::{Watched, listen};
 use super::saving::{self, Saved};
-use super::{recovering, reporting};
+use super::{continuing, recovering, reporting};
 use crate::base::failpoint::Point;
 use crate::base::ids::TaskId;
 use crate::base::paths::RepoPath;
@@ -182,17 +182,23 @@ fn reread(desk: &Desk, attempt: &AttemptRow) -> Result<AttemptRow, Error> {
 
 fn launch(desk: &Arc<Desk>, attempt: &AttemptRow, task: &Task) -> Result<(), Error> {
     Point::AttemptBegun.reach()?;
-    let (feedback, seed) = desk.store()?.read(|tx| -> Result<_, Error> {
+    let (feedback, mut earlier) = desk.store()?.read(|tx| -> Result<_, Error> {
         let feedback = tx.task(&desk.plan_id, &task.id)?.and_then(|row| row.feedback);
-        let earlier = tx.attempts_at(&desk.plan_id, &task.id)?;
-        // The newest try before this one that began from the same commit and left something.
-        let before = earlier.into_iter().rev().find(|other| {
-            other.number < attempt.number && other.base == attempt.base && other.snapshot.is_some()
-        });
-        Ok((feedback, before))
+        Ok((feedback, tx.attempts_at(&desk.plan_id, &task.id)?))
     })?;
+    earlier.retain(|other| other.number < attempt.number);
+    let legacy = match earlier.last() {
+        Some(before) => continuing::legacy(desk, before)?,
+        None => None,
+    };
+    let goes_on = earlier.last().is_some_and(|before| {
+        before.worktree == attempt.worktree
+            && attempt.worktree.as_ref().is_some_and(|tree| Path::new(tree).is_dir())
+    });
+    // The newest try before this one that began from the same commit and left something.
+    let seed = earlier.into_iter().rev().find(|other| other.base == attempt.base && other.snapshot.is_some());
     let seed = match seed {
-        Some(before) if desk.config.isolation == Isolation::Worktree => {
+        Some(before) if desk.config.isolation == Isolation::Worktree && !goes_on => {
             saving::saved_again(desk, &before, task)?
                 .map(|saved| construct_work(desk, &before, task, &saved))
                 .transpose()?
@@ -200,7 +206,8 @@ fn launch(desk: &Arc<Desk>, attempt: &AttemptRow, task: &Task) -> Result<(), Err
         }
         _ => None,
     };
-    launching::launch(desk, attempt, task, seed.as_deref(), feedback.as_deref())?;
+    let tree = if goes_on { Tree::AsItIs } else { Tree::From(seed.as_deref()) };
+    launching::launch(desk, attempt, task, tree, feedback.as_deref(), legacy.as_ref())?;
     tracing::debug!(attempt = %attempt.id, "its shim is started");
     if desk.config.isolation == Isolation::Worktree {
         let (desk, attempt) = (Arc::clone(desk), attempt.clone());

@@ -3,6 +3,7 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::launching::{PRIVATE, PRIVATE_TMP, PROMPT};
 use crate::base::clock::Time;
 use crate::base::ids::{ConductorId, PlanId, TaskId};
 use crate::domain::plan::{CommandLine, Plan, Rules, Task};
@@ -14,7 +15,7 @@ use crate::store::plans::PlanRow;
 use crate::sys::config::resolved::{Isolation, Wall};
 use crate::sys::config::{Config, Ecosystem};
 use crate::sys::git::Git;
-use crate::sys::shim::spare::Spares;
+use crate::sys::shim::spare::{MadeAhead, Spares};
 
 /// As many shims wait for an attempt at most: two may be started while one is being replaced.
 const MOST_SPARES: usize = 2;
@@ -59,10 +60,11 @@ impl Desk {
     ) -> Result<Self, Error> {
         let ecosystem = crate::sys::config::ecosystem::find(project.top()?);
         let is_walled = config.isolation == Isolation::Worktree && config.wall != Wall::Off;
+        let hidden = if is_walled { walling::secrets(&session.house) } else { Vec::new() };
         let spares = Spares::new(
             &session.house.program,
             &session.house.root.join("spare"),
-            if is_walled { walling::secrets(&session.house) } else { Vec::new() },
+            MadeAhead { hidden, folders: &[PRIVATE, PRIVATE_TMP], files: &[PROMPT] },
             MOST_SPARES.min(config.max_workers as usize),
         );
         let desk = Self {

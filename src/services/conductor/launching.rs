@@ -6,6 +6,7 @@ use std::fs;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
+use super::continuing::Legacy;
 use super::desk::Desk;
 use super::prompt::{Circumstances, prompt};
 use crate::base::failpoint::Point;
@@ -24,6 +25,13 @@ use crate::sys::shim::client::{self, Started};
 use crate::sys::shim::job::{Allowance, FirstSignal, Job, Relay};
 use crate::sys::shim::spare::Spares;
 use crate::sys::wall::{Mode, WallSupport};
+
+/// The prompt, in the run folder.
+pub(super) const PROMPT: &str = "prompt.md";
+/// What is the agent's own, in the run folder.
+pub(super) const PRIVATE: &str = "private";
+/// Its folder for temporary files.
+pub(super) const PRIVATE_TMP: &str = "private/tmp";
 
 /// What one run of an agent is for.
 #[derive(Debug)]
@@ -56,17 +64,28 @@ pub struct Assignment<'a> {
     pub caches: Option<&'a [String]>,
 }
 
-/// Makes the attempt's worktree (again, if a crash left half of one) and starts its shim.
+/// In what an attempt begins.
+#[derive(Debug, Clone, Copy)]
+pub enum Tree<'a> {
+    /// In the folder of the attempt before, as that left it.
+    AsItIs,
+    /// In a tree of that commit, or of the attempt's base.
+    From(Option<&'a str>),
+}
+
+/// Makes the attempt's worktree (again, if a crash left half of one) and starts its shim. The worker is
+/// told what was wrong with the try before, and what a worker left that had to stop.
 pub fn launch(
     desk: &Desk,
     attempt: &AttemptRow,
     task: &Task,
-    seed: Option<&str>,
+    tree: Tree<'_>,
     feedback: Option<&str>,
+    legacy: Option<&Legacy>,
 ) -> Result<(), Error> {
     let worktree = Path::new(attempt.worktree.as_deref().unwrap_or_default());
     if desk.config.isolation == Isolation::Worktree {
-        make_worktree(desk, attempt, worktree, seed)?;
+        make_worktree(desk, attempt, worktree, tree)?;
     }
     let rules = desk.rules(task);
     let plan = desk.plan();
@@ -81,6 +100,7 @@ pub fn launch(
             test: test.as_deref(),
             number: attempt.number,
             feedback,
+            legacy,
         },
     );
     let provider =
@@ -124,9 +144,9 @@ pub fn start(
     };
     let spare = spares.and_then(|spares| spares.take(run_dir));
     private_folder(run_dir).map_err(failed("make the run folder"))?;
-    let prompt_file = run_dir.join("prompt.md");
+    let prompt_file = run_dir.join(PROMPT);
     write_private(&prompt_file, assignment.prompt).map_err(failed("write the prompt"))?;
-    let private = run_dir.join("private");
+    let private = run_dir.join(PRIVATE);
     private_folder(&private).map_err(failed("make the private folder"))?;
     let files: Vec<String> = assignment.files.iter().map(|pattern| pattern.as_str().to_owned()).collect();
     // An agent is told to do without a sandbox of its own only behind a wall that was seen to hold.
@@ -286,9 +306,15 @@ fn prepare(launch: &Launch) -> std::io::Result<()> {
     Ok(())
 }
 
-fn make_worktree(desk: &Desk, attempt: &AttemptRow, path: &Path, seed: Option<&str>) -> Result<(), Error> {
+fn make_worktree(desk: &Desk, attempt: &AttemptRow, path: &Path, begin: Tree<'_>) -> Result<(), Error> {
     let git = &desk.git;
     let base = attempt.base.as_deref().and_then(Oid::parse);
+    let found = Worktree::find(git, path).filter(|tree| tree.base().is_some());
+    let seed = match begin {
+        Tree::AsItIs if found.is_some() => return Ok(()),
+        Tree::AsItIs => None,
+        Tree::From(seed) => seed,
+    };
     let start = seed.and_then(Oid::parse).or(base);
     let start = start.ok_or_else(|| Error::Bug(format!("attempt {} has no base", attempt.id)))?;
     if let Some(folder) = path.parent() {
@@ -296,7 +322,7 @@ fn make_worktree(desk: &Desk, attempt: &AttemptRow, path: &Path, seed: Option<&s
             .map_err(|error| Error::system(format!("cannot make {}", folder.display()), error))?;
     }
     // What a crash left is completed or made anew: nobody worked in it yet.
-    if let Some(tree) = Worktree::find(git, path).filter(|tree| tree.base().is_some()) {
+    if let Some(tree) = found {
         return worktree::reset(git, &tree, &start, Ignored::Keep).map_err(Error::from_git);
     }
     let guard = GitQueue::lock(git.repository())?;

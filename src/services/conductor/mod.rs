@@ -2,6 +2,7 @@
 //! what it decided, and then acts; killed at any point, the next one goes on.
 
 pub mod attempt;
+pub mod continuing;
 pub mod desk;
 pub mod launching;
 pub mod listening;

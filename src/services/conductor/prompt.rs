@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use super::continuing::Legacy;
 use crate::domain::pattern::Pattern;
 use crate::domain::plan::{Plan, Task};
 
@@ -18,6 +19,8 @@ pub struct Circumstances<'a> {
     pub number: u32,
     /// What was wrong with the try before.
     pub feedback: Option<&'a str>,
+    /// What a worker left that had to stop.
+    pub legacy: Option<&'a Legacy>,
 }
 
 /// The prompt. The task's own text comes first and unchanged; the rest says what it owns,
@@ -68,14 +71,43 @@ pub fn prompt(task: &Task, around: &Circumstances<'_>) -> String {
         let _ = writeln!(text, "The tests are run with: {test}");
     }
     if let Some(feedback) = around.feedback {
+        let left = match around.legacy {
+            Some(_) => "An earlier try",
+            None => "The folder holds what the try before left within your files. That try",
+        };
+        let number = around.number;
+        let _ = writeln!(text, "\nThis is try {number}. {left} was not accepted:\n{}", feedback.trim());
+    }
+    if let Some(legacy) = around.legacy {
+        let Legacy { worker, why, last, diff } = legacy;
         let _ = writeln!(
             text,
-            "\nThis is try {}. The folder holds what the try before left within your files. That try was not accepted:\n{}",
-            around.number,
-            feedback.trim()
+            "\n{worker} worked at this before you and had to stop: {}\nThe folder holds what it did. Go on from there; do not begin anew, and check what it left half done.",
+            why.trim()
         );
+        if !last.is_empty() {
+            let _ = writeln!(text, "The last it said and did:");
+            for line in last {
+                let _ = writeln!(text, "- {line}");
+            }
+        }
+        match diff.trim() {
+            "" => {
+                let _ = writeln!(text, "It has changed nothing yet.");
+            }
+            diff => {
+                let fence = fence(diff);
+                let _ = writeln!(text, "What it has changed so far:\n{fence}diff\n{diff}\n{fence}");
+            }
+        }
     }
     text
+}
+
+/// A fence that nothing in the text closes.
+fn fence(text: &str) -> String {
+    let longest = text.split(|letter| letter != '`').map(str::len).max().unwrap_or(0);
+    "`".repeat((longest + 1).max(3))
 }
 
 #[cfg(test)]
@@ -97,6 +129,7 @@ mod tests {
             test: Some("npm test"),
             number: 2,
             feedback: Some("the tests pass without the implementation"),
+            legacy: None,
         };
         let text = prompt(&task, &around);
         assert!(text.starts_with("Implement JWT auth\n"));
@@ -106,5 +139,31 @@ mod tests {
         assert!(
             !prompt(&task, &Circumstances { feedback: None, number: 1, ..around }).contains("This is try")
         );
+    }
+
+    #[test]
+    fn who_goes_on_is_told_what_was_done() {
+        let task =
+            Task::new(TaskId::number(1), "Implement JWT auth", vec![Pattern::parse("src/a.ts").unwrap()]);
+        let plan = Plan::default();
+        let legacy = Legacy {
+            worker: "claude1".to_owned(),
+            why: "rate limit, resets at noon".to_owned(),
+            last: vec!["Edit src/a.ts".to_owned(), "Next I write ``` into it".to_owned()],
+            diff: "+++ b/src/a.ts\n+const fence = '```'\n".to_owned(),
+        };
+        let mut around = Circumstances {
+            plan: &plan,
+            wants_tests: false,
+            test: None,
+            number: 3,
+            feedback: Some("lint: unused"),
+            legacy: Some(&legacy),
+        };
+        insta::assert_snapshot!(prompt(&task, &around).split_once("final answer.\n").unwrap().1);
+        let nothing = Legacy { last: Vec::new(), diff: String::new(), ..legacy.clone() };
+        around = Circumstances { feedback: None, legacy: Some(&nothing), ..around };
+        let text = prompt(&task, &around);
+        assert!(text.ends_with("half done.\nIt has changed nothing yet.\n"), "{text}");
     }
 }

@@ -1,7 +1,9 @@
 //! Starting an attempt: everything it needs is taken in one transaction, or nothing.
 
+use std::path::PathBuf;
+
 use super::desk::Desk;
-use super::seating;
+use super::{continuing, seating};
 use crate::base::ids::{AttemptId, HolderName, ProviderName, random_tail};
 use crate::domain::attempt::Outcome;
 use crate::domain::claim::{self, Decision, Holder, HolderKind, Mode};
@@ -13,6 +15,7 @@ use crate::store::Tx;
 use crate::store::attempts::{AttemptRow, NewAttempt};
 use crate::store::claims::NewClaims;
 use crate::store::events::NewEvent;
+use crate::sys::config::resolved::Isolation;
 
 /// What came of the wish to start a task.
 #[derive(Debug)]
@@ -91,11 +94,13 @@ pub fn begin(desk: &Desk, task: &Task, base: Option<&str>) -> Result<Begun, Erro
             fencing = fencing.max(tx.insert_claim(&desk.project.id, pattern, &new)?.0);
         }
         let number = earlier.last().map_or(1, |before| before.number + 1);
-        let worktree = match desk.config.isolation {
-            crate::sys::config::resolved::Isolation::Shared => desk.project.top()?.to_owned(),
-            crate::sys::config::resolved::Isolation::Worktree => {
-                desk.project.worktrees(&desk.session.house).join(id.as_str())
-            }
+        let isolation = desk.config.isolation;
+        let before = earlier.last().filter(|before| continuing::goes_on(isolation, before));
+        let base = before.map_or(base, |before| before.base.as_deref());
+        let worktree = match (isolation, before.and_then(|before| before.worktree.as_deref())) {
+            (Isolation::Shared, _) => desk.project.top()?.to_owned(),
+            (Isolation::Worktree, Some(folder)) => PathBuf::from(folder),
+            (Isolation::Worktree, None) => desk.project.worktrees(&desk.session.house).join(id.as_str()),
         };
         tx.insert_attempt(&NewAttempt {
             id: &id,

@@ -27,9 +27,20 @@ pub fn put_away(desk: &Desk, attempt: &AttemptRow) {
     if desk.config.isolation == Isolation::Shared {
         return;
     }
+    let attempt = &match last_in(desk, attempt) {
+        Ok(last) => last,
+        Err(why) => return tracing::warn!(attempt = %attempt.id, "its worktree stays: {why}"),
+    };
     if let Err(why) = clear(desk, attempt) {
         tracing::warn!(attempt = %attempt.id, "its worktree stays: {why}");
     }
+}
+
+/// The last attempt that worked in the same folder: what is in it is that one's.
+fn last_in(desk: &Desk, attempt: &AttemptRow) -> Result<AttemptRow, Error> {
+    let tried = desk.store()?.read(|tx| tx.attempts_at(&attempt.plan, &TaskId::text(&attempt.task)))?;
+    let last = tried.into_iter().rev().find(|other| other.worktree == attempt.worktree);
+    Ok(last.unwrap_or_else(|| attempt.clone()))
 }
 
 /// Brings spare worktrees to what has just landed.
@@ -64,6 +75,7 @@ pub fn sweep(desk: &Desk) {
             })
         });
         match done {
+            // The folder may have been gone on with by others since the attempt that it is called after.
             Ok(Some(attempt)) => put_away(desk, &attempt),
             Ok(None) => {}
             Err(why) => tracing::warn!(attempt = %id, "its worktree stays: {why}"),

@@ -82,11 +82,14 @@ fn shim(run_dir: &Path, is_spare: bool) -> io::Result<ExitCode> {
             Some(laid) => foundation = laid,
             None => {
                 // As if there had never been a run: it did not begin, and may yet. The lock goes last.
-                for name in [files::EXIT_ROOM, files::STDOUT, files::STDERR, files::SOCKET, files::LOG] {
+                for name in
+                    [files::JOB, files::EXIT_ROOM, files::STDOUT, files::STDERR, files::SOCKET, files::LOG]
+                {
                     let _ = fs::remove_file(name);
                 }
                 let _ = fs::remove_file(files::LOCK);
-                let _ = fs::remove_dir(run_dir);
+                // It is there under this name as long as no run was to have it.
+                let _ = fs::remove_dir_all(run_dir);
                 return Ok(ExitCode::SUCCESS);
             }
         }

@@ -5,9 +5,10 @@
 //! Killed at any point, it is as before a start without a spare: a run folder whose lock was never taken
 //! (a spare that hears of its starter's end takes its files away), or one whose shim vanished.
 
-use std::fs;
+use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Child;
@@ -20,12 +21,24 @@ use super::{SPARE, files};
 use crate::base::failpoint::Point;
 use crate::base::ids::random_tail;
 
+/// What is made before the job is known. To make a file takes a third of a millisecond on a disk that is
+/// just recording something else, ten times as long as to write to one.
+#[derive(Debug, Clone, Default)]
+pub struct MadeAhead {
+    /// What the walls of the runs will hide; empty where they have none.
+    pub hidden: Vec<PathBuf>,
+    /// Folders of this user alone in the run folder, the outer first.
+    pub folders: &'static [&'static str],
+    /// Empty files of this user alone in the run folder, to be written over.
+    pub files: &'static [&'static str],
+}
+
 /// Spare shims, at most a few.
 #[derive(Debug)]
 pub struct Spares {
     exe: PathBuf,
     folder: PathBuf,
-    hidden: Vec<PathBuf>,
+    ahead: MadeAhead,
     most: usize,
     waiting: Mutex<Vec<Spare>>,
     filling: Mutex<()>,
@@ -33,10 +46,10 @@ pub struct Spares {
 
 impl Spares {
     /// None yet. Folders of theirs are made in `folder`, which is on the disk of the runs; `exe` is the
-    /// `kapell` program; `hidden` is what the walls of the runs will hide, empty where they have none.
-    pub fn new(exe: &Path, folder: &Path, hidden: Vec<PathBuf>, most: usize) -> Self {
+    /// `kapell` program.
+    pub fn new(exe: &Path, folder: &Path, ahead: MadeAhead, most: usize) -> Self {
         let (waiting, filling) = (Mutex::default(), Mutex::default());
-        Self { exe: exe.to_owned(), folder: folder.to_owned(), hidden, most, waiting, filling }
+        Self { exe: exe.to_owned(), folder: folder.to_owned(), ahead, most, waiting, filling }
     }
 
     /// Starts as many as are missing. One that cannot be started is done without.
@@ -68,7 +81,13 @@ impl Spares {
             if !spare.is_there() {
                 continue;
             }
-            return match fs::rename(&spare.folder, run_dir) {
+            let renamed = fs::rename(&spare.folder, run_dir).or_else(|error| {
+                // The first run of all makes the folder of the runs.
+                let folder = run_dir.parent().filter(|folder| !folder.exists()).ok_or(error)?;
+                DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+                fs::rename(&spare.folder, run_dir)
+            });
+            return match renamed {
                 Ok(()) => Some(Berthed { spare, run_dir: run_dir.to_owned() }),
                 Err(_) => {
                     self.waiting().push(spare);
@@ -112,10 +131,11 @@ impl Spare {
     fn start(spares: &Spares) -> Result<Self, ClientError> {
         let berth = Berth::make(&spares.folder.join(random_tail(10)))?;
         let folder = berth.folder.clone();
+        make(&folder, &spares.ahead).map_err(failed("furnish", &folder))?;
         let (line, theirs) = UnixStream::pair().map_err(failed("speak to a shim in", &folder))?;
         let shim = berth.spawn(&spares.exe, &[SPARE], OwnedFd::from(theirs).into())?;
         let mut spare = Self { folder, waiting: Some(Waiting { line, shim, is_settled: false }) };
-        let ahead = serde_json::to_vec(&Ahead { hidden: spares.hidden.clone() });
+        let ahead = serde_json::to_vec(&Ahead { hidden: spares.ahead.hidden.clone() });
         let told = ahead.map_err(Into::into).and_then(|ahead| spare.tell(&ahead));
         told.map_err(failed("speak to the shim in", &spare.folder))?;
         Ok(spare)
@@ -140,6 +160,16 @@ impl Spare {
         let Some(waiting) = &mut self.waiting else { return Ok(()) };
         waiting.line.write_all(&[line, b"\n"].concat())
     }
+}
+
+fn make(folder: &Path, ahead: &MadeAhead) -> io::Result<()> {
+    for name in ahead.folders {
+        DirBuilder::new().mode(0o700).create(folder.join(name))?;
+    }
+    for name in ahead.files.iter().chain([&files::JOB]) {
+        File::options().write(true).create_new(true).mode(0o600).open(folder.join(name))?;
+    }
+    Ok(())
 }
 
 impl Drop for Spare {
