@@ -1,6 +1,6 @@
 //! A month of money in a moment: the store and the services, with a clock that the test moves.
 #![cfg(debug_assertions)]
-#![expect(clippy::unwrap_used, clippy::panic, reason = "that is how a test fails, in its helpers too")]
+#![expect(clippy::unwrap_used, reason = "that is how a test fails, in its helpers too")]
 
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};

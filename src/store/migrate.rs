@@ -38,7 +38,7 @@ mod tests {
         let mut connection = Connection::open_in_memory().unwrap();
         connection.execute_batch(STEPS[0]).unwrap();
         connection.pragma_update(None, "user_version", 1).unwrap();
-        let mut attempt = |id: &str, state: &str, usd: Option<f64>, reserved: f64, tokens: i64| {
+        let attempt = |id: &str, state: &str, usd: Option<f64>, reserved: f64, tokens: i64| {
             let ended = (state == "finished").then_some(90_000_001);
             connection
                 .execute(

@@ -2,8 +2,9 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
+use kapell::base::clock::Time;
 use serde_json::{Value, json};
 
 use crate::bench::{AGENT, Bench, DEADLINE, KAPELL, Plan, task};
@@ -98,8 +99,8 @@ fn what_waits_for_money_says_so_and_goes_on_when_the_day_begins() {
     };
     let plan = Plan::new([one("a"), one("b").after(&["a"])]);
     // The day is nearly over when the first has spent what there is.
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-    let jump = 86_400 - i64::try_from(now % 86_400).unwrap() - 6;
+    let now = Time::now();
+    let jump = now.next_day().millis_since(now) / 1000 - 6;
     let plan = start_with_clock(&bench, &plan, &format!("end.recorded:clock{jump:+}"));
     let status = bench.at_rest(&plan);
     assert_eq!(status["state"], "done", "{}", bench.story());

@@ -22,7 +22,9 @@ CREATE TABLE spendings (
     output_tokens INTEGER NOT NULL DEFAULT 0 CHECK (output_tokens >= 0)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX spendings_by_time ON spendings (started_at);
-CREATE INDEX spendings_by_provider ON spendings (provider, started_at);
+-- What the next one will cost is asked at each start.
+CREATE INDEX spendings_told ON spendings (provider, started_at)
+    WHERE is_open = 0 AND plan IS NOT NULL AND (spent IS NOT NULL OR input_tokens + output_tokens > 0);
 CREATE INDEX spendings_by_plan ON spendings (plan, task);
 
 -- Kept sums make a look at a budget cost the same for ten attempts and for ten thousand.
