@@ -165,7 +165,7 @@ pub fn methods() -> &'static [Method] {
             method(
                 "status",
                 "What is going on",
-                "Overview, or one scope: plan, task, attempt, workers, claims, conductors, budget, queue, events. \
+                "Overview, or one scope: plan, task, attempt, workers, claims, conductors, budget, cost, queue, events. \
                  With run_id the result of dispatch or judge. wait_ms (at most 45000) with since_seq waits for news \
                  or a final state.",
                 true,

@@ -57,6 +57,25 @@ impl Time {
         day.plus_seconds(-(i64::from(of_month) - 1) * 24 * 3600)
     }
 
+    /// The start of the day after this moment's, in UTC.
+    #[must_use]
+    pub fn next_day(self) -> Self {
+        self.start_of_day().plus_seconds(24 * 3600)
+    }
+
+    /// The start of the month after this moment's, in UTC.
+    #[must_use]
+    pub fn next_month(self) -> Self {
+        // The longest month is shorter than this, the shortest with the next one longer.
+        self.start_of_month().plus_seconds(32 * 24 * 3600).start_of_month()
+    }
+
+    /// How many days of its month follow this moment's day.
+    pub fn days_left(self) -> u32 {
+        let days = self.next_month().millis_since(self.next_day()) / (24 * 3600 * 1000);
+        u32::try_from(days).unwrap_or(0)
+    }
+
     /// Milliseconds from `earlier` to this moment; negative when the clock jumped back.
     pub fn millis_since(self, earlier: Self) -> i64 {
         self.0 - earlier.0

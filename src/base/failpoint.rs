@@ -222,6 +222,11 @@ mod armed {
         JUMP_MS.load(Ordering::Relaxed)
     }
 
+    /// Sets the wall clock of this process, for tests that live through a month.
+    pub fn set_clock(millis: i64) {
+        JUMP_MS.store(millis.saturating_sub(jiff::Timestamp::now().as_millisecond()), Ordering::Relaxed);
+    }
+
     #[expect(clippy::disallowed_methods, reason = "only app reads what a person sets; this is for tests")]
     fn variable(name: &'static str) -> Option<OsString> {
         std::env::var_os(name)
@@ -354,4 +359,6 @@ mod armed {
     }
 }
 
+#[cfg(debug_assertions)]
+pub use armed::set_clock;
 pub use armed::{clock_jump_ms, environment};

@@ -1,6 +1,7 @@
 //! Pure decisions on plain data: no I/O, no clock, no serialisation.
 
 pub mod attempt;
+pub mod budget;
 pub mod claim;
 pub mod conducting;
 pub mod deadlock;
@@ -9,6 +10,7 @@ pub mod halving;
 pub mod overlap;
 pub mod pattern;
 pub mod plan;
+pub mod prices;
 pub mod refusal;
 pub mod route;
 pub mod schedule;

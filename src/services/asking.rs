@@ -8,15 +8,16 @@ use serde_json::Value;
 use super::conductor::launching::{Assignment, kind_of, start};
 use super::conductor::listening::{Watched, listen};
 use super::project::Project;
-use super::{Error, Session};
+use super::{Error, Session, spending};
 use crate::base::clock::Time;
 use crate::base::ids::{ProviderName, WorkerName, random_tail};
 use crate::domain::attempt::Outcome;
+use crate::domain::budget::Money;
 use crate::domain::refusal::{Code, Refusal};
 use crate::domain::usage::Usage;
 use crate::store::events::NewEvent;
 use crate::store::money::Cooldown;
-use crate::sys::agent::Limit;
+use crate::sys::agent::{Event, Limit};
 use crate::sys::config::Config;
 
 /// An answer that takes longer than this is not waited for.
@@ -77,6 +78,7 @@ pub fn ask(
         .into());
     }
     let run = format!("q-{}-{}", question.part, random_tail(8));
+    let cap = spending::ask(session, project, config, &name, &run)?;
     let run_dir = session.house.run_dir(&run);
     let assignment = Assignment {
         name: &run,
@@ -85,14 +87,18 @@ pub fn ask(
         files: &[],
         worktree: question.folder,
         run_dir: &run_dir,
-        budget_usd: None,
+        budget_usd: cap.map(Money::usd),
+        stop_at_usd: None,
         timeout_s: Some(TIMEOUT_S),
         answer_schema: Some(question.schema),
         wall: config.wall,
         relayed_in: None,
         caches: config.caches.as_deref(),
     };
-    start(session, provider, None, &assignment)?;
+    start(session, provider, None, &assignment).inspect_err(|_| {
+        // What did not start costs nothing.
+        let _ = spending::answered(session, project, config, &name, &run, Usage::default());
+    })?;
     let watched = Watched {
         name: &run,
         run_dir: &run_dir,
@@ -100,8 +106,18 @@ pub fn ask(
         wants_answer: true,
         stuck_after: config.rules.stuck_after_s.map(Duration::from_secs),
     };
-    let heard = listen(&watched, &mut |_| {})?;
+    // Noted as it comes: should this process die, what was told by then is not lost.
+    let heard = listen(&watched, &mut |event| {
+        if let Event::Usage(usage) = event {
+            let usage = usage.priced(provider.prices);
+            let noted = store.write(|tx| tx.note_spending(&run, usage));
+            if let Err(error) = noted {
+                tracing::warn!("the cost of {run} is not noted: {error}");
+            }
+        }
+    })?;
     let usage = heard.report.usage.priced(provider.prices);
+    spending::answered(session, project, config, &name, &run, usage)?;
     tell_usage(session, project, question, &name, usage)?;
     if let Some(limit) = &heard.limit {
         cool_down(session, project, &name, limit)?;

@@ -6,6 +6,7 @@ pub mod asking;
 pub mod claiming;
 pub mod conductor;
 pub mod configuring;
+pub mod costing;
 pub mod diagnosing;
 pub mod dispatching;
 pub mod editing;
@@ -22,6 +23,7 @@ pub mod project;
 pub mod querying;
 pub mod reading;
 pub mod routing;
+pub mod spending;
 pub mod steering;
 pub mod walling;
 

@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 
 use super::following::{Follower, Interest};
 use super::project::Project;
-use super::{Error, Session};
+use super::{Error, Session, spending};
 use crate::base::clock::Time;
 use crate::base::ids::{AttemptId, PlanId, TaskId};
 use crate::domain::attempt::{AttemptState, Outcome};
+use crate::domain::budget::Standing;
 use crate::domain::claim::Held;
 use crate::domain::conducting::{ConductorState, PlanState};
 use crate::domain::refusal::{Code, Refusal};
@@ -20,7 +21,7 @@ use crate::store::attempts::{AttemptRow, GateRow};
 use crate::store::claims::ClaimPage;
 use crate::store::conductors::{ConductorRow, RunRow};
 use crate::store::fleet::WaitingRow;
-use crate::store::money::{Cooldown, Spent};
+use crate::store::money::Cooldown;
 use crate::store::plans::{PlanRow, TaskRow};
 use crate::sys::config::Config;
 use crate::sys::process::life;
@@ -72,9 +73,21 @@ pub struct BudgetView {
     /// Which.
     pub provider: String,
     /// This month.
-    pub spent: Spent,
+    pub spent: Standing,
+    /// Today.
+    pub today: Standing,
     /// May be spent this month.
     pub limit_usd: Option<f64>,
+    /// May be spent today.
+    pub day_limit_usd: Option<f64>,
+    /// Tokens that may be used today.
+    pub day_limit_tokens: Option<u64>,
+    /// How much of the limit that is nearest to its end is spent, in hundredths.
+    pub percent: Option<u64>,
+    /// Why nothing more may begin, in a sentence.
+    pub reason: Option<String>,
+    /// When the limit that says so begins anew.
+    pub resets_at: Option<Time>,
     /// `ok`, `alert`, `over-budget` or `rate-limited`.
     pub state: &'static str,
     /// Why and until when it is left alone.
@@ -294,7 +307,10 @@ pub fn budget(session: &Session, config: &Config) -> Result<Vec<BudgetView>, Err
                 .providers
                 .iter()
                 .filter(|(_, provider)| {
-                    provider.budget.usd_per_month.is_some() || provider.budget.usd_per_day.is_some()
+                    let budget = &provider.budget;
+                    budget.usd_per_month.is_some()
+                        || budget.usd_per_day.is_some()
+                        || budget.tokens_per_day.is_some()
                 })
                 .map(|(name, _)| name.clone()),
         );
@@ -303,22 +319,34 @@ pub fn budget(session: &Session, config: &Config) -> Result<Vec<BudgetView>, Err
         names.dedup();
         let mut views = Vec::new();
         for name in names {
-            let budget = config.providers.get(&name).map(|provider| &provider.budget);
-            let limit_usd = budget.and_then(|budget| budget.usd_per_month);
-            let spent = tx.spent(&name, now.start_of_month())?;
-            let committed = spent.usd + spent.reserved_usd;
-            let today = tx.spent(&name, now.start_of_day())?;
-            let over_day =
-                budget.and_then(|budget| budget.usd_per_day).is_some_and(|limit| today.usd >= limit);
+            let budget = config.providers.get(&name).map(|provider| provider.budget).unwrap_or_default();
+            let stands = spending::stands(tx, config, &name, now)?;
+            let full = spending::full(tx, config, &name, &stands)?;
             let cooldown = cooldowns.iter().find(|cooldown| cooldown.provider == name).cloned();
-            let state = match limit_usd {
+            let state = match full {
                 _ if cooldown.is_some() => "rate-limited",
-                Some(limit) if committed >= limit => "over-budget",
-                _ if over_day => "over-budget",
-                Some(limit) if committed >= limit * config.failover.alert_at => "alert",
-                _ => "ok",
+                Some(_) => "over-budget",
+                None if stands.iter().any(|stand| stand.line.is_alarming(config.failover.alert_at)) => {
+                    "alert"
+                }
+                None => "ok",
             };
-            views.push(BudgetView { provider: name.to_string(), spent, limit_usd, state, cooldown });
+            let percents =
+                stands.iter().map(|stand| stand.line.spent.saturating_mul(100) / stand.line.limit.max(1));
+            let (reason, resets_at) = full.unzip();
+            views.push(BudgetView {
+                spent: tx.standing(&name, now.start_of_month(), now.next_month())?,
+                today: tx.standing(&name, now.start_of_day(), now.next_day())?,
+                limit_usd: budget.usd_per_month,
+                day_limit_usd: budget.usd_per_day,
+                day_limit_tokens: budget.tokens_per_day,
+                percent: percents.max(),
+                reason,
+                resets_at: resets_at.flatten(),
+                provider: name.to_string(),
+                state,
+                cooldown,
+            });
         }
         Ok(views)
     })

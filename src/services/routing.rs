@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::project::Project;
-use super::{Error, Session, owning};
+use super::{Error, Session, owning, spending};
 use crate::base::clock::Time;
 use crate::base::ids::{PlanId, ProjectId, ProviderName, TaskId, WorkerName};
 use crate::domain::plan::{Priority, Task};
@@ -207,7 +207,10 @@ pub fn explain(
     let placed = route::place(&roster, &wish(task));
     let now = session.store()?.read(|tx| -> Result<Now, Error> {
         let live = tx.all_live_attempts()?;
-        let limits = super::conductor::seating::limits(tx, config, task.budget_usd.unwrap_or(0.0))?;
+        let wanted_usd = task.budget_usd.unwrap_or(0.0);
+        let limits = super::conductor::seating::limits(tx, config, |provider| {
+            spending::spent(tx, config, &project.id, provider, wanted_usd)
+        })?;
         now(tx, config, &project.id, &live, limits)
     })?;
     let need = Need { complexity: task.complexity, avoid: &[] };

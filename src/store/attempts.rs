@@ -1,10 +1,11 @@
 //! Attempts and their gates in the database.
 
-use rusqlite::{Row, params};
+use rusqlite::{OptionalExtension as _, Row, params};
 
 use super::connection::Tx;
 use super::error::StoreError;
 use super::events::NewEvent;
+use super::money::{Opening, Reserve};
 use crate::base::clock::Time;
 use crate::base::ids::{AttemptId, PlanId, ProjectId, ProviderName, TaskId, WorkerName};
 use crate::domain::attempt::{AttemptState, Outcome};
@@ -89,8 +90,8 @@ pub struct NewAttempt<'a> {
     pub base: Option<&'a str>,
     /// The highest claim number it was given.
     pub fencing: i64,
-    /// What it may cost.
-    pub reserved_usd: f64,
+    /// What is set aside for it.
+    pub reserve: Reserve,
 }
 
 /// How an attempt ended, to be recorded in one go.
@@ -132,11 +133,12 @@ const COLUMNS: &str = "id, project, plan, task, number, worker, provider, state,
 impl Tx<'_> {
     /// Inserts an attempt in state `starting`.
     pub fn insert_attempt(&self, new: &NewAttempt<'_>) -> Result<(), StoreError> {
+        let now = Time::now();
         self.sql
             .prepare_cached(
                 "INSERT INTO attempts (id, project, plan, task, number, worker, provider, state, run_dir, worktree,
-                                       base, fencing, reserved_usd, started_at)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'starting', ?8, ?9, ?10, ?11, ?12, ?13)",
+                                       base, fencing, started_at)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'starting', ?8, ?9, ?10, ?11, ?12)",
             )?
             .execute(params![
                 new.id.as_str(),
@@ -150,10 +152,17 @@ impl Tx<'_> {
                 new.worktree,
                 new.base,
                 new.fencing,
-                new.reserved_usd,
-                Time::now().as_millis(),
+                now.as_millis(),
             ])?;
-        Ok(())
+        self.open_spending(&Opening {
+            id: new.id.as_str(),
+            project: new.project,
+            of: Some((new.plan, new.task)),
+            worker: new.worker,
+            provider: new.provider,
+            started_at: now,
+            reserve: new.reserve,
+        })
     }
 
     /// One attempt.
@@ -206,30 +215,27 @@ impl Tx<'_> {
     }
 
     /// Records how an attempt ended; `false` if that was recorded before, and then nothing is changed.
+    /// What it was known to have used before is never taken back.
     pub fn finish_attempt(&self, id: &AttemptId, ending: &Ending<'_>) -> Result<bool, StoreError> {
         let changed = self
             .sql
             .prepare_cached(
-                "UPDATE attempts SET state = 'finished', outcome = ?2, reason = ?3, usd = ?4, input_tokens = ?5,
-                     cached_tokens = ?6, cache_write_tokens = ?7, output_tokens = ?8, said = ?9,
-                     session = coalesce(?10, session), wall = coalesce(?11, wall), reserved_usd = 0, ended_at = ?12
+                "UPDATE attempts SET state = 'finished', outcome = ?2, reason = ?3, said = ?4,
+                     session = coalesce(?5, session), wall = coalesce(?6, wall), reserved_usd = 0, ended_at = ?7
                  WHERE id = ?1 AND state <> 'finished'",
             )?
             .execute(params![
                 id.as_str(),
                 ending.outcome.as_str(),
                 ending.reason,
-                ending.usage.usd,
-                ending.usage.input_tokens as i64,
-                ending.usage.cached_tokens as i64,
-                ending.usage.cache_write_tokens as i64,
-                ending.usage.output_tokens as i64,
                 ending.said,
                 ending.session,
                 ending.wall,
                 Time::now().as_millis(),
             ])?;
         if changed > 0 {
+            self.keep_usage(id, ending.usage)?;
+            self.close_spending(id.as_str())?;
             self.tell_outcome(id, "attempt.finished", "ended", ending.outcome, ending.reason)?;
         }
         Ok(changed > 0)
@@ -243,12 +249,24 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Notes what an attempt used so far.
+    /// Notes what an attempt used so far. No figure ever falls: its output may be read again from the
+    /// start.
     pub fn set_usage(&self, id: &AttemptId, usage: Usage) -> Result<(), StoreError> {
+        let is_open: Option<bool> = self
+            .sql
+            .prepare_cached("SELECT state <> 'finished' FROM attempts WHERE id = ?1")?
+            .query_row([id.as_str()], |row| row.get(0))
+            .optional()?;
+        if is_open == Some(true) { self.keep_usage(id, usage) } else { Ok(()) }
+    }
+
+    fn keep_usage(&self, id: &AttemptId, usage: Usage) -> Result<(), StoreError> {
+        let usage = usage.plausible();
         self.sql
             .prepare_cached(
-                "UPDATE attempts SET usd = ?2, input_tokens = ?3, cached_tokens = ?4, cache_write_tokens = ?5,
-                     output_tokens = ?6 WHERE id = ?1 AND state <> 'finished'",
+                "UPDATE attempts SET usd = coalesce(max(usd, ?2), usd, ?2), input_tokens = max(input_tokens, ?3),
+                     cached_tokens = max(cached_tokens, ?4), cache_write_tokens = max(cache_write_tokens, ?5),
+                     output_tokens = max(output_tokens, ?6) WHERE id = ?1",
             )?
             .execute(params![
                 id.as_str(),
@@ -258,7 +276,7 @@ impl Tx<'_> {
                 usage.cache_write_tokens as i64,
                 usage.output_tokens as i64
             ])?;
-        Ok(())
+        self.note_spending(id.as_str(), usage)
     }
 
     /// Changes the outcome of a finished attempt and records it: what it submitted turned out a violation.

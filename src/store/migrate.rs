@@ -6,7 +6,11 @@ use super::connection::APPLICATION_ID;
 use super::error::StoreError;
 use crate::base::failpoint::Point;
 
-const STEPS: &[&str] = &[include_str!("migrations/0001.sql"), include_str!("migrations/0003.sql")];
+const STEPS: &[&str] = &[
+    include_str!("migrations/0001.sql"),
+    include_str!("migrations/0002.sql"),
+    include_str!("migrations/0003.sql"),
+];
 
 /// The newest format this program knows.
 pub const NEWEST: i64 = STEPS.len() as i64;
@@ -26,5 +30,43 @@ pub(super) fn run(connection: &mut Connection) -> Result<(), StoreError> {
         Point::MigrationWritten.reach()?;
         transaction.commit()?;
         Point::MigrationCommitted.reach()?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_spent_before_money_was_exact_is_taken_over() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch(STEPS[0]).unwrap();
+        connection.pragma_update(None, "user_version", 1).unwrap();
+        let attempt = |id: &str, state: &str, usd: Option<f64>, reserved: f64, tokens: i64| {
+            let ended = (state == "finished").then_some(90_000_001);
+            connection
+                .execute(
+                    "INSERT INTO attempts (id, project, plan, task, number, worker, provider, state, outcome, run_dir, usd,
+                                           reserved_usd, input_tokens, started_at, ended_at)
+                     VALUES (?1, 'p', 'plan', ?1, 1, 'w', 'x', ?2, ?3, '', ?4, ?5, ?6, 90000000, ?7)",
+                    rusqlite::params![id, state, ended.map(|_| "submitted"), usd, reserved, tokens, ended],
+                )
+                .unwrap();
+        };
+        attempt("told", "finished", Some(0.1 + 0.2), 0.0, 7);
+        attempt("untold", "finished", None, 0.0, 0);
+        attempt("running", "running", Some(0.25), 1.0, 3);
+        attempt("wrong", "finished", Some(-3.0), 0.0, -1);
+        attempt("huge", "finished", Some(1e300), 0.0, i64::MAX);
+        run(&mut connection).unwrap();
+        let sums = connection.query_row("SELECT day, spent, reserved, tokens FROM spent_days", [], |row| {
+            Ok([row.get::<_, i64>(0)?, row.get(1)?, row.get(2)?, row.get(3)?])
+        });
+        let spent = 300_000 + 250_000 + 1_000_000_000_000;
+        assert_eq!(sums.unwrap(), [86_400_000, spent, 750_000, 1_000_000_010]);
+        let untold: i64 = connection
+            .query_row("SELECT count(*) FROM spendings WHERE spent IS NULL", [], |row| row.get(0))
+            .unwrap();
+        assert_eq!(untold, 1);
     }
 }

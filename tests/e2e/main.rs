@@ -22,6 +22,7 @@ mod killed;
 mod landing;
 mod odd;
 mod shared;
+mod spending;
 mod steering;
 mod taking;
 mod trying;

@@ -5,6 +5,7 @@ use kapell::base::ids::{AttemptId, PlanId, TaskId, WorkerName};
 use kapell::domain::task::TaskState;
 use kapell::store::StoreError;
 use kapell::store::attempts::NewAttempt;
+use kapell::store::money::Reserve;
 use kapell::store::plans::NewTask;
 use serde_json::{Value, json};
 
@@ -134,7 +135,7 @@ fn furnish(place: &Place, tasks: usize) -> Result<()> {
                 worktree: "",
                 base: None,
                 fencing: 0,
-                reserved_usd: 0.0,
+                reserve: Reserve::default(),
             })?;
         }
         Ok(())

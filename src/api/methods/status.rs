@@ -8,16 +8,19 @@ pub(super) mod views;
 use crate::api::ApiError;
 use crate::api::methods::events;
 use crate::api::wire::{
-    Overview, PlanStatus, Scope, StatusBody, StatusParams, StatusResult, TaskStatus, WorkerCounts,
+    CostBy, Overview, PlanStatus, Scope, StatusBody, StatusParams, StatusResult, TaskStatus, WorkerCounts,
 };
+use crate::base::clock::Time;
 use crate::base::ids::{AttemptId, PlanId, TaskId};
+use crate::domain::budget::Money;
 use crate::domain::task::TaskState;
 use crate::services::following::Interest;
 use crate::services::project::Project;
 use crate::services::querying::{self, BudgetView, PlanView, WorkerView};
-use crate::services::{Session, dispatching, planning};
+use crate::services::{Session, costing, dispatching, planning};
 use crate::store::claims::ClaimPage;
 use crate::store::events::EventFilter;
+use crate::store::money::GroupBy;
 
 /// An answer is at most so many bytes; what is beyond comes with the next page. Models pay for every one.
 const MOST_BYTES: usize = 16_000;
@@ -199,6 +202,27 @@ fn body(
             let (budget, next) = page(budget, question.after, limit);
             (StatusBody::Budget { budget }, next)
         }
+        Scope::Cost => {
+            let now = Time::now();
+            let by = params.by.unwrap_or_default();
+            let default = if by == CostBy::Month { "all" } else { "month" };
+            let since = params.since.as_deref().unwrap_or(default);
+            let since = costing::since(since, now).ok_or_else(|| {
+                ApiError::invalid_params(
+                    format!("{since:?} is no time to begin at"),
+                    "say a day (2026-11-01), a month (2026-11), 7d, today, month or all",
+                )
+            })?;
+            let config = session.config(project)?;
+            let view = costing::costs(session, &config, group_by(by), since, now)?;
+            let is_month = by == CostBy::Provider && since == now.start_of_month();
+            let limits = config.providers.iter().filter(|_| is_month);
+            let limits = limits
+                .filter_map(|(name, provider)| Some((name.to_string(), provider.budget.usd_per_month?)))
+                .collect();
+            let (rows, next) = page(view.rows.clone(), question.after, limit);
+            (StatusBody::Cost(Box::new(views::cost(&view, by, &limits, &rows))), next)
+        }
         Scope::Queue => {
             let open = session
                 .store()?
@@ -231,6 +255,17 @@ fn body(
             (StatusBody::Events { events: rows.iter().map(events::event).collect() }, next)
         }
     })
+}
+
+fn group_by(by: CostBy) -> GroupBy {
+    match by {
+        CostBy::Provider => GroupBy::Provider,
+        CostBy::Plan => GroupBy::Plan,
+        CostBy::Task => GroupBy::Task,
+        CostBy::Worker => GroupBy::Worker,
+        CostBy::Day => GroupBy::Day,
+        CostBy::Month => GroupBy::Month,
+    }
 }
 
 /// A page of a list that is made as a whole; the cursor is the number of items before it.
@@ -287,7 +322,7 @@ fn overview(session: &Session, project: &Project, limit: usize) -> Result<Overvi
         claims: querying::count_claims(session, project)?,
         budget: budget
             .iter()
-            .filter(|view| view.limit_usd.is_some() || view.spent.usd > 0.0)
+            .filter(|view| view.percent.is_some() || view.spent.spent > Money::ZERO)
             .map(views::budget)
             .collect(),
         plans: plans.iter().map(views::plan_line).collect(),
@@ -307,7 +342,7 @@ fn plan_status(
         tasks.truncate(limit);
         tasks.last().map(|task| task.row.ordinal.to_string()).unwrap_or_default()
     });
-    let usd = session.store()?.read(|tx| tx.plan_usd(id)).map_err(crate::services::Error::from)?;
+    let standing = session.store()?.read(|tx| tx.plan_standing(id)).map_err(crate::services::Error::from)?;
     let line = views::plan_line(&view);
     let status = PlanStatus {
         plan_id: line.plan_id,
@@ -326,7 +361,7 @@ fn plan_status(
         total: line.total,
         running: line.running,
         failed: line.failed,
-        usd,
+        usd: standing.spent.usd(),
         tasks: tasks.iter().map(views::task_line).collect(),
     };
     Ok((StatusBody::Plan(status), next))

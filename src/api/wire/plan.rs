@@ -28,6 +28,9 @@ pub struct PlanDocument {
     /// The pipeline that this plan is part of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pipeline: Option<String>,
+    /// Dollars that all its tries together may cost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget_usd: Option<f64>,
 }
 
 /// A specification file.
@@ -184,6 +187,7 @@ mod tests {
             tasks: vec![task, with_agent],
             rules: Some(rules),
             pipeline: Some("feature".to_owned()),
+            budget_usd: Some(12.5),
         };
         let reading = read_plan(&to_node(&serde_json::Value::Object(plan.to_object())));
         assert!(reading.problems.is_empty(), "{:#?}", reading.problems);

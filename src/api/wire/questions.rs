@@ -222,8 +222,10 @@ pub enum Scope {
     Claims,
     /// Running orchestrations.
     Conductors,
-    /// Money.
+    /// Money by provider, against its limits.
     Budget,
+    /// What was spent, on what, and what the month will come to.
+    Cost,
     /// Isolated environments.
     Environments,
     /// What waits to start, and the landing queue.
@@ -260,6 +262,45 @@ pub struct StatusParams {
     /// Events of these kinds only, for scope `events`: the beginning of the kind's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
+    /// For scope `cost`: what sums are of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<CostBy>,
+    /// For scope `cost`: from when on (`2026-11-01`, `2026-11`, `7d`, `today`, `month`, `all`); this month unless told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
+}
+
+/// What costs are summed by.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum CostBy {
+    /// Providers.
+    #[default]
+    Provider,
+    /// Plans.
+    Plan,
+    /// Tasks.
+    Task,
+    /// Workers.
+    Worker,
+    /// Days, UTC.
+    Day,
+    /// Months, UTC.
+    Month,
+}
+
+impl CostBy {
+    /// Its name on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Provider => "provider",
+            Self::Plan => "plan",
+            Self::Task => "task",
+            Self::Worker => "worker",
+            Self::Day => "day",
+            Self::Month => "month",
+        }
+    }
 }
 
 /// Parameters of `judge`: `plan_id` (with `task`), `attempt`, or `path`.

@@ -32,6 +32,8 @@ pub struct Plan {
     pub rules: Rules,
     /// The pipeline that this plan is part of.
     pub pipeline: Option<String>,
+    /// What all its attempts together may cost.
+    pub budget_usd: Option<f64>,
 }
 
 /// A specification file.

@@ -24,7 +24,7 @@ pub const MAX_SPECS: usize = 200;
 /// The longest time that can be set, in seconds: 366 days.
 const MAX_SECONDS: u32 = 366 * 24 * 3600;
 
-const PLAN: &[&str] = &["name", "base", "target", "specs", "tasks", "rules", "pipeline"];
+const PLAN: &[&str] = &["name", "base", "target", "specs", "tasks", "rules", "pipeline", "budget_usd"];
 const SPEC: &[&str] = &["file", "description"];
 const TASK: &[&str] = &[
     "id",
@@ -128,6 +128,7 @@ fn plan(document: &Node, notes: &mut Notes) -> Option<Plan> {
         tasks: tasks(&fields, notes),
         rules: rules(&fields, notes),
         pipeline: label(&fields, "pipeline", notes),
+        budget_usd: fields.amount("budget_usd", notes),
     };
     fields.warn_of_unknown(PLAN, notes);
     (!notes.places.is_misread(Part::Plan, "tasks")).then_some(plan)

@@ -15,7 +15,9 @@ mod fleet;
 pub use fleet::{By, Fleet, Route};
 
 use super::print::Color;
-use crate::api::wire::{Action, ClaimMode, Complexity, Id, Object, OnOverlap, Scope, Severity, WhenFull};
+use crate::api::wire::{
+    Action, ClaimMode, Complexity, CostBy, Id, Object, OnOverlap, Scope, Severity, WhenFull,
+};
 
 /// Many coding agents and people in one repository, without destroying each other's work.
 #[derive(Debug, Parser)]
@@ -97,6 +99,8 @@ Examples:
     Report(Report),
     /// What is going on
     Status(Status),
+    /// What was spent, on what, and what the month will come to
+    Cost(Cost),
     /// Prove work by gates
     Judge(Judge),
     /// Steer plans, tasks and workers
@@ -407,7 +411,7 @@ pub struct Report {
 }
 
 /// The scopes of `status`.
-pub const SCOPES: [&str; 11] = [
+pub const SCOPES: [&str; 12] = [
     "overview",
     "plan",
     "task",
@@ -416,6 +420,7 @@ pub const SCOPES: [&str; 11] = [
     "claims",
     "conductors",
     "budget",
+    "cost",
     "environments",
     "queue",
     "events",
@@ -454,9 +459,39 @@ pub struct Status {
     /// Events whose kind begins so, for scope events
     #[arg(long)]
     pub kind: Option<String>,
+    /// What sums are of, for scope cost
+    #[arg(long, value_parser = one_of::<CostBy>(&["provider", "plan", "task", "worker", "day", "month"]), value_name = "WHAT")]
+    pub by: Option<CostBy>,
+    /// From when on, for scope cost: a day, a month, 7d, today, month or all
+    #[arg(long, value_name = "WHEN")]
+    pub since: Option<String>,
     /// Show it again whenever something happens, until Ctrl-C
     #[arg(long, conflicts_with_all = ["since_seq", "wait_ms", "cursor"])]
     pub watch: bool,
+}
+
+/// `cost`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Money is what the agents told, or their tokens at the prices configured or listed. Days are UTC.
+kapell status --scope budget shows the limits.
+
+Examples:
+  kapell cost
+  kapell cost --by day --since 2026-11-01
+  kapell cost --by task --since 7d --csv > costs.csv
+  kapell cost --by month --json"
+)]
+pub struct Cost {
+    /// What sums are of: provider (unless told), plan, task, worker, day or month
+    #[arg(long, value_parser = one_of::<CostBy>(&["provider", "plan", "task", "worker", "day", "month"]), value_name = "WHAT")]
+    pub by: Option<CostBy>,
+    /// From when on: a day, a month, 7d, today, month (unless told) or all
+    #[arg(long, value_name = "WHEN")]
+    pub since: Option<String>,
+    /// Print the sums as comma-separated values
+    #[arg(long, conflicts_with = "json")]
+    pub csv: bool,
 }
 
 /// `judge`.

@@ -14,8 +14,9 @@ use super::screens::{self, View};
 use super::{follow, params};
 use crate::api::wire::{
     Action, CheckpointParams, CheckpointResult, ClaimFilesParams, ClaimFilesResult, ControlParams,
-    ControlResult, DispatchParams, DispatchResult, JudgeResult, Object, PlanResult, ReleaseFilesParams,
-    ReleaseFilesResult, ReportParams, ReportResult, RouteStatus, Scope, StatusParams, StatusResult,
+    ControlResult, CostStatus, DispatchParams, DispatchResult, JudgeResult, Object, PlanResult,
+    ReleaseFilesParams, ReleaseFilesResult, ReportParams, ReportResult, RouteStatus, Scope, StatusParams,
+    StatusResult,
 };
 use crate::api::{ApiError, relayed, table};
 use crate::base::clock::{Time, Zone};
@@ -178,6 +179,7 @@ pub fn run(desk: &mut Desk<'_>, command: Command) -> Result<u8, ApiError> {
             desk.show::<StatusResult>(&value, screens::status)?;
             Ok(0)
         }
+        Command::Cost(args) => cost(desk, args),
         Command::List(args) => list(desk, args.all),
         Command::Judge(args) => {
             let no_wait = args.no_wait;
@@ -250,6 +252,37 @@ fn list(desk: &mut Desk<'_>, all: bool) -> Result<u8, ApiError> {
     let value =
         desk.call("status", StatusParams { scope: Scope::Conductors, kind, ..StatusParams::default() })?;
     desk.show::<StatusResult>(&value, screens::status)?;
+    Ok(0)
+}
+
+/// Scope `cost`, all pages of it.
+fn cost(desk: &mut Desk<'_>, args: args::Cost) -> Result<u8, ApiError> {
+    let mut params = StatusParams {
+        scope: Scope::Cost,
+        by: args.by,
+        since: args.since,
+        limit: Some(500),
+        ..StatusParams::default()
+    };
+    let mut all = desk.call("status", &params)?;
+    while let Some(cursor) = all["next_cursor"].as_str() {
+        params.cursor = Some(cursor.to_owned());
+        let mut more = desk.call("status", &params)?;
+        let next = more["next_cursor"].take();
+        if let (Some(lines), Some(more)) = (all["cost"].as_array_mut(), more["cost"].as_array_mut()) {
+            lines.append(more);
+        }
+        all["next_cursor"] = next;
+    }
+    if let Some(fields) = all.as_object_mut() {
+        fields.remove("next_cursor");
+    }
+    if args.csv {
+        let text = screens::csv(&typed::<CostStatus>(&all)?);
+        desk.out.result(&text);
+    } else {
+        desk.show::<StatusResult>(&all, screens::status)?;
+    }
     Ok(0)
 }
 

@@ -57,6 +57,8 @@ impl From<Status> for StatusParams {
             limit: args.limit,
             cursor: args.cursor,
             kind: args.kind,
+            by: args.by,
+            since: args.since,
         }
     }
 }

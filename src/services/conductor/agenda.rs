@@ -11,7 +11,7 @@ use crate::base::ids::TaskId;
 use crate::domain::plan::{Complexity, Task};
 use crate::domain::route::{self, Choice, Need, Pick, Roster};
 use crate::domain::schedule::TaskView;
-use crate::services::{Error, routing};
+use crate::services::{Error, routing, spending};
 use crate::store::events::EventFilter;
 use crate::store::plans::TaskLight;
 
@@ -137,7 +137,9 @@ impl Agenda {
         let now = desk.store()?.read(|tx| -> Result<route::Now, Error> {
             let live = tx.all_live_attempts()?;
             // What a task may cost is looked at when it is its turn.
-            let limits = seating::limits(tx, &desk.config, 0.0)?;
+            let limits = seating::limits(tx, &desk.config, |provider| {
+                spending::spent(tx, &desk.config, &desk.project.id, provider, 0.0)
+            })?;
             let mut now = routing::now(tx, &desk.config, &desk.project.id, &live, limits)?;
             // Which task may pass a group at work is looked at then as well.
             let prefix = format!("{}/", desk.plan_id);
@@ -174,8 +176,11 @@ impl Agenda {
         self.in_vain.insert(at, Instant::now());
     }
 
-    /// Whether what was tried in vain may be tried again: a claim changed, or it is long enough ago.
-    pub fn try_again(&mut self, desk: &Desk) -> Result<(), Error> {
+    /// Has tried again what was tried in vain before a claim changed, or long enough ago; or all of it.
+    pub fn try_again(&mut self, desk: &Desk, all: bool) -> Result<(), Error> {
+        if all {
+            self.in_vain.clear();
+        }
         if self.in_vain.is_empty() {
             self.claims_seen = desk.store()?.read(|tx| tx.newest_event())?;
             return Ok(());

@@ -22,7 +22,7 @@ use crate::domain::task::TaskState;
 use crate::domain::verdict::{GateOutcome, Verdict};
 use crate::services::judging::{self, Case, Judgement};
 use crate::services::landing::{self, Landing, Work};
-use crate::services::{Error, approving, asking, owning};
+use crate::services::{Error, approving, asking, owning, spending};
 use crate::store::Tx;
 use crate::store::attempts::{AttemptRow, Ending};
 use crate::store::events::{EventFilter, NewEvent};
@@ -254,20 +254,19 @@ fn follow(desk: &Desk, attempt: &AttemptRow, task: &Task, is_new: bool) -> Resul
         })
     };
     let mut told_before = if is_new { Vec::new() } else { told()? };
+    let mut meter = spending::Meter::new(desk, attempt);
     let heard = listen(&watched, &mut |event| {
+        if let Event::Usage(usage) = event {
+            meter.note(*usage);
+            return;
+        }
         if let Some((kind, text)) = worth_telling(event, &mut last_told) {
             if let Some(at) = told_before.iter().position(|told| told.0 == kind && told.1 == text) {
                 told_before.swap_remove(at);
                 return;
             }
             let told = desk.store().and_then(|store| {
-                store.write(|tx| -> Result<(), Error> {
-                    if let Event::Usage(usage) = event {
-                        tx.set_usage(&attempt.id, usage.priced(provider.and_then(|it| it.prices)))?;
-                        return Ok(());
-                    }
-                    tell(tx, desk, attempt, kind, &text)
-                })
+                store.write(|tx| -> Result<(), Error> { tell(tx, desk, attempt, kind, &text) })
             });
             if let Err(error) = told {
                 tracing::warn!(attempt = %attempt.id, "{error}");
@@ -284,6 +283,7 @@ fn follow(desk: &Desk, attempt: &AttemptRow, task: &Task, is_new: bool) -> Resul
         asking::cool_down(&desk.session, &desk.project, &attempt.provider, limit)?;
     }
     let usage = heard.report.usage.priced(provider.and_then(|it| it.prices));
+    let heard = meter.judged(heard, task);
     desk.store()?.write(|tx| -> Result<(), Error> {
         // A stop that somebody asked for is recorded as such, whatever the worker made of it.
         let asked = tx
@@ -304,7 +304,9 @@ fn follow(desk: &Desk, attempt: &AttemptRow, task: &Task, is_new: bool) -> Resul
             session: heard.report.session.as_deref(),
             wall: heard.wall.as_deref(),
         };
-        tx.finish_attempt(&attempt.id, &ending)?;
+        if tx.finish_attempt(&attempt.id, &ending)? {
+            spending::settled(tx, desk, attempt)?;
+        }
         Ok(())
     })?;
     tracing::debug!(attempt = %attempt.id, "its end is recorded");
@@ -327,9 +329,8 @@ fn worth_telling(event: &Event, last_told: &mut Option<Instant>) -> Option<(&'st
         Event::Limited(limit) => ("attempt.limited", limit.message.clone(), true),
         Event::Finding(finding) => ("attempt.finding", finding.text.clone(), true),
         Event::Warning(text) => ("attempt.warning", text.clone(), true),
-        Event::Usage(_) => ("", String::new(), false),
         Event::Retrying { why, .. } => ("attempt.retrying", why.clone(), false),
-        Event::Session(_) => return None,
+        Event::Usage(_) | Event::Session(_) => return None,
     };
     let now = Instant::now();
     if !always && last_told.is_some_and(|told| now.duration_since(told) < TELL_EVERY) {

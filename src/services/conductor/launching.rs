@@ -10,6 +10,7 @@ use super::continuing::Legacy;
 use super::desk::Desk;
 use super::prompt::{Circumstances, prompt};
 use crate::base::failpoint::Point;
+use crate::domain::budget::Money;
 use crate::domain::pattern::Pattern;
 use crate::domain::plan::Task;
 use crate::services::walling::{self, Ground, Writes};
@@ -21,7 +22,7 @@ use crate::sys::git::worktree::Ignored;
 use crate::sys::git::{GitQueue, Oid, Worktree, spare, worktree};
 use crate::sys::process::find::{find_program, native_program};
 use crate::sys::shim::client::{self, Started};
-use crate::sys::shim::job::{FirstSignal, Job, Relay};
+use crate::sys::shim::job::{Allowance, FirstSignal, Job, Relay};
 use crate::sys::shim::spare::Spares;
 use crate::sys::wall::{Mode, WallSupport};
 
@@ -47,8 +48,10 @@ pub struct Assignment<'a> {
     pub worktree: &'a Path,
     /// The shim's folder.
     pub run_dir: &'a Path,
-    /// What it may cost.
+    /// What it is told that it may cost, where it can be told.
     pub budget_usd: Option<f64>,
+    /// What it may cost before its shim ends it, where it cannot be told.
+    pub stop_at_usd: Option<f64>,
     /// How long it may take.
     pub timeout_s: Option<u64>,
     /// Its answer must be a JSON object of this schema, and it changes nothing.
@@ -115,7 +118,8 @@ pub fn launch(
             files: &task.files,
             worktree,
             run_dir: Path::new(&attempt.run_dir),
-            budget_usd: task.budget_usd,
+            budget_usd: desk.store()?.read(|tx| tx.cap(&attempt.id))?.map(Money::usd),
+            stop_at_usd: task.budget_usd,
             timeout_s: task.timeout_s.or(rules.timeout_s),
             answer_schema: None,
             wall: match desk.config.wall {
@@ -221,6 +225,7 @@ pub fn start(
         wall.grant_persons(&launch.persons);
     }
     let mut job = job(&launch, assignment, kind_of(provider.kind));
+    job.allowance = allowance(assignment, provider);
     job.wall = wall;
     job.relay = assignment.relayed_in.map(|folder| relay(house, folder));
     Point::LaunchPrepared.reach()?;
@@ -244,6 +249,18 @@ fn job(launch: &Launch, assignment: &Assignment<'_>, kind: AgentKind) -> Job {
     job.timeout_ms = assignment.timeout_s.map(|seconds| seconds.saturating_mul(1000));
     job.first_signal = if kind == AgentKind::Claude { FirstSignal::Int } else { FirstSignal::Term };
     job
+}
+
+/// What its shim is to hold it to. Claude Code holds its budget itself and tells its cost only at its
+/// end, as Codex does: to end them then would save nothing and lose the work.
+fn allowance(assignment: &Assignment<'_>, provider: &Provider) -> Option<Allowance> {
+    let kind = kind_of(provider.kind);
+    let usd = assignment.stop_at_usd.filter(|_| matches!(kind, AgentKind::OpenCode | AgentKind::Command))?;
+    Some(Allowance {
+        micros: Money::from_usd(usd).micros(),
+        kind: kind.as_str().to_owned(),
+        prices: provider.prices.map(Into::into),
+    })
 }
 
 /// How the worker's calls to Kapell are answered outside of its wall: with what the conductor has of

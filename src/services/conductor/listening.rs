@@ -233,11 +233,11 @@ impl Ear {
         let report = self.reader.finish(&End {
             code: exit.code,
             signal: exit.signal,
-            stopped_by_us: stopped || exit.ended == Cause::OutputLimit,
+            stopped_by_us: stopped || matches!(exit.ended, Cause::OutputLimit | Cause::OverBudget),
             timed_out: exit.ended == Cause::TimedOut,
         });
         let limit = match (&report.ending, &self.cut, self.limited) {
-            (Ending::Limited(limit), _, _) => Some(limit.clone()),
+            (Ending::Limited(limit), _, _) if exit.ended != Cause::OverBudget => Some(limit.clone()),
             // Claude Code's last line, once we interrupt it, is about the interruption.
             (_, Some((Outcome::RateLimited, _)), Some((_, limit))) => Some(limit),
             _ => None,
@@ -246,6 +246,10 @@ impl Ear {
             (Cause::NotStarted, _, _) => (
                 Outcome::Failed,
                 Some(exit.reason.clone().unwrap_or_else(|| "it could not be started".to_owned())),
+            ),
+            (Cause::OverBudget, _, _) => (
+                Outcome::Failed,
+                Some(exit.reason.clone().unwrap_or_else(|| "budget: it cost more than it may".to_owned())),
             ),
             (_, _, Ending::Limited(limit)) => (Outcome::RateLimited, Some(limit.message.clone())),
             (Cause::Exited, _, Ending::Submitted) => (Outcome::Submitted, None),

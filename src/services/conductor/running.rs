@@ -86,6 +86,7 @@ pub fn conduct<S: Socket>(
             has_more: false,
             launch_anyway,
             is_admitted: false,
+            waits_for_reset: false,
         })
     };
     let ended = lay_out().and_then(|mut conductor| {
@@ -187,6 +188,8 @@ struct Conductor {
     has_more: bool,
     launch_anyway: bool,
     is_admitted: bool,
+    /// Whether a task waits for the next day's or month's money.
+    waits_for_reset: bool,
 }
 
 impl Conductor {
@@ -227,10 +230,18 @@ impl Conductor {
                 return Ok(());
             }
             if !std::mem::take(&mut self.has_more) {
-                let pause = TRY_AGAIN.min(HEARTBEAT.saturating_sub(self.last_beat.elapsed()));
-                self.watch.wait(Some(Instant::now() + pause));
+                let rest = TRY_AGAIN.min(HEARTBEAT.saturating_sub(self.last_beat.elapsed()));
+                let rest = self.until_reset().map_or(rest, |reset| reset.min(rest));
+                self.watch.wait(Some(Instant::now() + rest));
             }
         }
+    }
+
+    /// How long it is until budgets begin anew, where that is waited for. Each month begins with a day.
+    fn until_reset(&self) -> Option<Duration> {
+        let now = Time::now();
+        let millis = now.next_day().millis_since(now);
+        self.waits_for_reset.then(|| Duration::from_millis(millis.unsigned_abs()))
     }
 
     /// Takes leave of the threads that have ended, also of one that died of a bug.
@@ -286,7 +297,8 @@ impl Conductor {
     /// who waits for others.
     fn start(&mut self, desk: &Arc<Desk>) -> Result<(), Error> {
         let most = desk.row()?.max_parallel.map_or(usize::MAX, |most| most.max(1) as usize);
-        self.agenda.try_again(desk)?;
+        // With a new day comes new money, and with the end of an attempt what was set aside for it.
+        self.agenda.try_again(desk, std::mem::take(&mut self.waits_for_reset))?;
         let mut base = None;
         let mut in_vain = 0;
         let closed = loop {
@@ -311,13 +323,15 @@ impl Conductor {
             }
             match starting::begin(desk, &task, base.as_ref().and_then(Option::as_deref))? {
                 Begun::Attempt(attempt) => self.spawn(*attempt, Stage::Launch)?,
-                Begun::Waits(..) | Begun::Not => {
+                begun @ (Begun::Waits(..) | Begun::Not) => {
+                    self.waits_for_reset |= matches!(begun, Begun::Waits("budget", _));
                     self.agenda.was_in_vain(at);
                     in_vain += 1;
                 }
             }
             self.agenda.refresh(desk)?;
         };
+        self.waits_for_reset |= closed.iter().flatten().any(|(reason, _)| *reason == "budget");
         self.tell_why(desk, &closed)
     }
 

@@ -10,7 +10,7 @@ use crate::domain::claim::{self, Decision, Holder, HolderKind, Mode};
 use crate::domain::plan::Task;
 use crate::domain::route::Choice;
 use crate::domain::task::TaskState;
-use crate::services::{Error, claiming, owning};
+use crate::services::{Error, claiming, owning, spending};
 use crate::store::Tx;
 use crate::store::attempts::{AttemptRow, NewAttempt};
 use crate::store::claims::NewClaims;
@@ -129,7 +129,7 @@ fn record(desk: &Desk, task: &Task, base: Option<&str>, id: &AttemptId) -> Resul
             worktree: &worktree.to_string_lossy(),
             base,
             fencing,
-            reserved_usd: task.budget_usd.unwrap_or(0.0),
+            reserve: spending::reserve(tx, &desk.config, &spending::wish(desk, &seat.provider, task))?,
         })?;
         // A task that was rejected is ready first; both steps are one change to the world.
         tx.move_task(&desk.project.id, &desk.plan_id, &task.id, TaskState::Ready, None)?;

@@ -148,6 +148,7 @@ pub fn on_commit(
             }
             (Cause::TimedOut, ..) => End::Unknown("it ran past its time".to_owned()),
             (Cause::OutputLimit, ..) => End::Unknown("it printed more than it may".to_owned()),
+            (Cause::OverBudget, ..) => End::Unknown("it cost more than it may".to_owned()),
             (Cause::Stopped | Cause::Killed, ..) => End::Unknown("it was stopped".to_owned()),
         },
     };

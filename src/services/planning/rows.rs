@@ -38,6 +38,7 @@ pub fn plan_document(plan: &Plan) -> Value {
     put(&mut fields, "specs", (!specs.is_empty()).then(|| json!(specs)));
     put(&mut fields, "rules", rules(&plan.rules));
     put(&mut fields, "pipeline", plan.pipeline.as_ref().map(|pipeline| json!(pipeline)));
+    put(&mut fields, "budget_usd", plan.budget_usd.map(|usd| json!(usd)));
     Value::Object(fields)
 }
 

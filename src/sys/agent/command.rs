@@ -1,5 +1,7 @@
 //! Any other program: told by its command line, heard by lines with a `"kapell"` key.
 
+use std::collections::HashSet;
+
 use serde_json::Value;
 
 use super::answer;
@@ -80,6 +82,7 @@ fn filled<'a>(
 #[derive(Default)]
 pub(super) struct Lines {
     used: Usage,
+    counted: HashSet<String>,
     is_limited: bool,
 }
 
@@ -90,6 +93,12 @@ impl Dialect for Lines {
             Some("progress") => seen.emit(Event::Progress(words("text").unwrap_or_default())),
             Some("usage") => {
                 let count = |name: &str| line[name].as_u64().unwrap_or(0);
+                // One that says which report it is counts once, however often it comes.
+                if let Some(id) = words("id")
+                    && !self.counted.insert(id)
+                {
+                    return;
+                }
                 // Each report is of what came since the one before.
                 self.used = self.used.plus(Usage {
                     input_tokens: count("input_tokens"),

@@ -1,5 +1,7 @@
 //! opencode 1.18: `opencode run --format json`.
 
+use std::collections::HashSet;
+
 use serde_json::{Map, Value, json};
 
 use super::answer;
@@ -159,6 +161,8 @@ fn widened(pattern: &str) -> String {
 pub(super) struct Lines {
     /// The steps so far.
     used: Usage,
+    /// Which those are.
+    counted: HashSet<String>,
     /// How the last step ended; `None` while one runs.
     reason: Option<String>,
     is_in_step: bool,
@@ -250,14 +254,19 @@ impl Lines {
     fn step_finish(&mut self, part: &Value, seen: &mut Seen) {
         let count = |value: &Value| value.as_u64().unwrap_or(0);
         let tokens = &part["tokens"];
-        self.used = self.used.plus(Usage {
+        // A step that is told again was paid for once.
+        let is_new = part["id"].as_str().is_none_or(|id| self.counted.insert(id.to_owned()));
+        let step = Usage {
             input_tokens: count(&tokens["input"]),
             cached_tokens: count(&tokens["cache"]["read"]),
             cache_write_tokens: count(&tokens["cache"]["write"]),
             output_tokens: count(&tokens["output"]).saturating_add(count(&tokens["reasoning"])),
             // It says 0 where it knows no price; then the configured prices are to count.
             usd: dollars(&part["cost"]).filter(|usd| *usd > 0.0),
-        });
+        };
+        if is_new {
+            self.used = self.used.plus(step);
+        }
         seen.used(self.used);
         self.is_in_step = false;
         let reason = part["reason"].as_str().unwrap_or("unknown");

@@ -89,6 +89,11 @@ impl Reader {
         self.seen.take()
     }
 
+    /// Whether the agent has said by now that it is done.
+    pub fn is_done(&self) -> bool {
+        self.dialect.is_done()
+    }
+
     /// What is left of the run, now that its process ended as told.
     pub fn finish(mut self, end: &End) -> Report {
         self.dialect.over(&mut self.seen);

@@ -16,6 +16,7 @@ use super::values::{Command, Name};
 use crate::base::ids::{ProviderName, WorkerName};
 use crate::domain::pattern::Pattern;
 use crate::domain::plan::{CommandLine, Complexity, Rules};
+use crate::domain::prices::listed;
 use crate::domain::usage::Prices;
 
 /// Workers of a project at once, where it says nothing.
@@ -264,7 +265,6 @@ fn providers(
         let provider = Provider {
             kind,
             command: program,
-            model: said.model,
             args: said.args.unwrap_or_default(),
             env: match said.env {
                 Some(patterns) => patterns.into_iter().map(|pattern| pattern.0).collect(),
@@ -278,20 +278,47 @@ fn providers(
                 None if kind == ProviderKind::Command => Complexity::Normal,
                 _ => Complexity::Complex,
             },
-            prices: said.prices.and_then(|prices| {
-                let input = prices.input_usd_per_mtok?;
-                Some(Prices {
-                    input_usd_per_mtok: input,
-                    output_usd_per_mtok: prices.output_usd_per_mtok?,
-                    cached_usd_per_mtok: prices.cached_usd_per_mtok.unwrap_or(input),
-                })
-            }),
+            prices: prices(kind, said.prices, said.model.as_deref()),
+            price_model: price_model(kind, said.prices.is_some(), said.model.as_deref()),
+            model: said.model,
             budget: said.budget.unwrap_or_default(),
             is_available: configured.is_some() || agents_found.contains(&kind),
         };
         providers.insert(ProviderName::new(name), provider);
     }
     Ok(providers)
+}
+
+/// What a provider's tokens cost: as configured, else as listed for its model.
+fn prices(kind: ProviderKind, said: Option<types::Prices>, model: Option<&str>) -> Option<Prices> {
+    let Some(said) = said else {
+        return listed(priced_as(kind, model)?).map(|listed| listed.prices);
+    };
+    let input = said.input_usd_per_mtok?;
+    Some(Prices {
+        input_usd_per_mtok: input,
+        output_usd_per_mtok: said.output_usd_per_mtok?,
+        cached_usd_per_mtok: said.cached_usd_per_mtok.unwrap_or(input),
+        cache_write_usd_per_mtok: said.cache_write_usd_per_mtok.unwrap_or(input),
+    })
+}
+
+/// The listed model whose prices are used, if they are.
+fn price_model(kind: ProviderKind, is_configured: bool, model: Option<&str>) -> Option<String> {
+    if is_configured {
+        return None;
+    }
+    listed(priced_as(kind, model)?).map(|listed| listed.model.to_owned())
+}
+
+/// A model that is not named is taken for the one that its agent is likely to choose: a limit in
+/// dollars would hold nothing without a price.
+fn priced_as(kind: ProviderKind, model: Option<&str>) -> Option<&str> {
+    model.or(match kind {
+        ProviderKind::Codex => Some("gpt-5.5"),
+        ProviderKind::Claude => Some("claude-opus-5-5"),
+        ProviderKind::Opencode | ProviderKind::Command => None,
+    })
 }
 
 type Fleet = (BTreeMap<WorkerName, Worker>, BTreeMap<String, Group>);

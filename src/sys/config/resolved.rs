@@ -108,8 +108,10 @@ pub struct Provider {
     pub max_parallel: u32,
     /// The hardest task it may get.
     pub capability: Complexity,
-    /// Prices, where its program tells no money.
+    /// What its tokens cost, for where its program tells no money, and for comparisons.
     pub prices: Option<Prices>,
+    /// The listed model that these prices are of; `None` where they are configured or not known.
+    pub price_model: Option<String>,
     /// What may be spent on it.
     pub budget: Budget,
     /// Whether a file names it or its program was found. A provider that is not

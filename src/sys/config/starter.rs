@@ -143,10 +143,10 @@ const TEMPLATE: &str = r##"# Kapell's configuration of this project. Everything 
 #set_env = { NO_COLOR = "1" } ## example; set for it
 #max_parallel = 4 ## attempts at once; as many as the project's workers
 #capability = 3 ## the hardest task it may get: 1 simple, 2 normal, 3 complex
-# Dollars for a million tokens, only where its program tells no money (example):
-#prices = { input_usd_per_mtok = 5.0, output_usd_per_mtok = 25.0, cached_usd_per_mtok = 0.5 }
+# Dollars for a million tokens, where its program tells no money; left out: those listed for its model (example):
+#prices = { input_usd_per_mtok = 5.0, output_usd_per_mtok = 25.0, cached_usd_per_mtok = 0.5, cache_write_usd_per_mtok = 6.25 }
 # What may be spent on it; left out: no limit (example):
-#budget = { usd_per_month = 300.0, usd_per_day = 20.0, tokens_per_day = 5_000_000 }
+#budget = { usd_per_month = 300.0, usd_per_day = 20.0, tokens_per_day = 5_000_000, usd_per_attempt = 1.0 }
 @OTHERS@
 # Any other program is a provider of kind command (example):
 #[providers.local]

@@ -172,7 +172,7 @@ pub struct Provider {
     /// The hardest task it may get: 1 simple, 2 normal, 3 complex. Default: 3; 2 for kind command.
     #[schemars(range(min = 1, max = 3))]
     pub capability: Option<u8>,
-    /// Prices, only where its program tells no money. Default: none.
+    /// Prices, only where its program tells no money. Default: those listed for its model.
     pub prices: Option<Prices>,
     /// What may be spent on it. Default: no limit.
     pub budget: Option<Budget>,
@@ -225,6 +225,9 @@ pub struct Prices {
     /// For tokens sent that a cache answered. Default: as other tokens sent.
     #[schemars(range(min = 0))]
     pub cached_usd_per_mtok: Option<f64>,
+    /// For tokens sent that were written to a cache. Default: as other tokens sent.
+    #[schemars(range(min = 0))]
+    pub cache_write_usd_per_mtok: Option<f64>,
 }
 
 /// What may be spent on a provider. What is left out has no limit.
@@ -239,6 +242,9 @@ pub struct Budget {
     pub usd_per_day: Option<f64>,
     /// Tokens in a day.
     pub tokens_per_day: Option<u64>,
+    /// Dollars set aside for an attempt whose task has no budget. Default: the mean of the last 20, 1 before there are any.
+    #[schemars(range(min = 0))]
+    pub usd_per_attempt: Option<f64>,
 }
 
 /// What happens when a provider is limited or its budget is spent.

@@ -9,11 +9,12 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::base::clock::Time;
+use crate::domain::usage::Prices;
 use crate::sys::process::words;
 use crate::sys::wall::Wall;
 
 /// What to run and within which limits: `job.json`. It may hold secrets in `env`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Job {
     /// The attempt's identifier. The worker has it as `KAPELL_ATTEMPT`.
     pub attempt: String,
@@ -49,6 +50,57 @@ pub struct Job {
     /// How the worker's own calls to Kapell are answered; without it they are refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub relay: Option<Relay>,
+    /// What it may cost; without it, that is of no concern here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allowance: Option<Allowance>,
+}
+
+/// What a worker may cost, by what it tells itself. The shim reads it, because it is there when no
+/// conductor is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Allowance {
+    /// Millionths of a dollar.
+    pub micros: i64,
+    /// The kind of agent, by whose habits its output is read.
+    pub kind: String,
+    /// What its tokens cost, where it tells no money.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prices: Option<TokenPrices>,
+}
+
+/// Dollars for a million tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct TokenPrices {
+    /// Sent.
+    pub input: f64,
+    /// Received.
+    pub output: f64,
+    /// Answered by a cache.
+    pub cached: f64,
+    /// Written to a cache.
+    pub cache_write: f64,
+}
+
+impl From<Prices> for TokenPrices {
+    fn from(prices: Prices) -> Self {
+        Self {
+            input: prices.input_usd_per_mtok,
+            output: prices.output_usd_per_mtok,
+            cached: prices.cached_usd_per_mtok,
+            cache_write: prices.cache_write_usd_per_mtok,
+        }
+    }
+}
+
+impl From<TokenPrices> for Prices {
+    fn from(prices: TokenPrices) -> Self {
+        Self {
+            input_usd_per_mtok: prices.input,
+            output_usd_per_mtok: prices.output,
+            cached_usd_per_mtok: prices.cached,
+            cache_write_usd_per_mtok: prices.cache_write,
+        }
+    }
 }
 
 /// How a worker reaches Kapell from inside its wall: for each call of [`Request::Relay`] the shim
@@ -90,6 +142,7 @@ impl Job {
             wall: Wall::off(),
             keep_leftovers_ms: 0,
             relay: None,
+            allowance: None,
         }
     }
 }
@@ -147,6 +200,8 @@ pub enum Cause {
     Killed,
     /// It printed more than it may.
     OutputLimit,
+    /// By its own figures it cost more than it may.
+    OverBudget,
     /// It could not be started.
     NotStarted,
 }

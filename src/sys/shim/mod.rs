@@ -34,6 +34,7 @@ pub mod relay;
 mod relays;
 mod run;
 pub mod spare;
+mod till;
 
 pub use main::main;
 

@@ -16,6 +16,7 @@ use super::files;
 use super::job::{Cause, Door, FirstSignal, Job, PhaseName, Reply, Request, State};
 use super::main::{Signals, log};
 use super::relays::Relays;
+use super::till::Till;
 use crate::base::clock::Time;
 use crate::sys::process::spawn;
 use crate::sys::process::tree::{self, Process, Processes};
@@ -59,6 +60,8 @@ pub(super) struct Run {
     job: Job,
     agent: Agent,
     outputs: Outputs,
+    /// What it costs, where that is limited.
+    till: Option<Till>,
     started_at: Time,
     shim: i32,
     relays: Relays,
@@ -76,10 +79,12 @@ pub(super) struct Run {
 impl Run {
     pub(super) fn new(job: Job, agent: Agent, outputs: Outputs, started_at: Time) -> Self {
         let limit = job.timeout_ms.map(|timeout| after(Instant::now(), timeout));
+        let till = job.allowance.as_ref().and_then(Till::new);
         Self {
             job,
             agent,
             outputs,
+            till,
             started_at,
             shim: rustix::process::getpid().as_raw_nonzero().get(),
             relays: Relays::default(),
@@ -99,7 +104,9 @@ impl Run {
             if signals.take_stop() {
                 self.make_it_end(Cause::Stopped, self.job.grace_ms, now);
             }
-            self.outputs.look(now);
+            if self.outputs.look(now) {
+                self.count_costs(now);
+            }
             if self.advance(now).is_none() {
                 break;
             }
@@ -171,6 +178,17 @@ impl Run {
             }
         }
         Some(())
+    }
+
+    /// Ends a worker that costs more than it may.
+    fn count_costs(&mut self, now: Instant) {
+        if self.is_ending() {
+            return;
+        }
+        if let Some(why) = self.till.as_mut().and_then(Till::count) {
+            self.reason = Some(why);
+            self.make_it_end(Cause::OverBudget, self.job.grace_ms, now);
+        }
     }
 
     fn is_ending(&self) -> bool {
@@ -438,9 +456,10 @@ impl Outputs {
         if self.look_at.is_some() { None } else { Some(self.watch.as_ref()?.as_fd()) }
     }
 
-    fn look(&mut self, now: Instant) {
+    /// Whether anything may have been printed since the last look.
+    fn look(&mut self, now: Instant) -> bool {
         if self.look_at.is_some_and(|at| at > now) {
-            return;
+            return false;
         }
         let (changed, rest) = match &self.watch {
             Some(watch) => (drain(watch), Self::REST),
@@ -450,6 +469,7 @@ impl Outputs {
         if changed {
             self.sizes = self.sizes();
         }
+        changed
     }
 }
 

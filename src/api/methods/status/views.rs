@@ -1,17 +1,24 @@
 //! From what the services know to what goes over the wire.
 
+use std::collections::BTreeMap;
+
 use super::{AT_WORK, tail_of};
 use crate::api::wire::{
-    AttemptStatus, BudgetStatus, ClaimStatus, ConductorStatus, GateStatus, Id, JudgeResult, Landed,
-    LandingStatus, PlanLine, QueuedStatus, TaskLine, UsageStatus, WorkerStatus,
+    AttemptStatus, BudgetStatus, ClaimStatus, ConductorStatus, CostBy, CostLine, CostStatus, ForecastStatus,
+    GateStatus, Id, JudgeResult, Landed, LandingStatus, PlanLine, QueuedStatus, SavingStatus, TaskLine,
+    UsageStatus, WorkerStatus,
 };
 use crate::base::clock::Time;
+use crate::domain::budget::Money;
 use crate::domain::claim::Held;
+use crate::domain::prices;
 use crate::domain::task::TaskState;
+use crate::services::costing::CostView;
 use crate::services::judging::runs::Answer;
 use crate::services::querying::{self, AttemptView, BudgetView, PlanView, QueuedView, TaskView, WorkerView};
 use crate::store::conductors::{ConductorRow, RunRow};
 use crate::store::landings::LandingRow;
+use crate::store::money::CostRow;
 
 /// A conductor that said nothing for this long is stale.
 const STALE_MS: i64 = 60_000;
@@ -75,7 +82,7 @@ pub(super) fn attempt(view: &AttemptView) -> AttemptStatus {
         worktree: row.worktree.clone(),
         reference: row.reference.clone(),
         usage: UsageStatus {
-            input_tokens: row.usage.input_tokens + row.usage.cache_write_tokens,
+            input_tokens: row.usage.input_tokens.saturating_add(row.usage.cache_write_tokens),
             cached_tokens: row.usage.cached_tokens,
             output_tokens: row.usage.output_tokens,
             usd: row.usage.usd,
@@ -136,11 +143,74 @@ pub(super) fn conductor(row: &ConductorRow, project: Option<String>) -> Conducto
 pub(super) fn budget(view: &BudgetView) -> BudgetStatus {
     BudgetStatus {
         provider: view.provider.clone(),
-        spent_usd: view.spent.usd,
-        reserved_usd: view.spent.reserved_usd,
+        spent_usd: view.spent.spent.usd(),
+        reserved_usd: view.spent.reserved.usd(),
         limit_usd: view.limit_usd,
+        today_usd: Some(view.today.spent.usd()),
+        day_limit_usd: view.day_limit_usd,
+        today_tokens: view.day_limit_tokens.map(|_| view.today.tokens),
+        day_limit_tokens: view.day_limit_tokens,
+        percent: view.percent,
+        reason: view.reason.clone(),
+        resets_at: view.resets_at.map(|at| at.to_string()),
         state: view.state.to_owned(),
         until: view.cooldown.as_ref().map(|cooldown| cooldown.until.to_string()),
+    }
+}
+
+/// A sum of costs; its limit is the month's, where it is a provider's.
+fn cost_line(row: &CostRow, limit_usd: Option<f64>) -> CostLine {
+    CostLine {
+        name: row.name.clone(),
+        usd: row.spent.usd(),
+        reserved_usd: row.reserved.usd(),
+        input_tokens: row.used.input_tokens.saturating_add(row.used.cache_write_tokens),
+        cached_tokens: row.used.cached_tokens,
+        output_tokens: row.used.output_tokens,
+        attempts: row.count,
+        untold: row.untold,
+        limit_usd,
+        percent: limit_usd.and_then(|limit| row.spent.percent_of(Money::from_usd(limit))),
+    }
+}
+
+pub(super) fn cost(
+    view: &CostView,
+    by: CostBy,
+    limits: &BTreeMap<String, f64>,
+    rows: &[CostRow],
+) -> CostStatus {
+    let month = &view.month;
+    let days = if month.days == 1 { "day".to_owned() } else { format!("{} days", month.days) };
+    CostStatus {
+        by,
+        since: view.since.to_string(),
+        total: cost_line(&view.total, None),
+        cost: rows.iter().map(|row| cost_line(row, limits.get(&row.name).copied())).collect(),
+        forecast: ForecastStatus {
+            spent_usd: month.spent.usd(),
+            per_day_usd: month.per_day.usd(),
+            days_left: month.days_left,
+            total_usd: month.total.usd(),
+            how: match month.days {
+                0 => "nothing was spent yet that could be extended".to_owned(),
+                _ => format!(
+                    "spent this month, and for each of the {} days after today the mean of the last {days} that cost something",
+                    month.days_left
+                ),
+            },
+        },
+        savings: view
+            .savings
+            .iter()
+            .map(|saving| SavingStatus {
+                provider: saving.provider.clone(),
+                model: saving.model.clone(),
+                would_usd: saving.would.usd(),
+                saved_usd: (saving.would.micros() - saving.did.micros()) as f64 / 1e6,
+            })
+            .collect(),
+        prices_as_of: prices::AS_OF.to_owned(),
     }
 }
 

@@ -5,6 +5,7 @@ use crate::api::wire::{Id, StatusBody, StatusResult};
 use crate::base::clock::{Time, Zone};
 
 mod claims;
+mod cost;
 mod fleet;
 mod inside;
 mod plan;
@@ -12,6 +13,7 @@ mod status;
 mod work;
 
 pub use claims::{claim_files, release_files};
+pub use cost::csv;
 pub use fleet::{By, fleet, route};
 pub use inside::{checkpoint, report};
 pub use plan::{dispatch, plan};
@@ -77,6 +79,7 @@ pub fn status(view: &View, result: &StatusResult) -> String {
         StatusBody::Claims { claims } => claims::claims(view, claims),
         StatusBody::Conductors { conductors } => status::conductors(view, conductors),
         StatusBody::Budget { budget } => status::budget(view, budget),
+        StatusBody::Cost(costs) => cost::cost(view, costs),
         StatusBody::Workers { workers } => status::workers(view, workers),
         StatusBody::Queue { queue, waiting } => {
             status::queue(view, queue, waiting, result.next_cursor.as_deref())

@@ -251,6 +251,9 @@ fn budget_table(view: &View, budget: &[BudgetStatus]) -> Table {
             Column::number("SPENT", Give::Keep),
             Column::number("RESERVED", Give::Drop(1)),
             Column::number("LIMIT", Give::Drop(3)),
+            Column::number("TODAY", Give::Drop(1)),
+            Column::number("DAY LIMIT", Give::Drop(1)),
+            Column::number("%", Give::Drop(2)),
             Column::new("AGAIN", Give::Drop(2)),
         ],
     );
@@ -261,7 +264,15 @@ fn budget_table(view: &View, budget: &[BudgetStatus]) -> Table {
             plain(money(provider.spent_usd)),
             if provider.reserved_usd > 0.0 { plain(money(provider.reserved_usd)) } else { Cell::new() },
             provider.limit_usd.map(|limit| plain(money(limit))).unwrap_or_default(),
-            provider.until.as_deref().map(|until| plain(view.distance(until))).unwrap_or_default(),
+            provider.today_usd.filter(|usd| *usd > 0.0).map(|usd| plain(money(usd))).unwrap_or_default(),
+            provider.day_limit_usd.map(|limit| plain(money(limit))).unwrap_or_default(),
+            provider.percent.map(|percent| plain(percent.to_string())).unwrap_or_default(),
+            provider
+                .until
+                .as_deref()
+                .or(provider.resets_at.as_deref())
+                .map(|until| plain(view.distance(until)))
+                .unwrap_or_default(),
         ]);
     }
     table

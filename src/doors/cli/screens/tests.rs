@@ -148,6 +148,63 @@ fn task_screen() {
 }
 
 #[test]
+fn cost_screen() {
+    let line = |name: &str, usd: f64, limit: Option<f64>, percent: Option<u64>| {
+        let mut line = json!({
+            "name": name, "usd": usd, "reserved_usd": if percent == Some(82) { 1.5 } else { 0.0 }, "input_tokens": 48_213, "cached_tokens": 1_204_000,
+            "output_tokens": 3_107, "attempts": 12, "untold": 0,
+        });
+        if let (Some(limit), Some(percent)) = (limit, percent) {
+            (line["limit_usd"], line["percent"]) = (json!(limit), json!(percent));
+        }
+        line
+    };
+    let mut total = line("total", 307.004, None, None);
+    (total["reserved_usd"], total["untold"]) = (json!(1.5), json!(2));
+    let mut costs = json!({
+        "seq": 412, "scope": "cost", "by": "provider", "since": "2026-11-01T00:00:00.000Z", "total": total,
+        "cost": [
+            line("claude", 287.0, Some(350.0), Some(82)),
+            line("codex", 20.0, Some(20.0), Some(100)),
+            line("opencode, \"local\"", 0.004, None, None),
+        ],
+        "forecast": {"spent_usd": 307.004, "per_day_usd": 14.5, "days_left": 9, "total_usd": 437.504,
+                     "how": "spent this month, and for each of the 9 days after today the mean of the last 7 days that cost something"},
+        "savings": [
+            {"provider": "claude", "model": "claude-opus-5-5", "would_usd": 402.1, "saved_usd": 95.1},
+            {"provider": "codex", "would_usd": 300.0, "saved_usd": -7.0},
+        ],
+        "prices_as_of": "2026-11-27",
+    });
+    let mut all = status_screen(&costs);
+    costs["by"] = json!("day");
+    costs["cost"] = json!([
+        line("2026-11-20", 8.0, None, None),
+        line("2026-11-21", 2.0, None, None),
+        line("2026-11-22", 0.0, None, None)
+    ]);
+    all.push_str(&status_screen(&costs));
+    let result: StatusResult = typed(costs.clone());
+    let StatusBody::Cost(day) = &result.body else { panic!("another scope") };
+    all.push_str(&csv(day));
+    costs["cost"] = json!([]);
+    all.push_str(&status_screen(&costs));
+    snapshot!(all);
+}
+
+#[test]
+fn a_name_that_csv_would_misread_is_quoted() {
+    let line = json!({"name": "a,\"b\"", "usd": 0.1, "reserved_usd": 0.0, "input_tokens": 1, "cached_tokens": 2,
+        "output_tokens": 3, "attempts": 4, "untold": 5, "limit_usd": 1.5, "percent": 6});
+    let costs = json!({"by": "worker", "since": "x", "total": line, "cost": [line], "savings": [], "prices_as_of": "",
+        "forecast": {"spent_usd": 0.0, "per_day_usd": 0.0, "days_left": 0, "total_usd": 0.0, "how": ""}});
+    assert_eq!(
+        csv(&typed(costs)),
+        "worker,usd,reserved_usd,input_tokens,cached_tokens,output_tokens,attempts,untold,limit_usd,percent\n\"a,\"\"b\"\"\",0.1,0,1,2,3,4,5,1.5,6\n"
+    );
+}
+
+#[test]
 fn lists_screen() {
     let mut all = String::new();
     for value in [

@@ -1,0 +1,444 @@
+//! What may be spent: asked before anything begins, set aside when it does, told when it is spent.
+
+use std::time::{Duration, Instant};
+
+use super::conductor::desk::Desk;
+use super::conductor::launching::kind_of;
+use super::conductor::listening::Heard;
+use super::project::Project;
+use super::{Error, Session};
+use crate::base::clock::Time;
+use crate::base::ids::{PlanId, ProjectId, ProviderName, WorkerName};
+use crate::domain::attempt::Outcome;
+use crate::domain::budget::{Line, Measure, Money, expected};
+use crate::domain::plan::Task;
+use crate::domain::refusal::{Code, Refusal};
+use crate::domain::usage::{Prices, Usage};
+use crate::store::Tx;
+use crate::store::attempts::AttemptRow;
+use crate::store::events::NewEvent;
+use crate::store::money::{Opening, Reserve};
+use crate::sys::agent::AgentKind;
+use crate::sys::config::Config;
+use crate::sys::shim::client;
+use crate::sys::shim::job::Request;
+
+/// Set aside for a provider's first attempts, before anything is known of it: one dollar.
+const FIRST: Money = Money::from_micros(1_000_000);
+/// The same in tokens.
+const FIRST_TOKENS: u64 = 100_000;
+/// As many attempts are looked at to say what the next one will cost.
+const LAST: usize = 20;
+
+/// Somebody's wish to spend.
+#[derive(Debug, Clone, Copy)]
+pub struct Wish<'a> {
+    /// For which project.
+    pub project: &'a ProjectId,
+    /// Whose money it is.
+    pub provider: &'a ProviderName,
+    /// The plan it is for, and what that may cost.
+    pub plan: Option<(&'a PlanId, Option<f64>)>,
+    /// What the task allows an attempt.
+    pub task_usd: Option<f64>,
+    /// When.
+    pub now: Time,
+}
+
+/// The wish to give a task to a provider.
+pub fn wish<'a>(desk: &'a Desk, provider: &'a ProviderName, task: &Task) -> Wish<'a> {
+    Wish {
+        project: &desk.project.id,
+        provider,
+        plan: Some((&desk.plan_id, desk.plan().budget_usd)),
+        task_usd: task.budget_usd,
+        now: Time::now(),
+    }
+}
+
+/// A limit as it stands, and when its period began and ends.
+#[derive(Debug, Clone, Copy)]
+pub struct Stand {
+    /// The limit.
+    pub line: Line,
+    /// When its period began.
+    pub since: Time,
+    /// When it begins anew; a plan's never does.
+    pub resets_at: Option<Time>,
+}
+
+/// How a provider's limits stand.
+pub fn stands(tx: &Tx<'_>, config: &Config, provider: &ProviderName, now: Time) -> Result<Vec<Stand>, Error> {
+    let Some(budget) = config.providers.get(provider).map(|provider| provider.budget) else {
+        return Ok(Vec::new());
+    };
+    let mut stands = Vec::new();
+    if budget.usd_per_day.is_some() || budget.tokens_per_day.is_some() {
+        let (since, until) = (now.start_of_day(), now.next_day());
+        let standing = tx.standing(provider, since, until)?;
+        let money =
+            budget.usd_per_day.map(|usd| Line::of_money(Measure::Day, Money::from_usd(usd), &standing));
+        let tokens = budget.tokens_per_day.map(|limit| Line::of_tokens(limit, &standing));
+        let lines = money.into_iter().chain(tokens);
+        stands.extend(lines.map(|line| Stand { line, since, resets_at: Some(until) }));
+    }
+    if let Some(usd) = budget.usd_per_month {
+        let (since, until) = (now.start_of_month(), now.next_month());
+        let standing = tx.standing(provider, since, until)?;
+        let line = Line::of_money(Measure::Month, Money::from_usd(usd), &standing);
+        stands.push(Stand { line, since, resets_at: Some(until) });
+    }
+    Ok(stands)
+}
+
+/// All limits that a wish must keep to, each with whose it is.
+fn all_stands(tx: &Tx<'_>, config: &Config, wish: &Wish<'_>) -> Result<Vec<(String, Stand)>, Error> {
+    let mut all = Vec::new();
+    if let Some((plan, Some(usd))) = wish.plan {
+        let line = Line::of_money(Measure::Plan, Money::from_usd(usd), &tx.plan_standing(plan)?);
+        all.push((format!("plan {plan}"), Stand { line, since: Time::from_millis(0), resets_at: None }));
+    }
+    let own = stands(tx, config, wish.provider, wish.now)?;
+    all.extend(own.into_iter().map(|stand| (wish.provider.to_string(), stand)));
+    Ok(all)
+}
+
+/// What an attempt is expected to take: what its task allows it, else what is configured, else the mean
+/// of the provider's last ones.
+struct Expected {
+    money: u64,
+    tokens: u64,
+    /// The task said so; what is only expected is never more than a whole limit.
+    is_said: bool,
+}
+
+impl Expected {
+    fn of(
+        tx: &Tx<'_>,
+        config: &Config,
+        provider: &ProviderName,
+        task_usd: Option<f64>,
+        is_limited: bool,
+    ) -> Result<Self, Error> {
+        let last = tx.last_costs(provider, LAST)?;
+        let (money, tokens): (Vec<u64>, Vec<u64>) = last.into_iter().unzip();
+        // Without a limit nothing is set aside that nobody knows.
+        let first = if is_limited { FIRST } else { Money::ZERO };
+        let configured = config.providers.get(provider).and_then(|provider| provider.budget.usd_per_attempt);
+        let micros = |money: Money| money.micros().unsigned_abs();
+        Ok(Self {
+            money: match task_usd.or(configured) {
+                Some(usd) => micros(Money::from_usd(usd)),
+                None => expected(&money, micros(first)),
+            },
+            tokens: expected(&tokens, FIRST_TOKENS),
+            is_said: task_usd.is_some(),
+        })
+    }
+
+    /// What is wanted of one limit.
+    fn wanted(&self, line: &Line) -> u64 {
+        match line.measure {
+            Measure::DayTokens => line.reserve(self.tokens),
+            _ if self.is_said => self.money,
+            _ => line.reserve(self.money),
+        }
+    }
+}
+
+/// Why a wish must wait, if so. That a limit is reached is told, once in its period.
+pub fn refusal(tx: &Tx<'_>, config: &Config, wish: &Wish<'_>) -> Result<Option<String>, Error> {
+    let Some((whose, stand, why)) = obstacle(tx, config, wish)? else { return Ok(None) };
+    // What does not fit may be too much for what is left, and what is set aside may be free again.
+    if stand.line.reserved == 0 && stand.line.is_reached() {
+        tell_once(tx, wish, &whose, &stand, "reached", &why)?;
+    }
+    Ok(Some(until(&why, &stand)))
+}
+
+/// Why a provider gets nothing for so much money, if so. Nothing is recorded.
+pub fn spent(
+    tx: &Tx<'_>,
+    config: &Config,
+    project: &ProjectId,
+    provider: &ProviderName,
+    wanted_usd: f64,
+) -> Result<Option<String>, Error> {
+    let wish = Wish { project, provider, plan: None, task_usd: Some(wanted_usd), now: Time::now() };
+    Ok(obstacle(tx, config, &wish)?.map(|(_, stand, why)| until(&why, &stand)))
+}
+
+/// The first limit that a wish does not keep to: whose it is, how it stands, and why.
+fn obstacle(tx: &Tx<'_>, config: &Config, wish: &Wish<'_>) -> Result<Option<(String, Stand, String)>, Error> {
+    let all = all_stands(tx, config, wish)?;
+    if all.is_empty() {
+        return Ok(None);
+    }
+    let expected = Expected::of(tx, config, wish.provider, wish.task_usd, true)?;
+    Ok(all.into_iter().find_map(|(whose, stand)| {
+        let why = stand.line.refuses(&whose, expected.wanted(&stand.line))?;
+        Some((whose, stand, why))
+    }))
+}
+
+fn until(why: &str, stand: &Stand) -> String {
+    match stand.resets_at {
+        Some(at) => format!("{why}; anew at {at}"),
+        None => format!("{why}; a plan with a higher budget_usd goes on"),
+    }
+}
+
+/// Why a provider gets nothing more until one of `stands`, its limits, begins anew, and when that is.
+/// What is only set aside may be free again before.
+pub fn full(
+    tx: &Tx<'_>,
+    config: &Config,
+    provider: &ProviderName,
+    stands: &[Stand],
+) -> Result<Option<(String, Option<Time>)>, Error> {
+    if stands.is_empty() {
+        return Ok(None);
+    }
+    let expected = Expected::of(tx, config, provider, None, true)?;
+    Ok(stands.iter().find_map(|stand| {
+        let line = Line { reserved: 0, ..stand.line };
+        line.refuses(provider.as_str(), expected.wanted(&line)).map(|why| (why, stand.resets_at))
+    }))
+}
+
+/// What is set aside for a wish that was not refused. In the same transaction nobody else can count on it.
+pub fn reserve(tx: &Tx<'_>, config: &Config, wish: &Wish<'_>) -> Result<Reserve, Error> {
+    let all = all_stands(tx, config, wish)?;
+    let expected = Expected::of(tx, config, wish.provider, wish.task_usd, !all.is_empty())?;
+    let mut reserve = Reserve {
+        money: Money::from_micros(i64::try_from(expected.money).unwrap_or(i64::MAX)),
+        tokens: expected.tokens,
+        cap: wish.task_usd.map(Money::from_usd),
+    };
+    for (_, Stand { line, .. }) in &all {
+        let wanted = expected.wanted(line);
+        if line.measure == Measure::DayTokens {
+            reserve.tokens = reserve.tokens.min(wanted);
+            continue;
+        }
+        let money = |micros: u64| Money::from_micros(i64::try_from(micros).unwrap_or(i64::MAX));
+        reserve.money = reserve.money.min(money(wanted));
+        // Its program may be able to end itself before the limit is passed.
+        let room = money(line.room());
+        reserve.cap = Some(reserve.cap.map_or(room, |cap| cap.min(room)));
+    }
+    Ok(reserve)
+}
+
+/// Tells what limits are nearly or wholly spent, once in their periods. Gives why work that goes on must
+/// end, if more is spent than may be.
+pub fn watch(tx: &Tx<'_>, config: &Config, wish: &Wish<'_>) -> Result<Option<String>, Error> {
+    let mut over = None;
+    for (whose, stand) in &all_stands(tx, config, wish)? {
+        let line = &stand.line;
+        if line.is_alarming(config.failover.alert_at) {
+            tell_once(tx, wish, whose, stand, "alert", &line.tell(whose))?;
+        }
+        if line.spent > 0 && line.is_reached() {
+            tell_once(tx, wish, whose, stand, "reached", &line.tell(whose))?;
+        }
+        over = over.or_else(|| line.is_overspent(whose));
+    }
+    Ok(over)
+}
+
+fn tell_once(
+    tx: &Tx<'_>,
+    wish: &Wish<'_>,
+    whose: &str,
+    stand: &Stand,
+    word: &'static str,
+    text: &str,
+) -> Result<(), Error> {
+    let line = &stand.line;
+    if !tx.say_of_budget(whose, line.measure, line.limit, stand.since, word)? {
+        return Ok(());
+    }
+    let amount = |amount: u64| match line.measure {
+        Measure::DayTokens => serde_json::json!(amount),
+        _ => serde_json::json!(amount as f64 / 1e6),
+    };
+    let mut data = serde_json::json!({
+        "measure": line.measure.as_str(), "limit": amount(line.limit), "spent": amount(line.spent),
+        "resets_at": stand.resets_at.map(|at| at.to_string()),
+    });
+    if line.measure != Measure::Plan {
+        data["provider"] = wish.provider.as_str().into();
+    }
+    let plan = wish.plan.map(|(plan, _)| plan).filter(|_| line.measure == Measure::Plan);
+    let kind = if word == "alert" { "budget.alert" } else { "budget.reached" };
+    tx.append_event(
+        wish.project,
+        &NewEvent { kind, plan, text: text.to_owned(), data: Some(data.to_string()), ..NewEvent::default() },
+    )?;
+    Ok(())
+}
+
+/// Counts what a running attempt says that it costs.
+pub struct Meter<'a> {
+    desk: &'a Desk,
+    attempt: &'a AttemptRow,
+    prices: Option<Prices>,
+    kind: Option<AgentKind>,
+    noted: Option<(Instant, Money)>,
+    stopped: Option<String>,
+}
+
+impl<'a> Meter<'a> {
+    /// An agent that tells its figures all the time is noted this often, and whenever a cent was spent.
+    const REST: Duration = Duration::from_millis(500);
+    const CENT: Money = Money::from_micros(10_000);
+
+    /// For one attempt.
+    pub fn new(desk: &'a Desk, attempt: &'a AttemptRow) -> Self {
+        let provider = desk.config.providers.get(&attempt.provider);
+        Self {
+            desk,
+            attempt,
+            prices: provider.and_then(|provider| provider.prices),
+            kind: provider.map(|provider| kind_of(provider.kind)),
+            noted: None,
+            stopped: None,
+        }
+    }
+
+    /// Records what it used so far, and stops it where more is spent by now than may be.
+    pub fn note(&mut self, usage: Usage) {
+        let usage = usage.plausible().priced(self.prices);
+        let spent = Money::from_usd(usage.usd.unwrap_or_default());
+        let is_due = self
+            .noted
+            .is_none_or(|(at, noted)| at.elapsed() >= Self::REST || spent.less(noted) >= Self::CENT);
+        if !is_due {
+            return;
+        }
+        self.noted = Some((Instant::now(), spent));
+        let (desk, attempt) = (self.desk, self.attempt);
+        let over = desk.store().and_then(|store| {
+            store.write(|tx| {
+                tx.set_usage(&attempt.id, usage)?;
+                watch(tx, &desk.config, &settling(desk, attempt))
+            })
+        });
+        match over {
+            // Claude Code and Codex tell what they cost when they are at their end.
+            Ok(Some(why))
+                if self.stopped.is_none()
+                    && matches!(self.kind, Some(AgentKind::OpenCode | AgentKind::Command)) =>
+            {
+                self.stopped = Some(why);
+                // Should it have ended, there is nothing to stop.
+                let _ = client::send(attempt.run_dir.as_ref(), Request::Stop { grace_ms: None });
+            }
+            Ok(_) => {}
+            Err(error) => tracing::warn!(attempt = %attempt.id, "its cost is not noted: {error}"),
+        }
+    }
+
+    /// How its end is to be understood. Where a budget that is not the task's own ended it, another
+    /// provider may go on, and it does not count as a try.
+    pub fn judged(&self, mut heard: Heard, task: &Task) -> Heard {
+        if let Some(why) = self.stopped.as_ref().filter(|_| heard.outcome == Outcome::Killed) {
+            heard.outcome = Outcome::RateLimited;
+            heard.reason = Some(format!("budget: {why}"));
+            return heard;
+        }
+        let told = heard.reason.as_deref().unwrap_or_default();
+        if heard.outcome == Outcome::Failed && told.contains("error_max_budget_usd") {
+            let told = told.lines().next().unwrap_or_default().to_owned();
+            let cap = self.desk.store().and_then(|store| Ok(store.read(|tx| tx.cap(&self.attempt.id))?));
+            let cap = cap.ok().flatten();
+            let is_own = task.budget_usd.is_some_and(|usd| cap.is_none_or(|cap| Money::from_usd(usd) <= cap));
+            let whose = if is_own { "its task's budget" } else { "what its provider may still cost" };
+            if !is_own {
+                heard.outcome = Outcome::RateLimited;
+            }
+            let cap = cap.map(|cap| format!(" of {cap} dollars")).unwrap_or_default();
+            heard.reason = Some(format!("budget: {whose}{cap} is spent ({told})"));
+        }
+        heard
+    }
+}
+
+/// A wish that is being fulfilled; what it was is not asked any more. Its money is that of the day on
+/// which it began.
+fn settling<'a>(desk: &'a Desk, attempt: &'a AttemptRow) -> Wish<'a> {
+    Wish {
+        project: &desk.project.id,
+        provider: &attempt.provider,
+        plan: Some((&desk.plan_id, desk.plan().budget_usd)),
+        task_usd: None,
+        now: attempt.started_at,
+    }
+}
+
+/// Tells what an attempt that has just ended means for the budgets.
+pub fn settled(tx: &Tx<'_>, desk: &Desk, attempt: &AttemptRow) -> Result<(), Error> {
+    watch(tx, &desk.config, &settling(desk, attempt))?;
+    Ok(())
+}
+
+/// Begins a question to an agent, which costs as everything does; what its program is to be told that
+/// it may cost. Nothing is set aside for it: whoever asks may die, and nobody would let go of that.
+pub fn ask(
+    session: &Session,
+    project: &Project,
+    config: &Config,
+    provider: &ProviderName,
+    run: &str,
+) -> Result<Option<Money>, Error> {
+    let now = Time::now();
+    let wish = Wish { project: &project.id, provider, plan: None, task_usd: None, now };
+    session
+        .store()?
+        .write(|tx| {
+            project.ensure(tx)?;
+            let full = stands(tx, config, provider, now)?
+                .into_iter()
+                .find_map(|stand| stand.line.refuses(provider.as_str(), 0).map(|why| (stand, why)));
+            if let Some((stand, why)) = full {
+                tell_once(tx, &wish, provider.as_str(), &stand, "reached", &why)?;
+                let when = stand.resets_at.map(|at| format!(" until {at}")).unwrap_or_default();
+                return Ok(Err(Refusal::new(
+                    Code::OverBudget,
+                    why,
+                    format!("wait{when}, name another provider, or raise its budget"),
+                )));
+            }
+            let cap = reserve(tx, config, &wish)?.cap;
+            tx.open_spending(&Opening {
+                id: run,
+                project: &project.id,
+                of: None,
+                worker: &WorkerName::new(provider.as_str()),
+                provider,
+                started_at: now,
+                reserve: Reserve { cap, ..Reserve::default() },
+            })?;
+            Ok::<_, Error>(Ok(cap))
+        })?
+        .map_err(Error::from)
+}
+
+/// Records what a question cost in the end.
+pub fn answered(
+    session: &Session,
+    project: &Project,
+    config: &Config,
+    provider: &ProviderName,
+    run: &str,
+    usage: Usage,
+) -> Result<(), Error> {
+    let wish = Wish { project: &project.id, provider, plan: None, task_usd: None, now: Time::now() };
+    session.store()?.write(|tx| -> Result<(), Error> {
+        tx.note_spending(run, usage)?;
+        tx.close_spending(run)?;
+        watch(tx, config, &wish)?;
+        Ok(())
+    })
+}

@@ -1,0 +1,223 @@
+//! Money: what may not be spent is not begun, what costs too much is ended, and a new day is a new day.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::time::Instant;
+
+use kapell::base::clock::Time;
+use serde_json::{Value, json};
+
+use crate::bench::{AGENT, Bench, DEADLINE, KAPELL, Plan, task};
+
+/// The line of an agent that tells what it cost since it told last.
+fn costs(usd: f64) -> String {
+    format!("say {{\"kapell\":\"usage\",\"input_tokens\":1000,\"output_tokens\":10,\"usd\":{usd}}}")
+}
+
+/// A provider `main` with a budget, and `fake` as what takes over.
+fn budgeted(budget: &str, fallback: bool) -> Bench {
+    let bench = Bench::new();
+    let fallback = if fallback { "fallback = \"fake\"\n" } else { "" };
+    bench.configure(&format!(
+        "[project]\nmax_workers = 8\n[providers.main]\nkind = \"command\"\ncommand = [\"{AGENT}\"]\nset_env = {{ FAKE_NAME = \"main\" }}\nbudget = {{ {budget} }}\n[failover]\nchain = [\"main\"]\n{fallback}"
+    ));
+    bench
+}
+
+/// Which provider did each try at a task, and how it ended.
+fn tries(bench: &Bench, plan: &str, task: &str) -> Vec<(String, String)> {
+    let status = bench.task(plan, task);
+    let text = |attempt: &Value, field: &str| attempt[field].as_str().unwrap_or_default().to_owned();
+    let attempts = status["attempts"].as_array().unwrap();
+    attempts.iter().map(|attempt| (text(attempt, "provider"), text(attempt, "outcome"))).collect()
+}
+
+fn told(bench: &Bench, kind: &str) -> Vec<String> {
+    bench.events(None).into_iter().filter(|event| event.0 == kind).map(|event| event.1).collect()
+}
+
+/// Starts a plan with a conductor whose clock jumps.
+fn start_with_clock(bench: &Bench, plan: &Plan, jump: &str) -> String {
+    let id = bench.plan(plan);
+    let mut dispatch = bench.command(KAPELL);
+    dispatch.args(["dispatch", "--plan-id", &id]).env("KAPELL_FAILPOINT", jump);
+    assert!(dispatch.output().unwrap().status.success());
+    id
+}
+
+#[test]
+fn parallel_starts_do_not_overspend_the_fallback_takes_over_and_goes_back_the_next_day() {
+    let bench = budgeted("usd_per_day = 1.0", true);
+    let (meet, spends) = (bench.meet_line("here"), costs(0.5));
+    let one = |id: &str| {
+        let file = format!("{id}.txt");
+        task(id, &[&file], &[&meet, &spends, &format!("write {file} {id}")])
+            .with("agent", json!("main"))
+            .with("budget_usd", json!(0.5))
+    };
+    let after = task("d", &["d.txt"], &[&spends, "write d.txt d"])
+        .with("agent", json!("main"))
+        .with("budget_usd", json!(0.5))
+        .after(&["a", "b", "c"]);
+    let plan = Plan::new([one("a"), one("b"), one("c"), after]);
+    // A day goes by when all three have begun.
+    let plan = start_with_clock(&bench, &plan, "attempt.begun:clock+86400@3");
+    let guests = [(); 3].map(|()| bench.meet("here"));
+    let budget = bench.rpc().ok("status", json!({"scope": "budget"}));
+    let main = budget["budget"].as_array().unwrap().iter().find(|it| it["provider"] == "main").unwrap();
+    assert_eq!(
+        (main["reserved_usd"].as_f64(), main["spent_usd"].as_f64()),
+        (Some(1.0), Some(0.0)),
+        "{main:#}"
+    );
+    guests.into_iter().for_each(super::bench::Guest::go);
+    assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
+    let mut by: Vec<String> =
+        ["a", "b", "c"].iter().flat_map(|id| tries(&bench, &plan, id)).map(|it| it.0).collect();
+    by.sort();
+    assert_eq!(by, ["fake", "main", "main"], "{}", bench.story());
+    assert_eq!(tries(&bench, &plan, "d"), [("main".to_owned(), "submitted".to_owned())]);
+
+    let ask = |by: &str| bench.rpc().ok("status", json!({"scope": "cost", "by": by, "since": "all"}));
+    let cost = ask("provider");
+    let lines: Vec<(&str, f64)> = (cost["cost"].as_array().unwrap().iter())
+        .map(|line| (line["name"].as_str().unwrap(), line["usd"].as_f64().unwrap()))
+        .collect();
+    assert_eq!(lines, [("main", 1.5), ("fake", 0.5)]);
+    assert_eq!(ask("day")["cost"].as_array().unwrap().len(), 2);
+    assert_eq!(cost["total"]["usd"], 2.0);
+    assert_eq!(cost["total"]["reserved_usd"], 0.0);
+}
+
+#[test]
+fn what_waits_for_money_says_so_and_goes_on_when_the_day_begins() {
+    let bench = budgeted("usd_per_day = 0.5", false);
+    let spends = costs(0.5);
+    let one = |id: &str| {
+        let file = format!("{id}.txt");
+        task(id, &[&file], &[&spends, &format!("write {file} {id}")]).with("agent", json!("main"))
+    };
+    let plan = Plan::new([one("a"), one("b").after(&["a"])]);
+    // The day is nearly over when the first has spent what there is.
+    let now = Time::now();
+    let jump = now.next_day().millis_since(now) / 1000 - 6;
+    let plan = start_with_clock(&bench, &plan, &format!("end.recorded:clock{jump:+}"));
+    let status = bench.at_rest(&plan);
+    assert_eq!(status["state"], "done", "{}", bench.story());
+    let day =
+        |task: &str| bench.task(&plan, task)["attempts"][0]["started_at"].as_str().unwrap()[..10].to_owned();
+    assert!(day("a") < day("b"), "{}", bench.story());
+    assert_eq!(tries(&bench, &plan, "b"), [("main".to_owned(), "submitted".to_owned())]);
+    // Once in each of the two days.
+    assert_eq!(told(&bench, "budget.reached").len(), 2, "{}", bench.story());
+    assert_eq!(told(&bench, "budget.alert"), ["main: 0.50 of 0.50 dollars are spent today"; 2]);
+}
+
+#[test]
+fn an_attempt_that_passes_its_tasks_budget_is_ended_even_with_its_conductor_dead() {
+    let bench = Bench::new();
+    let lines = ["write a.txt half", &bench.meet_line("here"), &costs(0.3), &costs(0.3), "hang"];
+    let plan = bench.start(
+        &Plan::new([task("a", &["a.txt"], &lines).with("budget_usd", json!(0.5))])
+            .rule("max_attempts", json!(1)),
+    );
+    let worker = bench.meet("here");
+    let attempt = bench.task(&plan, "a")["attempts"][0]["attempt"].as_str().unwrap().to_owned();
+    let shim = bench.shim(&attempt);
+    bench.conductor(&plan).kill();
+    worker.go();
+    assert!(shim.ends_before(Instant::now() + DEADLINE), "{}", bench.story());
+    let exit: Value =
+        serde_json::from_str(&fs::read_to_string(bench.run_dir(&attempt).join("exit.json")).unwrap())
+            .unwrap();
+    assert_eq!(exit["ended"], "over-budget");
+    bench.dispatch(&plan);
+    assert_eq!(bench.at_rest(&plan)["state"], "failed");
+    let attempt = &bench.task(&plan, "a")["attempts"][0];
+    assert_eq!(attempt["outcome"], "failed", "{attempt:#}");
+    assert_eq!(attempt["reason"], "budget: it told of 0.60 dollars, and may cost 0.50");
+    assert_eq!(attempt["usage"]["usd"], 0.6);
+    assert_eq!(bench.git(["show", &format!("refs/kapell/tasks/{plan}/a/1:a.txt")]), "half");
+}
+
+#[test]
+fn an_attempt_that_spends_more_than_its_provider_may_goes_on_with_the_fallback() {
+    let bench = budgeted("usd_per_day = 1.0", true);
+    let lines = [
+        "as main write a.txt half",
+        &format!("as main {}", costs(1.25)),
+        "as main hang",
+        "append a.txt whole",
+        &costs(0.25),
+    ];
+    let plan = bench.start(
+        &Plan::new([task("a", &["a.txt"], &lines).with("agent", json!("main"))])
+            .rule("max_attempts", json!(1)),
+    );
+    assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
+    let pair = |provider: &str, outcome: &str| (provider.to_owned(), outcome.to_owned());
+    assert_eq!(tries(&bench, &plan, "a"), [pair("main", "rate-limited"), pair("fake", "submitted")]);
+    let first = &bench.task(&plan, "a")["attempts"][0];
+    assert_eq!(first["reason"], "budget: main: 1.25 of 1.00 dollars are spent today");
+    assert_eq!(bench.on_branch(&plan, "a.txt"), "half\nwhole");
+    assert_eq!(told(&bench, "budget.alert"), ["main: 1.25 of 1.00 dollars are spent today"]);
+}
+
+#[test]
+fn what_an_agent_reports_wrongly_or_twice_is_counted_once_and_breaks_nothing() {
+    let bench = budgeted("usd_per_day = 5.0, tokens_per_day = 1_000_000_000_000", true);
+    let lines = [
+        "say {\"kapell\":\"usage\",\"id\":\"r1\",\"input_tokens\":100,\"usd\":0.25}",
+        "say {\"kapell\":\"usage\",\"id\":\"r1\",\"input_tokens\":100,\"usd\":0.25}",
+        "say {\"kapell\":\"usage\",\"input_tokens\":-7,\"output_tokens\":1e300,\"usd\":-3}",
+        "say {\"kapell\":\"usage\",\"input_tokens\":18446744073709551615}",
+        "say {\"kapell\":\"usage\",\"input_tokens\":18446744073709551615}",
+        "write a.txt a",
+    ];
+    let plan = bench.start(&Plan::new([
+        task("a", &["a.txt"], &lines).with("agent", json!("main")),
+        task("b", &["b.txt"], &["write b.txt b"]).after(&["a"]).with("agent", json!("main")),
+    ]));
+    assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
+    let cost = bench.rpc().ok("status", json!({"scope": "cost", "by": "task"}));
+    let a = cost["cost"].as_array().unwrap().iter().find(|it| it["name"] == format!("{plan}/a")).unwrap();
+    assert_eq!((a["usd"].as_f64(), a["input_tokens"].as_u64()), (Some(0.25), Some(1_000_000_000)), "{a:#}");
+    assert_eq!(cost["total"]["untold"], 1);
+}
+
+#[test]
+fn claude_is_told_what_it_may_cost_and_whose_budget_ended_it_is_known() {
+    let bench = Bench::new();
+    // It ends as Claude Code does, with what it was told that it may cost in its last line.
+    let claude = bench.root.join("bin/claude-like");
+    let line = r#"{"type":"result","subtype":"error_max_budget_usd","is_error":true,"total_cost_usd":0.75,"usage":{},"errors":["Reached maximum budget ($'"$usd"')"]}"#;
+    let script = format!(
+        "#!/bin/sh\nusd=none\nwhile [ $# -gt 0 ]; do [ \"$1\" = --max-budget-usd ] && usd=$2; shift; done\necho '{line}'\nexit 1\n"
+    );
+    fs::write(&claude, script).unwrap();
+    fs::set_permissions(&claude, fs::Permissions::from_mode(0o755)).unwrap();
+    bench.configure(&format!(
+        "[providers.main]\nkind = \"claude\"\ncommand = [\"{}\"]\nbudget = {{ usd_per_day = 2.0 }}\n[failover]\nchain = [\"main\"]\nfallback = \"fake\"\n",
+        claude.display()
+    ));
+    let task_of = |id: &str| task(id, &["a.txt"], &["write a.txt a"]).with("agent", json!("main"));
+    let own = bench
+        .start(&Plan::new([task_of("own").with("budget_usd", json!(0.5))]).rule("max_attempts", json!(1)));
+    assert_eq!(bench.at_rest(&own)["state"], "failed", "{}", bench.story());
+    let attempt = &bench.task(&own, "own")["attempts"][0];
+    assert_eq!(attempt["outcome"], "failed", "{attempt:#}");
+    let reason = attempt["reason"].as_str().unwrap();
+    assert!(reason.starts_with("budget: its task's budget of 0.50 dollars is spent"), "{reason}");
+    assert!(reason.contains("($0.5)"), "{reason}");
+    // Without a budget of its own it is told what its provider has left: 2.00 less 0.75.
+    let rest = bench.start(&Plan::new([task_of("rest")]).rule("max_attempts", json!(1)));
+    assert_eq!(bench.at_rest(&rest)["state"], "done", "{}", bench.story());
+    let attempt = &bench.task(&rest, "rest")["attempts"][0];
+    let reason = attempt["reason"].as_str().unwrap();
+    assert_eq!(attempt["outcome"], "rate-limited", "{attempt:#}");
+    assert!(
+        reason.starts_with("budget: what its provider may still cost of 1.25 dollars is spent"),
+        "{reason}"
+    );
+    assert_eq!(tries(&bench, &rest, "rest")[1], ("fake".to_owned(), "submitted".to_owned()));
+}
