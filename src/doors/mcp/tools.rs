@@ -54,6 +54,17 @@ fn tool(method: &'static table::Method, description: &'static str) -> Tool {
             fields.remove(*field);
         }
     }
+    // Whose parameters they are is plain here.
+    let opening = format!("Parameters of `{}`", method.name);
+    let said = params.get("description").and_then(Value::as_str);
+    let rest = said
+        .and_then(|said| said.strip_prefix(&opening))
+        .map(|rest| rest.trim_start_matches([':', ' ', '.']));
+    match rest.map(str::to_owned) {
+        Some(rest) if rest.is_empty() => drop(params.remove("description")),
+        Some(rest) => drop(params.insert("description".to_owned(), rest.into())),
+        None => {}
+    }
     Tool::new_with_raw(method.name, Some(Cow::Borrowed(description)), params)
         .with_title(method.title)
         .with_raw_output_schema(schema::brief_result(&method.result_schema()).into())
