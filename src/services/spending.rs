@@ -148,9 +148,10 @@ impl Expected {
 
 /// Why a wish must wait, if so. That a limit is reached is told, once in its period.
 pub fn refusal(tx: &Tx<'_>, config: &Config, wish: &Wish<'_>) -> Result<Option<String>, Error> {
-    let Some((whose, stand, why)) = obstacle(tx, config, wish)? else { return Ok(None) };
-    // What does not fit may be too much for what is left, and what is set aside may be free again.
-    if stand.line.reserved == 0 && stand.line.is_reached() {
+    let Some(Obstacle { whose, stand, wanted, why }) = obstacle(tx, config, wish)? else { return Ok(None) };
+    // What is only set aside may be free again, and a wish beyond the whole limit says nothing of it.
+    let is_spent = stand.line.is_reached() || wanted <= stand.line.limit;
+    if stand.line.reserved == 0 && is_spent {
         tell_once(tx, wish, &whose, &stand, "reached", &why)?;
     }
     Ok(Some(until(&why, &stand)))
@@ -165,19 +166,32 @@ pub fn spent(
     wanted_usd: f64,
 ) -> Result<Option<String>, Error> {
     let wish = Wish { project, provider, plan: None, task_usd: Some(wanted_usd), now: Time::now() };
-    Ok(obstacle(tx, config, &wish)?.map(|(_, stand, why)| until(&why, &stand)))
+    Ok(obstacle(tx, config, &wish)?.map(|obstacle| until(&obstacle.why, &obstacle.stand)))
 }
 
-/// The first limit that a wish does not keep to: whose it is, how it stands, and why.
-fn obstacle(tx: &Tx<'_>, config: &Config, wish: &Wish<'_>) -> Result<Option<(String, Stand, String)>, Error> {
+/// A limit that a wish does not keep to.
+struct Obstacle {
+    /// Whose it is.
+    whose: String,
+    /// How it stands.
+    stand: Stand,
+    /// What was wanted of it.
+    wanted: u64,
+    /// Why it refuses that.
+    why: String,
+}
+
+/// The first limit that a wish does not keep to.
+fn obstacle(tx: &Tx<'_>, config: &Config, wish: &Wish<'_>) -> Result<Option<Obstacle>, Error> {
     let all = all_stands(tx, config, wish)?;
     if all.is_empty() {
         return Ok(None);
     }
     let expected = Expected::of(tx, config, wish.provider, wish.task_usd, true)?;
     Ok(all.into_iter().find_map(|(whose, stand)| {
-        let why = stand.line.refuses(&whose, expected.wanted(&stand.line))?;
-        Some((whose, stand, why))
+        let wanted = expected.wanted(&stand.line);
+        let why = stand.line.refuses(&whose, wanted)?;
+        Some(Obstacle { whose, stand, wanted, why })
     }))
 }
 
