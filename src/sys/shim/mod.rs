@@ -15,9 +15,8 @@
 //! | `exit.json` | the shim | how it ended ([`job::Exit`]); whole or absent |
 //!
 //! A shim takes a moment to start. Where runs are to be expected, some wait for theirs
-//! ([`spare::Spares`]): `kapell shim FOLDER --spare` has everything ready in a folder of its own, which
-//! becomes the run's when there is one. One whose starter ends, or whose run does not come about, takes its
-//! files away and ends.
+//! ([`spare::Spares`]): `kapell shim RUN_DIR --spare` has everything ready in the folder of a run that is
+//! yet to come. One whose starter ends, or whose run does not come about, takes its files away and ends.
 //!
 //! A lock that is free and no `exit.json` mean that the shim vanished: killed, or
 //! the machine went down. [`client::kill_leftovers`] cleans up after that.
