@@ -10,16 +10,20 @@ use serde_json::Value;
 mod answers;
 mod conducting;
 mod following;
+mod money;
 mod plan;
 mod questions;
 mod routing;
+mod status;
 
 pub use answers::*;
 pub use conducting::*;
 pub use following::*;
+pub use money::*;
 pub use plan::*;
 pub use questions::*;
 pub use routing::*;
+pub use status::*;
 
 /// A task's id: an integer or a string, as the plan wrote it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -5,37 +5,32 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use super::concluding::{construct_work, judge, land};
 use super::desk::Desk;
-use super::launching::{self, Tree, kind_of};
-use super::listening::{Watched, listen};
+use super::following::follow;
+use super::launching::{self, Tree};
 use super::saving::{self, Saved};
 use super::{continuing, recovering, reporting};
 use crate::base::failpoint::Point;
 use crate::base::ids::TaskId;
 use crate::base::paths::RepoPath;
 use crate::domain::attempt::Outcome;
-use crate::domain::pattern::{Pattern, PatternSet};
 use crate::domain::plan::Task;
 use crate::domain::task::TaskState;
-use crate::domain::verdict::{GateOutcome, Verdict};
-use crate::services::judging::{self, Case, Judgement};
-use crate::services::landing::{self, Landing, Work};
-use crate::services::{Error, approving, asking, owning, spending};
+use crate::services::{Error, owning};
 use crate::store::Tx;
 use crate::store::attempts::{AttemptRow, Ending};
 use crate::store::events::{EventFilter, NewEvent};
-use crate::sys::agent::Event;
 use crate::sys::config::resolved::{Isolation, ProviderKind};
-use crate::sys::git::change::Change;
-use crate::sys::git::{Oid, construct, refs};
+use crate::sys::git::refs;
 use crate::sys::shim::client;
 use crate::sys::shim::job::Request;
 
 /// What an attempt says is recorded at most this often, so that a talkative worker does not
 /// make the event log its own.
-const TELL_EVERY: Duration = Duration::from_secs(2);
+pub(super) const TELL_EVERY: Duration = Duration::from_secs(2);
 
 /// What a worker could not help does not count as a try; but where so many die in a row, something
 /// is wrong that another one will not mend.
@@ -234,114 +229,13 @@ fn note_wall(desk: &Desk, attempt: &AttemptRow) {
     }
 }
 
-fn follow(desk: &Desk, attempt: &AttemptRow, task: &Task, is_new: bool) -> Result<(), Error> {
-    let provider = desk.config.providers.get(&attempt.provider);
-    let rules = desk.rules(task);
-    let watched = Watched {
-        name: attempt.id.as_str(),
-        run_dir: Path::new(&attempt.run_dir),
-        kind: kind_of(provider.map_or(ProviderKind::Command, |provider| provider.kind)),
-        wants_answer: false,
-        stuck_after: rules.stuck_after_s.map(Duration::from_secs),
-    };
-    let mut last_told: Option<Instant> = None;
-    // Its output is read from the start; what an earlier conductor recorded of it is not told twice.
-    let told = || {
-        desk.store()?.read(|tx| -> Result<Vec<(String, String)>, Error> {
-            let filter = EventFilter { attempt: Some(attempt.id.as_str()), ..EventFilter::default() };
-            let events = tx.events_after(0, &filter, usize::MAX >> 1)?;
-            Ok(events.into_iter().map(|event| (event.kind, event.text)).collect())
-        })
-    };
-    let mut told_before = if is_new { Vec::new() } else { told()? };
-    let mut meter = spending::Meter::new(desk, attempt);
-    let heard = listen(&watched, &mut |event| {
-        if let Event::Usage(usage) = event {
-            meter.note(*usage);
-            return;
-        }
-        if let Some((kind, text)) = worth_telling(event, &mut last_told) {
-            if let Some(at) = told_before.iter().position(|told| told.0 == kind && told.1 == text) {
-                told_before.swap_remove(at);
-                return;
-            }
-            let told = desk.store().and_then(|store| {
-                store.write(|tx| -> Result<(), Error> { tell(tx, desk, attempt, kind, &text) })
-            });
-            if let Err(error) = told {
-                tracing::warn!(attempt = %attempt.id, "{error}");
-            }
-        }
-    })?;
-    tracing::debug!(attempt = %attempt.id, "its end is known");
-    Point::EndSeen.reach()?;
-    if heard.outcome == Outcome::Interrupted {
-        client::kill_leftovers(&attempt.id)
-            .map_err(|error| Error::system("cannot end what is left of it", error))?;
-    }
-    if let Some(limit) = &heard.limit {
-        asking::cool_down(&desk.session, &desk.project, &attempt.provider, limit)?;
-    }
-    let usage = heard.report.usage.priced(provider.and_then(|it| it.prices));
-    let heard = meter.judged(heard, task);
-    desk.store()?.write(|tx| -> Result<(), Error> {
-        // A stop that somebody asked for is recorded as such, whatever the worker made of it.
-        let asked = tx
-            .attempt(&attempt.id)?
-            .is_some_and(|row| row.state == crate::domain::attempt::AttemptState::Stopping);
-        let outcome = match heard.outcome {
-            Outcome::Submitted => Outcome::Submitted,
-            _ if asked => Outcome::Killed,
-            // Ended so that another begins: control restart.
-            Outcome::Killed => Outcome::Interrupted,
-            other => other,
-        };
-        let ending = Ending {
-            outcome,
-            reason: heard.reason.as_deref(),
-            usage,
-            said: heard.report.text.as_deref(),
-            session: heard.report.session.as_deref(),
-            wall: heard.wall.as_deref(),
-        };
-        if tx.finish_attempt(&attempt.id, &ending)? {
-            spending::settled(tx, desk, attempt)?;
-        }
-        Ok(())
-    })?;
-    tracing::debug!(attempt = %attempt.id, "its end is recorded");
-    Point::EndRecorded.reach()?;
-    Ok(())
-}
-
-/// Which events of a worker are recorded, and as what.
-fn worth_telling(event: &Event, last_told: &mut Option<Instant>) -> Option<(&'static str, String)> {
-    let (kind, text, always) = match event {
-        Event::Text(text) | Event::Progress(text) => ("attempt.said", text.clone(), false),
-        Event::Tool { name, target } => {
-            ("attempt.tool", format!("{name} {}", target.as_deref().unwrap_or_default()), false)
-        }
-        Event::ToolRefused(refused) => (
-            "attempt.refused",
-            format!("{} {}: {}", refused.tool, refused.path.as_deref().unwrap_or_default(), refused.reason),
-            true,
-        ),
-        Event::Limited(limit) => ("attempt.limited", limit.message.clone(), true),
-        Event::Finding(finding) => ("attempt.finding", finding.text.clone(), true),
-        Event::Warning(text) => ("attempt.warning", text.clone(), true),
-        Event::Retrying { why, .. } => ("attempt.retrying", why.clone(), false),
-        Event::Usage(_) | Event::Session(_) => return None,
-    };
-    let now = Instant::now();
-    if !always && last_told.is_some_and(|told| now.duration_since(told) < TELL_EVERY) {
-        return None;
-    }
-    *last_told = Some(now);
-    let line: String = text.lines().next().unwrap_or_default().chars().take(300).collect();
-    Some((kind, line))
-}
-
-fn tell(tx: &Tx<'_>, desk: &Desk, attempt: &AttemptRow, kind: &'static str, text: &str) -> Result<(), Error> {
+pub(super) fn tell(
+    tx: &Tx<'_>,
+    desk: &Desk,
+    attempt: &AttemptRow,
+    kind: &'static str,
+    text: &str,
+) -> Result<(), Error> {
     tx.append_event(
         &desk.project.id,
         &NewEvent {
@@ -521,242 +415,21 @@ fn try_again(
 }
 
 /// Why a task fails after so many tries, the last of which ended so.
-fn after(tries: usize, why: &str) -> String {
+pub(super) fn after(tries: usize, why: &str) -> String {
     match tries {
         1 => format!("its one try: {why}"),
         tries => format!("{tries} tries, the last: {why}"),
     }
 }
 
-fn give_up(tx: &Tx<'_>, desk: &Desk, attempt: &AttemptRow, id: &TaskId, why: &str) -> Result<(), Error> {
-    tx.release_attempt_claims(&desk.project.id, &attempt.id, "its task failed")?;
-    tx.move_task(&desk.project.id, &desk.plan_id, id, TaskState::Failed, Some(why))?;
-    Ok(())
-}
-
-/// The commit that may land: the base and the changes within the claim.
-pub(crate) fn construct_work(
-    desk: &Desk,
-    attempt: &AttemptRow,
-    task: &Task,
-    saved: &Saved,
-) -> Result<Oid, Error> {
-    let owned = PatternSet::new(task.files.clone());
-    let keep = |change: &Change| saved.lands(change, &owned);
-    let title: String = task.text.lines().next().unwrap_or_default().chars().take(72).collect();
-    let message = format!(
-        "{title}\n\nKapell-Task: {}/{}\nKapell-Attempt: {}\n",
-        attempt.plan, attempt.task, attempt.id
-    );
-    construct::construct(&desk.git, &saved.snapshot, &keep, &message, Path::new(&attempt.run_dir))
-        .map_err(Error::from_git)
-}
-
-/// What is judged of an attempt.
-pub(crate) fn case<'a>(
-    desk: &'a Desk,
-    attempt: &AttemptRow,
-    task: &Task,
-    saved: &'a Saved,
-    work: Oid,
-    plan: &'a crate::domain::plan::Plan,
-) -> Result<Case<'a>, Error> {
-    // What its worker claimed besides does not make a task of another kind of it.
-    let planned = desk.task(&task.id)?.files;
-    let children = desk.store()?.read(|tx| tx.children(&desk.plan_id, &task.id))?;
-    let delegated = children.into_iter().filter(|child| child.state == TaskState::Done).map(|child| child.id);
-    let is_spec = planned.len() == 1 && plan.specs.iter().any(|spec| planned[0].as_str() == spec.file);
-    Ok(Case {
-        session: &desk.session,
-        project: &desk.project,
-        config: &desk.config,
-        git: &desk.git,
-        ecosystem: &desk.ecosystem,
-        name: attempt.id.as_str().to_owned(),
-        text: task.text.clone(),
-        snapshot: &saved.snapshot,
-        outside: &saved.outside,
-        work,
-        tests: task.tests.clone().map(PatternSet::new),
-        rules: desk.rules(task),
-        specs: &plan.specs,
-        is_spec,
-        is_open: planned.is_empty(),
-        delegated: delegated.collect(),
-        only: None,
-        evidence: Path::new(&attempt.run_dir).join("evidence"),
-    })
-}
-
-/// Runs the gates and records the verdict; whether it is approved.
-fn judge(desk: &Desk, attempt: &AttemptRow, task: &Task, saved: &Saved) -> Result<bool, Error> {
-    let work = construct_work(desk, attempt, task, saved)?;
-    Point::JudgeBuilt.reach()?;
-    let plan = desk.plan();
-    let case = case(desk, attempt, task, saved, work, &plan)?;
-    let judgement = judging::judge(&case)?;
-    if desk.is_stopping() {
-        // Its commands were ended; what they said is nothing to go by.
-        return Ok(false);
-    }
-    let feedback = judging::feedback(&judgement);
-    Point::JudgeConcluded.reach()?;
-    let approved = desk.store()?.write(|tx| record(tx, desk, attempt, task, &judgement, &feedback))?;
-    Point::JudgeRecorded.reach()?;
-    Ok(approved)
-}
-
-fn record(
+pub(super) fn give_up(
     tx: &Tx<'_>,
     desk: &Desk,
     attempt: &AttemptRow,
-    task: &Task,
-    judgement: &Judgement,
-    feedback: &str,
-) -> Result<bool, Error> {
-    tx.set_verdict(&attempt.id, judgement.verdict, &judgement.gates)?;
-    for gate in judgement.gates.iter().filter(|gate| gate.outcome == GateOutcome::Flaky) {
-        tell(
-            tx,
-            desk,
-            attempt,
-            "gate.flaky",
-            &format!("task {}: {}: {}", attempt.task, gate.name, gate.why),
-        )?;
-    }
-    let first = judgement.gates.iter().find(|gate| !gate.outcome.is_good());
-    let why = first
-        .map_or_else(|| "no gate proved anything".to_owned(), |gate| format!("{}: {}", gate.name, gate.why));
-    let text = match judgement.verdict {
-        Verdict::Approved => format!("task {}: try {} approved", attempt.task, attempt.number),
-        other => format!("task {}: try {} {} ({why})", attempt.task, attempt.number, other.as_str()),
-    };
-    tell(tx, desk, attempt, "attempt.judged", &text)?;
-    let id = &task.id;
-    match judgement.verdict {
-        Verdict::Approved => {
-            let project = &desk.project.id;
-            Ok(tx.step_task(project, &desk.plan_id, id, &[TaskState::Judging], TaskState::Approved, None)?)
-        }
-        Verdict::Error => {
-            give_up(tx, desk, attempt, id, &format!("it could not be judged: {why}"))?;
-            Ok(false)
-        }
-        Verdict::Rejected => {
-            tx.set_feedback(&desk.plan_id, id, Some(feedback))?;
-            let project = &desk.project.id;
-            if tx.step_task(
-                project,
-                &desk.plan_id,
-                id,
-                &[TaskState::Judging],
-                TaskState::Rejected,
-                Some(&why),
-            )? {
-                reject(tx, desk, attempt, task, &why)?;
-            }
-            Ok(false)
-        }
-    }
-}
-
-/// A rejected task is tried again, or given up after its last try.
-fn reject(tx: &Tx<'_>, desk: &Desk, attempt: &AttemptRow, task: &Task, why: &str) -> Result<(), Error> {
-    let most = desk.rules(task).max_attempts.unwrap_or(3) as usize;
-    let counted = tx
-        .attempts_at(&desk.plan_id, &task.id)?
-        .iter()
-        .filter(|other| matches!(other.state.outcome(), Some(outcome) if !matches!(outcome, Outcome::RateLimited | Outcome::Interrupted | Outcome::Killed)))
-        .count();
-    if counted >= most {
-        give_up(tx, desk, attempt, &task.id, &after(counted, why))?;
-    }
-    Ok(())
-}
-
-/// Whether the work may land now: this conductor has the plan, and the attempt holds what it
-/// changed. Claims that were let go (the task had failed, and a person approved it after all) are
-/// taken again; if somebody else has them by now, the task fails and tells so.
-fn may_land(tx: &Tx<'_>, desk: &Desk, attempt: &AttemptRow, task: &Task) -> Result<bool, Error> {
-    let (project, plan, id) = (&desk.project.id, &desk.plan_id, &task.id);
-    let state = tx.task(plan, id)?.map(|row| row.state);
-    if tx.fencing(plan)? != desk.fencing || !matches!(state, Some(TaskState::Approved | TaskState::Landing)) {
-        return Ok(false);
-    }
-    let mut patterns = task.files.clone();
-    // What cannot be said as a pattern could not be approved.
-    patterns.extend(tx.approved_paths(&attempt.id)?.iter().filter_map(|path| Pattern::of_path(path).ok()));
-    if let Some(conflict) = approving::hold(tx, project, attempt, &patterns, "approved work lands")? {
-        let held = &conflict.held;
-        let who = held.task.clone().unwrap_or_else(|| held.holder.name.to_string());
-        let why = format!("{} is held by {who} by now; approve it again when that is free", conflict.witness);
-        tx.move_task(project, plan, id, TaskState::Ready, None)?;
-        tx.move_task(project, plan, id, TaskState::Failed, Some(&why))?;
-        return Ok(false);
-    }
-    if state == Some(TaskState::Approved) {
-        tx.move_task(project, plan, id, TaskState::Landing, None)?;
-    }
-    Ok(true)
-}
-
-fn land(desk: &Desk, attempt: &AttemptRow, task: &Task, saved: Saved) -> Result<(), Error> {
-    let id = &task.id;
-    let store = desk.store()?;
-    let commit = construct_work(desk, attempt, task, &saved)?;
-    let may_land = store.write(|tx| may_land(tx, desk, attempt, task))?;
-    if !may_land {
-        return Ok(());
-    }
-    Point::LandingAllowed.reach()?;
-    let title: String = task.text.lines().next().unwrap_or_default().chars().take(72).collect();
-    let message = format!(
-        "{title}\n\nKapell-Plan: {}\nKapell-Task: {}\nKapell-Attempt: {}\n",
-        attempt.plan, attempt.task, attempt.id
-    );
-    let work = Work { attempt: attempt.clone(), task: task.clone(), saved, commit, message };
-    let landed = landing::land(desk, work)?;
-    let (commit, branch) = match landed {
-        Landing::Landed { commit, branch } => (commit, branch),
-        Landing::Left => return Ok(()),
-        Landing::Rejected(why) => {
-            return store.write(|tx| -> Result<(), Error> {
-                tx.set_feedback(&desk.plan_id, id, Some(&why))?;
-                let line = why.lines().next().unwrap_or_default();
-                tx.move_task(&desk.project.id, &desk.plan_id, id, TaskState::Rejected, Some(line))?;
-                reject(tx, desk, attempt, task, line)
-            });
-        }
-    };
-    store.write(|tx| -> Result<(), Error> {
-        tx.set_committed(&desk.plan_id, id, commit.as_str())?;
-        if tx.move_task(&desk.project.id, &desk.plan_id, id, TaskState::Done, None)? {
-            tx.release_attempt_claims(&desk.project.id, &attempt.id, "its work landed")?;
-            // What a child did not get done was done without it.
-            for child in tx.children(&desk.plan_id, id)? {
-                if matches!(child.state, TaskState::Failed | TaskState::Blocked) {
-                    let why = format!("task {id}, which delegated it, landed without it");
-                    tx.move_task(
-                        &desk.project.id,
-                        &desk.plan_id,
-                        &child.id,
-                        TaskState::Cancelled,
-                        Some(&why),
-                    )?;
-                }
-            }
-            let short = &commit.as_str()[..12.min(commit.as_str().len())];
-            let text = match branch.strip_prefix("refs/heads/") {
-                Some(on) => format!("task {id}: landed as {short} on {on}"),
-                None => format!("task {id}: accepted in the shared folder"),
-            };
-            tell(tx, desk, attempt, "task.landed", &text)?;
-        }
-        Ok(())
-    })?;
-    for tried in store.read(|tx| tx.attempts_at(&desk.plan_id, id))? {
-        super::tidying::put_away(desk, &tried);
-    }
-    super::tidying::follow(desk, &commit);
+    id: &TaskId,
+    why: &str,
+) -> Result<(), Error> {
+    tx.release_attempt_claims(&desk.project.id, &attempt.id, "its task failed")?;
+    tx.move_task(&desk.project.id, &desk.plan_id, id, TaskState::Failed, Some(why))?;
     Ok(())
 }

@@ -3,8 +3,10 @@
 
 pub mod agenda;
 pub mod attempt;
+pub mod concluding;
 pub mod continuing;
 pub mod desk;
+mod following;
 pub mod launching;
 pub mod listening;
 pub mod prompt;

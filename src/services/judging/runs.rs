@@ -12,7 +12,7 @@ use crate::domain::pattern::PatternSet;
 use crate::domain::refusal::{Code, Refusal};
 use crate::domain::task::TaskState;
 use crate::domain::verdict::Verdict;
-use crate::services::conductor::attempt::construct_work;
+use crate::services::conductor::concluding::construct_work;
 use crate::services::conductor::desk::{Desk, effective_rules};
 use crate::services::conductor::saving;
 use crate::services::project::Project;
@@ -334,7 +334,7 @@ fn one_attempt(
         .ok_or_else(|| Error::Bug(format!("the tree of {} is gone", row.id)))?;
     let work = construct_work(&desk, row, &task, &saved)?;
     let plan = desk.plan();
-    let mut case = crate::services::conductor::attempt::case(&desk, row, &task, &saved, work, &plan)?;
+    let mut case = crate::services::conductor::concluding::case(&desk, row, &task, &saved, work, &plan)?;
     // A name of its own: the conductor may judge the same attempt at this moment.
     case.name = format!("{id}-{}", row.id);
     case.evidence = session.house.run_dir(&format!("j-{id}-{}", row.id)).join("evidence");

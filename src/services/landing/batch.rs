@@ -11,7 +11,7 @@ use crate::domain::halving::settle;
 use crate::domain::plan::Plan;
 use crate::domain::refusal::{Code, Refusal};
 use crate::services::Error;
-use crate::services::conductor::attempt;
+use crate::services::conductor::concluding;
 use crate::services::conductor::desk::Desk;
 use crate::services::judging::Case;
 use crate::store::events::NewEvent;
@@ -144,7 +144,7 @@ impl Batch<'_> {
             .map(|waiting| {
                 let work = &waiting.work;
                 let commit = work.commit.clone();
-                attempt::case(self.desk, &work.attempt, &work.task, &work.saved, commit, self.plan)
+                concluding::case(self.desk, &work.attempt, &work.task, &work.saved, commit, self.plan)
             })
             .collect::<Result<Vec<Case<'_>>, Error>>()?;
         let mut verify = None;

@@ -2,7 +2,8 @@
 
 use clap::Args;
 
-use super::{COMPLEXITIES, one_of};
+use super::methods::COMPLEXITIES;
+use super::one_of;
 use crate::api::wire::Complexity;
 
 /// `route`.
