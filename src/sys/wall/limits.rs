@@ -86,7 +86,7 @@ mod tests {
             rustix::thread::set_no_new_privs(true).unwrap();
             enter(&filter()).unwrap();
             for other in [parent, this, Pid::INIT] {
-                let refused = prlimit(Some(other), Resource::Nofile, lower.clone());
+                let refused = prlimit(Some(other), Resource::Nofile, lower);
                 assert_eq!(refused, Err(rustix::io::Errno::PERM), "{other:?}");
             }
             // Nobody's name for oneself.
