@@ -276,7 +276,7 @@ fn others_take_over_from_the_limited_and_not_from_the_busy() {
     let need = Need { complexity: Normal, avoid: &["claude".into()] };
     let Choice::Seat(seat) = decide(&roster, &Now::default(), &placed.pick, need).choice else { panic!() };
     assert_eq!(seat.worker.as_str(), "merge2");
-    let full = Now { full: Some("4 of 4 workers".into()), ..Now::default() };
+    let full = Now { full: Some(("slot", "4 of 4 workers".into())), ..Now::default() };
     assert_eq!(came(&roster, &full, wish), "target waits, slot: 4 of 4 workers");
 }
 

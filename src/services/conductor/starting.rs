@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::desk::Desk;
-use super::{continuing, seating};
+use super::{continuing, crashing, seating};
 use crate::base::ids::{AttemptId, HolderName, ProviderName, random_tail};
 use crate::domain::attempt::Outcome;
 use crate::domain::claim::{self, Decision, Holder, HolderKind, Mode};
@@ -70,6 +70,7 @@ fn record(desk: &Desk, task: &Task, base: Option<&str>, id: &AttemptId) -> Resul
                 return Ok(Begun::Not);
             }
         };
+        crashing::try_again(tx, desk, &seat.worker)?;
         let run_dir = desk.session.house.run_dir(id.as_str());
         let alive = run_dir.join("lock").to_string_lossy().into_owned();
         let holder = Holder { kind: HolderKind::Attempt, name: HolderName::new(id.as_str()) };
