@@ -214,7 +214,7 @@ pub fn explain(
         let live = tx.all_live_attempts()?;
         let wanted_usd = task.budget_usd.unwrap_or(0.0);
         let limits = super::conductor::seating::limits(tx, config, |provider| {
-            spending::spent(tx, config, &project.id, provider, wanted_usd)
+            Ok(spending::spent(tx, config, &project.id, provider, wanted_usd)?.map(Limit::OverBudget))
         })?;
         now(tx, config, &project.id, &live, limits)
     })?;

@@ -27,6 +27,11 @@ const EVIDENCE: usize = 800;
 /// As many paths are listed of one attempt.
 const PATHS: usize = 100;
 
+/// Dollars to the millionth: sums of what agents tell come out as 0.8999999999999999 else.
+fn rounded(usd: f64) -> f64 {
+    Money::from_usd(usd).usd()
+}
+
 pub(super) fn plan_line(view: &PlanView) -> PlanLine {
     PlanLine {
         plan_id: view.row.id.as_str().to_owned(),
@@ -85,7 +90,7 @@ pub(super) fn attempt(view: &AttemptView) -> AttemptStatus {
             input_tokens: row.usage.input_tokens.saturating_add(row.usage.cache_write_tokens),
             cached_tokens: row.usage.cached_tokens,
             output_tokens: row.usage.output_tokens,
-            usd: row.usage.usd,
+            usd: row.usage.usd.map(rounded),
         },
         gates: view
             .gates
@@ -223,7 +228,7 @@ pub(super) fn worker(view: &WorkerView) -> WorkerStatus {
         state: view.state.to_owned(),
         tasks: view.tasks.clone(),
         environment: view.environment.clone(),
-        usd_today: view.usd_today,
+        usd_today: rounded(view.usd_today),
     }
 }
 
