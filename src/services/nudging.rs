@@ -85,7 +85,7 @@ pub fn tell(session: &Session) -> Result<Vec<Nudge>, Error> {
     if store.read(|tx| tx.nudges_to_tell(&id))?.is_empty() {
         return Ok(Vec::new());
     }
-    store.write(|tx| -> Result<Vec<Nudge>, Error> {
+    let told = store.write(|tx| -> Result<Vec<Nudge>, Error> {
         let mut told = tx.nudges_to_tell(&id)?;
         let mut is_first = Vec::new();
         for nudge in &told {
@@ -98,5 +98,8 @@ pub fn tell(session: &Session) -> Result<Vec<Nudge>, Error> {
             tx.tell_of_attempt(&row, "attempt.told", text, None)?;
         }
         Ok(told)
-    })
+    })?;
+    // A hook that finds it asks again; a line more would be told with the next call all the same.
+    let _ = std::fs::remove_file(session.house.run_dir(id.as_str()).join(NUDGES));
+    Ok(told)
 }
