@@ -114,10 +114,10 @@ Examples:
   kapell pause auth-3kq9zx
   kapell pause all --force")]
     Pause(Steer),
-    /// Go on
+    /// Go on; of a worker that gets no tasks since it only crashed, let it have some again
     #[command(after_help = "Examples:
   kapell resume auth-3kq9zx
-  kapell resume codex2             a worker that gets no tasks since it only crashed")]
+  kapell resume codex2")]
     Resume(Steer),
     /// End what runs, its work kept
     #[command(after_help = "Examples:

@@ -375,9 +375,9 @@ fn the_rest() {
         "[health]\nlook_s = 0\ncrashes = -1\ncrash_s = \"10\"\nquarantine_s = 604801\nlooks = 3",
         &[
             "2:10 health.look_s `health.look_s` must be 1 or more; found 0",
-            "3:11 health.crashes `health.crashes` must be 1 or more; found -1",
+            "3:11 health.crashes `health.crashes` must be between 1 and 4294967295; found -1",
             "4:11 health.crash_s `health.crash_s` must be a whole number; found the string \"10\"",
-            "5:16 health.quarantine_s `health.quarantine_s` must be from 1 to 604800; found 604801",
+            "5:16 health.quarantine_s `health.quarantine_s` must be between 1 and 604800; found 604801",
             "6:1 health.looks unknown key `health.looks`",
         ],
     );
