@@ -182,8 +182,7 @@ pub fn methods() -> &'static [Method] {
             method(
                 "status",
                 "What is going on",
-                "Overview, or one scope: plan, task, attempt, workers, health, claims, conductors, budget, cost, queue, events. \
-                 With run_id the result of dispatch or judge. wait_ms (at most 45000) with since_seq waits for news \
+                "Overview, or one scope. With run_id the result of dispatch or judge. wait_ms (at most 45000) with since_seq waits for news \
                  or a final state.",
                 true,
                 waits,
@@ -209,8 +208,8 @@ pub fn methods() -> &'static [Method] {
             method(
                 "control",
                 "Steer plans, tasks and workers",
-                "pause, resume, stop, cancel, retry, restart, approve, land, nudge or launch a plan, a task \
-                 (PLAN_ID/TASK_ID), an attempt, a worker or a conductor.",
+                "Steer a plan, a task (PLAN_ID/TASK_ID), an attempt, a worker or a conductor. nudge tells a worker \
+                 message; resume also lets one in quarantine go on.",
                 false,
                 |_| true,
                 methods::control::call,

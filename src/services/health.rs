@@ -401,14 +401,13 @@ fn alive(
         return (Verdict::Ok, None);
     }
     let silent = length(last);
-    let why = format!("no output and no work since {last}");
+    let why = format!("no output and no work for {} s", silent.as_secs());
     if let Some(nudged) = health.nudged_at.filter(|nudged| *nudged >= last) {
-        let until =
-            nudged.plus_seconds(i64::try_from(patience.between_looks().as_secs()).unwrap_or(i64::MAX));
-        return (
-            Verdict::Stuck,
-            Some(format!("{why}; nudged at {nudged}, and stopped at {until} unless it shows life")),
-        );
+        let (ago, look) = (length(nudged), patience.between_looks());
+        let left = look.saturating_sub(ago).as_secs();
+        let why =
+            format!("{why}; nudged {} s ago, and stopped in {left} s unless it shows life", ago.as_secs());
+        return (Verdict::Stuck, Some(why));
     }
     if silent >= patience.stuck_after {
         return (Verdict::Stuck, Some(why));

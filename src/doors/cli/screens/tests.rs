@@ -432,7 +432,7 @@ fn health_screen() {
              "tool": "Bash cargo test --workspace --all-features", "tool_at": "2026-11-21T11:58:00Z"},
             {"worker": "codex2", "provider": "codex", "state": "busy", "verdict": "stuck", "task": "auth-3kq9zx/2", "attempt": "a-2",
              "since": "2026-11-21T11:40:00Z", "last_output_at": "2026-11-21T11:51:00Z", "cpu_ms": 900, "nudged_at": "2026-11-21T11:56:00Z",
-             "reason": "no output and no work since 2026-11-21T11:51:00.000Z; nudged at 2026-11-21T11:56:00.000Z, and stopped at 2026-11-21T12:01:00.000Z unless it shows life"},
+             "reason": "no output and no work for 540 s; nudged 240 s ago, and stopped in 60 s unless it shows life"},
             {"worker": "helper", "provider": "local", "state": "unhealthy", "verdict": "quarantined",
              "since": "2026-11-21T11:59:30Z", "until": "2026-11-21T12:00:30Z",
              "reason": "3 attempts in a row failed within 10 s, the last: exit status 1: no such model"},
