@@ -195,8 +195,8 @@ pub fn methods() -> &'static [Method] {
             method(
                 "judge",
                 "Prove work by gates",
-                "Run the gates (ownership, specs, tests-exist, red-green, lint, build, custom, review) on a submitted \
-                 attempt, a task, a whole plan, or any working tree by path. Answers with a run_id; the verdict and \
+                "Run the gates (ownership, specs, tests-exist, red-green, lint, build, custom, review) on an \
+                 attempt, a task, a plan, or any working tree by path. Answers with a run_id; the verdict and \
                  its evidence come through status(run_id, wait_ms).",
                 false,
                 |_| true,
@@ -208,8 +208,8 @@ pub fn methods() -> &'static [Method] {
             method(
                 "control",
                 "Steer plans, tasks and workers",
-                "Steer a plan, a task (PLAN_ID/TASK_ID), an attempt, a worker or a conductor. nudge tells a worker \
-                 message; resume also lets one in quarantine go on.",
+                "Steer a plan, task (PLAN_ID/TASK_ID), attempt, worker or conductor. nudge tells a worker \
+                 message; resume also frees one in quarantine.",
                 false,
                 |_| true,
                 methods::control::call,
