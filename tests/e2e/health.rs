@@ -127,6 +127,53 @@ fn a_person_nudges_and_the_worker_hears_it_with_what_it_asks_next() {
     assert_eq!(error.kind, "conflict", "{error:?}");
 }
 
+#[test]
+fn claude_code_hears_a_nudge_before_its_next_tool_and_only_once() {
+    let bench = Bench::new();
+    let doors = ["first-use", "second-use"].map(|name| bench.door_line(name, "hook claude"));
+    let plan = bench.start(&Plan::new([task("a", &["a.txt"], &[&doors[0], &doors[1], "write a.txt a"])]));
+    let first = bench.meet("first-use");
+    bench
+        .rpc()
+        .ok("control", json!({"action": "nudge", "target": "fake", "message": "look at \"tests/api\""}));
+    let event = json!({"session_id": "s", "hook_event_name": "PreToolUse", "cwd": "/", "tool_name": "Bash",
+        "tool_input": {"command": "ls"}});
+    let answer: Value = serde_json::from_str(&first.ask(&event.to_string())).unwrap();
+    let told = answer["hookSpecificOutput"]["additionalContext"].as_str().unwrap();
+    assert!(told.starts_with("kapell: ") && told.ends_with("says: look at \"tests/api\""), "{told}");
+    assert_eq!(answer["hookSpecificOutput"]["permissionDecision"], json!(null), "it decides nothing");
+    assert_eq!(bench.meet("second-use").ask(&event.to_string()), "");
+    assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
+    assert_eq!(told_kinds(&bench), ["attempt.nudged", "attempt.told"]);
+}
+
+fn told_kinds(bench: &Bench) -> Vec<String> {
+    let kinds = bench.events(None).into_iter().map(|event| event.0);
+    kinds.filter(|kind| kind == "attempt.nudged" || kind == "attempt.told").collect()
+}
+
+#[test]
+fn the_next_conductor_knows_who_was_nudged() {
+    let bench = quick();
+    let lines = ["first write a.txt half", "first hang", "again append a.txt whole"];
+    let plan = Plan::new([task("a", &["a.txt"], &lines)]).rule("stuck_after_s", json!(2));
+    let plan = bench.start(&plan);
+    bench.until(json!({"scope": "events", "kind": "attempt.nudged"}), |page| {
+        !page["events"].as_array().unwrap().is_empty()
+    });
+    bench.conductor(&plan).kill();
+    bench.until(json!({"scope": "plan", "id": plan}), |status| status["conductor"].is_null());
+    let (sick, code) = health(&bench);
+    assert_eq!(code, 1);
+    assert_eq!(worker(&sick, "fake")["verdict"], "stuck", "{sick:#}");
+    let conductors = sick["checks"].as_array().unwrap().iter().find(|check| check["name"] == "conductors");
+    assert_eq!(conductors.unwrap()["outcome"], "fail", "{sick:#}");
+    bench.dispatch(&plan);
+    assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
+    assert_eq!(outcomes(&bench.task(&plan, "a")), ["stuck", "submitted"]);
+    assert_eq!(told(&bench, "attempt.nudged").len(), 1, "{}", bench.story());
+}
+
 /// A worker that ends at once, and one that works, in one group.
 fn with_a_crasher(more: &str) -> Bench {
     let bench = Bench::new();

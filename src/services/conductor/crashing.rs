@@ -43,7 +43,6 @@ pub fn weigh(tx: &Tx<'_>, desk: &Desk, attempt: &AttemptRow, passed: &Passed) ->
         Verdict::Remember(record) => tx.set_crash_record(project, worker, record)?,
         Verdict::Quarantine(record, rest) => {
             tx.set_crash_record(project, worker, record)?;
-            let crashes = rule.crashes.max(before.crashes.saturating_add(1));
             let last = tx.attempt(&attempt.id)?.and_then(|row| row.reason);
             let last = last.unwrap_or_else(|| passed.outcome.as_str().to_owned());
             let last: String = last.lines().next().unwrap_or_default().chars().take(200).collect();
@@ -54,9 +53,13 @@ pub fn weigh(tx: &Tx<'_>, desk: &Desk, attempt: &AttemptRow, passed: &Passed) ->
                     worker: worker.clone(),
                     since: now,
                     until: now.plus_seconds(i64::try_from(rest.as_secs()).unwrap_or(i64::MAX)),
-                    reason: match crashes {
-                        1 => format!("its attempt failed within {within} s: {last}"),
-                        n => format!("{n} attempts in a row failed within {within} s, the last: {last}"),
+                    reason: match (before.quarantines, rule.crashes) {
+                        (0, 2..) => format!(
+                            "{} attempts in a row failed within {within} s, the last: {last}",
+                            rule.crashes
+                        ),
+                        (0, _) => format!("its attempt failed within {within} s: {last}"),
+                        _ => format!("it got a task again, which failed within {within} s: {last}"),
                     },
                 },
             )?;
