@@ -196,7 +196,7 @@ pub fn plan_is_spent(tx: &Tx<'_>, desk: &Desk, task: &Task) -> Result<Option<Spe
     // Whoever would do it for the least.
     let mut least = u64::MAX;
     for provider in desk.config.providers.keys() {
-        least = least.min(Expected::of(tx, &desk.config, provider, task.budget_usd, true)?.wanted(&line));
+        least = least.min(Expected::of(tx, &desk.config, provider, task.budget_usd)?.wanted(&line));
     }
     let why = line.refuses(&format!("plan {}", desk.plan_id), least);
     Ok(why.map(|why| Spent { why, wholly: line.is_reached() }))
