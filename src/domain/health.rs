@@ -90,19 +90,17 @@ pub enum Verdict {
 }
 
 impl CrashRule {
-    /// What the end of an attempt that lived so long means. What a person, a provider's limit or money
-    /// ended tells nothing about the worker.
+    /// What the end of an attempt that lived so long means. What a person, the machine, a provider's limit
+    /// or money ended tells nothing about the worker.
     pub fn weigh(self, before: Record, outcome: Outcome, lived: Duration, was_money: bool) -> Verdict {
         let after = match outcome {
-            Outcome::Killed | Outcome::RateLimited => return Verdict::Same,
+            Outcome::Killed | Outcome::Interrupted | Outcome::RateLimited => return Verdict::Same,
             Outcome::Failed if was_money => return Verdict::Same,
-            Outcome::Failed | Outcome::Interrupted if lived < self.within => {
+            Outcome::Failed if lived < self.within => {
                 Record { crashes: before.crashes.saturating_add(1), ..before }
             }
             Outcome::Submitted | Outcome::Violation => Record::default(),
-            Outcome::Failed | Outcome::Interrupted | Outcome::TimedOut | Outcome::Stuck => {
-                Record { crashes: 0, ..before }
-            }
+            Outcome::Failed | Outcome::TimedOut | Outcome::Stuck => Record { crashes: 0, ..before },
         };
         if after.crashes < self.crashes {
             return if after == before { Verdict::Same } else { Verdict::Remember(after) };
@@ -236,7 +234,7 @@ mod tests {
         let record = |crashes, quarantines| Record { crashes, quarantines };
         for (before, outcome, lived, money, expected) in [
             (record(0, 0), Failed, 1, false, Verdict::Remember(record(1, 0))),
-            (record(1, 0), Interrupted, 9, false, Verdict::Remember(record(2, 0))),
+            (record(1, 0), Failed, 9, false, Verdict::Remember(record(2, 0))),
             (record(2, 0), Failed, 0, false, Verdict::Quarantine(record(2, 1), s(60))),
             // One more try after it, and it rests twice as long.
             (record(2, 1), Failed, 0, false, Verdict::Quarantine(record(2, 2), s(120))),
@@ -249,6 +247,7 @@ mod tests {
             (record(2, 1), Stuck, 1, false, Verdict::Remember(record(0, 1))),
             // These say nothing about the worker.
             (record(2, 0), Killed, 0, false, Verdict::Same),
+            (record(2, 0), Interrupted, 0, false, Verdict::Same),
             (record(2, 0), RateLimited, 0, false, Verdict::Same),
             (record(2, 0), Failed, 0, true, Verdict::Same),
             (record(0, 0), Submitted, 99, false, Verdict::Same),
