@@ -243,7 +243,7 @@ fn obstacle(tx: &Tx<'_>, config: &Config, wish: &Wish<'_>) -> Result<Option<Obst
 fn until(why: &str, stand: &Stand) -> String {
     match stand.resets_at {
         Some(at) => format!("{why}; anew at {at}"),
-        None => format!("{why}; what is left needs a plan with a higher budget_usd"),
+        None => format!("{why}; a plan with a higher budget_usd goes on"),
     }
 }
 
