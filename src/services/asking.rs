@@ -20,6 +20,8 @@ use crate::store::events::NewEvent;
 use crate::store::money::Cooldown;
 use crate::sys::agent::{Event, Limit};
 use crate::sys::config::Config;
+use crate::sys::shim::client;
+use crate::sys::shim::job::Request;
 
 /// An answer that takes longer than this is not waited for.
 const TIMEOUT_S: u64 = 900;
@@ -111,6 +113,11 @@ pub fn ask(
             .map(|seconds| Patience { stuck_after: Duration::from_secs(seconds), look: config.health.look }),
         is_new: true,
     };
+    // Whoever gives up the call is not left with an agent that goes on for nobody.
+    let stopping = run_dir.clone();
+    session.cancel.on_cancel(move || {
+        let _ = client::send(&stopping, Request::Stop { grace_ms: None });
+    });
     // Noted as it comes: should this process die, what was told by then is not lost.
     let heard = listen(&watched, &mut |event: &Event| {
         if let Event::Usage(usage) = event {
@@ -121,11 +128,20 @@ pub fn ask(
             }
         }
     })?;
+    session.cancel.on_cancel(|| {});
     let usage = heard.report.usage.priced(provider.prices);
     spending::answered(session, project, config, &name, &run, usage)?;
     tell_usage(session, project, question, &name, usage)?;
     if let Some(limit) = &heard.limit {
         cool_down(session, project, &name, limit)?;
+    }
+    if heard.outcome != Outcome::Submitted && session.cancel.is_cancelled() {
+        return Err(Refusal::new(
+            Code::Conflict,
+            format!("the question to {name} was called off before it answered"),
+            "ask again and wait for it; a plan takes minutes to make",
+        )
+        .into());
     }
     if heard.outcome != Outcome::Submitted {
         let code = if heard.limit.is_some() { Code::RateLimited } else { Code::Unsupported };

@@ -103,7 +103,8 @@ pub fn control(
                 on_plan(session, project, action, &plan.row, force, message)?;
                 done += 1;
             }
-            Ok(Done { state: "done".to_owned(), message: format!("{done} plans") })
+            let noun = if done == 1 { "plan" } else { "plans" };
+            Ok(Done { state: "done".to_owned(), message: format!("{done} {noun}") })
         }
         (Action::Land, Target::All) => land_all(session, project),
         (_, Target::All) => Err(refuse(
@@ -538,21 +539,34 @@ fn on_attempt(
     Ok(Done { state: next.as_str().to_owned(), message: format!("attempt {} of task {task}", attempt.id) })
 }
 
-/// Brings everything that was accepted to its target, the oldest plan first. The first that
-/// cannot be brought ends it; what came before stays.
+/// Brings everything that was accepted to its target, the oldest plan first. What cannot be brought is
+/// told, and keeps nothing else back.
 fn land_all(session: &Session, project: &Project) -> Result<Done, Error> {
     let git = ground::git(&session.house, project)?;
     let plans = querying::plans(session, project, 10_000)?;
-    let mut messages = Vec::new();
+    let (mut landed, mut refused) = (Vec::new(), Vec::new());
     for plan in plans.iter().rev().map(|view| &view.row) {
-        if landing::is_ahead(&git, plan)? {
-            messages.push(format!("{}: {}", plan.id, land(session, project, plan)?.message));
+        if !landing::is_left(&git, plan)? {
+            continue;
+        }
+        match land(session, project, plan) {
+            Ok(done) => landed.push(format!("{}: {}", plan.id, done.message)),
+            Err(Error::Refused(refusal)) => refused.push((&plan.id, refusal)),
+            Err(error) => return Err(error),
         }
     }
-    if messages.is_empty() {
-        messages.push("nothing is left to land".to_owned());
-    }
-    Ok(Done { state: "landed".to_owned(), message: messages.join("; ") })
+    let Some((plan, first)) = refused.first() else {
+        let nothing = || "nothing is left to land".to_owned();
+        let message = if landed.is_empty() { nothing() } else { landed.join("; ") };
+        return Ok(Done { state: "landed".to_owned(), message });
+    };
+    let told = refused.iter().map(|(plan, refusal)| format!("{plan} did not land: {}", refusal.message));
+    let told: Vec<String> = told.chain(landed.iter().map(|landed| format!("landed {landed}"))).collect();
+    let hint = match refused.len() {
+        1 => first.hint.clone(),
+        _ => format!("for {plan}: {}; kapell land PLAN says it for each", first.hint),
+    };
+    Err(Refusal::new(first.code, told.join("; "), hint).into())
 }
 
 fn land(session: &Session, project: &Project, plan: &PlanRow) -> Result<Done, Error> {

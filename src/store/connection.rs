@@ -284,7 +284,12 @@ fn look_at_header(path: &Path) -> Result<(), StoreError> {
     };
     let length = file.metadata().map_err(io)?.len();
     if length == 0 {
-        return Ok(());
+        // A database is empty before anything ran, and for a moment; later it was emptied.
+        let runs = path.with_file_name("run").read_dir();
+        return match runs.is_ok_and(|mut runs| runs.next().is_some()) {
+            true => Err(damaged("it is empty, though there were runs")),
+            false => Ok(()),
+        };
     }
     let mut header = [0u8; 100];
     if file.read_exact(&mut header).is_err() {
