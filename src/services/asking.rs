@@ -13,6 +13,7 @@ use crate::base::clock::Time;
 use crate::base::ids::{ProviderName, WorkerName, random_tail};
 use crate::domain::attempt::Outcome;
 use crate::domain::budget::Money;
+use crate::domain::health::Patience;
 use crate::domain::refusal::{Code, Refusal};
 use crate::domain::usage::Usage;
 use crate::store::events::NewEvent;
@@ -106,7 +107,11 @@ pub fn ask(
         run_dir: &run_dir,
         kind: kind_of(provider.kind),
         wants_answer: true,
-        stuck_after: config.rules.stuck_after_s.map(Duration::from_secs),
+        patience: config
+            .rules
+            .stuck_after_s
+            .map(|seconds| Patience { stuck_after: Duration::from_secs(seconds), look: config.health.look }),
+        is_new: true,
     };
     // Whoever gives up the call is not left with an agent that goes on for nobody.
     let stopping = run_dir.clone();
@@ -114,7 +119,7 @@ pub fn ask(
         let _ = client::send(&stopping, Request::Stop { grace_ms: None });
     });
     // Noted as it comes: should this process die, what was told by then is not lost.
-    let heard = listen(&watched, &mut |event| {
+    let heard = listen(&watched, &mut |event: &Event| {
         if let Event::Usage(usage) = event {
             let usage = usage.priced(provider.prices);
             let noted = store.write(|tx| tx.note_spending(&run, usage));

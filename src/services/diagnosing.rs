@@ -342,7 +342,8 @@ fn judge_clock(now: Time, recorded: Option<Time>, modified: Option<Time>) -> Che
     Check::ok(NAME, "it agrees with the file system and with what was recorded")
 }
 
-fn space(name: &'static str, path: &Path) -> Check {
+/// Whether there is room on the disk of a folder.
+pub(super) fn space(name: &'static str, path: &Path) -> Check {
     match rustix::fs::statvfs(path) {
         Ok(stat) => judge_space(name, path, stat.f_bavail.saturating_mul(stat.f_frsize), stat.f_favail),
         Err(error) => Check::warn(name, format!("{}: {error}", path.display()), "look with df"),

@@ -300,6 +300,10 @@ pub struct State {
     pub phase: PhaseName,
     /// The process of the worker's program.
     pub pid: i32,
+    /// The shim's own process: all of the worker's are below it, also those that left their parents.
+    /// 0 from a shim that does not tell.
+    #[serde(default)]
+    pub shim: i32,
     /// The time it has left, in milliseconds, where it has a limit.
     pub time_left_ms: Option<u64>,
     /// What it printed, in bytes.

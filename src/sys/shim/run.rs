@@ -387,6 +387,7 @@ impl Run {
             attempt: self.job.attempt.clone(),
             phase,
             pid: self.agent.pid.as_raw_nonzero().get(),
+            shim: self.shim,
             time_left_ms: time_left.map(|left| left.as_millis() as u64),
             stdout_bytes,
             stderr_bytes,

@@ -153,12 +153,13 @@ pub struct Report {
 }
 
 /// The scopes of `status`.
-pub const SCOPES: [&str; 12] = [
+pub const SCOPES: [&str; 13] = [
     "overview",
     "plan",
     "task",
     "attempt",
     "workers",
+    "health",
     "claims",
     "conductors",
     "budget",

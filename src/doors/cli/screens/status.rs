@@ -307,7 +307,7 @@ pub fn workers(view: &View, workers: &[WorkerStatus]) -> String {
                 cell(Style::Strong, &worker.worker),
                 state,
                 plain(&worker.provider),
-                plain(worker.tasks.join(" ")),
+                fleet::tasks(worker),
                 plain(worker.groups.join(" ")),
             ]);
         }
