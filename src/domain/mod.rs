@@ -9,6 +9,7 @@ pub mod delegation;
 pub mod halving;
 pub mod overlap;
 pub mod pattern;
+pub mod pipeline;
 pub mod plan;
 pub mod prices;
 pub mod refusal;
