@@ -18,6 +18,7 @@ pub mod inside;
 pub mod judging;
 pub mod landing;
 pub mod owning;
+pub mod pipelines;
 pub mod planning;
 pub mod project;
 pub mod querying;

@@ -15,6 +15,7 @@ pub mod fleet;
 pub mod landings;
 mod migrate;
 pub mod money;
+pub mod pipelines;
 pub mod plans;
 pub mod watch;
 

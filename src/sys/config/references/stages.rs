@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Said, Thing};
+use crate::domain::plan::read::check_id;
 use crate::sys::config::document::{join, shown, suggestion};
 use crate::sys::config::types::{Findings, Pipeline, Stage};
 use crate::sys::config::values::Name;
@@ -18,7 +19,11 @@ impl Said<'_, '_> {
             let Some(name) = stage.name.as_ref().map(Name::as_str).filter(|name| !name.is_empty()) else {
                 continue;
             };
-            if name == APPROVAL {
+            if let Err(rule) = check_id(name) {
+                let message = format!("`{}` is no name of a stage: it {rule}", shown(name));
+                let hint = "use letters, digits, `_`, `-` and `.`, a letter or digit first";
+                self.document.value_error(&join(&key, "name"), message, hint);
+            } else if name == APPROVAL {
                 let message = format!("`{APPROVAL}` is a person's among triggers and cannot be a stage");
                 self.document.value_error(&join(&key, "name"), message, "give the stage another name");
             } else if index_of.contains_key(name) {
@@ -143,7 +148,7 @@ impl Said<'_, '_> {
 }
 
 /// What a person's approval is called among triggers.
-pub(in crate::sys::config) const APPROVAL: &str = "approval";
+pub const APPROVAL: &str = "approval";
 
 fn has_tasks(stage: &Stage) -> bool {
     stage.task.is_some() || stage.command.is_none()
