@@ -21,6 +21,7 @@ mod judging;
 mod killed;
 mod landing;
 mod odd;
+mod pipelines;
 mod shared;
 mod spending;
 mod steering;
