@@ -442,8 +442,7 @@ fn running(stage: &Stage, now: &Now, at: usize) -> Option<Step> {
 }
 
 fn triggers(stage: &Stage, all: &[Now], at: usize, seats: &Seats) -> Triggers {
-    let needed: Vec<Triggers> =
-        stage.all_of.iter().map(|trigger| come(trigger, all, at, seats)).collect();
+    let needed: Vec<Triggers> = stage.all_of.iter().map(|trigger| come(trigger, all, at, seats)).collect();
     if let Some(lost) = needed.iter().find(|come| matches!(come, Triggers::Lost(_))) {
         return lost.clone();
     }

@@ -190,7 +190,8 @@ fn find(session: &Session, project: &Project, text: &str) -> Result<Target, Erro
         let stages = session.store()?.read(|tx| tx.pipeline_stages(&plan.id))?;
         // The task of a stage that is done once for all is called like it; what there is to decide is the stage's.
         let is_done = row.as_ref().is_none_or(|row| row.state == TaskState::Done);
-        let is_stage = |stage: &StageRow| stage.name == task && (row.is_none() || asks_itself(stage, is_done));
+        let is_stage =
+            |stage: &StageRow| stage.name == task && (row.is_none() || asks_itself(stage, is_done));
         let stage = stages.into_iter().find(is_stage);
         if let Some(stage) = stage {
             return Ok(Target::Stage(Box::new(plan), stage.name));

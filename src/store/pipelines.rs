@@ -111,7 +111,8 @@ pub struct CommandRow {
 }
 
 const RUN: &str = "plan, pipeline, request, document, created_at";
-const STAGE: &str = "ordinal, name, state, round, counted_from, is_worked, reason, approved, decided_by, decided_at,
+const STAGE: &str =
+    "ordinal, name, state, round, counted_from, is_worked, reason, approved, decided_by, decided_at,
                      message, command, rollback, undo_asked_by, changed_at";
 const COMMAND: &str = "id, stage, is_rollback, state, commit_id, reason, log, began_at, ended_at";
 
@@ -455,9 +456,8 @@ impl Tx<'_> {
                AND p.state IN ('running', 'paused')
              ORDER BY s.changed_at, s.plan, s.ordinal",
         )?;
-        let rows = statement.query_map([project.as_str()], |row| {
-            Ok((PlanId::new(row.get::<_, String>(0)?), row.get(1)?))
-        })?;
+        let rows = statement
+            .query_map([project.as_str()], |row| Ok((PlanId::new(row.get::<_, String>(0)?), row.get(1)?)))?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
@@ -471,9 +471,11 @@ impl Tx<'_> {
 
     /// Writes a draft's task object anew.
     pub fn set_task_document(&self, plan: &PlanId, task: &TaskId, document: &str) -> Result<(), StoreError> {
-        self.sql
-            .prepare_cached("UPDATE tasks SET document = ?3 WHERE plan = ?1 AND id = ?2")?
-            .execute([plan.as_str(), task.as_str(), document])?;
+        self.sql.prepare_cached("UPDATE tasks SET document = ?3 WHERE plan = ?1 AND id = ?2")?.execute([
+            plan.as_str(),
+            task.as_str(),
+            document,
+        ])?;
         Ok(())
     }
 }

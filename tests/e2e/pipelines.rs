@@ -70,7 +70,8 @@ fn stage_is(bench: &Bench, run: &str, name: &str, state: &str) -> Value {
 #[track_caller]
 fn asks(bench: &Bench, run: &str) {
     bench.until(json!({"scope": "plan", "id": run}), |status| {
-        status["state"] == "paused" && status["reason"].as_str().is_some_and(|why| why.starts_with("approval: "))
+        status["state"] == "paused"
+            && status["reason"].as_str().is_some_and(|why| why.starts_with("approval: "))
     });
     bench.quiet();
 }
@@ -88,23 +89,37 @@ fn story(command: &str, more: &str) -> String {
 
 #[test]
 fn two_bugs_are_found_mended_tested_again_reviewed_approved_and_deployed() {
-    let bench = bench(&story(r#"["sh", "-c", "echo deploying $KAPELL_STAGE; cat feature.txt a.fix b.fix; git status --porcelain --ignored"]"#, ""));
+    let bench = bench(&story(
+        r#"["sh", "-c", "echo deploying $KAPELL_STAGE; cat feature.txt a.fix b.fix; git status --porcelain --ignored"]"#,
+        "",
+    ));
     let run = run(&bench, "write feature.txt new");
     asks(&bench, &run);
     let shown = show(&bench, &run);
-    let states: Vec<&Value> = shown["stages"].as_array().unwrap().iter().map(|stage| &stage["state"]).collect();
+    let states: Vec<&Value> =
+        shown["stages"].as_array().unwrap().iter().map(|stage| &stage["state"]).collect();
     assert_eq!(states, ["done", "done", "done", "approval"], "{shown:#}");
-    let tasks: Vec<&str> =
-        stage(&shown, "test")["tasks"].as_array().unwrap().iter().map(|task| task["task"].as_str().unwrap()).collect();
+    let tasks: Vec<&str> = stage(&shown, "test")["tasks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|task| task["task"].as_str().unwrap())
+        .collect();
     assert_eq!(tasks, ["test", "test-fix-1-1", "test-fix-1-2", "test-r2"], "{shown:#}");
     let found = stage(&shown, "test")["findings"].as_array().unwrap();
-    assert_eq!((found.len(), &found[0]["files"], &found[0]["severity"]), (2, &json!(["a.fix"]), &json!("high")));
+    assert_eq!(
+        (found.len(), &found[0]["files"], &found[0]["severity"]),
+        (2, &json!(["a.fix"]), &json!("high"))
+    );
     // Those who build mend it.
     let fix = bench.task(&run, "test-fix-1-1");
     assert!(fix["attempts"][0]["worker"].as_str().unwrap().starts_with("dev"), "{fix:#}");
     assert_eq!(bench.on_branch(&run, "b.fix"), "mended");
     let overview = bench.rpc().ok("status", json!({}));
-    assert!(overview["warnings"].to_string().contains(&format!("kapell pipeline approve {run} deploy")), "{overview:#}");
+    assert!(
+        overview["warnings"].to_string().contains(&format!("kapell pipeline approve {run} deploy")),
+        "{overview:#}"
+    );
     let listed = pipeline(&bench, json!({"action": "list"}));
     assert_eq!(listed["runs"][0]["to_approve"], json!(["deploy"]), "{listed:#}");
 
@@ -145,7 +160,8 @@ fn what_is_refused_is_not_begun_until_it_is_asked_again() {
     let bench = bench(&story(r#"["true"]"#, ""));
     let run = run(&bench, "write a.fix done\nwrite b.fix done");
     asks(&bench, &run);
-    let early = bench.rpc().call("pipeline", json!({"action": "approve", "run": run, "stage": "test"})).unwrap_err();
+    let early =
+        bench.rpc().call("pipeline", json!({"action": "approve", "run": run, "stage": "test"})).unwrap_err();
     assert_eq!(early.kind, "conflict", "{early:?}");
     let no = json!({"action": "approve", "run": run, "refuse": true, "message": "not on a Friday"});
     let answer = pipeline(&bench, no);
@@ -211,7 +227,10 @@ fn findings_that_never_end_end_the_run_and_say_so() {
     let plan = bench.at_rest(&run);
     assert_eq!(plan["state"], "failed", "{}", bench.story());
     let why = plan["reason"].as_str().unwrap();
-    assert!(why.contains("after 2 rounds, as many as allowed, it still found 1 thing: append log.txt x"), "{why}");
+    assert!(
+        why.contains("after 2 rounds, as many as allowed, it still found 1 thing: append log.txt x"),
+        "{why}"
+    );
     let shown = show(&bench, &run);
     assert_eq!(stage(&shown, "test")["tasks"].as_array().unwrap().len(), 3, "{shown:#}");
     assert_eq!(stage(&shown, "after")["state"], "blocked");
@@ -336,16 +355,25 @@ fn bad_input_is_refused_with_what_to_do() {
     let mut named = plan.clone();
     named["pipeline"] = json!("nope");
     let planned = bench.rpc().ok("plan", json!({"plan": named}));
-    assert_eq!((&planned["plan_id"], &planned["problems"][0]["code"]), (&Value::Null, &json!("unknown-pipeline")));
+    assert_eq!(
+        (&planned["plan_id"], &planned["problems"][0]["code"]),
+        (&Value::Null, &json!("unknown-pipeline"))
+    );
     // A plan that is no run is none to approve.
     let stored = bench.rpc().ok("plan", json!({"plan": plan}));
     let stored = stored["plan_id"].as_str().unwrap();
     let mut rpc = bench.rpc();
     assert_eq!(rpc.refused("pipeline", json!({"action": "show", "run": stored})).kind, "not-found");
-    assert_eq!(rpc.refused("pipeline", json!({"action": "run", "name": "feature", "plan_id": stored})).kind, "unsupported");
+    assert_eq!(
+        rpc.refused("pipeline", json!({"action": "run", "name": "feature", "plan_id": stored})).kind,
+        "unsupported"
+    );
     let shown = bench.command(KAPELL).args(["pipeline", "show", "feature"]).output().unwrap();
     assert!(String::from_utf8_lossy(&shown.stdout).contains("ship"));
-    assert_eq!(bench.command(KAPELL).args(["pipeline", "show", "nope"]).output().unwrap().status.code(), Some(3));
+    assert_eq!(
+        bench.command(KAPELL).args(["pipeline", "show", "nope"]).output().unwrap().status.code(),
+        Some(3)
+    );
     // A pipeline of a command alone runs for a request.
     let run = run(&bench, "anything");
     assert_eq!(bench.at_rest(&run)["state"], "done", "{}", bench.story());

@@ -4,8 +4,8 @@ mod mermaid;
 
 use crate::api::ApiError;
 use crate::api::wire::{
-    Action, ControlParams, Id, PipelineAction, PipelineCommand, PipelineFinding, PipelineLine, PipelineParams,
-    PipelineResult, PipelineRunLine, PipelineStage, PipelineTask,
+    Action, ControlParams, Id, PipelineAction, PipelineCommand, PipelineFinding, PipelineLine,
+    PipelineParams, PipelineResult, PipelineRunLine, PipelineStage, PipelineTask,
 };
 use crate::domain::pipeline::{self as machine, StageState};
 use crate::services::pipelines::deciding::{self, Asked, Gate};
@@ -39,8 +39,7 @@ pub fn call(session: &Session, params: PipelineParams) -> Result<PipelineResult,
             let run = of_run(&params)?;
             let plan = pipelines::find(session, &project, run)?;
             let asked = steering::Asked { message: params.message.as_deref(), ..steering::Asked::default() };
-            let done =
-                steering::control(session, &project, steering::Action::Stop, plan.as_str(), &asked)?;
+            let done = steering::control(session, &project, steering::Action::Stop, plan.as_str(), &asked)?;
             told(session, &project, run, done.message)?
         }
         PipelineAction::Rollback => {

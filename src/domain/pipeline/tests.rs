@@ -94,15 +94,10 @@ fn all_of_waits_for_all_and_any_of_for_one() {
         for (last, expected) in [(&both, all), (&either, any)] {
             let stages = [stage("a", &[]), stage("b", &[]), last.clone()];
             let open = Tally { open: 1, ..Tally::default() };
-            let now = [
-                Now { tasks: open, ..now(before[0]) },
-                Now { tasks: open, ..now(before[1]) },
-                now(Waiting),
-            ];
-            let now = now.map(|now| Now {
-                tasks: if now.state == Running { open } else { Tally::default() },
-                ..now
-            });
+            let now =
+                [Now { tasks: open, ..now(before[0]) }, Now { tasks: open, ..now(before[1]) }, now(Waiting)];
+            let now = now
+                .map(|now| Now { tasks: if now.state == Running { open } else { Tally::default() }, ..now });
             let steps = steps(&stages, &now, &Seats::new());
             assert_eq!(words(steps.iter().find(|step| step.stage() == 2)), expected, "{before:?}");
         }

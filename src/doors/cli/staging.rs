@@ -74,7 +74,9 @@ fn run(desk: &mut Desk<'_>, args: PipelineRun) -> Result<u8, ApiError> {
     if let Some(plan) = args.plan {
         let file = desk.path(plan.clone());
         let is_file = desk.folder.join(&plan).is_file()
-            || Path::new(&plan).extension().is_some_and(|ending| ["json", "yaml", "yml"].iter().any(|it| ending == *it));
+            || Path::new(&plan)
+                .extension()
+                .is_some_and(|ending| ["json", "yaml", "yml"].iter().any(|it| ending == *it));
         match (calls::stdin_plan(Some(&plan))?, is_file) {
             (Some(read), _) => params.plan = Some(read),
             (None, true) => params.file = Some(file),

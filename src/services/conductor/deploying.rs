@@ -110,9 +110,10 @@ fn told(exit: &Exit) -> (CommandState, String) {
         (Cause::Exited, Some(0), _) => (CommandState::Passed, "ended with exit code 0".to_owned()),
         (Cause::Exited, Some(code), _) => failed(format!("failed with exit code {code}")),
         (Cause::Exited, None, signal) => failed(format!("died of signal {}", signal.unwrap_or(0))),
-        (Cause::NotStarted, ..) => {
-            failed(format!("did not start: {}", exit.reason.clone().unwrap_or_else(|| "no reason told".to_owned())))
-        }
+        (Cause::NotStarted, ..) => failed(format!(
+            "did not start: {}",
+            exit.reason.clone().unwrap_or_else(|| "no reason told".to_owned())
+        )),
         (Cause::TimedOut, ..) => failed("ran past its time and was ended".to_owned()),
         (Cause::OutputLimit, ..) => failed("printed more than it may and was ended".to_owned()),
         (Cause::OverBudget, ..) => failed("cost more than it may and was ended".to_owned()),

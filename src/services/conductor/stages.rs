@@ -88,7 +88,9 @@ impl Stages {
             Conclusion::Failed(at) => (PlanState::Failed, Some(reason(at))),
             Conclusion::Asks(at) => {
                 let name = &facts.rows[at].name;
-                let why = format!("{WAITS_FOR_APPROVAL}stage {name} waits for a person: kapell pipeline approve {plan} {name}");
+                let why = format!(
+                    "{WAITS_FOR_APPROVAL}stage {name} waits for a person: kapell pipeline approve {plan} {name}"
+                );
                 (PlanState::Paused, Some(why))
             }
             Conclusion::Left(at) => (of_tasks, (of_tasks != PlanState::Done).then(|| reason(at))),
@@ -192,7 +194,10 @@ fn why_text(
             let found = facts::findings(tx, plan, row.ordinal, row.round)?;
             let first = found.first().and_then(|finding| finding.text.lines().next()).unwrap_or_default();
             let after = if rounds == 1 { "1 round".to_owned() } else { format!("{rounds} rounds") };
-            Some(format!("after {after}, as many as allowed, it still found {}: {first}", things(found.len())))
+            Some(format!(
+                "after {after}, as many as allowed, it still found {}: {first}",
+                things(found.len())
+            ))
         }
         Why::Command => Some(format!("its command {}", how(&row.command)?)),
         Why::Undone => {

@@ -194,9 +194,9 @@ impl Launch<'_> {
             job.wall.writable.push(tmp);
         }
         Point::GatePrepared.reach()?;
-        client::start(&self.house.program, self.run_dir, &job)
-            .map(Started::leave)
-            .map_err(|error| Error::system(format!("cannot start {}", self.name), std::io::Error::other(error)))?;
+        client::start(&self.house.program, self.run_dir, &job).map(Started::leave).map_err(|error| {
+            Error::system(format!("cannot start {}", self.name), std::io::Error::other(error))
+        })?;
         Ok(true)
     }
 }

@@ -38,12 +38,7 @@ pub struct Gate {
 }
 
 /// The stage that waits for a person, and what to ask.
-pub fn gate(
-    session: &Session,
-    project: &Project,
-    run: &str,
-    stage: Option<&str>,
-) -> Result<Gate, Error> {
+pub fn gate(session: &Session, project: &Project, run: &str, stage: Option<&str>) -> Result<Gate, Error> {
     let plan = super::find(session, project, run)?;
     session.store()?.read(|tx| {
         let facts = known(tx, &plan)?;
@@ -107,11 +102,15 @@ fn waiting(tx: &Tx<'_>, plan: &PlanId, facts: &Facts, stage: Option<&str>) -> Re
             _ if asks(&at) => Ok(at),
             Some(decision) => {
                 let what = if decision.is_approved { "approved" } else { "refused" };
-                let is = format!("stage {name} of run {plan} was {what} by {} at {}", decision.by, decision.at);
+                let is =
+                    format!("stage {name} of run {plan} was {what} by {} at {}", decision.by, decision.at);
                 Err(Refusal::new(Code::Conflict, is, show).with("by", &decision.by).into())
             }
             None => {
-                let is = format!("stage {name} of run {plan} is {}, and waits for no approval", row.state.as_str());
+                let is = format!(
+                    "stage {name} of run {plan} is {}, and waits for no approval",
+                    row.state.as_str()
+                );
                 Err(refuse(Code::Conflict, is, show))
             }
         };
@@ -214,8 +213,7 @@ pub fn retry(session: &Session, project: &Project, plan: &PlanId, stage: &str) -
         let round = facts.rows.get(at as usize).map_or(0, |row| row.round);
         let mut count = 0;
         for task in tx.stage_tasks(plan)? {
-            let is_lost =
-                matches!(task.state, TaskState::Failed | TaskState::Blocked | TaskState::Cancelled);
+            let is_lost = matches!(task.state, TaskState::Failed | TaskState::Blocked | TaskState::Cancelled);
             if task.stage == at && task.round == round && is_lost {
                 tx.want_task(plan, &task.task, true)?;
                 count += usize::from(dispatching::again(tx, &project.id, plan, &task.task, "tried again")?);

@@ -64,10 +64,9 @@ pub fn begin(tx: &Tx<'_>, ground: &Ground<'_>, facts: &Facts, at: usize) -> Resu
             name = format!("{name}-r{round}");
         }
         let (for_text, for_files) = match &origin {
-            Some(task) => (
-                task.text.clone(),
-                task.files.iter().map(Pattern::as_str).collect::<Vec<_>>().join(" "),
-            ),
+            Some(task) => {
+                (task.text.clone(), task.files.iter().map(Pattern::as_str).collect::<Vec<_>>().join(" "))
+            }
             None => (request.clone(), String::new()),
         };
         let text = filled(&text, &[("request", &request), ("task", &for_text), ("files", &for_files)]);

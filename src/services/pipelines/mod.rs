@@ -102,7 +102,9 @@ fn for_request(
     let request = request.trim();
     if request.is_empty() || request.chars().count() > LONGEST_REQUEST {
         let what = format!("a request is a text of 1 to {LONGEST_REQUEST} characters");
-        return Err(Refusal::new(Code::Usage, what, "say what is to be done: request, or --request TEXT").into());
+        return Err(
+            Refusal::new(Code::Usage, what, "say what is to be done: request, or --request TEXT").into()
+        );
     }
     let plan = Plan { name: Some(name.to_owned()), pipeline: Some(name.to_owned()), ..Plan::default() };
     let id = planning::new_id(name);
@@ -129,7 +131,10 @@ fn for_stored(
         if row.state != PlanState::Draft || run.as_ref().is_some_and(|run| run.pipeline != name) {
             let is = match &run {
                 Some(run) => format!("plan {id} is a run of pipeline {} already", run.pipeline),
-                None => format!("plan {id} is {}, and only one that was not started can be given to a pipeline", row.state.as_str()),
+                None => format!(
+                    "plan {id} is {}, and only one that was not started can be given to a pipeline",
+                    row.state.as_str()
+                ),
             };
             return Err(Refusal::new(Code::Conflict, is, "run the pipeline for a new plan").into());
         }

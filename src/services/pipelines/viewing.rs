@@ -93,8 +93,9 @@ pub fn view(session: &Session, plan: &PlanId) -> Result<RunView, Error> {
         let mut views = Vec::new();
         for (at, stage) in stages::stored(&run)?.into_iter().enumerate() {
             let own: Vec<StageTask> = tasks.iter().filter(|task| task.stage == at as i64).cloned().collect();
-            let finds =
-                |finding: &&Finding| own.iter().any(|task| !task.is_fix && task.task.as_str() == finding.task);
+            let finds = |finding: &&Finding| {
+                own.iter().any(|task| !task.is_fix && task.task.as_str() == finding.task)
+            };
             views.push(StageView {
                 row: rows.pop(),
                 commands: commands.iter().filter(|command| command.stage == at as i64).cloned().collect(),

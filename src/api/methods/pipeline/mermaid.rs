@@ -52,8 +52,10 @@ pub fn drawn(stages: &[PipelineStage]) -> String {
         ("work", "fill:#dbe9ff,stroke:#2b5fb0", &["running", "fixing", "rolling-back"]),
         ("ask", "fill:#fff3cd,stroke:#946200", &["approval"]),
     ] {
-        let is_such = |stage: &PipelineStage| stage.state.as_deref().is_some_and(|state| states.contains(&state));
-        let such: Vec<String> = (0..stages.len()).filter(|&at| is_such(&stages[at])).map(|at| format!("s{at}")).collect();
+        let is_such =
+            |stage: &PipelineStage| stage.state.as_deref().is_some_and(|state| states.contains(&state));
+        let such: Vec<String> =
+            (0..stages.len()).filter(|&at| is_such(&stages[at])).map(|at| format!("s{at}")).collect();
         if !such.is_empty() {
             let _ = writeln!(text, "    classDef {class} {style}\n    class {} {class}", such.join(","));
         }

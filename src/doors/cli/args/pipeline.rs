@@ -20,12 +20,14 @@ pub enum PipelineCommand {
   kapell pipeline list --json")]
     List,
     /// Start one, for a request or for a plan whose tasks are the first stage's
-    #[command(after_help = "Ends with 1 if the plan has errors, or with --follow if the run comes to no good end.
+    #[command(
+        after_help = "Ends with 1 if the plan has errors, or with --follow if the run comes to no good end.
 
 Examples:
   kapell pipeline run feature --request 'add sign-in with passkeys'
   kapell pipeline run feature --plan plan.yaml
-  kapell pipeline run feature --plan auth-3kq9zx --follow")]
+  kapell pipeline run feature --plan auth-3kq9zx --follow"
+    )]
     Run(PipelineRun),
     /// A run and how far it is, or a pipeline
     #[command(after_help = "Examples:

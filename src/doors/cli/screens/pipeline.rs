@@ -124,7 +124,12 @@ fn show_stage(view: &View, page: &mut Page, stage: &PipelineStage, depth: usize)
         page.wrapped(&[span(Style::Plain, &inner), span(Style::Faint, label)], style, text);
     };
     if let Some(reason) = &stage.reason {
-        say(page, Style::Plain, if stage.state.as_deref() == Some("approval") { "next: " } else { "" }, reason);
+        say(
+            page,
+            Style::Plain,
+            if stage.state.as_deref() == Some("approval") { "next: " } else { "" },
+            reason,
+        );
     }
     if let (Some(decision), Some(by)) = (&stage.decision, &stage.decided_by) {
         let when = stage.decided_at.as_ref().map_or_else(String::new, |at| format!(" {}", view.distance(at)));

@@ -122,7 +122,8 @@ impl Said<'_, '_> {
                 // Triggers with an error were reported already.
                 let is_sound = triggers(stage).all(|trigger| index_of.get(trigger) != Some(&index));
                 if is_sound && !before.iter().any(|&other| other != index && has_tasks(&stages[other])) {
-                    let message = format!("nobody mends what `{key}` finds: no stage with tasks is before it");
+                    let message =
+                        format!("nobody mends what `{key}` finds: no stage with tasks is before it");
                     let hint = "name a stage in triggers_on, or in findings_to";
                     self.document.value_error(&join(key, "findings"), message, hint);
                 }
@@ -141,7 +142,11 @@ impl Said<'_, '_> {
         for (said, is_said, needed, is_there) in table {
             if is_said && !is_there && !self.document.has(&join(key, needed)) {
                 let message = format!("`{key}.{said}` is of no use without `{needed}`");
-                self.document.value_error(&join(key, said), message, format!("add {needed}, or leave {said} out"));
+                self.document.value_error(
+                    &join(key, said),
+                    message,
+                    format!("add {needed}, or leave {said} out"),
+                );
             }
         }
     }
@@ -178,9 +183,7 @@ fn before(stages: &[Stage], index: usize, index_of: &BTreeMap<&str, usize>) -> V
 fn circles(stages: &[Stage], index_of: &BTreeMap<&str, usize>) -> Vec<Vec<usize>> {
     let waits_for: Vec<Vec<usize>> = stages
         .iter()
-        .map(|stage| {
-            triggers(stage).filter_map(|trigger| index_of.get(trigger).copied()).collect()
-        })
+        .map(|stage| triggers(stage).filter_map(|trigger| index_of.get(trigger).copied()).collect())
         .collect();
     let mut circles = Vec::new();
     let mut done: BTreeSet<usize> = BTreeSet::new();
