@@ -342,7 +342,7 @@ fn bad_input_is_refused_with_what_to_do() {
         assert_eq!(found.kind, kind, "{params} {found:?}");
     };
     refused(json!({"action": "run", "name": "nope", "request": "x"}), "not-found");
-    refused(json!({"action": "run", "name": "feature", "request": " "}), "usage");
+    refused(json!({"action": "run", "name": "feature", "request": " "}), "invalid-params");
     refused(json!({"action": "run", "name": "feature"}), "invalid-params");
     refused(json!({"action": "run", "name": "feature", "request": "x", "file": "y"}), "invalid-params");
     refused(json!({"action": "show", "run": "nope"}), "not-found");
@@ -377,4 +377,126 @@ fn bad_input_is_refused_with_what_to_do() {
     // A pipeline of a command alone runs for a request.
     let run = run(&bench, "anything");
     assert_eq!(bench.at_rest(&run)["state"], "done", "{}", bench.story());
+}
+
+/// An MCP server at the project, spoken to line by line.
+struct Mcp {
+    child: std::process::Child,
+    lines: std::io::BufReader<std::process::ChildStdout>,
+}
+
+impl Mcp {
+    fn open(bench: &Bench) -> Self {
+        use std::process::Stdio;
+        let mut child =
+            bench.command(KAPELL).arg("mcp").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let lines = std::io::BufReader::new(child.stdout.take().unwrap());
+        Self { child, lines }
+    }
+
+    fn send(&mut self, message: &Value) {
+        use std::io::Write as _;
+        writeln!(self.child.stdin.as_mut().unwrap(), "{message}").unwrap();
+    }
+
+    fn next(&mut self) -> Value {
+        use std::io::BufRead as _;
+        let mut line = String::new();
+        self.lines.read_line(&mut line).unwrap();
+        serde_json::from_str(&line).unwrap()
+    }
+
+    /// The legacy handshake of a client with these capabilities.
+    fn greet(&mut self, capabilities: &Value) {
+        self.send(&json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {
+            "protocolVersion": "2025-11-25", "capabilities": capabilities, "clientInfo": {"name": "test", "version": "1"}}}));
+        self.next();
+        self.send(&json!({"jsonrpc": "2.0", "method": "notifications/initialized"}));
+    }
+
+    fn call(&mut self, params: &Value) {
+        self.send(&json!({"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": params}));
+    }
+}
+
+impl Drop for Mcp {
+    fn drop(&mut self) {
+        // Its input closes, and it ends.
+        drop(self.child.stdin.take());
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn an_agent_has_the_person_asked_and_cannot_approve_by_itself() {
+    let bench = bench("{ name = \"ship\", approval = true, command = [\"true\"] },");
+    let approve = |run: &str| json!({"name": "pipeline", "arguments": {"action": "approve", "run": run}});
+    let first = run(&bench, "one");
+    asks(&bench, &first);
+    // Without anybody to ask it is refused, by the other way in too.
+    let mut mcp = Mcp::open(&bench);
+    mcp.greet(&json!({}));
+    for params in
+        [approve(&first), json!({"name": "control", "arguments": {"action": "approve", "target": first}})]
+    {
+        mcp.call(&params);
+        let answer = mcp.next();
+        assert_eq!(answer["result"]["structuredContent"]["data"]["kind"], "not-allowed", "{answer:#}");
+    }
+    assert_eq!(stage(&show(&bench, &first), "ship")["state"], "approval");
+    drop(mcp);
+    // A client of the legacy era is sent the question.
+    let mut mcp = Mcp::open(&bench);
+    mcp.greet(&json!({"elicitation": {}}));
+    for (answer, state) in [
+        (json!({"action": "cancel"}), "approval"),
+        (json!({"action": "accept", "content": {"approve": true, "message": "go"}}), "done"),
+    ] {
+        mcp.call(&approve(&first));
+        let asked = mcp.next();
+        assert_eq!(asked["method"], "elicitation/create", "{asked:#}");
+        assert!(asked["params"]["message"].as_str().unwrap().contains("Stage ship"), "{asked:#}");
+        mcp.send(&json!({"jsonrpc": "2.0", "id": asked["id"], "result": answer}));
+        let answer = mcp.next();
+        assert_eq!(answer["result"]["isError"] == true, state == "approval", "{answer:#}");
+        if state == "done" {
+            stage_is(&bench, &first, "ship", "done");
+        }
+        assert_eq!(stage(&show(&bench, &first), "ship")["state"], state);
+    }
+    assert_eq!(stage(&show(&bench, &first), "ship")["message"], "go (asked over MCP)");
+    drop(mcp);
+    // One of the modern era gets it as its answer, and calls again with what the person said.
+    let second = run(&bench, "two");
+    asks(&bench, &second);
+    let mut mcp = Mcp::open(&bench);
+    let mut call = approve(&second);
+    call["_meta"] = json!({
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientCapabilities": {"elicitation": {"form": {}}},
+        "io.modelcontextprotocol/clientInfo": {"name": "modern", "version": "1"},
+    });
+    mcp.call(&call);
+    let asked = mcp.next();
+    assert_eq!(asked["result"]["resultType"], "input_required", "{asked:#}");
+    call["requestState"] = asked["result"]["requestState"].clone();
+    call["inputResponses"] = json!({"approval": {"action": "decline"}});
+    mcp.call(&call);
+    let answer = mcp.next();
+    assert_eq!(answer["result"]["structuredContent"]["state"], "running", "{answer:#}");
+    let shown = stage_is(&bench, &second, "ship", "refused");
+    assert_eq!(stage(&shown, "ship")["decision"], "refused");
+    drop(mcp);
+    assert_eq!(bench.at_rest(&second)["state"], "failed");
+}
+
+#[test]
+fn the_example_does_what_it_says() {
+    let bench = Bench::bare_machine();
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/pipeline/run.sh");
+    let output = bench.command("sh").args([script, KAPELL]).env("TMPDIR", &bench.root).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(said.trim_end().ends_with(": Hello World"), "{said}");
+    bench.quiet();
 }
