@@ -137,6 +137,7 @@ fn lay_shared(house: &House, git: &Git, id: &PlanId, row: &PlanRow) -> Result<Gr
         expected: None,
         message: &format!("kapell: the folder when plan {id} started"),
         scratch: &scratch,
+        keeps_base: true,
         largest: snapshot::LARGEST_FILE,
     };
     let saved = snapshot::snapshot(git, &request).map_err(Error::from_git)?;

@@ -68,7 +68,13 @@ pub fn checkpoint(session: &Session, project: &Project) -> Result<Saved, Error> 
     session.store()?.write(|tx| -> Result<(), Error> {
         // Its end was recorded meanwhile, with the tree as it was then.
         live(tx, &id)?;
-        tx.set_snapshot(&id, &saved.snapshot.reference, saved.snapshot.commit.as_str(), &changed, &outside)?;
+        tx.set_snapshot(
+            &id,
+            Some(&saved.snapshot.reference),
+            saved.snapshot.commit.as_str(),
+            &changed,
+            &outside,
+        )?;
         tell(
             tx,
             &row,

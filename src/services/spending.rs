@@ -113,27 +113,23 @@ struct Expected {
 }
 
 impl Expected {
+    /// What the task or the configuration says. Without a limit nothing else is set aside: nobody waits for it.
+    fn said(config: &Config, provider: &ProviderName, task_usd: Option<f64>) -> Self {
+        let money = said(config, provider, task_usd).unwrap_or_default();
+        Self { money, tokens: 0, is_said: task_usd.is_some() }
+    }
+
     fn of(
         tx: &Tx<'_>,
         config: &Config,
         provider: &ProviderName,
         task_usd: Option<f64>,
-        is_limited: bool,
     ) -> Result<Self, Error> {
         let last = tx.last_costs(provider, LAST)?;
         let (money, tokens): (Vec<u64>, Vec<u64>) = last.into_iter().unzip();
-        // Without a limit nothing is set aside that nobody knows.
-        let first = if is_limited { FIRST } else { Money::ZERO };
-        let configured = config.providers.get(provider).and_then(|provider| provider.budget.usd_per_attempt);
-        let micros = |money: Money| money.micros().unsigned_abs();
-        Ok(Self {
-            money: match task_usd.or(configured) {
-                Some(usd) => micros(Money::from_usd(usd)),
-                None => expected(&money, micros(first)),
-            },
-            tokens: expected(&tokens, FIRST_TOKENS),
-            is_said: task_usd.is_some(),
-        })
+        let money = said(config, provider, task_usd)
+            .unwrap_or_else(|| expected(&money, FIRST.micros().unsigned_abs()));
+        Ok(Self { money, tokens: expected(&tokens, FIRST_TOKENS), is_said: task_usd.is_some() })
     }
 
     /// What is wanted of one limit.
@@ -144,6 +140,12 @@ impl Expected {
             _ => line.reserve(self.money),
         }
     }
+}
+
+/// What an attempt may take as its task or the configuration says, in millionths.
+fn said(config: &Config, provider: &ProviderName, task_usd: Option<f64>) -> Option<u64> {
+    let configured = || config.providers.get(provider).and_then(|provider| provider.budget.usd_per_attempt);
+    Some(Money::from_usd(task_usd.or_else(configured)?).micros().unsigned_abs())
 }
 
 /// Why a wish must wait, if so. That a limit is reached is told, once in its period.
@@ -187,7 +189,7 @@ fn obstacle(tx: &Tx<'_>, config: &Config, wish: &Wish<'_>) -> Result<Option<Obst
     if all.is_empty() {
         return Ok(None);
     }
-    let expected = Expected::of(tx, config, wish.provider, wish.task_usd, true)?;
+    let expected = Expected::of(tx, config, wish.provider, wish.task_usd)?;
     Ok(all.into_iter().find_map(|(whose, stand)| {
         let wanted = expected.wanted(&stand.line);
         let why = stand.line.refuses(&whose, wanted)?;
@@ -213,7 +215,7 @@ pub fn full(
     if stands.is_empty() {
         return Ok(None);
     }
-    let expected = Expected::of(tx, config, provider, None, true)?;
+    let expected = Expected::of(tx, config, provider, None)?;
     Ok(stands.iter().find_map(|stand| {
         let line = Line { reserved: 0, ..stand.line };
         line.refuses(provider.as_str(), expected.wanted(&line)).map(|why| (why, stand.resets_at))
@@ -223,7 +225,10 @@ pub fn full(
 /// What is set aside for a wish that was not refused. In the same transaction nobody else can count on it.
 pub fn reserve(tx: &Tx<'_>, config: &Config, wish: &Wish<'_>) -> Result<Reserve, Error> {
     let all = all_stands(tx, config, wish)?;
-    let expected = Expected::of(tx, config, wish.provider, wish.task_usd, !all.is_empty())?;
+    let expected = match all.is_empty() {
+        true => Expected::said(config, wish.provider, wish.task_usd),
+        false => Expected::of(tx, config, wish.provider, wish.task_usd)?,
+    };
     let mut reserve = Reserve {
         money: Money::from_micros(i64::try_from(expected.money).unwrap_or(i64::MAX)),
         tokens: expected.tokens,

@@ -338,7 +338,7 @@ impl Tx<'_> {
     pub fn set_snapshot(
         &self,
         id: &AttemptId,
-        reference: &str,
+        reference: Option<&str>,
         commit: &str,
         changed: &str,
         outside_claim: &str,

@@ -109,6 +109,7 @@ fn take(
         expected: None,
         message: "bench",
         scratch: spares,
+        keeps_base: true,
         largest: LARGEST_FILE,
     };
     let saved = check_saved(git, &tree, &snapshot(git, &request)?, spares)?;

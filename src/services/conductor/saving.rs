@@ -82,6 +82,8 @@ pub fn save(
             attempt.plan, attempt.task, attempt.number
         ),
         scratch,
+        // A worker that is alive asked for it, and is told where it is kept.
+        keeps_base: attempt.ended_at.is_none(),
         largest: snapshot::LARGEST_FILE,
     };
     let snapshot = match snapshot::snapshot(git, &request) {
@@ -134,7 +136,7 @@ pub fn record(tx: &Tx<'_>, attempt: &AttemptRow, saved: &Saved) -> Result<(), Er
     let changed = json(saved.snapshot.changed.iter().map(|change| change.path.to_string()).collect());
     let outside = json(saved.outside.iter().map(|(path, _)| path.to_string()).collect());
     let commit = saved.snapshot.commit.as_str();
-    Ok(tx.set_snapshot(&attempt.id, &saved.snapshot.reference, commit, &changed, &outside)?)
+    Ok(tx.set_snapshot(&attempt.id, saved.snapshot.kept(), commit, &changed, &outside)?)
 }
 
 /// [`save`], where nothing more is to come of it than that it is not lost.

@@ -236,6 +236,7 @@ fn of_tree(session: &Session, id: &str, path: &Path, question: &Question) -> Res
         expected: expected.as_ref(),
         message: &format!("kapell: judged as {id}"),
         scratch: &evidence,
+        keeps_base: true,
         largest: snapshot::LARGEST_FILE,
     };
     let saved = snapshot::snapshot(&git, &request).map_err(Error::from_git)?;

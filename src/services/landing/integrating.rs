@@ -84,6 +84,7 @@ fn looked_at(desk: &Desk, case: &Case<'_>, verify: &VerifyTree, tip: &Oid) -> Re
         expected: expected.as_ref(),
         message: "kapell: made anew",
         scratch: &case.evidence,
+        keeps_base: true,
         largest: snapshot::LARGEST_FILE,
     };
     snapshot::snapshot(git, &request).map_err(Error::from_git)

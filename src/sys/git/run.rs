@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -18,6 +19,9 @@ use crate::base::failpoint::{Fault, Point};
 
 /// Of how many commits the submodules and links are remembered.
 const REMEMBERED: usize = 32;
+
+/// A larger index than this, in bytes (some ten thousand files), is read anew each time.
+const LARGEST_INDEX: u64 = 1 << 20;
 
 /// Settings of every call.
 const SETTINGS: [(&str, &str); 13] = [
@@ -147,6 +151,9 @@ impl GitError {
     }
 }
 
+/// A commit, and its index as a file.
+type MadeIndex = (Oid, Vec<u8>);
+
 /// The barriers of the commits asked last, the latest first.
 type Remembered = VecDeque<(Oid, Arc<Barriers>)>;
 
@@ -158,6 +165,8 @@ pub struct Git {
     /// The settings that switch off the filter drivers which the repository configures.
     no_filters: Arc<OnceLock<Vec<(String, String)>>>,
     barriers: Arc<Mutex<Remembered>>,
+    /// The index of the commit that was asked for last, as git wrote it: nothing in it is of a tree.
+    index: Arc<Mutex<Option<MadeIndex>>>,
 }
 
 impl Git {
@@ -172,6 +181,7 @@ impl Git {
             repository: repository.clone(),
             no_filters: Arc::default(),
             barriers: Arc::default(),
+            index: Arc::default(),
         })
     }
 
@@ -223,6 +233,28 @@ impl Git {
         entries.push_front((commit.clone(), Arc::clone(&barriers)));
         entries.truncate(REMEMBERED);
         Ok(barriers)
+    }
+
+    /// Writes the index of a commit to `to`, which says nothing of any file's times. `make` has git write it
+    /// there, when it is not the one that was asked for last.
+    pub(super) fn remember_index(
+        &self,
+        commit: &Oid,
+        to: &Path,
+        make: impl FnOnce() -> Result<(), GitError>,
+    ) -> Result<(), GitError> {
+        let lock = || self.index.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((of, index)) = &*lock()
+            && of == commit
+        {
+            return fs::write(to, index).map_err(GitError::io("write", to));
+        }
+        make()?;
+        if fs::metadata(to).is_ok_and(|metadata| metadata.len() <= LARGEST_INDEX) {
+            let index = fs::read(to).map_err(GitError::io("read", to))?;
+            *lock() = Some((commit.clone(), index));
+        }
+        Ok(())
     }
 
     fn no_filters(&self) -> Result<&[(String, String)], GitError> {

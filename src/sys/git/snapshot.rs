@@ -38,6 +38,8 @@ pub struct Request<'a> {
     pub message: &'a str,
     /// A folder for a private index.
     pub scratch: &'a Path,
+    /// Whether a tree that is as the base has it gets a commit and a ref too. It needs none to be found again.
+    pub keeps_base: bool,
     /// Larger files are left out and reported, in bytes; [`LARGEST_FILE`] is usual.
     pub largest: u64,
 }
@@ -46,7 +48,7 @@ pub struct Request<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snapshot {
     /// The commit. Its parents are the base and the snapshot that the ref held before, so that no
-    /// checkpoint depends on a reflog.
+    /// checkpoint depends on a reflog. The base itself, where nothing else was to be kept.
     pub commit: Oid,
     /// Its tree.
     pub tree: Oid,
@@ -65,6 +67,13 @@ pub struct Snapshot {
     pub ignored: Vec<RepoPath>,
     /// The size limit it was made with.
     pub largest: u64,
+}
+
+impl Snapshot {
+    /// The ref that keeps it; none is needed where it is the base.
+    pub fn kept(&self) -> Option<&str> {
+        (self.commit != self.base).then_some(self.reference.as_str())
+    }
 }
 
 /// A file that a snapshot does not hold as it is.
@@ -162,6 +171,7 @@ fn attempt(
         _ => None,
     };
     let commit = match previous {
+        None if is_base && expected.is_none() && !request.keeps_base => base.clone(),
         Some(previous) if super::read::tree_of(git, previous)? == saved => previous.clone(),
         _ => {
             let parents: Vec<&Oid> = [Some(base), previous].into_iter().flatten().collect();

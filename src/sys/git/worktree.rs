@@ -315,8 +315,8 @@ pub(super) fn copy_index(from: &Path, to: &Path) -> Result<(), GitError> {
     copy().map_err(GitError::io("copy", from))
 }
 
-/// Starts an index at `to` as `base` has it, with what is known of the tree's files. Whether it was read from the
-/// commit just now, so that it cannot be anything else.
+/// Starts an index at `to` as `base` has it, with what is known of the tree's files. Whether it is as git reads it
+/// from the commit, so that it cannot be anything else.
 pub(super) fn seed_index(git: &Git, tree: &Worktree, base: &Oid, to: &Path) -> Result<bool, GitError> {
     let own = tree.admin_dir.join(OWN_INDEX);
     let known = if own.is_file() { tree.base() } else { None };
@@ -327,10 +327,13 @@ pub(super) fn seed_index(git: &Git, tree: &Worktree, base: &Oid, to: &Path) -> R
         return Ok(false);
     }
     let call = git.tree_call(tree, "read-tree").index(to);
+    if known.is_none() {
+        git.remember_index(base, to, || call.oid(base).run().map(drop))?;
+        return Ok(true);
+    }
     // `-i -m` keeps what is known of files that are the same in both commits.
-    let call = if known.is_some() { call.args(["-i", "-m"]) } else { call };
-    call.oid(base).run()?;
-    Ok(known.is_none())
+    call.args(["-i", "-m"]).oid(base).run()?;
+    Ok(false)
 }
 
 /// The proof that a tree can go: everything in it is in a commit that a ref holds.
@@ -352,6 +355,7 @@ pub fn check_saved(
 ) -> Result<Saved, WorktreeError> {
     let held = refs::read(git, &saved.reference)?;
     let is_held = match &held {
+        _ if saved.kept().is_none() => true,
         Some(held) => *held == saved.commit || super::read::is_ancestor(git, &saved.commit, held)?,
         None => false,
     };

@@ -89,6 +89,7 @@ impl Bench {
                 expected,
                 message: "work",
                 scratch: &self.path("scratch"),
+                keeps_base: true,
                 largest: LARGEST_FILE,
             },
         )

@@ -297,6 +297,7 @@ fn a_plain_folder_has_snapshots_too() {
             expected,
             message: "m",
             scratch: &scratch,
+            keeps_base: true,
             largest: LARGEST_FILE,
         };
         snapshot(&shadow.git, &request).unwrap()
