@@ -314,7 +314,7 @@ impl Tx<'_> {
                 round: row.get(3)?,
                 is_fix: row.get(4)?,
                 origin: row.get(5)?,
-                state: known_task(row.get(6)?)?,
+                state: known_task(&row.get::<_, String>(6)?)?,
                 reason: row.get(7)?,
             });
         }
@@ -333,7 +333,12 @@ impl Tx<'_> {
         let mut counts = Vec::new();
         while let Some(row) = rows.next()? {
             let count: i64 = row.get(3)?;
-            counts.push((row.get(0)?, row.get(1)?, known_task(row.get(2)?)?, count.unsigned_abs() as usize));
+            counts.push((
+                row.get(0)?,
+                row.get(1)?,
+                known_task(&row.get::<_, String>(2)?)?,
+                count.unsigned_abs() as usize,
+            ));
         }
         Ok(counts)
     }
@@ -350,7 +355,7 @@ impl Tx<'_> {
         let mut counts = Vec::new();
         while let Some(row) = rows.next()? {
             let count: i64 = row.get(2)?;
-            counts.push((row.get(0)?, known_task(row.get(1)?)?, count.unsigned_abs() as usize));
+            counts.push((row.get(0)?, known_task(&row.get::<_, String>(1)?)?, count.unsigned_abs() as usize));
         }
         Ok(counts)
     }
@@ -484,8 +489,8 @@ fn named(is_rollback: bool) -> &'static str {
     if is_rollback { "rollback" } else { "command" }
 }
 
-fn known_task(text: String) -> Result<TaskState, StoreError> {
-    TaskState::parse(&text).ok_or_else(|| StoreError::Row(format!("task state {text}")))
+fn known_task(text: &str) -> Result<TaskState, StoreError> {
+    TaskState::parse(text).ok_or_else(|| StoreError::Row(format!("task state {text}")))
 }
 
 fn run_row(row: &Row<'_>) -> rusqlite::Result<PipelineRow> {

@@ -14,6 +14,7 @@ use crate::services::pipelines::{self, For, Run, stages};
 use crate::services::planning::{Source, rows};
 use crate::services::project::Project;
 use crate::services::{Session, steering};
+use crate::sys::config::APPROVAL;
 
 /// So many runs are listed.
 const LISTED: usize = 50;
@@ -205,7 +206,7 @@ fn stage(view: StageView, names: &[String]) -> PipelineStage {
         round: row.as_ref().map(|row| row.round).filter(|round| *round > 0),
         max_rounds: stage.takes_findings.then_some(stage.max_rounds),
         findings_to: stage.fixer.and_then(|fixer| names.get(fixer).cloned()),
-        approval: stages::machine(std::slice::from_ref(&stage))[0].needs_approval,
+        approval: stage.approval || stage.triggers_on.iter().any(|name| name == APPROVAL),
         decision: decision.as_ref().map(|decision| said(decision.is_approved).to_owned()),
         decided_at: decision.as_ref().map(|decision| decision.at.to_string()),
         decided_by: decision.as_ref().map(|decision| decision.by.clone()),

@@ -177,7 +177,7 @@ fn happen(now: &mut Now, chance: u8) -> bool {
         let is_open = tally.open > 0;
         if is_open {
             tally.open -= 1;
-            *(if chance % 5 == 0 { &mut tally.lost } else { &mut tally.done }) += 1;
+            *(if chance.is_multiple_of(5) { &mut tally.lost } else { &mut tally.done }) += 1;
         }
         is_open
     };
@@ -195,8 +195,8 @@ fn happen(now: &mut Now, chance: u8) -> bool {
         StageState::Fixing => return over(&mut now.fixes),
         StageState::RollingBack => return ended(&mut now.rollback),
         StageState::Approval => {
-            now.approved = Some(chance % 4 != 0);
-            if chance % 4 == 0 {
+            now.approved = Some(!chance.is_multiple_of(4));
+            if chance.is_multiple_of(4) {
                 now.state = StageState::Refused;
             }
         }
@@ -262,7 +262,7 @@ proptest! {
                 }
                 let Some(Conclusion::Asks(at)) = come_to else { break };
                 all[at].approved = Some(true);
-            } else if chance % 3 == 0 {
+            } else if chance.is_multiple_of(3) {
                 let worker = format!("w{}", chance % 6);
                 seats.insert(worker, Tally { done: 1, ..Tally::default() });
             }

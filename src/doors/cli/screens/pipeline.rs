@@ -7,6 +7,8 @@ use crate::api::wire::{PipelineCommand, PipelineResult, PipelineStage};
 const MOST_TASKS: usize = 12;
 /// Findings of a stage that are shown.
 const MOST_FINDINGS: usize = 8;
+/// Stages further down the line are not indented further.
+const DEEPEST: usize = 4;
 
 /// `kapell pipeline list`.
 pub fn pipelines(view: &View, result: &PipelineResult) -> String {
@@ -77,7 +79,7 @@ pub fn pipeline(view: &View, result: &PipelineResult) -> String {
         if !result.stages.is_empty() {
             page.gap();
             for (at, depth) in depths(&result.stages).into_iter().enumerate() {
-                show_stage(view, page, &result.stages[at], depth);
+                show_stage(view, page, &result.stages[at], depth.min(DEEPEST));
             }
         }
     })
@@ -118,7 +120,8 @@ fn show_stage(view: &View, page: &mut Page, stage: &PipelineStage, depth: usize)
     if let Some(state) = &stage.state {
         lead.extend([span(Style::Plain, "  "), span(style, state)]);
     }
-    page.wrapped(&lead, Style::Faint, &format!("  {}", facts(stage)));
+    lead.push(span(Style::Plain, "  "));
+    page.wrapped(&lead, Style::Faint, &facts(stage));
     let inner = format!("{}    ", " ".repeat(2 + 4 * depth));
     let say = |page: &mut Page, style: Style, label: &str, text: &str| {
         page.wrapped(&[span(Style::Plain, &inner), span(Style::Faint, label)], style, text);
@@ -139,8 +142,13 @@ fn show_stage(view: &View, page: &mut Page, stage: &PipelineStage, depth: usize)
     for task in stage.tasks.iter().take(MOST_TASKS) {
         let why = task.reason.as_ref().map_or_else(String::new, |why| format!("  {why}"));
         let kind = if task.fix { "fix " } else { "" };
-        let line = [span(Style::Plain, &inner), span(Style::Faint, kind), word(&task.state)];
-        page.wrapped(&line, Style::Plain, &format!("  {}{why}", id_text(&task.task)));
+        let line = [
+            span(Style::Plain, &inner),
+            span(Style::Faint, kind),
+            word(&task.state),
+            span(Style::Plain, "  "),
+        ];
+        page.wrapped(&line, Style::Plain, &format!("{}{why}", id_text(&task.task)));
     }
     more(page, &inner, stage.tasks.len(), MOST_TASKS, "task");
     for finding in stage.findings.iter().take(MOST_FINDINGS) {
@@ -199,8 +207,8 @@ fn show_command(page: &mut Page, inner: &str, command: &PipelineCommand) {
         _ => Style::Bad,
     };
     let short: String = command.commit.chars().take(12).collect();
-    let lead = [span(Style::Plain, inner), span(style, &command.kind)];
-    page.wrapped(&lead, Style::Plain, &format!(" {how}, on {short}"));
+    let lead = [span(Style::Plain, inner), span(style, &command.kind), span(Style::Plain, " ")];
+    page.wrapped(&lead, Style::Plain, &format!("{how}, on {short}"));
     if let Some(log) = &command.log {
         page.wrapped(&[span(Style::Plain, inner), span(Style::Faint, "log: ")], Style::Plain, log);
     }
