@@ -305,6 +305,61 @@ fn a_command_of_which_nobody_knows_how_it_ended_is_not_run_again_unasked() {
 }
 
 #[test]
+fn killed_between_any_two_steps_it_goes_on_where_it_was() {
+    let bench = bench(&story(r#"["echo", "once"]"#, ""));
+    for nth in [6, 10, 14, 18, 22, 26, 30, 36, 42, 50] {
+        let log = bench.root.join(format!("faults-{nth}"));
+        let mut command = bench.command(KAPELL);
+        command
+            .env("KAPELL_FAILPOINT", format!("store.committed:kill@{nth}"))
+            .env("KAPELL_FAILPOINT_LOG", &log);
+        command.args(["pipeline", "run", "feature", "--request", &format!("write {nth}.txt x")]);
+        let _ = command.output().unwrap();
+        bench.quiet();
+        let listed = pipeline(&bench, json!({"action": "list"}));
+        let run = listed["runs"][0]["run"].as_str().unwrap().to_owned();
+        if show(&bench, &run)["state"] != "paused" {
+            bench.dispatch(&run);
+        }
+        asks(&bench, &run);
+        pipeline(&bench, json!({"action": "approve", "run": run}));
+        assert_eq!(bench.at_rest(&run)["state"], "done", "{nth}: {}", bench.story());
+        let shown = show(&bench, &run);
+        // Every stage did once what it had to do.
+        let mut landed = bench.landed(&run);
+        landed.sort();
+        landed.dedup();
+        assert_eq!(landed.len(), bench.landed(&run).len(), "{nth}");
+        assert_eq!(stage(&shown, "deploy")["commands"].as_array().unwrap().len(), 1, "{nth}");
+        assert_eq!(stage(&shown, "review")["tasks"].as_array().unwrap().len(), 1, "{nth}");
+        assert_eq!(bench.on_branch(&run, &format!("{nth}.txt")), "x");
+        assert_eq!(bench.on_branch(&run, "b.fix"), "mended", "{nth}");
+    }
+}
+
+#[test]
+fn a_plan_that_names_a_pipeline_goes_through_its_stages() {
+    let stages = "{ name = \"build\", target = \"development\", task = \"{request}\" },\n\
+                  { name = \"check\", triggers_on = [\"build\"], task = \"say fine\" },";
+    let bench = bench(stages);
+    let tasks = json!([{"id": 1, "task": "write a.txt a", "files": ["a.txt"], "agent": "arch"},
+                       {"id": 2, "task": "write b.txt b", "files": ["b.txt"]}]);
+    let planned = bench.rpc().ok("plan", json!({"plan": {"tasks": tasks, "pipeline": "feature"}}));
+    let plan = planned["plan_id"].as_str().unwrap_or_else(|| panic!("{planned:#}")).to_owned();
+    assert_eq!(show(&bench, &plan)["state"], "draft");
+    // Some of its tasks are not all of the first stage.
+    bench.rpc().ok("dispatch", json!({"plan_id": plan, "tasks": [1]}));
+    assert_eq!(bench.at_rest(&plan)["state"], "stopped", "{}", bench.story());
+    assert_eq!(stage(&show(&bench, &plan), "check")["state"], "waiting");
+    bench.dispatch(&plan);
+    assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
+    let worker = |task: &str| bench.task(&plan, task)["attempts"][0]["worker"].clone();
+    assert_eq!(worker("1"), "arch");
+    assert!(worker("2").as_str().unwrap().starts_with("dev"));
+    assert_eq!(stage(&show(&bench, &plan), "check")["state"], "done");
+}
+
+#[test]
 fn fan_out_groups_and_any_of() {
     let stages = "{ name = \"build\", target = \"development\", task = \"{request}\" },\n\
          { name = \"check\", target = \"testing\", triggers_on = [\"build\"], fan_out = true, task = \"say {files}\" },\n\

@@ -275,6 +275,9 @@ impl Conductor {
 
     /// Lets the stages go on, and sees to their commands.
     fn advance(&mut self) -> Result<(), Error> {
+        if !self.stages.is_run {
+            return Ok(());
+        }
         for command in self.stages.advance(&self.desk)? {
             let name = format!("{COMMAND}{}", command.id);
             if !self.at_work.contains_key(&name) {

@@ -21,7 +21,8 @@ const MOST_STEPS: usize = 1000;
 /// The stages of the plan that a conductor runs, if it is a run of a pipeline.
 #[derive(Debug, Default)]
 pub struct Stages {
-    is_run: bool,
+    /// Whether it is one.
+    pub is_run: bool,
     /// The newest event when nothing was left to be done.
     seen: Option<i64>,
 }
@@ -35,9 +36,6 @@ impl Stages {
 
     /// Takes every step that can be taken, and gives the commands that are recorded as running.
     pub fn advance(&mut self, desk: &Desk) -> Result<Vec<CommandRow>, Error> {
-        if !self.is_run {
-            return Ok(Vec::new());
-        }
         let (newest, is_due) = desk.store()?.read(|tx| -> Result<_, Error> {
             let newest = tx.newest_event()?;
             if self.seen == Some(newest) {
