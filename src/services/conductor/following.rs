@@ -123,7 +123,7 @@ impl Attendant for Companion<'_> {
         if let Event::Usage(usage) = event {
             return self.meter.note(*usage);
         }
-        let Some((kind, text)) = worth_telling(event, &mut self.last_told) else { return };
+        let Some((kind, text, data)) = worth_telling(event, &mut self.last_told) else { return };
         if let Some(at) = self.told_before.iter().position(|told| told.0 == kind && told.1 == text) {
             self.told_before.swap_remove(at);
             return;
@@ -133,7 +133,7 @@ impl Attendant for Companion<'_> {
             if kind == "attempt.tool" {
                 tx.set_tool(&attempt.id, text.trim_end())?;
             }
-            tell(tx, desk, attempt, kind, &text)
+            tell_with(tx, desk, attempt, kind, &text, data)
         });
     }
 
