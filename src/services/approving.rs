@@ -73,13 +73,13 @@ pub fn approve(
     let left: Vec<&str> =
         outside.iter().map(String::as_str).filter(|path| !approved.iter().any(|it| it == path)).collect();
     let paths = &approved;
-    let message = match () {
-        _ if next == TaskState::Approved && left.is_empty() => format!("task {task} will be landed"),
-        _ if next == TaskState::Approved => {
+    let message = match (next == TaskState::Approved, left.is_empty()) {
+        (true, true) => format!("task {task} will be landed"),
+        (true, false) => {
             format!("task {task} will be landed without what lies outside of its claim: {}", left.join(", "))
         }
-        _ if left.is_empty() => format!("task {task} will be judged with {}", paths.join(", ")),
-        _ => format!(
+        (false, true) => format!("task {task} will be judged with {}", paths.join(", ")),
+        (false, false) => format!(
             "task {task} will be judged with {}, and rejected for what else lies outside of its claim: {}",
             paths.join(", "),
             left.join(", ")

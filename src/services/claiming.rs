@@ -198,10 +198,7 @@ pub fn claim(session: &Session, project: &Project, wish: &Wish) -> Result<Answer
     // The watch begins before the second look, so that no release is missed.
     let deadline = Instant::now() + Duration::from_secs(wait_s.min(LONGEST_WAIT_S));
     let watch = Watch::new(&session.house.root)?;
-    session.cancel.on_cancel({
-        let waker = watch.waker();
-        move || waker.wake()
-    });
+    session.cancel.on_cancel(watch.waker().on_call());
     // The wait lives as long as this: whoever is killed meanwhile waits no longer.
     let name = format!("wait-{}-{}", std::process::id(), random_tail(6));
     let life = Life::take(&session.house.life_file(&name));

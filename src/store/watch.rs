@@ -81,4 +81,9 @@ impl Waker {
     pub fn wake(&self) {
         let _ = self.0.try_send(Woken::Called);
     }
+
+    /// What wakes, for whoever calls a function when it is time.
+    pub fn on_call(self) -> impl Fn() + Send + 'static {
+        move || self.wake()
+    }
 }

@@ -24,8 +24,8 @@ max_parallel = 8
 -- so a test decides what happens, and when.
 local AGENT = [[
 echo "starting on $KAPELL_TASK"
-while ! [ -e "BASE/work/$KAPELL_TASK" ]; do sleep 0.05; done
-. "BASE/work/$KAPELL_TASK"
+while ! [ -e "BASE/steps/$KAPELL_TASK" ]; do sleep 0.05; done
+. "BASE/steps/$KAPELL_TASK"
 ]]
 
 local FILES = {
@@ -47,7 +47,7 @@ M.write_file = write
 function M.new()
   local base = vim.uv.fs_realpath(vim.fs.dirname(vim.fn.tempname())) .. '/bench-' .. vim.uv.hrtime()
   local self = setmetatable({ base = base, repo = base .. '/repo', children = {} }, M)
-  vim.fn.mkdir(base .. '/work', 'p')
+  vim.fn.mkdir(base .. '/steps', 'p')
   write(base .. '/agent.sh', (AGENT:gsub('BASE', base)))
   for path, text in pairs(FILES) do
     write(self.repo .. '/' .. path, text)
@@ -133,7 +133,7 @@ end
 
 --- Lets the worker of a task do what a shell script says.
 function M:work(task, script)
-  local path = self.base .. '/work/' .. task
+  local path = self.base .. '/steps/' .. task
   write(path .. '.new', script)
   assert(os.rename(path .. '.new', path))
 end

@@ -50,16 +50,16 @@ function freePort() {
 // A worker that does what a file says which has the name of its task, when that file is there.
 // It may be given something to say first.
 const agent = (base) => `echo "starting on $KAPELL_TASK"
-[ -e "${base}/work/$KAPELL_TASK.first" ] && . "${base}/work/$KAPELL_TASK.first"
-while ! [ -e "${base}/work/$KAPELL_TASK" ]; do sleep 0.05; done
-. "${base}/work/$KAPELL_TASK"
+[ -e "${base}/steps/$KAPELL_TASK.first" ] && . "${base}/steps/$KAPELL_TASK.first"
+while ! [ -e "${base}/steps/$KAPELL_TASK" ]; do sleep 0.05; done
+. "${base}/steps/$KAPELL_TASK"
 `;
 
 export class Bench {
   constructor(name) {
     this.base = mkdtempSync(path.join(tmpdir(), `kapell-${name}-`));
     this.repo = path.join(this.base, 'shop');
-    mkdirSync(path.join(this.base, 'work'), { recursive: true });
+    mkdirSync(path.join(this.base, 'steps'), { recursive: true });
     writeFileSync(path.join(this.base, 'agent.sh'), agent(this.base));
     const home = path.join(this.base, 'home');
     mkdirSync(home);
@@ -105,7 +105,7 @@ export class Bench {
 
   /** Lets the worker of a task do what a shell script says. */
   work(task, script) {
-    const file = path.join(this.base, 'work', String(task));
+    const file = path.join(this.base, 'steps', String(task));
     writeFileSync(`${file}.new`, script);
     execFileSync('mv', [`${file}.new`, file]);
   }

@@ -69,10 +69,10 @@ impl From<Dispatch> for DispatchParams {
             plan_id: args.plan_id,
             tasks: args.tasks,
             task: args.task,
-            files: args.files,
-            target: args.target,
-            complexity: args.complexity,
-            priority: args.priority,
+            files: args.single.files,
+            target: args.single.target,
+            complexity: args.single.complexity,
+            priority: args.single.priority,
             rules: args.rules,
             max_parallel: args.start.max_parallel,
             when_full: args.start.when_full.unwrap_or_default(),
@@ -85,10 +85,10 @@ impl From<Send> for DispatchParams {
     fn from(args: Send) -> Self {
         Self {
             task: Some(args.text),
-            files: args.files,
-            target: args.target,
-            complexity: args.complexity,
-            priority: args.priority,
+            files: args.single.files,
+            target: args.single.target,
+            complexity: args.single.complexity,
+            priority: args.single.priority,
             ..Self::default()
         }
     }

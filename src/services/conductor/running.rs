@@ -96,10 +96,7 @@ pub fn conduct<S: Socket>(
         })
     };
     let ended = lay_out().and_then(|mut conductor| {
-        session.cancel.on_cancel({
-            let waker = conductor.watch.waker();
-            move || waker.wake()
-        });
+        session.cancel.on_cancel(conductor.watch.waker().on_call());
         let desk = Arc::clone(&conductor.desk);
         // The first worker need not wait for it, and can do without.
         thread::spawn(move || {

@@ -88,6 +88,22 @@ pub fn is_of_process(proof: &str) -> bool {
     proof.starts_with(PROCESS)
 }
 
+/// The proof of life of this process.
+pub fn of_this_process() -> Option<String> {
+    tree::identity(std::process::id().cast_signed()).as_ref().map(proof_of)
+}
+
+/// A hold on the process that a proof names; `None` if it does not live, or the proof is not that of a process.
+///
+/// # Errors
+/// The system's, when it has no handle to give.
+pub fn hold(proof: &str) -> io::Result<Option<tree::Handle>> {
+    let process = proof.strip_prefix(PROCESS).and_then(|process| process.split(' ').next());
+    let Some(pid) = process.and_then(|pid| pid.parse().ok()) else { return Ok(None) };
+    // Taken before the proof is looked at: a process of the same number that comes later is not meant.
+    Ok(tree::Handle::open(pid)?.filter(|_| holds(proof)))
+}
+
 /// Whether what a recorded proof names still lives: the process, or the holder of the file's lock.
 pub fn holds(proof: &str) -> bool {
     let Some(process) = proof.strip_prefix(PROCESS) else { return is_held(Path::new(proof)) };
@@ -103,7 +119,7 @@ pub fn holds(proof: &str) -> bool {
 /// (a plan's, say): for a moment the one who waits holds them too.
 pub fn wait_for_end(proof: &str) -> bool {
     const A_WHILE: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
-    let Some(process) = proof.strip_prefix(PROCESS) else {
+    if !is_of_process(proof) {
         let Ok(file) = OpenOptions::new().read(true).open(proof) else { return true };
         loop {
             match flock(&file, FlockOperation::LockShared) {
@@ -112,11 +128,9 @@ pub fn wait_for_end(proof: &str) -> bool {
                 Err(_) => return false,
             }
         }
-    };
-    let Some(pid) = process.split(' ').next().and_then(|pid| pid.parse().ok()) else { return true };
-    // Taken before the proof is looked at: a process of the same number that comes later is not meant.
-    let Ok(handle) = tree::Handle::open(pid) else { return false };
-    let Some(handle) = handle.filter(|_| holds(proof)) else { return true };
+    }
+    let Ok(handle) = hold(proof) else { return false };
+    let Some(handle) = handle else { return true };
     loop {
         match handle.wait_for_end(A_WHILE) {
             Ok(true) => return true,

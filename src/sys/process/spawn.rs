@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 
-use super::tree::{self, Process};
+use super::tree::{self, Handle, Process};
 
 /// A command for `name` in the folder `cwd`, with an empty environment: whoever
 /// starts a program says what it may see. `name` is looked up in the `PATH` that
@@ -326,36 +326,22 @@ fn kill_all<'a>(processes: impl IntoIterator<Item = &'a Process>) {
 }
 
 /// Notices the end of a child without reaping it.
-struct EndWatch {
-    #[cfg(target_os = "linux")]
-    pidfd: std::os::fd::OwnedFd,
-}
+struct EndWatch(Option<Handle>);
 
 impl EndWatch {
-    #[cfg(target_os = "linux")]
     fn new(child: Pid) -> io::Result<Self> {
-        Ok(Self { pidfd: rustix::process::pidfd_open(child, rustix::process::PidfdFlags::empty())? })
-    }
-
-    #[cfg(not(target_os = "linux"))]
-    fn new(_child: Pid) -> io::Result<Self> {
-        Ok(Self {})
+        Ok(Self(Handle::open(child.as_raw_nonzero().get())?))
     }
 
     /// Adds itself to what is waited for; returns how long to wait at most.
     fn join<'a>(&'a self, fds: &mut Vec<PollFd<'a>>, left: Option<Duration>) -> Option<Duration> {
-        #[cfg(target_os = "linux")]
-        {
-            fds.push(PollFd::new(&self.pidfd, PollFlags::IN));
-            left
+        if let Some(end) = self.0.as_ref().and_then(Handle::end) {
+            fds.push(PollFd::from_borrowed_fd(end, PollFlags::IN));
+            return left;
         }
-        #[cfg(not(target_os = "linux"))]
-        {
-            // Nothing wakes this loop when the child ends with its pipes held open.
-            let _ = fds;
-            let look = Duration::from_millis(20);
-            Some(left.map_or(look, |left| left.min(look)))
-        }
+        // Nothing wakes this loop when the child ends with its pipes held open.
+        let look = Duration::from_millis(20);
+        Some(left.map_or(look, |left| left.min(look)))
     }
 
     fn has_ended(&self, child: Pid) -> io::Result<bool> {

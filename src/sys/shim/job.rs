@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::clock::Time;
 use crate::domain::usage::Prices;
-use crate::sys::process::{tree, words};
+use crate::sys::process::words;
 use crate::sys::wall::Wall;
 
 /// What to run and within which limits: `job.json`. It may hold secrets in `env`.
@@ -53,26 +53,9 @@ pub struct Job {
     /// What it may cost; without it, that is of no concern here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allowance: Option<Allowance>,
-    /// Who alone wants what it answers: the run ends with that process.
+    /// The proof of life of the process that alone wants what it answers: the run ends with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub asker: Option<Asker>,
-}
-
-/// A process that waits for a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Asker {
-    /// Its number.
-    pub pid: i32,
-    /// When it started, in the system's ticks, so that another one of this number is not taken for it.
-    pub start_time: u64,
-}
-
-impl Asker {
-    /// This process.
-    pub fn this() -> Option<Self> {
-        let this = tree::identity(rustix::process::getpid().as_raw_nonzero().get())?;
-        Some(Self { pid: this.pid, start_time: this.start_time })
-    }
+    pub asker: Option<String>,
 }
 
 /// What a worker may cost, by what it tells itself. The shim reads it, because it is there when no

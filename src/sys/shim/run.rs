@@ -19,7 +19,7 @@ use super::relays::Relays;
 use super::till::Till;
 use crate::base::clock::Time;
 use crate::sys::process::tree::{self, Handle, Process, Processes};
-use crate::sys::process::{peer, spawn};
+use crate::sys::process::{life, peer, spawn};
 
 /// How often what is left is killed again: it may have started something meanwhile.
 const KILL_AGAIN: Duration = Duration::from_millis(10);
@@ -86,7 +86,7 @@ impl Run {
         let limit = job.timeout_ms.map(|timeout| after(Instant::now(), timeout));
         let till = job.allowance.as_ref().and_then(Till::new);
         Self {
-            asker: job.asker.and_then(|asker| Handle::open(asker.pid).ok().flatten()),
+            asker: job.asker.as_deref().and_then(|proof| life::hold(proof).ok().flatten()),
             job,
             agent,
             outputs,
@@ -110,10 +110,7 @@ impl Run {
             if signals.take_stop() {
                 self.make_it_end(Cause::Stopped, self.job.grace_ms, now);
             }
-            if let Some(asker) = self.job.asker
-                && !self.is_ending()
-                && !tree::is_running(asker.pid, asker.start_time)
-            {
+            if self.job.asker.as_ref().is_some_and(|asker| !self.is_ending() && !life::holds(asker)) {
                 self.asker = None;
                 self.reason = Some("whoever asked is gone".to_owned());
                 self.make_it_end(Cause::Stopped, self.job.grace_ms, now);

@@ -32,7 +32,7 @@ const release = (holder) => kapell('release-files', '--all', '--holder', holder)
 const claims = () => kapell('status', '--scope', 'claims').claims;
 
 function work(task, script) {
-  const file = path.join(base, 'work', String(task));
+  const file = path.join(base, 'steps', String(task));
   fs.writeFileSync(`${file}.new`, script);
   fs.renameSync(`${file}.new`, file);
 }

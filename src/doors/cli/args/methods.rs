@@ -52,18 +52,9 @@ pub struct Dispatch {
     /// One task without a plan: what is to be done
     #[arg(long, value_name = "TEXT")]
     pub task: Option<String>,
-    /// What that task alone may change; without it, what it changes and nobody else owns
-    #[arg(long, value_delimiter = ',', value_name = "PATHS")]
-    pub files: Option<Vec<String>>,
-    /// Worker, group, provider, or auto
-    #[arg(long)]
-    pub target: Option<String>,
-    /// How hard it is: simple, normal or complex
-    #[arg(long, value_parser = one_of::<Complexity>(&COMPLEXITIES), value_name = "HOW")]
-    pub complexity: Option<Complexity>,
-    /// 0 to 10 (10 first), or high, medium, low
-    #[arg(long, value_parser = id)]
-    pub priority: Option<Id>,
+    /// How that task is done
+    #[command(flatten)]
+    pub single: Single,
     /// Rules for that task, a JSON object as in a plan
     #[arg(long, value_parser = object, value_name = "JSON")]
     pub rules: Option<Object>,
@@ -360,6 +351,14 @@ pub struct Run {
 pub struct Send {
     /// What is to be done; - reads it from stdin
     pub text: String,
+    /// How that task is done
+    #[command(flatten)]
+    pub single: Single,
+}
+
+/// A task without a plan.
+#[derive(Debug, Args)]
+pub struct Single {
     /// What the task alone may change; without it, what it changes and nobody else owns
     #[arg(long, value_delimiter = ',', value_name = "PATHS")]
     pub files: Option<Vec<String>>,
