@@ -26,6 +26,8 @@ use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
+mod askers;
+
 const KAPELL: &str = env!("CARGO_BIN_EXE_kapell");
 
 /// Far beyond what anything here takes, also on a busy machine.
