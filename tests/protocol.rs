@@ -211,7 +211,7 @@ fn results_fit_their_schemas() {
         let method = table::find(name).unwrap();
         let whole = method.result_schema();
         assert_eq!(misfit(&whole, &result, &whole), None, "{name}");
-        let brief = Value::Object(schema::brief_result(&whole));
+        let brief = Value::Object(schema::brief::result(&whole));
         assert_eq!(misfit(&brief, &result, &brief), None, "{name}, as a tool");
         // Clients check the error of a failed call against the tool's schema too.
         let error = serde_json::json!({"code": -32602, "message": "m", "data": {"kind": "k"}});

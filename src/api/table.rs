@@ -49,9 +49,10 @@ pub struct Method {
     pub slow: fn(&Value) -> bool,
     /// Who may call it.
     pub audience: Audience,
-    params: fn() -> Value,
-    result: fn() -> Value,
     call: Handler,
+    /// What the schemas of its parameters and its result are made of.
+    #[cfg(test)]
+    pub(super) types: (schema::generating::Make, schema::generating::Make),
 }
 
 impl std::fmt::Debug for Method {
@@ -63,12 +64,12 @@ impl std::fmt::Debug for Method {
 impl Method {
     /// JSON Schema of the parameters, an object.
     pub fn params_schema(&self) -> Value {
-        (self.params)()
+        schema::of_params(self.name)
     }
 
     /// JSON Schema of the result, an object.
     pub fn result_schema(&self) -> Value {
-        (self.result)()
+        schema::of_result(self.name)
     }
 
     /// Calls it. Parameters are an object; nothing or null means an empty one.
@@ -292,8 +293,8 @@ where
         read_only,
         slow,
         audience,
-        params: schema::of_params::<P>,
-        result: schema::of_result::<R>,
         call: Box::new(call),
+        #[cfg(test)]
+        types: (schema::generating::of_params::<P>, schema::generating::of_result::<R>),
     }
 }

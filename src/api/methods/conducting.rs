@@ -1,14 +1,15 @@
 //! What a conductor answers on its own socket, beside the table: how it is, and to pause, to go
 //! on, or to end. The same as `control` on its plan, without having to name it.
 
-use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::status::AT_WORK;
+use crate::api::ApiError;
+#[cfg(test)]
+use crate::api::schema::generating;
 use crate::api::wire::{ConductorCondition, ConductorParams, ControlResult, Progress, ShutdownParams};
-use crate::api::{ApiError, schema};
 use crate::domain::task::TaskState;
 use crate::services::conductor::Vitals;
 use crate::services::steering::{self, Action, Asked};
@@ -23,12 +24,11 @@ pub struct ConductorMethod {
     pub title: &'static str,
     /// What it does.
     pub description: &'static str,
-    /// JSON Schema of the parameters, an object.
-    pub params: fn() -> Value,
-    /// JSON Schema of the result, an object.
-    pub result: fn() -> Value,
     /// Calls it. Parameters are an object.
     pub call: fn(&Session, &Vitals, Value) -> Result<Value, ApiError>,
+    /// What the schemas of its parameters and its result are made of.
+    #[cfg(test)]
+    pub types: (generating::Make, generating::Make),
 }
 
 /// All of them.
@@ -38,46 +38,46 @@ pub fn methods() -> [ConductorMethod; 4] {
             name: "conductor.status",
             title: "How this conductor is",
             description: "Its state, the scheduling passes so far, and how far its plan is.",
-            params: schema::of_params::<ConductorParams>,
-            result: schema::of_result::<ConductorCondition>,
             call: |session, vitals, params| {
                 let ConductorParams {} = read("conductor.status", params)?;
                 written(condition(session, vitals)?)
             },
+            #[cfg(test)]
+            types: (generating::of_params::<ConductorParams>, generating::of_result::<ConductorCondition>),
         },
         ConductorMethod {
             name: "conductor.pause",
             title: "Let nothing new start",
             description: "Workers finish what they do. control suspends them too, with force.",
-            params: schema::of_params::<ConductorParams>,
-            result: schema::of_result::<ControlResult>,
             call: |session, vitals, params| {
                 let ConductorParams {} = read("conductor.pause", params)?;
                 steer(session, vitals, Action::Pause, false)
             },
+            #[cfg(test)]
+            types: (generating::of_params::<ConductorParams>, generating::of_result::<ControlResult>),
         },
         ConductorMethod {
             name: "conductor.resume",
             title: "Go on",
             description: "Tasks start again, and suspended workers go on.",
-            params: schema::of_params::<ConductorParams>,
-            result: schema::of_result::<ControlResult>,
             call: |session, vitals, params| {
                 let ConductorParams {} = read("conductor.resume", params)?;
                 steer(session, vitals, Action::Resume, false)
             },
+            #[cfg(test)]
+            types: (generating::of_params::<ConductorParams>, generating::of_result::<ControlResult>),
         },
         ConductorMethod {
             name: "conductor.shutdown",
             title: "Stop the plan and end",
             description: "Workers are ended, their work is saved, the plan is stopped, and the conductor ends; \
                           its socket goes with it. dispatch goes on with the plan.",
-            params: schema::of_params::<ShutdownParams>,
-            result: schema::of_result::<ControlResult>,
             call: |session, vitals, params| {
                 let ShutdownParams { force } = read("conductor.shutdown", params)?;
                 steer(session, vitals, Action::Stop, force)
             },
+            #[cfg(test)]
+            types: (generating::of_params::<ShutdownParams>, generating::of_result::<ControlResult>),
         },
     ]
 }
@@ -107,7 +107,7 @@ fn steer(session: &Session, vitals: &Vitals, action: Action, force: bool) -> Res
     written(ControlResult { ack: true, state: done.state, message: done.message })
 }
 
-fn read<P: DeserializeOwned + JsonSchema>(name: &str, params: Value) -> Result<P, ApiError> {
+fn read<P: DeserializeOwned>(name: &str, params: Value) -> Result<P, ApiError> {
     serde_json::from_value(params).map_err(|error| {
         ApiError::invalid_params(format!("{name}: {error}"), "rpc.discover describes the parameters")
     })

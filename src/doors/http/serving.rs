@@ -4,13 +4,17 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
+use hyper::server::conn::http1;
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
+use jsonrpsee::core::BoxError;
 use jsonrpsee::core::middleware::RpcServiceBuilder;
 use jsonrpsee::server::{
-    BatchRequestConfig, HttpRequest, Methods, Server, ServerConfig, StopHandle, serve_with_graceful_shutdown,
-    stop_channel, ws,
+    BatchRequestConfig, HttpRequest, HttpResponse, Methods, Server, ServerConfig, StopHandle, stop_channel,
+    ws,
 };
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 use tower::Service as _;
 
 use super::contract::Contract;
@@ -27,6 +31,8 @@ const MOST_CONNECTIONS: u32 = 100;
 const LONGEST_MESSAGE: u32 = 16 * 1024 * 1024;
 /// A batch of more messages than this is refused as a whole.
 const MOST_IN_BATCH: u32 = 10_000;
+/// Who connects and asks nothing for so long has to connect again.
+const FIRST_REQUEST: Duration = Duration::from_secs(30);
 /// How long clients may take to be told the last of it.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 /// How long a system without a free descriptor is left alone.
@@ -140,7 +146,10 @@ fn connect(
         .layer_fn(move |service| Contract::new(service, known.clone(), LONGEST_MESSAGE as usize));
     let builder = Server::builder().set_config(config).set_rpc_middleware(contract).to_service_builder();
     let stopped = stop.clone().shutdown();
+    let asks = Arc::new(Notify::new());
+    let asked = asks.clone();
     let service = tower::service_fn(move |mut request: HttpRequest<_>| {
+        asks.notify_one();
         // A request by itself is not a session: what it claims outlives it.
         let session = ws::is_upgrade_request(&request).then(|| Arc::new(Session::default()));
         let asker = Asker { client: client.clone(), session, _place: place.clone() };
@@ -148,6 +157,31 @@ fn connect(
         let mut service = builder.clone().build(methods.clone(), stop.clone());
         async move { service.call(request).await }
     });
+    tokio::spawn(serve(stream, service, stopped, asked));
+}
+
+/// Speaks HTTP/1.1 and WebSocket until the client is gone, or until `stopped` and what was asked is answered.
+/// (jsonrpsee's own loop speaks HTTP/2 as well, which nobody needs on a socket of one machine, and which is a
+/// third of a megabyte.)
+async fn serve<S>(stream: UnixStream, service: S, stopped: impl Future<Output = ()>, asked: Arc<Notify>)
+where
+    S: tower::Service<HttpRequest<hyper::body::Incoming>, Response = HttpResponse, Error = BoxError>
+        + Clone
+        + Send
+        + 'static,
+    S::Future: Send,
+{
+    let connection = http1::Builder::new()
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service))
+        .with_upgrades();
+    tokio::pin!(connection, stopped);
     // How a connection ended is of no interest: the next one begins anew.
-    tokio::spawn(serve_with_graceful_shutdown(stream, service, stopped));
+    let _ = tokio::select! {
+        ended = &mut connection => ended,
+        () = &mut stopped => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+        Err(_) = tokio::time::timeout(FIRST_REQUEST, asked.notified()) => Ok(()),
+    };
 }

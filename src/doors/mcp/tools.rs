@@ -7,7 +7,8 @@ use rmcp::model::{CallToolResult, ContentBlock, Tool, ToolAnnotations};
 use serde_json::Value;
 
 use super::text;
-use crate::api::{ApiError, schema, table};
+use crate::api::schema::brief;
+use crate::api::{ApiError, table};
 
 /// The tools as [`made`] makes them, which takes 2 ms and every session would wait for. A test
 /// writes the file anew when the table says something else.
@@ -48,7 +49,7 @@ fn tool(method: &'static table::Method, description: &'static str) -> Tool {
         None,
         Some(false),
     );
-    let mut params = schema::brief_params(&method.params_schema());
+    let mut params = brief::params(&method.params_schema());
     for (_, field) in OF_PERSONS.iter().filter(|(name, _)| *name == method.name) {
         if let Some(Value::Object(fields)) = params.get_mut("properties") {
             fields.remove(*field);
@@ -67,7 +68,7 @@ fn tool(method: &'static table::Method, description: &'static str) -> Tool {
     }
     Tool::new_with_raw(method.name, Some(Cow::Borrowed(description)), params)
         .with_title(method.title)
-        .with_raw_output_schema(schema::brief_result(&method.result_schema()).into())
+        .with_raw_output_schema(brief::result(&method.result_schema()).into())
         .with_annotations(annotations)
 }
 
