@@ -14,7 +14,7 @@ use crate::base::paths::RepoPath;
 use crate::domain::claim::{self, Conflict, Decision, Held, Holder, HolderKind, Mode};
 use crate::domain::pattern::Pattern;
 use crate::domain::refusal::{Code, Refusal};
-use crate::domain::writes::Write;
+use crate::domain::writes::{Reach, Write, as_glob};
 use crate::store::Tx;
 use crate::store::claims::NewClaims;
 use crate::store::events::NewEvent;
@@ -22,8 +22,10 @@ use crate::sys::git::discover::discover;
 use crate::sys::git::{Worktree, checkout};
 use crate::sys::process::life;
 
+mod naming;
 pub mod person;
 mod place;
+use naming::Extent;
 use place::{Place, digest, places};
 
 /// A claim that a living process proves needs no clock; this is only what status shows.
@@ -71,8 +73,15 @@ pub fn by_worker(
     let mut claim: Vec<Pattern> = worker.files.iter().filter_map(|text| Pattern::parse(text).ok()).collect();
     let mut held = Some(held);
     for place in places(&project, asked) {
+        // Whether any of these would be changed, and which, nobody knows; the landing will.
+        if matches!(place.extent, Extent::Found(_)) {
+            continue;
+        }
         let is_own = |claim: &[Pattern]| {
-            place.is_in(&project) && claim.iter().any(|own| own.contains(&RepoPath::from(&*place.path)))
+            let is_folder = place.file.is_dir();
+            let path = RepoPath::from(&*place.path);
+            place.is_in(&project)
+                && claim.iter().any(|own| own.contains(&path) || is_folder && owns_below(own, &place.path))
         };
         if is_own(&claim) {
             continue;
@@ -83,29 +92,78 @@ pub fn by_worker(
                 continue;
             }
         }
-        let owned: Vec<&str> = claim.iter().map(Pattern::as_str).collect();
-        let path = &place.path;
-        let what = if place.is_in(&project) {
-            format!("{path} is not among the files of this task: {}", owned.join(" "))
-        } else {
-            format!("{} lies in another checkout of this repository", place.file.display())
-        };
-        return Ok(Some(Refusal::new(
-            Code::NotAllowed,
-            what,
-            format!(
-                "nothing else of yours will be landed. Keep to these files, or ask first: the tool claim-files with paths [{path:?}] (kapell claim-files {})",
-                crate::sys::agent::quoted(path)
-            ),
-        )));
+        return Ok(Some(beyond(&project, &place, &claim)));
     }
     Ok(None)
+}
+
+/// Whether a claim owns all below a folder.
+fn owns_below(own: &Pattern, folder: &str) -> bool {
+    // No file is called so by accident.
+    let below = if folder.is_empty() { "\u{1}".to_owned() } else { format!("{folder}/\u{1}") };
+    let is_whole = own.is_literal() || own.as_str() == "**" || own.as_str().ends_with("/**");
+    is_whole && own.contains(&RepoPath::from(&*below))
+}
+
+/// What a worker may not write, why, and what it can do instead.
+fn beyond(project: &Project, place: &Place, claim: &[Pattern]) -> Refusal {
+    let mut owned: Vec<&str> = Vec::new();
+    for own in claim.iter().map(Pattern::as_str) {
+        if !owned.contains(&own) {
+            owned.push(own);
+        }
+    }
+    let owned = owned.join(" ");
+    let path = &place.path;
+    let (what, instead) = match &place.extent {
+        _ if !place.is_in(project) => (
+            format!("{} lies in another checkout of this repository", place.file.display()),
+            "Keep to your own".to_owned(),
+        ),
+        Extent::Checkout(by) => (
+            format!(
+                "{by} changes whatever it finds in this checkout, and this task has only these files: {owned}"
+            ),
+            "Name your own files to a command that takes names, as git restore -- FILE does".to_owned(),
+        ),
+        _ if path.is_empty() => (
+            format!("this writes all of the checkout, and this task has only these files: {owned}"),
+            "Name your own files to it".to_owned(),
+        ),
+        _ => (
+            format!("{path} is not among the files of this task: {owned}"),
+            match asking(path, None) {
+                Ok(how) => format!("Keep to these files, or ask first: {how}"),
+                Err(why) => format!("Keep to these files; nobody can ask for this one: {why}"),
+            },
+        ),
+    };
+    Refusal::new(Code::NotAllowed, what, format!("nothing else of yours will be landed. {instead}"))
+}
+
+/// How to ask for a file: with the pattern that owns it, whatever is in its name. The error says why
+/// no pattern does.
+fn asking(path: &str, wait_s: Option<u32>) -> Result<String, String> {
+    let pattern = Pattern::of_path(path).map_err(|bad| bad.reason)?;
+    let json = serde_json::Value::from(pattern.as_str());
+    let word = crate::sys::agent::quoted(pattern.as_str());
+    let (with, option) = match wait_s {
+        Some(wait_s) => (format!(" and wait_s {wait_s}"), format!(" --wait-s {wait_s}")),
+        None => Default::default(),
+    };
+    // What begins with a dash is an option to the command line, but for behind two.
+    let command = if pattern.as_str().starts_with('-') {
+        format!("kapell claim-files{option} -- {word}")
+    } else {
+        format!("kapell claim-files {word}{option}")
+    };
+    Ok(format!("the tool claim-files with paths [{json}]{with} ({command})"))
 }
 
 /// Claims what a session is about to write; a refusal names who holds it.
 pub fn by_session(house: &House, editor: &Editor, asked: &Asked<'_>) -> Result<Option<Refusal>, Error> {
     let project = Project::of(asked.folder)?;
-    let (wanted, whole) = wanted(&project, asked);
+    let (wanted, whole, by_whom) = wanted(&project, asked);
     if wanted.is_empty() && whole.is_empty() {
         return Ok(None);
     }
@@ -123,9 +181,11 @@ pub fn by_session(house: &House, editor: &Editor, asked: &Asked<'_>) -> Result<O
     }
     // Read before the others are kept waiting.
     let before: Vec<String> = wanted.iter().map(|(place, _)| digest(&place.file)).collect();
+    let mut by = None;
     let conflicts = store.write(|tx| -> Result<Vec<Conflict>, Error> {
         let held = others_alive(tx, &project, editor, patterns.iter().chain(&whole))?;
         if let Decision::Refuse(conflicts) = claim::decide(&whole, Mode::Exclusive, &editor.holder, &held) {
+            by = by_whom;
             return Ok(conflicts);
         }
         let insert = match claim::decide(&patterns, Mode::Exclusive, &editor.holder, &held) {
@@ -155,7 +215,7 @@ pub fn by_session(house: &House, editor: &Editor, asked: &Asked<'_>) -> Result<O
         }
         Ok(Vec::new())
     })?;
-    Ok(refused(&conflicts))
+    Ok(refused(&conflicts, by.as_deref()))
 }
 
 /// Looks after a tool whether what it wrote was asked about before. What was not is recorded, and
@@ -166,7 +226,11 @@ pub fn written_by_session(
     asked: &Asked<'_>,
 ) -> Result<Option<Refusal>, Error> {
     let project = Project::of(asked.folder)?;
-    let (wanted, _) = wanted(&project, asked);
+    // What a glob stood for, and what was there, is another thing by now.
+    let writes: Vec<Write> =
+        asked.writes.iter().filter(|write| write.reach == Reach::Path).cloned().collect();
+    let asked = &Asked { writes: &writes, ..*asked };
+    let (wanted, ..) = wanted(&project, asked);
     if wanted.is_empty() {
         return Ok(None);
     }
@@ -239,11 +303,19 @@ fn is_committed(house: &House, file: &Path) -> bool {
     clean().unwrap_or(false)
 }
 
-/// What is to be claimed, and what is only to be free: a command that changes all of the tree.
-fn wanted(project: &Project, asked: &Asked<'_>) -> (Vec<(Place, Pattern)>, Vec<Pattern>) {
+/// What is to be claimed, and what is only to be free, because a command changes whatever it finds
+/// there; with the command, if it is known.
+fn wanted(project: &Project, asked: &Asked<'_>) -> (Vec<(Place, Pattern)>, Vec<Pattern>, Option<String>) {
     let (mut wanted, mut whole) = (Vec::<(Place, Pattern)>::new(), Vec::new());
+    let mut by = None;
     for place in places(project, asked) {
-        if place.path.is_empty() {
+        if let Extent::Found(name) = &place.extent {
+            let folder = if place.path.is_empty() { String::new() } else { as_glob(&place.path) + "/" };
+            whole.extend(Pattern::parse(&format!("{folder}**/{name}")));
+        } else if place.path.is_empty() {
+            if let Extent::Checkout(command) = &place.extent {
+                by = Some(command.clone());
+            }
             whole.extend(Pattern::parse("**"));
         } else if let Ok(pattern) = Pattern::of_path(&place.path)
             && wanted.iter().all(|(_, known)| *known != pattern)
@@ -252,7 +324,7 @@ fn wanted(project: &Project, asked: &Asked<'_>) -> (Vec<(Place, Pattern)>, Vec<P
             wanted.push((place, pattern));
         }
     }
-    (wanted, whole)
+    (wanted, whole, by)
 }
 
 /// Whether the session holds that path by a claim that needs no renewal.
@@ -295,8 +367,8 @@ fn tell(
     Ok(())
 }
 
-/// Who is in the way, since when, why, and how to ask.
-fn refused(conflicts: &[Conflict]) -> Option<Refusal> {
+/// Who is in the way of a command, since when, why, and how to ask.
+fn refused(conflicts: &[Conflict], by: Option<&str>) -> Option<Refusal> {
     let conflict = conflicts.first()?;
     let held = &conflict.held;
     let mut text = format!(
@@ -315,10 +387,15 @@ fn refused(conflicts: &[Conflict]) -> Option<Refusal> {
     if conflicts.len() > 1 {
         text.push_str(&format!("; {} more are held by others", conflicts.len() - 1));
     }
-    let path = &conflict.witness;
+    if let Some(by) = by {
+        text.push_str(&format!("; {by} changes whatever it finds"));
+    }
+    let ask = match asking(&conflict.witness, Some(600)) {
+        Ok(how) => format!(", or ask for it: {how}"),
+        Err(_) => String::new(),
+    };
     let hint = format!(
-        "do not write it another way. Work on something else, or ask for it: the tool claim-files with paths [{path:?}] and wait_s 600 (kapell claim-files {} --wait-s 600); kapell status --scope claims shows who holds what",
-        crate::sys::agent::quoted(path)
+        "do not write it another way. Work on something else{ask}; kapell status --scope claims shows who holds what"
     );
     Some(Refusal::new(Code::Conflict, text, hint).with("holder", &held.holder.name))
 }

@@ -2,13 +2,17 @@
 
 mod carriers;
 mod code;
+mod editors;
+mod expand;
 mod find;
 mod git;
+mod letters;
 mod operands;
 mod programs;
 mod read;
 mod run;
 mod table;
+mod tokens;
 mod word;
 
 use super::Write;

@@ -60,7 +60,8 @@ impl Reading<'_> {
     }
 
     pub(super) fn parallel(&mut self, words: &[Arg], input: Input) {
-        let operands = Operands::leading(words, "j:P:N:n:I:a:S:", "jobs max-args colsep joblog timeout delay");
+        let operands =
+            Operands::leading(words, "j:P:N:n:I:a:S:", "jobs max-args colsep joblog timeout delay");
         let at = operands.paths.iter().position(|word| matches!(word.text(), Some(":::" | ":::+")));
         let (command, names) = match at {
             Some(at) => (&operands.paths[..at], operands.after(at + 1).to_vec()),

@@ -4,6 +4,7 @@
 //! read without the grammar of any of them.
 
 use super::run::{Input, Reading};
+use super::tokens::{Token, tokens};
 use super::word::Arg;
 use crate::domain::writes::Reach;
 
@@ -54,17 +55,6 @@ const CALLS: &[(&str, Does)] = &[
 /// What a path of Python's does to itself.
 const METHODS: [&str; 6] = ["write_text", "write_bytes", "touch", "unlink", "rename", "replace"];
 
-#[derive(Debug, Clone, PartialEq)]
-enum Token<'a> {
-    Name(&'a str),
-    Text(String),
-    /// A text with something in it that is reckoned first.
-    Vague,
-    Sign(char),
-    /// `==`, `=>` and their like.
-    Other,
-}
-
 /// A variable with the texts that it may be; whether they are paths, not plain texts.
 struct Known<'a> {
     name: &'a str,
@@ -85,7 +75,9 @@ impl Reading<'_> {
             match tokens.get(at + 1) {
                 Some(Token::Sign('=')) => assign(&mut known, name, &tokens[at + 2..]),
                 // `for x in [a, b]`, `for (const x of [a, b])`.
-                Some(Token::Name("in" | "of")) if matches!(tokens.get(at + 2), Some(Token::Sign('[' | '('))) => {
+                Some(Token::Name("in" | "of"))
+                    if matches!(tokens.get(at + 2), Some(Token::Sign('[' | '('))) =>
+                {
                     let texts: Vec<String> = arguments(&tokens[at + 3..])
                         .iter()
                         .flat_map(|argument| texts(argument, &known).0)
@@ -109,12 +101,15 @@ impl Reading<'_> {
         let arguments = match tokens.get(at + 1) {
             Some(Token::Sign('(')) => arguments(&tokens[at + 2..]),
             // Ruby and Perl need no parentheses.
-            Some(Token::Text(_) | Token::Name(_)) if matches!(name, "open" | "unlink" | "system" | "write") => {
+            Some(Token::Text(_) | Token::Name(_))
+                if matches!(name, "open" | "unlink" | "system" | "write") =>
+            {
                 arguments(&tokens[at + 1..])
             }
             _ => return,
         };
-        let text_of = |n: usize| arguments.get(n).map(|argument| texts(argument, known).0).unwrap_or_default();
+        let text_of =
+            |n: usize| arguments.get(n).map(|argument| texts(argument, known).0).unwrap_or_default();
         if is_method && is_open && (METHODS.contains(&name) || name == "open") {
             // `Path("x").write_text(…)`, or with a variable.
             let (own, is_path) = match before(2) {
@@ -354,85 +349,4 @@ fn arguments<'t, 'a>(tokens: &'t [Token<'a>]) -> Vec<&'t [Token<'a>]> {
     }
     arguments.extend((start < end).then(|| &tokens[start..end]));
     arguments
-}
-
-fn tokens(text: &str) -> Vec<Token<'_>> {
-    let mut tokens = Vec::new();
-    let mut rest = text;
-    while let Some(c) = rest.chars().next() {
-        let word = rest.trim_start_matches(|c: char| c.is_alphanumeric() || c == '_');
-        let length = rest.len() - word.len();
-        match c {
-            '\n' => {
-                tokens.push(Token::Sign(';'));
-                rest = &rest[1..];
-            }
-            c if c.is_whitespace() => rest = &rest[c.len_utf8()..],
-            '#' => rest = &rest[rest.find('\n').unwrap_or(rest.len())..],
-            '/' if rest.starts_with("//") => rest = &rest[rest.find('\n').unwrap_or(rest.len())..],
-            '"' | '\'' | '`' => {
-                let (token, after) = string(rest, "");
-                tokens.push(token);
-                rest = after;
-            }
-            _ if length > 0 => {
-                let name = &rest[..length];
-                let is_prefix = length <= 2 && word.starts_with(['"', '\'']) && name.chars().all(|c| "rRbBfFuU".contains(c));
-                if is_prefix {
-                    let (token, after) = string(word, name);
-                    tokens.push(token);
-                    rest = after;
-                } else {
-                    tokens.push(Token::Name(name));
-                    rest = word;
-                }
-            }
-            // A variable of Perl's or PHP's is its name.
-            '$' | '@' => rest = &rest[1..],
-            '=' | '!' | '<' | '>' if rest[1..].starts_with(['=', '~']) || rest.starts_with("=>") => {
-                tokens.push(Token::Other);
-                rest = &rest[2..];
-            }
-            '>' if rest.starts_with(">>") => {
-                tokens.push(Token::Sign('>'));
-                rest = &rest[2..];
-            }
-            c => {
-                tokens.push(Token::Sign(c));
-                rest = &rest[c.len_utf8()..];
-            }
-        }
-    }
-    tokens
-}
-
-/// A text in quotes, and what is behind it.
-fn string<'a>(text: &'a str, prefix: &str) -> (Token<'a>, &'a str) {
-    let quote = text.chars().next().unwrap_or('"');
-    let three: String = std::iter::repeat_n(quote, 3).collect();
-    let end = if text.starts_with(&three) { three } else { quote.to_string() };
-    let mut value = String::new();
-    let mut rest = &text[end.len()..];
-    let is_raw = prefix.contains(['r', 'R']);
-    let mut is_vague = false;
-    while !rest.starts_with(&*end) {
-        let mut chars = rest.chars();
-        match chars.next() {
-            None => break,
-            Some('\\') if !is_raw => match chars.next() {
-                Some('n') => value.push('\n'),
-                Some('t') => value.push('\t'),
-                Some(c) => value.push(c),
-                None => {}
-            },
-            Some(c) => {
-                is_vague |= c == '{' && prefix.contains(['f', 'F'])
-                    || matches!(c, '$' | '#') && chars.as_str().starts_with('{') && quote != '\'';
-                value.push(c);
-            }
-        }
-        rest = chars.as_str();
-    }
-    let rest = rest.strip_prefix(&*end).unwrap_or(rest);
-    (if is_vague { Token::Vague } else { Token::Text(value) }, rest)
 }

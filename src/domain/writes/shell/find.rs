@@ -47,9 +47,11 @@ impl Tests {
 impl Reading<'_> {
     pub(super) fn find(&mut self, words: &[Arg]) {
         let is_expression = |word: &Arg| {
-            word.text().is_some_and(|text| text.starts_with('-') && text.len() > 1 || matches!(text, "(" | "!"))
+            word.text()
+                .is_some_and(|text| text.starts_with('-') && text.len() > 1 || matches!(text, "(" | "!"))
         };
-        let words = &words[words.iter().take_while(|word| matches!(word.text(), Some("-H" | "-L" | "-P"))).count()..];
+        let words =
+            &words[words.iter().take_while(|word| matches!(word.text(), Some("-H" | "-L" | "-P"))).count()..];
         let end = words.iter().position(is_expression).unwrap_or(words.len());
         let here = [Arg::Text(".".to_owned())];
         let starts = if end == 0 { &here[..] } else { &words[..end] };
@@ -75,8 +77,11 @@ impl Reading<'_> {
                 }
                 "-exec" | "-execdir" | "-ok" | "-okdir" => {
                     has_acted = true;
-                    let command: Vec<Arg> =
-                        words.by_ref().take_while(|word| !matches!(word.text(), Some(";" | "+"))).cloned().collect();
+                    let command: Vec<Arg> = words
+                        .by_ref()
+                        .take_while(|word| !matches!(word.text(), Some(";" | "+")))
+                        .cloned()
+                        .collect();
                     self.spread_over(&command, &tests.found(starts), Some("{}"));
                 }
                 "-fprint" | "-fprint0" | "-fls" | "-fprintf" => {
@@ -84,7 +89,8 @@ impl Reading<'_> {
                         self.write(goal);
                     }
                 }
-                "(" | ")" | "-a" | "-and" | "-print" | "-print0" | "-depth" | "-prune" | "-xdev" | "-mount" => {}
+                "(" | ")" | "-a" | "-and" | "-print" | "-print0" | "-depth" | "-prune" | "-xdev"
+                | "-mount" => {}
                 "-empty" | "-executable" | "-readable" | "-writable" => tests.is_vague = true,
                 text if text.starts_with('-') => {
                     // A test with a value.

@@ -70,7 +70,11 @@ impl Reading<'_> {
             "clean" => self.specs(paths),
             "stash" => self.stash(words, &operands, whole),
             "checkout-index" if has("f force") && !has("prefix") => {
-                if has("a all") { whole(self) } else { self.specs(paths) }
+                if has("a all") {
+                    whole(self)
+                } else {
+                    self.specs(paths)
+                }
             }
             "read-tree" if has("u") => whole(self),
             "apply" if has("check stat numstat summary") || has("cached") && !has("index") => {}
@@ -122,7 +126,8 @@ impl Reading<'_> {
                 Arg::Text(text) if text.starts_with(":/") || text == ":" => {
                     self.add(".", None, Reach::Checkout("git".to_owned()));
                 }
-                Arg::Text(text) if text.starts_with(":(") || text.starts_with(":!") || text.starts_with(":^") => {}
+                Arg::Text(text)
+                    if text.starts_with(":(") || text.starts_with(":!") || text.starts_with(":^") => {}
                 Arg::Text(text) if text.contains(['*', '?']) => {
                     if let Some((folder, name)) = spread(text) {
                         self.add(&folder, None, Reach::Below(name));

@@ -41,7 +41,8 @@ impl Operands {
             } else if text.len() > 1 && text.starts_with('-') {
                 let mut letters = text[1..].chars();
                 while let Some(letter) = letters.next() {
-                    let sign = short.find(letter).and_then(|at| short[at + letter.len_utf8()..].chars().next());
+                    let sign =
+                        short.find(letter).and_then(|at| short[at + letter.len_utf8()..].chars().next());
                     let rest = letters.as_str();
                     let attached = || Some(Arg::Text(rest.strip_prefix('=').unwrap_or(rest).to_owned()));
                     let value = match sign {

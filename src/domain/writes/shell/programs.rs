@@ -3,8 +3,8 @@
 use super::operands::Operands;
 use super::run::{Input, Reading};
 use super::table::{Rule, row};
-use super::word::{Arg, globbed, glob_of};
-use crate::domain::writes::{Reach, as_glob, of_diff, of_patch};
+use super::word::{Arg, glob_of, globbed};
+use crate::domain::writes::{Reach, as_glob, of_patch};
 
 /// What runs text as code: its options with values, long ones too, and those whose value is the code.
 const INTERPRETERS: [(&str, &str, &str, &str); 7] = [
@@ -80,7 +80,8 @@ impl Reading<'_> {
             }
             "curl" => self.curl(words),
             "wget" => {
-                let operands = Operands::of(words, "O:o:P:U:T:t:e:", "output-document output-file user-agent header");
+                let operands =
+                    Operands::of(words, "O:o:P:U:T:t:e:", "output-document output-file user-agent header");
                 self.values(&operands, "O output-document o output-file");
             }
             "vim" | "vi" | "nvim" => self.vim(words),
@@ -99,7 +100,8 @@ impl Reading<'_> {
         let words = &words[usize::from(is_second)..];
         if let Rule::Carry(skipped) = rule {
             let operands = Operands::leading(words, short, long);
-            let is_assignment = |arg: &&Arg| arg.text().is_some_and(|text| text.contains('=') && !text.contains('/'));
+            let is_assignment =
+                |arg: &&Arg| arg.text().is_some_and(|text| text.contains('=') && !text.contains('/'));
             let set = operands.after(skipped).iter().take_while(is_assignment).count();
             let carried = operands.after(skipped + set).to_vec();
             // `npx --package`: `-c` has a text.
@@ -119,7 +121,9 @@ impl Reading<'_> {
             Rule::Pack(end) => self.packed(name, end, &operands),
             Rule::Format(on, off, names) => {
                 let is_off = |word: &Arg| {
-                    word.text().and_then(|text| text.strip_prefix("--")).is_some_and(|text| off.split(' ').any(|o| o == text))
+                    word.text()
+                        .and_then(|text| text.strip_prefix("--"))
+                        .is_some_and(|text| off.split(' ').any(|o| o == text))
                 };
                 if (on.is_empty() || operands.has(on)) && !operands.has(off) && !words.iter().any(is_off) {
                     self.formatted(&operands.paths, names);
@@ -137,12 +141,6 @@ impl Reading<'_> {
         }
     }
 
-    pub(super) fn named(&mut self, writes: Vec<crate::domain::writes::Write>) {
-        for write in writes {
-            self.add(&write.path, None, Reach::Path);
-        }
-    }
-
     /// What formatters find below folders, or in what they are named.
     fn formatted(&mut self, paths: &[Arg], names: &str) {
         let found = || Reach::Below(names.to_owned());
@@ -154,7 +152,8 @@ impl Reading<'_> {
                 // Globs that the program itself expands, and Go's dots.
                 Arg::Text(text) if text.contains('*') || text.ends_with("...") => {
                     let before = text.split(['*', '{']).next().unwrap_or_default();
-                    let folder = before.trim_end_matches("...").rsplit_once('/').map_or(".", |(folder, _)| folder);
+                    let folder =
+                        before.trim_end_matches("...").rsplit_once('/').map_or(".", |(folder, _)| folder);
                     self.add(folder, None, found());
                 }
                 Arg::Text(text) => self.add(text, None, found()),
@@ -165,7 +164,8 @@ impl Reading<'_> {
 
     /// `mv`, `cp` and their like: the goal is the last operand, or that of `-t`.
     pub(super) fn moved(&mut self, name: &str, operands: &Operands, sources_vanish: bool) {
-        let is_dry = name == "rsync" && operands.has("n dry-run list-only") || name.ends_with("install") && operands.has("d");
+        let is_dry = name == "rsync" && operands.has("n dry-run list-only")
+            || name.ends_with("install") && operands.has("d");
         let told = operands.value("t target-directory").filter(|_| !name.starts_with("rsync"));
         let (sources, goal) = match (told, operands.paths.split_last()) {
             _ if is_dry => return,
@@ -201,156 +201,6 @@ impl Reading<'_> {
                 _ if sources.len() == 1 && !goal.ends_with('/') => self.add(goal, None, Reach::Path),
                 _ => {}
             }
-        }
-    }
-
-    fn packed(&mut self, name: &str, end: &str, operands: &Operands) {
-        if operands.has("c stdout to-stdout t test l list") {
-            return;
-        }
-        let unpacks = operands.has("d decompress uncompress") || name.starts_with("un") || name.starts_with("gun") || name.starts_with("bun");
-        let keeps = operands.has("k keep") || end == ".zst" && !operands.has("rm");
-        for path in &operands.paths {
-            let Arg::Text(text) = path else {
-                self.write(path);
-                continue;
-            };
-            if !keeps {
-                self.write(path);
-            }
-            match text.strip_suffix(end) {
-                Some(plain) if unpacks => self.add(plain, None, Reach::Path),
-                None if !unpacks => self.add(&format!("{text}{end}"), None, Reach::Path),
-                _ => {}
-            }
-        }
-        self.values(operands, "o");
-    }
-
-    fn chmod(&mut self, words: &[Arg]) {
-        // `-x` is a mode, not an option.
-        let is_mode = |text: &str| {
-            text.len() > 1 && text.starts_with('-') && text[1..].chars().all(|c| "rwxXst".contains(c))
-        };
-        let has_mode = words.iter().filter_map(Arg::text).any(|text| is_mode(text) || text.starts_with("--reference"));
-        let operands = Operands::of(words, "", "");
-        self.write_all(operands.after(usize::from(!has_mode)));
-    }
-
-    fn sed(&mut self, words: &[Arg]) {
-        let mut operands = Operands::of(words, "e:f:i;l:s;", "expression file line-length");
-        // Other systems want an end of its own for the old file, which is often none.
-        if operands.has("i") && operands.paths.first().and_then(Arg::text) == Some("") {
-            operands.paths.remove(0);
-        }
-        let has_script = operands.has("e f expression file");
-        let scripts = operands.values("e expression").flatten().chain(operands.paths.iter().take(usize::from(!has_script)));
-        let goals: Vec<String> =
-            scripts.filter_map(Arg::text).flat_map(|script| script.split(['\n', ';'])).filter_map(sed_goal).collect();
-        for goal in goals {
-            self.add(&goal, None, Reach::Path);
-        }
-        if operands.has("i in-place") {
-            self.write_all(operands.after(usize::from(!has_script)));
-        }
-    }
-
-    fn curl(&mut self, words: &[Arg]) {
-        let operands = Operands::of(
-            words,
-            "o:T:d:H:X:u:A:e:b:c:F:K:m:r:w:x:y:Y:z:C:E:D:P:Q:t:U:h;",
-            "output output-dir data data-raw data-binary data-urlencode header request user user-agent cookie \
-             cookie-jar form max-time write-out proxy dump-header url retry connect-timeout json cacert cert key",
-        );
-        let folder = operands.value("output-dir").cloned();
-        self.within(folder.as_ref(), |here| {
-            here.values(&operands, "o output");
-            if operands.has("O remote-name remote-name-all") {
-                for url in operands.paths.iter().chain(operands.value("url")).filter_map(Arg::text) {
-                    let path = url.split(['?', '#']).next().unwrap_or_default();
-                    let path = path.split_once("://").map_or(path, |(_, path)| path);
-                    if let Some((_, name)) = path.rsplit_once('/') {
-                        here.add(name, None, Reach::Path);
-                    }
-                }
-            }
-        });
-        self.values(&operands, "D dump-header c cookie-jar");
-    }
-
-    fn vim(&mut self, words: &[Arg]) {
-        let operands = Operands::of(words, "c:S:u:i:T:s;", "cmd");
-        // Nobody is there to type: what it does, its commands say.
-        let is_command = |text: &str| text.contains('w') || text.starts_with('x');
-        let saves = operands.values("c").flatten().chain(&operands.paths).filter_map(Arg::text).any(|text| {
-            text.strip_prefix('+').is_some_and(is_command) || !operands.paths.iter().any(|path| path.text() == Some(text)) && is_command(text)
-        });
-        if saves || operands.has("e E s") {
-            let is_file = |path: &&Arg| path.text().is_none_or(|text| !text.starts_with('+'));
-            let files: Vec<Arg> = operands.paths.iter().filter(is_file).cloned().collect();
-            self.write_all(&files);
-        }
-    }
-
-    /// `tar` and `zip`: the archive that is made, or the members that are named.
-    fn archive(&mut self, name: &str, words: &[Arg]) {
-        let mut words = words.to_vec();
-        if !name.contains("zip")
-            && let Some(Arg::Text(first)) = words.first_mut()
-            && !first.starts_with('-')
-        {
-            first.insert(0, '-');
-        }
-        match name {
-            "zip" => {
-                let operands = Operands::of(&words, "b:t:n:x:i:", "exclude include");
-                self.write_all(operands.paths.get(..1).unwrap_or_default());
-            }
-            "unzip" => {
-                let operands = Operands::of(&words, "d:x:P:", "");
-                if !operands.has("l t p v Z") {
-                    self.within(operands.value("d"), |here| here.write_all(operands.after(1)));
-                }
-            }
-            _ => {
-                let operands = Operands::of(&words, "f:C:T:X:I:b:", "file directory exclude strip-components");
-                if operands.has("c r u A create append update") {
-                    self.values(&operands, "f file");
-                } else if operands.has("x extract get") && !operands.has("O to-stdout strip-components T") {
-                    self.within(operands.value("C directory"), |here| here.write_all(&operands.paths));
-                }
-            }
-        }
-    }
-
-    fn patch(&mut self, words: &[Arg], input: Input) {
-        let operands = Operands::of(
-            words,
-            "p:i:o:d:D:F:r:B:z:Y:V:g:x:",
-            "strip input output directory fuzz reject-file prefix suffix ifdef",
-        );
-        if operands.has("dry-run C check") {
-            return;
-        }
-        let strip = operands.value("p strip").and_then(Arg::text).map(|n| n.parse().unwrap_or_default());
-        let diff = operands.value("i input").or(operands.paths.get(1)).and_then(Arg::text);
-        let input = diff.map_or(input, |path| Input::File(path.to_owned()));
-        self.within(operands.value("d directory"), |here| {
-            if let Some(goal) = operands.value("o output").or(operands.paths.first()) {
-                here.write(goal);
-            } else {
-                // Without a number only the last segment counts.
-                here.patched(&input, strip.unwrap_or(usize::MAX));
-            }
-        });
-    }
-
-    /// The files that a diff changes, which may stand in a file.
-    pub(super) fn patched(&mut self, diff: &Input, strip: usize) {
-        match diff {
-            Input::Text(text) => self.named(of_diff(text, strip)),
-            Input::File(path) => self.add(path, None, Reach::Diff(strip)),
-            _ => {}
         }
     }
 
@@ -398,7 +248,12 @@ impl Reading<'_> {
         else {
             return false;
         };
-        if matches!(plain, "deno" | "bun") && words.first().and_then(Arg::text).is_some_and(|word| word != "eval" && row(plain, Some(word)).is_some()) {
+        if matches!(plain, "deno" | "bun")
+            && words
+                .first()
+                .and_then(Arg::text)
+                .is_some_and(|word| word != "eval" && row(plain, Some(word)).is_some())
+        {
             return false;
         }
         let operands = if names.starts_with("awk") || matches!(plain, "perl" | "ruby") {
@@ -409,7 +264,8 @@ impl Reading<'_> {
         let is_awk = names.starts_with("awk");
         if let Some(Arg::Text(module)) = operands.value("m").filter(|_| names.starts_with("python")) {
             let mut carried = vec![Arg::Text(module.clone())];
-            let at = words.iter().position(|word| word.text() == Some(module)).map_or(words.len(), |at| at + 1);
+            let at =
+                words.iter().position(|word| word.text() == Some(module)).map_or(words.len(), |at| at + 1);
             carried.extend_from_slice(words.get(at..).unwrap_or_default());
             self.program(carried, Input::Unknown);
             return true;
@@ -429,7 +285,9 @@ impl Reading<'_> {
         match (first, input) {
             _ if has_code => {}
             (Some(code), _) if is_awk && !operands.has("f file") => codes.push(code.to_owned()),
-            (Some("eval"), _) if plain == "deno" => codes.extend(operands.paths.get(1).and_then(Arg::text).map(str::to_owned)),
+            (Some("eval"), _) if plain == "deno" => {
+                codes.extend(operands.paths.get(1).and_then(Arg::text).map(str::to_owned))
+            }
             (None | Some("-"), Input::Text(text)) if !is_awk => codes.push(text.clone()),
             _ => {}
         }
@@ -451,25 +309,6 @@ impl Reading<'_> {
 /// The last segment.
 pub(super) fn name_of(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
-}
-
-/// The file of a command of `sed` that writes one: `w file`, `/re/w file`, `s/a/b/w file`.
-fn sed_goal(command: &str) -> Option<String> {
-    let command = command.trim_start_matches([' ', '\t', '{', '}']);
-    let (before, goal) = command.split_at_checked(command.rfind("w ")?)?;
-    let mut chars = before.chars();
-    let is_write = match chars.next() {
-        None => true,
-        Some('s') => {
-            let sign = chars.next()?;
-            let is_flag = |c: char| "gpiIeMm0123456789".contains(c);
-            before.matches(sign).count() >= 3 && before.trim_end_matches(is_flag).ends_with(sign)
-        }
-        Some('/') => before.matches('/').count() >= 2 && before.trim_end().ends_with(['/', 'I', '!']),
-        Some(_) => before.chars().all(|c| c.is_ascii_digit() || "$,! ".contains(c)),
-    };
-    let goal = goal.get(2..)?.trim();
-    (is_write && !goal.is_empty()).then(|| goal.to_owned())
 }
 
 /// A glob that git reads, as the folder it begins in and the names that it means.

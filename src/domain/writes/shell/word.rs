@@ -26,7 +26,10 @@ pub(super) enum Part {
     Text(String),
     Variable(Variable),
     /// What these commands print.
-    Run { nodes: Rc<Vec<Node>>, is_quoted: bool },
+    Run {
+        nodes: Rc<Vec<Node>>,
+        is_quoted: bool,
+    },
     /// A file that stands for these commands.
     Process(Rc<Vec<Node>>),
     Unknown,
@@ -49,7 +52,10 @@ pub(super) enum Arg {
     /// The names of all files that match; a quoted character has a backslash.
     Glob(String),
     /// Files with such a name (a glob of [`as_glob`]) below a folder, as `find` tells them.
-    Found { folder: String, name: String },
+    Found {
+        folder: String,
+        name: String,
+    },
     /// Only a shell can know it.
     Unknown,
 }
@@ -103,9 +109,7 @@ impl Word {
     /// Whether it ends with one of these, unquoted.
     pub fn ends_with(&self, ends: &[char]) -> bool {
         match self.parts.last() {
-            Some(Part::Text(text)) => {
-                text.ends_with(ends) && !text[..text.len() - 1].ends_with('\\')
-            }
+            Some(Part::Text(text)) => text.ends_with(ends) && !text[..text.len() - 1].ends_with('\\'),
             _ => false,
         }
     }
@@ -298,7 +302,8 @@ fn range(text: &str) -> Option<Vec<String>> {
 
 /// `${name%then}` and its like for a value that is known; nothing where only a shell can tell.
 pub(super) fn changed(value: &str, then: &str) -> Option<String> {
-    let (sign, pattern) = ["%%", "%", "##", "#"].iter().find_map(|sign| Some((*sign, then.strip_prefix(*sign)?)))?;
+    let (sign, pattern) =
+        ["%%", "%", "##", "#"].iter().find_map(|sign| Some((*sign, then.strip_prefix(*sign)?)))?;
     let is_plain = |text: &str| !text.contains(SPECIAL);
     let changed = match sign {
         "%" | "%%" => match pattern.strip_suffix('*') {
