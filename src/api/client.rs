@@ -176,7 +176,7 @@ impl Call {
     pub fn run(&self, method: &Method, params: Value) -> Result<Value, ApiError> {
         guard(method.name, || {
             let mut session = self.session();
-            if method.name == "claim-files" {
+            if matches!(method.name, "claim-files" | "release-files") {
                 session.caller.alive = self.client.proof_of_life();
             }
             method.call(&session, params)

@@ -148,7 +148,7 @@ pub fn brief_params(schema: &Value) -> Map<String, Value> {
 /// required: clients check the error object of a failed call against this schema too.
 pub fn brief_result(schema: &Value) -> Map<String, Value> {
     let mut schema = schema.clone();
-    strip(&mut schema, &["$schema", "title", "minimum", "description", "default", "required"]);
+    strip(&mut schema, &["$schema", "title", "minimum", "description", "default", "required", "enum"]);
     inline(&mut schema);
     if schema.to_string().len() > LONG {
         let whole = schema.clone();

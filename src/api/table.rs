@@ -5,13 +5,16 @@ use std::sync::LazyLock;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::error::ApiError;
 use super::methods;
 use super::schema;
 use crate::domain::refusal::{Code, Refusal};
-use crate::services::Session;
+use crate::services::{Session, nudging};
+
+/// The field of every result that tells a worker what it was not asked for: what it is nudged to do.
+pub const NUDGES: &str = "nudges";
 
 /// Who may call a method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,7 +79,18 @@ impl Method {
             let what = format!("a worker may not call {}", self.name);
             return Err(Refusal::new(Code::NotAllowed, what, instead).into());
         }
-        (self.call)(session, params)
+        let mut result = (self.call)(session, params)?;
+        if session.caller.attempt.is_some()
+            && let Some(fields) = result.as_object_mut()
+        {
+            let nudges = nudging::tell(session)?;
+            if !nudges.is_empty() {
+                let told =
+                    nudges.iter().map(|it| json!({"who": it.who, "text": it.text, "at": it.at.to_string()}));
+                fields.insert(NUDGES.to_owned(), told.collect());
+            }
+        }
+        Ok(result)
     }
 
     /// What it does, as its caller is told.
@@ -101,7 +115,10 @@ impl Method {
 pub fn methods() -> &'static [Method] {
     static TABLE: LazyLock<Vec<Method>> = LazyLock::new(|| {
         let never = |_: &Value| false;
-        let waits = |params: &Value| params.get("wait_ms").is_some_and(|wait| wait.as_u64() != Some(0));
+        let waits = |params: &Value| {
+            let is_health = params.get("scope").is_some_and(|scope| scope == "health");
+            is_health || params.get("wait_ms").is_some_and(|wait| wait.as_u64() != Some(0))
+        };
         vec![
             method(
                 "plan",
@@ -165,8 +182,7 @@ pub fn methods() -> &'static [Method] {
             method(
                 "status",
                 "What is going on",
-                "Overview, or one scope: plan, task, attempt, workers, claims, conductors, budget, cost, queue, events. \
-                 With run_id the result of dispatch or judge. wait_ms (at most 45000) with since_seq waits for news \
+                "Overview, or one scope. With run_id the result of dispatch or judge. wait_ms (at most 45000) with since_seq waits for news \
                  or a final state.",
                 true,
                 waits,
@@ -179,8 +195,8 @@ pub fn methods() -> &'static [Method] {
             method(
                 "judge",
                 "Prove work by gates",
-                "Run the gates (ownership, specs, tests-exist, red-green, lint, build, custom, review) on a submitted \
-                 attempt, a task, a whole plan, or any working tree by path. Answers with a run_id; the verdict and \
+                "Run the gates (ownership, specs, tests-exist, red-green, lint, build, custom, review) on an \
+                 attempt, a task, a plan, or any working tree by path. Answers with a run_id; the verdict and \
                  its evidence come through status(run_id, wait_ms).",
                 false,
                 |_| true,
@@ -192,8 +208,8 @@ pub fn methods() -> &'static [Method] {
             method(
                 "control",
                 "Steer plans, tasks and workers",
-                "pause, resume, stop, cancel, retry, restart, approve, land, nudge or launch a plan, a task \
-                 (PLAN_ID/TASK_ID), an attempt, a worker or a conductor.",
+                "Steer a plan, task (PLAN_ID/TASK_ID), attempt, worker or conductor. nudge tells a worker \
+                 message; resume also frees one in quarantine.",
                 false,
                 |_| true,
                 methods::control::call,

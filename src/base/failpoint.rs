@@ -10,7 +10,8 @@
 //!
 //! `@N` behind the action means the Nth time that the process comes there (else the first), `@N+` every
 //! time from then on. What was done is appended to the file that `KAPELL_FAILPOINT_LOG` names; without
-//! `+` it is done once by all processes that have this log. Nothing of this is in a release.
+//! `+` it is done once by all processes that have this log. `KAPELL_FAILPOINT_MEMORY` names a folder whose
+//! `proc` and `sys` tell how memory is, in place of the system's. Nothing of this is in a release.
 
 use std::io;
 
@@ -183,6 +184,12 @@ mod armed {
     pub fn clock_jump_ms() -> i64 {
         0
     }
+
+    /// Nothing, in a release.
+    #[inline(always)]
+    pub fn memory_root() -> Option<std::path::PathBuf> {
+        None
+    }
 }
 
 #[cfg(debug_assertions)]
@@ -190,6 +197,7 @@ mod armed {
     use std::ffi::OsString;
     use std::fs::File;
     use std::io::{self, Read as _, Write as _};
+    use std::path::PathBuf;
     use std::sync::OnceLock;
     use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
@@ -199,6 +207,7 @@ mod armed {
 
     const ARMED: &str = "KAPELL_FAILPOINT";
     const LOG: &str = "KAPELL_FAILPOINT_LOG";
+    const MEMORY: &str = "KAPELL_FAILPOINT_MEMORY";
 
     #[derive(Clone, Copy)]
     enum Action {
@@ -227,6 +236,11 @@ mod armed {
         JUMP_MS.store(millis.saturating_sub(jiff::Timestamp::now().as_millisecond()), Ordering::Relaxed);
     }
 
+    /// The folder below which the files lie that tell how memory is, where that is not the system's.
+    pub fn memory_root() -> Option<PathBuf> {
+        variable(MEMORY).map(PathBuf::from)
+    }
+
     #[expect(clippy::disallowed_methods, reason = "only app reads what a person sets; this is for tests")]
     fn variable(name: &'static str) -> Option<OsString> {
         std::env::var_os(name)
@@ -234,7 +248,7 @@ mod armed {
 
     /// What arms the points, for a process that is started with an environment of its own.
     pub fn environment() -> impl Iterator<Item = (&'static str, OsString)> {
-        [ARMED, LOG].into_iter().filter_map(|name| Some((name, variable(name)?)))
+        [ARMED, LOG, MEMORY].into_iter().filter_map(|name| Some((name, variable(name)?)))
     }
 
     /// `NAME:ACTION`, with `@N` or `@N+` behind it; `None` for anything else.
@@ -361,4 +375,4 @@ mod armed {
 
 #[cfg(debug_assertions)]
 pub use armed::set_clock;
-pub use armed::{clock_jump_ms, environment};
+pub use armed::{clock_jump_ms, environment, memory_root};

@@ -118,6 +118,14 @@ impl Measure {
         }
     }
 
+    fn period(self) -> &'static str {
+        match self {
+            Self::Day | Self::DayTokens => " a day",
+            Self::Month => " a month",
+            Self::Plan => " in all",
+        }
+    }
+
     fn span(self) -> &'static str {
         match self {
             Self::Day | Self::DayTokens => " today",
@@ -193,6 +201,19 @@ impl Line {
             self.unit(),
             self.measure.span()
         ))
+    }
+
+    /// Why what may take `wanted` can never begin, if so: more is wanted than all that may be.
+    pub fn is_too_little_for(&self, whose: &str, wanted: u64) -> Option<String> {
+        (wanted > self.limit).then(|| {
+            format!(
+                "budget: the task may take {} {}, and {whose} no more than {}{}; lower its budget_usd, or raise that limit",
+                self.amount(wanted),
+                self.unit(),
+                self.amount(self.limit),
+                self.measure.period()
+            )
+        })
     }
 
     /// Why what runs must end, if so: more is spent than may be.
@@ -334,6 +355,15 @@ mod tests {
         assert_eq!(refused(tokens, 0).unwrap(), "claude: 501 of 500 tokens are spent today");
         assert_eq!(tokens.is_overspent("claude"), refused(tokens, 0));
         assert_eq!(line(500, 500, 9).is_overspent("claude"), None);
+    }
+
+    #[test]
+    fn more_than_all_there_may_be_never_begins() {
+        assert_eq!(line(1_000_000, 0, 0).is_too_little_for("claude", 1_000_000), None);
+        assert_eq!(
+            line(1_000_000, 0, 0).is_too_little_for("claude", 1_010_000).unwrap(),
+            "budget: the task may take 1.01 dollars, and claude no more than 1.00 a day; lower its budget_usd, or raise that limit"
+        );
     }
 
     #[test]

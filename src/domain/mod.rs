@@ -7,6 +7,7 @@ pub mod conducting;
 pub mod deadlock;
 pub mod delegation;
 pub mod halving;
+pub mod health;
 pub mod overlap;
 pub mod pattern;
 pub mod plan;

@@ -122,8 +122,10 @@ pub struct Now {
     pub limits: BTreeMap<ProviderName, Limit>,
     /// Groups that work at one task at a time, and the task that each is at.
     pub taken: BTreeMap<String, String>,
-    /// Why nobody at all may begin anything.
-    pub full: Option<String>,
+    /// Workers that get nothing now, since their last attempts failed at once, and why.
+    pub quarantined: BTreeMap<WorkerName, String>,
+    /// Why nobody at all may begin anything: `slot` or `memory`, and on what.
+    pub full: Option<(&'static str, String)>,
 }
 
 /// Why a provider gets nothing now.
@@ -133,6 +135,8 @@ pub enum Limit {
     RateLimited(String),
     /// Its money is spent.
     OverBudget(String),
+    /// The task wants more than may ever be spent.
+    TooDear(String),
 }
 
 /// What became of the wish for a seat.
@@ -140,7 +144,7 @@ pub enum Limit {
 pub enum Choice {
     /// This seat.
     Seat(Seat),
-    /// None now: `rate-limit`, `budget` or `slot`, and on what.
+    /// None now: `rate-limit`, `budget`, `unhealthy`, `slot` or `memory`, and on what.
     Wait {
         /// The reason as status names it.
         reason: &'static str,
@@ -173,6 +177,10 @@ pub enum WhyNot {
     RateLimited(String),
     /// The money of its provider is spent.
     OverBudget(String),
+    /// The task wants more than its provider may ever spend.
+    TooDear(String),
+    /// Its last attempts failed at once.
+    Unhealthy(String),
     /// It does as much as it may.
     Busy(String),
 }
@@ -182,8 +190,17 @@ impl WhyNot {
     pub fn text(&self) -> &str {
         match self {
             Self::Capability => "may not get tasks that hard (capability)",
-            Self::RateLimited(why) | Self::OverBudget(why) | Self::Busy(why) => why,
+            Self::RateLimited(why)
+            | Self::OverBudget(why)
+            | Self::TooDear(why)
+            | Self::Unhealthy(why)
+            | Self::Busy(why) => why,
         }
+    }
+
+    /// Whether waiting cannot help.
+    fn is_for_ever(&self) -> bool {
+        matches!(self, Self::Capability | Self::TooDear(_))
     }
 }
 
@@ -224,23 +241,27 @@ pub fn decide(roster: &Roster, now: &Now, pick: &Pick, need: Need<'_>) -> Decisi
         })
         .collect();
     let choice = match &now.full {
-        Some(on) if candidates.iter().any(|it| it.why_not != Some(WhyNot::Capability)) => {
-            Choice::Wait { reason: "slot", on: on.clone() }
-        }
+        Some((reason, on)) if candidates.iter().any(may_ever) => Choice::Wait { reason, on: on.clone() },
         _ => choose(roster, &candidates, need),
     };
     Decision { candidates, choice }
 }
 
+/// Whether a worker may get the task now or later.
+fn may_ever(candidate: &Candidate) -> bool {
+    !candidate.why_not.as_ref().is_some_and(WhyNot::is_for_ever)
+}
+
 fn choose(roster: &Roster, candidates: &[Candidate], need: Need<'_>) -> Choice {
-    let capable = || candidates.iter().filter(|it| it.why_not != Some(WhyNot::Capability));
+    let capable = || candidates.iter().filter(|it| may_ever(it));
     if capable().next().is_none() {
-        return Choice::Nobody(match candidates {
-            [] => "no worker is configured or installed for it".to_owned(),
-            [first, ..] => format!("{} {}", first.worker, WhyNot::Capability.text()),
+        return Choice::Nobody(match candidates.iter().find_map(|it| Some((it, it.why_not.as_ref()?))) {
+            None => "no worker is configured or installed for it".to_owned(),
+            Some((_, WhyNot::TooDear(why))) => why.clone(),
+            Some((first, why)) => format!("{} {}", first.worker, why.text()),
         });
     }
-    let (mut limited, mut spent, mut full) = (None, None, None);
+    let (mut limited, mut spent, mut unhealthy, mut full) = (None, None, None, None);
     for is_avoided in [false, true] {
         for takes_over in [false, true] {
             // Whoever was asked for and is only busy will be free before long.
@@ -259,20 +280,18 @@ fn choose(roster: &Roster, candidates: &[Candidate], need: Need<'_>) -> Choice {
                     }
                     Some(WhyNot::RateLimited(why)) => drop(limited.get_or_insert_with(|| why.clone())),
                     Some(WhyNot::OverBudget(why)) => drop(spent.get_or_insert_with(|| why.clone())),
+                    Some(WhyNot::Unhealthy(why)) => drop(unhealthy.get_or_insert_with(|| why.clone())),
                     Some(WhyNot::Busy(why)) => drop(full.get_or_insert_with(|| why.clone())),
-                    Some(WhyNot::Capability) => {}
+                    Some(WhyNot::Capability | WhyNot::TooDear(_)) => {}
                 }
             }
         }
     }
     // A seat that becomes free comes sooner than a reset or a new month.
     let wait = |reason, on| Choice::Wait { reason, on };
-    match (full, limited, spent) {
-        (Some(on), _, _) => wait("slot", on),
-        (None, Some(on), _) => wait("rate-limit", on),
-        (None, None, Some(on)) => wait("budget", on),
-        (None, None, None) => Choice::Nobody("no worker may get it".to_owned()),
-    }
+    let waits = [("slot", full), ("unhealthy", unhealthy), ("rate-limit", limited), ("budget", spent)];
+    let mut waits = waits.into_iter().filter_map(|(reason, on)| Some(wait(reason, on?)));
+    waits.next().unwrap_or_else(|| Choice::Nobody("no worker may get it".to_owned()))
 }
 
 fn why_not(roster: &Roster, now: &Now, seat: &Seat, complexity: Complexity) -> Option<WhyNot> {
@@ -282,7 +301,11 @@ fn why_not(roster: &Roster, now: &Now, seat: &Seat, complexity: Complexity) -> O
     match now.limits.get(&seat.provider) {
         Some(Limit::RateLimited(why)) => return Some(WhyNot::RateLimited(why.clone())),
         Some(Limit::OverBudget(why)) => return Some(WhyNot::OverBudget(why.clone())),
+        Some(Limit::TooDear(why)) => return Some(WhyNot::TooDear(why.clone())),
         None => {}
+    }
+    if let Some(why) = now.quarantined.get(&seat.worker) {
+        return Some(WhyNot::Unhealthy(why.clone()));
     }
     let taken = now.taken.iter().find(|(group, _)| {
         roster.groups.get(*group).is_some_and(|group| group.members.contains(&seat.worker))

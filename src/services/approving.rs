@@ -69,15 +69,17 @@ pub fn approve(
         return Ok(None);
     }
     dispatching::ensure_conductor(session, project, plan, false)?;
+    let approved = store.read(|tx| tx.approved_paths(&attempt.id))?;
     let left: Vec<&str> =
-        outside.iter().map(String::as_str).filter(|path| !paths.iter().any(|it| it == path)).collect();
-    let message = match (paths.is_empty(), left.is_empty()) {
-        (true, true) => format!("task {task} will be landed"),
-        (true, false) => {
+        outside.iter().map(String::as_str).filter(|path| !approved.iter().any(|it| it == path)).collect();
+    let paths = &approved;
+    let message = match () {
+        _ if next == TaskState::Approved && left.is_empty() => format!("task {task} will be landed"),
+        _ if next == TaskState::Approved => {
             format!("task {task} will be landed without what lies outside of its claim: {}", left.join(", "))
         }
-        (false, true) => format!("task {task} will be judged with {}", paths.join(", ")),
-        (false, false) => format!(
+        _ if left.is_empty() => format!("task {task} will be judged with {}", paths.join(", ")),
+        _ => format!(
             "task {task} will be judged with {}, and rejected for what else lies outside of its claim: {}",
             paths.join(", "),
             left.join(", ")

@@ -13,12 +13,15 @@ use crate::base::clock::Time;
 use crate::base::ids::{ProviderName, WorkerName, random_tail};
 use crate::domain::attempt::Outcome;
 use crate::domain::budget::Money;
+use crate::domain::health::Patience;
 use crate::domain::refusal::{Code, Refusal};
 use crate::domain::usage::Usage;
 use crate::store::events::NewEvent;
 use crate::store::money::Cooldown;
 use crate::sys::agent::{Event, Limit};
 use crate::sys::config::Config;
+use crate::sys::shim::client;
+use crate::sys::shim::job::Request;
 
 /// An answer that takes longer than this is not waited for.
 const TIMEOUT_S: u64 = 900;
@@ -104,10 +107,19 @@ pub fn ask(
         run_dir: &run_dir,
         kind: kind_of(provider.kind),
         wants_answer: true,
-        stuck_after: config.rules.stuck_after_s.map(Duration::from_secs),
+        patience: config
+            .rules
+            .stuck_after_s
+            .map(|seconds| Patience { stuck_after: Duration::from_secs(seconds), look: config.health.look }),
+        is_new: true,
     };
+    // Whoever gives up the call is not left with an agent that goes on for nobody.
+    let stopping = run_dir.clone();
+    session.cancel.on_cancel(move || {
+        let _ = client::send(&stopping, Request::Stop { grace_ms: None });
+    });
     // Noted as it comes: should this process die, what was told by then is not lost.
-    let heard = listen(&watched, &mut |event| {
+    let heard = listen(&watched, &mut |event: &Event| {
         if let Event::Usage(usage) = event {
             let usage = usage.priced(provider.prices);
             let noted = store.write(|tx| tx.note_spending(&run, usage));
@@ -116,11 +128,20 @@ pub fn ask(
             }
         }
     })?;
+    session.cancel.on_cancel(|| {});
     let usage = heard.report.usage.priced(provider.prices);
     spending::answered(session, project, config, &name, &run, usage)?;
     tell_usage(session, project, question, &name, usage)?;
     if let Some(limit) = &heard.limit {
         cool_down(session, project, &name, limit)?;
+    }
+    if heard.outcome != Outcome::Submitted && session.cancel.is_cancelled() {
+        return Err(Refusal::new(
+            Code::Conflict,
+            format!("the question to {name} was called off before it answered"),
+            "ask again and wait for it; a plan takes minutes to make",
+        )
+        .into());
     }
     if heard.outcome != Outcome::Submitted {
         let code = if heard.limit.is_some() { Code::RateLimited } else { Code::Unsupported };

@@ -83,6 +83,17 @@ pub fn patterns(top: Option<&Path>, texts: &[String]) -> Result<Vec<Pattern>, Re
 /// A pattern that passes through a symbolic link or into another repository would own
 /// something else than it says.
 pub(super) fn refuse_detours(top: &Path, pattern: &Pattern) -> Result<(), Refusal> {
+    // `[slug]` is one of four letters to a pattern, and a folder's whole name to whoever wrote it.
+    let written = pattern.as_str();
+    if !pattern.is_literal() && written.contains('[') && top.join(written).symlink_metadata().is_ok() {
+        let own = Pattern::of_path(written).map_or_else(|_| written.to_owned(), |it| it.as_str().to_owned());
+        return Err(Refusal::new(
+            Code::BadPath,
+            format!("{written} is there by that very name, but as a pattern it means others: [ ] stand for one letter"),
+            format!("write {own}"),
+        )
+        .with("path", written));
+    }
     let mut path = top.to_owned();
     let segments: Vec<&str> =
         pattern.literal_path().split('/').filter(|segment| !segment.is_empty()).collect();
@@ -187,7 +198,10 @@ pub fn claim(session: &Session, project: &Project, wish: &Wish) -> Result<Answer
     // The watch begins before the second look, so that no release is missed.
     let deadline = Instant::now() + Duration::from_secs(wait_s.min(LONGEST_WAIT_S));
     let watch = Watch::new(&session.house.root)?;
-    session.cancel.on_cancel(watch.waker());
+    session.cancel.on_cancel({
+        let waker = watch.waker();
+        move || waker.wake()
+    });
     // The wait lives as long as this: whoever is killed meanwhile waits no longer.
     let name = format!("wait-{}-{}", std::process::id(), random_tail(6));
     let life = Life::take(&session.house.life_file(&name));
@@ -351,7 +365,7 @@ pub(super) fn is_gone(claim: &Held, now: Time) -> bool {
 fn is_abandoned(claim: &Held, now: Time) -> bool {
     match &claim.alive {
         Some(proof) if life::is_of_process(proof) => !life::holds(proof),
-        Some(file) => !life::is_held(Path::new(file)) && claim.expires_at <= now,
+        Some(file) => !life::is_held(Path::new(file)),
         None => claim.expires_at <= now,
     }
 }
@@ -379,11 +393,18 @@ pub fn release(
         return inside::release(session, project, attempt, which, holder);
     }
     let name = holder.unwrap_or(&session.caller.holder.name);
+    let patron =
+        session.caller.alive.as_deref().and_then(|alive| life::on_behalf_of(&alive.to_string_lossy()));
     session.store()?.write(|tx| {
         let own = |tx: &Tx<'_>| -> Result<Vec<Held>, Error> {
             let mut own = Vec::new();
             for kind in [HolderKind::Agent, HolderKind::Person] {
                 own.extend(tx.claims_of(&project.id, &Holder { kind, name: name.clone() })?);
+            }
+            // What its agent edited is held under the name of the agent's session, and as much its own.
+            if let (None, Some(patron)) = (holder, &patron) {
+                let taken = tx.claims_living_by(&project.id, patron)?.into_iter();
+                own.extend(taken.filter(|claim| claim.holder.kind != HolderKind::Attempt));
             }
             Ok(own)
         };

@@ -146,6 +146,11 @@ impl Drop for Scratch {
     }
 }
 
+fn is_open_to_others(folder: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    fs::metadata(folder).is_ok_and(|metadata| metadata.permissions().mode() & 0o077 != 0)
+}
+
 /// Whether a lock that is held cannot be taken, and one that was let go can.
 fn locks(root: &Path, scratch: &Path) -> Check {
     const NAME: &str = "state folder";
@@ -160,6 +165,11 @@ fn locks(root: &Path, scratch: &Path) -> Check {
         std::io::Result::Ok((second.is_none() && seen, freed.is_some()))
     })();
     match tried {
+        Ok((true, true)) if is_open_to_others(root) => Check::fail(
+            NAME,
+            format!("others may look into {}", root.display()),
+            format!("chmod 700 '{}'", root.display()),
+        ),
         Ok((true, true)) => {
             Check::ok(NAME, format!("{} is private to you, and locks hold in it", root.display()))
         }
@@ -332,7 +342,8 @@ fn judge_clock(now: Time, recorded: Option<Time>, modified: Option<Time>) -> Che
     Check::ok(NAME, "it agrees with the file system and with what was recorded")
 }
 
-fn space(name: &'static str, path: &Path) -> Check {
+/// Whether there is room on the disk of a folder.
+pub(super) fn space(name: &'static str, path: &Path) -> Check {
     match rustix::fs::statvfs(path) {
         Ok(stat) => judge_space(name, path, stat.f_bavail.saturating_mul(stat.f_frsize), stat.f_favail),
         Err(error) => Check::warn(name, format!("{}: {error}", path.display()), "look with df"),

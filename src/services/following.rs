@@ -89,7 +89,10 @@ impl Follower {
         session.store()?;
         // It watches before it looks, so that nothing is missed in between.
         let watch = Watch::new(&session.house.root)?;
-        session.cancel.on_cancel(watch.waker());
+        session.cancel.on_cancel({
+            let waker = watch.waker();
+            move || waker.wake()
+        });
         Ok(Self { reader: Reader::new(session, interest, since)?, watch })
     }
 

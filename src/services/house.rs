@@ -1,6 +1,7 @@
 //! The surroundings that services need: folders, the database, who is calling.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -8,7 +9,6 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use super::Error;
 use crate::base::ids::HolderName;
 use crate::domain::claim::{Holder, HolderKind};
-use crate::store::watch::Waker;
 use crate::store::{Check, Store};
 use crate::sys::shim::relay::SOCKET_VARIABLE;
 
@@ -53,7 +53,16 @@ pub struct Cancel(Arc<Cancelled>);
 struct Cancelled {
     flag: AtomicBool,
     given_up: AtomicBool,
-    waker: Mutex<Option<Waker>>,
+    then: Mutex<Option<Then>>,
+}
+
+/// What ends a wait.
+struct Then(Box<dyn Fn() + Send>);
+
+impl fmt::Debug for Then {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Then")
+    }
 }
 
 /// One call: the surroundings, the caller, the folder it is about, and how to end it.
@@ -146,8 +155,8 @@ impl Cancel {
     /// Ends the call: a wait that is under way, and every later one.
     pub fn cancel(&self) {
         self.0.flag.store(true, Ordering::SeqCst);
-        if let Some(waker) = self.0.waker.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
-            waker.wake();
+        if let Some(Then(then)) = self.0.then.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
+            then();
         }
     }
 
@@ -167,9 +176,9 @@ impl Cancel {
         self.0.flag.load(Ordering::SeqCst)
     }
 
-    /// Names the waker of the wait that is about to begin.
-    pub fn on_cancel(&self, waker: Waker) {
-        *self.0.waker.lock().unwrap_or_else(PoisonError::into_inner) = Some(waker);
+    /// Says what ends the wait that is about to begin.
+    pub fn on_cancel(&self, then: impl Fn() + Send + 'static) {
+        *self.0.then.lock().unwrap_or_else(PoisonError::into_inner) = Some(Then(Box::new(then)));
         if self.is_cancelled() {
             self.cancel();
         }

@@ -21,6 +21,7 @@ use crate::store::attempts::{AttemptRow, GateRow};
 use crate::store::claims::ClaimPage;
 use crate::store::conductors::{ConductorRow, RunRow};
 use crate::store::fleet::WaitingRow;
+use crate::store::health::Quarantine;
 use crate::store::money::Cooldown;
 use crate::store::plans::{PlanRow, TaskRow};
 use crate::sys::config::Config;
@@ -107,6 +108,8 @@ pub struct WorkerView {
     pub protected: bool,
     /// Its state's name.
     pub state: &'static str,
+    /// Why and until when it gets nothing, since its last attempts failed at once.
+    pub quarantine: Option<Quarantine>,
     /// `PLAN/TASK` of what it does.
     pub tasks: Vec<String>,
     /// The environment that it works in.
@@ -359,8 +362,10 @@ pub fn workers(
     config: &Config,
     budget: &[BudgetView],
 ) -> Result<Vec<WorkerView>, Error> {
-    let (live, did) = session.store()?.read(|tx| -> Result<_, Error> {
-        Ok((tx.all_live_attempts()?, tx.done_since(&project.id, Time::now().start_of_day())?))
+    let now = Time::now();
+    let (live, did, quarantines) = session.store()?.read(|tx| -> Result<_, Error> {
+        let did = tx.done_since(&project.id, now.start_of_day())?;
+        Ok((tx.all_live_attempts()?, did, tx.quarantines(&project.id, now)?))
     })?;
     Ok(config
         .workers
@@ -372,6 +377,7 @@ pub fn workers(
                 mine().map(|attempt| format!("{}/{}", attempt.plan, attempt.task)).collect();
             let states: Vec<AttemptState> = mine().map(attempt_state).collect();
             let are_all = |is: fn(&AttemptState) -> bool| !states.is_empty() && states.iter().all(is);
+            let quarantine = quarantines.iter().find(|it| it.worker == *name).cloned();
             let money =
                 budget.iter().find(|view| view.provider == worker.provider.as_str()).map(|view| view.state);
             let is_there =
@@ -380,6 +386,7 @@ pub fn workers(
                 _ if are_all(|state| *state == AttemptState::Paused) => "stopped",
                 // Its process is gone, and nobody has recorded how.
                 _ if are_all(|state| matches!(state, AttemptState::Finished(_))) => "unhealthy",
+                _ if quarantine.is_some() => "unhealthy",
                 _ if !tasks.is_empty() => "busy",
                 Some(limited @ ("rate-limited" | "over-budget")) => limited,
                 _ if !is_there => "unhealthy",
@@ -391,6 +398,7 @@ pub fn workers(
                 groups: worker.groups.iter().cloned().collect(),
                 protected: worker.protected,
                 state,
+                quarantine,
                 tasks,
                 environment: worker.environment.clone(),
                 usd_today: did.iter().find(|did| did.worker == *name).map_or(0.0, |did| did.usd),

@@ -91,7 +91,10 @@ pub fn attempt_log_after(session: &Session, id: &str, offset: u64, deadline: Ins
     }
     // The end is told by the database.
     let watch = Watch::new(&session.house.root)?;
-    session.cancel.on_cancel(watch.waker());
+    session.cancel.on_cancel({
+        let waker = watch.waker();
+        move || waker.wake()
+    });
     let folder = PathBuf::from(attempt(session, id)?.run_dir);
     let mut grows = None;
     loop {

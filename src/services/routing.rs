@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::project::Project;
-use super::{Error, Session, owning, spending};
+use super::{Error, Session, health, owning, spending};
 use crate::base::clock::Time;
 use crate::base::ids::{PlanId, ProjectId, ProviderName, TaskId, WorkerName};
 use crate::domain::plan::{Priority, Task};
@@ -164,12 +164,17 @@ pub fn now(
             }
         }
     }
+    for quarantine in tx.quarantines(project, Time::now())? {
+        let why = format!("{} until {}: {}", quarantine.worker, quarantine.until, quarantine.reason);
+        now.quarantined.insert(quarantine.worker, why);
+    }
     let count = mine().count();
     now.full = if count >= config.max_workers as usize {
-        Some(format!("{count} of {} workers of this project are busy", config.max_workers))
+        Some(("slot", format!("{count} of {} workers of this project are busy", config.max_workers)))
+    } else if let Some(most) = config.machine.max_workers.filter(|most| live.len() >= *most as usize) {
+        Some(("slot", format!("{most} workers run on this machine")))
     } else {
-        let most = config.machine.max_workers.filter(|most| live.len() >= *most as usize);
-        most.map(|most| format!("{most} workers run on this machine"))
+        health::short_of_memory(&config.machine).map(|why| ("memory", why))
     };
     Ok(now)
 }
@@ -209,7 +214,7 @@ pub fn explain(
         let live = tx.all_live_attempts()?;
         let wanted_usd = task.budget_usd.unwrap_or(0.0);
         let limits = super::conductor::seating::limits(tx, config, |provider| {
-            spending::spent(tx, config, &project.id, provider, wanted_usd)
+            Ok(spending::spent(tx, config, &project.id, provider, wanted_usd)?.map(Limit::OverBudget))
         })?;
         now(tx, config, &project.id, &live, limits)
     })?;

@@ -13,6 +13,7 @@ use crate::domain::attempt::Outcome;
 use crate::domain::budget::{Line, Measure, Money, expected};
 use crate::domain::plan::Task;
 use crate::domain::refusal::{Code, Refusal};
+use crate::domain::route::Limit;
 use crate::domain::usage::{Prices, Usage};
 use crate::store::Tx;
 use crate::store::attempts::AttemptRow;
@@ -157,6 +158,48 @@ pub fn refusal(tx: &Tx<'_>, config: &Config, wish: &Wish<'_>) -> Result<Option<S
         tell_once(tx, wish, &whose, &stand, "reached", &why)?;
     }
     Ok(Some(until(&why, &stand)))
+}
+
+/// What keeps a provider from a wish, if anything does. What a task wants beyond all that its provider or
+/// its plan may ever spend is not waited for.
+pub fn limit(tx: &Tx<'_>, config: &Config, wish: &Wish<'_>) -> Result<Option<Limit>, Error> {
+    if let Some(usd) = wish.task_usd {
+        let wanted = Money::from_usd(usd).micros().unsigned_abs();
+        let all = all_stands(tx, config, wish)?;
+        let money = all.iter().filter(|(_, stand)| stand.line.measure != Measure::DayTokens);
+        if let Some(why) =
+            money.filter_map(|(whose, stand)| stand.line.is_too_little_for(whose, wanted)).next()
+        {
+            return Ok(Some(Limit::TooDear(why)));
+        }
+    }
+    Ok(refusal(tx, config, wish)?.map(Limit::OverBudget))
+}
+
+/// A plan whose own money is spent, as far as a task of it is concerned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spent {
+    /// Why, in a sentence.
+    pub why: String,
+    /// All of it is: no other task can begin either.
+    pub wholly: bool,
+}
+
+/// Whether the plan's own money does not do for a task, and nothing that runs can give any of it back:
+/// it never begins anew.
+pub fn plan_is_spent(tx: &Tx<'_>, desk: &Desk, task: &Task) -> Result<Option<Spent>, Error> {
+    let Some(usd) = desk.plan().budget_usd else { return Ok(None) };
+    let line = Line::of_money(Measure::Plan, Money::from_usd(usd), &tx.plan_standing(&desk.plan_id)?);
+    if line.reserved > 0 {
+        return Ok(None);
+    }
+    // Whoever would do it for the least.
+    let mut least = u64::MAX;
+    for provider in desk.config.providers.keys() {
+        least = least.min(Expected::of(tx, &desk.config, provider, task.budget_usd)?.wanted(&line));
+    }
+    let why = line.refuses(&format!("plan {}", desk.plan_id), least);
+    Ok(why.map(|why| Spent { why, wholly: line.is_reached() }))
 }
 
 /// Why a provider gets nothing for so much money, if so. Nothing is recorded.

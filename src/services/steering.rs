@@ -3,8 +3,10 @@
 
 use std::path::Path;
 
+use super::conductor::launching::kind_of;
 use super::project::Project;
-use super::{Error, Session, approving, dispatching, ground, landing, querying};
+use super::{Error, Session, approving, dispatching, ground, landing, nudging, querying};
+use crate::base::clock::Time;
 use crate::base::ids::{AttemptId, ConductorId, PlanId, TaskId, WorkerName};
 use crate::domain::attempt::AttemptState;
 use crate::domain::conducting::PlanState;
@@ -14,6 +16,7 @@ use crate::store::Tx;
 use crate::store::attempts::AttemptRow;
 use crate::store::events::NewEvent;
 use crate::store::plans::PlanRow;
+use crate::sys::config::resolved::ProviderKind;
 use crate::sys::shim::client;
 use crate::sys::shim::job::Request;
 
@@ -87,6 +90,11 @@ pub fn control(
             "leave them out, or approve with them what an attempt did outside of its claim",
         ));
     }
+    if action == Action::Resume
+        && let Some(done) = release(session, project, target)?
+    {
+        return Ok(done);
+    }
     match (action, find(session, project, target)?) {
         (Action::Pause | Action::Resume | Action::Stop | Action::Launch, Target::All) => {
             let plans = querying::plans(session, project, 10_000)?;
@@ -95,7 +103,8 @@ pub fn control(
                 on_plan(session, project, action, &plan.row, force, message)?;
                 done += 1;
             }
-            Ok(Done { state: "done".to_owned(), message: format!("{done} plans") })
+            let noun = if done == 1 { "plan" } else { "plans" };
+            Ok(Done { state: "done".to_owned(), message: format!("{done} {noun}") })
         }
         (Action::Land, Target::All) => land_all(session, project),
         (_, Target::All) => Err(refuse(
@@ -111,11 +120,19 @@ pub fn control(
             format!("a plan is not approved as a whole: {}", plan.id),
             "approve its rejected tasks one by one: PLAN_ID/TASK_ID",
         )),
-        (Action::Nudge, Target::Plan(_) | Target::Task(..) | Target::Attempt(_)) => Err(refuse(
-            Code::Unsupported,
-            "a worker that runs headless cannot be told anything; only its next try can",
-            "control restart with a message ends the attempt and tells the next one",
-        )),
+        (Action::Nudge, Target::Plan(plan)) => {
+            let live = session.store()?.read(|tx| tx.live_attempts(&plan.id))?;
+            nudge(session, project, &live, &format!("plan {}", plan.id), message)
+        }
+        (Action::Nudge, Target::Task(plan, task)) => {
+            let tried = session.store()?.read(|tx| tx.attempts_at(&plan.id, &task))?;
+            let live: Vec<_> = tried.into_iter().filter(|it| it.state.outcome().is_none()).collect();
+            nudge(session, project, &live, &format!("task {}/{task}", plan.id), message)
+        }
+        (Action::Nudge, Target::Attempt(attempt)) => {
+            let live = [*attempt].into_iter().filter(|it| it.state.outcome().is_none());
+            nudge(session, project, &live.collect::<Vec<_>>(), target, message)
+        }
         (action, Target::Plan(plan)) => on_plan(session, project, action, &plan, force, message),
         (action, Target::Task(plan, task)) => on_task(session, project, action, &plan, &task, asked),
         (action, Target::Attempt(attempt)) => {
@@ -130,6 +147,53 @@ pub fn control(
             }
         }
     }
+}
+
+/// Lets a worker go on that is in quarantine, and forgets what it was there for; `None` if it is in none.
+fn release(session: &Session, project: &Project, target: &str) -> Result<Option<Done>, Error> {
+    let worker = WorkerName::new(target);
+    let who = session.caller.holder.name.to_string();
+    let released = session.store()?.write(|tx| -> Result<bool, Error> {
+        let quarantines = tx.quarantines(&project.id, Time::now())?;
+        if !quarantines.iter().any(|it| it.worker == worker) {
+            return Ok(false);
+        }
+        Ok(tx.release_worker(&project.id, &worker, &format!("{who} lets it go on"), true)?)
+    })?;
+    Ok(released.then(|| Done {
+        state: "idle".to_owned(),
+        message: format!("worker {worker} may get tasks again; what it failed at before is forgotten"),
+    }))
+}
+
+/// Tells workers something while they work, as far as they can be told.
+fn nudge(
+    session: &Session,
+    project: &Project,
+    live: &[AttemptRow],
+    what: &str,
+    message: Option<&str>,
+) -> Result<Done, Error> {
+    if live.is_empty() {
+        return Err(refuse(
+            Code::Conflict,
+            format!("nobody is at work on {what}, so nobody can be told"),
+            "control retry with a message tells the next one",
+        ));
+    }
+    let config = session.config(project)?;
+    let text = message
+        .map(str::trim)
+        .filter(|text| !text.is_empty())
+        .unwrap_or("Somebody asks how you are getting on. Go on, and say so; or end with what you have.");
+    let who = session.caller.holder.name.to_string();
+    let mut heard = Vec::new();
+    for attempt in live {
+        let kind = config.providers.get(&attempt.provider).map_or(ProviderKind::Command, |it| it.kind);
+        let how = nudging::nudge(session, attempt, kind_of(kind), &who, text)?;
+        heard.push(format!("{} (attempt {}) hears it {how}", attempt.worker, attempt.id));
+    }
+    Ok(Done { state: "nudged".to_owned(), message: heard.join("; ") })
 }
 
 fn refuse(code: Code, message: impl Into<String>, hint: impl Into<String>) -> Error {
@@ -475,21 +539,34 @@ fn on_attempt(
     Ok(Done { state: next.as_str().to_owned(), message: format!("attempt {} of task {task}", attempt.id) })
 }
 
-/// Brings everything that was accepted to its target, the oldest plan first. The first that
-/// cannot be brought ends it; what came before stays.
+/// Brings everything that was accepted to its target, the oldest plan first. What cannot be brought is
+/// told, and keeps nothing else back.
 fn land_all(session: &Session, project: &Project) -> Result<Done, Error> {
     let git = ground::git(&session.house, project)?;
     let plans = querying::plans(session, project, 10_000)?;
-    let mut messages = Vec::new();
+    let (mut landed, mut refused) = (Vec::new(), Vec::new());
     for plan in plans.iter().rev().map(|view| &view.row) {
-        if landing::is_ahead(&git, plan)? {
-            messages.push(format!("{}: {}", plan.id, land(session, project, plan)?.message));
+        if !landing::is_left(&git, plan)? {
+            continue;
+        }
+        match land(session, project, plan) {
+            Ok(done) => landed.push(format!("{}: {}", plan.id, done.message)),
+            Err(Error::Refused(refusal)) => refused.push((&plan.id, refusal)),
+            Err(error) => return Err(error),
         }
     }
-    if messages.is_empty() {
-        messages.push("nothing is left to land".to_owned());
-    }
-    Ok(Done { state: "landed".to_owned(), message: messages.join("; ") })
+    let Some((plan, first)) = refused.first() else {
+        let nothing = || "nothing is left to land".to_owned();
+        let message = if landed.is_empty() { nothing() } else { landed.join("; ") };
+        return Ok(Done { state: "landed".to_owned(), message });
+    };
+    let told = refused.iter().map(|(plan, refusal)| format!("{plan} did not land: {}", refusal.message));
+    let told: Vec<String> = told.chain(landed.iter().map(|landed| format!("landed {landed}"))).collect();
+    let hint = match refused.len() {
+        1 => first.hint.clone(),
+        _ => format!("for {plan}: {}; kapell land PLAN says it for each", first.hint),
+    };
+    Err(Refusal::new(first.code, told.join("; "), hint).into())
 }
 
 fn land(session: &Session, project: &Project, plan: &PlanRow) -> Result<Done, Error> {

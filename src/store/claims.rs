@@ -88,6 +88,16 @@ impl Tx<'_> {
         Ok(found)
     }
 
+    /// Live claims whose holder lives as long as `proof` says.
+    pub fn claims_living_by(&self, project: &ProjectId, proof: &str) -> Result<Vec<Held>, StoreError> {
+        let mut statement = self.sql.prepare_cached(&format!(
+            "SELECT {COLUMNS} FROM claims WHERE released_at IS NULL AND project = ?1 AND alive = ?2 ORDER BY id"
+        ))?;
+        let mut found = Vec::new();
+        collect(&mut found, statement.query(params![project.as_str(), proof])?)?;
+        Ok(found)
+    }
+
     /// Live claims of the project, a page of them.
     pub fn live_claims(&self, project: &ProjectId, page: ClaimPage) -> Result<Vec<Held>, StoreError> {
         let mut statement = self.sql.prepare_cached(&format!(

@@ -12,6 +12,7 @@ pub mod edits;
 pub mod error;
 pub mod events;
 pub mod fleet;
+pub mod health;
 pub mod landings;
 mod migrate;
 pub mod money;

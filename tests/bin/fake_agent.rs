@@ -16,6 +16,8 @@
 //! | `say TEXT` | prints the rest of the line |
 //! | `garbage`, `big-line MIB` | prints bytes that are no text; a line of that length |
 //! | `daemon SOCKET NAME` | starts a process in a session of its own, without a parent, that meets the test |
+//! | `burn SOCKET NAME`, `burn-apart SOCKET NAME` | meets the test and keeps a processor busy until it is let go; the second in a process like a daemon's, and waits meanwhile |
+//! | `when-nudged TEXT` | waits until it is told something that holds the text |
 //! | `git-swap MARK` | makes `.git` lead to a repository whose configuration runs `touch MARK` |
 //! | `run PROGRAM WORD…` | runs it; what it prints goes nowhere, how it ends is of no matter |
 //! | `expect TEXT` | ends with 65 unless the rest of the prompt holds the text |
@@ -52,6 +54,9 @@ fn main() -> ExitCode {
     let words: Vec<String> = env::args().skip(1).collect();
     let done = match words.split_first() {
         Some((mode, [socket, name])) if mode == "daemon" => become_daemon(socket, name),
+        Some((mode, [socket, name])) if mode == "burn" => {
+            rustix::process::setsid().map_err(io::Error::from).and_then(|_| burn(socket, name))
+        }
         Some((mode, lines)) if mode == "do" => play(lines.iter().map(String::as_str), ""),
         _ => prompted(),
     };
@@ -159,6 +164,17 @@ fn step(line: &str, told: &str) -> io::Result<Option<u8>> {
             between.args(["daemon", socket, name]).stdin(Stdio::null()).stdout(Stdio::null());
             between.stderr(Stdio::null()).status()?;
         }
+        ("burn", [socket, name]) => drop(burn(socket, name)?),
+        ("burn-apart", [socket, name]) => {
+            let mut between = program(env::current_exe()?);
+            between.args(["do", &shell_words::join(["burn-child", socket, name])]);
+            between.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status()?;
+            meet(socket, &format!("{name}-parent"))?;
+        }
+        ("burn-child", [socket, name]) => {
+            program(env::current_exe()?).args(["burn", socket, name]).spawn()?;
+        }
+        ("when-nudged", [text]) => when_nudged(text)?,
         ("git-swap", [mark]) => git_swap(mark)?,
         ("run", [name, words @ ..]) => {
             program(name)
@@ -202,6 +218,32 @@ fn meet(socket: &str, name: &str) -> io::Result<UnixStream> {
     let mut word = [0; 1];
     stream.read_exact(&mut word)?;
     Ok(stream)
+}
+
+/// Meets the test on one thread and works for nothing on another until it is let go.
+fn burn(socket: &str, name: &str) -> io::Result<ExitCode> {
+    let (socket, name) = (socket.to_owned(), name.to_owned());
+    let met = std::thread::spawn(move || meet(&socket, &name).map(drop));
+    while !met.is_finished() {
+        std::hint::spin_loop();
+    }
+    met.join().map_err(|_| io::Error::other("the thread died"))??;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn when_nudged(text: &str) -> io::Result<()> {
+    let path = PathBuf::from(variable("KAPELL_NUDGES").ok_or(ErrorKind::NotFound)?);
+    let (sender, news) = std::sync::mpsc::channel();
+    let folder = path.parent().ok_or(ErrorKind::NotFound)?;
+    let _notices = kapell::base::notices::Notices::of(folder, move |_| {
+        let _ = sender.send(());
+    })?;
+    loop {
+        if fs::read_to_string(&path).is_ok_and(|told| told.contains(text)) {
+            return Ok(());
+        }
+        news.recv().map_err(io::Error::other)?;
+    }
 }
 
 /// `kapell` as it is found on the `PATH`; words such as `NAME=VALUE` in front are its environment.

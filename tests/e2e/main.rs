@@ -14,6 +14,7 @@ mod client;
 
 mod batches;
 mod fleet;
+mod health;
 mod hook;
 mod inside;
 mod integrating;

@@ -223,3 +223,66 @@ fn claude_is_told_what_it_may_cost_and_whose_budget_ended_it_is_known() {
     );
     assert_eq!(tries(&bench, &rest, "rest")[1], ("fake".to_owned(), "submitted".to_owned()));
 }
+
+#[test]
+fn a_plan_whose_own_money_is_spent_is_paused_and_says_what_to_do() {
+    let bench = Bench::new();
+    let spends = costs(1.0);
+    let one = |id: &str| {
+        let file = format!("{id}.txt");
+        task(id, &[&file], &[&spends, &format!("write {file} {id}")])
+    };
+    let plan = Plan::new([one("a"), one("b").after(&["a"])]).with("budget_usd", json!(1.0));
+    let plan = bench.start(&plan);
+    let status = bench.until(json!({"scope": "plan", "id": plan}), |status| status["state"] == "paused");
+    let why = status["reason"].as_str().unwrap();
+    assert!(why.contains("1.00 of 1.00 dollars are spent") && why.contains("kapell cancel"), "{why}");
+    assert_eq!(bench.task(&plan, "a")["state"], "done");
+    assert_eq!(bench.task(&plan, "b")["attempts"].as_array().unwrap().len(), 0);
+    let overview = bench.rpc().ok("status", json!({}));
+    let warnings = overview["warnings"].as_array().unwrap();
+    assert!(
+        warnings.iter().any(|text| text.as_str().unwrap().contains("is paused: budget: ")),
+        "{overview:#}"
+    );
+    // Going on as it is leads nowhere else; calling it off ends it.
+    bench.control("resume", &plan);
+    bench.until(json!({"scope": "plan", "id": plan}), |status| status["state"] == "paused");
+    bench.control("cancel", &plan);
+    bench.control("resume", &plan);
+    assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
+    assert_eq!(bench.landed(&plan), ["a"]);
+}
+
+#[test]
+fn a_task_that_wants_more_than_its_provider_may_ever_spend_fails_at_once() {
+    let bench = budgeted("usd_per_day = 1.0", false);
+    let dear =
+        task("a", &["a.txt"], &["write a.txt a"]).with("agent", json!("main")).with("budget_usd", json!(5.0));
+    let plan = bench.start(&Plan::new([dear]));
+    assert_eq!(bench.at_rest(&plan)["state"], "failed", "{}", bench.story());
+    let a = bench.task(&plan, "a");
+    let why = a["reason"].as_str().unwrap();
+    assert!(why.contains("5.00 dollars") && why.contains("main no more than 1.00 a day"), "{why}");
+    assert_eq!(a["attempts"].as_array().unwrap().len(), 0);
+}
+
+#[test]
+fn a_budget_of_nothing_is_refused_with_its_place_and_sums_are_told_to_the_millionth() {
+    let bench = Bench::new();
+    let nothing = task("a", &["a.txt"], &["write a.txt a"]).with("budget_usd", json!(0));
+    let planned = bench.rpc().ok("plan", Plan::new([nothing]).params());
+    assert_eq!(planned["plan_id"], json!(null));
+    assert!(planned["problems"][0]["message"].as_str().unwrap().contains("`budget_usd` is 0"), "{planned:#}");
+    bench.write("x.plan.yaml", "tasks:\n  - {id: 1, task: x, files: [a.txt],\n     budget_usd: 0}\n");
+    let planned = bench.rpc().ok("plan", json!({"file": "x.plan.yaml", "check_only": true}));
+    let problem = &planned["problems"][0];
+    assert_eq!((&problem["line"], &problem["task"]), (&json!(3), &json!(1)), "{planned:#}");
+
+    let third = costs(0.3);
+    let plan = bench.start(&Plan::new([task("a", &["a.txt"], &[&third, &third, &third, "write a.txt a"])]));
+    assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
+    assert_eq!(bench.task(&plan, "a")["attempts"][0]["usage"]["usd"].to_string(), "0.9");
+    let workers = bench.rpc().ok("status", json!({"scope": "workers"}));
+    assert_eq!(workers["workers"][0]["usd_today"].to_string(), "0.9", "{workers:#}");
+}

@@ -83,6 +83,8 @@ fn plans_beyond_the_limit_queue_or_are_refused() {
 #[test]
 fn work_that_is_asked_for_at_the_moment_a_plan_ends_is_done() {
     let bench = Bench::new();
+    // That its worker fails again and again is how this goes.
+    bench.configure("[health]\ncrashes = 100\n");
     let plan = bench.start(&Plan::new([task("a", &["a.txt"], &["exit 1"])]).rule("max_attempts", json!(1)));
     for tries in 1..=6 {
         // Its conductor is about to end, and may still live.

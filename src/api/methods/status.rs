@@ -13,11 +13,12 @@ use crate::api::wire::{
 use crate::base::clock::Time;
 use crate::base::ids::{AttemptId, PlanId, TaskId};
 use crate::domain::budget::Money;
+use crate::domain::conducting::PlanState;
 use crate::domain::task::TaskState;
 use crate::services::following::Interest;
 use crate::services::project::Project;
 use crate::services::querying::{self, BudgetView, PlanView, WorkerView};
-use crate::services::{Session, costing, dispatching, planning};
+use crate::services::{Session, costing, dispatching, health, planning};
 use crate::store::claims::ClaimPage;
 use crate::store::events::EventFilter;
 use crate::store::money::GroupBy;
@@ -175,6 +176,13 @@ fn body(
             let (workers, next) = page(workers, question.after, limit);
             (StatusBody::Workers { workers }, next)
         }
+        Scope::Health => {
+            let config = session.config(project)?;
+            let report = health::report(session, project, &config)?;
+            let workers = report.workers.iter().map(views::worker_health).collect();
+            let (workers, next) = page(workers, question.after, limit);
+            (StatusBody::Health(views::health(&report, workers)), next)
+        }
         Scope::Claims => {
             let page = ClaimPage { after: question.after, limit: limit + 1 };
             let mut held = querying::claims(session, project, page)?;
@@ -297,6 +305,11 @@ fn overview(session: &Session, project: &Project, limit: usize) -> Result<Overvi
             plan.reason.as_deref().unwrap_or("nobody runs it")
         ));
     }
+    for plan in plans.iter().filter(|plan| plan.row.state == PlanState::Paused && plan.conductor.is_some()) {
+        if let Some(why) = &plan.row.reason {
+            warnings.push(format!("plan {} is paused: {why}", plan.row.id));
+        }
+    }
     // A broken configuration must not hide everything else.
     let (workers, budget) = fleet(session, project).unwrap_or_else(|error| {
         warnings.push(ApiError::from(error).message);
@@ -306,6 +319,13 @@ fn overview(session: &Session, project: &Project, limit: usize) -> Result<Overvi
         0 => {}
         1 => warnings.push("1 task waits past its deadline: status with scope queue".to_owned()),
         n => warnings.push(format!("{n} tasks wait past their deadlines: status with scope queue")),
+    }
+    for quarantine in workers.iter().filter_map(|worker| worker.quarantine.as_ref()) {
+        let worker = &quarantine.worker;
+        warnings.push(format!(
+            "{worker} gets no tasks until {}: {}; control resume {worker} lets it go on",
+            quarantine.until, quarantine.reason
+        ));
     }
     for limited in budget.iter().filter(|view| view.state != "ok") {
         let until = limited.cooldown.as_ref().map(|it| format!(" until {}", it.until)).unwrap_or_default();

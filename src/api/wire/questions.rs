@@ -218,6 +218,8 @@ pub enum Scope {
     Attempt,
     /// Workers and what they do.
     Workers,
+    /// What each worker shows of life, and what all of them need.
+    Health,
     /// Who holds what.
     Claims,
     /// Running orchestrations.

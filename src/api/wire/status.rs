@@ -1,6 +1,6 @@
 //! What `status` answers, scope by scope; money has its own file.
 
-use super::{BudgetStatus, ConductorRef, CostStatus, Id, JudgeResult, QueuedStatus, Scope};
+use super::{BudgetStatus, ConductorRef, CostStatus, HealthStatus, Id, JudgeResult, QueuedStatus, Scope};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -51,6 +51,8 @@ pub enum StatusBody {
     },
     /// Scope `cost`.
     Cost(Box<CostStatus>),
+    /// Scope `health`.
+    Health(HealthStatus),
     /// Scope `workers`.
     Workers {
         /// Seats and what they do.
@@ -354,6 +356,12 @@ pub struct WorkerStatus {
     pub protected: bool,
     /// `idle`, `busy`, `rate-limited`, `over-budget`, `unhealthy` or `stopped`.
     pub state: String,
+    /// Why it gets nothing, where its last attempts failed at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Until when, unless `control resume` lets it go on before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<String>,
     /// `PLAN_ID/TASK_ID` of what it does.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tasks: Vec<String>,

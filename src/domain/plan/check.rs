@@ -10,6 +10,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use crate::base::ids::TaskId;
 use crate::base::paths::RepoPath;
+use crate::domain::budget::Money;
 use crate::domain::pattern::{Pattern, overlap};
 use crate::domain::plan::dag::{Cycle, Dag};
 use crate::domain::plan::problem::{Part, Places, Problem, ProblemCode, Problems, closest, quoted};
@@ -94,8 +95,43 @@ pub fn check(plan: &Plan, places: &Places, around: &Surroundings) -> Vec<Problem
         overlaps::report(plan, places, &dag, &mut problems);
     }
     targets(plan, places, around, &mut problems);
+    budgets(plan, places, &mut problems);
     proofs(plan, places, around, &mut problems);
     problems.into_vec()
+}
+
+/// Nothing begins that may cost nothing, nor what may cost more than its whole plan.
+fn budgets(plan: &Plan, places: &Places, problems: &mut Problems) {
+    const FIELD: &str = "budget_usd";
+    let mut refuse = |part, task: Option<&Task>, message: String, hint: &str| {
+        let mut problem = Problem::error(ProblemCode::Syntax, message, hint).at(places.field(part, FIELD));
+        problem.task = task.map(|task| task.id.clone());
+        problems.add(problem);
+    };
+    let is_nothing = |usd: f64| Money::from_usd(usd) == Money::ZERO;
+    let leave = "leave it out where there is no limit, or write what it may cost: 2.5";
+    if plan.budget_usd.is_some_and(is_nothing) {
+        refuse(
+            Part::Plan,
+            None,
+            "the plan: `budget_usd` is 0, so none of its tasks could begin".to_owned(),
+            leave,
+        );
+    }
+    for (position, task) in plan.tasks.iter().enumerate() {
+        let Some(usd) = task.budget_usd else { continue };
+        let part = Part::Task(position);
+        if is_nothing(usd) {
+            let message = format!("task {}: `budget_usd` is 0, so it could not begin", task.id);
+            refuse(part, Some(task), message, leave);
+        } else if let Some(most) = plan.budget_usd.filter(|most| !is_nothing(*most) && usd > *most) {
+            let message = format!(
+                "task {}: `budget_usd` is {usd}, and the whole plan may cost {most}, so it could not begin",
+                task.id
+            );
+            refuse(part, Some(task), message, "lower the task's or raise the plan's");
+        }
+    }
 }
 
 /// Ids name one task each, on every file system that keeps refs as files.

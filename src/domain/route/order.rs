@@ -19,8 +19,12 @@ pub fn ordered<'r>(roster: &'r Roster, now: &Now, pick: &Pick) -> (Vec<&'r Seat>
         Pick::Nobody(_) => (Vec::new(), Vec::new()),
     };
     asked.retain(|seat| !seat.is_protected);
-    // What keeps one worker of a provider from it keeps the others too.
-    reliefs.retain(|seat| !seat.is_protected && !asked.iter().any(|other| other.provider == seat.provider));
+    // What keeps one worker of a provider from it keeps the others too, unless it only crashes itself.
+    let keeps = |other: &Seat, seat: &Seat| {
+        other.worker == seat.worker
+            || other.provider == seat.provider && !now.quarantined.contains_key(&other.worker)
+    };
+    reliefs.retain(|seat| !seat.is_protected && !asked.iter().any(|other| keeps(other, seat)));
     // Where nobody could have been asked, nobody takes over for them either.
     if asked.is_empty() && *pick != Pick::Everybody {
         reliefs.clear();

@@ -276,7 +276,26 @@ fn others_take_over_from_the_limited_and_not_from_the_busy() {
     let need = Need { complexity: Normal, avoid: &["claude".into()] };
     let Choice::Seat(seat) = decide(&roster, &Now::default(), &placed.pick, need).choice else { panic!() };
     assert_eq!(seat.worker.as_str(), "merge2");
-    let full = Now { full: Some("4 of 4 workers".into()), ..Now::default() };
+    // One that only crashes is no obstacle to the others of its provider, and is waited for where nobody else can.
+    let mut sick = Now::default();
+    sick.quarantined.insert("review1".into(), "review1 until noon: crashes".into());
+    let group = Wish { text: "x", target: Some("review"), ..Wish::default() };
+    assert_eq!(came(&roster, &sick, group), "target: review2");
+    assert_eq!(came(&roster, &sick, wish), "target: merge1");
+    let all: Vec<WorkerName> = roster.seats.keys().cloned().collect();
+    sick.quarantined = all.into_iter().map(|name| (name, "until noon: crashes".to_owned())).collect();
+    assert_eq!(came(&roster, &sick, wish), "target waits, unhealthy: until noon: crashes");
+    // What may never be paid is not waited for, unless somebody else is cheaper.
+    let mut dear = Now::default();
+    dear.limits.insert("claude".into(), Limit::TooDear("5 dollars are more than 1".into()));
+    assert_eq!(came(&roster, &dear, wish), "target: merge2");
+    for provider in ["codex", "local"] {
+        dear.limits.insert(provider.into(), Limit::TooDear("5 dollars are more than 1".into()));
+    }
+    assert_eq!(came(&roster, &dear, wish), "target, nobody: 5 dollars are more than 1");
+    let short = Now { full: Some(("memory", "9 MiB are free".into())), ..Now::default() };
+    assert_eq!(came(&roster, &short, wish), "target waits, memory: 9 MiB are free");
+    let full = Now { full: Some(("slot", "4 of 4 workers".into())), ..Now::default() };
     assert_eq!(came(&roster, &full, wish), "target waits, slot: 4 of 4 workers");
 }
 

@@ -13,7 +13,7 @@ use serde_json::Value;
 mod fleet;
 mod methods;
 
-pub use fleet::{By, Fleet, Route};
+pub use fleet::{By, Fleet, Health, Route};
 pub use methods::*;
 
 use super::print::Color;
@@ -114,9 +114,10 @@ Examples:
   kapell pause auth-3kq9zx
   kapell pause all --force")]
     Pause(Steer),
-    /// Go on
+    /// Go on; of a worker that gets no tasks since it only crashed, let it have some again
     #[command(after_help = "Examples:
-  kapell resume auth-3kq9zx")]
+  kapell resume auth-3kq9zx
+  kapell resume codex2")]
     Resume(Steer),
     /// End what runs, its work kept
     #[command(after_help = "Examples:
@@ -164,6 +165,14 @@ Examples:
   kapell fleet --by provider
   kapell fleet --watch")]
     Fleet(Fleet),
+    /// What each worker shows of life, and what all of them need
+    #[command(after_help = "Ends with 1 if somebody should look.
+
+Examples:
+  kapell health
+  kapell health --watch
+  kapell health --json")]
+    Health(Health),
     /// List running orchestrations
     #[command(after_help = "Examples:
   kapell list

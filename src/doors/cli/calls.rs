@@ -110,6 +110,11 @@ impl<'a> Desk<'a> {
         } else {
             let text = screen(&self.view(), &result);
             self.out.result(&text);
+            // What a worker is told that it did not ask for is beside the result in JSON.
+            for nudge in value[table::NUDGES].as_array().into_iter().flatten() {
+                let text = |key: &str| nudge[key].as_str().unwrap_or_default();
+                self.out.note(&format!("{} says: {}", text("who"), text("text")));
+            }
         }
         Ok(result)
     }
@@ -173,6 +178,7 @@ pub fn run(desk: &mut Desk<'_>, command: Command) -> Result<u8, ApiError> {
             Ok(u8::from(result.route.is_some_and(is_nobody)))
         }
         Command::Fleet(args) => follow::fleet(desk, &args),
+        Command::Health(args) => follow::health(desk, args.watch),
         Command::Status(args) if args.watch => follow::watch(desk, args.into()),
         Command::Status(args) => {
             let value = desk.call("status", StatusParams::from(args))?;

@@ -13,8 +13,8 @@ use super::params;
 use super::screens;
 use crate::api::ApiError;
 use crate::api::wire::{
-    DispatchResult, EventStatus, JudgeParams, JudgeResult, PlanResult, PlanStatus, Scope, StatusBody,
-    StatusParams, StatusResult, TaskLine, WorkerStatus,
+    DispatchResult, EventStatus, HealthStatus, JudgeParams, JudgeResult, PlanResult, PlanStatus, Scope,
+    StatusBody, StatusParams, StatusResult, TaskLine, WorkerStatus,
 };
 use crate::services::following::{Follower, Interest, newest};
 use crate::services::{Error, Session};
@@ -89,6 +89,48 @@ pub fn fleet(desk: &mut Desk<'_>, args: &args::Fleet) -> Result<u8, ApiError> {
         (desk.wait)(Interest { all_projects: true, ..Interest::default() }, seq)?;
         if desk.cancel.is_cancelled() {
             return Ok(0);
+        }
+    }
+}
+
+/// `health`: how everything is, once or whenever something happened. Ends with 1 if somebody should look.
+pub fn health(desk: &mut Desk<'_>, watch: bool) -> Result<u8, ApiError> {
+    loop {
+        let (value, seq, status) = whole_health(desk)?;
+        if desk.out.is_json() {
+            desk.out.json(&value);
+        } else {
+            let text = screens::health(&desk.view(), &status);
+            if watch { desk.out.redraw(&text) } else { desk.out.result(&text) }
+        }
+        let code = u8::from(!status.healthy);
+        if !watch || desk.cancel.is_cancelled() || desk.out.is_closed() {
+            return Ok(code);
+        }
+        (desk.wait)(Interest { all_projects: true, ..Interest::default() }, seq)?;
+        if desk.cancel.is_cancelled() {
+            return Ok(code);
+        }
+    }
+}
+
+/// The health of all workers, page by page.
+fn whole_health(desk: &Desk<'_>) -> Result<(Value, i64, HealthStatus), ApiError> {
+    let mut params = StatusParams { scope: Scope::Health, limit: Some(PAGE), ..StatusParams::default() };
+    let mut all = Vec::new();
+    loop {
+        let mut status: StatusResult = typed(&desk.call("status", &params)?)?;
+        let StatusBody::Health(health) = &mut status.body else {
+            return Err(Error::Bug("the health is something else".to_owned()).into());
+        };
+        all.append(&mut health.health);
+        params.cursor = status.next_cursor.take();
+        if params.cursor.is_none() {
+            health.health = all;
+            let whole = health.clone();
+            let value = serde_json::to_value(&status)
+                .map_err(|error| Error::Bug(format!("the status is no JSON: {error}")))?;
+            return Ok((value, status.seq, whole));
         }
     }
 }

@@ -129,7 +129,7 @@ impl From<Control> for ControlParams {
 
 impl From<Land> for ControlParams {
     fn from(args: Land) -> Self {
-        Self { action: Action::Land, target: args.plan, force: args.force, message: None, paths: Vec::new() }
+        Self { action: Action::Land, target: args.plan, force: false, message: None, paths: Vec::new() }
     }
 }
 

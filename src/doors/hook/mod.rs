@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use crate::api::relayed;
+use crate::api::{relayed, table};
 use crate::base::clock::Time;
 use crate::base::ids::HolderName;
 use crate::domain::claim::{Holder, HolderKind};
@@ -63,7 +63,8 @@ pub fn answer(house: &House, agent: Option<&str>, input: &mut dyn Read, output: 
     let agent = known;
     let done = catch_unwind(AssertUnwindSafe(|| decide(house, agent, &event)));
     let answer = match done {
-        Ok(Ok(refusal)) => refusal.map(|refusal| refused(event.moment, &refusal)),
+        Ok(Ok(Some(refusal))) => Some(refused(event.moment, &refusal)),
+        Ok(Ok(None)) => nudged(house, agent, event.moment),
         Ok(Err(error)) => failed(house, &event, &error.to_string()),
         Err(_) => failed(house, &event, "bug: it panicked"),
     };
@@ -128,6 +129,29 @@ fn held(house: &House, attempt: &str) -> Vec<Pattern> {
     let claims = answer["claims"].as_array().map(Vec::as_slice).unwrap_or_default();
     let own = claims.iter().filter(|claim| claim["holder"] == attempt);
     own.filter_map(|claim| Pattern::parse(claim["pattern"].as_str()?).ok()).collect()
+}
+
+/// What a worker is told besides that it may use the tool. Only Claude Code is known to hand that on.
+fn nudged(house: &House, agent: Option<&str>, moment: Moment) -> Option<Value> {
+    let nudges = house.environment.get("KAPELL_NUDGES").filter(|_| agent == Some("claude"))?;
+    let is_there = std::fs::metadata(nudges).is_ok_and(|file| file.len() > 0);
+    if moment != Moment::Before || !is_there {
+        return None;
+    }
+    // Any answer tells it; the one that costs least.
+    let asked = json!({"scope": "claims", "limit": 1});
+    let answer = relayed::call(house.shim_socket()?, "status", &asked);
+    let answer = answer.map_err(|error| log(house, &error.message)).ok()?;
+    let told = answer[table::NUDGES].as_array()?.iter();
+    let told: Vec<String> = told
+        .filter_map(|nudge| Some(format!("{} says: {}", nudge["who"].as_str()?, nudge["text"].as_str()?)))
+        .collect();
+    (!told.is_empty()).then(|| {
+        json!({"hookSpecificOutput": {
+            "hookEventName": "PreToolUse",
+            "additionalContext": format!("{REFUSAL_PREFIX}{}", told.join("\n")),
+        }})
+    })
 }
 
 /// The answer that keeps the tool from being used, or tells what it should not have done.

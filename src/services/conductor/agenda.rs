@@ -9,7 +9,7 @@ use super::seating;
 use crate::base::clock::Time;
 use crate::base::ids::TaskId;
 use crate::domain::plan::{Complexity, Task};
-use crate::domain::route::{self, Choice, Need, Pick, Roster};
+use crate::domain::route::{self, Choice, Limit, Need, Pick, Roster};
 use crate::domain::schedule::TaskView;
 use crate::services::{Error, routing, spending};
 use crate::store::events::EventFilter;
@@ -138,7 +138,8 @@ impl Agenda {
             let live = tx.all_live_attempts()?;
             // What a task may cost is looked at when it is its turn.
             let limits = seating::limits(tx, &desk.config, |provider| {
-                spending::spent(tx, &desk.config, &desk.project.id, provider, 0.0)
+                let spent = spending::spent(tx, &desk.config, &desk.project.id, provider, 0.0)?;
+                Ok(spent.map(Limit::OverBudget))
             })?;
             let mut now = routing::now(tx, &desk.config, &desk.project.id, &live, limits)?;
             // Which task may pass a group at work is looked at then as well.

@@ -4,30 +4,36 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::attempt::{TELL_EVERY, tell};
+use super::crashing::{self, Passed};
 use super::desk::Desk;
 use super::launching::kind_of;
-use super::listening::{Watched, listen};
+use super::listening::{Attendant, Sight, Watched, listen};
+use crate::base::clock::Time;
 use crate::base::failpoint::Point;
 use crate::domain::attempt::Outcome;
+use crate::domain::health::Patience;
 use crate::domain::plan::Task;
-use crate::services::{Error, asking, spending};
+use crate::services::{Error, asking, health, nudging, spending};
+use crate::store::Tx;
 use crate::store::attempts::{AttemptRow, Ending};
 use crate::store::events::EventFilter;
-use crate::sys::agent::Event;
+use crate::store::health::Vitals;
+use crate::sys::agent::{AgentKind, Event};
 use crate::sys::config::resolved::ProviderKind;
 use crate::sys::shim::client;
 
 pub(super) fn follow(desk: &Desk, attempt: &AttemptRow, task: &Task, is_new: bool) -> Result<(), Error> {
     let provider = desk.config.providers.get(&attempt.provider);
-    let rules = desk.rules(task);
+    let stuck_after = desk.rules(task).stuck_after_s.map(Duration::from_secs);
+    let look = desk.config.health.look;
     let watched = Watched {
         name: attempt.id.as_str(),
         run_dir: Path::new(&attempt.run_dir),
         kind: kind_of(provider.map_or(ProviderKind::Command, |provider| provider.kind)),
         wants_answer: false,
-        stuck_after: rules.stuck_after_s.map(Duration::from_secs),
+        patience: stuck_after.map(|stuck_after| Patience { stuck_after, look }),
+        is_new,
     };
-    let mut last_told: Option<Instant> = None;
     // Its output is read from the start; what an earlier conductor recorded of it is not told twice.
     let told = || {
         desk.store()?.read(|tx| -> Result<Vec<(String, String)>, Error> {
@@ -36,26 +42,16 @@ pub(super) fn follow(desk: &Desk, attempt: &AttemptRow, task: &Task, is_new: boo
             Ok(events.into_iter().map(|event| (event.kind, event.text)).collect())
         })
     };
-    let mut told_before = if is_new { Vec::new() } else { told()? };
-    let mut meter = spending::Meter::new(desk, attempt);
-    let heard = listen(&watched, &mut |event| {
-        if let Event::Usage(usage) = event {
-            meter.note(*usage);
-            return;
-        }
-        if let Some((kind, text)) = worth_telling(event, &mut last_told) {
-            if let Some(at) = told_before.iter().position(|told| told.0 == kind && told.1 == text) {
-                told_before.swap_remove(at);
-                return;
-            }
-            let told = desk.store().and_then(|store| {
-                store.write(|tx| -> Result<(), Error> { tell(tx, desk, attempt, kind, &text) })
-            });
-            if let Err(error) = told {
-                tracing::warn!(attempt = %attempt.id, "{error}");
-            }
-        }
-    })?;
+    let mut companion = Companion {
+        desk,
+        attempt,
+        kind: watched.kind,
+        meter: spending::Meter::new(desk, attempt),
+        last_told: None,
+        told_before: if is_new { Vec::new() } else { told()? },
+    };
+    let heard = listen(&watched, &mut companion)?;
+    let meter = companion.meter;
     tracing::debug!(attempt = %attempt.id, "its end is known");
     Point::EndSeen.reach()?;
     if heard.outcome == Outcome::Interrupted {
@@ -89,12 +85,88 @@ pub(super) fn follow(desk: &Desk, attempt: &AttemptRow, task: &Task, is_new: boo
         };
         if tx.finish_attempt(&attempt.id, &ending)? {
             spending::settled(tx, desk, attempt)?;
+            let was_money = heard.reason.as_deref().is_some_and(|why| why.starts_with("budget: "));
+            crashing::weigh(tx, desk, attempt, &Passed { outcome, lived: heard.lived, was_money })?;
         }
         Ok(())
     })?;
     tracing::debug!(attempt = %attempt.id, "its end is recorded");
     Point::EndRecorded.reach()?;
     Ok(())
+}
+
+/// Who is with a worker while it works: records what it says, what it costs, and whether it lives.
+struct Companion<'a> {
+    desk: &'a Desk,
+    attempt: &'a AttemptRow,
+    kind: AgentKind,
+    meter: spending::Meter<'a>,
+    last_told: Option<Instant>,
+    told_before: Vec<(String, String)>,
+}
+
+impl Companion<'_> {
+    /// Records something, which the work does not depend on.
+    fn record(&self, what: impl FnOnce(&Tx<'_>) -> Result<(), Error>) {
+        if let Err(error) = self.desk.store().and_then(|store| store.write(what)) {
+            tracing::warn!(attempt = %self.attempt.id, "{error}");
+        }
+    }
+
+    fn vitals(&self) -> Option<Vitals> {
+        self.desk.store().and_then(|store| Ok(store.read(|tx| tx.vitals(&self.attempt.id))?)).ok()?
+    }
+}
+
+impl Attendant for Companion<'_> {
+    fn hear(&mut self, event: &Event) {
+        if let Event::Usage(usage) = event {
+            return self.meter.note(*usage);
+        }
+        let Some((kind, text)) = worth_telling(event, &mut self.last_told) else { return };
+        if let Some(at) = self.told_before.iter().position(|told| told.0 == kind && told.1 == text) {
+            self.told_before.swap_remove(at);
+            return;
+        }
+        let (desk, attempt) = (self.desk, self.attempt);
+        self.record(|tx| {
+            if kind == "attempt.tool" {
+                tx.set_tool(&attempt.id, text.trim_end())?;
+            }
+            tell(tx, desk, attempt, kind, &text)
+        });
+    }
+
+    fn was_nudged(&mut self) -> bool {
+        let nudged = self.vitals().and_then(|vitals| vitals.nudged_at);
+        let printed = health::last_output(Path::new(&self.attempt.run_dir));
+        nudged.is_some_and(|nudged| printed.is_none_or(|printed| printed < nudged))
+    }
+
+    fn deeds(&mut self) -> u64 {
+        let told = self.desk.store().and_then(|store| Ok(store.read(|tx| tx.count_told(&self.attempt.id))?));
+        told.unwrap_or_default()
+    }
+
+    fn note(&mut self, seen: Sight) {
+        let ago = |length: Duration| {
+            let millis = i64::try_from(length.as_millis()).unwrap_or(i64::MAX);
+            Time::from_millis(Time::now().as_millis().saturating_sub(millis))
+        };
+        let cpu_ms = u64::try_from(seen.cpu.as_millis()).unwrap_or(u64::MAX);
+        let attempt = &self.attempt.id;
+        self.record(|tx| Ok(tx.set_vitals(attempt, ago(seen.silent), cpu_ms, seen.nudged.map(ago))?));
+    }
+
+    fn nudge(&mut self, silent: Duration) -> Option<()> {
+        let text = format!(
+            "You have shown no sign of life for {} s. Go on, or end with what you have; else you are stopped and another goes on from your folder.",
+            silent.as_secs()
+        );
+        let nudged = nudging::nudge(&self.desk.session, self.attempt, self.kind, "the conductor", &text);
+        // Should it not be told, it is stopped as it would be anyway.
+        nudged.map_err(|error| tracing::warn!(attempt = %self.attempt.id, "{error}")).ok().map(drop)
+    }
 }
 
 /// Which events of a worker are recorded, and as what.

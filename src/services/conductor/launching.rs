@@ -22,7 +22,7 @@ use crate::sys::git::worktree::Ignored;
 use crate::sys::git::{GitQueue, Oid, Worktree, spare, worktree};
 use crate::sys::process::find::{find_program, native_program};
 use crate::sys::shim::client::{self, Started};
-use crate::sys::shim::job::{Allowance, FirstSignal, Job, Relay};
+use crate::sys::shim::job::{Allowance, Asker, FirstSignal, Job, Relay};
 use crate::sys::shim::spare::Spares;
 use crate::sys::wall::{Mode, WallSupport};
 
@@ -226,6 +226,8 @@ pub fn start(
     }
     let mut job = job(&launch, assignment, kind_of(provider.kind));
     job.allowance = allowance(assignment, provider);
+    // What answers a question is of no use to anybody else.
+    job.asker = assignment.answer_schema.and_then(|_| Asker::this());
     job.wall = wall;
     job.relay = assignment.relayed_in.map(|folder| relay(house, folder));
     Point::LaunchPrepared.reach()?;

@@ -8,12 +8,13 @@ use std::time::{Duration, Instant};
 use crate::base::clock::Time;
 use crate::base::notices::Notices;
 use crate::domain::attempt::Outcome;
+use crate::domain::health::{Next, Patience, is_work};
 use crate::domain::usage::Usage;
 use crate::services::Error;
 use crate::sys::agent::{AgentKind, End, Ending, Event, Limit, MAX_LINE, Reader, Report};
 use crate::sys::process::tree::Processes;
 use crate::sys::shim::client::{self, Ended};
-use crate::sys::shim::job::{Cause, Request};
+use crate::sys::shim::job::{Cause, PhaseName, Request};
 use crate::sys::shim::output::Lines;
 
 /// A limited agent that goes on retrying is ended after this long; CLIS.md measured retry
@@ -22,9 +23,7 @@ const RETRY_PATIENCE: Duration = Duration::from_secs(45);
 /// An agent that does not count its tries itself has this many in a row. opencode asks again for
 /// ever, several times a second, when an answer breaks off, and every request costs.
 const MOST_RETRIES: u32 = 10;
-/// Less processor time than this between two looks is no sign of life.
-const LIFE_CPU: Duration = Duration::from_millis(200);
-/// An attempt whose life is not limited is still looked at this often.
+/// What was printed is read this often at least, should the system tell of no change.
 const LOOK: Duration = Duration::from_secs(60);
 
 /// What is to be followed.
@@ -39,7 +38,50 @@ pub struct Watched<'a> {
     /// Whether its answer is to be a JSON object.
     pub wants_answer: bool,
     /// How long it may show no life.
-    pub stuck_after: Option<Duration>,
+    pub patience: Option<Patience>,
+    /// Whether it has just been started.
+    pub is_new: bool,
+}
+
+/// What a look at a run saw.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sight {
+    /// Without a sign of life for so long.
+    pub silent: Duration,
+    /// The processor time of all its processes so far.
+    pub cpu: Duration,
+    /// How long ago it was nudged in this silence, if it was.
+    pub nudged: Option<Duration>,
+}
+
+/// Whoever is with a run while it goes on. A closure only hears what it says.
+pub trait Attendant {
+    /// Hears every event as it is read, from the first line on, also when an earlier conductor read it before.
+    fn hear(&mut self, event: &Event);
+
+    /// What an earlier conductor knew of it: whether it was nudged and silent since.
+    fn was_nudged(&mut self) -> bool {
+        false
+    }
+
+    /// A number that grows with each thing it did that its output need not show.
+    fn deeds(&mut self) -> u64 {
+        0
+    }
+
+    /// Takes note of a look.
+    fn note(&mut self, _seen: Sight) {}
+
+    /// Asks it for a sign of life; `None` of one that cannot be asked, and the time goes on otherwise.
+    fn nudge(&mut self, _silent: Duration) -> Option<()> {
+        None
+    }
+}
+
+impl<F: FnMut(&Event)> Attendant for F {
+    fn hear(&mut self, event: &Event) {
+        self(event);
+    }
 }
 
 /// How a run ended.
@@ -55,6 +97,8 @@ pub struct Heard {
     pub limit: Option<Limit>,
     /// The wall that was really built.
     pub wall: Option<String>,
+    /// How long it lived, where that was recorded.
+    pub lived: Option<Duration>,
 }
 
 enum Notice {
@@ -62,9 +106,8 @@ enum Notice {
     Ended(Ended),
 }
 
-/// Follows a run to its end. `tell` gets every event as it is read, from the first line on
-/// also when an earlier conductor read it before.
-pub fn listen(watched: &Watched<'_>, tell: &mut dyn FnMut(&Event)) -> Result<Heard, Error> {
+/// Follows a run to its end.
+pub fn listen(watched: &Watched<'_>, by: &mut dyn Attendant) -> Result<Heard, Error> {
     let (sender, notices) = channel();
     let _notices = watch(watched.run_dir, sender.clone());
     let run_dir: PathBuf = watched.run_dir.to_owned();
@@ -76,32 +119,60 @@ pub fn listen(watched: &Watched<'_>, tell: &mut dyn FnMut(&Event)) -> Result<Hea
             let _ = sender.send(Notice::Ended(ended));
         })
         .map_err(|error| Error::system("cannot start a thread", error))?;
-    let mut ear = Ear::new(watched);
-    let ended = ear.until_end(watched, &notices, tell);
-    Ok(ear.conclude(watched, ended, tell))
+    let mut ear = Ear::new(watched, by);
+    let ended = ear.until_end(watched, &notices, by);
+    Ok(ear.conclude(watched, ended, by))
 }
 
 struct Ear {
     reader: Reader,
     stdout: Lines,
     stderr: Lines,
-    last_life: Instant,
-    last_cpu: Duration,
+    pulse: Pulse,
     /// The limit that the agent runs into, and since when; nothing once it has got past it.
     limited: Option<(Instant, Limit)>,
     /// What we ended it for.
     cut: Option<(Outcome, String)>,
 }
 
+/// The signs of life that were seen.
+struct Pulse {
+    last_life: Instant,
+    looked: Instant,
+    look_at: Instant,
+    cpu: Duration,
+    deeds: u64,
+    nudged: Option<Instant>,
+}
+
 impl Ear {
-    fn new(watched: &Watched<'_>) -> Self {
+    fn new(watched: &Watched<'_>, by: &mut dyn Attendant) -> Self {
         let reader = Reader::new(watched.kind, Time::now());
+        let now = Instant::now();
+        let mut pulse = Pulse {
+            last_life: now,
+            looked: now,
+            look_at: now + watched.patience.map_or(LOOK, Patience::between_looks),
+            cpu: Duration::ZERO,
+            deeds: 0,
+            nudged: None,
+        };
+        if !watched.is_new {
+            // From here on, life is what comes besides.
+            pulse.cpu = state_of(watched).map(|(_, cpu)| cpu).unwrap_or_default();
+            pulse.deeds = by.deeds();
+            if by.was_nudged()
+                && let Some(patience) = watched.patience
+                && let Some(before) = now.checked_sub(patience.stuck_after)
+            {
+                (pulse.last_life, pulse.nudged) = (before, Some(now));
+            }
+        }
         Self {
             reader: if watched.wants_answer { reader.wanting_answer() } else { reader },
             stdout: Lines::new(&watched.run_dir.join("stdout"), MAX_LINE),
             stderr: Lines::new(&watched.run_dir.join("stderr"), MAX_LINE),
-            last_life: Instant::now(),
-            last_cpu: Duration::ZERO,
+            pulse,
             limited: None,
             cut: None,
         }
@@ -111,15 +182,23 @@ impl Ear {
         &mut self,
         watched: &Watched<'_>,
         notices: &Receiver<Notice>,
-        tell: &mut dyn FnMut(&Event),
+        by: &mut dyn Attendant,
     ) -> Ended {
+        // What was printed before anybody listened is no life now.
+        let before = self.pulse.last_life;
+        self.read(watched, by);
+        if !watched.is_new {
+            self.pulse.last_life = before;
+        }
         loop {
-            self.read(watched, tell);
             let deadline = self.deadline(watched);
             match notices.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
                 Ok(Notice::Ended(ended)) => return ended,
-                Ok(Notice::Grew) => {}
-                Err(RecvTimeoutError::Timeout) => self.look(watched),
+                Ok(Notice::Grew) => self.read(watched, by),
+                Err(RecvTimeoutError::Timeout) => {
+                    self.read(watched, by);
+                    self.look(watched, by);
+                }
                 Err(RecvTimeoutError::Disconnected) => return Ended::Vanished,
             }
         }
@@ -128,8 +207,8 @@ impl Ear {
     fn deadline(&self, watched: &Watched<'_>) -> Instant {
         let mut deadline = Instant::now() + LOOK;
         if self.cut.is_none() {
-            if let Some(stuck_after) = watched.stuck_after {
-                deadline = deadline.min(self.last_life + stuck_after);
+            if watched.patience.is_some() {
+                deadline = deadline.min(self.pulse.look_at);
             }
             if let Some((since, _)) = &self.limited {
                 deadline = deadline.min(*since + RETRY_PATIENCE);
@@ -138,7 +217,7 @@ impl Ear {
         deadline
     }
 
-    fn read(&mut self, watched: &Watched<'_>, tell: &mut dyn FnMut(&Event)) {
+    fn read(&mut self, watched: &Watched<'_>, by: &mut dyn Attendant) {
         let mut events = Vec::new();
         self.reader.now_is(Time::now());
         let reader = &mut self.reader;
@@ -146,11 +225,11 @@ impl Ear {
         let out = self.stdout.read(&mut |line, cut| events.extend(reader.stdout(line, cut))).unwrap_or(0);
         let err = self.stderr.read(&mut |line, _| events.extend(reader.stderr(line))).unwrap_or(0);
         if out + err > 0 {
-            self.last_life = Instant::now();
+            self.pulse.last_life = Instant::now();
         }
         for event in &events {
             self.weigh(watched, event);
-            tell(event);
+            by.hear(event);
         }
     }
 
@@ -179,7 +258,7 @@ impl Ear {
         self.limited = Some((since, limit));
     }
 
-    fn look(&mut self, watched: &Watched<'_>) {
+    fn look(&mut self, watched: &Watched<'_>, by: &mut dyn Attendant) {
         if self.cut.is_some() {
             return;
         }
@@ -190,19 +269,33 @@ impl Ear {
                 "its provider refuses and it only retries".to_owned(),
             );
         }
-        let Some(stuck_after) = watched.stuck_after else { return };
-        let state = client::send(watched.run_dir, Request::State).ok().and_then(|reply| reply.state);
-        if let Some(state) = state {
-            let cpu = Processes::read().cpu_time(state.pid);
-            let is_paused = state.phase == crate::sys::shim::job::PhaseName::Paused;
-            if is_paused || cpu.saturating_sub(self.last_cpu) >= LIFE_CPU {
-                self.last_life = Instant::now();
-            }
-            self.last_cpu = cpu;
+        let Some(patience) = watched.patience.filter(|_| self.pulse.look_at <= Instant::now()) else {
+            return;
+        };
+        self.pulse.feel(watched, by);
+        let now = Instant::now();
+        let nudged = |pulse: &Pulse| pulse.nudged.map(|at| now.duration_since(at));
+        let silent = now.duration_since(self.pulse.last_life);
+        let mut next = patience.next(silent, nudged(&self.pulse), true);
+        if next == Next::Nudge {
+            next = match by.nudge(silent) {
+                Some(()) => {
+                    self.pulse.nudged = Some(now);
+                    Next::LookIn(patience.between_looks())
+                }
+                None => patience.next(silent, None, false),
+            };
         }
-        if self.last_life.elapsed() >= stuck_after {
-            let seconds = stuck_after.as_secs();
-            self.end(watched, Outcome::Stuck, format!("no output and no work for {seconds} s"));
+        by.note(Sight { silent, cpu: self.pulse.cpu, nudged: nudged(&self.pulse) });
+        match next {
+            Next::LookIn(rest) => self.pulse.look_at = now + rest,
+            Next::Nudge | Next::Stop => {
+                let mut why = format!("no output and no work for {} s", silent.as_secs());
+                if let Some(ago) = nudged(&self.pulse) {
+                    why.push_str(&format!(", also not in the {} s after it was nudged", ago.as_secs()));
+                }
+                self.end(watched, Outcome::Stuck, why);
+            }
         }
     }
 
@@ -214,19 +307,20 @@ impl Ear {
         }
     }
 
-    fn conclude(mut self, watched: &Watched<'_>, ended: Ended, tell: &mut dyn FnMut(&Event)) -> Heard {
-        self.read(watched, tell);
+    fn conclude(mut self, watched: &Watched<'_>, ended: Ended, by: &mut dyn Attendant) -> Heard {
+        self.read(watched, by);
         let mut events = Vec::new();
         let reader = &mut self.reader;
         let _ = self.stdout.finish(&mut |line, cut| events.extend(reader.stdout(line, cut)));
         let _ = self.stderr.finish(&mut |line, _| events.extend(reader.stderr(line)));
-        events.iter().for_each(tell);
+        events.iter().for_each(|event| by.hear(event));
         let exit = match ended {
             Ended::Exit(exit) => exit,
             Ended::Vanished => {
                 let report = self.reader.finish(&End { stopped_by_us: true, ..End::default() });
                 let reason = Some("its shim died under it".to_owned());
-                return Heard { outcome: Outcome::Interrupted, reason, report, limit: None, wall: None };
+                let outcome = Outcome::Interrupted;
+                return Heard { outcome, reason, report, limit: None, wall: None, lived: None };
             }
         };
         let stopped = matches!(exit.ended, Cause::Stopped | Cause::Killed);
@@ -262,8 +356,41 @@ impl Ear {
                 (Outcome::Failed, Some("somebody else ended it".to_owned()))
             }
         };
-        Heard { outcome, reason, report, limit, wall: Some(exit.wall) }
+        let lived = u64::try_from(exit.ended_at.millis_since(exit.started_at)).unwrap_or(0);
+        let lived = Some(Duration::from_millis(lived));
+        Heard { outcome, reason, report, limit, wall: Some(exit.wall), lived }
     }
+}
+
+impl Pulse {
+    /// Looks for signs of life that its output does not show.
+    fn feel(&mut self, watched: &Watched<'_>, by: &mut dyn Attendant) {
+        let now = Instant::now();
+        let mut is_alive = false;
+        if let Some((phase, cpu)) = state_of(watched) {
+            // Whoever is suspended cannot show any.
+            is_alive |= phase == PhaseName::Paused;
+            is_alive |= is_work(cpu.saturating_sub(self.cpu), now.duration_since(self.looked));
+            self.cpu = cpu;
+        }
+        let deeds = by.deeds();
+        is_alive |= deeds > std::mem::replace(&mut self.deeds, deeds);
+        self.looked = now;
+        if is_alive {
+            self.last_life = now;
+        }
+        // What it was nudged for is over.
+        self.nudged = self.nudged.filter(|nudged| *nudged >= self.last_life);
+    }
+}
+
+/// Where a run is, and the processor time that all its processes used. Where processes cannot be looked
+/// at (outside of Linux), output alone tells.
+fn state_of(watched: &Watched<'_>) -> Option<(PhaseName, Duration)> {
+    let state = client::send(watched.run_dir, Request::State).ok()?.state?;
+    // The shim has adopted those that left their parents.
+    let root = if state.shim > 0 { state.shim } else { state.pid };
+    Some((state.phase, Processes::read().cpu_time(root)))
 }
 
 /// Tells when files of the run folder change. Where even looking for that fails, the end is still

@@ -5,6 +5,7 @@ pub mod agenda;
 pub mod attempt;
 pub mod concluding;
 pub mod continuing;
+mod crashing;
 pub mod desk;
 mod following;
 pub mod launching;

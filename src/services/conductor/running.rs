@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use super::agenda::{Agenda, Closed};
+use super::agenda::Agenda;
 use super::attempt::{Stage, carry};
 use super::desk::Desk;
 use super::recovering;
@@ -23,6 +23,7 @@ use crate::domain::schedule::{self, Step};
 use crate::domain::task::TaskState;
 use crate::services::judging::commands;
 use crate::services::project::Files;
+use crate::services::spending::Spent;
 use crate::services::{Error, Session};
 use crate::services::{dispatching, ground};
 use crate::store::conductors::ConductorRow;
@@ -35,6 +36,8 @@ use crate::sys::process::tree;
 use crate::sys::shim::client;
 use crate::sys::shim::job::Request;
 
+mod waiting;
+
 /// A conductor says that it lives this often; after 60 s without it is taken for stale.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 /// How often it is looked whether a conductor that ends has ended.
@@ -43,10 +46,6 @@ const LAST_STEPS: Duration = Duration::from_millis(20);
 const TRY_AGAIN: Duration = Duration::from_secs(5);
 /// So many tasks are tried in vain before the conductor looks at everything else again.
 const IN_VAIN_AT_ONCE: usize = 32;
-/// Of so many tasks that wait it is said why.
-const TOLD_WHY: usize = 16;
-/// Of so many it is recorded at once that they wait too long; the others follow.
-const MISSED_AT_ONCE: usize = 100;
 
 /// Runs a plan until it comes to rest. `Ok(false)`: another conductor has it.
 ///
@@ -87,10 +86,15 @@ pub fn conduct<S: Socket>(
             launch_anyway,
             is_admitted: false,
             waits_for_reset: false,
+            unpaid: HashMap::new(),
+            is_short_of_memory: false,
         })
     };
     let ended = lay_out().and_then(|mut conductor| {
-        session.cancel.on_cancel(conductor.watch.waker());
+        session.cancel.on_cancel({
+            let waker = conductor.watch.waker();
+            move || waker.wake()
+        });
         let desk = Arc::clone(&conductor.desk);
         // The first worker need not wait for it, and can do without.
         thread::spawn(move || {
@@ -190,6 +194,10 @@ struct Conductor {
     is_admitted: bool,
     /// Whether a task waits for the next day's or month's money.
     waits_for_reset: bool,
+    /// Tasks that the plan's own money does not do for.
+    unpaid: HashMap<TaskId, Spent>,
+    /// Whether it was told that no worker starts for want of memory.
+    is_short_of_memory: bool,
 }
 
 impl Conductor {
@@ -318,13 +326,17 @@ impl Conductor {
             let Some(at) = next else { break closed };
             let task = desk.task(&self.agenda.lights[at].id)?;
             tracing::debug!(task = %task.id, "its task is to start");
+            self.unpaid.remove(&task.id);
             if base.is_none() {
                 base = Some(self.base()?);
             }
             match starting::begin(desk, &task, base.as_ref().and_then(Option::as_deref))? {
                 Begun::Attempt(attempt) => self.spawn(*attempt, Stage::Launch)?,
-                begun @ (Begun::Waits(..) | Begun::Not) => {
+                begun => {
                     self.waits_for_reset |= matches!(begun, Begun::Waits("budget", _));
+                    if let Begun::Unpaid(spent) = begun {
+                        self.unpaid.insert(task.id.clone(), spent);
+                    }
                     self.agenda.was_in_vain(at);
                     in_vain += 1;
                 }
@@ -332,77 +344,9 @@ impl Conductor {
             self.agenda.refresh(desk)?;
         };
         self.waits_for_reset |= closed.iter().flatten().any(|(reason, _)| *reason == "budget");
-        self.tell_why(desk, &closed)
-    }
-
-    /// Says of those that are next why they wait. Whoever stands behind them waits for them.
-    fn tell_why(&self, desk: &Desk, closed: &[Closed]) -> Result<(), Error> {
-        let agenda = &self.agenda;
-        let is_silent = |at: usize| agenda.why_closed(at, closed).is_some();
-        let mut told = Vec::new();
-        for at in schedule::foremost(&agenda.views, TOLD_WHY, is_silent) {
-            if let Some((reason, on)) = agenda.why_closed(at, closed) {
-                let why = format!("{reason}: {on}");
-                if agenda.lights[at].reason.as_deref() != Some(&why) {
-                    told.push((&agenda.lights[at].id, why));
-                }
-            }
-        }
-        if told.is_empty() {
-            return Ok(());
-        }
-        desk.store()?.write(|tx| -> Result<(), Error> {
-            for (task, why) in &told {
-                // It may have moved since, and then it has another reason.
-                if tx.task(&desk.plan_id, task)?.is_some_and(|row| row.state == TaskState::Ready) {
-                    tx.set_task_reason(&desk.plan_id, task, Some(why))?;
-                }
-            }
-            Ok(())
-        })
-    }
-
-    /// Records once of each task that it waits past its deadline.
-    fn note_missed(&mut self, desk: &Desk) -> Result<(), Error> {
-        let agenda = &self.agenda;
-        let is_late = |at: &usize| {
-            let (view, light) = (&agenda.views[*at], &agenda.lights[*at]);
-            schedule::may_start(view)
-                && !light.is_missed
-                && view.waited_ms > schedule::patience_ms(view.priority)
-        };
-        let late: Vec<usize> = (0..agenda.views.len()).filter(is_late).take(MISSED_AT_ONCE).collect();
-        if late.is_empty() {
-            return Ok(());
-        }
-        desk.store()?.write(|tx| -> Result<(), Error> {
-            for &at in &late {
-                let light = &agenda.lights[at];
-                if tx.set_missed(&desk.plan_id, &light.id)? {
-                    let priority = agenda.views[at].priority;
-                    let since = light.changed_at;
-                    let text = format!(
-                        "task {}: not started in time (priority {priority}, it waits since {since})",
-                        light.id
-                    );
-                    tx.append_event(
-                        &desk.project.id,
-                        &NewEvent {
-                            kind: "task.missed",
-                            plan: Some(&desk.plan_id),
-                            task: Some(&light.id),
-                            text,
-                            ..NewEvent::default()
-                        },
-                    )?;
-                }
-            }
-            Ok(())
-        })?;
-        for at in late {
-            self.agenda.lights[at].is_missed = true;
-        }
-        Ok(())
+        self.tell_why(desk, &closed)?;
+        self.note_memory(desk, &closed)?;
+        self.pause_where_unpaid(desk)
     }
 
     /// Takes up a configuration that was changed: what begins from now on goes by it. One that cannot

@@ -28,7 +28,7 @@ pub fn seat(
     }
     let placed = route::place(&roster, &routing::wish(task));
     let limits =
-        limits(tx, config, |provider| spending::refusal(tx, config, &spending::wish(desk, provider, task)))?;
+        limits(tx, config, |provider| spending::limit(tx, config, &spending::wish(desk, provider, task)))?;
     let mut now = routing::now(tx, config, &desk.project.id, live, limits)?;
     routing::let_children_pass(tx, &mut now, &desk.plan_id, &task.id)?;
     let need = Need { complexity: task.complexity, avoid };
@@ -39,7 +39,7 @@ pub fn seat(
 pub fn limits(
     tx: &Tx<'_>,
     config: &Config,
-    over_budget: impl Fn(&ProviderName) -> Result<Option<String>, Error>,
+    over_budget: impl Fn(&ProviderName) -> Result<Option<Limit>, Error>,
 ) -> Result<BTreeMap<ProviderName, Limit>, Error> {
     let cooldowns = tx.cooldowns(Time::now())?;
     let mut limits = BTreeMap::new();
@@ -49,7 +49,7 @@ pub fn limits(
         });
         let limit = match cooldown {
             Some(limit) => Some(limit),
-            None => over_budget(name)?.map(Limit::OverBudget),
+            None => over_budget(name)?,
         };
         limits.extend(limit.map(|limit| (name.clone(), limit)));
     }

@@ -3,14 +3,15 @@
 use std::path::PathBuf;
 
 use super::desk::Desk;
-use super::{continuing, seating};
+use super::{continuing, crashing, seating};
 use crate::base::ids::{AttemptId, HolderName, ProviderName, random_tail};
 use crate::domain::attempt::Outcome;
 use crate::domain::claim::{self, Decision, Holder, HolderKind, Mode};
 use crate::domain::plan::Task;
 use crate::domain::route::Choice;
 use crate::domain::task::TaskState;
-use crate::services::{Error, claiming, owning, spending};
+use crate::services::spending::{self, Spent};
+use crate::services::{Error, claiming, owning};
 use crate::store::Tx;
 use crate::store::attempts::{AttemptRow, NewAttempt};
 use crate::store::claims::NewClaims;
@@ -24,6 +25,8 @@ pub enum Begun {
     Attempt(Box<AttemptRow>),
     /// Something is in the way: the reason and on what.
     Waits(&'static str, String),
+    /// The plan's own money does not do for it, and no more will come.
+    Unpaid(Spent),
     /// The task moved meanwhile.
     Not,
 }
@@ -64,12 +67,17 @@ fn record(desk: &Desk, task: &Task, base: Option<&str>, id: &AttemptId) -> Resul
             .collect();
         let seat = match seating::seat(tx, desk, task, &live, &avoid)? {
             Choice::Seat(seat) => seat,
-            Choice::Wait { reason, on } => return waits(tx, desk, task, reason, on),
+            Choice::Wait { reason, on } => {
+                let spent = if reason == "budget" { spending::plan_is_spent(tx, desk, task)? } else { None };
+                let begun = waits(tx, desk, task, reason, on)?;
+                return Ok(spent.map_or(begun, Begun::Unpaid));
+            }
             Choice::Nobody(why) => {
                 tx.move_task(&desk.project.id, &desk.plan_id, &task.id, TaskState::Failed, Some(&why))?;
                 return Ok(Begun::Not);
             }
         };
+        crashing::try_again(tx, desk, &seat.worker)?;
         let run_dir = desk.session.house.run_dir(id.as_str());
         let alive = run_dir.join("lock").to_string_lossy().into_owned();
         let holder = Holder { kind: HolderKind::Attempt, name: HolderName::new(id.as_str()) };

@@ -122,6 +122,9 @@ pub fn judge(case: &Case<'_>) -> Result<Judgement, Error> {
             "custom" => {
                 let commands = case.rules.custom.clone().unwrap_or_default();
                 let mut findings = Vec::new();
+                if commands.is_empty() {
+                    findings.push(command_gate(case, &mut verify, "custom", None)?);
+                }
                 for command in &commands {
                     findings.push(command_gate(case, &mut verify, "custom", Some(command))?);
                 }
@@ -183,6 +186,9 @@ fn command_gate(
             why: format!("`{shown}` {how}, and succeeds when run again"),
             evidence: seen.output,
         },
+        commands::End::Failed(_) if lacks_its_tool(case, verify, gate, command)? => {
+            Finding::skipped(format!("`{shown}`, usual here, is not installed"))
+        }
         commands::End::Failed(how) => {
             Finding { outcome: GateOutcome::Fail, why: format!("`{shown}` {how}"), evidence: seen.output }
         }
@@ -195,6 +201,23 @@ fn command_gate(
             evidence: seen.output,
         },
     })
+}
+
+/// Whether a usual command failed because the subcommand of Cargo that it is was never installed:
+/// distributions have Clippy in a package of its own, and rustup's minimal profile leaves it out.
+fn lacks_its_tool(
+    case: &Case<'_>,
+    verify: &mut Option<verify::VerifyTree>,
+    gate: &str,
+    command: &CommandLine,
+) -> Result<bool, Error> {
+    let is_clippy = command.0.iter().map(String::as_str).take(2).eq(["cargo", "clippy"]);
+    if !is_clippy || !is_from_ecosystem(case, command) {
+        return Ok(false);
+    }
+    let version = CommandLine(["cargo", "clippy", "--version"].map(str::to_owned).to_vec());
+    let seen = commands::on_commit(case, verify, &case.work, gate, &version)?;
+    Ok(!matches!(seen.end, commands::End::Passed))
 }
 
 /// Whether nobody configured the command: it was found by the kind of project this is.

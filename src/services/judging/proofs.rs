@@ -42,7 +42,8 @@ pub fn ownership(case: &Case<'_>) -> Finding {
 
 /// The specs exist, are not empty, and came before the code.
 pub fn specs(case: &Case<'_>) -> Result<Finding, Error> {
-    if !case.rules.spec_first.unwrap_or(true) {
+    // What writes a spec has no spec before it, but has to write one.
+    if !case.is_spec && !case.rules.spec_first.unwrap_or(true) {
         return Ok(Finding::skipped("the rules do not want specs first"));
     }
     if case.specs.is_empty() {
@@ -65,8 +66,16 @@ pub fn specs(case: &Case<'_>) -> Result<Finding, Error> {
         };
         return Ok(Finding::new(GateOutcome::Fail, format!("the spec {} {problem}", spec.file)));
     }
-    let names: Vec<&str> = case.specs.iter().map(|spec| spec.file.as_str()).collect();
-    Ok(Finding::new(GateOutcome::Pass, format!("{} came before the code", names.join(", "))))
+    let is_meant = |file: &str| {
+        !case.is_spec || case.snapshot.changed.iter().any(|change| change.path == RepoPath::from(file))
+    };
+    let names = case.specs.iter().map(|spec| spec.file.as_str()).filter(|file| is_meant(file));
+    let names = names.collect::<Vec<_>>().join(", ");
+    Ok(match (case.is_spec, names.is_empty()) {
+        (true, true) => Finding::skipped("no spec was changed"),
+        (true, false) => Finding::new(GateOutcome::Pass, format!("{names} is written")),
+        (false, _) => Finding::new(GateOutcome::Pass, format!("{names} came before the code")),
+    })
 }
 
 /// Code comes with tests.

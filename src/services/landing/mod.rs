@@ -45,6 +45,21 @@ pub fn full_name(branch: &str) -> String {
     if branch.starts_with("refs/") { branch.to_owned() } else { format!("refs/heads/{branch}") }
 }
 
+/// Whether `kapell land` has something to do or to say of a plan: what was accepted is not on its target, or
+/// there is no target to bring it to.
+pub fn is_left(git: &Git, plan: &PlanRow) -> Result<bool, Error> {
+    let Some(branch) = plan.integration.as_deref().filter(|it| !it.starts_with("refs/kapell/shared/")) else {
+        return Ok(false);
+    };
+    if plan.target.is_some() {
+        return is_ahead(git, plan);
+    }
+    let Some(work) = refs::read(git, branch)? else { return Ok(false) };
+    // On no branch when it started, and merged by hand since.
+    let Some(head) = read::resolve(git, "HEAD")? else { return Ok(true) };
+    Ok(!read::is_ancestor(git, &work, &head)?)
+}
+
 /// Whether a plan has landed work that its target does not hold yet.
 pub fn is_ahead(git: &Git, plan: &PlanRow) -> Result<bool, Error> {
     let (Some(branch), Some(target)) = (&plan.integration, &plan.target) else { return Ok(false) };

@@ -239,7 +239,12 @@ fn read_file(project: &Project, file: &str) -> Result<(String, Format), Error> {
             "give its path from the top of the repository, or pass the plan itself",
         )
     };
-    let opened = std::fs::File::open(&path).map_err(|error| not_found(error.to_string()))?;
+    // Asked before it is opened: a pipe would wait for somebody who writes.
+    let is_file = std::fs::metadata(&path).map_err(|error| not_found(error.to_string()))?.is_file();
+    let opened = is_file.then(|| std::fs::File::open(&path));
+    let Some(opened) = opened.transpose().map_err(|error| not_found(error.to_string()))? else {
+        return Err(not_found("it is no file".to_owned()).into());
+    };
     if !opened.metadata().is_ok_and(|metadata| metadata.is_file()) {
         return Err(not_found("it is no file".to_owned()).into());
     }

@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 
 use globset::{Glob, GlobSet, GlobSetBuilder};
 
+use super::NUDGES;
 use super::launch::{BadCommand, Brief, Program, text};
 
 /// What passes from the caller to every worker: where things are, which language, how the network is reached.
@@ -87,6 +88,7 @@ pub(super) fn of(
     set("KAPELL_FILES", &serde_json::Value::from(brief.files.to_vec()).to_string());
     if let Some(socket) = brief.socket {
         set("KAPELL_SOCKET", text(socket)?);
+        set("KAPELL_NUDGES", text(&socket.with_file_name(NUDGES))?);
     }
     // Last, so that it hides no program of the person's.
     let kapell = brief.server.and_then(|server| Path::new(server.first()?).parent());

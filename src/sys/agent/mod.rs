@@ -28,6 +28,10 @@ pub use reader::{MAX_LINE, Reader};
 /// a tool that merely failed by this.
 pub const REFUSAL_PREFIX: &str = "kapell: ";
 
+/// The file in the run folder that has a line of JSON for each thing that the worker is to be told while
+/// it works; `KAPELL_NUDGES` leads to it. It is made with the first.
+pub const NUDGES: &str = "nudges.jsonl";
+
 /// A word as a person would have to type it in a shell.
 pub fn quoted(word: &str) -> String {
     shell_words::quote(word).into_owned()

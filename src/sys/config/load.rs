@@ -1,6 +1,7 @@
 //! Both files and the defaults made into one [`Config`].
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -8,12 +9,13 @@ use serde_json::{Map, Value};
 use super::check::{ConfigProblem, Severity, Source, check_documents, documents, sorted};
 use super::document::Document;
 use super::resolved::{
-    Config, Environments, Failover, Group, Integrator, Machine, NamePattern, Pipeline, Provider, Roles,
-    Route, Stage, Worker,
+    Config, Environments, Failover, Group, Health, Integrator, Machine, NamePattern, Pipeline, Provider,
+    Roles, Route, Stage, Worker,
 };
 use super::types::{self, File, ProviderKind};
 use super::values::{Command, Name};
 use crate::base::ids::{ProviderName, WorkerName};
+use crate::domain::health::CrashRule;
 use crate::domain::pattern::Pattern;
 use crate::domain::plan::{CommandLine, Complexity, Rules};
 use crate::domain::prices::listed;
@@ -29,6 +31,14 @@ pub const MAX_ATTEMPTS: u32 = 3;
 pub const TIMEOUT_S: u64 = 1800;
 /// Seconds that an attempt may show no life.
 pub const STUCK_AFTER_S: u64 = 300;
+/// Seconds between two looks at a worker.
+pub const LOOK_S: u64 = 300;
+/// Attempts in a row that fail at once before their worker rests.
+pub const CRASHES: u32 = 3;
+/// Seconds within which an attempt fails at once.
+pub const CRASH_S: u64 = 10;
+/// Seconds that a worker rests the first time.
+pub const QUARANTINE_S: u64 = 60;
 /// Part of a budget at which an alert is given.
 pub const ALERT_AT: f64 = 0.8;
 /// Port of the first sub-environment.
@@ -182,6 +192,7 @@ fn resolve(file: &File, agents_found: &[ProviderKind]) -> Result<Config, String>
             fallback: failover.fallback.map(|name| ProviderName::new(name.0)),
             alert_at: failover.alert_at.unwrap_or(ALERT_AT),
         },
+        health: health(file.health.unwrap_or_default()),
         providers,
         workers,
         groups,
@@ -206,6 +217,7 @@ fn resolve(file: &File, agents_found: &[ProviderKind]) -> Result<Config, String>
             max_workers: machine.max_workers,
             max_conductors: machine.max_conductors,
             min_free_memory_mb: machine.min_free_memory_mb,
+            max_memory_pressure: machine.max_memory_pressure,
         }),
         warnings: Vec::new(),
     })
@@ -236,6 +248,17 @@ fn rules(rules: &types::Rules) -> Result<Rules, String> {
         timeout_s: Some(rules.timeout_s.unwrap_or(TIMEOUT_S)),
         stuck_after_s: Some(rules.stuck_after_s.unwrap_or(STUCK_AFTER_S)),
     })
+}
+
+fn health(said: types::Health) -> Health {
+    Health {
+        look: Duration::from_secs(said.look_s.unwrap_or(LOOK_S)),
+        crashes: CrashRule {
+            crashes: said.crashes.unwrap_or(CRASHES),
+            within: Duration::from_secs(said.crash_s.unwrap_or(CRASH_S)),
+            rest: Duration::from_secs(said.quarantine_s.unwrap_or(QUARANTINE_S)),
+        },
+    }
 }
 
 fn providers(

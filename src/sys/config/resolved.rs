@@ -1,13 +1,18 @@
 //! The configuration as the program uses it: both files and the defaults in one, every name followed.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use super::check::ConfigProblem;
 pub use super::types::{Budget, Findings, Isolation, ProviderKind, Runtime, Strategy, Wall};
 use crate::base::ids::{ProviderName, WorkerName};
+use crate::domain::health::{CrashRule, MemoryRule};
 use crate::domain::pattern::Pattern;
 use crate::domain::plan::{CommandLine, Complexity, Priority, Rules};
 use crate::domain::usage::Prices;
+
+/// Hundredths of the time in which programs waited for memory, from which on no worker starts.
+const MAX_MEMORY_PRESSURE: f64 = 25.0;
 
 /// The configuration of one project on this machine.
 #[derive(Debug, Clone)]
@@ -37,6 +42,8 @@ pub struct Config {
     pub providers: BTreeMap<ProviderName, Provider>,
     /// What happens when a provider is limited.
     pub failover: Failover,
+    /// When workers are looked at, and when one gets no more tasks.
+    pub health: Health,
     /// The configured ones; those that groups name and place by pattern; and if none is
     /// configured, one for every available provider, called as it is.
     pub workers: BTreeMap<WorkerName, Worker>,
@@ -128,6 +135,15 @@ pub struct Failover {
     pub fallback: Option<ProviderName>,
     /// Part of a budget at which an alert is given, 0 to 1.
     pub alert_at: f64,
+}
+
+/// When workers are looked at, and when one gets no more tasks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Health {
+    /// The longest between two looks at a worker.
+    pub look: Duration,
+    /// When a worker is taken for one that only crashes.
+    pub crashes: CrashRule,
 }
 
 /// A named seat that does attempts.
@@ -243,7 +259,7 @@ impl Environments {
 }
 
 /// Limits of this machine for all projects together. `None`: no limit but the projects' own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Machine {
     /// Workers at once.
     pub max_workers: Option<u32>,
@@ -251,6 +267,18 @@ pub struct Machine {
     pub max_conductors: Option<u32>,
     /// Mebibytes that must be free before another worker starts.
     pub min_free_memory_mb: Option<u64>,
+    /// Hundredths of the time in which programs waited for memory, from which on no worker starts.
+    pub max_memory_pressure: Option<f64>,
+}
+
+impl Machine {
+    /// How much memory there must be before another worker starts.
+    pub fn memory(&self) -> MemoryRule {
+        MemoryRule {
+            most_pressure: self.max_memory_pressure.unwrap_or(MAX_MEMORY_PRESSURE),
+            least_free: self.min_free_memory_mb.map(|mebibytes| mebibytes.saturating_mul(1 << 20)),
+        }
+    }
 }
 
 /// Something that a task may name.

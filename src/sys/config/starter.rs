@@ -160,6 +160,13 @@ const TEMPLATE: &str = r##"# Kapell's configuration of this project. Everything 
 #fallback = "local" ## example; when all of the chain are limited, else work waits
 #alert_at = 0.8 ## part of a budget at which an alert is given
 
+# When workers are looked at, and when one gets no more tasks.
+#[health]
+#look_s = 300 ## between two looks, and from a nudge until it is stopped
+#crashes = 3 ## attempts in a row that fail at once before their worker rests
+#crash_s = 10 ## sooner than this is at once
+#quarantine_s = 60 ## how long it rests, twice as long each time after
+
 # Named seats (example). Without any, every provider is a worker of its own name.
 #[workers.reviewer1]
 #provider = "@MAIN@" ## left out: by the worker's name

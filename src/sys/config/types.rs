@@ -26,6 +26,8 @@ pub struct File {
     pub providers: BTreeMap<String, Provider>,
     /// What happens when a provider is limited or its budget is spent.
     pub failover: Option<Failover>,
+    /// When workers are looked at, and when one gets no more tasks.
+    pub health: Option<Health>,
     /// Named seats that do attempts. Without any, every provider is a worker of its own name.
     pub workers: BTreeMap<String, Worker>,
     /// Workers that share work.
@@ -261,6 +263,25 @@ pub struct Failover {
     pub alert_at: Option<f64>,
 }
 
+/// When workers are looked at, and when one gets no more tasks.
+#[derive(Debug, Clone, Copy, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Health {
+    /// Seconds between two looks at a worker at most, and from its nudge until it is stopped; `rules.stuck_after_s`,
+    /// where that is less. Default: 300.
+    #[schemars(range(min = 1))]
+    pub look_s: Option<u64>,
+    /// Attempts in a row that fail at once before their worker gets no tasks for a while. Default: 3.
+    #[schemars(range(min = 1))]
+    pub crashes: Option<u32>,
+    /// Seconds within which an attempt that fails failed at once. Default: 10.
+    #[schemars(range(min = 1))]
+    pub crash_s: Option<u64>,
+    /// Seconds that such a worker gets no tasks; twice as long each time after, up to an hour. Default: 60.
+    #[schemars(range(min = 1, max = 604_800))]
+    pub quarantine_s: Option<u64>,
+}
+
 /// A named seat that does attempts, one at a time.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -411,6 +432,10 @@ pub struct Machine {
     /// Plans that run at once. Default: no limit but the projects' own.
     #[schemars(range(min = 1))]
     pub max_conductors: Option<u32>,
-    /// Mebibytes that must be free before another worker starts. Default: no limit.
+    /// Mebibytes that must be free before another worker starts. Default: a twentieth, at most 256, where the
+    /// system tells of no memory pressure and within a control group's limit; else none.
     pub min_free_memory_mb: Option<u64>,
+    /// Hundredths of the last ten seconds in which programs waited for memory, from which on no worker starts. Default: 25.
+    #[schemars(range(min = 1, max = 100))]
+    pub max_memory_pressure: Option<f64>,
 }

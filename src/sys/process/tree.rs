@@ -272,6 +272,14 @@ impl Handle {
         Ok(Some(Self { pid }))
     }
 
+    /// What can be read once the process has ended, where the system has such a thing.
+    pub fn end(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
+        #[cfg(target_os = "linux")]
+        return Some(std::os::fd::AsFd::as_fd(&self.fd));
+        #[cfg(not(target_os = "linux"))]
+        None
+    }
+
     /// Sends `signal`; `false` when the process is gone.
     ///
     /// # Errors

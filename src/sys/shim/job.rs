@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::clock::Time;
 use crate::domain::usage::Prices;
-use crate::sys::process::words;
+use crate::sys::process::{tree, words};
 use crate::sys::wall::Wall;
 
 /// What to run and within which limits: `job.json`. It may hold secrets in `env`.
@@ -53,6 +53,26 @@ pub struct Job {
     /// What it may cost; without it, that is of no concern here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allowance: Option<Allowance>,
+    /// Who alone wants what it answers: the run ends with that process.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asker: Option<Asker>,
+}
+
+/// A process that waits for a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asker {
+    /// Its number.
+    pub pid: i32,
+    /// When it started, in the system's ticks, so that another one of this number is not taken for it.
+    pub start_time: u64,
+}
+
+impl Asker {
+    /// This process.
+    pub fn this() -> Option<Self> {
+        let this = tree::identity(rustix::process::getpid().as_raw_nonzero().get())?;
+        Some(Self { pid: this.pid, start_time: this.start_time })
+    }
 }
 
 /// What a worker may cost, by what it tells itself. The shim reads it, because it is there when no
@@ -143,6 +163,7 @@ impl Job {
             keep_leftovers_ms: 0,
             relay: None,
             allowance: None,
+            asker: None,
         }
     }
 }
@@ -279,6 +300,10 @@ pub struct State {
     pub phase: PhaseName,
     /// The process of the worker's program.
     pub pid: i32,
+    /// The shim's own process: all of the worker's are below it, also those that left their parents.
+    /// 0 from a shim that does not tell.
+    #[serde(default)]
+    pub shim: i32,
     /// The time it has left, in milliseconds, where it has a limit.
     pub time_left_ms: Option<u64>,
     /// What it printed, in bytes.

@@ -18,14 +18,17 @@ use super::main::{Signals, log};
 use super::relays::Relays;
 use super::till::Till;
 use crate::base::clock::Time;
-use crate::sys::process::spawn;
-use crate::sys::process::tree::{self, Process, Processes};
+use crate::sys::process::tree::{self, Handle, Process, Processes};
+use crate::sys::process::{peer, spawn};
 
 /// How often what is left is killed again: it may have started something meanwhile.
 const KILL_AGAIN: Duration = Duration::from_millis(10);
 
 /// When killing is given up: a process that hangs in the kernel dies only when that lets go.
 const GIVE_UP: Duration = Duration::from_secs(30);
+
+/// How often an asker is looked for where the system does not tell of its end.
+const ASKER_LOOK: Duration = Duration::from_secs(1);
 
 /// How a run ended.
 pub(super) struct Ended {
@@ -65,6 +68,8 @@ pub(super) struct Run {
     started_at: Time,
     shim: i32,
     relays: Relays,
+    /// Whom the run ends with; gone once that was seen.
+    asker: Option<Handle>,
     phase: Phase,
     /// What made it end, known from the first thing that did.
     cause: Option<Cause>,
@@ -81,6 +86,7 @@ impl Run {
         let limit = job.timeout_ms.map(|timeout| after(Instant::now(), timeout));
         let till = job.allowance.as_ref().and_then(Till::new);
         Self {
+            asker: job.asker.and_then(|asker| Handle::open(asker.pid).ok().flatten()),
             job,
             agent,
             outputs,
@@ -102,6 +108,14 @@ impl Run {
         while !self.reap() {
             let now = Instant::now();
             if signals.take_stop() {
+                self.make_it_end(Cause::Stopped, self.job.grace_ms, now);
+            }
+            if let Some(asker) = self.job.asker
+                && !self.is_ending()
+                && !tree::is_running(asker.pid, asker.start_time)
+            {
+                self.asker = None;
+                self.reason = Some("whoever asked is gone".to_owned());
                 self.make_it_end(Cause::Stopped, self.job.grace_ms, now);
             }
             if self.outputs.look(now) {
@@ -173,7 +187,10 @@ impl Run {
         if let Phase::Killing { give_up_at } = self.phase {
             let left = self.kill_all(now);
             if give_up_at <= now {
-                self.reason = Some(format!("{left} processes could not be killed"));
+                self.reason = Some(match left {
+                    0 => "processes of it are left, and cannot be read".to_owned(),
+                    left => format!("{left} processes could not be killed"),
+                });
                 return None;
             }
         }
@@ -276,7 +293,7 @@ impl Run {
             };
         }
         if request != Request::State && asker.peer.is_some_and(|peer| self.is_worker(peer)) {
-            return Reply::refused("a worker has no say over its own shim; ask the conductor");
+            return Reply::refused("a worker has no say over a shim; ask the conductor");
         }
         let done = match (request, &mut self.phase) {
             (Request::State, _) => Ok(()),
@@ -342,10 +359,16 @@ impl Run {
         self.relays.start(relay, door, &self.job.attempt, asker.stream)
     }
 
-    /// Whether `peer` is one of the worker's processes, or gone so that nobody can tell.
+    /// Whether `peer` is one of the worker's processes, or of another's: or gone, so that nobody can tell.
     fn is_worker(&self, peer: i32) -> bool {
         let processes = Processes::read();
-        processes.is_within(peer, self.shim) || !processes.contains(peer)
+        let is_another = || {
+            let here = std::env::current_dir();
+            here.is_ok_and(|here| {
+                here.parent().is_none_or(|runs| peer::is_worker(peer, runs).unwrap_or(true))
+            })
+        };
+        processes.is_within(peer, self.shim) || !processes.contains(peer) || is_another()
     }
 
     fn state(&self, now: Instant) -> State {
@@ -364,6 +387,7 @@ impl Run {
             attempt: self.job.attempt.clone(),
             phase,
             pid: self.agent.pid.as_raw_nonzero().get(),
+            shim: self.shim,
             time_left_ms: time_left.map(|left| left.as_millis() as u64),
             stdout_bytes,
             stderr_bytes,
@@ -380,9 +404,12 @@ impl Run {
             Phase::Ending { term_at, kill_at } => Some(term_at.map_or(kill_at, |at| at.min(kill_at))),
             Phase::Killing { .. } => Some(now + KILL_AGAIN),
         };
-        let due = due.into_iter().chain(self.outputs.look_at).min();
+        let asker = self.asker.as_ref().filter(|_| !self.is_ending());
+        let look_for_asker = asker.filter(|asker| asker.end().is_none()).map(|_| now + ASKER_LOOK);
+        let due = due.into_iter().chain(self.outputs.look_at).chain(look_for_asker).min();
         let timeout = due.and_then(|due| Timespec::try_from(due.saturating_duration_since(now)).ok());
         let readable = std::iter::once(signals.fd()).chain(control.fds()).chain(self.outputs.fd());
+        let readable = readable.chain(asker.and_then(Handle::end));
         let mut fds: Vec<_> = readable.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
         match rustix::event::poll(&mut fds, timeout.as_ref()) {
             Ok(_) | Err(Errno::INTR) => {}

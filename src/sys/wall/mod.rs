@@ -7,10 +7,13 @@
 //!
 //! What no backend here holds: `chmod`, `utime` and extended attributes of
 //! foreign files (Landlock does not govern them), the names in folders whose files
-//! are hidden, sockets that have a path, and the network.
+//! are hidden, sockets that have a path (whoever serves one looks
+//! who asks), and the network.
 
 #[cfg(target_os = "linux")]
 mod landlock;
+#[cfg(target_os = "linux")]
+mod limits;
 mod reading;
 pub mod seatbelt;
 
@@ -134,7 +137,7 @@ impl Wall {
     #[cfg(target_os = "linux")]
     fn build(&self, foundation: Foundation, appendable: &[&File]) -> Result<Prepared, WallError> {
         let (ruleset, description) = landlock::ruleset(self, appendable, foundation.0)?;
-        Ok(Prepared { description, prefix: Vec::new(), ruleset: Some(ruleset) })
+        Ok(Prepared { description, prefix: Vec::new(), ruleset: Some(ruleset), limits: limits::filter() })
     }
 
     #[cfg(target_os = "macos")]
@@ -175,6 +178,8 @@ pub struct Prepared {
     prefix: Vec<OsString>,
     #[cfg(target_os = "linux")]
     ruleset: Option<::landlock::RulesetCreated>,
+    #[cfg(target_os = "linux")]
+    limits: seccompiler::BpfProgram,
 }
 
 impl Prepared {
@@ -184,6 +189,8 @@ impl Prepared {
             prefix: Vec::new(),
             #[cfg(target_os = "linux")]
             ruleset: None,
+            #[cfg(target_os = "linux")]
+            limits: limits::filter(),
         }
     }
 
@@ -207,10 +214,13 @@ impl Prepared {
     #[cfg(target_os = "linux")]
     pub fn enter(&mut self) -> std::io::Result<()> {
         rustix::thread::set_no_new_privs(true)?;
-        match self.ruleset.take() {
-            Some(ruleset) => landlock::enter(ruleset),
-            None => Ok(()),
-        }
+        let Some(ruleset) = self.ruleset.take() else {
+            // Where nothing was promised, what the system has not is no reason not to start.
+            let _ = limits::enter(&self.limits);
+            return Ok(());
+        };
+        landlock::enter(ruleset)?;
+        limits::enter(&self.limits)
     }
 
     /// Nothing is left to do here: the wall is built by the command itself.

@@ -156,6 +156,17 @@ impl Guest {
         Talk { answers: BufReader::new(self.stream), last: 0 }
     }
 
+    /// Lets it open its door, says all there is to say, and gives all that is answered.
+    pub fn ask(mut self, text: &str) -> String {
+        self.stream.write_all(b".").unwrap();
+        self.stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        self.stream.write_all(text.as_bytes()).unwrap();
+        self.stream.shutdown(std::net::Shutdown::Write).unwrap();
+        let mut answer = String::new();
+        self.stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
     /// Lets it go on.
     pub fn go(mut self) {
         // One that was killed meanwhile cannot go.

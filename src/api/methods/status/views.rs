@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use super::{AT_WORK, tail_of};
 use crate::api::wire::{
     AttemptStatus, BudgetStatus, ClaimStatus, ConductorStatus, CostBy, CostLine, CostStatus, ForecastStatus,
-    GateStatus, Id, JudgeResult, Landed, LandingStatus, PlanLine, QueuedStatus, SavingStatus, TaskLine,
-    UsageStatus, WorkerStatus,
+    GateStatus, HealthCheck, HealthStatus, Id, JudgeResult, Landed, LandingStatus, PlanLine, QueuedStatus,
+    SavingStatus, TaskLine, UsageStatus, WorkerHealthStatus, WorkerStatus,
 };
 use crate::base::clock::Time;
 use crate::domain::budget::Money;
@@ -14,6 +14,8 @@ use crate::domain::claim::Held;
 use crate::domain::prices;
 use crate::domain::task::TaskState;
 use crate::services::costing::CostView;
+use crate::services::diagnosing::Check;
+use crate::services::health::{Report, WorkerHealth};
 use crate::services::judging::runs::Answer;
 use crate::services::querying::{self, AttemptView, BudgetView, PlanView, QueuedView, TaskView, WorkerView};
 use crate::store::conductors::{ConductorRow, RunRow};
@@ -26,6 +28,11 @@ const STALE_MS: i64 = 60_000;
 const EVIDENCE: usize = 800;
 /// As many paths are listed of one attempt.
 const PATHS: usize = 100;
+
+/// Dollars to the millionth: sums of what agents tell come out as 0.8999999999999999 else.
+fn rounded(usd: f64) -> f64 {
+    Money::from_usd(usd).usd()
+}
 
 pub(super) fn plan_line(view: &PlanView) -> PlanLine {
     PlanLine {
@@ -85,7 +92,7 @@ pub(super) fn attempt(view: &AttemptView) -> AttemptStatus {
             input_tokens: row.usage.input_tokens.saturating_add(row.usage.cache_write_tokens),
             cached_tokens: row.usage.cached_tokens,
             output_tokens: row.usage.output_tokens,
-            usd: row.usage.usd,
+            usd: row.usage.usd.map(rounded),
         },
         gates: view
             .gates
@@ -221,9 +228,46 @@ pub(super) fn worker(view: &WorkerView) -> WorkerStatus {
         groups: view.groups.clone(),
         protected: view.protected,
         state: view.state.to_owned(),
+        reason: view.quarantine.as_ref().map(|quarantine| quarantine.reason.clone()),
+        until: view.quarantine.as_ref().map(|quarantine| quarantine.until.to_string()),
         tasks: view.tasks.clone(),
         environment: view.environment.clone(),
-        usd_today: view.usd_today,
+        usd_today: rounded(view.usd_today),
+    }
+}
+
+pub(super) fn worker_health(view: &WorkerHealth) -> WorkerHealthStatus {
+    let (tool, tool_at) = view.tool.clone().unzip();
+    let text = |time: Option<Time>| time.map(|time| time.to_string());
+    WorkerHealthStatus {
+        worker: view.worker.clone(),
+        provider: view.provider.clone(),
+        state: view.state.to_owned(),
+        verdict: view.verdict.as_str().to_owned(),
+        reason: view.reason.clone(),
+        task: view.task.clone(),
+        attempt: view.attempt.clone(),
+        since: text(view.since),
+        until: text(view.until),
+        last_output_at: text(view.last_output),
+        cpu_ms: view.cpu.map(|cpu| u64::try_from(cpu.as_millis()).unwrap_or(u64::MAX)),
+        tool,
+        tool_at: text(tool_at.flatten()),
+        nudged_at: text(view.nudged_at),
+    }
+}
+
+pub(super) fn health(report: &Report, workers: Vec<WorkerHealthStatus>) -> HealthStatus {
+    let check = |check: &Check| HealthCheck {
+        name: check.name.to_owned(),
+        outcome: check.outcome.as_str().to_owned(),
+        found: check.found.clone(),
+        next: check.next.clone(),
+    };
+    HealthStatus {
+        healthy: report.is_healthy(),
+        checks: report.checks.iter().map(check).collect(),
+        health: workers,
     }
 }
 

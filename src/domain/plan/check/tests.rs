@@ -605,6 +605,30 @@ fn unordered_overlaps(plan: &Plan) -> Vec<(usize, usize)> {
     pairs.filter(|&(a, b)| !order.is_ordered(a, b) && meet(&plan.tasks[a], &plan.tasks[b])).collect()
 }
 
+#[test]
+fn a_budget_of_nothing_or_beyond_the_plans_is_refused_where_it_stands() {
+    let problems = |text: &str| {
+        let (plan, places) = plan_of(text, Format::Json);
+        show(&check(&plan, &places, &surroundings()))
+    };
+    let task = |budget: &str| {
+        format!("{{\"id\": 1, \"task\": \"x\", \"files\": [\"a\"], \"budget_usd\": {budget}}}")
+    };
+    for (budget, expected) in
+        [("0", true), ("0.0", true), ("0.0000001", true), ("0.000001", false), ("2", false)]
+    {
+        let found = problems(&format!("{{\"tasks\": [\n{}]}}", task(budget)));
+        let is_there = vec!["error syntax 2:54 (1)".to_owned()];
+        assert_eq!(found, if expected { is_there } else { Vec::new() }, "{budget}");
+    }
+    let whole = |usd: &str, of_task: &str| {
+        problems(&format!("{{\"budget_usd\": {usd}, \"tasks\": [\n{}]}}", task(of_task)))
+    };
+    assert_eq!(whole("0", "1"), ["error syntax 1:16"]);
+    assert_eq!(whole("0.5", "1"), ["error syntax 2:54 (1)"]);
+    assert_eq!(whole("1", "1"), [""; 0]);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
 

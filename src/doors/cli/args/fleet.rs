@@ -30,6 +30,14 @@ pub struct Fleet {
     pub watch: bool,
 }
 
+/// `health`.
+#[derive(Debug, Args)]
+pub struct Health {
+    /// Show it again whenever something happens, until Ctrl-C
+    #[arg(long)]
+    pub watch: bool,
+}
+
 /// By what workers are sorted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum By {

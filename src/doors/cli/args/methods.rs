@@ -153,12 +153,13 @@ pub struct Report {
 }
 
 /// The scopes of `status`.
-pub const SCOPES: [&str; 12] = [
+pub const SCOPES: [&str; 13] = [
     "overview",
     "plan",
     "task",
     "attempt",
     "workers",
+    "health",
     "claims",
     "conductors",
     "budget",
@@ -325,9 +326,6 @@ pub struct Land {
     /// Which plan; all that are done, unless told
     #[arg(default_value = "all", hide_default_value = true)]
     pub plan: String,
-    /// Even where a person's checkout stands in the way
-    #[arg(long)]
-    pub force: bool,
 }
 
 /// `run`.

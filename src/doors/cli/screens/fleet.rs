@@ -82,10 +82,18 @@ fn section(page: &mut Page, name: &str, workers: &[&WorkerStatus], by: By) {
             plain(if by == By::Provider { worker.groups.join(" ") } else { worker.provider.clone() }),
             optional(worker.environment.as_ref()),
             if worker.usd_today > 0.0 { plain(money(worker.usd_today)) } else { Cell::new() },
-            plain(worker.tasks.join(" ")),
+            tasks(worker),
         ]);
     }
     page.table(&table);
+}
+
+/// What a worker does, or why it gets nothing.
+pub(super) fn tasks(worker: &WorkerStatus) -> Cell {
+    match &worker.reason {
+        Some(reason) => sentence(Style::Bad, reason),
+        None => plain(worker.tasks.join(" ")),
+    }
 }
 
 /// `kapell route`: rule by rule, and who would get it now.

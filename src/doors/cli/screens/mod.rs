@@ -7,6 +7,7 @@ use crate::base::clock::{Time, Zone};
 mod claims;
 mod cost;
 mod fleet;
+mod health;
 mod inside;
 mod plan;
 mod status;
@@ -15,6 +16,7 @@ mod work;
 pub use claims::{claim_files, release_files};
 pub use cost::csv;
 pub use fleet::{By, fleet, route};
+pub use health::health;
 pub use inside::{checkpoint, report};
 pub use plan::{dispatch, plan};
 pub use status::{events_line, run_summary, task_change};
@@ -80,6 +82,7 @@ pub fn status(view: &View, result: &StatusResult) -> String {
         StatusBody::Conductors { conductors } => status::conductors(view, conductors),
         StatusBody::Budget { budget } => status::budget(view, budget),
         StatusBody::Cost(costs) => cost::cost(view, costs),
+        StatusBody::Health(health) => health::health(view, health),
         StatusBody::Workers { workers } => status::workers(view, workers),
         StatusBody::Queue { queue, waiting } => {
             status::queue(view, queue, waiting, result.next_cursor.as_deref())
@@ -107,10 +110,11 @@ fn style_of(word: &str) -> Style {
         "done" | "approved" | "pass" | "ok" | "submitted" => Style::Good,
         "running" | "busy" | "judging" | "landing" | "starting" => Style::Strong,
         "failed" | "blocked" | "rejected" | "fail" | "error" | "crashed" | "violation" | "unhealthy"
-        | "over-budget" | "killed" | "stuck" | "timed-out" => Style::Bad,
-        "paused" | "rate-limited" | "alert" | "stopping" | "interrupted" | "queued" | "warning" => {
-            Style::Warn
+        | "over-budget" | "killed" | "stuck" | "timed-out" | "quarantined" | "gone" | "unavailable" => {
+            Style::Bad
         }
+        "paused" | "warn" | "quiet" | "limited" | "rate-limited" | "alert" | "stopping" | "interrupted"
+        | "queued" | "warning" => Style::Warn,
         "waiting" | "idle" | "draft" | "skipped" | "stopped" | "cancelled" => Style::Faint,
         _ => Style::Plain,
     }

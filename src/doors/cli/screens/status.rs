@@ -186,7 +186,10 @@ pub fn run_summary(view: &View, plan: &PlanStatus, took_ms: u64) -> String {
             facts.push_str(&format!(", {}", money(plan.usd)));
         }
         if let Some(integration) = &plan.integration {
-            facts.push_str(&format!(", landed in {integration}"));
+            match plan.done {
+                0 => facts.push_str(", nothing landed"),
+                _ => facts.push_str(&format!(", landed in {integration}")),
+            }
         }
         page.wrapped(&plain("  "), Style::Faint, &facts);
         let left: Vec<TaskLine> = plan.tasks.iter().filter(|task| task.state != "done").cloned().collect();
@@ -304,7 +307,7 @@ pub fn workers(view: &View, workers: &[WorkerStatus]) -> String {
                 cell(Style::Strong, &worker.worker),
                 state,
                 plain(&worker.provider),
-                plain(worker.tasks.join(" ")),
+                fleet::tasks(worker),
                 plain(worker.groups.join(" ")),
             ]);
         }

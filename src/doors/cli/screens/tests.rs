@@ -406,13 +406,42 @@ fn fleet_screen() {
         {"worker": "architect", "provider": "claude", "groups": ["high-level"], "protected": true, "state": "idle"},
         {"worker": "dev1_worker", "provider": "claude", "groups": ["environments"], "state": "busy",
          "tasks": ["inbox-shop-12ab34cd56/t-3kq9zx"], "environment": "dev1", "usd_today": 3.4},
-        {"worker": "helper", "provider": "local", "state": "unhealthy"},
+        {"worker": "helper", "provider": "local", "state": "unhealthy", "until": "2026-11-21T12:01:00Z",
+         "reason": "3 attempts in a row failed within 10 s, the last: exit status 1: no such model"},
         {"worker": "pr_review1", "provider": "codex", "groups": ["review", "tests"], "state": "rate-limited"},
     ]));
     let all =
         [By::Group, By::Provider, By::Environment].map(|by| all_looks(|view| fleet(view, &workers, by)));
     snapshot!(all.concat());
     assert_eq!(fleet(&view(None, false), &[], By::Group), "no workers\n");
+}
+
+#[test]
+fn health_screen() {
+    let sick = json!({"seq": 9, "scope": "health", "healthy": false,
+        "checks": [
+            {"name": "store", "outcome": "ok", "found": "/home/ada/.local/state/kapell/kapell.db is sound"},
+            {"name": "state disk", "outcome": "warn", "found": "1.2 GiB free on the disk of /home/ada/.local/state/kapell",
+             "next": "make room; old worktrees are the largest part of the state folder"},
+            {"name": "memory", "outcome": "fail", "found": "for 41 % of the last 10 s programs waited for memory (limit 25 %), 310 MiB are free",
+             "next": "no worker starts until this is over; what runs goes on"},
+            {"name": "conductors", "outcome": "ok", "found": "1 runs, and says so every 10 s"}],
+        "health": [
+            {"worker": "codex1", "provider": "codex", "state": "busy", "verdict": "ok", "task": "auth-3kq9zx/1", "attempt": "a-1",
+             "since": "2026-11-21T11:40:00Z", "last_output_at": "2026-11-21T11:59:57Z", "cpu_ms": 48_300,
+             "tool": "Bash cargo test --workspace --all-features", "tool_at": "2026-11-21T11:58:00Z"},
+            {"worker": "codex2", "provider": "codex", "state": "busy", "verdict": "stuck", "task": "auth-3kq9zx/2", "attempt": "a-2",
+             "since": "2026-11-21T11:40:00Z", "last_output_at": "2026-11-21T11:51:00Z", "cpu_ms": 900, "nudged_at": "2026-11-21T11:56:00Z",
+             "reason": "no output and no work for 540 s; nudged 240 s ago, and stopped in 60 s unless it shows life"},
+            {"worker": "helper", "provider": "local", "state": "unhealthy", "verdict": "quarantined",
+             "since": "2026-11-21T11:59:30Z", "until": "2026-11-21T12:00:30Z",
+             "reason": "3 attempts in a row failed within 10 s, the last: exit status 1: no such model"},
+            {"worker": "pr_review1", "provider": "claude", "state": "rate-limited", "verdict": "limited",
+             "until": "2026-11-21T13:30:00Z", "reason": "You've hit your usage limit"},
+            {"worker": "pr_review2", "provider": "claude", "state": "idle", "verdict": "ok"}]});
+    let well = json!({"seq": 9, "scope": "health", "healthy": true, "checks": [
+        {"name": "store", "outcome": "ok", "found": "it is sound"}], "health": []});
+    snapshot!([sick, well].map(|status| status_screen(&status)).concat());
 }
 
 #[test]

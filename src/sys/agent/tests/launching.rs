@@ -407,6 +407,7 @@ fn the_environment_is_built_from_an_allow_list() {
             ("KAPELL_PROMPT_FILE", "/run/a-1/prompt.md"),
             ("KAPELL_WORKTREE", "/work tree"),
             ("KAPELL_FILES", r#"["src/db/","a b.txt"]"#),
+            ("KAPELL_NUDGES", "/run/a-1/nudges.jsonl"),
             ("KAPELL_SOCKET", "/run/a-1/ctl.sock"),
         ])
     );

@@ -372,6 +372,16 @@ fn the_rest() {
         &["2:13 rules.timeout_s no attempt can be found stuck: its time is over first"],
     );
     has(
+        "[health]\nlook_s = 0\ncrashes = -1\ncrash_s = \"10\"\nquarantine_s = 604801\nlooks = 3",
+        &[
+            "2:10 health.look_s `health.look_s` must be 1 or more; found 0",
+            "3:11 health.crashes `health.crashes` must be between 1 and 4294967295; found -1",
+            "4:11 health.crash_s `health.crash_s` must be a whole number; found the string \"10\"",
+            "5:16 health.quarantine_s `health.quarantine_s` must be between 1 and 604800; found 604801",
+            "6:1 health.looks unknown key `health.looks`",
+        ],
+    );
+    has(
         "[workers.w]\nprovider = \"codex\"\ngroups = [\"reviw\"]\n[groups.review]",
         &[
             "3:11 workers.w.groups[0] worker `w` makes a new group `reviw`",

@@ -108,6 +108,7 @@ fn its_defaults_are_the_defaults() {
     assert_eq!(said.failover.chain, silent.failover.chain);
     assert_eq!(said.failover.alert_at, silent.failover.alert_at);
     assert_eq!((&said.roles.planner, &said.roles.judge), (&silent.roles.planner, &silent.roles.judge));
+    assert_eq!(said.health, silent.health);
     assert_eq!(said.rules.max_attempts, silent.rules.max_attempts);
     assert_eq!(
         (said.rules.timeout_s, said.rules.stuck_after_s),

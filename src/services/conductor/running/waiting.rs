@@ -1,0 +1,143 @@
+//! What does not start yet: why, since when, and what is told of it.
+
+use super::Conductor;
+use crate::domain::conducting::PlanState;
+use crate::domain::schedule;
+use crate::domain::task::TaskState;
+use crate::services::Error;
+use crate::services::conductor::agenda::Closed;
+use crate::services::conductor::desk::Desk;
+use crate::store::events::NewEvent;
+
+/// Of so many tasks that wait it is said why.
+const TOLD_WHY: usize = 16;
+/// Of so many it is recorded at once that they wait too long; the others follow.
+const MISSED_AT_ONCE: usize = 100;
+
+impl Conductor {
+    /// Pauses a plan whose own money is spent: no waiting brings more, and somebody has to decide.
+    pub(super) fn pause_where_unpaid(&self, desk: &Desk) -> Result<(), Error> {
+        if !self.at_work.is_empty() {
+            return Ok(());
+        }
+        let (agenda, unpaid) = (&self.agenda, &self.unpaid);
+        let open = (agenda.views.iter().zip(&agenda.lights)).filter(|(view, _)| schedule::may_start(view));
+        let mut open = open.map(|(_, light)| unpaid.get(&light.id)).peekable();
+        if open.peek().is_none() {
+            return Ok(());
+        }
+        let (mut are_all, mut first) = (true, None);
+        for spent in open {
+            are_all &= spent.is_some();
+            first = first.or(spent);
+            if let Some(spent) = spent.filter(|spent| spent.wholly) {
+                (are_all, first) = (true, Some(spent));
+                break;
+            }
+        }
+        let Some(spent) = first.filter(|_| are_all) else { return Ok(()) };
+        let id = &desk.plan_id;
+        let why = format!(
+            "budget: {}; what landed stays. kapell cancel {id} ends it, and a plan of what is left with a higher budget_usd goes on",
+            spent.why
+        );
+        desk.store()?.write(|tx| -> Result<(), Error> {
+            if tx.plan(id)?.is_some_and(|row| row.state == PlanState::Running) {
+                tx.set_plan_state(&desk.project.id, id, PlanState::Paused, Some(&why))?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Tells once that no worker starts for want of memory, and once that one may again.
+    pub(super) fn note_memory(&mut self, desk: &Desk, closed: &[Closed]) -> Result<(), Error> {
+        let why = closed.iter().flatten().find(|(reason, _)| *reason == "memory").map(|(_, on)| on);
+        if why.is_some() == self.is_short_of_memory {
+            return Ok(());
+        }
+        self.is_short_of_memory = why.is_some();
+        let (kind, text) = match why {
+            Some(why) => ("memory.short", format!("no worker starts: {why}")),
+            None => ("memory.enough", "there is memory again, and workers start".to_owned()),
+        };
+        desk.store()?.write(|tx| -> Result<(), Error> {
+            let event = NewEvent { kind, plan: Some(&desk.plan_id), text, ..NewEvent::default() };
+            tx.append_event(&desk.project.id, &event)?;
+            Ok(())
+        })
+    }
+
+    /// Says of those that are next why they wait. Whoever stands behind them waits for them.
+    pub(super) fn tell_why(&self, desk: &Desk, closed: &[Closed]) -> Result<(), Error> {
+        let agenda = &self.agenda;
+        let is_silent = |at: usize| agenda.why_closed(at, closed).is_some();
+        let mut told = Vec::new();
+        for at in schedule::foremost(&agenda.views, TOLD_WHY, is_silent) {
+            if let Some((reason, on)) = agenda.why_closed(at, closed) {
+                let why = format!("{reason}: {on}");
+                let before = agenda.lights[at].reason.as_deref();
+                // Figures that change at each look would make a change of each.
+                let is_same = before == Some(&why)
+                    || *reason == "memory" && before.is_some_and(|before| before.starts_with("memory: "));
+                if !is_same {
+                    told.push((&agenda.lights[at].id, why));
+                }
+            }
+        }
+        if told.is_empty() {
+            return Ok(());
+        }
+        desk.store()?.write(|tx| -> Result<(), Error> {
+            for (task, why) in &told {
+                // It may have moved since, and then it has another reason.
+                if tx.task(&desk.plan_id, task)?.is_some_and(|row| row.state == TaskState::Ready) {
+                    tx.set_task_reason(&desk.plan_id, task, Some(why))?;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Records once of each task that it waits past its deadline.
+    pub(super) fn note_missed(&mut self, desk: &Desk) -> Result<(), Error> {
+        let agenda = &self.agenda;
+        let is_late = |at: &usize| {
+            let (view, light) = (&agenda.views[*at], &agenda.lights[*at]);
+            schedule::may_start(view)
+                && !light.is_missed
+                && view.waited_ms > schedule::patience_ms(view.priority)
+        };
+        let late: Vec<usize> = (0..agenda.views.len()).filter(is_late).take(MISSED_AT_ONCE).collect();
+        if late.is_empty() {
+            return Ok(());
+        }
+        desk.store()?.write(|tx| -> Result<(), Error> {
+            for &at in &late {
+                let light = &agenda.lights[at];
+                if tx.set_missed(&desk.plan_id, &light.id)? {
+                    let priority = agenda.views[at].priority;
+                    let since = light.changed_at;
+                    let text = format!(
+                        "task {}: not started in time (priority {priority}, it waits since {since})",
+                        light.id
+                    );
+                    tx.append_event(
+                        &desk.project.id,
+                        &NewEvent {
+                            kind: "task.missed",
+                            plan: Some(&desk.plan_id),
+                            task: Some(&light.id),
+                            text,
+                            ..NewEvent::default()
+                        },
+                    )?;
+                }
+            }
+            Ok(())
+        })?;
+        for at in late {
+            self.agenda.lights[at].is_missed = true;
+        }
+        Ok(())
+    }
+}
