@@ -27,7 +27,7 @@ fn the_files_of_each_tool() {
         ("mcp__filesystem__write_file", r#"{"path":"/p/a","content":"x"}"#, &["/p/a"]),
         ("mcp__filesystem__edit_file", r#"{"path":"/p/a","edits":[]}"#, &["/p/a"]),
         ("mcp__filesystem__edit_file", r#"{"path":"/p/a","edits":[],"dryRun":true}"#, &[]),
-        ("mcp__filesystem__move_file", r#"{"source":"/p/a","destination":"/p/b"}"#, &["/p/b", "/p/a"]),
+        ("mcp__filesystem__move_file", r#"{"source":"/p/a","destination":"/p/b"}"#, &["/p/a", "/p/b"]),
         ("mcp__filesystem__create_directory", r#"{"path":"/p/a"}"#, &[]),
         ("mcp__filesystem__read_file", r#"{"path":"/p/a"}"#, &[]),
         ("mcp__filesystem__list_directory", r#"{"path":"/p"}"#, &[]),
