@@ -16,7 +16,7 @@ const SHORT: usize = 80;
 
 /// In a result's schema longer than this many bytes the objects within are told only as objects:
 /// a list of tools is paid for in every conversation.
-const LONG: usize = 2 * 1024;
+const LONG: usize = 900;
 
 /// The schema of what is read as a `T`.
 pub fn of_params<T: JsonSchema>() -> Value {
@@ -156,7 +156,47 @@ pub fn brief_result(schema: &Value) -> Map<String, Value> {
         drop_unused(&mut schema);
         inline(&mut schema);
     }
+    if schema.to_string().len() > LONG {
+        merge_options(&mut schema);
+    }
     object(schema)
+}
+
+/// Tells a choice between objects as one that may have the fields of any of them. Nothing is required, so
+/// it holds for each; a field that is not the same everywhere may be anything.
+fn merge_options(schema: &mut Value) {
+    let Value::Object(fields) = schema else { return };
+    let Some(Value::Array(options)) = fields.get("anyOf").cloned() else { return };
+    let definitions = fields.get("$defs").cloned().unwrap_or_default();
+    let meant = |option: &Value| match option.get("$ref").and_then(Value::as_str) {
+        Some(reference) => definitions.get(reference.trim_start_matches("#/$defs/")).cloned(),
+        None => Some(option.clone()),
+    };
+    let options: Option<Vec<Map<String, Value>>> = options
+        .iter()
+        .map(|option| match meant(option)?.get("properties") {
+            Some(Value::Object(properties)) => Some(properties.clone()),
+            _ => None,
+        })
+        .collect();
+    let Some(options) = options else { return };
+    fields.remove("anyOf");
+    let properties = fields.entry("properties").or_insert_with(|| Value::Object(Map::new()));
+    let Value::Object(properties) = properties else { return };
+    for (name, field) in options.into_iter().flatten() {
+        match properties.get_mut(&name) {
+            Some(known) if *known != field => *known = Value::Object(Map::new()),
+            Some(_) => {}
+            None => drop(properties.insert(name, field)),
+        }
+    }
+    drop_unused(schema);
+    inline(schema);
+    if let Value::Object(fields) = schema
+        && fields.get("$defs").and_then(Value::as_object).is_some_and(Map::is_empty)
+    {
+        fields.remove("$defs");
+    }
 }
 
 /// Tells objects within properties and lists only as objects.

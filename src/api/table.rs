@@ -218,6 +218,18 @@ pub fn methods() -> &'static [Method] {
                 },
             ),
             method(
+                "pipeline",
+                "Run stages that start one another",
+                "list, run (name with request, or with a plan for the first stage), show, approve (a person is asked), \
+                 stop, rollback. A run is a plan: status and control work on it.",
+                false,
+                |params| params.get("action").is_some_and(|action| action != "list" && action != "show"),
+                methods::pipeline::call,
+                Audience::Outside {
+                    instead: "tell what you found with report; stages are started by whoever dispatched you",
+                },
+            ),
+            method(
                 "checkpoint",
                 "Save what is done so far",
                 "Save your tree as it is now, so that nothing is lost whatever happens, and see what of it would not \

@@ -10,6 +10,7 @@ pub mod halving;
 pub mod health;
 pub mod overlap;
 pub mod pattern;
+pub mod pipeline;
 pub mod plan;
 pub mod prices;
 pub mod refusal;

@@ -360,12 +360,13 @@ pub(super) fn is_gone(claim: &Held, now: Time) -> bool {
     claim.holder.kind != HolderKind::Attempt && is_abandoned(claim, now)
 }
 
-/// Whether a claim's holder is gone. A session that can prove its life keeps its claims
-/// while it lives and loses them with its end; one that cannot keeps them until they run out.
+/// Whether a claim's holder is gone. An agent's session loses its claims with the end of its process; what
+/// was claimed through a server lives as long as that does, and then until its lease runs out.
 fn is_abandoned(claim: &Held, now: Time) -> bool {
     match &claim.alive {
         Some(proof) if life::is_of_process(proof) => !life::holds(proof),
-        Some(file) => !life::is_held(Path::new(file)),
+        // Who comes again through another server, as a script does at each call, finds its claims as they were.
+        Some(file) => !life::is_held(Path::new(file)) && claim.expires_at <= now,
         None => claim.expires_at <= now,
     }
 }

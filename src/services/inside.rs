@@ -27,9 +27,9 @@ use crate::store::events::NewEvent;
 use crate::store::plans::NewTask;
 
 /// A finding's text, in characters: it goes into the event log, which everybody reads.
-const LONGEST_FINDING: usize = 2000;
+pub(super) const LONGEST_FINDING: usize = 2000;
 /// Files that a finding may name.
-const MOST_FILES: usize = 50;
+pub(super) const MOST_FILES: usize = 50;
 
 /// The attempt that calls. Everybody else is refused.
 pub fn attempt(session: &Session) -> Result<AttemptId, Refusal> {

@@ -20,6 +20,7 @@ pub mod judging;
 pub mod landing;
 pub mod nudging;
 pub mod owning;
+pub mod pipelines;
 pub mod planning;
 pub mod project;
 pub mod querying;

@@ -4,9 +4,11 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use super::conductor::stages::WAITS_FOR_APPROVAL;
 use super::following::{Follower, Interest};
 use super::project::Project;
 use super::{Error, Session, spending};
+
 use crate::base::clock::Time;
 use crate::base::ids::{AttemptId, PlanId, TaskId};
 use crate::domain::attempt::{AttemptState, Outcome};
@@ -174,7 +176,11 @@ fn plan_view(tx: &Tx<'_>, row: PlanRow) -> Result<PlanView, Error> {
         return Ok(PlanView { state: row.state, reason: row.reason.clone(), conductor: None, counts, row });
     }
     let conductor = tx.conductor_of(&row.id)?.filter(is_alive);
+    // A run in which a person is to approve needs nobody until then.
+    let is_asking = row.state == PlanState::Paused
+        && row.reason.as_ref().is_some_and(|why| why.starts_with(WAITS_FOR_APPROVAL));
     let (state, reason) = match &conductor {
+        None if is_asking => (row.state, row.reason.clone()),
         Some(_) => (row.state, row.reason.clone()),
         None => {
             let live = tx.live_attempts(&row.id)?;

@@ -4,17 +4,20 @@
 use std::path::Path;
 
 use super::conductor::launching::kind_of;
+use super::pipelines::deciding;
 use super::project::Project;
 use super::{Error, Session, approving, dispatching, ground, landing, nudging, querying};
 use crate::base::clock::Time;
 use crate::base::ids::{AttemptId, ConductorId, PlanId, TaskId, WorkerName};
 use crate::domain::attempt::AttemptState;
 use crate::domain::conducting::PlanState;
+use crate::domain::pipeline::StageState;
 use crate::domain::refusal::{Code, Refusal};
 use crate::domain::task::TaskState;
 use crate::store::Tx;
 use crate::store::attempts::AttemptRow;
 use crate::store::events::NewEvent;
+use crate::store::pipelines::StageRow;
 use crate::store::plans::PlanRow;
 use crate::sys::config::resolved::ProviderKind;
 use crate::sys::shim::client;
@@ -51,6 +54,7 @@ enum Target {
     All,
     Plan(Box<PlanRow>),
     Task(Box<PlanRow>, TaskId),
+    Stage(Box<PlanRow>, String),
     Attempt(Box<AttemptRow>),
 }
 
@@ -115,6 +119,9 @@ pub fn control(
         (Action::Cancel, Target::Plan(plan)) => cancel_plan(session, project, &plan, message),
         (Action::Land, Target::Plan(plan)) => land(session, project, &plan),
         (Action::Retry | Action::Restart, Target::Plan(plan)) => retry_plan(session, project, &plan),
+        (Action::Approve, Target::Plan(plan)) if is_run(session, &plan.id)? => {
+            decide(session, project, &plan.id, None, message)
+        }
         (Action::Approve, Target::Plan(plan)) => Err(refuse(
             Code::Usage,
             format!("a plan is not approved as a whole: {}", plan.id),
@@ -133,6 +140,17 @@ pub fn control(
             let live = [*attempt].into_iter().filter(|it| it.state.outcome().is_none());
             nudge(session, project, &live.collect::<Vec<_>>(), target, message)
         }
+        (Action::Approve, Target::Stage(plan, stage)) => {
+            decide(session, project, &plan.id, Some(&stage), message)
+        }
+        (Action::Retry | Action::Restart, Target::Stage(plan, stage)) => {
+            deciding::retry(session, project, &plan.id, &stage)
+        }
+        (_, Target::Stage(plan, stage)) => Err(refuse(
+            Code::Usage,
+            format!("a stage can be approved or tried again, and nothing else: {}/{stage}", plan.id),
+            "name the run, or one of its tasks",
+        )),
         (action, Target::Plan(plan)) => on_plan(session, project, action, &plan, force, message),
         (action, Target::Task(plan, task)) => on_task(session, project, action, &plan, &task, asked),
         (action, Target::Attempt(attempt)) => {
@@ -196,6 +214,31 @@ fn nudge(
     Ok(Done { state: "nudged".to_owned(), message: heard.join("; ") })
 }
 
+/// Whether what there is to decide of a stage is its own, and not of the task that is called like it.
+fn asks_itself(stage: &StageRow, is_task_done: bool) -> bool {
+    match stage.state {
+        StageState::Approval | StageState::Refused | StageState::Unknown | StageState::RolledBack => true,
+        StageState::Failed => is_task_done || stage.command.is_some(),
+        _ => false,
+    }
+}
+
+/// Whether a plan is a run of a pipeline.
+fn is_run(session: &Session, plan: &PlanId) -> Result<bool, Error> {
+    Ok(session.store()?.read(|tx| tx.pipeline_run(plan))?.is_some())
+}
+
+fn decide(
+    session: &Session,
+    project: &Project,
+    plan: &PlanId,
+    stage: Option<&str>,
+    message: Option<&str>,
+) -> Result<Done, Error> {
+    let asked = deciding::Asked { stage, refuse: false, message };
+    deciding::decide(session, project, plan.as_str(), &asked)
+}
+
 fn refuse(code: Code, message: impl Into<String>, hint: impl Into<String>) -> Error {
     Refusal::new(code, message, hint).into()
 }
@@ -207,7 +250,17 @@ fn find(session: &Session, project: &Project, text: &str) -> Result<Target, Erro
     if let Some((plan, task)) = text.split_once('/') {
         let plan = dispatching::find_plan(session, project, plan)?;
         let id = TaskId::text(task);
-        let row = session.store()?.read(|tx| tx.task(&plan.id, &id))?.ok_or_else(|| {
+        let row = session.store()?.read(|tx| tx.task(&plan.id, &id))?;
+        let stages = session.store()?.read(|tx| tx.pipeline_stages(&plan.id))?;
+        // The task of a stage that is done once for all is called like it; what there is to decide is the stage's.
+        let is_done = row.as_ref().is_none_or(|row| row.state == TaskState::Done);
+        let is_stage =
+            |stage: &StageRow| stage.name == task && (row.is_none() || asks_itself(stage, is_done));
+        let stage = stages.into_iter().find(is_stage);
+        if let Some(stage) = stage {
+            return Ok(Target::Stage(Box::new(plan), stage.name));
+        }
+        let row = row.ok_or_else(|| {
             refuse(
                 Code::NotFound,
                 format!("plan {} has no task {task}", plan.id),
@@ -374,6 +427,7 @@ fn retry_plan(session: &Session, project: &Project, plan: &PlanRow) -> Result<Do
                 again += 1;
             }
         }
+        again += deciding::again(tx, project, &plan.id, None)?;
         if again > 0 {
             tx.set_plan_state(&project.id, &plan.id, PlanState::Running, None)?;
         }

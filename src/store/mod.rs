@@ -16,6 +16,7 @@ pub mod health;
 pub mod landings;
 mod migrate;
 pub mod money;
+pub mod pipelines;
 pub mod plans;
 pub mod watch;
 

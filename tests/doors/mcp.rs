@@ -18,7 +18,8 @@ fn modern(params: Value) -> Value {
     params
 }
 
-const TOOLS: [&str; 7] = ["plan", "dispatch", "claim-files", "release-files", "status", "judge", "control"];
+const TOOLS: [&str; 8] =
+    ["plan", "dispatch", "claim-files", "release-files", "status", "judge", "control", "pipeline"];
 
 #[test]
 fn the_legacy_era_begins_with_a_handshake() {

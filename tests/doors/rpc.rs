@@ -144,6 +144,7 @@ fn everything_is_discovered() {
             "status",
             "judge",
             "control",
+            "pipeline",
             "checkpoint",
             "report",
             "events.subscribe",

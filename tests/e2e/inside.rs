@@ -232,6 +232,8 @@ fn a_worker_reaches_its_own_and_nothing_of_others() {
         ("control", json!({"action": "stop", "target": "all"}), "not-allowed"),
         ("control", json!({"action": "land", "target": plan}), "not-allowed"),
         ("control", json!({"action": "approve", "target": format!("{plan}/a")}), "not-allowed"),
+        ("pipeline", json!({"action": "approve", "run": plan}), "not-allowed"),
+        ("pipeline", json!({}), "not-allowed"),
         ("report", json!({"text": " "}), "invalid-params"),
     ];
     for (method, params, kind) in table {

@@ -22,6 +22,7 @@ mod judging;
 mod killed;
 mod landing;
 mod odd;
+mod pipelines;
 mod shared;
 mod spending;
 mod steering;

@@ -7,6 +7,7 @@ pub mod dispatch;
 pub mod events;
 pub mod inside;
 pub mod judge;
+pub mod pipeline;
 pub mod plan;
 pub mod status;
 pub mod verdict;

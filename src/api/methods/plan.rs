@@ -29,12 +29,14 @@ pub fn call(session: &Session, params: PlanParams) -> Result<PlanResult, ApiErro
             OnOverlap::Reject => check::OnOverlap::Reject,
             OnOverlap::Serialize => check::OnOverlap::Serialize,
         },
+        pipeline: None,
     };
     let project = session.project()?;
     Ok(result(planning::plan(session, &project, &wish)?))
 }
 
-fn result(planned: Planned) -> PlanResult {
+/// What is wrong with a plan, or what it is, as the wire has it.
+pub(super) fn result(planned: Planned) -> PlanResult {
     PlanResult {
         state: planned.id.as_ref().map(|_| "draft".to_owned()),
         plan_id: planned.id.map(|id| id.as_str().to_owned()),
@@ -55,7 +57,7 @@ fn result(planned: Planned) -> PlanResult {
     }
 }
 
-fn problem(problem: &problem::Problem) -> Problem {
+pub(super) fn problem(problem: &problem::Problem) -> Problem {
     Problem {
         severity: problem.severity.as_str().to_owned(),
         code: problem.code.as_str().to_owned(),

@@ -43,6 +43,8 @@ pub enum ProblemCode {
     SharedFile,
     /// A target, role or reviewer that the configuration does not have.
     UnknownAgent,
+    /// A pipeline that the configuration does not have, or that has no place for a plan's tasks.
+    UnknownPipeline,
     /// Specs come first, but there are none.
     NoSpecs,
     /// Tests come first, but a task owns none.
@@ -55,7 +57,7 @@ pub enum ProblemCode {
 
 impl ProblemCode {
     /// All codes.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::DuplicateId,
         Self::UnknownDependency,
         Self::Cycle,
@@ -64,6 +66,7 @@ impl ProblemCode {
         Self::BadPath,
         Self::SharedFile,
         Self::UnknownAgent,
+        Self::UnknownPipeline,
         Self::NoSpecs,
         Self::NoTests,
         Self::ProtectedWorker,
@@ -81,6 +84,7 @@ impl ProblemCode {
             Self::BadPath => "bad-path",
             Self::SharedFile => "shared-file",
             Self::UnknownAgent => "unknown-agent",
+            Self::UnknownPipeline => "unknown-pipeline",
             Self::NoSpecs => "no-specs",
             Self::NoTests => "no-tests",
             Self::ProtectedWorker => "protected-worker",

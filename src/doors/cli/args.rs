@@ -12,9 +12,11 @@ use serde_json::Value;
 
 mod fleet;
 mod methods;
+mod pipeline;
 
 pub use fleet::{By, Fleet, Health, Route};
 pub use methods::*;
+pub use pipeline::{Pipeline, PipelineCommand, PipelineRun};
 
 use super::print::Color;
 use crate::api::wire::{Id, Object};
@@ -147,6 +149,13 @@ Examples:
     Land(Land),
     /// Check a plan, start it, and follow it to its end
     Run(Run),
+    /// Stages that start one another: run them, approve, see how far they are
+    #[command(after_help = "Examples:
+  kapell pipeline list
+  kapell pipeline run feature --request 'add sign-in with passkeys'
+  kapell pipeline show feature-3kq9zx
+  kapell pipeline approve feature-3kq9zx deploy")]
+    Pipeline(Pipeline),
     /// Give one task to a worker, without a plan
     #[command(after_help = "Examples:
   kapell send 'fix the typo in the first line' --files README.md

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::args::{self, Command};
 use super::print::Out;
 use super::screens::{self, View};
-use super::{follow, params};
+use super::{follow, params, staging};
 use crate::api::wire::{
     Action, CheckpointParams, CheckpointResult, ClaimFilesParams, ClaimFilesResult, ControlParams,
     ControlResult, CostStatus, DispatchParams, DispatchResult, JudgeResult, Object, PlanResult,
@@ -201,6 +201,7 @@ pub fn run(desk: &mut Desk<'_>, command: Command) -> Result<u8, ApiError> {
         Command::Land(args) => control(desk, args.into()),
         Command::ShutdownAll(args) => control(desk, args.into()),
         Command::Run(args) => follow::run(desk, &args),
+        Command::Pipeline(args) => staging::pipeline(desk, args.what),
         other => Err(ApiError::from(crate::services::Error::Bug(format!("{other:?} is no method")))),
     }
 }
@@ -213,6 +214,7 @@ pub fn waits(command: &Command) -> bool {
         Command::Fleet(args) => args.watch,
         Command::Judge(args) => !args.no_wait,
         Command::Run(args) => !args.detach,
+        Command::Pipeline(args) => staging::waits(&args.what),
         Command::Events(args) => args.follow,
         _ => false,
     }
@@ -292,6 +294,12 @@ fn cost(desk: &mut Desk<'_>, args: args::Cost) -> Result<u8, ApiError> {
     Ok(0)
 }
 
+/// The number of the newest event.
+pub fn newest(desk: &Desk<'_>) -> Result<i64, ApiError> {
+    let params = StatusParams { scope: Scope::Conductors, limit: Some(1), ..StatusParams::default() };
+    Ok(typed::<StatusResult>(&desk.call("status", params)?)?.seq)
+}
+
 /// What a judgement ends with: 0 approved or still running, 1 rejected, 4 could not be judged.
 pub fn judgement_code(result: &JudgeResult) -> u8 {
     match result.verdict.as_deref() {
@@ -321,7 +329,8 @@ pub fn stdin_plan(file: Option<&str>) -> Result<Option<Object>, ApiError> {
 /// No plan and no task is longer; whatever is, was sent by mistake.
 const LONGEST_INPUT: u64 = 16 << 20;
 
-fn stdin_text(what: &str) -> Result<String, ApiError> {
+/// Text on stdin.
+pub fn stdin_text(what: &str) -> Result<String, ApiError> {
     let mut bytes = Vec::new();
     let read = std::io::stdin().lock().take(LONGEST_INPUT + 1).read_to_end(&mut bytes);
     read.map_err(|error| crate::services::Error::system(format!("reading {what} from stdin"), error))?;

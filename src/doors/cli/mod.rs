@@ -19,6 +19,7 @@ mod params;
 mod print;
 mod screens;
 mod setup;
+mod staging;
 
 use args::{Cli, Command};
 use print::{Color, Out};

@@ -1,6 +1,7 @@
 //! `kapell mcp`: the Model Context Protocol on standard input and output, in its legacy
 //! and its modern era, over the table of methods.
 
+mod asking;
 mod news;
 mod prompts;
 mod resources;

@@ -14,16 +14,19 @@ use rmcp::model::{
 };
 use rmcp::service::{RequestContext, SubscriptionContext};
 use rmcp::{ErrorData, RoleServer, ServerHandler};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::broadcast::error::RecvError;
 
+use super::asking::{self, Said};
 use super::news::{Batch, News};
 use super::resources;
 use super::transport::Closing;
 use super::{prompts, tools};
+use crate::api::methods::pipeline::asks as gate;
 use crate::api::resources::Named;
 use crate::api::{ApiError, Client, table};
 use crate::base::ids::random_tail;
+use crate::services::pipelines::deciding::Gate;
 use crate::store::events::EventRow;
 
 /// A call that is answered sooner has no progress to tell of.
@@ -74,6 +77,41 @@ impl Server {
             let session = self.client.house().environment.get("CLAUDE_CODE_SESSION_ID");
             holder_name(&said, session.map(String::as_str))
         });
+    }
+
+    /// Asks a person where the call would decide in a person's place; none where it would not.
+    async fn asked_first(
+        &self,
+        method: &'static table::Method,
+        params: &Value,
+        request: &CallToolRequestParams,
+        context: &RequestContext<RoleServer>,
+    ) -> Result<Option<Said>, ApiError> {
+        if self.client.is_worker() || !matches!(method.name, "pipeline" | "control") {
+            return Ok(None);
+        }
+        let (call, params) = (self.client.begin(), params.clone());
+        let gate = tokio::task::spawn_blocking(move || gate(&call.session(), method.name, &params)).await;
+        match gate.map_err(|error| ApiError::bug(error.to_string()))?? {
+            Some(gate) => asking::ask(gate, request, context).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Does what the person decided.
+    async fn decided(
+        &self,
+        gate: &Gate,
+        is_approved: bool,
+        message: String,
+        context: &RequestContext<RoleServer>,
+    ) -> Result<Value, ApiError> {
+        let Some(method) = table::find("pipeline") else { return Err(ApiError::unknown_method("pipeline")) };
+        let params = json!({
+            "action": "approve", "run": gate.plan.as_str(), "stage": gate.stage, "refuse": !is_approved,
+            "message": message,
+        });
+        self.answer(method, params, context).await
     }
 
     async fn answer(
@@ -252,8 +290,15 @@ impl ServerHandler for Server {
             ));
         };
         self.introduce(&context);
-        let params = Value::Object(request.arguments.unwrap_or_default());
-        Ok(tools::result(self.answer(method, params, &context).await).into())
+        let params = Value::Object(request.arguments.clone().unwrap_or_default());
+        match self.asked_first(method, &params, &request, &context).await {
+            Ok(None) => Ok(tools::result(self.answer(method, params, &context).await).into()),
+            Ok(Some(Said::Ask(question))) => Ok((*question).into()),
+            Ok(Some(Said::Decided { is_approved, message, gate })) => {
+                Ok(tools::result(self.decided(&gate, is_approved, message, &context).await).into())
+            }
+            Err(error) => Ok(tools::result(Err(error)).into()),
+        }
     }
 
     async fn list_resources(

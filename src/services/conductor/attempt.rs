@@ -236,6 +236,18 @@ pub(super) fn tell(
     kind: &'static str,
     text: &str,
 ) -> Result<(), Error> {
+    tell_with(tx, desk, attempt, kind, text, None)
+}
+
+/// [`tell`], with facts for programs.
+pub(super) fn tell_with(
+    tx: &Tx<'_>,
+    desk: &Desk,
+    attempt: &AttemptRow,
+    kind: &'static str,
+    text: &str,
+    data: Option<String>,
+) -> Result<(), Error> {
     tx.append_event(
         &desk.project.id,
         &NewEvent {
@@ -244,6 +256,7 @@ pub(super) fn tell(
             task: Some(&task_id(desk, attempt)),
             attempt: Some(&attempt.id),
             text: text.to_owned(),
+            data,
             ..NewEvent::default()
         },
     )?;

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::attempt::{TELL_EVERY, tell};
+use super::attempt::{TELL_EVERY, tell_with};
 use super::crashing::{self, Passed};
 use super::desk::Desk;
 use super::launching::kind_of;
@@ -13,12 +13,12 @@ use crate::base::failpoint::Point;
 use crate::domain::attempt::Outcome;
 use crate::domain::health::Patience;
 use crate::domain::plan::Task;
-use crate::services::{Error, asking, health, nudging, spending};
+use crate::services::{Error, asking, health, inside, nudging, spending};
 use crate::store::Tx;
 use crate::store::attempts::{AttemptRow, Ending};
 use crate::store::events::EventFilter;
 use crate::store::health::Vitals;
-use crate::sys::agent::{AgentKind, Event};
+use crate::sys::agent::{AgentKind, Event, Finding};
 use crate::sys::config::resolved::ProviderKind;
 use crate::sys::shim::client;
 
@@ -123,7 +123,7 @@ impl Attendant for Companion<'_> {
         if let Event::Usage(usage) = event {
             return self.meter.note(*usage);
         }
-        let Some((kind, text)) = worth_telling(event, &mut self.last_told) else { return };
+        let Some((kind, text, data)) = worth_telling(event, &mut self.last_told) else { return };
         if let Some(at) = self.told_before.iter().position(|told| told.0 == kind && told.1 == text) {
             self.told_before.swap_remove(at);
             return;
@@ -133,7 +133,7 @@ impl Attendant for Companion<'_> {
             if kind == "attempt.tool" {
                 tx.set_tool(&attempt.id, text.trim_end())?;
             }
-            tell(tx, desk, attempt, kind, &text)
+            tell_with(tx, desk, attempt, kind, &text, data)
         });
     }
 
@@ -170,7 +170,7 @@ impl Attendant for Companion<'_> {
 }
 
 /// Which events of a worker are recorded, and as what.
-fn worth_telling(event: &Event, last_told: &mut Option<Instant>) -> Option<(&'static str, String)> {
+fn worth_telling(event: &Event, last_told: &mut Option<Instant>) -> Option<Told> {
     let (kind, text, always) = match event {
         Event::Text(text) | Event::Progress(text) => ("attempt.said", text.clone(), false),
         Event::Tool { name, target } => {
@@ -182,7 +182,8 @@ fn worth_telling(event: &Event, last_told: &mut Option<Instant>) -> Option<(&'st
             true,
         ),
         Event::Limited(limit) => ("attempt.limited", limit.message.clone(), true),
-        Event::Finding(finding) => ("attempt.finding", finding.text.clone(), true),
+        // It may become a task, so it is kept as a whole.
+        Event::Finding(finding) => return Some(of_finding(finding)),
         Event::Warning(text) => ("attempt.warning", text.clone(), true),
         Event::Retrying { why, .. } => ("attempt.retrying", why.clone(), false),
         Event::Usage(_) | Event::Session(_) => return None,
@@ -193,5 +194,18 @@ fn worth_telling(event: &Event, last_told: &mut Option<Instant>) -> Option<(&'st
     }
     *last_told = Some(now);
     let line: String = text.lines().next().unwrap_or_default().chars().take(300).collect();
-    Some((kind, line))
+    Some((kind, line, None))
+}
+
+/// Kind, text and facts of an event.
+type Told = (&'static str, String, Option<String>);
+
+fn of_finding(finding: &Finding) -> Told {
+    let mut text: String = finding.text.trim().chars().take(inside::LONGEST_FINDING).collect();
+    if text.is_empty() {
+        "it found something, and did not say what".clone_into(&mut text);
+    }
+    let files: Vec<&String> = finding.files.iter().take(inside::MOST_FILES).collect();
+    let data = serde_json::json!({"files": files, "severity": finding.severity});
+    ("attempt.finding", text, Some(data.to_string()))
 }

@@ -9,8 +9,10 @@ use std::time::{Duration, Instant};
 
 use super::agenda::Agenda;
 use super::attempt::{Stage, carry};
+use super::deploying;
 use super::desk::Desk;
 use super::recovering;
+use super::stages::Stages;
 use super::starting::{self, Begun};
 use super::tidying;
 use super::vitals::{Socket, Vitals};
@@ -46,6 +48,8 @@ const LAST_STEPS: Duration = Duration::from_millis(20);
 const TRY_AGAIN: Duration = Duration::from_secs(5);
 /// So many tasks are tried in vain before the conductor looks at everything else again.
 const IN_VAIN_AT_ONCE: usize = 32;
+/// Before the id of a stage's command, where a task's name stands for others; no task is called so.
+const COMMAND: &str = "command:";
 
 /// Runs a plan until it comes to rest. `Ok(false)`: another conductor has it.
 ///
@@ -74,6 +78,7 @@ pub fn conduct<S: Socket>(
         let desk = Desk::new(session.clone(), project, config, git, plan.clone(), id.clone(), fencing)?;
         Ok(Conductor {
             agenda: Agenda::new(&desk),
+            stages: Stages::of(&desk)?,
             files: Files::of(session, &desk.project),
             desk: Arc::new(desk),
             vitals,
@@ -178,6 +183,8 @@ fn register(
 struct Conductor {
     desk: Arc<Desk>,
     agenda: Agenda,
+    /// Where the plan is a run of a pipeline: what its stages are about.
+    stages: Stages,
     /// The files of the configuration, as they were read last.
     files: Files,
     vitals: Arc<Vitals>,
@@ -222,6 +229,7 @@ impl Conductor {
             }
             if row.state == PlanState::Running {
                 if self.admitted()? {
+                    self.advance()?;
                     self.take_steps()?;
                     self.vitals.count_pass();
                 }
@@ -270,6 +278,21 @@ impl Conductor {
                 self.spawn(attempt, stage)?;
             }
         }
+        Ok(())
+    }
+
+    /// Lets the stages go on, and sees to their commands.
+    fn advance(&mut self) -> Result<(), Error> {
+        if !self.stages.is_run {
+            return Ok(());
+        }
+        for command in self.stages.advance(&self.desk)? {
+            let name = format!("{COMMAND}{}", command.id);
+            if !self.at_work.contains_key(&name) {
+                self.work(name, move |desk| deploying::carry(desk, &command))?;
+            }
+        }
+        self.agenda.refresh(&self.desk)?;
         Ok(())
     }
 
@@ -388,19 +411,23 @@ impl Conductor {
     }
 
     fn spawn(&mut self, attempt: crate::store::attempts::AttemptRow, stage: Stage) -> Result<(), Error> {
+        self.work(attempt.task.clone(), move |desk| carry(desk, &attempt, stage))
+    }
+
+    /// Has a thread of its own do something, under the name of what it is done for.
+    fn work(&mut self, name: String, what: impl FnOnce(&Arc<Desk>) + Send + 'static) -> Result<(), Error> {
         let desk = Arc::clone(&self.desk);
-        let task = attempt.task.clone();
         let (ended, waker) = (self.ended.0.clone(), self.watch.waker());
-        let name = task.clone();
+        let said = name.clone();
         let worker = thread::Builder::new()
-            .name(format!("kapell-{}", attempt.id))
+            .name(format!("kapell-{name}"))
             .spawn(move || {
-                carry(&desk, &attempt, stage);
-                let _ = ended.send(name);
+                what(&desk);
+                let _ = ended.send(said);
                 waker.wake();
             })
             .map_err(|error| Error::system("cannot start a thread", error))?;
-        self.at_work.insert(task, worker);
+        self.at_work.insert(name, worker);
         Ok(())
     }
 
@@ -429,6 +456,10 @@ impl Conductor {
     /// Ends the commands of gates that run; their verdicts are left to the next conductor.
     fn end_gates(&self) -> Result<(), Error> {
         for task in self.at_work.keys() {
+            if let Some(command) = task.strip_prefix(COMMAND) {
+                deploying::stop(&self.desk, command);
+                continue;
+            }
             let tried =
                 self.desk.store()?.read(|tx| tx.attempts_at(&self.desk.plan_id, &TaskId::text(task)))?;
             if let Some(attempt) = tried.last() {
@@ -521,13 +552,16 @@ impl Conductor {
             for (view, light) in views.iter_mut().zip(&lights) {
                 (view.state, view.is_wanted) = (light.state, light.wanted);
             }
-            let Some(state) = schedule::conclusion(&views) else { return Ok(false) };
+            let Some(of_tasks) = schedule::conclusion(&views) else { return Ok(false) };
+            let concluded = self.stages.conclude(tx, &desk.plan_id, of_tasks)?;
+            let Some((state, of_stages)) = concluded else { return Ok(false) };
             let failed: Vec<&str> = lights
                 .iter()
                 .filter(|light| light.state == TaskState::Failed)
                 .map(|light| light.id.as_str())
                 .collect();
-            let reason = (!failed.is_empty()).then(|| format!("failed: {}", failed.join(", ")));
+            let of_tasks = (!failed.is_empty()).then(|| format!("failed: {}", failed.join(", ")));
+            let reason = of_stages.or(of_tasks);
             tx.set_plan_state(&desk.project.id, &desk.plan_id, state, reason.as_deref())?;
             tx.set_conductor_state(&desk.conductor, ConductorState::Stopped)?;
             Ok(true)

@@ -83,7 +83,7 @@ pub fn save(
         ),
         scratch,
         // A worker that is alive asked for it, and is told where it is kept.
-        keeps_base: attempt.ended_at.is_none(),
+        keeps_base: !is_shared || attempt.ended_at.is_none(),
         largest: snapshot::LARGEST_FILE,
     };
     let snapshot = match snapshot::snapshot(git, &request) {

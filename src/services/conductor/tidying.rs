@@ -66,7 +66,14 @@ pub fn sweep(desk: &Desk) {
         let _ = worktree::delete_folder(&trashed.path());
     }
     for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
-        let id = AttemptId::new(entry.file_name().to_string_lossy());
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.starts_with("d-") {
+            if let Err(why) = super::deploying::sweep(desk, &name) {
+                tracing::warn!(command = name, "its checkout stays: {why}");
+            }
+            continue;
+        }
+        let id = AttemptId::new(name);
         let done = desk.store().and_then(|store| {
             store.read(|tx| -> Result<_, Error> {
                 let Some(attempt) = tx.attempt(&id)? else { return Ok(None) };

@@ -11,14 +11,15 @@ use crate::base::ids::AttemptId;
 use crate::domain::plan::CommandLine;
 use crate::services::walling::{Ground, Writes};
 use crate::services::{Error, House};
+use crate::sys::config::resolved::Wall as Wish;
 use crate::sys::git::Oid;
 use crate::sys::process::find::find_program;
 use crate::sys::shim::client::{self, Ended, Started};
 use crate::sys::shim::job::{Cause, Job, Request};
 use crate::sys::wall::Mode;
 
-/// How long a gate's command may take unless the rules say otherwise.
-const GATE_TIMEOUT_S: u64 = 1800;
+/// How long a command may take where nothing says otherwise.
+pub const COMMAND_TIMEOUT_S: u64 = 1800;
 /// As much of a command's output is kept as evidence, from its end.
 const KEPT: usize = 256 * 1024;
 
@@ -78,7 +79,7 @@ pub fn on_commit(
         Some(tree) => tree,
         None => verify.insert(VerifyTree::take(case)?),
     };
-    let house = &case.session.house;
+    let house = &*case.session.house;
     let name = format!("g-{}-{gate}", case.name);
     let run_dir = house.run_dir(&name);
     // What a judge that was killed left running would work in this very tree.
@@ -88,48 +89,27 @@ pub fn on_commit(
     end_earlier(&run_dir);
     tree.set(case, commit)?;
     tree.note_run(&run_dir)?;
-    let failed = |error| Error::system(format!("cannot prepare gate {gate}"), error);
+    let launch = Launch {
+        house,
+        name: &name,
+        run_dir: &run_dir,
+        folder: &tree.path,
+        command,
+        timeout_s: case.rules.timeout_s.unwrap_or(COMMAND_TIMEOUT_S),
+        wall: case.config.wall,
+        caches: case.config.caches.as_deref(),
+        env: BTreeMap::new(),
+    };
     match std::fs::remove_dir_all(&run_dir) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(Error::system(format!("cannot prepare gate {gate}"), error));
+        }
         _ => {}
     }
-    let tmp = run_dir.join("tmp");
-    std::fs::create_dir_all(&tmp).map_err(failed)?;
-    let mut env = environment(house);
-    env.insert("TMPDIR".to_owned(), tmp.to_string_lossy().into_owned());
-    env.insert("KAPELL_ATTEMPT".to_owned(), name.clone());
-    let program = &command.0[0];
-    let path = env.get("PATH").map_or("", String::as_str);
-    // A relative program with a slash is one of the tree's own scripts.
-    let found = if program.contains('/') && !program.starts_with('/') {
-        Some(tree.path.join(program)).filter(|file| file.is_file())
-    } else {
-        find_program(program, path)
-    };
-    let Some(found) = found else {
-        let end = End::Unknown(format!("there is no program {program}"));
+    if !launch.start()? {
+        let end = End::Unknown(format!("there is no program {}", command.0[0]));
         return Ok(Seen { end, output: String::new() });
-    };
-    let mut argv: Vec<OsString> = vec![found.into()];
-    argv.extend(command.0[1..].iter().map(OsString::from));
-    let mut job = Job::new(&name, argv, &tree.path);
-    job.env = env.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
-    job.timeout_ms = Some(case.rules.timeout_s.unwrap_or(GATE_TIMEOUT_S).saturating_mul(1000));
-    let ground = Ground {
-        wish: case.config.wall,
-        folder: &tree.path,
-        writes: Writes::All,
-        run_dir: &run_dir,
-        caches: case.config.caches.as_deref(),
-    };
-    job.wall = ground.wall(house)?;
-    if job.wall.mode != Mode::Off {
-        job.wall.writable.push(tmp);
     }
-    Point::GatePrepared.reach()?;
-    client::start(&house.program, &run_dir, &job)
-        .map(Started::leave)
-        .map_err(|error| Error::system(format!("cannot start gate {gate}"), std::io::Error::other(error)))?;
     Point::GateStarted.reach()?;
     let ended = client::wait(&run_dir)
         .map_err(|error| Error::system(format!("cannot follow gate {gate}"), std::io::Error::other(error)))?;
@@ -153,6 +133,72 @@ pub fn on_commit(
         },
     };
     Ok(Seen { end, output })
+}
+
+/// A command to be run in a checkout, under a shim and within the wall.
+#[derive(Debug)]
+pub struct Launch<'a> {
+    /// Whose program the shim is.
+    pub house: &'a House,
+    /// The run's name; its processes have it in their environment.
+    pub name: &'a str,
+    /// The run's folder; it was not used before.
+    pub run_dir: &'a Path,
+    /// The checkout.
+    pub folder: &'a Path,
+    /// The command.
+    pub command: &'a CommandLine,
+    /// How long it may take.
+    pub timeout_s: u64,
+    /// The wall that is wanted.
+    pub wall: Wish,
+    /// What it may write besides its checkout.
+    pub caches: Option<&'a [String]>,
+    /// Its environment beyond [`environment`].
+    pub env: BTreeMap<String, String>,
+}
+
+impl Launch<'_> {
+    /// Starts it. `false`: there is no such program, and nothing was started.
+    pub fn start(&self) -> Result<bool, Error> {
+        let failed = |error| Error::system(format!("cannot prepare {}", self.name), error);
+        let tmp = self.run_dir.join("tmp");
+        std::fs::create_dir_all(&tmp).map_err(failed)?;
+        let mut env = environment(self.house);
+        env.extend(self.env.clone());
+        env.insert("TMPDIR".to_owned(), tmp.to_string_lossy().into_owned());
+        env.insert("KAPELL_ATTEMPT".to_owned(), self.name.to_owned());
+        let program = &self.command.0[0];
+        let path = env.get("PATH").map_or("", String::as_str);
+        // A relative program with a slash is one of the tree's own scripts.
+        let found = if program.contains('/') && !program.starts_with('/') {
+            Some(self.folder.join(program)).filter(|file| file.is_file())
+        } else {
+            find_program(program, path)
+        };
+        let Some(found) = found else { return Ok(false) };
+        let mut argv: Vec<OsString> = vec![found.into()];
+        argv.extend(self.command.0[1..].iter().map(OsString::from));
+        let mut job = Job::new(self.name, argv, self.folder);
+        job.env = env.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
+        job.timeout_ms = Some(self.timeout_s.saturating_mul(1000));
+        let ground = Ground {
+            wish: self.wall,
+            folder: self.folder,
+            writes: Writes::All,
+            run_dir: self.run_dir,
+            caches: self.caches,
+        };
+        job.wall = ground.wall(self.house)?;
+        if job.wall.mode != Mode::Off {
+            job.wall.writable.push(tmp);
+        }
+        Point::GatePrepared.reach()?;
+        client::start(&self.house.program, self.run_dir, &job).map(Started::leave).map_err(|error| {
+            Error::system(format!("cannot start {}", self.name), std::io::Error::other(error))
+        })?;
+        Ok(true)
+    }
 }
 
 /// Ends what a judge that died left running under the same name.
@@ -223,7 +269,8 @@ pub fn environment(house: &House) -> BTreeMap<String, String> {
     env
 }
 
-fn output(run_dir: &Path) -> String {
+/// What a command printed, from its end, stdout before stderr.
+pub fn output(run_dir: &Path) -> String {
     let mut text = String::new();
     for name in ["stdout", "stderr"] {
         let bytes = tail(&run_dir.join(name), KEPT).unwrap_or_default();

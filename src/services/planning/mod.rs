@@ -8,7 +8,7 @@ use std::io::Read;
 use std::path::Path;
 
 use super::project::Project;
-use super::{Error, Session};
+use super::{Error, Session, pipelines};
 use crate::base::ids::{PlanId, TaskId, random_tail};
 use crate::base::paths::RepoPath;
 use crate::domain::pattern::{Pattern, PatternSet};
@@ -16,7 +16,7 @@ use crate::domain::plan::Plan;
 use crate::domain::plan::check::{self, KnownTarget, OnOverlap, Surroundings, TargetKind};
 use crate::domain::plan::dag;
 use crate::domain::plan::document::{self, Format, Node};
-use crate::domain::plan::problem::{Places, Problem, ProblemCode};
+use crate::domain::plan::problem::{Part, Places, Problem, ProblemCode};
 use crate::domain::plan::read::{Patterns, read_plan_again};
 use crate::domain::refusal::{Code, Refusal};
 use crate::domain::task::TaskState;
@@ -52,6 +52,8 @@ pub struct Wish {
     pub check_only: bool,
     /// What to do about tasks that own the same with no order between them.
     pub on_overlap: OnOverlap,
+    /// The pipeline that it is for, before the one in the document.
+    pub pipeline: Option<String>,
 }
 
 /// What came of it.
@@ -113,6 +115,12 @@ pub fn plan(session: &Session, project: &Project, wish: &Wish) -> Result<Planned
     .find(|name| !name.is_empty())
     .unwrap_or("plan")
     .to_owned();
+    let mut checked = checked;
+    if let (Some(pipeline), Some(plan)) = (&wish.pipeline, &mut checked.plan) {
+        plan.pipeline = Some(pipeline.clone());
+        checked.problems.retain(|problem| problem.code != ProblemCode::UnknownPipeline);
+        checked.problems.extend(outside_of_pipeline(&config, plan, None));
+    }
     let is_sound = !checked.problems.iter().any(Problem::is_error);
     let mut planned = Planned {
         id: None,
@@ -130,7 +138,18 @@ pub fn plan(session: &Session, project: &Project, wish: &Wish) -> Result<Planned
     if is_sound && !wish.check_only {
         plan.name = Some(planned.name.clone());
         let id = new_id(&planned.name);
-        session.store()?.write(|tx| store(tx, project, &id, &plan))?;
+        let pipeline = plan.pipeline.as_deref().and_then(|name| config.pipelines.get(name));
+        if let Some(pipeline) = pipeline {
+            pipelines::settle(&mut plan, pipeline);
+        }
+        session.store()?.write(|tx| -> Result<(), Error> {
+            store(tx, project, &id, &plan)?;
+            if let (Some(name), Some(pipeline)) = (&plan.pipeline, pipeline) {
+                pipelines::enter(tx, project, &config, &id, name, pipeline, None)?;
+                pipelines::adopt(tx, &id, &plan)?;
+            }
+            Ok(())
+        })?;
         planned.id = Some(id);
     }
     Ok(planned)
@@ -344,6 +363,7 @@ fn check_document_again(
     let around = surroundings(config, &plan, existing_specs, on_overlap);
     problems.extend(check::check(&plan, &reading.places, &around));
     problems.extend(detours(top, &plan, &reading.places));
+    problems.extend(outside_of_pipeline(config, &plan, reading.places.field(Part::Plan, "pipeline")));
     if !problems.iter().any(Problem::is_error) {
         check::spec_tasks(&plan, &around).add_to(&mut plan);
         if on_overlap == OnOverlap::Serialize {
@@ -353,9 +373,28 @@ fn check_document_again(
     Ok(Checked { plan: Some(plan), specs, problems })
 }
 
+/// The pipeline is there, and the plan's tasks have a place in it.
+fn outside_of_pipeline(config: &Config, plan: &Plan, place: Option<document::Place>) -> Option<Problem> {
+    let name = plan.pipeline.as_deref()?;
+    let (what, hint) = match config.pipelines.get(name) {
+        Some(pipeline) => {
+            let hint = "run that pipeline for a request, or give it a first stage with a task";
+            (pipelines::unfit(pipeline, name)?, hint.to_owned())
+        }
+        None => {
+            let known: Vec<&str> = config.pipelines.keys().map(String::as_str).collect();
+            let hint = match known.is_empty() {
+                true => "define it in kapell.toml: [pipelines.NAME]".to_owned(),
+                false => format!("the configuration has {}", known.join(", ")),
+            };
+            (format!("the plan names the pipeline {name}, which is none"), hint)
+        }
+    };
+    Some(Problem::error(ProblemCode::UnknownPipeline, what, hint).at(place))
+}
+
 /// Patterns that pass through a symbolic link or into another repository.
 fn detours(top: &Path, plan: &Plan, places: &Places) -> Vec<Problem> {
-    use crate::domain::plan::problem::Part;
     let mut problems = Vec::new();
     for (position, task) in plan.tasks.iter().enumerate() {
         for (index, pattern) in task.files.iter().enumerate() {

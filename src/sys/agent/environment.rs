@@ -99,6 +99,18 @@ pub(super) fn of(
     Ok(env)
 }
 
+/// The caller's variables that these patterns let pass to a command that is no worker.
+pub fn passed(
+    patterns: &[String],
+    caller: &BTreeMap<String, String>,
+) -> Result<BTreeMap<String, String>, BadCommand> {
+    let allowed = globs(patterns.iter().map(String::as_str))?;
+    let never = globs(NEVER)?;
+    let is_passed = |name: &str| allowed.is_match(name) && !never.is_match(name);
+    let named = caller.iter().filter(|(name, _)| is_passed(name));
+    Ok(named.map(|(name, value)| (name.clone(), value.clone())).collect())
+}
+
 fn globs<'a>(globs: impl IntoIterator<Item = &'a str>) -> Result<GlobSet, BadCommand> {
     let bad = |glob: &str, error: &globset::Error| BadCommand::BadGlob {
         glob: glob.to_owned(),

@@ -20,6 +20,7 @@ mod server;
 mod tests;
 
 pub use answer::verdict_schema;
+pub use environment::passed;
 pub use event::{End, Ending, Event, Finding, Limit, LimitKind, Refused, Report};
 pub use launch::{BadCommand, Brief, Launch, Program, Seed, SeedHow};
 pub use reader::{MAX_LINE, Reader};

@@ -39,6 +39,8 @@ pub const CRASHES: u32 = 3;
 pub const CRASH_S: u64 = 10;
 /// Seconds that a worker rests the first time.
 pub const QUARANTINE_S: u64 = 60;
+/// So often a stage is done at most that finds something each time.
+const MAX_ROUNDS: u32 = 3;
 /// Part of a budget at which an alert is given.
 pub const ALERT_AT: f64 = 0.8;
 /// Port of the first sub-environment.
@@ -430,10 +432,21 @@ fn stage(said: types::Stage) -> Result<Stage, String> {
         name: said.name.ok_or("stage without a name")?.0,
         target: said.target.map(|name| name.0).filter(|name| name != "auto"),
         task: said.task,
+        files: all(said.files.unwrap_or_default(), |file| {
+            Pattern::parse(file.as_str()).map_err(|bad| bad.reason)
+        })?,
         triggers_on: texts(said.triggers_on),
+        triggers_on_any: texts(said.triggers_on_any),
+        fan_out: said.fan_out.unwrap_or(false),
         findings: said.findings.unwrap_or_default(),
+        findings_to: said.findings_to.map(|name| name.0),
+        max_rounds: said.max_rounds.unwrap_or(MAX_ROUNDS),
         approval: said.approval.unwrap_or(false),
         command: command(said.command.as_ref())?,
+        env: said.env.unwrap_or_default().into_iter().map(|pattern| pattern.0).collect(),
+        rollback: command(said.rollback.as_ref())?,
+        rolls_back: said.rollback_on.unwrap_or_default() == types::RollbackOn::Failure,
+        timeout_s: said.timeout_s,
     })
 }
 

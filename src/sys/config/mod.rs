@@ -23,6 +23,7 @@ pub mod values;
 pub use check::{ConfigProblem, Severity, check, check_files};
 pub use ecosystem::Ecosystem;
 pub use load::load;
+pub use references::APPROVAL;
 pub use resolved::Config;
 pub use schema::schema;
 pub use shown::{Shown, shown};

@@ -14,6 +14,8 @@ use super::values::Name;
 
 mod stages;
 
+pub use stages::APPROVAL;
+
 /// Names that mean something of their own.
 const RESERVED: [&str; 3] = ["auto", "all", "none"];
 

@@ -213,22 +213,47 @@ pub struct Pipeline {
 }
 
 /// One stage of a pipeline.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Stage {
     /// Its name in the pipeline.
     pub name: String,
     /// Worker, group or provider; `None` is `auto`.
     pub target: Option<String>,
-    /// The task's text; `{request}` stands for what was asked of the pipeline. `None`: the request.
+    /// The task's text, with its placeholders. `None`: the request, or none where there is a command.
     pub task: Option<String>,
-    /// Stages of this pipeline, else workers, else groups, that must have finished.
+    /// What its tasks own. None: what they change.
+    pub files: Vec<Pattern>,
+    /// Stages of this pipeline, else workers, else groups, that must all have finished.
     pub triggers_on: Vec<String>,
+    /// The same, one of which is enough.
+    pub triggers_on_any: Vec<String>,
+    /// Whether it is done once for each task of the stages that triggered it.
+    pub fan_out: bool,
     /// What becomes of what it finds.
     pub findings: Findings,
+    /// The stage whose target mends that. `None`: the nearest before it that has tasks.
+    pub findings_to: Option<String>,
+    /// So often it is done at most.
+    pub max_rounds: u32,
     /// Whether a person must approve before it starts.
     pub approval: bool,
     /// Command that is run instead of, or after, the task.
     pub command: Option<CommandLine>,
+    /// Variables that its command gets of the caller's.
+    pub env: Vec<String>,
+    /// What undoes it.
+    pub rollback: Option<CommandLine>,
+    /// Whether that is run when the command fails.
+    pub rolls_back: bool,
+    /// How long an attempt and a command may take.
+    pub timeout_s: Option<u64>,
+}
+
+impl Stage {
+    /// Whether workers do something for it.
+    pub fn has_tasks(&self) -> bool {
+        self.task.is_some() || self.command.is_none()
+    }
 }
 
 /// Checkouts beside the project.

@@ -191,9 +191,12 @@ const TEMPLATE: &str = r##"# Kapell's configuration of this project. Everything 
 # Stages that start one another (example).
 #[pipelines.feature]
 #stages = [
-#{ name = "build", target = "auto", task = "{request}" },
-#{ name = "review", target = "review", triggers_on = ["build"], findings = "tasks" },
-#{ name = "deploy", triggers_on = ["review"], approval = true, command = ["./deploy.sh"] },
+#{ name = "build", target = "auto", task = "{request}", timeout_s = 1800 },
+#{ name = "docs", task = "Describe {task}", triggers_on = ["build"], fan_out = true, files = ["docs/"] },
+#{ name = "review", target = "review", task = "Report bugs", triggers_on = ["build"], findings = "tasks",
+#findings_to = "build", max_rounds = 3 }, ## it looks at most so often, those of build mend what it finds
+#{ name = "deploy", triggers_on = ["review"], triggers_on_any = ["docs"], approval = true, command = ["./deploy.sh"],
+#env = ["DEPLOY_*"], rollback = ["./undo.sh"], rollback_on = "failure" },
 #]
 
 # Checkouts beside the project, each with its own ports and databases.

@@ -376,18 +376,54 @@ pub struct Stage {
     pub name: Option<Name>,
     /// Worker, group or provider that does it. Default: auto.
     pub target: Option<Name>,
-    /// The task's text; `{request}` stands for what was asked of the pipeline. Default: the request.
+    /// The task's text; `{request}` stands for what was asked of the pipeline, with fan_out `{task}` and `{files}` for
+    /// the task that it is done for. Default: the request; none where there is a command.
     #[schemars(length(min = 1))]
     pub task: Option<String>,
-    /// Stages, workers or groups that must have finished. Default: none.
+    /// Files that its tasks own. Default: what they change and nobody else holds.
+    #[schemars(extend("uniqueItems" = true))]
+    pub files: Option<Vec<PathPattern>>,
+    /// Stages, workers or groups that must all have finished; `approval` is a person's. Default: none.
     #[schemars(extend("uniqueItems" = true))]
     pub triggers_on: Option<Vec<Name>>,
+    /// The same, one of which is enough, besides all of triggers_on. Default: none.
+    #[schemars(extend("uniqueItems" = true))]
+    pub triggers_on_any: Option<Vec<Name>>,
+    /// Whether it is done once for each task of the stages that triggered it, instead of once for all. Default: false.
+    pub fan_out: Option<bool>,
     /// What becomes of what it finds. Default: none.
     pub findings: Option<Findings>,
+    /// Stage whose target mends what it finds. Default: the nearest before it that has tasks.
+    pub findings_to: Option<Name>,
+    /// So often it is done at most, where it finds something each time. Default: 3.
+    #[schemars(range(min = 1, max = 100))]
+    pub max_rounds: Option<u32>,
     /// Whether a person must approve before it starts. Default: false.
     pub approval: Option<bool>,
-    /// Command that is run instead of, or after, the task. Default: none.
+    /// Command that Kapell runs in a clean checkout of what has landed, instead of the task, or after it where both are
+    /// there. Default: none.
     pub command: Option<Command>,
+    /// Variables passed on from the caller to its command, `*` for any letters, besides a small safe set. Default: none.
+    #[schemars(extend("uniqueItems" = true))]
+    pub env: Option<Vec<EnvPattern>>,
+    /// Command that undoes what the command did, at the same commit. Default: none.
+    pub rollback: Option<Command>,
+    /// When it is run without being asked for. Default: failure.
+    pub rollback_on: Option<RollbackOn>,
+    /// Seconds that each attempt and each command of it may take. Default: as the rules say for attempts, 1800 for commands.
+    #[schemars(range(min = 1))]
+    pub timeout_s: Option<u64>,
+}
+
+/// When what a command did is undone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum RollbackOn {
+    /// When it fails, and when a person asks for it.
+    #[default]
+    Failure,
+    /// When a person asks for it.
+    Demand,
 }
 
 /// What becomes of what a stage finds.

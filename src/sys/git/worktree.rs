@@ -400,6 +400,19 @@ pub fn remove(
     Ok(trashed)
 }
 
+/// Takes away a tree in which nobody worked: what a command left in it is of no use. The answer is where
+/// it lies now, to be [deleted](delete_folder). Called again after a kill, it finishes.
+pub fn discard(
+    git: &Git,
+    guard: &Guard,
+    tree: &Worktree,
+    trash: &Path,
+) -> Result<Option<PathBuf>, WorktreeError> {
+    let trashed = if tree.path.exists() { Some(throw_away(&tree.path, trash)?) } else { None };
+    forget(git, guard, tree)?;
+    Ok(trashed)
+}
+
 /// Keeps a commit that the worker made itself, which only the tree's `HEAD` holds.
 pub(super) fn keep_head(git: &Git, guard: &Guard, saved: &Saved) -> Result<(), WorktreeError> {
     let Saved { tree, commit, .. } = saved;

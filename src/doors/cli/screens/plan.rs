@@ -104,7 +104,8 @@ fn waves(page: &mut Page, result: &PlanResult) {
     }
 }
 
-fn show_problem(page: &mut Page, problem: &Problem) {
+/// One problem of a plan.
+pub(super) fn show_problem(page: &mut Page, problem: &Problem) {
     let mut line = vec![word(&problem.severity), span(Style::Plain, format!("  {}", problem.code))];
     if let Some(task) = &problem.task {
         line.push(span(Style::Plain, format!("  task {}", id_text(task))));

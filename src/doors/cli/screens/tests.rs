@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::api::wire::{
-    ClaimFilesResult, ControlResult, DispatchResult, JudgeResult, PlanResult, PlanStatus, ReleaseFilesResult,
-    TaskLine,
+    ClaimFilesResult, ControlResult, DispatchResult, JudgeResult, PipelineResult, PlanResult, PlanStatus,
+    ReleaseFilesResult, TaskLine,
 };
 
 fn view(width: Option<usize>, color: bool) -> View {
@@ -465,4 +465,38 @@ fn route_screen() {
         "reason": "slot", "on": "integrator1 is busy", "priority": 5}}));
     let all = [&goes, &waits].map(|result| all_looks(|view| route(view, result)));
     snapshot!(all.concat());
+}
+
+#[test]
+fn pipeline_screens() {
+    let run: PipelineResult = typed(json!({
+        "name": "feature", "run": "feature-3kq9zx", "plan_id": "feature-3kq9zx", "state": "paused",
+        "reason": "approval: stage deploy waits for a person: kapell pipeline approve feature-3kq9zx deploy",
+        "request": "add sign-in with passkeys",
+        "stages": [
+            {"stage": "build", "state": "done", "target": "development",
+             "tasks": [{"task": "build", "state": "done", "round": 1}]},
+            {"stage": "test", "state": "done", "target": "testing", "triggers_on": ["build"],
+             "findings_become_tasks": true, "findings_to": "build", "round": 2, "max_rounds": 3,
+             "tasks": [{"task": "test", "state": "done", "round": 1},
+                       {"task": "test-fix-1-1", "state": "done", "round": 1, "fix": true},
+                       {"task": "test-r2", "state": "done", "round": 2}],
+             "findings": [{"text": "the button does nothing\nsecond line", "files": ["src/button.ts"],
+                           "severity": "high", "task": "test"}]},
+            {"stage": "docs", "state": "blocked", "triggers_on_any": ["test", "crew"], "fan_out": true,
+             "reason": "crew did nothing in this run that it could wait for"},
+            {"stage": "deploy", "state": "failed", "triggers_on": ["test"], "approval": true, "decision": "approved",
+             "decided_by": "ann", "decided_at": "2026-11-21T11:57:00Z", "message": "go", "command": ["./deploy.sh"],
+             "commands": [{"kind": "command", "state": "failed", "commit": "0123456789abcdef", "reason": "failed with exit code 3",
+                           "log": "/state/run/d-1/evidence/command.log", "began_at": "2026-11-21T11:58:00Z"}]},
+        ],
+    }));
+    snapshot!(all_looks(|view| pipeline(view, &run)));
+    let list: PipelineResult = typed(json!({
+        "pipelines": [{"name": "feature", "stages": ["build", "test", "deploy"]}, {"name": "fix", "stages": ["fix"]}],
+        "runs": [{"run": "feature-3kq9zx", "name": "feature", "state": "paused", "done": 2, "total": 3,
+                  "to_approve": ["deploy"], "request": "add sign-in with passkeys", "created_at": "2026-11-21T11:00:00Z"}],
+    }));
+    snapshot!(all_looks(|view| pipelines(view, &list)));
+    snapshot!(all_looks(|view| pipelines(view, &typed(json!({})))));
 }

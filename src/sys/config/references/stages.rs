@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Said, Thing};
+use crate::domain::plan::read::check_id;
 use crate::sys::config::document::{join, shown, suggestion};
-use crate::sys::config::types::{Pipeline, Stage};
+use crate::sys::config::types::{Findings, Pipeline, Stage};
 use crate::sys::config::values::Name;
 
 impl Said<'_, '_> {
@@ -18,12 +19,23 @@ impl Said<'_, '_> {
             let Some(name) = stage.name.as_ref().map(Name::as_str).filter(|name| !name.is_empty()) else {
                 continue;
             };
-            if index_of.contains_key(name) {
+            if let Err(rule) = check_id(name) {
+                let message = format!("`{}` is no name of a stage: it {rule}", shown(name));
+                let hint = "use letters, digits, `_`, `-` and `.`, a letter or digit first";
+                self.document.value_error(&join(&key, "name"), message, hint);
+            } else if name == APPROVAL {
+                let message = format!("`{APPROVAL}` is a person's among triggers and cannot be a stage");
+                self.document.value_error(&join(&key, "name"), message, "give the stage another name");
+            } else if index_of.contains_key(name) {
                 let message = format!("stage `{}` is there twice", shown(name));
                 self.document.value_error(&join(&key, "name"), message, "give each stage a name of its own");
             } else {
                 index_of.insert(name, index);
             }
+        }
+        if stages.is_empty() && !self.document.is_reported(&join(&table, "stages")) {
+            let message = format!("pipeline `{}` has no stages", shown(name));
+            self.document.error(&table, message, "list at least one: stages = [{ name = \"build\", … }]");
         }
         for (index, stage) in stages.iter().enumerate() {
             let key = format!("{table}.stages[{index}]");
@@ -35,32 +47,135 @@ impl Said<'_, '_> {
                 stage.target.is_some() || stage.task.is_some() || stage.command.is_some(),
                 "say who does it, what the task is, or which command is run",
             );
-            for (nth, trigger) in stage.triggers_on.iter().flatten().enumerate() {
-                let name = trigger.as_str();
-                let is_known = index_of.contains_key(name)
-                    || self.names.has(Thing::Worker, name)
-                    || self.names.has(Thing::Group, name);
-                if !name.is_empty() && !is_known {
-                    let key = format!("{key}.triggers_on[{nth}]");
-                    let message =
-                        format!("`{key}` names `{}`, which is no stage, no worker, no group", shown(name));
-                    let hint = suggestion(name, index_of.keys().copied());
-                    let hint = hint.unwrap_or_else(|| "name a stage of this pipeline".to_owned());
-                    self.document.value_error(&key, message, hint);
+            let lists = [("triggers_on", &stage.triggers_on), ("triggers_on_any", &stage.triggers_on_any)];
+            for (list, triggers) in lists {
+                for (nth, trigger) in triggers.iter().flatten().enumerate() {
+                    self.trigger(&format!("{key}.{list}[{nth}]"), trigger.as_str(), &index_of);
                 }
             }
+            self.finds(&key, index, stages, &index_of);
+            self.commands(&key, stage);
+            let is_after = triggers(stage).any(|trigger| index_of.contains_key(trigger));
+            if stage.fan_out == Some(true) && !(has_tasks(stage) && is_after) {
+                let message = format!("`{key}` has nothing to be done for each of");
+                let hint = "give it a task and, in triggers_on, a stage whose tasks it is done for";
+                self.document.value_error(&join(&key, "fan_out"), message, hint);
+            }
         }
-        for circle in circles(stages, &index_of) {
+        let found = circles(stages, &index_of);
+        let starts = |stage: &Stage| triggers(stage).next().is_none();
+        if found.is_empty() && !stages.is_empty() && !stages.iter().any(starts) {
+            let message = format!("no stage of pipeline `{}` starts by itself", shown(name));
+            self.document.error(&table, message, "leave triggers_on out of the first one");
+        }
+        for circle in found {
             let name = |&index: &usize| {
                 stages[index].name.as_ref().map(|name| shown(name.as_str())).unwrap_or_default()
             };
             let way: Vec<String> = circle.iter().chain(circle.first()).map(name).collect();
             let Some(first) = circle.first() else { continue };
-            let key = format!("{table}.stages[{first}].triggers_on");
+            let list = if stages[*first].triggers_on.is_some() { "triggers_on" } else { "triggers_on_any" };
+            let key = format!("{table}.stages[{first}].{list}");
             let message = format!("stages wait for one another: {}", way.join(" ← "));
-            self.document.value_error(&key, message, "take one of these out of triggers_on");
+            self.document.value_error(&key, message, format!("take one of these out of {list}"));
         }
     }
+
+    fn trigger(&mut self, key: &str, name: &str, index_of: &BTreeMap<&str, usize>) {
+        let is_known = index_of.contains_key(name)
+            || name == APPROVAL
+            || self.names.has(Thing::Worker, name)
+            || self.names.has(Thing::Group, name);
+        if !name.is_empty() && !is_known {
+            let message = format!("`{key}` names `{}`, which is no stage, no worker, no group", shown(name));
+            let hint = suggestion(name, index_of.keys().copied());
+            let hint = hint.unwrap_or_else(|| "name a stage of this pipeline".to_owned());
+            self.document.value_error(key, message, hint);
+        }
+    }
+
+    /// Somebody finds something, and somebody is there to mend it.
+    fn finds(&mut self, key: &str, index: usize, stages: &[Stage], index_of: &BTreeMap<&str, usize>) {
+        let stage = &stages[index];
+        if stage.findings == Some(Findings::Tasks) && !has_tasks(stage) {
+            let message = format!("nobody finds anything in `{key}`: it has a command and no task");
+            let hint = "give it a task, or leave findings out";
+            self.document.value_error(&join(key, "findings"), message, hint);
+        }
+        let to = join(key, "findings_to");
+        match stage.findings_to.as_ref().map(Name::as_str).filter(|name| !name.is_empty()) {
+            Some(name) => match index_of.get(name) {
+                None => {
+                    let message = format!("`{to}` names `{}`, which is no stage", shown(name));
+                    let hint = suggestion(name, index_of.keys().copied())
+                        .unwrap_or_else(|| "name a stage of this pipeline".to_owned());
+                    self.document.value_error(&to, message, hint);
+                }
+                Some(&other) if other == index || !has_tasks(&stages[other]) => {
+                    let message = format!("`{to}` names `{}`, which mends nothing of it", shown(name));
+                    self.document.value_error(&to, message, "name another stage, one that has tasks");
+                }
+                Some(_) => {}
+            },
+            None if stage.findings == Some(Findings::Tasks) && has_tasks(stage) => {
+                let before = before(stages, index, index_of);
+                // Triggers with an error were reported already.
+                let is_sound = triggers(stage).all(|trigger| index_of.get(trigger) != Some(&index));
+                if is_sound && !before.iter().any(|&other| other != index && has_tasks(&stages[other])) {
+                    let message =
+                        format!("nobody mends what `{key}` finds: no stage with tasks is before it");
+                    let hint = "name a stage in triggers_on, or in findings_to";
+                    self.document.value_error(&join(key, "findings"), message, hint);
+                }
+            }
+            None => {}
+        }
+    }
+
+    /// What belongs to a command has one.
+    fn commands(&mut self, key: &str, stage: &Stage) {
+        let table = [
+            ("rollback", stage.rollback.is_some(), "command", stage.command.is_some()),
+            ("env", stage.env.is_some(), "command", stage.command.is_some()),
+            ("rollback_on", stage.rollback_on.is_some(), "rollback", stage.rollback.is_some()),
+        ];
+        for (said, is_said, needed, is_there) in table {
+            if is_said && !is_there && !self.document.has(&join(key, needed)) {
+                let message = format!("`{key}.{said}` is of no use without `{needed}`");
+                self.document.value_error(
+                    &join(key, said),
+                    message,
+                    format!("add {needed}, or leave {said} out"),
+                );
+            }
+        }
+    }
+}
+
+/// What a person's approval is called among triggers.
+pub const APPROVAL: &str = "approval";
+
+fn has_tasks(stage: &Stage) -> bool {
+    stage.task.is_some() || stage.command.is_none()
+}
+
+fn triggers(stage: &Stage) -> impl Iterator<Item = &str> {
+    stage.triggers_on.iter().chain(&stage.triggers_on_any).flatten().map(Name::as_str)
+}
+
+/// The stages that a stage waits for, and those that they wait for, each once.
+fn before(stages: &[Stage], index: usize, index_of: &BTreeMap<&str, usize>) -> Vec<usize> {
+    let mut found: Vec<usize> = Vec::new();
+    let mut left = vec![index];
+    while let Some(at) = left.pop() {
+        for on in triggers(&stages[at]).filter_map(|trigger| index_of.get(trigger).copied()) {
+            if !found.contains(&on) {
+                found.push(on);
+                left.push(on);
+            }
+        }
+    }
+    found
 }
 
 /// Circles of stages that wait for one another, each as indices in which every one waits for the
@@ -68,10 +183,7 @@ impl Said<'_, '_> {
 fn circles(stages: &[Stage], index_of: &BTreeMap<&str, usize>) -> Vec<Vec<usize>> {
     let waits_for: Vec<Vec<usize>> = stages
         .iter()
-        .map(|stage| {
-            let triggers = stage.triggers_on.iter().flatten();
-            triggers.filter_map(|trigger| index_of.get(trigger.as_str()).copied()).collect()
-        })
+        .map(|stage| triggers(stage).filter_map(|trigger| index_of.get(trigger).copied()).collect())
         .collect();
     let mut circles = Vec::new();
     let mut done: BTreeSet<usize> = BTreeSet::new();

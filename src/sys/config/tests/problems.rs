@@ -333,6 +333,28 @@ fn stages() {
             "2:53 pipelines.p.stages[0].findings `pipelines.p.stages[0].findings` must be `none` or `tasks`; found `taks`",
         ],
     );
+    has(
+        "[pipelines.p]\nstages = []\n[pipelines.q]\nstages = [{ name = \"approval\", task = \"t\", triggers_on = [\"codex\"] }]",
+        &[
+            "1:12 pipelines.p pipeline `p` has no stages",
+            "3:12 pipelines.q no stage of pipeline `q` starts by itself",
+            "4:20 pipelines.q.stages[0].name `approval` is a person's among triggers and cannot be a stage",
+        ],
+    );
+    has(
+        "[pipelines.p]\nstages = [\n{ name = \"a\", task = \"t\", findings = \"tasks\", fan_out = true },\n{ name = \"b\", command = [\"x\"], findings = \"tasks\", triggers_on_any = [\"a\", \"approval\", \"c\"] },\n{ name = \"c\", task = \"t\", findings = \"tasks\", findings_to = \"b\", triggers_on = [\"b\"] },\n{ name = \"d\", task = \"t\", findings_to = \"e\", rollback = [\"x\"], env = [\"A\"] },\n{ name = \"f\", command = [\"x\"], rollback_on = \"demand\" },\n]",
+        &[
+            "3:38 pipelines.p.stages[0].findings nobody mends what `pipelines.p.stages[0]` finds: no stage with tasks is before it",
+            "3:57 pipelines.p.stages[0].fan_out `pipelines.p.stages[0]` has nothing to be done for each of",
+            "4:43 pipelines.p.stages[1].findings nobody finds anything in `pipelines.p.stages[1]`: it has a command and no task",
+            "4:70 pipelines.p.stages[1].triggers_on_any stages wait for one another: b ← c ← b",
+            "5:61 pipelines.p.stages[2].findings_to `pipelines.p.stages[2].findings_to` names `b`, which mends nothing of it",
+            "6:41 pipelines.p.stages[3].findings_to `pipelines.p.stages[3].findings_to` names `e`, which is no stage",
+            "6:57 pipelines.p.stages[3].rollback `pipelines.p.stages[3].rollback` is of no use without `command`",
+            "6:70 pipelines.p.stages[3].env `pipelines.p.stages[3].env` is of no use without `command`",
+            "7:46 pipelines.p.stages[4].rollback_on `pipelines.p.stages[4].rollback_on` is of no use without `rollback`",
+        ],
+    );
     // Waiting for several that wait for the same one is no circle.
     has(
         "[pipelines.p]\nstages = [{ name = \"a\", task = \"t\" }, { name = \"b\", task = \"t\", triggers_on = [\"a\"] }, { name = \"c\", task = \"t\", triggers_on = [\"a\"] }, { name = \"d\", task = \"t\", triggers_on = [\"b\", \"c\"] }]",

@@ -1,0 +1,215 @@
+//! Pipelines: those there are, and how far a run is.
+
+use super::*;
+use crate::api::wire::{PipelineCommand, PipelineResult, PipelineStage};
+
+/// Tasks of a stage that are shown one by one.
+const MOST_TASKS: usize = 12;
+/// Findings of a stage that are shown.
+const MOST_FINDINGS: usize = 8;
+/// Stages further down the line are not indented further.
+const DEEPEST: usize = 4;
+
+/// `kapell pipeline list`.
+pub fn pipelines(view: &View, result: &PipelineResult) -> String {
+    view.page(|page| {
+        if result.pipelines.is_empty() && result.runs.is_empty() {
+            page.line(&[span(Style::Faint, "no pipelines: kapell.toml defines them under [pipelines.NAME]")]);
+            return;
+        }
+        let wide = result.pipelines.iter().map(|line| line.name.chars().count()).max().unwrap_or(0);
+        for line in &result.pipelines {
+            let lead = [span(Style::Strong, format!("{:wide$}", line.name)), span(Style::Plain, "  ")];
+            page.wrapped(&lead, Style::Plain, &line.stages.join(" → "));
+        }
+        if result.runs.is_empty() {
+            return;
+        }
+        page.heading("runs");
+        let mut table = Table::new(
+            2,
+            [
+                Column::new("RUN", Give::Shrink),
+                Column::new("STATE", Give::Keep),
+                Column::number("STAGES", Give::Drop(0)),
+                Column::new("BEGUN", Give::Drop(1)),
+                Column::new("WAITS FOR YOU", Give::Shrink),
+                Column::new("REQUEST", Give::Shrink),
+            ],
+        );
+        for run in &result.runs {
+            table.row([
+                plain(&run.run),
+                vec![word(&run.state)],
+                plain(format!("{}/{}", run.done, run.total)),
+                plain(view.distance(&run.created_at)),
+                cell(Style::Warn, run.to_approve.join(" ")),
+                optional(run.request.as_ref()),
+            ]);
+        }
+        page.table(&table);
+    })
+}
+
+/// One run, or one pipeline.
+pub fn pipeline(view: &View, result: &PipelineResult) -> String {
+    view.page(|page| {
+        if let Some(message) = &result.message {
+            page.wrapped(&[], Style::Plain, message);
+            page.gap();
+        }
+        for problem in &result.problems {
+            plan::show_problem(page, problem);
+        }
+        let name = result.name.as_deref().unwrap_or_default();
+        let mut title = vec![span(Style::Strong, result.run.as_deref().unwrap_or(name))];
+        if let Some(state) = &result.state {
+            title.extend([span(Style::Plain, "  "), word(state)]);
+        }
+        if result.run.is_some() {
+            title.push(span(Style::Faint, format!("  pipeline {name}")));
+        }
+        page.line(&title);
+        if let Some(request) = &result.request {
+            page.wrapped(&cell(Style::Faint, "  for: "), Style::Plain, request);
+        }
+        if let Some(reason) = &result.reason {
+            page.wrapped(&cell(Style::Faint, "  why: "), Style::Plain, reason);
+        }
+        if !result.stages.is_empty() {
+            page.gap();
+            for (at, depth) in depths(&result.stages).into_iter().enumerate() {
+                show_stage(view, page, &result.stages[at], depth.min(DEEPEST));
+            }
+        }
+    })
+}
+
+/// How many stages stand one behind the other before each.
+fn depths(stages: &[PipelineStage]) -> Vec<usize> {
+    let mut depths = vec![0_usize; stages.len()];
+    // No chain is longer than there are stages.
+    for _ in 0..stages.len() {
+        for (at, stage) in stages.iter().enumerate() {
+            let on = stage.triggers_on.iter().chain(&stage.triggers_on_any);
+            let before = on.filter_map(|name| stages.iter().position(|other| other.stage == *name));
+            let deepest = before.filter(|before| *before != at).map(|before| depths[before] + 1).max();
+            depths[at] = deepest.unwrap_or(0).min(stages.len());
+        }
+    }
+    depths
+}
+
+/// The sign of a state, and what it means.
+fn mark(state: Option<&str>) -> (Style, &'static str) {
+    match state {
+        Some("done") => (Style::Good, "✓"),
+        Some("running" | "fixing" | "rolling-back") => (Style::Strong, "▶"),
+        Some("approval") => (Style::Warn, "?"),
+        Some("failed" | "refused" | "unknown" | "rolled-back") => (Style::Bad, "✗"),
+        Some("blocked") => (Style::Bad, "–"),
+        _ => (Style::Faint, "○"),
+    }
+}
+
+fn show_stage(view: &View, page: &mut Page, stage: &PipelineStage, depth: usize) {
+    let (style, sign) = mark(stage.state.as_deref());
+    let branch = if depth == 0 { String::new() } else { format!("{}└─▶ ", "    ".repeat(depth - 1)) };
+    let mut lead = vec![span(Style::Faint, format!("  {branch}")), span(style, format!("{sign} "))];
+    lead.push(span(Style::Strong, &stage.stage));
+    if let Some(state) = &stage.state {
+        lead.extend([span(Style::Plain, "  "), span(style, state)]);
+    }
+    lead.push(span(Style::Plain, "  "));
+    page.wrapped(&lead, Style::Faint, &facts(stage));
+    let inner = format!("{}    ", " ".repeat(2 + 4 * depth));
+    let say = |page: &mut Page, style: Style, label: &str, text: &str| {
+        page.wrapped(&[span(Style::Plain, &inner), span(Style::Faint, label)], style, text);
+    };
+    if let Some(reason) = &stage.reason {
+        say(
+            page,
+            Style::Plain,
+            if stage.state.as_deref() == Some("approval") { "next: " } else { "" },
+            reason,
+        );
+    }
+    if let (Some(decision), Some(by)) = (&stage.decision, &stage.decided_by) {
+        let when = stage.decided_at.as_ref().map_or_else(String::new, |at| format!(" {}", view.distance(at)));
+        let said = stage.message.as_ref().map_or_else(String::new, |said| format!(": {said}"));
+        say(page, Style::Plain, "", &format!("{decision} by {by}{when}{said}"));
+    }
+    for task in stage.tasks.iter().take(MOST_TASKS) {
+        let why = task.reason.as_ref().map_or_else(String::new, |why| format!("  {why}"));
+        let kind = if task.fix { "fix " } else { "" };
+        let line = [
+            span(Style::Plain, &inner),
+            span(Style::Faint, kind),
+            word(&task.state),
+            span(Style::Plain, "  "),
+        ];
+        page.wrapped(&line, Style::Plain, &format!("{}{why}", id_text(&task.task)));
+    }
+    more(page, &inner, stage.tasks.len(), MOST_TASKS, "task");
+    for finding in stage.findings.iter().take(MOST_FINDINGS) {
+        let severity = finding.severity.as_ref().map_or_else(String::new, |how| format!(" ({how})"));
+        let first = finding.text.lines().next().unwrap_or_default();
+        say(page, Style::Plain, "found: ", &format!("{first}{severity} {}", finding.files.join(" ")));
+    }
+    more(page, &inner, stage.findings.len(), MOST_FINDINGS, "finding");
+    for command in &stage.commands {
+        show_command(page, &inner, command);
+    }
+}
+
+fn more(page: &mut Page, inner: &str, count: usize, shown: usize, noun: &str) {
+    if count > shown {
+        let text = format!("{inner}… and {} more", counted((count - shown) as u64, noun));
+        page.line(&[span(Style::Faint, text)]);
+    }
+}
+
+/// What it waits for and who does it, in a few words.
+fn facts(stage: &PipelineStage) -> String {
+    let mut facts = Vec::new();
+    if !stage.triggers_on.is_empty() {
+        facts.push(format!("after {}", stage.triggers_on.join(" and ")));
+    }
+    if !stage.triggers_on_any.is_empty() {
+        facts.push(format!("after {}", stage.triggers_on_any.join(" or ")));
+    }
+    if stage.approval && stage.decision.is_none() {
+        facts.push("wants approval".to_owned());
+    }
+    if let Some(target) = &stage.target {
+        facts.push(format!("by {target}"));
+    }
+    if stage.fan_out {
+        facts.push("for each task".to_owned());
+    }
+    if let Some(command) = &stage.command {
+        facts.push(format!("`{}`", command.join(" ")));
+    }
+    if let (Some(to), Some(most)) = (&stage.findings_to, stage.max_rounds) {
+        facts.push(match stage.round {
+            Some(round) => format!("findings go to {to}, round {round} of {most}"),
+            None => format!("findings go to {to}, at most {most} rounds"),
+        });
+    }
+    facts.join(" · ")
+}
+
+fn show_command(page: &mut Page, inner: &str, command: &PipelineCommand) {
+    let how = command.reason.as_deref().unwrap_or("runs");
+    let style = match command.state.as_str() {
+        "passed" => Style::Good,
+        "running" => Style::Strong,
+        _ => Style::Bad,
+    };
+    let short: String = command.commit.chars().take(12).collect();
+    let lead = [span(Style::Plain, inner), span(style, &command.kind), span(Style::Plain, " ")];
+    page.wrapped(&lead, Style::Plain, &format!("{how}, on {short}"));
+    if let Some(log) = &command.log {
+        page.wrapped(&[span(Style::Plain, inner), span(Style::Faint, "log: ")], Style::Plain, log);
+    }
+}
