@@ -13,7 +13,7 @@ use crate::base::clock::Time;
 use crate::base::paths::RepoPath;
 use crate::domain::claim::{self, Conflict, Decision, Held, Holder, HolderKind, Mode};
 use crate::domain::pattern::Pattern;
-use crate::domain::refusal::{Code, Refusal};
+use crate::domain::refusal::Refusal;
 use crate::domain::writes::{Reach, Write, as_glob};
 use crate::store::Tx;
 use crate::store::claims::NewClaims;
@@ -25,8 +25,10 @@ use crate::sys::process::life;
 mod naming;
 pub mod person;
 mod place;
+mod refusing;
 use naming::Extent;
 use place::{Place, digest, places};
+use refusing::{beyond, refused};
 
 /// A claim that a living process proves needs no clock; this is only what status shows.
 const SESSION_LEASE_S: i64 = 24 * 3600;
@@ -105,61 +107,6 @@ fn owns_below(own: &Pattern, folder: &str) -> bool {
     is_whole && own.contains(&RepoPath::from(&*below))
 }
 
-/// What a worker may not write, why, and what it can do instead.
-fn beyond(project: &Project, place: &Place, claim: &[Pattern]) -> Refusal {
-    let mut owned: Vec<&str> = Vec::new();
-    for own in claim.iter().map(Pattern::as_str) {
-        if !owned.contains(&own) {
-            owned.push(own);
-        }
-    }
-    let owned = owned.join(" ");
-    let path = &place.path;
-    let (what, instead) = match &place.extent {
-        _ if !place.is_in(project) => (
-            format!("{} lies in another checkout of this repository", place.file.display()),
-            "Keep to your own".to_owned(),
-        ),
-        Extent::Checkout(by) => (
-            format!(
-                "{by} changes whatever it finds in this checkout, and this task has only these files: {owned}"
-            ),
-            "Name your own files to a command that takes names, as git restore -- FILE does".to_owned(),
-        ),
-        _ if path.is_empty() => (
-            format!("this writes all of the checkout, and this task has only these files: {owned}"),
-            "Name your own files to it".to_owned(),
-        ),
-        _ => (
-            format!("{path} is not among the files of this task: {owned}"),
-            match asking(path, None) {
-                Ok(how) => format!("Keep to these files, or ask first: {how}"),
-                Err(why) => format!("Keep to these files; nobody can ask for this one: {why}"),
-            },
-        ),
-    };
-    Refusal::new(Code::NotAllowed, what, format!("nothing else of yours will be landed. {instead}"))
-}
-
-/// How to ask for a file: with the pattern that owns it, whatever is in its name. The error says why
-/// no pattern does.
-fn asking(path: &str, wait_s: Option<u32>) -> Result<String, String> {
-    let pattern = Pattern::of_path(path).map_err(|bad| bad.reason)?;
-    let json = serde_json::Value::from(pattern.as_str());
-    let word = crate::sys::agent::quoted(pattern.as_str());
-    let (with, option) = match wait_s {
-        Some(wait_s) => (format!(" and wait_s {wait_s}"), format!(" --wait-s {wait_s}")),
-        None => Default::default(),
-    };
-    // What begins with a dash is an option to the command line, but for behind two.
-    let command = if pattern.as_str().starts_with('-') {
-        format!("kapell claim-files{option} -- {word}")
-    } else {
-        format!("kapell claim-files {word}{option}")
-    };
-    Ok(format!("the tool claim-files with paths [{json}]{with} ({command})"))
-}
-
 /// Claims what a session is about to write; a refusal names who holds it.
 pub fn by_session(house: &House, editor: &Editor, asked: &Asked<'_>) -> Result<Option<Refusal>, Error> {
     let project = Project::of(asked.folder)?;
@@ -184,9 +131,13 @@ pub fn by_session(house: &House, editor: &Editor, asked: &Asked<'_>) -> Result<O
     let mut by = None;
     let conflicts = store.write(|tx| -> Result<Vec<Conflict>, Error> {
         let held = others_alive(tx, &project, editor, patterns.iter().chain(&whole))?;
-        if let Decision::Refuse(conflicts) = claim::decide(&whole, Mode::Exclusive, &editor.holder, &held) {
-            by = by_whom;
-            return Ok(conflicts);
+        if let Decision::Refuse(mut conflicts) = claim::decide(&whole, Mode::Exclusive, &editor.holder, &held)
+        {
+            conflicts.retain(|conflict| is_met(&project, conflict));
+            if !conflicts.is_empty() {
+                by = by_whom;
+                return Ok(conflicts);
+            }
         }
         let insert = match claim::decide(&patterns, Mode::Exclusive, &editor.holder, &held) {
             Decision::Refuse(conflicts) => return Ok(conflicts),
@@ -303,6 +254,17 @@ fn is_committed(house: &House, file: &Path) -> bool {
     clean().unwrap_or(false)
 }
 
+/// Whether what a command finds can be what somebody holds: a claim of `a.txt` is one of all below too,
+/// but below a file there is nothing.
+fn is_met(project: &Project, conflict: &Conflict) -> bool {
+    let held = &conflict.held.pattern;
+    let path = held.literal_path();
+    let is_file = held.is_literal()
+        && !held.is_folder()
+        && project.top.as_ref().is_none_or(|top| !top.join(path).is_dir());
+    !is_file || conflict.pattern.contains(&RepoPath::from(path))
+}
+
 /// What is to be claimed, and what is only to be free, because a command changes whatever it finds
 /// there; with the command, if it is known.
 fn wanted(project: &Project, asked: &Asked<'_>) -> (Vec<(Place, Pattern)>, Vec<Pattern>, Option<String>) {
@@ -365,47 +327,4 @@ fn tell(
     let holder = Some(editor.holder.name.as_str());
     tx.append_event(&project.id, &NewEvent { kind, holder, text, ..NewEvent::default() })?;
     Ok(())
-}
-
-/// Who is in the way of a command, since when, why, and how to ask.
-fn refused(conflicts: &[Conflict], by: Option<&str>) -> Option<Refusal> {
-    let conflict = conflicts.first()?;
-    let held = &conflict.held;
-    let mut text = format!(
-        "{} is held by {} ({}) since {}, {} ago",
-        conflict.witness,
-        held.holder.name,
-        held.task
-            .as_ref()
-            .map_or_else(|| held.holder.kind.as_str().to_owned(), |task| format!("task {task}")),
-        held.since,
-        lasting(Time::now().millis_since(held.since)),
-    );
-    if let Some(reason) = &held.reason {
-        text.push_str(&format!(": {}", reason.split_whitespace().collect::<Vec<_>>().join(" ")));
-    }
-    if conflicts.len() > 1 {
-        text.push_str(&format!("; {} more are held by others", conflicts.len() - 1));
-    }
-    if let Some(by) = by {
-        text.push_str(&format!("; {by} changes whatever it finds"));
-    }
-    let ask = match asking(&conflict.witness, Some(600)) {
-        Ok(how) => format!(", or ask for it: {how}"),
-        Err(_) => String::new(),
-    };
-    let hint = format!(
-        "do not write it another way. Work on something else{ask}; kapell status --scope claims shows who holds what"
-    );
-    Some(Refusal::new(Code::Conflict, text, hint).with("holder", &held.holder.name))
-}
-
-/// A length of time in the unit that fits it.
-fn lasting(millis: i64) -> String {
-    let seconds = (millis / 1000).max(0);
-    match seconds {
-        0..=119 => format!("{seconds} s"),
-        120..=7199 => format!("{} min", seconds / 60),
-        _ => format!("{} h", seconds / 3600),
-    }
 }

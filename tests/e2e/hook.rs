@@ -155,6 +155,7 @@ fn what_commands_write_by_globs_diffs_and_on_the_way_is_asked_about() {
         "[[ a > src/lib.txt ]] && (( 3 > 2 ))",
         "cargo fmt",
         "find . -name '*.rs' -delete",
+        "find . -name lib.txt.bak -delete",
         "mkdir -p src",
     ] {
         assert_eq!(ask(&bench, &bash(&bench, "b", command)), "", "{command}");

@@ -35,7 +35,7 @@ impl Reading<'_> {
         let set = operands.paths.iter().take_while(is_assignment).count();
         self.within(operands.value("C chdir"), |here| match operands.value("S split-string") {
             Some(text) => here.apart_arg(text, None),
-            None => here.program(operands.after(set).to_vec(), input),
+            None => here.program(operands.after(set), input),
         });
     }
 
@@ -90,7 +90,7 @@ impl Reading<'_> {
     /// The command with names behind it, or in the place of a mark.
     pub(super) fn spread_over(&mut self, command: &[Arg], names: &[Arg], mark: Option<&str>) {
         let Some(mark) = mark else {
-            self.program([command, names].concat(), Input::Unknown);
+            self.program(&[command, names].concat(), Input::Unknown);
             return;
         };
         for name in names.iter().take(MOST_NAMES) {
@@ -102,7 +102,7 @@ impl Reading<'_> {
                 },
                 other => other.clone(),
             });
-            self.program(words.collect(), Input::Unknown);
+            self.program(&words.collect::<Vec<Arg>>(), Input::Unknown);
         }
     }
 }

@@ -165,7 +165,7 @@ impl Reading<'_> {
                         [text] => Arg::Text(text.clone()),
                         _ => Arg::Unknown,
                     });
-                    self.program(words.collect(), Input::Unknown);
+                    self.program(&words.collect::<Vec<Arg>>(), Input::Unknown);
                 }
                 // With more than one they are words; Perl and Ruby know that.
                 Some(_) if name == "system" && arguments.len() > 1 => {
@@ -173,7 +173,7 @@ impl Reading<'_> {
                         [text] => Arg::Text(text.clone()),
                         _ => Arg::Unknown,
                     });
-                    self.program(words.collect(), Input::Unknown);
+                    self.program(&words.collect::<Vec<Arg>>(), Input::Unknown);
                 }
                 Some(_) => {
                     for text in text_of(0) {

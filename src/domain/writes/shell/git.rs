@@ -7,7 +7,7 @@ use super::word::Arg;
 use crate::domain::writes::Reach;
 
 impl Reading<'_> {
-    pub(super) fn git(&mut self, words: &[Arg], input: Input) {
+    pub(super) fn git(&mut self, words: &[Arg], input: &Input) {
         let global = Operands::leading(words, "C:c:", "git-dir work-tree namespace exec-path config-env");
         let folders: Vec<Arg> = global.values("C").flatten().cloned().collect();
         let Some((Arg::Text(command), words)) = global.paths.split_first() else { return };
@@ -19,7 +19,7 @@ impl Reading<'_> {
         });
     }
 
-    fn subcommand(&mut self, command: &str, words: &[Arg], input: Input) {
+    fn subcommand(&mut self, command: &str, words: &[Arg], input: &Input) {
         let (short, long) = match command {
             "checkout" => ("b:B:", "orphan conflict pathspec-from-file"),
             "restore" => ("s:", "source conflict pathspec-from-file"),
@@ -71,9 +71,9 @@ impl Reading<'_> {
             "stash" => self.stash(words, &operands, whole),
             "checkout-index" if has("f force") && !has("prefix") => {
                 if has("a all") {
-                    whole(self)
+                    whole(self);
                 } else {
-                    self.specs(paths)
+                    self.specs(paths);
                 }
             }
             "read-tree" if has("u") => whole(self),
@@ -83,7 +83,7 @@ impl Reading<'_> {
                 let strip = operands.value("p").and_then(Arg::text).and_then(|n| n.parse().ok()).unwrap_or(1);
                 self.within(operands.value("directory"), |here| {
                     if paths.iter().all(|path| path.text() == Some("-")) {
-                        here.patched(&input, strip);
+                        here.patched(input, strip);
                     }
                     for path in paths.iter().filter_map(Arg::text).filter(|path| *path != "-") {
                         here.patched(&Input::File(path.to_owned()), strip);

@@ -19,7 +19,7 @@ const INTERPRETERS: [(&str, &str, &str, &str); 7] = [
 
 impl Reading<'_> {
     /// A program that is no function of the script.
-    pub(super) fn well_known(&mut self, args: Vec<Arg>, input: Input) {
+    pub(super) fn well_known(&mut self, args: &[Arg], input: Input) {
         let Some(program) = args.first().and_then(Arg::text) else { return };
         let name = name_of(program);
         let words = &args[1..];
@@ -62,7 +62,7 @@ impl Reading<'_> {
             "xargs" | "gxargs" => self.xargs(words, input),
             "parallel" => self.parallel(words, input),
             "find" | "gfind" => self.find(words),
-            "git" => self.git(words, input),
+            "git" => self.git(words, &input),
             "apply_patch" | "applypatch" => {
                 let text = words.first().and_then(Arg::text).map(str::to_owned);
                 let input = text.map_or(input, Input::Text);
@@ -107,7 +107,7 @@ impl Reading<'_> {
             // `npx --package`: `-c` has a text.
             match operands.value("c call").filter(|_| carried.is_empty()) {
                 Some(text) => self.apart_arg(&text.clone(), None),
-                None => self.program(carried, input),
+                None => self.program(&carried, input),
             }
             return;
         }
@@ -267,7 +267,7 @@ impl Reading<'_> {
             let at =
                 words.iter().position(|word| word.text() == Some(module)).map_or(words.len(), |at| at + 1);
             carried.extend_from_slice(words.get(at..).unwrap_or_default());
-            self.program(carried, Input::Unknown);
+            self.program(&carried, Input::Unknown);
             return true;
         }
         let has_code = operands.has(options);
@@ -286,7 +286,7 @@ impl Reading<'_> {
             _ if has_code => {}
             (Some(code), _) if is_awk && !operands.has("f file") => codes.push(code.to_owned()),
             (Some("eval"), _) if plain == "deno" => {
-                codes.extend(operands.paths.get(1).and_then(Arg::text).map(str::to_owned))
+                codes.extend(operands.paths.get(1).and_then(Arg::text).map(str::to_owned));
             }
             (None | Some("-"), Input::Text(text)) if !is_awk => codes.push(text.clone()),
             _ => {}

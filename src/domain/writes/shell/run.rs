@@ -219,14 +219,14 @@ impl<'a> Reading<'a> {
             }
             return;
         }
-        self.program(args, input);
+        self.program(&args, input);
         if !is_printed {
             self.output = Input::Unknown;
         }
     }
 
     /// A program with its words.
-    pub fn program(&mut self, args: Vec<Arg>, input: Input) {
+    pub fn program(&mut self, args: &[Arg], input: Input) {
         self.output = Input::Unknown;
         if self.depth >= DEEPEST || !self.spend(0) {
             return;
