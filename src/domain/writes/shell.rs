@@ -29,5 +29,5 @@ pub const TOP: &str = "git rev-parse --show-toplevel";
 pub fn of_command(text: &str, known: &dyn Fn(&str) -> Option<String>) -> Vec<Write> {
     let mut reading = run::Reading::new(known);
     reading.script(text);
-    reading.order
+    reading.writes
 }

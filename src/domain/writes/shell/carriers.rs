@@ -45,8 +45,9 @@ impl Reading<'_> {
             "I:n:P:L:d:E:s:a:i;l;e;",
             "max-args max-procs max-lines delimiter arg-file max-chars",
         );
-        let mark = operands.values("I i replace").next().map(|value| {
-            value.and_then(Arg::text).filter(|mark| !mark.is_empty()).unwrap_or("{}").to_owned()
+        let mark = operands.has("I i replace").then(|| {
+            let mark = operands.value("I i replace").and_then(Arg::text).filter(|mark| !mark.is_empty());
+            mark.unwrap_or("{}").to_owned()
         });
         let names = match input {
             Input::Text(text) if mark.is_some() || operands.has("d") => {

@@ -50,15 +50,11 @@ impl Reading<'_> {
             operands.paths.remove(0);
         }
         let has_script = operands.has("e f expression file");
-        let scripts = operands
-            .values("e expression")
-            .flatten()
-            .chain(operands.paths.iter().take(usize::from(!has_script)));
-        let goals: Vec<String> = scripts
-            .filter_map(Arg::text)
-            .flat_map(|script| script.split(['\n', ';']))
-            .filter_map(sed_goal)
-            .collect();
+        let mut scripts = operands.values("e expression");
+        scripts.extend(operands.paths.iter().take(usize::from(!has_script)).cloned());
+        let texts = scripts.iter().filter_map(Arg::text);
+        let goals: Vec<String> =
+            texts.flat_map(|script| script.split(['\n', ';'])).filter_map(sed_goal).collect();
         for goal in goals {
             self.add(&goal, None, Reach::Path);
         }
@@ -93,14 +89,19 @@ impl Reading<'_> {
     pub fn vim(&mut self, words: &[Arg]) {
         let operands = Operands::of(words, "c:S:u:i:T:s;", "cmd");
         // Nobody is there to type: what it does, its commands say.
-        let is_command = |text: &str| text.contains('w') || text.starts_with('x');
-        let saves = operands.values("c").flatten().chain(&operands.paths).filter_map(Arg::text).any(|text| {
-            text.strip_prefix('+').is_some_and(is_command)
-                || !operands.paths.iter().any(|path| path.text() == Some(text)) && is_command(text)
-        });
-        if saves || operands.has("e E s") {
-            let is_file = |path: &&Arg| path.text().is_none_or(|text| !text.starts_with('+'));
-            let files: Vec<Arg> = operands.paths.iter().filter(is_file).cloned().collect();
+        let is_save =
+            |text: &str| text.starts_with(['w', 'x']) || text.starts_with("up") || text.contains("|w");
+        let (mut files, mut saves) = (Vec::new(), operands.has("e E s"));
+        for word in operands.values("c") {
+            saves |= word.text().is_some_and(is_save);
+        }
+        for word in operands.paths {
+            match word.text().and_then(|text| text.strip_prefix('+')) {
+                Some(command) => saves |= is_save(command),
+                None => files.push(word),
+            }
+        }
+        if saves {
             self.write_all(&files);
         }
     }

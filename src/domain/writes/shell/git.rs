@@ -9,7 +9,7 @@ use crate::domain::writes::Reach;
 impl Reading<'_> {
     pub(super) fn git(&mut self, words: &[Arg], input: &Input) {
         let global = Operands::leading(words, "C:c:", "git-dir work-tree namespace exec-path config-env");
-        let folders: Vec<Arg> = global.values("C").flatten().cloned().collect();
+        let folders = global.values("C");
         let Some((Arg::Text(command), words)) = global.paths.split_first() else { return };
         self.within(None, |here| {
             for folder in &folders {

@@ -34,7 +34,7 @@ impl Operands {
             if let Some(name) = text.strip_prefix("--") {
                 let (name, value) = match name.split_once('=') {
                     Some((name, value)) => (name, Some(Arg::Text(value.to_owned()))),
-                    None if long.split(' ').any(|known| known == name) => (name, words.next().cloned()),
+                    None if is_one(name, long) => (name, words.next().cloned()),
                     None => (name, None),
                 };
                 operands.options.push((name.to_owned(), value));
@@ -68,23 +68,30 @@ impl Operands {
 
     /// Whether one of these options was given.
     pub fn has(&self, names: &str) -> bool {
-        self.values(names).next().is_some()
+        self.options.iter().any(|(name, _)| is_one(name, names))
     }
 
     /// The value of the first of these options that was given.
     pub fn value(&self, names: &str) -> Option<&Arg> {
-        let is_meant = |name: &str| names.split(' ').any(|known| known == name);
-        self.options.iter().filter(|(name, _)| is_meant(name)).find_map(|(_, value)| value.as_ref())
+        self.options.iter().find(|(name, value)| value.is_some() && is_one(name, names))?.1.as_ref()
     }
 
-    /// Each of these options that was given, with its value.
-    pub fn values<'a>(&'a self, names: &'a str) -> impl Iterator<Item = Option<&'a Arg>> {
-        let is_meant = move |name: &str| names.split(' ').any(|known| known == name);
-        self.options.iter().filter(move |(name, _)| is_meant(name)).map(|(_, value)| value.as_ref())
+    /// The value of each of these options that was given.
+    pub fn values(&self, names: &str) -> Vec<Arg> {
+        self.options
+            .iter()
+            .filter(|(name, _)| is_one(name, names))
+            .filter_map(|(_, value)| value.clone())
+            .collect()
     }
 
     /// The operands behind the first `n`.
     pub fn after(&self, n: usize) -> &[Arg] {
         self.paths.get(n..).unwrap_or_default()
     }
+}
+
+/// Whether a name is one of these.
+pub(super) fn is_one(name: &str, names: &str) -> bool {
+    names.split(' ').any(|known| known == name)
 }

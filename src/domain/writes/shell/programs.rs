@@ -1,6 +1,6 @@
 //! What a program with its words writes: by the table, and those that no table can tell.
 
-use super::operands::Operands;
+use super::operands::{Operands, is_one};
 use super::run::{Input, Reading};
 use super::table::{Rule, row};
 use super::word::{Arg, glob_of, globbed};
@@ -121,9 +121,7 @@ impl Reading<'_> {
             Rule::Pack(end) => self.packed(name, end, &operands),
             Rule::Format(on, off, names) => {
                 let is_off = |word: &Arg| {
-                    word.text()
-                        .and_then(|text| text.strip_prefix("--"))
-                        .is_some_and(|text| off.split(' ').any(|o| o == text))
+                    word.text().and_then(|text| text.strip_prefix("--")).is_some_and(|text| is_one(text, off))
                 };
                 if (on.is_empty() || operands.has(on)) && !operands.has(off) && !words.iter().any(is_off) {
                     self.formatted(&operands.paths, names);
@@ -134,7 +132,7 @@ impl Reading<'_> {
     }
 
     pub(super) fn values(&mut self, operands: &Operands, options: &str) {
-        for goal in operands.values(options).flatten() {
+        for goal in &operands.values(options) {
             if goal.text() != Some("-") {
                 self.write(goal);
             }
@@ -244,7 +242,7 @@ impl Reading<'_> {
     fn interpreted(&mut self, program: &str, words: &[Arg], input: &Input) -> bool {
         let plain = program.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.');
         let Some((names, short, long, options)) =
-            INTERPRETERS.iter().find(|(names, ..)| names.split(' ').any(|name| name == plain))
+            INTERPRETERS.iter().find(|(names, ..)| is_one(plain, names))
         else {
             return false;
         };
@@ -272,7 +270,7 @@ impl Reading<'_> {
         }
         let has_code = operands.has(options);
         let in_place = if is_awk {
-            operands.values("i include").flatten().any(|value| value.text() == Some("inplace"))
+            operands.values("i include").iter().any(|value| value.text() == Some("inplace"))
         } else {
             matches!(plain, "perl" | "ruby") && operands.has("i")
         };
@@ -280,7 +278,7 @@ impl Reading<'_> {
             self.write_all(operands.after(usize::from(!has_code && !operands.has("f file"))));
         }
         let mut codes: Vec<String> =
-            operands.values(options).flatten().filter_map(Arg::text).map(str::to_owned).collect();
+            operands.values(options).iter().filter_map(Arg::text).map(str::to_owned).collect();
         let first = operands.paths.first().and_then(Arg::text);
         match (first, input) {
             _ if has_code => {}

@@ -1,7 +1,6 @@
 //! Walks through commands as a shell would run them, and keeps what is known on the way: the folder,
 //! variables, functions, and what a command prints for the next one to read.
 
-use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use super::read::{Command, DEEPEST, Node, Redirect, read};
@@ -43,8 +42,7 @@ pub(super) struct State {
 }
 
 pub(super) struct Reading<'a> {
-    pub writes: BTreeSet<Write>,
-    pub order: Vec<Write>,
+    pub writes: Vec<Write>,
     pub outside: &'a dyn Fn(&str) -> Option<String>,
     pub state: State,
     functions: Vec<(String, Rc<Vec<Node>>)>,
@@ -58,8 +56,7 @@ impl<'a> Reading<'a> {
     pub fn new(known: &'a dyn Fn(&str) -> Option<String>) -> Self {
         let state = State { folder: Some(String::new()), ..State::default() };
         Self {
-            writes: BTreeSet::new(),
-            order: Vec::new(),
+            writes: Vec::new(),
             outside: known,
             state,
             functions: Vec::new(),
@@ -249,7 +246,7 @@ impl<'a> Reading<'a> {
     }
 
     pub fn add(&mut self, path: &str, inside: Option<String>, reach: Reach) {
-        if path.is_empty() || self.order.len() >= MOST_WRITES {
+        if path.is_empty() || self.writes.len() >= MOST_WRITES {
             return;
         }
         let folder = match (&self.state.folder, &reach) {
@@ -273,8 +270,8 @@ impl<'a> Reading<'a> {
             (inside, _) => inside,
         };
         let write = Write { path, inside, reach };
-        if self.writes.insert(write.clone()) {
-            self.order.push(write);
+        if !self.writes.contains(&write) {
+            self.writes.push(write);
         }
     }
 
