@@ -11,6 +11,7 @@ use kapell::domain::pattern::Pattern;
 use kapell::domain::plan::dag;
 use kapell::domain::plan::document::{self, Format};
 use kapell::domain::plan::read::read_plan;
+use kapell::domain::writes::{of_command, of_diff, of_patch};
 use kapell::doors::rpc::message::{self, Line};
 use kapell::sys::agent::{AgentKind, End, Reader};
 use kapell::sys::config::check::{ConfigProblem, check};
@@ -21,7 +22,7 @@ use kapell::sys::config::types::ProviderKind;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 9] = [
+pub const TARGETS: [Target; 10] = [
     ("plan_json", plan_json),
     ("plan_yaml", plan_yaml),
     ("config", config),
@@ -31,6 +32,7 @@ pub const TARGETS: [Target; 9] = [
     ("codex", codex),
     ("opencode", opencode),
     ("command", command),
+    ("shell", shell),
 ];
 
 /// A plan as JSON.
@@ -164,6 +166,14 @@ pub fn opencode(bytes: &[u8]) {
 /// What any other command prints.
 pub fn command(bytes: &[u8]) {
     agent(bytes, AgentKind::Command);
+}
+
+/// A shell's command, a patch or a diff: what it writes has a name, and there is an end to it.
+pub fn shell(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let known = |name: &str| (name == "HOME").then(|| "/home/ada".to_owned());
+    let writes = [of_command(text, &known), of_patch(text), of_diff(text, 1)].concat();
+    assert!(writes.iter().all(|write| !write.path.is_empty()), "{writes:?}");
 }
 
 /// Reading an agent ends, tells the same twice, and no cost is below nothing.

@@ -135,4 +135,4 @@ macro_rules! fuzzed {
     };
 }
 
-fuzzed! { plan_json plan_yaml config pattern rpc claude codex opencode command }
+fuzzed! { plan_json plan_yaml config pattern rpc claude codex opencode command shell }

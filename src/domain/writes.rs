@@ -8,8 +8,8 @@ mod shell;
 #[cfg(test)]
 mod tests;
 
-pub use patch::of_patch;
-pub use shell::of_command;
+pub use patch::{of_diff, of_patch};
+pub use shell::{TOP, of_command};
 
 /// A file that is to be written, made, moved or removed.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -18,11 +18,47 @@ pub struct Write {
     pub path: String,
     /// Should `path` be a folder, the name in it that is meant: `cp a.rs src` writes `src/a.rs`.
     pub inside: Option<String>,
+    /// What of it is written.
+    pub reach: Reach,
+}
+
+/// What a write means by its path.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reach {
+    /// That path, and all below it should it be a folder.
+    #[default]
+    Path,
+    /// The same, if there is something of that name: `git checkout NAME` may mean a branch.
+    IfThere,
+    /// Each path that matches this glob, in the words of [`as_glob`].
+    Glob,
+    /// `inside` is a glob: below the folder `path`, the last names of what matches it.
+    Names,
+    /// Below the folder `path` whatever has such a name (a glob) and is found by the program: some
+    /// of these files, nobody knows which. Should `path` be a file, that file.
+    Below(String),
+    /// Whatever git finds to change in the checkout around `path`, on behalf of this command.
+    Checkout(String),
+    /// `path` is a diff with so many leading segments to strip from its names, which are relative to `inside`.
+    Diff(usize),
 }
 
 impl Write {
     /// A write of exactly this path.
     pub fn at(path: impl Into<String>) -> Self {
-        Self { path: path.into(), inside: None }
+        Self { path: path.into(), inside: None, reach: Reach::Path }
     }
+}
+
+/// A literal text as a glob in the words of a claim's pattern, which has no backslash.
+pub fn as_glob(text: &str) -> String {
+    let mut glob = String::with_capacity(text.len());
+    for c in text.chars() {
+        if matches!(c, '*' | '?' | '[' | ']' | '{' | '}') {
+            glob.extend(['[', c, ']']);
+        } else {
+            glob.push(c);
+        }
+    }
+    glob
 }

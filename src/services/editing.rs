@@ -13,8 +13,8 @@ use crate::base::clock::Time;
 use crate::base::paths::RepoPath;
 use crate::domain::claim::{self, Conflict, Decision, Held, Holder, HolderKind, Mode};
 use crate::domain::pattern::Pattern;
-use crate::domain::refusal::{Code, Refusal};
-use crate::domain::writes::Write;
+use crate::domain::refusal::Refusal;
+use crate::domain::writes::{Reach, Write, as_glob};
 use crate::store::Tx;
 use crate::store::claims::NewClaims;
 use crate::store::events::NewEvent;
@@ -22,9 +22,13 @@ use crate::sys::git::discover::discover;
 use crate::sys::git::{Worktree, checkout};
 use crate::sys::process::life;
 
+mod naming;
 pub mod person;
 mod place;
+mod refusing;
+use naming::Extent;
 use place::{Place, digest, places};
+use refusing::{beyond, refused};
 
 /// A claim that a living process proves needs no clock; this is only what status shows.
 const SESSION_LEASE_S: i64 = 24 * 3600;
@@ -71,8 +75,15 @@ pub fn by_worker(
     let mut claim: Vec<Pattern> = worker.files.iter().filter_map(|text| Pattern::parse(text).ok()).collect();
     let mut held = Some(held);
     for place in places(&project, asked) {
+        // Whether any of these would be changed, and which, nobody knows; the landing will.
+        if matches!(place.extent, Extent::Found(_)) {
+            continue;
+        }
         let is_own = |claim: &[Pattern]| {
-            place.is_in(&project) && claim.iter().any(|own| own.contains(&RepoPath::from(&*place.path)))
+            let is_folder = place.file.is_dir();
+            let path = RepoPath::from(&*place.path);
+            place.is_in(&project)
+                && claim.iter().any(|own| own.contains(&path) || is_folder && owns_below(own, &place.path))
         };
         if is_own(&claim) {
             continue;
@@ -83,29 +94,23 @@ pub fn by_worker(
                 continue;
             }
         }
-        let owned: Vec<&str> = claim.iter().map(Pattern::as_str).collect();
-        let path = &place.path;
-        let what = if place.is_in(&project) {
-            format!("{path} is not among the files of this task: {}", owned.join(" "))
-        } else {
-            format!("{} lies in another checkout of this repository", place.file.display())
-        };
-        return Ok(Some(Refusal::new(
-            Code::NotAllowed,
-            what,
-            format!(
-                "nothing else of yours will be landed. Keep to these files, or ask first: the tool claim-files with paths [{path:?}] (kapell claim-files {})",
-                crate::sys::agent::quoted(path)
-            ),
-        )));
+        return Ok(Some(beyond(&project, &place, &claim)));
     }
     Ok(None)
+}
+
+/// Whether a claim owns all below a folder.
+fn owns_below(own: &Pattern, folder: &str) -> bool {
+    // No file is called so by accident.
+    let below = if folder.is_empty() { "\u{1}".to_owned() } else { format!("{folder}/\u{1}") };
+    let is_whole = own.is_literal() || own.as_str() == "**" || own.as_str().ends_with("/**");
+    is_whole && own.contains(&RepoPath::from(&*below))
 }
 
 /// Claims what a session is about to write; a refusal names who holds it.
 pub fn by_session(house: &House, editor: &Editor, asked: &Asked<'_>) -> Result<Option<Refusal>, Error> {
     let project = Project::of(asked.folder)?;
-    let (wanted, whole) = wanted(&project, asked);
+    let (wanted, whole, by_whom) = wanted(&project, asked);
     if wanted.is_empty() && whole.is_empty() {
         return Ok(None);
     }
@@ -123,10 +128,16 @@ pub fn by_session(house: &House, editor: &Editor, asked: &Asked<'_>) -> Result<O
     }
     // Read before the others are kept waiting.
     let before: Vec<String> = wanted.iter().map(|(place, _)| digest(&place.file)).collect();
+    let mut by = None;
     let conflicts = store.write(|tx| -> Result<Vec<Conflict>, Error> {
         let held = others_alive(tx, &project, editor, patterns.iter().chain(&whole))?;
-        if let Decision::Refuse(conflicts) = claim::decide(&whole, Mode::Exclusive, &editor.holder, &held) {
-            return Ok(conflicts);
+        if let Decision::Refuse(mut conflicts) = claim::decide(&whole, Mode::Exclusive, &editor.holder, &held)
+        {
+            conflicts.retain(|conflict| is_met(&project, conflict));
+            if !conflicts.is_empty() {
+                by = by_whom;
+                return Ok(conflicts);
+            }
         }
         let insert = match claim::decide(&patterns, Mode::Exclusive, &editor.holder, &held) {
             Decision::Refuse(conflicts) => return Ok(conflicts),
@@ -155,7 +166,7 @@ pub fn by_session(house: &House, editor: &Editor, asked: &Asked<'_>) -> Result<O
         }
         Ok(Vec::new())
     })?;
-    Ok(refused(&conflicts))
+    Ok(refused(&conflicts, by.as_deref()))
 }
 
 /// Looks after a tool whether what it wrote was asked about before. What was not is recorded, and
@@ -166,7 +177,11 @@ pub fn written_by_session(
     asked: &Asked<'_>,
 ) -> Result<Option<Refusal>, Error> {
     let project = Project::of(asked.folder)?;
-    let (wanted, _) = wanted(&project, asked);
+    // What a glob stood for, and what was there, is another thing by now.
+    let writes: Vec<Write> =
+        asked.writes.iter().filter(|write| write.reach == Reach::Path).cloned().collect();
+    let asked = &Asked { writes: &writes, ..*asked };
+    let (wanted, ..) = wanted(&project, asked);
     if wanted.is_empty() {
         return Ok(None);
     }
@@ -239,11 +254,30 @@ fn is_committed(house: &House, file: &Path) -> bool {
     clean().unwrap_or(false)
 }
 
-/// What is to be claimed, and what is only to be free: a command that changes all of the tree.
-fn wanted(project: &Project, asked: &Asked<'_>) -> (Vec<(Place, Pattern)>, Vec<Pattern>) {
+/// Whether what a command finds can be what somebody holds: a claim of `a.txt` is one of all below too,
+/// but below a file there is nothing.
+fn is_met(project: &Project, conflict: &Conflict) -> bool {
+    let held = &conflict.held.pattern;
+    let path = held.literal_path();
+    let is_file = held.is_literal()
+        && !held.is_folder()
+        && project.top.as_ref().is_none_or(|top| !top.join(path).is_dir());
+    !is_file || conflict.pattern.contains(&RepoPath::from(path))
+}
+
+/// What is to be claimed, and what is only to be free, because a command changes whatever it finds
+/// there; with the command, if it is known.
+fn wanted(project: &Project, asked: &Asked<'_>) -> (Vec<(Place, Pattern)>, Vec<Pattern>, Option<String>) {
     let (mut wanted, mut whole) = (Vec::<(Place, Pattern)>::new(), Vec::new());
+    let mut by = None;
     for place in places(project, asked) {
-        if place.path.is_empty() {
+        if let Extent::Found(name) = &place.extent {
+            let folder = if place.path.is_empty() { String::new() } else { as_glob(&place.path) + "/" };
+            whole.extend(Pattern::parse(&format!("{folder}**/{name}")));
+        } else if place.path.is_empty() {
+            if let Extent::Checkout(command) = &place.extent {
+                by = Some(command.clone());
+            }
             whole.extend(Pattern::parse("**"));
         } else if let Ok(pattern) = Pattern::of_path(&place.path)
             && wanted.iter().all(|(_, known)| *known != pattern)
@@ -252,7 +286,7 @@ fn wanted(project: &Project, asked: &Asked<'_>) -> (Vec<(Place, Pattern)>, Vec<P
             wanted.push((place, pattern));
         }
     }
-    (wanted, whole)
+    (wanted, whole, by)
 }
 
 /// Whether the session holds that path by a claim that needs no renewal.
@@ -293,42 +327,4 @@ fn tell(
     let holder = Some(editor.holder.name.as_str());
     tx.append_event(&project.id, &NewEvent { kind, holder, text, ..NewEvent::default() })?;
     Ok(())
-}
-
-/// Who is in the way, since when, why, and how to ask.
-fn refused(conflicts: &[Conflict]) -> Option<Refusal> {
-    let conflict = conflicts.first()?;
-    let held = &conflict.held;
-    let mut text = format!(
-        "{} is held by {} ({}) since {}, {} ago",
-        conflict.witness,
-        held.holder.name,
-        held.task
-            .as_ref()
-            .map_or_else(|| held.holder.kind.as_str().to_owned(), |task| format!("task {task}")),
-        held.since,
-        lasting(Time::now().millis_since(held.since)),
-    );
-    if let Some(reason) = &held.reason {
-        text.push_str(&format!(": {}", reason.split_whitespace().collect::<Vec<_>>().join(" ")));
-    }
-    if conflicts.len() > 1 {
-        text.push_str(&format!("; {} more are held by others", conflicts.len() - 1));
-    }
-    let path = &conflict.witness;
-    let hint = format!(
-        "do not write it another way. Work on something else, or ask for it: the tool claim-files with paths [{path:?}] and wait_s 600 (kapell claim-files {} --wait-s 600); kapell status --scope claims shows who holds what",
-        crate::sys::agent::quoted(path)
-    );
-    Some(Refusal::new(Code::Conflict, text, hint).with("holder", &held.holder.name))
-}
-
-/// A length of time in the unit that fits it.
-fn lasting(millis: i64) -> String {
-    let seconds = (millis / 1000).max(0);
-    match seconds {
-        0..=119 => format!("{seconds} s"),
-        120..=7199 => format!("{} min", seconds / 60),
-        _ => format!("{} h", seconds / 3600),
-    }
 }

@@ -123,6 +123,77 @@ fn two_sessions_in_one_checkout_do_not_overwrite_each_other() {
 }
 
 #[test]
+fn what_commands_write_by_globs_diffs_and_on_the_way_is_asked_about() {
+    let bench = Bench::new();
+    bench.write("p.diff", "--- a/src/lib.txt\n+++ b/src/lib.txt\n@@ -1 +1 @@\n-a\n+b\n");
+    assert_eq!(ask(&bench, &edit(&bench, "a", "src/lib.txt")), "");
+    for command in [
+        "sed -i s/a/b/ src/*.txt",
+        "git checkout src/lib.txt",
+        "git apply p.diff",
+        "patch -p1 < p.diff",
+        "find . -name '*.txt' -delete",
+        "cp -r /nowhere/lib.txt src",
+        "F=src/lib.txt; timeout 5 rm $F",
+        "cd \"$(git rev-parse --show-toplevel)\" && rm src/lib.txt",
+        "cd src; rm \"$PWD\"/lib.txt",
+        "git commit -m \"$(cat <<'EOF'\nIt's done (now)\nEOF\n)\" && rm src/lib.txt",
+        "python3 - <<'EOF'\np = 'src/lib.txt'\nopen(p, 'w').write('x')\nEOF",
+        "prettier --write src/lib.txt",
+        "git stash pop",
+    ] {
+        let reason = ask(&bench, &bash(&bench, "b", command));
+        assert!(reason.starts_with("kapell: src/lib.txt is held by claude-a"), "{command}: {reason}");
+    }
+    let reason = ask(&bench, &bash(&bench, "b", "git reset --hard HEAD"));
+    assert!(reason.contains("; git reset --hard HEAD changes whatever it finds. "), "{reason}");
+    // A branch, what matches nothing, a text about a patch, what is only compared, other files' formatters.
+    for command in [
+        "git checkout main",
+        "rm src/*.rs",
+        "cat <<'EOF' > /dev/null\n*** Begin Patch\n*** Update File: src/lib.txt\n*** End Patch\nEOF",
+        "[[ a > src/lib.txt ]] && (( 3 > 2 ))",
+        "cargo fmt",
+        "find . -name '*.rs' -delete",
+        "find . -name lib.txt.bak -delete",
+        "mkdir -p src",
+    ] {
+        assert_eq!(ask(&bench, &bash(&bench, "b", command)), "", "{command}");
+    }
+    assert_eq!(holders(&bench), ["agent claude-a src/lib.txt"]);
+    let served = tool(&bench, "b", "PreToolUse", "mcp__files__write_file", json!({"path": "src/lib.txt"}));
+    assert!(ask(&bench, &served).contains("held by claude-a"));
+}
+
+#[test]
+fn what_a_hint_says_can_be_claimed() {
+    let bench = Bench::new();
+    for (file, asked) in [
+        (
+            "app/[slug]/page.tsx",
+            r#"paths ["app/[[]slug[]]/page.tsx"] and wait_s 600 (kapell claim-files 'app/[[]slug[]]/page.tsx' --wait-s 600)"#,
+        ),
+        ("-dash", r#"paths ["-dash"] and wait_s 600 (kapell claim-files --wait-s 600 -- -dash)"#),
+        (
+            "cafe\u{301} \"x\"",
+            "paths [\"cafe\u{301} \\\"x\\\"\"] and wait_s 600 (kapell claim-files 'cafe\u{301} \"x\"' ",
+        ),
+    ] {
+        assert_eq!(ask(&bench, &edit(&bench, "a", file)), "");
+        let reason = ask(&bench, &edit(&bench, "b", file));
+        assert!(reason.contains(asked), "{reason}");
+        // What it says to do is understood, and owns that file.
+        let (_, command) = reason.split_once("(kapell ").unwrap();
+        let (command, _) = command.split_once(");").unwrap();
+        let command = command.replace("--wait-s 600", "--json --holder b");
+        let script = format!("'{KAPELL}' {command}");
+        let output = bench.command("/bin/sh").args(["-c", &script]).output().unwrap();
+        let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(answer["conflicts"][0]["holder"], "claude-a", "{script}: {answer}");
+    }
+}
+
+#[test]
 fn a_turn_ends_with_what_is_unchanged_or_committed_let_go() {
     let bench = Bench::new();
     for path in ["README", "src/lib.txt", "new.txt", "never.txt"] {
@@ -240,6 +311,7 @@ fn a_worker_keeps_to_its_claim() {
     for event in [
         edit(&bench, "w", "README"),
         bash(&bench, "w", "echo > 'src/../README'"),
+        bash(&bench, "w", "touch src/*.none 'src/../x'"),
         edit(&bench, "w", ".git/config"),
     ] {
         let said = asked(event.clone());
@@ -247,6 +319,26 @@ fn a_worker_keeps_to_its_claim() {
             said.contains("kapell: ") && said.contains("not among the files of this task: src/ a b.txt"),
             "{event}: {said}"
         );
+    }
+    // What changes all that it finds is named, and nothing is to be claimed for it.
+    for (command, what) in [
+        ("git reset --hard", "kapell: git reset --hard changes whatever it finds in this checkout"),
+        ("git stash", "kapell: git stash changes whatever it finds in this checkout"),
+        ("git checkout .", "kapell: this writes all of the checkout"),
+    ] {
+        let said = asked(bash(&bench, "w", command));
+        assert!(said.contains(what) && said.contains("these files: src/ a b.txt"), "{command}: {said}");
+        assert!(!said.contains("claim-files"), "{command}: {said}");
+    }
+    let said = asked(edit(&bench, "w", "x/[id].ts"));
+    assert!(said.contains(r#"paths [\"x/[[]id[]].ts\"]"#), "{said}");
+    let said = asked(edit(&bench, "w", ".git/config"));
+    assert!(said.contains("nobody can ask for this one") && !said.contains("claim-files"), "{said}");
+    // Its own folder as a whole, and what may or may not touch others.
+    for command in
+        ["rm -r src", "chmod -R 644 src", "cargo fmt", "find . -name '*.pyc' -delete", "git checkout main"]
+    {
+        assert_eq!(asked(bash(&bench, "w", command)), "", "{command}");
     }
     assert_eq!(holders(&bench).len(), 0);
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::served;
 use crate::domain::writes::{Write, of_command, of_patch};
 
 /// When in a session an event comes.
@@ -49,6 +50,8 @@ struct Told {
 struct Input {
     path: Option<String>,
     command: Option<String>,
+    /// What a tool of an agent's server writes.
+    others: Vec<String>,
 }
 
 impl Event {
@@ -68,8 +71,9 @@ impl Event {
             "Stop" | "SessionEnd" => Moment::Rest,
             _ => Moment::Other,
         };
-        let input = told.tool_input.as_ref().map(Input::of).unwrap_or_default();
-        Ok(Self { moment, session, cwd: told.cwd, tool: told.tool_name.unwrap_or_default(), input })
+        let tool = told.tool_name.unwrap_or_default();
+        let input = told.tool_input.as_ref().map(|input| Input::of(&tool, input)).unwrap_or_default();
+        Ok(Self { moment, session, cwd: told.cwd, tool, input })
     }
 
     /// Who sent it, where the command does not say.
@@ -77,22 +81,23 @@ impl Event {
         if self.tool == "apply_patch" { "codex" } else { "claude" }
     }
 
-    /// The files that the tool writes, as far as its input tells.
-    pub fn writes(&self) -> Vec<Write> {
+    /// The files that the tool writes, as far as its input tells. `known` is what a command's shell has
+    /// from outside.
+    pub fn writes(&self, known: &dyn Fn(&str) -> Option<String>) -> Vec<Write> {
         let command = self.input.command.as_deref().unwrap_or_default();
         match self.tool.as_str() {
             "Edit" | "Write" | "MultiEdit" | "NotebookEdit" => {
                 self.input.path.iter().filter(|path| !path.is_empty()).map(Write::at).collect()
             }
             "apply_patch" => of_patch(command),
-            "Bash" | "shell" | "shell_command" | "local_shell" | "exec_command" => of_command(command),
-            _ => Vec::new(),
+            "Bash" | "shell" | "shell_command" | "local_shell" | "exec_command" => of_command(command, known),
+            _ => self.input.others.iter().map(Write::at).collect(),
         }
     }
 }
 
 impl Input {
-    fn of(input: &Value) -> Self {
+    fn of(tool: &str, input: &Value) -> Self {
         let text = |names: &[&str]| {
             names.iter().find_map(|name| match &input[*name] {
                 Value::String(text) => Some(text.clone()),
@@ -106,6 +111,7 @@ impl Input {
         Self {
             path: text(&["file_path", "notebook_path", "path"]),
             command: text(&["command", "cmd", "input", "patch"]),
+            others: if tool.starts_with("mcp__") { served::writes(tool, input) } else { Vec::new() },
         }
     }
 }

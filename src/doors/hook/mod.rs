@@ -15,12 +15,15 @@ use crate::base::ids::HolderName;
 use crate::domain::claim::{Holder, HolderKind};
 use crate::domain::pattern::Pattern;
 use crate::domain::refusal::Refusal;
+use crate::domain::writes::TOP;
 use crate::services::editing::{self, Asked, Editor, Worker};
+use crate::services::project::Project;
 use crate::services::{Error, House};
 use crate::sys::agent::REFUSAL_PREFIX;
 use crate::sys::process::{life, tree};
 
 mod event;
+mod served;
 #[cfg(test)]
 mod tests;
 
@@ -34,6 +37,9 @@ const MOST_CLAIMS: usize = 500;
 
 /// The log starts anew when it has grown to this.
 const LARGEST_LOG: u64 = 1 << 20;
+
+/// Variables that an agent's commands have as this process has them.
+const PASSED_ON: [&str; 5] = ["HOME", "CLAUDE_PROJECT_DIR", "TMPDIR", "USER", "KAPELL_WORKTREE"];
 
 /// The agents whose events are known.
 const AGENTS: [&str; 2] = ["claude", "codex"];
@@ -71,7 +77,14 @@ pub fn answer(house: &House, agent: Option<&str>, input: &mut dyn Read, output: 
 fn decide(house: &House, agent: Option<&str>, event: &Event) -> Result<Option<Refusal>, Error> {
     let variable = |name: &str| house.environment.get(name).filter(|value| !value.is_empty());
     let cwd = event.cwd.clone().unwrap_or_else(|| PathBuf::from("."));
-    let writes = event.writes();
+    let top = || Project::of(&cwd).ok()?.top?.to_str().map(str::to_owned);
+    let known = |name: &str| match name {
+        "PWD" => cwd.to_str().map(str::to_owned),
+        TOP => top(),
+        name if PASSED_ON.contains(&name) => variable(name).cloned(),
+        _ => None,
+    };
+    let writes = event.writes(&known);
     if let Some(attempt) = variable("KAPELL_ATTEMPT") {
         if event.moment != Moment::Before || writes.is_empty() {
             return Ok(None);

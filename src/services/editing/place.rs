@@ -4,6 +4,7 @@ use std::path::{Component, Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
+use super::naming::{Extent, files};
 use super::{Asked, Project, discover};
 
 /// What [`digest`] says of a folder.
@@ -19,6 +20,8 @@ pub(super) struct Place {
     pub path: String,
     /// Absolute and without links, but for the last segment.
     pub file: PathBuf,
+    /// How much of it is written.
+    pub extent: Extent,
     top: PathBuf,
 }
 
@@ -38,17 +41,15 @@ impl Place {
 pub(super) fn places(project: &Project, asked: &Asked<'_>) -> Vec<Place> {
     let mut places: Vec<Place> = Vec::new();
     for write in asked.writes {
-        let mut file = real_parent(&asked.cwd.join(&write.path));
-        if let Some(name) = &write.inside
-            && file.is_dir()
-        {
-            file.push(name);
-        }
-        // Both the link and what it leads to: which of them is written is the tool's to know.
-        let goal = file.canonicalize().ok().filter(|goal| *goal != file);
-        for file in std::iter::once(file).chain(goal) {
-            if let Some(place) = place(project, file).filter(|place| !places.contains(place)) {
-                places.push(place);
+        for (file, extent) in files(asked, write) {
+            let file = real_parent(&file);
+            // Both the link and what it leads to: which of them is written is the tool's to know.
+            let goal = file.canonicalize().ok().filter(|goal| *goal != file);
+            for file in std::iter::once(file).chain(goal) {
+                let place = place(project, file, extent.clone());
+                if let Some(place) = place.filter(|place| !places.contains(place)) {
+                    places.push(place);
+                }
             }
         }
     }
@@ -56,7 +57,7 @@ pub(super) fn places(project: &Project, asked: &Asked<'_>) -> Vec<Place> {
 }
 
 /// The place of a file in its checkout; none outside of the project and where a path is no text.
-fn place(project: &Project, file: PathBuf) -> Option<Place> {
+fn place(project: &Project, mut file: PathBuf, extent: Extent) -> Option<Place> {
     let is_repository = project.repository.is_some();
     let top = match project.top.as_deref().filter(|top| file.starts_with(top)) {
         // A repository within this one is another project.
@@ -68,8 +69,11 @@ fn place(project: &Project, file: PathBuf) -> Option<Place> {
             found.top.filter(|top| file.starts_with(top))?
         }
     };
+    if matches!(extent, Extent::Checkout(_)) {
+        file.clone_from(&top);
+    }
     let path = file.strip_prefix(&top).ok()?.to_str()?.to_owned();
-    Some(Place { path, file, top })
+    Some(Place { path, file, extent, top })
 }
 
 fn has_repository_between(file: &Path, top: &Path) -> bool {
@@ -121,7 +125,7 @@ pub(super) fn digest(file: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::writes::Write;
+    use crate::domain::writes::{Reach, Write};
 
     #[test]
     fn paths_are_found_where_they_really_lie() {
@@ -164,7 +168,8 @@ mod tests {
             ("/", None, &[]),
         ];
         for (path, inside, expected) in table {
-            let writes = [Write { path: path.to_owned(), inside: inside.map(str::to_owned) }];
+            let writes =
+                [Write { path: path.to_owned(), inside: inside.map(str::to_owned), reach: Reach::Path }];
             let asked = Asked { folder: &top, cwd: &top, writes: &writes };
             let found: Vec<String> = places(&project, &asked).into_iter().map(|place| place.path).collect();
             assert_eq!(found, expected, "{path}");
@@ -172,6 +177,11 @@ mod tests {
         let writes = [Write::at("a.rs"), Write::at(root.join("p/src/a.rs").to_str().unwrap())];
         let asked = Asked { folder: &top, cwd: &top.join("src"), writes: &writes };
         assert_eq!(places(&project, &asked).len(), 1);
+        let reach = Reach::Checkout("git stash".to_owned());
+        let writes = [Write { path: "deep".to_owned(), inside: None, reach }];
+        let asked = Asked { folder: &top, cwd: &top.join("src"), writes: &writes };
+        let found = places(&project, &asked);
+        assert_eq!((found.len(), found[0].path.as_str(), &found[0].file), (1, "", &top));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::event::{Event, Limit, LimitKind, Refused};
 use super::launch::{BadCommand, Brief, Launch, Program, SeedHow, text, words};
 use super::reader::{Dialect, Seen, dollars, path_of, shorten, target_of};
+use super::registration::CLAUDE_TOOLS;
 use super::{REFUSAL_PREFIX, limit, server};
 use crate::base::clock::Time;
 use crate::domain::usage::Usage;
@@ -103,7 +104,7 @@ pub(super) fn config_folder(
 fn hook_settings(hook: &[String]) -> String {
     let command = shell_words::join(hook);
     json!({"hooks": {"PreToolUse": [{
-        "matcher": "Write|Edit|MultiEdit|NotebookEdit|Bash",
+        "matcher": CLAUDE_TOOLS,
         "hooks": [{"type": "command", "command": command, "timeout": 10}],
     }]}})
     .to_string()

@@ -32,8 +32,9 @@ pub fn with_kapell(agent: AgentKind, path: &Path, text: Option<&str>) -> Result<
     }
 }
 
-/// The tools of Claude Code that write.
-const CLAUDE_TOOLS: &str = "Write|Edit|MultiEdit|NotebookEdit|Bash";
+/// The tools of Claude Code that write, and those of other servers that are called so.
+pub(super) const CLAUDE_TOOLS: &str = "^(Write|Edit|MultiEdit|NotebookEdit|Bash|mcp__.+__.*([wW]rite|[eE]dit|[cC]reate|\
+     [mM]ove|[dD]elete|[rR]ename|[aA]ppend|[rR]eplace|[iI]nsert|[uU]pdate|[pP]atch|[sS]ave|[cC]opy).*)$";
 
 /// When a session that Kapell did not start asks or tells, about which tools, and the seconds that it
 /// may take: at the end of a session Codex allows no more.

@@ -132,7 +132,7 @@ fn claude_at_work() {
         launch.files,
         [(
             PathBuf::from("/run/a-1/claude-settings.json"),
-            r#"{"hooks":{"PreToolUse":[{"matcher":"Write|Edit|MultiEdit|NotebookEdit|Bash","hooks":[{"type":"command","command":"'/opt/ka pell' hook pre-tool-use","timeout":10}]}]}}"#.to_owned()
+            r#"{"hooks":{"PreToolUse":[{"matcher":"^(Write|Edit|MultiEdit|NotebookEdit|Bash|mcp__.+__.*([wW]rite|[eE]dit|[cC]reate|[mM]ove|[dD]elete|[rR]ename|[aA]ppend|[rR]eplace|[iI]nsert|[uU]pdate|[pP]atch|[sS]ave|[cC]opy).*)$","hooks":[{"type":"command","command":"'/opt/ka pell' hook pre-tool-use","timeout":10}]}]}}"#.to_owned()
         )]
     );
     assert!(!launch.env.contains_key("IS_SANDBOX"));

@@ -1,0 +1,265 @@
+//! What words become: variables, what commands print, `~`; and the folder that they are seen from.
+
+use super::TOP;
+use super::run::{Input, LONGEST, Reading, place};
+use super::word::{
+    Arg, Part, Variable, Word, arg_text, args_of, changed, globbed, is_name, push_escaped, unescaped,
+};
+
+impl Reading<'_> {
+    pub fn positional(&self) -> Vec<Arg> {
+        self.value("@").unwrap_or_else(|| vec![Arg::Unknown])
+    }
+
+    fn value(&self, name: &str) -> Option<Vec<Arg>> {
+        self.state.variables.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone())
+    }
+
+    pub fn set(&mut self, name: &str, value: Vec<Arg>) {
+        let length: usize = value.iter().filter_map(Arg::text).map(str::len).sum();
+        let value = if length > LONGEST || !self.spend(length) { vec![Arg::Unknown] } else { value };
+        match self.state.variables.iter_mut().find(|(known, _)| known == name) {
+            Some((_, known)) => *known = value,
+            None => self.state.variables.push((name.to_owned(), value)),
+        }
+    }
+
+    /// `export NAME=value` and its like.
+    pub fn declared(&mut self, args: &[Arg]) {
+        for text in args.iter().filter_map(Arg::text) {
+            if let Some((name, value)) = text.split_once('=').filter(|(name, _)| is_name(name)) {
+                self.set(name, vec![Arg::Text(value.to_owned())]);
+            }
+        }
+    }
+
+    /// Variables that are set to what nobody knows.
+    pub fn forgotten(&mut self, args: &[Arg]) {
+        for name in args.iter().filter_map(Arg::text).filter(|name| is_name(name)) {
+            self.set(name, vec![Arg::Unknown]);
+        }
+    }
+
+    /// `shift`.
+    pub fn shift(&mut self) {
+        let mut words = self.positional();
+        if words != [Arg::Unknown] && !words.is_empty() {
+            words.remove(0);
+        }
+        self.set("@", words);
+    }
+
+    pub fn known(&self, name: &str) -> Option<String> {
+        (self.outside)(name)
+    }
+
+    /// The folder as a path: absolute where the start is known.
+    pub fn here(&self) -> Option<String> {
+        let folder = self.state.folder.as_deref()?;
+        if folder.starts_with('/') {
+            return Some(folder.to_owned());
+        }
+        let start = self.known("PWD").unwrap_or_else(|| ".".to_owned());
+        Some(if folder.is_empty() { start } else { format!("{start}/{folder}") })
+    }
+
+    /// The top of the checkout.
+    pub fn top(&self) -> Option<String> {
+        self.state.folder.as_deref().filter(|folder| !folder.starts_with(['/', '.']))?;
+        self.known(TOP)
+    }
+
+    fn looked_up(&mut self, variable: &Variable) -> Vec<Arg> {
+        let inner: Vec<Arg> = variable.inner.iter().flat_map(|part| self.meant(part)).collect();
+        let name = variable.name.as_str();
+        let value = match name {
+            "@" | "*" => Some(self.positional()),
+            "PWD" => self.value(name).or_else(|| self.here().map(|here| vec![Arg::Text(here)])),
+            _ => match name.parse::<usize>() {
+                Ok(at) => {
+                    let all = self.positional();
+                    at.checked_sub(1).and_then(|at| all.into_iter().nth(at)).map(|value| vec![value])
+                }
+                Err(_) => self.value(name).or_else(|| self.known(name).map(|value| vec![Arg::Text(value)])),
+            },
+        };
+        let Some(mut value) = value else { return vec![Arg::Unknown] };
+        let is_list = matches!(name, "@" | "*");
+        match variable.then.as_str() {
+            _ if !inner.is_empty() => return vec![Arg::Unknown],
+            "[@]" | "[*]" => return value,
+            "" if !is_list => value.truncate(1),
+            "" => return value,
+            // The value if there is one, and there is.
+            then if then.starts_with([':', '-']) && !then.starts_with(":+") => match value.first() {
+                Some(Arg::Text(text)) if !text.is_empty() && then[1..].starts_with(['-', '=', '?']) => {}
+                _ => return vec![Arg::Unknown],
+            },
+            then => {
+                let changed = value.first().and_then(Arg::text).and_then(|value| changed(value, then));
+                return vec![changed.map_or(Arg::Unknown, Arg::Text)];
+            }
+        }
+        value
+    }
+
+    /// What a part of a word stands for.
+    fn meant(&mut self, part: &Part) -> Vec<Arg> {
+        match part {
+            Part::Text(text) => vec![Arg::Text(unescaped(text))],
+            Part::Variable(variable) => {
+                let values = self.looked_up(variable);
+                if variable.is_quoted { values } else { split(values) }
+            }
+            Part::Run { nodes, is_quoted } => {
+                self.isolated(nodes);
+                match std::mem::take(&mut self.output) {
+                    Input::Text(text) => {
+                        let value = vec![Arg::Text(text.trim_end_matches('\n').to_owned())];
+                        if *is_quoted { value } else { split(value) }
+                    }
+                    Input::Names(names) if !is_quoted || names.len() == 1 => names,
+                    _ => vec![Arg::Unknown],
+                }
+            }
+            Part::Process(nodes) => {
+                self.isolated(nodes);
+                self.output = Input::Unknown;
+                vec![Arg::Unknown]
+            }
+            Part::Unknown => vec![Arg::Unknown],
+        }
+    }
+
+    /// The words that a word becomes.
+    pub fn expand(&mut self, word: &Word) -> Vec<Arg> {
+        match &*word.parts {
+            [Part::Text(text)] => {
+                let Some(text) = self.homely(text) else { return vec![Arg::Unknown] };
+                return if text.is_empty() && !word.is_quoted { Vec::new() } else { args_of(&text) };
+            }
+            [part] => return self.meant(part),
+            _ => {}
+        }
+        let mut fields: Vec<Option<String>> = vec![Some(String::new())];
+        for (at, part) in word.parts.iter().enumerate() {
+            let texts: Vec<Option<String>> = match part {
+                Part::Text(text) if at == 0 => vec![self.homely(text)],
+                Part::Text(text) => vec![Some(text.clone())],
+                part => self.meant(part).iter().map(arg_text).collect(),
+            };
+            for (at, text) in texts.into_iter().enumerate() {
+                if at > 0 {
+                    fields.push(Some(String::new()));
+                }
+                if let Some(field) = fields.last_mut() {
+                    *field = field.take().zip(text).map(|(mut field, text)| {
+                        field.push_str(&text);
+                        field
+                    });
+                }
+            }
+        }
+        let length: usize = fields.iter().flatten().map(String::len).sum();
+        if length > LONGEST || !self.spend(length) {
+            return vec![Arg::Unknown];
+        }
+        fields
+            .iter()
+            .flat_map(|field| field.as_ref().map_or_else(|| vec![Arg::Unknown], |f| args_of(f)))
+            .collect()
+    }
+
+    /// A word as one text, without wildcards: behind `=` or `<<<`.
+    pub fn joined(&mut self, word: &Word) -> Arg {
+        let mut whole = Some(String::new());
+        for (at, part) in word.parts.iter().enumerate() {
+            let text = match part {
+                Part::Text(text) if at == 0 => self.homely(text).map(|text| unescaped(&text)),
+                part => {
+                    let values = self.meant(part);
+                    let texts: Option<Vec<&str>> = values.iter().map(Arg::text).collect();
+                    texts.map(|texts| texts.join(" "))
+                }
+            };
+            // All parts are looked at: commands in them run.
+            whole = whole.zip(text).map(|(mut whole, text)| {
+                whole.push_str(&text);
+                whole
+            });
+        }
+        match whole {
+            Some(text) if text.len() <= LONGEST && self.spend(text.len()) => Arg::Text(text),
+            _ => Arg::Unknown,
+        }
+    }
+
+    /// The text with its `~` replaced; nothing where that is somebody else's home.
+    fn homely(&self, text: &str) -> Option<String> {
+        let Some(rest) = text.strip_prefix('~') else { return Some(text.to_owned()) };
+        if !(rest.is_empty() || rest.starts_with('/')) {
+            return None;
+        }
+        let mut home = String::new();
+        push_escaped(&mut home, &self.known("HOME")?);
+        Some(home + rest)
+    }
+
+    /// Runs something in another folder, and comes back.
+    pub fn within(&mut self, folder: Option<&Arg>, act: impl FnOnce(&mut Self)) {
+        let outer = (self.state.folder.clone(), self.state.before.clone());
+        if let Some(folder) = folder {
+            self.go(Some(folder));
+        }
+        act(self);
+        (self.state.folder, self.state.before) = outer;
+    }
+
+    /// `cd`; without a goal it leads home.
+    pub fn go(&mut self, goal: Option<&Arg>) {
+        let now = self.state.folder.take();
+        self.state.folder = match goal {
+            Some(Arg::Text(goal)) if goal == "-" => self.state.before.take(),
+            Some(Arg::Text(goal)) => place(now.as_deref(), goal),
+            Some(_) => None,
+            None => self.known("HOME"),
+        };
+        self.state.before = now;
+    }
+
+    /// `pushd`.
+    pub fn push(&mut self, goal: Option<&Arg>) {
+        match goal {
+            Some(_) => {
+                self.state.stack.push(self.state.folder.clone());
+                self.go(goal);
+            }
+            None => {
+                let top = self.state.stack.pop().flatten();
+                let now = std::mem::replace(&mut self.state.folder, top);
+                self.state.stack.push(now);
+            }
+        }
+    }
+
+    /// `popd`.
+    pub fn pop(&mut self) {
+        self.state.folder = self.state.stack.pop().flatten();
+    }
+}
+
+/// What is not quoted falls apart at blanks, and has wildcards.
+fn split(values: Vec<Arg>) -> Vec<Arg> {
+    let is_plain = |text: &str| !text.contains(|c: char| c.is_whitespace() || "*?[".contains(c));
+    if values.iter().all(|value| value.text().is_none_or(|text| is_plain(text) && !text.is_empty())) {
+        return values;
+    }
+    let mut words = Vec::new();
+    for value in values {
+        match value {
+            Arg::Text(text) => words.extend(text.split_whitespace().map(globbed)),
+            other => words.push(other),
+        }
+    }
+    words
+}

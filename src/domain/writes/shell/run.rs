@@ -1,0 +1,329 @@
+//! Walks through commands as a shell would run them, and keeps what is known on the way: the folder,
+//! variables, functions, and what a command prints for the next one to read.
+
+use std::rc::Rc;
+
+use super::read::{Command, DEEPEST, Node, Redirect, read};
+use super::word::{Arg, glob_of};
+use crate::domain::writes::{Reach, Write, as_glob};
+
+/// What reading may cost, in commands and in pieces of text: loops and functions repeat themselves.
+const BUDGET: usize = 20_000;
+
+/// So many bytes of a text cost as much as a command.
+const PIECE: usize = 64;
+
+/// More files than these are not asked about one by one.
+const MOST_WRITES: usize = 1024;
+
+/// The longest text that a variable or a pipe is followed with.
+pub(super) const LONGEST: usize = 1 << 16;
+
+/// What a command reads from the one before it, or from a here document.
+#[derive(Debug, Clone, Default)]
+pub(super) enum Input {
+    #[default]
+    Unknown,
+    Text(String),
+    /// Names, a line each.
+    Names(Vec<Arg>),
+    /// What this file holds.
+    File(String),
+}
+
+/// What a subshell does not leave behind.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct State {
+    /// Relative to the start; empty is the start itself, none is unknown.
+    pub folder: Option<String>,
+    pub before: Option<String>,
+    pub stack: Vec<Option<String>>,
+    pub variables: Vec<(String, Vec<Arg>)>,
+}
+
+pub(super) struct Reading<'a> {
+    pub writes: Vec<Write>,
+    pub outside: &'a dyn Fn(&str) -> Option<String>,
+    pub state: State,
+    functions: Vec<(String, Rc<Vec<Node>>)>,
+    depth: usize,
+    left: usize,
+    /// What the last command printed.
+    pub output: Input,
+}
+
+impl<'a> Reading<'a> {
+    pub fn new(known: &'a dyn Fn(&str) -> Option<String>) -> Self {
+        let state = State { folder: Some(String::new()), ..State::default() };
+        Self {
+            writes: Vec::new(),
+            outside: known,
+            state,
+            functions: Vec::new(),
+            depth: 0,
+            left: BUDGET,
+            output: Input::Unknown,
+        }
+    }
+
+    /// Takes from the budget; `false` when it is used up.
+    pub fn spend(&mut self, bytes: usize) -> bool {
+        let cost = 1 + bytes / PIECE;
+        let is_left = self.left >= cost;
+        self.left = self.left.saturating_sub(cost);
+        is_left
+    }
+
+    /// A text that runs in this shell, as with `eval`.
+    pub fn script(&mut self, text: &str) {
+        if self.depth < DEEPEST && self.spend(text.len()) {
+            self.nodes(&read(text, self.depth));
+        }
+    }
+
+    /// A text that runs in a shell of its own.
+    pub fn apart(&mut self, text: &str, positional: Option<&[Arg]>) {
+        let outer = self.state.clone();
+        if let Some(words) = positional {
+            self.set("@", words.to_vec());
+        }
+        self.script(text);
+        self.state = outer;
+    }
+
+    fn nodes(&mut self, nodes: &[Node]) {
+        if self.depth >= DEEPEST {
+            return;
+        }
+        self.depth += 1;
+        for node in nodes {
+            if !self.spend(0) {
+                break;
+            }
+            self.node(node);
+        }
+        self.depth -= 1;
+    }
+
+    fn node(&mut self, node: &Node) {
+        match node {
+            Node::Command(command) => return self.command(command),
+            Node::Group { body, is_subshell: true } => self.isolated(body),
+            Node::Group { body, .. } => self.nodes(body),
+            Node::Either(branches) => self.either(branches),
+            Node::For { name, values, body } => {
+                let values: Vec<Arg> = values.iter().flat_map(|word| self.expand(word)).collect();
+                for value in values {
+                    if !self.spend(0) {
+                        break;
+                    }
+                    self.set(name, vec![value]);
+                    self.nodes(body);
+                }
+            }
+            Node::Function { name, body } => {
+                // What it would do: who defines one calls it, with words that may be told then.
+                let outer = self.state.clone();
+                self.set("@", vec![Arg::Unknown]);
+                self.nodes(body);
+                self.state = outer;
+                self.functions.retain(|(known, _)| known != name);
+                self.functions.push((name.clone(), Rc::clone(body)));
+            }
+        }
+        self.output = Input::Unknown;
+    }
+
+    pub fn isolated(&mut self, nodes: &[Node]) {
+        if self.spend(self.state.variables.len() * PIECE / 4) {
+            let outer = self.state.clone();
+            self.nodes(nodes);
+            self.state = outer;
+        }
+    }
+
+    /// Each branch on its own; what they leave different is unknown afterwards.
+    fn either(&mut self, branches: &[Vec<Node>]) {
+        let start = self.state.clone();
+        let mut after: Option<State> = None;
+        for branch in branches {
+            if !self.spend(self.state.variables.len() * PIECE / 4) {
+                return;
+            }
+            self.state = start.clone();
+            self.nodes(branch);
+            let ended = std::mem::take(&mut self.state);
+            after = Some(match after {
+                None => ended,
+                Some(after) => both(after, &ended),
+            });
+        }
+        self.state = after.unwrap_or(start);
+    }
+
+    fn command(&mut self, command: &Command) {
+        let printed = std::mem::take(&mut self.output);
+        let mut input = if command.is_piped { printed } else { Input::Unknown };
+        let (mut args, mut assigned) = (Vec::new(), Vec::new());
+        for word in &command.words {
+            match word.assignment().filter(|_| args.is_empty()) {
+                Some((name, value)) => {
+                    let value = self.joined(&value);
+                    assigned.push((name, vec![value]));
+                }
+                None => args.extend(self.expand(word)),
+            }
+        }
+        for (name, words) in &command.lists {
+            let values = words.iter().flat_map(|word| self.expand(word)).collect();
+            assigned.push((name.clone(), values));
+        }
+        let mut is_printed = true;
+        for redirect in &command.redirects {
+            match redirect {
+                Redirect::Into(word, is_output) => {
+                    is_printed &= !is_output;
+                    let goals = self.expand(word);
+                    self.write_all(&goals);
+                }
+                Redirect::From(word) => {
+                    input = match &*self.expand(word) {
+                        [Arg::Text(path)] => Input::File(path.clone()),
+                        _ => Input::Unknown,
+                    };
+                }
+                Redirect::Text(word) => {
+                    input = match self.joined(word) {
+                        Arg::Text(text) => Input::Text(text),
+                        _ => Input::Unknown,
+                    };
+                }
+                Redirect::Document(document) => {
+                    let Some(document) = document.get() else { continue };
+                    let text = document.word.as_ref().map(|word| self.joined(word));
+                    // With a variable that is not known the rest of it still says something.
+                    let text = text.as_ref().and_then(Arg::text).unwrap_or(&document.text);
+                    input = Input::Text(text.to_owned());
+                }
+            }
+        }
+        if args.is_empty() {
+            for (name, value) in assigned {
+                match name.strip_suffix('+') {
+                    Some(name) => self.set(name, vec![Arg::Unknown]),
+                    None => self.set(&name, value),
+                }
+            }
+            return;
+        }
+        self.program(&args, input);
+        if !is_printed {
+            self.output = Input::Unknown;
+        }
+    }
+
+    /// A program with its words.
+    pub fn program(&mut self, args: &[Arg], input: Input) {
+        self.output = Input::Unknown;
+        if self.depth >= DEEPEST || !self.spend(0) {
+            return;
+        }
+        let function = args.first().and_then(Arg::text).and_then(|name| {
+            self.functions.iter().find(|(known, _)| known == name).map(|(_, body)| Rc::clone(body))
+        });
+        self.depth += 1;
+        match function {
+            Some(body) => {
+                let outer = self.positional();
+                self.set("@", args[1..].to_vec());
+                self.nodes(&body);
+                self.set("@", outer);
+                self.output = Input::Unknown;
+            }
+            None => self.well_known(args, input),
+        }
+        self.depth -= 1;
+    }
+
+    pub fn add(&mut self, path: &str, inside: Option<String>, reach: Reach) {
+        if path.is_empty() || self.writes.len() >= MOST_WRITES {
+            return;
+        }
+        let folder = match (&self.state.folder, &reach) {
+            _ if path.starts_with('/') => Some(String::new()),
+            (Some(folder), Reach::Glob) => Some(as_glob(folder)),
+            (folder, _) => folder.clone(),
+        };
+        let Some(path) = folder.and_then(|folder| place(Some(&folder), path)) else { return };
+        // A relative glob, or the folder that a diff's names start from, lies in this folder too.
+        let inside = match (inside, &reach) {
+            (Some(names), Reach::Names) if !names.starts_with('/') => {
+                match self.state.folder.as_deref().and_then(|folder| place(Some(&as_glob(folder)), &names)) {
+                    Some(names) => Some(names),
+                    None => return,
+                }
+            }
+            (None, Reach::Diff(_)) => match &self.state.folder {
+                Some(folder) => Some(folder.clone()),
+                None => return,
+            },
+            (inside, _) => inside,
+        };
+        let write = Write { path, inside, reach };
+        if !self.writes.contains(&write) {
+            self.writes.push(write);
+        }
+    }
+
+    /// This path, or these.
+    pub fn write(&mut self, arg: &Arg) {
+        match arg {
+            Arg::Text(path) => self.add(path, None, Reach::Path),
+            Arg::Glob(glob) => self.add(&glob_of(glob), None, Reach::Glob),
+            Arg::Found { folder, name } => self.add(folder, None, Reach::Below(name.clone())),
+            Arg::Unknown => {}
+        }
+    }
+
+    pub fn write_all(&mut self, args: &[Arg]) {
+        for arg in args {
+            self.write(arg);
+        }
+    }
+}
+
+/// A path seen from a folder.
+pub(super) fn place(folder: Option<&str>, path: &str) -> Option<String> {
+    match folder {
+        _ if path.starts_with('/') => Some(path.to_owned()),
+        Some("") => Some(path.to_owned()),
+        Some(folder) if folder.len() + path.len() > LONGEST => None,
+        Some(folder) => Some(format!("{}/{path}", folder.trim_end_matches('/'))),
+        None => None,
+    }
+}
+
+/// What two ways have in common.
+fn both(mut one: State, other: &State) -> State {
+    if one.folder != other.folder {
+        one.folder = None;
+    }
+    if one.before != other.before {
+        one.before = None;
+    }
+    if one.stack != other.stack {
+        one.stack.clear();
+    }
+    let unknown = vec![Arg::Unknown];
+    for (name, value) in &mut one.variables {
+        if other.variables.iter().find(|(known, _)| known == name).is_none_or(|(_, known)| known != value) {
+            value.clone_from(&unknown);
+        }
+    }
+    for (name, _) in &other.variables {
+        if one.variables.iter().all(|(known, _)| known != name) {
+            one.variables.push((name.clone(), unknown.clone()));
+        }
+    }
+    one
+}

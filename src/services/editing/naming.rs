@@ -1,0 +1,154 @@
+//! The files that a write names: globs and diffs are looked up where they lie.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use super::Asked;
+use crate::base::paths::RepoPath;
+use crate::domain::pattern::Pattern;
+use crate::domain::writes::{Reach, Write, of_diff};
+
+/// How many entries of a folder are looked through for a glob: a hook has to answer in milliseconds.
+const MOST_ENTRIES: usize = 10_000;
+
+/// How many files a glob may stand for; what is beyond is not asked about.
+const MOST_MATCHES: usize = 256;
+
+/// A diff above this is no patch that an agent wrote.
+const LARGEST_DIFF: u64 = 1 << 20;
+
+/// How much of a place is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::services) enum Extent {
+    /// All of it.
+    Whole,
+    /// It is a folder; some of the files below that have such a name, nobody knows which.
+    Found(String),
+    /// It is the top of a checkout, of which this command changes what it finds.
+    Checkout(String),
+}
+
+/// The files of a write, as paths that may have links and dots.
+pub(super) fn files(asked: &Asked<'_>, write: &Write) -> Vec<(PathBuf, Extent)> {
+    let file = asked.cwd.join(&write.path);
+    let inside = write.inside.as_deref();
+    let whole = |files: Vec<PathBuf>| files.into_iter().map(|file| (file, Extent::Whole)).collect();
+    match &write.reach {
+        Reach::Path => match inside.filter(|_| file.is_dir()) {
+            Some(name) => whole(vec![file.join(name)]),
+            None => whole(vec![file]),
+        },
+        Reach::IfThere if file.symlink_metadata().is_err() => Vec::new(),
+        Reach::IfThere => whole(vec![file]),
+        Reach::Glob => whole(matching(asked.cwd, &write.path)),
+        Reach::Names if file.is_dir() => {
+            let sources = matching(asked.cwd, inside.unwrap_or_default());
+            whole(sources.iter().filter_map(|source| Some(file.join(source.file_name()?))).collect())
+        }
+        Reach::Names => whole(vec![file]),
+        Reach::Below(name) if file.is_dir() => vec![(file, Extent::Found(name.clone()))],
+        Reach::Below(_) => whole(vec![file]),
+        Reach::Checkout(by) => vec![(file, Extent::Checkout(by.clone()))],
+        Reach::Diff(strip) => {
+            let is_small = file.metadata().is_ok_and(|diff| diff.is_file() && diff.len() <= LARGEST_DIFF);
+            let bytes = is_small.then(|| std::fs::read(&file).ok()).flatten().unwrap_or_default();
+            let folder = asked.cwd.join(inside.unwrap_or_default());
+            let named = of_diff(&String::from_utf8_lossy(&bytes), *strip);
+            whole(named.into_iter().take(MOST_MATCHES).map(|write| folder.join(write.path)).collect())
+        }
+    }
+}
+
+/// What matches a glob, as a shell would list it.
+fn matching(cwd: &Path, glob: &str) -> Vec<PathBuf> {
+    let start = if glob.starts_with('/') { Path::new("/") } else { cwd };
+    let mut found = vec![start.to_owned()];
+    for segment in glob.split('/').filter(|segment| !matches!(*segment, "" | ".")) {
+        // What no pattern can say is no glob either.
+        let pattern = Pattern::parse(segment).ok();
+        let literal = match &pattern {
+            _ if !segment.contains(['*', '?', '[']) => Some(segment),
+            Some(pattern) if pattern.is_literal() => Some(pattern.literal_path()),
+            _ => None,
+        };
+        let mut next = BTreeSet::new();
+        for folder in found {
+            match (literal, &pattern) {
+                (Some(name), _) => {
+                    let path = folder.join(name);
+                    if path.symlink_metadata().is_ok() {
+                        next.insert(path);
+                    }
+                }
+                (None, Some(pattern)) => {
+                    let entries = std::fs::read_dir(&folder).into_iter().flatten().take(MOST_ENTRIES);
+                    for name in entries.flatten().map(|entry| entry.file_name()) {
+                        let is_meant = |name: &str| {
+                            (segment.starts_with('.') || !name.starts_with('.'))
+                                && pattern.contains(&RepoPath::from(name))
+                        };
+                        if name.to_str().is_some_and(is_meant) {
+                            next.insert(folder.join(name));
+                        }
+                    }
+                }
+                (None, None) => {}
+            }
+            if next.len() > MOST_MATCHES {
+                break;
+            }
+        }
+        found = next.into_iter().take(MOST_MATCHES).collect();
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn globs_and_diffs_are_looked_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let cwd = folder.path();
+        for name in ["a.txt", "b.txt", ".c.txt", "sub/a.rs", "sub/b[1].rs", "sub/deep/x.rs", "goal/old"] {
+            std::fs::create_dir_all(cwd.join(name).parent().unwrap()).unwrap();
+            std::fs::write(cwd.join(name), "").unwrap();
+        }
+        std::fs::write(cwd.join("p.diff"), "--- a/x\n+++ b/x\n--- /dev/null\n+++ b/sub/new\n").unwrap();
+        let table: &[(Reach, &str, Option<&str>, &[&str])] = &[
+            (Reach::Glob, "*.txt", None, &["a.txt", "b.txt"]),
+            (Reach::Glob, ".*.txt", None, &[".c.txt"]),
+            (Reach::Glob, "./?.txt", None, &["a.txt", "b.txt"]),
+            (Reach::Glob, "[!a].txt", None, &["b.txt"]),
+            (Reach::Glob, "sub/*.rs", None, &["sub/a.rs", "sub/b[1].rs"]),
+            (Reach::Glob, "s*/*/*.rs", None, &["sub/deep/x.rs"]),
+            (Reach::Glob, "sub/b[[]1[]]*", None, &["sub/b[1].rs"]),
+            (Reach::Glob, "sub/../*.diff", None, &["sub/../p.diff"]),
+            (Reach::Glob, "*.none", None, &[]),
+            (Reach::Glob, "[z-a]", None, &[]),
+            (Reach::Names, "goal", Some("sub/*.rs"), &["goal/a.rs", "goal/b[1].rs"]),
+            (Reach::Names, "goal/new", Some("*.txt"), &["goal/new"]),
+            (Reach::IfThere, "a.txt", None, &["a.txt"]),
+            (Reach::IfThere, "main", None, &[]),
+            (Reach::Below("*.rs".to_owned()), "a.txt", None, &["a.txt"]),
+            (Reach::Diff(1), "p.diff", Some(""), &["x", "sub/new"]),
+            (Reach::Diff(1), "p.diff", Some("goal"), &["goal/x", "goal/sub/new"]),
+            (Reach::Diff(1), "none.diff", Some(""), &[]),
+            (Reach::Path, "goal", Some("x"), &["goal/x"]),
+            (Reach::Path, "new", Some("x"), &["new"]),
+        ];
+        for (reach, path, inside, expected) in table {
+            let write =
+                Write { path: (*path).to_owned(), inside: inside.map(str::to_owned), reach: reach.clone() };
+            let asked = Asked { folder: cwd, cwd, writes: &[] };
+            let found = files(&asked, &write);
+            assert!(found.iter().all(|(_, extent)| *extent == Extent::Whole), "{write:?}");
+            let found: Vec<&str> =
+                found.iter().map(|(file, _)| file.strip_prefix(cwd).unwrap().to_str().unwrap()).collect();
+            // Dots are not taken away by a look-up.
+            let found: Vec<&str> = found.iter().map(|path| path.trim_start_matches("./")).collect();
+            assert_eq!(found, *expected, "{write:?}");
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! What an agent is told that may not write: who has it, why, and what it can do instead.
+
+use super::Project;
+use super::naming::Extent;
+use super::place::Place;
+use crate::base::clock::Time;
+use crate::domain::claim::Conflict;
+use crate::domain::pattern::Pattern;
+use crate::domain::refusal::{Code, Refusal};
+
+/// What a worker may not write, why, and what it can do instead.
+pub(super) fn beyond(project: &Project, place: &Place, claim: &[Pattern]) -> Refusal {
+    let mut owned: Vec<&str> = Vec::new();
+    for own in claim.iter().map(Pattern::as_str) {
+        if !owned.contains(&own) {
+            owned.push(own);
+        }
+    }
+    let owned = owned.join(" ");
+    let path = &place.path;
+    let (what, instead) = match &place.extent {
+        _ if !place.is_in(project) => (
+            format!("{} lies in another checkout of this repository", place.file.display()),
+            "Keep to your own".to_owned(),
+        ),
+        Extent::Checkout(by) => (
+            format!(
+                "{by} changes whatever it finds in this checkout, and this task has only these files: {owned}"
+            ),
+            "Name your own files to a command that takes names, as git restore -- FILE does".to_owned(),
+        ),
+        _ if path.is_empty() => (
+            format!("this writes all of the checkout, and this task has only these files: {owned}"),
+            "Name your own files to it".to_owned(),
+        ),
+        _ => (
+            format!("{path} is not among the files of this task: {owned}"),
+            match asking(path, None) {
+                Ok(how) => format!("Keep to these files, or ask first: {how}"),
+                Err(why) => format!("Keep to these files; nobody can ask for this one: {why}"),
+            },
+        ),
+    };
+    Refusal::new(Code::NotAllowed, what, format!("nothing else of yours will be landed. {instead}"))
+}
+
+/// How to ask for a file: with the pattern that owns it, whatever is in its name. The error says why
+/// no pattern does.
+fn asking(path: &str, wait_s: Option<u32>) -> Result<String, String> {
+    let pattern = Pattern::of_path(path).map_err(|bad| bad.reason)?;
+    let json = serde_json::Value::from(pattern.as_str());
+    let word = crate::sys::agent::quoted(pattern.as_str());
+    let (with, option) = match wait_s {
+        Some(wait_s) => (format!(" and wait_s {wait_s}"), format!(" --wait-s {wait_s}")),
+        None => Default::default(),
+    };
+    // What begins with a dash is an option to the command line, but for behind two.
+    let command = if pattern.as_str().starts_with('-') {
+        format!("kapell claim-files{option} -- {word}")
+    } else {
+        format!("kapell claim-files {word}{option}")
+    };
+    Ok(format!("the tool claim-files with paths [{json}]{with} ({command})"))
+}
+
+/// Who is in the way of a command, since when, why, and how to ask.
+pub(super) fn refused(conflicts: &[Conflict], by: Option<&str>) -> Option<Refusal> {
+    let conflict = conflicts.first()?;
+    let held = &conflict.held;
+    let mut text = format!(
+        "{} is held by {} ({}) since {}, {} ago",
+        conflict.witness,
+        held.holder.name,
+        held.task
+            .as_ref()
+            .map_or_else(|| held.holder.kind.as_str().to_owned(), |task| format!("task {task}")),
+        held.since,
+        lasting(Time::now().millis_since(held.since)),
+    );
+    if let Some(reason) = &held.reason {
+        text.push_str(&format!(": {}", reason.split_whitespace().collect::<Vec<_>>().join(" ")));
+    }
+    if conflicts.len() > 1 {
+        text.push_str(&format!("; {} more are held by others", conflicts.len() - 1));
+    }
+    if let Some(by) = by {
+        text.push_str(&format!("; {by} changes whatever it finds"));
+    }
+    let ask = match asking(&conflict.witness, Some(600)) {
+        Ok(how) => format!(", or ask for it: {how}"),
+        Err(_) => String::new(),
+    };
+    let hint = format!(
+        "do not write it another way. Work on something else{ask}; kapell status --scope claims shows who holds what"
+    );
+    Some(Refusal::new(Code::Conflict, text, hint).with("holder", &held.holder.name))
+}
+
+/// A length of time in the unit that fits it.
+fn lasting(millis: i64) -> String {
+    let seconds = (millis / 1000).max(0);
+    match seconds {
+        0..=119 => format!("{seconds} s"),
+        120..=7199 => format!("{} min", seconds / 60),
+        _ => format!("{} h", seconds / 3600),
+    }
+}
