@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::planning::{self, rows};
 use super::project::Project;
 use super::routing::{self, Explanation};
-use super::{Error, Session, ground};
+use super::{Error, Session, ground, walling};
 use crate::base::failpoint::Point;
 use crate::base::ids::{PlanId, ProjectId, TaskId, random_tail};
 use crate::domain::conducting::{ConductorState, PlanState};
@@ -382,6 +382,8 @@ fn ad_hoc(
     object.insert("id".to_owned(), format!("t-{}", random_tail(6)).into());
     let has_priority = object.contains_key("priority");
     let mut task = planning::single(project, config, object)?;
+    // It would only fail at its start.
+    walling::wish(config, &task)?;
     if let Some(priority) = routing::priority(config, &task).filter(|_| !has_priority) {
         task.priority = priority;
     }
