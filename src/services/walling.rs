@@ -284,7 +284,8 @@ pub fn secrets(house: &House) -> Vec<PathBuf> {
 }
 
 /// Build caches that a run must be able to write: absolute, or relative to its tree. Without any
-/// configured they are those that toolchains share, folders and lock files.
+/// configured they are those that toolchains share, folders and lock files, and nothing beside them that
+/// a later build of the person's would run, as `~/.gradle/init.d`.
 pub fn caches(house: &House, configured: Option<&[String]>) -> Vec<PathBuf> {
     if let Some(paths) = configured {
         let real = |path: &String| match path.strip_prefix("~/") {
@@ -295,7 +296,18 @@ pub fn caches(house: &House, configured: Option<&[String]>) -> Vec<PathBuf> {
     }
     let cargo = house.environment.get("CARGO_HOME").map_or_else(|| house.home.join(".cargo"), PathBuf::from);
     let in_cargo = ["registry", "git", ".package-cache", ".package-cache-mutate", ".global-cache"];
-    let in_home = [".npm", ".cache", "go/pkg", ".m2", ".gradle", ".local/share/pnpm"];
+    let in_home = [
+        ".npm",
+        ".cache",
+        "go/pkg",
+        ".m2/repository",
+        ".m2/wrapper",
+        ".gradle/caches",
+        ".gradle/daemon",
+        ".gradle/native",
+        ".gradle/wrapper",
+        ".local/share/pnpm",
+    ];
     in_cargo
         .iter()
         .map(|name| cargo.join(name))
