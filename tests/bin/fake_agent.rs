@@ -77,8 +77,9 @@ fn prompted() -> io::Result<ExitCode> {
     }
     let files = variable("KAPELL_FILES").unwrap_or_default();
     let files: Vec<String> = serde_json::from_slice(files.as_bytes())?;
+    let text = if prompt.contains("leave it empty") { "" } else { "specified\n" };
     for file in files {
-        fs::write(with_folder(&file)?, "specified\n")?;
+        fs::write(with_folder(&file)?, text)?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -251,6 +251,7 @@ fn what_an_agent_claimed_through_a_server_is_its_own_and_ends_with_it() {
         .spawn()
         .unwrap();
     let guest = bench.meet("agent");
+    // Both names are one agent's: what one lets go of is free, whoever of them claimed it.
     for answer in ["first.json", "second.json"] {
         let answer = fs::read_to_string(bench.project.join(answer)).unwrap();
         assert!(answer.contains("\"granted\":true"), "{answer}");

@@ -157,6 +157,22 @@ fn a_missing_spec_is_written_first_and_the_code_waits_for_it() {
 }
 
 #[test]
+fn an_empty_spec_is_none() {
+    let bench = Bench::new();
+    let plan = Plan::new([task("a", &["a.txt"], &["write a.txt a"])])
+        .rule("spec_first", json!(true))
+        .rule("max_attempts", json!(1))
+        .with("specs", json!([{"file": "specs/api.md", "description": "leave it empty"}]));
+    let plan = bench.start(&plan);
+    assert_eq!(bench.at_rest(&plan)["state"], "failed", "{}", bench.story());
+    let spec = &bench.rpc().ok("status", json!({"scope": "plan", "id": plan}))["tasks"][1];
+    let why = spec["reason"].as_str().unwrap();
+    assert!(spec["state"] == "failed" && why.contains("specs/api.md is empty"), "{spec}");
+    // Nobody was paid to work after it.
+    assert_eq!(bench.task(&plan, "a")["attempts"], json!([]));
+}
+
+#[test]
 fn a_working_tree_is_judged_without_being_touched() {
     let bench = project();
     bench.write("a.txt", "mine\n");

@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::json;
 
-use crate::bench::{Bench, Plan, task};
+use crate::bench::{Bench, KAPELL, Plan, task};
 
 /// Two tasks side by side and one that needs both.
 fn diamond() -> Plan {
@@ -96,6 +96,25 @@ fn land_leaves_a_dirty_checkout_alone() {
     assert_eq!(bench.git(["rev-parse", "main"]), main);
     assert_eq!(fs::read_to_string(bench.project.join("left.txt")).unwrap(), "mine\n");
     assert!(!bench.project.join("both.txt").exists());
+}
+
+#[test]
+fn land_goes_on_past_what_cannot_land_and_tells_it() {
+    let bench = Bench::new();
+    let made = |file: &str, text: &str| {
+        let plan = bench.start(&Plan::new([task("a", &[file], &[&format!("write {file} {text}")])]));
+        assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
+        plan
+    };
+    let plans = [made("a.txt", "a"), made("src/lib.txt", "theirs"), made("c.txt", "c")];
+    bench.write("src/lib.txt", "mine\n");
+    bench.commit("mine");
+    let output = bench.command(KAPELL).arg("land").output().unwrap();
+    let said = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap()).concat();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert_eq!(bench.git(["show", "main:a.txt", "main:c.txt", "main:src/lib.txt"]), "a\nc\nmine", "{said}");
+    assert!(plans.iter().all(|plan| said.contains(plan.as_str())) && said.contains("src/lib.txt"), "{said}");
+    assert!(!said.contains("nothing was moved"), "{said}");
 }
 
 #[test]

@@ -310,3 +310,43 @@ fn a_program_that_is_not_there_is_told_by_the_plan() {
     // It is a warning: who installs it meanwhile is not held up.
     assert!(planned["plan_id"].is_string());
 }
+
+#[test]
+fn a_pipe_is_no_plan_file_and_holds_nobody_up() {
+    let bench = Bench::new();
+    let pipe = bench.project.join("plan.json");
+    assert!(bench.command("mkfifo").arg(&pipe).status().unwrap().success());
+    let refusal = bench.rpc().refused("plan", json!({"file": "plan.json"}));
+    assert!(refusal.message.contains("plan.json"), "{refusal:?}");
+}
+
+#[test]
+fn a_database_that_was_emptied_is_not_taken_for_new() {
+    let bench = Bench::new();
+    let plan = bench.start(&one());
+    bench.at_rest(&plan);
+    let database = bench.state().join("kapell.db");
+    for file in ["kapell.db-wal", "kapell.db-shm"] {
+        let _ = fs::remove_file(bench.state().join(file));
+    }
+    fs::write(&database, "").unwrap();
+    assert_eq!(bench.rpc().refused("status", json!({})).kind, "store-damaged");
+    assert_eq!(fs::metadata(&database).unwrap().len(), 0);
+}
+
+#[test]
+fn a_file_whose_name_reads_as_a_pattern_is_told_with_its_right_spelling() {
+    let bench = Bench::new();
+    bench.write("app/[slug]/page.tsx", "x\n");
+    bench.commit("page");
+    let owning = |file: &str| Plan::new([task("a", &[file], &["write app/[slug]/page.tsx y"])]);
+    let planned = bench.rpc().ok("plan", owning("app/[slug]/page.tsx").params());
+    let problem = &planned["problems"][0];
+    assert_eq!((&planned["plan_id"], &problem["code"]), (&Value::Null, &json!("bad-path")), "{planned:#}");
+    assert!(problem.to_string().contains("app/[[]slug[]]/page.tsx"), "{problem}");
+    let refusal = bench.rpc().refused("claim-files", json!({"paths": ["app/[slug]/page.tsx"]}));
+    assert!(refusal.data["hint"].as_str().unwrap().contains("app/[[]slug[]]/page.tsx"), "{refusal:?}");
+    let plan = bench.start(&owning("app/[[]slug[]]/page.tsx"));
+    assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
+    assert_eq!(bench.on_branch(&plan, "app/[slug]/page.tsx"), "y");
+}

@@ -147,6 +147,20 @@ fn a_person_approves_path_by_path() {
 }
 
 #[test]
+fn what_was_approved_before_is_not_said_to_be_left_out() {
+    let bench = Bench::new();
+    let (plan, attempt) = greedy(&bench, json!("true"));
+    approve(&bench, &attempt, &["b.txt"]);
+    assert_eq!(bench.at_rest(&plan)["state"], "failed");
+    let answer = bench.control("approve", &attempt);
+    let said = answer["message"].as_str().unwrap();
+    assert!(said.contains("without") && said.contains("src/lib.txt") && !said.contains(" b.txt"), "{said}");
+    assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
+    assert_eq!(bench.on_branch(&plan, "src/lib.txt"), "one");
+    assert!(bench.git(["ls-tree", "-r", "--name-only", &format!("kapell/{plan}")]).contains("b.txt"));
+}
+
+#[test]
 fn what_is_approved_still_has_to_pass_the_gates() {
     let bench = Bench::new();
     let (plan, attempt) = greedy(&bench, json!("false"));

@@ -69,20 +69,20 @@ pub fn bring(git: &Git, plan: &PlanRow) -> Result<Brought, Error> {
                 let names: Vec<String> = paths.iter().take(10).map(ToString::to_string).collect();
                 Err(refuse(
                     format!("{} has changes in the way: {}", path.display(), names.join(", ")),
-                    "commit or set them aside there, then land again; nothing was moved",
+                    "commit or set them aside there, then land again; its work stays where it is",
                 ))
             }
             checkout::Forward::InProgress { what } => Err(refuse(
                 format!("{} is in the middle of {what}", path.display()),
-                "finish or abort it, then land again; nothing was moved",
+                "finish or abort it, then land again; its work stays where it is",
             )),
             checkout::Forward::Locked { lock } => Err(refuse(
                 format!("another git works in {} ({} exists)", path.display(), lock.display()),
-                "let it finish, then land again; nothing was moved",
+                "let it finish, then land again; its work stays where it is",
             )),
             other => Err(refuse(
                 format!("{target} changed while landing ({other:?})"),
-                "land again; nothing was moved",
+                "land again; its work stays where it is",
             )),
         }
     };
@@ -90,7 +90,7 @@ pub fn bring(git: &Git, plan: &PlanRow) -> Result<Brought, Error> {
         Advance::Advanced => Ok(Brought { commit: new, branch: target.to_owned(), is_new: true }),
         Advance::CheckedOut { path } => moved(&path),
         Advance::Moved { .. } => {
-            Err(refuse(format!("{target} moved while landing"), "land again; nothing was moved"))
+            Err(refuse(format!("{target} moved while landing"), "land again; its work stays where it is"))
         }
     }
 }
@@ -108,7 +108,7 @@ fn merge_with_target(git: &Git, plan: &PlanRow, old: &Oid, work: &Oid, target: &
                 Code::Conflict,
                 format!("{target} has changes of its own that conflict in {}", names.join(", ")),
                 format!(
-                    "merge it yourself: git merge {}; nothing was moved",
+                    "merge it yourself: git merge {}; its work stays where it is",
                     plan.integration.as_deref().unwrap_or_default().trim_start_matches("refs/heads/")
                 ),
             )
