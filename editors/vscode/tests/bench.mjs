@@ -47,13 +47,21 @@ function freePort() {
   });
 }
 
-// A worker that does what a file says which has the name of its task, when that file is there.
-// It may be given something to say first.
+// A worker that does what the pipe says which has the name of its task, as soon as a test writes into it.
+// It may be given something to say first. Behind its wall it can read pipes and make none.
 const agent = (base) => `echo "starting on $KAPELL_TASK"
 [ -e "${base}/steps/$KAPELL_TASK.first" ] && . "${base}/steps/$KAPELL_TASK.first"
-while ! [ -e "${base}/steps/$KAPELL_TASK" ]; do sleep 0.05; done
 . "${base}/steps/$KAPELL_TASK"
 `;
+
+/** The ids of tasks that tests use. */
+const IDS = ['1', '2', '3', '4', '5', '6', '7', '8', 'two'];
+
+/** Writes a script into a pipe, which waits for its reader, though not for ever. */
+export function writePipe(pipe, script) {
+  const writer = spawn('timeout', ['60', 'sh', '-c', 'cat > "$1"', 'sh', pipe], { stdio: ['pipe', 'ignore', 'ignore'] });
+  writer.stdin.end(script);
+}
 
 export class Bench {
   constructor(name) {
@@ -61,6 +69,7 @@ export class Bench {
     this.repo = path.join(this.base, 'shop');
     mkdirSync(path.join(this.base, 'steps'), { recursive: true });
     writeFileSync(path.join(this.base, 'agent.sh'), agent(this.base));
+    execFileSync('mkfifo', IDS.map((id) => path.join(this.base, 'steps', id)));
     const home = path.join(this.base, 'home');
     mkdirSync(home);
     this.env = {
@@ -105,9 +114,12 @@ export class Bench {
 
   /** Lets the worker of a task do what a shell script says. */
   work(task, script) {
-    const file = path.join(this.base, 'steps', String(task));
-    writeFileSync(`${file}.new`, script);
-    execFileSync('mv', [`${file}.new`, file]);
+    writePipe(path.join(this.base, 'steps', String(task)), script);
+  }
+
+  /** What the worker of a task does before it is told anything. */
+  first(task, script) {
+    writeFileSync(path.join(this.base, 'steps', `${task}.first`), script);
   }
 
   /** Starts the editor with the extension, further extensions, and settings. */

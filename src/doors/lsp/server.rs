@@ -44,9 +44,9 @@ impl Server {
 
     /// `kapell/read`
     pub async fn read(&self, params: ReadParams) -> RpcResult<ReadResult> {
-        let call = reading::call_of(&self.desk, &params);
+        let call = self.desk.client.begin();
         let _cancel = commands::CancelOnDrop(call.cancel().clone());
-        let read = aside(&self.desk, move |_| reading::read(&call, &params)).await;
+        let read = aside(&self.desk, move |desk| reading::read(desk, call, &params)).await;
         read.and_then(|read| read).map_err(commands::protocol_error)
     }
 

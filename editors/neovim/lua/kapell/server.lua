@@ -28,16 +28,24 @@ local function root_of(client_id)
   return client and M.root(client)
 end
 
+--- Whether what was told is of the project that the server was started for. It also tells of other
+--- projects whose files it has open, such as one that was just saved under a name there.
+local function is_of(root, told)
+  local top = type(told) == 'string' and vim.uri_to_fname(told)
+  local real = vim.uv.fs_realpath(root) or root
+  return top and (top == real or vim.startswith(real, (top:gsub('/$', '')) .. '/'))
+end
+
 local function on_event(_, event, ctx)
   local root = root_of(ctx.client_id)
-  if root and type(event) == 'table' and event.kind then
+  if root and type(event) == 'table' and event.kind and is_of(root, event.root) then
     state.add_event(root, event)
   end
 end
 
 local function on_claims(_, told, ctx)
   local root = root_of(ctx.client_id)
-  if root and type(told) == 'table' then
+  if root and type(told) == 'table' and is_of(root, told.root) then
     state.set_claims(root, told.claims, told.total)
   end
 end

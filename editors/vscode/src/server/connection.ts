@@ -7,7 +7,7 @@ import {
   type LanguageClientOptions, type ServerCapabilities, type ServerOptions, type StaticFeature,
 } from 'vscode-languageclient/node';
 import { sentence } from '../model/text';
-import type { Claims, Event, Meeting, Owner, ReadResult } from '../model/wire';
+import type { Claims, Event, Meeting, Owner, Projects, ReadResult } from '../model/wire';
 import { locate, type Place } from './locate';
 
 export type ServerState = 'starting' | 'ready' | 'missing' | 'failed' | 'untrusted' | 'noFolder' | 'stopped';
@@ -26,13 +26,15 @@ export class Connection implements vscode.Disposable {
   private readonly stateChanged = new vscode.EventEmitter<ServerState>();
   private readonly eventHeard = new vscode.EventEmitter<Event>();
   private readonly claimsHeard = new vscode.EventEmitter<Claims>();
-
+  private readonly projectsHeard = new vscode.EventEmitter<Projects>();
   private readonly meetingHeard = new vscode.EventEmitter<Meeting>();
-  private readonly executed = new vscode.EventEmitter<{ command: string; result: unknown }>();
+  private readonly executed = new vscode.EventEmitter<{ command: string; args: unknown[]; result: unknown }>();
 
   readonly onState = this.stateChanged.event;
   readonly onEvent = this.eventHeard.event;
   readonly onClaims = this.claimsHeard.event;
+  /** Which projects are open in the window, whenever that changes. */
+  readonly onProjects = this.projectsHeard.event;
   /** A person edits what somebody else holds: told once for each file and holder. */
   readonly onMeeting = this.meetingHeard.event;
   /** A command of a lens or an action was carried out by the server. */
@@ -88,7 +90,7 @@ export class Connection implements vscode.Disposable {
       this.become('failed', sentence(error));
       return;
     }
-    this.log.info(`${place.program} (${place.by}) serves ${folder.uri.fsPath}`);
+    this.log.info(`${place.program} (${place.by}) serves this window, from ${folder.uri.fsPath} on`);
   }
 
   private make(place: Place, folder: vscode.WorkspaceFolder, settings: vscode.WorkspaceConfiguration): LanguageClient {
@@ -136,7 +138,7 @@ export class Connection implements vscode.Disposable {
         executeCommand: async (command, args, next) => {
           try {
             const result: unknown = await next(command, args);
-            this.executed.fire({ command, result });
+            this.executed.fire({ command, args, result });
             return result;
           } catch (error) {
             void vscode.window.showErrorMessage(`Kapell: ${sentence(error)}`);
@@ -154,6 +156,7 @@ export class Connection implements vscode.Disposable {
     client.registerFeature(withoutOurs(this.context));
     client.onNotification('kapell/meeting', (meeting: Meeting) => this.meetingHeard.fire(meeting));
     client.onNotification('kapell/event', (event: Event) => this.eventHeard.fire(event));
+    client.onNotification('kapell/projects', (projects: Projects) => this.projectsHeard.fire(projects));
     client.onNotification('kapell/claims', (claims: Claims) => this.claimsHeard.fire(claims));
     return client;
   }
@@ -185,11 +188,12 @@ export class Connection implements vscode.Disposable {
     return this.client;
   }
 
-  /** Calls a method of the contract, such as `claim-files`. */
-  async call<Result>(method: string, params: object): Promise<Result> {
+  /** Calls a method of the contract, such as `claim-files`, about the project of a file or folder: that
+   * of the window's first folder unless told. */
+  async call<Result>(method: string, params: object, about?: string): Promise<Result> {
     return this.ready().sendRequest<Result>('workspace/executeCommand', {
       command: `kapell.${method}`,
-      arguments: [params],
+      arguments: about === undefined ? [params] : [params, { uri: about }],
     });
   }
 

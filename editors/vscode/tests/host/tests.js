@@ -32,9 +32,10 @@ const release = (holder) => kapell('release-files', '--all', '--holder', holder)
 const claims = () => kapell('status', '--scope', 'claims').claims;
 
 function work(task, script) {
-  const file = path.join(base, 'steps', String(task));
-  fs.writeFileSync(`${file}.new`, script);
-  fs.renameSync(`${file}.new`, file);
+  // The worker reads what is written into its pipe; opening one waits for the reader.
+  const pipe = path.join(base, 'steps', String(task));
+  const writer = spawn('timeout', ['60', 'sh', '-c', 'cat > "$1"', 'sh', pipe], { stdio: ['pipe', 'ignore', 'ignore'] });
+  writer.stdin.end(script);
 }
 
 const api = () => vscode.extensions.getExtension('kapell.kapell').exports;
