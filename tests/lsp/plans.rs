@@ -579,9 +579,9 @@ fn every_problem_of_the_configuration_has_its_code_and_its_text() {
             "[workers.w]\nprovider = \"claude\"\nprotected = true\n[[routes]]\nmatch = 'x'\nto = \"w\"\n",
             &["protected-worker \"w\""],
         ),
-        ("[groups.g]\n", &["empty-group g"]),
+        ("[groups.g]\n", &["empty-group [groups.g]"]),
         (
-            "[[routes]]\nmatch = ''\nto = \"claude\"\n[[routes]]\nmatch = 'y z'\nto = \"codex\"\n",
+            "[[routes]]\nmatch = '.*'\nto = \"claude\"\n[[routes]]\nmatch = 'y z'\nto = \"codex\"\n",
             &["unreachable 'y z'"],
         ),
         (

@@ -72,6 +72,11 @@ end
 local function on_attach(client, bufnr)
   buffers[client.id] = buffers[client.id] or {}
   buffers[client.id][bufnr] = true
+  -- A text that is not what lies on the disk may be older than that instead of changed: only the editor
+  -- knows, and a file without changes is not to be held.
+  if not vim.bo[bufnr].modified then
+    M.notify(client, 'textDocument/didSave', { textDocument = { uri = vim.uri_from_bufnr(bufnr) } })
+  end
   require('kapell.owner').attach(client, bufnr)
   require('kapell.lens').attach(client, bufnr)
 end
@@ -263,6 +268,15 @@ function M.ask(client, method, params, callback, bufnr)
     client:request(method, params, handler, bufnr)
   else
     client.request(method, params, handler, bufnr)
+  end
+end
+
+--- Tells a client something.
+function M.notify(client, method, params)
+  if NEW then
+    client:notify(method, params)
+  else
+    client.notify(method, params)
   end
 end
 

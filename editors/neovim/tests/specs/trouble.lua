@@ -56,6 +56,30 @@ return {
     nvim:diagnostic('held')
   end },
 
+  { 'a buffer that is older than its file has no unsaved changes, also for the next server', function(place)
+    local nvim = place:nvim()
+    nvim:lua('vim.o.autoread = false')
+    nvim:open('src/a.rs')
+    place.write_file(place.repo .. '/src/a.rs', 'fn landed() {}\n')
+    local old = server_of(nvim)
+    vim.uv.kill(old, 'sigkill')
+    place:wait('for another server', function()
+      local pid = server_of(nvim)
+      return pid ~= old and pid
+    end)
+    nvim:attached()
+    -- What it holds is told before this claim of somebody else is.
+    place:claim('ada', { 'src/a.rs' })
+    nvim:diagnostic('held')
+    eq(vim.tbl_map(function(claim)
+      return claim.holder
+    end, place:claims()), { 'ada' })
+    place:release('ada')
+    nvim:diagnostic(nil)
+    nvim:type('ohello<Esc>')
+    nvim:see('yours')
+  end },
+
   { 'a server that does nothing but die is left dead, and editing goes on', function(place)
     local nvim = place:nvim({ cmd = { 'sh', '-c', 'exit 3' } })
     nvim:edit('src/a.rs')

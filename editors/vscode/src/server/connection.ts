@@ -23,6 +23,7 @@ const MOST_RESTARTS = 4;
 export class Connection implements vscode.Disposable {
   private client: LanguageClient | undefined;
   private deaths: number[] = [];
+  private turn: Promise<void> = Promise.resolve();
   private readonly stateChanged = new vscode.EventEmitter<ServerState>();
   private readonly eventHeard = new vscode.EventEmitter<Event>();
   private readonly claimsHeard = new vscode.EventEmitter<Claims>();
@@ -59,7 +60,17 @@ export class Connection implements vscode.Disposable {
   }
 
   /** Starts the server if it may run and can be found. Never throws: what is wrong becomes the state. */
-  async start(): Promise<void> {
+  start(): Promise<void> {
+    return this.inTurn(() => this.begin());
+  }
+
+  /** Trust, settings and folders tell of one thing each by itself: what they want is done one after the other. */
+  private inTurn(action: () => Promise<void>): Promise<void> {
+    this.turn = this.turn.then(action);
+    return this.turn;
+  }
+
+  private async begin(): Promise<void> {
     if (this.client) return;
     const folder = vscode.workspace.workspaceFolders?.find((it) => it.uri.scheme === 'file');
     if (!folder) return this.become('noFolder', 'no folder is open');
@@ -128,6 +139,13 @@ export class Connection implements vscode.Disposable {
         },
       },
       middleware: {
+        // A text that is not what lies on the disk may be older than that instead of changed: only the
+        // editor knows, and a file without changes is not to be held.
+        didOpen: async (document, next) => {
+          await next(document);
+          if (document.isDirty) return;
+          await client.sendNotification('textDocument/didSave', { textDocument: { uri: document.uri.toString() } });
+        },
         provideCodeLenses: (document, token, next) =>
           vscode.workspace.getConfiguration('kapell', document).get('codeLens', true) ? next(document, token) : [],
         provideInlayHints: (document, range, token, next) =>
@@ -147,7 +165,7 @@ export class Connection implements vscode.Disposable {
         },
       },
     };
-    const client = new LanguageClient('kapell', 'Kapell', server, options);
+    const client: LanguageClient = new LanguageClient('kapell', 'Kapell', server, options);
     client.onDidChangeState(({ newState }) => {
       if (this.client !== client) return;
       if (newState === State.Running) this.become('ready');
@@ -161,7 +179,7 @@ export class Connection implements vscode.Disposable {
     return client;
   }
 
-  async stop(): Promise<void> {
+  private async end(): Promise<void> {
     const client = this.client;
     this.client = undefined;
     if (client) {
@@ -175,10 +193,12 @@ export class Connection implements vscode.Disposable {
     this.become('stopped');
   }
 
-  async restart(): Promise<void> {
-    this.deaths = [];
-    await this.stop();
-    await this.start();
+  restart(): Promise<void> {
+    return this.inTurn(async () => {
+      this.deaths = [];
+      await this.end();
+      await this.begin();
+    });
   }
 
   private ready(): LanguageClient {
@@ -216,7 +236,7 @@ export class Connection implements vscode.Disposable {
 
   dispose(): Promise<void> {
     this.stateChanged.dispose();
-    return this.stop();
+    return this.inTurn(() => this.end());
   }
 }
 
