@@ -13,7 +13,7 @@ use crate::base::ids::{PlanId, TaskId, random_tail};
 use crate::base::paths::RepoPath;
 use crate::domain::pattern::{Pattern, PatternSet};
 use crate::domain::plan::Plan;
-use crate::domain::plan::check::{self, KnownTarget, OnOverlap, Surroundings, TargetKind};
+use crate::domain::plan::check::{self, KnownTarget, OnOverlap, Surroundings, TargetKind, Walls};
 use crate::domain::plan::dag;
 use crate::domain::plan::document::{self, Format, Node};
 use crate::domain::plan::problem::{Part, Places, Problem, ProblemCode};
@@ -24,7 +24,7 @@ use crate::store::Tx;
 use crate::store::events::NewEvent;
 use crate::store::plans::NewTask;
 use crate::sys::config::Config;
-use crate::sys::config::resolved;
+use crate::sys::config::resolved::{self, Isolation};
 use crate::sys::tree;
 
 /// A plan file of more bytes is refused; ten thousand tasks need about three million.
@@ -451,6 +451,11 @@ fn surroundings(
         tdd: config.rules.tdd.unwrap_or(true),
         existing_specs,
         on_overlap,
+        walls: match (config.wall, config.isolation) {
+            (resolved::Wall::Strict, Isolation::Shared) => Walls::StrictInSharedFolder,
+            (resolved::Wall::Strict, Isolation::Worktree) => Walls::Strict,
+            _ => Walls::Any,
+        },
     }
 }
 
