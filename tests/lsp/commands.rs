@@ -280,6 +280,34 @@ fn several_folders_are_several_projects_that_come_and_go() {
 }
 
 #[test]
+fn a_plain_folder_is_a_project_by_its_configuration() {
+    let world = World::new(&[]);
+    let plain = world.root().join("plain");
+    std::fs::create_dir(&plain).unwrap();
+    let mut hello = world.hello();
+    hello["workspaceFolders"] = json!([{"uri": uri(&plain), "name": "plain"}]);
+    let mut editor = world.quiet_editor(hello);
+    editor.told("kapell/projects", |params| *params == json!({"projects": [], "outside": [uri(&plain)]}));
+    let config = plain.join("kapell.toml");
+    std::fs::write(&config, "[project]\nisolation = \"shared\"\n").unwrap();
+    let change = json!({"changes": [{"uri": uri(&config), "type": 1}]});
+    editor.notify("workspace/didChangeWatchedFiles", change);
+    editor.told("kapell/projects", |params| params["projects"][0]["root"] == uri(&plain));
+    editor.told("kapell/claims", |params| params["root"] == uri(&plain));
+    // And a repository once it is made one.
+    let bare = neighbour(&world, "plain/below");
+    let added = json!({"added": [{"uri": uri(&bare), "name": "below"}], "removed": []});
+    std::fs::rename(bare.join(".git"), bare.join("git")).unwrap();
+    editor.notify("workspace/didChangeWorkspaceFolders", json!({"event": added}));
+    editor.told("kapell/projects", |params| params["outside"] == json!([uri(&bare)]));
+    std::fs::rename(bare.join("git"), bare.join(".git")).unwrap();
+    let head = uri(&bare.join(".git/HEAD"));
+    editor.notify("workspace/didChangeWatchedFiles", json!({"changes": [{"uri": head, "type": 1}]}));
+    editor.told("kapell/projects", |params| params["projects"][1]["root"] == uri(&bare));
+    editor.finish();
+}
+
+#[test]
 fn who_takes_the_last_folder_away_sees_nothing_of_it() {
     let world = World::new(&[]);
     let mut editor = world.editor();

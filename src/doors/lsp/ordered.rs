@@ -120,7 +120,11 @@ fn take(desk: &Arc<Desk>, method: &str, params: Option<&Value>) -> bool {
             }
         }
         // The configuration, or a file that a plan names.
-        "workspace/didChangeWatchedFiles" => desk.checker.touch_all(),
+        "workspace/didChangeWatchedFiles" => {
+            desk.checker.touch_all();
+            // A plain folder is a project by its configuration.
+            desk.note(Note::Folders);
+        }
         // Known, and nothing to us.
         "$/setTrace" | "workspace/didChangeConfiguration" => {}
         _ => return false,

@@ -80,7 +80,7 @@ export async function projectOf(context: Context, given: unknown, title: string)
       label: context.board.nameOf(room), description: vscode.Uri.parse(room.project.root).fsPath,
       value: room.project.root,
     })),
-    title, 'no folder of this window lies in a Git repository',
+    title, 'no folder of this window is a project: open a Git repository',
   );
 }
 

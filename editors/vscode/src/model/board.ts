@@ -75,6 +75,8 @@ export class Board implements vscode.Disposable {
       }),
       server.onState((state) => {
         if (state === 'ready') {
+          // What happened while there was no server is in none of its news.
+          for (const room of this.shown) void this.fillEvents(room);
           void this.refresh();
         } else if (state !== 'starting') {
           this.settle([]);
@@ -103,6 +105,7 @@ export class Board implements vscode.Disposable {
       ids.add(project.project);
       return true;
     });
+    void vscode.commands.executeCommand('setContext', 'kapell.anyProject', this.shown.length > 0);
     const roots = new Set(this.shown.map((room) => room.project.root));
     this.events = this.events.filter(({ root }) => root === undefined || roots.has(root));
     for (const room of this.shown) {

@@ -143,7 +143,7 @@ export interface Project {
 
 export interface Projects {
   projects: Project[];
-  /** Folders of the window that lie in no repository. */
+  /** Folders of the window that are no project. */
   outside: string[];
 }
 

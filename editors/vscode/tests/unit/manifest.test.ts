@@ -88,7 +88,7 @@ test('rows of menus match rows that there are', () => {
 });
 
 test('contexts that the manifest asks for are set by the code', () => {
-  const whens = [...JSON.stringify(contributes).matchAll(/kapell\.(ready|state|fileOwner)/g)].map(([key]) => key);
+  const whens = [...JSON.stringify(contributes).matchAll(/kapell\.(ready|state|fileOwner|anyProject)/g)].map(([key]) => key);
   for (const key of new Set(whens)) assert.ok(code.includes(`'${key}'`), key);
   assert.equal(registered.contexts.get('kapell.state'), 'noFolder');
   assert.equal(registered.contexts.get('kapell.ready'), false);

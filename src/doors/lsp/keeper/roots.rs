@@ -64,7 +64,8 @@ impl Keeper {
         let folders = |root: &Root| -> Vec<Value> {
             // The editor may know the folder by a link to it.
             let path = |folder: &PathBuf| {
-                folder.canonicalize().ok()?.strip_prefix(&root.top).ok().map(Path::to_owned)
+                let real = folder.canonicalize().ok()?;
+                Some(real.strip_prefix(&root.top).ok()?.to_string_lossy().into_owned())
             };
             within(Some(&root.top))
                 .into_iter()
@@ -75,7 +76,14 @@ impl Keeper {
         let place = |root: &Root| self.folders.iter().position(|(_, of)| of.as_ref() == Some(&root.top));
         let mut roots: Vec<&Root> = self.roots.iter().collect();
         roots.sort_by_key(|root| place(root).unwrap_or(usize::MAX));
-        let project = |root: &&Root| json!({"root": root.uri, "project": root.project.as_str(), "name": root.name, "folders": folders(root)});
+        let project = |root: &&Root| {
+            json!({
+                "root": root.uri,
+                "project": root.project.as_str(),
+                "name": root.name,
+                "folders": folders(root),
+            })
+        };
         let told = json!({
             "projects": roots.iter().map(project).collect::<Vec<_>>(),
             "outside": within(None).into_iter().map(|(_, uri)| uri).collect::<Vec<_>>(),
@@ -86,10 +94,12 @@ impl Keeper {
         }
     }
 
-    /// Watches the project of a folder, if it is in a repository; tells whether it was not watched before.
+    /// Watches the project of a folder, if it is in one; tells whether it was not watched before.
     pub(super) fn watch(&mut self, folder: &Path) -> bool {
         let session = self.desk.session(folder);
         let Some((top, project)) = top_of(&session) else { return false };
+        // A plain folder that became a repository is another project.
+        self.roots.retain(|root| root.top != top || root.project == project.id);
         if self.roots.iter().any(|root| root.top == top) {
             return false;
         }
@@ -141,10 +151,12 @@ impl Keeper {
     }
 }
 
-/// The top of the checkout that a folder lies in, with its project; nothing outside of every repository.
+/// The top of the checkout that a folder lies in, with its project. A plain folder is one by its
+/// `kapell.toml`, since workers can share it only where that says so; other folders are left alone.
 fn top_of(session: &Session) -> Option<(PathBuf, Project)> {
-    let project = session.project().ok().filter(|project| project.repository.is_some())?;
-    Some((project.top.clone()?, project))
+    let project = session.project().ok()?;
+    let top = project.top.clone()?;
+    (project.repository.is_some() || top.join("kapell.toml").is_file()).then_some((top, project))
 }
 
 /// Passes the bell on, one note at a time.
