@@ -160,6 +160,8 @@ export class Bench {
         symlinkSync(extension, path.join(installed, `${publisher}.${name}-${version}`));
       }
     }
+    // Whoever installs one makes a list, in which the others are not; without it all are found.
+    rmSync(path.join(installed, 'extensions.json'), { force: true });
     this.port = await freePort();
     const log = openSync(path.join(this.base, 'code-server.log'), 'a');
     const server = spawn(CODE_SERVER, [

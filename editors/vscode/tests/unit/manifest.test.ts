@@ -4,6 +4,7 @@ import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { before, test } from 'node:test';
 import * as vscode from 'vscode';
+import { projectOf } from '../../src/commands/context';
 import { activate, type Api } from '../../src/extension';
 import { AttentionTree, keepBadges } from '../../src/views/attention';
 import { rowDecorations } from '../../src/views/node';
@@ -217,9 +218,29 @@ test('several projects: rows below their names, files found in theirs, worktrees
   (board as unknown as { claimsChanged: vscode.EventEmitter<void> }).claimsChanged.fire();
   const mark = (uri: string) => api.decorations.provideFileDecoration(vscode.Uri.parse(uri))?.badge;
   assert.deepEqual(['file:///link/a.ts', 'file:///w/shop-2/web/a.ts', 'file:///w/other/shop/src/b', 'file:///w/other/shop/web/a.ts'].map(mark), ['AD', 'AD', 'AD', undefined]);
+  // A command goes by its row, then by the file in the editor; where neither tells, it asks.
+  const window = vscode.window as unknown as { activeTextEditor: unknown; showQuickPick: unknown };
+  const asked: string[][] = [];
+  window.showQuickPick = async (items: { label: string; description: string }[]) => {
+    asked.push(items.map(({ label, description }) => `${label} ${description}`));
+    return items[1];
+  };
+  const meant = (given?: unknown): Promise<string | undefined> => projectOf(api.context, given, 'Which?');
+  assert.equal(await meant(), 'file:///w/other/shop');
+  assert.deepEqual(asked, [['w/shop /w/shop', 'other/shop /w/other/shop']]);
+  window.activeTextEditor = { document: { uri: vscode.Uri.parse('file:///link/a.ts') } };
+  assert.equal(await meant(), 'file:///w/shop');
+  assert.equal(await meant(row), 'file:///w/other/shop');
+  window.activeTextEditor = { document: { uri: vscode.Uri.parse('file:///elsewhere/a.ts') } };
+  assert.equal(await meant(), 'file:///w/other/shop');
+  window.activeTextEditor = undefined;
+  assert.equal(asked.length, 2);
   // A folder that goes takes its rows along; a single one has no row of its own.
   board.settle([at('file:///w/other/shop', 'p2', top('file:///w/other/shop'))]);
   assert.deepEqual((await tree.getChildren())!.map((one) => one.label), ['src']);
+  assert.equal(await meant(), 'file:///w/other/shop');
+  assert.equal(asked.length, 2);
   board.settle([]);
   assert.deepEqual(await tree.getChildren(), []);
+  await assert.rejects(meant(), /no folder of this window is a project/);
 });

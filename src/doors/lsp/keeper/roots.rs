@@ -54,8 +54,7 @@ impl Keeper {
     pub(super) fn tell_projects(&mut self) {
         // A folder that was none may have become a repository by now.
         for (folder, top) in self.folders.iter_mut().filter(|(_, top)| top.is_none()) {
-            let of = self.roots.iter().filter(|root| folder.starts_with(&root.top));
-            *top = of.map(|root| root.top.clone()).max_by_key(|top| top.as_os_str().len());
+            *top = top_of(&self.desk.session(folder)).map(|(top, _)| top);
         }
         let within = |top: Option<&Path>| -> Vec<(&PathBuf, Uri)> {
             let folders = self.folders.iter().filter(|(_, of)| of.as_deref() == top);
