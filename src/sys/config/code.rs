@@ -100,3 +100,21 @@ impl ConfigCode {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_has_a_name_of_its_own_that_is_documented() {
+        let written = include_str!("../../../protocol/lsp.md");
+        let table = written.split("| of `kapell.toml` | |").nth(1).unwrap().split("\n\n").next().unwrap();
+        let mut names: Vec<&str> = ConfigCode::ALL.iter().map(|code| code.as_str()).collect();
+        for name in &names {
+            assert!(table.contains(&format!("`{name}`")), "{name}");
+        }
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), ConfigCode::ALL.len());
+    }
+}
