@@ -552,6 +552,14 @@ fn the_configuration_names_further_plans() {
         let path = open.path.clone();
         open.editor.diagnostics(&path, |problems| problems.iter().any(|it| it["code"] == "syntax"));
     }
+    // What it names later is a plan from then on, be it open or not.
+    let later = open.world.write("work/later.json", "{");
+    open.editor.open(&later, "{");
+    open.editor.result("kapell/owner", json!({"uri": uri(&later)}));
+    let config = open.world.write("kapell.toml", "[project]\nplans = [\"plans/*.json\", \"work/*.json\"]\n");
+    open.editor.open(&config, "");
+    open.editor.save(&config);
+    open.editor.diagnostics(&later, |problems| problems.iter().any(|it| it["code"] == "syntax"));
     open.editor.finish();
 }
 

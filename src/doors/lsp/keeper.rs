@@ -153,7 +153,12 @@ impl Keeper {
             Note::Ready | Note::Folders => self.changed_folders = true,
             Note::Opened(uri) => self.opened(uri),
             Note::Changed(uri) => self.news(uri, News::Changed),
-            Note::Saved(uri) => self.news(uri, News::Saved),
+            Note::Saved(uri) => {
+                let saved = self.desk.documents.get(&uri);
+                // It may name further plans now, or make a plain folder a project.
+                self.changed_folders |= saved.is_some_and(|document| document.kind == Kind::Config);
+                self.news(uri, News::Saved);
+            }
             Note::Closed(uri) => {
                 if let Some(open) = self.open.remove(&uri) {
                     self.let_go(&open, "its file was closed");
@@ -204,6 +209,15 @@ impl Keeper {
         self.touched.insert(uri);
     }
 
+    /// Looks for plans among the open files again, since the configuration may call others so.
+    fn recognise_all(&self) {
+        for (uri, open) in &self.open {
+            if let (Some(document), Some(spot)) = (self.desk.documents.get(uri), &open.spot) {
+                self.recognise(&document, &spot.top);
+            }
+        }
+    }
+
     /// Whether the configuration calls the file a plan.
     fn recognise(&self, document: &Document, top: &Path) {
         let Some(path) = document.path.as_ref().and_then(|path| path.to_str()) else { return };
@@ -232,6 +246,7 @@ impl Keeper {
     fn settle(&mut self) {
         if std::mem::take(&mut self.changed_folders) {
             self.follow_folders();
+            self.recognise_all();
         }
         if std::mem::take(&mut self.look) {
             self.look();

@@ -25,6 +25,8 @@ export interface Snapshot {
 /** A project that is open in the window, with what is known of it. */
 export interface Room {
   project: Project;
+  /** Its top folder and the window's folders in it, as the editor writes paths, with what these are in it. */
+  bases: { base: string; path: string }[];
   snapshot: Snapshot | undefined;
   claims: Claim[];
   totalClaims: number;
@@ -91,9 +93,11 @@ export class Board implements vscode.Disposable {
     const wereShown = new Set(this.shown.map((room) => room.project.root));
     this.rooms = projects.map((project) => {
       const room = before.get(project.root) ?? {
-        project, snapshot: undefined, claims: [], totalClaims: 0, facts: '',
+        project, bases: [], snapshot: undefined, claims: [], totalClaims: 0, facts: '',
       };
       room.project = project;
+      room.bases = [{ uri: project.root, path: '' }, ...project.folders]
+        .map(({ uri, path }) => ({ base: vscode.Uri.parse(uri).path, path }));
       return room;
     });
     const folders = (vscode.workspace.workspaceFolders ?? []).map(({ uri }) => uri.path);
@@ -158,12 +162,10 @@ export class Board implements vscode.Disposable {
   place(uri: vscode.Uri): { room: Room; path: string } | undefined {
     let found: { room: Room; path: string; length: number } | undefined;
     for (const room of this.rooms) {
-      const { root, folders } = room.project;
-      for (const folder of [{ uri: root, path: '' }, ...folders]) {
-        const base = vscode.Uri.parse(folder.uri).path;
+      for (const { base, path } of room.bases) {
         const rest = below(base, uri.path);
         if (rest === undefined || (found && found.length >= base.length)) continue;
-        found = { room, path: [folder.path, rest].filter((part) => part !== '').join('/'), length: base.length };
+        found = { room, path: [path, rest].filter((part) => part !== '').join('/'), length: base.length };
       }
     }
     return found;
