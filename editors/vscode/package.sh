@@ -82,7 +82,7 @@ rm -rf server
 if [ ${#targets[@]} = 0 ]; then
     pack universal
 fi
-for target in "${targets[@]}"; do
+for target in ${targets[@]+"${targets[@]}"}; do
     platform=${target%%=*}
     program=${target#*=}
     if [ "$platform" = universal ]; then

@@ -52,6 +52,19 @@ pub struct Content {
 }
 
 impl Named {
+    /// The attempt that it is about.
+    pub fn attempt(&self) -> Option<&str> {
+        match self {
+            Self::Log(id)
+            | Self::Diff(id)
+            | Self::Evidence(id, _)
+            | Self::Verdict(id)
+            | Self::After(id, _)
+            | Self::Before(id, _) => Some(id),
+            Self::Overview | Self::Claims | Self::Events | Self::Plan(_) | Self::Task(..) => None,
+        }
+    }
+
     /// From a URI; `None` for one that is not ours.
     pub fn parse(uri: &str) -> Option<Self> {
         let path = uri.strip_prefix("kapell://")?;

@@ -6,7 +6,7 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use super::{Error, Session};
+use super::{Error, House, Session};
 use crate::base::ids::AttemptId;
 use crate::base::notices::Notices;
 use crate::base::paths::RepoPath;
@@ -224,6 +224,16 @@ pub fn evidence(session: &Session, id: &str, gate: &str) -> Result<String, Error
 }
 
 /// An attempt of this project.
+/// A folder of the project that an attempt belongs to, if both are still there.
+pub fn home_of(house: &House, id: &str) -> Result<Option<PathBuf>, Error> {
+    let found = house.store()?.read(|tx| {
+        let attempt = tx.attempt(&AttemptId::new(id))?;
+        attempt.map(|attempt| tx.project(&attempt.project)).transpose()
+    })?;
+    let folders = found.flatten().map(|(common_dir, top)| top.unwrap_or(common_dir));
+    Ok(folders.map(PathBuf::from).filter(|folder| folder.is_dir()))
+}
+
 fn attempt(session: &Session, id: &str) -> Result<AttemptRow, Error> {
     let project = session.project()?.id;
     let attempt = session.store()?.read(|tx| tx.attempt(&AttemptId::new(id)))?;

@@ -295,7 +295,9 @@ fn the_configuration_is_explained() {
     assert_eq!(said.code, Some(1));
     assert!(said.stdout.contains("kapell.toml:2:1"), "{said:?}");
     let said = desk.run(&["config", "check", "--json"]);
-    assert_eq!((said.code, &said.json()["problems"][0]["line"]), (Some(1), &json!(2)));
+    let problem = said.json()["problems"][0].take();
+    assert_eq!((said.code, &problem["line"], &problem["code"]), (Some(1), &json!(2), &json!("unknown-key")));
+    assert_eq!((&problem["end_line"], &problem["end_column"]), (&json!(2), &json!(4)));
     assert_eq!(desk.run(&["config", "show"]).code, Some(1));
     let schema: Value = serde_json::from_str(&desk.run(&["config", "schema"]).stdout).unwrap();
     assert!(schema["properties"]["rules"].is_object());

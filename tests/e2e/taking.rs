@@ -121,6 +121,31 @@ fn a_running_plan_is_a_progress_that_can_be_cancelled_and_an_attempt_can_be_read
 }
 
 #[test]
+fn the_progress_of_a_plan_goes_and_comes_with_its_folder() {
+    let bench = Bench::new();
+    let mut editor = editor(&bench);
+    let plan =
+        bench.start(&Plan::new([task("a", &["a.txt"], &["write a.txt a", "say it", &bench.meet_line("a")])]));
+    let a = bench.meet("a");
+    editor.told("$/progress", |params| params["value"]["kind"] == "begin");
+    let folder = json!({"uri": uri(&bench.project.canonicalize().unwrap()), "name": "p"});
+    let change = |added: Value, removed: Value| json!({"event": {"added": added, "removed": removed}});
+    editor.notify("workspace/didChangeWorkspaceFolders", change(json!([]), json!([folder])));
+    let ended = editor.told("$/progress", |params| params["value"]["kind"] == "end");
+    assert_eq!(ended["value"]["message"], "its folder was closed");
+    // What an attempt wrote is found in its own project all the same.
+    let uri = format!("kapell://attempts/{}/log", a.attempt);
+    assert_eq!(editor.result("kapell/read", json!({"uri": uri, "offset": 0}))["text"], "it\n");
+    editor.notify("workspace/didChangeWorkspaceFolders", change(json!([folder]), json!([])));
+    editor.told("$/progress", |params| params["value"]["kind"] == "begin");
+    a.go();
+    let ended = editor.told("$/progress", |params| params["value"]["kind"] == "end");
+    assert!(ended["value"]["message"].as_str().unwrap().starts_with("done: 1 of 1 done"), "{ended}");
+    bench.task_is(&plan, "a", "done");
+    editor.finish();
+}
+
+#[test]
 fn who_wants_to_take_over_what_is_being_judged_is_told_so() {
     let bench = Bench::new();
     let mut editor = editor(&bench);

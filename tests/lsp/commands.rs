@@ -194,3 +194,127 @@ fn what_is_no_message_is_answered_or_passed_over() {
     editor.told("kapell/claims", |params| params["total"] == 1);
     editor.finish();
 }
+
+/// A second repository beside the project, with a plan of that name stored in it.
+fn neighbour(world: &World, name: &str) -> std::path::PathBuf {
+    let folder = world.root().join(name);
+    std::fs::create_dir_all(folder.join("src")).unwrap();
+    std::fs::write(folder.join("src/b.rs"), "b").unwrap();
+    let git = world.program("git").args(["init", "-q"]).arg(&folder).output().unwrap();
+    assert!(git.status.success(), "{git:?}");
+    folder
+}
+
+#[test]
+fn several_folders_are_several_projects_that_come_and_go() {
+    let world = World::new(&[("src/a.rs", "a"), ("sub/c.rs", "c")]);
+    let other = neighbour(&world, "other");
+    let outside = world.root().join("outside");
+    std::fs::create_dir(&outside).unwrap();
+    let folder = |path: &std::path::Path| json!({"uri": uri(path), "name": "x"});
+    let mut hello = world.hello();
+    hello["workspaceFolders"] = json!([folder(&world.path("sub")), folder(&other), folder(&outside)]);
+    let mut editor = world.quiet_editor(hello);
+    let told = editor.told("kapell/projects", |_| true);
+    let of = |told: &Value| -> Vec<(String, Value)> {
+        let projects = told["projects"].as_array().unwrap();
+        projects.iter().map(|it| (it["name"].as_str().unwrap().to_owned(), it["folders"].clone())).collect()
+    };
+    // A folder below the top belongs to the checkout it lies in.
+    let (sub, near) =
+        (json!([{"uri": uri(&world.path("sub")), "path": "sub"}]), json!([{"uri": uri(&other), "path": ""}]));
+    assert_eq!(
+        of(&told),
+        [("project".to_owned(), sub.clone()), ("other".to_owned(), near.clone())],
+        "{told}"
+    );
+    assert_eq!(told["projects"][0]["root"], uri(&world.project()));
+    assert_eq!(told["outside"], json!([uri(&outside)]));
+    // Claims and events are told of each, with their own root.
+    for path in [&world.project(), &other] {
+        editor.told("kapell/claims", |params| params["root"] == uri(path));
+    }
+    let claim = |path: &std::path::Path, what: &str| {
+        let mut command = world.kapell();
+        let output =
+            command.current_dir(path).args(["claim-files", what, "--holder", "robot"]).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+    };
+    claim(&other, "src/b.rs");
+    editor.told("kapell/claims", |params| params["root"] == uri(&other) && params["total"] == 1);
+    editor.told("kapell/event", |params| params["root"] == uri(&other) && params["kind"] == "claim.granted");
+    // What names no project is about the first folder, whichever that is by now.
+    let total = |editor: &mut Editor| {
+        editor.command("kapell.status", json!({"scope": "claims"}))["claims"].as_array().unwrap().len()
+    };
+    assert_eq!(total(&mut editor), 0);
+    let change = |added: Value, removed: Value| json!({"event": {"added": added, "removed": removed}});
+    editor.notify(
+        "workspace/didChangeWorkspaceFolders",
+        change(json!([]), json!([folder(&world.path("sub"))])),
+    );
+    let told = editor.told("kapell/projects", |_| true);
+    assert_eq!(of(&told), [("other".to_owned(), near.clone())]);
+    assert_eq!(total(&mut editor), 1);
+    // Of what is gone nothing is told any more; an open file brings it back as long as it is open.
+    claim(&world.project(), "src/a.rs");
+    claim(&other, "src/c.rs");
+    editor.told("kapell/claims", |params| params["total"] == 2);
+    assert!(!editor.unread().any(|message| message["params"]["root"] == uri(&world.project()).as_str()
+        && message["method"] == "kapell/event"));
+    let path = world.path("src/a.rs");
+    editor.open(&path, "a");
+    let told = editor.told("kapell/projects", |_| true);
+    assert_eq!(of(&told), [("other".to_owned(), near.clone()), ("project".to_owned(), json!([]))]);
+    editor.told("kapell/claims", |params| params["root"] == uri(&world.project()) && params["total"] == 1);
+    editor.diagnostics(&path, |shown| shown.len() == 1);
+    editor.close(&path);
+    assert_eq!(of(&editor.told("kapell/projects", |_| true)), [("other".to_owned(), near)]);
+    editor.notify(
+        "workspace/didChangeWorkspaceFolders",
+        change(json!([folder(&world.path("sub"))]), json!([folder(&other)])),
+    );
+    assert_eq!(of(&editor.told("kapell/projects", |_| true)), [("project".to_owned(), sub)]);
+    editor.told("kapell/claims", |params| params["root"] == uri(&world.project()) && params["total"] == 1);
+    editor.finish();
+}
+
+#[test]
+fn a_plain_folder_is_a_project_by_its_configuration() {
+    let world = World::new(&[]);
+    let plain = world.root().join("plain");
+    std::fs::create_dir(&plain).unwrap();
+    let mut hello = world.hello();
+    hello["workspaceFolders"] = json!([{"uri": uri(&plain), "name": "plain"}]);
+    let mut editor = world.quiet_editor(hello);
+    editor.told("kapell/projects", |params| *params == json!({"projects": [], "outside": [uri(&plain)]}));
+    let config = plain.join("kapell.toml");
+    std::fs::write(&config, "[project]\nisolation = \"shared\"\n").unwrap();
+    let change = json!({"changes": [{"uri": uri(&config), "type": 1}]});
+    editor.notify("workspace/didChangeWatchedFiles", change);
+    editor.told("kapell/projects", |params| params["projects"][0]["root"] == uri(&plain));
+    editor.told("kapell/claims", |params| params["root"] == uri(&plain));
+    // And a repository once it is made one.
+    let bare = neighbour(&world, "plain/below");
+    let added = json!({"added": [{"uri": uri(&bare), "name": "below"}], "removed": []});
+    std::fs::rename(bare.join(".git"), bare.join("git")).unwrap();
+    editor.notify("workspace/didChangeWorkspaceFolders", json!({"event": added}));
+    editor.told("kapell/projects", |params| params["outside"] == json!([uri(&bare)]));
+    std::fs::rename(bare.join("git"), bare.join(".git")).unwrap();
+    let head = uri(&bare.join(".git/HEAD"));
+    editor.notify("workspace/didChangeWatchedFiles", json!({"changes": [{"uri": head, "type": 1}]}));
+    editor.told("kapell/projects", |params| params["projects"][1]["root"] == uri(&bare));
+    editor.finish();
+}
+
+#[test]
+fn who_takes_the_last_folder_away_sees_nothing_of_it() {
+    let world = World::new(&[]);
+    let mut editor = world.editor();
+    let folders =
+        json!({"event": {"added": [], "removed": [{"uri": uri(&world.project()), "name": "project"}]}});
+    editor.told("kapell/projects", |params| params["projects"][0]["name"] == "project");
+    editor.notify("workspace/didChangeWorkspaceFolders", folders);
+    editor.told("kapell/projects", |params| *params == json!({"projects": [], "outside": []}));
+    editor.finish();
+}

@@ -552,6 +552,62 @@ fn the_configuration_names_further_plans() {
         let path = open.path.clone();
         open.editor.diagnostics(&path, |problems| problems.iter().any(|it| it["code"] == "syntax"));
     }
+    // What it names later is a plan from then on, be it open or not.
+    let later = open.world.write("work/later.json", "{");
+    open.editor.open(&later, "{");
+    open.editor.result("kapell/owner", json!({"uri": uri(&later)}));
+    let config = open.world.write("kapell.toml", "[project]\nplans = [\"plans/*.json\", \"work/*.json\"]\n");
+    open.editor.open(&config, "");
+    open.editor.save(&config);
+    open.editor.diagnostics(&later, |problems| problems.iter().any(|it| it["code"] == "syntax"));
+    open.editor.finish();
+}
+
+#[test]
+fn every_problem_of_the_configuration_has_its_code_and_its_text() {
+    let mut open = Open::new("kapell.toml", "[project]\n");
+    let table: [(&str, &[&str]); 22] = [
+        ("[rules]\ntdd = \n", &["syntax "]),
+        ("[rules]\nlint = cargo test\n", &["syntax cargo test"]),
+        ("[rules]\ntdd = true\ntdd = false\n", &["duplicate-key tdd"]),
+        ("[project]\n\"is o\" = 1\n", &["unknown-key \"is o\""]),
+        ("[providers.mine]\nmodel = \"x\"\n", &["missing-key mine"]),
+        ("[[routes]]\nto = \"claude\"\n", &["missing-key [[routes]]"]),
+        ("[machine]\nmax_workers = 1\n", &["person-only machine"]),
+        ("[rules]\ntdd = [1,\n  2]\n", &["wrong-type [1,\n  2]"]),
+        ("[rules]\nmax_attempts = 0\n", &["bad-value 0"]),
+        ("[rules]\nlint = \"cargo 'x\" # why\n", &["bad-command \"cargo 'x\""]),
+        ("[project]\nplans = [\"a\", \"/etc/x y\"]\n", &["bad-path \"/etc/x y\""]),
+        ("[groups.g]\nmatch = 'dev[0'\n", &["bad-pattern ["]),
+        ("[workers.\"a b\"]\nprovider = \"claude\"\n", &["bad-name \"a b\""]),
+        ("[workers.all]\nprovider = \"claude\"\n", &["bad-name all"]),
+        ("[groups.claude]\nmatch = 'x'\n", &["duplicate-name claude"]),
+        ("[roles]\njudge = \"nobody at all\"\n", &["unknown-name \"nobody at all\""]),
+        (
+            "[workers.w]\nprovider = \"claude\"\nprotected = true\n[[routes]]\nmatch = 'x'\nto = \"w\"\n",
+            &["protected-worker \"w\""],
+        ),
+        ("[groups.g]\n", &["empty-group [groups.g]"]),
+        (
+            "[[routes]]\nmatch = '.*'\nto = \"claude\"\n[[routes]]\nmatch = 'y z'\nto = \"codex\"\n",
+            &["unreachable 'y z'"],
+        ),
+        (
+            "[[pipelines.p.stages]]\nname = \"a\"\ntask = \"x\"\ntriggers_on = [\"a\", \"approval\"]\n",
+            &["cycle [\"a\", \"approval\"]"],
+        ),
+        ("[[pipelines.p.stages]]\nname = \"a\"\ntask = \"x\"\nfan_out = true\n", &["bad-stage true"]),
+        ("[rules]\ntimeout_s = 10\nstuck_after_s = 20\n", &["contradiction 20"]),
+    ];
+    let told: Vec<String> = table
+        .iter()
+        .filter_map(|(text, expected)| {
+            let problems = open.change(text);
+            let shown = shown(&open, &problems);
+            (shown != *expected).then(|| format!("{text}: {shown:?} and not {expected:?}"))
+        })
+        .collect();
+    assert!(told.is_empty(), "{}", told.join("\n"));
     open.editor.finish();
 }
 
@@ -560,7 +616,10 @@ fn the_configuration_is_checked_completed_and_explained() {
     let text = "[project]\nisolaton = \"shared\"\nwall = \"of\"\n[workers.w]\nprovider = \"claud\"\n";
     let mut open = Open::new("kapell.toml", text);
     let problems = open.problems();
-    assert_eq!(shown(&open, &problems), ["config \"claud\"", "config \"of\"", "config isolaton"]);
+    assert_eq!(
+        shown(&open, &problems),
+        ["bad-value \"of\"", "unknown-key isolaton", "unknown-name \"claud\""]
+    );
     let items = open.complete("[project]\nmax|");
     assert!(labels(&items).contains(&"max_workers") && !labels(&items).contains(&"provider"));
     let items = open.complete("[project]\nisolation = \"|\"\n");

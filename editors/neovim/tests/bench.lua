@@ -20,13 +20,15 @@ command = ["sh", "AGENT"]
 max_parallel = 8
 ]]
 
--- A worker that does what a file says which has the name of its task, when that file is there:
--- so a test decides what happens, and when.
+-- A worker that does what the pipe says which has the name of its task, as soon as a test writes into
+-- it: so a test decides what happens, and when. Behind its wall it can read pipes and make none.
 local AGENT = [[
 echo "starting on $KAPELL_TASK"
-while ! [ -e "BASE/steps/$KAPELL_TASK" ]; do sleep 0.05; done
 . "BASE/steps/$KAPELL_TASK"
 ]]
+
+-- The ids of tasks that tests use.
+local IDS = { '1', '2', 'two' }
 
 local FILES = {
   ['src/a.rs'] = 'fn a() {}\nfn more() {}\n',
@@ -67,6 +69,9 @@ function M.new()
     GIT_COMMITTER_NAME = 'test', GIT_COMMITTER_EMAIL = 'test@localhost',
   }
   vim.fn.mkdir(base .. '/home', 'p')
+  self:run(vim.list_extend({ 'mkfifo' }, vim.tbl_map(function(id)
+    return base .. '/steps/' .. id
+  end, IDS)))
   self:git({ 'init', '--quiet', '--initial-branch=main' })
   self:git({ 'add', '--all' })
   self:git({ 'commit', '--quiet', '--message', 'first' })
@@ -131,11 +136,13 @@ function M:plan(name, tasks)
   return result.plan_id
 end
 
---- Lets the worker of a task do what a shell script says.
+--- Lets the worker of a task do what a shell script says, once it is there to be told.
 function M:work(task, script)
   local path = self.base .. '/steps/' .. task
-  write(path .. '.new', script)
-  assert(os.rename(path .. '.new', path))
+  assert(vim.uv.fs_stat(path), 'there is no pipe for task ' .. task)
+  write(path .. '.text', script)
+  -- Opening a pipe waits for its reader; a test that never has one has failed by then.
+  vim.system({ 'timeout', tostring(PATIENCE_MS / 1000), 'sh', '-c', 'cat "$1.text" > "$1"', 'sh', path })
 end
 
 --- A child Neovim with the plugin, in the repository.

@@ -122,6 +122,15 @@ function M:attached()
   end)
 end
 
+--- Waits until the child has done all that it was told to do later.
+function M:idle()
+  self:lua([[
+    local done = false
+    vim.schedule(function() vim.schedule(function() done = true end) end)
+    vim.wait(5000, function() return done end, 1)
+  ]])
+end
+
 function M:lines()
   return self:call('buf_get_lines', 0, 0, -1, false)
 end

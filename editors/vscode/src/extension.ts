@@ -69,7 +69,7 @@ export async function activate(extension: vscode.ExtensionContext): Promise<Api>
   registerWork(context);
   registerLook(context);
   keep(overviewItem(server, board));
-  const decorations = keep(new Decorations(board, () => vscode.workspace.workspaceFolders?.[0]?.uri.path));
+  const decorations = keep(new Decorations(board));
   keep(warnOfMeetings(server));
   keep(eventStream(board, events));
   const mcp = keep(provideMcp(extension, server));

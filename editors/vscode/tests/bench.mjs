@@ -47,13 +47,21 @@ function freePort() {
   });
 }
 
-// A worker that does what a file says which has the name of its task, when that file is there.
-// It may be given something to say first.
+// A worker that does what the pipe says which has the name of its task, as soon as a test writes into it.
+// It may be given something to say first. Behind its wall it can read pipes and make none.
 const agent = (base) => `echo "starting on $KAPELL_TASK"
 [ -e "${base}/steps/$KAPELL_TASK.first" ] && . "${base}/steps/$KAPELL_TASK.first"
-while ! [ -e "${base}/steps/$KAPELL_TASK" ]; do sleep 0.05; done
 . "${base}/steps/$KAPELL_TASK"
 `;
+
+/** The ids of tasks that tests use. */
+const IDS = ['1', '2', '3', '4', '5', '6', '7', '8', 'two'];
+
+/** Writes a script into a pipe, which waits for its reader, though not for ever. */
+export function writePipe(pipe, script) {
+  const writer = spawn('timeout', ['60', 'sh', '-c', 'cat > "$1"', 'sh', pipe], { stdio: ['pipe', 'ignore', 'ignore'] });
+  writer.stdin.end(script);
+}
 
 export class Bench {
   constructor(name) {
@@ -61,6 +69,7 @@ export class Bench {
     this.repo = path.join(this.base, 'shop');
     mkdirSync(path.join(this.base, 'steps'), { recursive: true });
     writeFileSync(path.join(this.base, 'agent.sh'), agent(this.base));
+    execFileSync('mkfifo', IDS.map((id) => path.join(this.base, 'steps', id)));
     const home = path.join(this.base, 'home');
     mkdirSync(home);
     this.env = {
@@ -76,23 +85,19 @@ export class Bench {
     this.ends = [];
   }
 
-  write(file, text) {
-    const full = path.join(this.repo, file);
+  write(file, text, repo = this.repo) {
+    const full = path.join(repo, file);
     mkdirSync(path.dirname(full), { recursive: true });
     writeFileSync(full, text);
   }
 
   /** The repository, with these files and that kapell.toml (AGENT stands for the scripted worker). */
-  begin(files, toml) {
-    for (const [file, text] of Object.entries(files)) this.write(file, text);
-    this.write('kapell.toml', toml.replaceAll('AGENT', path.join(this.base, 'agent.sh')));
-    this.git('init', '--quiet', '--initial-branch=main');
-    this.git('add', '--all');
-    this.git('commit', '--quiet', '--message', 'first');
-  }
-
-  git(...args) {
-    return execFileSync('git', args, { cwd: this.repo, env: this.env, encoding: 'utf8' });
+  begin(files, toml, repo = this.repo) {
+    for (const [file, text] of Object.entries(files)) this.write(file, text, repo);
+    this.write('kapell.toml', toml.replaceAll('AGENT', path.join(this.base, 'agent.sh')), repo);
+    for (const args of [['init', '--initial-branch=main'], ['add', '--all'], ['commit', '--message', 'first']]) {
+      execFileSync('git', args, { cwd: repo, env: this.env, stdio: ['ignore', 'ignore', 'inherit'] });
+    }
   }
 
   /** Kapell as another process. */
@@ -105,18 +110,23 @@ export class Bench {
 
   /** Lets the worker of a task do what a shell script says. */
   work(task, script) {
-    const file = path.join(this.base, 'steps', String(task));
-    writeFileSync(`${file}.new`, script);
-    execFileSync('mv', [`${file}.new`, file]);
+    writePipe(path.join(this.base, 'steps', String(task)), script);
   }
 
-  /** Starts the editor with the extension, further extensions, and settings. */
-  async editor({ extensions = [], settings = {} } = {}) {
+  /** What the worker of a task does before it is told anything. */
+  first(task, script) {
+    writeFileSync(path.join(this.base, 'steps', `${task}.first`), script);
+  }
+
+  /** Starts the editor with the extension, further extensions, and settings. Windows are trusted unless
+   * it is said that nobody trusts them. */
+  async editor({ extensions = [], settings = {}, untrusted = false } = {}) {
     const data = path.join(this.base, 'data');
     const installed = path.join(this.base, 'extensions');
     mkdirSync(installed, { recursive: true });
     const all = JSON.stringify({
-      'security.workspace.trust.enabled': false,
+      'security.workspace.trust.enabled': untrusted,
+      'security.workspace.trust.startupPrompt': 'never',
       'workbench.startupEditor': 'none',
       'telemetry.telemetryLevel': 'off',
       'update.mode': 'none',
@@ -150,11 +160,13 @@ export class Bench {
         symlinkSync(extension, path.join(installed, `${publisher}.${name}-${version}`));
       }
     }
+    // Whoever installs one makes a list, in which the others are not; without it all are found.
+    rmSync(path.join(installed, 'extensions.json'), { force: true });
     this.port = await freePort();
     const log = openSync(path.join(this.base, 'code-server.log'), 'a');
     const server = spawn(CODE_SERVER, [
       ...common, '--bind-addr', `127.0.0.1:${this.port}`, '--auth', 'none', '--disable-telemetry', '--disable-update-check',
-      '--disable-workspace-trust', '--disable-getting-started-override', this.repo,
+      ...(untrusted ? [] : ['--disable-workspace-trust']), '--disable-getting-started-override',
     ], { env: this.env, stdio: ['ignore', log, log], detached: true });
     // Its own process group: what it started ends with it.
     this.ends.push(() => endGroup(server));
@@ -164,8 +176,8 @@ export class Bench {
     });
   }
 
-  /** A browser's page with the editor in it. */
-  async page({ width = 1440, height = 900, scheme = 'dark' } = {}) {
+  /** A browser's page with the editor in it: of the repository, or of a file that names several folders. */
+  async page({ width = 1440, height = 900, scheme = 'dark', workspace } = {}) {
     const profile = path.join(this.base, `chromium-${scheme}`);
     const browser = await chromium.launchPersistentContext(profile, {
       executablePath: CHROMIUM, headless: true, viewport: { width, height }, colorScheme: scheme,
@@ -176,7 +188,7 @@ export class Bench {
     const page = browser.pages()[0] ?? (await browser.newPage());
     this.console = [];
     page.on('console', (message) => this.console.push(`${message.type()} ${message.text()}`));
-    await page.goto(`http://127.0.0.1:${this.port}/?folder=${encodeURIComponent(this.repo)}`);
+    await page.goto(`http://127.0.0.1:${this.port}/?${workspace ? 'workspace' : 'folder'}=${encodeURIComponent(workspace ?? this.repo)}`);
     return page;
   }
 

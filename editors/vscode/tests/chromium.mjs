@@ -112,7 +112,7 @@ async function drive(scheme, theme) {
     // A line for each task, so that all are in the picture.
     const lines = PLAN.tasks.map((task) => `    ${JSON.stringify(task)}`).join(',\n');
     bench.write('autumn.plan.json', `{\n  "name": ${JSON.stringify(PLAN.name)},\n  "tasks": [\n${lines}\n  ]\n}\n`);
-    bench.work('5.first', `echo "reading src/search.ts and its callers"
+    bench.first(5, `echo "reading src/search.ts and its callers"
 echo "a sorted list and a binary search will do: prefixes are a range"
 echo "writing src/search.ts"
 `);

@@ -286,9 +286,12 @@ fn show(out: &mut Out, files: &Files) -> Result<u8, ApiError> {
 fn problem_json(problem: &ConfigProblem) -> Value {
     json!({
         "severity": problem.severity.as_str(),
+        "code": problem.code.as_str(),
         "file": shown(&problem.file),
         "line": problem.line,
         "column": problem.column,
+        "end_line": problem.end_line,
+        "end_column": problem.end_column,
         "key": problem.key,
         "message": problem.message,
         "hint": problem.hint,

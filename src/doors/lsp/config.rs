@@ -21,15 +21,19 @@ pub fn diagnostics(desk: &Desk, document: &Document) -> Vec<Diagnostic> {
     let problems = configuring::check_text(desk.client.house(), path, &document.text);
     let ours = problems.into_iter().filter(|problem| problem.file == path);
     ours.map(|problem| {
-        let start = document.lines.offset_of(&document.text, Place::new(problem.line, problem.column));
+        let offset = |line, column| document.lines.offset_of(&document.text, Place::new(line, column));
+        let (start, end) =
+            (offset(problem.line, problem.column), offset(problem.end_line, problem.end_column));
+        // What is missing has a place and no extent: what stands there instead is shown.
+        let span = if end > start { start..end } else { token(&document.text, start) };
         let hint = if problem.hint.is_empty() { String::new() } else { format!("\n{}", problem.hint) };
         Diagnostic {
-            range: document.range(&token(&document.text, start)),
+            range: document.range(&span),
             severity: Some(match problem.severity {
                 Severity::Error => DiagnosticSeverity::ERROR,
                 Severity::Warning => DiagnosticSeverity::WARNING,
             }),
-            code: Some(NumberOrString::String("config".to_owned())),
+            code: Some(NumberOrString::String(problem.code.as_str().to_owned())),
             source: Some(SOURCE.to_owned()),
             message: format!("{}{hint}", problem.message),
             data: Some(serde_json::json!({"key": problem.key, "hint": problem.hint})),

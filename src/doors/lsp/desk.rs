@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::board::Board;
 use super::checker::Checker;
@@ -31,8 +31,8 @@ pub enum Note {
     Closed(Uri),
     /// A file or folder is not there any more.
     Gone(PathBuf),
-    /// A folder of the workspace came.
-    Folder(PathBuf),
+    /// Folders of the workspace came or went.
+    Folders,
     /// The store may have changed.
     Stored,
     /// Somebody who held something has ended; this proved that they lived.
@@ -52,6 +52,8 @@ pub struct Desk {
     pub documents: Documents,
     /// What the editor wants and can do, once it said so.
     settings: OnceLock<Settings>,
+    /// The folders of the workspace now, in the editor's order.
+    folders: Mutex<Vec<PathBuf>>,
     /// What is shown of each document.
     pub board: Board,
     /// The thread that checks plans.
@@ -77,6 +79,7 @@ impl Desk {
             folder,
             documents: Documents::default(),
             settings: OnceLock::new(),
+            folders: Mutex::default(),
             board: Board::new(outbox.clone()),
             checker: Checker::default(),
             shown: Shown::default(),
@@ -96,6 +99,7 @@ impl Desk {
 
     /// Agrees with the editor, once.
     pub fn agree(&self, settings: Settings) {
+        self.all_folders().clone_from(&settings.roots);
         // A second `initialize` never comes this far.
         let _ = self.settings.set(settings);
     }
@@ -122,7 +126,31 @@ impl Desk {
     }
 
     /// The folder that commands are about unless they say otherwise: the first of the workspace.
-    pub fn first_root(&self) -> &Path {
-        self.settings().roots.first().map_or(self.folder.as_path(), PathBuf::as_path)
+    pub fn first_root(&self) -> PathBuf {
+        self.all_folders().first().unwrap_or(&self.folder).clone()
+    }
+
+    /// The folders of the workspace; the one that the server was started in if the editor names none.
+    pub fn folders(&self) -> Vec<PathBuf> {
+        let folders = self.all_folders().clone();
+        // Whoever took the last folder away wants to see nothing of it.
+        if folders.is_empty() && self.settings().roots.is_empty() {
+            vec![self.folder.clone()]
+        } else {
+            folders
+        }
+    }
+
+    /// Folders came and went.
+    pub fn change_folders(&self, added: Vec<PathBuf>, removed: &[PathBuf]) {
+        let mut folders = self.all_folders();
+        folders.retain(|folder| !removed.contains(folder) && !added.contains(folder));
+        folders.extend(added);
+        drop(folders);
+        self.note(Note::Folders);
+    }
+
+    fn all_folders(&self) -> MutexGuard<'_, Vec<PathBuf>> {
+        self.folders.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

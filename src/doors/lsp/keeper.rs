@@ -2,13 +2,13 @@
 //! tells of events. It is woken by notes and by the store, never by a timer but for a lease that ends.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::desk::{Desk, Note};
 use super::documents::{Document, Kind};
@@ -22,13 +22,11 @@ use crate::base::clock::Time;
 use crate::domain::claim::{Held, HolderKind};
 use crate::services::editing::Editor;
 use crate::services::editing::person::{self, Hold, Standing};
-use crate::services::following::{Interest, Reader};
 use crate::services::{Error, planning};
-use crate::store::watch::{Watch, Woken};
 use crate::sys::process::{life, tree};
 
-/// At most so many claims are told of one project; whoever wants more asks for pages.
-const MOST_CLAIMS: usize = 500;
+mod roots;
+
 /// At most so many processes are waited for.
 const MOST_AWAITED: usize = 64;
 
@@ -52,6 +50,9 @@ pub fn start(desk: &Arc<Desk>, progress: Progress) -> std::io::Result<()> {
         progress,
         open: HashMap::new(),
         roots: Vec::new(),
+        folders: Vec::new(),
+        changed_folders: false,
+        projects: None,
         touched: HashSet::new(),
         look: false,
         rung: Arc::default(),
@@ -71,6 +72,12 @@ struct Keeper {
     progress: Progress,
     open: HashMap<Uri, Open>,
     roots: Vec<Root>,
+    /// The folders of the workspace, with the top of the checkout that each lies in.
+    folders: Vec<(PathBuf, Option<PathBuf>)>,
+    /// Folders are to be looked at again.
+    changed_folders: bool,
+    /// What was told of projects.
+    projects: Option<Value>,
     /// What is to be looked at again.
     touched: HashSet<Uri>,
     /// The store is to be looked at again.
@@ -143,22 +150,19 @@ impl Keeper {
 
     fn take(&mut self, note: Note) {
         match note {
-            Note::Ready => {
-                let roots = self.desk.settings().roots.clone();
-                for root in &roots {
-                    self.watch(root);
-                }
-                if roots.is_empty() {
-                    self.watch(&self.desk.folder.clone());
-                }
-            }
-            Note::Folder(folder) => self.watch(&folder),
+            Note::Ready | Note::Folders => self.changed_folders = true,
             Note::Opened(uri) => self.opened(uri),
             Note::Changed(uri) => self.news(uri, News::Changed),
-            Note::Saved(uri) => self.news(uri, News::Saved),
+            Note::Saved(uri) => {
+                let saved = self.desk.documents.get(&uri);
+                // It may name further plans now, or make a plain folder a project.
+                self.changed_folders |= saved.is_some_and(|document| document.kind == Kind::Config);
+                self.news(uri, News::Saved);
+            }
             Note::Closed(uri) => {
                 if let Some(open) = self.open.remove(&uri) {
                     self.let_go(&open, "its file was closed");
+                    self.changed_folders |= open.spot.is_some_and(|spot| !self.is_folder(&spot.top));
                 }
             }
             Note::Gone(path) => {
@@ -196,11 +200,22 @@ impl Keeper {
         let spot = person::spot(&path);
         if let Some(spot) = &spot {
             let top = spot.top.clone();
-            self.watch(&top);
+            if self.watch(&top) {
+                self.tell_projects();
+            }
             self.recognise(&document, &top);
         }
         self.open.insert(uri.clone(), Open::new(path, spot));
         self.touched.insert(uri);
+    }
+
+    /// Looks for plans among the open files again, since the configuration may call others so.
+    fn recognise_all(&self) {
+        for (uri, open) in &self.open {
+            if let (Some(document), Some(spot)) = (self.desk.documents.get(uri), &open.spot) {
+                self.recognise(&document, &spot.top);
+            }
+        }
     }
 
     /// Whether the configuration calls the file a plan.
@@ -228,55 +243,11 @@ impl Keeper {
         }
     }
 
-    /// Watches the project of a folder, if it is in a repository.
-    fn watch(&mut self, folder: &Path) {
-        let session = self.desk.session(folder);
-        let Ok(project) = session.project() else { return };
-        let Some(top) = project.top.clone().filter(|_| project.repository.is_some()) else { return };
-        if self.roots.iter().any(|root| root.top == top) {
-            return;
-        }
-        let Some(uri) = Uri::from_file_path(&top) else { return };
-        let begun = || -> Result<Reader, Error> {
-            self.listen()?;
-            person::bury(&session.house, &self.me.holder, &project)?;
-            Reader::new(&session, Interest::default(), None)
-        };
-        match begun() {
-            Ok(events) => {
-                self.rings = true;
-                self.progress.begin(&session);
-                self.roots.push(Root {
-                    project: project.id,
-                    top,
-                    uri,
-                    session: session.clone(),
-                    events,
-                    due: true,
-                    told_at: None,
-                    told: None,
-                });
-            }
-            Err(error) => self.complain(&error),
-        }
-    }
-
-    /// Listens to the bell, from the first time on.
-    fn listen(&self) -> Result<(), Error> {
-        let house = self.desk.client.house();
-        house.store()?;
-        if self.rings {
-            return Ok(());
-        }
-        let watch = Watch::new(&house.root)?;
-        let (notes, rung) = (self.desk.notes(), self.rung.clone());
-        let thread = std::thread::Builder::new().name("kapell-bell".to_owned());
-        let ring = move || pass_on(&watch, &notes, &rung);
-        thread.spawn(ring).map_err(|error| Error::system("a thread for the bell", error))?;
-        Ok(())
-    }
-
     fn settle(&mut self) {
+        if std::mem::take(&mut self.changed_folders) {
+            self.follow_folders();
+            self.recognise_all();
+        }
         if std::mem::take(&mut self.look) {
             self.look();
         }
@@ -288,7 +259,7 @@ impl Keeper {
         let now = Instant::now();
         for at in 0..self.roots.len() {
             if self.roots[at].is_due(now) {
-                tell_claims(&mut self.roots[at], &self.desk);
+                roots::tell_claims(&mut self.roots[at], &self.desk);
             }
         }
         self.refresh_lenses(now);
@@ -454,19 +425,6 @@ impl Keeper {
     }
 }
 
-/// Passes the bell on, one note at a time.
-fn pass_on(watch: &Watch, notes: &Sender<Note>, rung: &AtomicBool) {
-    loop {
-        // Nobody calls this watch.
-        if watch.wait(None) == Woken::Called {
-            return;
-        }
-        if !rung.swap(true, Ordering::SeqCst) && notes.send(Note::Stored).is_err() {
-            return;
-        }
-    }
-}
-
 /// Who holds a file, as it is shown.
 pub fn ownership(session: &crate::services::Session, spot: &person::Spot, standing: &Standing) -> Ownership {
     let view = |held: &Held| claims::view(session, held, held.alive.as_deref().map(life::holds));
@@ -474,20 +432,5 @@ pub fn ownership(session: &crate::services::Session, spot: &person::Spot, standi
         path: spot.paths.first().cloned(),
         others: standing.others.iter().map(view).collect(),
         own: standing.own.iter().map(view).collect(),
-    }
-}
-
-fn tell_claims(root: &mut Root, desk: &Desk) {
-    root.due = false;
-    root.told_at = Some(Instant::now());
-    match claims::all(&root.session, MOST_CLAIMS) {
-        Ok((claims, total)) => {
-            let params = json!({"root": root.uri, "claims": claims, "total": total});
-            if root.told.as_ref() != Some(&params) {
-                desk.outbox.leave(Message::Claims(params.clone()));
-                root.told = Some(params);
-            }
-        }
-        Err(error) => tracing::warn!("the claims of {}: {}", root.top.display(), error.message),
     }
 }

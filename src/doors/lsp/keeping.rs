@@ -120,6 +120,8 @@ pub struct Root {
     pub top: PathBuf,
     /// The same as the editor names it.
     pub uri: Uri,
+    /// Its name for people: the folder's.
+    pub name: String,
     /// A session there.
     pub session: Session,
     /// The place in the event log.

@@ -19,6 +19,7 @@ use super::types::{
     DeleteFilesParams, DidChangeTextDocumentParams, DidChangeWorkspaceFoldersParams,
     DidCloseTextDocumentParams, DidOpenTextDocumentParams, DidSaveTextDocumentParams, ExitedError,
     LspService, RenameFilesParams, Request, Response, RpcError, RpcId, Uri, WorkDoneProgressCancelParams,
+    WorkspaceFolder,
 };
 use super::{progress, server};
 
@@ -107,9 +108,10 @@ fn take(desk: &Arc<Desk>, method: &str, params: Option<&Value>) -> bool {
         }
         "workspace/didChangeWorkspaceFolders" => {
             if let Some(changed) = read::<DidChangeWorkspaceFoldersParams>(method, params) {
-                for folder in changed.event.added.iter().filter_map(|folder| path_of(&folder.uri)) {
-                    desk.note(Note::Folder(folder));
-                }
+                let paths = |folders: &[WorkspaceFolder]| {
+                    folders.iter().filter_map(|folder| path_of(&folder.uri)).collect::<Vec<_>>()
+                };
+                desk.change_folders(paths(&changed.event.added), &paths(&changed.event.removed));
             }
         }
         "window/workDoneProgress/cancel" => {
@@ -118,7 +120,11 @@ fn take(desk: &Arc<Desk>, method: &str, params: Option<&Value>) -> bool {
             }
         }
         // The configuration, or a file that a plan names.
-        "workspace/didChangeWatchedFiles" => desk.checker.touch_all(),
+        "workspace/didChangeWatchedFiles" => {
+            desk.checker.touch_all();
+            // A plain folder is a project by its configuration.
+            desk.note(Note::Folders);
+        }
         // Known, and nothing to us.
         "$/setTrace" | "workspace/didChangeConfiguration" => {}
         _ => return false,

@@ -21,6 +21,8 @@ pub enum Message {
     Event(Value),
     /// `kapell/claims`
     Claims(Value),
+    /// `kapell/projects`
+    Projects(Value),
     /// `kapell/meeting`
     Meeting(Value),
     /// A sentence for the person.
@@ -66,6 +68,7 @@ macro_rules! notification {
 
 notification!(Event, "kapell/event");
 notification!(Claims, "kapell/claims");
+notification!(Projects, "kapell/projects");
 notification!(Meeting, "kapell/meeting");
 
 impl Outbox {
@@ -91,6 +94,7 @@ impl Unsent {
                 }
                 Message::Event(params) => editor.send_notification::<Event>(params).await,
                 Message::Claims(params) => editor.send_notification::<Claims>(params).await,
+                Message::Projects(params) => editor.send_notification::<Projects>(params).await,
                 Message::Meeting(params) => editor.send_notification::<Meeting>(params).await,
                 Message::Show(kind, text) => editor.show_message(kind, text).await,
                 // Its answer says nothing, and is not waited for.

@@ -112,7 +112,8 @@ pub fn actions(document: &Document, ownership: &Ownership, shown: &[Diagnostic])
         command: Some(Command {
             title: title.clone(),
             command: command.to_owned(),
-            arguments: Some(vec![argument]),
+            // The second one says which project is meant.
+            arguments: Some(vec![argument, json!({"uri": document.uri})]),
         }),
         title,
         ..CodeAction::default()

@@ -2,7 +2,7 @@
 //! hundred, and cancelled by pausing the plan.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::json;
@@ -68,6 +68,20 @@ impl Progress {
         match plans {
             Ok(plans) => plans.iter().for_each(|plan| self.show(session, plan)),
             Err(error) => tracing::warn!("the running plans: {error}"),
+        }
+    }
+
+    /// Shows the plans of a project no more, since its folder was taken out of the workspace.
+    pub fn leave(&mut self, top: &Path) {
+        let gone: Vec<String> = {
+            let plans = self.desk.shown.plans();
+            plans.iter().filter(|(_, folder)| *folder == top).map(|(plan, _)| plan.clone()).collect()
+        };
+        for plan in gone {
+            self.desk.shown.plans().remove(&plan);
+            if let Some(steps) = self.steps.remove(&plan) {
+                let _ = steps.send(Step::End("its folder was closed".to_owned()));
+            }
         }
     }
 

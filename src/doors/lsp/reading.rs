@@ -36,7 +36,8 @@ pub struct ReadParams {
     /// Of a log, with `offset`: waits so long for more where nothing new is there yet.
     #[serde(default)]
     wait_ms: Option<u64>,
-    /// A file or folder of the project that is meant; the workspace's first folder unless told.
+    /// A file or folder of the project that is meant; an attempt's own, or that of the workspace's first
+    /// folder, unless told.
     #[serde(default)]
     root: Option<Uri>,
 }
@@ -60,13 +61,8 @@ pub struct OwnerParams {
     uri: Uri,
 }
 
-/// The call that `kapell/read` is: whoever waits in it is woken when it ends.
-pub fn call_of(desk: &Desk, params: &ReadParams) -> Call {
-    desk.client.begin().in_folder(folder_of(desk, params.root.as_ref()))
-}
-
-/// Answers `kapell/read`.
-pub fn read(call: &Call, params: &ReadParams) -> Result<ReadResult, ApiError> {
+/// Answers `kapell/read`: whoever waits in the call is woken when it ends.
+pub fn read(desk: &Desk, call: Call, params: &ReadParams) -> Result<ReadResult, ApiError> {
     let named = Named::parse(&params.uri).ok_or_else(|| {
         Refusal::new(
             Code::NotFound,
@@ -74,6 +70,12 @@ pub fn read(call: &Call, params: &ReadParams) -> Result<ReadResult, ApiError> {
             "there are kapell://attempts/ID/diff, …/log, …/verdict, …/evidence/GATE, …/files/PATH and …/base/PATH",
         )
     })?;
+    // An attempt lies in a project of its own, whichever folder comes first here.
+    let own = match &params.root {
+        Some(_) => None,
+        None => named.attempt().map(|id| reading::home_of(desk.client.house(), id)).transpose()?.flatten(),
+    };
+    let call = call.in_folder(own.unwrap_or_else(|| folder_of(desk, params.root.as_ref())));
     let whole = |text: String, mime_type: &'static str| ReadResult {
         text,
         mime_type: Some(mime_type),
@@ -99,7 +101,7 @@ pub fn read(call: &Call, params: &ReadParams) -> Result<ReadResult, ApiError> {
             Ok(whole(guard("kapell/read", diff)?, "text/x-diff"))
         }
         _ => {
-            let content = named.read(call)?;
+            let content = named.read(&call)?;
             Ok(whole(content.text, content.mime_type))
         }
     }
@@ -126,7 +128,7 @@ pub fn ownership(desk: &Desk, path: &Path) -> Result<Option<Ownership>, Error> {
 pub fn folder_of(desk: &Desk, named: Option<&Uri>) -> std::path::PathBuf {
     let named = named.and_then(path_of);
     let folder = named.as_deref().and_then(|path| path.ancestors().find(|folder| folder.is_dir()));
-    folder.unwrap_or_else(|| desk.first_root()).to_owned()
+    folder.map_or_else(|| desk.first_root(), Path::to_owned)
 }
 
 /// Runs something that may wait for the store on another thread.

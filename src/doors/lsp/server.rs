@@ -22,7 +22,7 @@ use super::types::{
     InlayHintParams, LSPAny, LanguageServer, Location, OneOf, PositionEncodingKind, ReferenceParams,
     Registration, RpcResult, SaveOptions, ServerCapabilities, ServerInfo, TextDocumentPositionParams,
     TextDocumentSyncCapability, TextDocumentSyncKind, TextDocumentSyncOptions, TextDocumentSyncSaveOptions,
-    TextEdit, Uri, WorkDoneProgressOptions, WorkspaceFileOperationsServerCapabilities,
+    TextEdit, Uri, WatchKind, WorkDoneProgressOptions, WorkspaceFileOperationsServerCapabilities,
     WorkspaceFoldersServerCapabilities, WorkspaceServerCapabilities,
 };
 use super::{checker, commands, config, keeper, owned, plans, reading};
@@ -44,9 +44,9 @@ impl Server {
 
     /// `kapell/read`
     pub async fn read(&self, params: ReadParams) -> RpcResult<ReadResult> {
-        let call = reading::call_of(&self.desk, &params);
+        let call = self.desk.client.begin();
         let _cancel = commands::CancelOnDrop(call.cancel().clone());
-        let read = aside(&self.desk, move |_| reading::read(&call, &params)).await;
+        let read = aside(&self.desk, move |desk| reading::read(desk, call, &params)).await;
         read.and_then(|read| read).map_err(commands::protocol_error)
     }
 
@@ -253,12 +253,15 @@ fn formatting() -> Registration {
     }
 }
 
-/// The configuration, on whose names every plan depends.
+/// The configuration, on whose names every plan depends, and repositories that are made.
 fn watches() -> Registration {
     Registration {
         id: "kapell-watches".to_owned(),
         method: "workspace/didChangeWatchedFiles".to_owned(),
-        register_options: Some(serde_json::json!({"watchers": [{"globPattern": "**/kapell.toml"}]})),
+        register_options: Some(serde_json::json!({"watchers": [
+            {"globPattern": "**/kapell.toml"},
+            {"globPattern": "**/.git/HEAD", "kind": WatchKind::Create},
+        ]})),
     }
 }
 

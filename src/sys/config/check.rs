@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use super::code::ConfigCode;
 use super::document::Document;
 use super::load::merged;
 use super::references;
@@ -31,12 +32,18 @@ impl Severity {
 pub struct ConfigProblem {
     /// How bad it is.
     pub severity: Severity,
+    /// Its stable code.
+    pub code: ConfigCode,
     /// The file that says it.
     pub file: PathBuf,
     /// Line, from 1.
     pub line: u32,
     /// Column in characters, from 1.
     pub column: u32,
+    /// The line in which it ends, from 1.
+    pub end_line: u32,
+    /// The column behind its last character, from 1.
+    pub end_column: u32,
     /// The key in question, such as `groups.review.members[1]`; empty where the text is no TOML.
     pub key: String,
     /// What is wrong, naming the thing.
@@ -85,6 +92,7 @@ pub(super) fn documents<'t>(project: Option<Source<'t>>, person: Option<Source<'
         let mut document = Document::read(path, text);
         if document.has("machine") {
             document.error(
+                ConfigCode::PersonOnly,
                 "machine",
                 "the limits of the machine cannot be set by a project",
                 "move [machine] to the person's file, $XDG_CONFIG_HOME/kapell/config.toml",
@@ -103,7 +111,12 @@ pub(super) fn check_documents(documents: &mut [Document<'_>]) -> Vec<ConfigProbl
         match (merged(documents), documents.first_mut()) {
             (Ok(merged), _) => references::check(documents, &merged),
             (Err(message), Some(document)) => {
-                document.error("", message, "this is a fault of the checker: report it");
+                document.error(
+                    ConfigCode::Internal,
+                    "",
+                    message,
+                    "this is a fault of the checker: report it",
+                );
             }
             (Err(_), None) => {}
         }

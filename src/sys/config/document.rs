@@ -13,6 +13,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::check::{ConfigProblem, Severity};
+use super::code::ConfigCode;
 use super::schema::SCHEMA;
 use super::values::Command;
 use crate::domain::pattern::Pattern;
@@ -40,8 +41,8 @@ pub(super) struct Document<'t> {
 
 struct Place {
     /// Where its key stands; for an element of an array, the element.
-    key: usize,
-    value: usize,
+    key: Range<usize>,
+    value: Range<usize>,
     /// Whether the value fits the schema.
     fits: bool,
 }
@@ -85,21 +86,39 @@ impl<'t> Document<'t> {
     }
 
     /// Adds an error at a key.
-    pub(super) fn error(&mut self, key: &str, message: impl Into<String>, hint: impl Into<String>) {
-        let at = self.places.get(key).map_or(0, |place| place.key);
-        self.report(at, Severity::Error, key, message, hint);
+    pub(super) fn error(
+        &mut self,
+        code: ConfigCode,
+        key: &str,
+        message: impl Into<String>,
+        hint: impl Into<String>,
+    ) {
+        let at = self.places.get(key).map_or(0..0, |place| place.key.clone());
+        self.report(at, Severity::Error, code, key, message, hint);
     }
 
     /// Adds an error at the value of a key.
-    pub(super) fn value_error(&mut self, key: &str, message: impl Into<String>, hint: impl Into<String>) {
-        let at = self.places.get(key).map_or(0, |place| place.value);
-        self.report(at, Severity::Error, key, message, hint);
+    pub(super) fn value_error(
+        &mut self,
+        code: ConfigCode,
+        key: &str,
+        message: impl Into<String>,
+        hint: impl Into<String>,
+    ) {
+        let at = self.places.get(key).map_or(0..0, |place| place.value.clone());
+        self.report(at, Severity::Error, code, key, message, hint);
     }
 
     /// Adds a warning at the value of a key.
-    pub(super) fn warning(&mut self, key: &str, message: impl Into<String>, hint: impl Into<String>) {
-        let at = self.places.get(key).map_or(0, |place| place.value);
-        self.report(at, Severity::Warning, key, message, hint);
+    pub(super) fn warning(
+        &mut self,
+        code: ConfigCode,
+        key: &str,
+        message: impl Into<String>,
+        hint: impl Into<String>,
+    ) {
+        let at = self.places.get(key).map_or(0..0, |place| place.value.clone());
+        self.report(at, Severity::Warning, code, key, message, hint);
     }
 
     /// What was found so far; the document forgets it.
@@ -109,25 +128,36 @@ impl<'t> Document<'t> {
 
     fn report(
         &mut self,
-        at: usize,
+        span: Range<usize>,
         severity: Severity,
+        code: ConfigCode,
         key: &str,
         message: impl Into<String>,
         hint: impl Into<String>,
     ) {
-        let line = self.line_of(at);
-        let before = self.text.get(self.line_starts[line]..at).unwrap_or_default();
-        // A byte order mark takes no column.
-        let column = before.trim_start_matches('\u{feff}').chars().count() + 1;
+        let (line, column) = self.place_of(span.start);
+        let (end_line, end_column) = self.place_of(span.end);
         self.problems.push(ConfigProblem {
             severity,
+            code,
             file: self.file.to_owned(),
-            line: u32::try_from(line + 1).unwrap_or(u32::MAX),
-            column: u32::try_from(column).unwrap_or(u32::MAX),
+            line,
+            column,
+            end_line,
+            end_column,
             key: key.to_owned(),
             message: message.into(),
             hint: hint.into(),
         });
+    }
+
+    /// Line and column, from 1, of an offset.
+    fn place_of(&self, at: usize) -> (u32, u32) {
+        let line = self.line_of(at);
+        let before = self.text.get(self.line_starts[line]..at).unwrap_or_default();
+        // A byte order mark takes no column.
+        let column = before.trim_start_matches('\u{feff}').chars().count() + 1;
+        (u32::try_from(line + 1).unwrap_or(u32::MAX), u32::try_from(column).unwrap_or(u32::MAX))
     }
 
     /// The line, from 0, of an offset.
@@ -144,6 +174,10 @@ impl<'t> Document<'t> {
                 continue;
             }
             let written = self.text.get(span.clone()).unwrap_or_default();
+            let code = match error.message() {
+                "duplicate key" => ConfigCode::DuplicateKey,
+                _ => ConfigCode::Syntax,
+            };
             let (message, hint) = match error.message() {
                 "duplicate key" => (format!("`{}` is set twice", shown(written)), "keep one of the two"),
                 "string values must be quoted, expected literal string" => {
@@ -156,7 +190,7 @@ impl<'t> Document<'t> {
                 }
                 other => (other.to_owned(), "TOML has one `key = value` a line, and [table] headings"),
             };
-            self.report(span.start, Severity::Error, "", message, hint);
+            self.report(span, Severity::Error, code, "", message, hint);
         }
     }
 
@@ -176,7 +210,7 @@ impl<'t> Document<'t> {
         for (key, value) in table {
             let name = key.get_ref().as_ref();
             let path = join(path, name);
-            let place = Place { key: key.span().start, value: value.span().start, fits: true };
+            let place = Place { key: key.span(), value: value.span(), fits: true };
             self.places.insert(path.clone(), place);
             let (key_span, value_span) = (key.span(), value.span());
             // A table's keys speak for themselves.
@@ -192,7 +226,7 @@ impl<'t> Document<'t> {
                 _ if self.is_doubtful(whole) => None,
                 None => {
                     let (message, hint) = wording::unknown_key(schema, &path, name);
-                    self.error(&path, message, hint);
+                    self.error(ConfigCode::UnknownKey, &path, message, hint);
                     None
                 }
                 Some(schema) => self.value(schema, value, &path),
@@ -220,7 +254,7 @@ impl<'t> Document<'t> {
     fn value(&mut self, schema: &Value, value: &Spanned<DeValue<'_>>, path: &str) -> Option<Value> {
         let Some(alternative) = wording::fitting(schema, value.get_ref()) else {
             let (message, hint) = wording::wrong_type(schema, value.get_ref(), path);
-            self.value_error(path, message, hint);
+            self.value_error(ConfigCode::WrongType, path, message, hint);
             return None;
         };
         let fitting = match value.get_ref() {
@@ -244,7 +278,7 @@ impl<'t> Document<'t> {
             if let Err(wrong) = command.and_then(|command| command.parse()) {
                 let hint =
                     "write the program and its arguments, such as [\"cargo\", \"test\"] or \"cargo test\"";
-                self.value_error(path, format!("`{path}` {wrong}"), hint);
+                self.value_error(ConfigCode::BadCommand, path, format!("`{path}` {wrong}"), hint);
                 return None;
             }
         }
@@ -258,8 +292,8 @@ impl<'t> Document<'t> {
         let mut seen = BTreeSet::new();
         for (index, element) in elements.iter().enumerate() {
             let path = format!("{path}[{index}]");
-            let at = element.span().start;
-            self.places.insert(path.clone(), Place { key: at, value: at, fits: true });
+            let at = element.span();
+            self.places.insert(path.clone(), Place { key: at.clone(), value: at, fits: true });
             let fitting = self.value(items, element, &path);
             if fitting.is_none() {
                 self.unfit(&path);
@@ -267,14 +301,24 @@ impl<'t> Document<'t> {
             if let (true, Some(Value::String(text))) = (of_one, &fitting)
                 && !seen.insert(text.clone())
             {
-                self.value_error(&path, format!("`{path}` repeats `{}`", shown(text)), "name it once");
+                self.value_error(
+                    ConfigCode::DuplicateName,
+                    &path,
+                    format!("`{path}` repeats `{}`", shown(text)),
+                    "name it once",
+                );
             }
             kept.push(fitting.unwrap_or_else(|| wording::empty(items)));
         }
         let least = schema.get("minItems").and_then(Value::as_u64).unwrap_or(0);
         // An empty command has words of its own.
         if (kept.len() as u64) < least && items.get("minLength").is_some() {
-            self.value_error(path, format!("`{path}` must not be empty"), "leave it out for the default");
+            self.value_error(
+                ConfigCode::BadValue,
+                path,
+                format!("`{path}` must not be empty"),
+                "leave it out for the default",
+            );
             return None;
         }
         Some(Value::Array(kept))
@@ -290,7 +334,7 @@ impl<'t> Document<'t> {
         }
         let message =
             format!("`{path}` must be {}; found {}", wording::range_words(least, most), shown(written));
-        self.value_error(path, message, "");
+        self.value_error(ConfigCode::BadValue, path, message, "");
         None
     }
 
@@ -299,12 +343,17 @@ impl<'t> Document<'t> {
         if !names.is_empty() && !names.contains(&text) {
             let hint = suggestion(text, names.iter().copied()).unwrap_or_default();
             let message = format!("`{path}` must be {}; found `{}`", listed(&names, "or"), shown(text));
-            self.value_error(path, message, hint);
+            self.value_error(ConfigCode::BadValue, path, message, hint);
             return None;
         }
         if schema.get("minLength").is_some() && text.trim().is_empty() {
             // A command says so in its own words.
-            self.value_error(path, format!("`{path}` must not be empty"), "leave it out for the default");
+            self.value_error(
+                ConfigCode::BadValue,
+                path,
+                format!("`{path}` must not be empty"),
+                "leave it out for the default",
+            );
             return None;
         }
         let format = schema.get("format").and_then(Value::as_str).unwrap_or_default();
@@ -330,7 +379,12 @@ impl<'t> Document<'t> {
         match wrong {
             None => Some(text.into()),
             Some((message, hint)) => {
-                self.value_error(path, message, hint);
+                let code = match format {
+                    "path-pattern" | "cache-path" => ConfigCode::BadPath,
+                    "env-pattern" => ConfigCode::BadName,
+                    _ => ConfigCode::BadValue,
+                };
+                self.value_error(code, path, message, hint);
                 None
             }
         }
@@ -344,23 +398,26 @@ impl<'t> Document<'t> {
                 Err(error) => (error.to_string(), None),
             },
             Err(regex_syntax::Error::Parse(error)) => {
-                (error.kind().to_string(), Some(error.span().start.offset))
+                (error.kind().to_string(), Some(error.span().start.offset..error.span().end.offset))
             }
             Err(regex_syntax::Error::Translate(error)) => {
-                (error.kind().to_string(), Some(error.span().start.offset))
+                (error.kind().to_string(), Some(error.span().start.offset..error.span().end.offset))
             }
             Err(error) => (error.to_string(), None),
         };
         // Escapes in the string move the place; then the string itself is shown.
         let written = self.text.get(span.clone()).unwrap_or_default();
         let begin = written.find(pattern).map(|begin| span.start + begin);
-        let offset = begin.zip(at).map_or(span.start, |(begin, at)| begin + at);
-        let before = at.and_then(|at| pattern.get(..at)).map(|before| before.chars().count());
+        let within = match (begin, &at) {
+            (Some(begin), Some(at)) => begin + at.start..begin + at.end,
+            _ => span,
+        };
+        let before = at.and_then(|at| pattern.get(..at.start)).map(|before| before.chars().count());
         let inside = before.map(|before| format!(", at its character {}", before + 1)).unwrap_or_default();
         let message = format!("`{path}` is no regular expression: {kind}{inside}");
         let hint =
             "write patterns in 'single quotes', where a backslash is one, and \\ before a special character";
-        self.report(offset, Severity::Error, path, message, hint);
+        self.report(within, Severity::Error, ConfigCode::BadPattern, path, message, hint);
         false
     }
 }

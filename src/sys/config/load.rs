@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::check::{ConfigProblem, Severity, Source, check_documents, documents, sorted};
+use super::code::ConfigCode;
 use super::document::Document;
 use super::resolved::{
     Config, Environments, Failover, Group, Health, Integrator, Machine, NamePattern, Pipeline, Provider,
@@ -72,9 +73,12 @@ pub fn load(
         // The check has looked at everything; this is for what it may yet have missed.
         Err(message) => Err(vec![ConfigProblem {
             severity: Severity::Error,
+            code: ConfigCode::Internal,
             file: project.or(person).map(|(path, _)| path.to_owned()).unwrap_or_default(),
             line: 1,
             column: 1,
+            end_line: 1,
+            end_column: 1,
             key: String::new(),
             message,
             hint: "run `kapell config check`".to_owned(),

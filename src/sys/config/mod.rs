@@ -9,6 +9,7 @@
 //! [`starter()`] writes a first file.
 
 pub mod check;
+mod code;
 mod document;
 pub mod ecosystem;
 pub mod load;
@@ -21,6 +22,7 @@ pub mod types;
 pub mod values;
 
 pub use check::{ConfigProblem, Severity, check, check_files};
+pub use code::ConfigCode;
 pub use ecosystem::Ecosystem;
 pub use load::load;
 pub use references::APPROVAL;

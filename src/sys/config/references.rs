@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use serde::Deserialize;
 
+use super::code::ConfigCode;
 use super::document::{Document, closest, join, listed, shown, suggestion};
 use super::load::{BASE_PORT, Placing, STUCK_AFTER_S, SUBS, TIMEOUT_S, provider_of};
 use super::types::{File, ProviderKind, Route};
@@ -130,7 +131,7 @@ impl Said<'_, '_> {
             None => String::new(),
         });
         let message = format!("`{key}` names `{}`, which is no {}", shown(name), kinds.join(", no "));
-        self.document.value_error(key, message, hint);
+        self.document.value_error(ConfigCode::UnknownName, key, message, hint);
     }
 
     fn lead(&mut self, key: &str, names: Option<&Vec<Name>>, things: &[Thing]) {
@@ -143,7 +144,7 @@ impl Said<'_, '_> {
     fn needs(&mut self, table: &str, key: &str, is_said: bool, hint: &str) {
         // A wrong value was reported, and so was a table that is none.
         if !is_said && !self.document.has(&join(table, key)) && !self.document.is_reported(table) {
-            self.document.error(table, format!("`{table}` lacks `{key}`"), hint);
+            self.document.error(ConfigCode::MissingKey, table, format!("`{table}` lacks `{key}`"), hint);
         }
     }
 
@@ -174,7 +175,12 @@ impl Said<'_, '_> {
             if let Some((other, _)) = other.into_iter().find(|(_, is_other)| *is_other) {
                 let message =
                     format!("`{name}` is a group and a {other}: a task could not say which is meant");
-                self.document.error(&join("groups", name), message, "give the group another name");
+                self.document.error(
+                    ConfigCode::DuplicateName,
+                    &join("groups", name),
+                    message,
+                    "give the group another name",
+                );
             }
         }
     }
@@ -185,13 +191,14 @@ impl Said<'_, '_> {
         if !is_plain {
             let message = format!("`{}` is no name", shown(name));
             self.document.error(
+                ConfigCode::BadName,
                 key,
                 message,
                 "use letters, digits, `_`, `-` and `.`, a letter or digit first",
             );
         } else if RESERVED.contains(&name) {
             let message = format!("`{name}` has a meaning of its own and cannot be a name");
-            self.document.error(key, message, "choose another name");
+            self.document.error(ConfigCode::BadName, key, message, "choose another name");
         }
     }
 
@@ -229,10 +236,15 @@ impl Said<'_, '_> {
                 let key = join(&join(&join("providers", name), "set_env"), variable);
                 if variable.is_empty() || variable.contains(['=', '\0']) {
                     let message = format!("`{}` is no name of a variable", shown(variable));
-                    self.document.error(&key, message, "write a name without `=`");
+                    self.document.error(ConfigCode::BadName, &key, message, "write a name without `=`");
                 } else if variable.starts_with("KAPELL_") {
                     let message = format!("`{variable}` is set by Kapell itself");
-                    self.document.error(&key, message, "names that begin with KAPELL_ are taken");
+                    self.document.error(
+                        ConfigCode::BadName,
+                        &key,
+                        message,
+                        "names that begin with KAPELL_ are taken",
+                    );
                 }
             }
         }
@@ -249,7 +261,12 @@ impl Said<'_, '_> {
                 if let (false, Some(meant)) = (self.merged.groups.contains_key(group.as_str()), meant) {
                     let message = format!("worker `{name}` makes a new group `{}`", shown(group.as_str()));
                     let key = format!("{table}.groups[{index}]");
-                    self.document.warning(&key, message, format!("did you mean `{meant}`?"));
+                    self.document.warning(
+                        ConfigCode::UnknownName,
+                        &key,
+                        message,
+                        format!("did you mean `{meant}`?"),
+                    );
                 }
             }
             let provider = worker.provider.as_ref().map(Name::as_str);
@@ -261,6 +278,7 @@ impl Said<'_, '_> {
                     shown(provider)
                 );
                 self.document.warning(
+                    ConfigCode::DuplicateName,
                     &join(&table, "provider"),
                     message,
                     "a task for that name goes to the worker",
@@ -275,7 +293,7 @@ impl Said<'_, '_> {
             if is_empty(self.merged, name) && !is_half_read {
                 let message = format!("group `{}` has no members", shown(name));
                 let hint = "list them in members, or let workers name it in their groups";
-                self.document.warning(&table, message, hint);
+                self.document.warning(ConfigCode::EmptyGroup, &table, message, hint);
             }
             for (index, rule) in group.provider_by_name.iter().flatten().enumerate() {
                 let table = format!("{table}.provider_by_name[{index}]");
@@ -295,11 +313,21 @@ impl Said<'_, '_> {
             match route.to.as_ref().map(Name::as_str) {
                 Some("auto") => {
                     let message = format!("`{to}` is `auto`, which leads back to the routes");
-                    self.document.value_error(&to, message, "name a worker, a group or a provider");
+                    self.document.value_error(
+                        ConfigCode::Unreachable,
+                        &to,
+                        message,
+                        "name a worker, a group or a provider",
+                    );
                 }
                 Some(group) if is_empty(self.merged, group) => {
                     let message = format!("`{to}` names the group `{group}`, which has no members");
-                    self.document.value_error(&to, message, "give it members, or name another");
+                    self.document.value_error(
+                        ConfigCode::EmptyGroup,
+                        &to,
+                        message,
+                        "give it members, or name another",
+                    );
                 }
                 _ => self.target(&to, route.to.as_ref()),
             }
@@ -315,7 +343,12 @@ impl Said<'_, '_> {
         let Ok(parsed) = regex_syntax::Parser::new().parse(&own) else { return };
         if parsed.properties().minimum_len().is_none() {
             let message = format!("`{key}` can match nothing");
-            self.document.value_error(&key, message, "write a pattern that some text fits");
+            self.document.value_error(
+                ConfigCode::BadPattern,
+                &key,
+                message,
+                "write a pattern that some text fits",
+            );
             return;
         }
         let takes_all = |earlier: &Route| {
@@ -329,7 +362,12 @@ impl Said<'_, '_> {
         if let Some(before) = routes[..index].iter().position(takes_all) {
             let message =
                 format!("`routes[{index}]` is never reached: `routes[{before}]` takes all that it could");
-            self.document.warning(&key, message, "put it before that one, or take one of them out");
+            self.document.warning(
+                ConfigCode::Unreachable,
+                &key,
+                message,
+                "put it before that one, or take one of them out",
+            );
         }
     }
 
@@ -340,7 +378,12 @@ impl Said<'_, '_> {
         if let (Some(name), Some(true)) = (name, worker.and_then(|worker| worker.protected)) {
             let message =
                 format!("`{key}` names `{name}`, a protected worker that never gets a task", name = name.0);
-            self.document.value_error(key, message, "name another, or set protected = false");
+            self.document.value_error(
+                ConfigCode::ProtectedWorker,
+                key,
+                message,
+                "name another, or set protected = false",
+            );
         }
     }
 }
@@ -434,13 +477,13 @@ impl<'t> Whole<'_, 't> {
 
     fn error(&mut self, key: &str, message: String, hint: &str) {
         if let Some(document) = self.at(key) {
-            document.value_error(key, message, hint);
+            document.value_error(ConfigCode::Contradiction, key, message, hint);
         }
     }
 
     fn warn(&mut self, key: &str, message: String, hint: &str) {
         if let Some(document) = self.at(key) {
-            document.warning(key, message, hint);
+            document.warning(ConfigCode::Contradiction, key, message, hint);
         }
     }
 
@@ -450,7 +493,7 @@ impl<'t> Whole<'_, 't> {
             && let Some(document) = self.at(table)
             && !document.is_reported(table)
         {
-            document.error(table, format!("`{table}` lacks `{key}`"), hint);
+            document.error(ConfigCode::MissingKey, table, format!("`{table}` lacks `{key}`"), hint);
         }
     }
 }

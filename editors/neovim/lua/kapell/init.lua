@@ -13,7 +13,15 @@ local function attach(bufnr)
     return
   end
   local root = project.of(bufnr)
-  if root and #vim.lsp.get_clients({ name = 'kapell', bufnr = bufnr }) == 0 then
+  for _, client in ipairs(vim.lsp.get_clients({ name = 'kapell', bufnr = bufnr })) do
+    if server.root(client) == root then
+      return
+    end
+    -- It was saved under a name in another project, or in none.
+    vim.lsp.buf_detach_client(bufnr, client.id)
+    require('kapell.owner').forget(bufnr)
+  end
+  if root then
     server.start(root, bufnr)
   end
 end

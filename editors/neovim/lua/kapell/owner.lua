@@ -112,11 +112,17 @@ local function refresh_project(root)
   end
 end
 
+--- Nothing is known of a buffer any more.
+---@param bufnr integer
+function M.forget(bufnr)
+  owners[bufnr] = nil
+  vim.api.nvim_buf_clear_namespace(bufnr, signs, 0, -1)
+end
+
 local function forget_project(root)
   for bufnr in pairs(owners) do
     if vim.api.nvim_buf_is_loaded(bufnr) and require('kapell.project').of(bufnr) == root then
-      owners[bufnr] = nil
-      vim.api.nvim_buf_clear_namespace(bufnr, signs, 0, -1)
+      M.forget(bufnr)
     end
   end
 end

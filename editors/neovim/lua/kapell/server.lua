@@ -28,16 +28,24 @@ local function root_of(client_id)
   return client and M.root(client)
 end
 
+--- Whether what was told is of the project that the server was started for. It also tells of other
+--- projects whose files it has open, such as one that was just saved under a name there.
+local function is_of(root, told)
+  local top = type(told) == 'string' and vim.uri_to_fname(told)
+  local real = vim.uv.fs_realpath(root) or root
+  return top and (top == real or vim.startswith(real, (top:gsub('/$', '')) .. '/'))
+end
+
 local function on_event(_, event, ctx)
   local root = root_of(ctx.client_id)
-  if root and type(event) == 'table' and event.kind then
+  if root and type(event) == 'table' and event.kind and is_of(root, event.root) then
     state.add_event(root, event)
   end
 end
 
 local function on_claims(_, told, ctx)
   local root = root_of(ctx.client_id)
-  if root and type(told) == 'table' then
+  if root and type(told) == 'table' and is_of(root, told.root) then
     state.set_claims(root, told.claims, told.total)
   end
 end
@@ -64,6 +72,11 @@ end
 local function on_attach(client, bufnr)
   buffers[client.id] = buffers[client.id] or {}
   buffers[client.id][bufnr] = true
+  -- A text that is not what lies on the disk may be older than that instead of changed: only the editor
+  -- knows, and a file without changes is not to be held.
+  if not vim.bo[bufnr].modified then
+    M.notify(client, 'textDocument/didSave', { textDocument = { uri = vim.uri_from_bufnr(bufnr) } })
+  end
   require('kapell.owner').attach(client, bufnr)
   require('kapell.lens').attach(client, bufnr)
 end
@@ -255,6 +268,15 @@ function M.ask(client, method, params, callback, bufnr)
     client:request(method, params, handler, bufnr)
   else
     client.request(method, params, handler, bufnr)
+  end
+end
+
+--- Tells a client something.
+function M.notify(client, method, params)
+  if NEW then
+    client:notify(method, params)
+  else
+    client.notify(method, params)
   end
 end
 

@@ -71,7 +71,7 @@ return {
     place.write_file(place.base .. '/outside/x.rs', 'fn x() {}\n')
     nvim:edit(place.base .. '/outside/x.rs')
     nvim:type('ix<Esc>')
-    vim.wait(200)
+    nvim:idle()
     eq(nvim:lua([[return #vim.lsp.get_clients({ name = 'kapell', bufnr = 0 })]]), 0)
     eq(nvim:lua([[return require('kapell').statusline()]]), '')
   end },
@@ -128,7 +128,7 @@ return {
     nvim:see('▲')
     nvim:type('omore<Esc>')
     nvim:type('oand more<Esc>')
-    vim.wait(100)
+    nvim:idle()
     local count = 0
     for _, text in ipairs(nvim:said()) do
       count = count + (text:find('is held by ada', 1, true) and 1 or 0)

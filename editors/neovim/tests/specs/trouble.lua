@@ -56,10 +56,34 @@ return {
     nvim:diagnostic('held')
   end },
 
+  { 'a buffer that is older than its file has no unsaved changes, also for the next server', function(place)
+    local nvim = place:nvim()
+    nvim:lua('vim.o.autoread = false')
+    nvim:open('src/a.rs')
+    place.write_file(place.repo .. '/src/a.rs', 'fn landed() {}\n')
+    local old = server_of(nvim)
+    vim.uv.kill(old, 'sigkill')
+    place:wait('for another server', function()
+      local pid = server_of(nvim)
+      return pid ~= old and pid
+    end)
+    nvim:attached()
+    -- What it holds is told before this claim of somebody else is.
+    place:claim('ada', { 'src/a.rs' })
+    nvim:diagnostic('held')
+    eq(vim.tbl_map(function(claim)
+      return claim.holder
+    end, place:claims()), { 'ada' })
+    place:release('ada')
+    nvim:diagnostic(nil)
+    nvim:type('ohello<Esc>')
+    nvim:see('yours')
+  end },
+
   { 'a server that does nothing but die is left dead, and editing goes on', function(place)
     local nvim = place:nvim({ cmd = { 'sh', '-c', 'exit 3' } })
     nvim:edit('src/a.rs')
-    vim.wait(300)
+    nvim:idle()
     nvim:type('ohello<Esc>')
     nvim:cmd('write')
     eq(nvim:lines()[2], 'hello')
@@ -116,5 +140,55 @@ return {
     nvim:see('yours')
     eq(#place:claims(), 1)
     eq(nvim:lua([[return #vim.lsp.get_clients({ name = 'kapell' })]]), 2)
+    nvim:cmd('write')
+    -- Each shows the claims and the events of its own project, whichever buffer is the last one.
+    local function known(root)
+      return nvim:lua([[
+        local state = require('kapell.state').of(...)
+        return { vim.tbl_map(function(claim) return claim.pattern end, state.claims), #state.events }
+      ]], root)
+    end
+    place:wait('for the claims of the other project to be gone', function()
+      local told = known(other)
+      return #told[1] == 0 and told[2] > 0
+    end)
+    eq(known(place.repo)[1], { 'src/a.rs' })
+    nvim:cmd('buffer src/a.rs')
+    nvim:cmd('Kapell status')
+    nvim:see('src/a.rs')
+    nvim:cmd('only | buffer ' .. other .. '/x.rs')
+    nvim:cmd('Kapell status')
+    nvim:see_not('src/a.rs')
+  end },
+
+  { 'a buffer that is saved into another project belongs to that one', function(place)
+    local other = place.base .. '/other'
+    place.write_file(other .. '/x.rs', 'fn x() {}\n')
+    vim.system({ 'git', 'init', '--quiet', other }, { env = place.env }):wait()
+    place:claim('ada', { 'src/a.rs' })
+    local nvim = place:nvim()
+    nvim:open('src/a.rs')
+    nvim:diagnostic('held')
+    nvim:see('held by ada')
+    nvim:cmd('saveas ' .. other .. '/a.rs')
+    nvim:diagnostic(nil)
+    nvim:see_not('held by ada')
+    local root = place:wait('for the other server', function()
+      return nvim:lua([[
+        local all = vim.lsp.get_clients({ name = 'kapell', bufnr = 0 })
+        return #all == 1 and all[1].initialized and require('kapell.server').root(all[1]) == ... or false
+      ]], other)
+    end)
+    assert(root)
+    nvim:type('ohello<Esc>')
+    nvim:see('yours')
+    eq(#place:claims(), 1)
+    -- And one that goes where no project is has no server, and no sign.
+    nvim:cmd('saveas ' .. place.base .. '/a.rs')
+    place:wait('for no server', function()
+      return nvim:lua([[return #vim.lsp.get_clients({ name = 'kapell', bufnr = 0 }) == 0]])
+    end)
+    nvim:diagnostic(nil)
+    nvim:see_not('yours')
   end },
 }

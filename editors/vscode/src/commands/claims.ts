@@ -2,39 +2,42 @@
 import * as vscode from 'vscode';
 import { count, holderOf } from '../model/text';
 import type { Claim, ClaimConflict, ClaimResult } from '../model/wire';
-import { command, fileOf, pathOf, say, subjectOf, type Context } from './context';
+import { command, fileOf, pathOf, projectOf, rootOf, say, subjectOf, type Context, type Target } from './context';
 
 export function registerClaims(context: Context): void {
   const { server } = context;
 
   command(context, 'kapell.claimFile', async (given: unknown) => {
-    await claim(context, [await pathOf(context, given)]);
+    await claim(context, await pathOf(context, given));
   });
 
-  command(context, 'kapell.claimPattern', async () => {
+  command(context, 'kapell.claimPattern', async (given: unknown) => {
+    const about = await projectOf(context, given, 'Claim files of which project?');
+    if (about === undefined) return;
     const pattern = await vscode.window.showInputBox({
       title: 'Claim files', prompt: 'A path, a folder or a pattern', placeHolder: 'src/db/**/*.rs',
     });
     if (!pattern) return;
     const reason = await vscode.window.showInputBox({ title: 'Why? (may be left empty)' });
-    if (reason !== undefined) await claim(context, [pattern], reason);
+    if (reason !== undefined) await claim(context, { id: pattern, about }, reason);
   });
 
   command(context, 'kapell.releaseFile', async (given: unknown) => {
-    const path = await pathOf(context, given);
-    const { released } = await server.call<{ released: number[] }>('release-files', { paths: [path] });
+    const { id: path, about } = await pathOf(context, given);
+    const { released } = await server.call<{ released: number[] }>('release-files', { paths: [path] }, about);
     if (released.length === 0) await say(`you hold no claim of ${path} itself.`);
   });
 
   command(context, 'kapell.releaseAll', async () => {
-    const { released } = await server.call<{ released: number[] }>('release-files', { all: true });
-    await say(`${count(released.length, 'claim')} released.`);
+    const all = await Promise.all(context.board.rooms.map(({ project }) =>
+      server.call<{ released: number[] }>('release-files', { all: true }, project.root)));
+    await say(`${count(new Set(all.flatMap(({ released }) => released)).size, 'claim')} released.`);
   });
 
   command(context, 'kapell.releaseClaim', async (given: unknown) => {
     const subject = subjectOf(given);
     if (subject?.kind !== 'claim') return;
-    await server.call('release-files', { claim_ids: [subject.claim.claim_id] });
+    await server.call('release-files', { claim_ids: [subject.claim.claim_id] }, rootOf(given));
   });
 
   command(context, 'kapell.takeOver', async (given: unknown) => {
@@ -42,26 +45,28 @@ export function registerClaims(context: Context): void {
     if (!uri) throw new Error('no file is open');
     const owner = await context.ownership.of(uri);
     if (!owner?.path) throw new Error(`${uri.fsPath} belongs to no project`);
-    await takeOver(context, owner.path, owner.claims.find((one) => !one.own));
+    await takeOver(context, { id: owner.path, about: uri.toString() }, owner.claims.find((one) => !one.own));
   });
 
   // Lenses and code actions of the server carry this one.
   command(context, 'kapell.ui.takeOver', async (given: { path?: string; uri?: string; holder?: string }) => {
-    const path = given.path ?? (await pathOf(context, given.uri ? vscode.Uri.parse(given.uri) : undefined));
-    const owner = given.uri ? await context.ownership.of(vscode.Uri.parse(given.uri)) : undefined;
-    await takeOver(context, path, owner?.claims.find((one) => !one.own));
+    const uri = given.uri ? vscode.Uri.parse(given.uri) : undefined;
+    const target = given.path && uri ? { id: given.path, about: uri.toString() } : await pathOf(context, uri);
+    const owner = uri ? await context.ownership.of(uri) : undefined;
+    await takeOver(context, target, owner?.claims.find((one) => !one.own));
   });
 
   command(context, 'kapell.takeOverClaim', async (given: unknown) => {
     const subject = subjectOf(given);
-    if (subject?.kind === 'claim') await takeOver(context, subject.claim.pattern, subject.claim);
+    if (subject?.kind !== 'claim') return;
+    await takeOver(context, { id: subject.claim.pattern, about: rootOf(given) }, subject.claim);
   });
 
   command(context, 'kapell.openClaimed', async (given: unknown) => {
     const subject = subjectOf(given);
-    const root = vscode.workspace.workspaceFolders?.[0]?.uri;
-    if (subject?.kind !== 'claim' || !root) return;
-    await vscode.window.showTextDocument(vscode.Uri.joinPath(root, subject.claim.pattern));
+    const root = rootOf(given);
+    if (subject?.kind !== 'claim' || root === undefined) return;
+    await vscode.window.showTextDocument(vscode.Uri.joinPath(vscode.Uri.parse(root), subject.claim.pattern));
   });
 
   const menu = (given: unknown): Promise<void> => fileMenu(context, given);
@@ -70,26 +75,27 @@ export function registerClaims(context: Context): void {
     menu(given.uri ? vscode.Uri.parse(given.uri) : undefined));
 }
 
-async function claim(context: Context, paths: string[], reason?: string): Promise<void> {
-  const result = await context.server.call<ClaimResult>('claim-files', reason ? { paths, reason } : { paths });
-  if (result.granted) return;
-  const [first] = result.conflicts;
-  await tellConflict(context, first, paths.length === 1 ? paths[0] : undefined);
+async function claim(context: Context, target: Target, reason?: string): Promise<void> {
+  const paths = [target.id];
+  const result = await context.server.call<ClaimResult>(
+    'claim-files', reason ? { paths, reason } : { paths }, target.about,
+  );
+  if (!result.granted) await tellConflict(context, result.conflicts[0], target);
 }
 
-async function tellConflict(context: Context, conflict: ClaimConflict | undefined, path?: string): Promise<void> {
+async function tellConflict(context: Context, conflict: ClaimConflict | undefined, target?: Target): Promise<void> {
   if (!conflict) return;
   const what = conflict.witness ?? conflict.pattern;
-  const buttons = path === undefined ? [] : ['Take Over'];
+  const buttons = target === undefined ? [] : ['Take Over'];
   const answer = await vscode.window.showWarningMessage(
     `Kapell: ${what} is held by ${holderOf(conflict)}.`, ...buttons,
   );
-  if (answer === 'Take Over' && path !== undefined) await takeOver(context, path, conflict);
+  if (answer === 'Take Over' && target !== undefined) await takeOver(context, target, conflict);
 }
 
 /** Takes files over; whoever held them is told the reason, so there must be one. */
 async function takeOver(
-  context: Context, path: string, held: Pick<Claim, 'holder' | 'task' | 'reason' | 'worker'> | undefined,
+  context: Context, { id: path, about }: Target, held: Pick<Claim, 'holder' | 'task' | 'reason' | 'worker'> | undefined,
 ): Promise<void> {
   const from = held ? ` from ${holderOf(held)}` : '';
   const reason = await vscode.window.showInputBox({
@@ -100,7 +106,7 @@ async function takeOver(
   if (!reason?.trim()) return;
   const result = await context.server.call<ClaimResult>('claim-files', {
     paths: [path], take_over: true, reason: reason.trim(),
-  });
+  }, about);
   if (!result.granted) await tellConflict(context, result.conflicts[0]);
 }
 

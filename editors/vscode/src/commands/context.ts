@@ -53,13 +53,40 @@ export function fileOf(given: unknown): vscode.Uri | undefined {
   return vscode.window.activeTextEditor?.document.uri;
 }
 
-/** The path in the project of the file that is meant. */
-export async function pathOf(context: Context, given: unknown): Promise<string> {
+/** What something is, and in which project: a file or folder of it. */
+export interface Target {
+  id: string;
+  about: string | undefined;
+}
+
+/** The path in its project of the file that is meant. */
+export async function pathOf(context: Context, given: unknown): Promise<Target> {
   const uri = fileOf(given);
   if (!uri) throw new Error('no file is open');
   const owner = await context.ownership.of(uri);
   if (!owner?.path) throw new Error(`${uri.fsPath} belongs to no project`);
-  return owner.path;
+  return { id: owner.path, about: uri.toString() };
+}
+
+/** The project that is meant: that of the row or of the file in the editor, the only one, or the one that
+ * is chosen. */
+export async function projectOf(context: Context, given: unknown, title: string): Promise<string | undefined> {
+  if (given instanceof Node && given.root !== undefined) return given.root;
+  const uri = vscode.window.activeTextEditor?.document.uri;
+  const here = uri?.scheme === 'file' ? context.board.place(uri) : undefined;
+  if (here) return here.room.project.root;
+  return choose(
+    context.board.shown.map((room) => ({
+      label: context.board.nameOf(room), description: vscode.Uri.parse(room.project.root).fsPath,
+      value: room.project.root,
+    })),
+    title, 'no folder of this window is a project: open a Git repository',
+  );
+}
+
+/** The project of a row. */
+export function rootOf(given: unknown): string | undefined {
+  return given instanceof Node ? given.root : undefined;
 }
 
 export function subjectOf(given: unknown): Subject | undefined {
@@ -79,16 +106,20 @@ async function choose<T>(choices: Choice<T>[], title: string, none: string): Pro
 /** The plan that is meant: the row's, the only one, or the one that is chosen. */
 export async function planOf(
   context: Context, given: unknown, title: string, wanted: (plan: PlanStatus) => boolean = () => true,
-): Promise<string | undefined> {
+): Promise<Target | undefined> {
   const subject = subjectOf(given);
-  if (subject?.kind === 'plan') return subject.id;
-  if (typeof given === 'string') return given;
+  if (subject?.kind === 'plan') return { id: subject.id, about: rootOf(given) };
+  if (typeof given === 'string') {
+    return { id: given, about: context.board.roomOfPlan(given)?.project.root };
+  }
   await context.board.refresh();
-  const plans = (context.board.snapshot?.plans ?? []).filter(wanted);
+  const plans = context.board.shown.flatMap((room) =>
+    (room.snapshot?.plans ?? []).filter(wanted).map((plan) => ({ plan, about: room.project.root })));
   return choose(
-    plans.map((plan) => ({
-      label: plan.name, description: plan.plan_id, detail: `${plan.state}, ${plan.done} of ${plan.total} done`,
-      value: plan.plan_id,
+    plans.map(({ plan, about }) => ({
+      label: plan.name, description: [context.board.label(about), plan.plan_id].filter((part) => part !== '').join(', '),
+      detail: `${plan.state}, ${plan.done} of ${plan.total} done`,
+      value: { id: plan.plan_id, about },
     })),
     title, 'there is no plan for that; store a plan file first',
   );
@@ -97,8 +128,9 @@ export async function planOf(
 /** What `control` takes: the row's own id, else a plan that is chosen. */
 export async function targetOf(
   context: Context, given: unknown, title: string, wanted: (plan: PlanStatus) => boolean,
-): Promise<string | undefined> {
-  return subjectOf(given)?.id ?? planOf(context, given, title, wanted);
+): Promise<Target | undefined> {
+  const id = subjectOf(given)?.id;
+  return id === undefined ? planOf(context, given, title, wanted) : { id, about: rootOf(given) };
 }
 
 /** The attempt that is meant: of the row, of the file of the editor, or one that is chosen. */
@@ -118,7 +150,7 @@ export async function attemptOf(context: Context, given: unknown, title: string)
   if (holder) return holder.attempt ?? holder.holder;
   await context.board.refresh();
   const choices: Choice<string>[] = [];
-  for (const plan of context.board.snapshot?.plans ?? []) {
+  for (const plan of context.board.plans) {
     for (const task of plan.tasks) {
       if (task.attempt === undefined) continue;
       choices.push({

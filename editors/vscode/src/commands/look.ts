@@ -83,13 +83,13 @@ export function registerLook(context: Context): void {
 
 /** What to send with a report: no contents of files, no paths but the program's. */
 function diagnostics({ extension, server, board }: Context): string {
-  const { plans, workers } = board.snapshot?.overview ?? { plans: [], workers: undefined };
+  const overviews = board.shown.flatMap(({ snapshot }) => snapshot?.overview ?? []);
   return [
     `extension ${String(extension.extension.packageJSON.version)}, ${vscode.env.appName} ${vscode.version}, ${process.platform} ${process.arch}`,
     `server: ${server.state}${server.why === '' ? '' : `, ${sentence({ message: server.why })}`}`,
     `program: ${server.place ? `${server.place.program} (${server.place.by})` : 'none'} ${server.serverInfo}`,
     `trusted: ${vscode.workspace.isTrusted}, folders: ${vscode.workspace.workspaceFolders?.length ?? 0}, remote: ${vscode.env.remoteName ?? 'no'}`,
-    `plans: ${plans.length}, workers: ${JSON.stringify(workers ?? {})}, ${count(board.totalClaims, 'claim')}, newest event: ${board.events.at(-1)?.seq ?? 'none'}`,
+    `projects: ${board.shown.length}, plans: ${overviews.flatMap(({ plans }) => plans).length}, workers: ${JSON.stringify(overviews.map(({ workers }) => workers))}, ${count(board.totalClaims, 'claim')}, newest event: ${board.events.at(-1)?.seq ?? 'none'}`,
     '',
   ].join('\n');
 }

@@ -1,15 +1,14 @@
 // The whole work: plans, dispatch, judgement, landing, and what steers them.
-import * as path from 'node:path';
 import * as vscode from 'vscode';
 import { count } from '../model/text';
 import type { ControlResult, DispatchResult, JudgeResult, PlanResult, PlanStatus } from '../model/wire';
-import { command, planOf, say, subjectOf, targetOf, type Context } from './context';
+import { command, planOf, projectOf, rootOf, say, subjectOf, targetOf, type Context, type Target } from './context';
 
 export function registerWork(context: Context): void {
   command(context, 'kapell.checkPlanFile', (uri: unknown) => plan(context, uri, true));
   command(context, 'kapell.storePlanFile', (uri: unknown) => plan(context, uri, false));
   command(context, 'kapell.startPlan', (given: unknown) => dispatch(context, given));
-  command(context, 'kapell.sendTask', () => sendTask(context));
+  command(context, 'kapell.sendTask', (given: unknown) => sendTask(context, given));
   command(context, 'kapell.judgeWork', (given: unknown) => judge(context, given));
 
   context.extension.subscriptions.push(context.server.onExecuted((done) => tellExecuted(context, done)));
@@ -36,7 +35,9 @@ export function registerWork(context: Context): void {
 }
 
 /** What lenses and actions had the server do is told as well. */
-function tellExecuted(context: Context, { command: id, result }: { command: string; result: unknown }): void {
+function tellExecuted(
+  context: Context, { command: id, args, result }: { command: string; args: unknown[]; result: unknown },
+): void {
   if (id === 'kapell.control') {
     const { message } = result as ControlResult;
     if (message) void say(message);
@@ -47,7 +48,7 @@ function tellExecuted(context: Context, { command: id, result }: { command: stri
     else if (started) tellDispatch(started);
     else void say(`the plan is in order: ${count(checked.waves.flat().length, 'task')} in ${count(checked.waves.length, 'wave')}.`);
   } else if (id === 'kapell.judge') {
-    void followJudgement(context, result as JudgeResult);
+    void followJudgement(context, result as JudgeResult, (args[1] as { uri?: string } | undefined)?.uri);
   }
 }
 
@@ -63,8 +64,9 @@ function steer(
   context: Context, action: string, title: string, wanted: (plan: PlanStatus) => boolean, care: Care = {},
 ): void {
   command(context, `kapell.${action}`, async (given: unknown) => {
-    const target = await targetOf(context, given, title, wanted);
-    if (target === undefined) return;
+    const meant = await targetOf(context, given, title, wanted);
+    if (meant === undefined) return;
+    const { id: target, about } = meant;
     if (care.confirm && care.button) {
       const answer = await vscode.window.showWarningMessage(care.confirm(target), { modal: true }, care.button);
       if (answer !== care.button) return;
@@ -76,25 +78,24 @@ function steer(
     }
     const result = await context.server.call<ControlResult>('control', {
       action, target, ...(message ? { message } : {}),
-    });
+    }, about);
     if (action === 'land' || !result.ack) await say(result.message ?? `${target} is ${result.state ?? action}`);
   });
 }
 
 /** A plan file as the server is to read it: in the project by its path there. */
-async function planFile(given: unknown): Promise<{ document: vscode.TextDocument; file: string }> {
+async function planFile(context: Context, given: unknown): Promise<{ document: vscode.TextDocument; file: string }> {
   const uri = given instanceof vscode.Uri ? given : vscode.window.activeTextEditor?.document.uri;
   if (!uri || uri.scheme !== 'file') throw new Error('open a plan file first');
   const document = await vscode.workspace.openTextDocument(uri);
   if (document.isDirty) await document.save();
-  const folder = vscode.workspace.getWorkspaceFolder(uri);
-  const inside = folder && path.relative(folder.uri.fsPath, uri.fsPath);
-  return { document, file: inside && !inside.startsWith('..') ? inside : uri.fsPath };
+  return { document, file: (await context.ownership.of(uri))?.path ?? uri.fsPath };
 }
 
 async function plan(context: Context, given: unknown, checkOnly: boolean): Promise<void> {
-  const { document, file } = await planFile(given);
-  const result = await context.server.call<PlanResult>('plan', { file, check_only: checkOnly });
+  const { document, file } = await planFile(context, given);
+  const about = document.uri.toString();
+  const result = await context.server.call<PlanResult>('plan', { file, check_only: checkOnly }, about);
   const errors = result.problems.filter((problem) => problem.severity === 'error');
   const [first] = errors;
   if (first) {
@@ -115,15 +116,18 @@ async function plan(context: Context, given: unknown, checkOnly: boolean): Promi
     return;
   }
   const answer = await say(`plan ${result.plan_id} is stored: ${shape}.`, 'Dispatch');
-  if (answer === 'Dispatch') await dispatch(context, result.plan_id);
+  if (answer === 'Dispatch') await start(context, { id: result.plan_id, about });
 }
 
 async function dispatch(context: Context, given: unknown): Promise<void> {
-  const id = await planOf(
+  const plan = await planOf(
     context, given, 'Dispatch which plan?', (it) => it.state !== 'running' && it.state !== 'done',
   );
-  if (id === undefined) return;
-  tellDispatch(await context.server.call<DispatchResult>('dispatch', { plan_id: id }));
+  if (plan !== undefined) await start(context, plan);
+}
+
+async function start(context: Context, { id, about }: Target): Promise<void> {
+  tellDispatch(await context.server.call<DispatchResult>('dispatch', { plan_id: id }, about));
 }
 
 function tellDispatch(result: DispatchResult): void {
@@ -131,41 +135,46 @@ function tellDispatch(result: DispatchResult): void {
   vscode.window.setStatusBarMessage(`Kapell: ${result.started.length} started${waiting}`, 5000);
 }
 
-async function sendTask(context: Context): Promise<void> {
+async function sendTask(context: Context, given: unknown): Promise<void> {
+  const about = await projectOf(context, given, 'A task in which project?');
+  if (about === undefined) return;
   const task = await vscode.window.showInputBox({ title: 'What is to be done?' });
   if (!task) return;
   const uri = vscode.window.activeTextEditor?.document.uri;
-  const here = uri && (await context.ownership.of(uri))?.path;
+  const place = uri && context.board.place(uri);
+  const here = place?.room.project.root === about ? place.path : undefined;
   const files = await vscode.window.showInputBox({
     title: 'Which files may it change?', prompt: 'Paths or patterns, separated by spaces', value: here ?? '',
   });
   if (!files?.trim()) return;
-  const workers = context.board.snapshot?.workers.filter((it) => !it.protected) ?? [];
+  const workers = context.board.workersOf(about).filter((it) => !it.protected);
   const choice = await vscode.window.showQuickPick(
     ['auto', ...workers.map((it) => it.worker)], { title: 'Who does it?' },
   );
   if (!choice) return;
   tellDispatch(await context.server.call<DispatchResult>('dispatch', {
     task, files: files.trim().split(/\s+/), target: choice,
-  }));
+  }, about));
 }
 
 async function judge(context: Context, given: unknown): Promise<void> {
   const subject = subjectOf(given);
   let params: Record<string, unknown>;
+  let about = rootOf(given);
   if (subject?.kind === 'attempt') {
     params = { attempt: subject.attempt };
   } else if (subject?.kind === 'task') {
     params = { plan_id: subject.id.slice(0, subject.id.indexOf('/')), task: subject.task.id };
   } else {
-    const id = await planOf(context, given, 'Judge which plan?', (it) => it.state !== 'draft');
-    if (id === undefined) return;
-    params = { plan_id: id };
+    const plan = await planOf(context, given, 'Judge which plan?', (it) => it.state !== 'draft');
+    if (plan === undefined) return;
+    params = { plan_id: plan.id };
+    about = plan.about;
   }
-  await followJudgement(context, await context.server.call<JudgeResult>('judge', params));
+  await followJudgement(context, await context.server.call<JudgeResult>('judge', params, about), about);
 }
 
-async function followJudgement(context: Context, begun: JudgeResult): Promise<void> {
+async function followJudgement(context: Context, begun: JudgeResult, about: string | undefined): Promise<void> {
   await vscode.window.withProgress(
     { location: vscode.ProgressLocation.Notification, title: 'Kapell: judging', cancellable: true },
     async (_progress, token) => {
@@ -174,7 +183,7 @@ async function followJudgement(context: Context, begun: JudgeResult): Promise<vo
       while (!result.verdict && result.state !== 'failed' && !token.isCancellationRequested) {
         const status: JudgeResult = await context.server.call<JudgeResult>('status', {
           run_id: run, wait_ms: 20_000, ...(result.seq === undefined ? {} : { since_seq: result.seq }),
-        });
+        }, about);
         result = status;
       }
       if (token.isCancellationRequested) return;

@@ -1,6 +1,6 @@
 // Marks in the explorer: two letters of the holder on what others hold, a dot on one's own.
 import * as vscode from 'vscode';
-import type { Board } from '../model/board';
+import type { Board, Room } from '../model/board';
 import { matcher } from '../model/pattern';
 import { ago, holderOf, initials, nameOf } from '../model/text';
 import type { Claim } from '../model/wire';
@@ -11,16 +11,18 @@ const MOST_URIS = 200;
 export class Decorations implements vscode.FileDecorationProvider, vscode.Disposable {
   private readonly changed = new vscode.EventEmitter<vscode.Uri | vscode.Uri[] | undefined>();
   private readonly subscriptions: vscode.Disposable[];
-  private claims: { claim: Claim; owns: (path: string) => boolean }[] = [];
+  private claims = new Map<Room, { claim: Claim; owns: (path: string) => boolean }[]>();
   private readonly shown = new Map<string, vscode.Uri>();
 
   readonly onDidChangeFileDecorations = this.changed.event;
 
-  constructor(board: Board, private readonly root: () => string | undefined) {
+  constructor(private readonly board: Board) {
     this.subscriptions = [
       this.changed,
       board.onClaims(() => {
-        this.claims = board.claims.map((claim) => ({ claim, owns: matcher(claim.pattern) }));
+        this.claims = new Map(board.rooms.map((room) => [
+          room, room.claims.map((claim) => ({ claim, owns: matcher(claim.pattern) })),
+        ]));
         this.redraw();
       }),
       vscode.workspace.onDidChangeConfiguration((change) => {
@@ -39,9 +41,10 @@ export class Decorations implements vscode.FileDecorationProvider, vscode.Dispos
     if (uri.scheme !== 'file') return undefined;
     this.shown.set(uri.toString(), uri);
     if (!vscode.workspace.getConfiguration('kapell').get('decorations', true)) return undefined;
-    const path = this.relative(uri);
-    if (path === undefined) return undefined;
-    const found = this.claims.filter(({ owns }) => owns(path)).map(({ claim }) => claim);
+    const place = this.board.place(uri);
+    if (!place || place.path === '') return undefined;
+    const claims = this.claims.get(place.room) ?? [];
+    const found = claims.filter(({ owns }) => owns(place.path)).map(({ claim }) => claim);
     const held = found.find((claim) => !claim.own);
     if (held) {
       return new vscode.FileDecoration(
@@ -51,12 +54,6 @@ export class Decorations implements vscode.FileDecorationProvider, vscode.Dispos
     }
     if (found.length > 0) return new vscode.FileDecoration('●', 'held by you', new vscode.ThemeColor('kapell.own'));
     return undefined;
-  }
-
-  private relative(uri: vscode.Uri): string | undefined {
-    const root = this.root();
-    if (root === undefined) return undefined;
-    return uri.path.startsWith(`${root}/`) ? uri.path.slice(root.length + 1) : undefined;
   }
 
   dispose(): void {

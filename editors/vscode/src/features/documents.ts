@@ -37,7 +37,7 @@ export class Documents implements vscode.TextDocumentContentProvider, vscode.Dis
   private readonly subscriptions: vscode.Disposable[];
   readonly onDidChange = this.changed.event;
 
-  constructor(private readonly server: Connection, board: Board) {
+  constructor(private readonly server: Connection, private readonly board: Board) {
     this.subscriptions = [
       this.changed,
       vscode.workspace.registerTextDocumentContentProvider('kapell', this),
@@ -104,7 +104,10 @@ export class Documents implements vscode.TextDocumentContentProvider, vscode.Dis
         const [change, old, now] = sides[0]!;
         await vscode.commands.executeCommand('vscode.diff', old, now, `${change.path} (${attempt})`, { preview: true });
       } else {
-        const root = vscode.workspace.workspaceFolders?.[0]?.uri ?? vscode.Uri.file('/');
+        const room = this.board.shown.find(({ snapshot }) =>
+          snapshot?.plans.some(({ tasks }) => tasks.some((task) => task.attempt === attempt)));
+        const top = (room ?? this.board.shown[0])?.project.root;
+        const root = top === undefined ? vscode.Uri.file('/') : vscode.Uri.parse(top);
         await vscode.commands.executeCommand(
           'vscode.changes', `Changes of ${attempt}`,
           sides.map(([change, old, now]) => [vscode.Uri.joinPath(root, change.path), old, now]),

@@ -4,32 +4,33 @@ import type { Board } from '../model/board';
 import { concernOf } from '../model/needs';
 import type { Event } from '../model/wire';
 
-function line(event: Event): string {
-  return `${event.seq} ${event.kind}${event.plan_id === undefined ? '' : ` ${event.plan_id}`}: ${event.text}`;
+function line(event: Event, where: string): string {
+  return `${event.seq} ${where === '' ? '' : `${where} `}${event.kind}${event.plan_id === undefined ? '' : ` ${event.plan_id}`}: ${event.text}`;
 }
 
 export function eventStream(board: Board, channel: vscode.LogOutputChannel): vscode.Disposable {
   return board.onEvent((event) => {
     const concern = concernOf(event);
-    if (concern === 'needs-you') channel.warn(line(event));
-    else channel.info(line(event));
-    void tell(event, concern);
+    if (concern === 'needs-you') channel.warn(line(event, board.label(event.root)));
+    else channel.info(line(event, board.label(event.root)));
+    void tell(event, concern, board.label(event.root));
   });
 }
 
-async function tell(event: Event, concern: ReturnType<typeof concernOf>): Promise<void> {
+async function tell(event: Event, concern: ReturnType<typeof concernOf>, where: string): Promise<void> {
+  const text = `Kapell${where === '' ? '' : ` in ${where}`}: ${event.text}`;
   const how = vscode.workspace.getConfiguration('kapell').get<string>('notifications', 'needsYou');
   if (how === 'none') return;
   if (event.kind === 'claim.taken' && event.data?.['from_kind'] === 'person') {
     // Perhaps it was this person's: who takes over gives a reason, and it is told.
-    void vscode.window.showWarningMessage(`Kapell: ${event.text}`);
+    void vscode.window.showWarningMessage(text);
   } else if (concern === 'needs-you') {
     const buttons = event.attempt === undefined ? ['Show'] : ['Show', 'Log'];
-    const answer = await vscode.window.showWarningMessage(`Kapell: ${event.text}`, ...buttons);
+    const answer = await vscode.window.showWarningMessage(text, ...buttons);
     if (answer === 'Show') await vscode.commands.executeCommand('kapell.attention.focus');
     if (answer === 'Log') await vscode.commands.executeCommand('kapell.openLog', event.attempt);
   } else if (concern === 'finished' && (how === 'all' || event.kind === 'plan.state')) {
-    const answer = await vscode.window.showInformationMessage(`Kapell: ${event.text}`, 'Show');
+    const answer = await vscode.window.showInformationMessage(text, 'Show');
     if (answer === 'Show') await vscode.commands.executeCommand('kapell.plans.focus');
   }
 }

@@ -34,20 +34,25 @@ export function provideMcp(context: vscode.ExtensionContext, server: Connection)
     onDidChangeMcpServerDefinitions: changed.event,
     // It must not ask anything: where there is no server there is no definition.
     provideMcpServerDefinitions: () => {
-      const folder = vscode.workspace.workspaceFolders?.[0];
       const place = find(context);
-      if (!folder || typeof place === 'string' || !vscode.workspace.isTrusted) return [];
+      if (typeof place === 'string' || !vscode.workspace.isTrusted) return [];
+      // One for each folder: an agent that works in it is to call Kapell about that project.
+      const folders = (vscode.workspace.workspaceFolders ?? []).filter(({ uri }) => uri.scheme === 'file');
       const environment = vscode.workspace.getConfiguration('kapell').get<Record<string, string>>('server.environment', {});
-      const definition = new vscode.McpStdioServerDefinition(
-        'Kapell', place.program, ['mcp'], environment, server.serverInfo || context.extension.packageJSON.version,
-      );
-      definition.cwd = folder.uri;
-      return [definition];
+      return folders.map((folder) => {
+        const definition = new vscode.McpStdioServerDefinition(
+          folders.length === 1 ? 'Kapell' : `Kapell (${folder.name})`, place.program, ['mcp'], environment,
+          server.serverInfo || context.extension.packageJSON.version,
+        );
+        definition.cwd = folder.uri;
+        return definition;
+      });
     },
   };
   const parts = vscode.Disposable.from(
     changed,
     server.onState(() => changed.fire()),
+    vscode.workspace.onDidChangeWorkspaceFolders(() => changed.fire()),
     vscode.lm.registerMcpServerDefinitionProvider('kapell', provider),
   );
   return { provider, dispose: () => void parts.dispose() };

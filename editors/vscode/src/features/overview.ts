@@ -9,7 +9,7 @@ export function overviewItem(server: Connection, board: Board): vscode.Disposabl
   const show = (): void => {
     item.backgroundColor = undefined;
     item.command = 'kapell.plans.focus';
-    const running = board.snapshot?.plans.filter((plan) => plan.state === 'running' || plan.state === 'paused') ?? [];
+    const running = board.plans.filter((plan) => plan.state === 'running' || plan.state === 'paused');
     const needs = board.unseenNeeds.length;
     if (server.state === 'missing' || server.state === 'failed') {
       item.text = '$(warning) Kapell';
@@ -27,7 +27,10 @@ export function overviewItem(server: Connection, board: Board): vscode.Disposabl
       const done = running.reduce((sum, plan) => sum + plan.done, 0);
       const total = running.reduce((sum, plan) => sum + plan.total, 0);
       item.text = `$(sync~spin) Kapell ${done}/${total}`;
-      item.tooltip = running.map((plan) => `${plan.name}: ${plan.done} of ${plan.total} done`).join('\n');
+      item.tooltip = running.map((plan) => {
+        const where = board.label(board.roomOfPlan(plan.plan_id)?.project.root);
+        return `${where === '' ? '' : `${where}, `}${plan.name}: ${plan.done} of ${plan.total} done`;
+      }).join('\n');
     } else {
       item.text = '$(organization) Kapell';
       item.tooltip = `${server.serverInfo}: nothing runs`;

@@ -1,10 +1,10 @@
 // What is shown, asked of the server whenever something happens: at most one question a time, and
-// what happens meanwhile is in the next.
+// what happens meanwhile is in the next. A window has a room for each project that is open in it.
 import * as vscode from 'vscode';
 import type { Connection } from '../server/connection';
 import { concernOf, needsOf, type Need } from './needs';
 import { sentence } from './text';
-import type { Claim, Conductor, Event, Overview, PlanStatus, TaskStatus, Worker } from './wire';
+import type { Claim, Conductor, Event, Overview, PlanStatus, Project, TaskStatus, Worker } from './wire';
 
 /** So many events are kept. */
 const MOST_EVENTS = 500;
@@ -22,16 +22,27 @@ export interface Snapshot {
   conductors: Conductor[];
 }
 
+/** A project that is open in the window, with what is known of it. */
+export interface Room {
+  project: Project;
+  /** Its top folder and the window's folders in it, as the editor writes paths, with what these are in it. */
+  bases: { base: string; path: string }[];
+  snapshot: Snapshot | undefined;
+  claims: Claim[];
+  totalClaims: number;
+  /** What was shown of it last, as text. */
+  facts: string;
+}
+
 export class Board implements vscode.Disposable {
   private readonly changed = new vscode.EventEmitter<void>();
   private readonly claimsChanged = new vscode.EventEmitter<void>();
   private readonly eventAdded = new vscode.EventEmitter<Event>();
   private readonly attempts = new Map<string, Promise<TaskStatus>>();
   private asking: Promise<void> | undefined;
-  private dirty = false;
-  /** What was shown last, as text. */
-  private facts = '';
-  /** Counts changes of what is seen and unseen, which is no part of the snapshot. */
+  /** The rooms, by their roots, of which something else is to be asked. */
+  private readonly stale = new Set<string>();
+  /** Counts changes of what is seen and unseen, which is no part of a snapshot. */
   private marks = 0;
   private marksShown = 0;
   private readonly subscriptions: vscode.Disposable[];
@@ -40,9 +51,10 @@ export class Board implements vscode.Disposable {
   readonly onClaims = this.claimsChanged.event;
   readonly onEvent = this.eventAdded.event;
 
-  snapshot: Snapshot | undefined;
-  claims: Claim[] = [];
-  totalClaims = 0;
+  /** All that the server told of, in its order: those of open files too. */
+  rooms: Room[] = [];
+  /** Those with a folder in the window, each repository once however many worktrees of it are open. */
+  shown: Room[] = [];
   events: Event[] = [];
   /** What finished since the person last looked: `PLAN/TASK` or a plan's id. */
   readonly unseen = new Set<string>();
@@ -53,30 +65,116 @@ export class Board implements vscode.Disposable {
 
   constructor(private readonly server: Connection) {
     this.subscriptions = [
+      server.onProjects(({ projects }) => this.settle(projects)),
       server.onEvent((event) => this.add(event)),
-      server.onClaims(({ claims, total }) => {
-        this.claims = claims;
-        this.totalClaims = total;
+      server.onClaims(({ root, claims, total }) => {
+        const room = this.rooms.find((one) => one.project.root === root);
+        if (!room) return;
+        room.claims = claims;
+        room.totalClaims = total;
         this.claimsChanged.fire();
-        void this.refresh();
+        this.touch(room);
       }),
       server.onState((state) => {
         if (state === 'ready') {
-          void this.fillEvents();
+          // What happened while there was no server is in none of its news.
+          for (const room of this.shown) void this.fillEvents(room);
           void this.refresh();
         } else if (state !== 'starting') {
-          this.snapshot = undefined;
-          this.facts = '';
-          this.claims = [];
-          this.totalClaims = 0;
-          this.changed.fire();
-          this.claimsChanged.fire();
+          this.settle([]);
         }
       }),
     ];
   }
 
+  /** Takes over which projects are open. What is known of those that stay is kept. */
+  settle(projects: Project[]): void {
+    const before = new Map(this.rooms.map((room) => [room.project.root, room]));
+    const wereShown = new Set(this.shown.map((room) => room.project.root));
+    this.rooms = projects.map((project) => {
+      const room = before.get(project.root) ?? {
+        project, bases: [], snapshot: undefined, claims: [], totalClaims: 0, facts: '',
+      };
+      room.project = project;
+      room.bases = [{ uri: project.root, path: '' }, ...project.folders]
+        .map(({ uri, path }) => ({ base: vscode.Uri.parse(uri).path, path }));
+      return room;
+    });
+    const folders = (vscode.workspace.workspaceFolders ?? []).map(({ uri }) => uri.path);
+    const ids = new Set<string>();
+    this.shown = this.rooms.filter(({ project }) => {
+      const isHere = project.folders.length > 0
+        || folders.some((folder) => below(folder, vscode.Uri.parse(project.root).path) !== undefined);
+      if (!isHere || ids.has(project.project)) return false;
+      ids.add(project.project);
+      return true;
+    });
+    void vscode.commands.executeCommand('setContext', 'kapell.anyProject', this.shown.length > 0);
+    const roots = new Set(this.shown.map((room) => room.project.root));
+    this.events = this.events.filter(({ root }) => root === undefined || roots.has(root));
+    for (const room of this.shown) {
+      if (wereShown.has(room.project.root)) continue;
+      this.stale.add(room.project.root);
+      void this.fillEvents(room);
+    }
+    this.changed.fire();
+    this.claimsChanged.fire();
+    void this.ask();
+  }
+
+  get plans(): PlanStatus[] {
+    return this.shown.flatMap((room) => room.snapshot?.plans ?? []);
+  }
+
+  get claims(): Claim[] {
+    return this.shown.flatMap((room) => room.claims);
+  }
+
+  get totalClaims(): number {
+    return this.shown.reduce((sum, room) => sum + room.totalClaims, 0);
+  }
+
+  /** Every worker once, though it may work for several projects. */
+  workersOf(root: string | undefined): Worker[] {
+    const room = this.shown.find((one) => one.project.root === root) ?? this.shown[0];
+    return room?.snapshot?.workers ?? [];
+  }
+
+  /** The project that has a plan. */
+  roomOfPlan(id: string): Room | undefined {
+    return this.shown.find((room) => room.snapshot?.plans.some((plan) => plan.plan_id === id));
+  }
+
+  /** What a project is called: by its folder, and by the one around it where two are called the same. */
+  nameOf(room: Room): string {
+    const { name, root } = room.project;
+    const isAlone = this.shown.every((other) => other === room || other.project.name !== name);
+    return isAlone ? name : vscode.Uri.parse(root).path.split('/').slice(-2).join('/');
+  }
+
+  /** The project's name where there are several, for what stands in one list. */
+  label(root: string | undefined): string {
+    const room = this.shown.length > 1 && this.shown.find((one) => one.project.root === root);
+    return room ? this.nameOf(room) : '';
+  }
+
+  /** In which project a file lies, and its path there. */
+  place(uri: vscode.Uri): { room: Room; path: string } | undefined {
+    let found: { room: Room; path: string; length: number } | undefined;
+    for (const room of this.rooms) {
+      for (const { base, path } of room.bases) {
+        const rest = below(base, uri.path);
+        if (rest === undefined || (found && found.length >= base.length)) continue;
+        found = { room, path: [path, rest].filter((part) => part !== '').join('/'), length: base.length };
+      }
+    }
+    return found;
+  }
+
   private add(event: Event): void {
+    const room = this.shown.find((one) => one.project.root === event.root);
+    // Of a second worktree the same was told with the first.
+    if (!room) return;
     this.events.push(event);
     if (this.events.length > MOST_EVENTS) this.events.shift();
     const id = event.task === undefined ? event.plan_id : `${event.plan_id}/${event.task}`;
@@ -89,70 +187,89 @@ export class Board implements vscode.Disposable {
     }
     this.attempts.clear();
     this.eventAdded.fire(event);
-    void this.refresh();
+    this.touch(room);
   }
 
-  private async fillEvents(): Promise<void> {
+  private async fillEvents(room: Room): Promise<void> {
+    const { root } = room.project;
     try {
-      const { events } = await this.server.call<{ events: Event[] }>('status', { scope: 'events' });
-      const known = this.events[0]?.seq ?? Infinity;
-      this.events = [...events.filter((event) => event.seq < known), ...this.events].slice(-MOST_EVENTS);
+      const { events } = await this.server.call<{ events: Event[] }>('status', { scope: 'events' }, root);
+      if (!this.shown.includes(room)) return;
+      const known = new Set(this.events.map(({ seq }) => seq));
+      const old = events.filter(({ seq }) => !known.has(seq)).map((event) => ({ ...event, root }));
+      this.events = [...old, ...this.events].sort((a, b) => a.seq - b.seq).slice(-MOST_EVENTS);
       this.changed.fire();
     } catch (error) {
       this.server.log.warn(`the events could not be read: ${sentence(error)}`);
     }
   }
 
+  private touch(room: Room): void {
+    this.stale.add(room.project.root);
+    void this.ask();
+  }
+
+  /** Asks for everything again. */
   refresh(): Promise<void> {
-    if (this.asking) {
-      this.dirty = true;
-      return this.asking;
-    }
-    this.asking = this.ask().finally(() => {
+    for (const room of this.shown) this.stale.add(room.project.root);
+    return this.ask();
+  }
+
+  private ask(): Promise<void> {
+    this.asking ??= this.askAll().finally(() => {
       this.asking = undefined;
-      if (this.dirty) {
-        this.dirty = false;
-        void this.refresh();
-      }
+      if (this.stale.size > 0 && this.server.state === 'ready') void this.ask();
     });
     return this.asking;
   }
 
-  private async ask(): Promise<void> {
+  private async askAll(): Promise<void> {
     if (this.server.state !== 'ready') return;
+    const rooms = this.shown.filter((room) => this.stale.has(room.project.root));
+    this.stale.clear();
+    await Promise.all(rooms.map((room) => this.askOf(room)));
+  }
+
+  private async askOf(room: Room): Promise<void> {
+    const { root } = room.project;
     try {
       const [overview, workers, conductors] = await Promise.all([
-        this.server.call<Overview>('status', { scope: 'overview' }),
-        this.server.call<{ workers: Worker[] }>('status', { scope: 'workers' }),
-        this.server.call<{ conductors: Conductor[] }>('status', { scope: 'conductors' }),
+        this.server.call<Overview>('status', { scope: 'overview' }, root),
+        this.server.call<{ workers: Worker[] }>('status', { scope: 'workers' }, root),
+        this.server.call<{ conductors: Conductor[] }>('status', { scope: 'conductors' }, root),
       ]);
       let old = 0;
       const wanted = overview.plans.filter((plan) => !isOver(plan.state) || old++ < MOST_OLD_PLANS);
-      const plans = await Promise.all(wanted.map((plan) => this.plan(plan.plan_id)));
-      const snapshot = {
+      const plans = await Promise.all(wanted.map((plan) => this.plan(plan.plan_id, root)));
+      this.take(room, {
         overview,
         plans: plans.filter((plan): plan is PlanStatus => plan !== undefined),
         workers: workers.workers,
         conductors: conductors.conductors,
-      };
-      // Rows that are drawn anew while somebody clicks on one are lost to that click.
-      const facts = JSON.stringify(snapshot, (key, value: unknown) => (PASSING.has(key) ? undefined : value));
-      this.snapshot = snapshot;
-      if (facts !== this.facts || this.marks !== this.marksShown) {
-        this.facts = facts;
-        this.marksShown = this.marks;
-        this.changed.fire();
-      }
+      });
     } catch (error) {
       this.server.log.warn(`the status could not be read: ${sentence(error)}`);
     }
   }
 
-  private async plan(id: string): Promise<PlanStatus | undefined> {
+  /** Takes over what is known of a project now. */
+  take(room: Room, snapshot: Snapshot): void {
+    // Rows that are drawn anew while somebody clicks on one are lost to that click.
+    const facts = JSON.stringify(snapshot, (key, value: unknown) => (PASSING.has(key) ? undefined : value));
+    room.snapshot = snapshot;
+    if (facts === room.facts && this.marks === this.marksShown) return;
+    room.facts = facts;
+    this.marksShown = this.marks;
+    this.changed.fire();
+  }
+
+  private async plan(id: string, root: string): Promise<PlanStatus | undefined> {
+    const ask = (params: object): Promise<PlanStatus> =>
+      this.server.call<PlanStatus>('status', { scope: 'plan', id, ...params }, root);
     try {
-      const plan = await this.server.call<PlanStatus>('status', { scope: 'plan', id });
+      const plan = await ask({});
       for (let page = 1; plan.next_cursor !== undefined && page < MOST_PAGES; page++) {
-        const more = await this.server.call<PlanStatus>('status', { scope: 'plan', id, cursor: plan.next_cursor });
+        const more = await ask({ cursor: plan.next_cursor });
         plan.tasks.push(...more.tasks);
         if (more.next_cursor === undefined) delete plan.next_cursor;
         else plan.next_cursor = more.next_cursor;
@@ -166,10 +283,10 @@ export class Board implements vscode.Disposable {
   }
 
   /** A task with its attempts, `PLAN/TASK`; asked once until something happens. */
-  task(id: string): Promise<TaskStatus> {
+  task(id: string, root: string | undefined): Promise<TaskStatus> {
     let task = this.attempts.get(id);
     if (!task) {
-      task = this.server.call<TaskStatus>('status', { scope: 'task', id });
+      task = this.server.call<TaskStatus>('status', { scope: 'task', id }, root);
       this.attempts.set(id, task);
       task.catch(() => this.attempts.delete(id));
     }
@@ -177,7 +294,7 @@ export class Board implements vscode.Disposable {
   }
 
   get needs(): Need[] {
-    return needsOf(this.snapshot?.plans ?? []);
+    return needsOf(this.plans);
   }
 
   /** What needs the person and was not looked at yet. */
@@ -190,8 +307,8 @@ export class Board implements vscode.Disposable {
   }
 
   markSeen(): void {
-    const { overview, plans } = this.snapshot ?? {};
-    this.seenUpTo = Math.max(this.seenUpTo, overview?.seq ?? 0, ...(plans ?? []).map((plan) => plan.seq ?? 0));
+    const overviews = this.shown.map((room) => room.snapshot?.overview.seq ?? 0);
+    this.seenUpTo = Math.max(this.seenUpTo, ...overviews, ...this.plans.map((plan) => plan.seq ?? 0));
     for (const need of this.needs) this.seen.add(`${need.plan.plan_id}/${need.task.id}`);
     this.unseen.clear();
     this.changed.fire();
@@ -211,4 +328,11 @@ export class Board implements vscode.Disposable {
 
 export function isOver(state: string): boolean {
   return state === 'done' || state === 'stopped';
+}
+
+/** The rest of a path below a folder, empty for the folder itself; nothing for what lies elsewhere. */
+function below(folder: string, path: string): string | undefined {
+  const base = folder.replace(/\/+$/, '');
+  if (path === base) return '';
+  return path.startsWith(`${base}/`) ? path.slice(base.length + 1) : undefined;
 }

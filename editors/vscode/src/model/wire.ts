@@ -126,6 +126,25 @@ export interface Event {
   holder?: string;
   text: string;
   data?: Record<string, unknown>;
+  /** The top folder of its project, where it was told and not asked for. */
+  root?: string;
+}
+
+/** A checkout of a project that is open in the window. */
+export interface Project {
+  /** The URI of its top folder. */
+  root: string;
+  /** The project's id: all worktrees of a repository have the same. */
+  project: string;
+  name: string;
+  /** The window's folders in it, with their paths in the project. */
+  folders: { uri: string; path: string }[];
+}
+
+export interface Projects {
+  projects: Project[];
+  /** Folders of the window that are no project. */
+  outside: string[];
 }
 
 export interface Claims {

@@ -7,7 +7,7 @@ import {
   type LanguageClientOptions, type ServerCapabilities, type ServerOptions, type StaticFeature,
 } from 'vscode-languageclient/node';
 import { sentence } from '../model/text';
-import type { Claims, Event, Meeting, Owner, ReadResult } from '../model/wire';
+import type { Claims, Event, Meeting, Owner, Projects, ReadResult } from '../model/wire';
 import { locate, type Place } from './locate';
 
 export type ServerState = 'starting' | 'ready' | 'missing' | 'failed' | 'untrusted' | 'noFolder' | 'stopped';
@@ -23,16 +23,19 @@ const MOST_RESTARTS = 4;
 export class Connection implements vscode.Disposable {
   private client: LanguageClient | undefined;
   private deaths: number[] = [];
+  private turn: Promise<void> = Promise.resolve();
   private readonly stateChanged = new vscode.EventEmitter<ServerState>();
   private readonly eventHeard = new vscode.EventEmitter<Event>();
   private readonly claimsHeard = new vscode.EventEmitter<Claims>();
-
+  private readonly projectsHeard = new vscode.EventEmitter<Projects>();
   private readonly meetingHeard = new vscode.EventEmitter<Meeting>();
-  private readonly executed = new vscode.EventEmitter<{ command: string; result: unknown }>();
+  private readonly executed = new vscode.EventEmitter<{ command: string; args: unknown[]; result: unknown }>();
 
   readonly onState = this.stateChanged.event;
   readonly onEvent = this.eventHeard.event;
   readonly onClaims = this.claimsHeard.event;
+  /** Which projects are open in the window, whenever that changes. */
+  readonly onProjects = this.projectsHeard.event;
   /** A person edits what somebody else holds: told once for each file and holder. */
   readonly onMeeting = this.meetingHeard.event;
   /** A command of a lens or an action was carried out by the server. */
@@ -57,7 +60,17 @@ export class Connection implements vscode.Disposable {
   }
 
   /** Starts the server if it may run and can be found. Never throws: what is wrong becomes the state. */
-  async start(): Promise<void> {
+  start(): Promise<void> {
+    return this.inTurn(() => this.begin());
+  }
+
+  /** Trust, settings and folders tell of one thing each by itself: what they want is done one after the other. */
+  private inTurn(action: () => Promise<void>): Promise<void> {
+    this.turn = this.turn.then(action);
+    return this.turn;
+  }
+
+  private async begin(): Promise<void> {
     if (this.client) return;
     const folder = vscode.workspace.workspaceFolders?.find((it) => it.uri.scheme === 'file');
     if (!folder) return this.become('noFolder', 'no folder is open');
@@ -88,7 +101,7 @@ export class Connection implements vscode.Disposable {
       this.become('failed', sentence(error));
       return;
     }
-    this.log.info(`${place.program} (${place.by}) serves ${folder.uri.fsPath}`);
+    this.log.info(`${place.program} (${place.by}) serves this window, from ${folder.uri.fsPath} on`);
   }
 
   private make(place: Place, folder: vscode.WorkspaceFolder, settings: vscode.WorkspaceConfiguration): LanguageClient {
@@ -126,6 +139,13 @@ export class Connection implements vscode.Disposable {
         },
       },
       middleware: {
+        // A text that is not what lies on the disk may be older than that instead of changed: only the
+        // editor knows, and a file without changes is not to be held.
+        didOpen: async (document, next) => {
+          await next(document);
+          if (document.isDirty) return;
+          await client.sendNotification('textDocument/didSave', { textDocument: { uri: document.uri.toString() } });
+        },
         provideCodeLenses: (document, token, next) =>
           vscode.workspace.getConfiguration('kapell', document).get('codeLens', true) ? next(document, token) : [],
         provideInlayHints: (document, range, token, next) =>
@@ -136,7 +156,7 @@ export class Connection implements vscode.Disposable {
         executeCommand: async (command, args, next) => {
           try {
             const result: unknown = await next(command, args);
-            this.executed.fire({ command, result });
+            this.executed.fire({ command, args, result });
             return result;
           } catch (error) {
             void vscode.window.showErrorMessage(`Kapell: ${sentence(error)}`);
@@ -145,7 +165,7 @@ export class Connection implements vscode.Disposable {
         },
       },
     };
-    const client = new LanguageClient('kapell', 'Kapell', server, options);
+    const client: LanguageClient = new LanguageClient('kapell', 'Kapell', server, options);
     client.onDidChangeState(({ newState }) => {
       if (this.client !== client) return;
       if (newState === State.Running) this.become('ready');
@@ -154,11 +174,12 @@ export class Connection implements vscode.Disposable {
     client.registerFeature(withoutOurs(this.context));
     client.onNotification('kapell/meeting', (meeting: Meeting) => this.meetingHeard.fire(meeting));
     client.onNotification('kapell/event', (event: Event) => this.eventHeard.fire(event));
+    client.onNotification('kapell/projects', (projects: Projects) => this.projectsHeard.fire(projects));
     client.onNotification('kapell/claims', (claims: Claims) => this.claimsHeard.fire(claims));
     return client;
   }
 
-  async stop(): Promise<void> {
+  private async end(): Promise<void> {
     const client = this.client;
     this.client = undefined;
     if (client) {
@@ -172,10 +193,12 @@ export class Connection implements vscode.Disposable {
     this.become('stopped');
   }
 
-  async restart(): Promise<void> {
-    this.deaths = [];
-    await this.stop();
-    await this.start();
+  restart(): Promise<void> {
+    return this.inTurn(async () => {
+      this.deaths = [];
+      await this.end();
+      await this.begin();
+    });
   }
 
   private ready(): LanguageClient {
@@ -185,11 +208,12 @@ export class Connection implements vscode.Disposable {
     return this.client;
   }
 
-  /** Calls a method of the contract, such as `claim-files`. */
-  async call<Result>(method: string, params: object): Promise<Result> {
+  /** Calls a method of the contract, such as `claim-files`, about the project of a file or folder: that
+   * of the window's first folder unless told. */
+  async call<Result>(method: string, params: object, about?: string): Promise<Result> {
     return this.ready().sendRequest<Result>('workspace/executeCommand', {
       command: `kapell.${method}`,
-      arguments: [params],
+      arguments: about === undefined ? [params] : [params, { uri: about }],
     });
   }
 
@@ -212,7 +236,7 @@ export class Connection implements vscode.Disposable {
 
   dispose(): Promise<void> {
     this.stateChanged.dispose();
-    return this.stop();
+    return this.inTurn(() => this.end());
   }
 }
 

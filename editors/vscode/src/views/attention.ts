@@ -7,8 +7,8 @@ import { Node, rowUri } from './node';
 import { Tree } from './tree';
 
 export class AttentionTree extends Tree {
-  constructor(private readonly board: Board) {
-    super();
+  constructor(board: Board) {
+    super(board);
     this.subscriptions.push(board.onChange(() => this.redraw()));
   }
 
@@ -22,7 +22,9 @@ export class AttentionTree extends Tree {
       const row = new Node(subject, `${task.id}  ${task.task}`);
       row.id = `need:${id}`;
       row.iconPath = iconOf(task.state);
-      row.description = why;
+      row.root = this.board.roomOfPlan(plan.plan_id)?.project.root;
+      const where = this.board.label(row.root);
+      row.description = where === '' ? why : `${why} (${where})`;
       row.tooltip = `${plan.name}, task ${task.id}, ${task.state}: ${why}`;
       row.contextValue = `task.${task.state}${task.attempt === undefined ? '' : '+attempt'}`;
       row.resourceUri = rowUri(id, 'needs-you');

@@ -8,14 +8,13 @@ import { Node } from './node';
 import { Tree } from './tree';
 
 export class ClaimsTree extends Tree {
-  constructor(private readonly board: Board) {
-    super();
+  constructor(board: Board) {
+    super(board);
     this.subscriptions.push(board.onClaims(() => this.redraw()));
   }
 
   override getChildren(node?: Node): Node[] {
-    if (node) return [];
-    const rows = this.board.claims.map((claim) => {
+    return this.byProject(node, ({ claims }) => claims.map((claim) => {
       const row = new Node({ kind: 'claim', id: String(claim.claim_id), claim }, claim.pattern);
       row.id = `claim:${claim.claim_id}`;
       row.description = [
@@ -32,7 +31,6 @@ export class ClaimsTree extends Tree {
         row.command = { command: 'kapell.openClaimed', title: 'Open File', arguments: [row] };
       }
       return row;
-    });
-    return rows;
+    }));
   }
 }

@@ -8,14 +8,13 @@ import { Node, rowUri } from './node';
 import { Tree } from './tree';
 
 export class WorkersTree extends Tree {
-  constructor(private readonly board: Board) {
-    super();
+  constructor(board: Board) {
+    super(board);
     this.subscriptions.push(board.onChange(() => this.redraw()));
   }
 
   override getChildren(node?: Node): Node[] {
-    if (node) return [];
-    return (this.board.snapshot?.workers ?? []).map((worker) => {
+    return this.byProject(node, ({ snapshot }) => (snapshot?.workers ?? []).map((worker) => {
       const row = new Node({ kind: 'worker', id: worker.worker, worker }, worker.worker);
       row.id = `worker:${worker.worker}`;
       row.iconPath = worker.protected ? new vscode.ThemeIcon('shield') : iconOf(worker.state);
@@ -27,21 +26,24 @@ export class WorkersTree extends Tree {
       row.contextValue = `worker.${worker.state}`;
       row.tooltip = [worker.worker, worker.provider, worker.state, ...(worker.tasks ?? [])].join(', ');
       return row;
-    });
+    }));
   }
 }
 
 export class ConductorsTree extends Tree {
-  constructor(private readonly board: Board) {
-    super();
+  constructor(board: Board) {
+    super(board);
     this.subscriptions.push(board.onChange(() => this.redraw()));
   }
 
   override getChildren(node?: Node): Node[] {
     if (node) return [];
-    return (this.board.snapshot?.conductors ?? []).map((conductor) => {
+    // Every project is told of all conductors of the machine.
+    const all = this.board.shown.flatMap(({ snapshot }) => snapshot?.conductors ?? []);
+    return [...new Map(all.map((conductor) => [conductor.id, conductor])).values()].map((conductor) => {
       const row = new Node({ kind: 'conductor', id: conductor.id, conductor }, conductor.plan_id ?? conductor.id);
       row.id = `conductor:${conductor.id}`;
+      row.root = conductor.plan_id === undefined ? undefined : this.board.roomOfPlan(conductor.plan_id)?.project.root;
       row.iconPath = iconOf(conductor.state);
       row.description = `${conductor.state}, process ${conductor.pid}${conductor.fresh === false ? ', silent' : ''}`;
       row.contextValue = `conductor.${conductor.state}`;
@@ -55,8 +57,8 @@ export class ConductorsTree extends Tree {
 const MOST_ROWS = 200;
 
 export class EventsTree extends Tree {
-  constructor(private readonly board: Board) {
-    super();
+  constructor(board: Board) {
+    super(board);
     this.subscriptions.push(board.onChange(() => this.redraw()), board.onEvent(() => this.redraw()));
   }
 
@@ -70,7 +72,9 @@ export class EventsTree extends Tree {
         concern === 'needs-you' ? 'warning' : concern === 'finished' ? 'check' : 'circle-small',
       );
       row.resourceUri = rowUri(`event-${event.seq}`, concern === 'needs-you' ? 'needs-you' : undefined);
-      row.description = new Date(event.at).toLocaleTimeString();
+      row.root = event.root;
+      row.description = [new Date(event.at).toLocaleTimeString(), this.board.label(event.root)]
+        .filter((part) => part !== '').join(', ');
       row.tooltip = `${event.seq}  ${event.at}  ${event.kind}\n${event.text}`;
       return row;
     });

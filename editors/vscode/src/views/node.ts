@@ -10,9 +10,13 @@ export type Subject =
   | { kind: 'worker'; id: string; worker: Worker }
   | { kind: 'conductor'; id: string; conductor: Conductor }
   | { kind: 'claim'; id: string; claim: Claim }
-  | { kind: 'event'; id: string; event: Event };
+  | { kind: 'event'; id: string; event: Event }
+  | { kind: 'project'; id: string };
 
 export class Node extends vscode.TreeItem {
+  /** The top folder of the project that it belongs to. */
+  root: string | undefined;
+
   constructor(
     readonly subject: Subject,
     label: string,

@@ -9,22 +9,25 @@ import { Node, rowUri } from './node';
 import { Tree } from './tree';
 
 export class PlansTree extends Tree {
-  constructor(private readonly board: Board) {
-    super();
+  constructor(board: Board) {
+    super(board);
     this.subscriptions.push(board.onChange(() => this.redraw()));
   }
 
   override async getChildren(node?: Node): Promise<Node[]> {
     const subject = node?.subject;
-    if (!subject) return (this.board.snapshot?.plans ?? []).map((plan) => this.planNode(plan));
+    if (!subject || subject.kind === 'project') {
+      return this.byProject(node, ({ snapshot }) => (snapshot?.plans ?? []).map((plan) => this.planNode(plan)));
+    }
+    const ofSame = (row: Node): Node => Object.assign(row, { root: node?.root });
     if (subject.kind === 'plan') {
       // The row may be older than what is known of the plan.
-      const plan = this.board.snapshot?.plans.find((one) => one.plan_id === subject.id) ?? subject.plan;
-      return plan.tasks.map((task) => this.taskNode(plan, task));
+      const plan = this.board.plans.find((one) => one.plan_id === subject.id) ?? subject.plan;
+      return plan.tasks.map((task) => ofSame(this.taskNode(plan, task)));
     }
     if (subject.kind === 'task') {
-      const task = await this.board.task(subject.id);
-      return task.attempts.map((attempt) => attemptNode(attempt)).reverse();
+      const task = await this.board.task(subject.id, node?.root);
+      return task.attempts.map((attempt) => ofSame(attemptNode(attempt))).reverse();
     }
     return [];
   }

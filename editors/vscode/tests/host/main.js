@@ -1,7 +1,7 @@
 // An extension that tests the other one from inside of the extension host, and writes what it found.
 const fs = require('node:fs');
 const path = require('node:path');
-const { tests } = require('./tests.js');
+const { tests } = require(`./${process.env.KAPELL_TEST_SUITE}.js`);
 
 exports.activate = async () => {
   const base = process.env.KAPELL_TEST_BASE;

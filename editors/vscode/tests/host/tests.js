@@ -4,68 +4,9 @@ const { execFile, execFileSync, spawn } = require('node:child_process');
 const fs = require('node:fs');
 const path = require('node:path');
 const vscode = require('vscode');
-
-const base = process.env.KAPELL_TEST_BASE;
-const repo = path.join(base, 'shop');
-
-const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
-
-async function until(what, condition, patience = 20_000) {
-  const end = Date.now() + patience;
-  for (;;) {
-    const value = await condition();
-    if (value) return value;
-    if (Date.now() > end) throw new Error(`waited in vain for ${what}`);
-    await sleep(5);
-  }
-}
-
-/** Kapell as another process. */
-function kapell(...args) {
-  const out = execFileSync(process.env.KAPELL, [...args, '--json'], {
-    cwd: repo, env: process.env, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  return JSON.parse(out);
-}
-const claim = (holder, file, reason = 'because') => kapell('claim-files', file, '--holder', holder, '--reason', reason);
-const release = (holder) => kapell('release-files', '--all', '--holder', holder);
-const claims = () => kapell('status', '--scope', 'claims').claims;
-
-function work(task, script) {
-  const file = path.join(base, 'steps', String(task));
-  fs.writeFileSync(`${file}.new`, script);
-  fs.renameSync(`${file}.new`, file);
-}
-
-const api = () => vscode.extensions.getExtension('kapell.kapell').exports;
-const uriOf = (file) => vscode.Uri.file(path.join(repo, file));
-const run = (id, ...args) => vscode.commands.executeCommand(id, ...args);
-
-async function open(file) {
-  const document = await vscode.workspace.openTextDocument(uriOf(file));
-  await vscode.window.showTextDocument(document);
-  return document;
-}
-
-function diagnostics(file, code) {
-  return vscode.languages.getDiagnostics(uriOf(file)).filter((one) =>
-    one.source === 'kapell' && (code === undefined || one.code === code));
-}
-
-async function type(text) {
-  const editor = vscode.window.activeTextEditor;
-  await editor.edit((edit) => edit.insert(new vscode.Position(0, 0), text));
-}
-
-const closeAll = () => run('workbench.action.closeAllEditors');
-
-async function rows(tree, node) {
-  return (await api().trees[tree].getChildren(node)) ?? [];
-}
-
-async function findRow(tree, what, matches, node) {
-  return until(what, async () => (await rows(tree, node)).find(matches));
-}
+const {
+  api, claim, claims, closeAll, diagnostics, findRow, kapell, open, release, repo, rows, run, servers, type, until, uriOf, work,
+} = require('./help.js');
 
 exports.tests = [
   ['the extension is active and the server ready', async () => {
@@ -80,7 +21,7 @@ exports.tests = [
 
   ['a claim of another process shows in the open file within 150 ms, and goes', async () => {
     await open('src/a.rs');
-    await sleep(300);
+    await until('the status bar', () => api().context.ownership.text.includes('free'));
     assert.deepEqual(diagnostics('src/a.rs'), []);
     // Not waited for in a way that keeps the extension host from anything.
     await new Promise((done, fail) => execFile(
@@ -96,7 +37,7 @@ exports.tests = [
     release('ada');
     await until('it to be free', () => diagnostics('src/a.rs').length === 0);
     await until('the status bar', () => api().context.ownership.text.includes('free'));
-    assert.ok(ms < 1000, `${ms} ms`);
+    assert.ok(ms < 150, `${ms} ms`);
     return `shown ${ms} ms after the claim`;
   }],
 
@@ -356,8 +297,7 @@ exports.tests = [
     await open('src/a.rs');
     await type('// unsaved\n');
     await until('the claim', () => claims().some((one) => one.pattern === 'src/a.rs'));
-    const pids = execFileSync('ps', ['-o', 'pid=,args=', '--ppid', String(process.pid)], { encoding: 'utf8' })
-      .split('\n').filter((line) => /kapell\S* lsp$/.test(line)).map((line) => Number(line.trim().split(' ')[0]));
+    const pids = servers();
     assert.equal(pids.length, 1);
     const states = [];
     const heard = api().context.server.onState((state) => states.push(state));

@@ -4,6 +4,7 @@ import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { before, test } from 'node:test';
 import * as vscode from 'vscode';
+import { projectOf } from '../../src/commands/context';
 import { activate, type Api } from '../../src/extension';
 import { AttentionTree, keepBadges } from '../../src/views/attention';
 import { rowDecorations } from '../../src/views/node';
@@ -88,7 +89,7 @@ test('rows of menus match rows that there are', () => {
 });
 
 test('contexts that the manifest asks for are set by the code', () => {
-  const whens = [...JSON.stringify(contributes).matchAll(/kapell\.(ready|state|fileOwner)/g)].map(([key]) => key);
+  const whens = [...JSON.stringify(contributes).matchAll(/kapell\.(ready|state|fileOwner|anyProject)/g)].map(([key]) => key);
   for (const key of new Set(whens)) assert.ok(code.includes(`'${key}'`), key);
   assert.equal(registered.contexts.get('kapell.state'), 'noFolder');
   assert.equal(registered.contexts.get('kapell.ready'), false);
@@ -132,7 +133,9 @@ test('without a server the views are empty and nothing breaks', async () => {
 
 test('rows show state, worker, tries; badges tell needs from ends', async () => {
   const { board } = api.context;
-  board.snapshot = {
+  const project = (root: string, id: string) => ({ root, project: id, name: root.split('/').at(-1)!, folders: [{ uri: root, path: '' }] });
+  board.settle([project('file:///w/shop', 'p1')]);
+  board.take(board.shown[0]!, {
     overview: { seq: 1, plans: [], workers: { busy: 1, idle: 0, unhealthy: 0 }, claims: 0, warnings: [] },
     plans: [{
       plan_id: 'web-1', name: 'web', state: 'running', done: 1, total: 3, running: 1, failed: 1,
@@ -144,7 +147,7 @@ test('rows show state, worker, tries; badges tell needs from ends', async () => 
     }],
     workers: [{ worker: 'ada', provider: 'claude', state: 'idle', protected: true }],
     conductors: [],
-  };
+  });
   const attention = { } as vscode.TreeView<never>;
   const plans = { } as vscode.TreeView<never>;
   keepBadges(board, attention, plans);
@@ -169,9 +172,75 @@ test('rows show state, worker, tries; badges tell needs from ends', async () => 
   (board as unknown as { changed: vscode.EventEmitter<void> }).changed.fire();
   assert.deepEqual(plans.badge, { value: 1, tooltip: '1 finished' });
   (board as unknown as { add(event: object): void }).add({
-    seq: 9, at: '', kind: 'task.state', plan_id: 'web-1', task: '3', text: '', data: { to: 'failed' },
+    seq: 9, root: 'file:///w/shop', at: '', kind: 'task.state', plan_id: 'web-1', task: '3', text: '', data: { to: 'failed' },
   });
   (board as unknown as { changed: vscode.EventEmitter<void> }).changed.fire();
   assert.deepEqual(attention.badge, { value: 1, tooltip: '1 needs you' });
   assert.equal(plans.badge, undefined);
+});
+
+test('several projects: rows below their names, files found in theirs, worktrees once', async () => {
+  const { board } = api.context;
+  const claim = (id: number, pattern: string) => ({
+    claim_id: id, pattern, mode: 'exclusive', holder: 'ada', holder_kind: 'agent', since: '', expires_at: '',
+  });
+  const at = (root: string, project: string, folders: { uri: string; path: string }[]) =>
+    ({ root, project, name: root.split('/').at(-1)!, folders });
+  const top = (root: string) => [{ uri: root, path: '' }];
+  board.settle([
+    at('file:///w/shop', 'p1', [{ uri: 'file:///link', path: 'web' }]),
+    at('file:///w/other/shop', 'p2', top('file:///w/other/shop')),
+    // A worktree of the first, and a file of somebody else's repository.
+    at('file:///w/shop-2', 'p1', top('file:///w/shop-2')),
+    at('file:///lib', 'p3', []),
+  ]);
+  assert.deepEqual(board.shown.map((room) => board.nameOf(room)), ['w/shop', 'other/shop']);
+  board.rooms[0]!.claims = [claim(1, 'web/a.ts')];
+  board.rooms[1]!.claims = [claim(2, 'src')];
+  board.rooms[2]!.claims = [claim(1, 'web/a.ts')];
+  const tree = api.trees['claims']!;
+  const groups = (await tree.getChildren())!;
+  assert.deepEqual(groups.map((row) => [row.label, row.description, row.contextValue]), [
+    ['w/shop', '1', 'project'], ['other/shop', '1', 'project'],
+  ]);
+  const [row] = (await tree.getChildren(groups[1]))!;
+  assert.deepEqual([row?.label, row?.root], ['src', 'file:///w/other/shop']);
+  const place = (uri: string) => {
+    const found = board.place(vscode.Uri.parse(uri));
+    return found && [found.room.project.root, found.path];
+  };
+  assert.deepEqual(place('file:///link/a.ts'), ['file:///w/shop', 'web/a.ts']);
+  assert.deepEqual(place('file:///w/shop/web/a.ts'), ['file:///w/shop', 'web/a.ts']);
+  assert.deepEqual(place('file:///w/shop-2/web/a.ts'), ['file:///w/shop-2', 'web/a.ts']);
+  assert.deepEqual(place('file:///lib/x'), ['file:///lib', 'x']);
+  assert.equal(place('file:///w/shopping/x'), undefined);
+  // Both checkouts of the first mark the file, by the claim that holds it in all of them.
+  (board as unknown as { claimsChanged: vscode.EventEmitter<void> }).claimsChanged.fire();
+  const mark = (uri: string) => api.decorations.provideFileDecoration(vscode.Uri.parse(uri))?.badge;
+  assert.deepEqual(['file:///link/a.ts', 'file:///w/shop-2/web/a.ts', 'file:///w/other/shop/src/b', 'file:///w/other/shop/web/a.ts'].map(mark), ['AD', 'AD', 'AD', undefined]);
+  // A command goes by its row, then by the file in the editor; where neither tells, it asks.
+  const window = vscode.window as unknown as { activeTextEditor: unknown; showQuickPick: unknown };
+  const asked: string[][] = [];
+  window.showQuickPick = async (items: { label: string; description: string }[]) => {
+    asked.push(items.map(({ label, description }) => `${label} ${description}`));
+    return items[1];
+  };
+  const meant = (given?: unknown): Promise<string | undefined> => projectOf(api.context, given, 'Which?');
+  assert.equal(await meant(), 'file:///w/other/shop');
+  assert.deepEqual(asked, [['w/shop /w/shop', 'other/shop /w/other/shop']]);
+  window.activeTextEditor = { document: { uri: vscode.Uri.parse('file:///link/a.ts') } };
+  assert.equal(await meant(), 'file:///w/shop');
+  assert.equal(await meant(row), 'file:///w/other/shop');
+  window.activeTextEditor = { document: { uri: vscode.Uri.parse('file:///elsewhere/a.ts') } };
+  assert.equal(await meant(), 'file:///w/other/shop');
+  window.activeTextEditor = undefined;
+  assert.equal(asked.length, 2);
+  // A folder that goes takes its rows along; a single one has no row of its own.
+  board.settle([at('file:///w/other/shop', 'p2', top('file:///w/other/shop'))]);
+  assert.deepEqual((await tree.getChildren())!.map((one) => one.label), ['src']);
+  assert.equal(await meant(), 'file:///w/other/shop');
+  assert.equal(asked.length, 2);
+  board.settle([]);
+  assert.deepEqual(await tree.getChildren(), []);
+  await assert.rejects(meant(), /no folder of this window is a project/);
 });

@@ -27,9 +27,10 @@ pub struct Names {
 
 /// The folder of a document that exists.
 pub fn folder_of(desk: &Desk, document: &Document) -> PathBuf {
-    let folder = document.path.as_deref().and_then(Path::parent).unwrap_or(desk.first_root());
+    let first = desk.first_root();
+    let folder = document.path.as_deref().and_then(Path::parent).unwrap_or(&first);
     // A file in a folder that is not there yet belongs to the one above.
-    folder.ancestors().find(|folder| folder.is_dir()).unwrap_or(desk.first_root()).to_owned()
+    folder.ancestors().find(|folder| folder.is_dir()).unwrap_or(&first).to_owned()
 }
 
 /// A session about a document's project.

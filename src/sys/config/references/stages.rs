@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Said, Thing};
 use crate::domain::plan::read::check_id;
+use crate::sys::config::code::ConfigCode;
 use crate::sys::config::document::{join, shown, suggestion};
 use crate::sys::config::types::{Findings, Pipeline, Stage};
 use crate::sys::config::values::Name;
@@ -22,20 +23,35 @@ impl Said<'_, '_> {
             if let Err(rule) = check_id(name) {
                 let message = format!("`{}` is no name of a stage: it {rule}", shown(name));
                 let hint = "use letters, digits, `_`, `-` and `.`, a letter or digit first";
-                self.document.value_error(&join(&key, "name"), message, hint);
+                self.document.value_error(ConfigCode::BadName, &join(&key, "name"), message, hint);
             } else if name == APPROVAL {
                 let message = format!("`{APPROVAL}` is a person's among triggers and cannot be a stage");
-                self.document.value_error(&join(&key, "name"), message, "give the stage another name");
+                self.document.value_error(
+                    ConfigCode::BadName,
+                    &join(&key, "name"),
+                    message,
+                    "give the stage another name",
+                );
             } else if index_of.contains_key(name) {
                 let message = format!("stage `{}` is there twice", shown(name));
-                self.document.value_error(&join(&key, "name"), message, "give each stage a name of its own");
+                self.document.value_error(
+                    ConfigCode::DuplicateName,
+                    &join(&key, "name"),
+                    message,
+                    "give each stage a name of its own",
+                );
             } else {
                 index_of.insert(name, index);
             }
         }
         if stages.is_empty() && !self.document.is_reported(&join(&table, "stages")) {
             let message = format!("pipeline `{}` has no stages", shown(name));
-            self.document.error(&table, message, "list at least one: stages = [{ name = \"build\", … }]");
+            self.document.error(
+                ConfigCode::MissingKey,
+                &table,
+                message,
+                "list at least one: stages = [{ name = \"build\", … }]",
+            );
         }
         for (index, stage) in stages.iter().enumerate() {
             let key = format!("{table}.stages[{index}]");
@@ -59,14 +75,19 @@ impl Said<'_, '_> {
             if stage.fan_out == Some(true) && !(has_tasks(stage) && is_after) {
                 let message = format!("`{key}` has nothing to be done for each of");
                 let hint = "give it a task and, in triggers_on, a stage whose tasks it is done for";
-                self.document.value_error(&join(&key, "fan_out"), message, hint);
+                self.document.value_error(ConfigCode::BadStage, &join(&key, "fan_out"), message, hint);
             }
         }
         let found = circles(stages, &index_of);
         let starts = |stage: &Stage| triggers(stage).next().is_none();
         if found.is_empty() && !stages.is_empty() && !stages.iter().any(starts) {
             let message = format!("no stage of pipeline `{}` starts by itself", shown(name));
-            self.document.error(&table, message, "leave triggers_on out of the first one");
+            self.document.error(
+                ConfigCode::BadStage,
+                &table,
+                message,
+                "leave triggers_on out of the first one",
+            );
         }
         for circle in found {
             let name = |&index: &usize| {
@@ -77,7 +98,12 @@ impl Said<'_, '_> {
             let list = if stages[*first].triggers_on.is_some() { "triggers_on" } else { "triggers_on_any" };
             let key = format!("{table}.stages[{first}].{list}");
             let message = format!("stages wait for one another: {}", way.join(" ← "));
-            self.document.value_error(&key, message, format!("take one of these out of {list}"));
+            self.document.value_error(
+                ConfigCode::Cycle,
+                &key,
+                message,
+                format!("take one of these out of {list}"),
+            );
         }
     }
 
@@ -90,7 +116,7 @@ impl Said<'_, '_> {
             let message = format!("`{key}` names `{}`, which is no stage, no worker, no group", shown(name));
             let hint = suggestion(name, index_of.keys().copied());
             let hint = hint.unwrap_or_else(|| "name a stage of this pipeline".to_owned());
-            self.document.value_error(key, message, hint);
+            self.document.value_error(ConfigCode::UnknownName, key, message, hint);
         }
     }
 
@@ -100,7 +126,7 @@ impl Said<'_, '_> {
         if stage.findings == Some(Findings::Tasks) && !has_tasks(stage) {
             let message = format!("nobody finds anything in `{key}`: it has a command and no task");
             let hint = "give it a task, or leave findings out";
-            self.document.value_error(&join(key, "findings"), message, hint);
+            self.document.value_error(ConfigCode::BadStage, &join(key, "findings"), message, hint);
         }
         let to = join(key, "findings_to");
         match stage.findings_to.as_ref().map(Name::as_str).filter(|name| !name.is_empty()) {
@@ -109,11 +135,16 @@ impl Said<'_, '_> {
                     let message = format!("`{to}` names `{}`, which is no stage", shown(name));
                     let hint = suggestion(name, index_of.keys().copied())
                         .unwrap_or_else(|| "name a stage of this pipeline".to_owned());
-                    self.document.value_error(&to, message, hint);
+                    self.document.value_error(ConfigCode::UnknownName, &to, message, hint);
                 }
                 Some(&other) if other == index || !has_tasks(&stages[other]) => {
                     let message = format!("`{to}` names `{}`, which mends nothing of it", shown(name));
-                    self.document.value_error(&to, message, "name another stage, one that has tasks");
+                    self.document.value_error(
+                        ConfigCode::BadStage,
+                        &to,
+                        message,
+                        "name another stage, one that has tasks",
+                    );
                 }
                 Some(_) => {}
             },
@@ -125,7 +156,7 @@ impl Said<'_, '_> {
                     let message =
                         format!("nobody mends what `{key}` finds: no stage with tasks is before it");
                     let hint = "name a stage in triggers_on, or in findings_to";
-                    self.document.value_error(&join(key, "findings"), message, hint);
+                    self.document.value_error(ConfigCode::BadStage, &join(key, "findings"), message, hint);
                 }
             }
             None => {}
@@ -143,6 +174,7 @@ impl Said<'_, '_> {
             if is_said && !is_there && !self.document.has(&join(key, needed)) {
                 let message = format!("`{key}.{said}` is of no use without `{needed}`");
                 self.document.value_error(
+                    ConfigCode::UselessKey,
                     &join(key, said),
                     message,
                     format!("add {needed}, or leave {said} out"),
