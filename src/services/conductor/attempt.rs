@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::concluding::{construct_work, judge, land};
 use super::desk::Desk;
 use super::following::follow;
-use super::launching::{self, Tree};
+use super::launching::{self, Tree, kind_of};
 use super::saving::{self, Saved};
 use super::{continuing, recovering, reporting};
 use crate::base::failpoint::Point;
@@ -23,7 +23,8 @@ use crate::services::{Error, owning};
 use crate::store::Tx;
 use crate::store::attempts::{AttemptRow, Ending};
 use crate::store::events::{EventFilter, NewEvent};
-use crate::sys::config::resolved::{Isolation, ProviderKind};
+use crate::sys::agent::AgentKind;
+use crate::sys::config::resolved::Isolation;
 use crate::sys::git::refs;
 use crate::sys::shim::client;
 use crate::sys::shim::job::Request;
@@ -346,7 +347,7 @@ fn missed_by_the_hook(
     outside: &[(RepoPath, String)],
 ) -> Result<Option<String>, Error> {
     let provider = desk.config.providers.get(&attempt.provider);
-    if !provider.is_some_and(|provider| matches!(provider.kind, ProviderKind::Claude | ProviderKind::Codex)) {
+    if !provider.is_some_and(|it| matches!(kind_of(it), AgentKind::Claude | AgentKind::Codex)) {
         return Ok(None);
     }
     let filter = EventFilter {

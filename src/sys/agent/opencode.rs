@@ -8,7 +8,7 @@ use super::answer;
 use super::event::{Event, Limit, LimitKind, Refused};
 use super::launch::{BadCommand, Brief, Launch, Program, SeedHow, words};
 use super::reader::{Dialect, Seen, dollars, path_of, target_of};
-use super::{limit, server};
+use super::{Local, limit, server};
 use crate::base::clock::Time;
 use crate::domain::usage::Usage;
 
@@ -37,9 +37,12 @@ pub(super) fn launch(
         launch.folders.push(brief.private.join(folder));
     }
     let own = |file: &str| brief.private.join(file);
-    launch.seed(SeedHow::Link, data.join("auth.json"), own("data/opencode/auth.json"));
+    match program.local {
+        Some(local) => local.past_the_proxy(&mut launch.env),
+        None => launch.seed(SeedHow::Link, data.join("auth.json"), own("data/opencode/auth.json")),
+    }
     launch.seed(SeedHow::Copy, cache.join("models.json"), own("cache/opencode/models.json"));
-    let inline = inline_config(launch.env.get("OPENCODE_CONFIG_CONTENT"), brief)?;
+    let inline = inline_config(launch.env.get("OPENCODE_CONFIG_CONTENT"), program.local, brief)?;
     launch.env.insert("OPENCODE_CONFIG_CONTENT".to_owned(), inline);
 
     let argv = &mut launch.argv;
@@ -51,7 +54,8 @@ pub(super) fn launch(
         // A title of ours spares the request for one.
         None => argv.extend(words(["--title", &format!("kapell {}", brief.attempt)])),
     }
-    if let Some(model) = brief.model(program) {
+    let local = program.local.map(|local| format!("{}/{}", super::local::NAME, local.model));
+    if let Some(model) = local.as_deref().or_else(|| brief.model(program)) {
         argv.extend(words(["-m", model]));
     }
     argv.extend(program.args.iter().cloned());
@@ -62,13 +66,20 @@ pub(super) fn launch(
 }
 
 /// The configuration that goes over the person's: what the caller gave this way, and ours over it.
-fn inline_config(callers: Option<&String>, brief: &Brief<'_>) -> Result<String, BadCommand> {
+fn inline_config(
+    callers: Option<&String>,
+    local: Option<&Local>,
+    brief: &Brief<'_>,
+) -> Result<String, BadCommand> {
     let mut config: Map<String, Value> = match callers {
         Some(text) if !text.trim().is_empty() => {
             serde_json::from_str(text).map_err(|error| BadCommand::BadInlineConfig(error.to_string()))?
         }
         _ => Map::new(),
     };
+    for (name, value) in local.map(Local::for_opencode).into_iter().flatten() {
+        config.insert(name.to_owned(), value);
+    }
     config.insert("autoupdate".to_owned(), json!(false));
     config.insert("share".to_owned(), json!("disabled"));
     // Snapshots of the worktree are Kapell's.

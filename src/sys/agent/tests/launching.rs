@@ -31,6 +31,7 @@ struct Given {
     prompt: &'static str,
     private: PathBuf,
     model: Option<&'static str>,
+    local: Option<Local>,
     resume: Option<&'static str>,
     answer_schema: Option<&'static str>,
     budget_usd: Option<f64>,
@@ -52,6 +53,7 @@ fn given(kind: AgentKind) -> Given {
         prompt: "-rm \"all\"\n{task}",
         private: PathBuf::from("/run/a-1"),
         model: None,
+        local: None,
         resume: None,
         answer_schema: None,
         budget_usd: None,
@@ -73,6 +75,7 @@ impl Given {
             env: self.env.as_deref(),
             set_env: &self.set_env,
             model: self.model,
+            local: self.local.as_ref(),
         };
         let brief = Brief {
             prompt: self.prompt,
