@@ -1,4 +1,5 @@
 """The cases: each is a function that gets a stage and fails, or does not."""
+import calendar
 import json
 import os
 import signal
@@ -205,6 +206,108 @@ def storm(stage):
     check(count < 20, f"{count} requests were paid for")
 
 
+def worded(data):
+    """The body of an error, as OpenAI's servers word it."""
+    return {"error": data}
+
+
+# How each provider refuses, who it is, and what Kapell must make of it: the limit, and its end in seconds from now.
+UNKNOWN, MINUTE = 300, 60
+REFUSALS = {
+    # A rate limit that says nothing of its end; Claude Code would try for three minutes.
+    "claude_busy": ("claude", {"status": 429}, "rate-limit", UNKNOWN),
+    "claude_full": ("claude", {"status": 529}, "overload", UNKNOWN),
+    "claude_expired": ("claude", {"status": 401, "body": {"type": "error", "error": {
+        "type": "authentication_error", "message": "OAuth token has expired."}}}, "auth", UNKNOWN),
+    "claude_broke": ("claude", {"status": 400, "body": {"type": "error", "error": {
+        "type": "invalid_request_error",
+        "message": "Your credit balance is too low to access the Anthropic API."}}}, "quota", UNKNOWN),
+    "codex_busy": ("codex", {"status": 429}, "rate-limit", UNKNOWN),
+    "codex_full": ("codex", {"status": 503}, "overload", UNKNOWN),
+    "codex_expired": ("codex", {"status": 401}, "auth", UNKNOWN),
+    "codex_broke": ("codex", {"status": 429, "body": worded({
+        "type": "insufficient_quota", "code": "insufficient_quota",
+        "message": "You exceeded your current quota, please check your plan and billing details."})}, "quota", UNKNOWN),
+    # Codex tells the end as a time of day, to the minute.
+    "codex_until": ("codex", {"status": 429, "body": worded({
+        "type": "usage_limit_reached", "message": "The usage limit has been reached", "resets_at": "SOON"})}, "rate-limit", 5000),
+    # OpenCode waits for an hour and says nothing: a storm of silence.
+    "opencode_storm": ("opencode", {"status": 429, "headers": {"retry-after": "3600"}}, "rate-limit", UNKNOWN),
+    "opencode_broke": ("opencode", {"status": 429, "body": worded({
+        "type": "insufficient_quota", "code": "insufficient_quota", "message": "You exceeded your current quota."})}, "quota", UNKNOWN),
+}
+
+
+def failover(stage):
+    """Eleven kinds of no, each in the middle of the work: the right cool-down, the next provider, nothing lost."""
+    soon = int(time.time()) + 5000
+    tables, rules, tasks = "", [], []
+    for number, (name, (kind, refusal, *_)) in enumerate(REFUSALS.items(), 1):
+        path = f"texts/{name}.txt"
+        env = {"claude": "set_env = " + stage.inline_env(), "codex": 'env = ["FAKE_KEY"]', "opencode": 'env = ["FAKE_KEY", "OPENCODE_*"]'}
+        tables += f'[providers.{name}]\nkind = "{kind}"\nmodel = "{MODEL[kind]}"\n{env[kind]}\n\n'
+        refusal = json.loads(json.dumps(refusal).replace('"SOON"', str(soon)))
+        half, rest = [{"op": "write", "path": path, "content": f"by {name}\n"}], f"echo and the rest >> {path}"
+        rules += [
+            {"name": f"rest of {path}", "when": {"prompt": rf"^\"?{name} writes.*worked at this before you.*by {name}"},
+             "steps": [{"ops": [{"op": "bash", "command": rest}]}, {"text": "Done."}]},
+            {"name": f"half of {path}", "when": {"prompt": rf"^\"?{name} writes"}, "steps": [{"ops": half}, refusal]},
+        ]
+        tasks.append(task(number, name, path))
+    stage.configure(project="max_workers = 12", providers=tables + '[failover]\nchain = ["codex"]\n')
+    stage.model.play(*rules)
+    began = time.time()
+    plan = stage.door.start(*tasks)
+    stage.door.at_rest(plan, 2 * PATIENCE)
+    stage.door.call("control", action="land", target=plan)
+    told = {it["data"]["provider"]: it["data"] for it in stage.door.call("status", scope="events", kind="provider.limited", limit=100)["events"]}
+    for of, (name, (_, _, why, lasts)) in zip(tasks, REFUSALS.items()):
+        seen = [(attempt["provider"], attempt["outcome"]) for attempt in stage.door.attempts(plan, of["id"])]
+        check(seen == [(name, "rate-limited"), ("codex", "submitted")], lambda: f"{name}: {seen} {stage.door.story(plan)}")
+        landed_text = stage.git("show", f"main:texts/{name}.txt")
+        check(landed_text == f"by {name}\nand the rest\n", f"of {name} landed {landed_text!r}")
+        count = stage.git("log", "--format=%s", "main", "--", f"texts/{name}.txt").count("\n")
+        check(count == 1, f"texts/{name}.txt landed {count} times")
+        check(name in told and told[name]["kind"] == why, f"{name} was recorded as {told.get(name)}, not {why}")
+        until = calendar.timegm(time.strptime(told[name]["until"][:19], "%Y-%m-%dT%H:%M:%S")) - began
+        slack = MINUTE if lasts != UNKNOWN else 2 * PATIENCE
+        check(lasts - MINUTE <= until <= lasts + slack, f"the cool-down of {name} ends after {until:.0f} s, not {lasts}")
+    check("codex" not in told, f"the provider that took over was limited too: {told.get('codex')}")
+
+
+def local(stage):
+    """A model of this machine ends the chain, through codex and through opencode; it needs a port and no key, and costs nothing."""
+    host = stage.model.url.removeprefix("http://")
+    # Everything but the port of the server is found by itself.
+    stage.surround(OLLAMA_HOST=host)
+    away = f'[providers.away]\nkind = "ollama"\nset_env = {{ OLLAMA_HOST = "127.0.0.1:1" }}\n'
+    small = '[providers.small]\nkind = "ollama"\nthrough = "opencode"\nmodel = "fake-small:1b"\n'
+    stage.configure(providers=away + small + '[failover]\nchain = ["claude", "away", "codex", "ollama"]\n')
+    refuse = [{"name": f"{kind} refuses", "when": {"model": MODEL[kind]}, "then": {"status": 401}} for kind in ("claude", "codex")]
+    stage.model.play(*refuse, worker("texts/a.txt"), worker("texts/b.txt"))
+    plan = stage.door.start(task(1, "claude", "texts/a.txt"), task(2, "small", "texts/b.txt"))
+    stage.door.at_rest(plan, PATIENCE)
+    seen = [(attempt["provider"], attempt["outcome"]) for attempt in stage.door.attempts(plan, 1)]
+    expected = [("claude", "rate-limited"), ("codex", "rate-limited"), ("ollama", "submitted")]
+    check(seen == expected, lambda: f"{seen} {stage.door.story(plan)}")
+    for number, path, model, api in ((1, "texts/a.txt", "fake-local:7b", "responses"), (2, "texts/b.txt", "fake-small:1b", "chat")):
+        asked = stage.model.requests(f"writes {path}")
+        check({(it["model"], it["api"]) for it in asked} == {(model, api)}, lambda: f"{path}: asked was {asked}")
+        check("0000" not in str({it["auth"] for it in asked}), "a key went to the model of this machine")
+        usage = stage.door.attempts(plan, number)[-1]["usage"]
+        check(usage["output_tokens"] > 0 and usage.get("usd") == 0, f"{path} is said to have cost {usage}")
+    told = {it["data"]["provider"]: it["data"] for it in stage.door.call("status", scope="events", kind="provider.limited")["events"]}
+    check(told["away"]["kind"] == "unreachable", lambda: f"{told}")
+    landed(stage, plan, "texts/a.txt", "by claude\n")
+    check(stage.git("show", "main:texts/b.txt") == "by small\n", "the other text did not land")
+    fleet = {it["worker"]: it for it in stage.door.call("status", scope="workers")["workers"]}
+    check(fleet["ollama"]["model"] == "fake-local:7b" and fleet["ollama"]["state"] == "idle", lambda: f"{fleet}")
+    check("connection refused" in fleet["away"]["reason"], lambda: f"{fleet}")
+    doctor = json.loads(stage.run([stage.kapell, "doctor", "--json"], timeout_s=60, codes=(0, 1)))
+    (found,) = [it for it in doctor["checks"] if it["name"] == "ollama"]
+    check("fake-local:7b" in found["found"], lambda: f"the doctor says {found}")
+
+
 CHAIN = '[failover]\nchain = ["claude", "codex"]\n'
 
 
@@ -324,4 +427,4 @@ def clients(stage):
     check(len(made) == 1 and made[0] in said.splitlines()[-2], f"opencode made {made} and said {said}")
 
 
-CASES = {case.__name__: case for case in (land, clients, wall, strict, limit, key, storm, planner, review, killed, stop)}
+CASES = {case.__name__: case for case in (land, clients, wall, strict, limit, key, storm, failover, local, planner, review, killed, stop)}

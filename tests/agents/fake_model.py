@@ -5,6 +5,7 @@ Speaks on 127.0.0.1:
   * Anthropic Messages API    POST /v1/messages (SSE or JSON), /v1/messages/count_tokens, GET /v1/models
   * OpenAI Responses API      POST /v1/responses (SSE or JSON)
   * OpenAI Chat Completions   POST /v1/chat/completions (SSE or JSON)
+  * what Ollama tells of itself  GET /api/tags, /api/version
 Admin (for the test harness):
   GET /__health   GET /__log (JSON array)   POST /__script (replace rules)   POST /__reset (log and counters)
   POST /__await {"rule": NAME, "timeout_s": N}   answers once a request matched that rule of the script
@@ -55,6 +56,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 LOCK = threading.Lock()
 NEWS = threading.Condition(LOCK)    # told of every request and release
+LOCAL_MODELS = ["nomic-embed-text:latest", "fake-local:7b", "fake-small:1b"]
 STATE = {"rules": [], "uses": {}, "log": [], "n": 0, "released": set()}
 ARGS = None
 
@@ -430,6 +432,10 @@ class H(BaseHTTPRequestHandler):
                 return self.js(200, list(STATE["log"]))
         self.record({"path": self.path, "method": "GET", "ua": self.headers.get("user-agent"),
                      "upgrade": self.headers.get("upgrade")})
+        if p == "/api/version":
+            return self.js(200, {"version": "0.20.0"})
+        if p == "/api/tags":
+            return self.js(200, {"models": [{"name": n, "model": n, "size": 1} for n in LOCAL_MODELS]})
         if p.endswith("/models"):
             return self.js(200, {"object": "list", "data": [{"id": "fake-model", "object": "model", "type": "model",
                                                              "display_name": "fake", "created_at": "2026-01-01T00:00:00Z"}],

@@ -183,15 +183,16 @@ supports_websockets = false
         self.git("config", "user.email", "ann@example.org")
         self.configure()
 
-    def configure(self, rules="", providers="", claude_env=None, wall="auto"):
+    def configure(self, rules="", providers="", claude_env=None, wall="auto", project=""):
         """Commits a kapell.toml. `claude_env` is what signs claude in."""
         set_env = {"ANTHROPIC_BASE_URL": self.model.url, "ANTHROPIC_API_KEY": "sk-ant-fake-0000"}
         set_env = {"ANTHROPIC_BASE_URL": self.model.url, **claude_env} if claude_env else set_env
-        inline = ", ".join(f"{name} = {json.dumps(value)}" for name, value in set_env.items())
+        inline = inline_table(set_env)
         put(self.repository / "kapell.toml", f"""\
 [project]
 target = "main"
 wall = "{wall}"
+{project}
 
 [rules]
 tdd = false
@@ -201,7 +202,7 @@ build = "sh check.sh"
 [providers.claude]
 kind = "claude"
 model = "{MODEL["claude"]}"
-set_env = {{ {inline} }}
+set_env = {inline}
 
 [providers.codex]
 kind = "codex"
@@ -218,12 +219,22 @@ env = ["FAKE_KEY", "OPENCODE_*"]
         self.git("add", "-A")
         self.git("commit", "-q", "-m", "configure")
 
+    def inline_env(self):
+        """What leads a claude to the scripted model, as a table in TOML."""
+        return inline_table({"ANTHROPIC_BASE_URL": self.model.url, "ANTHROPIC_API_KEY": "sk-ant-fake-0000"})
+
+    def surround(self, **env):
+        """Gives the case and its door more of an environment."""
+        self.door.close()
+        self.env |= env
+        self.door = Door(self)
+
     def git(self, *words):
         done = subprocess.run(["git", *words], cwd=self.repository, env=self.env, capture_output=True, text=True)
         check(done.returncode == 0, lambda: f"git {' '.join(words)}: {done.stderr}")
         return done.stdout
 
-    def run(self, words, timeout_s, **more_env):
+    def run(self, words, timeout_s, codes=(0,), **more_env):
         """A program in the repository, and what it printed; it may take so long."""
         words = list(map(str, words))
         try:
@@ -233,7 +244,7 @@ env = ["FAKE_KEY", "OPENCODE_*"]
             )
         except subprocess.TimeoutExpired as late:
             raise Failed(f"{words[0]} did not end within {timeout_s} s: {late.stdout!r}") from None
-        check(done.returncode == 0, lambda: f"{words[0]}: exit {done.returncode}: {done.stderr}{done.stdout}")
+        check(done.returncode in codes, lambda: f"{words[0]}: exit {done.returncode}: {done.stderr}{done.stdout}")
         return done.stdout
 
     def processes(self):
@@ -331,7 +342,7 @@ class Door:
         self.count = 0
         self.process = subprocess.Popen(
             [stage.kapell, "rpc"], cwd=stage.repository, env=stage.env, text=True,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=open(stage.folder / "door.stderr", "w"),
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=open(stage.folder / "door.stderr", "a"),
         )
 
     def call(self, method, **params):
@@ -383,6 +394,10 @@ class Door:
             self.process.wait(5)
         except subprocess.TimeoutExpired:
             self.process.kill()
+
+
+def inline_table(pairs):
+    return "{ " + ", ".join(f"{name} = {json.dumps(value)}" for name, value in pairs.items()) + " }"
 
 
 def put(path, text):
