@@ -23,8 +23,8 @@ use crate::sys::config::Config;
 use crate::sys::shim::client;
 use crate::sys::shim::job::Request;
 
-/// An answer that takes longer than this is not waited for.
-const TIMEOUT_S: u64 = 900;
+/// An answer that takes longer than this is not waited for, unless the question says otherwise.
+pub const TIMEOUT_S: u64 = 900;
 /// A limit of unknown length is taken to last this long.
 pub const UNKNOWN_LIMIT_S: i64 = 5 * 60;
 /// A provider that is found away again so soon is still away, and that was told.
@@ -43,6 +43,10 @@ pub struct Question<'a> {
     pub schema: &'a str,
     /// The folder in which it looks around.
     pub folder: &'a Path,
+    /// The run's name, where somebody else is to find it; else one that nobody has yet.
+    pub run: Option<String>,
+    /// How long an answer is waited for, in seconds.
+    pub timeout_s: u64,
 }
 
 /// The provider that a role's name means: a provider, or that of a worker.
@@ -87,7 +91,7 @@ pub fn ask(
         let message = format!("{name} is away: {why}");
         return Err(Refusal::new(Code::RateLimited, message, "start it, or name another provider").into());
     }
-    let run = format!("q-{}-{}", question.part, random_tail(8));
+    let run = question.run.clone().unwrap_or_else(|| format!("q-{}-{}", question.part, random_tail(8)));
     let cap = spending::ask(session, project, config, &name, &run)?;
     let run_dir = session.house.run_dir(&run);
     let assignment = Assignment {
@@ -99,7 +103,7 @@ pub fn ask(
         run_dir: &run_dir,
         budget_usd: cap.map(Money::usd),
         stop_at_usd: None,
-        timeout_s: Some(TIMEOUT_S),
+        timeout_s: Some(question.timeout_s),
         answer_schema: Some(question.schema),
         wall: config.wall,
         relayed_in: None,

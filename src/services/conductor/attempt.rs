@@ -11,8 +11,9 @@ use super::concluding::{construct_work, judge, land};
 use super::desk::Desk;
 use super::following::follow;
 use super::launching::{self, Tree, kind_of};
+use super::prompt::Told;
 use super::saving::{self, Saved};
-use super::{continuing, recovering, reporting};
+use super::{advising, continuing, recovering, reporting};
 use crate::base::failpoint::Point;
 use crate::base::ids::TaskId;
 use crate::base::paths::RepoPath;
@@ -189,6 +190,7 @@ fn launch(desk: &Arc<Desk>, attempt: &AttemptRow, task: &Task) -> Result<(), Err
         Some(before) => continuing::legacy(desk, before)?,
         None => None,
     };
+    let advice = advising::advice(desk, attempt, task, &earlier, feedback.as_deref(), legacy.as_ref())?;
     let goes_on = earlier.last().is_some_and(|before| {
         before.worktree == attempt.worktree
             && attempt.worktree.as_ref().is_some_and(|tree| Path::new(tree).is_dir())
@@ -205,7 +207,8 @@ fn launch(desk: &Arc<Desk>, attempt: &AttemptRow, task: &Task) -> Result<(), Err
         _ => None,
     };
     let tree = if goes_on { Tree::AsItIs } else { Tree::From(seed.as_deref()) };
-    launching::launch(desk, attempt, task, tree, feedback.as_deref(), legacy.as_ref())?;
+    let told = Told { feedback: feedback.as_deref(), legacy: legacy.as_ref(), advice: advice.as_ref() };
+    launching::launch(desk, attempt, task, tree, told)?;
     tracing::debug!(attempt = %attempt.id, "its shim is started");
     if desk.config.isolation == Isolation::Worktree {
         let (desk, attempt) = (Arc::clone(desk), attempt.clone());

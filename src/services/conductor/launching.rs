@@ -6,9 +6,8 @@ use std::fs;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
-use super::continuing::Legacy;
 use super::desk::Desk;
-use super::prompt::{Circumstances, prompt};
+use super::prompt::{Circumstances, Told, prompt};
 use crate::base::failpoint::Point;
 use crate::domain::budget::Money;
 use crate::domain::pattern::Pattern;
@@ -76,14 +75,13 @@ pub enum Tree<'a> {
 }
 
 /// Makes the attempt's worktree (again, if a crash left half of one) and starts its shim. The worker is
-/// told what was wrong with the try before, and what a worker left that had to stop.
+/// told what came before.
 pub fn launch(
     desk: &Desk,
     attempt: &AttemptRow,
     task: &Task,
     tree: Tree<'_>,
-    feedback: Option<&str>,
-    legacy: Option<&Legacy>,
+    told: Told<'_>,
 ) -> Result<(), Error> {
     let worktree = Path::new(attempt.worktree.as_deref().unwrap_or_default());
     if desk.config.isolation == Isolation::Worktree {
@@ -101,8 +99,7 @@ pub fn launch(
                 && !task.id.as_str().starts_with("spec-"),
             test: test.as_deref(),
             number: attempt.number,
-            feedback,
-            legacy,
+            told,
         },
     );
     let provider =
@@ -401,7 +398,8 @@ fn uuid_of(name: &str) -> String {
     format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
 }
 
-fn private_folder(folder: &Path) -> std::io::Result<()> {
+/// A folder that nobody else can look into.
+pub(super) fn private_folder(folder: &Path) -> std::io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }
 

@@ -4,7 +4,7 @@ use super::{Checked, check_document, rows};
 use crate::domain::plan::check::OnOverlap;
 use crate::domain::plan::problem::Problem;
 use crate::domain::refusal::{Code, Refusal};
-use crate::services::asking::{Question, ask};
+use crate::services::asking::{Question, TIMEOUT_S, ask};
 use crate::services::project::Project;
 use crate::services::{Error, Session};
 use crate::sys::config::Config;
@@ -55,8 +55,15 @@ pub(super) fn ask_for_plan(
     let schema = plan_schema().to_string();
     let mut prompt = first_prompt(config, request);
     for correction in 0..=CORRECTIONS {
-        let question =
-            Question { part: "planner", who: &who, prompt: &prompt, schema: &schema, folder: project.top()? };
+        let question = Question {
+            part: "planner",
+            who: &who,
+            prompt: &prompt,
+            schema: &schema,
+            folder: project.top()?,
+            run: None,
+            timeout_s: TIMEOUT_S,
+        };
         let answer = ask(session, project, config, &question)?;
         let checked = check_document(project, config, &rows::to_node(&answer), on_overlap)?;
         if correction == CORRECTIONS || !checked.problems.iter().any(Problem::is_error) {

@@ -181,6 +181,8 @@ pub(super) struct Lines {
     text: String,
     /// Requests in a row that came to nothing.
     retries: u32,
+    /// The last refusal of a request, and when that was, in milliseconds.
+    refused: Option<(i64, Event)>,
     failed: bool,
 }
 
@@ -191,7 +193,7 @@ impl Dialect for Lines {
         match line["type"].as_str() {
             Some("step_start") => {
                 if self.is_in_step {
-                    self.again("the answer broke off", None, seen);
+                    let _ = self.again("the answer broke off", None, seen);
                 }
                 self.is_in_step = true;
                 self.reason = None;
@@ -199,15 +201,17 @@ impl Dialect for Lines {
             }
             Some("text") => {
                 if let Some(text) = part["text"].as_str() {
-                    self.works(seen);
+                    let refused = self.still_refused(&part["time"], seen);
                     self.text.push_str(text);
                     seen.emit(Event::Text(text.to_owned()));
                     seen.text = Some(self.text.clone());
+                    refused.into_iter().for_each(|event| seen.emit(event));
                 }
             }
             Some("tool_use") => {
-                self.works(seen);
+                let refused = self.still_refused(&part["state"]["time"], seen);
                 tool_use(part, seen);
+                refused.into_iter().for_each(|event| seen.emit(event));
             }
             Some("step_finish") => self.step_finish(part, seen),
             Some("error") => self.error(&line["error"], line["timestamp"].as_i64(), seen),
@@ -227,9 +231,10 @@ impl Dialect for Lines {
             let error = error.trim_matches('"');
             let error = error.strip_prefix("AI_APICallError: ").unwrap_or(error);
             let limit = limit::of_message(error);
-            self.again(error, limit, seen);
+            let again = self.again(error, limit, seen);
             let printed =
                 line.split_once("timestamp=").and_then(|(_, rest)| Time::parse(rest.split(' ').next()?));
+            self.refused = printed.filter(|_| limit.is_some()).map(|at| (at.as_millis(), again));
             let resets_at = limit::reset_in(error, printed.unwrap_or(seen.now));
             if let (Some(at), Some(limit)) = (resets_at, seen.limit.as_mut()) {
                 limit.resets_at = Some(at);
@@ -245,19 +250,34 @@ impl Dialect for Lines {
 impl Lines {
     fn works(&mut self, seen: &mut Seen) {
         self.retries = 0;
+        self.refused = None;
         seen.got_past();
     }
 
+    /// The refusal that still holds, though something was said or done: it logs a refused request at once, and
+    /// prints only then what came before it. After that it may be silent for an hour.
+    fn still_refused(&mut self, time: &Value, seen: &mut Seen) -> Option<Event> {
+        match (&self.refused, time["end"].as_i64()) {
+            (Some((at, again)), Some(end)) if end <= *at => Some(again.clone()),
+            _ => {
+                self.works(seen);
+                None
+            }
+        }
+    }
+
     /// It asks again by itself, in the worst case for ever and many times a second.
-    fn again(&mut self, why: &str, limit: Option<LimitKind>, seen: &mut Seen) {
+    fn again(&mut self, why: &str, limit: Option<LimitKind>, seen: &mut Seen) -> Event {
         self.retries = self.retries.saturating_add(1);
-        seen.emit(Event::Retrying {
+        let again = Event::Retrying {
             attempt: self.retries,
             of: None,
             why: why.to_owned(),
             limit,
             hopeless: limit.is_some_and(LimitKind::is_hopeless),
-        });
+        };
+        seen.emit(again.clone());
+        again
     }
 
     /// The figures are those of one step; its input is without the cached part, its output
@@ -282,7 +302,7 @@ impl Lines {
         self.is_in_step = false;
         let reason = part["reason"].as_str().unwrap_or("unknown");
         match reason {
-            "unknown" => self.again("the answer broke off", None, seen),
+            "unknown" => drop(self.again("the answer broke off", None, seen)),
             "stop" => self.works(seen),
             "tool-calls" => {}
             other => seen.error = Some(format!("the last step ended with {other:?}")),
