@@ -2,10 +2,11 @@
 import calendar
 import json
 import os
+import re
 import signal
 import time
 
-from stage import MODEL, await_exit, check
+from stage import HERE, MODEL, await_exit, check, install_plugin, put
 
 # Seconds that a worker may take: opencode needs half a minute in a fresh home on a busy machine.
 PATIENCE = 90
@@ -275,6 +276,9 @@ def failover(stage):
     check("codex" not in told, f"the provider that took over was limited too: {told.get('codex')}")
 
 
+failover.waits = True
+
+
 def local(stage):
     """A model of this machine ends the chain, through codex and through opencode; it needs a port and no key, and costs nothing."""
     host = stage.model.url.removeprefix("http://")
@@ -306,6 +310,70 @@ def local(stage):
     doctor = json.loads(stage.run([stage.kapell, "doctor", "--json"], timeout_s=60, codes=(0, 1)))
     (found,) = [it for it in doctor["checks"] if it["name"] == "ollama"]
     check("fake-local:7b" in found["found"], lambda: f"the doctor says {found}")
+
+
+def orchestrator(stage):
+    """OpenCode with oh-my-opencode, as examples/opencode has it: orchestrator, builder, validator and librarian."""
+    example = HERE.parent.parent / "examples/opencode"
+    plugin = f"file://{install_plugin(stage.programs)}/dist/index.js"
+    # The example's own files, with the scripted model in place of all models.
+    for file in ["opencode.json", "kapell.toml", ".omo/omo.jsonc", *(f".omo/rules/{of.name}" for of in (example / ".omo/rules").iterdir())]:
+        text = (example / file).read_text().replace('"oh-my-opencode@4.19.4"', json.dumps(plugin)).replace('["kapell", "mcp"]', json.dumps([str(stage.kapell), "mcp"]))
+        put(stage.repository / file, re.sub('"(anthropic|openai)/([^"]+)"', '"fake/\\2"', text))
+    models = sorted(set(re.findall('"fake/([^"]+)"', (stage.repository / "kapell.toml").read_text())))
+    home = json.loads((stage.home / ".config/opencode/opencode.json").read_text())
+    of_fake = home["provider"]["fake"]["models"]
+    of_fake |= {name: {**of_fake["fake-model"], "name": name} for name in models}
+    put(stage.home / ".config/opencode/opencode.json", json.dumps(home))
+    put(stage.repository / "Makefile", "lint:\n\tsh -n greet.sh\ntest:\n\tset -e; for test in tests/*.sh; do sh $$test; done\n")
+    put(stage.repository / "specs/greet.md", "`greet.sh NAME` prints `Hello, NAME`.\n")
+    stage.git("add", "-A")
+    stage.git("commit", "-q", "-m", "as the example has it")
+    plan = {"specs": [{"file": "specs/greet.md", "description": "the greeting"}], "tasks": [
+        {"id": 1, "agent": "build", "task": "Write the greeting", "files": ["greet.sh", "tests/greet.sh"], "tests": ["tests/greet.sh"], "depends_on": []}]}
+
+    def kapell(tool, **args):
+        return {"ops": [{"op": "mcp", "server": "kapell", "tool": tool, "args": args}]}
+
+    follow = kapell("status", scope="plan", id="{{found:plan_id}}", wait_ms=20000, since_seq="{{last:seq}}")
+    stage.model.play(
+        {"name": "answered", "when": {"prompt": "^\"?ORCHESTRATE", "tool_result": "(?m)^plan_id: inbox.*^state: done"}, "then": {"text": "ALL LANDED"}},
+        {"name": "asked", "when": {"prompt": "^\"?ORCHESTRATE", "tool_result": "(?m)^plan_id: inbox"},
+         "then": kapell("status", scope="plan", id="{{last:plan_id}}", wait_ms=20000, since_seq="{{last:seq}}")},
+        {"name": "landed", "when": {"prompt": "^\"?ORCHESTRATE", "tool_result": "(?m)^state: landed"}, "then": kapell("dispatch", task="Where is the greeting made?")},
+        {"name": "over", "when": {"prompt": "^\"?ORCHESTRATE", "tool_result": "in the way|(?m:^state: (failed|stopped))"}, "then": {"text": "FAILED {{tool_result}}"}},
+        {"name": "done", "when": {"prompt": "^\"?ORCHESTRATE", "tool_result": "(?m)^state: done"}, "then": kapell("control", action="land", target="{{found:plan_id}}")},
+        {"name": "orchestrator", "when": {"prompt": "^\"?ORCHESTRATE"}, "steps": [kapell("plan", plan=plan), kapell("dispatch", plan_id="{{found:plan_id}}"),
+            kapell("status", scope="plan", id="{{found:plan_id}}"), follow]},
+        {"name": "builder", "when": {"prompt": "^Write the greeting"}, "steps": [
+            {"ops": [{"op": "write", "path": "tests/greet.sh", "content": "test \"$(sh greet.sh Ann)\" = 'Hello, Ann'\n"}]},
+            {"ops": [{"op": "write", "path": "greet.sh", "content": "echo \"Hello, $1\"\n"}]},
+            {"text": "Written."}]},
+        {"name": "momus", "when": {"prompt": "^Review a change"}, "then": {"text": json.dumps({"approve": True, "summary": "as specified", "findings": []})}},
+        {"name": "librarian", "when": {"prompt": "^Where is the greeting"}, "then": {"text": "In greet.sh, line 1."}},
+    )
+    said = stage.run(
+        ["opencode", "run", "--format", "json", "--title", "t", "ORCHESTRATE the greeting"], timeout_s=150,
+        # Without a network it would try for a minute to install what plugins are written with.
+        npm_config_offline="true", npm_config_fetch_retries="0", OMO_DISABLE_POSTHOG="1",
+        OPENCODE_DISABLE_AUTOUPDATE="1", OPENCODE_DISABLE_SHARE="1", OPENCODE_DISABLE_LSP_DOWNLOAD="1",
+    )
+    (stage.folder / "orchestrator.jsonl").write_text(said)
+    check("ALL LANDED" in said, lambda: f"the orchestrator ended with {said[-1500:]} {stage.door.call('status', scope='events', limit=60)}")
+    used = {line["part"]["tool"] for line in map(json.loads, said.splitlines()) if line["type"] == "tool_use"}
+    check({"kapell_plan", "kapell_dispatch", "kapell_status", "kapell_control"} <= used, f"it used only {used}")
+    check(stage.git("show", "main:greet.sh") == 'echo "Hello, $1"\n', "the greeting did not land")
+    system = stage.model.ask("/__systems")
+    check("Work is done through Kapell" in system["orchestrator"], "the orchestrator has not the rules of the example")
+    asked = {name: {request["model"] for request in stage.model.requests(name)} for name in ("orchestrator", "builder", "momus")}
+    check(asked == {"orchestrator": {"claude-opus-4-5"}, "builder": {"claude-sonnet-4-5"}, "momus": {"gpt-5.2"}}, f"asked were {asked}")
+    inbox = next(it["plan_id"] for it in stage.door.call("status")["plans"] if it["plan_id"].startswith("inbox"))
+    (answered,) = stage.door.attempts(inbox, stage.door.call("status", scope="plan", id=inbox)["tasks"][0]["id"])
+    check((answered["worker"], answered["said"]) == ("librarian", "In greet.sh, line 1."), f"the question was answered by {answered}")
+
+
+orchestrator.agents = ("opencode",)
+orchestrator.has_plugin = True
 
 
 CHAIN = '[failover]\nchain = ["claude", "codex"]\n'
@@ -427,4 +495,4 @@ def clients(stage):
     check(len(made) == 1 and made[0] in said.splitlines()[-2], f"opencode made {made} and said {said}")
 
 
-CASES = {case.__name__: case for case in (land, clients, wall, strict, limit, key, storm, failover, local, planner, review, killed, stop)}
+CASES = {case.__name__: case for case in (land, clients, wall, strict, limit, key, storm, failover, local, orchestrator, planner, review, killed, stop)}

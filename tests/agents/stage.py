@@ -21,6 +21,7 @@ PACKAGES = {
     "codex": "@openai/codex@0.169.0",
     "opencode": "opencode-ai@1.18.33",
 }
+PLUGIN = "oh-my-opencode@4.19.4"
 IN_NETWORK_OF_ITS_OWN = "KAPELL_TEST_NETWORK"
 MODEL = {"claude": "claude-sonnet-4-5", "codex": "gpt-5.5", "opencode": "fake/fake-model"}
 
@@ -40,12 +41,12 @@ def check(holds, what):
 
 
 # ------------------------------------------------------------------ programs
-def install():
-    """The folder of the three programs, installed from npm unless they were before."""
+def install(needed=tuple(PACKAGES)):
+    """The folder of the programs, installed from npm unless they were before."""
     cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache")
     cache = cache / "kapell-agents"
     programs = cache / "node_modules" / ".bin"
-    if all(runs(programs / name) for name in PACKAGES):
+    if all(runs(programs / name) for name in needed):
         return programs
     if not shutil.which("npm"):
         raise Skipped("npm is not installed, and the agents are not in " + str(cache))
@@ -53,21 +54,33 @@ def install():
     with open(cache / "lock", "w") as lock:
         # Two runs at once must not install into each other.
         fcntl.flock(lock, fcntl.LOCK_EX)
-        for package in PACKAGES.values():
+        for package in (PACKAGES[name] for name in needed):
             newest = package[: package.rindex("@")] + "@latest"
             if not npm_install(cache, package) and not npm_install(cache, newest):
                 raise Skipped(f"npm cannot install {package}, nor {newest}; its output is above")
-    for name in PACKAGES:
+    for name in needed:
         if not runs(programs / name):
             raise Skipped(f"{programs / name} was installed and does not run")
     return programs
 
 
-def npm_install(cache, package):
+def install_plugin(programs):
+    """The folder of oh-my-opencode, installed from npm beside the programs unless it was before."""
+    cache = programs.parent.parent / "plugin"
+    package = cache / "node_modules" / "oh-my-opencode"
+    if not (package / "dist/index.js").exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        # Its programs for a terminal are not needed, nor what it would set up in somebody's home.
+        if not npm_install(cache, PLUGIN, "--omit=optional", "--ignore-scripts"):
+            raise Skipped(f"npm cannot install {PLUGIN}; its output is above")
+    return package
+
+
+def npm_install(cache, package, *more):
     say(f"installing {package} into {cache}")
     # With its own retries npm takes ten minutes to find out that there is no network.
     words = ["npm", "install", "--prefix", str(cache), "--no-audit", "--no-fund", "--loglevel=error",
-             "--no-update-notifier", "--fetch-retries=1", package]
+             "--no-update-notifier", "--fetch-retries=1", *more, package]
     try:
         return subprocess.run(words, stdin=subprocess.DEVNULL, stdout=sys.stderr, timeout=300).returncode == 0
     except subprocess.TimeoutExpired:
@@ -128,6 +141,7 @@ class Stage:
     def __init__(self, name, kapell, programs):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix=f"kapell-agents-{name}-"))
         self.kapell = kapell
+        self.programs = programs
         self.home = self.folder / "home"
         self.repository = self.folder / "repository"
         self.state = self.folder / "state"

@@ -124,7 +124,7 @@ fn nothing_at_all_works_with_the_agents_found() {
             (rules.lint, rules.test, rules.build, rules.custom, rules.review),
             (None, None, None, None, None)
         );
-        assert_eq!(names(config.providers.keys()), ["claude", "codex", "opencode"]);
+        assert_eq!(names(config.providers.keys()), ["claude", "codex", "ollama", "opencode"]);
         assert_eq!(names(config.workers.keys()), ["claude", "codex"]);
         assert_eq!(config.workers[&WorkerName::from("codex")].slots, 4);
         assert_eq!(names(&config.failover.chain), ["codex", "claude"]);
@@ -256,6 +256,7 @@ fn workers_groups_and_targets() {
         ("top", TargetKind::Group, true),
         ("claude", TargetKind::Provider, true),
         ("codex", TargetKind::Provider, false),
+        ("ollama", TargetKind::Provider, false),
         ("opencode", TargetKind::Provider, false),
     ];
     assert_eq!(targets, expected.map(|(name, kind, protected)| (name.to_owned(), kind, protected)));
