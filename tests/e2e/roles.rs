@@ -71,5 +71,5 @@ fn a_question_about_the_code_base_goes_to_the_librarian() {
     assert_eq!(done["attempts"][0]["said"].as_str(), Some("it begins in src/lib.txt"), "{done:#}");
     // Who is to do something, or owns files, is no reader.
     let would = bench.rpc().ok("dispatch", json!({"task": "Can you mend it?", "dry_run": true}));
-    assert_ne!(would["route"]["worker"], "books", "{would:#}");
+    assert!(!would.to_string().contains("it asks and owns nothing"), "{would:#}");
 }
