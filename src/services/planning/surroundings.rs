@@ -9,7 +9,7 @@ use crate::domain::plan::document;
 use crate::domain::plan::problem::{Part, Places, Problem, ProblemCode};
 use crate::services::{House, claiming, pipelines};
 use crate::sys::config::Config;
-use crate::sys::config::resolved::{self, Isolation, Worker};
+use crate::sys::config::resolved::{self, Isolation, Provider, ProviderKind, Worker};
 use crate::sys::process::find::find_program;
 
 /// What is known around a plan.
@@ -81,7 +81,12 @@ pub fn missing_programs(house: &House, config: &Config, plan: &Plan, places: &Pl
         let worker =
             config.workers.iter().find(|(name, _)| name.as_str() == target).map(|(_, it)| of_worker(it));
         match (target, worker) {
-            ("auto", _) => config.providers.keys().map(ToString::to_string).collect(),
+            // A model of this machine is nobody where no server was found.
+            ("auto", _) => {
+                let could = |it: &Provider| it.kind != ProviderKind::Ollama || it.is_available;
+                let could = config.providers.iter().filter(|(_, provider)| could(provider));
+                could.map(|(name, _)| name.to_string()).collect()
+            }
             (_, Some(provider)) => vec![provider],
             (_, None) if config.groups.contains_key(target) => members.collect(),
             (_, None) => vec![target.to_owned()],
