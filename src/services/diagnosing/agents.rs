@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::{ANSWER_LIMIT, Check, first_line, say};
 use crate::services::{Session, local};
 use crate::sys::config::resolved::{ProviderKind, Through};
+use crate::sys::ollama;
 use crate::sys::process::find::{find_program, native_program};
 
 /// An agent that Kapell has an adapter for.
@@ -113,11 +114,11 @@ pub fn local(session: &Session) -> Check {
     let (found, address) = match found {
         Ok(found) => found,
         Err(why) if provider.is_available => {
-            return Check::warn(
-                NAME,
-                why,
-                format!("start it with ollama serve; until then {name} gets no tasks"),
-            );
+            let next = match why.starts_with(ollama::HOST) {
+                true => "correct it, or set it in the provider's set_env".to_owned(),
+                false => format!("start it with ollama serve; until then {name} gets no tasks"),
+            };
+            return Check::warn(NAME, why, next);
         }
         Err(why) => return Check::ok(NAME, format!("none here, and none is needed: {why}")),
     };
