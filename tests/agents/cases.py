@@ -85,9 +85,10 @@ def wall(stage):
     ]
     config = (stage.repository / ".git/config").read_text()
     # What works is told in a file that the worker does not own. The signal would harm nobody.
-    # The hook cannot tell what is behind a variable, so that it is the wall that has to hold.
-    escape = "told=escapes; "
-    escape += "".join(f"to='{target}'; (echo x >> \"$to\") 2> /dev/null && echo $to >> $told; " for target in targets)
+    # The hook cannot tell what a pipe prints, so that it is the wall that has to hold.
+    hide = lambda path: f"$(echo '{str(path)[::-1]}' | rev)"
+    escape = f"told={hide('escapes')}; "
+    escape += "".join(f"to={hide(target)}; (echo x >> \"$to\") 2> /dev/null && echo $to >> $told; " for target in targets)
     escape += "for p in /proc/[0-9]*; do if tr '\\0' ' ' < $p/cmdline 2> /dev/null | grep -q 'kapell[ ]conduct'; "
     escape += "then kill -CONT ${p#/proc/} 2> /dev/null && echo signalled >> $told; fi; done; true"
 
@@ -100,7 +101,7 @@ def wall(stage):
     tasks = [task(1, "claude", "texts/a.txt"), task(2, "codex", "texts/b.txt"), task(3, "opencode", "texts/c.txt")]
     trespasser = task(4, "claude", "texts/d.txt", rules={"max_attempts": 1})
     trespass = worker("texts/d.txt")
-    hidden = "mkdir texts; to=texts/foreign.txt; echo x > $to; to=README.md; echo x >> $to"
+    hidden = f"mkdir texts; to={hide('texts/foreign.txt')}; echo x > $to; to={hide('README.md')}; echo x >> $to"
     trespass["steps"][0:0] = [{"ops": [{"op": "bash", "command": command}]} for command in ("echo x >> seen.txt", hidden)]
     stage.model.play(trespass, *map(escaping, tasks))
     plan = stage.door.start(*tasks, trespasser)
