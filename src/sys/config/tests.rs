@@ -140,7 +140,7 @@ fn nothing_at_all_works_with_the_agents_found() {
         (config.workers.len(), config.failover.chain.len(), config.roles.planner.clone()),
         (0, 0, None)
     );
-    assert_eq!(config.targets().len(), 3);
+    assert_eq!(config.targets().len(), 4);
 }
 
 #[test]
