@@ -1,5 +1,6 @@
 //! Pure decisions on plain data: no I/O, no clock, no serialisation.
 
+pub mod advice;
 pub mod attempt;
 pub mod budget;
 pub mod claim;

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::conductor::launching::{Assignment, kind_of, start};
 use super::conductor::listening::{Watched, listen};
 use super::project::Project;
-use super::{Error, Session, spending};
+use super::{Error, Session, local, spending};
 use crate::base::clock::Time;
 use crate::base::ids::{ProviderName, WorkerName, random_tail};
 use crate::domain::attempt::Outcome;
@@ -18,15 +18,17 @@ use crate::domain::refusal::{Code, Refusal};
 use crate::domain::usage::Usage;
 use crate::store::events::NewEvent;
 use crate::store::money::Cooldown;
-use crate::sys::agent::{Event, Limit};
+use crate::sys::agent::{Event, Limit, LimitKind};
 use crate::sys::config::Config;
 use crate::sys::shim::client;
 use crate::sys::shim::job::Request;
 
-/// An answer that takes longer than this is not waited for.
-const TIMEOUT_S: u64 = 900;
+/// An answer that takes longer than this is not waited for, unless the question says otherwise.
+pub const TIMEOUT_S: u64 = 900;
 /// A limit of unknown length is taken to last this long.
 pub const UNKNOWN_LIMIT_S: i64 = 5 * 60;
+/// A provider that is found away again so soon is still away, and that was told.
+const STILL_AWAY_S: i64 = 5 * 60;
 
 /// A question to an agent.
 #[derive(Debug)]
@@ -41,6 +43,10 @@ pub struct Question<'a> {
     pub schema: &'a str,
     /// The folder in which it looks around.
     pub folder: &'a Path,
+    /// The run's name, where somebody else is to find it; else one that nobody has yet.
+    pub run: Option<String>,
+    /// How long an answer is waited for, in seconds.
+    pub timeout_s: u64,
 }
 
 /// The provider that a role's name means: a provider, or that of a worker.
@@ -80,7 +86,12 @@ pub fn ask(
         )
         .into());
     }
-    let run = format!("q-{}-{}", question.part, random_tail(8));
+    if let Some(why) = local::why_not(&session.house, provider) {
+        cool_down(session, project, &name, &away(&why))?;
+        let message = format!("{name} is away: {why}");
+        return Err(Refusal::new(Code::RateLimited, message, "start it, or name another provider").into());
+    }
+    let run = question.run.clone().unwrap_or_else(|| format!("q-{}-{}", question.part, random_tail(8)));
     let cap = spending::ask(session, project, config, &name, &run)?;
     let run_dir = session.house.run_dir(&run);
     let assignment = Assignment {
@@ -92,7 +103,7 @@ pub fn ask(
         run_dir: &run_dir,
         budget_usd: cap.map(Money::usd),
         stop_at_usd: None,
-        timeout_s: Some(TIMEOUT_S),
+        timeout_s: Some(question.timeout_s),
         answer_schema: Some(question.schema),
         wall: config.wall,
         relayed_in: None,
@@ -105,7 +116,7 @@ pub fn ask(
     let watched = Watched {
         name: &run,
         run_dir: &run_dir,
-        kind: kind_of(provider.kind),
+        kind: kind_of(provider),
         wants_answer: true,
         patience: config
             .rules
@@ -165,6 +176,11 @@ pub fn ask(
     })
 }
 
+/// The limit that a provider's server is away.
+pub fn away(why: &str) -> Limit {
+    Limit { kind: LimitKind::Unreachable, resets_at: None, message: why.to_owned() }
+}
+
 /// Leaves a provider alone as long as it said, for all projects.
 pub fn cool_down(
     session: &Session,
@@ -173,16 +189,25 @@ pub fn cool_down(
     limit: &Limit,
 ) -> Result<(), Error> {
     let now = Time::now();
-    let until =
-        limit.resets_at.filter(|reset| *reset > now).unwrap_or_else(|| now.plus_seconds(UNKNOWN_LIMIT_S));
+    let is_away = limit.kind == LimitKind::Unreachable;
+    let unknown_s = if is_away { local::REST_S } else { UNKNOWN_LIMIT_S };
+    let until = limit.resets_at.filter(|reset| *reset > now).unwrap_or_else(|| now.plus_seconds(unknown_s));
     session.store()?.write(|tx| -> Result<(), Error> {
         project.ensure(tx)?;
+        let mut before = tx.cooldowns(now.plus_seconds(-STILL_AWAY_S))?.into_iter();
+        let is_told = is_away
+            && before.any(|it| {
+                it.provider == *provider && it.kind == limit.kind.as_str() && it.reason == limit.message
+            });
         tx.cool_down(&Cooldown {
             provider: provider.clone(),
             kind: limit.kind.as_str().to_owned(),
             until,
             reason: limit.message.clone(),
         })?;
+        if is_told {
+            return Ok(());
+        }
         tx.append_event(
             &project.id,
             &NewEvent {

@@ -126,6 +126,7 @@ pub fn diagnose(session: &Session, begin: &mut dyn FnMut(&str)) -> Vec<Check> {
     checks.push(wall_around(&scratch.0));
     begin("the agents");
     checks.extend(agents::all(session, &scratch.0));
+    checks.push(agents::local(session));
     checks
 }
 

@@ -327,7 +327,10 @@ fn idle(seat: &WorkerView, quarantine: Option<&Quarantine>, budget: &[BudgetView
         }
         "unhealthy" => WorkerHealth {
             verdict: Verdict::Unavailable,
-            reason: Some(format!("the program of {} was not found", seat.provider)),
+            reason: seat
+                .away
+                .clone()
+                .or_else(|| Some(format!("the program of {} was not found", seat.provider))),
             ..health
         },
         _ => health,

@@ -18,6 +18,7 @@ pub mod initialising;
 pub mod inside;
 pub mod judging;
 pub mod landing;
+pub mod local;
 pub mod nudging;
 pub mod owning;
 pub mod pipelines;

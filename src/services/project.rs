@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use sha2::{Digest, Sha256};
 
-use super::{Error, House, Session};
+use super::{Error, House, Session, local};
 use crate::base::ids::ProjectId;
 use crate::domain::refusal::{Code, Refusal};
 use crate::store::Tx;
@@ -169,10 +169,10 @@ impl Session {
 }
 
 impl House {
-    /// The agents whose programs are on the caller's PATH, the preferred first.
+    /// The agents whose programs are on the caller's PATH, the preferred first, and a model of this machine.
     pub fn agents_found(&self) -> Vec<ProviderKind> {
         let path = self.environment.get("PATH").map_or("", String::as_str);
-        [
+        let mut found: Vec<ProviderKind> = [
             (ProviderKind::Claude, "claude"),
             (ProviderKind::Codex, "codex"),
             (ProviderKind::Opencode, "opencode"),
@@ -180,6 +180,12 @@ impl House {
         .into_iter()
         .filter(|(_, program)| find_program(program, path).is_some())
         .map(|(kind, _)| kind)
-        .collect()
+        .collect();
+        // A model alone cannot work: it needs an agent to work through.
+        let has_agent = found.iter().any(|kind| matches!(kind, ProviderKind::Codex | ProviderKind::Opencode));
+        if has_agent && local::is_found(self) {
+            found.push(ProviderKind::Ollama);
+        }
+        found
     }
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::conductor::stages::WAITS_FOR_APPROVAL;
 use super::following::{Follower, Interest};
 use super::project::Project;
-use super::{Error, Session, spending};
+use super::{Error, Session, local, spending};
 
 use crate::base::clock::Time;
 use crate::base::ids::{AttemptId, ConductorId, PlanId, TaskId};
@@ -116,6 +116,10 @@ pub struct WorkerView {
     pub state: &'static str,
     /// Why and until when it gets nothing, since its last attempts failed at once.
     pub quarantine: Option<Quarantine>,
+    /// The model that it would ask now, where that is one of this machine.
+    pub model: Option<String>,
+    /// Why a model of this machine can do nothing now.
+    pub away: Option<String>,
     /// `PLAN/TASK` of what it does.
     pub tasks: Vec<String>,
     /// The environment that it works in.
@@ -488,8 +492,15 @@ pub fn workers(
             let quarantine = quarantines.iter().find(|it| it.worker == *name).cloned();
             let money =
                 budget.iter().find(|view| view.provider == worker.provider.as_str()).map(|view| view.state);
-            let is_there =
-                config.providers.get(&worker.provider).is_some_and(|provider| provider.is_available);
+            let facts = config.providers.get(&worker.provider);
+            let is_there = facts.is_some_and(|provider| provider.is_available);
+            // A model of this machine is there while its server is.
+            let local = facts.and_then(|provider| local::glimpse(&session.house, provider));
+            let (model, away) = match local {
+                Some(Ok(model)) => (model, None),
+                Some(Err(why)) => (None, Some(why)),
+                None => (None, None),
+            };
             let state = match money {
                 _ if are_all(|state| *state == AttemptState::Paused) => "stopped",
                 // Its process is gone, and nobody has recorded how.
@@ -497,7 +508,7 @@ pub fn workers(
                 _ if quarantine.is_some() => "unhealthy",
                 _ if !tasks.is_empty() => "busy",
                 Some(limited @ ("rate-limited" | "over-budget")) => limited,
-                _ if !is_there => "unhealthy",
+                _ if !is_there || away.is_some() => "unhealthy",
                 _ => "idle",
             };
             WorkerView {
@@ -507,6 +518,8 @@ pub fn workers(
                 protected: worker.protected,
                 state,
                 quarantine,
+                model,
+                away,
                 tasks,
                 environment: worker.environment.clone(),
                 usd_today: did.iter().find(|did| did.worker == *name).map_or(0.0, |did| did.usd),

@@ -124,6 +124,7 @@ pub fn wish(task: &Task) -> Wish<'_> {
         role: task.role.as_deref(),
         environment: task.environment.as_deref(),
         complexity: task.complexity,
+        is_open: task.files.is_empty(),
     }
 }
 

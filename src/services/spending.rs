@@ -21,6 +21,7 @@ use crate::store::events::NewEvent;
 use crate::store::money::{Opening, Reserve};
 use crate::sys::agent::AgentKind;
 use crate::sys::config::Config;
+use crate::sys::config::resolved::{Provider, ProviderKind};
 use crate::sys::shim::client;
 use crate::sys::shim::job::Request;
 
@@ -145,7 +146,13 @@ impl Expected {
 
 /// What an attempt may take as its task or the configuration says, in millionths.
 fn said(config: &Config, provider: &ProviderName, task_usd: Option<f64>) -> Option<u64> {
-    let configured = || config.providers.get(provider).and_then(|provider| provider.budget.usd_per_attempt);
+    let facts = config.providers.get(provider);
+    let is_free = |prices: Prices| prices.input_usd_per_mtok <= 0.0 && prices.output_usd_per_mtok <= 0.0;
+    // A model of this machine that has no price needs none of anybody's money.
+    if facts.is_some_and(|it| it.kind == ProviderKind::Ollama && it.prices.is_none_or(is_free)) {
+        return Some(0);
+    }
+    let configured = || facts.and_then(|provider| provider.budget.usd_per_attempt);
     Some(Money::from_usd(task_usd.or_else(configured)?).micros().unsigned_abs())
 }
 
@@ -195,7 +202,8 @@ pub fn plan_is_spent(tx: &Tx<'_>, desk: &Desk, task: &Task) -> Result<Option<Spe
     }
     // Whoever would do it for the least.
     let mut least = u64::MAX;
-    for provider in desk.config.providers.keys() {
+    let could = |it: &Provider| it.kind != ProviderKind::Ollama || it.is_available;
+    for (provider, _) in desk.config.providers.iter().filter(|(_, it)| could(it)) {
         least = least.min(Expected::of(tx, &desk.config, provider, task.budget_usd)?.wanted(&line));
     }
     let why = line.refuses(&format!("plan {}", desk.plan_id), least);
@@ -363,7 +371,7 @@ impl<'a> Meter<'a> {
             desk,
             attempt,
             prices: provider.and_then(|provider| provider.prices),
-            kind: provider.map(|provider| kind_of(provider.kind)),
+            kind: provider.map(kind_of),
             noted: None,
             stopped: None,
         }

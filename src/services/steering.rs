@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use super::conductor::launching::kind_of;
+use super::conductor::launching::kind_of_run;
 use super::pipelines::deciding;
 use super::project::Project;
 use super::{Error, Session, approving, dispatching, ground, landing, nudging, querying};
@@ -19,7 +19,6 @@ use crate::store::attempts::AttemptRow;
 use crate::store::events::NewEvent;
 use crate::store::pipelines::StageRow;
 use crate::store::plans::PlanRow;
-use crate::sys::config::resolved::ProviderKind;
 use crate::sys::shim::client;
 use crate::sys::shim::job::Request;
 
@@ -207,8 +206,8 @@ fn nudge(
     let who = session.caller.holder.name.to_string();
     let mut heard = Vec::new();
     for attempt in live {
-        let kind = config.providers.get(&attempt.provider).map_or(ProviderKind::Command, |it| it.kind);
-        let how = nudging::nudge(session, attempt, kind_of(kind), &who, text)?;
+        let kind = kind_of_run(config.providers.get(&attempt.provider), Path::new(&attempt.run_dir));
+        let how = nudging::nudge(session, attempt, kind, &who, text)?;
         heard.push(format!("{} (attempt {}) hears it {how}", attempt.worker, attempt.id));
     }
     Ok(Done { state: "nudged".to_owned(), message: heard.join("; ") })

@@ -4,6 +4,7 @@ pub mod agent;
 pub mod config;
 pub mod git;
 pub mod memory;
+pub mod ollama;
 pub mod process;
 pub mod shim;
 pub mod stdio;

@@ -1,10 +1,12 @@
 """The cases: each is a function that gets a stage and fails, or does not."""
+import calendar
 import json
 import os
+import re
 import signal
 import time
 
-from stage import MODEL, await_exit, check
+from stage import HERE, MODEL, await_exit, check, install_plugin, put
 
 # Seconds that a worker may take: opencode needs half a minute in a fresh home on a busy machine.
 PATIENCE = 90
@@ -83,9 +85,10 @@ def wall(stage):
     ]
     config = (stage.repository / ".git/config").read_text()
     # What works is told in a file that the worker does not own. The signal would harm nobody.
-    # The hook cannot tell what is behind a variable, so that it is the wall that has to hold.
-    escape = "told=escapes; "
-    escape += "".join(f"to='{target}'; (echo x >> \"$to\") 2> /dev/null && echo $to >> $told; " for target in targets)
+    # The hook cannot tell what a pipe prints, so that it is the wall that has to hold.
+    hide = lambda path: f"$(echo '{str(path)[::-1]}' | rev)"
+    escape = f"told={hide('escapes')}; "
+    escape += "".join(f"to={hide(target)}; (echo x >> \"$to\") 2> /dev/null && echo $to >> $told; " for target in targets)
     escape += "for p in /proc/[0-9]*; do if tr '\\0' ' ' < $p/cmdline 2> /dev/null | grep -q 'kapell[ ]conduct'; "
     escape += "then kill -CONT ${p#/proc/} 2> /dev/null && echo signalled >> $told; fi; done; true"
 
@@ -98,7 +101,7 @@ def wall(stage):
     tasks = [task(1, "claude", "texts/a.txt"), task(2, "codex", "texts/b.txt"), task(3, "opencode", "texts/c.txt")]
     trespasser = task(4, "claude", "texts/d.txt", rules={"max_attempts": 1})
     trespass = worker("texts/d.txt")
-    hidden = "mkdir texts; to=texts/foreign.txt; echo x > $to; to=README.md; echo x >> $to"
+    hidden = f"mkdir texts; to={hide('texts/foreign.txt')}; echo x > $to; to={hide('README.md')}; echo x >> $to"
     trespass["steps"][0:0] = [{"ops": [{"op": "bash", "command": command}]} for command in ("echo x >> seen.txt", hidden)]
     stage.model.play(trespass, *map(escaping, tasks))
     plan = stage.door.start(*tasks, trespasser)
@@ -203,6 +206,175 @@ def storm(stage):
     check(attempt["outcome"] == "failed" and "10 times" in attempt["reason"], lambda: f"it ended as {attempt}")
     count = len(stage.model.requests("breaks off"))
     check(count < 20, f"{count} requests were paid for")
+
+
+def worded(data):
+    """The body of an error, as OpenAI's servers word it."""
+    return {"error": data}
+
+
+# How each provider refuses, who it is, and what Kapell must make of it: the limit, and its end in seconds from now.
+UNKNOWN, MINUTE = 300, 60
+REFUSALS = {
+    # A rate limit that says nothing of its end; Claude Code would try for three minutes.
+    "claude_busy": ("claude", {"status": 429}, "rate-limit", UNKNOWN),
+    "claude_full": ("claude", {"status": 529}, "overload", UNKNOWN),
+    "claude_expired": ("claude", {"status": 401, "body": {"type": "error", "error": {
+        "type": "authentication_error", "message": "OAuth token has expired."}}}, "auth", UNKNOWN),
+    "claude_broke": ("claude", {"status": 400, "body": {"type": "error", "error": {
+        "type": "invalid_request_error",
+        "message": "Your credit balance is too low to access the Anthropic API."}}}, "quota", UNKNOWN),
+    "codex_busy": ("codex", {"status": 429}, "rate-limit", UNKNOWN),
+    "codex_full": ("codex", {"status": 503}, "overload", UNKNOWN),
+    "codex_expired": ("codex", {"status": 401}, "auth", UNKNOWN),
+    "codex_broke": ("codex", {"status": 429, "body": worded({
+        "type": "insufficient_quota", "code": "insufficient_quota",
+        "message": "You exceeded your current quota, please check your plan and billing details."})}, "quota", UNKNOWN),
+    # Codex tells the end as a time of day, to the minute.
+    "codex_until": ("codex", {"status": 429, "body": worded({
+        "type": "usage_limit_reached", "message": "The usage limit has been reached", "resets_at": "SOON"})}, "rate-limit", 5000),
+    # OpenCode waits for an hour and says nothing: a storm of silence.
+    "opencode_storm": ("opencode", {"status": 429, "headers": {"retry-after": "3600"}}, "rate-limit", UNKNOWN),
+    "opencode_broke": ("opencode", {"status": 429, "body": worded({
+        "type": "insufficient_quota", "code": "insufficient_quota", "message": "You exceeded your current quota."})}, "quota", UNKNOWN),
+}
+
+
+def failover(stage):
+    """Eleven kinds of no, each in the middle of the work: the right cool-down, the next provider, nothing lost."""
+    soon = int(time.time()) + 5000
+    tables, rules, tasks = "", [], []
+    for number, (name, (kind, refusal, *_)) in enumerate(REFUSALS.items(), 1):
+        path = f"texts/{name}.txt"
+        env = {"claude": "set_env = " + stage.inline_env(), "codex": 'env = ["FAKE_KEY"]', "opencode": 'env = ["FAKE_KEY", "OPENCODE_*"]'}
+        tables += f'[providers.{name}]\nkind = "{kind}"\nmodel = "{MODEL[kind]}"\n{env[kind]}\n\n'
+        refusal = json.loads(json.dumps(refusal).replace('"SOON"', str(soon)))
+        half, rest = [{"op": "write", "path": path, "content": f"by {name}\n"}], f"echo and the rest >> {path}"
+        rules += [
+            {"name": f"rest of {path}", "when": {"prompt": rf"^\"?{name} writes.*worked at this before you.*by {name}"},
+             "steps": [{"ops": [{"op": "bash", "command": rest}]}, {"text": "Done."}]},
+            {"name": f"half of {path}", "when": {"prompt": rf"^\"?{name} writes"}, "steps": [{"ops": half}, refusal]},
+        ]
+        tasks.append(task(number, name, path))
+    stage.configure(project="max_workers = 12", providers=tables + '[failover]\nchain = ["codex"]\n')
+    stage.model.play(*rules)
+    began = time.time()
+    plan = stage.door.start(*tasks)
+    stage.door.at_rest(plan, 2 * PATIENCE)
+    stage.door.call("control", action="land", target=plan)
+    told = {it["data"]["provider"]: it["data"] for it in stage.door.call("status", scope="events", kind="provider.limited", limit=100)["events"]}
+    for of, (name, (_, _, why, lasts)) in zip(tasks, REFUSALS.items()):
+        seen = [(attempt["provider"], attempt["outcome"]) for attempt in stage.door.attempts(plan, of["id"])]
+        check(seen == [(name, "rate-limited"), ("codex", "submitted")], lambda: f"{name}: {seen} {stage.door.story(plan)}")
+        landed_text = stage.git("show", f"main:texts/{name}.txt")
+        check(landed_text == f"by {name}\nand the rest\n", f"of {name} landed {landed_text!r}")
+        count = stage.git("log", "--format=%s", "main", "--", f"texts/{name}.txt").count("\n")
+        check(count == 1, f"texts/{name}.txt landed {count} times")
+        check(name in told and told[name]["kind"] == why, f"{name} was recorded as {told.get(name)}, not {why}")
+        until = calendar.timegm(time.strptime(told[name]["until"][:19], "%Y-%m-%dT%H:%M:%S")) - began
+        slack = MINUTE if lasts != UNKNOWN else 2 * PATIENCE
+        check(lasts - MINUTE <= until <= lasts + slack, f"the cool-down of {name} ends after {until:.0f} s, not {lasts}")
+    check("codex" not in told, f"the provider that took over was limited too: {told.get('codex')}")
+
+
+failover.waits = True
+
+
+def local(stage):
+    """A model of this machine ends the chain, through codex and through opencode; it needs a port and no key, and costs nothing."""
+    host = stage.model.url.removeprefix("http://")
+    # Everything but the port of the server is found by itself.
+    stage.surround(OLLAMA_HOST=host)
+    away = f'[providers.away]\nkind = "ollama"\nset_env = {{ OLLAMA_HOST = "127.0.0.1:1" }}\n'
+    small = '[providers.small]\nkind = "ollama"\nthrough = "opencode"\nmodel = "fake-small:1b"\n'
+    stage.configure(providers=away + small + '[failover]\nchain = ["claude", "away", "codex", "ollama"]\n')
+    refuse = [{"name": f"{kind} refuses", "when": {"model": MODEL[kind]}, "then": {"status": 401}} for kind in ("claude", "codex")]
+    stage.model.play(*refuse, worker("texts/a.txt"), worker("texts/b.txt"))
+    plan = stage.door.start(task(1, "claude", "texts/a.txt"), task(2, "small", "texts/b.txt"))
+    stage.door.at_rest(plan, PATIENCE)
+    seen = [(attempt["provider"], attempt["outcome"]) for attempt in stage.door.attempts(plan, 1)]
+    expected = [("claude", "rate-limited"), ("codex", "rate-limited"), ("ollama", "submitted")]
+    check(seen == expected, lambda: f"{seen} {stage.door.story(plan)}")
+    for number, path, model, api in ((1, "texts/a.txt", "fake-local:7b", "responses"), (2, "texts/b.txt", "fake-small:1b", "chat")):
+        asked = stage.model.requests(f"writes {path}")
+        check({(it["model"], it["api"]) for it in asked} == {(model, api)}, lambda: f"{path}: asked was {asked}")
+        check("0000" not in str({it["auth"] for it in asked}), "a key went to the model of this machine")
+        usage = stage.door.attempts(plan, number)[-1]["usage"]
+        check(usage["output_tokens"] > 0 and usage.get("usd") == 0, f"{path} is said to have cost {usage}")
+    told = {it["data"]["provider"]: it["data"] for it in stage.door.call("status", scope="events", kind="provider.limited")["events"]}
+    check(told["away"]["kind"] == "unreachable", lambda: f"{told}")
+    landed(stage, plan, "texts/a.txt", "by claude\n")
+    check(stage.git("show", "main:texts/b.txt") == "by small\n", "the other text did not land")
+    fleet = {it["worker"]: it for it in stage.door.call("status", scope="workers")["workers"]}
+    check(fleet["ollama"]["model"] == "fake-local:7b" and fleet["ollama"]["state"] == "idle", lambda: f"{fleet}")
+    check("connection refused" in fleet["away"]["reason"], lambda: f"{fleet}")
+    doctor = json.loads(stage.run([stage.kapell, "doctor", "--json"], timeout_s=60, codes=(0, 1)))
+    (found,) = [it for it in doctor["checks"] if it["name"] == "ollama"]
+    check("fake-local:7b" in found["found"], lambda: f"the doctor says {found}")
+
+
+def orchestrator(stage):
+    """OpenCode with oh-my-opencode, as examples/opencode has it: orchestrator, builder, validator and librarian."""
+    example = HERE.parent.parent / "examples/opencode"
+    plugin = f"file://{install_plugin(stage.programs)}/dist/index.js"
+    # The example's own files, with the scripted model in place of all models.
+    for file in ["opencode.json", "kapell.toml", ".omo/omo.jsonc", *(f".omo/rules/{of.name}" for of in (example / ".omo/rules").iterdir())]:
+        text = (example / file).read_text().replace('"oh-my-opencode@4.19.4"', json.dumps(plugin)).replace('["kapell", "mcp"]', json.dumps([str(stage.kapell), "mcp"]))
+        put(stage.repository / file, re.sub('"(anthropic|openai)/([^"]+)"', '"fake/\\2"', text))
+    models = sorted(set(re.findall('"fake/([^"]+)"', (stage.repository / "kapell.toml").read_text())))
+    home = json.loads((stage.home / ".config/opencode/opencode.json").read_text())
+    of_fake = home["provider"]["fake"]["models"]
+    of_fake |= {name: {**of_fake["fake-model"], "name": name} for name in models}
+    put(stage.home / ".config/opencode/opencode.json", json.dumps(home))
+    put(stage.repository / "Makefile", "lint:\n\tsh -n greet.sh\ntest:\n\tset -e; for test in tests/*.sh; do sh $$test; done\n")
+    put(stage.repository / "specs/greet.md", "`greet.sh NAME` prints `Hello, NAME`.\n")
+    stage.git("add", "-A")
+    stage.git("commit", "-q", "-m", "as the example has it")
+    plan = {"specs": [{"file": "specs/greet.md", "description": "the greeting"}], "tasks": [
+        {"id": 1, "agent": "build", "task": "Write the greeting", "files": ["greet.sh", "tests/greet.sh"], "tests": ["tests/greet.sh"], "depends_on": []}]}
+
+    def kapell(tool, **args):
+        return {"ops": [{"op": "mcp", "server": "kapell", "tool": tool, "args": args}]}
+
+    follow = kapell("status", scope="plan", id="{{found:plan_id}}", wait_ms=20000, since_seq="{{last:seq}}")
+    stage.model.play(
+        {"name": "answered", "when": {"prompt": "^\"?ORCHESTRATE", "tool_result": "(?m)^plan_id: inbox.*^state: done"}, "then": {"text": "ALL LANDED"}},
+        {"name": "asked", "when": {"prompt": "^\"?ORCHESTRATE", "tool_result": "(?m)^plan_id: inbox"},
+         "then": kapell("status", scope="plan", id="{{last:plan_id}}", wait_ms=20000, since_seq="{{last:seq}}")},
+        {"name": "landed", "when": {"prompt": "^\"?ORCHESTRATE", "tool_result": "(?m)^state: landed"}, "then": kapell("dispatch", task="Where is the greeting made?")},
+        {"name": "over", "when": {"prompt": "^\"?ORCHESTRATE", "tool_result": "in the way|(?m:^state: (failed|stopped))"}, "then": {"text": "FAILED {{tool_result}}"}},
+        {"name": "done", "when": {"prompt": "^\"?ORCHESTRATE", "tool_result": "(?m)^state: done"}, "then": kapell("control", action="land", target="{{found:plan_id}}")},
+        {"name": "orchestrator", "when": {"prompt": "^\"?ORCHESTRATE"}, "steps": [kapell("plan", plan=plan), kapell("dispatch", plan_id="{{found:plan_id}}"),
+            kapell("status", scope="plan", id="{{found:plan_id}}"), follow]},
+        {"name": "builder", "when": {"prompt": "^Write the greeting"}, "steps": [
+            {"ops": [{"op": "write", "path": "tests/greet.sh", "content": "test \"$(sh greet.sh Ann)\" = 'Hello, Ann'\n"}]},
+            {"ops": [{"op": "write", "path": "greet.sh", "content": "echo \"Hello, $1\"\n"}]},
+            {"text": "Written."}]},
+        {"name": "momus", "when": {"prompt": "^Review a change"}, "then": {"text": json.dumps({"approve": True, "summary": "as specified", "findings": []})}},
+        {"name": "librarian", "when": {"prompt": "^Where is the greeting"}, "then": {"text": "In greet.sh, line 1."}},
+    )
+    said = stage.run(
+        ["opencode", "run", "--format", "json", "--title", "t", "ORCHESTRATE the greeting"], timeout_s=150,
+        # Without a network it would try for a minute to install what plugins are written with.
+        npm_config_offline="true", npm_config_fetch_retries="0", OMO_DISABLE_POSTHOG="1",
+        OPENCODE_DISABLE_AUTOUPDATE="1", OPENCODE_DISABLE_SHARE="1", OPENCODE_DISABLE_LSP_DOWNLOAD="1",
+    )
+    (stage.folder / "orchestrator.jsonl").write_text(said)
+    check("ALL LANDED" in said, lambda: f"the orchestrator ended with {said[-1500:]} {stage.door.call('status', scope='events', limit=60)}")
+    used = {line["part"]["tool"] for line in map(json.loads, said.splitlines()) if line["type"] == "tool_use"}
+    check({"kapell_plan", "kapell_dispatch", "kapell_status", "kapell_control"} <= used, f"it used only {used}")
+    check(stage.git("show", "main:greet.sh") == 'echo "Hello, $1"\n', "the greeting did not land")
+    system = stage.model.ask("/__systems")
+    check("Work is done through Kapell" in system["orchestrator"], "the orchestrator has not the rules of the example")
+    asked = {name: {request["model"] for request in stage.model.requests(name)} for name in ("orchestrator", "builder", "momus")}
+    check(asked == {"orchestrator": {"claude-opus-4-5"}, "builder": {"claude-sonnet-4-5"}, "momus": {"gpt-5.2"}}, f"asked were {asked}")
+    inbox = next(it["plan_id"] for it in stage.door.call("status")["plans"] if it["plan_id"].startswith("inbox"))
+    (answered,) = stage.door.attempts(inbox, stage.door.call("status", scope="plan", id=inbox)["tasks"][0]["id"])
+    check((answered["worker"], answered["said"]) == ("librarian", "In greet.sh, line 1."), f"the question was answered by {answered}")
+
+
+orchestrator.agents = ("opencode",)
+orchestrator.has_plugin = True
 
 
 CHAIN = '[failover]\nchain = ["claude", "codex"]\n'
@@ -324,4 +496,4 @@ def clients(stage):
     check(len(made) == 1 and made[0] in said.splitlines()[-2], f"opencode made {made} and said {said}")
 
 
-CASES = {case.__name__: case for case in (land, clients, wall, strict, limit, key, storm, planner, review, killed, stop)}
+CASES = {case.__name__: case for case in (land, clients, wall, strict, limit, key, storm, failover, local, orchestrator, planner, review, killed, stop)}

@@ -5,8 +5,9 @@ Speaks on 127.0.0.1:
   * Anthropic Messages API    POST /v1/messages (SSE or JSON), /v1/messages/count_tokens, GET /v1/models
   * OpenAI Responses API      POST /v1/responses (SSE or JSON)
   * OpenAI Chat Completions   POST /v1/chat/completions (SSE or JSON)
+  * what Ollama tells of itself  GET /api/tags, /api/version
 Admin (for the test harness):
-  GET /__health   GET /__log (JSON array)   POST /__script (replace rules)   POST /__reset (log and counters)
+  GET /__health   GET /__log (JSON array)   GET /__systems (the last system prompt by rule)   POST /__script (replace rules)   POST /__reset (log and counters)
   POST /__await {"rule": NAME, "timeout_s": N}   answers once a request matched that rule of the script
 
 Usage: fake_model.py [--port 0] [--port-file F] [--script rules.json] [--log log.jsonl] [--dump DIR]
@@ -55,7 +56,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 LOCK = threading.Lock()
 NEWS = threading.Condition(LOCK)    # told of every request and release
-STATE = {"rules": [], "uses": {}, "log": [], "n": 0, "released": set()}
+LOCAL_MODELS = ["nomic-embed-text:latest", "fake-local:7b", "fake-small:1b"]
+STATE = {"rules": [], "uses": {}, "log": [], "n": 0, "released": set(), "systems": {}}
 ARGS = None
 
 
@@ -229,7 +231,8 @@ def subst(x, m, conv):
         def rep(k):
             key = k.group(1)
             if k.group(2):
-                hits = re.findall(r'"%s"\s*:\s*"?([^",}\s]+)' % k.group(2), "\n".join(conv["tool_results"]))
+                # As JSON, and as the text that a client without structured content shows.
+                hits = re.findall(r'(?:"%s"|(?m:^)%s)\s*:\s*"?([^",}\s]+)' % (k.group(2), k.group(2)), "\n".join(conv["tool_results"]))
                 return (hits[-1] if key == "last" else hits[0]) if hits else ""
             if key.isdigit():
                 try:
@@ -428,8 +431,15 @@ class H(BaseHTTPRequestHandler):
         if p == "/__log":
             with LOCK:
                 return self.js(200, list(STATE["log"]))
+        if p == "/__systems":
+            with LOCK:
+                return self.js(200, STATE["systems"])
         self.record({"path": self.path, "method": "GET", "ua": self.headers.get("user-agent"),
                      "upgrade": self.headers.get("upgrade")})
+        if p == "/api/version":
+            return self.js(200, {"version": "0.20.0"})
+        if p == "/api/tags":
+            return self.js(200, {"models": [{"name": n, "model": n, "size": 1} for n in LOCAL_MODELS]})
         if p.endswith("/models"):
             return self.js(200, {"object": "list", "data": [{"id": "fake-model", "object": "model", "type": "model",
                                                              "display_name": "fake", "created_at": "2026-01-01T00:00:00Z"}],
@@ -494,6 +504,8 @@ class H(BaseHTTPRequestHandler):
                "bytes": len(raw), "rule": name,
                "reply": {k: step[k] for k in ("status", "hang", "text", "stream_error", "drop") if k in step} | ({"tools": tools} if tools else {}),
                "usage": u}
+        with LOCK:
+            STATE["systems"][name] = conv["system"]
         n = self.record(rec)
         if ARGS.dump:
             with open(os.path.join(ARGS.dump, "%04d.%s.json" % (n, api)), "wb") as f:

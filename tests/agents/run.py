@@ -17,7 +17,9 @@ import time
 import traceback
 
 from cases import CASES
-from stage import Failed, Skipped, Stage, build, enter_network_of_our_own, install, say
+from concurrent.futures import ThreadPoolExecutor
+
+from stage import PACKAGES, Failed, Skipped, Stage, build, enter_network_of_our_own, install, install_plugin, say
 
 
 def main():
@@ -33,13 +35,23 @@ def main():
         return 0
     try:
         kapell = os.path.abspath(arguments.kapell or build())
-        programs = install()
+        names = arguments.case or list(CASES)
+        needed = {agent for name in names for agent in getattr(CASES[name], "agents", PACKAGES)}
+        programs = install([name for name in PACKAGES if name in needed])
+        if any(getattr(CASES[name], "has_plugin", False) for name in names):
+            install_plugin(programs)
     except Skipped as why:
         print(f"SKIPPED: real agents not run: {why}", flush=True)
         return 0
     chosen = [word for name in arguments.case or [] for word in ("--case", name)]
     enter_network_of_our_own([__file__, "--kapell", kapell, *chosen, *(["--keep"] if arguments.keep else [])])
-    failed = [name for name in arguments.case or CASES if not went_well(name, kapell, programs, arguments.keep)]
+    # One that mostly waits does so beside the others.
+    beside = [name for name in names if getattr(CASES[name], "waits", False)]
+    with ThreadPoolExecutor(max(1, len(beside))) as pool:
+        waiting = {name: pool.submit(went_well, name, kapell, programs, arguments.keep) for name in beside}
+        one_by_one = [name for name in names if name not in waiting]
+        failed = [name for name in one_by_one if not went_well(name, kapell, programs, arguments.keep)]
+        failed += [name for name, end in waiting.items() if not end.result()]
     print(f"real agents: {', '.join(failed)} failed" if failed else "real agents: all cases went well", flush=True)
     return 1 if failed else 0
 

@@ -21,6 +21,7 @@ PACKAGES = {
     "codex": "@openai/codex@0.169.0",
     "opencode": "opencode-ai@1.18.33",
 }
+PLUGIN = "oh-my-opencode@4.19.4"
 IN_NETWORK_OF_ITS_OWN = "KAPELL_TEST_NETWORK"
 MODEL = {"claude": "claude-sonnet-4-5", "codex": "gpt-5.5", "opencode": "fake/fake-model"}
 
@@ -40,12 +41,12 @@ def check(holds, what):
 
 
 # ------------------------------------------------------------------ programs
-def install():
-    """The folder of the three programs, installed from npm unless they were before."""
+def install(needed=tuple(PACKAGES)):
+    """The folder of the programs, installed from npm unless they were before."""
     cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache")
     cache = cache / "kapell-agents"
     programs = cache / "node_modules" / ".bin"
-    if all(runs(programs / name) for name in PACKAGES):
+    if all(runs(programs / name) for name in needed):
         return programs
     if not shutil.which("npm"):
         raise Skipped("npm is not installed, and the agents are not in " + str(cache))
@@ -53,21 +54,33 @@ def install():
     with open(cache / "lock", "w") as lock:
         # Two runs at once must not install into each other.
         fcntl.flock(lock, fcntl.LOCK_EX)
-        for package in PACKAGES.values():
+        for package in (PACKAGES[name] for name in needed):
             newest = package[: package.rindex("@")] + "@latest"
             if not npm_install(cache, package) and not npm_install(cache, newest):
                 raise Skipped(f"npm cannot install {package}, nor {newest}; its output is above")
-    for name in PACKAGES:
+    for name in needed:
         if not runs(programs / name):
             raise Skipped(f"{programs / name} was installed and does not run")
     return programs
 
 
-def npm_install(cache, package):
+def install_plugin(programs):
+    """The folder of oh-my-opencode, installed from npm beside the programs unless it was before."""
+    cache = programs.parent.parent / "plugin"
+    package = cache / "node_modules" / "oh-my-opencode"
+    if not (package / "dist/index.js").exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        # Its programs for a terminal are not needed, nor what it would set up in somebody's home.
+        if not npm_install(cache, PLUGIN, "--omit=optional", "--ignore-scripts"):
+            raise Skipped(f"npm cannot install {PLUGIN}; its output is above")
+    return package
+
+
+def npm_install(cache, package, *more):
     say(f"installing {package} into {cache}")
     # With its own retries npm takes ten minutes to find out that there is no network.
     words = ["npm", "install", "--prefix", str(cache), "--no-audit", "--no-fund", "--loglevel=error",
-             "--no-update-notifier", "--fetch-retries=1", package]
+             "--no-update-notifier", "--fetch-retries=1", *more, package]
     try:
         return subprocess.run(words, stdin=subprocess.DEVNULL, stdout=sys.stderr, timeout=300).returncode == 0
     except subprocess.TimeoutExpired:
@@ -128,6 +141,7 @@ class Stage:
     def __init__(self, name, kapell, programs):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix=f"kapell-agents-{name}-"))
         self.kapell = kapell
+        self.programs = programs
         self.home = self.folder / "home"
         self.repository = self.folder / "repository"
         self.state = self.folder / "state"
@@ -183,15 +197,16 @@ supports_websockets = false
         self.git("config", "user.email", "ann@example.org")
         self.configure()
 
-    def configure(self, rules="", providers="", claude_env=None, wall="auto"):
+    def configure(self, rules="", providers="", claude_env=None, wall="auto", project=""):
         """Commits a kapell.toml. `claude_env` is what signs claude in."""
         set_env = {"ANTHROPIC_BASE_URL": self.model.url, "ANTHROPIC_API_KEY": "sk-ant-fake-0000"}
         set_env = {"ANTHROPIC_BASE_URL": self.model.url, **claude_env} if claude_env else set_env
-        inline = ", ".join(f"{name} = {json.dumps(value)}" for name, value in set_env.items())
+        inline = inline_table(set_env)
         put(self.repository / "kapell.toml", f"""\
 [project]
 target = "main"
 wall = "{wall}"
+{project}
 
 [rules]
 tdd = false
@@ -201,7 +216,7 @@ build = "sh check.sh"
 [providers.claude]
 kind = "claude"
 model = "{MODEL["claude"]}"
-set_env = {{ {inline} }}
+set_env = {inline}
 
 [providers.codex]
 kind = "codex"
@@ -218,12 +233,22 @@ env = ["FAKE_KEY", "OPENCODE_*"]
         self.git("add", "-A")
         self.git("commit", "-q", "-m", "configure")
 
+    def inline_env(self):
+        """What leads a claude to the scripted model, as a table in TOML."""
+        return inline_table({"ANTHROPIC_BASE_URL": self.model.url, "ANTHROPIC_API_KEY": "sk-ant-fake-0000"})
+
+    def surround(self, **env):
+        """Gives the case and its door more of an environment."""
+        self.door.close()
+        self.env |= env
+        self.door = Door(self)
+
     def git(self, *words):
         done = subprocess.run(["git", *words], cwd=self.repository, env=self.env, capture_output=True, text=True)
         check(done.returncode == 0, lambda: f"git {' '.join(words)}: {done.stderr}")
         return done.stdout
 
-    def run(self, words, timeout_s, **more_env):
+    def run(self, words, timeout_s, codes=(0,), **more_env):
         """A program in the repository, and what it printed; it may take so long."""
         words = list(map(str, words))
         try:
@@ -233,7 +258,7 @@ env = ["FAKE_KEY", "OPENCODE_*"]
             )
         except subprocess.TimeoutExpired as late:
             raise Failed(f"{words[0]} did not end within {timeout_s} s: {late.stdout!r}") from None
-        check(done.returncode == 0, lambda: f"{words[0]}: exit {done.returncode}: {done.stderr}{done.stdout}")
+        check(done.returncode in codes, lambda: f"{words[0]}: exit {done.returncode}: {done.stderr}{done.stdout}")
         return done.stdout
 
     def processes(self):
@@ -331,7 +356,7 @@ class Door:
         self.count = 0
         self.process = subprocess.Popen(
             [stage.kapell, "rpc"], cwd=stage.repository, env=stage.env, text=True,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=open(stage.folder / "door.stderr", "w"),
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=open(stage.folder / "door.stderr", "a"),
         )
 
     def call(self, method, **params):
@@ -383,6 +408,10 @@ class Door:
             self.process.wait(5)
         except subprocess.TimeoutExpired:
             self.process.kill()
+
+
+def inline_table(pairs):
+    return "{ " + ", ".join(f"{name} = {json.dumps(value)}" for name, value in pairs.items()) + " }"
 
 
 def put(path, text):

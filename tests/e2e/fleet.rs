@@ -14,12 +14,14 @@ fn fleet() -> Bench {
     let bench = Bench::new();
     let agent = format!("kind = \"command\"\ncommand = [\"{AGENT}\"]");
     let mut text = EXAMPLE.to_owned();
-    for (kind, command) in
-        [("claude", "[\"claude\"]"), ("codex", "[\"codex\"]"), ("codex", "[\"codex\", \"--oss\"]")]
-    {
-        let program = format!("kind = \"{kind}\"\ncommand = {command}");
-        assert!(text.contains(&program));
-        text = text.replace(&program, &agent);
+    let free = format!("{agent}\nprices = {{ input_usd_per_mtok = 0.0, output_usd_per_mtok = 0.0 }}");
+    for (program, player) in [
+        ("kind = \"claude\"\ncommand = [\"claude\"]", &agent),
+        ("kind = \"codex\"\ncommand = [\"codex\"]", &agent),
+        ("kind = \"ollama\"", &free),
+    ] {
+        assert!(text.contains(program));
+        text = text.replace(program, player);
     }
     bench.write("kapell.toml", &(text + RULES));
     bench.commit("configure");

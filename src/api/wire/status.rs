@@ -356,9 +356,12 @@ pub struct WorkerStatus {
     pub protected: bool,
     /// `idle`, `busy`, `rate-limited`, `over-budget`, `unhealthy` or `stopped`.
     pub state: String,
-    /// Why it gets nothing, where its last attempts failed at once.
+    /// Why it gets nothing, where its last attempts failed at once, or its model of this machine is away.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// The model that it would ask now, where that is one of this machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
     /// Until when, unless `control resume` lets it go on before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<String>,

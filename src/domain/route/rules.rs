@@ -63,6 +63,8 @@ pub struct Wish<'a> {
     pub environment: Option<&'a str>,
     /// How hard it is.
     pub complexity: Complexity,
+    /// It owns no files: perhaps an answer is all that is wanted.
+    pub is_open: bool,
 }
 
 /// Whom the rules lead to, and each rule that was asked on the way.
@@ -232,12 +234,38 @@ fn by_route(roster: &Roster, wish: &Wish<'_>) -> Result<(Pick, String), String> 
 }
 
 fn by_role(roster: &Roster, wish: &Wish<'_>) -> Result<(Pick, String), String> {
-    let Some(role) = wish.role else { return Err("the task has no role".to_owned()) };
+    let (role, why) = match wish.role {
+        Some(role) => (role, ""),
+        None if wish.is_open && roster.roles.contains_key(LIBRARIAN) && is_question(wish.text) => {
+            (LIBRARIAN, "it asks and owns nothing: ")
+        }
+        None => return Err("the task has no role".to_owned()),
+    };
     let Some(player) = roster.roles.get(role) else {
         return Err(format!("nobody plays the part of {role}"));
     };
     let (pick, found) = named(roster, player).map_err(|why| format!("{role} is {player}, but {why}"))?;
-    Ok((pick, format!("{role} is played by {found}")))
+    Ok((pick, format!("{why}{role} is played by {found}")))
+}
+
+/// Answers questions about the code base.
+const LIBRARIAN: &str = "librarian";
+
+/// Whether a text asks for an answer and for nothing else: it begins like a question and ends like one.
+/// `Can you fix this?` is a request in disguise.
+fn is_question(text: &str) -> bool {
+    const ASKING: [&str; 29] = [
+        "how", "where", "what", "which", "why", "who", "whose", "when", "is", "are", "was", "were", "does",
+        "do", "did", "has", "have", "had", "can", "could", "should", "may", "must", "will", "would", "wo",
+        "wie", "warum", "welche",
+    ];
+    let text = text.trim();
+    let mut words = text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
+    let asks = words.next().is_some_and(|word| ASKING.iter().any(|asking| word.eq_ignore_ascii_case(asking)));
+    let is_request =
+        words.next().is_some_and(|word| ["you", "we", "i"].iter().any(|who| word.eq_ignore_ascii_case(who)))
+            || text.to_lowercase().contains("please");
+    asks && !is_request && text.ends_with('?')
 }
 
 fn by_complexity(roster: &Roster, wish: &Wish<'_>) -> Result<(Pick, String), String> {

@@ -123,11 +123,42 @@ fn the_rules_are_asked_in_their_order() {
         ("Think", Some("unstaffed"), None, Normal, "target, nobody: provider unstaffed has no worker"),
     ];
     for (text, target, role, complexity, expected) in table {
-        let wish = Wish { text, target: *target, role: *role, environment: None, complexity: *complexity };
+        let wish = Wish { text, target: *target, role: *role, complexity: *complexity, ..Wish::default() };
         assert_eq!(came(&roster, &Now::default(), wish), *expected, "{text} {target:?}");
     }
     let asked = Wish { text: "Fix", environment: Some("dev2"), ..Wish::default() };
     assert_eq!(came(&roster, &Now::default(), asked), "environment: keeper");
+}
+
+#[test]
+fn who_only_asks_is_answered_by_the_librarian() {
+    let mut roster = fleet();
+    let to = |roster: &Roster, text, is_open, complexity| {
+        came(roster, &Now::default(), Wish { text, is_open, complexity, ..Wish::default() })
+    };
+    assert_eq!(to(&roster, "Where is the parser?", true, Normal), "chain: merge1");
+    roster.roles.insert("librarian".into(), "codex".into());
+    for text in ["Where is the parser?", " how does login work,\nand who calls it? ", "Is x.rs used?", "WHY?"]
+    {
+        assert_eq!(to(&roster, text, true, Normal), "role: merge2", "{text}");
+        assert_eq!(to(&roster, text, true, Simple), "role: merge2", "{text}");
+        // Who owns files is to change them.
+        assert_eq!(to(&roster, text, false, Normal), "chain: merge1", "{text}");
+    }
+    for text in [
+        "Fix the parser",
+        "Where the parser is wrong, mend it",
+        "Can you fix the parser?",
+        "Could we drop this?",
+        "Will it please be fixed?",
+        "Fix it, will you?",
+        "?",
+        "",
+    ] {
+        assert_eq!(to(&roster, text, true, Normal), "chain: merge1", "{text}");
+    }
+    // A route is asked first.
+    assert_eq!(to(&roster, "What must Review PR #123 say?", true, Normal), "route: review1");
 }
 
 #[test]

@@ -10,9 +10,10 @@ use std::time::Duration;
 use super::concluding::{construct_work, judge, land};
 use super::desk::Desk;
 use super::following::follow;
-use super::launching::{self, Tree};
+use super::launching::{self, Tree, kind_of};
+use super::prompt::Told;
 use super::saving::{self, Saved};
-use super::{continuing, recovering, reporting};
+use super::{advising, continuing, recovering, reporting};
 use crate::base::failpoint::Point;
 use crate::base::ids::TaskId;
 use crate::base::paths::RepoPath;
@@ -23,7 +24,8 @@ use crate::services::{Error, owning, walling};
 use crate::store::Tx;
 use crate::store::attempts::{AttemptRow, Ending};
 use crate::store::events::{EventFilter, NewEvent};
-use crate::sys::config::resolved::{Isolation, ProviderKind};
+use crate::sys::agent::AgentKind;
+use crate::sys::config::resolved::Isolation;
 use crate::sys::git::refs;
 use crate::sys::shim::client;
 use crate::sys::shim::job::Request;
@@ -188,6 +190,7 @@ fn launch(desk: &Arc<Desk>, attempt: &AttemptRow, task: &Task) -> Result<(), Err
         Some(before) => continuing::legacy(desk, before)?,
         None => None,
     };
+    let advice = advising::advice(desk, attempt, task, &earlier, feedback.as_deref(), legacy.as_ref())?;
     let goes_on = earlier.last().is_some_and(|before| {
         before.worktree == attempt.worktree
             && attempt.worktree.as_ref().is_some_and(|tree| Path::new(tree).is_dir())
@@ -204,7 +207,8 @@ fn launch(desk: &Arc<Desk>, attempt: &AttemptRow, task: &Task) -> Result<(), Err
         _ => None,
     };
     let tree = if goes_on { Tree::AsItIs } else { Tree::From(seed.as_deref()) };
-    launching::launch(desk, attempt, task, tree, feedback.as_deref(), legacy.as_ref())?;
+    let told = Told { feedback: feedback.as_deref(), legacy: legacy.as_ref(), advice: advice.as_ref() };
+    launching::launch(desk, attempt, task, tree, told)?;
     tracing::debug!(attempt = %attempt.id, "its shim is started");
     if walling::is_walled(&desk.config) {
         let (desk, attempt) = (Arc::clone(desk), attempt.clone());
@@ -346,7 +350,7 @@ fn missed_by_the_hook(
     outside: &[(RepoPath, String)],
 ) -> Result<Option<String>, Error> {
     let provider = desk.config.providers.get(&attempt.provider);
-    if !provider.is_some_and(|provider| matches!(provider.kind, ProviderKind::Claude | ProviderKind::Codex)) {
+    if !provider.is_some_and(|it| matches!(kind_of(it), AgentKind::Claude | AgentKind::Codex)) {
         return Ok(None);
     }
     let filter = EventFilter {

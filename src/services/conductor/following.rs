@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::attempt::{TELL_EVERY, tell_with};
 use super::crashing::{self, Passed};
 use super::desk::Desk;
-use super::launching::kind_of;
+use super::launching::kind_of_run;
 use super::listening::{Attendant, Sight, Watched, listen};
 use crate::base::clock::Time;
 use crate::base::failpoint::Point;
@@ -19,7 +19,6 @@ use crate::store::attempts::{AttemptRow, Ending};
 use crate::store::events::EventFilter;
 use crate::store::health::Vitals;
 use crate::sys::agent::{AgentKind, Event, Finding};
-use crate::sys::config::resolved::ProviderKind;
 use crate::sys::shim::client;
 
 pub(super) fn follow(desk: &Desk, attempt: &AttemptRow, task: &Task, is_new: bool) -> Result<(), Error> {
@@ -29,7 +28,7 @@ pub(super) fn follow(desk: &Desk, attempt: &AttemptRow, task: &Task, is_new: boo
     let watched = Watched {
         name: attempt.id.as_str(),
         run_dir: Path::new(&attempt.run_dir),
-        kind: kind_of(provider.map_or(ProviderKind::Command, |provider| provider.kind)),
+        kind: kind_of_run(provider, Path::new(&attempt.run_dir)),
         wants_answer: false,
         patience: stuck_after.map(|stuck_after| Patience { stuck_after, look }),
         is_new,

@@ -6,18 +6,18 @@ use std::fs;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
-use super::continuing::Legacy;
 use super::desk::Desk;
-use super::prompt::{Circumstances, prompt};
+use super::prompt::{Circumstances, Told, prompt};
 use crate::base::failpoint::Point;
 use crate::domain::budget::Money;
 use crate::domain::pattern::Pattern;
 use crate::domain::plan::Task;
+use crate::domain::refusal::{Code, Refusal};
 use crate::services::walling::{self, Ground, Writes};
-use crate::services::{Error, House};
+use crate::services::{Error, House, local};
 use crate::store::attempts::AttemptRow;
 use crate::sys::agent::{self, AgentKind, Brief, Launch, Program, SeedHow};
-use crate::sys::config::resolved::{Isolation, Provider, ProviderKind, Wall as WallWish};
+use crate::sys::config::resolved::{Isolation, Provider, ProviderKind, Through, Wall as WallWish};
 use crate::sys::git::worktree::Ignored;
 use crate::sys::git::{GitQueue, Oid, Worktree, spare, worktree};
 use crate::sys::process::find::{find_program, native_program};
@@ -75,14 +75,13 @@ pub enum Tree<'a> {
 }
 
 /// Makes the attempt's worktree (again, if a crash left half of one) and starts its shim. The worker is
-/// told what was wrong with the try before, and what a worker left that had to stop.
+/// told what came before.
 pub fn launch(
     desk: &Desk,
     attempt: &AttemptRow,
     task: &Task,
     tree: Tree<'_>,
-    feedback: Option<&str>,
-    legacy: Option<&Legacy>,
+    told: Told<'_>,
 ) -> Result<(), Error> {
     let worktree = Path::new(attempt.worktree.as_deref().unwrap_or_default());
     if desk.config.isolation == Isolation::Worktree {
@@ -100,8 +99,7 @@ pub fn launch(
                 && !task.id.as_str().starts_with("spec-"),
             test: test.as_deref(),
             number: attempt.number,
-            feedback,
-            legacy,
+            told,
         },
     );
     let provider =
@@ -162,7 +160,7 @@ pub fn start(
         assignment.relayed_in.map(|_| [house.program.to_string_lossy().into_owned(), "mcp".to_owned()]);
     let session_uuid = uuid_of(assignment.name);
     // Claude Code and Codex ask it before each edit; opencode is given the claim as rules.
-    let hook = match (kind_of(provider.kind), house.program.to_str()) {
+    let hook = match (kind_of(provider), house.program.to_str()) {
         (kind @ (AgentKind::Claude | AgentKind::Codex), Some(program)) => {
             Some([program, "hook", kind.as_str()].map(str::to_owned))
         }
@@ -190,13 +188,21 @@ pub fn start(
         home: &house.home,
         caller_env: &house.environment,
     };
+    let told = match provider.kind {
+        ProviderKind::Ollama => Some(local::told(house, provider).map_err(|why| {
+            Refusal::new(Code::Unsupported, why, "correct OLLAMA_HOST, or set it in the provider's set_env")
+        })?),
+        _ => None,
+    };
     let program = Program {
-        kind: kind_of(provider.kind),
+        kind: kind_of(provider),
         command: &provider.command.0,
         args: &provider.args,
-        env: (!provider.env.is_empty()).then_some(provider.env.as_slice()),
+        // What a local model works through gets nothing of its agent's own accounts.
+        env: (!provider.env.is_empty() || told.is_some()).then_some(provider.env.as_slice()),
         set_env: &provider.set_env,
         model: provider.model.as_deref(),
+        local: told.as_ref(),
     };
     let mut launch = agent::launch(&program, &brief).map_err(|bad| {
         Error::system(format!("cannot start {}", assignment.name), std::io::Error::other(bad))
@@ -220,7 +226,7 @@ pub fn start(
         wall.writable.extend(launch.writable.iter().cloned());
         wall.grant_persons(&launch.persons);
     }
-    let mut job = job(&launch, assignment, kind_of(provider.kind));
+    let mut job = job(&launch, assignment, kind_of(provider));
     job.allowance = allowance(assignment, provider);
     // What answers a question is of no use to anybody else.
     job.asker = assignment.answer_schema.and_then(|_| life::of_this_process());
@@ -252,7 +258,7 @@ fn job(launch: &Launch, assignment: &Assignment<'_>, kind: AgentKind) -> Job {
 /// What its shim is to hold it to. Claude Code holds its budget itself and tells its cost only at its
 /// end, as Codex does: to end them then would save nothing and lose the work.
 fn allowance(assignment: &Assignment<'_>, provider: &Provider) -> Option<Allowance> {
-    let kind = kind_of(provider.kind);
+    let kind = kind_of(provider);
     let usd = assignment.stop_at_usd.filter(|_| matches!(kind, AgentKind::OpenCode | AgentKind::Command))?;
     Some(Allowance {
         micros: Money::from_usd(usd).micros(),
@@ -351,13 +357,28 @@ pub fn link_dependencies(top: &Path, worktree: &Path) {
     }
 }
 
-/// The adapter that speaks to a provider of that kind.
-pub fn kind_of(kind: ProviderKind) -> AgentKind {
-    match kind {
+/// The adapter that speaks to a provider.
+pub fn kind_of(provider: &Provider) -> AgentKind {
+    match provider.kind {
         ProviderKind::Claude => AgentKind::Claude,
         ProviderKind::Codex => AgentKind::Codex,
         ProviderKind::Opencode => AgentKind::OpenCode,
+        ProviderKind::Ollama if provider.through == Some(Through::Opencode) => AgentKind::OpenCode,
+        ProviderKind::Ollama => AgentKind::Codex,
         ProviderKind::Command => AgentKind::Command,
+    }
+}
+
+/// The adapter that a run was started with. Through which agent a local model works follows from what is on the
+/// `PATH`, and the next conductor may have another one.
+pub fn kind_of_run(provider: Option<&Provider>, run_dir: &Path) -> AgentKind {
+    match provider {
+        Some(provider) if provider.kind == ProviderKind::Ollama => {
+            let is_codex = run_dir.join(PRIVATE).join("codex").is_dir();
+            if is_codex { AgentKind::Codex } else { AgentKind::OpenCode }
+        }
+        Some(provider) => kind_of(provider),
+        None => AgentKind::Command,
     }
 }
 
@@ -372,7 +393,8 @@ fn uuid_of(name: &str) -> String {
     format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
 }
 
-fn private_folder(folder: &Path) -> std::io::Result<()> {
+/// A folder that nobody else can look into.
+pub(super) fn private_folder(folder: &Path) -> std::io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }
 

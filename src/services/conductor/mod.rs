@@ -1,6 +1,7 @@
 //! The conductor: the process that runs one plan. It decides from what is recorded, records
 //! what it decided, and then acts; killed at any point, the next one goes on.
 
+pub mod advising;
 pub mod agenda;
 pub mod attempt;
 pub mod concluding;

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use super::advising::Advice;
 use super::continuing::Legacy;
 use crate::domain::pattern::Pattern;
 use crate::domain::plan::{Plan, Task};
@@ -17,10 +18,19 @@ pub struct Circumstances<'a> {
     pub test: Option<&'a str>,
     /// Which try this is, from 1.
     pub number: u32,
+    /// What came before.
+    pub told: Told<'a>,
+}
+
+/// What a worker is told of the tries before its own.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Told<'a> {
     /// What was wrong with the try before.
     pub feedback: Option<&'a str>,
     /// What a worker left that had to stop.
     pub legacy: Option<&'a Legacy>,
+    /// What the oracle says to it.
+    pub advice: Option<&'a Advice>,
 }
 
 /// The prompt. The task's own text comes first and unchanged; the rest says what it owns,
@@ -82,15 +92,16 @@ pub fn prompt(task: &Task, around: &Circumstances<'_>) -> String {
     if let Some(test) = around.test {
         let _ = writeln!(text, "The tests are run with: {test}");
     }
-    if let Some(feedback) = around.feedback {
-        let left = match around.legacy {
+    let Told { feedback, legacy, advice } = around.told;
+    if let Some(feedback) = feedback {
+        let left = match legacy {
             Some(_) => "An earlier try",
             None => "The folder holds what the try before left within your files. That try",
         };
         let number = around.number;
         let _ = writeln!(text, "\nThis is try {number}. {left} was not accepted:\n{}", feedback.trim());
     }
-    if let Some(legacy) = around.legacy {
+    if let Some(legacy) = legacy {
         let Legacy { worker, why, last, diff } = legacy;
         let _ = writeln!(
             text,
@@ -112,6 +123,13 @@ pub fn prompt(task: &Task, around: &Circumstances<'_>) -> String {
                 let _ = writeln!(text, "What it has changed so far:\n{fence}diff\n{diff}\n{fence}");
             }
         }
+    }
+    if let Some(Advice { who, text: advice }) = advice {
+        let _ = writeln!(
+            text,
+            "\n{who} was asked for advice, since the task was stuck, and says:\n{}",
+            advice.trim()
+        );
     }
     text
 }
@@ -140,16 +158,23 @@ mod tests {
             wants_tests: true,
             test: Some("npm test"),
             number: 2,
-            feedback: Some("the tests pass without the implementation"),
-            legacy: None,
+            told: Told { feedback: Some("the tests pass without the implementation"), ..Told::default() },
         };
         let text = prompt(&task, &around);
         assert!(text.starts_with("Implement JWT auth\n"));
         assert!(text.contains("- src/api/auth.ts\n- src/**/*.css (pattern)\n"), "{text}");
         assert!(text.contains("npm test"));
         assert!(text.trim_end().ends_with("the tests pass without the implementation"));
+        let first = Circumstances { told: Told::default(), number: 1, ..around };
+        assert!(!prompt(&task, &first).contains("This is try"));
+        let advice = Advice { who: "gpt".to_owned(), text: "look at the clock\n".to_owned() };
+        let advised = Circumstances { told: Told { advice: Some(&advice), ..around.told }, ..around };
+        let text = prompt(&task, &advised);
         assert!(
-            !prompt(&task, &Circumstances { feedback: None, number: 1, ..around }).contains("This is try")
+            text.ends_with(
+                "\ngpt was asked for advice, since the task was stuck, and says:\nlook at the clock\n"
+            ),
+            "{text}"
         );
     }
 
@@ -169,12 +194,11 @@ mod tests {
             wants_tests: false,
             test: None,
             number: 3,
-            feedback: Some("lint: unused"),
-            legacy: Some(&legacy),
+            told: Told { feedback: Some("lint: unused"), legacy: Some(&legacy), advice: None },
         };
         insta::assert_snapshot!(prompt(&task, &around).split_once("final answer.\n").unwrap().1);
         let nothing = Legacy { last: Vec::new(), diff: String::new(), ..legacy.clone() };
-        around = Circumstances { feedback: None, legacy: Some(&nothing), ..around };
+        around = Circumstances { told: Told { legacy: Some(&nothing), ..Told::default() }, ..around };
         let text = prompt(&task, &around);
         assert!(text.ends_with("half done.\nIt has changed nothing yet.\n"), "{text}");
     }

@@ -11,12 +11,12 @@ use crate::domain::plan::Task;
 use crate::domain::route::Choice;
 use crate::domain::task::TaskState;
 use crate::services::spending::{self, Spent};
-use crate::services::{Error, claiming, owning};
+use crate::services::{Error, asking, claiming, local, owning};
 use crate::store::Tx;
 use crate::store::attempts::{AttemptRow, NewAttempt};
 use crate::store::claims::NewClaims;
 use crate::store::events::NewEvent;
-use crate::sys::config::resolved::Isolation;
+use crate::sys::config::resolved::{Isolation, ProviderKind};
 
 /// What came of the wish to start a task.
 #[derive(Debug)]
@@ -36,7 +36,18 @@ pub fn begin(desk: &Desk, task: &Task, base: Option<&str>) -> Result<Begun, Erro
     // A name that has a shim already, where there is one.
     let reserved = desk.spares.reserve();
     let id = reserved.as_ref().map_or_else(new_attempt, AttemptId::new);
-    let begun = record(desk, task, base, &id);
+    let mut seen = Vec::new();
+    let begun = loop {
+        let step = match record(desk, task, base, &id, &seen) {
+            Ok(Step::Look(provider)) => provider,
+            Ok(Step::Begun(begun)) => break Ok(begun),
+            Err(error) => break Err(error),
+        };
+        if let Err(error) = look(desk, &step) {
+            break Err(error);
+        }
+        seen.push(step);
+    };
     if let Some(name) = reserved.filter(|_| !matches!(begun, Ok(Begun::Attempt(_)))) {
         desk.spares.give_back(&name);
     }
@@ -48,15 +59,41 @@ pub fn new_attempt() -> AttemptId {
     AttemptId::new(format!("a-{}", random_tail(10)))
 }
 
-fn record(desk: &Desk, task: &Task, base: Option<&str>, id: &AttemptId) -> Result<Begun, Error> {
-    let store = desk.store()?;
-    store.write(|tx| -> Result<Begun, Error> {
+/// What came of trying to record an attempt.
+enum Step {
+    Begun(Begun),
+    /// A model of this machine would get it, and nobody has looked whether it is there.
+    Look(ProviderName),
+}
+
+/// Looks whether a model of this machine is there; if not, it gets nothing for a while, and the next of
+/// the chain gets the task. No transaction waits for that.
+fn look(desk: &Desk, name: &ProviderName) -> Result<(), Error> {
+    let provider = desk.config.providers.get(name);
+    if let Some(why) = provider.and_then(|provider| local::why_not(&desk.session.house, provider)) {
+        asking::cool_down(&desk.session, &desk.project, name, &asking::away(&why))?;
+    }
+    Ok(())
+}
+
+/// `seen`: the models of this machine that were just looked for.
+fn record(
+    desk: &Desk,
+    task: &Task,
+    base: Option<&str>,
+    id: &AttemptId,
+    seen: &[ProviderName],
+) -> Result<Step, Error> {
+    let is_local = |name: &ProviderName| {
+        desk.config.providers.get(name).is_some_and(|provider| provider.kind == ProviderKind::Ollama)
+    };
+    desk.store()?.write(|tx| -> Result<Step, Error> {
         if tx.fencing(&desk.plan_id)? != desk.fencing {
-            return Ok(Begun::Not);
+            return Ok(Step::Begun(Begun::Not));
         }
         let state = tx.task(&desk.plan_id, &task.id)?.map(|row| row.state);
         if !matches!(state, Some(TaskState::Ready | TaskState::Rejected)) {
-            return Ok(Begun::Not);
+            return Ok(Step::Begun(Begun::Not));
         }
         let earlier = tx.attempts_at(&desk.plan_id, &task.id)?;
         let live = tx.all_live_attempts()?;
@@ -66,15 +103,18 @@ fn record(desk: &Desk, task: &Task, base: Option<&str>, id: &AttemptId) -> Resul
             .map(|attempt| attempt.provider.clone())
             .collect();
         let seat = match seating::seat(tx, desk, task, &live, &avoid)? {
+            Choice::Seat(seat) if is_local(&seat.provider) && !seen.contains(&seat.provider) => {
+                return Ok(Step::Look(seat.provider));
+            }
             Choice::Seat(seat) => seat,
             Choice::Wait { reason, on } => {
                 let spent = if reason == "budget" { spending::plan_is_spent(tx, desk, task)? } else { None };
                 let begun = waits(tx, desk, task, reason, on)?;
-                return Ok(spent.map_or(begun, Begun::Unpaid));
+                return Ok(Step::Begun(spent.map_or(begun, Begun::Unpaid)));
             }
             Choice::Nobody(why) => {
                 tx.move_task(&desk.project.id, &desk.plan_id, &task.id, TaskState::Failed, Some(&why))?;
-                return Ok(Begun::Not);
+                return Ok(Step::Begun(Begun::Not));
             }
         };
         crashing::try_again(tx, desk, &seat.worker)?;
@@ -99,7 +139,7 @@ fn record(desk: &Desk, task: &Task, base: Option<&str>, id: &AttemptId) -> Resul
                     let who = held.task.clone().unwrap_or_else(|| held.holder.name.to_string());
                     format!("{} is held by {who} since {}", conflict.witness, held.since)
                 });
-                return waits(tx, desk, task, "claim", on);
+                return Ok(Step::Begun(waits(tx, desk, task, "claim", on)?));
             }
         };
         if let Some(before) = earlier.last() {
@@ -160,7 +200,7 @@ fn record(desk: &Desk, task: &Task, base: Option<&str>, id: &AttemptId) -> Resul
             },
         )?;
         let row = tx.attempt(id)?.ok_or_else(|| Error::Bug(format!("attempt {id} vanished")))?;
-        Ok(Begun::Attempt(Box::new(row)))
+        Ok(Step::Begun(Begun::Attempt(Box::new(row))))
     })
 }
 

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::{ANSWER_LIMIT, Check, first_line, say};
-use crate::services::Session;
+use crate::services::{Session, local};
+use crate::sys::config::resolved::{ProviderKind, Through};
+use crate::sys::ollama;
 use crate::sys::process::find::{find_program, native_program};
 
 /// An agent that Kapell has an adapter for.
@@ -93,6 +95,51 @@ pub fn all(session: &Session, scratch: &Path) -> Vec<Check> {
             })
             .collect()
     })
+}
+
+/// Whether a model of this machine can be had.
+pub fn local(session: &Session) -> Check {
+    const NAME: &str = "ollama";
+    let config = session.project().and_then(|project| session.config(&project));
+    let named = config.into_iter().flat_map(|config| config.providers);
+    let mut named = named.filter(|(_, provider)| provider.kind == ProviderKind::Ollama);
+    // The one that is ready-made is always there; one that is configured says more.
+    let Some((name, provider)) = named.by_ref().max_by_key(|(_, provider)| provider.is_available) else {
+        return Check::ok(NAME, "not looked for, since the configuration cannot be used");
+    };
+    let through = provider.through.map_or("codex", Through::as_str);
+    let path = session.house.environment.get("PATH").map(String::as_str).unwrap_or_default();
+    let program = provider.command.0.first().map(String::as_str).unwrap_or_default();
+    let found = local::address(&session.house, &provider).and_then(|address| Ok((address.look()?, address)));
+    let (found, address) = match found {
+        Ok(found) => found,
+        Err(why) if provider.is_available => {
+            let next = match why.starts_with(ollama::HOST) {
+                true => "correct it, or set it in the provider's set_env".to_owned(),
+                false => format!("start it with ollama serve; until then {name} gets no tasks"),
+            };
+            return Check::warn(NAME, why, next);
+        }
+        Err(why) => return Check::ok(NAME, format!("none here, and none is needed: {why}")),
+    };
+    let version = found.version.as_deref().map_or(String::new(), |version| format!("version {version} "));
+    let models = match found.models.as_slice() {
+        [] => "no models".to_owned(),
+        models => models.join(", "),
+    };
+    let text = format!("{version}at {} with {models}", address.authority());
+    if let Some(why) = local::mismatch(&provider, &found) {
+        return Check::warn(NAME, format!("{text}; {why}"), "update Ollama, or set through = \"opencode\"");
+    }
+    match found.choose(provider.model.as_deref()) {
+        Err(why) => Check::warn(NAME, format!("{text}; {why}"), "then it gets tasks, without a restart"),
+        Ok(_) if find_program(program, path).is_none() => Check::warn(
+            NAME,
+            format!("{text}; no agent to work through: {program} is not on PATH"),
+            AGENTS.iter().find(|agent| agent.name == through).map_or("", |agent| agent.install),
+        ),
+        Ok(model) => Check::ok(NAME, format!("{text}; provider {name} asks {model} through {through}")),
+    }
 }
 
 impl Agent {

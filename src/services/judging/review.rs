@@ -3,7 +3,7 @@
 use super::{Case, Finding};
 use crate::domain::verdict::GateOutcome;
 use crate::services::Error;
-use crate::services::asking::{Question, ask};
+use crate::services::asking::{Question, TIMEOUT_S, ask};
 use crate::sys::agent::verdict_schema;
 use crate::sys::git::read;
 
@@ -26,7 +26,8 @@ pub fn review(case: &Case<'_>) -> Result<Finding, Error> {
     );
     let schema = verdict_schema();
     let folder = case.project.top()?;
-    let question = Question { part: "review", who, prompt: &prompt, schema, folder };
+    let question =
+        Question { part: "review", who, prompt: &prompt, schema, folder, run: None, timeout_s: TIMEOUT_S };
     let answer = match ask(case.session, case.project, case.config, &question) {
         Ok(answer) => answer,
         Err(Error::Refused(refusal)) => return Ok(Finding::new(GateOutcome::Error, refusal.message)),

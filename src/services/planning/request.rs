@@ -1,13 +1,15 @@
 //! Plans made by the planner agent from a request.
 
 use super::{Checked, check_document, rows};
+use crate::base::ids::ProviderName;
 use crate::domain::plan::check::OnOverlap;
 use crate::domain::plan::problem::Problem;
 use crate::domain::refusal::{Code, Refusal};
-use crate::services::asking::{Question, ask};
+use crate::services::asking::{Question, TIMEOUT_S, ask};
 use crate::services::project::Project;
 use crate::services::{Error, Session};
 use crate::sys::config::Config;
+use crate::sys::config::resolved::TargetKind;
 
 /// The planner hears of its mistakes this often before the plan is given back with them.
 const CORRECTIONS: usize = 2;
@@ -55,8 +57,15 @@ pub(super) fn ask_for_plan(
     let schema = plan_schema().to_string();
     let mut prompt = first_prompt(config, request);
     for correction in 0..=CORRECTIONS {
-        let question =
-            Question { part: "planner", who: &who, prompt: &prompt, schema: &schema, folder: project.top()? };
+        let question = Question {
+            part: "planner",
+            who: &who,
+            prompt: &prompt,
+            schema: &schema,
+            folder: project.top()?,
+            run: None,
+            timeout_s: TIMEOUT_S,
+        };
         let answer = ask(session, project, config, &question)?;
         let checked = check_document(project, config, &rows::to_node(&answer), on_overlap)?;
         if correction == CORRECTIONS || !checked.problems.iter().any(Problem::is_error) {
@@ -72,8 +81,13 @@ pub(super) fn ask_for_plan(
 }
 
 fn first_prompt(config: &Config, request: &str) -> String {
-    let targets: Vec<String> =
-        config.targets().into_iter().filter(|target| !target.protected).map(|target| target.name).collect();
+    // Nobody is to plan with an agent that is not there.
+    let is_there =
+        |name: &str| config.providers.get(&ProviderName::from(name)).is_none_or(|it| it.is_available);
+    let targets = config.targets().into_iter().filter(|target| {
+        !target.protected && (target.kind != TargetKind::Provider || is_there(&target.name))
+    });
+    let targets: Vec<String> = targets.map(|target| target.name).collect();
     format!(
         "{request}\n\n---\nMake a plan for this in the repository of the current folder; change nothing yourself. \
          Split it into tasks that different workers do at the same time, each in its own copy. No two tasks that can \

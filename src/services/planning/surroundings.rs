@@ -10,7 +10,7 @@ use crate::domain::plan::problem::{Part, Places, Problem, ProblemCode};
 use crate::services::project::Project;
 use crate::services::{Error, House, claiming, ground, pipelines};
 use crate::sys::config::Config;
-use crate::sys::config::resolved::{self, Isolation, Worker};
+use crate::sys::config::resolved::{self, Isolation, Provider, ProviderKind, Worker};
 use crate::sys::git::read;
 use crate::sys::process::find::find_program;
 
@@ -83,7 +83,12 @@ pub fn missing_programs(house: &House, config: &Config, plan: &Plan, places: &Pl
         let worker =
             config.workers.iter().find(|(name, _)| name.as_str() == target).map(|(_, it)| of_worker(it));
         match (target, worker) {
-            ("auto", _) => config.providers.keys().map(ToString::to_string).collect(),
+            // A model of this machine is nobody where no server was found.
+            ("auto", _) => {
+                let could = |it: &Provider| it.kind != ProviderKind::Ollama || it.is_available;
+                let could = config.providers.iter().filter(|(_, provider)| could(provider));
+                could.map(|(name, _)| name.to_string()).collect()
+            }
             (_, Some(provider)) => vec![provider],
             (_, None) if config.groups.contains_key(target) => members.collect(),
             (_, None) => vec![target.to_owned()],

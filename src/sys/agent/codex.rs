@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::event::{Event, Limit, LimitKind, Refused};
 use super::launch::{BadCommand, Brief, Launch, Program, SeedHow, text, words};
 use super::reader::{Dialect, Seen, one_line, target_of};
-use super::{limit, server};
+use super::{Local, limit, server};
 use crate::domain::usage::Usage;
 
 pub(super) fn launch(
@@ -19,8 +19,13 @@ pub(super) fn launch(
     let persons = brief.persons(program, "CODEX_HOME", ".codex");
     let own = brief.private.join("codex");
     launch.own_folder("CODEX_HOME", &own)?;
-    launch.seed(SeedHow::Link, persons.join("auth.json"), own.join("auth.json"));
-    launch.seed(SeedHow::Copy, persons.join("config.toml"), own.join("config.toml"));
+    match program.local {
+        Some(local) => local.past_the_proxy(&mut launch.env),
+        None => {
+            launch.seed(SeedHow::Link, persons.join("auth.json"), own.join("auth.json"));
+            launch.seed(SeedHow::Copy, persons.join("config.toml"), own.join("config.toml"));
+        }
+    }
     // It tells the end of a limit as a time of day in its own zone, without naming the zone.
     if !program.set_env.contains_key("TZ") {
         launch.env.insert("TZ".to_owned(), "UTC".to_owned());
@@ -29,6 +34,9 @@ pub(super) fn launch(
     let argv = &mut launch.argv;
     argv.extend(words(["exec", "--json", "--skip-git-repo-check", "--disable", "plugins"]));
     for setting in ["check_for_update_on_startup=false", "analytics.enabled=false", "notify=[]"] {
+        argv.extend(words(["-c", setting]));
+    }
+    for setting in program.local.map(Local::for_codex).iter().flatten() {
         argv.extend(words(["-c", setting]));
     }
     // Its own sandbox cannot be built inside of ours. Without ours, `/tmp` is shared by all and
@@ -48,7 +56,8 @@ pub(super) fn launch(
     if let Some(server) = server::for_codex(brief)? {
         argv.extend(words(["-c", &server]));
     }
-    if let Some(model) = brief.model(program) {
+    let model = program.local.map(|local| local.model.as_str()).or_else(|| brief.model(program));
+    if let Some(model) = model {
         argv.extend(words(["-m", model]));
     }
     if let Some(schema) = brief.answer_schema {
@@ -199,7 +208,7 @@ impl Lines {
         if let Some((attempt, of, why)) = reconnecting(message) {
             let limit = limit::of_message(why);
             let hopeless = limit.is_some_and(LimitKind::is_hopeless);
-            seen.emit(Event::Retrying { attempt, of: Some(of), why: why.to_owned(), limit, hopeless });
+            seen.emit(Event::Retrying { attempt, of, why: why.to_owned(), limit, hopeless });
             return;
         }
         if self.error == message {
@@ -226,12 +235,20 @@ fn refusal(tool: &str, path: Option<&str>, reason: &str) -> Event {
     })
 }
 
-/// `Reconnecting... 1/5 (why)`.
-fn reconnecting(message: &str) -> Option<(u32, u32, &str)> {
-    let (count, why) = message.strip_prefix("Reconnecting... ")?.split_once(' ').unwrap_or_default();
+/// `Reconnecting... 1/5 (why)`; or `Reconnecting... waiting for network (why)`, which it says again and again
+/// for as long as nothing answers, and does not count.
+fn reconnecting(message: &str) -> Option<(u32, Option<u32>, &str)> {
+    let said = message.strip_prefix("Reconnecting... ")?;
+    if let Some(why) = said.strip_prefix("waiting for network") {
+        return Some((1, None, in_brackets(why.trim())));
+    }
+    let (count, why) = said.split_once(' ').unwrap_or_default();
     let (attempt, of) = count.split_once('/')?;
-    let why = why.strip_prefix('(').and_then(|why| why.strip_suffix(')')).unwrap_or(why);
-    Some((attempt.parse().ok()?, of.parse().ok()?, why))
+    Some((attempt.parse().ok()?, Some(of.parse().ok()?), in_brackets(why)))
+}
+
+fn in_brackets(text: &str) -> &str {
+    text.strip_prefix('(').and_then(|text| text.strip_suffix(')')).unwrap_or(text)
 }
 
 /// What a command could not write because of the sandbox; the command itself may still succeed.

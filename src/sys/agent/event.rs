@@ -88,6 +88,8 @@ pub enum LimitKind {
     Quota,
     /// Not signed in, or the key is wrong; somebody must sign in.
     Auth,
+    /// Nothing answers: its server is away, or the network is; it passes.
+    Unreachable,
 }
 
 impl LimitKind {
@@ -98,6 +100,7 @@ impl LimitKind {
             Self::Overload => "overload",
             Self::Quota => "quota",
             Self::Auth => "auth",
+            Self::Unreachable => "unreachable",
         }
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::{AgentKind, environment};
+use super::{AgentKind, Local, environment};
 
 /// What one attempt asks of an agent.
 #[derive(Debug, Clone)]
@@ -66,6 +66,8 @@ pub struct Program<'a> {
     pub set_env: &'a BTreeMap<String, String>,
     /// The model, in the agent's own naming.
     pub model: Option<&'a str>,
+    /// The model server of this machine that it works with, instead of its own provider. Codex and opencode.
+    pub local: Option<&'a Local>,
 }
 
 /// A process to start, and what must be there before. In this order: `folders`, `seeds`, `files`.

@@ -35,6 +35,16 @@ pub(super) fn of_message(message: &str) -> Option<LimitKind> {
         "authentication",
         "oauth token",
     ];
+    const UNREACHABLE: &[&str] = &[
+        "connection failed",
+        "connection refused",
+        "connection error",
+        "unable to connect",
+        "cannot connect",
+        "error sending request",
+        "econnrefused",
+        "enotfound",
+    ];
     let message = message.to_lowercase();
     let says = |words: &[&str]| words.iter().any(|word| message.contains(word));
     if says(QUOTA) {
@@ -43,9 +53,14 @@ pub(super) fn of_message(message: &str) -> Option<LimitKind> {
     if let Some(status) = status_in(&message) {
         return of_status(status);
     }
-    [(RATE, LimitKind::RateLimit), (OVERLOAD, LimitKind::Overload), (AUTH, LimitKind::Auth)]
-        .into_iter()
-        .find_map(|(words, kind)| says(words).then_some(kind))
+    [
+        (RATE, LimitKind::RateLimit),
+        (OVERLOAD, LimitKind::Overload),
+        (AUTH, LimitKind::Auth),
+        (UNREACHABLE, LimitKind::Unreachable),
+    ]
+    .into_iter()
+    .find_map(|(words, kind)| says(words).then_some(kind))
 }
 
 /// The HTTP status in `unexpected status 401 Unauthorized` or `last status: 429 Too Many Requests`.
@@ -168,7 +183,7 @@ mod tests {
 
     #[test]
     fn messages_of_the_programs() {
-        use LimitKind::{Auth, Overload, Quota, RateLimit};
+        use LimitKind::{Auth, Overload, Quota, RateLimit, Unreachable};
         for (message, kind) in [
             ("exceeded retry limit, last status: 429 Too Many Requests", Some(RateLimit)),
             ("You’ve hit your usage limit. Visit https://x or try again at 1:04 AM.", Some(RateLimit)),
@@ -180,6 +195,11 @@ mod tests {
             ("Selected model is at capacity. Please try a different model.", Some(Overload)),
             ("Not logged in · Please run /login", Some(Auth)),
             ("Codex ran out of room in the model's context window.", None),
+            ("Connection failed: error sending request", Some(Unreachable)),
+            (
+                "Cannot connect to API: Unable to connect. Is the computer able to access the url?",
+                Some(Unreachable),
+            ),
             ("status", None),
             ("status: 42", None),
             ("exit status 4290", None),

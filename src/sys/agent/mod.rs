@@ -12,6 +12,7 @@ mod environment;
 mod event;
 mod launch;
 mod limit;
+mod local;
 mod opencode;
 mod reader;
 pub mod registration;
@@ -23,6 +24,7 @@ pub use answer::verdict_schema;
 pub use environment::passed;
 pub use event::{End, Ending, Event, Finding, Limit, LimitKind, Refused, Report};
 pub use launch::{BadCommand, Brief, Launch, Program, Seed, SeedHow};
+pub use local::Local;
 pub use reader::{MAX_LINE, Reader};
 
 /// How the reason of a refusal starts that Kapell's own hook gave; a [`Reader`] tells it from

@@ -8,7 +8,7 @@ use super::answer;
 use super::event::{Event, Limit, LimitKind, Refused};
 use super::launch::{BadCommand, Brief, Launch, Program, SeedHow, words};
 use super::reader::{Dialect, Seen, dollars, path_of, target_of};
-use super::{limit, server};
+use super::{Local, limit, server};
 use crate::base::clock::Time;
 use crate::domain::usage::Usage;
 
@@ -37,9 +37,12 @@ pub(super) fn launch(
         launch.folders.push(brief.private.join(folder));
     }
     let own = |file: &str| brief.private.join(file);
-    launch.seed(SeedHow::Link, data.join("auth.json"), own("data/opencode/auth.json"));
+    match program.local {
+        Some(local) => local.past_the_proxy(&mut launch.env),
+        None => launch.seed(SeedHow::Link, data.join("auth.json"), own("data/opencode/auth.json")),
+    }
     launch.seed(SeedHow::Copy, cache.join("models.json"), own("cache/opencode/models.json"));
-    let inline = inline_config(launch.env.get("OPENCODE_CONFIG_CONTENT"), brief)?;
+    let inline = inline_config(launch.env.get("OPENCODE_CONFIG_CONTENT"), program.local, brief)?;
     launch.env.insert("OPENCODE_CONFIG_CONTENT".to_owned(), inline);
 
     let argv = &mut launch.argv;
@@ -51,7 +54,8 @@ pub(super) fn launch(
         // A title of ours spares the request for one.
         None => argv.extend(words(["--title", &format!("kapell {}", brief.attempt)])),
     }
-    if let Some(model) = brief.model(program) {
+    let local = program.local.map(|local| format!("{}/{}", super::local::NAME, local.model));
+    if let Some(model) = local.as_deref().or_else(|| brief.model(program)) {
         argv.extend(words(["-m", model]));
     }
     argv.extend(program.args.iter().cloned());
@@ -62,13 +66,20 @@ pub(super) fn launch(
 }
 
 /// The configuration that goes over the person's: what the caller gave this way, and ours over it.
-fn inline_config(callers: Option<&String>, brief: &Brief<'_>) -> Result<String, BadCommand> {
+fn inline_config(
+    callers: Option<&String>,
+    local: Option<&Local>,
+    brief: &Brief<'_>,
+) -> Result<String, BadCommand> {
     let mut config: Map<String, Value> = match callers {
         Some(text) if !text.trim().is_empty() => {
             serde_json::from_str(text).map_err(|error| BadCommand::BadInlineConfig(error.to_string()))?
         }
         _ => Map::new(),
     };
+    for (name, value) in local.map(Local::for_opencode).into_iter().flatten() {
+        config.insert(name.to_owned(), value);
+    }
     config.insert("autoupdate".to_owned(), json!(false));
     config.insert("share".to_owned(), json!("disabled"));
     // Snapshots of the worktree are Kapell's.
@@ -170,6 +181,8 @@ pub(super) struct Lines {
     text: String,
     /// Requests in a row that came to nothing.
     retries: u32,
+    /// The last refusal of a request, and when that was, in milliseconds.
+    refused: Option<(i64, Event)>,
     failed: bool,
 }
 
@@ -180,7 +193,7 @@ impl Dialect for Lines {
         match line["type"].as_str() {
             Some("step_start") => {
                 if self.is_in_step {
-                    self.again("the answer broke off", None, seen);
+                    let _ = self.again("the answer broke off", None, seen);
                 }
                 self.is_in_step = true;
                 self.reason = None;
@@ -188,15 +201,17 @@ impl Dialect for Lines {
             }
             Some("text") => {
                 if let Some(text) = part["text"].as_str() {
-                    self.works(seen);
+                    let refused = self.still_refused(&part["time"], seen);
                     self.text.push_str(text);
                     seen.emit(Event::Text(text.to_owned()));
                     seen.text = Some(self.text.clone());
+                    refused.into_iter().for_each(|event| seen.emit(event));
                 }
             }
             Some("tool_use") => {
-                self.works(seen);
+                let refused = self.still_refused(&part["state"]["time"], seen);
                 tool_use(part, seen);
+                refused.into_iter().for_each(|event| seen.emit(event));
             }
             Some("step_finish") => self.step_finish(part, seen),
             Some("error") => self.error(&line["error"], line["timestamp"].as_i64(), seen),
@@ -216,9 +231,10 @@ impl Dialect for Lines {
             let error = error.trim_matches('"');
             let error = error.strip_prefix("AI_APICallError: ").unwrap_or(error);
             let limit = limit::of_message(error);
-            self.again(error, limit, seen);
+            let again = self.again(error, limit, seen);
             let printed =
                 line.split_once("timestamp=").and_then(|(_, rest)| Time::parse(rest.split(' ').next()?));
+            self.refused = printed.filter(|_| limit.is_some()).map(|at| (at.as_millis(), again));
             let resets_at = limit::reset_in(error, printed.unwrap_or(seen.now));
             if let (Some(at), Some(limit)) = (resets_at, seen.limit.as_mut()) {
                 limit.resets_at = Some(at);
@@ -234,19 +250,34 @@ impl Dialect for Lines {
 impl Lines {
     fn works(&mut self, seen: &mut Seen) {
         self.retries = 0;
+        self.refused = None;
         seen.got_past();
     }
 
+    /// The refusal that still holds, though something was said or done: it logs a refused request at once, and
+    /// prints only then what came before it. After that it may be silent for an hour.
+    fn still_refused(&mut self, time: &Value, seen: &mut Seen) -> Option<Event> {
+        match (&self.refused, time["end"].as_i64()) {
+            (Some((at, again)), Some(end)) if end <= *at => Some(again.clone()),
+            _ => {
+                self.works(seen);
+                None
+            }
+        }
+    }
+
     /// It asks again by itself, in the worst case for ever and many times a second.
-    fn again(&mut self, why: &str, limit: Option<LimitKind>, seen: &mut Seen) {
+    fn again(&mut self, why: &str, limit: Option<LimitKind>, seen: &mut Seen) -> Event {
         self.retries = self.retries.saturating_add(1);
-        seen.emit(Event::Retrying {
+        let again = Event::Retrying {
             attempt: self.retries,
             of: None,
             why: why.to_owned(),
             limit,
             hopeless: limit.is_some_and(LimitKind::is_hopeless),
-        });
+        };
+        seen.emit(again.clone());
+        again
     }
 
     /// The figures are those of one step; its input is without the cached part, its output
@@ -271,7 +302,7 @@ impl Lines {
         self.is_in_step = false;
         let reason = part["reason"].as_str().unwrap_or("unknown");
         match reason {
-            "unknown" => self.again("the answer broke off", None, seen),
+            "unknown" => drop(self.again("the answer broke off", None, seen)),
             "stop" => self.works(seen),
             "tool-calls" => {}
             other => seen.error = Some(format!("the last step ended with {other:?}")),

@@ -1,6 +1,7 @@
 //! Both files and the defaults made into one [`Config`].
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -13,7 +14,7 @@ use super::resolved::{
     Config, Environments, Failover, Group, Health, Integrator, Machine, NamePattern, Pipeline, Provider,
     Roles, Route, Stage, Worker,
 };
-use super::types::{self, File, ProviderKind};
+use super::types::{self, File, ProviderKind, Through};
 use super::values::{Command, Name};
 use crate::base::ids::{ProviderName, WorkerName};
 use crate::domain::health::CrashRule;
@@ -154,8 +155,9 @@ fn resolve(file: &File, agents_found: &[ProviderKind]) -> Result<Config, String>
     let known = agents_found.iter().chain(&ProviderKind::KNOWN).map(|kind| ProviderName::from(kind.as_str()));
     let mut chain: Vec<ProviderName> = Vec::new();
     for name in known.chain(providers.keys().cloned()) {
-        let takes_over =
-            |provider: &Provider| provider.is_available && provider.kind != ProviderKind::Command;
+        let takes_over = |provider: &Provider| {
+            provider.is_available && !matches!(provider.kind, ProviderKind::Command | ProviderKind::Ollama)
+        };
         if !chain.contains(&name) && providers.get(&name).is_some_and(takes_over) {
             chain.push(name);
         }
@@ -163,6 +165,11 @@ fn resolve(file: &File, agents_found: &[ProviderKind]) -> Result<Config, String>
     let any = || providers.iter().find(|(_, provider)| provider.is_available).map(|(name, _)| name);
     let first = chain.first().or_else(any).map(ToString::to_string);
     let failover = file.failover.clone().unwrap_or_default();
+    if let Some(names) = &failover.chain {
+        chain = names.iter().map(|name| ProviderName::from(name.as_str())).collect();
+    }
+    // A model of this machine comes after all others, where it was found: it costs nothing, and can less.
+    let local = agents_found.contains(&ProviderKind::Ollama).then(|| ProviderName::from("ollama"));
     let roles = file.roles.clone().unwrap_or_default();
     let (workers, groups) = fleet(file, &providers)?;
     Ok(Config {
@@ -192,10 +199,11 @@ fn resolve(file: &File, agents_found: &[ProviderKind]) -> Result<Config, String>
             librarian: roles.librarian.map(|name| name.0),
         },
         failover: Failover {
-            chain: failover
-                .chain
-                .map_or(chain, |names| names.iter().map(|name| ProviderName::from(name.as_str())).collect()),
-            fallback: failover.fallback.map(|name| ProviderName::new(name.0)),
+            fallback: match failover.fallback {
+                Some(name) => Some(ProviderName::new(name.0)).filter(|name| name.as_str() != "none"),
+                None => local.filter(|local| !chain.contains(local)),
+            },
+            chain,
             alert_at: failover.alert_at.unwrap_or(ALERT_AT),
         },
         health: health(file.health.unwrap_or_default()),
@@ -275,25 +283,35 @@ fn providers(
     let known = ProviderKind::KNOWN.map(|kind| kind.as_str().to_owned());
     let names: BTreeSet<String> = known.into_iter().chain(file.providers.keys().cloned()).collect();
     let mut providers = BTreeMap::new();
+    let takes_over = |name: &str| {
+        let failover = file.failover.as_ref();
+        let chain = failover.and_then(|failover| failover.chain.as_ref()).into_iter().flatten();
+        chain.chain(failover.and_then(|failover| failover.fallback.as_ref())).any(|it| it.as_str() == name)
+    };
     for name in names {
         let configured = file.providers.get(&name);
         let said = configured.cloned().unwrap_or_default();
         let kind = said.kind.or_else(|| ProviderKind::of_name(&name));
         let kind = kind.ok_or_else(|| format!("provider `{name}` has no kind"))?;
-        let program = match command(said.command.as_ref())? {
+        let named = command(said.command.as_ref())?;
+        let through = (kind == ProviderKind::Ollama)
+            .then(|| said.through.unwrap_or_else(|| through(named.as_ref(), agents_found)));
+        let program = match named {
             Some(program) => program,
             None if kind == ProviderKind::Command => return Err(format!("provider `{name}` has no command")),
-            None => CommandLine(vec![kind.as_str().to_owned()]),
+            None => CommandLine(vec![through.map_or(kind.as_str(), Through::as_str).to_owned()]),
         };
         let env: &[&str] = match kind {
             ProviderKind::Claude => &["ANTHROPIC_*", "CLAUDE_*"],
             ProviderKind::Codex => &["OPENAI_*", "CODEX_*"],
             ProviderKind::Opencode => &["OPENCODE_*", "ANTHROPIC_*", "OPENAI_*"],
+            ProviderKind::Ollama => &["OLLAMA_*"],
             ProviderKind::Command => &[],
         };
         let provider = Provider {
             kind,
             command: program,
+            through,
             args: said.args.unwrap_or_default(),
             env: match said.env {
                 Some(patterns) => patterns.into_iter().map(|pattern| pattern.0).collect(),
@@ -304,23 +322,36 @@ fn providers(
             capability: match said.capability {
                 Some(1) => Complexity::Simple,
                 Some(2) => Complexity::Normal,
-                None if kind == ProviderKind::Command => Complexity::Normal,
+                None if matches!(kind, ProviderKind::Command | ProviderKind::Ollama) => Complexity::Normal,
                 _ => Complexity::Complex,
             },
             prices: prices(kind, said.prices, said.model.as_deref()),
             price_model: price_model(kind, said.prices.is_some(), said.model.as_deref()),
             model: said.model,
             budget: said.budget.unwrap_or_default(),
-            is_available: configured.is_some() || agents_found.contains(&kind),
+            is_available: configured.is_some()
+                || agents_found.contains(&kind)
+                || kind == ProviderKind::Ollama && takes_over(&name),
         };
         providers.insert(ProviderName::new(name), provider);
     }
     Ok(providers)
 }
 
+/// What the tokens of a model cost that runs on this machine.
+const FREE: Prices = Prices {
+    input_usd_per_mtok: 0.0,
+    output_usd_per_mtok: 0.0,
+    cached_usd_per_mtok: 0.0,
+    cache_write_usd_per_mtok: 0.0,
+};
+
 /// What a provider's tokens cost: as configured, else as listed for its model.
 fn prices(kind: ProviderKind, said: Option<types::Prices>, model: Option<&str>) -> Option<Prices> {
     let Some(said) = said else {
+        if kind == ProviderKind::Ollama {
+            return Some(FREE);
+        }
         return listed(priced_as(kind, model)?).map(|listed| listed.prices);
     };
     let input = said.input_usd_per_mtok?;
@@ -334,7 +365,7 @@ fn prices(kind: ProviderKind, said: Option<types::Prices>, model: Option<&str>) 
 
 /// The listed model whose prices are used, if they are.
 fn price_model(kind: ProviderKind, is_configured: bool, model: Option<&str>) -> Option<String> {
-    if is_configured {
+    if is_configured || kind == ProviderKind::Ollama {
         return None;
     }
     listed(priced_as(kind, model)?).map(|listed| listed.model.to_owned())
@@ -346,8 +377,20 @@ fn priced_as(kind: ProviderKind, model: Option<&str>) -> Option<&str> {
     model.or(match kind {
         ProviderKind::Codex => Some("gpt-5.5"),
         ProviderKind::Claude => Some("claude-opus-5-5"),
-        ProviderKind::Opencode | ProviderKind::Command => None,
+        ProviderKind::Opencode | ProviderKind::Ollama | ProviderKind::Command => None,
     })
+}
+
+/// The agent for a local model: the one whose program is named, else one that is found.
+fn through(named: Option<&CommandLine>, agents_found: &[ProviderKind]) -> Through {
+    let program = named.and_then(|CommandLine(words)| words.first()).map(Path::new);
+    match program.and_then(|program| program.file_stem()?.to_str()) {
+        Some("opencode") => Through::Opencode,
+        Some("codex") => Through::Codex,
+        _ if agents_found.contains(&ProviderKind::Codex) => Through::Codex,
+        _ if agents_found.contains(&ProviderKind::Opencode) => Through::Opencode,
+        _ => Through::Codex,
+    }
 }
 
 type Fleet = (BTreeMap<WorkerName, Worker>, BTreeMap<String, Group>);

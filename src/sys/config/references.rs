@@ -250,7 +250,8 @@ impl Said<'_, '_> {
         }
         let failover = file.failover.clone().unwrap_or_default();
         self.lead("failover.chain", failover.chain.as_ref(), &[Thing::Provider]);
-        self.leads("failover.fallback", failover.fallback.as_ref(), &[Thing::Provider]);
+        let fallback = failover.fallback.as_ref().filter(|name| name.as_str() != "none");
+        self.leads("failover.fallback", fallback, &[Thing::Provider]);
         for (name, worker) in &file.workers {
             let table = join("workers", name);
             self.leads(&join(&table, "provider"), worker.provider.as_ref(), &[Thing::Provider]);
@@ -411,6 +412,14 @@ fn whole(documents: &mut [Document<'_>], merged: &File, names: &Names) {
         }
         if kind == Some(ProviderKind::Command) && provider.command.is_none() {
             whole.lacks(&table, "command", "name the program, such as [\"my-agent\", \"{prompt_file}\"]");
+        }
+        if kind != Some(ProviderKind::Ollama) && provider.through.is_some() {
+            let key = join(&table, "through");
+            whole.warn(
+                &key,
+                format!("`{key}` says nothing: only a provider of kind ollama works through another"),
+                "set kind = \"ollama\", or leave it out",
+            );
         }
         if let Some(prices) = &provider.prices {
             let table = join(&table, "prices");

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::check::ConfigProblem;
-pub use super::types::{Budget, Findings, Isolation, ProviderKind, Runtime, Strategy, Wall};
+pub use super::types::{Budget, Findings, Isolation, ProviderKind, Runtime, Strategy, Through, Wall};
 use crate::base::ids::{ProviderName, WorkerName};
 use crate::domain::health::{CrashRule, MemoryRule};
 use crate::domain::pattern::Pattern;
@@ -103,6 +103,8 @@ pub struct Provider {
     pub kind: ProviderKind,
     /// Program and first arguments.
     pub command: CommandLine,
+    /// The agent that a local model works through; nothing for the other kinds.
+    pub through: Option<Through>,
     /// Model that is asked for. `None`: the agent's own choice.
     pub model: Option<String>,
     /// Further arguments.

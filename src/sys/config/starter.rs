@@ -14,11 +14,12 @@ use crate::domain::plan::CommandLine;
 pub fn starter(ecosystem: &Ecosystem, agents_found: &[ProviderKind]) -> String {
     let mut agents: Vec<ProviderKind> = Vec::new();
     for &agent in agents_found {
-        if !agents.contains(&agent) && agent != ProviderKind::Command {
+        if !agents.contains(&agent) && !matches!(agent, ProviderKind::Command | ProviderKind::Ollama) {
             agents.push(agent);
         }
     }
-    let head = head(ecosystem, &agents);
+    let has_ollama = agents_found.contains(&ProviderKind::Ollama);
+    let head = head(ecosystem, &agents, has_ollama);
     // Examples need an agent to name, found or not.
     if agents.is_empty() {
         agents.push(ProviderKind::Claude);
@@ -26,6 +27,10 @@ pub fn starter(ecosystem: &Ecosystem, agents_found: &[ProviderKind]) -> String {
     let main = agents[0];
     let second = agents.get(1).copied().unwrap_or(main);
     let chain = agents.iter().map(|agent| agent.as_str());
+    let fallback = match has_ollama {
+        true => "\"ollama\" ## the model of this machine",
+        false => "\"local\" ## example",
+    };
     let filled = TEMPLATE
         .replace("@HEAD@", &head)
         .replace("@LINT@", &array(ecosystem.lint.as_ref(), &["make", "lint"]))
@@ -33,17 +38,19 @@ pub fn starter(ecosystem: &Ecosystem, agents_found: &[ProviderKind]) -> String {
         .replace("@BUILD@", &array(ecosystem.build.as_ref(), &["make"]))
         .replace("@OTHERS@", &others(&agents))
         .replace("@CHAIN@", &written(chain))
+        .replace("@FALLBACK@", fallback)
         .replace("@MAIN@", main.as_str())
         .replace("@SECOND@", second.as_str());
     aligned(&filled)
 }
 
-fn head(ecosystem: &Ecosystem, agents_found: &[ProviderKind]) -> String {
+fn head(ecosystem: &Ecosystem, agents_found: &[ProviderKind], has_ollama: bool) -> String {
     let found = match &ecosystem.evidence {
         Some(file) => format!("{} ({file})", ecosystem.kind.as_str()),
         None => "no build tool: name the commands under [rules]".to_owned(),
     };
-    let names: Vec<&str> = agents_found.iter().map(|agent| agent.as_str()).collect();
+    let mut names: Vec<&str> = agents_found.iter().map(|agent| agent.as_str()).collect();
+    names.extend(has_ollama.then_some("ollama"));
     let agents = if names.is_empty() { "none yet".to_owned() } else { names.join(", ") };
     format!("# Found here: {found}. Agents found: {agents}.")
 }
@@ -135,7 +142,7 @@ const TEMPLATE: &str = r##"# Kapell's configuration of this project. Everything 
 
 # Agents. Those on your PATH work without being named here.
 #[providers.@MAIN@]
-#kind = "@MAIN@" ## claude, codex, opencode or command; left out: by its name
+#kind = "@MAIN@" ## claude, codex, opencode, ollama or command; left out: by its name
 #command = ["@MAIN@"] ## program and first arguments
 #model = "a-model" ## example; left out: the agent's own choice
 #args = [] ## further arguments
@@ -148,6 +155,11 @@ const TEMPLATE: &str = r##"# Kapell's configuration of this project. Everything 
 # What may be spent on it; left out: no limit (example):
 #budget = { usd_per_month = 300.0, usd_per_day = 20.0, tokens_per_day = 5_000_000, usd_per_attempt = 1.0 }
 @OTHERS@
+# A model that Ollama serves on this machine needs no key; left out, it is found by its port (example):
+#[providers.ollama]
+#model = "qwen3-coder" ## left out: the first that the server lists
+#through = "codex" ## or opencode; left out: the one that is found, codex first
+
 # Any other program is a provider of kind command (example):
 #[providers.local]
 #kind = "command"
@@ -157,7 +169,7 @@ const TEMPLATE: &str = r##"# Kapell's configuration of this project. Everything 
 # When a provider is limited or over its budget.
 #[failover]
 #chain = @CHAIN@ ## who takes over, in this order; the agents found
-#fallback = "local" ## example; when all of the chain are limited, else work waits
+#fallback = @FALLBACK@; when all of the chain are limited; "none": work waits
 #alert_at = 0.8 ## part of a budget at which an alert is given
 
 # When workers are looked at, and when one gets no more tasks.

@@ -124,7 +124,7 @@ fn nothing_at_all_works_with_the_agents_found() {
             (rules.lint, rules.test, rules.build, rules.custom, rules.review),
             (None, None, None, None, None)
         );
-        assert_eq!(names(config.providers.keys()), ["claude", "codex", "opencode"]);
+        assert_eq!(names(config.providers.keys()), ["claude", "codex", "ollama", "opencode"]);
         assert_eq!(names(config.workers.keys()), ["claude", "codex"]);
         assert_eq!(config.workers[&WorkerName::from("codex")].slots, 4);
         assert_eq!(names(&config.failover.chain), ["codex", "claude"]);
@@ -140,7 +140,7 @@ fn nothing_at_all_works_with_the_agents_found() {
         (config.workers.len(), config.failover.chain.len(), config.roles.planner.clone()),
         (0, 0, None)
     );
-    assert_eq!(config.targets().len(), 3);
+    assert_eq!(config.targets().len(), 4);
 }
 
 #[test]
@@ -256,6 +256,7 @@ fn workers_groups_and_targets() {
         ("top", TargetKind::Group, true),
         ("claude", TargetKind::Provider, true),
         ("codex", TargetKind::Provider, false),
+        ("ollama", TargetKind::Provider, false),
         ("opencode", TargetKind::Provider, false),
     ];
     assert_eq!(targets, expected.map(|(name, kind, protected)| (name.to_owned(), kind, protected)));
@@ -322,4 +323,42 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn a_model_of_this_machine_needs_nothing_but_its_name() {
+    use super::resolved::Through;
+    let of = |text: &str, found: &[ProviderKind]| {
+        load(Some((Path::new("kapell.toml"), text)), None, found).unwrap()
+    };
+    let ollama = |config: &Config| config.providers[&"ollama".into()].clone();
+    // Nobody has it: it is known by name and gets nothing.
+    let config = of("", &[ProviderKind::Claude]);
+    assert!(!ollama(&config).is_available);
+    assert_eq!(config.failover.fallback, None);
+    assert!(!config.workers.contains_key(&"ollama".into()));
+    // Its port was found: it takes over when all others are limited.
+    let found = [ProviderKind::Claude, ProviderKind::Opencode, ProviderKind::Ollama];
+    let config = of("", &found);
+    assert!(ollama(&config).is_available);
+    assert_eq!(config.failover.fallback, Some("ollama".into()));
+    assert_eq!(config.failover.chain, ["claude".into(), "opencode".into()]);
+    assert_eq!(ollama(&config).through, Some(Through::Opencode));
+    assert_eq!(ollama(&config).command.0, ["opencode"]);
+    assert_eq!(ollama(&config).capability, Complexity::Normal);
+    assert_eq!(ollama(&config).prices.map(|prices| prices.input_usd_per_mtok), Some(0.0));
+    assert_eq!(of("[failover]\nfallback = 'none'", &found).failover.fallback, None);
+    assert_eq!(of("[failover]\nchain = ['claude', 'ollama']", &found).failover.fallback, None);
+    // Named in the chain it is waited for, though its server is away now.
+    let config = of("[failover]\nchain = ['claude', 'ollama']", &[ProviderKind::Claude, ProviderKind::Codex]);
+    assert!(ollama(&config).is_available && config.workers.contains_key(&"ollama".into()));
+    assert_eq!(ollama(&config).through, Some(Through::Codex));
+    // Another name, a program of one's own, and what is said of it.
+    let text = "[providers.small]\nkind = 'ollama'\ncommand = '/opt/opencode'\nmodel = 'gpt-oss:20b'\ncapability = 1";
+    let small = of(text, &[ProviderKind::Codex]).providers[&"small".into()].clone();
+    assert_eq!((small.through, small.capability), (Some(Through::Opencode), Complexity::Simple));
+    assert_eq!((small.price_model, small.env), (None, vec!["OLLAMA_*".to_owned()]));
+    let text = "[providers.x]\nkind = 'command'\ncommand = 'x'\nthrough = 'codex'";
+    let warned = check(Path::new("kapell.toml"), text);
+    assert!(warned[0].message.contains("`providers.x.through` says nothing"), "{warned:?}");
 }

@@ -22,7 +22,7 @@ pub struct File {
     pub rules: Option<Rules>,
     /// Who plays which part: a provider or a worker.
     pub roles: Option<Roles>,
-    /// Kinds of agent, by name. `claude`, `codex` and `opencode` are there without being named.
+    /// Kinds of agent, by name. `claude`, `codex`, `opencode` and `ollama` are there without being named.
     pub providers: BTreeMap<String, Provider>,
     /// What happens when a provider is limited or its budget is spent.
     pub failover: Option<Failover>,
@@ -154,11 +154,13 @@ pub struct Roles {
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Provider {
-    /// How it is driven. Default: by its name, where that is claude, codex or opencode.
+    /// How it is driven. Default: by its name, where that is claude, codex, opencode or ollama.
     pub kind: Option<ProviderKind>,
     /// Program and first arguments. Default: the kind's own; needed for kind command.
     pub command: Option<Command>,
-    /// Model that is asked for. Default: the agent's own choice.
+    /// Agent that a model of kind ollama works through: codex or opencode. Default: the one that is found, codex first.
+    pub through: Option<Through>,
+    /// Model that is asked for. Default: the agent's own choice; for kind ollama the first that the server lists.
     #[schemars(length(min = 1))]
     pub model: Option<String>,
     /// Further arguments. Default: none.
@@ -171,7 +173,7 @@ pub struct Provider {
     /// Attempts of it at once. Default: as many as the project's workers.
     #[schemars(range(min = 1))]
     pub max_parallel: Option<u32>,
-    /// The hardest task it may get: 1 simple, 2 normal, 3 complex. Default: 3; 2 for kind command.
+    /// The hardest task it may get: 1 simple, 2 normal, 3 complex. Default: 3; 2 for kinds command and ollama.
     #[schemars(range(min = 1, max = 3))]
     pub capability: Option<u8>,
     /// Prices, only where its program tells no money. Default: those listed for its model.
@@ -190,13 +192,35 @@ pub enum ProviderKind {
     Codex,
     /// OpenCode.
     Opencode,
+    /// A model of this machine, served by Ollama, through Codex or OpenCode.
+    Ollama,
     /// Any other program.
     Command,
 }
 
+/// The agent that a local model works through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Through {
+    /// Codex.
+    Codex,
+    /// OpenCode.
+    Opencode,
+}
+
+impl Through {
+    /// The agent's name, in the file and as a program.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Codex => "codex",
+            Self::Opencode => "opencode",
+        }
+    }
+}
+
 impl ProviderKind {
     /// The agents known by name, in the order in which they are preferred.
-    pub const KNOWN: [Self; 3] = [Self::Claude, Self::Codex, Self::Opencode];
+    pub const KNOWN: [Self; 4] = [Self::Claude, Self::Codex, Self::Opencode, Self::Ollama];
 
     /// The kind's name in the file.
     pub fn as_str(self) -> &'static str {
@@ -204,6 +228,7 @@ impl ProviderKind {
             Self::Claude => "claude",
             Self::Codex => "codex",
             Self::Opencode => "opencode",
+            Self::Ollama => "ollama",
             Self::Command => "command",
         }
     }
@@ -256,7 +281,8 @@ pub struct Failover {
     /// Providers in the order in which they take over. Default: the agents found.
     #[schemars(extend("uniqueItems" = true))]
     pub chain: Option<Vec<Name>>,
-    /// Provider for when all of the chain are limited or over budget. Default: none, work waits.
+    /// Provider for when all of the chain are limited or over budget; `none`: work waits. Default: ollama, where a
+    /// server answers on this machine, else none.
     pub fallback: Option<Name>,
     /// Part of a budget at which an alert is given. Default: 0.8.
     #[schemars(range(min = 0, max = 1))]

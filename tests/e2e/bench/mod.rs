@@ -137,6 +137,8 @@ impl Bench {
             .env("KAPELL_HOME", self.state())
             .env("KAPELL_CONFIG", self.root.join("config.toml"))
             .env("GIT_CONFIG_NOSYSTEM", "1")
+            // No model of this machine takes part.
+            .env("OLLAMA_HOST", "127.0.0.1:1")
             .stdin(Stdio::null());
         command
     }

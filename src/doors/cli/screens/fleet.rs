@@ -79,7 +79,11 @@ fn section(page: &mut Page, name: &str, workers: &[&WorkerStatus], by: By) {
         table.row([
             plain(&worker.worker),
             vec![word(&worker.state)],
-            plain(if by == By::Provider { worker.groups.join(" ") } else { worker.provider.clone() }),
+            plain(match &worker.model {
+                _ if by == By::Provider => worker.groups.join(" "),
+                Some(model) => format!("{} ({model})", worker.provider),
+                None => worker.provider.clone(),
+            }),
             optional(worker.environment.as_ref()),
             if worker.usd_today > 0.0 { plain(money(worker.usd_today)) } else { Cell::new() },
             tasks(worker),

@@ -31,6 +31,7 @@ struct Given {
     prompt: &'static str,
     private: PathBuf,
     model: Option<&'static str>,
+    local: Option<Local>,
     resume: Option<&'static str>,
     answer_schema: Option<&'static str>,
     budget_usd: Option<f64>,
@@ -52,6 +53,7 @@ fn given(kind: AgentKind) -> Given {
         prompt: "-rm \"all\"\n{task}",
         private: PathBuf::from("/run/a-1"),
         model: None,
+        local: None,
         resume: None,
         answer_schema: None,
         budget_usd: None,
@@ -73,6 +75,7 @@ impl Given {
             env: self.env.as_deref(),
             set_env: &self.set_env,
             model: self.model,
+            local: self.local.as_ref(),
         };
         let brief = Brief {
             prompt: self.prompt,
@@ -516,4 +519,47 @@ fn each_agent_is_told_of_the_server_that_leads_out_of_its_wall() {
 
     let command = Given { server, ..given(AgentKind::Command) }.good();
     assert!(command.env["PATH"].ends_with(":/opt/my \"kapell\""), "{}", command.env["PATH"]);
+}
+
+#[test]
+fn a_local_model_works_through_codex_without_any_account() {
+    let mut given = given(AgentKind::Codex);
+    given.local = Some(Local {
+        base_url: "http://127.0.0.1:4000/v1".to_owned(),
+        host: "127.0.0.1".to_owned(),
+        model: "qwen3:8b".to_owned(),
+    });
+    given.env = Some(Vec::new());
+    given.caller_env =
+        env([("OPENAI_API_KEY", "sk-secret"), ("NO_PROXY", "intern"), ("HTTPS_PROXY", "http://p")]);
+    // The configured model is how the server was asked; what it answered counts.
+    given.model = Some("qwen3");
+    let launch = given.good();
+    let line = shell_words::join(launch.argv);
+    assert!(line.contains("-m qwen3:8b "), "{line}");
+    assert!(line.contains(r#"-c 'model_provider="kapell-local"' "#), "{line}");
+    assert!(line.contains(r#"base_url="http://127.0.0.1:4000/v1",wire_api="responses""#), "{line}");
+    assert_eq!(launch.seeds, []);
+    assert!(launch.env.values().all(|value| !value.contains("secret")));
+    assert_eq!(launch.env["NO_PROXY"], "intern,127.0.0.1");
+    assert_eq!(launch.env["no_proxy"], "127.0.0.1");
+}
+
+#[test]
+fn a_local_model_works_through_opencode_without_any_account() {
+    let mut given = given(AgentKind::OpenCode);
+    given.local = Some(Local {
+        base_url: "http://[::1]:4000/v1".to_owned(),
+        host: "::1".to_owned(),
+        model: "hf.co/some/model:q4".to_owned(),
+    });
+    let launch = given.good();
+    let line = shell_words::join(&launch.argv);
+    assert!(line.contains("-m kapell-local/hf.co/some/model:q4"), "{line}");
+    let config: serde_json::Value = serde_json::from_str(&launch.env["OPENCODE_CONFIG_CONTENT"]).unwrap();
+    assert_eq!(config["enabled_providers"], serde_json::json!(["kapell-local"]));
+    assert_eq!(config["provider"]["kapell-local"]["options"]["baseURL"], "http://[::1]:4000/v1");
+    assert_eq!(config["small_model"], "kapell-local/hf.co/some/model:q4");
+    assert_eq!(config["permission"]["edit"]["*"], "deny", "the claim holds as it does otherwise");
+    assert!(launch.seeds.iter().all(|seed| !seed.to.ends_with("auth.json")), "{:?}", launch.seeds);
 }

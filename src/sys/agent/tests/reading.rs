@@ -333,3 +333,42 @@ fn bent_lines_are_survived() {
     let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig::with_cases(2000));
     runner.run(&bent_line(), |(kind, line)| survives(kind, &[line])).expect("no panic");
 }
+
+#[test]
+fn codex_that_waits_for_the_network_is_limited_and_says_so_again_and_again() {
+    let mut reader = reader(AgentKind::Codex);
+    let line = r#"{"type":"error","message":"Reconnecting... waiting for network (Connection failed: error sending request)"}"#;
+    for _ in 0..3 {
+        let events = reader.stdout(line.as_bytes(), false);
+        let [Event::Retrying { limit, of, hopeless, why, .. }] = events.as_slice() else {
+            panic!("{events:?}")
+        };
+        assert_eq!((*limit, *of, *hopeless), (Some(LimitKind::Unreachable), None, false));
+        assert_eq!(why, "Connection failed: error sending request");
+    }
+    let stopped = End { code: None, signal: Some(15), stopped_by_us: true, timed_out: false };
+    assert!(
+        matches!(reader.finish(&stopped).ending, Ending::Limited(limit) if limit.kind == LimitKind::Unreachable)
+    );
+}
+
+#[test]
+fn what_opencode_did_before_a_refusal_and_prints_after_it_does_not_end_the_limit() {
+    let refused = r#"timestamp=2026-11-27T09:55:11.860Z level=ERROR message="stream error" error.error="AI_APICallError: Rate limit reached""#;
+    let tool = |end: i64| {
+        format!(
+            r#"{{"type":"tool_use","part":{{"type":"tool","tool":"write","state":{{"status":"completed","input":{{}},"time":{{"start":1,"end":{end}}}}}}}}}"#
+        )
+    };
+    let before = Time::parse("2026-11-27T09:55:11.700Z").unwrap().as_millis();
+    let mut reader = reader(AgentKind::OpenCode);
+    let told = reader.stderr(refused.as_bytes());
+    assert!(matches!(told.as_slice(), [Event::Retrying { attempt: 1, .. }]), "{told:?}");
+    let told = reader.stdout(tool(before).as_bytes(), false);
+    // Whoever takes a tool for a sign of life hears of the refusal again.
+    assert!(matches!(told.as_slice(), [Event::Tool { .. }, Event::Retrying { attempt: 1, .. }]), "{told:?}");
+    let stopped = End { code: None, signal: Some(15), stopped_by_us: true, timed_out: false };
+    let told = reader.stdout(tool(before + 5000).as_bytes(), false);
+    assert!(matches!(told.as_slice(), [Event::Tool { .. }]), "{told:?}");
+    assert_eq!(reader.finish(&stopped).ending, Ending::Killed, "it got past it");
+}

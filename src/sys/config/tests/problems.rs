@@ -103,7 +103,7 @@ fn wrong_types_and_limits() {
     has(
         "[providers.a]\nkind = \"cloude\"",
         &[
-            "2:8 providers.a.kind `providers.a.kind` must be `claude`, `codex`, `opencode` or `command`; found `cloude`",
+            "2:8 providers.a.kind `providers.a.kind` must be `claude`, `codex`, `opencode`, `ollama` or `command`; found `cloude`",
         ],
     );
     has(
