@@ -7,5 +7,6 @@ pub mod memory;
 pub mod process;
 pub mod shim;
 pub mod stdio;
+pub mod tmux;
 pub mod tree;
 pub mod wall;

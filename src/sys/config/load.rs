@@ -290,6 +290,7 @@ fn providers(
         let provider = Provider {
             kind,
             command: program,
+            session: command(said.session.as_ref())?,
             args: said.args.unwrap_or_default(),
             env: match said.env {
                 Some(patterns) => patterns.into_iter().map(|pattern| pattern.0).collect(),

@@ -103,6 +103,8 @@ pub struct Provider {
     pub kind: ProviderKind,
     /// Program and first arguments.
     pub command: CommandLine,
+    /// What a standing session of it runs. `None`: the command, where it is not told a single task.
+    pub session: Option<CommandLine>,
     /// Model that is asked for. `None`: the agent's own choice.
     pub model: Option<String>,
     /// Further arguments.

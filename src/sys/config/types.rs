@@ -158,6 +158,9 @@ pub struct Provider {
     pub kind: Option<ProviderKind>,
     /// Program and first arguments. Default: the kind's own; needed for kind command.
     pub command: Option<Command>,
+    /// What a standing session of it runs, for people to talk to. Default: the command with its model and
+    /// arguments; none where they are told a single task.
+    pub session: Option<Command>,
     /// Model that is asked for. Default: the agent's own choice.
     #[schemars(length(min = 1))]
     pub model: Option<String>,
