@@ -20,16 +20,18 @@ use crate::sys::agent::{self, Program};
 use crate::sys::config::Config;
 use crate::sys::config::resolved::{Provider, Runtime};
 use crate::sys::process::find::find_program;
-use crate::sys::process::tree::{self, Handle};
+use crate::sys::process::tree::{self, Handle, Process};
 use crate::sys::tmux::{NewSession, Opened, Tmux, TmuxError, stand::Stand};
 
+mod roll;
 mod typing;
 
+pub use roll::add_sessions;
 pub use typing::{Sent, send};
 
 /// A program that ends this soon did not start.
 const SETTLING: Duration = Duration::from_millis(300);
-/// How long a program may take to end once its terminal is gone.
+/// How long a program, and what it started, may take to end once its terminal is gone.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// A session of the fleet that exists.
@@ -382,20 +384,21 @@ fn end(tmux: &Tmux, standing: &Standing) -> Result<Became, TmuxError> {
         Err(error) => return Err(error),
     };
     let others = tmux.panes(&standing.session.id)?.len().saturating_sub(1);
-    // Held before it is told to go, so that no other process is taken for it.
+    // Held before they are told to go, so that no other process is taken for one of them.
     let program = Handle::open(pane.pid).ok().flatten();
-    let below = tree::descendants(pane.pid);
+    let below = tree::descendants(pane.pid).into_iter().filter_map(Process::handle);
+    let all: Vec<Handle> = program.into_iter().chain(below).collect();
     match tmux.kill_pane(own) {
         Ok(()) | Err(TmuxError::Gone(_)) => {}
         Err(error) => return Err(error),
     }
-    if let Some(program) = program
-        && !program.wait_for_end(GRACE).unwrap_or(true)
-    {
-        for process in below {
-            process.signal(Signal::KILL);
+    let deadline = Instant::now() + GRACE;
+    for process in all {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if !process.wait_for_end(left).unwrap_or(true) {
+            // It has no terminal and takes no notice of it.
+            let _ = process.signal(Signal::KILL);
         }
-        let _ = program.signal(Signal::KILL);
     }
     Ok(match others {
         0 => became,

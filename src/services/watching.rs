@@ -144,6 +144,10 @@ pub fn harmless(line: &str) -> String {
                 while rest.next_if(|c| matches!(c, ' '..='?')).is_some() {}
                 rest.next_if(|c| matches!(c, '@'..='~'));
             }
+            // The title of a window, or what is to be put into the clipboard.
+            '\u{1b}' if rest.next_if_eq(&']').is_some() => {
+                while rest.next_if(|c| !matches!(c, '\u{7}' | '\u{1b}' | '\u{9c}')).is_some() {}
+            }
             '\t' => shown.push_str("    "),
             c if c.is_control() => {}
             // What turns the direction of a text or hides it.
@@ -235,7 +239,8 @@ mod tests {
         for (line, shown) in [
             ("plain größe", "plain größe"),
             ("\u{1b}[1;31mred\u{1b}[0m", "red"),
-            ("\u{1b}]52;c;aGk=\u{7}x", "]52;c;aGk=x"),
+            ("\u{1b}]52;c;aGk=\u{7}x", "x"),
+            ("\u{1b}]0;title\u{1b}\\x", "\\x"),
             ("a\tb\rc", "a    bc"),
             ("\u{9b}2J\u{202e}abc", "2Jabc"),
             ("end\u{1b}[", "end"),
