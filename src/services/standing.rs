@@ -493,7 +493,7 @@ fn running(session: &Session, project: &Project, name: &str) -> Result<Option<At
 }
 
 /// The fleet is people's: a worker neither starts nor ends nor types into anything.
-fn refuse_inside(house: &House) -> Result<(), Refusal> {
+pub fn refuse_inside(house: &House) -> Result<(), Refusal> {
     match house.shim_socket() {
         None => Ok(()),
         Some(_) => Err(Refusal::new(

@@ -15,6 +15,8 @@ use crate::services::standing::{self, Became, Sent};
 
 /// Carries a command out. Gives the exit code.
 pub fn run(session: &Session, out: &mut Out, what: FleetCommand) -> Result<u8, ApiError> {
+    // Before the configuration, which a wall may hide.
+    standing::refuse_inside(&session.house)?;
     let project = session.project()?;
     let config = session.config(&project)?;
     match what {
