@@ -335,7 +335,7 @@ pub fn down(
                 became.push(Became::new(&worker, Some(&other.session.name), "not-ours").because(format!(
                     "Kapell did not start it; tmux kill-session -t '={}' ends it",
                     other.session.name
-                )))
+                )));
             }
             (true, None) => became.push(Became::new(&worker, None, "not-running")),
             (false, _) => {

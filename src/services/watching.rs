@@ -99,7 +99,7 @@ impl Watched {
                 }
                 Event::Finding(finding) => push(lines, LineStyle::Aside, &format!("found: {}", finding.text)),
                 Event::Limited(limit) => {
-                    push(lines, LineStyle::Aside, &format!("limited: {}", limit.message))
+                    push(lines, LineStyle::Aside, &format!("limited: {}", limit.message));
                 }
                 Event::Retrying { why, .. } => push(lines, LineStyle::Aside, &format!("tries again: {why}")),
                 Event::Warning(text) => push(lines, LineStyle::Aside, &text),

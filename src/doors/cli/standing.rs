@@ -34,7 +34,7 @@ pub fn run(session: &Session, out: &mut Out, what: FleetCommand) -> Result<u8, A
             Ok(u8::from(became.iter().any(|it| matches!(it.state, "failed" | "not-ours"))))
         }
         FleetCommand::Attach { name } => {
-            attach(session, out, standing::look(session, &project, &config, name.as_deref())?)
+            attach(session, out, &standing::look(session, &project, &config, name.as_deref())?)
         }
         FleetCommand::Send { name, text } => {
             let text = if text == "-" { stdin_text("the text")? } else { text };
@@ -115,7 +115,7 @@ fn typed(out: &mut Out, sent: &[Sent]) {
     for it in sent {
         match &it.why_not {
             Some(why) => {
-                page.wrapped(&cell(Style::Bad, "not sent  "), Style::Plain, &format!("{}: {why}", it.worker))
+                page.wrapped(&cell(Style::Bad, "not sent  "), Style::Plain, &format!("{}: {why}", it.worker));
             }
             None => {
                 let mut text = format!("{}: {} characters", it.worker, it.characters);
@@ -133,7 +133,7 @@ fn typed(out: &mut Out, sent: &[Sent]) {
 }
 
 /// Shows it at this terminal, or tells how it is shown.
-fn attach(session: &Session, out: &mut Out, attach: standing::Attach) -> Result<u8, ApiError> {
+fn attach(session: &Session, out: &mut Out, attach: &standing::Attach) -> Result<u8, ApiError> {
     if out.is_json() {
         let mut value = json!({"session": attach.session, "command": attach.argv});
         if let (Some(window), Value::Object(fields)) = (&attach.window, &mut value) {
@@ -146,5 +146,5 @@ fn attach(session: &Session, out: &mut Out, attach: standing::Attach) -> Result<
         let hint = format!("run it in a terminal, or there: {}", shell_words::join(&attach.argv));
         return Err(Refusal::new(Code::Unsupported, "there is no terminal here to show it in", hint).into());
     }
-    Err(standing::attach(session, &attach).into())
+    Err(standing::attach(session, attach).into())
 }
