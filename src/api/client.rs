@@ -13,7 +13,7 @@ use super::table::Method;
 use crate::base::ids::random_tail;
 use crate::domain::claim::{Holder, HolderKind};
 use crate::services::{Caller, Cancel, House, Session};
-use crate::sys::process::life::{self, Life};
+use crate::sys::process::life::Life;
 use crate::sys::process::tree;
 
 /// How the processes are called of agents that edit under a name of their own, by `kapell hook`.
@@ -26,7 +26,7 @@ pub struct Client {
     folder: PathBuf,
     caller: OnceLock<Caller>,
     /// Taken at the first claim: most clients never make one.
-    life: Mutex<Option<Life>>,
+    life: Mutex<Option<(Life, String)>>,
     calls: Mutex<Calls>,
 }
 
@@ -123,8 +123,9 @@ impl Client {
             .clone()
     }
 
-    /// The file that proves the client's life. A worker's life is its shim's to prove.
-    fn proof_of_life(&self) -> Option<PathBuf> {
+    /// What proves the client's life: the lock of a file, and the agent that it works for. A worker's life is
+    /// its shim's to prove.
+    fn proof_of_life(&self) -> Option<String> {
         if self.caller().holder.kind == HolderKind::Attempt {
             return None;
         }
@@ -132,20 +133,20 @@ impl Client {
         if life.is_none() {
             let path = self.house.life_file(&format!("client-{}-{}", std::process::id(), random_tail(6)));
             match Life::take(&path) {
-                Ok(taken) => {
-                    if let (Some(taken), Some((agent, name))) = (&taken, tree::patron())
-                        && AGENTS.iter().any(|known| name.starts_with(known))
-                    {
-                        // Else its own edits, which its hook claims, would stand in its way.
-                        let _ = taken.tell(&life::proof_of(&agent));
-                    }
-                    *life = taken;
+                // Else the agent's own edits, which its hook claims, would stand in its way; and what it
+                // claims would outlive it.
+                Ok(Some(taken)) => {
+                    let agent =
+                        tree::patron().filter(|(_, name)| AGENTS.iter().any(|it| name.starts_with(it)));
+                    let proof = taken.proof(agent.map(|(agent, _)| agent).as_ref());
+                    *life = Some((taken, proof));
                 }
+                Ok(None) => {}
                 // The claim is then held until it runs out.
                 Err(error) => tracing::warn!("cannot prove to live by {}: {error}", path.display()),
             }
         }
-        life.as_ref().map(|life| life.path().to_owned())
+        life.as_ref().map(|(_, proof)| proof.clone())
     }
 }
 
@@ -208,6 +209,7 @@ mod tests {
     use std::path::Path;
 
     use crate::store::Check;
+    use crate::sys::process::life;
 
     fn client(root: &Path, environment: &[(&str, &str)]) -> Arc<Client> {
         let environment =
@@ -273,8 +275,9 @@ mod tests {
         drop(client.begin().session());
         assert!(!folder.path().join("state").exists());
         let life = client.proof_of_life().unwrap();
-        assert!(life::is_held(&life));
+        let file = Path::new(life::file(&life));
+        assert!(life::is_held(file));
         drop(client);
-        assert!(!life.exists());
+        assert!(!file.exists());
     }
 }

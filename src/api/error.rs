@@ -30,8 +30,8 @@ impl ApiError {
         Self {
             code: -32602,
             kind: "invalid-params",
-            message: message.into(),
-            hint: hint.into(),
+            message: short(message.into()),
+            hint: short(hint.into()),
             retryable: false,
             facts: Vec::new(),
             exit_code: 2,
@@ -43,7 +43,7 @@ impl ApiError {
         Self {
             code: -32601,
             kind: "unknown-method",
-            message: format!("there is no method {method:?}"),
+            message: short(format!("there is no method {method:?}")),
             hint: "rpc.discover lists the methods".to_owned(),
             retryable: false,
             facts: Vec::new(),
@@ -104,14 +104,27 @@ impl From<Refusal> for ApiError {
         };
         Self {
             code,
+            message: short(refusal.message),
+            hint: short(refusal.hint),
+            facts: refusal.facts.into_iter().map(|(name, fact)| (name, short(fact))).collect(),
             kind: if refusal.code == Code::Usage { "invalid-params" } else { refusal.code.as_str() },
-            message: refusal.message,
-            hint: refusal.hint,
             retryable: refusal.code.is_retryable(),
-            facts: refusal.facts,
             exit_code,
         }
     }
+}
+
+/// A longer sentence echoes what was sent, a path of a megabyte say, in bytes.
+const LONGEST: usize = 2_000;
+
+/// A text without its middle where it is too long.
+fn short(text: String) -> String {
+    if text.len() <= LONGEST {
+        return text;
+    }
+    let (head, tail) =
+        (text.floor_char_boundary(LONGEST / 2), text.ceil_char_boundary(text.len() - LONGEST / 4));
+    format!("{} … ({} bytes more) … {}", &text[..head], tail - head, &text[tail..])
 }
 
 impl From<Error> for ApiError {

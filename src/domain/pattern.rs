@@ -163,6 +163,11 @@ impl Pattern {
         &self.parsed.literal_path
     }
 
+    /// Whether a strict wall can go around it: around a folder or a file that it names, or around all.
+    pub fn can_be_walled(&self) -> bool {
+        !self.literal_path().is_empty() || self.as_str() == "**"
+    }
+
     /// [`Self::literal_path`] folded and closed with `/` (empty stays empty): the key of the claim index.
     /// Two patterns can overlap only if one's key is a prefix of the other's.
     pub fn key(&self) -> String {

@@ -138,7 +138,7 @@ pub fn claim(session: &Session, project: &Project, wish: &Wish) -> Result<Answer
         }
         let mut held = near(tx, &project.id, &wish.patterns)?;
         // What its agent edits, the agent holds under the name of its session.
-        held.retain(|claim| claim.alive.is_none() || claim.alive != patron);
+        held.retain(|claim| claim.holder == wish.holder || !is_of_agent(claim, patron));
         let decision = claim::decide(&wish.patterns, wish.mode, &wish.holder, &held);
         let (renew, insert) = match decision {
             Decision::Refuse(conflicts) => return Ok(Answer::Refused(conflicts)),
@@ -260,7 +260,7 @@ pub fn claim(session: &Session, project: &Project, wish: &Wish) -> Result<Answer
 
 /// What a holder's kind makes of a claim.
 struct Claimant {
-    /// The file whose lock proves that the holder lives.
+    /// What proves that the holder lives.
     alive: Option<String>,
     /// When the claim runs out unless renewed.
     expires_at: Time,
@@ -290,7 +290,7 @@ impl Claimant {
         }
         let alive = caller.alive.as_ref().filter(|_| wish.holder == caller.holder);
         Ok(Self {
-            alive: alive.map(|path| path.to_string_lossy().into_owned()),
+            alive: alive.cloned(),
             expires_at: Time::now().plus_seconds(wish.ttl_s.min(LONGEST_TTL_S) as i64),
             attempt: None,
         })
@@ -343,8 +343,12 @@ pub(super) fn free_the_dead(tx: &Tx<'_>, project: &ProjectId, patterns: &[Patter
     let now = Time::now();
     for claim in near(tx, project, patterns)? {
         if is_gone(&claim, now) {
-            let is_process = claim.alive.as_deref().is_some_and(life::is_of_process);
-            let why = if is_process { "its process has ended" } else { "its lease ran out" };
+            let agent = claim.alive.as_deref().and_then(life::on_behalf_of);
+            let why = if agent.is_some_and(|agent| !life::holds(agent)) {
+                "its process has ended"
+            } else {
+                "its lease ran out"
+            };
             tx.release_claim(project, &claim, why)?;
         }
     }
@@ -357,15 +361,22 @@ pub(super) fn is_gone(claim: &Held, now: Time) -> bool {
     claim.holder.kind != HolderKind::Attempt && is_abandoned(claim, now)
 }
 
-/// Whether a claim's holder is gone. An agent's session loses its claims with the end of its process; what
-/// was claimed through a server lives as long as that does, and then until its lease runs out.
+/// Whether a claim's holder is gone. An agent loses its claims with the end of its process, also those that a
+/// server made for it; whatever else was claimed through a server lives as long as that does, and then until
+/// its lease runs out.
 fn is_abandoned(claim: &Held, now: Time) -> bool {
-    match &claim.alive {
-        Some(proof) if life::is_of_process(proof) => !life::holds(proof),
+    let Some(proof) = &claim.alive else { return claim.expires_at <= now };
+    match life::on_behalf_of(proof) {
+        Some(agent) if !life::holds(agent) => true,
+        Some(_) if life::is_of_process(proof) => false,
         // Who comes again through another server, as a script does at each call, finds its claims as they were.
-        Some(file) => !life::is_held(Path::new(file)) && claim.expires_at <= now,
-        None => claim.expires_at <= now,
+        _ => claim.expires_at <= now && !life::is_held(Path::new(life::file(proof))),
     }
+}
+
+/// Whether a claim is of the agent that a proof names, under whatever name.
+pub(super) fn is_of_agent(claim: &Held, agent: Option<&str>) -> bool {
+    agent.is_some() && claim.alive.as_deref().and_then(life::on_behalf_of) == agent
 }
 
 /// Which claims are to be released.
@@ -391,8 +402,7 @@ pub fn release(
         return inside::release(session, project, attempt, which, holder);
     }
     let name = holder.unwrap_or(&session.caller.holder.name);
-    let patron =
-        session.caller.alive.as_deref().and_then(|alive| life::on_behalf_of(&alive.to_string_lossy()));
+    let patron = session.caller.alive.as_deref().and_then(life::on_behalf_of);
     session.store()?.write(|tx| {
         let own = |tx: &Tx<'_>| -> Result<Vec<Held>, Error> {
             let mut own = Vec::new();
@@ -400,7 +410,7 @@ pub fn release(
                 own.extend(tx.claims_of(&project.id, &Holder { kind, name: name.clone() })?);
             }
             // What its agent edited is held under the name of the agent's session, and as much its own.
-            if let (None, Some(patron)) = (holder, &patron) {
+            if let (None, Some(patron)) = (holder, patron) {
                 let taken = tx.claims_living_by(&project.id, patron)?.into_iter();
                 own.extend(taken.filter(|claim| claim.holder.kind != HolderKind::Attempt));
             }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::planning::{self, rows};
 use super::project::Project;
 use super::routing::{self, Explanation};
-use super::{Error, Session, ground, windows};
+use super::{Error, Session, ground, querying, walling, windows};
 use crate::base::failpoint::Point;
 use crate::base::ids::{PlanId, ProjectId, TaskId, random_tail};
 use crate::domain::conducting::{ConductorState, PlanState};
@@ -23,7 +23,7 @@ use crate::store::plans::{PlanRow, TaskRow};
 use crate::store::watch::Watch;
 use crate::sys::config::Config;
 use crate::sys::config::resolved::Isolation;
-use crate::sys::process::{life, spawn, tree};
+use crate::sys::process::{life, spawn};
 
 /// A conductor has this long to enter the registry.
 const CONDUCTOR_PATIENCE: Duration = Duration::from_secs(10);
@@ -389,6 +389,8 @@ fn ad_hoc(
     object.insert("id".to_owned(), format!("t-{}", random_tail(6)).into());
     let has_priority = object.contains_key("priority");
     let mut task = planning::single(project, config, object)?;
+    // It would only fail at its start.
+    walling::wish(config, &task)?;
     if let Some(priority) = routing::priority(config, &task).filter(|_| !has_priority) {
         task.priority = priority;
     }
@@ -412,14 +414,7 @@ fn put_into_inbox(session: &Session, project: &Project, inbox: &PlanId, task: &T
 /// The conductor of a plan, if one lives: its lock is asked, not its row.
 pub fn live_conductor(session: &Session, plan: &PlanId) -> Result<Option<ConductorRow>, Error> {
     let row = session.store()?.read(|tx| tx.conductor_of(plan))?;
-    Ok(row.filter(|row| row.state.should_live() && life::is_held(Path::new(&row.alive)) && has_process(row)))
-}
-
-/// Whether a conductor's process runs, by its number and its start. The locks of a killed process are
-/// let go by the last of its threads, a moment after it has become a zombie.
-pub(super) fn has_process(row: &ConductorRow) -> bool {
-    // Where processes cannot be identified the lock alone has the word.
-    row.start_time == 0 || tree::is_running(row.pid as i32, row.start_time)
+    Ok(row.filter(querying::is_alive))
 }
 
 /// Waits a little for a conductor that somebody else may be starting.
@@ -431,7 +426,7 @@ fn await_conductor(session: &Session, plan: &PlanId) -> Result<Option<ConductorR
         let last = session.store()?.read(|tx| tx.conductor_of(plan))?;
         if let Some(last) = last.filter(|last| last.state.should_live()) {
             // One that ends records it before it lets go of its lock, so without the lock it died.
-            return Ok((life::is_held(Path::new(&last.alive)) && has_process(&last)).then_some(last));
+            return Ok(querying::is_alive(&last).then_some(last));
         }
         if Instant::now() >= deadline && !life::is_held(&life_file) {
             return Ok(None);

@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::claiming::{DEFAULT_TTL_S, near};
+use super::claiming::{DEFAULT_TTL_S, is_of_agent, near};
 use super::project::Project;
 use super::{Error, House, ground};
 use crate::base::clock::Time;
@@ -310,9 +310,10 @@ fn others_alive<'a>(
     super::claiming::free_the_dead(tx, &project.id, &patterns)?;
     let mut held = near(tx, &project.id, &patterns)?;
     held.retain(|claim| {
-        let is_other = claim.holder.kind == HolderKind::Agent && claim.holder != editor.holder;
-        let patron = claim.alive.as_deref().filter(|proof| is_other && !life::is_of_process(proof));
-        editor.alive.is_none() || patron.and_then(life::on_behalf_of) != editor.alive
+        let is_servers = claim.holder.kind == HolderKind::Agent
+            && claim.holder != editor.holder
+            && !claim.alive.as_deref().is_some_and(life::is_of_process);
+        !(is_servers && is_of_agent(claim, editor.alive.as_deref()))
     });
     Ok(held)
 }

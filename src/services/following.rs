@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::{Error, Session};
 use crate::base::ids::ProjectId;
 use crate::store::events::{EventFilter, EventRow};
-use crate::store::watch::{Watch, Woken};
+use crate::store::watch::{Waker, Watch, Woken};
 
 /// Most events handed over at once; who lags simply asks again from its number.
 pub const BATCH: usize = 200;
@@ -21,6 +21,8 @@ pub struct Interest {
     pub attempt: Option<String>,
     /// Of kinds that begin with this text.
     pub kind: Option<String>,
+    /// A conductor that lived when the asker looked last: a wait for news ends with it too.
+    pub conductor: Option<String>,
 }
 
 impl Interest {
@@ -93,6 +95,11 @@ impl Follower {
         Ok(Self { reader: Reader::new(session, interest, since)?, watch })
     }
 
+    /// Ends the wait from elsewhere.
+    pub fn waker(&self) -> Waker {
+        self.watch.waker()
+    }
+
     /// The number of the newest event that was looked at.
     pub fn seq(&self) -> i64 {
         self.reader.seq
@@ -106,9 +113,18 @@ impl Follower {
     /// The next events, waiting for them until the deadline (for ever without one).
     /// Nothing when the deadline passed or the session's call was cancelled.
     pub fn next(&mut self, deadline: Option<Instant>) -> Result<Vec<EventRow>, Error> {
+        self.next_unless(deadline, &|| false)
+    }
+
+    /// The same, but nothing as soon as the wait is woken and `is_over`.
+    pub fn next_unless(
+        &mut self,
+        deadline: Option<Instant>,
+        is_over: &dyn Fn() -> bool,
+    ) -> Result<Vec<EventRow>, Error> {
         loop {
             let events = self.reader.look()?;
-            if !events.is_empty() || self.reader.session.cancel.is_cancelled() {
+            if !events.is_empty() || self.reader.session.cancel.is_cancelled() || is_over() {
                 return Ok(events);
             }
             if self.watch.wait(deadline) == Woken::Deadline {

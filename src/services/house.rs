@@ -40,7 +40,7 @@ pub struct Caller {
     /// Who holds what this caller claims, unless the call says otherwise.
     pub holder: Holder,
     /// The file whose lock proves that the caller's session lives; none for a single command.
-    pub alive: Option<PathBuf>,
+    pub alive: Option<String>,
     /// The attempt, if the caller is a worker inside its wall.
     pub attempt: Option<String>,
 }

@@ -2,7 +2,6 @@
 //! go of what it claimed, and delegates part of its claim. Who asks is told by its shim.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
@@ -15,8 +14,10 @@ use super::project::Project;
 use super::{Error, Session, ground, owning};
 use crate::base::ids::{AttemptId, ClaimId, ConductorId, HolderName, TaskId, random_tail};
 use crate::domain::attempt::AttemptState;
+use crate::domain::claim::Held;
 use crate::domain::delegation::{self, Parent};
 use crate::domain::overlap::overlap;
+use crate::domain::pattern::Pattern;
 use crate::domain::plan::Task;
 use crate::domain::refusal::{Code, Refusal};
 use crate::domain::task::TaskState;
@@ -25,6 +26,8 @@ use crate::store::attempts::AttemptRow;
 use crate::store::conductors::RunRow;
 use crate::store::events::NewEvent;
 use crate::store::plans::NewTask;
+use crate::sys::shim::client;
+use crate::sys::shim::job::Request;
 
 /// A finding's text, in characters: it goes into the event log, which everybody reads.
 pub(super) const LONGEST_FINDING: usize = 2000;
@@ -326,15 +329,27 @@ fn stored(tx: &Tx<'_>, row: &AttemptRow, task: &crate::store::plans::TaskRow) ->
     plan.tasks.into_iter().next().ok_or_else(|| Error::Bug(format!("task {} vanished", task.id)))
 }
 
-/// Why the attempt cannot write in what it was granted just now, though it owns it: a strict wall
+/// Why the attempt cannot write in some of what it was granted just now, though it owns it: a strict wall
 /// was built around what it owned at its start, and the kernel widens none.
-pub fn strictness(session: &Session) -> Option<String> {
+pub fn strictness(session: &Session, granted: &[Held]) -> Option<String> {
     let id = session.caller.attempt.as_ref()?;
     let run_dir = session.house.run_dir(id);
-    let reply =
-        crate::sys::shim::client::send(Path::new(&run_dir), crate::sys::shim::job::Request::State).ok()?;
-    let wall = reply.state?.wall;
-    wall.contains("strict").then(|| {
-        format!("the wall of this attempt ({wall}) stays as it was built: these files can be written from the next attempt on, which holds them from its start")
+    let wall = client::send(&run_dir, Request::State).ok()?.state?.wall;
+    if !wall.contains("strict") {
+        return None;
+    }
+    let job = client::read_job(&run_dir).ok()?;
+    let is_within = |pattern: &Pattern| {
+        let path = job.cwd.join(pattern.literal_path());
+        job.wall.files.contains(&path) || job.wall.writable.iter().any(|folder| path.starts_with(folder))
+    };
+    let beyond: Vec<&str> =
+        granted.iter().map(|claim| &claim.pattern).filter(|it| !is_within(it)).map(Pattern::as_str).collect();
+    (!beyond.is_empty()).then(|| {
+        format!(
+            "the wall of this attempt ({wall}) stays as it was built: {} can be written from the next attempt on, \
+             which holds it from its start",
+            beyond.join(", ")
+        )
     })
 }

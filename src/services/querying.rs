@@ -2,6 +2,8 @@
 //! lives is asked of its lock, at that moment.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::conductor::stages::WAITS_FOR_APPROVAL;
@@ -10,7 +12,7 @@ use super::project::Project;
 use super::{Error, Session, spending};
 
 use crate::base::clock::Time;
-use crate::base::ids::{AttemptId, PlanId, TaskId};
+use crate::base::ids::{AttemptId, ConductorId, PlanId, TaskId};
 use crate::domain::attempt::{AttemptState, Outcome};
 use crate::domain::budget::Standing;
 use crate::domain::claim::Held;
@@ -28,6 +30,8 @@ use crate::store::money::Cooldown;
 use crate::store::plans::{PlanRow, TaskRow};
 use crate::sys::config::Config;
 use crate::sys::process::life;
+use crate::sys::process::tree::{self, Handle};
+use crate::sys::process::vigil::{self, Vigil};
 use crate::sys::shim::client;
 
 /// A wait is at most this long: clients drop calls of a minute.
@@ -149,12 +153,48 @@ pub fn wait_for_news(
     is_final: &mut dyn FnMut() -> Result<bool, Error>,
 ) -> Result<(), Error> {
     let deadline = Instant::now() + wait.min(LONGEST_WAIT);
+    let (plan, known) = (interest.plan.as_deref().map(PlanId::new), interest.conductor.clone());
     let mut follower = Follower::new(session, interest, since)?;
     if is_final()? {
         return Ok(());
     }
-    follower.next(Some(deadline))?;
+    let has_died = Arc::new(AtomicBool::new(false));
+    let _vigil = vigil(session, plan.as_ref(), known.as_deref(), &follower, &has_died)?;
+    follower.next_unless(Some(deadline), &|| has_died.load(Ordering::Acquire))?;
     Ok(())
+}
+
+/// Has the wait end with the conductor that the asker knows, or else with the plan's: one that is killed tells
+/// nobody. If it is known and gone already, that is news.
+fn vigil(
+    session: &Session,
+    plan: Option<&PlanId>,
+    known: Option<&str>,
+    follower: &Follower,
+    has_died: &Arc<AtomicBool>,
+) -> Result<Option<Vigil>, Error> {
+    let row = session.store()?.read(|tx| match (known, plan) {
+        (Some(id), _) => tx.conductor(&ConductorId::new(id)),
+        (None, Some(plan)) => tx.conductor_of(plan),
+        (None, None) => Ok(None),
+    })?;
+    let Some(row) = row else { return Ok(None) };
+    // Taken before it is looked whether it is that process.
+    let handle = Handle::open(row.pid.cast_signed()).ok().flatten();
+    let Some(handle) = handle.filter(|_| is_alive(&row)) else {
+        has_died.store(known.is_some(), Ordering::Release);
+        return Ok(None);
+    };
+    let (has_died, waker) = (Arc::clone(has_died), follower.waker());
+    let kept = vigil::keep(handle, move || {
+        has_died.store(true, Ordering::Release);
+        waker.wake();
+    });
+    // Without it the wait ends by its time.
+    Ok(kept.unwrap_or_else(|error| {
+        tracing::warn!("the end of a conductor would not be heard: {error}");
+        None
+    }))
 }
 
 /// The project's plans, those at work first, at most `limit`.
@@ -198,9 +238,16 @@ fn plan_view(tx: &Tx<'_>, row: PlanRow) -> Result<PlanView, Error> {
     Ok(PlanView { state, reason, conductor, counts, row })
 }
 
-/// Whether a conductor's process lives.
+/// Whether a conductor lives: its lock is asked, not its row. The locks of a killed process are let go by the
+/// last of its threads, a moment after it has become a zombie.
 pub fn is_alive(row: &ConductorRow) -> bool {
-    row.state.should_live() && life::is_held(Path::new(&row.alive))
+    row.state.should_live() && life::is_held(Path::new(&row.alive)) && has_process(row)
+}
+
+/// Whether a conductor's process runs, by its number and its start. Where processes cannot be identified the
+/// lock alone has the word.
+pub(super) fn has_process(row: &ConductorRow) -> bool {
+    row.start_time == 0 || tree::is_running(row.pid.cast_signed(), row.start_time)
 }
 
 /// Where a conductor really is.

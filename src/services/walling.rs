@@ -3,12 +3,14 @@
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 use std::sync::OnceLock;
-use std::time::SystemTime;
+use std::time::{Duration, UNIX_EPOCH};
 
 use super::House;
 use crate::domain::pattern::Pattern;
+use crate::domain::plan::Task;
 use crate::domain::refusal::{Code, Refusal};
-use crate::sys::config::resolved::Wall as Wish;
+use crate::sys::config::Config;
+use crate::sys::config::resolved::{Isolation, Wall as Wish};
 use crate::sys::wall::{self, Mode, Wall, WallSupport};
 
 /// What a run is to be kept to.
@@ -77,6 +79,37 @@ impl Ground<'_> {
     }
 }
 
+/// The wall that is wished for around a task's worker. In a folder that is shared `auto` builds none: git's
+/// own folder lies in it, which Landlock cannot keep out, and its persons see what is done there.
+///
+/// # Errors
+/// It is to be strict, and there is nothing that it could be built around.
+pub fn wish(config: &Config, task: &Task) -> Result<Wish, Refusal> {
+    Ok(match (config.isolation, config.wall) {
+        (Isolation::Shared, Wish::Auto) => Wish::Off,
+        // Around what nobody owns yet no wall can be strict; the landing is, and there is none here.
+        (Isolation::Shared, Wish::Strict) if task.files.is_empty() => {
+            let message = format!(
+                "task {} names no files, so that no strict wall can be built in a shared folder",
+                task.id
+            );
+            let hint =
+                "give it files, or set isolation = \"worktree\" or wall = \"worktree\" under [project]";
+            return Err(Refusal::new(Code::Unsupported, message, hint));
+        }
+        (Isolation::Worktree, Wish::Strict) if task.files.is_empty() => Wish::Worktree,
+        (_, wish) => wish,
+    })
+}
+
+/// Whether workers of a project are kept behind walls.
+pub fn is_walled(config: &Config) -> bool {
+    match config.isolation {
+        Isolation::Shared => matches!(config.wall, Wish::Strict | Wish::Worktree),
+        Isolation::Worktree => config.wall != Wish::Off,
+    }
+}
+
 /// What the walls of this system hold, tried once in `scratch` and known from then on.
 pub fn support(scratch: &Path) -> &'static WallSupport {
     static SUPPORT: OnceLock<WallSupport> = OnceLock::new();
@@ -104,7 +137,7 @@ fn enclose(wall: &mut Wall, top: &Path, pattern: &Pattern) -> Result<(), Refusal
     let through = "claim the real path";
     let bare = Path::new(pattern.literal_path());
     if bare.as_os_str().is_empty() {
-        if pattern.as_str() != "**" {
+        if !pattern.can_be_walled() {
             let hint = "name its folder or its files, or set wall = \"worktree\" under [project]";
             return refused("its first segment is a wildcard, so that it is all over the tree", hint);
         }
@@ -145,21 +178,24 @@ fn file_in(top: &Path, path: &Path) -> Option<PathBuf> {
     match file.symlink_metadata() {
         Ok(found) => found.is_file().then_some(file),
         Err(_) => {
-            fs::File::create_new(&file).and_then(|made| made.set_modified(UNTOUCHED)).ok()?;
+            fs::File::create_new(&file).and_then(|made| made.set_modified(UNIX_EPOCH + UNTOUCHED)).ok()?;
             Some(file)
         }
     }
 }
 
-/// When a placeholder says it was changed last: whatever is done to it makes that now, even to write nothing.
-const UNTOUCHED: SystemTime = SystemTime::UNIX_EPOCH;
+/// When a placeholder says it was changed last, a moment that no other file has: whatever is done to it makes
+/// that now, even to write nothing. (Archives set the epoch itself.) Whole seconds, for every file system.
+const UNTOUCHED: Duration = Duration::from_secs(1_234_567);
 
 /// Removes the placeholders of claimed files that a worker did not touch, before its tree is saved.
 pub fn drop_placeholders(top: &Path, claim: &[Pattern]) {
     for pattern in claim.iter().filter(|pattern| pattern.is_literal() && !pattern.is_folder()) {
         let file = top.join(pattern.literal_path());
         let is_untouched = file.symlink_metadata().is_ok_and(|found| {
-            found.is_file() && found.len() == 0 && found.modified().is_ok_and(|time| time == UNTOUCHED)
+            found.is_file()
+                && found.len() == 0
+                && found.modified().is_ok_and(|time| time == UNIX_EPOCH + UNTOUCHED)
         });
         // What cannot be removed is an empty file more.
         if is_untouched && fs::remove_file(&file).is_ok() {
@@ -248,7 +284,8 @@ pub fn secrets(house: &House) -> Vec<PathBuf> {
 }
 
 /// Build caches that a run must be able to write: absolute, or relative to its tree. Without any
-/// configured they are those that toolchains share, folders and lock files.
+/// configured they are those that toolchains share, folders and lock files, and nothing beside them that
+/// a later build of the person's would run, as `~/.gradle/init.d`.
 pub fn caches(house: &House, configured: Option<&[String]>) -> Vec<PathBuf> {
     if let Some(paths) = configured {
         let real = |path: &String| match path.strip_prefix("~/") {
@@ -259,7 +296,18 @@ pub fn caches(house: &House, configured: Option<&[String]>) -> Vec<PathBuf> {
     }
     let cargo = house.environment.get("CARGO_HOME").map_or_else(|| house.home.join(".cargo"), PathBuf::from);
     let in_cargo = ["registry", "git", ".package-cache", ".package-cache-mutate", ".global-cache"];
-    let in_home = [".npm", ".cache", "go/pkg", ".m2", ".gradle", ".local/share/pnpm"];
+    let in_home = [
+        ".npm",
+        ".cache",
+        "go/pkg",
+        ".m2/repository",
+        ".m2/wrapper",
+        ".gradle/caches",
+        ".gradle/daemon",
+        ".gradle/native",
+        ".gradle/wrapper",
+        ".local/share/pnpm",
+    ];
     in_cargo
         .iter()
         .map(|name| cargo.join(name))

@@ -88,10 +88,11 @@ impl Tx<'_> {
         Ok(found)
     }
 
-    /// Live claims whose holder lives as long as `proof` says.
+    /// Live claims of the process that `proof` names, and of whoever works on its behalf.
     pub fn claims_living_by(&self, project: &ProjectId, proof: &str) -> Result<Vec<Held>, StoreError> {
         let mut statement = self.sql.prepare_cached(&format!(
-            "SELECT {COLUMNS} FROM claims WHERE released_at IS NULL AND project = ?1 AND alive = ?2 ORDER BY id"
+            "SELECT {COLUMNS} FROM claims WHERE released_at IS NULL AND project = ?1 AND substr(alive, -length(?2)) = ?2
+             ORDER BY id"
         ))?;
         let mut found = Vec::new();
         collect(&mut found, statement.query(params![project.as_str(), proof])?)?;

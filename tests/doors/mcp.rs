@@ -251,6 +251,29 @@ fn an_agents_session_is_known_by_client_and_session() {
 }
 
 #[test]
+fn answers_fit_into_a_conversation() {
+    let world = World::new();
+    let mut server = world.mcp("test");
+    let tasks: Vec<Value> = (0..400)
+        .map(|id| json!({"id": id, "task": "t", "agent": "sh", "files": [format!("f{id}")]}))
+        .collect();
+    let plan = json!({"name": "wide", "rules": {"spec_first": false, "tdd": false}, "tasks": tasks});
+    let planned = server.tool("plan", &json!({"plan": plan, "check_only": true}));
+    assert!(planned.to_string().len() <= 16_000, "{} bytes", planned.to_string().len());
+    let left = planned["left_out"].as_object().unwrap();
+    for (path, count) in left {
+        let kept =
+            planned.pointer(&format!("/{}", path.replace('.', "/"))).unwrap().as_array().unwrap().len();
+        assert!(kept >= 3 && count.as_u64().unwrap() > 0, "{path}: {kept} of {count} more");
+    }
+    // What was sent is not sent back as a whole.
+    let long = server
+        .call("tools/call", &json!({"name": "claim-files", "arguments": {"paths": ["y".repeat(200_000)]}}));
+    assert!(long.to_string().len() < 16_000, "{} bytes", long.to_string().len());
+    server.finish();
+}
+
+#[test]
 fn prompts_take_arguments() {
     let world = World::new();
     let mut server = world.mcp("test");

@@ -232,6 +232,41 @@ fn a_session_that_vanished_loses_its_claims() {
 }
 
 #[test]
+fn what_an_agent_claimed_through_a_server_is_its_own_and_ends_with_it() {
+    let bench = Bench::new();
+    let file = bench.root.join("event.json");
+    fs::write(&file, edit(&bench, "own", "README").to_string()).unwrap();
+    let claude = bench.root.join("claude");
+    std::os::unix::fs::symlink(AGENT, &claude).unwrap();
+    // The server has ended when the agent is met.
+    let asked = bench.root.join("claim.json");
+    let params = json!({"paths": ["src/lib.txt", "README"], "ttl_s": 86400});
+    let request = json!({"jsonrpc": "2.0", "id": 1, "method": "claim-files", "params": params});
+    fs::write(&asked, format!("{request}\n")).unwrap();
+    let claim = |answer: &str| format!("run sh -c '\"{KAPELL}\" rpc < {} > {answer}'", asked.display());
+    let script = format!("run sh -c '\"{KAPELL}\" hook claude < {} ; true'", file.display());
+    let mut agent = bench
+        .command(&claude)
+        .args(["do", &claim("first.json"), &claim("second.json"), &script, &bench.meet_line("agent")])
+        .spawn()
+        .unwrap();
+    let guest = bench.meet("agent");
+    for answer in ["first.json", "second.json"] {
+        let answer = fs::read_to_string(bench.project.join(answer)).unwrap();
+        assert!(answer.contains("\"granted\":true"), "{answer}");
+    }
+    assert!(ask(&bench, &edit(&bench, "b", "src/lib.txt")).contains("is held by"));
+    let stranger = bench.rpc().ok("claim-files", json!({"paths": ["src/lib.txt"]}));
+    assert_eq!(stranger["granted"], false, "{stranger}");
+    agent.kill().unwrap();
+    agent.wait().unwrap();
+    guest.gone();
+    assert_eq!(ask(&bench, &edit(&bench, "b", "src/lib.txt")), "");
+    let stranger = bench.rpc().ok("claim-files", json!({"paths": ["README"]}));
+    assert_eq!(stranger["granted"], true, "{stranger}");
+}
+
+#[test]
 fn people_and_scripts_are_in_the_same_table() {
     let bench = Bench::new();
     let claim = |words: &[&str]| {

@@ -1,11 +1,15 @@
 //! Killed at every moment. Whatever dies, the next dispatch goes on: every task ends exactly once,
 //! no ref is lost, and nothing of ours is left behind.
 
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
+use std::process::Stdio;
+use std::sync::mpsc;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::bench::{Bench, Plan, When, task};
+use crate::bench::{Bench, KAPELL, Plan, When, task};
 
 /// A plan that is interrupted once, when one of its processes meets the test as `here`.
 struct Case {
@@ -86,6 +90,30 @@ fn a_worker_lives_on_without_its_conductor_and_is_taken_up_again() {
     worker.go();
     let a = case.ends_well();
     assert_eq!(outcomes(&a), ["submitted"]);
+}
+
+#[test]
+fn whoever_follows_a_plan_hears_at_once_that_its_conductor_died() {
+    let case = working();
+    let worker = case.bench.meet("here");
+    let mut follows = case.bench.command(KAPELL);
+    follows.args(["status", "--scope", "plan", "--id", &case.plan, "--watch", "--json"]);
+    let mut follows = follows.stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(follows.stdout.take().unwrap()).lines();
+    let (first, rest) = (lines.next().unwrap().unwrap(), mpsc::channel());
+    assert!(!first.contains("its conductor died"), "{first}");
+    std::thread::spawn(move || {
+        rest.0.send(lines.find(|line| line.as_ref().is_ok_and(|line| line.contains("its conductor died"))))
+    });
+    case.bench.conductor(&case.plan).kill();
+    // Without a word it would look again after 45 s.
+    let told = rest.1.recv_timeout(Duration::from_secs(20));
+    assert!(matches!(told, Ok(Some(Ok(_)))), "{told:?}");
+    follows.kill().unwrap();
+    follows.wait().unwrap();
+    case.again();
+    worker.go();
+    case.ends_well();
 }
 
 #[test]

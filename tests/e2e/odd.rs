@@ -284,3 +284,20 @@ fn work_goes_on_when_the_limit_is_over() {
     assert!(jiff::Timestamp::now() >= reset);
     assert_eq!(bench.task(&plan, "a")["attempts"].as_array().unwrap().len(), 2);
 }
+
+#[test]
+fn a_program_that_is_not_there_is_told_by_the_plan() {
+    let bench = Bench::new();
+    bench.configure("[providers.ghost]\nkind = \"command\"\ncommand = \"no-such-program-anywhere x\"\n");
+    let to = |agent: &str| task(agent, &[agent], &[]).with("agent", json!(agent));
+    let planned = bench.rpc().ok("plan", Plan::new([to("ghost"), to("fake")]).params());
+    let problems: Vec<&Value> = planned["problems"].as_array().unwrap().iter().collect();
+    assert_eq!(problems.len(), 1, "{planned:#}");
+    assert_eq!(
+        (&problems[0]["code"], &problems[0]["severity"]),
+        (&json!("unknown-agent"), &json!("warning"))
+    );
+    assert!(problems[0]["message"].as_str().unwrap().contains("`no-such-program-anywhere`"), "{planned:#}");
+    // It is a warning: who installs it meanwhile is not held up.
+    assert!(planned["plan_id"].is_string());
+}

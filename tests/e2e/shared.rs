@@ -44,6 +44,40 @@ fn in_a_shared_folder_a_change_of_what_somebody_else_owns_is_seen() {
 }
 
 #[test]
+fn a_strict_wall_keeps_a_worker_of_a_shared_folder_to_its_claim() {
+    let bench = Bench::new();
+    bench.configure("[project]\nisolation = \"shared\"\nwall = \"strict\"\n");
+    bench.write("empty.txt", "");
+    let plan = bench.start(
+        &Plan::new([task(
+            "a",
+            &["a.txt", "new/b.txt", "never.txt", "empty.txt"],
+            &[
+                "write a.txt a",
+                "write new/b.txt b",
+                "run sh -c '! touch other.txt'",
+                "run sh -c '! touch .git/hooks/post-commit'",
+                "run sh -c '! echo stolen > src/lib.txt'",
+            ],
+        )])
+        .rule("max_attempts", json!(1)),
+    );
+    assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
+    let attempt = &bench.task(&plan, "a")["attempts"][0];
+    assert!(attempt["wall"].as_str().unwrap().ends_with(", strict"), "{attempt}");
+    assert_eq!(attempt["changed"], json!(["a.txt", "new/b.txt"]));
+    // What was only there to be written is gone, and what was there before is not.
+    assert!(!bench.project.join("never.txt").exists() && bench.project.join("empty.txt").exists());
+    // Without files there is nothing that it could be kept to.
+    let planned = bench.rpc().ok("plan", Plan::new([task("b", &[], &[])]).params());
+    let codes: Vec<&str> =
+        planned["problems"].as_array().unwrap().iter().filter_map(|it| it["code"].as_str()).collect();
+    assert!(planned["plan_id"].is_null() && codes.contains(&"no-files"), "{planned:#}");
+    let refusal = bench.rpc().refused("dispatch", json!({"task": "do something"}));
+    assert!(refusal.message.contains("names no files"), "{refusal:?}");
+}
+
+#[test]
 fn a_plain_folder_is_a_project_too() {
     let bench = Bench::bare_machine();
     bench.configure(SHARED);

@@ -367,11 +367,19 @@ fn the_wall_of_a_running_attempt_is_shown() {
 fn a_claim_that_no_strict_wall_fits_does_not_start() {
     let bench = Bench::new();
     bench.configure("[project]\nwall = \"strict\"\n");
-    let plan = bench.start(&Plan::new([task("a", &["*.txt"], &["write a.txt x"])]));
+    // What the pattern itself says is told by the plan, what the tree says by the attempt.
+    let planned = bench.rpc().ok("plan", Plan::new([task("a", &["*.txt"], &["write a.txt x"])]).params());
+    let problem = &planned["problems"][0];
+    assert_eq!((&planned["plan_id"], &problem["code"]), (&Value::Null, &json!("bad-path")), "{planned:#}");
+    assert!(problem["hint"].as_str().unwrap().contains("wall = \"worktree\""), "{planned:#}");
+    symlink("src", bench.project.join("link")).unwrap();
+    bench.git(["add", "link"]);
+    bench.commit("link");
+    let plan = bench.start(&Plan::new([task("a", &["link/"], &["write link/a.txt x"])]));
     assert_eq!(bench.at_rest(&plan)["state"], "failed");
     let task = bench.task(&plan, "a");
     let why = task["reason"].as_str().unwrap();
-    assert!(why.contains("*.txt") && why.contains("wall = \"worktree\""), "{why}");
+    assert!(why.contains("link/") && why.contains("claim the real path"), "{why}");
     assert_eq!(task["attempts"].as_array().unwrap().len(), 1);
 }
 

@@ -38,7 +38,7 @@ pub fn claim_files(session: &Session, params: ClaimFilesParams) -> Result<ClaimF
         Answer::Granted(held) => ClaimFilesResult {
             granted: true,
             claims: held.iter().map(granted).collect(),
-            note: inside::strictness(session),
+            note: inside::strictness(session, &held),
             ..ClaimFilesResult::default()
         },
         Answer::Free => ClaimFilesResult { granted: true, ..ClaimFilesResult::default() },

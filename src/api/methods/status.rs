@@ -107,7 +107,7 @@ fn wait_for(question: &Question<'_>, params: &StatusParams, wait: Duration) -> R
         plan: plan.as_ref().filter(|_| judgement.is_none()).map(|plan| plan.as_str().to_owned()),
         attempt: attempt.clone(),
         kind: if judgement.is_some() { Some("run.".to_owned()) } else { question.kind.clone() },
-        all_projects: false,
+        ..Interest::default()
     };
     let scope = question.scope;
     let task = question.id.as_deref().and_then(|id| id.split_once('/')).map(|(_, task)| TaskId::text(task));

@@ -45,6 +45,20 @@ pub struct Surroundings {
     pub existing_specs: BTreeSet<String>,
     /// What becomes of overlaps.
     pub on_overlap: OnOverlap,
+    /// What the workers' walls ask of a plan.
+    pub walls: Walls,
+}
+
+/// What the wall around a worker asks of its task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Walls {
+    /// Nothing.
+    #[default]
+    Any,
+    /// It is built around what the task owns, as far as it names something.
+    Strict,
+    /// The same, and there is nothing else that a worker could be kept to.
+    StrictInSharedFolder,
 }
 
 /// A name that a task can be given to.
@@ -94,10 +108,45 @@ pub fn check(plan: &Plan, places: &Places, around: &Surroundings) -> Vec<Problem
     if around.on_overlap == OnOverlap::Reject {
         overlaps::report(plan, places, &dag, &mut problems);
     }
+    walls(plan, places, around, &mut problems);
     targets(plan, places, around, &mut problems);
     budgets(plan, places, &mut problems);
     proofs(plan, places, around, &mut problems);
     problems.into_vec()
+}
+
+/// A strict wall is built around folders and files: what begins with a wildcard is all over the tree.
+fn walls(plan: &Plan, places: &Places, around: &Surroundings, problems: &mut Problems) {
+    if around.walls == Walls::Any {
+        return;
+    }
+    for (position, task) in plan.tasks.iter().enumerate() {
+        let part = Part::Task(position);
+        if task.files.is_empty() && around.walls == Walls::StrictInSharedFolder {
+            let problem = Problem::error(
+                ProblemCode::NoFiles,
+                format!(
+                    "task {} names no files, so that no strict wall can be built in a shared folder",
+                    task.id
+                ),
+                "give it files, or set isolation = \"worktree\" or wall = \"worktree\" under [project]",
+            );
+            problems.add(problem.of(&task.id).at(places.field(part, "files")));
+        }
+        for (index, pattern) in task.files.iter().enumerate().filter(|(_, pattern)| !pattern.can_be_walled())
+        {
+            let problem = Problem::error(
+                ProblemCode::BadPath,
+                format!(
+                    "task {}: no strict wall can be built around {}: its first segment is a wildcard, so that it is all over the tree",
+                    task.id,
+                    pattern.as_str()
+                ),
+                "name its folder or its files, or set wall = \"worktree\" under [project]",
+            );
+            problems.add(problem.of(&task.id).at(places.item(part, "files", index)));
+        }
+    }
 }
 
 /// Nothing begins that may cost nothing, nor what may cost more than its whole plan.

@@ -56,8 +56,12 @@ pub fn watch(desk: &mut Desk<'_>, mut params: StatusParams) -> Result<u8, ApiErr
         if is_log {
             params.since_seq = Some(status.seq);
         }
+        let conductor = match status.body {
+            StatusBody::Plan(plan) => plan.conductor.map(|conductor| conductor.id),
+            _ => None,
+        };
         // All that happens may change what is shown: another project's task takes the last seat.
-        (desk.wait)(Interest { all_projects: true, ..Interest::default() }, status.seq)?;
+        (desk.wait)(Interest { all_projects: true, conductor, ..Interest::default() }, status.seq)?;
         if desk.cancel.is_cancelled() {
             return Ok(0);
         }
@@ -300,7 +304,8 @@ fn follow_plan(desk: &mut Desk<'_>, plan_id: &str) -> Result<Option<(Value, Plan
         }
         desk.out.progress(&format!("{state}: {done}/{total} done, {running} running"));
         if !desk.cancel.is_cancelled() {
-            (desk.wait)(Interest { plan: Some(plan_id.to_owned()), ..Interest::default() }, seq)?;
+            let conductor = status.conductor.as_ref().map(|conductor| conductor.id.clone());
+            (desk.wait)(Interest { plan: Some(plan_id.to_owned()), conductor, ..Interest::default() }, seq)?;
         }
         if desk.cancel.is_cancelled() {
             return Ok(None);
@@ -363,7 +368,7 @@ const LAST_BEFORE_NEW: usize = 10;
 /// `events`.
 pub fn events(desk: &mut Desk<'_>, session: &Session, args: args::Events) -> Result<u8, ApiError> {
     let interest =
-        Interest { all_projects: args.all_projects, plan: args.plan, attempt: None, kind: args.kind };
+        Interest { all_projects: args.all_projects, plan: args.plan, kind: args.kind, ..Interest::default() };
     let since = match args.since {
         Some(since) => since,
         None => {

@@ -106,8 +106,8 @@ async fn open(
     let interest = Interest {
         all_projects: params.all_projects,
         plan: params.plan_id,
-        attempt: None,
         kind: params.kind,
+        ..Interest::default()
     };
     let asked = call.session();
     let follower = carry_out(&asker.client, None, move |_| {

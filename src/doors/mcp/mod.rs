@@ -2,6 +2,7 @@
 //! and its modern era, over the table of methods.
 
 mod asking;
+mod fitting;
 mod news;
 mod prompts;
 mod resources;

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use rmcp::model::{CallToolResult, ContentBlock, Tool, ToolAnnotations};
 use serde_json::Value;
 
-use super::text;
+use super::{fitting, text};
 use crate::api::schema::brief;
 use crate::api::{ApiError, table};
 
@@ -75,7 +75,10 @@ fn tool(method: &'static table::Method, description: &'static str) -> Tool {
 /// What a call came to. A refusal is a result too, so that a model can mend its call.
 pub fn result(outcome: Result<Value, ApiError>) -> CallToolResult {
     let (content, structured, is_error) = match outcome {
-        Ok(result) => (text::of_result(&result), result, false),
+        Ok(mut result) => {
+            fitting::fit(&mut result);
+            (text::of_result(&result), result, false)
+        }
         Err(error) => (text::of_error(&error), error.to_json(), true),
     };
     let mut result = if is_error {

@@ -49,8 +49,8 @@ impl Subscriptions {
         let interest = Interest {
             all_projects: params.all_projects,
             plan: params.plan_id,
-            attempt: None,
             kind: params.kind,
+            ..Interest::default()
         };
         let call = self.client.begin();
         let follower = Follower::new(&call.session(), interest, params.since_seq)?;

@@ -20,7 +20,7 @@ use crate::domain::attempt::Outcome;
 use crate::domain::plan::Task;
 use crate::domain::task::TaskState;
 use crate::services::windows::{self, Place};
-use crate::services::{Error, owning};
+use crate::services::{Error, owning, walling};
 use crate::store::Tx;
 use crate::store::attempts::{AttemptRow, Ending};
 use crate::store::events::{EventFilter, NewEvent};
@@ -241,7 +241,7 @@ fn launch(desk: &Arc<Desk>, attempt: &AttemptRow, task: &Task) -> Result<(), Err
     let tree = if goes_on { Tree::AsItIs } else { Tree::From(seed.as_deref()) };
     launching::launch(desk, attempt, task, tree, feedback.as_deref(), legacy.as_ref())?;
     tracing::debug!(attempt = %attempt.id, "its shim is started");
-    if desk.config.isolation == Isolation::Worktree {
+    if walling::is_walled(&desk.config) {
         let (desk, attempt) = (Arc::clone(desk), attempt.clone());
         // Nobody waits for it: it is only shown, and the record of the end tells it too.
         thread::spawn(move || {

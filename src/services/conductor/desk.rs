@@ -13,7 +13,6 @@ use crate::services::project::Project;
 use crate::services::{Error, Session, landing, walling};
 use crate::store::Store;
 use crate::store::plans::PlanRow;
-use crate::sys::config::resolved::{Isolation, Wall};
 use crate::sys::config::{Config, Ecosystem};
 use crate::sys::git::Git;
 use crate::sys::shim::spare::{MadeAhead, Spares};
@@ -60,8 +59,7 @@ impl Desk {
         fencing: i64,
     ) -> Result<Self, Error> {
         let ecosystem = crate::sys::config::ecosystem::find(project.top()?);
-        let is_walled = config.isolation == Isolation::Worktree && config.wall != Wall::Off;
-        let hidden = if is_walled { walling::secrets(&session.house) } else { Vec::new() };
+        let hidden = if walling::is_walled(&config) { walling::secrets(&session.house) } else { Vec::new() };
         let spares = Spares::new(
             &session.house.program,
             &session.house.run_dir(""),

@@ -123,12 +123,7 @@ pub fn launch(
             stop_at_usd: task.budget_usd,
             timeout_s: task.timeout_s.or(rules.timeout_s),
             answer_schema: None,
-            wall: match desk.config.wall {
-                _ if desk.config.isolation == Isolation::Shared => WallWish::Off,
-                // Around what nobody owns yet no wall can be strict; the landing is.
-                WallWish::Strict if task.files.is_empty() => WallWish::Worktree,
-                wish => wish,
-            },
+            wall: walling::wish(&desk.config, task)?,
             relayed_in: Some(desk.project.top()?),
             caches: desk.config.caches.as_deref(),
         },

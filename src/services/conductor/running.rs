@@ -27,7 +27,7 @@ use crate::services::judging::commands;
 use crate::services::project::Files;
 use crate::services::spending::Spent;
 use crate::services::{Error, Session};
-use crate::services::{dispatching, ground};
+use crate::services::{ground, querying};
 use crate::store::conductors::ConductorRow;
 use crate::store::events::NewEvent;
 use crate::store::plans::TaskLight;
@@ -133,7 +133,7 @@ fn take_plan(session: &Session, plan: &PlanId, life_file: &Path) -> Result<Optio
     loop {
         let taken = Life::take(life_file).map_err(|error| Error::system("cannot lock the plan", error))?;
         let holder = session.store()?.read(|tx| tx.conductor_of(plan))?;
-        let will_see = |holder: ConductorRow| holder.state.should_live() && dispatching::has_process(&holder);
+        let will_see = |holder: ConductorRow| holder.state.should_live() && querying::has_process(&holder);
         if taken.is_some() || holder.is_some_and(will_see) {
             return Ok(taken);
         }

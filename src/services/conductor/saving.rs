@@ -66,7 +66,7 @@ pub fn save(
         }
     };
     let Some(base) = attempt.base.as_deref().and_then(Oid::parse) else { return Ok(None) };
-    if !is_shared {
+    if walling::is_walled(&desk.config) {
         walling::drop_placeholders(path, &task.files);
     }
     let reference = reference(attempt);

@@ -2,6 +2,7 @@
 
 pub mod request;
 pub mod rows;
+mod surroundings;
 
 use std::collections::BTreeSet;
 use std::io::Read;
@@ -13,7 +14,7 @@ use crate::base::ids::{PlanId, TaskId, random_tail};
 use crate::base::paths::RepoPath;
 use crate::domain::pattern::{Pattern, PatternSet};
 use crate::domain::plan::Plan;
-use crate::domain::plan::check::{self, KnownTarget, OnOverlap, Surroundings, TargetKind};
+use crate::domain::plan::check::{self, OnOverlap};
 use crate::domain::plan::dag;
 use crate::domain::plan::document::{self, Format, Node};
 use crate::domain::plan::problem::{Part, Places, Problem, ProblemCode};
@@ -24,7 +25,6 @@ use crate::store::Tx;
 use crate::store::events::NewEvent;
 use crate::store::plans::NewTask;
 use crate::sys::config::Config;
-use crate::sys::config::resolved;
 use crate::sys::tree;
 
 /// A plan file of more bytes is refused; ten thousand tasks need about three million.
@@ -81,6 +81,7 @@ pub(crate) struct Checked {
     plan: Option<Plan>,
     specs: Vec<(String, bool)>,
     pub(crate) problems: Vec<Problem>,
+    places: Places,
 }
 
 impl Checked {
@@ -93,7 +94,7 @@ impl Checked {
 /// Makes, checks and, unless there are errors, stores a plan.
 pub fn plan(session: &Session, project: &Project, wish: &Wish) -> Result<Planned, Error> {
     let config = session.config(project)?;
-    let (checked, default_name) = match &wish.source {
+    let (mut checked, default_name) = match &wish.source {
         Source::Document(document) => (check_document(project, &config, document, wish.on_overlap)?, None),
         Source::File(file) => {
             let (text, format) = read_file(project, file)?;
@@ -104,6 +105,14 @@ pub fn plan(session: &Session, project: &Project, wish: &Wish) -> Result<Planned
             (request::ask_for_plan(session, project, &config, text, wish.on_overlap)?, None)
         }
     };
+    if let Some(plan) = &checked.plan {
+        checked.problems.extend(surroundings::missing_programs(
+            &session.house,
+            &config,
+            plan,
+            &checked.places,
+        ));
+    }
     let name = [
         wish.name.as_deref(),
         checked.plan.as_ref().and_then(|plan| plan.name.as_deref()),
@@ -115,11 +124,10 @@ pub fn plan(session: &Session, project: &Project, wish: &Wish) -> Result<Planned
     .find(|name| !name.is_empty())
     .unwrap_or("plan")
     .to_owned();
-    let mut checked = checked;
     if let (Some(pipeline), Some(plan)) = (&wish.pipeline, &mut checked.plan) {
         plan.pipeline = Some(pipeline.clone());
         checked.problems.retain(|problem| problem.code != ProblemCode::UnknownPipeline);
-        checked.problems.extend(outside_of_pipeline(&config, plan, None));
+        checked.problems.extend(surroundings::outside_of_pipeline(&config, plan, None));
     }
     let is_sound = !checked.problems.iter().any(Problem::is_error);
     let mut planned = Planned {
@@ -360,98 +368,21 @@ fn check_document_again(
     let existing_specs: BTreeSet<String> =
         plan.specs.iter().map(|spec| spec.file.clone()).filter(|file| exists(file)).collect();
     let specs = plan.specs.iter().map(|spec| (spec.file.clone(), exists(&spec.file))).collect();
-    let around = surroundings(config, &plan, existing_specs, on_overlap);
+    let around = surroundings::of(config, &plan, existing_specs, on_overlap);
     problems.extend(check::check(&plan, &reading.places, &around));
-    problems.extend(detours(top, &plan, &reading.places));
-    problems.extend(outside_of_pipeline(config, &plan, reading.places.field(Part::Plan, "pipeline")));
+    problems.extend(surroundings::detours(top, &plan, &reading.places));
+    problems.extend(surroundings::outside_of_pipeline(
+        config,
+        &plan,
+        reading.places.field(Part::Plan, "pipeline"),
+    ));
     if !problems.iter().any(Problem::is_error) {
         check::spec_tasks(&plan, &around).add_to(&mut plan);
         if on_overlap == OnOverlap::Serialize {
             problems.extend(check::serialize(&mut plan, &reading.places));
         }
     }
-    Ok(Checked { plan: Some(plan), specs, problems })
-}
-
-/// The pipeline is there, and the plan's tasks have a place in it.
-fn outside_of_pipeline(config: &Config, plan: &Plan, place: Option<document::Place>) -> Option<Problem> {
-    let name = plan.pipeline.as_deref()?;
-    let (what, hint) = match config.pipelines.get(name) {
-        Some(pipeline) => {
-            let hint = "run that pipeline for a request, or give it a first stage with a task";
-            (pipelines::unfit(pipeline, name)?, hint.to_owned())
-        }
-        None => {
-            let known: Vec<&str> = config.pipelines.keys().map(String::as_str).collect();
-            let hint = match known.is_empty() {
-                true => "define it in kapell.toml: [pipelines.NAME]".to_owned(),
-                false => format!("the configuration has {}", known.join(", ")),
-            };
-            (format!("the plan names the pipeline {name}, which is none"), hint)
-        }
-    };
-    Some(Problem::error(ProblemCode::UnknownPipeline, what, hint).at(place))
-}
-
-/// Patterns that pass through a symbolic link or into another repository.
-fn detours(top: &Path, plan: &Plan, places: &Places) -> Vec<Problem> {
-    let mut problems = Vec::new();
-    for (position, task) in plan.tasks.iter().enumerate() {
-        for (index, pattern) in task.files.iter().enumerate() {
-            if let Err(refusal) = super::claiming::refuse_detours(top, pattern) {
-                problems.push(
-                    Problem::error(ProblemCode::BadPath, refusal.message, refusal.hint)
-                        .of(&task.id)
-                        .about(pattern.as_str())
-                        .at(places.item(Part::Task(position), "files", index)),
-                );
-            }
-        }
-    }
-    problems
-}
-
-fn surroundings(
-    config: &Config,
-    plan: &Plan,
-    existing_specs: BTreeSet<String>,
-    on_overlap: OnOverlap,
-) -> Surroundings {
-    let mut targets: Vec<KnownTarget> = config
-        .targets()
-        .into_iter()
-        .map(|target| KnownTarget {
-            name: target.name,
-            kind: match target.kind {
-                resolved::TargetKind::Worker => TargetKind::Worker,
-                resolved::TargetKind::Group => TargetKind::Group,
-                resolved::TargetKind::Provider => TargetKind::Provider,
-            },
-            protected: target.protected,
-        })
-        .collect();
-    for role in ["planner", "judge", "oracle", "librarian"] {
-        if let Some(player) = config.roles.get(role) {
-            let protected = targets.iter().any(|target| target.name == player && target.protected);
-            targets.push(KnownTarget { name: role.to_owned(), kind: TargetKind::Role, protected });
-        }
-    }
-    // Standing sessions are known by the pattern of their group.
-    let named = plan.tasks.iter().filter_map(|task| task.target.as_deref());
-    for (name, placement) in named.filter_map(|name| Some((name, config.place(name)?))) {
-        if !targets.iter().any(|target| target.name == name) {
-            let protected = placement.protected;
-            targets.push(KnownTarget { name: name.to_owned(), kind: TargetKind::Worker, protected });
-        }
-    }
-    Surroundings {
-        targets,
-        integrator: config.integrator.iter().flat_map(|integrator| integrator.files.clone()).collect(),
-        spec_first: config.rules.spec_first.unwrap_or(true),
-        tdd: config.rules.tdd.unwrap_or(true),
-        existing_specs,
-        on_overlap,
-    }
+    Ok(Checked { plan: Some(plan), specs, problems, places: reading.places })
 }
 
 /// How many files each task owns now, as git sees the tree (ignored files do not count).

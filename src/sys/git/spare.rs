@@ -78,6 +78,11 @@ fn move_to(tree: &mut Worktree, folder: &Path, prefix: &str) -> Result<(), GitEr
 /// A tree at `dest` with `commit` checked out: a spare that lies beside it, or a [new one](worktree::add). The
 /// queue is let go before files are written.
 pub fn take_or_add(git: &Git, guard: Guard, dest: &Path, commit: &Oid) -> Result<Worktree, WorktreeError> {
+    if let Some(tree) = left_half_made(git, dest) {
+        drop(guard);
+        worktree::reset(git, &tree, commit, Ignored::Delete)?;
+        return Ok(tree);
+    }
     let spare = dest.parent().and_then(|folder| {
         let mut spares = if has_reftable(git) { Vec::new() } else { spares(git, folder) };
         let fitting = spares.iter().position(|(_, base)| base == commit);
@@ -94,6 +99,13 @@ pub fn take_or_add(git: &Git, guard: Guard, dest: &Path, commit: &Oid) -> Result
         worktree::finish_checkout(&tree, OWN_INDEX, "index", commit)?;
     }
     Ok(tree)
+}
+
+/// A used tree that was handed over to `dest` already, and whose files a killed git was bringing to their commit:
+/// some are still those of the commit before.
+fn left_half_made(git: &Git, dest: &Path) -> Option<Worktree> {
+    let tree = Worktree::find(git, dest).filter(|tree| tree.base().is_none() && tree.path.is_dir())?;
+    tree.admin_dir.join(OWN_INDEX).is_file().then_some(tree)
 }
 
 /// Gives a spare another place and name. From the first step on it is what a killed `add` leaves at `dest`.

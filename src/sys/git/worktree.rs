@@ -263,6 +263,8 @@ pub fn reset(git: &Git, tree: &Worktree, commit: &Oid, ignored: Ignored) -> Resu
     let call = git.tree_call(tree, "update-ref").args(["--no-deref", "-m", "kapell: reuse", "HEAD"]);
     call.oid(commit).run()?;
     let index = tree.admin_dir.join(OWN_INDEX);
+    // A git that was killed left it; nobody else writes this index.
+    let _ = fs::remove_file(tree.admin_dir.join(format!("{OWN_INDEX}.lock")));
     check_out(git, tree, commit, &index)?;
     let flags = match ignored {
         Ignored::Keep => "-ffdq",

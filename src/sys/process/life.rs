@@ -10,8 +10,12 @@ use rustix::fs::{FlockOperation, flock};
 
 use super::tree::{self, Identity};
 
-/// How the proof of a process's own life begins; every other proof is the path of a file.
+/// How the proof of a process's own life begins; every other proof is the path of a file, perhaps with the
+/// process on whose behalf its holder works.
 const PROCESS: &str = "process ";
+
+/// Stands between a file and the process on whose behalf its holder works.
+const FOR: &str = " for ";
 
 /// A held lock. The file is removed when it is dropped; a process that is killed leaves
 /// the file, but not the lock.
@@ -48,12 +52,13 @@ impl Life {
         }
     }
 
-    /// Writes into the file on whose behalf its holder works.
-    ///
-    /// # Errors
-    /// The system's.
-    pub fn tell(&self, whose: &str) -> io::Result<()> {
-        std::fs::write(&self.path, whose)
+    /// The proof of its holder's life.
+    pub fn proof(&self, on_behalf_of: Option<&Identity>) -> String {
+        let file = self.path.to_string_lossy();
+        match on_behalf_of {
+            Some(process) => format!("{file}{FOR}{}", proof_of(process)),
+            None => file.into_owned(),
+        }
     }
 
     /// The file.
@@ -104,9 +109,25 @@ pub fn hold(proof: &str) -> io::Result<Option<tree::Handle>> {
     Ok(tree::Handle::open(pid)?.filter(|_| holds(proof)))
 }
 
-/// Whether what a recorded proof names still lives: the process, or the holder of the file's lock.
+/// Whether somebody whom a recorded proof names still lives: the process, or the holder of the file's lock.
 pub fn holds(proof: &str) -> bool {
-    let Some(process) = proof.strip_prefix(PROCESS) else { return is_held(Path::new(proof)) };
+    let (file, process) = parts(proof);
+    file.is_some_and(|file| is_held(Path::new(file))) || process.is_some_and(is_running)
+}
+
+/// The file of a proof, and the process, as a proof by itself.
+fn parts(proof: &str) -> (Option<&str>, Option<&str>) {
+    if is_of_process(proof) {
+        return (None, Some(proof));
+    }
+    match proof.rsplit_once(FOR) {
+        Some((file, process)) if is_of_process(process) => (Some(file), Some(process)),
+        _ => (Some(proof), None),
+    }
+}
+
+fn is_running(proof: &str) -> bool {
+    let Some(process) = proof.strip_prefix(PROCESS) else { return false };
     let mut fields = process.split(' ');
     let pid = fields.next().and_then(|pid| pid.parse().ok());
     let start_time = fields.next().and_then(|start| start.parse().ok());
@@ -114,22 +135,24 @@ pub fn holds(proof: &str) -> bool {
     tree::is_running(pid, start_time) && Identity { pid, start_time, boot_id: boot_id.to_owned() }.is_same()
 }
 
-/// Waits until what a proof names has ended: the process, or whoever holds the file's lock. Tells whether
-/// it has; nothing is known where the system fails. Not for locks that somebody may take without a wait
+/// Waits until all have ended whom a proof names: the process, and whoever holds the file's lock. Tells whether
+/// they have; nothing is known where the system fails. Not for locks that somebody may take without a wait
 /// (a plan's, say): for a moment the one who waits holds them too.
 pub fn wait_for_end(proof: &str) -> bool {
     const A_WHILE: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
-    if !is_of_process(proof) {
-        let Ok(file) = OpenOptions::new().read(true).open(proof) else { return true };
+    let (file, process) = parts(proof);
+    // Without the file nobody holds it.
+    if let Some(Ok(file)) = file.map(|file| OpenOptions::new().read(true).open(file)) {
         loop {
             match flock(&file, FlockOperation::LockShared) {
-                Ok(()) => return true,
+                Ok(()) => break,
                 Err(rustix::io::Errno::INTR) => {}
                 Err(_) => return false,
             }
         }
     }
-    let Ok(handle) = hold(proof) else { return false };
+    let Some(process) = process else { return true };
+    let Ok(handle) = hold(process) else { return false };
     let Some(handle) = handle else { return true };
     loop {
         match handle.wait_for_end(A_WHILE) {
@@ -140,12 +163,14 @@ pub fn wait_for_end(proof: &str) -> bool {
     }
 }
 
-/// On whose behalf the holder of that file works, if it said so.
-pub fn on_behalf_of(proof: &str) -> Option<String> {
-    if is_of_process(proof) {
-        return Some(proof.to_owned());
-    }
-    std::fs::read_to_string(proof).ok().filter(|whose| is_of_process(whose))
+/// The file of a proof; of a process's own, the whole.
+pub fn file(proof: &str) -> &str {
+    parts(proof).0.unwrap_or(proof)
+}
+
+/// The process that a proof is about, or on whose behalf the holder of its file works: a proof by itself.
+pub fn on_behalf_of(proof: &str) -> Option<&str> {
+    parts(proof).1
 }
 
 fn is_same_file(file: &File, path: &Path) -> bool {
@@ -186,11 +211,26 @@ mod tests {
         for gone in [proof_of(&later), proof_of(&before), "process 1".into(), "process x y z".into()] {
             assert!(!holds(&gone), "{gone}");
         }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn whoever_works_for_a_process_lives_as_long_as_either() {
         let folder = tempfile::tempdir().unwrap();
-        let life = Life::take(&folder.path().join("life")).unwrap().unwrap();
-        let path = life.path().to_str().unwrap();
-        assert_eq!(on_behalf_of(path), None);
-        life.tell("process 1 2 b").unwrap();
-        assert_eq!(on_behalf_of(path).unwrap(), "process 1 2 b");
+        // A folder may be called like the rest of a proof.
+        let path = folder.path().join("x for process 1 for ").join("life");
+        let me = tree::identity(std::process::id() as i32).unwrap();
+        let gone = Identity { start_time: me.start_time + 1, ..me.clone() };
+        let life = Life::take(&path).unwrap().unwrap();
+        let [alone, for_me, for_gone] = [None, Some(&me), Some(&gone)].map(|process| life.proof(process));
+        assert_eq!(on_behalf_of(&alone), None);
+        assert_eq!(on_behalf_of(&for_me).unwrap(), proof_of(&me));
+        assert_eq!(on_behalf_of(&for_gone).unwrap(), proof_of(&gone));
+        assert_eq!(on_behalf_of(&proof_of(&me)).unwrap(), proof_of(&me));
+        let live = || [&alone, &for_me, &for_gone].map(|proof| holds(proof));
+        assert_eq!(live(), [true, true, true]);
+        drop(life);
+        assert_eq!(live(), [false, true, false]);
+        assert!(wait_for_end(&alone) && wait_for_end(&for_gone));
     }
 }

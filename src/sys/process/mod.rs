@@ -6,4 +6,5 @@ pub mod peer;
 pub mod signals;
 pub mod spawn;
 pub mod tree;
+pub mod vigil;
 pub mod words;

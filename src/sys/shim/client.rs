@@ -188,6 +188,16 @@ pub fn wait(run_dir: &Path) -> Result<Ended, ClientError> {
     Ok(read_exit(run_dir)?.map_or(Ended::Vanished, Ended::Exit))
 }
 
+/// The job that the shim was given.
+///
+/// # Errors
+/// It cannot be read, or is none.
+pub fn read_job(run_dir: &Path) -> Result<Job, ClientError> {
+    let path = run_dir.join(files::JOB);
+    let text = fs::read(&path).map_err(failed("read", &path))?;
+    serde_json::from_slice(&text).map_err(|source| ClientError::Malformed { path, source })
+}
+
 /// The record of the end, where there is one. It may be there a moment before the
 /// shim itself has ended.
 ///

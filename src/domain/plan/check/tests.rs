@@ -23,6 +23,7 @@ fn surroundings() -> Surroundings {
         tdd: false,
         existing_specs: BTreeSet::new(),
         on_overlap: OnOverlap::Reject,
+        walls: Walls::Any,
     }
 }
 
@@ -309,6 +310,28 @@ fn agents() {
     );
     assert_eq!(problems[3].hint, "known are oracle; kapell.toml can name more");
     assert_eq!(problems[5].hint, format!("did you mean codex? Known are {known}, auto"));
+}
+
+#[test]
+fn a_strict_wall_asks_for_what_it_can_be_built_around() {
+    let tasks = [
+        r#""id": 1, "files": ["a", "*.rs", "src/*.rs"]"#,
+        r#""id": 2, "files": []"#,
+        r#""id": 3, "files": ["**/x.md"]"#,
+    ];
+    let text = plan_with(&tasks);
+    let kept = |walls| {
+        let (plan, places) = plan_of(&text, Format::Json);
+        let around = Surroundings { on_overlap: OnOverlap::Serialize, walls, ..surroundings() };
+        let problems = check(&plan, &places, &around);
+        let walled = problems.iter().filter(|problem| problem.message.contains("strict wall"));
+        walled.map(|it| (it.code, it.task.as_ref().unwrap().to_string())).collect::<Vec<_>>()
+    };
+    let (path, files) = (ProblemCode::BadPath, ProblemCode::NoFiles);
+    assert_eq!(kept(Walls::Any), []);
+    assert_eq!(kept(Walls::Strict), [(path, "1".to_owned()), (path, "3".to_owned())]);
+    let all = [(path, "1".to_owned()), (files, "2".to_owned()), (path, "3".to_owned())];
+    assert_eq!(kept(Walls::StrictInSharedFolder), all);
 }
 
 #[test]

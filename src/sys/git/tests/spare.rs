@@ -215,6 +215,27 @@ fn a_kill_at_any_step_leaves_what_is_finished_or_swept() {
 }
 
 #[test]
+fn a_git_that_is_killed_while_it_fills_a_used_tree_is_made_good() {
+    for others in [0, 1] {
+        let bench = Bench::new();
+        let next = bench.commit(&bench.base, &[("src/a.rs", Some("next\n")), ("docs/x.md", None)]);
+        let trees = ["t1", "o1"].map(|name| bench.add(name));
+        for tree in &trees[..=others] {
+            assert!(put(&bench, tree, &bench.base, 2));
+        }
+        // What it leaves: the tree in its new place, some files of both commits, its lock, and no mark.
+        let tree = take(&bench, "t2", &next);
+        fs::remove_file(tree.admin_dir.join("kapell-base")).unwrap();
+        fs::write(tree.admin_dir.join("kapell-index.lock"), "").unwrap();
+        write(&tree.path.join("src/a.rs"), "base\n");
+        write(&tree.path.join("docs/x.md"), "base");
+        let again = take(&bench, "t2", &next);
+        assert_eq!(inode(&again.path), inode(&tree.path));
+        is_as_new(&bench, &again, &next);
+    }
+}
+
+#[test]
 fn old_spares_go_and_trees_of_workers_stay() {
     let bench = Bench::new();
     let at_work = bench.add("t1");

@@ -1,0 +1,149 @@
+//! Whether a plan fits the project around it: its configuration, its tree, the machine's programs.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use crate::domain::plan::Plan;
+use crate::domain::plan::check::{KnownTarget, OnOverlap, Surroundings, TargetKind, Walls};
+use crate::domain::plan::document;
+use crate::domain::plan::problem::{Part, Places, Problem, ProblemCode};
+use crate::services::{House, claiming, pipelines};
+use crate::sys::config::Config;
+use crate::sys::config::resolved::{self, Isolation, Worker};
+use crate::sys::process::find::find_program;
+
+/// What is known around a plan.
+pub fn of(
+    config: &Config,
+    plan: &Plan,
+    existing_specs: BTreeSet<String>,
+    on_overlap: OnOverlap,
+) -> Surroundings {
+    let mut targets: Vec<KnownTarget> = config
+        .targets()
+        .into_iter()
+        .map(|target| KnownTarget {
+            name: target.name,
+            kind: match target.kind {
+                resolved::TargetKind::Worker => TargetKind::Worker,
+                resolved::TargetKind::Group => TargetKind::Group,
+                resolved::TargetKind::Provider => TargetKind::Provider,
+            },
+            protected: target.protected,
+        })
+        .collect();
+    for role in ["planner", "judge", "oracle", "librarian"] {
+        if let Some(player) = config.roles.get(role) {
+            let protected = targets.iter().any(|target| target.name == player && target.protected);
+            targets.push(KnownTarget { name: role.to_owned(), kind: TargetKind::Role, protected });
+        }
+    }
+    // Standing sessions are known by the pattern of their group.
+    let named = plan.tasks.iter().filter_map(|task| task.target.as_deref());
+    for (name, placement) in named.filter_map(|name| Some((name, config.place(name)?))) {
+        if !targets.iter().any(|target| target.name == name) {
+            let protected = placement.protected;
+            targets.push(KnownTarget { name: name.to_owned(), kind: TargetKind::Worker, protected });
+        }
+    }
+    Surroundings {
+        targets,
+        integrator: config.integrator.iter().flat_map(|integrator| integrator.files.clone()).collect(),
+        spec_first: config.rules.spec_first.unwrap_or(true),
+        tdd: config.rules.tdd.unwrap_or(true),
+        existing_specs,
+        on_overlap,
+        walls: match (config.wall, config.isolation) {
+            (resolved::Wall::Strict, Isolation::Shared) => Walls::StrictInSharedFolder,
+            (resolved::Wall::Strict, Isolation::Worktree) => Walls::Strict,
+            _ => Walls::Any,
+        },
+    }
+}
+
+/// Whose program is not on the PATH: found out now, it costs no try.
+pub fn missing_programs(house: &House, config: &Config, plan: &Plan, places: &Places) -> Vec<Problem> {
+    let path = house.environment.get("PATH").map_or("", String::as_str);
+    let missing = |name: &str| {
+        let (_, provider) = config.providers.iter().find(|(known, _)| known.as_str() == name)?;
+        // A path within the tree is found there.
+        let program = provider
+            .command
+            .0
+            .first()
+            .filter(|program| !program.contains('/') || program.starts_with('/'))?;
+        find_program(program, path).is_none().then(|| format!("{name}: `{program}`"))
+    };
+    let of = |target: &str| -> Vec<String> {
+        let of_worker = |worker: &Worker| worker.provider.to_string();
+        let group = config.groups.get(target).map(|group| group.members.iter());
+        let members = group.into_iter().flatten().filter_map(|name| config.workers.get(name)).map(of_worker);
+        let worker =
+            config.workers.iter().find(|(name, _)| name.as_str() == target).map(|(_, it)| of_worker(it));
+        match (target, worker) {
+            ("auto", _) => config.providers.keys().map(ToString::to_string).collect(),
+            (_, Some(provider)) => vec![provider],
+            (_, None) if config.groups.contains_key(target) => members.collect(),
+            (_, None) => vec![target.to_owned()],
+        }
+    };
+    let mut problems: Vec<Problem> = Vec::new();
+    let mut told = BTreeSet::new();
+    for (position, task) in plan.tasks.iter().enumerate() {
+        let target = task.target.as_deref().unwrap_or("auto");
+        let providers: BTreeSet<String> = of(target).into_iter().collect();
+        let lost: Vec<String> = providers.iter().filter_map(|name| missing(name)).collect();
+        if providers.is_empty() || lost.len() < providers.len() || !told.insert(target) {
+            continue;
+        }
+        let problem = Problem::warning(
+            ProblemCode::UnknownAgent,
+            format!(
+                "task {}: nobody can do it here, the program is not on the PATH ({})",
+                task.id,
+                lost.join(", ")
+            ),
+            "install it, give its path in kapell.toml (providers.NAME.command), or choose another agent; kapell doctor tells what there is",
+        );
+        problems.push(problem.of(&task.id).at(places.field(Part::Task(position), "target")));
+    }
+    problems
+}
+
+/// The pipeline is there, and the plan's tasks have a place in it.
+pub fn outside_of_pipeline(config: &Config, plan: &Plan, place: Option<document::Place>) -> Option<Problem> {
+    let name = plan.pipeline.as_deref()?;
+    let (what, hint) = match config.pipelines.get(name) {
+        Some(pipeline) => {
+            let hint = "run that pipeline for a request, or give it a first stage with a task";
+            (pipelines::unfit(pipeline, name)?, hint.to_owned())
+        }
+        None => {
+            let known: Vec<&str> = config.pipelines.keys().map(String::as_str).collect();
+            let hint = match known.is_empty() {
+                true => "define it in kapell.toml: [pipelines.NAME]".to_owned(),
+                false => format!("the configuration has {}", known.join(", ")),
+            };
+            (format!("the plan names the pipeline {name}, which is none"), hint)
+        }
+    };
+    Some(Problem::error(ProblemCode::UnknownPipeline, what, hint).at(place))
+}
+
+/// Patterns that pass through a symbolic link or into another repository.
+pub fn detours(top: &Path, plan: &Plan, places: &Places) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for (position, task) in plan.tasks.iter().enumerate() {
+        for (index, pattern) in task.files.iter().enumerate() {
+            if let Err(refusal) = claiming::refuse_detours(top, pattern) {
+                problems.push(
+                    Problem::error(ProblemCode::BadPath, refusal.message, refusal.hint)
+                        .of(&task.id)
+                        .about(pattern.as_str())
+                        .at(places.item(Part::Task(position), "files", index)),
+                );
+            }
+        }
+    }
+    problems
+}
