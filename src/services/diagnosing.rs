@@ -133,6 +133,7 @@ pub fn diagnose(session: &Session, begin: &mut dyn FnMut(&str)) -> Vec<Check> {
 /// tmux, where it is there or a worker wants it.
 fn tmux(session: &Session) -> Option<Check> {
     let config = session.project().and_then(|project| session.config(&project)).ok();
+    let is_wanted = config.as_ref().is_some_and(windows::are_any_wanted);
     if let Some(missing) = config.and_then(|config| windows::missing(&session.house, &config)) {
         let (found, next) = missing.split_once("; ").unwrap_or((&missing, "install tmux"));
         let found = format!("{found}, and a worker has runtime = \"tmux\"");
@@ -141,6 +142,13 @@ fn tmux(session: &Session) -> Option<Check> {
     let tmux = windows::tmux(&session.house).ok()?;
     let listed = tmux.version().and_then(|version| Ok((version, tmux.sessions()?.len())));
     Some(match listed {
+        Ok((version, _)) if is_wanted => Check::warn(
+            "tmux",
+            format!(
+                "{version}, and a worker has runtime = \"tmux\": no wall holds sockets, so that it can reach the server"
+            ),
+            "where workers are not trusted, set runtime = \"process\" and run no tmux server beside them",
+        ),
         Ok((version, 0)) => Check::ok("tmux", version),
         Ok((version, sessions)) => Check::ok("tmux", format!("{version}, sessions: {sessions}")),
         Err(error) => Check::warn("tmux", error.to_string(), "tmux ls shows whether tmux works by itself"),

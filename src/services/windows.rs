@@ -45,6 +45,11 @@ pub fn tmux(house: &House) -> Result<Tmux, Error> {
     Tmux::find(&house.environment, &house.home).map_err(Error::from)
 }
 
+/// Whether any worker is to be shown in windows.
+pub fn are_any_wanted(config: &Config) -> bool {
+    config.workers.values().any(|worker| worker.runtime == Runtime::Tmux)
+}
+
 /// Whether attempts of the worker are to be shown in a window.
 pub fn are_wanted(config: &Config, attempt: &AttemptRow) -> bool {
     config.workers.get(&attempt.worker).is_some_and(|worker| worker.runtime == Runtime::Tmux)
@@ -142,8 +147,7 @@ fn tidy(tmux: &Tmux, session: &Listed, row: &AttemptRow) -> Result<Option<String
 
 /// Why workers of the configuration that are to be shown in tmux get nothing here; none where they do.
 pub fn missing(house: &House, config: &Config) -> Option<String> {
-    let is_wanted = config.workers.values().any(|worker| worker.runtime == Runtime::Tmux);
-    (is_wanted && tmux(house).is_err()).then(|| format!("{NO_TMUX}; {INSTALL_OR}"))
+    (are_any_wanted(config) && tmux(house).is_err()).then(|| format!("{NO_TMUX}; {INSTALL_OR}"))
 }
 
 /// Refuses work for a worker by name that is to be shown in tmux, where there is none.

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::bench::{AGENT, Bench, DEADLINE, KAPELL, Plan, task};
 
 /// A bench with workers in tmux; none where this machine has no tmux, and then it says so.
+#[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
 fn bench() -> Option<Bench> {
     let bench = Bench::new();
     if bench.command("tmux").arg("-V").output().is_err() {
