@@ -33,6 +33,12 @@ pub fn house() -> anyhow::Result<House> {
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect();
     let home = var("HOME").unwrap_or_else(|| PathBuf::from("/"));
+    if let Some(relative) = var("KAPELL_HOME").filter(|path| path.is_relative()) {
+        anyhow::bail!(
+            "KAPELL_HOME is {}, which is another folder wherever one stands; give its whole path",
+            relative.display()
+        );
+    }
     let root = var("KAPELL_HOME")
         .or_else(|| var("XDG_STATE_HOME").map(|state| state.join("kapell")))
         .unwrap_or_else(|| home.join(".local/state/kapell"));
@@ -40,6 +46,7 @@ pub fn house() -> anyhow::Result<House> {
     let person_config = var("KAPELL_CONFIG").unwrap_or_else(|| {
         var("XDG_CONFIG_HOME").unwrap_or_else(|| home.join(".config")).join("kapell/config.toml")
     });
+    let person_config = std::path::absolute(person_config).context("the person's configuration")?;
     let program = std::env::current_exe().context("where kapell itself lies")?;
     Ok(House::new(root, environment, program, home, person_config, Check::Pages))
 }

@@ -213,7 +213,7 @@ pub fn plan(session: &Session, id: &PlanId) -> Result<PlanView, Error> {
 }
 
 fn plan_view(tx: &Tx<'_>, row: PlanRow) -> Result<PlanView, Error> {
-    let counts = tx.task_counts(&row.id)?;
+    let mut counts = tx.task_counts(&row.id)?;
     if row.state.is_at_rest() {
         return Ok(PlanView { state: row.state, reason: row.reason.clone(), conductor: None, counts, row });
     }
@@ -226,7 +226,9 @@ fn plan_view(tx: &Tx<'_>, row: PlanRow) -> Result<PlanView, Error> {
         Some(_) => (row.state, row.reason.clone()),
         None => {
             let live = tx.live_attempts(&row.id)?;
-            let at_work = live.iter().filter(|attempt| client::is_alive(Path::new(&attempt.run_dir))).count();
+            let is_at_work = |attempt: &&AttemptRow| client::is_alive(Path::new(&attempt.run_dir));
+            let at_work = live.iter().filter(is_at_work).count();
+            recount(&mut counts, at_work as u64);
             let reason = match at_work {
                 0 => "its conductor died; dispatch it again to go on".to_owned(),
                 1 => "its conductor died, 1 worker goes on; dispatch it again to take it up".to_owned(),
@@ -236,6 +238,40 @@ fn plan_view(tx: &Tx<'_>, row: PlanRow) -> Result<PlanView, Error> {
         }
     };
     Ok(PlanView { state, reason, conductor, counts, row })
+}
+
+/// A task whose worker has ended while nobody conducts its plan does not run, whatever was recorded last.
+fn mark_unattended(task: &mut TaskRow, last: Option<&AttemptRow>) {
+    let is_dead = |attempt: &AttemptRow| !client::is_alive(Path::new(&attempt.run_dir));
+    if task.state != TaskState::Running || !last.is_some_and(is_dead) {
+        return;
+    }
+    task.state = TaskState::Waiting;
+    task.reason =
+        Some("its worker has ended and its conductor died: dispatch the plan again to go on".to_owned());
+}
+
+/// Whether an attempt has neither a shim nor a conductor.
+fn is_unattended(tx: &Tx<'_>, attempt: &AttemptRow) -> Result<bool, Error> {
+    if client::is_alive(Path::new(&attempt.run_dir)) {
+        return Ok(false);
+    }
+    Ok(!tx.conductor_of(&attempt.plan)?.is_some_and(|conductor| is_alive(&conductor)))
+}
+
+/// As many tasks run as there are workers; the others wait.
+fn recount(counts: &mut Vec<(TaskState, u64)>, at_work: u64) {
+    let mut count = |state: TaskState| match counts.iter().position(|(known, _)| *known == state) {
+        Some(at) => at,
+        None => {
+            counts.push((state, 0));
+            counts.len() - 1
+        }
+    };
+    let (running, waiting) = (count(TaskState::Running), count(TaskState::Waiting));
+    let unattended = counts[running].1.saturating_sub(at_work);
+    counts[running].1 -= unattended;
+    counts[waiting].1 += unattended;
 }
 
 /// Whether a conductor lives: its lock is asked, not its row. The locks of a killed process are let go by the
@@ -274,11 +310,16 @@ pub fn attempt_state(row: &AttemptRow) -> AttemptState {
 /// A page of a plan's tasks, from `after` (exclusive) in their order.
 pub fn tasks(session: &Session, plan: &PlanId, after: i64, limit: usize) -> Result<Vec<TaskView>, Error> {
     session.store()?.read(|tx| {
+        let is_conducted = tx.conductor_of(plan)?.is_some_and(|row| is_alive(&row));
         tx.tasks(plan, after, limit)?
             .into_iter()
-            .map(|row| {
+            .map(|mut row| {
                 let mut attempts = tx.attempts_at(plan, &row.id)?;
-                Ok(TaskView { attempts: attempts.len() as u32, last: attempts.pop(), row })
+                let (count, last) = (attempts.len() as u32, attempts.pop());
+                if !is_conducted {
+                    mark_unattended(&mut row, last.as_ref());
+                }
+                Ok(TaskView { attempts: count, last, row })
             })
             .collect()
     })
@@ -287,8 +328,12 @@ pub fn tasks(session: &Session, plan: &PlanId, after: i64, limit: usize) -> Resu
 /// One task with all its attempts.
 pub fn task(session: &Session, plan: &PlanId, id: &TaskId) -> Result<(TaskRow, Vec<AttemptView>), Error> {
     session.store()?.read(|tx| {
-        let row = tx.task(plan, id)?.ok_or_else(|| no_such("task", &format!("{plan}/{id}")))?;
-        let attempts = tx.attempts_at(plan, id)?.into_iter().map(|row| attempt_view(tx, row));
+        let mut row = tx.task(plan, id)?.ok_or_else(|| no_such("task", &format!("{plan}/{id}")))?;
+        let attempts = tx.attempts_at(plan, id)?;
+        if !tx.conductor_of(plan)?.is_some_and(|conductor| is_alive(&conductor)) {
+            mark_unattended(&mut row, attempts.last());
+        }
+        let attempts = attempts.into_iter().map(|row| attempt_view(tx, row));
         Ok((row, attempts.collect::<Result<_, Error>>()?))
     })
 }
@@ -420,17 +465,27 @@ pub fn workers(
     let now = Time::now();
     let (live, did, quarantines) = session.store()?.read(|tx| -> Result<_, Error> {
         let did = tx.done_since(&project.id, now.start_of_day())?;
-        Ok((tx.all_live_attempts()?, did, tx.quarantines(&project.id, now)?))
+        let mut live = Vec::new();
+        for attempt in tx.all_live_attempts()?.into_iter().filter(|attempt| attempt.project == project.id) {
+            let state = match attempt_state(&attempt) {
+                // How it ended will be recorded by nobody.
+                AttemptState::Stopping if is_unattended(tx, &attempt)? => {
+                    AttemptState::Finished(Outcome::Interrupted)
+                }
+                state => state,
+            };
+            live.push((attempt, state));
+        }
+        Ok((live, did, tx.quarantines(&project.id, now)?))
     })?;
     Ok(config
         .workers
         .iter()
         .map(|(name, worker)| {
-            let mine =
-                || live.iter().filter(|attempt| attempt.project == project.id && attempt.worker == *name);
+            let mine = || live.iter().filter(|(attempt, _)| attempt.worker == *name);
             let tasks: Vec<String> =
-                mine().map(|attempt| format!("{}/{}", attempt.plan, attempt.task)).collect();
-            let states: Vec<AttemptState> = mine().map(attempt_state).collect();
+                mine().map(|(attempt, _)| format!("{}/{}", attempt.plan, attempt.task)).collect();
+            let states: Vec<AttemptState> = mine().map(|(_, state)| *state).collect();
             let are_all = |is: fn(&AttemptState) -> bool| !states.is_empty() && states.iter().all(is);
             let quarantine = quarantines.iter().find(|it| it.worker == *name).cloned();
             let money =

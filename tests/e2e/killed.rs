@@ -117,6 +117,39 @@ fn whoever_follows_a_plan_hears_at_once_that_its_conductor_died() {
 }
 
 #[test]
+fn status_tells_what_lives_when_all_that_worked_was_killed() {
+    let case = working();
+    let worker = case.bench.meet("here");
+    let lock = case.bench.run_dir(&worker.attempt).join("lock");
+    // First, so that it records nothing of the others' end.
+    case.bench.conductor(&case.plan).kill();
+    case.all_die();
+    // The last thread of a killed process lets go of its locks a moment after it is a zombie.
+    rustix::fs::flock(std::fs::File::open(lock).unwrap(), rustix::fs::FlockOperation::LockShared).unwrap();
+    let status = case.bench.rpc().ok("status", json!({"scope": "plan", "id": case.plan}));
+    assert_eq!(
+        (&status["state"], &status["running"]),
+        (&json!("stopped"), &json!(0)),
+        "{}\n{:#}",
+        case.bench.story(),
+        case.bench.task(&case.plan, "a")
+    );
+    assert_eq!(status["tasks"][0]["state"], "waiting", "{status:#}");
+    let task = case.bench.task(&case.plan, "a");
+    assert_eq!(task["state"], "waiting", "{task:#}");
+    assert!(task["reason"].as_str().unwrap().contains("dispatch"), "{task:#}");
+    let overview = case.bench.rpc().ok("status", json!({}));
+    assert_eq!(
+        (&overview["plans"][0]["running"], &overview["workers"]["busy"]),
+        (&json!(0), &json!(0)),
+        "{overview:#}"
+    );
+    case.again();
+    case.bench.meet("here").go();
+    case.ends_well();
+}
+
+#[test]
 fn what_a_worker_said_is_told_once_however_often_it_is_read() {
     let bench = Bench::new();
     let finding = r#"say {"kapell":"finding","text":"a leak","severity":"high"}"#;

@@ -286,6 +286,15 @@ fn work_goes_on_when_the_limit_is_over() {
 }
 
 #[test]
+fn a_base_that_is_none_is_told_by_the_plan() {
+    let bench = Bench::new();
+    for (base, is_one) in [("nope", false), ("a b\n--x", false), ("main", true)] {
+        let planned = bench.rpc().ok("plan", one().with("base", json!(base)).params());
+        assert_eq!(planned["plan_id"].is_string(), is_one, "{planned:#}");
+    }
+}
+
+#[test]
 fn a_program_that_is_not_there_is_told_by_the_plan() {
     let bench = Bench::new();
     bench.configure("[providers.ghost]\nkind = \"command\"\ncommand = \"no-such-program-anywhere x\"\n");

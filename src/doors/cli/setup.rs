@@ -224,6 +224,14 @@ pub fn config(session: &Session, out: &mut Out, what: ConfigCommand) -> Result<u
         return Ok(0);
     }
     let files = Files::read(&session.house, &session.project()?)?;
+    // Whoever names a file means it. (Our own processes name the usual place, be there a file or not.)
+    let named = session.house.environment.get("KAPELL_CONFIG").filter(|path| !path.is_empty());
+    if let Some(named) = named.filter(|_| !session.house.person_config.exists()) {
+        let message = format!("KAPELL_CONFIG names {named}, and there is no such file");
+        return Err(
+            Refusal::new(Code::NotFound, message, "give the path of a file, or unset KAPELL_CONFIG").into()
+        );
+    }
     match what {
         ConfigCommand::Check => Ok(check(out, &files)),
         _ => show(out, &files),

@@ -7,9 +7,11 @@ use crate::domain::plan::Plan;
 use crate::domain::plan::check::{KnownTarget, OnOverlap, Surroundings, TargetKind, Walls};
 use crate::domain::plan::document;
 use crate::domain::plan::problem::{Part, Places, Problem, ProblemCode};
-use crate::services::{House, claiming, pipelines};
+use crate::services::project::Project;
+use crate::services::{Error, House, claiming, ground, pipelines};
 use crate::sys::config::Config;
 use crate::sys::config::resolved::{self, Isolation, Worker};
+use crate::sys::git::read;
 use crate::sys::process::find::find_program;
 
 /// What is known around a plan.
@@ -108,6 +110,23 @@ pub fn missing_programs(house: &House, config: &Config, plan: &Plan, places: &Pl
         problems.push(problem.of(&task.id).at(places.field(Part::Task(position), "target")));
     }
     problems
+}
+
+/// The base is a commit.
+pub fn missing_base(
+    house: &House,
+    project: &Project,
+    plan: &Plan,
+    places: &Places,
+) -> Result<Option<Problem>, Error> {
+    let Some(base) = plan.base.as_deref().filter(|_| project.repository.is_some()) else { return Ok(None) };
+    if read::resolve(&ground::git(house, project)?, base)?.is_some() {
+        return Ok(None);
+    }
+    let message = format!("`base` is {base:?}, which names no commit");
+    let problem =
+        Problem::error(ProblemCode::Syntax, message, "name a branch, tag or commit, or leave it out");
+    Ok(Some(problem.at(places.field(Part::Plan, "base"))))
 }
 
 /// The pipeline is there, and the plan's tasks have a place in it.
