@@ -193,10 +193,7 @@ fn show(desk: &Desk, attempt: &AttemptRow) {
         Ok(place) if !place.is_new => return,
         Ok(Place { session, window, .. }) => (
             "attempt.window",
-            format!(
-                "window {window} of tmux session {session}; kapell fleet attach {} shows it",
-                attempt.worker
-            ),
+            format!("window {window} of tmux session {session}; kapell fleet attach {} shows it", attempt.id),
             serde_json::json!({"session": session, "window": window}),
         ),
         Err(error) => {
