@@ -68,6 +68,16 @@ pub fn run() -> ExitCode {
         let words: Vec<String> = arguments.map(|word| word.to_string_lossy().into_owned()).collect();
         return opened(|house| conduct(house, &words));
     }
+    if door.as_ref().is_some_and(|door| door == "window") {
+        let words: Vec<OsString> = arguments.collect();
+        return opened(|house| match &words[..] {
+            [run_dir, kind, title] => {
+                let (kind, title) = (kind.to_string_lossy(), title.to_string_lossy());
+                Ok(doors::window::show(&house, Path::new(run_dir), &kind, &title))
+            }
+            _ => anyhow::bail!("window wants the folder of a run, the kind of its agent, and a title"),
+        });
+    }
     // An editor or agent starts these again and again: they do not wait for the command line's parser.
     match (door.as_ref().and_then(|door| door.to_str()), arguments.next()) {
         // Whatever follows: an agent takes a usage error (2) for a refusal of everything it does.

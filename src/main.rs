@@ -9,5 +9,8 @@ fn main() -> ExitCode {
     if argv.get(1).is_some_and(|word| word == "shim") {
         return kapell::sys::shim::main(&argv);
     }
+    if argv.get(1).is_some_and(|word| word == "stand") {
+        return kapell::sys::tmux::stand::main(&argv);
+    }
     kapell::app::run()
 }

@@ -168,7 +168,7 @@ fn at<'a>(command: &'a mut Command, top: &tempfile::TempDir) -> &'a mut Command 
     let path = format!("{}:/usr/local/bin:/usr/bin:/bin", kapell.display());
     let home = top.path();
     command.current_dir(home.join("project")).env_clear().env("PATH", path).env("HOME", home);
-    command.env("KAPELL_HOME", home.join("state"))
+    command.env("KAPELL_HOME", home.join("state")).env("TMUX_TMPDIR", home)
 }
 
 fn git(top: &tempfile::TempDir, words: &[&str]) {

@@ -126,6 +126,7 @@ fn examples_do_what_they_say() {
             .env_clear()
             .env("HOME", folder.path())
             .env("KAPELL_HOME", folder.path().join("state"))
+            .env("TMUX_TMPDIR", folder.path())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

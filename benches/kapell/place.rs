@@ -92,9 +92,14 @@ impl Place {
     /// The environment of everything that is started here.
     fn environment(&self) -> BTreeMap<String, String> {
         let text = |value: &Path| value.to_string_lossy().into_owned();
-        [("PATH", search_path()), ("HOME", text(&self.home)), ("KAPELL_HOME", text(&self.state))]
-            .map(|(name, value)| (name.to_owned(), value))
-            .into()
+        [
+            ("PATH", search_path()),
+            ("HOME", text(&self.home)),
+            ("KAPELL_HOME", text(&self.state)),
+            ("TMUX_TMPDIR", text(&self.home)),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into()
     }
 
     /// The surroundings as the services want them.

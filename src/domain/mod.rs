@@ -17,6 +17,7 @@ pub mod prices;
 pub mod refusal;
 pub mod route;
 pub mod schedule;
+pub mod standing;
 pub mod task;
 pub mod usage;
 pub mod verdict;

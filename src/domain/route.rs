@@ -33,6 +33,8 @@ pub struct Seat {
     pub is_protected: bool,
     /// Its provider is configured, or its program was found.
     pub is_available: bool,
+    /// What it needs and this machine does not have, with what to do about it.
+    pub lacks: Option<String>,
     /// The environment that it works in.
     pub environment: Option<String>,
 }
@@ -173,6 +175,8 @@ pub struct Candidate {
 pub enum WhyNot {
     /// The task is too hard for its provider.
     Capability,
+    /// This machine does not have what it needs.
+    Lacks(String),
     /// Its provider is limited.
     RateLimited(String),
     /// The money of its provider is spent.
@@ -190,7 +194,8 @@ impl WhyNot {
     pub fn text(&self) -> &str {
         match self {
             Self::Capability => "may not get tasks that hard (capability)",
-            Self::RateLimited(why)
+            Self::Lacks(why)
+            | Self::RateLimited(why)
             | Self::OverBudget(why)
             | Self::TooDear(why)
             | Self::Unhealthy(why)
@@ -200,7 +205,7 @@ impl WhyNot {
 
     /// Whether waiting cannot help.
     fn is_for_ever(&self) -> bool {
-        matches!(self, Self::Capability | Self::TooDear(_))
+        matches!(self, Self::Capability | Self::Lacks(_) | Self::TooDear(_))
     }
 }
 
@@ -258,6 +263,7 @@ fn choose(roster: &Roster, candidates: &[Candidate], need: Need<'_>) -> Choice {
         return Choice::Nobody(match candidates.iter().find_map(|it| Some((it, it.why_not.as_ref()?))) {
             None => "no worker is configured or installed for it".to_owned(),
             Some((_, WhyNot::TooDear(why))) => why.clone(),
+            Some((first, WhyNot::Lacks(why))) => format!("{}: {why}", first.worker),
             Some((first, why)) => format!("{} {}", first.worker, why.text()),
         });
     }
@@ -282,7 +288,7 @@ fn choose(roster: &Roster, candidates: &[Candidate], need: Need<'_>) -> Choice {
                     Some(WhyNot::OverBudget(why)) => drop(spent.get_or_insert_with(|| why.clone())),
                     Some(WhyNot::Unhealthy(why)) => drop(unhealthy.get_or_insert_with(|| why.clone())),
                     Some(WhyNot::Busy(why)) => drop(full.get_or_insert_with(|| why.clone())),
-                    Some(WhyNot::Capability | WhyNot::TooDear(_)) => {}
+                    Some(WhyNot::Capability | WhyNot::Lacks(_) | WhyNot::TooDear(_)) => {}
                 }
             }
         }
@@ -297,6 +303,9 @@ fn choose(roster: &Roster, candidates: &[Candidate], need: Need<'_>) -> Choice {
 fn why_not(roster: &Roster, now: &Now, seat: &Seat, complexity: Complexity) -> Option<WhyNot> {
     if seat.capability < complexity {
         return Some(WhyNot::Capability);
+    }
+    if let Some(lacks) = &seat.lacks {
+        return Some(WhyNot::Lacks(lacks.clone()));
     }
     match now.limits.get(&seat.provider) {
         Some(Limit::RateLimited(why)) => return Some(WhyNot::RateLimited(why.clone())),

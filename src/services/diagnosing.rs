@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::project::Project;
-use super::{Error, Session};
+use super::{Error, Session, windows};
 use crate::base::clock::Time;
 use crate::base::ids::{ProjectId, random_tail};
 use crate::store::events::{EventFilter, NewEvent};
@@ -122,12 +122,38 @@ pub fn diagnose(session: &Session, begin: &mut dyn FnMut(&str)) -> Vec<Check> {
         ),
     });
     checks.push(configuration(session));
+    checks.extend(tmux(session));
     begin("the wall");
     checks.push(wall_around(&scratch.0));
     begin("the agents");
     checks.extend(agents::all(session, &scratch.0));
     checks.push(agents::local(session));
     checks
+}
+
+/// tmux, where it is there or a worker wants it.
+fn tmux(session: &Session) -> Option<Check> {
+    let config = session.project().and_then(|project| session.config(&project)).ok();
+    let is_wanted = config.as_ref().is_some_and(windows::are_any_wanted);
+    if let Some(missing) = config.and_then(|config| windows::missing(&session.house, &config)) {
+        let (found, next) = missing.split_once("; ").unwrap_or((&missing, "install tmux"));
+        let found = format!("{found}, and a worker has runtime = \"tmux\"");
+        return Some(Check::fail("tmux", found, next));
+    }
+    let tmux = windows::tmux(&session.house).ok()?;
+    let listed = tmux.version().and_then(|version| Ok((version, tmux.sessions()?.len())));
+    Some(match listed {
+        Ok((version, _)) if is_wanted => Check::warn(
+            "tmux",
+            format!(
+                "{version}, and a worker has runtime = \"tmux\": no wall holds sockets, so that it can reach the server"
+            ),
+            "where workers are not trusted, set runtime = \"process\" and run no tmux server beside them",
+        ),
+        Ok((version, 0)) => Check::ok("tmux", version),
+        Ok((version, sessions)) => Check::ok("tmux", format!("{version}, sessions: {sessions}")),
+        Err(error) => Check::warn("tmux", error.to_string(), "tmux ls shows whether tmux works by itself"),
+    })
 }
 
 /// A folder to try things in, removed at the end.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::planning::{self, rows};
 use super::project::Project;
 use super::routing::{self, Explanation};
-use super::{Error, Session, ground, querying, walling};
+use super::{Error, Session, ground, querying, walling, windows};
 use crate::base::failpoint::Point;
 use crate::base::ids::{PlanId, ProjectId, TaskId, random_tail};
 use crate::domain::conducting::{ConductorState, PlanState};
@@ -110,6 +110,7 @@ pub fn dispatch(session: &Session, project: &Project, wish: &Wish) -> Result<Dis
                 let (started, waiting) = (Vec::new(), Vec::new());
                 return Ok(Dispatched { run: None, plan: inbox, conductor: None, started, waiting, route });
             }
+            windows::refuse_without(&session.house, &config, task.target.as_deref())?;
             put_into_inbox(session, project, &inbox, &task)?;
             (inbox, Some(vec![task.id]))
         }
@@ -118,6 +119,12 @@ pub fn dispatch(session: &Session, project: &Project, wish: &Wish) -> Result<Dis
     let alone = only.as_deref().filter(|_| wish.what.is_ad_hoc());
     let (row, tasks, plan) = load(session, &plan_id, alone)?;
     let wanted = wanted(&row, &tasks, &plan, only.as_deref())?;
+    let wants = |task: &&Task| wanted.contains(&task.id);
+    windows::refuse_without(
+        &session.house,
+        &config,
+        plan.tasks.iter().filter(wants).filter_map(|task| task.target.as_deref()),
+    )?;
     if wish.dry_run {
         return Ok(dry_run(&plan_id, &plan, &tasks, &wanted));
     }

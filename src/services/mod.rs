@@ -28,8 +28,11 @@ pub mod querying;
 pub mod reading;
 pub mod routing;
 pub mod spending;
+pub mod standing;
 pub mod steering;
 pub mod walling;
+pub mod watching;
+pub mod windows;
 
 pub use house::{Caller, Cancel, House, Session};
 

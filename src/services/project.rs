@@ -81,6 +81,13 @@ impl Project {
         })
     }
 
+    /// Its name for people: that of its folder, which all of its worktrees share.
+    pub fn title(&self) -> String {
+        named(&self.place)
+            .file_name()
+            .map_or_else(|| self.id.to_string(), |name| name.to_string_lossy().into_owned())
+    }
+
     /// Makes the project known to the database.
     pub fn ensure(&self, tx: &Tx<'_>) -> Result<(), Error> {
         let top = self.top.as_ref().map(|top| top.to_string_lossy());
@@ -102,11 +109,7 @@ impl Session {
 
 /// The folder's name, for people, and a digest of its path, which makes it unique.
 fn id_of(place: &Path) -> ProjectId {
-    let mut named = place;
-    if named.file_name().is_some_and(|name| name == ".git") {
-        named = named.parent().unwrap_or(named);
-    }
-    let name: String = named
+    let name: String = named(place)
         .file_name()
         .map(|name| name.to_string_lossy().into_owned())
         .unwrap_or_default()
@@ -118,6 +121,14 @@ fn id_of(place: &Path) -> ProjectId {
     let tail: String = digest.iter().take(5).map(|byte| format!("{byte:02x}")).collect();
     let name = name.trim_matches('-');
     ProjectId::new(if name.is_empty() { tail } else { format!("{name}-{tail}") })
+}
+
+/// The folder that a project is called by.
+fn named(place: &Path) -> &Path {
+    match place.parent() {
+        Some(parent) if place.ends_with(".git") => parent,
+        _ => place,
+    }
 }
 
 /// The files of a configuration, as far as it can be seen whether somebody wrote to them.

@@ -126,6 +126,8 @@ pub struct WorkerView {
     pub environment: Option<String>,
     /// What its attempts of today cost.
     pub usd_today: f64,
+    /// Its standing session, where it was looked for.
+    pub standing: Option<super::standing::Standing>,
 }
 
 impl PlanView {
@@ -523,6 +525,7 @@ pub fn workers(
                 tasks,
                 environment: worker.environment.clone(),
                 usd_today: did.iter().find(|did| did.worker == *name).map_or(0.0, |did| did.usd),
+                standing: None,
             }
         })
         .collect())

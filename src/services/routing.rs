@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::project::Project;
-use super::{Error, Session, health, owning, spending};
+use super::{Error, House, Session, health, owning, spending, windows};
 use crate::base::clock::Time;
 use crate::base::ids::{PlanId, ProjectId, ProviderName, TaskId, WorkerName};
 use crate::domain::plan::{Priority, Task};
@@ -83,8 +83,19 @@ fn seat(config: &Config, name: &WorkerName, worker: &resolved::Worker) -> Option
         capability: provider.capability,
         is_protected: worker.protected,
         is_available: provider.is_available,
+        lacks: None,
         environment: worker.environment.clone(),
     })
+}
+
+/// Passes over workers that are to be shown in tmux, where there is none.
+pub fn look_for_tmux(roster: &mut Roster, config: &Config, house: &House) {
+    let Some(lacks) = windows::missing(house, config) else { return };
+    for (name, seat) in &mut roster.seats {
+        if config.workers.get(name).is_some_and(|worker| worker.runtime == resolved::Runtime::Tmux) {
+            seat.lacks = Some(lacks.clone());
+        }
+    }
 }
 
 /// Makes room for a worker that no file has, where the groups' patterns place its name.
@@ -106,6 +117,7 @@ pub fn admit(roster: &mut Roster, config: &Config, name: &str) {
         capability: facts.capability,
         is_protected: placement.protected,
         is_available: facts.is_available,
+        lacks: None,
         environment: None,
     };
     roster.seats.insert(worker.clone(), seat);
@@ -207,6 +219,7 @@ pub fn explain(
     task: &Task,
 ) -> Result<Explanation, Error> {
     let mut roster = roster(config);
+    look_for_tmux(&mut roster, config, &session.house);
     if let Some(target) = &task.target {
         admit(&mut roster, config, target);
     }

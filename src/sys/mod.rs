@@ -8,5 +8,6 @@ pub mod ollama;
 pub mod process;
 pub mod shim;
 pub mod stdio;
+pub mod tmux;
 pub mod tree;
 pub mod wall;

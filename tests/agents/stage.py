@@ -150,6 +150,7 @@ class Stage:
             "PATH": os.pathsep.join([str(programs), os.environ["PATH"]]),
             "HOME": str(self.home),
             "KAPELL_HOME": str(self.state),
+            "TMUX_TMPDIR": str(self.folder),
             "LANG": "C.UTF-8",
             "TERM": "dumb",
             "FAKE_KEY": "sk-fake-0000",

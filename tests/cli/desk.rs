@@ -89,6 +89,7 @@ impl Desk {
             .env("PATH", format!("{}:/usr/local/bin:/usr/bin:/bin", self.folder.path().join("bin").display()))
             .env("HOME", self.folder.path().join("home"))
             .env("KAPELL_HOME", self.state())
+            .env("TMUX_TMPDIR", self.folder.path())
             .env("GIT_CONFIG_NOSYSTEM", "1")
             .stdin(Stdio::null());
         command

@@ -43,7 +43,7 @@ impl World {
         let mut command = Command::new(env!("CARGO_BIN_EXE_kapell"));
         command.arg(door).current_dir(self.project()).env_clear();
         command.env("HOME", self.folder.path()).env("KAPELL_HOME", self.state());
-        command.envs(environment.iter().copied());
+        command.env("TMUX_TMPDIR", self.folder.path()).envs(environment.iter().copied());
         command
     }
 

@@ -29,6 +29,7 @@ mod shared;
 mod spending;
 mod steering;
 mod taking;
+mod tmux;
 mod trying;
 mod twice;
 mod violations;

@@ -29,6 +29,8 @@ kapell=$(cd "$(dirname "$kapell")" && pwd)/$(basename "$kapell")
 export KAPELL=$kapell
 # A state of our own, in case something forgets to have one of its own.
 export KAPELL_HOME=$logs/state
+# And a tmux of our own, if any.
+export TMUX_TMPDIR=$logs
 
 child=
 finish() {

@@ -57,6 +57,7 @@ impl World {
         let mut command = Command::new(program.as_ref());
         command.current_dir(self.project()).env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin");
         command.env("HOME", self.root()).env("KAPELL_HOME", self.root().join("state")).env("USER", "ann");
+        command.env("TMUX_TMPDIR", self.root());
         command
     }
 

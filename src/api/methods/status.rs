@@ -18,7 +18,7 @@ use crate::domain::task::TaskState;
 use crate::services::following::Interest;
 use crate::services::project::Project;
 use crate::services::querying::{self, BudgetView, PlanView, WorkerView};
-use crate::services::{Session, costing, dispatching, health, planning};
+use crate::services::{Session, costing, dispatching, health, planning, standing};
 use crate::store::claims::ClaimPage;
 use crate::store::events::EventFilter;
 use crate::store::money::GroupBy;
@@ -172,7 +172,9 @@ fn body(
             (StatusBody::Attempt(Box::new(views::attempt(&view))), None)
         }
         Scope::Workers => {
-            let workers: Vec<_> = fleet(session, project)?.0.iter().map(views::worker).collect();
+            let (mut workers, _) = fleet(session, project)?;
+            standing::add_sessions(session, project, &session.config(project)?, &mut workers);
+            let workers: Vec<_> = workers.iter().map(views::worker).collect();
             let (workers, next) = page(workers, question.after, limit);
             (StatusBody::Workers { workers }, next)
         }

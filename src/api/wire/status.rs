@@ -374,6 +374,22 @@ pub struct WorkerStatus {
     /// What its attempts of today (UTC) cost, as far as known.
     #[serde(default, skip_serializing_if = "is_nothing")]
     pub usd_today: f64,
+    /// Its standing session in tmux, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<SessionStatus>,
+}
+
+/// A standing session that people talk to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SessionStatus {
+    /// Its name in tmux.
+    pub name: String,
+    /// Whether Kapell started it; only then is it ended by `kapell fleet down`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub started_by_kapell: bool,
+    /// Whether somebody looks at it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub attached: bool,
 }
 
 fn is_nothing(usd: &f64) -> bool {

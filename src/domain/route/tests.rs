@@ -9,6 +9,7 @@ fn seat(name: &str, provider: &str) -> Seat {
         capability: Complex,
         is_protected: name.starts_with("high"),
         is_available: true,
+        lacks: None,
         environment: None,
     }
 }

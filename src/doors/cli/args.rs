@@ -14,7 +14,7 @@ mod fleet;
 mod methods;
 mod pipeline;
 
-pub use fleet::{By, Fleet, Health, Route};
+pub use fleet::{By, Fleet, FleetCommand, Health, Route};
 pub use methods::*;
 pub use pipeline::{Pipeline, PipelineCommand, PipelineRun};
 
@@ -168,11 +168,15 @@ Examples:
   kapell route 'Review PR #123'
   kapell route 'fix the typo' --complexity simple --json")]
     Route(Route),
-    /// Workers by group, and what they do
+    /// Workers by group and what they do; their standing sessions: start, end, look, type
     #[command(after_help = "Examples:
   kapell fleet
   kapell fleet --by provider
-  kapell fleet --watch")]
+  kapell fleet --watch
+  kapell fleet up
+  kapell fleet attach architect
+  kapell fleet send architect 'look at the design of the parser'
+  kapell fleet down")]
     Fleet(Fleet),
     /// What each worker shows of life, and what all of them need
     #[command(after_help = "Ends with 1 if somebody should look.
@@ -273,6 +277,12 @@ Examples:
     /// The process around one worker
     #[command(hide = true)]
     Shim(Inside),
+    /// What shows an attempt in a window
+    #[command(hide = true)]
+    Window(Inside),
+    /// What becomes the program of a standing session
+    #[command(hide = true)]
+    Stand(Inside),
 }
 
 /// What Kapell's own processes are given; their doors read it.

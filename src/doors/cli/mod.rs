@@ -20,6 +20,7 @@ mod print;
 mod screens;
 mod setup;
 mod staging;
+mod standing;
 
 use args::{Cli, Command};
 use print::{Color, Out};
@@ -80,6 +81,9 @@ fn command(house: House, folder: PathBuf, cli: Cli, out: &mut Out) -> Result<u8,
         Command::Conduct(_) => Err(not_first("conduct")),
         Command::Hook { .. } => Err(not_first("hook")),
         Command::Shim(_) => Err(not_first("shim")),
+        Command::Window(_) => Err(not_first("window")),
+        Command::Stand(_) => Err(not_first("stand")),
+        Command::Fleet(args::Fleet { what: Some(what), .. }) => standing::run(&session, out, what),
         Command::Events(args) => follow::events(&mut calls::Desk::new(&session, out), &session, args),
         command => calls::run(&mut calls::Desk::new(&session, out), command),
     }

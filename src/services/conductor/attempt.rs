@@ -20,6 +20,7 @@ use crate::base::paths::RepoPath;
 use crate::domain::attempt::Outcome;
 use crate::domain::plan::Task;
 use crate::domain::task::TaskState;
+use crate::services::windows::{self, Place};
 use crate::services::{Error, owning, walling};
 use crate::store::Tx;
 use crate::store::attempts::{AttemptRow, Ending};
@@ -119,9 +120,14 @@ fn carry_on(desk: &Arc<Desk>, attempt: &AttemptRow, mut stage: Stage) -> Result<
             Stage::Judge | Stage::Land if desk.is_stopping() => return Ok(()),
             Stage::Launch => {
                 launch(desk, &attempt, &task)?;
+                show(desk, &attempt);
                 Stage::Follow
             }
             Stage::Follow => {
+                if !is_new && client::is_alive(Path::new(&attempt.run_dir)) {
+                    // The conductor before may have died before it came to that.
+                    show(desk, &attempt);
+                }
                 follow(desk, &attempt, &task, is_new)?;
                 if !desk.is_stopping() {
                     // Now, while nobody waits for a worker.
@@ -177,6 +183,33 @@ fn reread(desk: &Desk, attempt: &AttemptRow) -> Result<AttemptRow, Error> {
     desk.store()?
         .read(|tx| tx.attempt(&attempt.id))?
         .ok_or_else(|| Error::Bug(format!("attempt {} vanished", attempt.id)))
+}
+
+/// Shows a new attempt in a window, where that is wanted. It goes on all the same if it cannot be.
+fn show(desk: &Desk, attempt: &AttemptRow) {
+    if !windows::are_wanted(&desk.config, attempt) {
+        return;
+    }
+    let provider = desk.config.providers.get(&attempt.provider);
+    let kind = launching::kind_of_run(provider, Path::new(&attempt.run_dir));
+    let (event, text, data) = match windows::open(&desk.session, &desk.project, kind, attempt) {
+        Ok(place) if !place.is_new => return,
+        Ok(Place { session, window, .. }) => (
+            "attempt.window",
+            format!("window {window} of tmux session {session}; kapell fleet attach {} shows it", attempt.id),
+            serde_json::json!({"session": session, "window": window}),
+        ),
+        Err(error) => {
+            ("attempt.unwatched", format!("no window, and goes on without: {error}"), serde_json::Value::Null)
+        }
+    };
+    let text = format!("task {}: try {} is in {text}", attempt.task, attempt.number);
+    let data = (!data.is_null()).then(|| data.to_string());
+    let told =
+        desk.store().and_then(|store| Ok(store.write(|tx| tx.tell_of_attempt(attempt, event, text, data))?));
+    if let Err(error) = told {
+        tracing::warn!(attempt = %attempt.id, "{error}");
+    }
 }
 
 fn launch(desk: &Arc<Desk>, attempt: &AttemptRow, task: &Task) -> Result<(), Error> {

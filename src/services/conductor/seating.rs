@@ -23,6 +23,7 @@ pub fn seat(
 ) -> Result<Choice, Error> {
     let config = &desk.config;
     let mut roster = routing::roster(config);
+    routing::look_for_tmux(&mut roster, config, &desk.session.house);
     if let Some(target) = &task.target {
         routing::admit(&mut roster, config, target);
     }

@@ -51,22 +51,7 @@ pub(super) fn of(
     brief: &Brief<'_>,
     tmp: &Path,
 ) -> Result<BTreeMap<String, String>, BadCommand> {
-    // Compiling them takes longer than starting a program, so what is the same each time is done once.
-    static ALWAYS: LazyLock<Result<[GlobSet; 2], BadCommand>> =
-        LazyLock::new(|| Ok([globs(SAFE)?, globs(NEVER)?]));
-    let [safe, never] = ALWAYS.as_ref().map_err(Clone::clone)?;
-    let configured = match program.env {
-        Some(configured) => globs(configured.iter().map(String::as_str))?,
-        None => globs(program.kind.default_env().iter().copied())?,
-    };
-    let is_allowed = |name: &str| (safe.is_match(name) || configured.is_match(name)) && !never.is_match(name);
-    let mut env: BTreeMap<String, String> = brief
-        .caller_env
-        .iter()
-        .filter(|(name, _)| is_allowed(name))
-        .map(|(name, value)| (name.clone(), value.clone()))
-        .collect();
-    env.entry("PATH".to_owned()).or_insert_with(|| "/usr/local/bin:/usr/bin:/bin".to_owned());
+    let mut env = allowed(program, brief.caller_env)?;
 
     let mut set = |name: &str, value: &str| env.insert(name.to_owned(), value.to_owned());
     set("HOME", text(brief.home)?);
@@ -96,6 +81,29 @@ pub(super) fn of(
         path.push(':');
         path.push_str(text(kapell)?);
     }
+    Ok(env)
+}
+
+/// What of the caller's variables passes to a program.
+pub(super) fn allowed(
+    program: &Program<'_>,
+    caller: &BTreeMap<String, String>,
+) -> Result<BTreeMap<String, String>, BadCommand> {
+    // Compiling them takes longer than starting a program, so what is the same each time is done once.
+    static ALWAYS: LazyLock<Result<[GlobSet; 2], BadCommand>> =
+        LazyLock::new(|| Ok([globs(SAFE)?, globs(NEVER)?]));
+    let [safe, never] = ALWAYS.as_ref().map_err(Clone::clone)?;
+    let configured = match program.env {
+        Some(configured) => globs(configured.iter().map(String::as_str))?,
+        None => globs(program.kind.default_env().iter().copied())?,
+    };
+    let is_allowed = |name: &str| (safe.is_match(name) || configured.is_match(name)) && !never.is_match(name);
+    let mut env: BTreeMap<String, String> = caller
+        .iter()
+        .filter(|(name, _)| is_allowed(name))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect();
+    env.entry("PATH".to_owned()).or_insert_with(|| "/usr/local/bin:/usr/bin:/bin".to_owned());
     Ok(env)
 }
 

@@ -17,6 +17,7 @@ mod opencode;
 mod reader;
 pub mod registration;
 mod server;
+mod standing;
 #[cfg(test)]
 mod tests;
 
@@ -26,6 +27,7 @@ pub use event::{End, Ending, Event, Finding, Limit, LimitKind, Refused, Report};
 pub use launch::{BadCommand, Brief, Launch, Program, Seed, SeedHow};
 pub use local::Local;
 pub use reader::{MAX_LINE, Reader};
+pub use standing::{standing_command, standing_environment};
 
 /// How the reason of a refusal starts that Kapell's own hook gave; a [`Reader`] tells it from
 /// a tool that merely failed by this.

@@ -312,6 +312,7 @@ fn providers(
             kind,
             command: program,
             through,
+            session: command(said.session.as_ref())?,
             args: said.args.unwrap_or_default(),
             env: match said.env {
                 Some(patterns) => patterns.into_iter().map(|pattern| pattern.0).collect(),

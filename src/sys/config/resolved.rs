@@ -105,6 +105,8 @@ pub struct Provider {
     pub command: CommandLine,
     /// The agent that a local model works through; nothing for the other kinds.
     pub through: Option<Through>,
+    /// What a standing session of it runs. `None`: the command, where it is not told a single task.
+    pub session: Option<CommandLine>,
     /// Model that is asked for. `None`: the agent's own choice.
     pub model: Option<String>,
     /// Further arguments.

@@ -144,6 +144,7 @@ const TEMPLATE: &str = r##"# Kapell's configuration of this project. Everything 
 #[providers.@MAIN@]
 #kind = "@MAIN@" ## claude, codex, opencode, ollama or command; left out: by its name
 #command = ["@MAIN@"] ## program and first arguments
+#session = ["claude"] ## example; what its standing sessions run, left out: command with model and args
 #model = "a-model" ## example; left out: the agent's own choice
 #args = [] ## further arguments
 #env = ["ANTHROPIC_*"] ## example; passed on from the caller, besides a small safe set

@@ -160,6 +160,9 @@ pub struct Provider {
     pub command: Option<Command>,
     /// Agent that a model of kind ollama works through: codex or opencode. Default: the one that is found, codex first.
     pub through: Option<Through>,
+    /// What a standing session of it runs, for people to talk to. Default: the command with its model and
+    /// arguments; none where they are told a single task.
+    pub session: Option<Command>,
     /// Model that is asked for. Default: the agent's own choice; for kind ollama the first that the server lists.
     #[schemars(length(min = 1))]
     pub model: Option<String>,

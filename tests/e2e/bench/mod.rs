@@ -136,6 +136,8 @@ impl Bench {
             .env("HOME", self.root.join("home"))
             .env("KAPELL_HOME", self.state())
             .env("KAPELL_CONFIG", self.root.join("config.toml"))
+            // Nobody's tmux but the bench's own.
+            .env("TMUX_TMPDIR", &self.root)
             .env("GIT_CONFIG_NOSYSTEM", "1")
             // No model of this machine takes part.
             .env("OLLAMA_HOST", "127.0.0.1:1")

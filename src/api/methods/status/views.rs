@@ -6,7 +6,7 @@ use super::{AT_WORK, tail_of};
 use crate::api::wire::{
     AttemptStatus, BudgetStatus, ClaimStatus, ConductorStatus, CostBy, CostLine, CostStatus, ForecastStatus,
     GateStatus, HealthCheck, HealthStatus, Id, JudgeResult, Landed, LandingStatus, PlanLine, QueuedStatus,
-    SavingStatus, TaskLine, UsageStatus, WorkerHealthStatus, WorkerStatus,
+    SavingStatus, SessionStatus, TaskLine, UsageStatus, WorkerHealthStatus, WorkerStatus,
 };
 use crate::base::clock::Time;
 use crate::domain::budget::Money;
@@ -234,6 +234,11 @@ pub(super) fn worker(view: &WorkerView) -> WorkerStatus {
         tasks: view.tasks.clone(),
         environment: view.environment.clone(),
         usd_today: rounded(view.usd_today),
+        session: view.standing.as_ref().map(|standing| SessionStatus {
+            name: standing.session.name.clone(),
+            started_by_kapell: standing.is_ours,
+            attached: standing.session.is_attached,
+        }),
     }
 }
 

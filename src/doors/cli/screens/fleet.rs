@@ -71,6 +71,7 @@ fn section(page: &mut Page, name: &str, workers: &[&WorkerStatus], by: By) {
             Column::new("STATE", Give::Keep),
             Column::new(if by == By::Provider { "GROUPS" } else { "PROVIDER" }, Give::Drop(1)),
             Column::new("ENVIRONMENT", Give::Drop(3)),
+            Column::new("SESSION", Give::Drop(4)),
             Column::number("TODAY", Give::Drop(2)),
             Column::new("TASK", Give::Shrink),
         ],
@@ -85,11 +86,24 @@ fn section(page: &mut Page, name: &str, workers: &[&WorkerStatus], by: By) {
                 None => worker.provider.clone(),
             }),
             optional(worker.environment.as_ref()),
+            standing(worker),
             if worker.usd_today > 0.0 { plain(money(worker.usd_today)) } else { Cell::new() },
             tasks(worker),
         ]);
     }
     page.table(&table);
+}
+
+/// The worker's standing session, where it has one: its name where that is another, and whether it is
+/// somebody's own.
+fn standing(worker: &WorkerStatus) -> Cell {
+    let Some(session) = &worker.session else { return Cell::new() };
+    let name = if session.name == worker.worker { "up" } else { &session.name };
+    let attached = if session.attached { ", attached" } else { "" };
+    match session.started_by_kapell {
+        true => plain(format!("{name}{attached}")),
+        false => plain(format!("{name}{attached}, not Kapell's")),
+    }
 }
 
 /// What a worker does, or why it gets nothing.
