@@ -267,8 +267,10 @@ fn start(
     let folder = house.root.join("standing").join(project.id.as_str()).join(tmux_name(worker.as_str()));
     let argv = [&house.program, Path::new("stand"), &folder].map(|word| word.to_string_lossy().into_owned());
     let names = worker_names(worker.as_str(), &project.title(), &project.id);
-    // Twice: another `fleet up` may come between.
+    // Again: another `fleet up` may come between.
     for _ in 0..3 {
+        // Looked at first: what another `fleet up` starts after this is found, or its name is taken.
+        let sessions = tmux.sessions()?;
         let existing = found_by(tmux, project, config)?.into_iter().find(|it| it.worker == *worker);
         if let Some(existing) = existing {
             let state = if existing.is_ours { "running" } else { "found" };
@@ -277,7 +279,6 @@ fn start(
         stand
             .write(&folder)
             .map_err(|error| Error::system(format!("cannot write {}", folder.display()), error))?;
-        let sessions = tmux.sessions()?;
         let Some(name) = free_name(&names, &sessions) else { return Err(TmuxError::Taken.into()) };
         let new = NewSession {
             name,
