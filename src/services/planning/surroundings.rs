@@ -10,7 +10,7 @@ use crate::domain::plan::problem::{Part, Places, Problem, ProblemCode};
 use crate::services::project::Project;
 use crate::services::{Error, House, claiming, ground, pipelines};
 use crate::sys::config::Config;
-use crate::sys::config::resolved::{self, Isolation, Provider, ProviderKind, Worker};
+use crate::sys::config::resolved::{self, Isolation, Worker};
 use crate::sys::git::read;
 use crate::sys::process::find::find_program;
 
@@ -82,22 +82,17 @@ pub fn missing_programs(house: &House, config: &Config, plan: &Plan, places: &Pl
         let members = group.into_iter().flatten().filter_map(|name| config.workers.get(name)).map(of_worker);
         let worker =
             config.workers.iter().find(|(name, _)| name.as_str() == target).map(|(_, it)| of_worker(it));
-        match (target, worker) {
-            // A model of this machine is nobody where no server was found.
-            ("auto", _) => {
-                let could = |it: &Provider| it.kind != ProviderKind::Ollama || it.is_available;
-                let could = config.providers.iter().filter(|(_, provider)| could(provider));
-                could.map(|(name, _)| name.to_string()).collect()
-            }
-            (_, Some(provider)) => vec![provider],
-            (_, None) if config.groups.contains_key(target) => members.collect(),
-            (_, None) => vec![target.to_owned()],
+        match worker {
+            Some(provider) => vec![provider],
+            None if config.groups.contains_key(target) => members.collect(),
+            None => vec![target.to_owned()],
         }
     };
     let mut problems: Vec<Problem> = Vec::new();
     let mut told = BTreeSet::new();
     for (position, task) in plan.tasks.iter().enumerate() {
-        let target = task.target.as_deref().unwrap_or("auto");
+        // Who names nobody may dispatch elsewhere, or later.
+        let Some(target) = task.target.as_deref().filter(|target| *target != "auto") else { continue };
         let providers: BTreeSet<String> = of(target).into_iter().collect();
         let lost: Vec<String> = providers.iter().filter_map(|name| missing(name)).collect();
         if providers.is_empty() || lost.len() < providers.len() || !told.insert(target) {
