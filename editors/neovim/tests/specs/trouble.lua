@@ -7,7 +7,9 @@ end
 local function server_of(nvim)
   local pid = nvim:lua('return vim.uv.os_getpid()')
   for child in (vim.fn.system({ 'cat', ('/proc/%d/task/%d/children'):format(pid, pid) })):gmatch('%d+') do
-    local name = table.concat(vim.fn.readfile('/proc/' .. child .. '/cmdline', 'b'), ''):gsub('[%z\n]', ' ')
+    -- One that ended meanwhile is not the one that is looked for.
+    local there, lines = pcall(vim.fn.readfile, '/proc/' .. child .. '/cmdline', 'b')
+    local name = table.concat(there and lines or {}, ''):gsub('[%z\n]', ' ')
     if name:find(' lsp', 1, true) then
       return tonumber(child)
     end
