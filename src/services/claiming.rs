@@ -16,6 +16,7 @@ use crate::store::watch::Watch;
 use crate::sys::process::life::{self, Life};
 use crate::sys::shim::files;
 
+pub(super) mod leaving;
 mod taking;
 mod waiting;
 
@@ -183,8 +184,9 @@ pub fn claim(session: &Session, project: &Project, wish: &Wish) -> Result<Answer
     if wish.check_only {
         return store.read(attempt);
     }
+    let kept = leaving::keep(&session.house, project, &wish.patterns)?;
     let first = store.write(|tx| -> Result<Answer, Error> {
-        free_the_dead(tx, &project.id, &wish.patterns)?;
+        free_the_dead(tx, &project.id, &wish.patterns, &kept)?;
         taking::granted(tx, project, wish, attempt)
     })?;
     let Answer::Refused(conflicts) = &first else { return Ok(first) };
@@ -221,8 +223,9 @@ pub fn claim(session: &Session, project: &Project, wish: &Wish) -> Result<Answer
         Ok(place)
     })?;
     let answer = loop {
+        let kept = leaving::keep(&session.house, project, &wish.patterns)?;
         let answer = store.write(|tx| -> Result<Answer, Error> {
-            free_the_dead(tx, &project.id, &wish.patterns)?;
+            free_the_dead(tx, &project.id, &wish.patterns, &kept)?;
             let queue = waiting::queue(tx, &project.id)?;
             // Who gave up does not want it any more; nobody would hear of the claim.
             let is_next = !session.cancel.is_cancelled()
@@ -337,12 +340,20 @@ pub(super) fn near(tx: &Tx<'_>, project: &ProjectId, patterns: &[Pattern]) -> Re
     Ok(held)
 }
 
-/// Releases claims in the way that ran out and whose holder does not live. An attempt's
-/// claims are its conductor's to release, which saves its work first.
-pub(super) fn free_the_dead(tx: &Tx<'_>, project: &ProjectId, patterns: &[Pattern]) -> Result<(), Error> {
+/// Releases claims in the way that ran out and whose holder does not live, as far as what it left was
+/// `kept`. An attempt's claims are its conductor's to release, which saves its work first.
+pub(super) fn free_the_dead(
+    tx: &Tx<'_>,
+    project: &ProjectId,
+    patterns: &[Pattern],
+    kept: &[ClaimId],
+) -> Result<(), Error> {
+    if kept.is_empty() {
+        return Ok(());
+    }
     let now = Time::now();
     for claim in near(tx, project, patterns)? {
-        if is_gone(&claim, now) {
+        if kept.contains(&claim.id) && is_gone(&claim, now) {
             let agent = claim.alive.as_deref().and_then(life::on_behalf_of);
             let why = if agent.is_some_and(|agent| !life::holds(agent)) {
                 "its process has ended"
