@@ -231,8 +231,12 @@ fn a_session_that_vanished_loses_its_claims() {
     assert_eq!(holders(&bench), ["agent claude-b README"]);
     // What it changed and did not commit is not lost when the next one writes over it.
     bench.write("README", "by b\n");
-    let left: Vec<String> =
-        bench.events(None).into_iter().filter(|(kind, _)| kind == "claim.left").map(|(_, text)| text).collect();
+    let left: Vec<String> = bench
+        .events(None)
+        .into_iter()
+        .filter(|(kind, _)| kind == "claim.left")
+        .map(|(_, text)| text)
+        .collect();
     let reference = left[0].rsplit(' ').next().unwrap();
     assert!(left[0].starts_with("claude-gone is gone") && left.len() == 1, "{left:?}");
     assert_eq!(bench.git(["show", &format!("{reference}:README")]), "changed");

@@ -1,5 +1,6 @@
 //! What a person says while work goes on.
 
+use rustix::process::Signal;
 use serde_json::json;
 
 use crate::bench::processes::state_of;
@@ -93,6 +94,30 @@ fn a_suspended_worker_can_be_stopped() {
     a.gone();
     b.go();
     assert_eq!(bench.at_rest(&plan)["state"], "stopped");
+}
+
+#[test]
+fn a_conductor_that_hangs_is_ended_by_force_and_nothing_is_lost() {
+    let bench = Bench::new();
+    let plan = bench.start(&two(&bench));
+    let workers = [bench.meet("a"), bench.meet("b")];
+    let hung = bench.conductor(&plan);
+    hung.signal(Signal::STOP);
+    let said = bench.control("stop", &plan)["message"].as_str().unwrap().to_owned();
+    assert!(said.starts_with("2 workers are being ended"), "{said}");
+    // Nothing is ended yet, and it can be asked for again.
+    let forced = bench.rpc().ok("control", json!({"action": "stop", "target": plan, "force": true}));
+    let said = forced["message"].as_str().unwrap();
+    assert!(said.contains(&hung.pid.to_string()) && said.contains("what they did is saved"), "{said}");
+    workers.into_iter().for_each(Guest::gone);
+    assert_eq!(bench.at_rest(&plan)["state"], "stopped");
+    let kept = ["a", "b"].map(|task| format!("refs/kapell/tasks/{plan}/{task}/1"));
+    assert_eq!(bench.refs("refs/kapell/tasks"), kept);
+
+    bench.dispatch(&plan);
+    bench.meet("a").go();
+    bench.meet("b").go();
+    assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
 }
 
 #[test]

@@ -124,7 +124,9 @@ fn tell(house: &House, project: &Project, claim: &Held, left: &Snapshot) -> Resu
         kind: "claim.left",
         holder: Some(name.as_str()),
         text: format!("{name} is gone; what it left in {pattern} and did not commit is kept in {reference}"),
-        data: Some(serde_json::json!({"claim": claim.id.0, "pattern": pattern, "ref": reference}).to_string()),
+        data: Some(
+            serde_json::json!({"claim": claim.id.0, "pattern": pattern, "ref": reference}).to_string(),
+        ),
         ..NewEvent::default()
     };
     house.store()?.write(|tx| -> Result<(), Error> {
