@@ -643,10 +643,19 @@ fn on_attempt(
 /// told, and keeps nothing else back.
 fn land_all(session: &Session, project: &Project) -> Result<Done, Error> {
     let git = ground::git(&session.house, project)?;
+    landing::mend(&git)?;
     let plans = querying::plans(session, project, 10_000)?;
-    let (mut landed, mut refused) = (Vec::new(), Vec::new());
+    let (mut landed, mut refused, mut left) = (Vec::new(), Vec::new(), Vec::new());
     for plan in plans.iter().rev().map(|view| &view.row) {
         if !landing::is_left(&git, plan)? {
+            continue;
+        }
+        // Whoever deleted it may not want it; whoever names the plan does.
+        if !landing::has_branch(&git, plan)? {
+            let id = &plan.id;
+            left.push(format!(
+                "{id} is left out, its branch was deleted: kapell land {id} lands it all the same"
+            ));
             continue;
         }
         match land(session, project, plan) {
@@ -657,7 +666,11 @@ fn land_all(session: &Session, project: &Project) -> Result<Done, Error> {
     }
     let Some((plan, first)) = refused.first() else {
         let nothing = || "nothing is left to land".to_owned();
-        let message = if landed.is_empty() { nothing() } else { landed.join("; ") };
+        if landed.is_empty() && left.is_empty() {
+            landed.push(nothing());
+        }
+        landed.append(&mut left);
+        let message = landed.join("; ");
         return Ok(Done { state: "landed".to_owned(), message });
     };
     let told = refused.iter().map(|(plan, refusal)| format!("{plan} did not land: {}", refusal.message));
@@ -671,6 +684,7 @@ fn land_all(session: &Session, project: &Project) -> Result<Done, Error> {
 
 fn land(session: &Session, project: &Project, plan: &PlanRow) -> Result<Done, Error> {
     let git = ground::git(&session.house, project)?;
+    landing::mend(&git)?;
     let brought = landing::bring(&git, plan)?;
     let short = &brought.commit.as_str()[..12.min(brought.commit.as_str().len())];
     let message = if brought.is_new {
