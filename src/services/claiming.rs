@@ -366,6 +366,23 @@ pub(super) fn free_the_dead(
     Ok(())
 }
 
+/// What a living agent or a person holds is nobody else's to let go of. A script's claim, which nothing proves,
+/// is anybody's who knows its name or number.
+fn refuse_living(claim: &Held) -> Result<(), Refusal> {
+    let is_persons = claim.holder.kind == HolderKind::Person;
+    if !is_persons && !claim.alive.as_deref().is_some_and(life::holds) {
+        return Ok(());
+    }
+    let (id, name, pattern) = (claim.id, &claim.holder.name, claim.pattern.as_str());
+    let who = if is_persons { "a person" } else { "alive" };
+    Err(Refusal::new(
+        Code::NotAllowed,
+        format!("claim {id} on {pattern} belongs to {name}, who is {who}"),
+        "wait for it with claim-files and wait_s; a person takes it over: kapell claim-files --as me --take-over --reason WHY PATH",
+    )
+    .with("holder", name))
+}
+
 /// Whether a claim holds nobody back any more, though nobody has needed its files since. An attempt's
 /// stays until its work is saved.
 pub(super) fn is_gone(claim: &Held, now: Time) -> bool {
@@ -402,7 +419,8 @@ pub enum Which {
 }
 
 /// Releases claims and gives the numbers of those that are free now. A number that is free
-/// already is passed over; a worker's claim, or somebody else's when `holder` was named, is refused.
+/// already is passed over; a worker's claim is refused, somebody else's when `holder` was named, and that of
+/// a living agent or a person unless a person lets go of it.
 pub fn release(
     session: &Session,
     project: &Project,
@@ -452,9 +470,16 @@ pub fn release(
                 claims
             }
         };
+        let caller = &session.caller.holder;
+        let is_own = |claim: &Held| claim.holder == *caller || is_of_agent(claim, patron);
         let mut released = Vec::new();
         for claim in claims {
-            if tx.release_claim(&project.id, &claim, "released")? {
+            let is_own = is_own(&claim);
+            if !is_own && caller.kind != HolderKind::Person {
+                refuse_living(&claim)?;
+            }
+            let why = if is_own { "released".to_owned() } else { format!("released by {}", caller.name) };
+            if tx.release_claim(&project.id, &claim, &why)? {
                 released.push(claim.id);
             }
         }

@@ -224,6 +224,13 @@ fn a_session_that_vanished_loses_its_claims() {
     let guest = bench.meet("agent");
     bench.write("README", "changed\n");
     assert!(ask(&bench, &edit(&bench, "b", "README")).contains("claude-gone"));
+    // While it lives, nobody else lets go of it, by name or by number.
+    let claims = bench.rpc().ok("status", json!({"scope": "claims"}));
+    let id = claims["claims"][0]["claim_id"].clone();
+    for params in [json!({"claim_ids": [id]}), json!({"paths": ["README"], "holder": "claude-gone"})] {
+        let refusal = bench.rpc().refused("release-files", params);
+        assert_eq!(refusal.kind, "not-allowed", "{refusal:?}");
+    }
     agent.kill().unwrap();
     agent.wait().unwrap();
     guest.gone();

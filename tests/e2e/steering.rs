@@ -192,6 +192,10 @@ fn stop_ends_a_gate_too_and_dispatch_judges_again() {
     bench.control("stop", &plan);
     gate.gone();
     assert_eq!(bench.at_rest(&plan)["state"], "stopped");
+    // What nobody judges is not shown as being judged.
+    assert_eq!(bench.task(&plan, "a")["state"], "waiting", "{}", bench.story());
+    let told = bench.rpc().ok("status", json!({"scope": "plan", "id": plan}));
+    assert_eq!(told["running"], 0, "{told:#}");
     assert_eq!(bench.landed(&plan), Vec::<String>::new());
     bench.dispatch(&plan);
     bench.meet("gate").go();
