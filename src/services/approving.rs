@@ -87,7 +87,7 @@ pub fn approve(
             left.join(", ")
         ),
     };
-    Ok(Some(Done { state: next.as_str().to_owned(), message }))
+    Ok(Some(Done { state: next.as_str().to_owned(), message, ..Done::default() }))
 }
 
 /// What lies outside of an attempt's claim, as it is shown.

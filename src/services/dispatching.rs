@@ -282,7 +282,7 @@ pub fn find_plan(session: &Session, project: &Project, text: &str) -> Result<Pla
 }
 
 /// A plan with its tasks, or with some of them.
-fn load(
+pub(super) fn load(
     session: &Session,
     id: &PlanId,
     only: Option<&[TaskId]>,

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::conductor::launching::kind_of_run;
+use super::judging::runs::{self, Question};
 use super::pipelines::deciding;
 use super::project::Project;
 use super::{Error, Session, approving, dispatching, ground, landing, nudging, querying};
@@ -74,12 +75,14 @@ pub struct Asked<'a> {
 }
 
 /// What was done: the state of the target now, and a sentence.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Done {
     /// The state.
     pub state: String,
     /// The sentence.
     pub message: String,
+    /// The runs that have yet to prove it.
+    pub runs: Vec<String>,
 }
 
 /// Does it.
@@ -112,7 +115,7 @@ pub fn control(
                 done += 1;
             }
             let noun = if done == 1 { "plan" } else { "plans" };
-            Ok(Done { state: "done".to_owned(), message: format!("{done} {noun}") })
+            Ok(Done { state: "done".to_owned(), message: format!("{done} {noun}"), ..Done::default() })
         }
         (Action::Land, Target::All) => land_all(session, project),
         (_, Target::All) => Err(refuse(
@@ -185,6 +188,7 @@ fn release(session: &Session, project: &Project, target: &str) -> Result<Option<
     Ok(released.then(|| Done {
         state: "idle".to_owned(),
         message: format!("worker {worker} may get tasks again; what it failed at before is forgotten"),
+        ..Done::default()
     }))
 }
 
@@ -215,7 +219,7 @@ fn nudge(
         let how = nudging::nudge(session, attempt, kind, &who, text)?;
         heard.push(format!("{} (attempt {}) hears it {how}", attempt.worker, attempt.id));
     }
-    Ok(Done { state: "nudged".to_owned(), message: heard.join("; ") })
+    Ok(Done { state: "nudged".to_owned(), message: heard.join("; "), ..Done::default() })
 }
 
 /// Whether what there is to decide of a stage is its own, and not of the task that is called like it.
@@ -368,7 +372,7 @@ fn on_plan(
         (Action::Stop, _) => format!("{} being ended, what they did is saved first", are(n)),
         _ => "it goes on".to_owned(),
     };
-    Ok(Done { state: state.as_str().to_owned(), message })
+    Ok(Done { state: state.as_str().to_owned(), message, ..Done::default() })
 }
 
 fn are(workers: usize) -> String {
@@ -429,6 +433,7 @@ fn cancel_plan(
     Ok(Done {
         state: "cancelled".to_owned(),
         message: "its open tasks are called off; what landed stays".to_owned(),
+        ..Done::default()
     })
 }
 
@@ -487,7 +492,11 @@ fn retry_plan(session: &Session, project: &Project, plan: &PlanRow) -> Result<Do
         ));
     }
     dispatching::ensure_conductor(session, project, &plan.id, false)?;
-    Ok(Done { state: "running".to_owned(), message: format!("{again} tasks are tried again") })
+    Ok(Done {
+        state: "running".to_owned(),
+        message: format!("{again} tasks are tried again"),
+        ..Done::default()
+    })
 }
 
 fn on_task(
@@ -523,7 +532,11 @@ fn on_task(
                 }
                 dispatching::ensure_conductor(session, project, &plan.id, false)?;
             }
-            Ok(Done { state: "cancelled".to_owned(), message: format!("task {task} is called off") })
+            Ok(Done {
+                state: "cancelled".to_owned(),
+                message: format!("task {task} is called off"),
+                ..Done::default()
+            })
         }
         Action::Retry => {
             let done = store.write(|tx| -> Result<bool, Error> {
@@ -541,7 +554,11 @@ fn on_task(
                 return Err(wrong("tried again"));
             }
             dispatching::ensure_conductor(session, project, &plan.id, false)?;
-            Ok(Done { state: "waiting".to_owned(), message: format!("task {task} is tried again") })
+            Ok(Done {
+                state: "waiting".to_owned(),
+                message: format!("task {task} is tried again"),
+                ..Done::default()
+            })
         }
         Action::Approve => approve(session, project, last, asked, &wrong),
         Action::Land => land(session, project, plan),
@@ -636,7 +653,11 @@ fn on_attempt(
     let _ = client::send(Path::new(&attempt.run_dir), request);
     // Somebody has to record what comes of it.
     dispatching::ensure_conductor(session, project, &attempt.plan, false)?;
-    Ok(Done { state: next.as_str().to_owned(), message: format!("attempt {} of task {task}", attempt.id) })
+    Ok(Done {
+        state: next.as_str().to_owned(),
+        message: format!("attempt {} of task {task}", attempt.id),
+        ..Done::default()
+    })
 }
 
 /// Brings everything that was accepted to its target, the oldest plan first. What cannot be brought is
@@ -646,6 +667,7 @@ fn land_all(session: &Session, project: &Project) -> Result<Done, Error> {
     landing::mend(&git)?;
     let plans = querying::plans(session, project, 10_000)?;
     let (mut landed, mut refused, mut left) = (Vec::new(), Vec::new(), Vec::new());
+    let mut runs = Vec::new();
     for plan in plans.iter().rev().map(|view| &view.row) {
         if !landing::is_left(&git, plan)? {
             continue;
@@ -659,7 +681,10 @@ fn land_all(session: &Session, project: &Project) -> Result<Done, Error> {
             continue;
         }
         match land(session, project, plan) {
-            Ok(done) => landed.push(format!("{}: {}", plan.id, done.message)),
+            Ok(done) => {
+                landed.push(format!("{}: {}", plan.id, done.message));
+                runs.extend(done.runs);
+            }
             Err(Error::Refused(refusal)) => refused.push((&plan.id, refusal)),
             Err(error) => return Err(error),
         }
@@ -671,7 +696,8 @@ fn land_all(session: &Session, project: &Project) -> Result<Done, Error> {
         }
         landed.append(&mut left);
         let message = landed.join("; ");
-        return Ok(Done { state: "landed".to_owned(), message });
+        let state = if runs.is_empty() { "landed" } else { "proving" };
+        return Ok(Done { state: state.to_owned(), message, runs });
     };
     let told = refused.iter().map(|(plan, refusal)| format!("{plan} did not land: {}", refusal.message));
     let told: Vec<String> = told.chain(landed.iter().map(|landed| format!("landed {landed}"))).collect();
@@ -685,7 +711,26 @@ fn land_all(session: &Session, project: &Project) -> Result<Done, Error> {
 fn land(session: &Session, project: &Project, plan: &PlanRow) -> Result<Done, Error> {
     let git = ground::git(&session.house, project)?;
     landing::mend(&git)?;
+    if landing::needs_proof(session, project, &git, plan)? {
+        let question = Question { merge: Some(plan.id.to_string()), ..Question::default() };
+        let run = runs::start(session, project, &question, Some(&plan.id))?;
+        let target = plan.target.as_deref().unwrap_or_default();
+        let message = format!(
+            "{target} has moved on: the merge is proved first, and lands if it is good (kapell status --run-id {run})"
+        );
+        return Ok(Done { state: "proving".to_owned(), message, runs: vec![run] });
+    }
     let brought = landing::bring(&git, plan)?;
+    tell_landed(session, project, plan, &brought)
+}
+
+/// Records that a plan's work is on its target, and says it.
+pub(super) fn tell_landed(
+    session: &Session,
+    project: &Project,
+    plan: &PlanRow,
+    brought: &landing::Brought,
+) -> Result<Done, Error> {
     let short = &brought.commit.as_str()[..12.min(brought.commit.as_str().len())];
     let message = if brought.is_new {
         session.store()?.write(|tx| -> Result<(), Error> {
@@ -704,5 +749,5 @@ fn land(session: &Session, project: &Project, plan: &PlanRow) -> Result<Done, Er
     } else {
         format!("{} holds all of it already", brought.branch)
     };
-    Ok(Done { state: "landed".to_owned(), message })
+    Ok(Done { state: "landed".to_owned(), message, ..Done::default() })
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::bench::{Bench, KAPELL, Plan, task};
 
@@ -179,6 +179,50 @@ fn land_goes_on_past_what_cannot_land_and_tells_it() {
     assert_eq!(bench.git(["show", "main:a.txt", "main:c.txt", "main:src/lib.txt"]), "a\nc\nmine", "{said}");
     assert!(plans.iter().all(|plan| said.contains(plan.as_str())) && said.contains("src/lib.txt"), "{said}");
     assert!(!said.contains("nothing was moved"), "{said}");
+}
+
+/// Two plans from one commit, each good by itself, that a test refuses together.
+fn strangers(bench: &Bench, command: &Value) -> [String; 2] {
+    bench.git(["checkout", "-q", "-b", "other"]);
+    let plans = ["q1", "q2"].map(|name| {
+        let task = task(name, &[name], &[&format!("write {name} x")]);
+        bench.plan(&Plan::new([task]).rule("test", command.clone()).with("target", json!("main")))
+    });
+    bench.git(["checkout", "-q", "main"]);
+    for plan in &plans {
+        bench.dispatch(plan);
+        assert_eq!(bench.at_rest(plan)["state"], "done", "{}", bench.story());
+    }
+    plans
+}
+
+#[test]
+fn a_merge_with_what_the_target_gained_is_proved_before_it_lands() {
+    let bench = Bench::new();
+    let [one, two] = strangers(&bench, &json!(["sh", "-c", "! test -e q1 || ! test -e q2"]));
+    bench.control("land", &one);
+    let main = bench.git(["rev-parse", "main"]);
+    let output = bench.command(KAPELL).args(["land", &two]).output().unwrap();
+    let said = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap()).concat();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("main has moved on") && said.contains("landing"), "{said}");
+    assert_eq!(bench.git(["rev-parse", "main"]), main, "{said}");
+    assert!(bench.project.join("q1").exists() && !bench.project.join("q2").exists());
+}
+
+#[test]
+fn a_merge_that_is_good_lands_once_it_is_proved() {
+    let bench = Bench::new();
+    let [one, two] = strangers(&bench, &json!(["test", "-e", "README"]));
+    bench.control("land", &one);
+    let done = bench.control("land", &two);
+    assert_eq!(done["state"], "proving", "{done:#}");
+    let run = done["run_ids"][0].as_str().unwrap();
+    let told = bench.until(json!({"run_id": run}), |run| run["state"] != "running");
+    assert_eq!(told["verdict"], "approved", "{told:#}");
+    assert!(bench.project.join("q1").exists() && bench.project.join("q2").exists());
+    assert_eq!(bench.git(["status", "--porcelain"]), "");
+    assert_eq!(bench.control("land", "all")["message"], "nothing is left to land");
 }
 
 #[test]

@@ -104,7 +104,7 @@ fn steer(session: &Session, vitals: &Vitals, action: Action, force: bool) -> Res
     let project = session.project()?;
     let asked = Asked { force, ..Asked::default() };
     let done = steering::control(session, &project, action, vitals.plan.as_str(), &asked)?;
-    written(ControlResult { ack: true, state: done.state, message: done.message })
+    written(ControlResult { ack: true, state: done.state, message: done.message, run_ids: done.runs })
 }
 
 fn read<P: DeserializeOwned>(name: &str, params: Value) -> Result<P, ApiError> {

@@ -28,5 +28,5 @@ pub fn call(session: &Session, params: ControlParams) -> Result<ControlResult, A
         &params.target,
         &Asked { force: params.force, message: params.message.as_deref(), paths: &params.paths },
     )?;
-    Ok(ControlResult { ack: true, state: done.state, message: done.message })
+    Ok(ControlResult { ack: true, state: done.state, message: done.message, run_ids: done.runs })
 }

@@ -265,4 +265,7 @@ pub struct ControlResult {
     pub state: String,
     /// What was done, for people.
     pub message: String,
+    /// Runs that prove first what is to land: `status` with one of them tells what came of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub run_ids: Vec<String>,
 }

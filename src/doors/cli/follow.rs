@@ -13,8 +13,8 @@ use super::params;
 use super::screens;
 use crate::api::ApiError;
 use crate::api::wire::{
-    DispatchResult, EventStatus, HealthStatus, JudgeParams, JudgeResult, PlanResult, PlanStatus, Scope,
-    StatusBody, StatusParams, StatusResult, TaskLine, WorkerStatus,
+    ControlParams, ControlResult, DispatchResult, EventStatus, HealthStatus, JudgeParams, JudgeResult,
+    PlanResult, PlanStatus, Scope, StatusBody, StatusParams, StatusResult, TaskLine, WorkerStatus,
 };
 use crate::services::following::{Follower, Interest, newest};
 use crate::services::{Error, Session};
@@ -179,6 +179,53 @@ fn is_over(state: &str) -> bool {
 /// `judge`: starts it and, unless told otherwise, waits for the verdict.
 pub fn judge(desk: &mut Desk<'_>, params: JudgeParams, no_wait: bool) -> Result<u8, ApiError> {
     let started = desk.call("judge", params)?;
+    let (result, shown) = match judged(desk, started, no_wait)? {
+        Ok(judged) => judged,
+        Err(code) => return Ok(code),
+    };
+    desk.show::<JudgeResult>(&shown, screens::judge)?;
+    Ok(calls::judgement_code(&result))
+}
+
+/// `land`: what has to be proved first is waited for.
+pub fn land(desk: &mut Desk<'_>, params: ControlParams) -> Result<u8, ApiError> {
+    let mut value = desk.call("control", params)?;
+    let result: ControlResult = typed(&value)?;
+    let is_json = desk.out.is_json();
+    if !is_json {
+        desk.show::<ControlResult>(&value, screens::control)?;
+    }
+    let mut code = u8::from(!result.ack);
+    let mut runs = Vec::new();
+    for run_id in result.run_ids {
+        let run = JudgeResult { run_id, state: "running".to_owned(), ..JudgeResult::default() };
+        let run = serde_json::to_value(run).map_err(|error| Error::Bug(error.to_string()))?;
+        let (result, shown) = match judged(desk, run, false)? {
+            Ok(judged) => judged,
+            Err(code) => return Ok(code),
+        };
+        code = code.max(calls::judgement_code(&result));
+        if !is_json {
+            desk.show::<JudgeResult>(&shown, screens::judge)?;
+        }
+        runs.push(shown);
+    }
+    if is_json {
+        // One line: what was done, and what came of the runs.
+        if !runs.is_empty() {
+            value["runs"] = runs.into();
+        }
+        desk.show::<ControlResult>(&value, screens::control)?;
+    }
+    Ok(code)
+}
+
+/// Waits, unless told otherwise, for what came of a judging run; or the exit code where the wait was given up.
+fn judged(
+    desk: &mut Desk<'_>,
+    started: Value,
+    no_wait: bool,
+) -> Result<Result<(JudgeResult, Value), u8>, ApiError> {
     let mut result: JudgeResult = typed(&started)?;
     let mut shown = started;
     let mut seen = None;
@@ -189,7 +236,7 @@ pub fn judge(desk: &mut Desk<'_>, params: JudgeParams, no_wait: bool) -> Result<
             (desk.wait)(Interest { kind: Some("run.".to_owned()), ..Interest::default() }, seen)?;
         }
         if desk.cancel.is_cancelled() {
-            return Ok(left_running(desk, &result));
+            return Ok(Err(left_running(desk, &result)));
         }
         let params = StatusParams { run_id: Some(result.run_id.clone()), ..StatusParams::default() };
         let status: StatusResult = typed(&desk.call("status", params)?)?;
@@ -201,8 +248,7 @@ pub fn judge(desk: &mut Desk<'_>, params: JudgeParams, no_wait: bool) -> Result<
         shown = serde_json::to_value(&result)
             .map_err(|error| Error::Bug(format!("the judgement is no JSON: {error}")))?;
     }
-    desk.show::<JudgeResult>(&shown, screens::judge)?;
-    Ok(calls::judgement_code(&result))
+    Ok(Ok((result, shown)))
 }
 
 fn left_running(desk: &mut Desk<'_>, result: &JudgeResult) -> u8 {

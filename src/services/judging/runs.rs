@@ -2,6 +2,7 @@
 //! It runs in a process of its own, so that no door is kept waiting or needed.
 
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +17,7 @@ use crate::services::conductor::concluding::construct_work;
 use crate::services::conductor::desk::{Desk, effective_rules};
 use crate::services::conductor::saving;
 use crate::services::project::Project;
-use crate::services::{Error, Session, claiming, dispatching, ground, owning};
+use crate::services::{Error, Session, claiming, dispatching, ground, landing, owning, steering};
 use crate::store::attempts::AttemptRow;
 use crate::store::conductors::RunRow;
 use crate::sys::config::ecosystem;
@@ -47,6 +48,9 @@ pub struct Question {
     /// Land what is approved.
     #[serde(default)]
     pub land: bool,
+    /// The merge of this plan's work with its target, which lands if it is good.
+    #[serde(default)]
+    pub merge: Option<String>,
 }
 
 /// What came of it, kept as the run's result.
@@ -198,10 +202,55 @@ pub fn carry_out(session: &Session, id: &str, question: &Question) -> Result<(),
 }
 
 fn answer(session: &Session, id: &str, question: &Question) -> Result<Answer, Error> {
-    match &question.path {
-        Some(path) => of_tree(session, id, path, question),
-        None => of_attempts(session, id, question),
+    match (&question.merge, &question.path) {
+        (Some(plan), _) => of_merge(session, id, &PlanId::new(plan)),
+        (None, Some(path)) => of_tree(session, id, path, question),
+        (None, None) => of_attempts(session, id, question),
     }
+}
+
+/// Proves the merge of a plan's work with its target, and lands it.
+fn of_merge(session: &Session, id: &str, plan: &PlanId) -> Result<Answer, Error> {
+    let began = Instant::now();
+    let desk = desk(session, plan)?;
+    let evidence = session.house.run_dir(&format!("j-{id}")).join("evidence");
+    std::fs::create_dir_all(&evidence).map_err(|error| Error::system("cannot make the run folder", error))?;
+    let merged = landing::prove_and_bring(&desk, id, &evidence)?;
+    let took = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let gate = |outcome: &str, why: String, file: Option<String>| {
+        vec![("landing".to_owned(), outcome.to_owned(), why, file, took)]
+    };
+    Ok(match merged {
+        Ok(brought) => {
+            let row = desk.row()?;
+            let done = steering::tell_landed(session, &desk.project, &row, &brought)?;
+            Answer {
+                verdict: Some(Verdict::Approved.as_str().to_owned()),
+                gates: gate("pass", done.message, None),
+                landed: Some((brought.commit.to_string(), brought.branch)),
+                ..Answer::default()
+            }
+        }
+        Err(why) => {
+            let file = evidence.join("landing.txt");
+            std::fs::write(&file, &why).map_err(|error| Error::system("cannot keep the evidence", error))?;
+            let first = why.lines().next().unwrap_or_default().to_owned();
+            Answer {
+                verdict: Some(Verdict::Rejected.as_str().to_owned()),
+                gates: gate("fail", first, Some(file.to_string_lossy().into_owned())),
+                ..Answer::default()
+            }
+        }
+    })
+}
+
+/// What a conductor of the plan has before it, for a judge.
+fn desk(session: &Session, plan: &PlanId) -> Result<Desk, Error> {
+    let project = session.project()?;
+    let config = session.config(&project)?;
+    let git = ground::git(&session.house, &project)?;
+    let fencing = session.store()?.read(|tx| tx.fencing(plan))?;
+    Desk::new(session.clone(), project, config, git, plan.clone(), ConductorId::new("c-judge"), fencing)
 }
 
 /// Judges a working tree as it is, against its own last commit.
@@ -303,7 +352,7 @@ fn of_attempts(session: &Session, id: &str, question: &Question) -> Result<Answe
         verdicts.push(judgement.verdict);
         let task = session.store()?.read(|tx| tx.task(&row.plan, &TaskId::text(&row.task)))?;
         if let Some(commit) = task.and_then(|task| task.committed) {
-            let branch = crate::services::landing::integration_branch(&row.plan);
+            let branch = landing::integration_branch(&row.plan);
             answer.landed = Some((commit, branch.trim_start_matches("refs/heads/").to_owned()));
         }
     }
@@ -318,19 +367,7 @@ fn one_attempt(
     row: &AttemptRow,
     question: &Question,
 ) -> Result<(Judgement, Vec<String>, Vec<String>), Error> {
-    let project = session.project()?;
-    let config = session.config(&project)?;
-    let git = ground::git(&session.house, &project)?;
-    let fencing = session.store()?.read(|tx| tx.fencing(&row.plan))?;
-    let desk = Desk::new(
-        session.clone(),
-        project,
-        config,
-        git,
-        row.plan.clone(),
-        ConductorId::new("c-judge"),
-        fencing,
-    )?;
+    let desk = desk(session, &row.plan)?;
     let task = desk.task(&TaskId::text(&row.task))?;
     let task = session.store()?.read(|tx| owning::task_of(tx, row, task))?;
     let saved = saving::saved_again(&desk, row, &task)?

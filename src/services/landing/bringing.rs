@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::{full_name, integration_branch, tip};
+use crate::base::paths::RepoPath;
 use crate::domain::refusal::{Code, Refusal};
 use crate::services::Error;
 use crate::store::plans::PlanRow;
@@ -60,11 +61,26 @@ pub fn bring(git: &Git, plan: &PlanRow) -> Result<Brought, Error> {
     } else {
         merge_with_target(git, plan, &old, &work, target)?
     };
-    let moved = |path: &Path| -> Result<Brought, Error> {
-        match checkout::fast_forward(git, &guard, path, &reference, &old, &new)? {
-            checkout::Forward::Forwarded => {
-                Ok(Brought { commit: new.clone(), branch: target.to_owned(), is_new: true })
-            }
+    drop(guard);
+    match place(git, plan, &old, &new)? {
+        Some(brought) => Ok(brought),
+        None => {
+            Err(refuse(format!("{target} moved while landing"), "land again; its work stays where it is"))
+        }
+    }
+}
+
+/// Moves the target from `old` to `new`, with the checkout that has it; `None`: it is no longer at `old`.
+pub(super) fn place(git: &Git, plan: &PlanRow, old: &Oid, new: &Oid) -> Result<Option<Brought>, Error> {
+    let refuse = |message: String, hint: &str| Error::from(Refusal::new(Code::Conflict, message, hint));
+    let target = plan.target.as_deref().unwrap_or_default();
+    let reference = full_name(target);
+    let brought = || Brought { commit: new.clone(), branch: target.to_owned(), is_new: true };
+    let guard = GitQueue::lock(git.repository())?;
+    let moved = |path: &Path| -> Result<Option<Brought>, Error> {
+        match checkout::fast_forward(git, &guard, path, &reference, old, new)? {
+            checkout::Forward::Forwarded => Ok(Some(brought())),
+            checkout::Forward::Moved { .. } => Ok(None),
             checkout::Forward::Dirty { paths } => {
                 let names: Vec<String> = paths.iter().take(10).map(ToString::to_string).collect();
                 Err(refuse(
@@ -86,12 +102,10 @@ pub fn bring(git: &Git, plan: &PlanRow) -> Result<Brought, Error> {
             )),
         }
     };
-    match land::advance(git, &guard, &reference, &new, Some(&old))? {
-        Advance::Advanced => Ok(Brought { commit: new, branch: target.to_owned(), is_new: true }),
+    match land::advance(git, &guard, &reference, new, Some(old))? {
+        Advance::Advanced => Ok(Some(brought())),
         Advance::CheckedOut { path } => moved(&path),
-        Advance::Moved { .. } => {
-            Err(refuse(format!("{target} moved while landing"), "land again; its work stays where it is"))
-        }
+        Advance::Moved { .. } => Ok(None),
     }
 }
 
@@ -102,17 +116,19 @@ fn merge_with_target(git: &Git, plan: &PlanRow, old: &Oid, work: &Oid, target: &
             let message = format!("Merge plan {} into {target}\n", plan.id);
             Ok(land::commit_tree(git, &tree, &[old, work], &message)?)
         }
-        Merge::Conflict { paths, .. } => {
-            let names: Vec<String> = paths.iter().take(10).map(ToString::to_string).collect();
-            Err(Refusal::new(
-                Code::Conflict,
-                format!("{target} has changes of its own that conflict in {}", names.join(", ")),
-                format!(
-                    "merge it yourself: git merge {}; its work stays where it is",
-                    plan.integration.as_deref().unwrap_or_default().trim_start_matches("refs/heads/")
-                ),
-            )
-            .into())
-        }
+        Merge::Conflict { paths, .. } => Err(conflict(plan, &paths)),
     }
+}
+
+/// The target and the plan changed the same.
+pub(super) fn conflict(plan: &PlanRow, paths: &[RepoPath]) -> Error {
+    let names: Vec<String> = paths.iter().take(10).map(ToString::to_string).collect();
+    let target = plan.target.as_deref().unwrap_or_default();
+    let branch = plan.integration.as_deref().unwrap_or_default().trim_start_matches("refs/heads/");
+    Refusal::new(
+        Code::Conflict,
+        format!("{target} has changes of its own that conflict in {}", names.join(", ")),
+        format!("merge it yourself: git merge {branch}; its work stays where it is"),
+    )
+    .into()
 }

@@ -6,10 +6,12 @@
 mod batch;
 mod bringing;
 mod integrating;
+mod merging;
 mod proving;
 mod queue;
 
 pub use bringing::{Brought, bring};
+pub use merging::{needs_proof, prove_and_bring};
 pub use queue::{Landing, Queue, Work, land};
 
 use super::Error;

@@ -165,7 +165,7 @@ pub fn decide(session: &Session, project: &Project, run: &str, asked: &Asked<'_>
         (false, true) => format!("stage {stage} begins when the run goes on: kapell resume {plan}"),
     };
     let state = if asked.refuse { StageState::Refused.as_str() } else { "approved" };
-    Ok(Done { state: state.to_owned(), message })
+    Ok(Done { state: state.to_owned(), message, ..Done::default() })
 }
 
 /// Has the run go on, unless a person paused it; whether it does.
@@ -233,7 +233,11 @@ pub fn retry(session: &Session, project: &Project, plan: &PlanId, stage: &str) -
     })?;
     debug_assert!(count > 0);
     dispatching::ensure_conductor(session, project, plan, false)?;
-    Ok(Done { state: "running".to_owned(), message: format!("stage {stage} is tried again") })
+    Ok(Done {
+        state: "running".to_owned(),
+        message: format!("stage {stage} is tried again"),
+        ..Done::default()
+    })
 }
 
 /// Has what a stage's command did undone.
@@ -259,6 +263,7 @@ pub fn roll_back(
     Ok(Done {
         state: StageState::RollingBack.as_str().to_owned(),
         message: format!("what stage {name} did is being rolled back"),
+        ..Done::default()
     })
 }
 

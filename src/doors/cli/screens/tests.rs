@@ -361,8 +361,12 @@ fn run_screens() {
 #[test]
 fn control_screen() {
     let text = |ack| {
-        let result =
-            ControlResult { ack, state: "paused".into(), message: "plan auth-3kq9zx is paused".into() };
+        let result = ControlResult {
+            ack,
+            state: "paused".into(),
+            message: "plan auth-3kq9zx is paused".into(),
+            run_ids: Vec::new(),
+        };
         control(&view(None, false), &result)
     };
     assert_eq!(text(true), "paused  plan auth-3kq9zx is paused\n");
