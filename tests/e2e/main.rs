@@ -24,6 +24,7 @@ mod landing;
 mod local;
 mod odd;
 mod pipelines;
+mod registry;
 mod roles;
 mod shared;
 mod spending;

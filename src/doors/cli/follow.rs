@@ -17,7 +17,7 @@ use crate::api::wire::{
     StatusBody, StatusParams, StatusResult, TaskLine, WorkerStatus,
 };
 use crate::services::following::{Follower, Interest, newest};
-use crate::services::{Error, Session};
+use crate::services::{Error, Session, dispatching, registry};
 use crate::store::events::EventRow;
 
 /// Tasks asked for at once while a run is followed.
@@ -367,8 +367,13 @@ const LAST_BEFORE_NEW: usize = 10;
 
 /// `events`.
 pub fn events(desk: &mut Desk<'_>, session: &Session, args: args::Events) -> Result<u8, ApiError> {
-    let interest =
-        Interest { all_projects: args.all_projects, plan: args.plan, kind: args.kind, ..Interest::default() };
+    let mut interest = Interest { all_projects: args.all_projects, kind: args.kind, ..Interest::default() };
+    if let Some(plan) = &args.plan {
+        // A plan of another project is followed as well; one that nobody knows would be waited for in vain.
+        let meant = registry::meant(session, &session.project()?, plan)?;
+        let row = dispatching::find_plan(&meant.session, &meant.project, &meant.id)?;
+        interest = Interest { all_projects: true, plan: Some(row.id.to_string()), ..interest };
+    }
     let since = match args.since {
         Some(since) => since,
         None => {

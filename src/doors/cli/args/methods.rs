@@ -144,7 +144,7 @@ pub struct Report {
 }
 
 /// The scopes of `status`.
-pub const SCOPES: [&str; 13] = [
+pub const SCOPES: [&str; 15] = [
     "overview",
     "plan",
     "task",
@@ -158,6 +158,8 @@ pub const SCOPES: [&str; 13] = [
     "environments",
     "queue",
     "events",
+    "history",
+    "replay",
 ];
 
 /// `status`.
@@ -165,10 +167,14 @@ pub const SCOPES: [&str; 13] = [
 #[command(after_help = "Examples:
   kapell status
   kapell status --watch
-  kapell status --scope plan --id auth-3kq9zx
-  kapell status --scope task --id auth-3kq9zx/2
+  kapell status auth-3kq9zx
+  kapell status auth                            # the beginning of an id is enough where it is the only one
+  kapell status auth-3kq9zx/2 --watch
   kapell status --scope claims --json")]
 pub struct Status {
+    /// A plan, a conductor, PLAN_ID/TASK_ID or an attempt: by its id, or by the beginning of a plan's or conductor's
+    #[arg(value_name = "ID", conflicts_with_all = ["id", "run_id"])]
+    pub what: Option<String>,
     /// What to tell about
     #[arg(long, value_parser = one_of::<Scope>(&SCOPES))]
     pub scope: Option<Scope>,
@@ -289,7 +295,7 @@ pub struct Control {
 /// What a short form of `control` takes.
 #[derive(Debug, Args)]
 pub struct Steer {
-    /// A plan, PLAN_ID/TASK_ID, an attempt, a worker, a conductor, or all
+    /// A plan, PLAN_ID/TASK_ID, an attempt, a worker, a conductor, all, or all-projects; the beginning of a plan's or conductor's id is enough where it is the only one
     #[arg(value_name = "ID")]
     pub target: String,
     /// At once, without grace
