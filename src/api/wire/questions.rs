@@ -374,7 +374,7 @@ pub enum Action {
 pub struct ControlParams {
     /// What to do.
     pub action: Action,
-    /// A plan's id, `PLAN_ID/TASK_ID`, an attempt's, worker's or conductor's id, or `all`.
+    /// A plan's or conductor's id or its unique beginning, `PLAN_ID/TASK_ID`, an attempt's or worker's id; `all`: the plans of this project, `all-projects`: of every one.
     pub target: String,
     /// At once, without grace.
     #[serde(default)]

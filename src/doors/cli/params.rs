@@ -59,7 +59,7 @@ impl From<Status> for StatusParams {
             kind: args.kind,
             by: args.by,
             since: args.since,
-            all_projects: false,
+            all_projects: args.all_projects,
         }
     }
 }

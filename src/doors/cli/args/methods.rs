@@ -205,6 +205,9 @@ pub struct Status {
     /// From when on, for scope cost: a day, a month, 7d, today, month or all
     #[arg(long, value_name = "WHEN")]
     pub since: Option<String>,
+    /// Of every project of yours, for scopes history and events
+    #[arg(long)]
+    pub all_projects: bool,
     /// Show it again whenever something happens, until Ctrl-C
     #[arg(long, conflicts_with_all = ["since_seq", "wait_ms", "cursor"])]
     pub watch: bool,
