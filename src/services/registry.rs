@@ -1,7 +1,10 @@
 //! The registry of conductors, over all projects of this person: what it tells, and what an id in it means.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::project::Project;
 use super::querying::{self, PlanView};
@@ -13,9 +16,15 @@ use crate::domain::conducting::{self, ConductorState};
 use crate::domain::refusal::{Code, Refusal};
 use crate::store::Tx;
 use crate::store::conductors::ConductorRow;
+use crate::sys::process::tree::Handle;
+use crate::sys::process::vigil::{self, Vigil};
 
 /// So many that begin alike are named.
 const NAMED: usize = 5;
+/// A conductor that does not answer within this does not say how far it is.
+const ANSWERS_WITHIN: Duration = Duration::from_millis(200);
+/// No answer is longer.
+const LONGEST_ANSWER: u64 = 64 << 10;
 /// What means the plans of all projects.
 pub const EVERYWHERE: &str = "all-projects";
 
@@ -46,10 +55,8 @@ pub fn entries(session: &Session, ended: bool, after: usize, limit: usize) -> Re
     let rows = querying::conductors(session, None, ended, after.saturating_add(limit))?;
     let entries = rows.into_iter().skip(after).map(|(row, place)| entry(session, row, place));
     let mut entries = entries.collect::<Result<Vec<_>, Error>>()?;
-    for at in 0..entries.len() {
-        if entries[at].state == ConductorState::Queued {
-            entries[at].position = Some(place_in_queue(session, &entries[at].row)?);
-        }
+    for entry in entries.iter_mut().filter(|entry| entry.state == ConductorState::Queued) {
+        entry.position = Some(place_in_queue(session, &entry.row)?);
     }
     Ok(entries)
 }
@@ -241,4 +248,72 @@ pub fn everywhere(
         "kapell list shows what still runs",
     )
     .into())
+}
+
+/// Hears of the ends of conductors: one that is killed tells nobody.
+#[derive(Debug, Default)]
+pub struct Vigils(BTreeMap<String, Option<Vigil>>);
+
+impl Vigils {
+    /// From now on these are watched, and no others; `told` is called at the end of each.
+    pub fn keep<'a>(
+        &mut self,
+        session: &Session,
+        ids: impl Iterator<Item = &'a str>,
+        told: impl Fn() + Clone + Send + 'static,
+    ) {
+        let ids: Vec<&str> = ids.collect();
+        self.0.retain(|id, _| ids.contains(&id.as_str()));
+        for id in ids {
+            if self.0.contains_key(id) {
+                continue;
+            }
+            let kept = watch_over(session, id, told.clone());
+            // Without it the next look tells.
+            let kept = kept.unwrap_or_else(|error| {
+                tracing::warn!("the end of conductor {id} would not be heard: {error}");
+                None
+            });
+            self.0.insert(id.to_owned(), kept);
+        }
+    }
+}
+
+fn watch_over(
+    session: &Session,
+    id: &str,
+    told: impl FnOnce() + Send + 'static,
+) -> Result<Option<Vigil>, Error> {
+    let row = session.store()?.read(|tx| tx.conductor(&ConductorId::new(id)))?;
+    let Some(row) = row else { return Ok(None) };
+    let failed = |error| Error::system(format!("the process {}", row.pid), error);
+    // Taken before it is looked whether it is that process.
+    let handle = Handle::open(row.pid.cast_signed()).map_err(failed)?.filter(|_| querying::is_alive(&row));
+    let Some(handle) = handle else {
+        // It ended since it was listed.
+        told();
+        return Ok(None);
+    };
+    vigil::keep(handle, told).map_err(failed)
+}
+
+/// How many scheduling passes a conductor has made, asked at its socket; `None` where it does not answer at
+/// once, or somebody else does.
+pub fn passes(socket: &Path) -> Option<u64> {
+    let mut stream = UnixStream::connect(socket).ok()?;
+    stream.set_read_timeout(Some(ANSWERS_WITHIN)).ok()?;
+    stream.set_write_timeout(Some(ANSWERS_WITHIN)).ok()?;
+    let body = r#"{"jsonrpc":"2.0","id":1,"method":"conductor.status"}"#;
+    let head = format!(
+        "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).ok()?;
+    stream.write_all(body.as_bytes()).ok()?;
+    let mut answer = Vec::new();
+    stream.take(LONGEST_ANSWER).read_to_end(&mut answer).ok()?;
+    let answer = String::from_utf8_lossy(&answer);
+    let (_, json) = answer.split_once("\r\n\r\n")?;
+    let answer: serde_json::Value = serde_json::from_str(json).ok()?;
+    answer.get("result")?.get("iteration")?.as_u64()
 }

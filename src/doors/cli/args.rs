@@ -205,6 +205,17 @@ Examples:
   kapell shutdown-all
   kapell shutdown-all --force")]
     ShutdownAll(ShutdownAll),
+    /// All orchestrations on one screen: watch, pause, stop, approve, land, open logs and diffs
+    #[command(
+        after_help = "Keys: 1 to 5 and Tab go from panel to panel, ? explains the others, q leaves; what runs goes on.
+It needs a terminal of at least 60 columns and 16 rows. NO_COLOR is heeded.
+
+Examples:
+  kapell top
+  kapell top auth-3kq9zx
+  kapell top --theme light"
+    )]
+    Top(Top),
     /// Plans that were run, newest first
     #[command(after_help = "Examples:
   kapell history
@@ -320,6 +331,17 @@ pub struct List {
     /// Those that ended too
     #[arg(long)]
     pub all: bool,
+}
+
+/// `top`.
+#[derive(Debug, Args)]
+pub struct Top {
+    /// The plan to look at first: its id, or its beginning
+    #[arg(value_name = "ID")]
+    pub plan: Option<String>,
+    /// For which ground its colours are; without colours: mono
+    #[arg(long, value_name = "WHICH", value_parser = ["auto", "dark", "light", "mono"], default_value = "auto")]
+    pub theme: String,
 }
 
 /// `history`.
