@@ -31,6 +31,7 @@ mod spending;
 mod steering;
 mod taking;
 mod tmux;
+mod top;
 mod trying;
 mod twice;
 mod violations;

@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::args::{self, Command};
 use super::print::Out;
 use super::screens::{self, View};
+use super::status_file::StatusFile;
 use super::{follow, params, staging};
 use crate::api::wire::{
     Action, CheckpointParams, CheckpointResult, ClaimFilesParams, ClaimFilesResult, ControlParams,
@@ -182,7 +183,11 @@ pub fn run(desk: &mut Desk<'_>, command: Command) -> Result<u8, ApiError> {
         }
         Command::Fleet(args) => follow::fleet(desk, &args),
         Command::Health(args) => follow::health(desk, args.watch),
-        Command::Status(args) if args.watch => follow::watch(desk, args.into()),
+        Command::Status(mut args) if args.watch => {
+            let file =
+                args.status_file.take().map(|file| StatusFile::at(desk.folder.join(file))).transpose()?;
+            follow::watch(desk, args.into(), file)
+        }
         Command::Status(args) => {
             let value = desk.call("status", StatusParams::from(args))?;
             desk.show::<StatusResult>(&value, screens::status)?;

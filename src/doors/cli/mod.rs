@@ -21,6 +21,7 @@ mod screens;
 mod setup;
 mod staging;
 mod standing;
+mod status_file;
 
 use args::{Cli, Command};
 use print::{Color, Out};

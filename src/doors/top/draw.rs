@@ -104,10 +104,7 @@ fn headline(model: &Model, theme: &Theme, screen: &mut Buffer) {
     let usd: f64 = model.known.workers.iter().map(|worker| worker.usd_today).sum();
     let mut spans = vec![
         (theme.focus, "kapell top".to_owned()),
-        (
-            theme.plain,
-            format!("  {at_work} running, {busy} workers busy, {} claims", model.known.claims.len()),
-        ),
+        (theme.plain, format!("  {at_work} running, {busy} at work, {} claimed", model.known.claims.len())),
     ];
     if usd > 0.0 {
         spans.push((theme.plain, format!(", ${usd:.2} today")));
@@ -127,7 +124,8 @@ fn title(model: &Model, theme: &Theme, screen: &mut Buffer, panel: Panel, area: 
     let what = match panel {
         Panel::Plans => "1 orchestrators".to_owned(),
         Panel::Tasks => match plan {
-            Some(plan) => format!("2 tasks of {} {}/{}", plan.plan_id, plan.done, plan.total),
+            Some(plan) if is_whole => format!("2 tasks of {} {}/{}", plan.plan_id, plan.done, plan.total),
+            Some(plan) => format!("2 tasks {}/{}", plan.done, plan.total),
             None => "2 tasks".to_owned(),
         },
         Panel::Workers => format!("3 workers {}", model.workers().len()),
@@ -207,9 +205,12 @@ fn plans(model: &Model, theme: &Theme, width: u16) -> Vec<Spans> {
         if let Some(position) = status.position {
             state.push_str(&format!(" #{position}"));
         }
+        // So that it is seen which one the other panels are about.
+        let is_looked_at = model.known.plan.as_ref().is_some_and(|plan| plan.plan_id == status.plan_id);
+        let name = if is_looked_at { theme.focus } else { theme.strong };
         let mut spans = vec![
             mark,
-            (theme.strong, column(&status.plan_id, wide)),
+            (name, column(&status.plan_id, wide)),
             (theme.of(&status.state), format!("  {}", column(&state, 10))),
         ];
         if let Some(progress) = &status.progress {

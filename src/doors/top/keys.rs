@@ -56,14 +56,13 @@ pub fn input(model: &mut Model, input: Input) -> Vec<Effect> {
 
 fn panels(model: &mut Model, input: Input) -> Vec<Effect> {
     let focus = model.focus;
+    // What came of the key before was read by now.
+    model.notice = None;
     match input {
         Input::Char('q') => return vec![Effect::Quit],
         Input::Char('?') => help(model),
         Input::Char('/') => model.mode = Mode::Filter,
-        Input::Esc => {
-            model.filter.clear();
-            model.notice = None;
-        }
+        Input::Esc => model.filter.clear(),
         Input::Char(digit @ '1'..='5') => {
             model.focus = Panel::ALL[digit as usize - '1' as usize];
         }

@@ -148,9 +148,12 @@ fn wait(events: &Receiver<Event>, until: Option<Instant>) -> Vec<Event> {
 fn listen(tell: Sender<Event>) -> std::io::Result<()> {
     let keys = move || {
         loop {
-            let event = screen::next().unwrap_or(Some(Event::Ended));
-            let is_over = matches!(event, Some(Event::Ended));
-            if event.is_some_and(|event| tell.send(event).is_err()) || is_over {
+            // A terminal that is gone has no keys.
+            let (events, is_over) = match screen::next() {
+                Ok(events) => (events, false),
+                Err(_) => (vec![Event::Ended], true),
+            };
+            if events.into_iter().any(|event| tell.send(event).is_err()) || is_over {
                 return;
             }
         }

@@ -349,7 +349,12 @@ impl Model {
         let shown = |row: &&PlanRow| {
             let status = &row.status;
             (self.shows_ended || !matches!(status.state.as_str(), "stopped"))
-                && self.matches(&[&status.plan_id, &status.state, status.project.as_deref().unwrap_or("")])
+                && (!self.is_about_plans()
+                    || self.matches(&[
+                        &status.plan_id,
+                        &status.state,
+                        status.project.as_deref().unwrap_or(""),
+                    ]))
         };
         self.known.plans.iter().filter(shown).collect()
     }
@@ -362,7 +367,7 @@ impl Model {
         tasks.sort_by_key(|(wave, _)| *wave);
         tasks.retain(|(_, task)| {
             let worker = task.worker.as_deref().unwrap_or("");
-            self.matches(&[&id_text(&task.id), &task.state, &task.task, worker])
+            self.is_about_plans() || self.matches(&[&id_text(&task.id), &task.state, &task.task, worker])
         });
         tasks
     }
@@ -370,7 +375,8 @@ impl Model {
     /// The workers that are shown, those at work first.
     pub fn workers(&self) -> Vec<&WorkerStatus> {
         let is_shown = |worker: &&WorkerStatus| {
-            self.matches(&[&worker.worker, &worker.state, &worker.provider, &worker.tasks.join(" ")])
+            self.is_about_plans()
+                || self.matches(&[&worker.worker, &worker.state, &worker.provider, &worker.tasks.join(" ")])
         };
         let mut workers: Vec<&WorkerStatus> = self.known.workers.iter().filter(is_shown).collect();
         workers.sort_by_key(|worker| match worker.state.as_str() {
@@ -384,7 +390,8 @@ impl Model {
     /// The claims that are shown.
     pub fn claims(&self) -> Vec<&ClaimStatus> {
         let is_shown = |claim: &&ClaimStatus| {
-            self.matches(&[&claim.pattern, &claim.holder, claim.task.as_deref().unwrap_or("")])
+            self.is_about_plans()
+                || self.matches(&[&claim.pattern, &claim.holder, claim.task.as_deref().unwrap_or("")])
         };
         self.known.claims.iter().filter(is_shown).collect()
     }
@@ -393,7 +400,8 @@ impl Model {
     pub fn events(&self) -> Vec<&EventStatus> {
         let is_shown = |event: &&EventStatus| {
             let plan = event.plan_id.as_deref().unwrap_or("");
-            self.matches(&[plan, event.task.as_deref().unwrap_or(""), &event.kind, &event.text])
+            self.is_about_plans()
+                || self.matches(&[plan, event.task.as_deref().unwrap_or(""), &event.kind, &event.text])
         };
         self.events.iter().rev().filter(is_shown).collect()
     }
@@ -416,9 +424,14 @@ impl Model {
         all
     }
 
+    /// What is typed while the orchestrators have the keys is about these, else about everything else.
     fn matches(&self, texts: &[&str]) -> bool {
         let wanted = self.filter.to_lowercase();
         wanted.split_whitespace().all(|word| texts.iter().any(|text| text.to_lowercase().contains(word)))
+    }
+
+    fn is_about_plans(&self) -> bool {
+        self.focus == Panel::Plans
     }
 
     /// How many rows a panel has.

@@ -112,13 +112,19 @@ fn give_back() {
     }
 }
 
-/// Waits for the next key, the mouse or another size; nothing for what means nothing here.
+/// Waits for the next key, the mouse or another size; nothing for what means nothing here. A key with Alt is what
+/// a terminal says of Esc and that key, one right after the other, which is more often meant.
 ///
 /// # Errors
 /// The terminal is gone.
-pub fn next() -> io::Result<Option<Event>> {
-    Ok(match event::read()? {
-        Told::Key(key) if key.kind != KeyEventKind::Release => key_of(key).map(Event::Input),
+pub fn next() -> io::Result<Vec<Event>> {
+    let one = match event::read()? {
+        Told::Key(key) if key.kind == KeyEventKind::Release => None,
+        Told::Key(key) if key.modifiers == KeyModifiers::ALT => {
+            let both = [Some(Input::Esc), key_of(KeyEvent { modifiers: KeyModifiers::NONE, ..key })];
+            return Ok(both.into_iter().flatten().map(Event::Input).collect());
+        }
+        Told::Key(key) => key_of(key).map(Event::Input),
         Told::Mouse(mouse) => {
             let (x, y) = (mouse.column, mouse.row);
             match mouse.kind {
@@ -130,7 +136,8 @@ pub fn next() -> io::Result<Option<Event>> {
         }
         Told::Resize(columns, rows) => Some(Event::Resized(columns, rows)),
         _ => None,
-    })
+    };
+    Ok(one.into_iter().collect())
 }
 
 fn key_of(key: KeyEvent) -> Option<Input> {

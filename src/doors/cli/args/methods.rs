@@ -1,5 +1,7 @@
 //! What can be typed about the methods of the contract: their fields as options.
 
+use std::path::PathBuf;
+
 use clap::{ArgGroup, Args};
 
 use super::{id, object, one_of};
@@ -211,6 +213,9 @@ pub struct Status {
     /// Show it again whenever something happens, until Ctrl-C
     #[arg(long, conflicts_with_all = ["since_seq", "wait_ms", "cursor"])]
     pub watch: bool,
+    /// With --watch, of a plan: keep a small JSON status in this file, for other tools
+    #[arg(long, value_name = "FILE", requires = "watch")]
+    pub status_file: Option<PathBuf>,
 }
 
 /// `cost`.
@@ -331,11 +336,16 @@ pub struct Land {
 /// `run`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Ends with 0 only if the whole plan is done, with 130 after Ctrl-C; the work goes on then.
+    after_help = "Ends with 0 only if the whole plan is done, with 130 after Ctrl-C. On a terminal Ctrl-C asks whether the work
+goes on in the background, is paused or stopped; a second one leaves at once, and it goes on.
+The file of --status-file is one JSON object: plan_id, name, state, reason, done, total, running, failed, usd,
+conductor, updated_at. It is replaced as a whole. Of a plan in the background it is kept by
+kapell status ID --watch --status-file FILE.
 
 Examples:
   kapell run plan.yaml
   kapell run plan.yaml --detach
+  kapell run plan.yaml --status-file /run/user/1000/auth.json
   generate-plan | kapell run - --max-parallel 2"
 )]
 pub struct Run {
@@ -344,6 +354,9 @@ pub struct Run {
     /// Start it and do not follow
     #[arg(long)]
     pub detach: bool,
+    /// Keep a small JSON status in this file, for other tools
+    #[arg(long, value_name = "FILE", conflicts_with = "detach")]
+    pub status_file: Option<PathBuf>,
     /// Name of the plan
     #[arg(long)]
     pub name: Option<String>,
