@@ -317,8 +317,11 @@ impl Fold {
             Some(before) => format!("; the try before: {before}"),
             None => String::new(),
         };
-        let beside =
-            if busy == 0 { "nobody else at work".to_owned() } else { format!("{busy} others at work") };
+        let beside = match busy {
+            0 => "nobody else at work".to_owned(),
+            1 => "1 other at work".to_owned(),
+            n => format!("{n} others at work"),
+        };
         Some(format!("it was ready, its files were unclaimed, {of}, {beside}{again}"))
     }
 

@@ -111,7 +111,7 @@ pub fn replay_step(view: &View, step: &ReplayStep) -> String {
         page.wrapped(
             &[
                 span(Style::Faint, format!("{:>4}  +{after:8}  ", step.step)),
-                span(Style::Faint, format!("{:16}  ", step.kind)),
+                span(Style::Faint, format!("{:17}  ", step.kind)),
             ],
             style_of(step.text.rsplit(' ').next().unwrap_or_default()),
             &step.text,
