@@ -61,8 +61,11 @@ pub fn entries(session: &Session, ended: bool, after: usize, limit: usize) -> Re
     Ok(entries)
 }
 
-/// Who came first begins first.
-fn place_in_queue(session: &Session, row: &ConductorRow) -> Result<u64, Error> {
+/// The place of a conductor that waits for room among those of its project, from 1: who came first begins first.
+///
+/// # Errors
+/// The database fails.
+pub fn place_in_queue(session: &Session, row: &ConductorRow) -> Result<u64, Error> {
     let live = session.store()?.read(|tx| tx.conductors(Some(&row.project), false, 10_000))?;
     let is_before = |other: &&ConductorRow| {
         other.state == ConductorState::Queued

@@ -227,3 +227,79 @@ fn a_run_is_in_the_history_and_is_walked_again() {
     assert!(screen.contains("why    what it depends on is done: a"), "{screen}");
     assert!(screen.contains("known  plan running: 1 done"), "{screen}");
 }
+
+#[test]
+fn a_status_file_is_always_whole_and_ends_with_the_end() {
+    let bench = Bench::new();
+    let plan = Plan::new([task("a", &["a.txt"], &[&bench.meet_line("a"), "write a.txt a"])]);
+    let (file, status) = (bench.root.join("plan.json"), bench.root.join("status.json"));
+    fs::write(&file, plan.with("name", json!("told")).params()["plan"].to_string()).unwrap();
+    let words = ["run", file.to_str().unwrap(), "--status-file", status.to_str().unwrap()];
+    let mut run = bench.command(KAPELL).args(words).stdout(std::process::Stdio::null()).spawn().unwrap();
+    let worker = bench.meet("a");
+    let plan = bench.rpc().ok("status", json!({}))["plans"][0]["plan_id"].as_str().unwrap().to_owned();
+    bench.task_is(&plan, "a", "running");
+    let mut worker = Some(worker);
+    loop {
+        // However often it is read, it is one whole object.
+        if let Ok(text) = fs::read_to_string(&status) {
+            let told: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
+            assert_eq!(told["plan_id"], plan);
+            if told["running"] == 1
+                && let Some(worker) = worker.take()
+            {
+                assert_eq!(told["conductor"]["pid"], bench.conductor(&plan).pid);
+                worker.go();
+            }
+        }
+        if let Some(ended) = run.try_wait().unwrap() {
+            assert!(ended.success(), "{}", bench.story());
+            break;
+        }
+        std::thread::yield_now();
+    }
+    let told: Value = serde_json::from_str(&fs::read_to_string(&status).unwrap()).unwrap();
+    assert_eq!((&told["state"], &told["done"], &told["total"]), (&json!("done"), &json!(1), &json!(1)));
+    for (words, code) in [
+        (&["run", "plan.json", "--status-file", "no/such/folder/x"][..], 2),
+        (&["run", "plan.json", "--status-file", "x", "--detach"], 2),
+        (&["status", "--watch", "--status-file", "x"], 2),
+    ] {
+        assert_eq!(run_in(&bench, &bench.project, words).0, Some(code), "{words:?}");
+    }
+    bench.at_rest(&plan);
+}
+
+#[test]
+fn who_waits_for_room_has_a_place_and_can_be_launched_anyway() {
+    let bench = Bench::new();
+    bench.write("kapell.toml", "[project]\nmax_conductors = 1\n");
+    bench.commit("one at a time");
+    let (first, worker) = waiting(&bench, "first");
+    let later = |name: &str, file: &str| {
+        let plan = Plan::new([task("a", &[file], &[&bench.meet_line(name), &format!("write {file} x")])]);
+        bench.start(&plan.with("name", json!(name)))
+    };
+    let (second, third) = (later("second", "b.txt"), later("third", "c.txt"));
+    let places = |plan: &str| {
+        bench.until(json!({"scope": "plan", "id": plan}), |status| status["position"].is_u64())["position"]
+            .take()
+    };
+    assert_eq!((places(&second), places(&third)), (json!(1), json!(2)));
+    assert_eq!(listed(&bench, &third)["position"], 2);
+    let screen = ok(&bench, &["list"]);
+    assert!(screen.contains("queued #1") && screen.contains("queued #2"), "{screen}");
+    assert!(ok(&bench, &["status", &third]).contains("for room, #2 in the queue"));
+    // The last goes before the second, because somebody says so.
+    ok(&bench, &["control", "launch", &third]);
+    let hurried = bench.meet("third");
+    assert_eq!(listed(&bench, &second)["state"], "queued");
+    hurried.go();
+    bench.until(json!({"scope": "plan", "id": third}), |status| status["state"] == "done");
+    // The second begins by itself when the first has ended.
+    worker.go();
+    bench.meet("second").go();
+    for plan in [&first, &second, &third] {
+        assert_eq!(bench.at_rest(plan)["state"], "done", "{}", bench.story());
+    }
+}

@@ -16,15 +16,20 @@ struct Top<'a> {
 
 impl<'a> Top<'a> {
     /// Opens it, in so many columns and rows. `None` where this machine has no tmux, and then it says so.
-    #[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
     fn open(bench: &'a Bench, size: (u16, u16), environment: &str) -> Option<Self> {
+        Self::run(bench, size, &format!("{environment} {KAPELL} top"))
+    }
+
+    /// The same with another command.
+    #[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
+    fn run(bench: &'a Bench, size: (u16, u16), command: &str) -> Option<Self> {
         if bench.command("tmux").arg("-V").output().is_err() {
             eprintln!("skipped: there is no tmux on this machine");
             return None;
         }
         let root = bench.root.display();
         let script = format!(
-            "#!/bin/sh\necho a person was here\nstty -g > {root}/before\n{environment} {KAPELL} top\n\
+            "#!/bin/sh\necho a person was here\nstty -g > {root}/before\n{command}\n\
              echo $? > {root}/code\nstty -g > {root}/after\necho left\nexec sleep 1000\n"
         );
         let path = bench.root.join("in-the-window");
@@ -243,4 +248,38 @@ fn without_a_terminal_it_says_what_goes_without() {
     assert!(said.contains("needs a terminal") && said.contains("kapell status --watch"), "{said}");
     let output = bench.command(KAPELL).args(["top", "nothing"]).output().unwrap();
     assert_eq!(output.status.code(), Some(3));
+}
+
+#[test]
+fn ctrl_c_of_a_run_asks_what_becomes_of_the_work() {
+    let bench = Bench::new();
+    let file = bench.root.join("trio.json");
+    fs::write(&file, plan(&bench).params()["plan"].to_string()).unwrap();
+    for (keys, told, state) in [
+        (&["nonsense", "Enter", "p", "Enter"][..], "is paused: kapell resume", "paused"),
+        (&["Enter"], "goes on in the background", "running"),
+        (&["s", "Enter"], "is stopped, its work kept", "stopped"),
+    ] {
+        let Some(top) = Top::run(&bench, (100, 30), &format!("{KAPELL} run {}", file.display())) else {
+            return;
+        };
+        let guests = [bench.meet("one"), bench.meet("two")];
+        top.has("0/3 done, 2 running");
+        top.keys(&["C-c"]);
+        let screen = top.has("[d]etach and let it go on, [p]ause, or [s]top it? [d]");
+        let at = screen.find("trio-").unwrap();
+        let id = screen[at..].split_whitespace().next().unwrap().to_owned();
+        top.keys(keys);
+        top.has(told);
+        assert_eq!(
+            top.left("130").matches("[d]etach").count(),
+            1 + keys.len() / 4,
+            "asked until it was answered"
+        );
+        let status = bench.rpc().ok("status", json!({"scope": "plan", "id": id}));
+        assert_eq!(status["state"], state);
+        bench.rpc().ok("control", json!({"action": "stop", "target": "all", "force": true}));
+        guests.into_iter().for_each(crate::bench::Guest::gone);
+        bench.at_rest(&id);
+    }
 }

@@ -13,7 +13,7 @@ use crate::api::wire::{
 use crate::base::clock::Time;
 use crate::base::ids::{AttemptId, PlanId, TaskId};
 use crate::domain::budget::Money;
-use crate::domain::conducting::PlanState;
+use crate::domain::conducting::{ConductorState, PlanState};
 use crate::domain::task::TaskState;
 use crate::services::diagnosing::disk;
 use crate::services::following::Interest;
@@ -98,6 +98,11 @@ pub fn call(session: &Session, params: StatusParams) -> Result<StatusResult, Api
     }
 }
 
+/// Whether every project is asked about by somebody who may: a worker knows its own.
+fn sees_all(session: &Session, params: &StatusParams) -> bool {
+    params.all_projects && session.caller.attempt.is_none()
+}
+
 /// Whether the id of a scope names a plan, or something of one.
 fn has_plan(scope: Scope) -> bool {
     matches!(
@@ -141,7 +146,7 @@ fn wait_for(question: &Question<'_>, params: &StatusParams, wait: Duration) -> R
         plan: plan.as_ref().filter(|_| judgement.is_none()).map(|plan| plan.as_str().to_owned()),
         attempt: attempt.clone(),
         kind: if judgement.is_some() { Some("run.".to_owned()) } else { question.kind.clone() },
-        all_projects: params.all_projects,
+        all_projects: sees_all(session, params),
         ..Interest::default()
     };
     let scope = question.scope;
@@ -244,7 +249,7 @@ fn body(
         }
         Scope::History => {
             let from = usize::try_from(question.after).unwrap_or(0);
-            let of = (!params.all_projects).then_some(project);
+            let of = (!sees_all(session, params)).then_some(project);
             let mut runs = replaying::history(session, of, from, limit + 1)?;
             let next = (runs.len() > limit).then(|| (from + limit).to_string());
             runs.truncate(limit);
@@ -300,7 +305,7 @@ fn body(
         Scope::Environments => (StatusBody::Environments { environments: Vec::new() }, None),
         Scope::Events => {
             let filter = EventFilter {
-                project: (!params.all_projects).then_some(&project.id),
+                project: (!sees_all(session, params)).then_some(&project.id),
                 plan: id,
                 attempt: None,
                 kind: question.kind.as_deref(),
@@ -418,7 +423,10 @@ fn plan_status(
     });
     let standing = session.store()?.read(|tx| tx.plan_standing(id)).map_err(crate::services::Error::from)?;
     let line = views::plan_line(&view);
+    let queued = view.conductor.as_ref().filter(|row| row.state == ConductorState::Queued);
+    let position = queued.map(|row| registry::place_in_queue(session, row)).transpose()?;
     let status = PlanStatus {
+        position,
         plan_id: line.plan_id,
         name: line.name,
         state: line.state,

@@ -247,7 +247,7 @@ pub struct StatusParams {
     /// What to tell about.
     #[serde(default)]
     pub scope: Scope,
-    /// Of which: a plan's or conductor's id or its unique beginning, `PLAN_ID/TASK_ID`, an attempt's id. Without a scope, whatever it names.
+    /// Of which: a plan's or conductor's id or its beginning, `PLAN_ID/TASK_ID`, an attempt's id; without a scope, whatever it names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
     /// The run that `dispatch` or `judge` answered with.

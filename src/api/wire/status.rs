@@ -162,6 +162,9 @@ pub struct PlanStatus {
     /// The process that runs it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conductor: Option<ConductorRef>,
+    /// Its conductor's place in the queue, from 1, while that waits for room.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub position: Option<u64>,
     /// Tasks that are done.
     pub done: u64,
     /// Tasks.

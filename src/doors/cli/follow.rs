@@ -381,7 +381,9 @@ fn follow_plan(
                 desk.out.note(&format!("{plan_id}: {reason}"));
             }
         }
-        desk.out.progress(&format!("{state}: {done}/{total} done, {running} running"));
+        let queued =
+            status.position.map(|place| format!(", #{place} in the queue for room")).unwrap_or_default();
+        desk.out.progress(&format!("{state}: {done}/{total} done, {running} running{queued}"));
         if !desk.cancel.is_cancelled() {
             let conductor = status.conductor.as_ref().map(|conductor| conductor.id.clone());
             (desk.wait)(Interest { plan: Some(plan_id.to_owned()), conductor, ..Interest::default() }, seq)?;

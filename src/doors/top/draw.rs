@@ -152,6 +152,7 @@ fn nothing(model: &Model, panel: Panel) -> &'static str {
         _ if !model.is_loaded => "looking …",
         _ if !model.filter.is_empty() => "nothing matches; Esc shows all",
         Panel::Plans => "nothing runs; kapell run PLAN starts something",
+        Panel::Tasks if model.selected.is_some() => "looking …",
         Panel::Tasks => "no plan is selected",
         Panel::Workers => "no workers",
         Panel::Claims => "nobody holds anything",

@@ -125,6 +125,8 @@ fn looked_at(model: &mut Model) -> Vec<Effect> {
     let plan = model.plan_row().map(|row| row.status.plan_id.clone());
     if plan.is_some() && plan != model.selected {
         model.selected = plan;
+        // Until it is there, no key may reach what is another plan's.
+        model.known.plan = None;
         return vec![model.load()];
     }
     Vec::new()

@@ -217,6 +217,8 @@ fn keys_steer_what_is_looked_at() {
     }
     let mut model = model((120, 40));
     assert_eq!(press(&mut model, "j"), [Effect::Load(Some("nightly-77aa01".to_owned()))]);
+    // Before that is there, nothing of the plan before is steered.
+    assert_eq!(press(&mut model, "2jt"), []);
     assert_eq!(model.update(Event::Input(Input::Interrupt)), [Effect::Quit]);
 }
 

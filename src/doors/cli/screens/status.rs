@@ -95,6 +95,13 @@ pub fn plan(view: &View, plan: &PlanStatus, next_cursor: Option<&str>) -> String
         if let Some(conductor) = &plan.conductor {
             facts.push(("conductor", format!("{}, process {}", conductor.id, conductor.pid)));
         }
+        if let Some(position) = plan.position {
+            let id = &plan.plan_id;
+            facts.push((
+                "waits",
+                format!("for room, #{position} in the queue; kapell control launch {id} goes without"),
+            ));
+        }
         if plan.usd > 0.0 {
             facts.push(("spent", money(plan.usd)));
         }
