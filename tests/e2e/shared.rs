@@ -44,6 +44,25 @@ fn in_a_shared_folder_a_change_of_what_somebody_else_owns_is_seen() {
 }
 
 #[test]
+fn in_a_shared_folder_what_nobody_owns_is_told_where_it_may_be_anybodys() {
+    let bench = Bench::new();
+    bench.configure(SHARED);
+    let plan = bench.start(&Plan::new([
+        task("a", &["a.txt"], &[&bench.meet_line("a"), "write a.txt a", "write src/stray.txt x"]),
+        task("b", &["b.txt"], &[&bench.meet_line("b"), "write b.txt b"]),
+    ]));
+    let (a, b) = (bench.meet("a"), bench.meet("b"));
+    a.go();
+    bench.task_is(&plan, "a", "done");
+    let attempt = bench.task(&plan, "a")["attempts"][0]["attempt"].clone();
+    let told = bench.rpc().ok("status", json!({"scope": "attempt", "id": attempt}));
+    let why = told["gates"].as_array().unwrap().iter().find(|gate| gate["name"] == "ownership").unwrap();
+    assert!(why["why"].as_str().unwrap().contains("src/stray.txt changed, which nobody owns"), "{why}");
+    b.go();
+    bench.at_rest(&plan);
+}
+
+#[test]
 fn a_strict_wall_keeps_a_worker_of_a_shared_folder_to_its_claim() {
     let bench = Bench::new();
     bench.configure("[project]\nisolation = \"shared\"\nwall = \"strict\"\n");

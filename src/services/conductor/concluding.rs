@@ -63,6 +63,8 @@ pub(crate) fn case<'a>(
         text: task.text.clone(),
         snapshot: &saved.snapshot,
         outside: &saved.outside,
+        ignored: &saved.ignored,
+        unowned: &saved.unowned,
         work,
         tests: task.tests.clone().map(PatternSet::new),
         rules: desk.rules(task),
@@ -82,7 +84,8 @@ pub(super) fn judge(desk: &Desk, attempt: &AttemptRow, task: &Task, saved: &Save
     let plan = desk.plan();
     let case = case(desk, attempt, task, saved, work, &plan)?;
     let judgement = judging::judge(&case)?;
-    if desk.is_stopping() {
+    let state = desk.store()?.read(|tx| tx.task(&desk.plan_id, &task.id))?.map(|row| row.state);
+    if desk.is_stopping() || state == Some(TaskState::Cancelled) {
         // Its commands were ended; what they said is nothing to go by.
         return Ok(false);
     }

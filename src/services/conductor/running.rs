@@ -218,6 +218,7 @@ impl Conductor {
                 return self.stop(&row.state);
             }
             self.obey()?;
+            self.end_gates_of_the_cancelled()?;
             // What an earlier conductor left, and what a person approved meanwhile.
             let is_left =
                 |task: &TaskLight| task.state.is_active() && !self.at_work.contains_key(task.id.as_str());
@@ -445,6 +446,20 @@ impl Conductor {
             // One that has ended cannot be told anything, and need not.
             if client::send(&run_dir, request).is_ok() {
                 self.told.insert(attempt.id, attempt.state);
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the commands that judge work which nobody wants any more.
+    fn end_gates_of_the_cancelled(&self) -> Result<(), Error> {
+        let is_over = |task: &&TaskLight| {
+            task.state == TaskState::Cancelled && self.at_work.contains_key(task.id.as_str())
+        };
+        for task in self.agenda.lights.iter().filter(is_over) {
+            let tried = self.desk.store()?.read(|tx| tx.attempts_at(&self.desk.plan_id, &task.id))?;
+            if let Some(last) = tried.last() {
+                commands::end_all(&self.desk.session.house, last.id.as_str());
             }
         }
         Ok(())

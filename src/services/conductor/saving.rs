@@ -20,6 +20,9 @@ use crate::sys::git::change::{Change, ChangeKind, Mode, changed_between};
 use crate::sys::git::land::{self, Merge};
 use crate::sys::git::{Oid, Snapshot, SnapshotError, Worktree, construct, read, refs, snapshot};
 
+/// As many bytes of ignored files are kept of an attempt.
+const MOST_IGNORED: u64 = 64 << 20;
+
 /// An attempt's tree, saved, and what of it lies outside of the claim.
 #[derive(Debug)]
 pub struct Saved {
@@ -31,6 +34,12 @@ pub struct Saved {
     pub approved: Vec<RepoPath>,
     /// What was changed and belongs to the integrator, who makes it anew: it is passed over.
     pub dropped: Vec<RepoPath>,
+    /// In a shared folder: what changed that nobody owns while others worked there too. It is somebody's, and
+    /// nobody knows whose.
+    pub unowned: Vec<RepoPath>,
+    /// Files within the claim that git ignores. They do not land; once the worker has ended, copies of them
+    /// lie in the run's folder `ignored`.
+    pub ignored: Vec<RepoPath>,
 }
 
 impl Saved {
@@ -93,6 +102,10 @@ pub fn save(
         Err(error) => return Err(Error::from_git(error)),
     };
     let mut saved = compared(desk, attempt, task, snapshot)?;
+    if attempt.ended_at.is_some() && !is_shared {
+        keep_ignored(path, &scratch.join("ignored"), &saved.ignored)
+            .map_err(|error| Error::system("cannot keep what git ignores", error))?;
+    }
     let borrower = |path: &RepoPath| {
         lent.iter().find(|(_, files)| files.iter().any(|file| file.contains(path))).map(|(child, _)| child)
     };
@@ -105,6 +118,29 @@ pub fn save(
         saved.outside.extend(theirs.map(|(path, child)| (path.clone(), format!("is lent to task {child}"))));
     }
     Ok(Some(saved))
+}
+
+/// Copies files out of a tree that will be used again. What is too much is left; it is told all the same.
+fn keep_ignored(tree: &Path, folder: &Path, ignored: &[RepoPath]) -> std::io::Result<()> {
+    let mut room = MOST_IGNORED;
+    for path in ignored {
+        let (from, to) = (tree.join(path.to_path_buf()), folder.join(path.to_path_buf()));
+        let Ok(metadata) = from.symlink_metadata() else { continue };
+        if !metadata.is_file() || metadata.len() > room {
+            continue;
+        }
+        room -= metadata.len();
+        if let Some(above) = to.parent() {
+            std::fs::create_dir_all(above)?;
+        }
+        match std::fs::copy(&from, &to) {
+            Ok(_) => {}
+            // Nobody can read it, so nobody loses it.
+            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 /// A task that was sent without files comes to own what its worker changed, as far as nobody else
@@ -203,8 +239,12 @@ fn compared(desk: &Desk, attempt: &AttemptRow, task: &Task, mut snapshot: Snapsh
         .map(|(path, _)| path)
         .collect();
     let outside = objections.into_iter().map(|(path, objection)| (path, objection.to_string())).collect();
-    let mut saved = Saved { snapshot, outside, approved, dropped };
-    if desk.config.isolation == Isolation::Shared {
+    let is_shared = desk.config.isolation == Isolation::Shared;
+    // In a shared folder they stay where they are, and may be anybody's.
+    let is_its = |path: &&RepoPath| !is_shared && owned.contains(path) && !path.as_bytes().ends_with(b"/");
+    let ignored = snapshot.ignored.iter().filter(is_its).cloned().collect();
+    let mut saved = Saved { snapshot, outside, approved, dropped, unowned: Vec::new(), ignored };
+    if is_shared {
         forget_others(desk, attempt, &mut saved, &owned)?;
     }
     Ok(saved)
@@ -314,7 +354,7 @@ fn forget_others(
     saved: &mut Saved,
     owned: &PatternSet,
 ) -> Result<(), Error> {
-    let Saved { snapshot, outside, approved, .. } = saved;
+    let Saved { snapshot, outside, approved, unowned, .. } = saved;
     // Told by what was then, so that it stays the same when it is asked again later.
     let (from, to) = (attempt.started_at, attempt.ended_at.unwrap_or_else(Time::now));
     let (claims, ran) = desk.store()?.read(|tx| -> Result<_, Error> {
@@ -329,7 +369,9 @@ fn forget_others(
             .collect::<Vec<_>>(),
     );
     let is_alone = ran.iter().all(|other| other.id == attempt.id);
-    outside.retain(|(path, _)| owned.contains(path) || (is_alone && !others.contains(path)));
+    let foreign =
+        outside.extract_if(.., |(path, _)| !owned.contains(path) && (!is_alone || others.contains(path)));
+    unowned.extend(foreign.map(|(path, _)| path).filter(|path| !others.contains(path)));
     snapshot.changed.retain(|change| {
         owned.contains(&change.path)
             || approved.contains(&change.path)

@@ -45,6 +45,10 @@ pub struct Case<'a> {
     pub snapshot: &'a Snapshot,
     /// What was changed outside the claim, with the reason.
     pub outside: &'a [(RepoPath, String)],
+    /// What changed beside it that nobody owns, and nobody knows by whom.
+    pub unowned: &'a [RepoPath],
+    /// Files within the claim that git ignores, so that they do not land.
+    pub ignored: &'a [RepoPath],
     /// The commit that may land: the base and the changes within the claim.
     pub work: Oid,
     /// Which files are tests; `None`: by their names.

@@ -13,18 +13,37 @@ use crate::sys::git::{construct, read};
 /// Nothing outside the claim was changed.
 pub fn ownership(case: &Case<'_>) -> Finding {
     if case.outside.is_empty() {
-        let evidence = lines(case.snapshot.changed.iter().map(|change| change.path.to_string()));
+        let ignored = case.ignored.iter().map(|path| format!("{path} (ignored by git: it does not land)"));
+        let changed = case.snapshot.changed.iter().map(|change| change.path.to_string());
+        let unowned =
+            case.unowned.iter().map(|path| format!("{path} (owned by nobody, changed by somebody)"));
+        let evidence = lines(changed.chain(ignored).chain(unowned));
+        let mut left = match case.ignored {
+            [] => String::new(),
+            [one] => format!("; git ignores {one}, so it does not land"),
+            [first, ..] => {
+                format!("; git ignores {} files ({first} …), so they do not land", case.ignored.len())
+            }
+        };
+        if let [first, more @ ..] = case.unowned {
+            let more = if more.is_empty() { String::new() } else { format!(" and {} more", more.len()) };
+            left.push_str(&format!(
+                "; meanwhile {first}{more} changed, which nobody owns: by this worker, another or a person"
+            ));
+        }
         let (outcome, why) = match (case.snapshot.changed.len(), &case.delegated[..]) {
             (0, []) if case.is_open => {
                 (GateOutcome::Pass, "nothing was changed: what it was sent for is its answer".to_owned())
             }
-            (0, []) => (GateOutcome::Fail, "nothing was changed, so there is nothing to accept".to_owned()),
+            (0, []) => {
+                (GateOutcome::Fail, format!("nothing was changed, so there is nothing to accept{left}"))
+            }
             (0, done) => {
                 let names: Vec<&str> = done.iter().map(TaskId::as_str).collect();
                 (GateOutcome::Pass, format!("all of it was done by {}", names.join(", ")))
             }
-            (1, _) => (GateOutcome::Pass, "1 changed file, within the claim".to_owned()),
-            (count, _) => (GateOutcome::Pass, format!("{count} changed files, all within the claim")),
+            (1, _) => (GateOutcome::Pass, format!("1 changed file, within the claim{left}")),
+            (count, _) => (GateOutcome::Pass, format!("{count} changed files, all within the claim{left}")),
         };
         return Finding { outcome, why, evidence };
     }

@@ -263,6 +263,8 @@ fn of_tree(session: &Session, id: &str, path: &Path, question: &Question) -> Res
         git: &git,
         ecosystem: &found,
         name: id.to_owned(),
+        ignored: &[],
+        unowned: &[],
         text: "the change in this working tree".to_owned(),
         snapshot: &saved,
         outside: &outside,

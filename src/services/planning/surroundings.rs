@@ -3,15 +3,17 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use crate::domain::plan::Plan;
+use crate::base::paths::RepoPath;
+use crate::domain::pattern::Pattern;
 use crate::domain::plan::check::{KnownTarget, OnOverlap, Surroundings, TargetKind, Walls};
 use crate::domain::plan::document;
 use crate::domain::plan::problem::{Part, Places, Problem, ProblemCode};
+use crate::domain::plan::{Plan, Task};
 use crate::services::project::Project;
 use crate::services::{Error, House, claiming, ground, pipelines};
 use crate::sys::config::Config;
 use crate::sys::config::resolved::{self, Isolation, Worker};
-use crate::sys::git::read;
+use crate::sys::git::{Worktree, checkout, read};
 use crate::sys::process::find::find_program;
 
 /// What is known around a plan.
@@ -127,6 +129,36 @@ pub fn missing_base(
     let problem =
         Problem::error(ProblemCode::Syntax, message, "name a branch, tag or commit, or leave it out");
     Ok(Some(problem.at(places.field(Part::Plan, "base"))))
+}
+
+/// Files of tasks that git ignores: what is written there cannot land.
+pub fn ignored(
+    house: &House,
+    project: &Project,
+    plan: &Plan,
+    places: &Places,
+) -> Result<Vec<Problem>, Error> {
+    let named = || {
+        plan.tasks.iter().enumerate().flat_map(|(position, task)| {
+            let literal = task.files.iter().enumerate().filter(|(_, pattern)| pattern.is_literal());
+            literal.map(move |(index, pattern)| (position, task, index, pattern))
+        })
+    };
+    let (Some(repository), Some(_)) = (&project.repository, &project.top) else { return Ok(Vec::new()) };
+    let paths: Vec<RepoPath> = named().map(|(.., pattern)| RepoPath::from(pattern.literal_path())).collect();
+    if paths.is_empty() {
+        return Ok(Vec::new());
+    }
+    let tree = Worktree::of_checkout(repository).map_err(Error::from_git)?;
+    let ignored = checkout::ignored(&ground::git(house, project)?, &tree, &paths)?;
+    let problem = |(position, task, index, pattern): (usize, &Task, usize, &Pattern)| {
+        let message = format!("task {}: git ignores {}, so nothing of it lands", task.id, pattern.as_str());
+        let hint = "take it out of .gitignore, or leave it to whoever runs the program";
+        let problem = Problem::warning(ProblemCode::BadPath, message, hint).of(&task.id);
+        problem.about(pattern.as_str()).at(places.item(Part::Task(position), "files", index))
+    };
+    let is_ignored = |pattern: &Pattern| ignored.contains(&RepoPath::from(pattern.literal_path()));
+    Ok(named().filter(|(.., pattern)| is_ignored(pattern)).map(problem).collect())
 }
 
 /// The pipeline is there, and the plan's tasks have a place in it.

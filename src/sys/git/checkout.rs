@@ -362,6 +362,22 @@ fn files_below(folder: &Path, path: &RepoPath) -> Vec<RepoPath> {
     files
 }
 
+/// Those of the paths that git ignores in a checkout; what it tracks it does not ignore.
+pub fn ignored(git: &Git, tree: &Worktree, paths: &[RepoPath]) -> Result<BTreeSet<RepoPath>, GitError> {
+    let mut input = Vec::new();
+    for path in paths {
+        // A colon at the beginning would mean something.
+        input.extend_from_slice(b"./");
+        input.extend_from_slice(path.as_bytes());
+        input.push(0);
+    }
+    let call = git.tree_call(tree, "check-ignore").args(["-z", "--stdin"]).stdin(input);
+    // 128: one of them lies behind a link, of which git tells nothing.
+    let printed = call.accept(&[0, 1, 128]).run()?;
+    let named = printed.split(|byte| *byte == 0).filter_map(|name| name.strip_prefix(b"./"));
+    Ok(named.map(RepoPath::from_bytes).collect())
+}
+
 /// Whether a checkout has the path, or all below it, as its last commit has it: nothing changed,
 /// staged, or unknown to git.
 pub fn is_committed(git: &Git, tree: &Worktree, path: &Path) -> Result<bool, GitError> {

@@ -416,7 +416,11 @@ impl<'a> Call<'a> {
         for (name, value) in [
             ("GIT_OPTIONAL_LOCKS", "0"),
             ("GIT_TERMINAL_PROMPT", "0"),
-            ("GIT_LITERAL_PATHSPECS", "1"),
+            // `check-ignore` refuses to be asked so, and takes none of its names for a pattern.
+            (
+                "GIT_LITERAL_PATHSPECS",
+                if command.first().is_some_and(|it| it == "check-ignore") { "0" } else { "1" },
+            ),
             // What a commit contains must not depend on a local `refs/replace`.
             ("GIT_NO_REPLACE_OBJECTS", "1"),
             ("GIT_AUTHOR_NAME", "kapell"),
