@@ -1,7 +1,7 @@
 //! `kapell top`: all orchestrations on one screen, to be looked at and steered.
 //!
-//! What is known and looked at ([`model`]) is apart from how it is drawn ([`draw`]) and from the terminal
-//! ([`screen`]) and the contract ([`feed`]). Nothing is looked at again because time has passed: the event log
+//! What is known and looked at (`model`) is apart from how it is drawn (`draw`) and from the terminal
+//! (`screen`) and the contract (`feed`). Nothing is looked at again because time has passed: the event log
 //! wakes it, and the end of a conductor's process.
 
 mod draw;
