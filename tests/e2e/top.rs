@@ -280,6 +280,8 @@ fn ctrl_c_of_a_run_asks_what_becomes_of_the_work() {
         assert_eq!(status["state"], state);
         bench.rpc().ok("control", json!({"action": "stop", "target": "all", "force": true}));
         guests.into_iter().for_each(crate::bench::Guest::gone);
+        // The bench waits for all processes in its surroundings, and the terminal is one.
+        drop(top);
         bench.at_rest(&id);
     }
 }
