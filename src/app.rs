@@ -104,7 +104,10 @@ pub fn run() -> ExitCode {
         _ => opened(|house| {
             let folder = std::env::current_dir().context("the current folder")?;
             let argv: Vec<OsString> = std::env::args_os().collect();
-            Ok(doors::cli::run(house, folder, &argv))
+            let top = |house: &_, folder, plan, theme| {
+                doors::top::run(house, folder, doors::top::Options { plan, theme: Some(theme) })
+            };
+            Ok(doors::cli::run(house, folder, &argv, top))
         }),
     }
 }

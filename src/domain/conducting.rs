@@ -89,3 +89,75 @@ impl ConductorState {
         !matches!(self, Self::Stopped | Self::Crashed)
     }
 }
+
+/// A conductor that said nothing for this long is stale.
+const STALE_MS: i64 = 60_000;
+/// Clocks of one machine do not run apart by more than this, unless somebody sets them.
+const SLACK_MS: i64 = 5_000;
+
+/// Where a conductor is, by what it noted, whether it lives, and what is wanted of its plan.
+pub fn where_it_is(noted: ConductorState, is_alive: bool, plan: Option<PlanState>) -> ConductorState {
+    match (noted, plan) {
+        (noted, _) if noted.should_live() && !is_alive => ConductorState::Crashed,
+        (ConductorState::Running | ConductorState::Queued, Some(PlanState::Stopped)) => {
+            ConductorState::Stopping
+        }
+        (ConductorState::Running, Some(PlanState::Paused)) => ConductorState::Paused,
+        (noted, _) => noted,
+    }
+}
+
+/// Why a conductor that lives is not fresh, by how long ago it said so: it hangs or is suspended, or a clock
+/// was set and nothing is known.
+pub fn why_stale(silent_ms: i64) -> Option<String> {
+    if silent_ms < -SLACK_MS {
+        let ahead = -silent_ms / 1000;
+        return Some(format!("its last heartbeat is {ahead} s in the future: the clock was set back"));
+    }
+    let seconds = silent_ms / 1000;
+    (silent_ms >= STALE_MS).then(|| format!("no heartbeat for {seconds} s: it hangs or is suspended"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_conductor_noted_is_not_believed_of_a_dead_one() {
+        use ConductorState as C;
+        use PlanState as P;
+        for (noted, is_alive, plan, state) in [
+            (C::Running, true, Some(P::Running), C::Running),
+            (C::Running, true, Some(P::Paused), C::Paused),
+            (C::Running, true, Some(P::Stopped), C::Stopping),
+            (C::Queued, true, Some(P::Running), C::Queued),
+            (C::Queued, true, Some(P::Paused), C::Queued),
+            (C::Queued, true, Some(P::Stopped), C::Stopping),
+            (C::Stopping, true, Some(P::Stopped), C::Stopping),
+            (C::Running, true, None, C::Running),
+            (C::Running, false, Some(P::Running), C::Crashed),
+            (C::Queued, false, Some(P::Paused), C::Crashed),
+            (C::Stopping, false, Some(P::Stopped), C::Crashed),
+            (C::Stopped, false, Some(P::Done), C::Stopped),
+            (C::Crashed, false, Some(P::Running), C::Crashed),
+        ] {
+            assert_eq!(where_it_is(noted, is_alive, plan), state, "{noted:?} {is_alive} {plan:?}");
+        }
+    }
+
+    #[test]
+    fn silence_and_a_heartbeat_from_the_future_are_told() {
+        for (silent_ms, says) in [
+            (0, None),
+            (59_999, None),
+            (-5_000, None),
+            (60_000, Some("no heartbeat for 60 s")),
+            (-3_600_000, Some("3600 s in the future")),
+            (i64::MAX, Some("no heartbeat")),
+        ] {
+            let why = why_stale(silent_ms);
+            assert_eq!(why.is_some(), says.is_some(), "{silent_ms}");
+            assert!(says.is_none_or(|says| why.unwrap().contains(says)), "{silent_ms}");
+        }
+    }
+}

@@ -20,6 +20,7 @@ use crate::sys::process::spawn::{self, End, Limits};
 use crate::sys::wall::{self, WallSupport};
 
 mod agents;
+pub mod disk;
 mod git;
 
 /// How a check came out.
@@ -107,6 +108,7 @@ pub fn diagnose(session: &Session, begin: &mut dyn FnMut(&str)) -> Vec<Check> {
     checks.push(store(session));
     checks.push(clock(session, &scratch.0));
     let project = session.project();
+    checks.push(disk::check(&session.house.root));
     checks.push(space("state disk", &session.house.root));
     if let Ok(Project { top: Some(top), .. }) = &project {
         checks.push(space("project disk", top));

@@ -26,6 +26,8 @@ pub mod planning;
 pub mod project;
 pub mod querying;
 pub mod reading;
+pub mod registry;
+pub mod replaying;
 pub mod routing;
 pub mod spending;
 pub mod standing;

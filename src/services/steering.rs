@@ -12,7 +12,7 @@ use super::{Error, Session, approving, dispatching, ground, landing, nudging, qu
 use crate::base::clock::Time;
 use crate::base::ids::{AttemptId, ConductorId, PlanId, TaskId, WorkerName};
 use crate::domain::attempt::AttemptState;
-use crate::domain::conducting::PlanState;
+use crate::domain::conducting::{ConductorState, PlanState};
 use crate::domain::pipeline::StageState;
 use crate::domain::refusal::{Code, Refusal};
 use crate::domain::task::TaskState;
@@ -27,6 +27,9 @@ use crate::sys::shim::job::Request;
 
 /// How long a conductor may take to save what a forced stop ended before it is taken for hung.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The kind of the event by which a conductor that waits for room is told not to.
+pub const LAUNCHED: &str = "conductor.launched";
 
 /// What is to be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -331,8 +334,15 @@ fn on_plan(
         ));
     }
     let conductor = dispatching::live_conductor(session, id)?;
+    let is_queued = conductor.as_ref().is_some_and(|row| row.state == ConductorState::Queued);
     let live = store.write(|tx| -> Result<Vec<AttemptRow>, Error> {
         tx.set_plan_state(&project.id, id, state, message)?;
+        if action == Action::Launch && is_queued {
+            // It waits for room, and finds this when it looks again.
+            let text = format!("plan {id} begins although there is no room");
+            let event = NewEvent { kind: LAUNCHED, plan: Some(id), text, ..NewEvent::default() };
+            tx.append_event(&project.id, &event)?;
+        }
         let live = tx.live_attempts(id)?;
         for attempt in &live {
             let next = match state {
@@ -370,6 +380,7 @@ fn on_plan(
         (Action::Stop, 0) => "nobody is at work on it".to_owned(),
         (Action::Stop, _) if force => forced(session, project, id, n)?,
         (Action::Stop, _) => format!("{} being ended, what they did is saved first", are(n)),
+        (Action::Launch, _) if is_queued => "it begins, although there is no room".to_owned(),
         _ => "it goes on".to_owned(),
     };
     Ok(Done { state: state.as_str().to_owned(), message, ..Done::default() })

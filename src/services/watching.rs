@@ -7,7 +7,10 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use super::conductor::launching::kind_of_run;
+use super::{Error, Session, querying};
 use crate::base::clock::Time;
+use crate::base::ids::AttemptId;
 use crate::sys::agent::{AgentKind, Event, Reader};
 use crate::sys::shim::client::Ended;
 use crate::sys::shim::files;
@@ -38,6 +41,19 @@ pub enum LineStyle {
     Done,
     /// What goes wrong, or is beside the matter: its standard error.
     Aside,
+}
+
+/// What an attempt of the session's project prints, from near its end on; the folder in which it grows; and
+/// whether nothing more will come.
+///
+/// # Errors
+/// There is no such attempt in this project.
+pub fn of_attempt(session: &Session, id: &str) -> Result<(Watched, PathBuf, bool), Error> {
+    let row = querying::attempt_here(session, &AttemptId::new(id))?.row;
+    let config = session.config(&session.project()?)?;
+    let folder = PathBuf::from(&row.run_dir);
+    let kind = kind_of_run(config.providers.get(&row.provider), &folder);
+    Ok((Watched::new(&folder, kind), folder, row.state.outcome().is_some()))
 }
 
 /// Reads the files of a run as they grow.

@@ -175,6 +175,12 @@ impl Tx<'_> {
         self.attempts_where("plan = ?1 AND task = ?2 ORDER BY number", &[&plan.as_str(), &task.as_str()])
     }
 
+    /// How many tries there were at a plan's tasks.
+    pub fn count_attempts(&self, plan: &PlanId) -> Result<u64, StoreError> {
+        let mut statement = self.sql.prepare_cached("SELECT count(*) FROM attempts WHERE plan = ?1")?;
+        Ok(statement.query_row([plan.as_str()], |row| row.get::<_, i64>(0))?.unsigned_abs())
+    }
+
     /// The attempts of a plan that are not finished.
     pub fn live_attempts(&self, plan: &PlanId) -> Result<Vec<AttemptRow>, StoreError> {
         self.attempts_where("plan = ?1 AND state <> 'finished' ORDER BY started_at, id", &[&plan.as_str()])

@@ -128,6 +128,24 @@ impl Tx<'_> {
         )
     }
 
+    /// Conductors whose id begins with `text`, of one project or of all, at most `limit`.
+    pub fn conductors_beginning(
+        &self,
+        project: Option<&ProjectId>,
+        text: &str,
+        limit: usize,
+    ) -> Result<Vec<ConductorRow>, StoreError> {
+        self.conductors_where(
+            "id >= ?2 AND substr(id, 1, length(?2)) = ?2 AND (?1 IS NULL OR project = ?1) ORDER BY id LIMIT ?3",
+            &[&project.map(ProjectId::as_str), &text, &(limit as i64)],
+        )
+    }
+
+    /// When a plan was run, by each of its conductors, oldest first.
+    pub fn runs_of_plan(&self, plan: &PlanId) -> Result<Vec<ConductorRow>, StoreError> {
+        self.conductors_where("plan = ?1 ORDER BY fencing", &[&plan.as_str()])
+    }
+
     fn conductors_where(
         &self,
         condition: &str,

@@ -180,10 +180,51 @@ impl Tx<'_> {
 
     /// Plans whose id or name is `text`, newest first.
     pub fn plans_called(&self, project: &ProjectId, text: &str) -> Result<Vec<PlanRow>, StoreError> {
-        let mut statement = self.sql.prepare_cached(&format!(
-            "SELECT {PLAN} FROM plans WHERE project = ?1 AND (id = ?2 OR name = ?2) ORDER BY created_at DESC"
-        ))?;
-        let mut rows = statement.query(params![project.as_str(), text])?;
+        self.plans_where(
+            "project = ?1 AND (id = ?2 OR name = ?2) ORDER BY created_at DESC",
+            params![project.as_str(), text],
+        )
+    }
+
+    /// Plans whose id begins with `text`, of one project or of all, at most `limit`.
+    pub fn plans_beginning(
+        &self,
+        project: Option<&ProjectId>,
+        text: &str,
+        limit: usize,
+    ) -> Result<Vec<PlanRow>, StoreError> {
+        self.plans_where(
+            "id >= ?2 AND substr(id, 1, length(?2)) = ?2 AND (?1 IS NULL OR project = ?1) ORDER BY id LIMIT ?3",
+            params![project.map(ProjectId::as_str), text, limit as i64],
+        )
+    }
+
+    /// The plans of all projects that a conductor works on, or should.
+    pub fn plans_at_work(&self) -> Result<Vec<PlanRow>, StoreError> {
+        self.plans_where("state IN ('running', 'paused') ORDER BY created_at, id", [])
+    }
+
+    /// Plans that were started, the newest first, of one project or of all: a page of them.
+    pub fn plans_started(
+        &self,
+        project: Option<&ProjectId>,
+        after: usize,
+        limit: usize,
+    ) -> Result<Vec<PlanRow>, StoreError> {
+        self.plans_where(
+            "state <> 'draft' AND (?1 IS NULL OR project = ?1) ORDER BY created_at DESC, id LIMIT ?3 OFFSET ?2",
+            params![project.map(ProjectId::as_str), after as i64, limit as i64],
+        )
+    }
+
+    fn plans_where(
+        &self,
+        condition: &str,
+        values: impl rusqlite::Params,
+    ) -> Result<Vec<PlanRow>, StoreError> {
+        let mut statement =
+            self.sql.prepare_cached(&format!("SELECT {PLAN} FROM plans WHERE {condition}"))?;
+        let mut rows = statement.query(values)?;
         let mut plans = Vec::new();
         while let Some(row) = rows.next()? {
             plans.push(plan_row(row)?);

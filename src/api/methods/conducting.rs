@@ -5,12 +5,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::status::AT_WORK;
+use super::status::views::progress;
 use crate::api::ApiError;
 #[cfg(test)]
 use crate::api::schema::generating;
-use crate::api::wire::{ConductorCondition, ConductorParams, ControlResult, Progress, ShutdownParams};
-use crate::domain::task::TaskState;
+use crate::api::wire::{ConductorCondition, ConductorParams, ControlResult, ShutdownParams};
 use crate::services::conductor::Vitals;
 use crate::services::steering::{self, Action, Asked};
 use crate::services::{Error, Session};
@@ -84,19 +83,13 @@ pub fn methods() -> [ConductorMethod; 4] {
 
 fn condition(session: &Session, vitals: &Vitals) -> Result<ConductorCondition, Error> {
     let condition = vitals.condition(session)?;
-    let plan = &condition.plan;
     Ok(ConductorCondition {
         id: vitals.id.as_str().to_owned(),
         plan_id: vitals.plan.as_str().to_owned(),
         state: condition.state.as_str().to_owned(),
         paused: condition.is_paused,
         iteration: condition.passes,
-        progress: Progress {
-            done: plan.count(&[TaskState::Done]),
-            total: plan.total(),
-            running: plan.count(&AT_WORK),
-            failed: plan.count(&[TaskState::Failed, TaskState::Blocked]),
-        },
+        progress: progress(&condition.plan),
     })
 }
 

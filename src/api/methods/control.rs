@@ -2,8 +2,8 @@
 
 use crate::api::ApiError;
 use crate::api::wire::{Action, ControlParams, ControlResult};
-use crate::services::Session;
 use crate::services::steering::{self, Asked};
+use crate::services::{Session, registry};
 
 /// Answers `control`.
 #[expect(clippy::needless_pass_by_value, reason = "the table hands over the parameters of every method")]
@@ -21,12 +21,13 @@ pub fn call(session: &Session, params: ControlParams) -> Result<ControlResult, A
         Action::Nudge => steering::Action::Nudge,
         Action::Launch => steering::Action::Launch,
     };
-    let done = steering::control(
-        session,
-        &project,
-        action,
-        &params.target,
-        &Asked { force: params.force, message: params.message.as_deref(), paths: &params.paths },
-    )?;
+    let asked = Asked { force: params.force, message: params.message.as_deref(), paths: &params.paths };
+    let done = match params.target.as_str() {
+        registry::EVERYWHERE => registry::everywhere(session, &project, action, &asked)?,
+        target => {
+            let meant = registry::meant(session, &project, target)?;
+            steering::control(&meant.session, &meant.project, action, &meant.id, &asked)?
+        }
+    };
     Ok(ControlResult { ack: true, state: done.state, message: done.message, run_ids: done.runs })
 }

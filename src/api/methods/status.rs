@@ -13,12 +13,13 @@ use crate::api::wire::{
 use crate::base::clock::Time;
 use crate::base::ids::{AttemptId, PlanId, TaskId};
 use crate::domain::budget::Money;
-use crate::domain::conducting::PlanState;
+use crate::domain::conducting::{ConductorState, PlanState};
 use crate::domain::task::TaskState;
+use crate::services::diagnosing::disk;
 use crate::services::following::Interest;
 use crate::services::project::Project;
 use crate::services::querying::{self, BudgetView, PlanView, WorkerView};
-use crate::services::{Session, costing, dispatching, health, planning, standing};
+use crate::services::{Session, costing, dispatching, health, planning, registry, replaying, standing};
 use crate::store::claims::ClaimPage;
 use crate::store::events::EventFilter;
 use crate::store::money::GroupBy;
@@ -43,10 +44,22 @@ struct Question<'a> {
 /// Answers `status`.
 #[expect(clippy::needless_pass_by_value, reason = "the table hands over the parameters of every method")]
 pub fn call(session: &Session, params: StatusParams) -> Result<StatusResult, ApiError> {
-    let project = session.project()?;
     let (scope, id) = match &params.run_id {
         Some(run) => of_run(session, run)?,
         None => (params.scope, params.id.clone()),
+    };
+    let named = match &id {
+        Some(id) if has_plan(scope) => Some(registry::meant(session, &session.project()?, id)?),
+        _ => None,
+    };
+    // What is told of a plan is told by its own project.
+    let (session, project, id) = match &named {
+        Some(meant) => (&meant.session, meant.project.clone(), Some(meant.id.clone())),
+        None => (session, session.project()?, id),
+    };
+    let scope = match (scope, &id) {
+        (Scope::Overview, Some(id)) => scope_of(session, &project, id)?,
+        _ => scope,
     };
     let after = match &params.cursor {
         None => None,
@@ -85,6 +98,32 @@ pub fn call(session: &Session, params: StatusParams) -> Result<StatusResult, Api
     }
 }
 
+/// Whether every project is asked about by somebody who may: a worker knows its own.
+fn sees_all(session: &Session, params: &StatusParams) -> bool {
+    params.all_projects && session.caller.attempt.is_none()
+}
+
+/// Whether the id of a scope names a plan, or something of one.
+fn has_plan(scope: Scope) -> bool {
+    matches!(
+        scope,
+        Scope::Overview | Scope::Plan | Scope::Task | Scope::Attempt | Scope::Events | Scope::Replay
+    )
+}
+
+/// What there is to tell of something of which only the id is known.
+fn scope_of(session: &Session, project: &Project, id: &str) -> Result<Scope, ApiError> {
+    if id.contains('/') {
+        return Ok(Scope::Task);
+    }
+    let attempt = session.store()?.read(|tx| tx.attempt(&AttemptId::new(id)));
+    if attempt.map_err(crate::services::Error::from)?.is_some() {
+        return Ok(Scope::Attempt);
+    }
+    dispatching::find_plan(session, project, id)?;
+    Ok(Scope::Plan)
+}
+
 /// A run of `dispatch` is its plan; one of `judge` is told by itself.
 fn of_run(session: &Session, run: &str) -> Result<(Scope, Option<String>), ApiError> {
     let row = querying::run(session, run)?;
@@ -107,6 +146,7 @@ fn wait_for(question: &Question<'_>, params: &StatusParams, wait: Duration) -> R
         plan: plan.as_ref().filter(|_| judgement.is_none()).map(|plan| plan.as_str().to_owned()),
         attempt: attempt.clone(),
         kind: if judgement.is_some() { Some("run.".to_owned()) } else { question.kind.clone() },
+        all_projects: sees_all(session, params),
         ..Interest::default()
     };
     let scope = question.scope;
@@ -201,10 +241,27 @@ fn body(
         }
         Scope::Conductors => {
             let ended = params.kind.as_deref() == Some("all");
-            let rows = querying::conductors(session, None, ended, 1000)?;
-            let conductors = rows.iter().map(|(row, place)| views::conductor(row, place.clone())).collect();
-            let (conductors, next) = page(conductors, question.after, limit);
-            (StatusBody::Conductors { conductors }, next)
+            let from = usize::try_from(question.after).unwrap_or(0);
+            let mut entries = registry::entries(session, ended, from, limit + 1)?;
+            let next = (entries.len() > limit).then(|| (from + limit).to_string());
+            entries.truncate(limit);
+            (StatusBody::Conductors { conductors: entries.iter().map(views::conductor).collect() }, next)
+        }
+        Scope::History => {
+            let from = usize::try_from(question.after).unwrap_or(0);
+            let of = (!sees_all(session, params)).then_some(project);
+            let mut runs = replaying::history(session, of, from, limit + 1)?;
+            let next = (runs.len() > limit).then(|| (from + limit).to_string());
+            runs.truncate(limit);
+            (StatusBody::History { runs: runs.iter().map(views::run).collect() }, next)
+        }
+        Scope::Replay => {
+            let row = dispatching::find_plan(session, project, id.ok_or_else(|| wanted("replay"))?)?;
+            let from = usize::try_from(question.after).unwrap_or(0);
+            let mut steps = replaying::replay(session, &row.id, from, limit + 1)?;
+            let next = (steps.len() > limit).then(|| (from + limit).to_string());
+            steps.truncate(limit);
+            (StatusBody::Replay { steps: steps.iter().map(views::step).collect() }, next)
         }
         Scope::Budget => {
             let config = session.config(project)?;
@@ -248,7 +305,7 @@ fn body(
         Scope::Environments => (StatusBody::Environments { environments: Vec::new() }, None),
         Scope::Events => {
             let filter = EventFilter {
-                project: Some(&project.id),
+                project: (!sees_all(session, params)).then_some(&project.id),
                 plan: id,
                 attempt: None,
                 kind: question.kind.as_deref(),
@@ -299,7 +356,7 @@ fn fleet(
 
 fn overview(session: &Session, project: &Project, limit: usize) -> Result<Overview, ApiError> {
     let plans = querying::plans(session, project, limit.min(20))?;
-    let mut warnings: Vec<String> = Vec::new();
+    let mut warnings: Vec<String> = disk::warning(&session.house.root).into_iter().collect();
     for plan in plans.iter().filter(|plan| !plan.row.state.is_at_rest() && plan.conductor.is_none()) {
         warnings.push(format!(
             "plan {}: {}",
@@ -366,7 +423,10 @@ fn plan_status(
     });
     let standing = session.store()?.read(|tx| tx.plan_standing(id)).map_err(crate::services::Error::from)?;
     let line = views::plan_line(&view);
+    let queued = view.conductor.as_ref().filter(|row| row.state == ConductorState::Queued);
+    let position = queued.map(|row| registry::place_in_queue(session, row)).transpose()?;
     let status = PlanStatus {
+        position,
         plan_id: line.plan_id,
         name: line.name,
         state: line.state,

@@ -234,6 +234,10 @@ pub enum Scope {
     Queue,
     /// What happened.
     Events,
+    /// Plans that were started, newest first.
+    History,
+    /// A plan from its first event on, with what was known at each and why it was decided so.
+    Replay,
 }
 
 /// Parameters of `status`.
@@ -243,7 +247,7 @@ pub struct StatusParams {
     /// What to tell about.
     #[serde(default)]
     pub scope: Scope,
-    /// Of which: a plan's id, `PLAN_ID/TASK_ID`, an attempt's id.
+    /// Of which: a plan's or conductor's id or its beginning, `PLAN_ID/TASK_ID`, an attempt's id; without a scope, whatever it names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
     /// The run that `dispatch` or `judge` answered with.
@@ -261,7 +265,7 @@ pub struct StatusParams {
     /// Where the page before ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cursor: Option<String>,
-    /// Events of these kinds only, for scope `events`: the beginning of the kind's name.
+    /// Events of these kinds only, for scope `events`: the beginning of the kind's name. `all` for `conductors`: the ended too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
     /// For scope `cost`: what sums are of.
@@ -270,6 +274,9 @@ pub struct StatusParams {
     /// For scope `cost`: from when on (`2026-11-01`, `2026-11`, `7d`, `today`, `month`, `all`); this month unless told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<String>,
+    /// For scopes `history` and `events`: of every project of this person.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub all_projects: bool,
 }
 
 /// What costs are summed by.
@@ -367,7 +374,7 @@ pub enum Action {
 pub struct ControlParams {
     /// What to do.
     pub action: Action,
-    /// A plan's id, `PLAN_ID/TASK_ID`, an attempt's, worker's or conductor's id, or `all`.
+    /// A plan's or conductor's id or its unique beginning, `PLAN_ID/TASK_ID`, an attempt's or worker's id; `all`: the plans of this project, `all-projects`: of every one.
     pub target: String,
     /// At once, without grace.
     #[serde(default)]

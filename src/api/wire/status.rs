@@ -1,6 +1,8 @@
 //! What `status` answers, scope by scope; money has its own file.
 
-use super::{BudgetStatus, ConductorRef, CostStatus, HealthStatus, Id, JudgeResult, QueuedStatus, Scope};
+use super::{
+    BudgetStatus, ConductorRef, CostStatus, HealthStatus, Id, JudgeResult, Progress, QueuedStatus, Scope,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -70,6 +72,16 @@ pub enum StatusBody {
     Events {
         /// What happened.
         events: Vec<EventStatus>,
+    },
+    /// Scope `history`.
+    History {
+        /// Plans that were started.
+        runs: Vec<RunLine>,
+    },
+    /// Scope `replay`.
+    Replay {
+        /// What happened, step by step.
+        steps: Vec<ReplayStep>,
     },
     /// Scope `environments`.
     Environments {
@@ -150,6 +162,9 @@ pub struct PlanStatus {
     /// The process that runs it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conductor: Option<ConductorRef>,
+    /// Its conductor's place in the queue, from 1, while that waits for room.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub position: Option<u64>,
     /// Tasks that are done.
     pub done: u64,
     /// Tasks.
@@ -187,6 +202,9 @@ pub struct TaskLine {
     /// The commit that landed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commit: Option<String>,
+    /// What it depends on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub depends_on: Vec<Id>,
 }
 
 /// A task with its attempts.
@@ -330,15 +348,100 @@ pub struct ConductorStatus {
     pub project: Option<String>,
     /// Its state, asked of its lock.
     pub state: String,
-    /// Its JSON-RPC socket.
+    /// Its JSON-RPC socket, while it lives.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub socket: Option<String>,
     /// When it started.
     pub started_at: String,
     /// When it last said that it lives.
     pub heartbeat_at: String,
-    /// Whether that was less than 60 s ago.
+    /// Whether it lives, and that was less than 60 s ago.
     pub fresh: bool,
+    /// What is odd: that it died, hangs, or that a clock was set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+    /// Where its plan's tasks are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress: Option<Progress>,
+    /// Its place in the queue, from 1, while it waits for room.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub position: Option<u64>,
+}
+
+/// A plan that was started, in one line.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RunLine {
+    /// The plan.
+    pub plan_id: String,
+    /// Its name.
+    pub name: String,
+    /// Its state.
+    pub state: String,
+    /// Why, where it failed or was stopped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Its project's folder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<String>,
+    /// When its first conductor began.
+    pub started_at: String,
+    /// When it came to rest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<String>,
+    /// Where its tasks are.
+    pub progress: Progress,
+    /// Tries at its tasks.
+    pub attempts: u64,
+    /// Conductors that ran it, one after another.
+    pub conductors: u64,
+    /// Money, as far as known.
+    pub usd: f64,
+}
+
+/// An event of a plan, with what was known when it was decided on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ReplayStep {
+    /// Which one, from 1.
+    pub step: u64,
+    /// The event's number.
+    pub seq: i64,
+    /// When.
+    pub at: String,
+    /// Since the first one.
+    pub after_ms: i64,
+    /// What kind.
+    pub kind: String,
+    /// The task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<String>,
+    /// The attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<String>,
+    /// One line for people.
+    pub text: String,
+    /// Why it was decided so, where the record tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// What was known before it.
+    pub known: KnownThen,
+}
+
+/// What was known at an event of a plan.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct KnownThen {
+    /// Where the plan was.
+    pub plan: String,
+    /// Tasks that waited for others, or for their turn.
+    pub waiting: u64,
+    /// Tasks that somebody was at work on.
+    pub at_work: u64,
+    /// Tasks that had landed.
+    pub done: u64,
+    /// Tasks that would not be done.
+    pub failed: u64,
+    /// Who was at work on what: `worker at task`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub workers: Vec<String>,
 }
 
 /// A seat and what it does.

@@ -34,6 +34,7 @@ use crate::api::wire::{Id, Object};
   kapell init                      set up this project and the agents found
   kapell run plan.yaml             check a plan, start it, follow it to its end
   kapell status                    what is going on
+  kapell list                      what runs, in all your projects
   kapell claim-files src/db        own files before changing them
   kapell send 'fix the typo' --files README.md
 
@@ -186,16 +187,47 @@ Examples:
   kapell health --watch
   kapell health --json")]
     Health(Health),
-    /// List running orchestrations
-    #[command(after_help = "Examples:
+    /// List running orchestrations, of all your projects
+    #[command(
+        after_help = "A filled circle is one that lives and was heard of in the last minute, an empty one all others. Whether it lives
+is asked of its lock and its process, not of what it wrote last.
+
+Examples:
   kapell list
-  kapell list --all --json")]
+  kapell list --all
+  kapell list --json"
+    )]
     List(List),
-    /// Stop everything that runs, its work kept
-    #[command(after_help = "Examples:
+    /// Stop everything that runs in all your projects, its work kept
+    #[command(after_help = "kapell stop all stops what runs in this project alone.
+
+Examples:
   kapell shutdown-all
   kapell shutdown-all --force")]
     ShutdownAll(ShutdownAll),
+    /// All orchestrations on one screen: watch, pause, stop, approve, land, open logs and diffs
+    #[command(
+        after_help = "Keys: 1 to 5 and Tab go from panel to panel, ? explains the others, q leaves; what runs goes on.
+It needs a terminal of at least 60 columns and 16 rows. NO_COLOR is heeded.
+
+Examples:
+  kapell top
+  kapell top auth-3kq9zx
+  kapell top --theme light"
+    )]
+    Top(Top),
+    /// Plans that were run, newest first
+    #[command(after_help = "Examples:
+  kapell history
+  kapell history --limit 5 --json
+  kapell history --all-projects")]
+    History(History),
+    /// Walk a plan event by event: what was known, and why it was decided so
+    #[command(after_help = "Examples:
+  kapell replay auth-3kq9zx
+  kapell replay auth-3kq9zx --task 2
+  kapell replay auth-3kq9zx --kind task. --json")]
+    Replay(Replay),
     /// What happened, as it happens
     #[command(after_help = "Examples:
   kapell events
@@ -301,6 +333,42 @@ pub struct List {
     pub all: bool,
 }
 
+/// `top`.
+#[derive(Debug, Args)]
+pub struct Top {
+    /// The plan to look at first: its id, or its beginning
+    #[arg(value_name = "ID")]
+    pub plan: Option<String>,
+    /// For which ground its colours are; without colours: mono
+    #[arg(long, value_name = "WHICH", value_parser = ["auto", "dark", "light", "mono"], default_value = "auto")]
+    pub theme: String,
+}
+
+/// `history`.
+#[derive(Debug, Args)]
+pub struct History {
+    /// At most so many
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub limit: usize,
+    /// Of every project of yours
+    #[arg(long)]
+    pub all_projects: bool,
+}
+
+/// `replay`.
+#[derive(Debug, Args)]
+pub struct Replay {
+    /// The plan, or its conductor; the beginning of an id is enough where it is the only one
+    #[arg(value_name = "ID")]
+    pub plan: String,
+    /// What concerns this task only
+    #[arg(long, value_name = "ID")]
+    pub task: Option<String>,
+    /// Events of kinds that begin so
+    #[arg(long)]
+    pub kind: Option<String>,
+}
+
 /// `shutdown-all`.
 #[derive(Debug, Args)]
 pub struct ShutdownAll {
@@ -318,7 +386,7 @@ pub struct Events {
     /// Only what is newer than this event number; without it the last 50, or with --follow only what is new
     #[arg(long, value_name = "N")]
     pub since: Option<i64>,
-    /// Of this plan only
+    /// Of this plan only: its id, its name, or the beginning of its id
     #[arg(long, value_name = "ID")]
     pub plan: Option<String>,
     /// Of kinds that begin so

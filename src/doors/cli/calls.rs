@@ -11,12 +11,13 @@ use serde_json::Value;
 use super::args::{self, Command};
 use super::print::Out;
 use super::screens::{self, View};
+use super::status_file::StatusFile;
 use super::{follow, params, staging};
 use crate::api::wire::{
     Action, CheckpointParams, CheckpointResult, ClaimFilesParams, ClaimFilesResult, ControlParams,
     ControlResult, CostStatus, DispatchParams, DispatchResult, JudgeResult, Object, PlanResult,
-    ReleaseFilesParams, ReleaseFilesResult, ReportParams, ReportResult, RouteStatus, Scope, StatusParams,
-    StatusResult,
+    ReleaseFilesParams, ReleaseFilesResult, ReportParams, ReportResult, RouteStatus, Scope, StatusBody,
+    StatusParams, StatusResult,
 };
 use crate::api::{ApiError, relayed, table};
 use crate::base::clock::{Time, Zone};
@@ -26,6 +27,9 @@ use crate::services::{Cancel, Session, querying};
 
 /// The longest that nobody looks while nothing is told.
 const LOOK_AGAIN: Duration = Duration::from_secs(45);
+
+/// The longest page that `status` gives.
+const LARGEST_PAGE: u32 = 500;
 
 /// Calls a method of the contract by its name.
 pub type Ask<'a> = Box<dyn Fn(&str, Value) -> Result<Value, ApiError> + 'a>;
@@ -179,7 +183,11 @@ pub fn run(desk: &mut Desk<'_>, command: Command) -> Result<u8, ApiError> {
         }
         Command::Fleet(args) => follow::fleet(desk, &args),
         Command::Health(args) => follow::health(desk, args.watch),
-        Command::Status(args) if args.watch => follow::watch(desk, args.into()),
+        Command::Status(mut args) if args.watch => {
+            let file =
+                args.status_file.take().map(|file| StatusFile::at(desk.folder.join(file))).transpose()?;
+            follow::watch(desk, args.into(), file)
+        }
         Command::Status(args) => {
             let value = desk.call("status", StatusParams::from(args))?;
             desk.show::<StatusResult>(&value, screens::status)?;
@@ -187,6 +195,8 @@ pub fn run(desk: &mut Desk<'_>, command: Command) -> Result<u8, ApiError> {
         }
         Command::Cost(args) => cost(desk, args),
         Command::List(args) => list(desk, args.all),
+        Command::History(args) => history(desk, &args),
+        Command::Replay(args) => replay(desk, args),
         Command::Judge(args) => {
             let no_wait = args.no_wait;
             follow::judge(desk, args.into(), no_wait)
@@ -258,34 +268,60 @@ fn control(desk: &mut Desk<'_>, params: ControlParams) -> Result<u8, ApiError> {
 /// Scope `conductors`; those that ended are of kind `all`.
 fn list(desk: &mut Desk<'_>, all: bool) -> Result<u8, ApiError> {
     let kind = all.then(|| "all".to_owned());
-    let value =
-        desk.call("status", StatusParams { scope: Scope::Conductors, kind, ..StatusParams::default() })?;
+    let params = StatusParams { scope: Scope::Conductors, kind, ..StatusParams::default() };
+    let value = all_pages(desk, params, "conductors", usize::MAX)?;
     desk.show::<StatusResult>(&value, screens::status)?;
     Ok(0)
 }
 
-/// Scope `cost`, all pages of it.
-fn cost(desk: &mut Desk<'_>, args: args::Cost) -> Result<u8, ApiError> {
+/// Scope `history`, as much as is wanted of it.
+fn history(desk: &mut Desk<'_>, args: &args::History) -> Result<u8, ApiError> {
+    let params =
+        StatusParams { scope: Scope::History, all_projects: args.all_projects, ..StatusParams::default() };
+    let value = all_pages(desk, params, "runs", args.limit)?;
+    desk.show::<StatusResult>(&value, screens::status)?;
+    Ok(0)
+}
+
+/// Scope `replay`. The steps are told one by one: of a long run the first is read while the last is looked for.
+fn replay(desk: &mut Desk<'_>, args: args::Replay) -> Result<u8, ApiError> {
     let mut params = StatusParams {
-        scope: Scope::Cost,
-        by: args.by,
-        since: args.since,
-        limit: Some(500),
+        scope: Scope::Replay,
+        id: Some(args.plan),
+        limit: Some(LARGEST_PAGE),
         ..StatusParams::default()
     };
-    let mut all = desk.call("status", &params)?;
-    while let Some(cursor) = all["next_cursor"].as_str() {
-        params.cursor = Some(cursor.to_owned());
-        let mut more = desk.call("status", &params)?;
-        let next = more["next_cursor"].take();
-        if let (Some(lines), Some(more)) = (all["cost"].as_array_mut(), more["cost"].as_array_mut()) {
-            lines.append(more);
+    loop {
+        let value = desk.call("status", &params)?;
+        let status: StatusResult = typed(&value)?;
+        let StatusBody::Replay { steps } = status.body else {
+            return Err(crate::services::Error::Bug("the replay is something else".to_owned()).into());
+        };
+        for step in steps {
+            let of_task = args.task.as_ref().is_none_or(|task| step.task.as_ref() == Some(task));
+            if !of_task || args.kind.as_ref().is_some_and(|kind| !step.kind.starts_with(kind.as_str())) {
+                continue;
+            }
+            if desk.out.is_json() {
+                let value = serde_json::to_value(&step).map_err(|error| bug("a step", &error))?;
+                desk.out.json(&value);
+            } else {
+                let text = screens::replay_step(&desk.view(), &step);
+                desk.out.result(&text);
+            }
         }
-        all["next_cursor"] = next;
+        if status.next_cursor.is_none() || desk.out.is_closed() {
+            return Ok(0);
+        }
+        params.cursor = status.next_cursor;
     }
-    if let Some(fields) = all.as_object_mut() {
-        fields.remove("next_cursor");
-    }
+}
+
+/// Scope `cost`, all pages of it.
+fn cost(desk: &mut Desk<'_>, args: args::Cost) -> Result<u8, ApiError> {
+    let params =
+        StatusParams { scope: Scope::Cost, by: args.by, since: args.since, ..StatusParams::default() };
+    let all = all_pages(desk, params, "cost", usize::MAX)?;
     if args.csv {
         let text = screens::csv(&typed::<CostStatus>(&all)?);
         desk.out.result(&text);
@@ -293,6 +329,32 @@ fn cost(desk: &mut Desk<'_>, args: args::Cost) -> Result<u8, ApiError> {
         desk.show::<StatusResult>(&all, screens::status)?;
     }
     Ok(0)
+}
+
+/// All pages of an answer as one, its `list` at most `most` long.
+fn all_pages(desk: &Desk<'_>, mut params: StatusParams, list: &str, most: usize) -> Result<Value, ApiError> {
+    let next = |answer: &mut Value| answer.as_object_mut().and_then(|fields| fields.remove("next_cursor"));
+    let length = |answer: &Value| answer[list].as_array().map_or(0, Vec::len);
+    params.limit = Some(LARGEST_PAGE.min(u32::try_from(most).unwrap_or(LARGEST_PAGE)));
+    let mut all = desk.call("status", &params)?;
+    while let Some(cursor) = next(&mut all) {
+        if length(&all) >= most {
+            break;
+        }
+        params.cursor = cursor.as_str().map(str::to_owned);
+        let mut more = desk.call("status", &params)?;
+        let after = next(&mut more);
+        if let (Some(lines), Some(more)) = (all[list].as_array_mut(), more[list].as_array_mut()) {
+            lines.append(more);
+        }
+        if let (Some(fields), Some(after)) = (all.as_object_mut(), after) {
+            fields.insert("next_cursor".to_owned(), after);
+        }
+    }
+    if let Some(lines) = all[list].as_array_mut() {
+        lines.truncate(most);
+    }
+    Ok(all)
 }
 
 /// The number of the newest event.

@@ -2,6 +2,7 @@
 //! All are woken by events; none looks again because time has passed.
 
 use std::collections::HashMap;
+use std::io::IsTerminal as _;
 use std::time::Instant;
 
 use serde_json::Value;
@@ -11,13 +12,15 @@ use super::calls::{self, Desk, typed};
 use super::layout::{Style, cell};
 use super::params;
 use super::screens;
+use super::status_file::StatusFile;
 use crate::api::ApiError;
 use crate::api::wire::{
-    ControlParams, ControlResult, DispatchResult, EventStatus, HealthStatus, JudgeParams, JudgeResult,
-    PlanResult, PlanStatus, Scope, StatusBody, StatusParams, StatusResult, TaskLine, WorkerStatus,
+    Action, ControlParams, ControlResult, DispatchResult, EventStatus, HealthStatus, JudgeParams,
+    JudgeResult, PlanResult, PlanStatus, Scope, StatusBody, StatusParams, StatusResult, TaskLine,
+    WorkerStatus,
 };
 use crate::services::following::{Follower, Interest, newest};
-use crate::services::{Error, Session};
+use crate::services::{Error, Session, dispatching, registry};
 use crate::store::events::EventRow;
 
 /// Tasks asked for at once while a run is followed.
@@ -26,12 +29,26 @@ const PAGE: u32 = 500;
 const INTERRUPTED: u8 = 130;
 
 /// `status --watch`: shows it again whenever it changed, until Ctrl-C or a final state.
-pub fn watch(desk: &mut Desk<'_>, mut params: StatusParams) -> Result<u8, ApiError> {
+pub fn watch(
+    desk: &mut Desk<'_>,
+    mut params: StatusParams,
+    mut file: Option<StatusFile>,
+) -> Result<u8, ApiError> {
     let is_log = params.scope == Scope::Events && params.run_id.is_none();
     let mut last = Value::Null;
     loop {
         let value = desk.call("status", &params)?;
         let status: StatusResult = typed(&value)?;
+        match (&mut file, &status.body) {
+            (Some(file), StatusBody::Plan(plan)) => file.write(desk.out, plan),
+            (Some(_), _) => {
+                return Err(ApiError::invalid_params(
+                    "--status-file is for the status of a plan",
+                    "kapell status PLAN_ID --watch --status-file FILE",
+                ));
+            }
+            (None, _) => {}
+        }
         let mut body = value.clone();
         if let Some(fields) = body.as_object_mut() {
             fields.remove("seq");
@@ -267,6 +284,7 @@ fn left_running(desk: &mut Desk<'_>, result: &JudgeResult) -> u8 {
 /// `run`: plan, dispatch, then a line for every change of a task, and a summary.
 pub fn run(desk: &mut Desk<'_>, args: &args::Run) -> Result<u8, ApiError> {
     let began = Instant::now();
+    let file = args.status_file.as_ref().map(|file| StatusFile::at(desk.folder.join(file))).transpose()?;
     let read = calls::stdin_plan(Some(&args.file))?;
     let planned = desk.call("plan", params::plan_of_run(args, desk.path(args.file.clone()), read))?;
     let plan: PlanResult = typed(&planned)?;
@@ -293,7 +311,7 @@ pub fn run(desk: &mut Desk<'_>, args: &args::Run) -> Result<u8, ApiError> {
         };
         desk.out.result(&text);
     }
-    match follow_plan(desk, &plan_id)? {
+    match follow_plan(desk, &plan_id, file)? {
         Some((value, status)) => {
             if desk.out.is_json() {
                 desk.out.json(&value);
@@ -309,8 +327,19 @@ pub fn run(desk: &mut Desk<'_>, args: &args::Run) -> Result<u8, ApiError> {
             Ok(u8::from(status.state != "done"))
         }
         None => {
+            let state = what_now(desk, &plan_id)?;
+            let told = match state {
+                Left::Runs => format!("{plan_id} goes on in the background"),
+                Left::Paused => format!("{plan_id} is paused: kapell resume {plan_id} goes on"),
+                Left::Stopped => {
+                    format!("{plan_id} is stopped, its work kept: kapell resume {plan_id} goes on")
+                }
+            };
             desk.out.aside(|page| {
-                page.wrapped(&[], Style::Plain, &format!("{plan_id} goes on in the background"));
+                page.wrapped(&[], Style::Plain, &told);
+                if state == Left::Stopped {
+                    return;
+                }
                 for (name, command) in [
                     (" watch: ", format!("kapell status --scope plan --id {plan_id} --watch")),
                     ("  stop: ", format!("kapell stop {plan_id}")),
@@ -323,12 +352,63 @@ pub fn run(desk: &mut Desk<'_>, args: &args::Run) -> Result<u8, ApiError> {
     }
 }
 
+/// How a run is left by Ctrl-C.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Left {
+    Runs,
+    Paused,
+    Stopped,
+}
+
+/// Asks a person what becomes of the work; without one it goes on. A second Ctrl-C ends the process.
+fn what_now(desk: &mut Desk<'_>, plan_id: &str) -> Result<Left, ApiError> {
+    if desk.out.is_json() || !desk.out.can_ask() || !std::io::stdin().is_terminal() {
+        return Ok(Left::Runs);
+    }
+    let action = loop {
+        desk.out.ask(&format!("{plan_id} is at work. [d]etach and let it go on, [p]ause, or [s]top it? [d]"));
+        let mut answer = String::new();
+        let read = std::io::stdin().read_line(&mut answer).unwrap_or(0);
+        match Left::of_answer(&answer, read == 0) {
+            Some(Left::Runs) => return Ok(Left::Runs),
+            Some(Left::Paused) => break (Action::Pause, Left::Paused),
+            Some(Left::Stopped) => break (Action::Stop, Left::Stopped),
+            None => {}
+        }
+    };
+    let (action, left) = action;
+    let params =
+        ControlParams { action, target: plan_id.to_owned(), force: false, message: None, paths: Vec::new() };
+    desk.call("control", params)?;
+    Ok(left)
+}
+
+impl Left {
+    /// From what was typed; `None` for what is no answer. Nothing at all lets it go on.
+    fn of_answer(answer: &str, is_over: bool) -> Option<Self> {
+        match answer.trim().to_lowercase().as_str() {
+            "" | "d" | "detach" => Some(Self::Runs),
+            "p" | "pause" => Some(Self::Paused),
+            "s" | "stop" => Some(Self::Stopped),
+            _ if is_over => Some(Self::Runs),
+            _ => None,
+        }
+    }
+}
+
 /// Follows a plan to its end and gives its last status; nothing if it was interrupted.
-fn follow_plan(desk: &mut Desk<'_>, plan_id: &str) -> Result<Option<(Value, PlanStatus)>, ApiError> {
+fn follow_plan(
+    desk: &mut Desk<'_>,
+    plan_id: &str,
+    mut file: Option<StatusFile>,
+) -> Result<Option<(Value, PlanStatus)>, ApiError> {
     let mut known: HashMap<String, (String, Option<String>)> = HashMap::new();
     let mut reason = None;
     loop {
         let (value, seq, status) = whole_plan(desk, plan_id)?;
+        if let Some(file) = &mut file {
+            file.write(desk.out, &status);
+        }
         for task in &status.tasks {
             let now = (task.state.clone(), task.attempt.clone());
             let before = known.insert(screens::id_text(&task.id), now.clone());
@@ -348,7 +428,9 @@ fn follow_plan(desk: &mut Desk<'_>, plan_id: &str) -> Result<Option<(Value, Plan
                 desk.out.note(&format!("{plan_id}: {reason}"));
             }
         }
-        desk.out.progress(&format!("{state}: {done}/{total} done, {running} running"));
+        let queued =
+            status.position.map(|place| format!(", #{place} in the queue for room")).unwrap_or_default();
+        desk.out.progress(&format!("{state}: {done}/{total} done, {running} running{queued}"));
         if !desk.cancel.is_cancelled() {
             let conductor = status.conductor.as_ref().map(|conductor| conductor.id.clone());
             (desk.wait)(Interest { plan: Some(plan_id.to_owned()), conductor, ..Interest::default() }, seq)?;
@@ -413,8 +495,13 @@ const LAST_BEFORE_NEW: usize = 10;
 
 /// `events`.
 pub fn events(desk: &mut Desk<'_>, session: &Session, args: args::Events) -> Result<u8, ApiError> {
-    let interest =
-        Interest { all_projects: args.all_projects, plan: args.plan, kind: args.kind, ..Interest::default() };
+    let mut interest = Interest { all_projects: args.all_projects, kind: args.kind, ..Interest::default() };
+    if let Some(plan) = &args.plan {
+        // A plan of another project is followed as well; one that nobody knows would be waited for in vain.
+        let meant = registry::meant(session, &session.project()?, plan)?;
+        let row = dispatching::find_plan(&meant.session, &meant.project, &meant.id)?;
+        interest = Interest { all_projects: true, plan: Some(row.id.to_string()), ..interest };
+    }
     let since = match args.since {
         Some(since) => since,
         None => {

@@ -21,6 +21,7 @@ mod screens;
 mod setup;
 mod staging;
 mod standing;
+mod status_file;
 
 use args::{Cli, Command};
 use print::{Color, Out};
@@ -28,23 +29,26 @@ use print::{Color, Out};
 use crate::api::ApiError;
 use crate::domain::claim::HolderKind;
 use crate::domain::refusal::{Code, Refusal};
-use crate::services::{Caller, Cancel, Error, House, Session};
+use crate::services::{Caller, Cancel, Error, House, Session, dispatching, registry};
+
+/// Opens the screen of all orchestrations, which is a door of its own: in a folder, at a plan, in a theme.
+pub type OpenTop = fn(&Arc<House>, PathBuf, Option<String>, String) -> Result<u8, ApiError>;
 
 /// Runs one command. `argv` begins with the program's name; `folder` is where it was started.
-pub fn run(house: House, folder: PathBuf, argv: &[OsString]) -> ExitCode {
+pub fn run(house: House, folder: PathBuf, argv: &[OsString], top: OpenTop) -> ExitCode {
     let cli = match Cli::try_parse_from(argv) {
         Ok(cli) => cli,
         Err(error) => return ExitCode::from(usage(&house, argv, &error)),
     };
     let mut out = Out::of_process(cli.global.color, cli.global.json, &house.environment);
-    let code = command(house, folder, cli, &mut out).unwrap_or_else(|error| {
+    let code = command(house, folder, cli, &mut out, top).unwrap_or_else(|error| {
         out.error(&error);
         error.exit_code
     });
     ExitCode::from(out.finish(code))
 }
 
-fn command(house: House, folder: PathBuf, cli: Cli, out: &mut Out) -> Result<u8, ApiError> {
+fn command(house: House, folder: PathBuf, cli: Cli, out: &mut Out, top: OpenTop) -> Result<u8, ApiError> {
     let folder = match cli.global.folder {
         Some(other) => folder.join(other),
         None => folder,
@@ -84,6 +88,18 @@ fn command(house: House, folder: PathBuf, cli: Cli, out: &mut Out) -> Result<u8,
         Command::Window(_) => Err(not_first("window")),
         Command::Stand(_) => Err(not_first("stand")),
         Command::Fleet(args::Fleet { what: Some(what), .. }) => standing::run(&session, out, what),
+        Command::Top(args) => {
+            // One that nobody knows is told of where it can be read.
+            if let Some(plan) = &args.plan {
+                let meant = registry::meant(&session, &session.project()?, plan)?;
+                dispatching::find_plan(&meant.session, &meant.project, &meant.id)?;
+            }
+            let theme = match cli.global.color {
+                Color::Never => "mono".to_owned(),
+                Color::Auto | Color::Always => args.theme,
+            };
+            top(&session.house, session.folder, args.plan, theme)
+        }
         Command::Events(args) => follow::events(&mut calls::Desk::new(&session, out), &session, args),
         command => calls::run(&mut calls::Desk::new(&session, out), command),
     }

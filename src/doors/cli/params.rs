@@ -50,7 +50,7 @@ impl From<Status> for StatusParams {
     fn from(args: Status) -> Self {
         Self {
             scope: args.scope.unwrap_or_default(),
-            id: args.id,
+            id: args.what.or(args.id),
             run_id: args.run_id,
             since_seq: args.since_seq,
             wait_ms: args.wait_ms,
@@ -59,6 +59,7 @@ impl From<Status> for StatusParams {
             kind: args.kind,
             by: args.by,
             since: args.since,
+            all_projects: args.all_projects,
         }
     }
 }
@@ -137,7 +138,7 @@ impl From<ShutdownAll> for ControlParams {
     fn from(args: ShutdownAll) -> Self {
         Self {
             action: Action::Stop,
-            target: "all".to_owned(),
+            target: "all-projects".to_owned(),
             force: args.force,
             message: None,
             paths: Vec::new(),

@@ -75,6 +75,12 @@ fn options_are_the_fields_of_the_methods() {
             json!({"scope": "task", "id": "p/2", "since_seq": 7, "wait_ms": 9, "limit": 3, "cursor": "c", "kind": "task."}),
         ),
         ("status --run-id r-1", "status", json!({"run_id": "r-1"})),
+        ("status p/2", "status", json!({"id": "p/2"})),
+        (
+            "status --scope history --all-projects",
+            "status",
+            json!({"scope": "history", "all_projects": true}),
+        ),
         (
             "dispatch --plan-id P --tasks 1,two,007,-3 --max-parallel 2 --when-full refuse --dry-run",
             "dispatch",
@@ -124,7 +130,11 @@ fn options_are_the_fields_of_the_methods() {
         ),
         ("land", "control", json!({"action": "land", "target": "all"})),
         ("land P", "control", json!({"action": "land", "target": "P"})),
-        ("shutdown-all --force", "control", json!({"action": "stop", "target": "all", "force": true})),
+        (
+            "shutdown-all --force",
+            "control",
+            json!({"action": "stop", "target": "all-projects", "force": true}),
+        ),
     ] {
         assert_eq!(params(line), (method, expected), "{line}");
     }

@@ -26,10 +26,11 @@ use crate::domain::task::TaskState;
 use crate::services::judging::commands;
 use crate::services::project::Files;
 use crate::services::spending::Spent;
+use crate::services::steering::LAUNCHED;
 use crate::services::{Error, Session};
 use crate::services::{ground, landing, querying};
 use crate::store::conductors::ConductorRow;
-use crate::store::events::NewEvent;
+use crate::store::events::{EventFilter, NewEvent};
 use crate::store::plans::TaskLight;
 use crate::store::watch::Watch;
 use crate::sys::process::life::{self, Life};
@@ -504,12 +505,24 @@ impl Conductor {
         let everywhere = live.iter().filter(older).count();
         let is_full = here >= desk.config.max_conductors as usize
             || desk.config.machine.max_conductors.is_some_and(|most| everywhere >= most as usize);
+        let is_full = is_full && !self.was_launched(own.started_at)?;
         let state = if is_full { ConductorState::Queued } else { ConductorState::Running };
         if own.state != state {
             desk.store()?.write(|tx| tx.set_conductor_state(&desk.conductor, state))?;
         }
         self.is_admitted = !is_full;
         Ok(self.is_admitted)
+    }
+
+    /// Whether somebody decided since this conductor began that it is not to wait for room.
+    fn was_launched(&self, since: Time) -> Result<bool, Error> {
+        let filter = EventFilter {
+            plan: Some(self.desk.plan_id.as_str()),
+            kind: Some(LAUNCHED),
+            ..EventFilter::default()
+        };
+        let newest = self.desk.store()?.read(|tx| tx.newest_events(&filter, 1))?;
+        Ok(newest.last().is_some_and(|event| event.at >= since))
     }
 
     fn tell_first_pass(&self) -> Result<(), Error> {

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use super::{AT_WORK, tail_of};
 use crate::api::wire::{
     AttemptStatus, BudgetStatus, ClaimStatus, ConductorStatus, CostBy, CostLine, CostStatus, ForecastStatus,
-    GateStatus, HealthCheck, HealthStatus, Id, JudgeResult, Landed, LandingStatus, PlanLine, QueuedStatus,
-    SavingStatus, SessionStatus, TaskLine, UsageStatus, WorkerHealthStatus, WorkerStatus,
+    GateStatus, HealthCheck, HealthStatus, Id, JudgeResult, KnownThen, Landed, LandingStatus, PlanLine,
+    Progress, QueuedStatus, ReplayStep, RunLine, SavingStatus, SessionStatus, TaskLine, UsageStatus,
+    WorkerHealthStatus, WorkerStatus,
 };
 use crate::base::clock::Time;
 use crate::domain::budget::Money;
@@ -18,12 +19,12 @@ use crate::services::diagnosing::Check;
 use crate::services::health::{Report, WorkerHealth};
 use crate::services::judging::runs::Answer;
 use crate::services::querying::{self, AttemptView, BudgetView, PlanView, QueuedView, TaskView, WorkerView};
-use crate::store::conductors::{ConductorRow, RunRow};
+use crate::services::registry::Entry;
+use crate::services::replaying::{Run, Step};
+use crate::store::conductors::RunRow;
 use crate::store::landings::LandingRow;
 use crate::store::money::CostRow;
 
-/// A conductor that said nothing for this long is stale.
-const STALE_MS: i64 = 60_000;
 /// As much of a gate's evidence is shown with it.
 const EVIDENCE: usize = 800;
 /// As many paths are listed of one attempt.
@@ -48,8 +49,10 @@ pub(super) fn plan_line(view: &PlanView) -> PlanLine {
 }
 
 pub(super) fn task_line(view: &TaskView) -> TaskLine {
-    let text = serde_json::from_str::<serde_json::Value>(&view.row.document).ok();
-    let text = text.as_ref().and_then(|task| task.get("task")?.as_str()).unwrap_or_default();
+    let document = serde_json::from_str::<serde_json::Value>(&view.row.document).ok();
+    let text = document.as_ref().and_then(|task| task.get("task")?.as_str()).unwrap_or_default();
+    let depends_on =
+        document.as_ref().and_then(|task| serde_json::from_value(task.get("depends_on")?.clone()).ok());
     let first: String = text.lines().next().unwrap_or_default().chars().take(80).collect();
     let worker = view.last.as_ref().map(|attempt| attempt.worker.as_str().to_owned());
     TaskLine {
@@ -61,6 +64,7 @@ pub(super) fn task_line(view: &TaskView) -> TaskLine {
         worker,
         reason: view.row.reason.as_ref().map(|reason| reason.chars().take(300).collect()),
         commit: view.row.committed.clone(),
+        depends_on: depends_on.unwrap_or_default(),
     }
 }
 
@@ -133,17 +137,72 @@ pub(in crate::api) fn claim(held: &Held, alive: Option<bool>) -> ClaimStatus {
     }
 }
 
-pub(super) fn conductor(row: &ConductorRow, project: Option<String>) -> ConductorStatus {
+pub(super) fn conductor(entry: &Entry) -> ConductorStatus {
+    let row = &entry.row;
     ConductorStatus {
         id: row.id.as_str().to_owned(),
         pid: row.pid,
         plan_id: row.plan.as_str().to_owned(),
-        project,
-        state: querying::conductor_state(row).as_str().to_owned(),
-        socket: row.socket.clone(),
+        project: entry.place.clone(),
+        state: entry.state.as_str().to_owned(),
+        // What a dead one left is nobody's, or somebody else's by now.
+        socket: row.socket.clone().filter(|_| entry.state.should_live()),
         started_at: row.started_at.to_string(),
         heartbeat_at: row.heartbeat_at.to_string(),
-        fresh: querying::is_alive(row) && Time::now().millis_since(row.heartbeat_at) < STALE_MS,
+        fresh: entry.is_fresh,
+        note: entry.note.clone(),
+        progress: entry.plan.as_ref().map(progress),
+        position: entry.position,
+    }
+}
+
+/// Where a plan's tasks are.
+pub(in crate::api::methods) fn progress(plan: &PlanView) -> Progress {
+    Progress {
+        done: plan.count(&[TaskState::Done]),
+        total: plan.total(),
+        running: plan.count(&AT_WORK),
+        failed: plan.count(&[TaskState::Failed, TaskState::Blocked]),
+    }
+}
+
+pub(super) fn run(run: &Run) -> RunLine {
+    let row = &run.plan.row;
+    RunLine {
+        plan_id: row.id.as_str().to_owned(),
+        name: row.name.clone(),
+        state: run.plan.state.as_str().to_owned(),
+        reason: run.plan.reason.clone(),
+        project: run.place.clone(),
+        started_at: run.started_at.to_string(),
+        ended_at: row.ended_at.map(|at| at.to_string()),
+        progress: progress(&run.plan),
+        attempts: run.attempts,
+        conductors: run.conductors,
+        usd: run.spent.usd(),
+    }
+}
+
+pub(super) fn step(step: &Step) -> ReplayStep {
+    let Step { event, known, .. } = step;
+    ReplayStep {
+        step: step.number,
+        seq: event.seq,
+        at: event.at.to_string(),
+        after_ms: step.after_ms,
+        kind: event.kind.clone(),
+        task: event.task.clone(),
+        attempt: event.attempt.clone(),
+        text: event.text.chars().take(PATHS * 4).collect(),
+        why: step.why.clone(),
+        known: KnownThen {
+            plan: known.plan.clone(),
+            waiting: known.waiting,
+            at_work: known.at_work,
+            done: known.done,
+            failed: known.failed,
+            workers: known.workers.clone(),
+        },
     }
 }
 

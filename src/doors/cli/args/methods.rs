@@ -1,5 +1,7 @@
 //! What can be typed about the methods of the contract: their fields as options.
 
+use std::path::PathBuf;
+
 use clap::{ArgGroup, Args};
 
 use super::{id, object, one_of};
@@ -144,7 +146,7 @@ pub struct Report {
 }
 
 /// The scopes of `status`.
-pub const SCOPES: [&str; 13] = [
+pub const SCOPES: [&str; 15] = [
     "overview",
     "plan",
     "task",
@@ -158,6 +160,8 @@ pub const SCOPES: [&str; 13] = [
     "environments",
     "queue",
     "events",
+    "history",
+    "replay",
 ];
 
 /// `status`.
@@ -165,10 +169,14 @@ pub const SCOPES: [&str; 13] = [
 #[command(after_help = "Examples:
   kapell status
   kapell status --watch
-  kapell status --scope plan --id auth-3kq9zx
-  kapell status --scope task --id auth-3kq9zx/2
+  kapell status auth-3kq9zx
+  kapell status auth                            # the beginning of an id is enough where it is the only one
+  kapell status auth-3kq9zx/2 --watch
   kapell status --scope claims --json")]
 pub struct Status {
+    /// A plan, a conductor, PLAN_ID/TASK_ID or an attempt: by its id, or by the beginning of a plan's or conductor's
+    #[arg(value_name = "ID", conflicts_with_all = ["id", "run_id"])]
+    pub what: Option<String>,
     /// What to tell about
     #[arg(long, value_parser = one_of::<Scope>(&SCOPES))]
     pub scope: Option<Scope>,
@@ -199,9 +207,15 @@ pub struct Status {
     /// From when on, for scope cost: a day, a month, 7d, today, month or all
     #[arg(long, value_name = "WHEN")]
     pub since: Option<String>,
+    /// Of every project of yours, for scopes history and events
+    #[arg(long)]
+    pub all_projects: bool,
     /// Show it again whenever something happens, until Ctrl-C
     #[arg(long, conflicts_with_all = ["since_seq", "wait_ms", "cursor"])]
     pub watch: bool,
+    /// With --watch, of a plan: keep a small JSON status in this file, for other tools
+    #[arg(long, value_name = "FILE", requires = "watch")]
+    pub status_file: Option<PathBuf>,
 }
 
 /// `cost`.
@@ -289,7 +303,7 @@ pub struct Control {
 /// What a short form of `control` takes.
 #[derive(Debug, Args)]
 pub struct Steer {
-    /// A plan, PLAN_ID/TASK_ID, an attempt, a worker, a conductor, or all
+    /// A plan, PLAN_ID/TASK_ID, an attempt, a worker, a conductor, all, or all-projects; the beginning of a plan's or conductor's id is enough where it is the only one
     #[arg(value_name = "ID")]
     pub target: String,
     /// At once, without grace
@@ -322,11 +336,16 @@ pub struct Land {
 /// `run`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Ends with 0 only if the whole plan is done, with 130 after Ctrl-C; the work goes on then.
+    after_help = "Ends with 0 only if the whole plan is done, with 130 after Ctrl-C. On a terminal Ctrl-C asks whether the work
+goes on in the background, is paused or stopped; a second one leaves at once, and it goes on.
+The file of --status-file is one JSON object: plan_id, name, state, reason, done, total, running, failed, usd,
+conductor, updated_at. It is replaced as a whole. Of a plan in the background it is kept by
+kapell status ID --watch --status-file FILE.
 
 Examples:
   kapell run plan.yaml
   kapell run plan.yaml --detach
+  kapell run plan.yaml --status-file /run/user/1000/auth.json
   generate-plan | kapell run - --max-parallel 2"
 )]
 pub struct Run {
@@ -335,6 +354,9 @@ pub struct Run {
     /// Start it and do not follow
     #[arg(long)]
     pub detach: bool,
+    /// Keep a small JSON status in this file, for other tools
+    #[arg(long, value_name = "FILE", conflicts_with = "detach")]
+    pub status_file: Option<PathBuf>,
     /// Name of the plan
     #[arg(long)]
     pub name: Option<String>,

@@ -11,6 +11,7 @@ mod health;
 mod inside;
 mod pipeline;
 mod plan;
+mod runs;
 mod status;
 mod work;
 
@@ -21,6 +22,7 @@ pub use health::health;
 pub use inside::{checkpoint, report};
 pub use pipeline::{pipeline, pipelines};
 pub use plan::{dispatch, plan};
+pub use runs::replay_step;
 pub use status::{events_line, run_summary, task_change};
 pub use work::{control, judge};
 
@@ -81,7 +83,7 @@ pub fn status(view: &View, result: &StatusResult) -> String {
         StatusBody::Judgement(judgement) => judge(view, judgement),
         StatusBody::Attempt(attempt) => work::attempt(view, attempt),
         StatusBody::Claims { claims } => claims::claims(view, claims),
-        StatusBody::Conductors { conductors } => status::conductors(view, conductors),
+        StatusBody::Conductors { conductors } => runs::conductors(view, conductors),
         StatusBody::Budget { budget } => status::budget(view, budget),
         StatusBody::Cost(costs) => cost::cost(view, costs),
         StatusBody::Health(health) => health::health(view, health),
@@ -90,6 +92,8 @@ pub fn status(view: &View, result: &StatusResult) -> String {
             status::queue(view, queue, waiting, result.next_cursor.as_deref())
         }
         StatusBody::Events { events } => status::events(view, events),
+        StatusBody::History { runs } => runs::history(view, runs),
+        StatusBody::Replay { steps } => steps.iter().map(|step| replay_step(view, step)).collect(),
         StatusBody::Environments { environments } => status::environments(view, environments),
     }
 }

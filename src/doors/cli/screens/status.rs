@@ -4,8 +4,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::api::wire::{
-    BudgetStatus, ConductorStatus, EventStatus, LandingStatus, Overview, PlanStatus, QueuedStatus, TaskLine,
-    WorkerStatus,
+    BudgetStatus, EventStatus, LandingStatus, Overview, PlanStatus, QueuedStatus, TaskLine, WorkerStatus,
 };
 
 /// Columns of a bar that shows how much is done.
@@ -69,13 +68,13 @@ pub fn overview(view: &View, overview: &Overview) -> String {
 }
 
 /// How much is done, as a bar. Full only when all is.
-fn bar(done: u64, total: u64) -> Cell {
+pub(super) fn bar(done: u64, total: u64) -> Cell {
     let full = (done.min(total) * BAR).checked_div(total).unwrap_or(0) as usize;
     vec![span(Style::Good, "━".repeat(full)), span(Style::Faint, "─".repeat(BAR as usize - full))]
 }
 
 /// A number that nobody needs to see while it is nought.
-fn number(style: Style, number: u64) -> Cell {
+pub(super) fn number(style: Style, number: u64) -> Cell {
     if number == 0 { Cell::new() } else { cell(style, number.to_string()) }
 }
 
@@ -95,6 +94,13 @@ pub fn plan(view: &View, plan: &PlanStatus, next_cursor: Option<&str>) -> String
         }
         if let Some(conductor) = &plan.conductor {
             facts.push(("conductor", format!("{}, process {}", conductor.id, conductor.pid)));
+        }
+        if let Some(position) = plan.position {
+            let id = &plan.plan_id;
+            facts.push((
+                "waits",
+                format!("for room, #{position} in the queue; kapell control launch {id} goes without"),
+            ));
         }
         if plan.usd > 0.0 {
             facts.push(("spent", money(plan.usd)));
@@ -197,41 +203,6 @@ pub fn run_summary(view: &View, plan: &PlanStatus, took_ms: u64) -> String {
             page.gap();
             page.table(&tasks_table(&left));
         }
-    })
-}
-
-/// Scope `conductors`.
-pub fn conductors(view: &View, conductors: &[ConductorStatus]) -> String {
-    view.page(|page| {
-        if conductors.is_empty() {
-            page.line(&[span(Style::Faint, "nothing runs")]);
-            return;
-        }
-        let mut table = Table::new(
-            0,
-            [
-                Column::new("CONDUCTOR", Give::Keep),
-                Column::new("STATE", Give::Keep),
-                Column::new("PLAN", Give::Shrink),
-                Column::number("PROCESS", Give::Drop(2)),
-                Column::new("STARTED", Give::Drop(3)),
-                Column::new("HEARD OF", Give::Drop(4)),
-                Column::new("PROJECT", Give::Drop(1)),
-            ],
-        );
-        for conductor in conductors {
-            let heard = if conductor.fresh { Style::Plain } else { Style::Warn };
-            table.row([
-                cell(Style::Strong, &conductor.id),
-                vec![word(&conductor.state)],
-                plain(&conductor.plan_id),
-                plain(conductor.pid.to_string()),
-                plain(view.distance(&conductor.started_at)),
-                cell(heard, view.distance(&conductor.heartbeat_at)),
-                optional(conductor.project.as_ref()),
-            ]);
-        }
-        page.table(&table);
     })
 }
 

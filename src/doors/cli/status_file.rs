@@ -1,0 +1,137 @@
+//! A small file that says how a plan is, for other tools: replaced as a whole, and only when something changed.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use super::print::Out;
+use crate::api::ApiError;
+use crate::api::wire::PlanStatus;
+use crate::base::clock::Time;
+use crate::domain::refusal::{Code, Refusal};
+
+/// The file.
+#[derive(Debug)]
+pub struct StatusFile {
+    path: PathBuf,
+    last: Option<Value>,
+    has_failed: bool,
+}
+
+impl StatusFile {
+    /// The file at a path, which is replaced if it is there. Nothing is written yet.
+    ///
+    /// # Errors
+    /// There can be no file.
+    pub fn at(path: PathBuf) -> Result<Self, ApiError> {
+        let no = |why: String| {
+            Refusal::new(Code::Usage, why, "--status-file names a file in a folder that is there")
+        };
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        if path.file_name().is_none() || folder.is_some_and(|folder| !folder.is_dir()) {
+            return Err(no(format!("there can be no file {}", path.display())).into());
+        }
+        // What is no file would be replaced by one: a device, say.
+        if fs::symlink_metadata(&path).is_ok_and(|there| !there.is_file()) {
+            return Err(no(format!("{} is no plain file", path.display())).into());
+        }
+        Ok(Self { path, last: None, has_failed: false })
+    }
+
+    /// Writes how the plan is now. What fails is told once; the plan is not held up by it.
+    pub fn write(&mut self, out: &mut Out, plan: &PlanStatus) {
+        let facts = facts(plan);
+        if self.last.as_ref() == Some(&facts) {
+            return;
+        }
+        let mut told = facts.clone();
+        told["updated_at"] = json!(Time::now().to_string());
+        match replace(&self.path, &format!("{told}\n")) {
+            Ok(()) => (self.last, self.has_failed) = (Some(facts), false),
+            Err(error) => {
+                if !std::mem::replace(&mut self.has_failed, true) {
+                    out.note(&format!("cannot write {}: {error}", self.path.display()));
+                }
+            }
+        }
+    }
+}
+
+fn facts(plan: &PlanStatus) -> Value {
+    let conductor =
+        plan.conductor.as_ref().map(|it| json!({"id": it.id, "pid": it.pid, "socket": it.socket}));
+    json!({
+        "plan_id": plan.plan_id,
+        "name": plan.name,
+        "state": plan.state,
+        "reason": plan.reason,
+        "done": plan.done,
+        "total": plan.total,
+        "running": plan.running,
+        "failed": plan.failed,
+        "usd": plan.usd,
+        "conductor": conductor,
+    })
+}
+
+/// Whoever reads it sees the old or the new, never a part.
+fn replace(path: &Path, text: &str) -> io::Result<()> {
+    let mut name = std::ffi::OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(format!(".{}", std::process::id()));
+    let beside = path.with_file_name(name);
+    let written = fs::File::create(&beside)
+        .and_then(|mut file| file.write_all(text.as_bytes()))
+        .and_then(|()| fs::rename(&beside, path));
+    written.inspect_err(|_| drop(fs::remove_file(&beside)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(done: u64) -> PlanStatus {
+        serde_json::from_value(json!({
+            "plan_id": "p-1", "name": "p", "state": "running", "done": done, "total": 3, "running": 1, "failed": 0,
+            "usd": 0.5, "tasks": [], "conductor": {"id": "c-1", "pid": 7},
+        }))
+        .unwrap()
+    }
+
+    fn out() -> Out {
+        Out::of_sinks(Box::new(io::sink()), Box::new(io::sink()), false, false)
+    }
+
+    #[test]
+    fn it_is_replaced_when_something_changed_and_only_then() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("status.json");
+        let mut file = StatusFile::at(path.clone()).unwrap();
+        let read = || serde_json::from_str::<Value>(&fs::read_to_string(&path).unwrap()).unwrap();
+        file.write(&mut out(), &plan(1));
+        assert_eq!((&read()["done"], &read()["conductor"]["pid"]), (&json!(1), &json!(7)));
+        fs::write(&path, "somebody else's").unwrap();
+        file.write(&mut out(), &plan(1));
+        assert_eq!(fs::read_to_string(&path).unwrap(), "somebody else's");
+        file.write(&mut out(), &plan(2));
+        assert_eq!(read()["done"], 2);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left beside it");
+        // Its folder is gone: told, and it goes on.
+        drop(folder);
+        file.write(&mut out(), &plan(3));
+        assert!(file.has_failed);
+    }
+
+    #[test]
+    fn what_can_be_no_file_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        for path in
+            [folder.path().join("no/such"), folder.path().to_owned(), PathBuf::from("/"), "/dev/null".into()]
+        {
+            assert!(StatusFile::at(path.clone()).is_err(), "{}", path.display());
+        }
+        assert!(StatusFile::at(PathBuf::from("here.json")).is_ok());
+    }
+}

@@ -1,0 +1,322 @@
+//! The registry of conductors, over all projects of this person: what it tells, and what an id in it means.
+
+use std::collections::BTreeMap;
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::project::Project;
+use super::querying::{self, PlanView};
+use super::steering::{self, Action, Asked, Done};
+use super::{Error, Session};
+use crate::base::clock::Time;
+use crate::base::ids::{AttemptId, ConductorId, PlanId, ProjectId, WorkerName};
+use crate::domain::conducting::{self, ConductorState};
+use crate::domain::refusal::{Code, Refusal};
+use crate::store::Tx;
+use crate::store::conductors::ConductorRow;
+use crate::sys::process::tree::Handle;
+use crate::sys::process::vigil::{self, Vigil};
+
+/// So many that begin alike are named.
+const NAMED: usize = 5;
+/// A conductor that does not answer within this does not say how far it is.
+const ANSWERS_WITHIN: Duration = Duration::from_millis(200);
+/// No answer is longer.
+const LONGEST_ANSWER: u64 = 64 << 10;
+/// What means the plans of all projects.
+pub const EVERYWHERE: &str = "all-projects";
+
+/// A conductor with what is known of it now.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// Its row.
+    pub row: ConductorRow,
+    /// Its project's folder.
+    pub place: Option<String>,
+    /// Where it really is.
+    pub state: ConductorState,
+    /// Whether it lives and was heard of a short time ago.
+    pub is_fresh: bool,
+    /// Why it is not fresh though it should live, or what else is odd about it.
+    pub note: Option<String>,
+    /// Its plan, with the counts of its tasks.
+    pub plan: Option<PlanView>,
+    /// While it waits for room: its place in its project's queue, from 1.
+    pub position: Option<u64>,
+}
+
+/// A page of the registry: conductors that have not ended, with `ended` the others too, newest first.
+///
+/// # Errors
+/// The database fails.
+pub fn entries(session: &Session, ended: bool, after: usize, limit: usize) -> Result<Vec<Entry>, Error> {
+    let rows = querying::conductors(session, None, ended, after.saturating_add(limit))?;
+    let entries = rows.into_iter().skip(after).map(|(row, place)| entry(session, row, place));
+    let mut entries = entries.collect::<Result<Vec<_>, Error>>()?;
+    for entry in entries.iter_mut().filter(|entry| entry.state == ConductorState::Queued) {
+        entry.position = Some(place_in_queue(session, &entry.row)?);
+    }
+    Ok(entries)
+}
+
+/// The place of a conductor that waits for room among those of its project, from 1: who came first begins first.
+///
+/// # Errors
+/// The database fails.
+pub fn place_in_queue(session: &Session, row: &ConductorRow) -> Result<u64, Error> {
+    let live = session.store()?.read(|tx| tx.conductors(Some(&row.project), false, 10_000))?;
+    let is_before = |other: &&ConductorRow| {
+        other.state == ConductorState::Queued
+            && (other.started_at, &other.id) < (row.started_at, &row.id)
+            && querying::is_alive(other)
+    };
+    Ok(live.iter().filter(is_before).count() as u64 + 1)
+}
+
+fn entry(session: &Session, row: ConductorRow, place: Option<String>) -> Result<Entry, Error> {
+    let is_alive = querying::is_alive(&row);
+    let plan = match querying::plan(session, &row.plan) {
+        Ok(plan) => Some(plan),
+        Err(Error::Refused(_)) => None,
+        Err(error) => return Err(error),
+    };
+    // Asked before the row would be looked at again: what it says of itself is as old as it.
+    let state = conducting::where_it_is(row.state, is_alive, plan.as_ref().map(|plan| plan.row.state));
+    let silent_ms = Time::now().millis_since(row.heartbeat_at);
+    let (is_fresh, note) = match is_alive {
+        true => {
+            let odd = conducting::why_stale(silent_ms);
+            (odd.is_none(), odd)
+        }
+        false if row.state.should_live() => {
+            (false, Some(format!("its process {} is gone; kapell resume {} goes on", row.pid, row.plan)))
+        }
+        false => (false, None),
+    };
+    Ok(Entry { row, place, state, is_fresh, note, plan, position: None })
+}
+
+/// What an id means, and whose it is.
+#[derive(Debug, Clone)]
+pub struct Meant {
+    /// A session in its project.
+    pub session: Session,
+    /// That project.
+    pub project: Project,
+    /// Its whole id.
+    pub id: String,
+}
+
+/// What `text` means: the id of a plan, task, attempt or conductor, or the beginning of that of one plan or
+/// conductor; of this project, or else of another of this person's. A conductor means its plan. What is not
+/// known is given back as it is, and whoever wants it says so.
+///
+/// # Errors
+/// Several begin so, or the folder of its project is gone.
+pub fn meant(session: &Session, project: &Project, text: &str) -> Result<Meant, Error> {
+    let here = || Meant { session: session.clone(), project: project.clone(), id: text.to_owned() };
+    // A worker sees no other project, and knows the ids of its own.
+    if session.caller.attempt.is_some() || matches!(text, "" | "all" | EVERYWHERE) {
+        return Ok(here());
+    }
+    let (head, task) = match text.split_once('/') {
+        Some((head, task)) => (head, Some(task)),
+        None => (text, None),
+    };
+    let found = session.store()?.read(|tx| look_up(tx, &project.id, head, task.is_some()))?;
+    let Some((owner, id)) = found else { return Ok(here()) };
+    let id = match task {
+        Some(task) => format!("{id}/{task}"),
+        None => id,
+    };
+    let (session, project) = inside(session, project, &owner)?;
+    Ok(Meant { session, project, id })
+}
+
+/// The project and the whole id; `None` for what is to be looked up as it is, or is not known.
+fn look_up(
+    tx: &Tx<'_>,
+    here: &ProjectId,
+    text: &str,
+    is_plan: bool,
+) -> Result<Option<(ProjectId, String)>, Error> {
+    if !is_plan {
+        if let Some(attempt) = tx.attempt(&AttemptId::new(text))? {
+            return Ok(Some((attempt.project, text.to_owned())));
+        }
+        if let Some(conductor) = tx.conductor(&ConductorId::new(text))? {
+            return Ok(Some((conductor.project, conductor.plan.to_string())));
+        }
+    }
+    if let Some(plan) = tx.plan(&PlanId::new(text))? {
+        return Ok(Some((plan.project, text.to_owned())));
+    }
+    // A name of this project's own goes before any beginning.
+    let worker = WorkerName::new(text);
+    let is_worker = || -> Result<bool, Error> {
+        let quarantined = tx.quarantines(here, Time::now())?.into_iter().any(|it| it.worker == worker);
+        Ok(quarantined || tx.all_live_attempts()?.iter().any(|it| it.worker == worker && it.project == *here))
+    };
+    if !tx.plans_called(here, text)?.is_empty() || is_worker()? {
+        return Ok(None);
+    }
+    for project in [Some(here), None] {
+        let mut plans: BTreeMap<String, ProjectId> = BTreeMap::new();
+        for plan in tx.plans_beginning(project, text, NAMED + 1)? {
+            plans.insert(plan.id.to_string(), plan.project);
+        }
+        for conductor in tx.conductors_beginning(project, text, NAMED + 1)? {
+            plans.insert(conductor.plan.to_string(), conductor.project);
+        }
+        if plans.len() > 1 {
+            let more = if plans.len() > NAMED { ", …" } else { "" };
+            let names: Vec<&str> = plans.keys().take(NAMED).map(String::as_str).collect();
+            return Err(Refusal::new(
+                Code::NotFound,
+                format!("{text} is the beginning of more than one: {}{more}", names.join(", ")),
+                "type more of it",
+            )
+            .into());
+        }
+        if let Some((plan, owner)) = plans.into_iter().next() {
+            return Ok(Some((owner, plan)));
+        }
+    }
+    Ok(None)
+}
+
+/// A session in another project of this person's.
+fn inside(session: &Session, project: &Project, owner: &ProjectId) -> Result<(Session, Project), Error> {
+    if *owner == project.id {
+        return Ok((session.clone(), project.clone()));
+    }
+    let place = session.store()?.read(|tx| tx.project(owner))?;
+    let folder = place.map(|(place, top)| PathBuf::from(top.unwrap_or(place))).unwrap_or_default();
+    let other = match folder.is_dir() {
+        true => Some(Project::of(&folder)?).filter(|other| other.id == *owner),
+        false => None,
+    };
+    let Some(other) = other else {
+        return Err(Refusal::new(
+            Code::NotFound,
+            format!("it belongs to the project {owner}, which is not at {} any more", folder.display()),
+            "move the project back; its work is kept under refs/kapell in its repository",
+        )
+        .into());
+    };
+    Ok((Session { folder, ..session.clone() }, other))
+}
+
+/// Steers the plans at work of all projects of this person. What cannot be done for one keeps back no other.
+///
+/// # Errors
+/// It was refused or failed for one of them; the others were steered.
+pub fn everywhere(
+    session: &Session,
+    project: &Project,
+    action: Action,
+    asked: &Asked<'_>,
+) -> Result<Done, Error> {
+    if !matches!(action, Action::Pause | Action::Resume | Action::Stop | Action::Launch) {
+        return Err(Refusal::new(
+            Code::Usage,
+            "the plans of all projects can be paused, resumed, stopped or launched, and nothing else",
+            "name one plan, task or attempt",
+        )
+        .into());
+    }
+    let plans = session.store()?.read(|tx| tx.plans_at_work())?;
+    let (mut done, mut refused) = (Vec::new(), Vec::new());
+    for plan in plans {
+        let steered = inside(session, project, &plan.project).and_then(|(session, project)| {
+            steering::control(&session, &project, action, plan.id.as_str(), asked)
+        });
+        match steered {
+            Ok(_) => done.push(plan.id.to_string()),
+            Err(error) => refused.push((plan.id.to_string(), error)),
+        }
+    }
+    let noun = if done.len() == 1 { "plan" } else { "plans" };
+    let names = if done.is_empty() { String::new() } else { format!(": {}", done.join(", ")) };
+    let message = format!("{} {noun}{names}", done.len());
+    if refused.is_empty() {
+        return Ok(Done { state: "done".to_owned(), message, ..Done::default() });
+    }
+    let told: Vec<String> = refused.iter().map(|(plan, error)| format!("{plan}: {error}")).collect();
+    Err(Refusal::new(
+        Code::Conflict,
+        format!("not done for {}; done for {message}", told.join("; ")),
+        "kapell list shows what still runs",
+    )
+    .into())
+}
+
+/// Hears of the ends of conductors: one that is killed tells nobody.
+#[derive(Debug, Default)]
+pub struct Vigils(BTreeMap<String, Option<Vigil>>);
+
+impl Vigils {
+    /// From now on these are watched, and no others; `told` is called at the end of each.
+    pub fn keep<'a>(
+        &mut self,
+        session: &Session,
+        ids: impl Iterator<Item = &'a str>,
+        told: impl Fn() + Clone + Send + 'static,
+    ) {
+        let ids: Vec<&str> = ids.collect();
+        self.0.retain(|id, _| ids.contains(&id.as_str()));
+        for id in ids {
+            if self.0.contains_key(id) {
+                continue;
+            }
+            let kept = watch_over(session, id, told.clone());
+            // Without it the next look tells.
+            let kept = kept.unwrap_or_else(|error| {
+                tracing::warn!("the end of conductor {id} would not be heard: {error}");
+                None
+            });
+            self.0.insert(id.to_owned(), kept);
+        }
+    }
+}
+
+fn watch_over(
+    session: &Session,
+    id: &str,
+    told: impl FnOnce() + Send + 'static,
+) -> Result<Option<Vigil>, Error> {
+    let row = session.store()?.read(|tx| tx.conductor(&ConductorId::new(id)))?;
+    let Some(row) = row else { return Ok(None) };
+    let failed = |error| Error::system(format!("the process {}", row.pid), error);
+    // Taken before it is looked whether it is that process.
+    let handle = Handle::open(row.pid.cast_signed()).map_err(failed)?.filter(|_| querying::is_alive(&row));
+    let Some(handle) = handle else {
+        // It ended since it was listed.
+        told();
+        return Ok(None);
+    };
+    vigil::keep(handle, told).map_err(failed)
+}
+
+/// How many scheduling passes a conductor has made, asked at its socket; `None` where it does not answer at
+/// once, or somebody else does.
+pub fn passes(socket: &Path) -> Option<u64> {
+    let mut stream = UnixStream::connect(socket).ok()?;
+    stream.set_read_timeout(Some(ANSWERS_WITHIN)).ok()?;
+    stream.set_write_timeout(Some(ANSWERS_WITHIN)).ok()?;
+    let body = r#"{"jsonrpc":"2.0","id":1,"method":"conductor.status"}"#;
+    let head = format!(
+        "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).ok()?;
+    stream.write_all(body.as_bytes()).ok()?;
+    let mut answer = Vec::new();
+    stream.take(LONGEST_ANSWER).read_to_end(&mut answer).ok()?;
+    let answer = String::from_utf8_lossy(&answer);
+    let (_, json) = answer.split_once("\r\n\r\n")?;
+    let answer: serde_json::Value = serde_json::from_str(json).ok()?;
+    answer.get("result")?.get("iteration")?.as_u64()
+}

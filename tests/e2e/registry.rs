@@ -1,0 +1,305 @@
+//! Many plans at once: the registry tells the truth, and whatever it lists can be steered from anywhere.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use crate::bench::{Bench, Guest, KAPELL, Plan, task};
+
+/// A command in some folder: its exit code, its stdout, its stderr.
+fn run_in(bench: &Bench, folder: &Path, words: &[&str]) -> (Option<i32>, String, String) {
+    let output = bench.command(KAPELL).current_dir(folder).args(words).output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code(), text(&output.stdout), text(&output.stderr))
+}
+
+#[track_caller]
+fn ok(bench: &Bench, words: &[&str]) -> String {
+    let (code, stdout, stderr) = run_in(bench, &bench.project, words);
+    assert_eq!(code, Some(0), "{words:?}: {stdout}{stderr}");
+    stdout
+}
+
+#[track_caller]
+fn listed(bench: &Bench, plan: &str) -> Value {
+    let list: Value = serde_json::from_str(&ok(bench, &["list", "--json"])).unwrap();
+    let found = list["conductors"].as_array().unwrap().iter().find(|it| it["plan_id"] == plan).cloned();
+    found.unwrap_or_else(|| panic!("{plan} is not in {list:#}"))
+}
+
+/// A plan whose one task waits for the test.
+fn waiting(bench: &Bench, name: &str) -> (String, Guest) {
+    let plan = Plan::new([task("a", &["a.txt"], &[&bench.meet_line(name), "write a.txt a"])]);
+    let plan = bench.start(&plan.with("name", json!(name)));
+    (plan, bench.meet(name))
+}
+
+/// Changes what a conductor noted, as nobody but a fault would.
+fn forge(bench: &Bench, change: &str) {
+    let store = rusqlite::Connection::open(bench.state().join("kapell.db")).unwrap();
+    store.execute(&format!("UPDATE conductors SET {change} WHERE ended_at IS NULL"), []).unwrap();
+}
+
+/// A second project of the same person.
+fn other_project(bench: &Bench) -> PathBuf {
+    let folder = bench.root.join("other");
+    fs::create_dir(&folder).unwrap();
+    let git = |words: &[&str]| {
+        let identity = ["-c", "user.name=P", "-c", "user.email=p@example.com"];
+        let done = bench.command("/usr/bin/git").current_dir(&folder).args(identity).args(words).output();
+        assert!(done.unwrap().status.success());
+    };
+    fs::write(folder.join("README"), "other\n").unwrap();
+    git(&["init", "-q", "-b", "main"]);
+    git(&["add", "-A"]);
+    git(&["commit", "-q", "-m", "first"]);
+    folder
+}
+
+#[test]
+fn the_list_says_what_is_so_and_a_beginning_is_enough_to_steer() {
+    let bench = Bench::new();
+    let (plan, worker) = waiting(&bench, "alpha");
+    let row = listed(&bench, &plan);
+    assert_eq!((&row["state"], &row["fresh"]), (&json!("running"), &json!(true)), "{row:#}");
+    assert_eq!(row["progress"], json!({"done": 0, "total": 1, "running": 1, "failed": 0}));
+    assert_eq!(row["pid"], bench.conductor(&plan).pid);
+    assert!(fs::metadata(row["socket"].as_str().unwrap()).is_ok());
+    let screen = ok(&bench, &["list"]);
+    assert!(screen.contains("● ") && screen.contains(&plan) && screen.contains("0/1"), "{screen}");
+
+    ok(&bench, &["pause", "alp"]);
+    assert_eq!(listed(&bench, &plan)["state"], "paused");
+    let conductor = row["id"].as_str().unwrap();
+    let told = ok(&bench, &["status", &conductor[..6]]);
+    assert!(told.starts_with(&format!("{plan}  paused")), "{told}");
+    ok(&bench, &["resume", &conductor[..6]]);
+    assert_eq!(listed(&bench, &plan)["state"], "running");
+    let told = ok(&bench, &["status", &format!("{plan}/a")]);
+    assert!(told.starts_with(&format!("{plan}/a  running")), "{told}");
+    let told = ok(&bench, &["status", &worker.attempt]);
+    assert!(told.contains(&worker.attempt), "{told}");
+
+    worker.go();
+    assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
+    assert_eq!(ok(&bench, &["list"]), "nothing runs\n");
+    let all = ok(&bench, &["list", "--all"]);
+    assert!(all.contains("○ ") && all.contains("stopped"), "{all}");
+}
+
+#[test]
+fn a_dead_conductor_is_told_whatever_its_row_says() {
+    let bench = Bench::new();
+    let (plan, worker) = waiting(&bench, "alpha");
+    forge(&bench, "heartbeat_at = heartbeat_at + 3600000");
+    let row = listed(&bench, &plan);
+    assert_eq!((&row["state"], &row["fresh"]), (&json!("running"), &json!(false)));
+    assert!(row["note"].as_str().unwrap().contains("in the future"), "{row:#}");
+    forge(&bench, "heartbeat_at = 1000");
+    assert!(listed(&bench, &plan)["note"].as_str().unwrap().contains("hangs or is suspended"));
+
+    let process = bench.conductor(&plan);
+    process.kill();
+    // Its number belongs to this test by now, which lives.
+    forge(&bench, &format!("pid = {}, heartbeat_at = 99999999999999", std::process::id()));
+    let row = listed(&bench, &plan);
+    assert_eq!((&row["state"], &row["fresh"]), (&json!("crashed"), &json!(false)), "{row:#}");
+    assert_eq!(row.get("socket"), None, "what a dead one left is not offered");
+    let screen = ok(&bench, &["list"]);
+    assert!(screen.starts_with("   CONDUCTOR") && screen.contains("○ "), "{screen}");
+    assert!(screen.contains("is gone; kapell resume"), "{screen}");
+    // Somebody puts a file where its socket was: the next one takes its place.
+    let socket = bench.state().join(format!("sock/{plan}.sock"));
+    let _ = fs::remove_file(&socket);
+    fs::write(&socket, "not a socket").unwrap();
+    ok(&bench, &["resume", &plan]);
+    let row = listed(&bench, &plan);
+    assert_eq!((&row["state"], &row["fresh"]), (&json!("running"), &json!(true)), "{row:#}");
+    assert_eq!(row["socket"], socket.to_str().unwrap());
+    std::os::unix::net::UnixStream::connect(&socket).unwrap();
+    worker.go();
+    assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
+}
+
+#[test]
+fn a_suspended_conductor_is_alive_and_not_fresh() {
+    let bench = Bench::new();
+    let (plan, worker) = waiting(&bench, "alpha");
+    let process = bench.conductor(&plan);
+    process.signal(Signal::STOP);
+    forge(&bench, "heartbeat_at = heartbeat_at - 61000");
+    let row = listed(&bench, &plan);
+    assert_eq!((&row["state"], &row["fresh"]), (&json!("running"), &json!(false)), "{row:#}");
+    process.signal(Signal::CONT);
+    worker.go();
+    bench.at_rest(&plan);
+}
+
+#[test]
+fn plans_of_all_projects_are_seen_and_steered_from_each() {
+    let bench = Bench::new();
+    let other = other_project(&bench);
+    let (here, worker) = waiting(&bench, "alpha");
+    let plan = Plan::new([task("b", &["b.txt"], &[&bench.meet_line("beta"), "write b.txt b"])]);
+    let file = bench.root.join("beta.json");
+    fs::write(&file, plan.with("name", json!("beta")).params()["plan"].to_string()).unwrap();
+    let (code, _, stderr) = run_in(&bench, &other, &["run", file.to_str().unwrap(), "--detach"]);
+    assert_eq!(code, Some(0), "{stderr}");
+    let there = bench.meet("beta");
+
+    let screen = ok(&bench, &["list"]);
+    assert_eq!(screen.lines().filter(|line| line.starts_with('●')).count(), 2, "{screen}");
+    ok(&bench, &["pause", "bet"]);
+    let told = ok(&bench, &["status", "beta"]);
+    assert!(told.contains("paused"), "{told}");
+    // It is told in its own project's log, and followed from here.
+    let events = ok(&bench, &["events", "--plan", "beta", "--kind", "plan.state", "--json"]);
+    assert_eq!(events.lines().count(), 2, "{events}");
+    let (_, events, _) = run_in(&bench, &other, &["events", "--kind", "plan.state"]);
+    assert_eq!(events.lines().filter(|line| line.contains("paused")).count(), 1, "{events}");
+    for (words, code) in
+        [(&["events", "--plan", "gamma"][..], 3), (&["stop", "gamma"], 3), (&["status", ""], 3)]
+    {
+        assert_eq!(run_in(&bench, &bench.project, words).0, Some(code), "{words:?}");
+    }
+
+    let told = ok(&bench, &["shutdown-all"]);
+    assert!(told.contains("2 plans: ") && told.contains("alpha-") && told.contains("beta-"), "{told}");
+    worker.gone();
+    there.gone();
+    assert_eq!(bench.at_rest(&here)["state"], "stopped");
+    assert_eq!(ok(&bench, &["list"]), "nothing runs\n");
+    assert_eq!(ok(&bench, &["shutdown-all"]), "done  0 plans\n");
+}
+
+#[test]
+fn what_two_begin_with_is_refused_with_their_names() {
+    let bench = Bench::new();
+    let plan = |name: &str| bench.plan(&Plan::new([task("a", &["a.txt"], &[])]).with("name", json!(name)));
+    let (one, two) = (plan("twin-one"), plan("twin-two"));
+    let (code, _, stderr) = run_in(&bench, &bench.project, &["status", "twin"]);
+    assert_eq!(code, Some(3));
+    assert!(stderr.contains(&one) && stderr.contains(&two) && stderr.contains("more than one"), "{stderr}");
+    // A whole id, and a name, go before any beginning.
+    assert!(ok(&bench, &["status", &one]).starts_with(&one));
+    assert!(ok(&bench, &["status", "twin-two"]).starts_with(&two));
+}
+
+#[test]
+fn a_run_is_in_the_history_and_is_walked_again() {
+    let bench = Bench::new();
+    let plan = bench.start(
+        &Plan::new([
+            task("a", &["a.txt"], &["write a.txt a"]),
+            task("b", &["b.txt"], &["write b.txt b"]).after(&["a"]),
+        ])
+        .with("name", json!("story")),
+    );
+    assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
+    let later = bench.start(&Plan::new([task("c", &["c.txt"], &["write c.txt c"])]));
+    bench.at_rest(&later);
+
+    let runs: Value = serde_json::from_str(&ok(&bench, &["history", "--json"])).unwrap();
+    let runs = runs["runs"].as_array().unwrap();
+    assert_eq!(runs.iter().map(|run| run["plan_id"].as_str().unwrap()).collect::<Vec<_>>(), [&later, &plan]);
+    assert_eq!((&runs[1]["attempts"], &runs[1]["conductors"]), (&json!(2), &json!(1)));
+    let screen = ok(&bench, &["history", "--limit", "1"]);
+    assert!(screen.contains(&later) && !screen.contains(&plan), "{screen}");
+
+    let lines = ok(&bench, &["replay", "story", "--json"]);
+    let steps: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let log = ok(&bench, &["events", "--since", "0", "--plan", &plan, "--json"]);
+    assert_eq!(steps.len(), log.lines().count(), "every event is a step");
+    let step = |kind: &str, task: &str, text: &str| {
+        let is_it = |step: &&Value| {
+            step["kind"] == kind && step["task"] == task && step["text"].as_str().unwrap().contains(text)
+        };
+        steps.iter().find(is_it).cloned().unwrap_or_else(|| panic!("no {kind} {text}: {lines}"))
+    };
+    let ready = step("task.state", "b", "→ ready");
+    assert_eq!(ready["why"], "what it depends on is done: a");
+    assert_eq!(ready["known"]["done"], 1);
+    assert!(step("attempt.started", "a", "try 1")["why"].as_str().unwrap().contains("fake was free"));
+    assert_eq!(steps.last().unwrap()["known"]["plan"].as_str().map(|it| it.is_empty()), Some(false));
+    let screen = ok(&bench, &["replay", "story", "--task", "b"]);
+    assert!(screen.contains("why    what it depends on is done: a"), "{screen}");
+    assert!(screen.contains("known  plan running: 1 done"), "{screen}");
+}
+
+#[test]
+fn a_status_file_is_always_whole_and_ends_with_the_end() {
+    let bench = Bench::new();
+    let plan = Plan::new([task("a", &["a.txt"], &[&bench.meet_line("a"), "write a.txt a"])]);
+    let (file, status) = (bench.root.join("plan.json"), bench.root.join("status.json"));
+    fs::write(&file, plan.with("name", json!("told")).params()["plan"].to_string()).unwrap();
+    let words = ["run", file.to_str().unwrap(), "--status-file", status.to_str().unwrap()];
+    let mut run = bench.command(KAPELL).args(words).stdout(std::process::Stdio::null()).spawn().unwrap();
+    let worker = bench.meet("a");
+    let plan = bench.rpc().ok("status", json!({}))["plans"][0]["plan_id"].as_str().unwrap().to_owned();
+    bench.task_is(&plan, "a", "running");
+    let mut worker = Some(worker);
+    loop {
+        // However often it is read, it is one whole object.
+        if let Ok(text) = fs::read_to_string(&status) {
+            let told: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
+            assert_eq!(told["plan_id"], plan);
+            if told["running"] == 1
+                && let Some(worker) = worker.take()
+            {
+                assert_eq!(told["conductor"]["pid"], bench.conductor(&plan).pid);
+                worker.go();
+            }
+        }
+        if let Some(ended) = run.try_wait().unwrap() {
+            assert!(ended.success(), "{}", bench.story());
+            break;
+        }
+        std::thread::yield_now();
+    }
+    let told: Value = serde_json::from_str(&fs::read_to_string(&status).unwrap()).unwrap();
+    assert_eq!((&told["state"], &told["done"], &told["total"]), (&json!("done"), &json!(1), &json!(1)));
+    for (words, code) in [
+        (&["run", "plan.json", "--status-file", "no/such/folder/x"][..], 2),
+        (&["run", "plan.json", "--status-file", "x", "--detach"], 2),
+        (&["status", "--watch", "--status-file", "x"], 2),
+    ] {
+        assert_eq!(run_in(&bench, &bench.project, words).0, Some(code), "{words:?}");
+    }
+    bench.at_rest(&plan);
+}
+
+#[test]
+fn who_waits_for_room_has_a_place_and_can_be_launched_anyway() {
+    let bench = Bench::new();
+    bench.write("kapell.toml", "[project]\nmax_conductors = 1\n");
+    bench.commit("one at a time");
+    let (first, worker) = waiting(&bench, "first");
+    let later = |name: &str, file: &str| {
+        let plan = Plan::new([task("a", &[file], &[&bench.meet_line(name), &format!("write {file} x")])]);
+        bench.start(&plan.with("name", json!(name)))
+    };
+    let (second, third) = (later("second", "b.txt"), later("third", "c.txt"));
+    let places = |plan: &str| {
+        bench.until(json!({"scope": "plan", "id": plan}), |status| status["position"].is_u64())["position"]
+            .take()
+    };
+    assert_eq!((places(&second), places(&third)), (json!(1), json!(2)));
+    assert_eq!(listed(&bench, &third)["position"], 2);
+    let screen = ok(&bench, &["list"]);
+    assert!(screen.contains("queued #1") && screen.contains("queued #2"), "{screen}");
+    assert!(ok(&bench, &["status", &third]).contains("for room, #2 in the queue"));
+    // The last goes before the second, because somebody says so.
+    ok(&bench, &["control", "launch", &third]);
+    let hurried = bench.meet("third");
+    assert_eq!(listed(&bench, &second)["state"], "queued");
+    hurried.go();
+    bench.until(json!({"scope": "plan", "id": third}), |status| status["state"] == "done");
+    // The second begins by itself when the first has ended.
+    worker.go();
+    bench.meet("second").go();
+    for plan in [&first, &second, &third] {
+        assert_eq!(bench.at_rest(plan)["state"], "done", "{}", bench.story());
+    }
+}
