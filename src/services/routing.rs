@@ -183,13 +183,18 @@ pub fn now(
     }
     let count = mine().count();
     now.full = if count >= config.max_workers as usize {
-        Some(("slot", format!("{count} of {} workers of this project are busy", config.max_workers)))
+        Some(("slot", busy(count, config.max_workers)))
     } else if let Some(most) = config.machine.max_workers.filter(|most| live.len() >= *most as usize) {
         Some(("slot", format!("{most} workers run on this machine")))
     } else {
         health::short_of_memory(&config.machine).map(|why| ("memory", why))
     };
     Ok(now)
+}
+
+/// What is said where a project has no seat left.
+pub fn busy(count: usize, most: u32) -> String {
+    format!("{count} of {most} workers of this project are busy")
 }
 
 /// Lets a task pass that a task at work in a group lent its files to: that one waits for it.
