@@ -387,7 +387,7 @@ fn a_plan_has_a_budget_of_its_own() {
         || world.store.write(|tx| spending::refusal(tx, &world.config, &wish(Time::now()))).unwrap();
     assert_eq!(
         refused().unwrap(),
-        "plan plan: 0.60 of 1.00 dollars are spent or set aside by its tasks, and a task may take 0.50; a plan with a higher budget_usd goes on"
+        "plan plan: 0.60 of 1.00 dollars are spent or set aside by its tasks, and a task may take 0.50; resumed with a higher budget_usd it goes on"
     );
     world.end(&id, "local", told(0.2));
     assert_eq!(refused(), None);

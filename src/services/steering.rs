@@ -6,7 +6,7 @@ use std::path::Path;
 use super::conductor::launching::kind_of_run;
 use super::pipelines::deciding;
 use super::project::Project;
-use super::{Error, Session, approving, dispatching, ground, landing, nudging, querying};
+use super::{Error, Session, approving, dispatching, ground, landing, nudging, querying, spending};
 use crate::base::clock::Time;
 use crate::base::ids::{AttemptId, ConductorId, PlanId, TaskId, WorkerName};
 use crate::domain::attempt::AttemptState;
@@ -66,6 +66,8 @@ pub struct Asked<'a> {
     pub message: Option<&'a str>,
     /// With approve: the paths outside of the claim that land too.
     pub paths: &'a [String],
+    /// With resume: what the plan may cost from now on.
+    pub budget_usd: Option<f64>,
 }
 
 /// What was done: the state of the target now, and a sentence.
@@ -85,7 +87,7 @@ pub fn control(
     target: &str,
     asked: &Asked<'_>,
 ) -> Result<Done, Error> {
-    let Asked { force, message, paths } = *asked;
+    let Asked { force, message, paths, budget_usd } = *asked;
     if !paths.is_empty() && action != Action::Approve {
         return Err(refuse(
             Code::Usage,
@@ -93,12 +95,37 @@ pub fn control(
             "leave them out, or approve with them what an attempt did outside of its claim",
         ));
     }
+    if budget_usd.is_some() && action != Action::Resume {
+        return Err(refuse(
+            Code::Usage,
+            "a budget is for resume alone",
+            "leave it out, or resume the plan with what it may cost from now on",
+        ));
+    }
     if action == Action::Resume
+        && budget_usd.is_none()
         && let Some(done) = release(session, project, target)?
     {
         return Ok(done);
     }
-    match (action, find(session, project, target)?) {
+    let found = find(session, project, target)?;
+    if let Some(usd) = budget_usd {
+        let Target::Plan(plan) = found else {
+            return Err(refuse(
+                Code::Usage,
+                "a budget is a plan's",
+                "name one plan, not all, a task, an attempt or a worker",
+            ));
+        };
+        if matches!(plan.state, PlanState::Draft | PlanState::Done) {
+            // It is said why not.
+            return on_plan(session, project, action, &plan, force, message);
+        }
+        let money = spending::allow(session, project, &plan, usd)?;
+        let done = on_plan(session, project, action, &plan, force, message)?;
+        return Ok(Done { message: format!("{}; it may cost {money} dollars", done.message), ..done });
+    }
+    match (action, found) {
         (Action::Pause | Action::Resume | Action::Stop | Action::Launch, Target::All) => {
             let plans = querying::plans(session, project, 10_000)?;
             let mut done = 0;

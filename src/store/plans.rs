@@ -123,6 +123,16 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// Sets what a plan may cost.
+    pub fn set_plan_budget(&self, id: &PlanId, usd: f64) -> Result<(), StoreError> {
+        self.sql
+            .prepare_cached(
+                "UPDATE plans SET document = json_set(document, '$.budget_usd', ?2) WHERE id = ?1",
+            )?
+            .execute(params![id.as_str(), usd])?;
+        Ok(())
+    }
+
     /// Appends a task to a plan.
     pub fn insert_task(&self, plan: &PlanId, task: &NewTask<'_>) -> Result<(), StoreError> {
         self.sql

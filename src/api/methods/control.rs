@@ -26,7 +26,12 @@ pub fn call(session: &Session, params: ControlParams) -> Result<ControlResult, A
         &project,
         action,
         &params.target,
-        &Asked { force: params.force, message: params.message.as_deref(), paths: &params.paths },
+        &Asked {
+            force: params.force,
+            message: params.message.as_deref(),
+            paths: &params.paths,
+            budget_usd: params.budget_usd,
+        },
     )?;
     Ok(ControlResult { ack: true, state: done.state, message: done.message })
 }

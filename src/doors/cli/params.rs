@@ -147,7 +147,19 @@ impl From<ShutdownAll> for ControlParams {
 
 /// A short form of `control`.
 pub fn steer(action: Action, args: Steer) -> ControlParams {
-    ControlParams { action, target: args.target, force: args.force, message: args.message, paths: Vec::new() }
+    ControlParams {
+        action,
+        target: args.target,
+        force: args.force,
+        message: args.message,
+        paths: Vec::new(),
+        budget_usd: None,
+    }
+}
+
+/// `resume`.
+pub fn resume(args: Resume) -> ControlParams {
+    ControlParams { budget_usd: args.budget_usd, ..steer(Action::Resume, args.steer) }
 }
 
 /// `approve`.

@@ -300,6 +300,17 @@ pub struct Steer {
     pub message: Option<String>,
 }
 
+/// `resume`.
+#[derive(Debug, Args)]
+pub struct Resume {
+    /// The target and how
+    #[command(flatten)]
+    pub steer: Steer,
+    /// What the plan may cost from now on, all in all
+    #[arg(long, value_name = "USD")]
+    pub budget_usd: Option<f64>,
+}
+
 /// `approve`.
 #[derive(Debug, Args)]
 pub struct Approve {
