@@ -284,6 +284,9 @@ pub struct Control {
     /// The target and how
     #[command(flatten)]
     pub approve: Approve,
+    /// With resume: what the plan may cost from now on, all in all
+    #[arg(long, value_name = "USD")]
+    pub budget_usd: Option<f64>,
 }
 
 /// What a short form of `control` takes.
