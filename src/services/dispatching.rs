@@ -409,13 +409,10 @@ fn ad_hoc(
 ) -> Result<Task, Error> {
     let mut object = task.clone();
     object.insert("id".to_owned(), format!("t-{}", random_tail(6)).into());
-    let has_priority = object.contains_key("priority");
     let mut task = planning::single(project, config, object)?;
     // It would only fail at its start.
     walling::wish(config, &task)?;
-    if let Some(priority) = routing::priority(config, &task).filter(|_| !has_priority) {
-        task.priority = priority;
-    }
+    routing::prioritise(config, &mut task);
     Ok(task)
 }
 

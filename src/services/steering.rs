@@ -444,7 +444,7 @@ fn cancel(
 }
 
 fn retry_plan(session: &Session, project: &Project, plan: &PlanRow) -> Result<Done, Error> {
-    let again = session.store()?.write(|tx| -> Result<usize, Error> {
+    let (tasks, stages) = session.store()?.write(|tx| -> Result<(usize, usize), Error> {
         let mut again = 0;
         for task in tx.task_lights(&plan.id)? {
             if matches!(task.state, TaskState::Failed | TaskState::Blocked | TaskState::Cancelled) {
@@ -453,13 +453,13 @@ fn retry_plan(session: &Session, project: &Project, plan: &PlanRow) -> Result<Do
                 again += 1;
             }
         }
-        again += deciding::again(tx, project, &plan.id, None)?;
-        if again > 0 {
+        let stages = deciding::again(tx, project, &plan.id, None)?;
+        if again + stages > 0 {
             tx.set_plan_state(&project.id, &plan.id, PlanState::Running, None)?;
         }
-        Ok(again)
+        Ok((again, stages))
     })?;
-    if again == 0 {
+    if tasks + stages == 0 {
         return Err(refuse(
             Code::Conflict,
             format!("no task of plan {} failed", plan.id),
@@ -467,7 +467,15 @@ fn retry_plan(session: &Session, project: &Project, plan: &PlanRow) -> Result<Do
         ));
     }
     dispatching::ensure_conductor(session, project, &plan.id, false)?;
-    Ok(Done { state: "running".to_owned(), message: format!("{again} tasks are tried again") })
+    let counted = |count: usize, noun: &str| match count {
+        0 => None,
+        1 => Some(format!("1 {noun}")),
+        _ => Some(format!("{count} {noun}s")),
+    };
+    let what: Vec<String> =
+        [counted(tasks, "task"), counted(stages, "stage")].into_iter().flatten().collect();
+    let verb = if tasks + stages == 1 { "is" } else { "are" };
+    Ok(Done { state: "running".to_owned(), message: format!("{} {verb} tried again", what.join(" and ")) })
 }
 
 fn on_task(

@@ -9,7 +9,7 @@ use std::io::Read;
 use std::path::Path;
 
 use super::project::Project;
-use super::{Error, Session, pipelines};
+use super::{Error, Session, pipelines, routing};
 use crate::base::ids::{PlanId, TaskId, random_tail};
 use crate::base::paths::RepoPath;
 use crate::domain::pattern::{Pattern, PatternSet};
@@ -151,6 +151,7 @@ pub fn plan(session: &Session, project: &Project, wish: &Wish) -> Result<Planned
         if let Some(pipeline) = pipeline {
             pipelines::settle(&mut plan, pipeline);
         }
+        plan.tasks.iter_mut().for_each(|task| routing::prioritise(&config, task));
         session.store()?.write(|tx| -> Result<(), Error> {
             store(tx, project, &id, &plan)?;
             if let (Some(name), Some(pipeline)) = (&plan.pipeline, pipeline) {
