@@ -156,8 +156,9 @@ impl Tx<'_> {
 
     /// The tasks that the worker of a task delegated, in their order, those that are over too.
     pub fn children(&self, plan: &PlanId, parent: &TaskId) -> Result<Vec<TaskRow>, StoreError> {
+        // Left to itself SQLite reads all tasks of the plan in their order, for every end of an attempt.
         let mut statement = self.sql.prepare_cached(&format!(
-            "SELECT {TASK} FROM tasks WHERE plan = ?1 AND parent = ?2 ORDER BY ordinal"
+            "SELECT {TASK} FROM tasks INDEXED BY tasks_of_parent WHERE plan = ?1 AND parent = ?2 ORDER BY ordinal"
         ))?;
         let mut rows = statement.query([plan.as_str(), parent.as_str()])?;
         let mut tasks = Vec::new();

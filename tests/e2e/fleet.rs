@@ -343,6 +343,7 @@ fn strategies_go_on_where_they_were_when_conductors_are_killed() {
         "{waits:#}"
     );
     kill();
+    bench.control("resume", &plan);
     only.go();
     let after = bench.meet("o1");
     assert_eq!(bench.task(&plan, one.split_once('/').unwrap().1)["state"], "done");
@@ -369,7 +370,8 @@ fn a_route_gives_the_tasks_of_a_plan_their_priority_unless_they_have_one() {
                   [[routes]]\nmatch = 'urgent'\nto = \"fake\"\npriority = \"high\"\n";
     bench.write("kapell.toml", config);
     bench.commit("configure");
-    let task = |id: &str, text: &str| json!({"id": id, "task": text, "files": [id]});
+    let task =
+        |id: &str, text: &str| json!({"id": id, "task": format!("{text}\nwrite {id} x"), "files": [id]});
     let mut own = task("own", "# urgent, they say");
     own["priority"] = json!("low");
     let mut meant = task("meant", "# urgent, and for somebody");

@@ -270,13 +270,13 @@ fn a_plan_whose_own_money_is_spent_goes_on_when_it_may_cost_more() {
     assert!(why.contains(&format!("kapell resume {plan} --budget-usd USD")), "{why}");
     // As much as it has cost already would bring it nowhere, and nothing is no budget.
     let resume = |target: &str, usd: f64| json!({"action": "resume", "target": target, "budget_usd": usd});
-    for (usd, kind) in [(1.0, "over-budget"), (0.0, "usage"), (-3.0, "usage")] {
+    for (usd, kind) in [(1.0, "over-budget"), (0.0, "invalid-params"), (-3.0, "invalid-params")] {
         let refused = bench.rpc().refused("control", resume(&plan, usd));
         assert_eq!(refused.kind, kind, "{refused:?}");
     }
     for (target, action) in [("all", "resume"), (plan.as_str(), "pause")] {
         let asked = json!({"action": action, "target": target, "budget_usd": 5.0});
-        assert_eq!(bench.rpc().refused("control", asked).kind, "usage");
+        assert_eq!(bench.rpc().refused("control", asked).kind, "invalid-params");
     }
     bench.until(json!({"scope": "plan", "id": plan}), paused);
     // The next conductor knows of it too.
