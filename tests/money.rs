@@ -387,7 +387,7 @@ fn a_plan_has_a_budget_of_its_own() {
         || world.store.write(|tx| spending::refusal(tx, &world.config, &wish(Time::now()))).unwrap();
     assert_eq!(
         refused().unwrap(),
-        "plan plan: 0.60 of 1.00 dollars are spent or set aside by its tasks, and a task may take 0.50; a plan with a higher budget_usd goes on"
+        "plan plan: 0.60 of 1.00 dollars are spent or set aside by its tasks, and a task may take 0.50; resumed with a higher budget_usd it goes on"
     );
     world.end(&id, "local", told(0.2));
     assert_eq!(refused(), None);
@@ -420,4 +420,97 @@ fn what_was_saved_is_what_the_same_tokens_cost_elsewhere() {
         .map(|it| format!("{} {:?} {} instead of {}", it.provider, it.model, it.would, it.did))
         .collect();
     assert_eq!(shown, ["claude None 7.50 instead of 0.75", "codex Some(\"gpt-5.5\") 3.90 instead of 0.75"]);
+}
+
+#[test]
+fn every_month_ends_where_the_calendar_says() {
+    let mut world =
+        World::new(&TWO.replace("usd_per_day = 20.0, usd_per_month = 350.0", "usd_per_month = 10.0"));
+    for (month, days, next) in [
+        ("2026-02", 28, "2026-03"),
+        ("2026-04", 30, "2026-05"),
+        ("2026-12", 31, "2027-01"),
+        ("2028-02", 29, "2028-03"),
+    ] {
+        let end = format!("{next}-01T00:00:00.000Z");
+        let (from, until) = (format!("{month}-01T00:00:00.000Z"), end.as_str());
+        at(&from);
+        assert_eq!(Time::now().days_left(), days - 1, "{month}");
+        let id = world.begin("main", Some(4.0)).unwrap();
+        world.end(&id, "main", told(4.0));
+        // The last seconds belong to it; the clock goes on meanwhile.
+        at(&Time::parse(&end).unwrap().plus_seconds(-20).to_string());
+        let id = world.begin("main", Some(6.0)).unwrap();
+        world.end(&id, "main", told(5.99));
+        let forecast = world.costs(GroupBy::Provider, "month").month;
+        assert_eq!((forecast.days_left, forecast.total.to_string()), (0, "9.99".into()), "{month}");
+        let why = world.begin("main", Some(0.02)).unwrap_err();
+        assert_eq!(
+            why,
+            format!(
+                "main: 9.99 of 10.00 dollars are spent this month, and a task may take 0.02; anew at {end}"
+            )
+        );
+        let cent = world.begin("main", Some(0.01)).unwrap();
+        // It is the month's in which it began, whenever it ends.
+        at(&end);
+        world.end(&cent, "main", told(0.01));
+        assert_eq!(world.spent("main", &from, until), 10_000_000, "{month}");
+        let anew = world.begin("main", Some(10.0)).unwrap();
+        world.end(&anew, "main", told(0.0));
+        assert_eq!(world.spent("main", until, &Time::parse(&end).unwrap().next_month().to_string()), 0);
+    }
+}
+
+#[test]
+fn the_alert_comes_with_the_cent_that_makes_it_four_fifths() {
+    let mut world = World::new(TWO);
+    at("2026-10-10T10:00:00Z");
+    for (usd, alerts, reached) in [(15.99, 0, 0), (0.01, 1, 0), (3.99, 1, 0), (0.01, 1, 1)] {
+        let id = world.begin("main", Some(usd)).unwrap();
+        world.end(&id, "main", told(usd));
+        assert_eq!((world.count("budget.alert"), world.count("budget.reached")), (alerts, reached), "{usd}");
+    }
+    // Whoever begins at the limit is told when it begins anew, and the next day nothing of it is left.
+    let why = world.begin("main", Some(0.01)).unwrap_err();
+    assert!(why.ends_with("anew at 2026-10-11T00:00:00.000Z"), "{why}");
+    at("2026-10-11T00:00:00Z");
+    assert!(world.begin("main", Some(20.0)).is_ok());
+}
+
+#[test]
+fn limits_of_a_day_stand_beside_the_sums_of_a_month_and_of_a_day() {
+    let mut world = World::new(&TWO.replace(", usd_per_month = 350.0", ""));
+    for day in ["2026-10-10", "2026-10-11"] {
+        at(&format!("{day}T10:00:00Z"));
+        let id = world.begin("main", Some(5.0)).unwrap();
+        world.end(&id, "main", told(5.0));
+    }
+    let now = Time::now();
+    for (since, expected) in [
+        (now.start_of_month(), Some((None, Some(20.0), Money::from_usd(5.0)))),
+        (now.start_of_day(), Some((None, Some(20.0), Money::from_usd(5.0)))),
+        (now.plus_seconds(-7 * 24 * 3600), None),
+    ] {
+        let limits = world.store.read(|tx| costing::limits(tx, &world.config, since, now)).unwrap();
+        let main = limits.get("main").map(|limits| (limits.month_usd, limits.day_usd, limits.today));
+        assert_eq!((main, limits.len()), (expected, usize::from(expected.is_some())), "{since}");
+    }
+}
+
+/// Days and months are those of UTC, whatever the machine's clock shows to people.
+#[test]
+fn a_month_is_the_same_in_every_time_zone() {
+    let exe = std::env::current_exe().unwrap();
+    let tests = [
+        "a_month_keeps_to_the_cent",
+        "every_month_ends_where_the_calendar_says",
+        "a_clock_that_jumps_back_over_a_month_counts_nothing_twice_and_loses_nothing",
+    ];
+    for zone in ["Pacific/Kiritimati", "America/St_Johns", "Asia/Kathmandu", "Pacific/Pago_Pago", "<X>+13"] {
+        let mut again = kapell::sys::process::spawn::program(exe.to_str().unwrap(), Path::new("."));
+        let output = again.arg("--exact").args(tests).env("TZ", zone).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && said.contains("3 passed"), "{zone}: {said}");
+    }
 }

@@ -32,7 +32,7 @@ enum How {
 
 impl Notices {
     /// Has `tell` called, on another thread, with the files of `folder` that may have changed; with
-    /// none, any may have. Reading is no change.
+    /// none, any may have. Reading is no change. A file in the place of the folder stands for itself.
     ///
     /// # Errors
     /// The folder cannot be looked at.
@@ -98,6 +98,12 @@ type Seen = BTreeMap<PathBuf, (Option<SystemTime>, u64)>;
 
 fn seen(folder: &Path) -> io::Result<Seen> {
     let mut seen = Seen::new();
+    if let Ok(file) = fs::metadata(folder)
+        && file.is_file()
+    {
+        seen.insert(folder.to_owned(), (file.modified().ok(), file.len()));
+        return Ok(seen);
+    }
     for entry in fs::read_dir(folder)?.flatten() {
         // What is gone by now was there before, if it was.
         if let Ok(file) = entry.metadata() {

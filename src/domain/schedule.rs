@@ -77,8 +77,15 @@ pub fn may_start(task: &TaskView) -> bool {
 /// The foremost of the tasks that may start and that fit: by priority, which grows with waiting, then as the
 /// plan has them.
 pub fn first(tasks: &[TaskView], fits: impl Fn(usize) -> bool) -> Option<usize> {
-    let fitting = tasks.iter().enumerate().filter(|(at, task)| may_start(task) && fits(*at));
-    fitting.min_by_key(|(at, task)| rank(*at, task)).map(|(at, _)| at)
+    let mut foremost = None;
+    for (at, task) in tasks.iter().enumerate().filter(|(_, task)| may_start(task)) {
+        let rank = rank(at, task);
+        // Whether it fits is asked only of what would come first: that costs more than its rank.
+        if foremost.as_ref().is_none_or(|best| rank < *best) && fits(at) {
+            foremost = Some(rank);
+        }
+    }
+    foremost.map(|(_, at)| at)
 }
 
 /// The foremost `most` of them, in their order.

@@ -1,5 +1,7 @@
 //! What was spent, on what, and what the month will come to.
 
+use std::collections::BTreeMap;
+
 use super::{Error, Session};
 use crate::base::clock::Time;
 use crate::domain::budget::{FORECAST_DAYS, Forecast, Money, forecast};
@@ -51,6 +53,38 @@ pub fn since(text: &str, now: Time) -> Option<Time> {
             .or_else(|| Time::parse(&format!("{text}T00:00:00Z")))
             .or_else(|| Time::parse(&format!("{text}-01T00:00:00Z"))),
     }
+}
+
+/// What a provider may spend in the time that a report is of.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Limits {
+    /// In the month, where the report is of it.
+    pub month_usd: Option<f64>,
+    /// In a day.
+    pub day_usd: Option<f64>,
+    /// What is spent of that today.
+    pub today: Money,
+}
+
+/// The limits of the providers that have some, as far as they belong beside sums of the month or of today.
+pub fn limits(
+    tx: &Tx<'_>,
+    config: &Config,
+    since: Time,
+    now: Time,
+) -> Result<BTreeMap<String, Limits>, Error> {
+    let is_month = since == now.start_of_month();
+    let mut limits = BTreeMap::new();
+    for (name, provider) in &config.providers {
+        let month_usd = provider.budget.usd_per_month.filter(|_| is_month);
+        let day_usd = provider.budget.usd_per_day.filter(|_| is_month || since == now.start_of_day());
+        if month_usd.is_some() || day_usd.is_some() {
+            let (from, until) = (now.start_of_day(), now.next_day());
+            let today = tx.standing(name, from, until)?.spent;
+            limits.insert(name.to_string(), Limits { month_usd, day_usd, today });
+        }
+    }
+    Ok(limits)
 }
 
 /// All that was spent since then, in all projects: providers and their budgets are the machine's.

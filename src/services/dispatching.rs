@@ -21,6 +21,7 @@ use crate::domain::task::TaskState;
 use crate::store::Tx;
 use crate::store::attempts::AttemptRow;
 use crate::store::conductors::{ConductorRow, RunRow};
+use crate::store::events::EventFilter;
 use crate::store::plans::{PlanRow, TaskRow};
 use crate::store::watch::Watch;
 use crate::sys::config::Config;
@@ -211,21 +212,42 @@ pub fn dispatch(session: &Session, project: &Project, wish: &Wish) -> Result<Dis
     };
     Point::DispatchRecorded.reach()?;
     let conductor = ensure_conductor(session, project, &plan_id, wish.when_full == WhenFull::Launch)?;
-    told(session, plan_id, run, conductor, since, &wanted)
+    let all = Seats { project: &project.id, most: config.max_workers };
+    told(session, plan_id, all, run, conductor, since, &wanted)
+}
+
+/// The workers of a project who may be at work at once.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Seats<'a> {
+    /// The project.
+    pub project: &'a ProjectId,
+    /// How many they are.
+    pub most: u32,
+}
+
+impl Seats<'_> {
+    /// What is said of it where all of them are busy.
+    fn taken(self, tx: &Tx<'_>) -> Result<Option<String>, Error> {
+        let live = tx.all_live_attempts()?;
+        let count = live.iter().filter(|attempt| attempt.project == *self.project).count();
+        Ok((count >= self.most as usize).then(|| routing::busy(count, self.most)))
+    }
 }
 
 /// What a run came to as far as it is known at once.
 pub(super) fn told(
     session: &Session,
     plan_id: PlanId,
+    seats: Seats<'_>,
     run: String,
     conductor: Option<ConductorRow>,
     since: i64,
     wanted: &[TaskId],
 ) -> Result<Dispatched, Error> {
-    await_news(session, &plan_id, since)?;
-    let (_, _, plan) = load(session, &plan_id, Some(&wanted[..wanted.len().min(NEWS)]))?;
-    let (started, waiting) = session.store()?.read(|tx| news(tx, &plan_id, &plan, wanted))?;
+    let wanted_now = &wanted[..wanted.len().min(NEWS)];
+    await_news(session, &plan_id, seats, since, wanted_now)?;
+    let (_, _, plan) = load(session, &plan_id, Some(wanted_now))?;
+    let (started, waiting) = session.store()?.read(|tx| news(tx, &plan_id, &plan, wanted, seats))?;
     Ok(Dispatched { run: Some(run), plan: plan_id, conductor, started, waiting, route: None })
 }
 
@@ -390,13 +412,10 @@ fn ad_hoc(
 ) -> Result<Task, Error> {
     let mut object = task.clone();
     object.insert("id".to_owned(), format!("t-{}", random_tail(6)).into());
-    let has_priority = object.contains_key("priority");
     let mut task = planning::single(project, config, object)?;
     // It would only fail at its start.
     walling::wish(config, &task)?;
-    if let Some(priority) = routing::priority(config, &task).filter(|_| !has_priority) {
-        task.priority = priority;
-    }
+    routing::prioritise(config, &mut task);
     Ok(task)
 }
 
@@ -461,10 +480,10 @@ pub fn ensure_conductor(
     launch_anyway: bool,
 ) -> Result<Option<ConductorRow>, Error> {
     let house = &session.house;
-    let watch = Watch::new(&house.root)?;
     if let Some(conductor) = live_conductor(session, plan)? {
         return Ok(Some(conductor));
     }
+    let watch = Watch::new(&house.root)?;
     let before = session.store()?.read(|tx| tx.conductor_of(plan))?.map_or(0, |row| row.fencing);
     let log = house.root.join("log").join(format!("{plan}.log"));
     if let Some(folder) = log.parent() {
@@ -551,39 +570,66 @@ fn refuse_if_full(session: &Session, project: &Project, config: &Config, plan: &
     Ok(())
 }
 
-/// Waits until the conductor has looked at the plan once, or a little while.
-fn await_news(session: &Session, plan: &PlanId, since: i64) -> Result<(), Error> {
-    use crate::store::events::EventFilter;
-    let watch = Watch::new(&session.house.root)?;
+/// Waits until the conductor has looked at the plan once, or a little while; not where nothing of what
+/// is wanted can begin now.
+fn await_news(
+    session: &Session,
+    plan: &PlanId,
+    seats: Seats<'_>,
+    since: i64,
+    wanted: &[TaskId],
+) -> Result<(), Error> {
     let deadline = Instant::now() + FIRST_NEWS;
-    loop {
-        let filter = EventFilter { plan: Some(plan.as_str()), ..EventFilter::default() };
-        let events = session.store()?.read(|tx| tx.events_after(since, &filter, 1000))?;
-        let has_started =
-            events.iter().any(|event| matches!(event.kind.as_str(), "conductor.started" | "attempt.started"));
-        if has_started || Instant::now() >= deadline {
-            return Ok(());
-        }
+    let has_news = || {
+        session
+            .store()?
+            .read(|tx| Ok::<_, Error>(seats.taken(tx)?.is_some() || has_news(tx, plan, since, wanted)?))
+    };
+    if has_news()? {
+        return Ok(());
+    }
+    let watch = Watch::new(&session.house.root)?;
+    while !has_news()? && Instant::now() < deadline {
         watch.wait(Some(deadline));
     }
+    Ok(())
+}
+
+/// Whether anything was begun, or all that is wanted waits for a reason that is known.
+fn has_news(tx: &Tx<'_>, plan: &PlanId, since: i64, wanted: &[TaskId]) -> Result<bool, Error> {
+    for kind in ["conductor.started", "attempt.started"] {
+        let filter = EventFilter { plan: Some(plan.as_str()), kind: Some(kind), ..EventFilter::default() };
+        if !tx.events_after(since, &filter, 1)?.is_empty() {
+            return Ok(true);
+        }
+    }
+    for task in wanted {
+        if tx.task(plan, task)?.is_none_or(|row| row.reason.is_none()) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 type News = (Vec<(AttemptRow, TaskId, Vec<String>)>, Vec<(TaskId, String, String)>);
 
-fn news(tx: &Tx<'_>, id: &PlanId, plan: &Plan, wanted: &[TaskId]) -> Result<News, Error> {
+fn news(tx: &Tx<'_>, id: &PlanId, plan: &Plan, wanted: &[TaskId], seats: Seats<'_>) -> Result<News, Error> {
     let (mut started, mut waiting) = (Vec::new(), Vec::new());
+    let behind = seats.taken(tx)?.unwrap_or_else(|| "the conductor".to_owned());
     for task in wanted.iter().take(NEWS) {
         let Some(row) = tx.task(id, task)? else { continue };
         let parsed = plan.tasks.iter().find(|other| other.id == *task);
         match row.state {
             TaskState::Waiting => {
-                let on = parsed.and_then(|task| task.depends_on.first());
-                let on = on.map_or_else(|| "the conductor".to_owned(), |on| format!("task {on}"));
-                waiting.push((task.clone(), "dependency".to_owned(), on));
+                let (reason, on) = match parsed.and_then(|task| task.depends_on.first()) {
+                    Some(on) => ("dependency", format!("task {on}")),
+                    None => ("slot", behind.clone()),
+                };
+                waiting.push((task.clone(), reason.to_owned(), on));
             }
             TaskState::Ready => {
                 let reason = row.reason.as_deref().and_then(|reason| reason.split_once(": "));
-                let (reason, on) = reason.unwrap_or(("slot", "the conductor"));
+                let (reason, on) = reason.unwrap_or(("slot", &behind));
                 waiting.push((task.clone(), reason.to_owned(), on.to_owned()));
             }
             _ => {

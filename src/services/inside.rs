@@ -320,7 +320,8 @@ pub fn delegate(
         )?;
         Ok(since)
     })?;
-    dispatching::told(session, plan, run, Some(conductor), since, &[child.id])
+    let all = dispatching::Seats { project: &project.id, most: config.max_workers };
+    dispatching::told(session, plan, all, run, Some(conductor), since, &[child.id])
 }
 
 fn stored(tx: &Tx<'_>, row: &AttemptRow, task: &crate::store::plans::TaskRow) -> Result<Task, Error> {

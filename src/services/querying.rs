@@ -72,6 +72,8 @@ pub struct AttemptView {
     pub state: AttemptState,
     /// What the judge found.
     pub gates: Vec<GateRow>,
+    /// The tmux window that shows it, while it is at work.
+    pub window: Option<String>,
 }
 
 /// Money and limits of one provider.
@@ -379,7 +381,7 @@ pub fn attempt_here(session: &Session, id: &AttemptId) -> Result<AttemptView, Er
 }
 
 fn attempt_view(tx: &Tx<'_>, row: AttemptRow) -> Result<AttemptView, Error> {
-    Ok(AttemptView { state: attempt_state(&row), gates: tx.gates(&row.id)?, row })
+    Ok(AttemptView { state: attempt_state(&row), gates: tx.gates(&row.id)?, window: None, row })
 }
 
 /// A page of the project's live claims, with whether each holder is proved to live.

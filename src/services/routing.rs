@@ -6,7 +6,7 @@ use super::project::Project;
 use super::{Error, House, Session, health, owning, spending, windows};
 use crate::base::clock::Time;
 use crate::base::ids::{PlanId, ProjectId, ProviderName, TaskId, WorkerName};
-use crate::domain::plan::{Priority, Task};
+use crate::domain::plan::Task;
 use crate::domain::route::{self, Decision, Limit, Need, Now, Placed, Roster, Seat, Wish};
 use crate::store::Tx;
 use crate::store::attempts::AttemptRow;
@@ -183,13 +183,18 @@ pub fn now(
     }
     let count = mine().count();
     now.full = if count >= config.max_workers as usize {
-        Some(("slot", format!("{count} of {} workers of this project are busy", config.max_workers)))
+        Some(("slot", busy(count, config.max_workers)))
     } else if let Some(most) = config.machine.max_workers.filter(|most| live.len() >= *most as usize) {
         Some(("slot", format!("{most} workers run on this machine")))
     } else {
         health::short_of_memory(&config.machine).map(|why| ("memory", why))
     };
     Ok(now)
+}
+
+/// What is said where a project has no seat left.
+pub fn busy(count: usize, most: u32) -> String {
+    format!("{count} of {most} workers of this project are busy")
 }
 
 /// Lets a task pass that a task at work in a group lent its files to: that one waits for it.
@@ -203,12 +208,12 @@ pub fn let_children_pass(tx: &Tx<'_>, now: &mut Now, plan: &PlanId, task: &TaskI
     Ok(())
 }
 
-/// The priority that the route which matches a task for `auto` gives it.
-pub fn priority(config: &Config, task: &Task) -> Option<Priority> {
-    if task.target.as_deref().is_some_and(|target| target != "auto") {
-        return None;
+/// Gives a task for `auto` that says no priority that of the route which matches it.
+pub fn prioritise(config: &Config, task: &mut Task) {
+    if task.target.as_deref().is_none_or(|target| target == "auto") {
+        let route = || config.routes.iter().find(|route| route.pattern.is_match(&task.text));
+        task.priority = task.priority.or_else(|| route()?.priority);
     }
-    config.routes.iter().find(|route| route.pattern.is_match(&task.text)).and_then(|route| route.priority)
 }
 
 /// Where a task that nobody dispatched would go now.
@@ -234,5 +239,5 @@ pub fn explain(
     })?;
     let need = Need { complexity: task.complexity, avoid: &[] };
     let decision = route::decide(&roster, &now, &placed.pick, need);
-    Ok(Explanation { placed, decision, priority: task.priority.0 })
+    Ok(Explanation { placed, decision, priority: task.priority.unwrap_or_default().0 })
 }

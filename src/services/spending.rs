@@ -19,6 +19,7 @@ use crate::store::Tx;
 use crate::store::attempts::AttemptRow;
 use crate::store::events::NewEvent;
 use crate::store::money::{Opening, Reserve};
+use crate::store::plans::PlanRow;
 use crate::sys::agent::AgentKind;
 use crate::sys::config::Config;
 use crate::sys::config::resolved::{Provider, ProviderKind};
@@ -183,6 +184,34 @@ pub fn limit(tx: &Tx<'_>, config: &Config, wish: &Wish<'_>) -> Result<Option<Lim
     Ok(refusal(tx, config, wish)?.map(Limit::OverBudget))
 }
 
+/// Sets what a plan may cost from now on; what it costs so far is not taken back.
+pub fn allow(session: &Session, project: &Project, plan: &PlanRow, usd: f64) -> Result<Money, Error> {
+    let allowed = Money::from_usd(usd);
+    if !usd.is_finite() || allowed <= Money::default() {
+        return Err(Refusal::new(
+            Code::Usage,
+            format!("a plan cannot have a budget of {usd} dollars"),
+            "name more than nothing, in dollars",
+        )
+        .into());
+    }
+    session.store()?.write(|tx| -> Result<(), Error> {
+        let line = Line::of_money(Measure::Plan, allowed, &tx.plan_standing(&plan.id)?);
+        if let Some(why) = line.refuses(&format!("plan {}", plan.id), 0) {
+            return Err(Refusal::new(Code::OverBudget, why, "name more than that").into());
+        }
+        tx.set_plan_budget(&plan.id, allowed.usd())?;
+        let who = &session.caller.holder.name;
+        let text = format!("plan {}: it may cost {allowed} dollars, by {who}", plan.id);
+        let data = Some(serde_json::json!({"budget_usd": allowed.usd()}).to_string());
+        let event =
+            NewEvent { kind: "budget.changed", plan: Some(&plan.id), text, data, ..NewEvent::default() };
+        tx.append_event(&project.id, &event)?;
+        Ok(())
+    })?;
+    Ok(allowed)
+}
+
 /// A plan whose own money is spent, as far as a task of it is concerned.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Spent {
@@ -251,7 +280,7 @@ fn obstacle(tx: &Tx<'_>, config: &Config, wish: &Wish<'_>) -> Result<Option<Obst
 fn until(why: &str, stand: &Stand) -> String {
     match stand.resets_at {
         Some(at) => format!("{why}; anew at {at}"),
-        None => format!("{why}; a plan with a higher budget_usd goes on"),
+        None => format!("{why}; resumed with a higher budget_usd it goes on"),
     }
 }
 

@@ -8,7 +8,7 @@ use super::conductor::launching::kind_of_run;
 use super::judging::runs::{self, Question};
 use super::pipelines::deciding;
 use super::project::Project;
-use super::{Error, Session, approving, dispatching, ground, landing, nudging, querying};
+use super::{Error, Session, approving, dispatching, ground, landing, nudging, querying, spending};
 use crate::base::clock::Time;
 use crate::base::ids::{AttemptId, ConductorId, PlanId, TaskId, WorkerName};
 use crate::domain::attempt::AttemptState;
@@ -75,6 +75,8 @@ pub struct Asked<'a> {
     pub message: Option<&'a str>,
     /// With approve: the paths outside of the claim that land too.
     pub paths: &'a [String],
+    /// With resume: what the plan may cost from now on.
+    pub budget_usd: Option<f64>,
 }
 
 /// What was done: the state of the target now, and a sentence.
@@ -96,7 +98,7 @@ pub fn control(
     target: &str,
     asked: &Asked<'_>,
 ) -> Result<Done, Error> {
-    let Asked { force, message, paths } = *asked;
+    let Asked { force, message, paths, budget_usd } = *asked;
     if !paths.is_empty() && action != Action::Approve {
         return Err(refuse(
             Code::Usage,
@@ -104,12 +106,37 @@ pub fn control(
             "leave them out, or approve with them what an attempt did outside of its claim",
         ));
     }
+    if budget_usd.is_some() && action != Action::Resume {
+        return Err(refuse(
+            Code::Usage,
+            "a budget is for resume alone",
+            "leave it out, or resume the plan with what it may cost from now on",
+        ));
+    }
     if action == Action::Resume
+        && budget_usd.is_none()
         && let Some(done) = release(session, project, target)?
     {
         return Ok(done);
     }
-    match (action, find(session, project, target)?) {
+    let found = find(session, project, target)?;
+    if let Some(usd) = budget_usd {
+        let Target::Plan(plan) = found else {
+            return Err(refuse(
+                Code::Usage,
+                "a budget is a plan's",
+                "name one plan, not all, a task, an attempt or a worker",
+            ));
+        };
+        if matches!(plan.state, PlanState::Draft | PlanState::Done) {
+            // It is said why not.
+            return on_plan(session, project, action, &plan, force, message);
+        }
+        let money = spending::allow(session, project, &plan, usd)?;
+        let done = on_plan(session, project, action, &plan, force, message)?;
+        return Ok(Done { message: format!("{}; it may cost {money} dollars", done.message), ..done });
+    }
+    match (action, found) {
         (Action::Pause | Action::Resume | Action::Stop | Action::Launch, Target::All) => {
             let plans = querying::plans(session, project, 10_000)?;
             let mut done = 0;
@@ -480,7 +507,7 @@ fn cancel(
 }
 
 fn retry_plan(session: &Session, project: &Project, plan: &PlanRow) -> Result<Done, Error> {
-    let again = session.store()?.write(|tx| -> Result<usize, Error> {
+    let (tasks, stages) = session.store()?.write(|tx| -> Result<(usize, usize), Error> {
         let mut again = 0;
         for task in tx.task_lights(&plan.id)? {
             if matches!(task.state, TaskState::Failed | TaskState::Blocked | TaskState::Cancelled) {
@@ -489,13 +516,13 @@ fn retry_plan(session: &Session, project: &Project, plan: &PlanRow) -> Result<Do
                 again += 1;
             }
         }
-        again += deciding::again(tx, project, &plan.id, None)?;
-        if again > 0 {
+        let stages = deciding::again(tx, project, &plan.id, None)?;
+        if again + stages > 0 {
             tx.set_plan_state(&project.id, &plan.id, PlanState::Running, None)?;
         }
-        Ok(again)
+        Ok((again, stages))
     })?;
-    if again == 0 {
+    if tasks + stages == 0 {
         return Err(refuse(
             Code::Conflict,
             format!("no task of plan {} failed", plan.id),
@@ -503,11 +530,16 @@ fn retry_plan(session: &Session, project: &Project, plan: &PlanRow) -> Result<Do
         ));
     }
     dispatching::ensure_conductor(session, project, &plan.id, false)?;
-    Ok(Done {
-        state: "running".to_owned(),
-        message: format!("{again} tasks are tried again"),
-        ..Done::default()
-    })
+    let counted = |count: usize, noun: &str| match count {
+        0 => None,
+        1 => Some(format!("1 {noun}")),
+        _ => Some(format!("{count} {noun}s")),
+    };
+    let what: Vec<String> =
+        [counted(tasks, "task"), counted(stages, "stage")].into_iter().flatten().collect();
+    let verb = if tasks + stages == 1 { "is" } else { "are" };
+    let message = format!("{} {verb} tried again", what.join(" and "));
+    Ok(Done { state: "running".to_owned(), message, ..Done::default() })
 }
 
 fn on_task(

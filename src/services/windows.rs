@@ -10,6 +10,7 @@ use super::{Error, House, Session};
 use crate::domain::refusal::{Code, Refusal};
 use crate::domain::standing::{Listed, project_names, shows_attempts, tmux_name};
 use crate::store::attempts::AttemptRow;
+use crate::store::events::EventFilter;
 use crate::sys::agent::AgentKind;
 use crate::sys::config::Config;
 use crate::sys::config::resolved::Runtime;
@@ -54,6 +55,22 @@ pub fn are_any_wanted(config: &Config) -> bool {
 /// Whether attempts of the worker are to be shown in a window.
 pub fn are_wanted(config: &Config, attempt: &AttemptRow) -> bool {
     config.workers.get(&attempt.worker).is_some_and(|worker| worker.runtime == Runtime::Tmux)
+}
+
+/// The window in which an attempt at work was shown last, as tmux names it.
+pub fn told(session: &Session, config: &Config, attempt: &AttemptRow) -> Result<Option<String>, Error> {
+    // Asked of the log, and so only where there may be one.
+    if attempt.ended_at.is_some() || !are_wanted(config, attempt) {
+        return Ok(None);
+    }
+    let filter = EventFilter {
+        attempt: Some(attempt.id.as_str()),
+        kind: Some("attempt.window"),
+        ..EventFilter::default()
+    };
+    let told = session.store()?.read(|tx| tx.newest_events(&filter, 1))?.pop();
+    let place = told.and_then(|event| serde_json::from_str::<serde_json::Value>(&event.data?).ok());
+    Ok(place.and_then(|place| Some(format!("{}:{}", place["session"].as_str()?, place["window"].as_str()?))))
 }
 
 /// Opens the window of an attempt that runs, if it is not open.

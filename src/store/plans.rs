@@ -123,6 +123,16 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// Sets what a plan may cost.
+    pub fn set_plan_budget(&self, id: &PlanId, usd: f64) -> Result<(), StoreError> {
+        self.sql
+            .prepare_cached(
+                "UPDATE plans SET document = json_set(document, '$.budget_usd', ?2) WHERE id = ?1",
+            )?
+            .execute(params![id.as_str(), usd])?;
+        Ok(())
+    }
+
     /// Appends a task to a plan.
     pub fn insert_task(&self, plan: &PlanId, task: &NewTask<'_>) -> Result<(), StoreError> {
         self.sql
@@ -146,8 +156,9 @@ impl Tx<'_> {
 
     /// The tasks that the worker of a task delegated, in their order, those that are over too.
     pub fn children(&self, plan: &PlanId, parent: &TaskId) -> Result<Vec<TaskRow>, StoreError> {
+        // Left to itself SQLite reads all tasks of the plan in their order, for every end of an attempt.
         let mut statement = self.sql.prepare_cached(&format!(
-            "SELECT {TASK} FROM tasks WHERE plan = ?1 AND parent = ?2 ORDER BY ordinal"
+            "SELECT {TASK} FROM tasks INDEXED BY tasks_of_parent WHERE plan = ?1 AND parent = ?2 ORDER BY ordinal"
         ))?;
         let mut rows = statement.query([plan.as_str(), parent.as_str()])?;
         let mut tasks = Vec::new();

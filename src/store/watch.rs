@@ -36,6 +36,10 @@ pub enum Woken {
 impl Watch {
     /// Watches the database `kapell.db` in `folder`. Look at the database after this and before waiting.
     pub fn new(folder: &Path) -> Result<Self, StoreError> {
+        // The bell alone, where it is there: the log beside it is written to page by page, and whoever
+        // watches the folder is woken for each.
+        let bell = folder.join(BELL);
+        let folder = if bell.is_file() { bell.as_path() } else { folder };
         // One notice is as good as many: the channel holds a single one, further ones are dropped.
         let (notice, changed) = sync_channel::<Woken>(1);
         let waker = notice.clone();

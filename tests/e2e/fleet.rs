@@ -254,6 +254,9 @@ fn the_queue_is_told_in_its_order_and_with_deadlines() {
     assert_eq!(waiting[1]["missed"], Value::Null, "{queue:#}");
     let overview = bench.rpc().ok("status", json!({}));
     assert!(overview["warnings"].to_string().contains("past its deadline"), "{overview:#}");
+    let fleet = bench.command(KAPELL).arg("fleet").output().unwrap();
+    let fleet = String::from_utf8_lossy(&fleet.stdout);
+    assert!(fleet.contains("1 task waits past its deadline"), "{fleet}");
     let plan = first.split_once('/').unwrap().0;
     bench.until(json!({"scope": "events", "kind": "task.missed"}), |status| {
         !status["events"].as_array().unwrap().is_empty()
@@ -293,5 +296,52 @@ fn a_busy_group_keeps_nobody_else_back() {
     let said: Value = serde_json::from_slice(&said.stdout).unwrap();
     assert_eq!(said["workers"].as_array().unwrap().len(), 2);
     bench.control("stop", plan);
+    bench.at_rest(plan);
+}
+
+#[test]
+fn a_route_gives_the_tasks_of_a_plan_their_priority_unless_they_have_one() {
+    let bench = Bench::new();
+    let config = "[project]\nmax_workers = 1\n[rules]\ntdd = false\nspec_first = false\n\
+                  [[routes]]\nmatch = 'urgent'\nto = \"fake\"\npriority = \"high\"\n";
+    bench.write("kapell.toml", config);
+    bench.commit("configure");
+    let task =
+        |id: &str, text: &str| json!({"id": id, "task": format!("{text}\nwrite {id} x"), "files": [id]});
+    let mut own = task("own", "# urgent, they say");
+    own["priority"] = json!("low");
+    let mut meant = task("meant", "# urgent, and for somebody");
+    meant["agent"] = json!("fake");
+    let tasks = [task("usual", "# usual"), own, meant, task("routed", "# urgent")];
+    let planned = bench.rpc().ok("plan", json!({"plan": {"name": "p", "tasks": tasks}}));
+    let plan = planned["plan_id"].as_str().unwrap_or_else(|| panic!("{planned:#}")).to_owned();
+    bench.dispatch(&plan);
+    assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
+    let began = bench.events(Some(&plan)).into_iter().filter(|(kind, _)| kind == "attempt.started");
+    let began: Vec<String> = began.map(|(_, text)| text).collect();
+    let name = |id: &str| format!("task {id}: try 1 by fake");
+    assert_eq!(began, ["routed", "usual", "meant", "own"].map(name), "{}", bench.story());
+}
+
+#[test]
+fn whoever_sends_while_all_are_busy_is_told_so_at_once() {
+    let bench = Bench::new();
+    bench.write("kapell.toml", "[project]\nmax_workers = 1\n[rules]\ntdd = false\nspec_first = false\n");
+    bench.commit("configure");
+    let first = send(&bench, json!({"task": bench.meet_line("first"), "files": ["a"]}));
+    let guest = bench.meet("first");
+    let mut rpc = bench.rpc();
+    let began = std::time::Instant::now();
+    for number in 0..40 {
+        let answer = rpc.ok("dispatch", json!({"task": "# waits", "files": [format!("b{number}")]}));
+        let waits = &answer["waiting"][0];
+        assert_eq!(waits["reason"], "slot", "{answer:#}");
+        assert_eq!(waits["on"], "1 of 1 workers of this project are busy", "{answer:#}");
+    }
+    // It was 0.9 s for each.
+    assert!(began.elapsed() < std::time::Duration::from_secs(18), "{:?}", began.elapsed());
+    let plan = first.split_once('/').unwrap().0;
+    bench.control("stop", plan);
+    guest.go();
     bench.at_rest(plan);
 }

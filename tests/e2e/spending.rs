@@ -255,6 +255,58 @@ fn a_plan_whose_own_money_is_spent_is_paused_and_says_what_to_do() {
 }
 
 #[test]
+fn a_plan_whose_own_money_is_spent_goes_on_when_it_may_cost_more() {
+    let bench = Bench::new();
+    let spends = costs(1.0);
+    let one = |id: &str| {
+        let file = format!("{id}.txt");
+        task(id, &[&file], &[&spends, &format!("write {file} {id}")])
+    };
+    let plan = Plan::new([one("a"), one("b").after(&["a"])]).with("budget_usd", json!(1.0));
+    let plan = bench.start(&plan);
+    let paused = |status: &Value| status["state"] == "paused";
+    let status = bench.until(json!({"scope": "plan", "id": plan}), paused);
+    let why = status["reason"].as_str().unwrap();
+    assert!(why.contains(&format!("kapell resume {plan} --budget-usd USD")), "{why}");
+    // As much as it has cost already would bring it nowhere, and nothing is no budget.
+    let resume = |target: &str, usd: f64| json!({"action": "resume", "target": target, "budget_usd": usd});
+    for (usd, kind) in [(1.0, "over-budget"), (0.0, "invalid-params"), (-3.0, "invalid-params")] {
+        let refused = bench.rpc().refused("control", resume(&plan, usd));
+        assert_eq!(refused.kind, kind, "{refused:?}");
+    }
+    for (target, action) in [("all", "resume"), (plan.as_str(), "pause")] {
+        let asked = json!({"action": action, "target": target, "budget_usd": 5.0});
+        assert_eq!(bench.rpc().refused("control", asked).kind, "invalid-params");
+    }
+    bench.until(json!({"scope": "plan", "id": plan}), paused);
+    // The next conductor knows of it too.
+    bench.conductor(&plan).kill();
+    let mut resume = bench.command(KAPELL);
+    let out = resume.args(["resume", &plan, "--budget-usd", "2.5"]).output().unwrap();
+    let text = String::from_utf8_lossy(&out.stdout);
+    assert!(out.status.success() && text.contains("2.50 dollars"), "{text} {out:?}");
+    assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
+    assert_eq!(bench.landed(&plan), ["a", "b"]);
+    let by = told(&bench, "budget.changed");
+    assert!(by.len() == 1 && by[0].contains("it may cost 2.50 dollars"), "{by:?}");
+}
+
+#[test]
+fn a_budget_is_raised_while_the_conductor_of_the_plan_lives() {
+    let bench = Bench::new();
+    let spends = costs(1.0);
+    let one = |id: &str| {
+        let file = format!("{id}.txt");
+        task(id, &[&file], &[&spends, &format!("write {file} {id}")])
+    };
+    let plan = Plan::new([one("a"), one("b").after(&["a"])]).with("budget_usd", json!(1.0));
+    let plan = bench.start(&plan);
+    bench.until(json!({"scope": "plan", "id": plan}), |status| status["state"] == "paused");
+    bench.rpc().ok("control", json!({"action": "resume", "target": plan, "budget_usd": 2.5}));
+    assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
+}
+
+#[test]
 fn a_task_that_wants_more_than_its_provider_may_ever_spend_fails_at_once() {
     let bench = budgeted("usd_per_day = 1.0", false);
     let dear =

@@ -1,6 +1,9 @@
 //! What a worker costs besides its own work: the agent is `true`, which ends at once.
 
+mod pueue;
+
 use std::collections::VecDeque;
+use std::io::Write as _;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -15,6 +18,7 @@ use kapell::store::StoreError;
 use kapell::store::events::EventFilter;
 use kapell::sys::git::{Oid, read};
 use kapell::sys::process::spawn;
+use rustix::fs::{CWD, FileType};
 use serde_json::{Value, json};
 
 use super::Around;
@@ -26,17 +30,17 @@ use crate::rounds::{Rounds, median};
 use crate::server::Door;
 
 const CASE: &str = "dispatch";
-/// What pueue 4.0.4 was measured at on a machine of this size, two slots; not in the same run.
-const PUEUE_PER_SECOND: f64 = 6.4;
 /// Tasks of one plan whose attempts are timed one after the other.
 const BATCH: usize = 20;
-/// Tasks that are run through two slots.
-const DRAINED: usize = 100;
+/// Ad hoc tasks that are run through two slots.
+const DRAINED: usize = 1000;
+/// As many do for pueue, which notices an end three times a second.
+const PUEUED: usize = 40;
 
 /// Measures.
 pub fn run(around: &Around) -> Result<Vec<Figure>> {
     let mut figures = one_by_one(around)?;
-    figures.push(drain(around)?);
+    figures.extend(drain(around)?);
     Ok(figures)
 }
 
@@ -160,37 +164,68 @@ fn spawn_and_wait(folder: &Path) -> Result<Duration> {
     Ok(time)
 }
 
-/// Runs a hundred tasks through two slots with a conductor of its own, as `dispatch` does it.
-fn drain(around: &Around) -> Result<Figure> {
+/// Sends very many ad hoc tasks while two others hold both slots, lets go of these, and tells how many
+/// a second went through the slots then.
+fn drain(around: &Around) -> Result<Vec<Figure>> {
     let place = Place::new(&around.folder, 20)?;
-    place.configure(&configuration(2))?;
+    let gate = place.project.with_file_name("gate");
+    rustix::fs::mknodat(CWD, &gate, FileType::Fifo, 0o600.into(), 0)?;
+    let gate_program = serde_json::to_string(&gate)?;
+    place.configure(&format!(
+        "{}[providers.holds]\nkind = \"command\"\ncommand = [\"cat\", {gate_program}]\n",
+        configuration(2)
+    ))?;
     let (session, project) = place.session()?;
     let mut door = Door::mcp(&place, "bench")?;
+    for number in 0..2 {
+        let holds = json!({"task": "Hold a slot", "files": [format!("held{number}")], "target": "holds"});
+        door.call("dispatch", holds)?;
+    }
     let tasks = around.rounds(DRAINED);
-    let (stored, _) = door.call("plan", json!({"plan": plan(tasks)}))?;
-    let id = stored["plan_id"].as_str().with_context(|| format!("the plan is refused: {stored}"))?.to_owned();
-    let (run, _) = door.call("dispatch", json!({"plan_id": id}))?;
+    let began = Instant::now();
+    let mut run = Value::Null;
+    for number in 0..tasks {
+        let file = format!("out/file{number}.txt");
+        let (sent, _) =
+            door.call("dispatch", json!({"task": "Do nothing", "files": [file], "target": "quick"}))?;
+        run = sent["run_id"].clone();
+    }
+    let sent = began.elapsed();
+    // Both that wait for somebody who writes are let go of.
+    drop(std::fs::OpenOptions::new().write(true).open(&gate)?);
     let mut since = 0;
     loop {
-        let question = json!({"run_id": run["run_id"], "wait_ms": 20_000, "since_seq": since});
+        let question = json!({"run_id": run, "wait_ms": 20_000, "since_seq": since});
         let (status, _) = door.call("status", question)?;
         if matches!(status["state"].as_str(), Some("done" | "failed" | "stopped")) {
             break;
         }
         since = status["seq"].as_i64().context("status tells a number")?;
     }
-    let filter = EventFilter { project: Some(&project.id), ..EventFilter::default() };
-    let events = session.store()?.read(|tx| tx.events_after(0, &filter, 100_000))?;
-    let started: Vec<_> = events.iter().filter(|event| event.kind == "attempt.started").collect();
-    let judged: Vec<_> = events.iter().filter(|event| event.kind == "attempt.judged").collect();
+    let events = |kind| -> Result<Vec<_>> {
+        let filter = EventFilter { project: Some(&project.id), kind: Some(kind), ..EventFilter::default() };
+        Ok(session.store()?.read(|tx| tx.events_after(0, &filter, 1_000_000))?.into_iter().skip(2).collect())
+    };
+    let (started, judged) = (events("attempt.started")?, events("attempt.judged")?);
     ensure!(judged.len() == tasks, "{} of {tasks} attempts were judged", judged.len());
     let first = started.first().context("an attempt started")?.at;
     let last = judged.last().context("an attempt was judged")?.at;
     let rate = tasks as f64 / (last.millis_since(first) as f64 / 1e3);
-    Ok(Figure::told(CASE, format!("{tasks} such tasks through 2 slots"), Amount::PerSecond(rate))
-        .against("pueue (not this run)", Amount::PerSecond(PUEUE_PER_SECOND), None, Gate::TimesAtLeast(20.0))
-        .noting(
-            "from the first start to the last verdict; each attempt's tree is saved under a ref and judged, \
-             which pueue does not do",
-        ))
+    let figure = Figure::told(CASE, format!("{tasks} ad hoc tasks through 2 slots"), Amount::PerSecond(rate));
+    let compared = match pueue::drain(&place, around.rounds(PUEUED))? {
+        Some(peer) => figure
+            .against("pueue", Amount::PerSecond(peer), Some(rate / peer), Gate::TimesAtLeast(20.0))
+            .noting(
+                "from the first start to the last verdict; each attempt's tree is looked through and judged, \
+                 which pueue does not do",
+            ),
+        None => {
+            let why =
+                "pueue is NOT INSTALLED, so there is NO RATIO: cargo install pueue, and have it on the PATH";
+            let _ = writeln!(std::io::stderr(), "*** {CASE}: {why} ***");
+            figure.noting(why)
+        }
+    };
+    let sends = Amount::PerSecond(tasks as f64 / sent.as_secs_f64());
+    Ok(vec![compared, Figure::told(CASE, "sending them, one after the other, with both slots taken", sends)])
 }

@@ -3,9 +3,9 @@
 pub mod claiming;
 pub mod crowd;
 pub mod dispatch;
-pub mod fleet;
 pub mod hook;
 pub mod lsp;
+pub mod next;
 pub mod overlap;
 pub mod size;
 pub mod starting;
@@ -54,7 +54,7 @@ pub const CASES: [Case; 12] = [
     Case { name: "crowd", about: "eight servers on one project", run: crowd::run },
     Case { name: "status", about: "status with many tasks and workers", run: status::run },
     Case { name: "overlap", about: "whether two patterns can own one file", run: overlap::run },
-    Case { name: "fleet", about: "the next of very many tasks", run: fleet::run },
+    Case { name: "next", about: "the next of very many tasks", run: next::run },
     Case { name: "dispatch", about: "what a worker costs besides its own work", run: dispatch::run },
     Case { name: "wall", about: "what the wall adds to a start", run: wall::run },
     Case { name: "worktree", about: "a worktree for a worker", run: worktree::run },

@@ -21,7 +21,12 @@ pub fn call(session: &Session, params: ControlParams) -> Result<ControlResult, A
         Action::Nudge => steering::Action::Nudge,
         Action::Launch => steering::Action::Launch,
     };
-    let asked = Asked { force: params.force, message: params.message.as_deref(), paths: &params.paths };
+    let asked = Asked {
+        force: params.force,
+        message: params.message.as_deref(),
+        paths: &params.paths,
+        budget_usd: params.budget_usd,
+    };
     let done = match params.target.as_str() {
         registry::EVERYWHERE => registry::everywhere(session, &project, action, &asked)?,
         target => {

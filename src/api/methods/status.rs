@@ -1,5 +1,6 @@
 //! `status`.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -18,8 +19,10 @@ use crate::domain::task::TaskState;
 use crate::services::diagnosing::disk;
 use crate::services::following::Interest;
 use crate::services::project::Project;
-use crate::services::querying::{self, BudgetView, PlanView, WorkerView};
-use crate::services::{Session, costing, dispatching, health, planning, registry, replaying, standing};
+use crate::services::querying::{self, AttemptView, BudgetView, PlanView, WorkerView};
+use crate::services::{
+    Session, costing, dispatching, health, planning, registry, replaying, standing, windows,
+};
 use crate::store::claims::ClaimPage;
 use crate::store::events::EventFilter;
 use crate::store::money::GroupBy;
@@ -205,10 +208,11 @@ fn body(
                 )
             })?;
             let plan = dispatching::find_plan(session, project, plan)?.id;
-            (StatusBody::Task(task_status(session, &plan, &TaskId::text(task))?), None)
+            (StatusBody::Task(task_status(session, project, &plan, &TaskId::text(task))?), None)
         }
         Scope::Attempt => {
-            let view = querying::attempt(session, &AttemptId::new(id.ok_or_else(|| wanted("attempt"))?))?;
+            let mut view = querying::attempt(session, &AttemptId::new(id.ok_or_else(|| wanted("attempt"))?))?;
+            view.window = window(session, project, &view);
             (StatusBody::Attempt(Box::new(views::attempt(&view))), None)
         }
         Scope::Workers => {
@@ -216,7 +220,7 @@ fn body(
             standing::add_sessions(session, project, &session.config(project)?, &mut workers);
             let workers: Vec<_> = workers.iter().map(views::worker).collect();
             let (workers, next) = page(workers, question.after, limit);
-            (StatusBody::Workers { workers }, next)
+            (StatusBody::Workers { workers, missed: querying::count_missed(session, project)? }, next)
         }
         Scope::Health => {
             let config = session.config(project)?;
@@ -282,11 +286,10 @@ fn body(
             })?;
             let config = session.config(project)?;
             let view = costing::costs(session, &config, group_by(by), since, now)?;
-            let is_month = by == CostBy::Provider && since == now.start_of_month();
-            let limits = config.providers.iter().filter(|_| is_month);
-            let limits = limits
-                .filter_map(|(name, provider)| Some((name.to_string(), provider.budget.usd_per_month?)))
-                .collect();
+            let limits = match by {
+                CostBy::Provider => session.store()?.read(|tx| costing::limits(tx, &config, since, now))?,
+                _ => BTreeMap::new(),
+            };
             let (rows, next) = page(view.rows.clone(), question.after, limit);
             (StatusBody::Cost(Box::new(views::cost(&view, by, &limits, &rows))), next)
         }
@@ -449,8 +452,22 @@ fn plan_status(
     Ok((StatusBody::Plan(status), next))
 }
 
-fn task_status(session: &Session, plan: &PlanId, id: &TaskId) -> Result<TaskStatus, ApiError> {
-    let (row, attempts) = querying::task(session, plan, id)?;
+/// The window of tmux that shows an attempt. A broken configuration hides no more than that.
+fn window(session: &Session, project: &Project, view: &AttemptView) -> Option<String> {
+    let config = session.config(project).ok()?;
+    windows::told(session, &config, &view.row).ok().flatten()
+}
+
+fn task_status(
+    session: &Session,
+    project: &Project,
+    plan: &PlanId,
+    id: &TaskId,
+) -> Result<TaskStatus, ApiError> {
+    let (row, mut attempts) = querying::task(session, plan, id)?;
+    for attempt in attempts.iter_mut().filter(|attempt| attempt.row.ended_at.is_none()) {
+        attempt.window = window(session, project, attempt);
+    }
     let parsed = planning::stored_task(session, plan, &row)?;
     Ok(TaskStatus {
         task_id: format!("{plan}/{}", row.id),

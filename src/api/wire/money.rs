@@ -84,7 +84,13 @@ pub struct CostLine {
     /// May be spent this month, where the sum is a provider's of this month.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit_usd: Option<f64>,
-    /// How much of that is spent, in hundredths.
+    /// May be spent in a day, where the sum is a provider's of this month or of today.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub day_limit_usd: Option<f64>,
+    /// What is spent of that today.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub today_usd: Option<f64>,
+    /// How much of the month's limit is spent, else of the day's, in hundredths.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub percent: Option<u64>,
 }

@@ -385,6 +385,9 @@ pub struct ControlParams {
     /// With approve: these paths outside the claim land too.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub paths: Vec<String>,
+    /// With resume: what the plan may cost from now on, in dollars.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget_usd: Option<f64>,
 }
 
 /// A command line in the contract: an array, or a string split like shell words.

@@ -59,6 +59,9 @@ pub enum StatusBody {
     Workers {
         /// Seats and what they do.
         workers: Vec<WorkerStatus>,
+        /// Tasks of the project that wait past their deadline.
+        #[serde(default, skip_serializing_if = "is_none")]
+        missed: u64,
     },
     /// Scope `queue`.
     Queue {
@@ -254,6 +257,9 @@ pub struct AttemptStatus {
     pub wall: Option<String>,
     /// The folder it works or worked in.
     pub worktree: Option<String>,
+    /// The tmux window that shows it while it works: `SESSION:WINDOW`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<String>,
     /// The ref that keeps its tree.
     #[serde(rename = "ref")]
     pub reference: Option<String>,
@@ -493,6 +499,10 @@ pub struct SessionStatus {
     /// Whether somebody looks at it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub attached: bool,
+}
+
+fn is_none(count: &u64) -> bool {
+    *count == 0
 }
 
 fn is_nothing(usd: &f64) -> bool {

@@ -60,8 +60,8 @@ pub struct Task {
     pub target: Option<String>,
     /// A role from the configuration.
     pub role: Option<String>,
-    /// 0 to 10, 10 first.
-    pub priority: Priority,
+    /// 0 to 10, 10 first; what [`Priority::default`] says where nothing does.
+    pub priority: Option<Priority>,
     /// Which of its files are tests. `None`: found by name.
     pub tests: Option<Vec<Pattern>>,
     /// What it reads and must not be changed meanwhile.
@@ -88,7 +88,7 @@ impl Task {
             depends_on: Vec::new(),
             target: None,
             role: None,
-            priority: Priority::default(),
+            priority: None,
             tests: None,
             reads: Vec::new(),
             timeout_s: None,

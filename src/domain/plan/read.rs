@@ -289,7 +289,7 @@ fn task(fields: &Fields<'_>, id: Option<TaskId>, notes: &mut Notes) -> Option<Ta
     let depends_on = depends_on(fields, notes);
     let target = target(fields, notes);
     let role = label(fields, "role", notes);
-    let priority = priority(fields, notes).unwrap_or_default();
+    let priority = priority(fields, notes);
     let tests = fields.patterns("tests", notes);
     let has_tests = fields.get("tests", notes).is_some();
     let task = Task {

@@ -120,8 +120,9 @@ Examples:
     /// Go on; of a worker that gets no tasks since it only crashed, let it have some again
     #[command(after_help = "Examples:
   kapell resume auth-3kq9zx
+  kapell resume auth-3kq9zx --budget-usd 5
   kapell resume codex2")]
-    Resume(Steer),
+    Resume(Resume),
     /// End what runs, its work kept
     #[command(after_help = "Examples:
   kapell stop auth-3kq9zx

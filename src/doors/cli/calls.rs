@@ -203,7 +203,7 @@ pub fn run(desk: &mut Desk<'_>, command: Command) -> Result<u8, ApiError> {
         }
         Command::Control(args) => control(desk, args.into()),
         Command::Pause(args) => control(desk, params::steer(Action::Pause, args)),
-        Command::Resume(args) => control(desk, params::steer(Action::Resume, args)),
+        Command::Resume(args) => control(desk, params::resume(args)),
         Command::Stop(args) => control(desk, params::steer(Action::Stop, args)),
         Command::Cancel(args) => control(desk, params::steer(Action::Cancel, args)),
         Command::Retry(args) => control(desk, params::steer(Action::Retry, args)),

@@ -94,16 +94,16 @@ pub fn fleet(desk: &mut Desk<'_>, args: &args::Fleet) -> Result<u8, ApiError> {
     };
     let mut last = None;
     loop {
-        let (value, seq, workers) = all_workers(desk)?;
-        if last.as_ref() != Some(&workers) {
+        let (value, seq, workers, missed) = all_workers(desk)?;
+        if last.as_ref() != Some(&(workers.clone(), missed)) {
             if desk.out.is_json() {
                 desk.out.json(&value);
             } else {
-                let text = screens::fleet(&desk.view(), &workers, by);
+                let text = screens::fleet(&desk.view(), &workers, missed, by);
                 if args.watch { desk.out.redraw(&text) } else { desk.out.result(&text) }
             }
         }
-        last = Some(workers);
+        last = Some((workers, missed));
         if !args.watch || desk.cancel.is_cancelled() || desk.out.is_closed() {
             return Ok(0);
         }
@@ -156,23 +156,24 @@ fn whole_health(desk: &Desk<'_>) -> Result<(Value, i64, HealthStatus), ApiError>
     }
 }
 
-/// All workers of the project, page by page.
-fn all_workers(desk: &Desk<'_>) -> Result<(Value, i64, Vec<WorkerStatus>), ApiError> {
+/// All workers of the project, page by page, and how many of its tasks wait past their deadline.
+fn all_workers(desk: &Desk<'_>) -> Result<(Value, i64, Vec<WorkerStatus>, u64), ApiError> {
     let mut params = StatusParams { scope: Scope::Workers, limit: Some(PAGE), ..StatusParams::default() };
     let mut all: Vec<WorkerStatus> = Vec::new();
     loop {
         let mut status: StatusResult = typed(&desk.call("status", &params)?)?;
-        let StatusBody::Workers { workers } = &mut status.body else {
+        let StatusBody::Workers { workers, missed } = &mut status.body else {
             return Err(Error::Bug("the workers are something else".to_owned()).into());
         };
         all.append(workers);
+        let missed = *missed;
         params.cursor.clone_from(&status.next_cursor);
         if params.cursor.is_none() {
             let seq = status.seq;
-            status.body = StatusBody::Workers { workers: all.clone() };
+            status.body = StatusBody::Workers { workers: all.clone(), missed };
             let value = serde_json::to_value(&status)
                 .map_err(|error| Error::Bug(format!("the status is no JSON: {error}")))?;
-            return Ok((value, seq, all));
+            return Ok((value, seq, all, missed));
         }
     }
 }
@@ -377,8 +378,14 @@ fn what_now(desk: &mut Desk<'_>, plan_id: &str) -> Result<Left, ApiError> {
         }
     };
     let (action, left) = action;
-    let params =
-        ControlParams { action, target: plan_id.to_owned(), force: false, message: None, paths: Vec::new() };
+    let params = ControlParams {
+        action,
+        target: plan_id.to_owned(),
+        force: false,
+        message: None,
+        paths: Vec::new(),
+        budget_usd: None,
+    };
     desk.call("control", params)?;
     Ok(left)
 }

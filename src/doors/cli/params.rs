@@ -1,8 +1,8 @@
 //! From what was typed to the parameters of the methods.
 
 use super::args::{
-    Approve, ClaimFiles, Control, Dispatch, Judge, Land, Plan, ReleaseFiles, Report, Route, Run, Send,
-    ShutdownAll, Status, Steer,
+    Approve, ClaimFiles, Control, Dispatch, Judge, Land, Plan, ReleaseFiles, Report, Resume, Route, Run,
+    Send, ShutdownAll, Status, Steer,
 };
 use crate::api::wire::{
     Action, ClaimFilesParams, ControlParams, DispatchParams, JudgeParams, Object, PlanParams,
@@ -124,13 +124,24 @@ impl From<Judge> for JudgeParams {
 
 impl From<Control> for ControlParams {
     fn from(args: Control) -> Self {
-        Self { paths: args.approve.paths, ..steer(args.action, args.approve.steer) }
+        Self {
+            paths: args.approve.paths,
+            budget_usd: args.budget_usd,
+            ..steer(args.action, args.approve.steer)
+        }
     }
 }
 
 impl From<Land> for ControlParams {
     fn from(args: Land) -> Self {
-        Self { action: Action::Land, target: args.plan, force: false, message: None, paths: Vec::new() }
+        Self {
+            action: Action::Land,
+            target: args.plan,
+            force: false,
+            message: None,
+            paths: Vec::new(),
+            budget_usd: None,
+        }
     }
 }
 
@@ -142,13 +153,26 @@ impl From<ShutdownAll> for ControlParams {
             force: args.force,
             message: None,
             paths: Vec::new(),
+            budget_usd: None,
         }
     }
 }
 
 /// A short form of `control`.
 pub fn steer(action: Action, args: Steer) -> ControlParams {
-    ControlParams { action, target: args.target, force: args.force, message: args.message, paths: Vec::new() }
+    ControlParams {
+        action,
+        target: args.target,
+        force: args.force,
+        message: args.message,
+        paths: Vec::new(),
+        budget_usd: None,
+    }
+}
+
+/// `resume`.
+pub fn resume(args: Resume) -> ControlParams {
+    ControlParams { budget_usd: args.budget_usd, ..steer(Action::Resume, args.steer) }
 }
 
 /// `approve`.

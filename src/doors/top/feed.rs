@@ -150,7 +150,7 @@ impl Desk {
         let folder = folder.filter(|folder| folder.is_dir()).unwrap_or_else(|| self.folder.clone());
         let (mut workers, mut claims, mut warnings) = (Vec::new(), Vec::new(), Vec::new());
         self.pages(Scope::Workers, &folder, |body| match body {
-            StatusBody::Workers { workers: more } => {
+            StatusBody::Workers { workers: more, .. } => {
                 workers.extend(more);
                 workers.len()
             }

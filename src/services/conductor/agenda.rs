@@ -79,7 +79,7 @@ impl Agenda {
                         state: light.state,
                         is_wanted: light.wanted,
                         depends_on: Vec::new(),
-                        priority: task.priority.0,
+                        priority: task.priority.unwrap_or_default().0,
                         waited_ms: 0,
                     });
                     self.lights.push(light);

@@ -144,6 +144,17 @@ impl Desk {
         Ok(())
     }
 
+    /// Takes up what the plan may cost from now on; whether that is another figure than before.
+    pub fn take_in_the_budget(&self, row: &PlanRow) -> Result<bool, Error> {
+        let mut plan = self.plan.lock().unwrap_or_else(PoisonError::into_inner);
+        let budget_usd = stored_plan(row, &[])?.budget_usd;
+        let is_new = plan.budget_usd != budget_usd;
+        if is_new {
+            Arc::make_mut(&mut plan).budget_usd = budget_usd;
+        }
+        Ok(is_new)
+    }
+
     /// The plan's row as it is now.
     pub fn row(&self) -> Result<PlanRow, Error> {
         self.store()?

@@ -31,7 +31,7 @@ use crate::services::{Error, Session};
 use crate::services::{ground, landing, querying};
 use crate::store::conductors::ConductorRow;
 use crate::store::events::{EventFilter, NewEvent};
-use crate::store::plans::TaskLight;
+use crate::store::plans::{PlanRow, TaskLight};
 use crate::store::watch::Watch;
 use crate::sys::process::life::{self, Life};
 use crate::sys::process::tree;
@@ -92,6 +92,7 @@ pub fn conduct<S: Socket>(
             is_admitted: false,
             waits_for_reset: false,
             unpaid: HashMap::new(),
+            document: String::new(),
             is_short_of_memory: false,
         })
     };
@@ -200,6 +201,8 @@ struct Conductor {
     waits_for_reset: bool,
     /// Tasks that the plan's own money does not do for.
     unpaid: HashMap<TaskId, Spent>,
+    /// The plan without its tasks, as it was read last.
+    document: String,
     /// Whether it was told that no worker starts for want of memory.
     is_short_of_memory: bool,
 }
@@ -213,6 +216,7 @@ impl Conductor {
             self.gather();
             let row = self.desk.row()?;
             self.follow_configuration()?;
+            self.follow_budget(&row)?;
             self.agenda.refresh(&self.desk)?;
             if self.desk.session.cancel.is_cancelled() || row.state == PlanState::Stopped {
                 return self.stop(&row.state);
@@ -398,6 +402,19 @@ impl Conductor {
             )?;
             Ok(())
         })
+    }
+
+    /// Takes up a budget of the plan that somebody changed: what waited for money is tried again.
+    fn follow_budget(&mut self, row: &PlanRow) -> Result<(), Error> {
+        if self.document == row.document {
+            return Ok(());
+        }
+        self.document.clone_from(&row.document);
+        if self.desk.take_in_the_budget(row)? {
+            self.unpaid.clear();
+            self.agenda.try_again(&self.desk, true)?;
+        }
+        Ok(())
     }
 
     /// The commit that a new attempt starts from: what the plan has landed so far.

@@ -9,7 +9,7 @@ use crate::domain::pipeline::Trigger;
 use crate::domain::plan::Task;
 use crate::domain::plan::read::check_id;
 use crate::services::planning::{self, rows};
-use crate::services::{Error, claiming};
+use crate::services::{Error, claiming, routing};
 use crate::store::Tx;
 use crate::store::pipelines::StageTask;
 use crate::sys::config::Config;
@@ -78,6 +78,7 @@ pub fn begin(tx: &Tx<'_>, ground: &Ground<'_>, facts: &Facts, at: usize) -> Resu
             Some(origin) => vec![origin.id.clone()],
             None => depends_on.clone(),
         };
+        routing::prioritise(ground.config, &mut task);
         planning::insert_task(tx, ground.plan, &task, true)?;
         let origin = origin.as_ref().map(|task| task.id.as_str().to_owned());
         tx.insert_stage_task(ground.plan, &task.id, at as i64, round, false, origin.as_deref())?;
@@ -98,6 +99,7 @@ pub fn fix(tx: &Tx<'_>, ground: &Ground<'_>, facts: &Facts, at: usize) -> Result
         task.target = fixer.and_then(|fixer| fixer.target.clone());
         task.timeout_s = fixer.and_then(|fixer| fixer.timeout_s);
         task.depends_on = vec![TaskId::text(&finding.task)];
+        routing::prioritise(ground.config, &mut task);
         planning::insert_task(tx, ground.plan, &task, true)?;
         let origin = Some(finding.attempt.as_str());
         tx.insert_stage_task(ground.plan, &task.id, at as i64, round, true, origin)?;

@@ -9,7 +9,7 @@ use std::io::Read;
 use std::path::Path;
 
 use super::project::Project;
-use super::{Error, Session, pipelines};
+use super::{Error, Session, pipelines, routing};
 use crate::base::ids::{PlanId, TaskId, random_tail};
 use crate::base::paths::RepoPath;
 use crate::domain::conducting::PlanState;
@@ -157,6 +157,7 @@ pub fn plan(session: &Session, project: &Project, wish: &Wish) -> Result<Planned
         if let Some(pipeline) = pipeline {
             pipelines::settle(&mut plan, pipeline);
         }
+        plan.tasks.iter_mut().for_each(|task| routing::prioritise(&config, task));
         let twin = session.store()?.write(|tx| -> Result<_, Error> {
             let twin = twin_of(tx, project, &plan)?;
             store(tx, project, &id, &plan)?;

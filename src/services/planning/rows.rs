@@ -62,7 +62,7 @@ pub fn task_document(task: &Task) -> Value {
     put(&mut fields, "depends_on", Some(json!(task.depends_on.iter().map(id).collect::<Vec<_>>())));
     put(&mut fields, "target", task.target.as_ref().map(|target| json!(target)));
     put(&mut fields, "role", task.role.as_ref().map(|role| json!(role)));
-    put(&mut fields, "priority", Some(json!(task.priority.0)));
+    put(&mut fields, "priority", task.priority.map(|priority| json!(priority.0)));
     put(&mut fields, "tests", task.tests.as_ref().map(|tests| patterns(tests)));
     put(&mut fields, "reads", (!task.reads.is_empty()).then(|| patterns(&task.reads)));
     put(&mut fields, "timeout_s", task.timeout_s.map(|seconds| json!(seconds)));

@@ -5,11 +5,18 @@ use std::fmt::Write as _;
 
 use crate::api::wire::PipelineStage;
 
+/// What stands for a person's approval where triggers are named.
+const APPROVAL: &str = "approval";
+
 /// Draws stages, what starts them, and where they are.
 pub fn drawn(stages: &[PipelineStage]) -> String {
     let mut text = String::from("flowchart LR\n");
     let place = |name: &str| stages.iter().position(|stage| stage.stage == name);
-    let mut others: BTreeSet<&str> = BTreeSet::new();
+    // Workers and groups, by number: two names may differ only in what no node can be called.
+    let triggers = stages.iter().flat_map(|stage| stage.triggers_on.iter().chain(&stage.triggers_on_any));
+    let others: BTreeSet<&str> =
+        (triggers.map(String::as_str)).filter(|name| place(name).is_none() && *name != APPROVAL).collect();
+    let node = |name: &str| others.iter().position(|other| *other == name).map(|at| format!("w{at}"));
     let mut edges = String::new();
     for (at, stage) in stages.iter().enumerate() {
         let state = stage.state.as_ref().map_or_else(String::new, |state| format!("<br/>{}", plain(state)));
@@ -31,10 +38,11 @@ pub fn drawn(stages: &[PipelineStage]) -> String {
                 Some(from) => {
                     let _ = writeln!(edges, "    s{from} {arrow} {entry}");
                 }
-                None if name == "approval" && stage.approval => {}
+                // A person's, who stands in front of the stage.
                 None => {
-                    others.insert(name);
-                    let _ = writeln!(edges, "    {} {arrow} {entry}", node(name));
+                    if let Some(node) = node(name) {
+                        let _ = writeln!(edges, "    {node} {arrow} {entry}");
+                    }
                 }
             }
         }
@@ -42,8 +50,8 @@ pub fn drawn(stages: &[PipelineStage]) -> String {
             let _ = writeln!(edges, "    s{at} -. findings .-> s{fixer}");
         }
     }
-    for name in &others {
-        let _ = writeln!(text, "    {}([\"{}\"])", node(name), plain(name));
+    for (at, name) in others.iter().enumerate() {
+        let _ = writeln!(text, "    w{at}([\"{}\"])", plain(name));
     }
     text.push_str(&edges);
     for (class, style, states) in [
@@ -63,15 +71,20 @@ pub fn drawn(stages: &[PipelineStage]) -> String {
     text
 }
 
-/// The node of a worker or a group.
-fn node(name: &str) -> String {
-    let word: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
-    format!("w_{word}")
-}
-
-/// A label's text; quotes and brackets mean something in Mermaid.
+/// A label's text. Quotes and brackets mean something in Mermaid, and so do the `#` of its own entities
+/// and the backtick of its Markdown.
 fn plain(text: &str) -> String {
-    text.replace('&', "&amp;").replace('"', "&quot;").replace('<', "&lt;").replace('>', "&gt;")
+    let mut plain = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' | '"' | '<' | '>' | '#' | '`' | '\\' => {
+                let _ = write!(plain, "#{};", u32::from(c));
+            }
+            c if c.is_control() => plain.push(' '),
+            c => plain.push(c),
+        }
+    }
+    plain
 }
 
 #[cfg(test)]
@@ -94,18 +107,20 @@ mod tests {
         stages[1].findings_to = Some("build".to_owned());
         stages[2].approval = true;
         stages[2].command = Some(vec!["x".to_owned()]);
-        stages[2].triggers_on_any = vec!["build".to_owned(), "qa-crew".to_owned()];
+        stages[2].triggers_on_any = vec!["build".to_owned(), "qa-crew".to_owned(), "qa_crew".to_owned()];
         let expected = r#"flowchart LR
     s0["build<br/>done"]
-    s1["test &quot;all&quot;<br/>running"]
+    s1["test #34;all#34;<br/>running"]
     s2[["deploy<br/>waiting"]]
     a2{"approval"}
-    w_qa_crew(["qa-crew"])
+    w0(["qa-crew"])
+    w1(["qa_crew"])
     s0 --> s1
     s1 -. findings .-> s0
     a2 --> s2
     s0 -. any .-> a2
-    w_qa_crew -. any .-> a2
+    w0 -. any .-> a2
+    w1 -. any .-> a2
     classDef good fill:#d4f4dd,stroke:#2d7d46
     class s0 good
     classDef work fill:#dbe9ff,stroke:#2b5fb0

@@ -14,7 +14,7 @@ use crate::domain::budget::Money;
 use crate::domain::claim::Held;
 use crate::domain::prices;
 use crate::domain::task::TaskState;
-use crate::services::costing::CostView;
+use crate::services::costing::{CostView, Limits};
 use crate::services::diagnosing::Check;
 use crate::services::health::{Report, WorkerHealth};
 use crate::services::judging::runs::Answer;
@@ -91,6 +91,7 @@ pub(super) fn attempt(view: &AttemptView) -> AttemptStatus {
         reason: row.reason.clone(),
         wall: row.wall.clone(),
         worktree: row.worktree.clone(),
+        window: view.window.clone(),
         reference: row.reference.clone(),
         usage: UsageStatus {
             input_tokens: row.usage.input_tokens.saturating_add(row.usage.cache_write_tokens),
@@ -224,8 +225,13 @@ pub(super) fn budget(view: &BudgetView) -> BudgetStatus {
     }
 }
 
-/// A sum of costs; its limit is the month's, where it is a provider's.
-fn cost_line(row: &CostRow, limit_usd: Option<f64>) -> CostLine {
+/// A sum of costs, with the limits of the provider whose it is. How much is spent is told of the month's
+/// limit, else of the day's.
+fn cost_line(row: &CostRow, limits: Option<&Limits>) -> CostLine {
+    let limit_usd = limits.and_then(|limits| limits.month_usd);
+    let day = limits.and_then(|limits| Some((limits.day_usd?, limits.today)));
+    let of_month = limit_usd.map(|limit| row.spent.percent_of(Money::from_usd(limit)));
+    let of_day = day.map(|(limit, today)| today.percent_of(Money::from_usd(limit)));
     CostLine {
         name: row.name.clone(),
         usd: row.spent.usd(),
@@ -236,14 +242,16 @@ fn cost_line(row: &CostRow, limit_usd: Option<f64>) -> CostLine {
         attempts: row.count,
         untold: row.untold,
         limit_usd,
-        percent: limit_usd.and_then(|limit| row.spent.percent_of(Money::from_usd(limit))),
+        day_limit_usd: day.map(|(limit, _)| limit),
+        today_usd: day.map(|(_, today)| today.usd()),
+        percent: of_month.or(of_day).flatten(),
     }
 }
 
 pub(super) fn cost(
     view: &CostView,
     by: CostBy,
-    limits: &BTreeMap<String, f64>,
+    limits: &BTreeMap<String, Limits>,
     rows: &[CostRow],
 ) -> CostStatus {
     let month = &view.month;
@@ -252,7 +260,7 @@ pub(super) fn cost(
         by,
         since: view.since.to_string(),
         total: cost_line(&view.total, None),
-        cost: rows.iter().map(|row| cost_line(row, limits.get(&row.name).copied())).collect(),
+        cost: rows.iter().map(|row| cost_line(row, limits.get(&row.name))).collect(),
         forecast: ForecastStatus {
             spent_usd: month.spent.usd(),
             per_day_usd: month.per_day.usd(),

@@ -55,7 +55,7 @@ fn the_promised_shape_is_accepted_unchanged() {
     assert_eq!(task.target.as_deref(), Some("claude"));
     assert_eq!(task.text, "Implement JWT auth");
     assert_eq!(strs(&task.files), ["src/api/auth.ts", "tests/api/auth.test.ts"]);
-    assert_eq!((task.depends_on.len(), task.priority, task.tests.is_none()), (0, Priority(5), true));
+    assert_eq!((task.depends_on.len(), task.priority, task.tests.is_none()), (0, None, true));
     let place = |part, field| reading.places.field(part, field).map(|place| (place.line, place.column));
     assert_eq!(place(Part::Plan, "tasks"), Some((2, 11)));
     assert_eq!(place(Part::Task(0), "id"), Some((2, 19)));
@@ -138,7 +138,7 @@ tasks:
     assert_eq!(first.text, "One\ntwo\n");
     assert_eq!((first.target.as_deref(), first.role.as_deref()), (Some("dev1"), Some("oracle")));
     assert_eq!(first.depends_on, [TaskId::number(2), TaskId::number(3)]);
-    assert_eq!((first.priority, second.priority, third.priority), (Priority(9), Priority(0), Priority(2)));
+    assert_eq!([first, second, third].map(|task| task.priority), [9, 0, 2].map(|it| Some(Priority(it))));
     assert_eq!(strs(first.tests.as_ref().unwrap()), ["tests/a.rs"]);
     assert_eq!(strs(&first.reads), ["docs"]);
     assert_eq!((first.timeout_s, first.budget_usd, second.budget_usd), (Some(60), Some(2.0), Some(0.5)));

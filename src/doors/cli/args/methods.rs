@@ -298,6 +298,9 @@ pub struct Control {
     /// The target and how
     #[command(flatten)]
     pub approve: Approve,
+    /// With resume: what the plan may cost from now on, all in all
+    #[arg(long, value_name = "USD")]
+    pub budget_usd: Option<f64>,
 }
 
 /// What a short form of `control` takes.
@@ -312,6 +315,17 @@ pub struct Steer {
     /// Why, or what to tell
     #[arg(long, value_name = "TEXT")]
     pub message: Option<String>,
+}
+
+/// `resume`.
+#[derive(Debug, Args)]
+pub struct Resume {
+    /// The target and how
+    #[command(flatten)]
+    pub steer: Steer,
+    /// What the plan may cost from now on, all in all
+    #[arg(long, value_name = "USD")]
+    pub budget_usd: Option<f64>,
 }
 
 /// `approve`.

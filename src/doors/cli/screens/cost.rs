@@ -61,7 +61,7 @@ pub fn cost(view: &View, costs: &CostStatus) -> String {
 }
 
 fn table(view: &View, costs: &CostStatus) -> Table {
-    let has_limits = costs.cost.iter().any(|line| line.limit_usd.is_some());
+    let has_limits = costs.cost.iter().any(|line| limit(line).is_some());
     let has_reserves = costs.total.reserved_usd > 0.0;
     // Nobody looks at a bar in a file.
     let is_seen = view.look.width.is_some();
@@ -86,7 +86,7 @@ fn table(view: &View, costs: &CostStatus) -> Table {
         let reserved = || if line.reserved_usd > 0.0 { plain(money(line.reserved_usd)) } else { Cell::new() };
         cells.extend(has_reserves.then(reserved));
         if has_limits {
-            cells.push(line.limit_usd.map(|limit| plain(money(limit))).unwrap_or_default());
+            cells.push(limit(line).map(plain).unwrap_or_default());
             cells
                 .push(line.percent.map(|percent| cell(style(line), percent.to_string())).unwrap_or_default());
         }
@@ -97,6 +97,12 @@ fn table(view: &View, costs: &CostStatus) -> Table {
         table.row(cells);
     }
     table
+}
+
+/// What may be spent in the month; where only a day has a limit, that.
+fn limit(line: &CostLine) -> Option<String> {
+    let a_day = || line.day_limit_usd.map(|limit| format!("{} a day", money(limit)));
+    line.limit_usd.map(money).or_else(a_day)
 }
 
 fn heading(costs: &CostStatus) -> &'static str {
@@ -135,7 +141,7 @@ fn bar(line: &CostLine, has_limits: bool, most: f64) -> Cell {
 /// The sums as comma-separated values (RFC 4180, with plain newlines).
 pub fn csv(costs: &CostStatus) -> String {
     let mut text = format!(
-        "{},usd,reserved_usd,input_tokens,cached_tokens,output_tokens,attempts,untold,limit_usd,percent\n",
+        "{},usd,reserved_usd,input_tokens,cached_tokens,output_tokens,attempts,untold,limit_usd,percent,day_limit_usd,today_usd\n",
         costs.by.as_str()
     );
     for line in &costs.cost {
@@ -143,13 +149,15 @@ pub fn csv(costs: &CostStatus) -> String {
             true => format!("\"{}\"", line.name.replace('"', "\"\"")),
             false => line.name.clone(),
         };
-        let limit = line.limit_usd.map(|limit| limit.to_string()).unwrap_or_default();
+        let told = |usd: Option<f64>| usd.map(|usd| usd.to_string()).unwrap_or_default();
+        let (limit, day_limit, today) =
+            (told(line.limit_usd), told(line.day_limit_usd), told(line.today_usd));
         let percent = line.percent.map(|percent| percent.to_string()).unwrap_or_default();
         let CostLine {
             usd, reserved_usd, input_tokens, cached_tokens, output_tokens, attempts, untold, ..
         } = line;
         text.push_str(&format!(
-            "{name},{usd},{reserved_usd},{input_tokens},{cached_tokens},{output_tokens},{attempts},{untold},{limit},{percent}\n"
+            "{name},{usd},{reserved_usd},{input_tokens},{cached_tokens},{output_tokens},{attempts},{untold},{limit},{percent},{day_limit},{today}\n"
         ));
     }
     text

@@ -15,7 +15,7 @@ pub enum By {
 }
 
 /// `kapell fleet`: the workers, those apart that never get a task.
-pub fn fleet(view: &View, workers: &[WorkerStatus], by: By) -> String {
+pub fn fleet(view: &View, workers: &[WorkerStatus], missed: u64, by: By) -> String {
     view.page(|page| {
         if workers.is_empty() {
             page.line(&[span(Style::Faint, "no workers")]);
@@ -55,6 +55,11 @@ pub fn fleet(view: &View, workers: &[WorkerStatus], by: By) -> String {
         }
         page.gap();
         page.line(&[span(Style::Faint, line)]);
+        if missed > 0 {
+            let what =
+                if missed == 1 { "task waits past its deadline" } else { "tasks wait past their deadlines" };
+            page.line(&[span(Style::Bad, format!("{missed} {what}: kapell status --scope queue"))]);
+        }
     })
 }
 

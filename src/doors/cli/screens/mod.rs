@@ -87,7 +87,7 @@ pub fn status(view: &View, result: &StatusResult) -> String {
         StatusBody::Budget { budget } => status::budget(view, budget),
         StatusBody::Cost(costs) => cost::cost(view, costs),
         StatusBody::Health(health) => health::health(view, health),
-        StatusBody::Workers { workers } => status::workers(view, workers),
+        StatusBody::Workers { workers, .. } => status::workers(view, workers),
         StatusBody::Queue { queue, waiting } => {
             status::queue(view, queue, waiting, result.next_cursor.as_deref())
         }

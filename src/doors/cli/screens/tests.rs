@@ -159,6 +159,8 @@ fn cost_screen() {
         }
         line
     };
+    let mut daily = line("comet", 30.0, None, Some(25));
+    (daily["day_limit_usd"], daily["today_usd"], daily["percent"]) = (json!(20.0), json!(5.0), json!(25));
     let mut total = line("total", 307.004, None, None);
     (total["reserved_usd"], total["untold"]) = (json!(1.5), json!(2));
     let mut costs = json!({
@@ -166,6 +168,7 @@ fn cost_screen() {
         "cost": [
             line("claude", 287.0, Some(350.0), Some(82)),
             line("codex", 20.0, Some(20.0), Some(100)),
+            daily,
             line("opencode, \"local\"", 0.004, None, None),
         ],
         "forecast": {"spent_usd": 307.004, "per_day_usd": 14.5, "days_left": 9, "total_usd": 437.504,
@@ -195,12 +198,12 @@ fn cost_screen() {
 #[test]
 fn a_name_that_csv_would_misread_is_quoted() {
     let line = json!({"name": "a,\"b\"", "usd": 0.1, "reserved_usd": 0.0, "input_tokens": 1, "cached_tokens": 2,
-        "output_tokens": 3, "attempts": 4, "untold": 5, "limit_usd": 1.5, "percent": 6});
+        "output_tokens": 3, "attempts": 4, "untold": 5, "limit_usd": 1.5, "percent": 6, "day_limit_usd": 0.5});
     let costs = json!({"by": "worker", "since": "x", "total": line, "cost": [line], "savings": [], "prices_as_of": "",
         "forecast": {"spent_usd": 0.0, "per_day_usd": 0.0, "days_left": 0, "total_usd": 0.0, "how": ""}});
     assert_eq!(
         csv(&typed(costs)),
-        "worker,usd,reserved_usd,input_tokens,cached_tokens,output_tokens,attempts,untold,limit_usd,percent\n\"a,\"\"b\"\"\",0.1,0,1,2,3,4,5,1.5,6\n"
+        "worker,usd,reserved_usd,input_tokens,cached_tokens,output_tokens,attempts,untold,limit_usd,percent,day_limit_usd,today_usd\n\"a,\"\"b\"\"\",0.1,0,1,2,3,4,5,1.5,6,0.5,\n"
     );
 }
 
@@ -415,9 +418,9 @@ fn fleet_screen() {
         {"worker": "pr_review1", "provider": "codex", "groups": ["review", "tests"], "state": "rate-limited"},
     ]));
     let all =
-        [By::Group, By::Provider, By::Environment].map(|by| all_looks(|view| fleet(view, &workers, by)));
+        [By::Group, By::Provider, By::Environment].map(|by| all_looks(|view| fleet(view, &workers, 2, by)));
     snapshot!(all.concat());
-    assert_eq!(fleet(&view(None, false), &[], By::Group), "no workers\n");
+    assert_eq!(fleet(&view(None, false), &[], 0, By::Group), "no workers\n");
 }
 
 #[test]

@@ -78,6 +78,7 @@ fn show_attempt(view: &View, page: &mut Page, attempt: &AttemptStatus) {
     for (name, value) in [
         ("wall", &attempt.wall),
         ("in", &attempt.worktree),
+        ("shown in", &attempt.window),
         ("kept as", &attempt.reference),
         ("said", &attempt.said),
     ] {

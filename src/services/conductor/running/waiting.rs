@@ -38,7 +38,7 @@ impl Conductor {
         let Some(spent) = first.filter(|_| are_all) else { return Ok(()) };
         let id = &desk.plan_id;
         let why = format!(
-            "budget: {}; what landed stays. kapell cancel {id} ends it, and a plan of what is left with a higher budget_usd goes on",
+            "budget: {}; what landed stays. kapell resume {id} --budget-usd USD goes on with more, kapell cancel {id} ends it",
             spent.why
         );
         desk.store()?.write(|tx| -> Result<(), Error> {

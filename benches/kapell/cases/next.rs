@@ -4,14 +4,17 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use kapell::base::ids::{ConductorId, PlanId, TaskId};
+use kapell::domain::plan::Task;
 use kapell::domain::route::Choice;
 use kapell::domain::schedule;
 use kapell::domain::task::TaskState;
 use kapell::services::conductor::agenda::Agenda;
 use kapell::services::conductor::desk::Desk;
+use kapell::services::conductor::starting::{self, Begun};
 use kapell::services::{Error, conductor::seating, ground};
 use kapell::store::StoreError;
 use kapell::store::plans::NewTask;
+use kapell::sys::git::read;
 use serde_json::json;
 
 use super::Around;
@@ -19,8 +22,10 @@ use crate::figure::{Amount, Figure};
 use crate::place::{Place, file_name};
 use crate::rounds::{median, timed};
 
-const CASE: &str = "fleet";
+const CASE: &str = "next";
 const TASKS: usize = 10_000;
+/// So many are taken at the end; there are more seats than that.
+const TAKEN: usize = 10;
 const EXAMPLE: &str = include_str!("../../../examples/fleet-26/kapell.toml");
 const PLAN: &str = "queued-000001";
 
@@ -37,22 +42,37 @@ pub fn run(around: &Around) -> Result<Vec<Figure>> {
         let touched = TaskId::number((number * 37 % TASKS) as i64);
         desk.store()?
             .write(|tx| tx.set_task_reason(&desk.plan_id, &touched, Some(&format!("slot: {number}"))))?;
-        choices.push(timed(|| choose(&mut agenda, &desk))?.1);
+        choices.push(timed(|| choose(&mut agenda, &desk).map(drop))?.1);
         // And then nothing, as after another plan's event.
         looks.push(timed(|| Ok(agenda.refresh(&desk)?))?.1);
+    }
+    // Then it is taken, as long as there are seats: each is one durable transaction more.
+    let base = read::resolve(&desk.git, "HEAD")?.context("HEAD is a commit")?.to_string();
+    let mut taken = Vec::new();
+    for _ in 0..TAKEN {
+        taken.push(
+            timed(|| {
+                let task = choose(&mut agenda, &desk)?;
+                let begun = starting::begin(&desk, &task, Some(&base))?;
+                ensure!(matches!(begun, Begun::Attempt(_)), "{begun:?}");
+                Ok(())
+            })?
+            .1,
+        );
     }
     let limit = Amount::Time(Duration::from_millis(2));
     Ok(vec![
         Figure::told(CASE, format!("the next of {TASKS} queued tasks, 26 workers"), Amount::Time(median(&choices)?))
             .limited(limit)
             .noting("what changed is read, the foremost task found, and its seat by the rules, with the store's facts"),
+        Figure::told(CASE, "the same, and the transaction that takes claim, seat and money", Amount::Time(median(&taken)?)),
         Figure::told(CASE, "a look after which nothing is to be done", Amount::Time(median(&looks)?)).limited(limit),
         Figure::told(CASE, "the first look of a conductor", Amount::Time(first_look)),
     ])
 }
 
 /// What a conductor does to find the next task and who gets it, up to the transaction that takes it.
-fn choose(agenda: &mut Agenda, desk: &Desk) -> Result<()> {
+fn choose(agenda: &mut Agenda, desk: &Desk) -> Result<Task> {
     agenda.refresh(desk)?;
     agenda.look_at_the_clock();
     let closed = agenda.closed_lanes(desk)?;
@@ -64,7 +84,7 @@ fn choose(agenda: &mut Agenda, desk: &Desk) -> Result<()> {
         seating::seat(tx, desk, &task, &live, &[])
     })?;
     ensure!(matches!(choice, Choice::Seat(_)), "{choice:?}");
-    Ok(())
+    Ok(task)
 }
 
 /// A plan of very many tasks that are ready, in the fleet of the example.
