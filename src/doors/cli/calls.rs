@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::args::{self, Command};
 use super::print::Out;
 use super::screens::{self, View};
-use super::{follow, params, staging};
+use super::{environments, follow, params, staging};
 use crate::api::wire::{
     Action, CheckpointParams, CheckpointResult, ClaimFilesParams, ClaimFilesResult, ControlParams,
     ControlResult, CostStatus, DispatchParams, DispatchResult, JudgeResult, Object, PlanResult,
@@ -202,6 +202,7 @@ pub fn run(desk: &mut Desk<'_>, command: Command) -> Result<u8, ApiError> {
         Command::ShutdownAll(args) => control(desk, args.into()),
         Command::Run(args) => follow::run(desk, &args),
         Command::Pipeline(args) => staging::pipeline(desk, args.what),
+        Command::Env(args) => environments::run(desk, args.what),
         other => Err(ApiError::from(crate::services::Error::Bug(format!("{other:?} is no method")))),
     }
 }
@@ -215,6 +216,7 @@ pub fn waits(command: &Command) -> bool {
         Command::Judge(args) => !args.no_wait,
         Command::Run(args) => !args.detach,
         Command::Pipeline(args) => staging::waits(&args.what),
+        Command::Env(args) => environments::waits(&args.what),
         Command::Events(args) => args.follow,
         _ => false,
     }

@@ -6,6 +6,7 @@ use crate::base::clock::{Time, Zone};
 
 mod claims;
 mod cost;
+mod environments;
 mod fleet;
 mod health;
 mod inside;
@@ -16,6 +17,7 @@ mod work;
 
 pub use claims::{claim_files, release_files};
 pub use cost::csv;
+pub use environments::environments;
 pub use fleet::{By, fleet, route};
 pub use health::health;
 pub use inside::{checkpoint, report};
@@ -90,7 +92,9 @@ pub fn status(view: &View, result: &StatusResult) -> String {
             status::queue(view, queue, waiting, result.next_cursor.as_deref())
         }
         StatusBody::Events { events } => status::events(view, events),
-        StatusBody::Environments { environments } => status::environments(view, environments),
+        StatusBody::Environments { environments } => {
+            view.page(|page| environments::table(page, view, environments))
+        }
     }
 }
 
