@@ -2,9 +2,11 @@
 
 use crate::api::ApiError;
 use crate::api::wire::{
-    EnvironmentFailure, EnvironmentStatus, EnvironmentsAction, EnvironmentsParams, EnvironmentsResult,
-    GitCommit, GitFile, GitOutcome, SubEnvironmentStatus,
+    BackupStatus, EnvironmentFailure, EnvironmentStatus, EnvironmentsAction, EnvironmentsParams,
+    EnvironmentsResult, GitCommit, GitFile, GitOutcome, SubEnvironmentStatus,
 };
+use crate::services::environments::backing::{self, Backup};
+use crate::services::environments::caring::{self, Checked};
 use crate::services::environments::git::Gave;
 use crate::services::environments::viewing::{self, SubView, View};
 use crate::services::environments::{Failed, creating, git, removing, running};
@@ -72,7 +74,45 @@ pub fn call(session: &Session, params: EnvironmentsParams) -> Result<Environment
                 ..empty()
             }
         }
-        _ => return Err(Error::Bug(format!("{action:?} {which:?}")).into()),
+        EnvironmentsAction::Health => monitored(&caring::monitor(session, name)?),
+        EnvironmentsAction::Maintain => {
+            let maintained = caring::maintain(session, which.as_deref())?;
+            EnvironmentsResult {
+                message: Some(maintained.done.join("\n")),
+                failed: maintained.failed.into_iter().map(failure).collect(),
+                ..monitored(&maintained.checked)
+            }
+        }
+        EnvironmentsAction::Backup if which.as_deref() == Some("list") => EnvironmentsResult {
+            backups: backing::list(session, name)?.into_iter().map(backup).collect(),
+            ..empty()
+        },
+        EnvironmentsAction::Backup => {
+            let (made, failed) = backing::backup(session, name)?;
+            EnvironmentsResult {
+                backups: made.into_iter().map(backup).collect(),
+                failed: failed.into_iter().map(failure).collect(),
+                ..empty()
+            }
+        }
+        EnvironmentsAction::Restore => {
+            let (used, kept) = backing::restore(session, needed(name)?, which.as_deref(), force)?;
+            EnvironmentsResult {
+                message: Some(format!("{} is restored from {}", used.name, used.backup)),
+                backups: vec![backup(used)],
+                kept: vec![kept],
+                ..empty()
+            }
+        }
+        EnvironmentsAction::Reset => {
+            let (view, kept) = caring::reset(session, needed(name)?, force)?;
+            EnvironmentsResult {
+                environments: vec![status(&view)],
+                message: Some(format!("{} begins anew", view.row.name)),
+                kept: vec![kept],
+                ..empty()
+            }
+        }
     })
 }
 
@@ -110,6 +150,32 @@ fn failure(failed: Failed) -> EnvironmentFailure {
         other => (other.to_string(), None),
     };
     EnvironmentFailure { name, sub, message, hint }
+}
+
+fn monitored(checked: &[Checked]) -> EnvironmentsResult {
+    let environments = checked.iter().map(|one| {
+        let mut environment = status(&one.view);
+        environment.verdict = Some(one.verdict.to_owned());
+        environment.reason.clone_from(&one.reason);
+        for (sub, integrity) in environment.subs.iter_mut().zip(&one.integrity) {
+            sub.integrity = Some(integrity.clone());
+        }
+        environment
+    });
+    EnvironmentsResult {
+        environments: environments.collect(),
+        healthy: Some(checked.iter().all(|one| one.verdict != "bad")),
+        ..empty()
+    }
+}
+
+fn backup(backup: Backup) -> BackupStatus {
+    BackupStatus {
+        name: backup.name,
+        backup: backup.backup,
+        path: backup.path.to_string_lossy().into_owned(),
+        bytes: backup.bytes,
+    }
 }
 
 fn outcome(gave: Gave) -> GitOutcome {

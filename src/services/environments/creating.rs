@@ -165,7 +165,7 @@ pub(super) fn free_port(
 }
 
 /// Makes what is missing of one.
-fn make(ground: &Ground<'_>, row: &EnvironmentRow) -> Result<(), Error> {
+pub(super) fn make(ground: &Ground<'_>, row: &EnvironmentRow) -> Result<(), Error> {
     if row.stage == Stage::Removing {
         return Err(Refusal::new(
             Code::Conflict,

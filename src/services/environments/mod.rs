@@ -16,6 +16,8 @@ use crate::sys::config::Config;
 use crate::sys::git::environment::{self, Beside};
 use crate::sys::git::{Git, Oid, refs};
 
+pub mod backing;
+pub mod caring;
 pub mod creating;
 mod furnishing;
 pub mod git;

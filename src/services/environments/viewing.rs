@@ -135,18 +135,23 @@ fn worker_of(ground: &Ground<'_>, name: &str) -> Option<String> {
 /// What would be lost if an environment went.
 pub(super) fn losses(ground: &Ground<'_>, row: &EnvironmentRow) -> Result<Losses, Error> {
     let mut losses = Losses::default();
-    for sub in &row.subs {
-        let view = running::look(ground, row, sub);
-        if view.state == "running" {
-            losses.running.push((sub.name.clone(), view.pid));
-        }
-    }
+    running(ground, row, &mut losses);
     if !Path::new(&row.path).is_dir() {
         return Ok(losses);
     }
     let beside = ground.open(row)?;
     work(ground, row, &beside, &mut losses)?;
     Ok(losses)
+}
+
+/// What of it runs.
+pub(super) fn running(ground: &Ground<'_>, row: &EnvironmentRow, losses: &mut Losses) {
+    for sub in &row.subs {
+        let view = running::look(ground, row, sub);
+        if view.state == "running" {
+            losses.running.push((sub.name.clone(), view.pid));
+        }
+    }
 }
 
 /// What of its work is nowhere else.

@@ -9,11 +9,12 @@ pub fn environments(view: &View, result: &EnvironmentsResult) -> String {
         for outcome in &result.git {
             git(page, view, outcome);
         }
-        if result.git.is_empty() && result.backups.is_empty() && result.message.is_none() {
-            table(page, view, &result.environments);
+        for line in result.message.iter().flat_map(|message| message.lines()) {
+            page.wrapped(&[], Style::Plain, line);
         }
-        if let Some(message) = &result.message {
-            page.wrapped(&[], Style::Plain, message);
+        let is_told = !result.git.is_empty() || !result.backups.is_empty() || result.message.is_some();
+        if !is_told || !result.environments.is_empty() {
+            table(page, view, &result.environments);
         }
         if !result.backups.is_empty() {
             let mut table = Table::new(
