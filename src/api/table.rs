@@ -232,9 +232,9 @@ pub fn methods() -> &'static [Method] {
             ),
             method(
                 "environments",
-                "Checkouts with services of their own",
-                "Isolated checkouts beside the project, each with ports, databases and services. create, launch and \
-                 stop, git, backup, reset, remove. What would be lost is refused unless forced.",
+                "Checkouts with services",
+                "Checkouts beside the project with ports, databases, services and a git workflow. What would be lost \
+                 is refused unless forced.",
                 false,
                 |_| true,
                 methods::environments::call,

@@ -11,25 +11,25 @@ pub struct EnvironmentsParams {
     /// What to do.
     #[serde(default)]
     pub action: EnvironmentsAction,
-    /// Which; all, where it is left out.
+    /// Which; else all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// Which sub-environment; all of them, where it is left out.
+    /// Which sub-environment; else all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sub: Option<String>,
-    /// With create: how many there are to be; with logs: how many lines.
+    /// With create: how many; with logs: lines.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub count: Option<u32>,
     /// With create: several names.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub names: Vec<String>,
-    /// With git: what.
+    /// With git.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub git: Option<GitCommand>,
     /// With restore: which backup, the newest unless told; with maintain: daily, weekly or monthly.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub which: Option<String>,
-    /// Also where something would be lost; with launch: on another port.
+    /// Though something would be lost; with launch: on another port.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub force: bool,
 }
@@ -73,13 +73,13 @@ pub enum EnvironmentsAction {
     Export,
 }
 
-/// A verb of git and what belongs to it.
+/// A verb of git.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GitCommand {
-    /// The verb.
+    /// status, sync, feature, commit, push, pull, log, diff, rebase, reset, clean or merge.
     pub verb: String,
-    /// A name, a message, a number, a commit.
+    /// A name, message, number or commit.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub args: Vec<String>,
 }

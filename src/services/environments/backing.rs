@@ -136,6 +136,8 @@ fn write(ground: &Ground<'_>, row: &EnvironmentRow, beside: &Beside, part: &Path
     let look = beside.look()?;
     let (tree, databases) = (part.join(TREE), part.join(DATABASES));
     bundle::write_tree(&ground.git, beside, look.branch.as_deref(), &kept, &tree)?;
+    // The bundle has it from now on.
+    beside.forget(&kept)?;
     Point::BackupWritten.reach()?;
     let mut subs = Vec::new();
     for sub in row.subs.iter().filter(|sub| database(row, &sub.name).exists()) {
@@ -325,7 +327,7 @@ pub(super) fn stop_or_refuse(
     if !losses.running.is_empty() && !force {
         return Err(Refusal::new(
             Code::Conflict,
-            format!("{} is in use:\n{}", row.name, losses.lines().join("\n")),
+            format!("{} is in use: {}", row.name, losses.lines().join("; ")),
             format!("kapell env stop {0}, or kapell env {verb} {0} --force", row.name),
         )
         .into());

@@ -90,7 +90,7 @@ pub fn reset(session: &Session, name: &str, force: bool) -> Result<(View, String
     if !lines.is_empty() && !force {
         return Err(Refusal::new(
             Code::Conflict,
-            format!("{name} is not reset, because this would be undone:\n{}", lines.join("\n")),
+            format!("{name} is not reset, because this would be undone: {}", lines.join("; ")),
             format!(
                 "commit and merge first, or kapell env reset {name} --force (all of it is kept under a ref)"
             ),
@@ -138,7 +138,8 @@ pub fn maintain(session: &Session, which: Option<&str>) -> Result<Maintained, Er
         })?),
     };
     let mut maintained = Maintained { done: Vec::new(), checked: Vec::new(), failed: Vec::new() };
-    for care in Care::ALL {
+    // Health last: it is told as it is after all the rest.
+    for care in [Care::Weekly, Care::Monthly, Care::Daily] {
         let last = session.store()?.read(|tx| tx.cared_at(&ground.project.id, care))?;
         let is_due = last.is_none_or(|last| care.is_due(Time::now().millis_since(last)));
         if named.map_or(is_due, |named| named == care) {
@@ -161,12 +162,9 @@ fn one(ground: &Ground<'_>, care: Care, maintained: &mut Maintained) -> Result<(
             maintained.done.push(format!("daily: {all} looked at, {bad} need somebody"));
         }
         Care::Weekly => {
-            let before = maintained.failed.len();
-            gather(maintained, git::sync(ground.session, None).map(|(_, failed)| failed));
-            let synced = all.saturating_sub(maintained.failed.len() - before);
-            let before = maintained.failed.len();
-            gather(maintained, backing::backup(ground.session, None).map(|(_, failed)| failed));
-            let backed = all.saturating_sub(maintained.failed.len() - before);
+            let synced = gather(all, maintained, git::sync(ground.session, None).map(|(_, failed)| failed));
+            let backed =
+                gather(all, maintained, backing::backup(ground.session, None).map(|(_, failed)| failed));
             maintained.done.push(format!("weekly: {synced} of {all} synced, {backed} of {all} backed up"));
         }
         Care::Monthly => {
@@ -184,10 +182,17 @@ fn one(ground: &Ground<'_>, care: Care, maintained: &mut Maintained) -> Result<(
     Ok(())
 }
 
-/// What failed for some, or for all: care goes on either way.
-fn gather(maintained: &mut Maintained, outcome: Result<Vec<Failed>, Error>) {
+/// What failed for some, or for all: care goes on either way. Gives for how many of all it did not.
+fn gather(all: usize, maintained: &mut Maintained, outcome: Result<Vec<Failed>, Error>) -> usize {
     match outcome {
-        Ok(failed) => maintained.failed.extend(failed),
-        Err(error) => maintained.failed.push(Failed { name: "all".to_owned(), sub: None, error }),
+        Ok(failed) => {
+            let count = failed.len();
+            maintained.failed.extend(failed);
+            all.saturating_sub(count)
+        }
+        Err(error) => {
+            maintained.failed.push(Failed { name: "all".to_owned(), sub: None, error });
+            0
+        }
     }
 }

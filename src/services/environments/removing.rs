@@ -38,10 +38,10 @@ pub fn remove(session: &Session, name: &str, force: bool) -> Result<Removed, Err
         if !lines.is_empty() {
             return Err(Refusal::new(
                 Code::Conflict,
-                format!("{name} is not removed, because this would be lost:\n{}", lines.join("\n")),
+                format!("{name} is not removed, because this would be lost: {}", lines.join("; ")),
                 format!("commit, push and stop first, or kapell env remove {name} --force (commits are kept under refs/kapell/environments)"),
             )
-            .with("losses", lines.len())
+            .with("losses", lines.join("\n"))
             .into());
         }
     }

@@ -70,10 +70,8 @@ pub fn prove_tree(main: &Git, bundle: &Path, kept: &str, scratch: &Path) -> Resu
     };
     on(&["read-tree", FILES])?;
     on(&["checkout-index", "--quiet", "--all", "--force"])?;
-    on(&["diff-files", "--quiet"]).or_else(|_| {
-        on(&["update-index", "--quiet", "--refresh"])?;
-        on(&["diff-files", "--quiet"])
-    })
+    on(&["update-index", "-q", "--refresh"])?;
+    on(&["diff-files", "--quiet"])
 }
 
 /// Writes all files of a folder.
@@ -134,6 +132,12 @@ impl Beside {
             self.call("read-tree").args(["-m", "-u"]).oid(head).oid(&files).run()?;
             self.call("reset").arg("--quiet").run()?;
         }
+        self.forget(&snapshot)
+    }
+
+    /// Deletes a ref below [`super::environment::KEPT`] whose content is elsewhere by now.
+    pub fn forget(&self, reference: &str) -> Result<(), GitError> {
+        self.git.call("update-ref").args(["-d", reference]).run()?;
         Ok(())
     }
 

@@ -124,12 +124,8 @@ pub fn table(page: &mut Page, view: &View, environments: &[EnvironmentStatus]) {
                 (None, Some(health)) => sentence(Style::Bad, health),
                 (None, None) => Cell::new(),
             };
-            let database = match &sub.integrity {
-                Some(integrity) if integrity != "ok" => {
-                    cell(Style::Bad, format!("{} {integrity}", sub.bytes))
-                }
-                _ => plain(sub.bytes.to_string()),
-            };
+            let is_sound = sub.integrity.as_ref().is_none_or(|integrity| integrity == "ok");
+            let database = cell(if is_sound { Style::Plain } else { Style::Bad }, sub.bytes.to_string());
             table.row([
                 plain(&sub.name),
                 vec![word(&sub.state)],
