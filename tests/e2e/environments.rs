@@ -125,6 +125,20 @@ impl Street {
         self.ok(&["status", name])["environments"][0].clone()
     }
 
+    /// Its status once a service is in a state that nobody tells of.
+    #[track_caller]
+    fn until(&self, name: &str, service: &str, state: &str) -> Value {
+        let until = Instant::now() + DEADLINE;
+        loop {
+            let status = self.status(name);
+            if sub(&status, service)["state"] == state {
+                return status;
+            }
+            assert!(Instant::now() < until, "{service} is not {state}: {status:#}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     /// Folders that were on the way to be something else.
     fn rests(&self) -> Vec<PathBuf> {
         let entries = fs::read_dir(self.bench.root.as_path()).unwrap().flatten();
@@ -412,14 +426,7 @@ fn a_crash_is_shown_and_what_is_left_is_ended() {
         .unwrap()
     };
     kill(pid("dev"));
-    let until = Instant::now() + DEADLINE;
-    let crashed = loop {
-        let status = street.status("a");
-        if sub(&status, "dev")["state"] == "crashed" || Instant::now() > until {
-            break status;
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    };
+    let crashed = street.until("a", "dev", "crashed");
     assert!(sub(&crashed, "dev")["reason"].as_str().unwrap().contains("signal 9"), "{crashed:#}");
     assert_eq!(sub(&crashed, "dev")["last_lines"], json!(["serving"]));
     assert_eq!(sub(&crashed, "qa")["state"], "running");
@@ -434,7 +441,7 @@ fn a_crash_is_shown_and_what_is_left_is_ended() {
         Some(shim.pid)
     });
     kill(watcher.unwrap());
-    assert_eq!(sub(&street.status("a"), "qa")["state"], "crashed");
+    street.until("a", "qa", "crashed");
     street.ok(&["launch", "a"]);
     let again = street.status("a");
     assert!(sub(&again, "qa")["health"] == "ok" && sub(&again, "qa")["pid"] != json!(pid("qa")), "{again:#}");

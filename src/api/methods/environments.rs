@@ -145,7 +145,7 @@ fn told(views: &[View], failed: Vec<Failed>) -> EnvironmentsResult {
 
 fn failure(failed: Failed) -> EnvironmentFailure {
     let Failed { name, sub, error } = failed;
-    let (message, hint) = match error {
+    let (message, hint) = match *error {
         Error::Refused(refusal) => (refusal.message, Some(refusal.hint)),
         other => (other.to_string(), None),
     };

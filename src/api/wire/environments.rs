@@ -79,7 +79,7 @@ pub enum EnvironmentsAction {
 pub struct GitCommand {
     /// status, sync, feature, commit, push, pull, log, diff, rebase, reset, clean or merge.
     pub verb: String,
-    /// A name, message, number or commit.
+    /// What belongs to it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub args: Vec<String>,
 }

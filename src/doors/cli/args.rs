@@ -159,13 +159,16 @@ Examples:
   kapell pipeline approve feature-3kq9zx deploy")]
     Pipeline(Pipeline),
     /// Checkouts with services, databases and a git workflow of their own
-    #[command(after_help = "Examples:
+    #[command(
+        after_help = "Examples:
   kapell env create --count 2
   kapell env launch dev1
   kapell env status
   kapell env git dev1 sync
   kapell env backup dev1
-  kapell env remove dev1")]
+  kapell env remove dev1",
+        visible_alias = "environments"
+    )]
     Env(Env),
     /// Give one task to a worker, without a plan
     #[command(after_help = "Examples:

@@ -41,7 +41,7 @@ pub fn backup(session: &Session, name: Option<&str>) -> Result<(Vec<Backup>, Vec
     let (mut made, mut failed) = (Vec::new(), Vec::new());
     for outcome in each(&rows, 2, |row| {
         let made = ground.hold(&row.name).and_then(|_hold| make(&ground, row));
-        made.map_err(|error| super::Failed { name: row.name.clone(), sub: None, error })
+        made.map_err(|error| super::Failed { name: row.name.clone(), sub: None, error: Box::new(error) })
     }) {
         match outcome {
             Ok(one) => made.push(one),

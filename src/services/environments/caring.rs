@@ -50,7 +50,7 @@ fn checked(view: &View) -> Checked {
         match (sub.state, &sub.reason, &sub.health) {
             ("crashed", Some(reason), _) => findings.push(bad(format!("{} crashed: {reason}", sub.name))),
             (_, _, Some(health)) if health != "ok" => {
-                findings.push(bad(format!("{} is not well: {health}", sub.name)))
+                findings.push(bad(format!("{} is not well: {health}", sub.name)));
             }
             _ => {}
         }
@@ -173,7 +173,9 @@ fn one(ground: &Ground<'_>, care: Care, maintained: &mut Maintained) -> Result<(
                 let cleaned = ground.hold(&row.name).and_then(|_hold| git::done(ground, &row, "clean", &[]));
                 match cleaned {
                     Ok(gave) => branches += gave.branches.len(),
-                    Err(error) => maintained.failed.push(Failed { name: row.name, sub: None, error }),
+                    Err(error) => {
+                        maintained.failed.push(Failed { name: row.name, sub: None, error: Box::new(error) })
+                    }
                 }
             }
             maintained.done.push(format!("monthly: {branches} merged branches deleted"));
@@ -191,7 +193,7 @@ fn gather(all: usize, maintained: &mut Maintained, outcome: Result<Vec<Failed>, 
             all.saturating_sub(count)
         }
         Err(error) => {
-            maintained.failed.push(Failed { name: "all".to_owned(), sub: None, error });
+            maintained.failed.push(Failed { name: "all".to_owned(), sub: None, error: Box::new(error) });
             0
         }
     }

@@ -34,7 +34,7 @@ pub fn create(
     Point::EnvironmentRecorded.reach()?;
     let made = each(&rows, at_once(), |row| {
         let made = ground.hold(&row.name).and_then(|_hold| make(&ground, &ground.row(&row.name)?));
-        made.map_err(|error| Failed { name: row.name.clone(), sub: None, error })
+        made.map_err(|error| Failed { name: row.name.clone(), sub: None, error: Box::new(error) })
     });
     let failed = super::or_all_failed(rows.len(), made.into_iter().filter_map(Result::err).collect())?;
     let rows = ground.rows()?.into_iter().filter(|row| names.contains(&row.name)).collect::<Vec<_>>();

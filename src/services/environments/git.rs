@@ -69,7 +69,7 @@ pub fn sync(session: &Session, name: Option<&str>) -> Result<(Vec<Gave>, Vec<sup
     let rows = ground.meant(name)?;
     let outcomes = each(&rows, at_once(), |row| {
         let synced = ground.hold(&row.name).and_then(|_hold| done(&ground, row, "sync", &[]));
-        synced.map_err(|error| super::Failed { name: row.name.clone(), sub: None, error })
+        synced.map_err(|error| super::Failed { name: row.name.clone(), sub: None, error: Box::new(error) })
     });
     let (mut gave, mut failed) = (Vec::new(), Vec::new());
     for outcome in outcomes {

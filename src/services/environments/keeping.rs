@@ -16,7 +16,7 @@ use crate::sys::git::{Oid, land, refs};
 /// A moment as part of a ref's and a folder's name.
 pub(super) fn stamp() -> String {
     let text: String =
-        Time::now().to_string().chars().filter(|c| c.is_ascii_alphanumeric()).take(15).collect();
+        Time::now().to_string().chars().filter(|c| c.is_ascii_alphanumeric()).take(18).collect();
     format!("{text}-{}", random_tail(4))
 }
 

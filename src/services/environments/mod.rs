@@ -50,7 +50,7 @@ pub struct Failed {
     /// The sub-environment, where it is about one.
     pub sub: Option<String>,
     /// Why.
-    pub error: Error,
+    pub error: Box<Error>,
 }
 
 impl<'s> Ground<'s> {
@@ -214,7 +214,7 @@ fn at_once() -> usize {
 /// What failed of so many; where all of it did, the first is the answer.
 fn or_all_failed(all: usize, mut failed: Vec<Failed>) -> Result<Vec<Failed>, Error> {
     if failed.len() == all && !failed.is_empty() {
-        return Err(failed.swap_remove(0).error);
+        return Err(*failed.swap_remove(0).error);
     }
     Ok(failed)
 }

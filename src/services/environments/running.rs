@@ -94,7 +94,11 @@ fn act(
         let done = act(&row, &subs);
         let failed = subs.iter().zip(done).filter_map(|(sub, done)| Some((sub, done.err()?)));
         Ok(failed
-            .map(|(sub, error)| Failed { name: row.name.clone(), sub: Some(sub.name.clone()), error })
+            .map(|(sub, error)| Failed {
+                name: row.name.clone(),
+                sub: Some(sub.name.clone()),
+                error: Box::new(error),
+            })
             .collect())
     });
     let mut failed = Vec::new();

@@ -176,7 +176,7 @@ impl Beside {
 
     /// A call on its files, in the person's own name.
     pub(super) fn call(&self, command: &str) -> Call<'_> {
-        self.git.tree_call(&self.tree, command).as_person()
+        self.git.tree_call(&self.tree, command).by_person()
     }
 
     /// Whether the person said who they are; without that, commits are Kapell's.
@@ -235,8 +235,9 @@ impl Beside {
     }
 
     fn own_tips(&self) -> Result<Vec<Oid>, GitError> {
+        // What is kept of earlier work is no work of its own; it goes to the project when this goes.
         let call =
-            self.git.call("for-each-ref").args(["--format=%(objectname)", "refs/heads/", "refs/stash", KEPT]);
+            self.git.call("for-each-ref").args(["--format=%(objectname)", "refs/heads/", "refs/stash"]);
         Ok(String::from_utf8_lossy(&call.run()?).lines().filter_map(Oid::parse).collect())
     }
 

@@ -316,7 +316,7 @@ impl<'a> Call<'a> {
     }
 
     /// Makes commits in the person's own name, as they configured it, instead of Kapell's.
-    pub fn as_person(mut self) -> Self {
+    pub fn by_person(mut self) -> Self {
         self.is_persons = true;
         self
     }

@@ -18,7 +18,7 @@ pub enum EnvCommand {
     #[command(after_help = "What is there stays; what is missing, or was left half-done, is made.
 
 Examples:
-  kapell env create                 all that kapell.toml names
+  kapell env create
   kapell env create dev1 dev2
   kapell env create --count 5")]
     Create {
@@ -49,7 +49,7 @@ Examples:
 Examples:
   kapell env launch dev1
   kapell env launch dev1 qa
-  kapell env launch dev1 qa --force    on the next free port, where somebody has its own
+  kapell env launch dev1 qa --force
   kapell env launch --all"
     )]
     Launch(Services),
@@ -139,7 +139,7 @@ Examples:
     /// Bring files and databases back from a backup; what is there now is kept under a ref
     #[command(after_help = "Examples:
   kapell env restore dev1
-  kapell env restore dev1 20261121T120000-3kq9")]
+  kapell env restore dev1 20261121T120000123-3kq9")]
     Restore {
         /// Which
         name: String,
@@ -152,7 +152,7 @@ Examples:
     /// Begin anew: at the main branch, with empty databases
     #[command(after_help = "Examples:
   kapell env reset dev1
-  kapell env reset dev1 --force     although something is not merged; it is kept under a ref")]
+  kapell env reset dev1 --force")]
     Reset {
         /// Which
         name: String,
