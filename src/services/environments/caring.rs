@@ -174,7 +174,7 @@ fn one(ground: &Ground<'_>, care: Care, maintained: &mut Maintained) -> Result<(
                 match cleaned {
                     Ok(gave) => branches += gave.branches.len(),
                     Err(error) => {
-                        maintained.failed.push(Failed { name: row.name, sub: None, error: Box::new(error) })
+                        maintained.failed.push(Failed { name: row.name, sub: None, error: Box::new(error) });
                     }
                 }
             }
