@@ -3,10 +3,11 @@
 
 use std::path::Path;
 
+use super::claiming::leaving;
 use super::project::Project;
 use super::steering::Done;
 use super::{Error, Session, claiming, dispatching, owning};
-use crate::base::ids::{HolderName, ProjectId, TaskId};
+use crate::base::ids::{ClaimId, HolderName, ProjectId, TaskId};
 use crate::domain::claim::{self, Conflict, Decision, Holder, HolderKind, Mode};
 use crate::domain::conducting::PlanState;
 use crate::domain::pattern::Pattern;
@@ -34,12 +35,13 @@ pub fn approve(
     let patterns = patterns(attempt, &outside, paths)?;
     let who = session.caller.holder.name.as_str();
     let next = if paths.is_empty() { TaskState::Approved } else { TaskState::Judging };
+    let kept = leaving::keep(&session.house, project, &patterns)?;
     let is_done = store.write(|tx| -> Result<bool, Error> {
         let why = message.unwrap_or("approved by a person");
         if !tx.move_task(&project.id, plan, &task, next, Some(why))? {
             return Ok(false);
         }
-        if let Some(conflict) = hold(tx, &project.id, attempt, &patterns, "approved by a person")? {
+        if let Some(conflict) = hold(tx, &project.id, attempt, &patterns, &kept, "approved by a person")? {
             return Err(held_by_another(&conflict).into());
         }
         for path in paths {
@@ -120,10 +122,11 @@ pub(super) fn hold(
     project: &ProjectId,
     attempt: &AttemptRow,
     patterns: &[Pattern],
+    kept: &[ClaimId],
     reason: &str,
 ) -> Result<Option<Conflict>, Error> {
     let holder = Holder { kind: HolderKind::Attempt, name: HolderName::new(attempt.id.as_str()) };
-    claiming::free_the_dead(tx, project, patterns)?;
+    claiming::free_the_dead(tx, project, patterns, kept)?;
     let task = TaskId::text(&attempt.task);
     let near = owning::in_the_way(tx, project, &attempt.plan, &task, patterns)?;
     let insert = match claim::decide(patterns, Mode::Exclusive, &holder, &near) {

@@ -16,6 +16,7 @@ use crate::store::watch::Watch;
 use crate::sys::process::life::{self, Life};
 use crate::sys::shim::files;
 
+pub(super) mod leaving;
 mod taking;
 mod waiting;
 
@@ -183,8 +184,9 @@ pub fn claim(session: &Session, project: &Project, wish: &Wish) -> Result<Answer
     if wish.check_only {
         return store.read(attempt);
     }
+    let kept = leaving::keep(&session.house, project, &wish.patterns)?;
     let first = store.write(|tx| -> Result<Answer, Error> {
-        free_the_dead(tx, &project.id, &wish.patterns)?;
+        free_the_dead(tx, &project.id, &wish.patterns, &kept)?;
         taking::granted(tx, project, wish, attempt)
     })?;
     let Answer::Refused(conflicts) = &first else { return Ok(first) };
@@ -221,8 +223,9 @@ pub fn claim(session: &Session, project: &Project, wish: &Wish) -> Result<Answer
         Ok(place)
     })?;
     let answer = loop {
+        let kept = leaving::keep(&session.house, project, &wish.patterns)?;
         let answer = store.write(|tx| -> Result<Answer, Error> {
-            free_the_dead(tx, &project.id, &wish.patterns)?;
+            free_the_dead(tx, &project.id, &wish.patterns, &kept)?;
             let queue = waiting::queue(tx, &project.id)?;
             // Who gave up does not want it any more; nobody would hear of the claim.
             let is_next = !session.cancel.is_cancelled()
@@ -337,12 +340,20 @@ pub(super) fn near(tx: &Tx<'_>, project: &ProjectId, patterns: &[Pattern]) -> Re
     Ok(held)
 }
 
-/// Releases claims in the way that ran out and whose holder does not live. An attempt's
-/// claims are its conductor's to release, which saves its work first.
-pub(super) fn free_the_dead(tx: &Tx<'_>, project: &ProjectId, patterns: &[Pattern]) -> Result<(), Error> {
+/// Releases claims in the way that ran out and whose holder does not live, as far as what it left was
+/// `kept`. An attempt's claims are its conductor's to release, which saves its work first.
+pub(super) fn free_the_dead(
+    tx: &Tx<'_>,
+    project: &ProjectId,
+    patterns: &[Pattern],
+    kept: &[ClaimId],
+) -> Result<(), Error> {
+    if kept.is_empty() {
+        return Ok(());
+    }
     let now = Time::now();
     for claim in near(tx, project, patterns)? {
-        if is_gone(&claim, now) {
+        if kept.contains(&claim.id) && is_gone(&claim, now) {
             let agent = claim.alive.as_deref().and_then(life::on_behalf_of);
             let why = if agent.is_some_and(|agent| !life::holds(agent)) {
                 "its process has ended"
@@ -353,6 +364,23 @@ pub(super) fn free_the_dead(tx: &Tx<'_>, project: &ProjectId, patterns: &[Patter
         }
     }
     Ok(())
+}
+
+/// What a living agent or a person holds is nobody else's to let go of. A script's claim, which nothing proves,
+/// is anybody's who knows its name or number.
+fn refuse_living(claim: &Held) -> Result<(), Refusal> {
+    let is_persons = claim.holder.kind == HolderKind::Person;
+    if !is_persons && !claim.alive.as_deref().is_some_and(life::holds) {
+        return Ok(());
+    }
+    let (id, name, pattern) = (claim.id, &claim.holder.name, claim.pattern.as_str());
+    let who = if is_persons { "a person" } else { "alive" };
+    Err(Refusal::new(
+        Code::NotAllowed,
+        format!("claim {id} on {pattern} belongs to {name}, who is {who}"),
+        "wait for it with claim-files and wait_s; a person takes it over: kapell claim-files --as me --take-over --reason WHY PATH",
+    )
+    .with("holder", name))
 }
 
 /// Whether a claim holds nobody back any more, though nobody has needed its files since. An attempt's
@@ -391,7 +419,8 @@ pub enum Which {
 }
 
 /// Releases claims and gives the numbers of those that are free now. A number that is free
-/// already is passed over; a worker's claim, or somebody else's when `holder` was named, is refused.
+/// already is passed over; a worker's claim is refused, somebody else's when `holder` was named, and that of
+/// a living agent or a person unless a person lets go of it.
 pub fn release(
     session: &Session,
     project: &Project,
@@ -441,9 +470,16 @@ pub fn release(
                 claims
             }
         };
+        let caller = &session.caller.holder;
+        let is_own = |claim: &Held| claim.holder == *caller || is_of_agent(claim, patron);
         let mut released = Vec::new();
         for claim in claims {
-            if tx.release_claim(&project.id, &claim, "released")? {
+            let is_own = is_own(&claim);
+            if !is_own && caller.kind != HolderKind::Person {
+                refuse_living(&claim)?;
+            }
+            let why = if is_own { "released".to_owned() } else { format!("released by {}", caller.name) };
+            if tx.release_claim(&project.id, &claim, &why)? {
                 released.push(claim.id);
             }
         }

@@ -10,6 +10,8 @@ use super::planning::{self, rows};
 use super::project::Project;
 use super::routing::{self, Explanation};
 use super::{Error, Session, ground, querying, walling, windows};
+use rustix::process::Signal;
+
 use crate::base::failpoint::Point;
 use crate::base::ids::{PlanId, ProjectId, TaskId, random_tail};
 use crate::domain::conducting::{ConductorState, PlanState};
@@ -23,6 +25,7 @@ use crate::store::plans::{PlanRow, TaskRow};
 use crate::store::watch::Watch;
 use crate::sys::config::Config;
 use crate::sys::config::resolved::Isolation;
+use crate::sys::process::tree::Handle;
 use crate::sys::process::{life, spawn};
 
 /// A conductor has this long to enter the registry.
@@ -415,6 +418,18 @@ fn put_into_inbox(session: &Session, project: &Project, inbox: &PlanId, task: &T
 pub fn live_conductor(session: &Session, plan: &PlanId) -> Result<Option<ConductorRow>, Error> {
     let row = session.store()?.read(|tx| tx.conductor_of(plan))?;
     Ok(row.filter(querying::is_alive))
+}
+
+/// Kills a conductor that does not do its work; what it recorded is taken up by the next.
+pub fn end_hung(conductor: &ConductorRow) -> Result<(), Error> {
+    let failed = |error| Error::system(format!("cannot end process {}", conductor.pid), error);
+    let Some(process) = Handle::open(conductor.pid.cast_signed()).map_err(failed)? else { return Ok(()) };
+    // Held first, then looked at, so that no other process of that number is meant.
+    if querying::is_alive(conductor) {
+        process.signal(Signal::KILL).map_err(failed)?;
+        process.wait_for_end(CONDUCTOR_PATIENCE).map_err(failed)?;
+    }
+    Ok(())
 }
 
 /// Waits a little for a conductor that somebody else may be starting.

@@ -6,10 +6,12 @@
 
 use std::path::{Path, PathBuf};
 
+use super::claiming::leaving::{self, Gone};
 use super::claiming::{DEFAULT_TTL_S, is_of_agent, near};
 use super::project::Project;
 use super::{Error, House, ground};
 use crate::base::clock::Time;
+use crate::base::ids::ClaimId;
 use crate::base::paths::RepoPath;
 use crate::domain::claim::{self, Conflict, Decision, Held, Holder, HolderKind, Mode};
 use crate::domain::pattern::Pattern;
@@ -116,21 +118,24 @@ pub fn by_session(house: &House, editor: &Editor, asked: &Asked<'_>) -> Result<O
     }
     let store = house.store()?;
     let patterns: Vec<Pattern> = wanted.iter().map(|(_, pattern)| pattern.clone()).collect();
-    let is_held = |tx: &Tx<'_>| -> Result<bool, Error> {
+    let all: Vec<Pattern> = patterns.iter().chain(&whole).cloned().collect();
+    let gone = store.read(|tx| -> Result<Option<Vec<Gone>>, Error> {
         let now = Time::now();
         let held = near(tx, &project.id, &patterns)?;
-        Ok(whole.is_empty()
-            && wanted.iter().all(|(place, _)| held.iter().any(|claim| covers(claim, editor, place, now))))
-    };
-    // Nearly always it is the second edit of a file, which writes nothing.
-    if store.read(is_held)? {
-        return Ok(None);
-    }
+        let is_own = |place| held.iter().any(|claim| covers(claim, editor, place, now));
+        // Nearly always it is the second edit of a file, which writes nothing.
+        if whole.is_empty() && wanted.iter().all(|(place, _)| is_own(place)) {
+            return Ok(None);
+        }
+        leaving::gone(tx, &project, &all).map(Some)
+    })?;
+    let Some(gone) = gone else { return Ok(None) };
+    let kept = leaving::save(house, &project, &gone)?;
     // Read before the others are kept waiting.
     let before: Vec<String> = wanted.iter().map(|(place, _)| digest(&place.file)).collect();
     let mut by = None;
     let conflicts = store.write(|tx| -> Result<Vec<Conflict>, Error> {
-        let held = others_alive(tx, &project, editor, patterns.iter().chain(&whole))?;
+        let held = others_alive(tx, &project, editor, &all, &kept)?;
         if let Decision::Refuse(mut conflicts) = claim::decide(&whole, Mode::Exclusive, &editor.holder, &held)
         {
             conflicts.retain(|conflict| is_met(&project, conflict));
@@ -300,15 +305,15 @@ fn covers(claim: &Held, editor: &Editor, place: &Place, now: Time) -> bool {
 
 /// The claims near the patterns without those of the dead, which are released, and without those of
 /// the server that works for the same agent.
-fn others_alive<'a>(
+fn others_alive(
     tx: &Tx<'_>,
     project: &Project,
     editor: &Editor,
-    patterns: impl Iterator<Item = &'a Pattern>,
+    patterns: &[Pattern],
+    kept: &[ClaimId],
 ) -> Result<Vec<Held>, Error> {
-    let patterns: Vec<Pattern> = patterns.cloned().collect();
-    super::claiming::free_the_dead(tx, &project.id, &patterns)?;
-    let mut held = near(tx, &project.id, &patterns)?;
+    super::claiming::free_the_dead(tx, &project.id, patterns, kept)?;
+    let mut held = near(tx, &project.id, patterns)?;
     held.retain(|claim| {
         let is_servers = claim.holder.kind == HolderKind::Agent
             && claim.holder != editor.holder

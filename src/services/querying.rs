@@ -219,6 +219,11 @@ pub fn plan(session: &Session, id: &PlanId) -> Result<PlanView, Error> {
 fn plan_view(tx: &Tx<'_>, row: PlanRow) -> Result<PlanView, Error> {
     let mut counts = tx.task_counts(&row.id)?;
     if row.state.is_at_rest() {
+        // What it was stopped in the midst of does not go on; while it is being saved, it does.
+        let is_open = counts.iter().any(|(state, n)| *n > 0 && is_in_hand(*state));
+        if is_open && !tx.conductor_of(&row.id)?.is_some_and(|conductor| is_alive(&conductor)) {
+            recount(&mut counts, at_work(tx, &row.id)?);
+        }
         return Ok(PlanView { state: row.state, reason: row.reason.clone(), conductor: None, counts, row });
     }
     let conductor = tx.conductor_of(&row.id)?.filter(is_alive);
@@ -229,10 +234,8 @@ fn plan_view(tx: &Tx<'_>, row: PlanRow) -> Result<PlanView, Error> {
         None if is_asking => (row.state, row.reason.clone()),
         Some(_) => (row.state, row.reason.clone()),
         None => {
-            let live = tx.live_attempts(&row.id)?;
-            let is_at_work = |attempt: &&AttemptRow| client::is_alive(Path::new(&attempt.run_dir));
-            let at_work = live.iter().filter(is_at_work).count();
-            recount(&mut counts, at_work as u64);
+            let at_work = at_work(tx, &row.id)?;
+            recount(&mut counts, at_work);
             let reason = match at_work {
                 0 => "its conductor died; dispatch it again to go on".to_owned(),
                 1 => "its conductor died, 1 worker goes on; dispatch it again to take it up".to_owned(),
@@ -244,15 +247,31 @@ fn plan_view(tx: &Tx<'_>, row: PlanRow) -> Result<PlanView, Error> {
     Ok(PlanView { state, reason, conductor, counts, row })
 }
 
-/// A task whose worker has ended while nobody conducts its plan does not run, whatever was recorded last.
+/// How many workers of a plan live.
+fn at_work(tx: &Tx<'_>, plan: &PlanId) -> Result<u64, Error> {
+    let live = tx.live_attempts(plan)?;
+    Ok(live.iter().filter(|attempt| client::is_alive(Path::new(&attempt.run_dir))).count() as u64)
+}
+
+/// Whether somebody is to be at work on a task in that state: its worker, or its conductor.
+fn is_in_hand(state: TaskState) -> bool {
+    matches!(state, TaskState::Running | TaskState::Judging | TaskState::Landing)
+}
+
+/// A task whose worker has ended while nobody conducts its plan neither runs nor is judged, whatever was
+/// recorded last.
 fn mark_unattended(task: &mut TaskRow, last: Option<&AttemptRow>) {
     let is_dead = |attempt: &AttemptRow| !client::is_alive(Path::new(&attempt.run_dir));
-    if task.state != TaskState::Running || !last.is_some_and(is_dead) {
-        return;
+    let why = match task.state {
+        TaskState::Running => "its worker has ended and its conductor died",
+        TaskState::Judging => "nobody judges it, its conductor has ended",
+        TaskState::Landing => "nobody lands it, its conductor has ended",
+        _ => return,
+    };
+    if last.is_some_and(is_dead) {
+        task.state = TaskState::Waiting;
+        task.reason = Some(format!("{why}: dispatch the plan again to go on"));
     }
-    task.state = TaskState::Waiting;
-    task.reason =
-        Some("its worker has ended and its conductor died: dispatch the plan again to go on".to_owned());
 }
 
 /// Whether an attempt has neither a shim nor a conductor.
@@ -263,7 +282,7 @@ fn is_unattended(tx: &Tx<'_>, attempt: &AttemptRow) -> Result<bool, Error> {
     Ok(!tx.conductor_of(&attempt.plan)?.is_some_and(|conductor| is_alive(&conductor)))
 }
 
-/// As many tasks run as there are workers; the others wait.
+/// As many tasks run as there are workers, and none is judged or lands; the others wait.
 fn recount(counts: &mut Vec<(TaskState, u64)>, at_work: u64) {
     let mut count = |state: TaskState| match counts.iter().position(|(known, _)| *known == state) {
         Some(at) => at,
@@ -272,10 +291,12 @@ fn recount(counts: &mut Vec<(TaskState, u64)>, at_work: u64) {
             counts.len() - 1
         }
     };
-    let (running, waiting) = (count(TaskState::Running), count(TaskState::Waiting));
+    let [running, judging, landing, waiting] =
+        [TaskState::Running, TaskState::Judging, TaskState::Landing, TaskState::Waiting].map(&mut count);
     let unattended = counts[running].1.saturating_sub(at_work);
     counts[running].1 -= unattended;
-    counts[waiting].1 += unattended;
+    let unlooked = std::mem::take(&mut counts[judging].1) + std::mem::take(&mut counts[landing].1);
+    counts[waiting].1 += unattended + unlooked;
 }
 
 /// Whether a conductor lives: its lock is asked, not its row. The locks of a killed process are let go by the

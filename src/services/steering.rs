@@ -2,6 +2,7 @@
 //! recorded; the conductor sees it and acts. Where no conductor lives, this does.
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use super::conductor::launching::kind_of_run;
 use super::pipelines::deciding;
@@ -19,8 +20,12 @@ use crate::store::attempts::AttemptRow;
 use crate::store::events::NewEvent;
 use crate::store::pipelines::StageRow;
 use crate::store::plans::PlanRow;
+use crate::store::watch::Watch;
 use crate::sys::shim::client;
 use crate::sys::shim::job::Request;
+
+/// How long a conductor may take to save what a forced stop ended before it is taken for hung.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What is to be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -301,7 +306,9 @@ fn on_plan(
         Action::Stop => PlanState::Stopped,
         _ => PlanState::Running,
     };
-    if plan.state.is_at_rest() && state != PlanState::Running {
+    // What was stopped may still have workers whose conductor hangs.
+    let is_ending = state == PlanState::Stopped && !store.read(|tx| tx.live_attempts(id))?.is_empty();
+    if plan.state.is_at_rest() && state != PlanState::Running && !is_ending {
         return Err(refuse(
             Code::Conflict,
             format!(
@@ -353,12 +360,52 @@ fn on_plan(
     }
     let n = live.len();
     let message = match (action, n) {
-        (Action::Pause, _) if force => format!("nothing new starts, {n} workers are suspended"),
+        (Action::Pause, _) if force => format!("nothing new starts, {} suspended", are(n)),
+        (Action::Pause, 1) => "nothing new starts, 1 worker finishes what it does".to_owned(),
         (Action::Pause, _) => format!("nothing new starts, {n} workers finish what they do"),
-        (Action::Stop, _) => format!("{n} workers are ended, their work is saved"),
+        (Action::Stop, 0) => "nobody is at work on it".to_owned(),
+        (Action::Stop, _) if force => forced(session, project, id, n)?,
+        (Action::Stop, _) => format!("{} being ended, what they did is saved first", are(n)),
         _ => "it goes on".to_owned(),
     };
     Ok(Done { state: state.as_str().to_owned(), message })
+}
+
+fn are(workers: usize) -> String {
+    if workers == 1 { "1 worker is".to_owned() } else { format!("{workers} workers are") }
+}
+
+/// Waits until the killed workers of a stopped plan are saved, and says what came of it. A conductor that
+/// does not get to it in its time hangs: it is ended, and another takes up what it left.
+fn forced(session: &Session, project: &Project, id: &PlanId, workers: usize) -> Result<String, Error> {
+    let watch = Watch::new(&session.house.root)?;
+    let ended = |patience: Duration| -> Result<bool, Error> {
+        let deadline = Instant::now() + patience;
+        loop {
+            if session.store()?.read(|tx| tx.live_attempts(id))?.is_empty() {
+                return Ok(true);
+            }
+            if Instant::now() >= deadline {
+                return Ok(false);
+            }
+            watch.wait(Some(deadline));
+        }
+    };
+    if ended(PATIENCE)? {
+        return Ok(format!("{} ended, what they did is saved", are(workers)));
+    }
+    let Some(conductor) = dispatching::live_conductor(session, id)? else {
+        dispatching::ensure_conductor(session, project, id, false)?;
+        return Ok(format!("{} ended, and what they did is being saved", are(workers)));
+    };
+    dispatching::end_hung(&conductor)?;
+    dispatching::ensure_conductor(session, project, id, false)?;
+    let saved = if ended(PATIENCE)? { "is saved" } else { "is being saved" };
+    Ok(format!(
+        "its conductor (process {}) did not answer and was ended; {} ended, what they did {saved}",
+        conductor.pid,
+        are(workers)
+    ))
 }
 
 fn cancel_plan(
@@ -596,10 +643,19 @@ fn on_attempt(
 /// told, and keeps nothing else back.
 fn land_all(session: &Session, project: &Project) -> Result<Done, Error> {
     let git = ground::git(&session.house, project)?;
+    landing::mend(&git)?;
     let plans = querying::plans(session, project, 10_000)?;
-    let (mut landed, mut refused) = (Vec::new(), Vec::new());
+    let (mut landed, mut refused, mut left) = (Vec::new(), Vec::new(), Vec::new());
     for plan in plans.iter().rev().map(|view| &view.row) {
         if !landing::is_left(&git, plan)? {
+            continue;
+        }
+        // Whoever deleted it may not want it; whoever names the plan does.
+        if !landing::has_branch(&git, plan)? {
+            let id = &plan.id;
+            left.push(format!(
+                "{id} is left out, its branch was deleted: kapell land {id} lands it all the same"
+            ));
             continue;
         }
         match land(session, project, plan) {
@@ -610,7 +666,11 @@ fn land_all(session: &Session, project: &Project) -> Result<Done, Error> {
     }
     let Some((plan, first)) = refused.first() else {
         let nothing = || "nothing is left to land".to_owned();
-        let message = if landed.is_empty() { nothing() } else { landed.join("; ") };
+        if landed.is_empty() && left.is_empty() {
+            landed.push(nothing());
+        }
+        landed.append(&mut left);
+        let message = landed.join("; ");
         return Ok(Done { state: "landed".to_owned(), message });
     };
     let told = refused.iter().map(|(plan, refusal)| format!("{plan} did not land: {}", refusal.message));
@@ -624,6 +684,7 @@ fn land_all(session: &Session, project: &Project) -> Result<Done, Error> {
 
 fn land(session: &Session, project: &Project, plan: &PlanRow) -> Result<Done, Error> {
     let git = ground::git(&session.house, project)?;
+    landing::mend(&git)?;
     let brought = landing::bring(&git, plan)?;
     let short = &brought.commit.as_str()[..12.min(brought.commit.as_str().len())];
     let message = if brought.is_new {

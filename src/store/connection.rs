@@ -284,10 +284,10 @@ fn look_at_header(path: &Path) -> Result<(), StoreError> {
     };
     let length = file.metadata().map_err(io)?.len();
     if length == 0 {
-        // A database is empty before anything ran, and for a moment; later it was emptied.
-        let runs = path.with_file_name("run").read_dir();
-        return match runs.is_ok_and(|mut runs| runs.next().is_some()) {
-            true => Err(damaged("it is empty, though there were runs")),
+        // A database is empty before the first commit, whose bell stays; later it was emptied.
+        let has_rung = path.with_file_name(BELL).metadata().is_ok_and(|bell| bell.len() > 0);
+        return match has_rung {
+            true => Err(damaged("it is empty, though something was written into it")),
             false => Ok(()),
         };
     }

@@ -224,11 +224,43 @@ fn a_session_that_vanished_loses_its_claims() {
     let guest = bench.meet("agent");
     bench.write("README", "changed\n");
     assert!(ask(&bench, &edit(&bench, "b", "README")).contains("claude-gone"));
+    // While it lives, nobody else lets go of it, by name or by number.
+    let claims = bench.rpc().ok("status", json!({"scope": "claims"}));
+    let id = claims["claims"][0]["claim_id"].clone();
+    for params in [json!({"claim_ids": [id]}), json!({"paths": ["README"], "holder": "claude-gone"})] {
+        let refusal = bench.rpc().refused("release-files", params);
+        assert_eq!(refusal.kind, "not-allowed", "{refusal:?}");
+    }
     agent.kill().unwrap();
     agent.wait().unwrap();
     guest.gone();
     assert_eq!(ask(&bench, &edit(&bench, "b", "README")), "");
     assert_eq!(holders(&bench), ["agent claude-b README"]);
+    // What it changed and did not commit is not lost when the next one writes over it.
+    bench.write("README", "by b\n");
+    let left: Vec<String> = bench
+        .events(None)
+        .into_iter()
+        .filter(|(kind, _)| kind == "claim.left")
+        .map(|(_, text)| text)
+        .collect();
+    let reference = left[0].rsplit(' ').next().unwrap();
+    assert!(left[0].starts_with("claude-gone is gone") && left.len() == 1, "{left:?}");
+    assert_eq!(bench.git(["show", &format!("{reference}:README")]), "changed");
+}
+
+#[test]
+fn a_session_that_vanished_and_left_nothing_leaves_no_ref() {
+    let bench = Bench::new();
+    let file = bench.root.join("event.json");
+    fs::write(&file, edit(&bench, "gone", "README").to_string()).unwrap();
+    let script = format!("run sh -c '\"{KAPELL}\" hook claude < {} ; true'", file.display());
+    assert!(bench.command(AGENT).args(["do", &script]).status().unwrap().success());
+    // Somebody else's work is not its.
+    bench.write("src/lib.txt", "changed\n");
+    assert_eq!(ask(&bench, &edit(&bench, "b", "README")), "");
+    assert_eq!(holders(&bench), ["agent claude-b README"]);
+    assert_eq!(bench.git(["for-each-ref", "refs/kapell/left"]), "");
 }
 
 #[test]

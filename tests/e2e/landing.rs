@@ -84,6 +84,70 @@ fn land_brings_a_clean_checkout_along() {
 }
 
 #[test]
+fn land_that_is_killed_at_any_call_of_git_is_finished_by_the_next() {
+    let bench = Bench::new();
+    let plan = bench.start(&diamond());
+    bench.at_rest(&plan);
+    let (before, work) =
+        (bench.git(["rev-parse", "main"]), bench.git(["rev-parse", &format!("kapell/{plan}")]));
+    let lock = bench.project.join(".git/index.lock");
+    let mut kills = 0;
+    for point in ["git.before", "git.after"] {
+        for nth in 1.. {
+            let fault = format!("{point}:kill@{nth}");
+            let killed = bench.command(KAPELL).arg("land").env("KAPELL_FAILPOINT", &fault).output().unwrap();
+            if killed.status.success() {
+                break;
+            }
+            kills += 1;
+            // Whoever takes the lock away and commits must not undo what is landed.
+            let undone = fs::read(&lock).is_ok().then(|| {
+                fs::rename(&lock, lock.with_extension("aside")).unwrap();
+                let undone = bench.git(["diff", "--cached", "--name-only", "--diff-filter=D"]);
+                fs::rename(lock.with_extension("aside"), &lock).unwrap();
+                undone
+            });
+            assert_eq!(undone.unwrap_or_default(), "", "{fault}");
+            let again = bench.command(KAPELL).arg("land").output().unwrap();
+            assert!(again.status.success(), "{fault}: {}", String::from_utf8_lossy(&again.stderr));
+            assert!(!lock.exists(), "{fault}");
+            assert_eq!(bench.git(["status", "--porcelain"]), "", "{fault}");
+            assert_eq!(bench.git(["rev-parse", "main"]), work, "{fault}");
+            bench.git(["reset", "-q", "--hard", &before]);
+        }
+        bench.git(["reset", "-q", "--hard", &before]);
+    }
+    assert!(kills > 8, "{kills}");
+}
+
+#[test]
+fn a_branch_that_is_deleted_while_its_plan_goes_on_is_made_anew_where_it_was() {
+    let bench = Bench::new();
+    let plan = bench.start(&Plan::new([
+        task("a", &["a.txt"], &["write a.txt a"]),
+        task("b", &["b.txt"], &[&bench.meet_line("b"), "write b.txt b"]).after(&["a"]),
+    ]));
+    let b = bench.meet("b");
+    bench.git(["branch", "-q", "-D", &format!("kapell/{plan}")]);
+    b.go();
+    assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
+    assert_eq!(bench.landed(&plan), ["a", "b"]);
+}
+
+#[test]
+fn what_landed_on_a_branch_that_is_deleted_afterwards_can_still_be_had() {
+    let bench = Bench::new();
+    let plan = bench.start(&diamond());
+    bench.at_rest(&plan);
+    bench.git(["branch", "-q", "-D", &format!("kapell/{plan}")]);
+    let all = bench.control("land", "all")["message"].as_str().unwrap().to_owned();
+    assert!(all.contains("its branch was deleted") && all.contains(&format!("kapell land {plan}")), "{all}");
+    bench.control("land", &plan);
+    assert_eq!(fs::read_to_string(bench.project.join("both.txt")).unwrap(), "three\n");
+    assert_eq!(bench.control("land", "all")["message"], "nothing is left to land");
+}
+
+#[test]
 fn land_leaves_a_dirty_checkout_alone() {
     let bench = Bench::new();
     let plan = bench.start(&diamond());

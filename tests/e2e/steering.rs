@@ -1,5 +1,6 @@
 //! What a person says while work goes on.
 
+use rustix::process::Signal;
 use serde_json::json;
 
 use crate::bench::processes::state_of;
@@ -96,6 +97,30 @@ fn a_suspended_worker_can_be_stopped() {
 }
 
 #[test]
+fn a_conductor_that_hangs_is_ended_by_force_and_nothing_is_lost() {
+    let bench = Bench::new();
+    let plan = bench.start(&two(&bench));
+    let workers = [bench.meet("a"), bench.meet("b")];
+    let hung = bench.conductor(&plan);
+    hung.signal(Signal::STOP);
+    let said = bench.control("stop", &plan)["message"].as_str().unwrap().to_owned();
+    assert!(said.starts_with("2 workers are being ended"), "{said}");
+    // Nothing is ended yet, and it can be asked for again.
+    let forced = bench.rpc().ok("control", json!({"action": "stop", "target": plan, "force": true}));
+    let said = forced["message"].as_str().unwrap();
+    assert!(said.contains(&hung.pid.to_string()) && said.contains("what they did is saved"), "{said}");
+    workers.into_iter().for_each(Guest::gone);
+    assert_eq!(bench.at_rest(&plan)["state"], "stopped");
+    let kept = ["a", "b"].map(|task| format!("refs/kapell/tasks/{plan}/{task}/1"));
+    assert_eq!(bench.refs("refs/kapell/tasks"), kept);
+
+    bench.dispatch(&plan);
+    bench.meet("a").go();
+    bench.meet("b").go();
+    assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
+}
+
+#[test]
 fn cancel_ends_a_running_task_for_good_and_keeps_what_it_left() {
     let bench = Bench::new();
     let plan = bench.start(&two(&bench));
@@ -167,6 +192,10 @@ fn stop_ends_a_gate_too_and_dispatch_judges_again() {
     bench.control("stop", &plan);
     gate.gone();
     assert_eq!(bench.at_rest(&plan)["state"], "stopped");
+    // What nobody judges is not shown as being judged.
+    assert_eq!(bench.task(&plan, "a")["state"], "waiting", "{}", bench.story());
+    let told = bench.rpc().ok("status", json!({"scope": "plan", "id": plan}));
+    assert_eq!(told["running"], 0, "{told:#}");
     assert_eq!(bench.landed(&plan), Vec::<String>::new());
     bench.dispatch(&plan);
     bench.meet("gate").go();

@@ -33,6 +33,33 @@ fn the_same_plan_runs_once_however_often_it_is_started() {
 }
 
 #[test]
+fn a_plan_that_is_stored_again_names_the_one_that_is_not_over() {
+    let bench = Bench::new();
+    let plan = Plan::new([task("a", &["a.txt"], &[&bench.meet_line("a"), "write a.txt a"])]);
+    let twin_told = || {
+        let planned = bench.rpc().ok("plan", plan.params());
+        let problems = planned["problems"].as_array().unwrap().clone();
+        problems.into_iter().find(|problem| problem["code"] == "same-plan")
+    };
+    let first = bench.plan(&plan);
+    let told = twin_told().expect("the draft is told");
+    assert_eq!(told["severity"], "warning", "{told:#}");
+    assert!(told["hint"].as_str().unwrap().contains("dispatch --plan-id"), "{told:#}");
+    bench.dispatch(&first);
+    let a = bench.meet("a");
+    let other = Plan::new([task("a", &["a.txt"], &["write a.txt b"])]);
+    let planned = bench.rpc().ok("plan", other.params());
+    assert!(
+        planned["problems"].as_array().unwrap().iter().all(|it| it["code"] != "same-plan"),
+        "{planned:#}"
+    );
+    // Drafts are made by the way: they are told as what they are, whatever runs.
+    assert!(twin_told().is_some());
+    a.go();
+    assert_eq!(bench.at_rest(&first)["state"], "done");
+}
+
+#[test]
 fn of_two_plans_that_own_the_same_the_second_waits_for_the_claim() {
     let bench = Bench::new();
     let one =

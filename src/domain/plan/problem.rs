@@ -51,13 +51,15 @@ pub enum ProblemCode {
     NoTests,
     /// The target never gets a task.
     ProtectedWorker,
+    /// A plan with the same tasks is stored, and not over.
+    SamePlan,
     /// The document cannot be read, or says something a plan cannot say.
     Syntax,
 }
 
 impl ProblemCode {
     /// All codes.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::DuplicateId,
         Self::UnknownDependency,
         Self::Cycle,
@@ -70,6 +72,7 @@ impl ProblemCode {
         Self::NoSpecs,
         Self::NoTests,
         Self::ProtectedWorker,
+        Self::SamePlan,
         Self::Syntax,
     ];
 
@@ -88,6 +91,7 @@ impl ProblemCode {
             Self::NoSpecs => "no-specs",
             Self::NoTests => "no-tests",
             Self::ProtectedWorker => "protected-worker",
+            Self::SamePlan => "same-plan",
             Self::Syntax => "syntax",
         }
     }

@@ -6,11 +6,13 @@ use super::attempt::{after, give_up, tell};
 use super::desk::Desk;
 use super::saving::Saved;
 use crate::base::failpoint::Point;
+use crate::base::ids::ClaimId;
 use crate::domain::attempt::Outcome;
 use crate::domain::pattern::{Pattern, PatternSet};
 use crate::domain::plan::Task;
 use crate::domain::task::TaskState;
 use crate::domain::verdict::{GateOutcome, Verdict};
+use crate::services::claiming::leaving;
 use crate::services::judging::{self, Case, Judgement};
 use crate::services::landing::{self, Landing, Work};
 use crate::services::{Error, approving};
@@ -162,16 +164,20 @@ fn reject(tx: &Tx<'_>, desk: &Desk, attempt: &AttemptRow, task: &Task, why: &str
 /// Whether the work may land now: this conductor has the plan, and the attempt holds what it
 /// changed. Claims that were let go (the task had failed, and a person approved it after all) are
 /// taken again; if somebody else has them by now, the task fails and tells so.
-fn may_land(tx: &Tx<'_>, desk: &Desk, attempt: &AttemptRow, task: &Task) -> Result<bool, Error> {
+fn may_land(
+    tx: &Tx<'_>,
+    desk: &Desk,
+    attempt: &AttemptRow,
+    task: &Task,
+    patterns: &[Pattern],
+    kept: &[ClaimId],
+) -> Result<bool, Error> {
     let (project, plan, id) = (&desk.project.id, &desk.plan_id, &task.id);
     let state = tx.task(plan, id)?.map(|row| row.state);
     if tx.fencing(plan)? != desk.fencing || !matches!(state, Some(TaskState::Approved | TaskState::Landing)) {
         return Ok(false);
     }
-    let mut patterns = task.files.clone();
-    // What cannot be said as a pattern could not be approved.
-    patterns.extend(tx.approved_paths(&attempt.id)?.iter().filter_map(|path| Pattern::of_path(path).ok()));
-    if let Some(conflict) = approving::hold(tx, project, attempt, &patterns, "approved work lands")? {
+    if let Some(conflict) = approving::hold(tx, project, attempt, patterns, kept, "approved work lands")? {
         let held = &conflict.held;
         let who = held.task.clone().unwrap_or_else(|| held.holder.name.to_string());
         let why = format!("{} is held by {who} by now; approve it again when that is free", conflict.witness);
@@ -189,7 +195,12 @@ pub(super) fn land(desk: &Desk, attempt: &AttemptRow, task: &Task, saved: Saved)
     let id = &task.id;
     let store = desk.store()?;
     let commit = construct_work(desk, attempt, task, &saved)?;
-    let may_land = store.write(|tx| may_land(tx, desk, attempt, task))?;
+    let mut patterns = task.files.clone();
+    // What cannot be said as a pattern could not be approved.
+    let approved = store.read(|tx| tx.approved_paths(&attempt.id))?;
+    patterns.extend(approved.iter().filter_map(|path| Pattern::of_path(path).ok()));
+    let kept = leaving::keep(&desk.session.house, &desk.project, &patterns)?;
+    let may_land = store.write(|tx| may_land(tx, desk, attempt, task, &patterns, &kept))?;
     if !may_land {
         return Ok(());
     }

@@ -27,12 +27,11 @@ use crate::services::judging::commands;
 use crate::services::project::Files;
 use crate::services::spending::Spent;
 use crate::services::{Error, Session};
-use crate::services::{ground, querying};
+use crate::services::{ground, landing, querying};
 use crate::store::conductors::ConductorRow;
 use crate::store::events::NewEvent;
 use crate::store::plans::TaskLight;
 use crate::store::watch::Watch;
-use crate::sys::git::refs;
 use crate::sys::process::life::{self, Life};
 use crate::sys::process::tree;
 use crate::sys::shim::client;
@@ -404,7 +403,7 @@ impl Conductor {
         let row = self.desk.row()?;
         let git = &self.desk.git;
         let branch = row.integration.clone().unwrap_or_default();
-        Ok(refs::read(git, &branch)?.map(|oid| oid.to_string()).or(row.base))
+        Ok(landing::tip(git, &self.desk.plan_id, &branch)?.map(|oid| oid.to_string()).or(row.base))
     }
 
     fn spawn(&mut self, attempt: crate::store::attempts::AttemptRow, stage: Stage) -> Result<(), Error> {

@@ -11,6 +11,7 @@ use crate::base::paths::RepoPath;
 use crate::domain::pattern::{Pattern, PatternSet, twins};
 use crate::domain::plan::Task;
 use crate::domain::violation::{Changed, Kind, Objection, objection};
+use crate::services::claiming::leaving;
 use crate::services::{Error, approving, owning, walling};
 use crate::store::Tx;
 use crate::store::attempts::AttemptRow;
@@ -120,10 +121,12 @@ pub fn own_what_it_changed(
     }
     let paths = saved.outside.iter().filter_map(|(path, _)| Pattern::of_path(&path.to_string()).ok());
     let paths: Vec<Pattern> = paths.collect();
+    let kept = leaving::keep(&desk.session.house, &desk.project, &paths)?;
     desk.store()?.write(|tx| -> Result<Option<Task>, Error> {
         for path in &paths {
             // Whoever holds one of them has it; it stays outside, and the others do not suffer for it.
-            approving::hold(tx, &desk.project.id, attempt, std::slice::from_ref(path), "it was changed")?;
+            let path = std::slice::from_ref(path);
+            approving::hold(tx, &desk.project.id, attempt, path, &kept, "it was changed")?;
         }
         let owning = owning::task_of(tx, attempt, planned.clone())?;
         Ok((owning.files != task.files).then_some(owning))

@@ -5,12 +5,11 @@ use super::desk::Desk;
 use crate::base::ids::{PlanId, random_tail};
 use crate::domain::conducting::PlanState;
 use crate::domain::pipeline::{self, CommandState, Conclusion, StageState, Step, Why};
-use crate::services::Error;
 use crate::services::pipelines::expanding::{self, Ground};
 use crate::services::pipelines::facts::{self, Facts};
+use crate::services::{Error, landing};
 use crate::store::Tx;
 use crate::store::pipelines::{CommandRow, StageRow};
-use crate::sys::git::refs;
 
 /// A plan paused for this reason goes on when its stage is approved; one that a person paused does not.
 pub const WAITS_FOR_APPROVAL: &str = "approval: ";
@@ -104,7 +103,7 @@ fn known(tx: &Tx<'_>, plan: &PlanId) -> Result<Facts, Error> {
 fn landed(desk: &Desk) -> Result<String, Error> {
     let row = desk.row()?;
     let branch = row.integration.clone().unwrap_or_default();
-    let landed = refs::read(&desk.git, &branch)?.map(|oid| oid.to_string()).or(row.base);
+    let landed = landing::tip(&desk.git, &desk.plan_id, &branch)?.map(|oid| oid.to_string()).or(row.base);
     landed.ok_or_else(|| Error::Bug(format!("plan {} has no commit", desk.plan_id)))
 }
 

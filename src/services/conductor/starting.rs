@@ -87,6 +87,7 @@ fn record(
     let is_local = |name: &ProviderName| {
         desk.config.providers.get(name).is_some_and(|provider| provider.kind == ProviderKind::Ollama)
     };
+    let kept = claiming::leaving::keep(&desk.session.house, &desk.project, &task.files)?;
     desk.store()?.write(|tx| -> Result<Step, Error> {
         if tx.fencing(&desk.plan_id)? != desk.fencing {
             return Ok(Step::Begun(Begun::Not));
@@ -121,7 +122,7 @@ fn record(
         let run_dir = desk.session.house.run_dir(id.as_str());
         let alive = run_dir.join("lock").to_string_lossy().into_owned();
         let holder = Holder { kind: HolderKind::Attempt, name: HolderName::new(id.as_str()) };
-        claiming::free_the_dead(tx, &desk.project.id, &task.files)?;
+        claiming::free_the_dead(tx, &desk.project.id, &task.files, &kept)?;
         let mut held = owning::in_the_way(tx, &desk.project.id, &desk.plan_id, &task.id, &task.files)?;
         // What the attempt before held is this one's; nobody could come between.
         let is_before = |held: &Holder| {

@@ -8,11 +8,11 @@ use crate::base::clock::Time;
 use crate::base::failpoint::Point;
 use crate::base::ids::{AttemptId, TaskId};
 use crate::domain::task::TaskState;
-use crate::services::Error;
+use crate::services::{Error, landing};
 use crate::store::attempts::AttemptRow;
 use crate::sys::config::resolved::Isolation;
 use crate::sys::git::worktree::Ignored;
-use crate::sys::git::{GitQueue, Oid, Snapshot, Worktree, read, refs, snapshot, spare, worktree};
+use crate::sys::git::{GitQueue, Oid, Snapshot, Worktree, read, snapshot, spare, worktree};
 use crate::sys::shim::client;
 
 /// A spare worktree that nobody took for so long goes, in seconds.
@@ -198,6 +198,6 @@ fn save_now(desk: &Desk, attempt: &AttemptRow) -> Option<Oid> {
 /// The commit that the plan's next attempt probably begins from.
 fn next_base(desk: &Desk) -> Option<Oid> {
     let row = desk.row().ok()?;
-    let landed = refs::read(&desk.git, row.integration.as_deref()?).ok()?;
+    let landed = landing::tip(&desk.git, &desk.plan_id, row.integration.as_deref()?).ok()?;
     landed.or_else(|| Oid::parse(row.base.as_deref()?))
 }

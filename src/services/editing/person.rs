@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use super::place::places;
-use super::{Asked, DEFAULT_TTL_S, Editor, SESSION_LEASE_S, others_alive};
+use super::{Asked, DEFAULT_TTL_S, Editor, SESSION_LEASE_S, leaving, others_alive};
 use crate::base::clock::Time;
 use crate::base::ids::ClaimId;
 use crate::base::paths::RepoPath;
@@ -85,8 +85,9 @@ pub fn standing(house: &House, person: &Holder, spot: &Spot) -> Result<Standing,
 
 /// Claims a file for its unsaved changes.
 pub fn hold(house: &House, editor: &Editor, spot: &Spot) -> Result<Hold, Error> {
+    let kept = leaving::keep(house, &spot.project, &spot.patterns)?;
     house.store()?.write(|tx| {
-        let held = others_alive(tx, &spot.project, editor, spot.patterns.iter())?;
+        let held = others_alive(tx, &spot.project, editor, &spot.patterns, &kept)?;
         let insert = match claim::decide(&spot.patterns, Mode::Exclusive, &editor.holder, &held) {
             Decision::Refuse(conflicts) => return Ok(Hold::Met(conflicts)),
             Decision::Grant { .. } => {

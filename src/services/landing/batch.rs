@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 
 use super::queue::{Landing, Waiting};
-use super::{follow_with_target, integrating, proving};
+use super::{follow_with_target, hold, integrating, proving, tip};
 use crate::base::failpoint::Point;
 use crate::domain::halving::settle;
 use crate::domain::plan::Plan;
@@ -37,6 +37,9 @@ pub(super) fn finish(desk: &Desk, branch: &str, landed: &[(i64, Oid)]) -> Result
         }
         Ok(())
     })?;
+    if let Err(why) = hold(&desk.git, &desk.plan_id, branch) {
+        tracing::warn!(plan = %desk.plan_id, "what landed is held by {branch} alone: {why}");
+    }
     // The work has landed, whatever becomes of this: a person can do it with `kapell land`.
     if let Some(target) = desk.row()?.target
         && let Err(why) = follow_with_target(&desk.git, &target, branch)
@@ -60,13 +63,9 @@ impl Batch<'_> {
     fn try_together(&self, some: &[Waiting]) -> Result<Result<(), String>, Error> {
         let git = &self.desk.git;
         loop {
-            let Some(onto) = refs::read(git, self.branch)? else {
-                return Err(Refusal::new(
-                    Code::Conflict,
-                    format!("the branch {} of plan {} is gone", self.branch, self.desk.plan_id),
-                    "dispatch the plan again to begin a new one",
-                )
-                .into());
+            let onto = match refs::read(git, self.branch)? {
+                Some(onto) => onto,
+                None => self.revived()?,
             };
             let commits = match self.stacked(&onto, some)? {
                 Ok(commits) => commits,
@@ -106,6 +105,21 @@ impl Batch<'_> {
                 }
             }
         }
+    }
+
+    /// Makes the branch anew that somebody deleted, where it was.
+    fn revived(&self) -> Result<Oid, Error> {
+        let git = &self.desk.git;
+        let started =
+            || -> Result<Option<Oid>, Error> { Ok(self.desk.row()?.base.as_deref().and_then(Oid::parse)) };
+        let was = match tip(git, &self.desk.plan_id, self.branch)? {
+            Some(tip) => Some(tip),
+            None => started()?,
+        };
+        let was = was.ok_or_else(|| Error::Bug(format!("plan {} has no commit", self.desk.plan_id)))?;
+        refs::update(git, self.branch, &was, None, "kapell: the branch was deleted while its plan goes on")?;
+        self.tell(format!("the branch {} was deleted, and is made anew where it was", self.branch))?;
+        Ok(was)
     }
 
     /// A commit for each, one upon the other; or which conflicts with what.

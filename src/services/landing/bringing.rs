@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{full_name, integration_branch};
+use super::{full_name, integration_branch, tip};
 use crate::domain::refusal::{Code, Refusal};
 use crate::services::Error;
 use crate::store::plans::PlanRow;
@@ -25,7 +25,7 @@ pub struct Brought {
 pub fn bring(git: &Git, plan: &PlanRow) -> Result<Brought, Error> {
     let refuse = |message: String, hint: &str| Error::from(Refusal::new(Code::Conflict, message, hint));
     let branch = plan.integration.clone().unwrap_or_else(|| integration_branch(&plan.id));
-    let Some(work) = refs::read(git, &branch)? else {
+    let Some(work) = tip(git, &plan.id, &branch)? else {
         return Err(refuse(format!("plan {} has landed nothing yet", plan.id), "dispatch it first"));
     };
     if branch.starts_with("refs/kapell/shared/") {

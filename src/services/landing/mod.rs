@@ -16,11 +16,35 @@ use super::Error;
 use crate::base::failpoint::Point;
 use crate::base::ids::PlanId;
 use crate::store::plans::PlanRow;
-use crate::sys::git::{Git, GitQueue, land, read, refs};
+use crate::sys::git::{Git, GitError, GitQueue, Oid, checkout, land, read, refs};
 
 /// The branch that collects a plan's work.
 pub fn integration_branch(plan: &PlanId) -> String {
     format!("refs/heads/kapell/{plan}")
+}
+
+/// The ref that holds what a plan landed even where somebody deleted its branch.
+fn anchor(plan: &PlanId) -> String {
+    format!("refs/kapell/landed/{plan}")
+}
+
+/// The newest commit that a plan landed; `None` before the first.
+pub fn tip(git: &Git, plan: &PlanId, branch: &str) -> Result<Option<Oid>, GitError> {
+    match refs::read(git, branch)? {
+        Some(tip) => Ok(Some(tip)),
+        None => refs::read(git, &anchor(plan)),
+    }
+}
+
+/// Keeps the anchor of a plan with its branch.
+fn hold(git: &Git, plan: &PlanId, branch: &str) -> Result<(), GitError> {
+    let (Some(tip), anchor) = (refs::read(git, branch)?, anchor(plan)) else { return Ok(()) };
+    let before = refs::read(git, &anchor)?;
+    if before.as_ref() != Some(&tip) {
+        // Should somebody have moved it meanwhile, that one knew of a newer landing.
+        refs::update(git, &anchor, &tip, before.as_ref(), "kapell: landed")?;
+    }
+    Ok(())
 }
 
 /// Moves the target to where the integration branch is, if that only adds to it and nobody has it
@@ -54,16 +78,31 @@ pub fn is_left(git: &Git, plan: &PlanRow) -> Result<bool, Error> {
     if plan.target.is_some() {
         return is_ahead(git, plan);
     }
-    let Some(work) = refs::read(git, branch)? else { return Ok(false) };
+    let Some(work) = tip(git, &plan.id, branch)? else { return Ok(false) };
     // On no branch when it started, and merged by hand since.
     let Some(head) = read::resolve(git, "HEAD")? else { return Ok(true) };
     Ok(!read::is_ancestor(git, &work, &head)?)
 }
 
+/// Whether the branch is there that collected a plan's work.
+pub fn has_branch(git: &Git, plan: &PlanRow) -> Result<bool, Error> {
+    let branch = plan.integration.clone().unwrap_or_else(|| integration_branch(&plan.id));
+    Ok(refs::read(git, &branch)?.is_some())
+}
+
+/// Frees the checkouts that a killed `kapell land` left locked.
+pub fn mend(git: &Git) -> Result<(), Error> {
+    let guard = GitQueue::lock(git.repository())?;
+    for folder in checkout::mend(git, &guard) {
+        tracing::warn!("a killed `kapell land` had left {} locked", folder.display());
+    }
+    Ok(())
+}
+
 /// Whether a plan has landed work that its target does not hold yet.
 pub fn is_ahead(git: &Git, plan: &PlanRow) -> Result<bool, Error> {
     let (Some(branch), Some(target)) = (&plan.integration, &plan.target) else { return Ok(false) };
-    let Some(work) = refs::read(git, branch)? else { return Ok(false) };
+    let Some(work) = tip(git, &plan.id, branch)? else { return Ok(false) };
     Ok(match refs::read(git, &full_name(target))? {
         Some(target) => !read::is_ancestor(git, &work, &target)?,
         None => true,

@@ -12,6 +12,7 @@ use super::project::Project;
 use super::{Error, Session, pipelines};
 use crate::base::ids::{PlanId, TaskId, random_tail};
 use crate::base::paths::RepoPath;
+use crate::domain::conducting::PlanState;
 use crate::domain::pattern::{Pattern, PatternSet};
 use crate::domain::plan::Plan;
 use crate::domain::plan::check::{self, OnOverlap};
@@ -22,8 +23,9 @@ use crate::domain::plan::read::{Patterns, read_plan_again};
 use crate::domain::refusal::{Code, Refusal};
 use crate::domain::task::TaskState;
 use crate::store::Tx;
+use crate::store::error::StoreError;
 use crate::store::events::NewEvent;
-use crate::store::plans::NewTask;
+use crate::store::plans::{NewTask, PlanRow};
 use crate::sys::config::Config;
 use crate::sys::tree;
 
@@ -144,21 +146,26 @@ pub fn plan(session: &Session, project: &Project, wish: &Wish) -> Result<Planned
     planned.waves = dag::waves(&plan).unwrap_or_default();
     planned.critical_path = dag::critical_path(&plan).unwrap_or_default();
     planned.ownership = ownership(project, &plan)?;
-    if is_sound && !wish.check_only {
-        plan.name = Some(planned.name.clone());
+    plan.name = Some(planned.name.clone());
+    if wish.check_only {
+        let twin = session.store()?.read(|tx| twin_of(tx, project, &plan))?;
+        planned.problems.extend(twin.as_ref().map(twin_problem));
+    } else if is_sound {
         let id = new_id(&planned.name);
         let pipeline = plan.pipeline.as_deref().and_then(|name| config.pipelines.get(name));
         if let Some(pipeline) = pipeline {
             pipelines::settle(&mut plan, pipeline);
         }
-        session.store()?.write(|tx| -> Result<(), Error> {
+        let twin = session.store()?.write(|tx| -> Result<_, Error> {
+            let twin = twin_of(tx, project, &plan)?;
             store(tx, project, &id, &plan)?;
             if let (Some(name), Some(pipeline)) = (&plan.pipeline, pipeline) {
                 pipelines::enter(tx, project, &config, &id, name, pipeline, None)?;
                 pipelines::adopt(tx, &id, &plan)?;
             }
-            Ok(())
+            Ok(twin)
         })?;
+        planned.problems.extend(twin.as_ref().map(twin_problem));
         planned.id = Some(id);
     }
     Ok(planned)
@@ -198,6 +205,41 @@ fn store(tx: &Tx<'_>, project: &Project, id: &PlanId, plan: &Plan) -> Result<(),
         },
     )?;
     Ok(())
+}
+
+/// The newest plan of the project that has this plan's name and tasks and is not over: whoever stores it
+/// again may have forgotten the first, and would pay for its work twice.
+fn twin_of(tx: &Tx<'_>, project: &Project, plan: &Plan) -> Result<Option<PlanRow>, StoreError> {
+    let document = rows::plan_document(plan).to_string();
+    let tasks = || plan.tasks.iter().map(|task| rows::task_document(task).to_string());
+    for row in tx.plans_called(&project.id, plan.name.as_deref().unwrap_or("plan"))? {
+        let is_open = matches!(row.state, PlanState::Draft | PlanState::Running | PlanState::Paused);
+        if is_open && row.document == document {
+            let stored = tx.tasks(&row.id, -1, usize::MAX >> 1)?;
+            let own = stored.into_iter().filter(|task| task.parent.is_none());
+            if tasks().eq(own.map(|task| task.document)) {
+                return Ok(Some(row));
+            }
+        }
+    }
+    Ok(None)
+}
+
+fn twin_problem(twin: &PlanRow) -> Problem {
+    let id = &twin.id;
+    let (what, hint) = match twin.state {
+        PlanState::Draft => {
+            ("waits to be dispatched", format!("kapell dispatch --plan-id {id} begins that one"))
+        }
+        PlanState::Paused => ("is paused", format!("kapell resume {id} goes on with that one")),
+        _ => (
+            "runs",
+            format!(
+                "kapell status --scope plan --id {id} --watch follows that one; dispatched, this one does it all again"
+            ),
+        ),
+    };
+    Problem::warning(ProblemCode::SamePlan, format!("plan {id} has the same tasks and {what}"), hint)
 }
 
 /// Appends a task to a stored plan.

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use crate::domain::pattern::Pattern;
 use crate::domain::plan::document::{Key, Node, Value as Document};
 use crate::domain::plan::read::read_plan;
-use crate::domain::plan::{CommandLine, Complexity, Plan, Rules, Task};
+use crate::domain::plan::{CommandLine, Complexity, Plan, Rules, Spec, Task};
 use crate::services::Error;
 use crate::store::plans::{PlanRow, TaskRow};
 
@@ -33,8 +33,14 @@ pub fn plan_document(plan: &Plan) -> Value {
     put(&mut fields, "name", plan.name.as_ref().map(|name| json!(name)));
     put(&mut fields, "base", plan.base.as_ref().map(|base| json!(base)));
     put(&mut fields, "target", plan.target.as_ref().map(|target| json!(target)));
-    let specs: Vec<Value> =
-        plan.specs.iter().map(|spec| json!({"file": spec.file, "description": spec.description})).collect();
+    let spec = |spec: &Spec| {
+        let mut fields = Map::new();
+        put(&mut fields, "file", Some(json!(spec.file)));
+        // What is empty was left out, and would be refused when it is read again.
+        put(&mut fields, "description", (!spec.description.is_empty()).then(|| json!(spec.description)));
+        Value::Object(fields)
+    };
+    let specs: Vec<Value> = plan.specs.iter().map(spec).collect();
     put(&mut fields, "specs", (!specs.is_empty()).then(|| json!(specs)));
     put(&mut fields, "rules", rules(&plan.rules));
     put(&mut fields, "pipeline", plan.pipeline.as_ref().map(|pipeline| json!(pipeline)));

@@ -3,7 +3,9 @@
 //!
 //! The person's `index.lock` is held from the first look to the last step, so that no other git changes
 //! the index or commits meanwhile. It has a text of ours in it: left behind by a kill, the next call knows
-//! it and goes on. The order is files, branch, index; each step can be done twice.
+//! it and goes on. The order is files, index, branch; each step can be done twice. The branch is last: whoever
+//! removes the lock by hand and commits then commits what was landing, where with an old index it would
+//! be its reverse.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -89,7 +91,7 @@ pub fn fast_forward(
     if let Some((_, what)) = IN_PROGRESS.iter().find(|(name, _)| admin_dir.join(name).exists()) {
         return Ok(Forward::InProgress { what });
     }
-    let Some(lock) = IndexLock::take(admin_dir)? else {
+    let Some(_lock) = IndexLock::take(admin_dir)? else {
         return Ok(Forward::Locked { lock: admin_dir.join("index.lock") });
     };
     remove_copies(admin_dir);
@@ -97,7 +99,7 @@ pub fn fast_forward(
     let mover = Mover { git: &here, guard, tree: &tree, index: &index };
     let now = refs::read(&here, branch)?;
     let result = if now.as_ref() == Some(new) {
-        if lock.is_resumed { mover.finish_index(old, new) } else { Ok(Forward::Forwarded) }
+        Ok(Forward::Forwarded)
     } else if now.as_ref() == Some(old) {
         mover.forward(branch, old, new)
     } else {
@@ -118,11 +120,14 @@ struct Mover<'a> {
 impl Mover<'_> {
     fn forward(&self, branch: &str, old: &Oid, new: &Oid) -> Result<Forward, GitError> {
         self.copy_index()?;
+        let mut dirty = self.staged(old)?;
+        // A killed call had come as far as the index: what was edited since is simply an edit.
+        if !dirty.is_empty() && self.staged(new)?.is_empty() {
+            return self.move_branch(branch, old, new);
+        }
         let changes = changed_between(self.git, old, new)?;
         let changes: BTreeMap<&RepoPath, &Change> =
             changes.iter().map(|change| (&change.path, change)).collect();
-        let staged = self.call("diff-index").args(["--cached", "--name-only", "-z", "--no-renames"]).oid(old);
-        let mut dirty = paths(&staged.run()?);
         let modified =
             self.call("diff-files").args(["--name-only", "-z", "--ignore-submodules=all"]).run()?;
         let mut suspects = paths(&modified);
@@ -138,20 +143,30 @@ impl Mover<'_> {
             self.refresh(self.index)?;
         }
         self.read_trees(&["-m", "-u"], old, new)?;
-        let call = self.git.head_call("update-ref").args(["-m", "kapell land: fast-forward", branch]);
-        if let Err(error) = call.oid(new).oid(old).holding(self.guard).run() {
-            self.read_trees(&["-m", "-u"], new, old)?;
-            let now = refs::read(self.git, branch)?;
-            return if now.as_ref() == Some(old) { Err(error) } else { Ok(Forward::Moved { now }) };
-        }
-        self.install()
+        self.install()?;
+        self.move_branch(branch, old, new)
     }
 
-    /// The branch and the files have moved; the person may have edited since. Only the index is behind.
-    fn finish_index(&self, old: &Oid, new: &Oid) -> Result<Forward, GitError> {
-        self.copy_index()?;
-        self.read_trees(&["-i", "-m"], old, new)?;
-        self.install()
+    /// Files and index are there; the branch follows, or they go back.
+    fn move_branch(&self, branch: &str, old: &Oid, new: &Oid) -> Result<Forward, GitError> {
+        let call = self.git.head_call("update-ref").args(["-m", "kapell land: fast-forward", branch]);
+        if let Err(error) = call.oid(new).oid(old).holding(self.guard).run() {
+            let now = refs::read(self.git, branch)?;
+            // It may have moved all the same, before git was killed.
+            if now.as_ref() != Some(new) {
+                self.copy_index()?;
+                self.read_trees(&["-m", "-u"], new, old)?;
+                self.install()?;
+                return if now.as_ref() == Some(old) { Err(error) } else { Ok(Forward::Moved { now }) };
+            }
+        }
+        Ok(Forward::Forwarded)
+    }
+
+    /// What the index has otherwise than a commit.
+    fn staged(&self, commit: &Oid) -> Result<BTreeSet<RepoPath>, GitError> {
+        let call = self.call("diff-index").args(["--cached", "--name-only", "-z", "--no-renames"]);
+        Ok(paths(&call.oid(commit).run()?))
     }
 
     fn call(&self, command: &str) -> super::run::Call<'_> {
@@ -178,11 +193,10 @@ impl Mover<'_> {
         Ok(())
     }
 
-    fn install(&self) -> Result<Forward, GitError> {
+    fn install(&self) -> Result<(), GitError> {
         self.refresh(self.index)?;
         let index = self.tree.admin_dir.join("index");
-        fs::rename(self.index, &index).map_err(GitError::io("replace", &index))?;
-        Ok(Forward::Forwarded)
+        fs::rename(self.index, &index).map_err(GitError::io("replace", &index))
     }
 
     /// Untracked files, ignored ones too, where new ones would come. git itself overwrites ignored files.
@@ -260,11 +274,29 @@ impl Mover<'_> {
     }
 }
 
+/// Lets go of the locks of checkouts that killed calls of ours left after their work was done, and tells which.
+pub fn mend(git: &Git, _guard: &Guard) -> Vec<PathBuf> {
+    let common = &git.repository().common_dir;
+    let linked = fs::read_dir(common.join("worktrees")).into_iter().flatten().flatten();
+    let mut mended = Vec::new();
+    for admin_dir in std::iter::once(common.clone()).chain(linked.map(|entry| entry.path())) {
+        if is_ours(&admin_dir.join("index.lock")) {
+            drop(IndexLock { path: admin_dir.join("index.lock") });
+            remove_copies(&admin_dir);
+            mended.push(admin_dir);
+        }
+    }
+    mended
+}
+
+/// Whether a lock of an index is one of ours; under the queue's guard its holder was killed.
+fn is_ours(lock: &Path) -> bool {
+    fs::read(lock).is_ok_and(|text| text == MARK)
+}
+
 /// The person's index lock, held by us; let go when dropped.
 struct IndexLock {
     path: PathBuf,
-    /// Whether it was left by a killed call of ours.
-    is_resumed: bool,
 }
 
 impl IndexLock {
@@ -277,11 +309,10 @@ impl IndexLock {
         let linked = fs::hard_link(&aside, &path);
         let _ = fs::remove_file(&aside);
         match linked {
-            Ok(()) => Ok(Some(Self { path, is_resumed: false })),
+            Ok(()) => Ok(Some(Self { path })),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                let is_ours = fs::read(&path).is_ok_and(|text| text == MARK);
                 // Not `then_some`: a value made and dropped would delete the lock.
-                Ok(is_ours.then(|| Self { path, is_resumed: true }))
+                Ok(is_ours(&path).then(|| Self { path }))
             }
             Err(error) => Err(GitError::io("create", &path)(error)),
         }

@@ -353,8 +353,9 @@ impl EndWatch {
 
 /// Starts `exe`, a program of ours that goes on without us, and returns its number.
 /// Its output is appended to `log`. It calls [`become_session_leader`] first of all,
-/// and belongs to init once this process ends; until then a thread waits for it, so
-/// that it does not stay as a zombie, and calls `on_end`.
+/// and belongs to init from the start: some who started this process (OpenCode, for its
+/// MCP servers) end all its descendants when they are done. `on_end` is called when it
+/// has ended.
 ///
 /// # Errors
 /// The log cannot be opened or the program not be started.
@@ -373,14 +374,59 @@ pub fn detach(
     let stderr = log.try_clone().map_err(failed)?;
     let mut command = program(exe, cwd);
     command.args(args).envs(env).stdin(Stdio::null()).stdout(log).stderr(stderr);
-    let mut child = command.spawn().map_err(failed)?;
-    let pid = child.id();
-    // Without the thread the child is a zombie for a while, and its end is not told; neither does harm.
+    let (pid, wait) = start_for_init(command).map_err(failed)?;
+    // Without the thread its end is not told, which does no harm.
     let _ = std::thread::Builder::new().name("reaper".to_owned()).spawn(move || {
-        let _ = child.wait();
+        wait();
         on_end();
     });
     Ok(pid)
+}
+
+/// Starts `command` through a process that ends at once, and returns its number and what
+/// waits for its end.
+#[cfg(target_os = "linux")]
+#[expect(unsafe_code, reason = "a second fork before exec has no safe form")]
+fn start_for_init(mut command: Command) -> io::Result<(u32, impl FnOnce() + Send + 'static)> {
+    use nix::unistd::ForkResult;
+    let (number, told) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+    // SAFETY: Between fork and exec only system calls are made, on what was prepared before: no
+    // lock of another thread is waited for, and the process between leaves by `_exit`, which runs
+    // nothing of this program.
+    unsafe {
+        command.pre_exec(move || match nix::unistd::fork()? {
+            ForkResult::Parent { .. } => nix::libc::_exit(0),
+            ForkResult::Child => {
+                let pid = rustix::process::getpid().as_raw_nonzero().get();
+                rustix::io::write(&told, &pid.to_ne_bytes())?;
+                Ok(())
+            }
+        });
+    }
+    // The process between: where the program itself cannot start, the reason comes through it.
+    command.spawn()?.wait()?;
+    drop(command);
+    let mut bytes = [0; size_of::<i32>()];
+    File::from(number).read_exact(&mut bytes)?;
+    let pid = i32::from_ne_bytes(bytes);
+    // One that has ended by now has no handle, and is not waited for.
+    let handle = Handle::open(pid)?;
+    let wait = move || {
+        if let Some(handle) = handle {
+            let _ = handle.wait_for_end(Duration::MAX);
+        }
+    };
+    Ok((pid.unsigned_abs(), wait))
+}
+
+/// Starts `command` as a child, which belongs to init once this process ends.
+#[cfg(not(target_os = "linux"))]
+fn start_for_init(mut command: Command) -> io::Result<(u32, impl FnOnce() + Send + 'static)> {
+    let mut child = command.spawn()?;
+    let pid = child.id();
+    Ok((pid, move || {
+        let _ = child.wait();
+    }))
 }
 
 /// Leaves the terminal and the session of whoever started this process. A process

@@ -304,10 +304,11 @@ impl Handle {
     #[cfg(target_os = "linux")]
     pub fn wait_for_end(&self, limit: Duration) -> io::Result<bool> {
         use rustix::event::{PollFd, PollFlags};
-        let deadline = std::time::Instant::now() + limit;
+        // A limit beyond what the clock can count is none.
+        let deadline = std::time::Instant::now().checked_add(limit);
         loop {
-            let left = deadline.saturating_duration_since(std::time::Instant::now());
-            let timeout = rustix::event::Timespec::try_from(left).ok();
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(std::time::Instant::now()));
+            let timeout = left.and_then(|left| rustix::event::Timespec::try_from(left).ok());
             match rustix::event::poll(&mut [PollFd::new(&self.fd, PollFlags::IN)], timeout.as_ref()) {
                 Ok(ready) => return Ok(ready > 0),
                 Err(rustix::io::Errno::INTR) => {}

@@ -92,7 +92,7 @@ fn codes_have_the_names_of_the_contract() {
     let names = ProblemCode::ALL.map(ProblemCode::as_str);
     assert_eq!(
         names.join(" "),
-        "duplicate-id unknown-dependency cycle overlap no-files bad-path shared-file unknown-agent unknown-pipeline no-specs no-tests protected-worker syntax"
+        "duplicate-id unknown-dependency cycle overlap no-files bad-path shared-file unknown-agent unknown-pipeline no-specs no-tests protected-worker same-plan syntax"
     );
 }
 

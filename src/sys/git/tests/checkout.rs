@@ -1,4 +1,4 @@
-use super::super::checkout::{Forward, fast_forward};
+use super::super::checkout::{Forward, fast_forward, mend};
 use super::super::refs;
 use super::*;
 
@@ -124,7 +124,7 @@ const MARK: &str = "kapell moves this checkout forward; if it was killed, `kapel
 
 #[test]
 fn a_kill_between_any_two_steps_is_repaired() {
-    // The lock was taken; some files were written; all were; the branch was moved; the index was replaced.
+    // The lock was taken; some files were written; all were; the index was replaced; the branch was moved.
     for step in 0..5 {
         let (bench, new) = ahead();
         let top = bench.top();
@@ -140,10 +140,10 @@ fn a_kill_between_any_two_steps_is_repaired() {
         if step >= 2 {
             git_in(&top, &["read-tree", "-m", "-u", bench.base.as_str(), new.as_str()]);
         }
-        if step >= 3 {
+        if step == 4 {
             git_in(&top, &["update-ref", MAIN, new.as_str()]);
         }
-        if step < 4 {
+        if step < 3 {
             write(&git_dir.join("index"), &old_index);
         }
         write(&git_dir.join("index.lock"), MARK);
@@ -163,17 +163,28 @@ fn edits_after_a_kill_are_not_overwritten() {
     assert!(fs::read_to_string(top.join("src/a.rs")).unwrap().starts_with("the person"));
     assert!(!top.join(".git/index.lock").exists(), "the person can work on");
 
-    // After the branch moved, the edit is simply an edit.
+    // After the index was replaced, the edit is simply an edit.
     let (bench, new) = ahead();
     let top = bench.top();
-    let old_index = fs::read(top.join(".git/index")).unwrap();
     git_in(&top, &["read-tree", "-m", "-u", bench.base.as_str(), new.as_str()]);
-    git_in(&top, &["update-ref", MAIN, new.as_str()]);
-    write(&top.join(".git/index"), old_index);
     write(&top.join("src/a.rs"), "went on\n");
     write(&top.join(".git/index.lock"), MARK);
     assert_eq!(go(&bench, &new), Forward::Forwarded);
     assert_eq!(git_in(&top, &["status", "--porcelain"]), " M src/a.rs");
+}
+
+#[test]
+fn a_lock_of_ours_that_was_left_is_let_go_and_no_other() {
+    let (bench, _) = ahead();
+    let git_dir = bench.top().join(".git");
+    let guard = GitQueue::lock(bench.git.repository()).unwrap();
+    write(&git_dir.join("index.lock"), "");
+    assert_eq!(mend(&bench.git, &guard), [""; 0].map(PathBuf::from));
+    assert!(git_dir.join("index.lock").exists());
+    write(&git_dir.join("index.lock"), MARK);
+    write(&git_dir.join("kapell-forward-0123456789"), "half an index");
+    assert_eq!(mend(&bench.git, &guard), [fs::canonicalize(&git_dir).unwrap()]);
+    assert!(!git_dir.join("index.lock").exists() && !git_dir.join("kapell-forward-0123456789").exists());
 }
 
 #[test]

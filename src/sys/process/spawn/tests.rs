@@ -151,3 +151,32 @@ proptest! {
         prop_assert_eq!(captured.into_bytes(), expected);
     }
 }
+
+#[test]
+fn what_is_detached_tells_its_end_and_is_no_descendant() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    let script: Vec<OsString> = ["-c", "echo $$ $PPID"].map(OsString::from).into();
+    let (sender, ended) = std::sync::mpsc::channel();
+    let on_end = move || sender.send(()).unwrap();
+    let pid = detach(Path::new("/bin/sh"), &script, folder.path(), [], &log, on_end).unwrap();
+    ended.recv_timeout(Duration::from_secs(60)).unwrap();
+    let told = std::fs::read_to_string(&log).unwrap();
+    let (own, parent) = told.trim().split_once(' ').unwrap();
+    assert_eq!(own.parse::<u32>().unwrap(), pid);
+    if cfg!(target_os = "linux") {
+        assert_ne!(parent.parse::<u32>().unwrap(), std::process::id());
+    }
+}
+
+#[test]
+fn what_cannot_be_detached_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    let (sender, ended) = std::sync::mpsc::channel::<()>();
+    let on_end = move || sender.send(()).unwrap();
+    let refused = detach(Path::new("/no/such program"), &[], folder.path(), [], &log, on_end).unwrap_err();
+    let told = format!("{refused} {:?}", std::error::Error::source(&refused));
+    assert!(told.contains("`/no/such program`") && told.contains("No such file"), "{told}");
+    assert!(ended.recv().is_err(), "what never began has no end");
+}
