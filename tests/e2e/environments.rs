@@ -6,7 +6,7 @@ use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::sync::atomic::{AtomicU16, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use kapell::base::failpoint::Point;
 use serde_json::{Value, json};
@@ -135,7 +135,6 @@ impl Street {
                 return status;
             }
             assert!(Instant::now() < until, "{service} is not {state}: {status:#}");
-            std::thread::sleep(Duration::from_millis(20));
         }
     }
 
@@ -423,7 +422,7 @@ fn a_crash_is_shown_and_what_is_left_is_ended() {
             rustix::process::Pid::from_raw(pid).unwrap(),
             rustix::process::Signal::KILL,
         )
-        .unwrap()
+        .unwrap();
     };
     kill(pid("dev"));
     let crashed = street.until("a", "dev", "crashed");
