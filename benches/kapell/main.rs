@@ -58,7 +58,7 @@ fn run(arguments: &Arguments) -> Result<()> {
     let (mut out, mut err) = (std::io::stdout().lock(), std::io::stderr().lock());
     if arguments.list {
         for case in CASES {
-            writeln!(out, "{:9} {}", case.name, case.about)?;
+            writeln!(out, "{:12} {}", case.name, case.about)?;
         }
         return Ok(());
     }

@@ -231,6 +231,18 @@ pub fn methods() -> &'static [Method] {
                 },
             ),
             method(
+                "environments",
+                "Checkouts with services",
+                "Checkouts beside the project with ports, databases, services and a git workflow. What would be lost \
+                 is refused unless forced.",
+                false,
+                |_| true,
+                methods::environments::call,
+                Audience::Outside {
+                    instead: "work in your own worktree; environments are for whoever dispatched you",
+                },
+            ),
+            method(
                 "checkpoint",
                 "Save what is done so far",
                 "Save your tree as it is now, so that nothing is lost whatever happens, and see what of it would not \

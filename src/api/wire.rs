@@ -9,6 +9,7 @@ use serde_json::Value;
 
 mod answers;
 mod conducting;
+mod environments;
 mod following;
 mod health;
 mod money;
@@ -20,6 +21,7 @@ mod status;
 
 pub use answers::*;
 pub use conducting::*;
+pub use environments::*;
 pub use following::*;
 pub use health::*;
 pub use money::*;

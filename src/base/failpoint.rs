@@ -43,6 +43,13 @@ macro_rules! points {
             /// All of them.
             pub const ALL: &[Self] = &[$(Self::$point),*];
 
+            /// Those that a task passes; environments have others.
+            pub fn of_tasks() -> Vec<Self> {
+                let others = ["environment.", "backup.", "restore."];
+                let is_other = |point: &Self| others.iter().any(|prefix| point.name().starts_with(prefix));
+                Self::ALL.iter().copied().filter(|point| !is_other(point)).collect()
+            }
+
             /// Its name in `KAPELL_FAILPOINT`.
             pub fn name(self) -> &'static str {
                 match self {
@@ -160,6 +167,32 @@ points! {
     WorktreeForgotten = "worktree.forgotten";
     /// The plan's rest is recorded, and its conductor still there.
     ConductorRested = "conductor.rested";
+    /// An environment is recorded, and nothing of it is made.
+    EnvironmentRecorded = "environment.recorded";
+    /// Its files are there, and not yet in their place.
+    EnvironmentCloned = "environment.cloned";
+    /// Its folder is in its place, with neither databases nor commands.
+    EnvironmentPlaced = "environment.placed";
+    /// A database of it is made, and not in its place.
+    EnvironmentInitialised = "environment.initialised";
+    /// All of it is made, and that is not recorded.
+    EnvironmentMade = "environment.made";
+    /// A launch is recorded, and nothing was started.
+    EnvironmentLaunching = "environment.launching";
+    /// What an environment had is kept under refs, and its folder still there.
+    EnvironmentKept = "environment.kept";
+    /// Its folder is out of its place, and not deleted.
+    EnvironmentAside = "environment.aside";
+    /// Its folder is gone, and that is not recorded.
+    EnvironmentGone = "environment.gone";
+    /// A part of a backup is written.
+    BackupWritten = "backup.written";
+    /// A backup is proved, and has not got its name.
+    BackupProved = "backup.proved";
+    /// What an environment had is kept, and nothing was restored.
+    RestoreKept = "restore.kept";
+    /// Its files are restored, and its databases not.
+    RestoreTree = "restore.tree";
 }
 
 #[cfg(not(debug_assertions))]

@@ -7,6 +7,7 @@ pub mod claim;
 pub mod conducting;
 pub mod deadlock;
 pub mod delegation;
+pub mod environment;
 pub mod halving;
 pub mod health;
 pub mod overlap;

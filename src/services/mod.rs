@@ -10,6 +10,7 @@ pub mod costing;
 pub mod diagnosing;
 pub mod dispatching;
 pub mod editing;
+pub mod environments;
 pub mod following;
 pub mod ground;
 pub mod health;

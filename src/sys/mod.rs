@@ -5,6 +5,7 @@ pub mod config;
 pub mod git;
 pub mod memory;
 pub mod ollama;
+pub mod probe;
 pub mod process;
 pub mod shim;
 pub mod stdio;

@@ -13,6 +13,7 @@ mod bench;
 mod client;
 
 mod batches;
+mod environments;
 mod fleet;
 mod health;
 mod hook;

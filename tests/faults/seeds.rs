@@ -14,9 +14,10 @@ impl Dice {
             ["kill", "kill", "kill", "kill", "error", "enospc", "eacces", "clock+86400", "clock-86400"];
         // Half of all between any two calls of git or changes of the database.
         let often = [Point::GitBefore, Point::GitAfter, Point::StoreChanged, Point::StoreCommitted];
+        let points = Point::of_tasks();
         let (point, times) = match self.roll(2) {
             0 => (often[self.roll(often.len())], 1 + self.roll(60)),
-            _ => (Point::ALL[self.roll(Point::ALL.len())], 1 + self.roll(3)),
+            _ => (points[self.roll(points.len())], 1 + self.roll(3)),
         };
         let goes_on = if self.roll(6) == 0 { "+" } else { "" };
         format!("{}:{}@{times}{goes_on}", point.name(), ACTIONS[self.roll(ACTIONS.len())])

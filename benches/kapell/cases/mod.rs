@@ -3,6 +3,7 @@
 pub mod claiming;
 pub mod crowd;
 pub mod dispatch;
+pub mod environments;
 pub mod hook;
 pub mod lsp;
 pub mod next;
@@ -46,7 +47,7 @@ pub struct Case {
 }
 
 /// All cases, in the order of the table.
-pub const CASES: [Case; 12] = [
+pub const CASES: [Case; 13] = [
     Case { name: "start", about: "kapell mcp from its start to its end", run: starting::run },
     Case { name: "claim", about: "one durable claim, through every door", run: claiming::run },
     Case { name: "hook", about: "kapell hook beside true", run: hook::run },
@@ -58,5 +59,6 @@ pub const CASES: [Case; 12] = [
     Case { name: "dispatch", about: "what a worker costs besides its own work", run: dispatch::run },
     Case { name: "wall", about: "what the wall adds to a start", run: wall::run },
     Case { name: "worktree", about: "a worktree for a worker", run: worktree::run },
+    Case { name: "environments", about: "environments made and looked at", run: environments::run },
     Case { name: "size", about: "the program and its list of tools", run: size::run },
 ];

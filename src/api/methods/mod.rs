@@ -4,6 +4,7 @@ pub mod claims;
 pub mod conducting;
 pub mod control;
 pub mod dispatch;
+pub mod environments;
 pub mod events;
 pub mod inside;
 pub mod judge;

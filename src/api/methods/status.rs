@@ -305,7 +305,9 @@ fn body(
             let waiting = waiting.iter().take(limit).map(views::queued).collect();
             (StatusBody::Queue { queue, waiting }, more.or(next))
         }
-        Scope::Environments => (StatusBody::Environments { environments: Vec::new() }, None),
+        Scope::Environments => {
+            (StatusBody::Environments { environments: super::environments::all(session)? }, None)
+        }
         Scope::Events => {
             let filter = EventFilter {
                 project: (!sees_all(session, params)).then_some(&project.id),

@@ -7,6 +7,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::EnvironmentStatus;
+
 /// Result of `status`: `seq`, `scope`, and the scope's own fields beside them.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct StatusResult {
@@ -89,7 +91,7 @@ pub enum StatusBody {
     /// Scope `environments`.
     Environments {
         /// Isolated checkouts.
-        environments: Vec<Value>,
+        environments: Vec<EnvironmentStatus>,
     },
 }
 

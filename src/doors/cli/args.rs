@@ -10,10 +10,12 @@ use clap::{Args, Parser, Subcommand};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+mod environments;
 mod fleet;
 mod methods;
 mod pipeline;
 
+pub use environments::{Env, EnvCommand, Services};
 pub use fleet::{By, Fleet, FleetCommand, Health, Route};
 pub use methods::*;
 pub use pipeline::{Pipeline, PipelineCommand, PipelineRun};
@@ -158,6 +160,18 @@ Examples:
   kapell pipeline show feature-3kq9zx
   kapell pipeline approve feature-3kq9zx deploy")]
     Pipeline(Pipeline),
+    /// Checkouts with services, databases and a git workflow of their own
+    #[command(
+        after_help = "Examples:
+  kapell env create --count 2
+  kapell env launch dev1
+  kapell env status
+  kapell env git dev1 sync
+  kapell env backup dev1
+  kapell env remove dev1",
+        visible_alias = "environments"
+    )]
+    Env(Env),
     /// Give one task to a worker, without a plan
     #[command(after_help = "Examples:
   kapell send 'fix the typo in the first line' --files README.md

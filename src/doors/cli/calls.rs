@@ -12,7 +12,7 @@ use super::args::{self, Command};
 use super::print::Out;
 use super::screens::{self, View};
 use super::status_file::StatusFile;
-use super::{follow, params, staging};
+use super::{environments, follow, params, staging};
 use crate::api::wire::{
     Action, CheckpointParams, CheckpointResult, ClaimFilesParams, ClaimFilesResult, ControlParams,
     ControlResult, CostStatus, DispatchParams, DispatchResult, JudgeResult, Object, PlanResult,
@@ -212,6 +212,7 @@ pub fn run(desk: &mut Desk<'_>, command: Command) -> Result<u8, ApiError> {
         Command::ShutdownAll(args) => control(desk, args.into()),
         Command::Run(args) => follow::run(desk, &args),
         Command::Pipeline(args) => staging::pipeline(desk, args.what),
+        Command::Env(args) => environments::run(desk, args.what),
         other => Err(ApiError::from(crate::services::Error::Bug(format!("{other:?} is no method")))),
     }
 }
@@ -226,6 +227,7 @@ pub fn waits(command: &Command) -> bool {
         Command::Land(_) => true,
         Command::Run(args) => !args.detach,
         Command::Pipeline(args) => staging::waits(&args.what),
+        Command::Env(args) => environments::waits(&args.what),
         Command::Events(args) => args.follow,
         _ => false,
     }

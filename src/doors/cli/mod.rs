@@ -13,6 +13,7 @@ use clap::{CommandFactory as _, Parser as _};
 
 mod args;
 mod calls;
+mod environments;
 mod follow;
 mod layout;
 mod params;

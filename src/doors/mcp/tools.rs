@@ -16,7 +16,16 @@ const LIST: &str = include_str!("tools.json");
 
 /// Parameters that only a person may give, and so nobody who reads a list of tools. Whoever gives one all
 /// the same is refused like anywhere.
-const OF_PERSONS: [(&str, &str); 1] = [("claim-files", "take_over")];
+const OF_PERSONS: [(&str, &str); 4] = [
+    ("claim-files", "take_over"),
+    ("pipeline", "mermaid"),
+    ("environments", "names"),
+    ("environments", "which"),
+];
+
+/// Results of which only these fields are told; the others explain themselves when they come.
+const MAIN_RESULTS: [(&str, &[&str]); 2] =
+    [("pipeline", &["run", "state", "stages"]), ("environments", &["environments"])];
 
 /// Every method of the table as a tool, but for those of workers only.
 fn tools() -> &'static [Tool] {
@@ -55,6 +64,12 @@ fn tool(method: &'static table::Method, description: &'static str) -> Tool {
             fields.remove(*field);
         }
     }
+    let mut result = brief::result(&method.result_schema());
+    for (_, main) in MAIN_RESULTS.iter().filter(|(name, _)| *name == method.name) {
+        if let Some(Value::Object(fields)) = result.get_mut("properties") {
+            fields.retain(|field, _| main.contains(&field.as_str()));
+        }
+    }
     // Whose parameters they are is plain here.
     let opening = format!("Parameters of `{}`", method.name);
     let said = params.get("description").and_then(Value::as_str);
@@ -68,7 +83,7 @@ fn tool(method: &'static table::Method, description: &'static str) -> Tool {
     }
     Tool::new_with_raw(method.name, Some(Cow::Borrowed(description)), params)
         .with_title(method.title)
-        .with_raw_output_schema(brief::result(&method.result_schema()).into())
+        .with_raw_output_schema(result.into())
         .with_annotations(annotations)
 }
 
@@ -143,7 +158,9 @@ mod tests {
             let method = table::find(name).unwrap();
             assert!(method.params_schema()["properties"].get(field).is_some(), "{name} {field}");
             for is_worker in [false, true] {
-                let tool = of(is_worker).iter().find(|tool| tool.name == name).unwrap();
+                let tool = of(is_worker).iter().find(|tool| tool.name == name);
+                assert_eq!(tool.is_some(), method.is_for(is_worker));
+                let Some(tool) = tool else { continue };
                 assert_eq!(tool.input_schema["properties"].get(field), None, "{name} {field}");
             }
         }

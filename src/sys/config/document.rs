@@ -368,7 +368,7 @@ impl<'t> Document<'t> {
                 format!("`{path}` is no path of a cache: `{}`", shown(text)),
                 "write ~/.cache/tool, an absolute path, or a folder of the tree such as target".to_owned(),
             )),
-            "url" if !["http://", "https://"].iter().any(|scheme| text.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty())) => {
+            "url" if !["http://", "https://", "tcp://"].iter().any(|scheme| text.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty())) => {
                 Some((
                     format!("`{path}` is no address: `{}`", shown(text)),
                     "write http://127.0.0.1:{port}/health or the like".to_owned(),

@@ -508,6 +508,12 @@ fn environments(said: types::Environments) -> Result<Environments, String> {
         },
         launch: command(said.launch.as_ref())?,
         health: said.health.map(|url| url.0),
+        health_command: command(said.health_command.as_ref())?,
+        insecure_tls: said.insecure_tls.unwrap_or(false),
         init: command(said.init.as_ref())?,
+        worktree: said.worktree.unwrap_or(false),
+        launch_timeout_s: said.launch_timeout_s.unwrap_or(30),
+        grace_s: said.grace_s.unwrap_or(10),
+        backups: said.backups.unwrap_or(7),
     })
 }

@@ -273,8 +273,20 @@ pub struct Environments {
     pub launch: Option<CommandLine>,
     /// Address that answers when it is well.
     pub health: Option<String>,
+    /// Program that ends with 0 when it is well.
+    pub health_command: Option<CommandLine>,
+    /// Whether the certificate at that address may be anybody's.
+    pub insecure_tls: bool,
     /// Makes an empty database.
     pub init: Option<CommandLine>,
+    /// Whether they are worktrees of the project's repository instead of clones.
+    pub worktree: bool,
+    /// Seconds in which one that was started must be well.
+    pub launch_timeout_s: u64,
+    /// Seconds that one has to end by itself.
+    pub grace_s: u64,
+    /// Backups that are kept of each.
+    pub backups: u32,
 }
 
 impl Environments {

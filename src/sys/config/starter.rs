@@ -219,5 +219,11 @@ const TEMPLATE: &str = r##"# Kapell's configuration of this project. Everything 
 #subs = ["dev", "qa", "staging"] ## of each
 #launch = ["./serve", "--port", "{port}", "--db", "{database}"] ## example
 #health = "http://127.0.0.1:{port}/health" ## example
+#health_command = ["./well", "{port}"] ## example; besides or instead
+#insecure_tls = false ## whether the certificate at an https address may be anybody's
 #init = ["sqlite3", "{database}", ".read schema.sql"] ## example
+#worktree = false ## worktrees of this repository instead of clones
+#launch_timeout_s = 30 ## it must be well by then
+#grace_s = 10 ## it has so long to end
+#backups = 7 ## kept of each
 "##;

@@ -481,10 +481,25 @@ pub struct Environments {
     pub subs: Option<Vec<Name>>,
     /// Starts one; `{port}` and `{database}` are filled in. Default: none, it cannot be started.
     pub launch: Option<Command>,
-    /// Address that answers when it is well. Default: none.
+    /// Address that answers when it is well: http, https, or tcp. Default: none.
     pub health: Option<Url>,
-    /// Makes an empty database. Default: none.
+    /// Program that ends with 0 when it is well, besides or instead of an address. Default: none.
+    pub health_command: Option<Command>,
+    /// Whether the certificate at the health address may be anybody's. Default: false.
+    pub insecure_tls: Option<bool>,
+    /// Makes an empty database. Default: none, it is an empty SQLite file.
     pub init: Option<Command>,
+    /// Whether they are worktrees of the project's repository. Default: false, each is a clone of its own.
+    pub worktree: Option<bool>,
+    /// Seconds in which one that was started must be well. Default: 30.
+    #[schemars(range(min = 1, max = 3600))]
+    pub launch_timeout_s: Option<u64>,
+    /// Seconds that one has to end by itself when it is stopped. Default: 10.
+    #[schemars(range(max = 3600))]
+    pub grace_s: Option<u64>,
+    /// Backups that are kept of each. Default: 7.
+    #[schemars(range(min = 1, max = 1000))]
+    pub backups: Option<u32>,
 }
 
 /// Limits of this machine for all projects together.

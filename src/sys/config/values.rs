@@ -130,6 +130,6 @@ text_type! {
     CachePath "cache-path"
 }
 text_type! {
-    /// An address of http or https; braces stand for what is filled in.
+    /// An address of http, https or tcp; braces stand for what is filled in.
     Url "url"
 }

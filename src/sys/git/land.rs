@@ -106,7 +106,7 @@ fn hunks(content: &str) -> Vec<(usize, String)> {
 }
 
 /// Reads `TREE\0` (`PATH\0`)* and, after an empty field, (`COUNT\0` (`PATH\0`)^COUNT `KIND\0` `MESSAGE\0`)*.
-fn parse_merge(printed: &[u8]) -> Option<(Oid, Vec<RepoPath>, String)> {
+pub(super) fn parse_merge(printed: &[u8]) -> Option<(Oid, Vec<RepoPath>, String)> {
     let mut fields = printed.split(|byte| *byte == 0);
     let tree = Oid::parse(std::str::from_utf8(fields.next()?).ok()?)?;
     let mut paths = BTreeSet::new();

@@ -19,11 +19,14 @@
 //!
 //! [`GitQueue`] serialises what git itself does not: adding and removing worktrees, deleting refs, landing.
 
+pub mod bundle;
 pub mod change;
 pub mod checkout;
 pub mod construct;
 pub mod discover;
+pub mod environment;
 mod exec;
+pub mod flow;
 pub mod land;
 pub mod program;
 pub mod queue;

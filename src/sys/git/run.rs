@@ -292,6 +292,10 @@ pub(super) struct Call<'a> {
     input: Input<'a>,
     accepted: &'static [i32],
     limit: Option<usize>,
+    /// Whether commits are the person's own, by their configuration.
+    is_persons: bool,
+    /// The objects of another repository that are seen besides.
+    borrowed: Option<PathBuf>,
 }
 
 impl<'a> Call<'a> {
@@ -306,7 +310,21 @@ impl<'a> Call<'a> {
             input: Input::Nothing,
             accepted: &[0],
             limit: None,
+            is_persons: false,
+            borrowed: None,
         }
+    }
+
+    /// Makes commits in the person's own name, as they configured it, instead of Kapell's.
+    pub fn by_person(mut self) -> Self {
+        self.is_persons = true;
+        self
+    }
+
+    /// Sees the objects of another repository besides, by its common directory.
+    pub fn borrowing(mut self, common_dir: &Path) -> Self {
+        self.borrowed = Some(common_dir.join("objects"));
+        self
     }
 
     pub fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
@@ -403,7 +421,19 @@ impl<'a> Call<'a> {
     }
 
     fn execute(self, watch: Option<Watch<'_>>) -> Result<Finished, GitError> {
-        let Self { git, place, args: command, mut settings, index, attributes, input, limit, .. } = self;
+        let Self {
+            git,
+            place,
+            args: command,
+            mut settings,
+            index,
+            attributes,
+            input,
+            limit,
+            is_persons,
+            borrowed,
+            ..
+        } = self;
         let repository = &git.repository;
         let (git_dir, work_tree, keeper) = match place {
             Place::Common => (&repository.common_dir, None, Keeper::Worker),
@@ -423,12 +453,17 @@ impl<'a> Call<'a> {
             ),
             // What a commit contains must not depend on a local `refs/replace`.
             ("GIT_NO_REPLACE_OBJECTS", "1"),
-            ("GIT_AUTHOR_NAME", "kapell"),
-            ("GIT_AUTHOR_EMAIL", "kapell@localhost"),
-            ("GIT_COMMITTER_NAME", "kapell"),
-            ("GIT_COMMITTER_EMAIL", "kapell@localhost"),
         ] {
             add(name, OsStr::new(value));
+        }
+        if !is_persons {
+            for part in ["AUTHOR", "COMMITTER"] {
+                add(&format!("GIT_{part}_NAME"), OsStr::new("kapell"));
+                add(&format!("GIT_{part}_EMAIL"), OsStr::new("kapell@localhost"));
+            }
+        }
+        if let Some(borrowed) = &borrowed {
+            add("GIT_ALTERNATE_OBJECT_DIRECTORIES", borrowed.as_os_str());
         }
         if let Some(work_tree) = work_tree {
             add("GIT_WORK_TREE", work_tree.as_os_str());

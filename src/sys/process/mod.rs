@@ -3,6 +3,7 @@
 pub mod find;
 pub mod life;
 pub mod peer;
+pub mod port;
 pub mod signals;
 pub mod spawn;
 pub mod tree;

@@ -6,6 +6,7 @@ use crate::base::clock::{Time, Zone};
 
 mod claims;
 mod cost;
+mod environments;
 mod fleet;
 mod health;
 mod inside;
@@ -17,6 +18,7 @@ mod work;
 
 pub use claims::{claim_files, release_files};
 pub use cost::csv;
+pub use environments::environments;
 pub use fleet::{By, fleet, route};
 pub use health::health;
 pub use inside::{checkpoint, report};
@@ -94,7 +96,9 @@ pub fn status(view: &View, result: &StatusResult) -> String {
         StatusBody::Events { events } => status::events(view, events),
         StatusBody::History { runs } => runs::history(view, runs),
         StatusBody::Replay { steps } => steps.iter().map(|step| replay_step(view, step)).collect(),
-        StatusBody::Environments { environments } => status::environments(view, environments),
+        StatusBody::Environments { environments } => {
+            view.page(|page| environments::table(page, view, environments))
+        }
     }
 }
 

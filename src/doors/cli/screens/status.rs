@@ -1,7 +1,5 @@
 //! What is going on: the overview, a plan with its tasks, and the lists.
 
-use serde_json::Value;
-
 use super::*;
 use crate::api::wire::{
     BudgetStatus, EventStatus, LandingStatus, Overview, PlanStatus, QueuedStatus, TaskLine, WorkerStatus,
@@ -380,52 +378,5 @@ pub fn events_line(view: &View, event: &EventStatus) -> String {
         }
         line.extend(sentence(Style::Plain, &event.text));
         page.line(&line);
-    })
-}
-
-/// Scope `environments`.
-pub fn environments(view: &View, environments: &[Value]) -> String {
-    view.page(|page| {
-        if environments.is_empty() {
-            page.line(&[span(Style::Faint, "no environments")]);
-            return;
-        }
-        let mut table = Table::new(
-            0,
-            [
-                Column::new("NAME", Give::Keep),
-                Column::new("BRANCH", Give::Shrink),
-                Column::number("AHEAD", Give::Drop(2)),
-                Column::number("BEHIND", Give::Drop(3)),
-                Column::new("SUBS", Give::Shrink),
-                Column::new("PATH", Give::Drop(1)),
-            ],
-        );
-        for environment in environments {
-            let text = |name: &str| match environment.get(name) {
-                Some(Value::String(text)) => plain(text),
-                Some(Value::Number(number)) => plain(number.to_string()),
-                _ => Cell::new(),
-            };
-            let mut branch = text("branch");
-            if environment.get("dirty").and_then(Value::as_bool) == Some(true) {
-                branch.push(span(Style::Warn, " (changed)"));
-            }
-            let subs = environment.get("subs").and_then(Value::as_array).into_iter().flatten();
-            let subs: Vec<String> = subs
-                .filter_map(|sub| {
-                    Some(format!("{} {}", sub.get("name")?.as_str()?, sub.get("state")?.as_str()?))
-                })
-                .collect();
-            table.row([
-                text("name"),
-                branch,
-                text("ahead"),
-                text("behind"),
-                plain(subs.join(", ")),
-                text("path"),
-            ]);
-        }
-        page.table(&table);
     })
 }

@@ -238,7 +238,12 @@ fn lists_screen() {
         json!({"seq": 1, "scope": "budget", "budget": []}),
         json!({"seq": 1, "scope": "environments", "environments": [
             {"name": "dev1", "path": "/home/ada/shop-dev1", "branch": "env/dev1", "ahead": 2, "behind": 0, "dirty": true,
-             "subs": [{"name": "dev", "state": "running", "port": 8081}, {"name": "qa", "state": "stopped", "port": 8082}]},
+             "state": "ready", "worker": "dev1_worker", "subs": [
+                {"name": "dev", "port": 8081, "state": "running", "pid": 4711, "since": "2026-11-21T11:50:00Z",
+                 "health": "ok", "database": "/d", "bytes": 8192, "log": "/l"},
+                {"name": "qa", "port": 8082, "state": "crashed", "since": "2026-11-21T11:59:00Z",
+                 "reason": "it ended with exit code 3", "last_lines": ["no such table: visits"],
+                 "database": "/q", "bytes": 0, "log": "/l"}]},
         ]}),
     ] {
         all.push_str(&status_screen(&value));

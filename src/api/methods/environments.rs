@@ -1,0 +1,240 @@
+//! `environments`.
+
+use crate::api::ApiError;
+use crate::api::wire::{
+    BackupStatus, EnvironmentFailure, EnvironmentStatus, EnvironmentsAction, EnvironmentsParams,
+    EnvironmentsResult, GitCommit, GitFile, GitOutcome, SubEnvironmentStatus,
+};
+use crate::services::environments::backing::{self, Backup};
+use crate::services::environments::caring::{self, Checked};
+use crate::services::environments::git::Gave;
+use crate::services::environments::viewing::{self, SubView, View};
+use crate::services::environments::{Failed, creating, git, removing, running};
+use crate::services::{Error, Session};
+
+/// Lines of a log, unless told.
+const LINES: u32 = 50;
+
+/// Answers `environments`.
+pub fn call(session: &Session, params: EnvironmentsParams) -> Result<EnvironmentsResult, ApiError> {
+    let EnvironmentsParams { action, name, sub, count, names, git: command, which, force } = params;
+    let (name, sub) = (name.as_deref(), sub.as_deref());
+    Ok(match action {
+        EnvironmentsAction::List | EnvironmentsAction::Status => {
+            let mut views = viewing::list(session, name)?;
+            if let Some(sub) = sub {
+                views.iter_mut().for_each(|view| view.subs.retain(|it| it.name == sub));
+            }
+            EnvironmentsResult { environments: views.iter().map(status).collect(), ..empty() }
+        }
+        EnvironmentsAction::Create => {
+            let mut all: Vec<String> = name.map(str::to_owned).into_iter().collect();
+            all.extend(names);
+            let (views, failed) = creating::create(session, &all, count)?;
+            told(&views, failed)
+        }
+        EnvironmentsAction::Launch | EnvironmentsAction::Restart => {
+            let anew = action == EnvironmentsAction::Restart;
+            let (views, failed) = running::launch(session, name, sub, anew, force)?;
+            told(&views, failed)
+        }
+        EnvironmentsAction::Stop => {
+            let (views, failed) = running::stop(session, name, sub)?;
+            told(&views, failed)
+        }
+        EnvironmentsAction::Logs => {
+            let lines = usize::try_from(count.unwrap_or(LINES)).unwrap_or(usize::MAX);
+            let (view, log) = running::logs(session, needed(name)?, sub, lines)?;
+            EnvironmentsResult { environments: vec![status(&view)], log: Some(log), ..empty() }
+        }
+        EnvironmentsAction::Remove => {
+            let removed = removing::remove(session, needed(name)?, force)?;
+            EnvironmentsResult {
+                message: Some(format!("{} is removed", removed.name)),
+                kept: removed.kept,
+                ..empty()
+            }
+        }
+        EnvironmentsAction::Export => {
+            EnvironmentsResult { export: Some(creating::export(session)?), ..empty() }
+        }
+        EnvironmentsAction::Git => {
+            let command = command.ok_or_else(|| {
+                let hint = format!("git: {{verb, args}} with a verb of {}", git::VERBS.join(", "));
+                ApiError::invalid_params("no verb of git is given", hint)
+            })?;
+            let gave = git::git(session, needed(name)?, &command.verb, &command.args)?;
+            EnvironmentsResult { git: vec![outcome(gave)], ..empty() }
+        }
+        EnvironmentsAction::Sync => {
+            let (gave, failed) = git::sync(session, name)?;
+            EnvironmentsResult {
+                git: gave.into_iter().map(outcome).collect(),
+                failed: failed.into_iter().map(failure).collect(),
+                ..empty()
+            }
+        }
+        EnvironmentsAction::Health => monitored(&caring::monitor(session, name)?),
+        EnvironmentsAction::Maintain => {
+            let maintained = caring::maintain(session, which.as_deref())?;
+            EnvironmentsResult {
+                message: Some(maintained.done.join("\n")),
+                failed: maintained.failed.into_iter().map(failure).collect(),
+                ..monitored(&maintained.checked)
+            }
+        }
+        EnvironmentsAction::Backup if which.as_deref() == Some("list") => EnvironmentsResult {
+            backups: backing::list(session, name)?.into_iter().map(backup).collect(),
+            ..empty()
+        },
+        EnvironmentsAction::Backup => {
+            let (made, failed) = backing::backup(session, name)?;
+            EnvironmentsResult {
+                backups: made.into_iter().map(backup).collect(),
+                failed: failed.into_iter().map(failure).collect(),
+                ..empty()
+            }
+        }
+        EnvironmentsAction::Restore => {
+            let (used, kept) = backing::restore(session, needed(name)?, which.as_deref(), force)?;
+            EnvironmentsResult {
+                message: Some(format!("{} is restored from {}", used.name, used.backup)),
+                backups: vec![backup(used)],
+                kept: vec![kept],
+                ..empty()
+            }
+        }
+        EnvironmentsAction::Reset => {
+            let (view, kept) = caring::reset(session, needed(name)?, force)?;
+            EnvironmentsResult {
+                environments: vec![status(&view)],
+                message: Some(format!("{} begins anew", view.row.name)),
+                kept: vec![kept],
+                ..empty()
+            }
+        }
+    })
+}
+
+/// Scope `environments` of `status`.
+pub fn all(session: &Session) -> Result<Vec<EnvironmentStatus>, ApiError> {
+    // A plain folder has none, and that is no refusal here.
+    if session.project()?.repository.is_none() {
+        return Ok(Vec::new());
+    }
+    Ok(viewing::list(session, None)?.iter().map(status).collect())
+}
+
+fn empty() -> EnvironmentsResult {
+    EnvironmentsResult::default()
+}
+
+fn needed(name: Option<&str>) -> Result<&str, ApiError> {
+    name.ok_or_else(|| {
+        ApiError::invalid_params("no environment is named", "kapell env status shows which there are")
+    })
+}
+
+fn told(views: &[View], failed: Vec<Failed>) -> EnvironmentsResult {
+    EnvironmentsResult {
+        environments: views.iter().map(status).collect(),
+        failed: failed.into_iter().map(failure).collect(),
+        ..empty()
+    }
+}
+
+fn failure(failed: Failed) -> EnvironmentFailure {
+    let Failed { name, sub, error } = failed;
+    let (message, hint) = match *error {
+        Error::Refused(refusal) => (refusal.message, Some(refusal.hint)),
+        other => (other.to_string(), None),
+    };
+    EnvironmentFailure { name, sub, message, hint }
+}
+
+fn monitored(checked: &[Checked]) -> EnvironmentsResult {
+    let environments = checked.iter().map(|one| {
+        let mut environment = status(&one.view);
+        environment.verdict = Some(one.verdict.to_owned());
+        environment.reason.clone_from(&one.reason);
+        for (sub, integrity) in environment.subs.iter_mut().zip(&one.integrity) {
+            sub.integrity = Some(integrity.clone());
+        }
+        environment
+    });
+    EnvironmentsResult {
+        environments: environments.collect(),
+        healthy: Some(checked.iter().all(|one| one.verdict != "bad")),
+        ..empty()
+    }
+}
+
+fn backup(backup: Backup) -> BackupStatus {
+    BackupStatus {
+        name: backup.name,
+        backup: backup.backup,
+        path: backup.path.to_string_lossy().into_owned(),
+        bytes: backup.bytes,
+    }
+}
+
+fn outcome(gave: Gave) -> GitOutcome {
+    GitOutcome {
+        name: gave.name,
+        verb: gave.verb,
+        message: gave.message,
+        branch: gave.look.branch,
+        commit: gave.look.head.map(|head| head.to_string()),
+        kept: gave.kept,
+        files: gave
+            .files
+            .into_iter()
+            .map(|file| GitFile { path: file.path, state: file.how.to_owned() })
+            .collect(),
+        commits: gave
+            .commits
+            .into_iter()
+            .map(|it| GitCommit { commit: it.commit, author: it.author, at: it.at, subject: it.subject })
+            .collect(),
+        branches: gave.branches,
+        diff: gave.diff,
+    }
+}
+
+fn status(view: &View) -> EnvironmentStatus {
+    let look = view.look.as_ref();
+    EnvironmentStatus {
+        name: view.row.name.clone(),
+        path: view.row.path.clone(),
+        branch: match look {
+            Some(look) => look.branch.clone(),
+            None => Some(view.row.branch.clone()),
+        },
+        ahead: view.ahead,
+        behind: view.behind,
+        dirty: look.is_some_and(|look| !look.changed.is_empty()),
+        state: view.state().to_owned(),
+        problem: view.problem.clone(),
+        subs: view.subs.iter().map(sub_status).collect(),
+        worker: view.worker.clone(),
+        verdict: None,
+        reason: None,
+    }
+}
+
+fn sub_status(view: &SubView) -> SubEnvironmentStatus {
+    SubEnvironmentStatus {
+        name: view.name.clone(),
+        port: view.port,
+        state: view.state.to_owned(),
+        pid: view.pid,
+        since: view.since.map(|since| since.to_string()),
+        health: view.health.clone(),
+        reason: view.reason.clone(),
+        last_lines: view.last_lines.clone(),
+        database: view.database.to_string_lossy().into_owned(),
+        bytes: view.bytes,
+        integrity: None,
+        log: Some(view.log.to_string_lossy().into_owned()),
+    }
+}

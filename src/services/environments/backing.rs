@@ -1,0 +1,339 @@
+//! Backups: a consistent copy of databases and files, compressed, proved by restoring it elsewhere before it
+//! gets its name, and rotated. Restoring keeps what is there now.
+
+use std::fs;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+use super::{Ground, creating, database, each, furnishing, keeping, own_folder, running, viewing};
+use crate::base::failpoint::Point;
+use crate::domain::refusal::{Code, Refusal};
+use crate::services::{Error, Session};
+use crate::store::environments::EnvironmentRow;
+use crate::store::foreign;
+use crate::sys::git::environment::{Beside, KEPT};
+use crate::sys::git::{GitQueue, Oid, bundle, refs, worktree};
+
+const TREE: &str = "tree.bundle";
+const DATABASES: &str = "databases.bundle";
+const MANIFEST: &str = "manifest.json";
+
+/// A backup.
+#[derive(Debug, Clone)]
+pub struct Backup {
+    /// The environment.
+    pub name: String,
+    /// Its own name.
+    pub backup: String,
+    /// Its folder.
+    pub path: PathBuf,
+    /// Its size.
+    pub bytes: u64,
+}
+
+/// Backs up one environment or all.
+pub fn backup(session: &Session, name: Option<&str>) -> Result<(Vec<Backup>, Vec<super::Failed>), Error> {
+    let ground = Ground::of(session)?;
+    let rows = ground.meant(name)?;
+    let (mut made, mut failed) = (Vec::new(), Vec::new());
+    for outcome in each(&rows, 2, |row| {
+        let made = ground.hold(&row.name).and_then(|_hold| make(&ground, row));
+        made.map_err(|error| super::Failed { name: row.name.clone(), sub: None, error: Box::new(error) })
+    }) {
+        match outcome {
+            Ok(one) => made.push(one),
+            Err(one) => failed.push(one),
+        }
+    }
+    Ok((made, super::or_all_failed(rows.len(), failed)?))
+}
+
+/// The backups that there are, the newest first.
+pub fn list(session: &Session, name: Option<&str>) -> Result<Vec<Backup>, Error> {
+    let ground = Ground::of(session)?;
+    let rows = ground.meant(name)?;
+    Ok(rows.iter().flat_map(|row| found(&ground, &row.name)).collect())
+}
+
+fn folder_of(ground: &Ground<'_>, name: &str) -> PathBuf {
+    ground.session.house.root.join("backups").join(ground.project.id.as_str()).join(name)
+}
+
+fn found(ground: &Ground<'_>, name: &str) -> Vec<Backup> {
+    let entries = fs::read_dir(folder_of(ground, name)).into_iter().flatten().flatten();
+    let mut found: Vec<Backup> = entries
+        .filter(|entry| entry.path().join(MANIFEST).is_file())
+        .map(|entry| Backup {
+            name: name.to_owned(),
+            backup: entry.file_name().to_string_lossy().into_owned(),
+            bytes: [TREE, DATABASES]
+                .iter()
+                .filter_map(|file| Some(fs::metadata(entry.path().join(file)).ok()?.len()))
+                .sum(),
+            path: entry.path(),
+        })
+        .filter(|backup| !backup.backup.starts_with('.'))
+        .collect();
+    found.sort_by(|one, other| other.backup.cmp(&one.backup));
+    found
+}
+
+/// For `map_err` on files of a backup.
+fn cannot(what: &Path) -> impl Fn(std::io::Error) -> Error {
+    move |error| Error::system(format!("the backup cannot be written: {}", what.display()), error)
+}
+
+fn make(ground: &Ground<'_>, row: &EnvironmentRow) -> Result<Backup, Error> {
+    let beside = ground.open(row)?;
+    let folder = folder_of(ground, &row.name);
+    let name = keeping::stamp();
+    let part = folder.join(format!(".part-{name}"));
+    fs::create_dir_all(&folder).map_err(cannot(&folder))?;
+    // What killed processes left; nobody else is at it now.
+    for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
+        if entry.file_name().as_encoded_bytes().starts_with(b".part-") {
+            let _ = worktree::delete_folder(&entry.path());
+        }
+    }
+    let made = write(ground, row, &beside, &part).and_then(|()| {
+        Point::BackupProved.reach()?;
+        let path = folder.join(&name);
+        fs::rename(&part, &path).map_err(cannot(&path))?;
+        Ok(path)
+    });
+    let path = match made {
+        Ok(path) => path,
+        Err(error) => {
+            // Those that there were are as they were, and the disk is no fuller.
+            let _ = worktree::delete_folder(&part);
+            return Err(error);
+        }
+    };
+    let all = found(ground, &row.name);
+    let most = usize::try_from(ground.config.environments.backups).unwrap_or(usize::MAX);
+    for old in all.iter().skip(most.max(1)) {
+        // One that stays is looked at again the next time.
+        let _ = worktree::delete_folder(&old.path);
+    }
+    ground.session.store()?.write(|tx| {
+        let text = format!("{} is backed up: {name}", row.name);
+        tx.tell_of_environment(&ground.project.id, &row.name, None, "environment.backup", text)
+    })?;
+    all.into_iter()
+        .find(|backup| backup.path == path)
+        .ok_or_else(|| Error::Bug(format!("backup {name} vanished")))
+}
+
+/// Writes all parts, and proves them by restoring them beside.
+fn write(ground: &Ground<'_>, row: &EnvironmentRow, beside: &Beside, part: &Path) -> Result<(), Error> {
+    let scratch = part.join("scratch");
+    let copies = scratch.join("copies");
+    fs::create_dir_all(&copies).map_err(cannot(part))?;
+    let (kept, snapshot) = keeping::snapshot(ground, row, beside, "backup")?;
+    let look = beside.look()?;
+    let (tree, databases) = (part.join(TREE), part.join(DATABASES));
+    bundle::write_tree(&ground.git, beside, look.branch.as_deref(), &kept, &tree)?;
+    // The bundle has it from now on.
+    beside.forget(&kept)?;
+    Point::BackupWritten.reach()?;
+    let mut subs = Vec::new();
+    for sub in row.subs.iter().filter(|sub| database(row, &sub.name).exists()) {
+        let (from, to) = (database(row, &sub.name), copies.join(&sub.name));
+        let unsound = |why: String| -> Error {
+            let message = format!("the database of {}/{} cannot be backed up: {why}", row.name, sub.name);
+            let hint = format!(
+                "kapell env monitor {0} says more; kapell env restore {0} brings an earlier one back",
+                row.name
+            );
+            Refusal::new(Code::Conflict, message, hint).into()
+        };
+        foreign::copy(&from, &to).map_err(unsound)?;
+        foreign::check(&to).map_err(unsound)?;
+        subs.push(json!({"name": sub.name, "sha256": digest(&to)?, "bytes": fs::metadata(&to).map_or(0, |it| it.len())}));
+    }
+    bundle::write_files(&ground.git, &copies, &databases, &scratch)?;
+    Point::BackupWritten.reach()?;
+    bundle::prove_tree(&ground.git, &tree, &kept, &scratch)?;
+    let back = scratch.join("back");
+    bundle::read_files(&ground.git, &databases, &back)?;
+    for sub in &subs {
+        let name = sub["name"].as_str().unwrap_or_default();
+        let file = back.join(name);
+        if digest(&file)? != sub["sha256"].as_str().unwrap_or_default() {
+            return Err(Error::Bug(format!("the copy of the database {name} did not come back as it was")));
+        }
+    }
+    let manifest = json!({
+        "environment": row.name, "branch": look.branch, "head": look.head.as_ref().map(Oid::as_str),
+        "kept": kept, "snapshot": snapshot.as_str(), "databases": subs,
+        "files": {TREE: digest(&tree)?, DATABASES: digest(&databases)?},
+    });
+    worktree::delete_folder(&scratch).map_err(cannot(&scratch))?;
+    let path = part.join(MANIFEST);
+    let text = format!("{manifest:#}\n");
+    fs::write(&path, text).map_err(cannot(&path))?;
+    for file in [&tree, &databases, &path] {
+        fs::File::open(file).and_then(|file| file.sync_all()).map_err(cannot(file))?;
+    }
+    Ok(())
+}
+
+fn digest(path: &Path) -> Result<String, Error> {
+    let failed = |error| Error::system(format!("cannot read {}", path.display()), error);
+    let mut file = fs::File::open(path).map_err(failed)?;
+    let mut digest = Sha256::new();
+    let mut piece = vec![0; 64 << 10];
+    loop {
+        match file.read(&mut piece).map_err(failed)? {
+            0 => break,
+            read => digest.update(&piece[..read]),
+        }
+    }
+    Ok(digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// Brings a backup back, the newest unless told. Services must be stopped, or are with `force`.
+pub fn restore(
+    session: &Session,
+    name: &str,
+    which: Option<&str>,
+    force: bool,
+) -> Result<(Backup, String), Error> {
+    let ground = Ground::of(session)?;
+    let _hold = ground.hold(name)?;
+    let row = ground.row(name)?;
+    let all = found(&ground, name);
+    let chosen = match which {
+        Some(which) => all.iter().find(|backup| backup.backup == which),
+        None => all.first(),
+    };
+    let chosen = chosen.cloned().ok_or_else(|| {
+        let shown = which.map(|which| format!(" `{}`", which.escape_debug())).unwrap_or_default();
+        let hint = match all.is_empty() {
+            true => format!("kapell env backup {name} makes one"),
+            false => format!("kapell env backup {name} --list shows those that there are"),
+        };
+        Refusal::new(Code::NotFound, format!("{name} has no backup{shown}"), hint)
+    })?;
+    let manifest = proved(&chosen)?;
+    stop_or_refuse(&ground, &row, force, "restore")?;
+    if !Path::new(&row.path).is_dir() {
+        creating::make(&ground, &row)?;
+    }
+    let beside = ground.open(&row)?;
+    let text = |key: &str| manifest[key].as_str();
+    let head = text("head").and_then(Oid::parse);
+    let (Some(kept), Some(head)) = (text("kept"), head) else {
+        return Err(damaged(&chosen, "its manifest is not whole").into());
+    };
+    let now_kept = keeping::snapshot(&ground, &row, &beside, "restored")?.0;
+    keep_branch(&beside, text("branch"), &now_kept)?;
+    Point::RestoreKept.reach()?;
+    {
+        let guard = GitQueue::lock(ground.git.repository())?;
+        beside.restore(&guard, &chosen.path.join(TREE), kept, text("branch"), &head)?;
+    }
+    Point::RestoreTree.reach()?;
+    restore_databases(&ground, &row, &chosen)?;
+    furnishing::furnish(&ground, &row, &beside)?;
+    ground.session.store()?.write(|tx| {
+        let text = format!("{name} is restored from {}", chosen.backup);
+        tx.tell_of_environment(&ground.project.id, name, None, "environment.restored", text)
+    })?;
+    Ok((chosen, now_kept))
+}
+
+/// The branch that is about to be moved, where another one is checked out now.
+pub(super) fn keep_branch(beside: &Beside, branch: Option<&str>, beside_ref: &str) -> Result<(), Error> {
+    let Some(branch) = branch else { return Ok(()) };
+    if let Some(held) = refs::read(&beside.git, &format!("refs/heads/{branch}"))? {
+        let name = beside_ref.trim_start_matches(KEPT);
+        refs::update(&beside.git, &format!("{KEPT}{name}-branch"), &held, None, "kapell env restore")?;
+    }
+    Ok(())
+}
+
+fn damaged(backup: &Backup, what: &str) -> Refusal {
+    let message = format!("the backup {} of {} is damaged: {what}", backup.backup, backup.name);
+    let hint = format!("nothing was changed; kapell env backup {} --list shows others", backup.name);
+    Refusal::new(Code::StoreDamaged, message, hint)
+}
+
+/// Its manifest, once its files are seen to be as they were written.
+fn proved(backup: &Backup) -> Result<Value, Error> {
+    let read = fs::read_to_string(backup.path.join(MANIFEST)).ok();
+    let manifest: Value = read
+        .and_then(|text| serde_json::from_str(&text).ok())
+        .ok_or_else(|| damaged(backup, "its manifest cannot be read"))?;
+    for file in [TREE, DATABASES] {
+        let is_same = digest(&backup.path.join(file))
+            .is_ok_and(|it| Some(it.as_str()) == manifest["files"][file].as_str());
+        if !is_same {
+            return Err(damaged(backup, &format!("{file} is not as it was written")).into());
+        }
+    }
+    Ok(manifest)
+}
+
+fn restore_databases(ground: &Ground<'_>, row: &EnvironmentRow, backup: &Backup) -> Result<(), Error> {
+    let own = own_folder(row);
+    let back = own.join("restoring");
+    let failed = |error| Error::system(format!("cannot restore into {}", own.display()), error);
+    if back.exists() {
+        worktree::delete_folder(&back).map_err(failed)?;
+    }
+    fs::create_dir_all(&own).map_err(failed)?;
+    bundle::read_files(&ground.git, &backup.path.join(DATABASES), &back)?;
+    for sub in row.subs.iter().filter(|sub| back.join(&sub.name).is_file()) {
+        put_aside(row, &sub.name, "before-restore")?;
+        fs::rename(back.join(&sub.name), database(row, &sub.name)).map_err(failed)?;
+    }
+    worktree::delete_folder(&back).map_err(failed)
+}
+
+/// Renames a database, with its write-ahead log: one that was put aside the same way before goes.
+pub(super) fn put_aside(row: &EnvironmentRow, sub: &str, ending: &str) -> Result<(), Error> {
+    let path = database(row, sub);
+    for part in ["", "-wal", "-shm", "-journal"] {
+        let with = |ending: &str| own_folder(row).join(format!("{sub}.sqlite{ending}{part}"));
+        let (from, to) = (with(""), with(&format!(".{ending}")));
+        match fs::rename(&from, &to) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                // Of an earlier time, and would be taken for this one's.
+                if path.exists() || part.is_empty() {
+                    continue;
+                }
+                let _ = fs::remove_file(&to);
+            }
+            Err(error) => return Err(Error::system(format!("cannot put {} aside", path.display()), error)),
+            Ok(()) => {}
+        }
+    }
+    Ok(())
+}
+
+/// Stops what runs, or refuses and names it.
+pub(super) fn stop_or_refuse(
+    ground: &Ground<'_>,
+    row: &EnvironmentRow,
+    force: bool,
+    verb: &str,
+) -> Result<(), Error> {
+    let mut losses = crate::domain::environment::Losses::default();
+    viewing::running(ground, row, &mut losses);
+    if !losses.running.is_empty() && !force {
+        return Err(Refusal::new(
+            Code::Conflict,
+            format!("{} is in use: {}", row.name, losses.lines().join("; ")),
+            format!("kapell env stop {0}, or kapell env {verb} {0} --force", row.name),
+        )
+        .into());
+    }
+    each(&row.subs, row.subs.len().max(1), |sub| running::stop_one(ground, row, sub))
+        .into_iter()
+        .collect::<Result<Vec<()>, _>>()?;
+    Ok(())
+}

@@ -1,0 +1,295 @@
+//! Making environments. It can be done again at any moment: what is there stays, what is missing is made,
+//! and what a killed process left half-done is done anew.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::viewing::{self, View};
+use super::{Failed, Ground, at_once, each, furnishing};
+use crate::base::clock::Time;
+use crate::base::failpoint::Point;
+use crate::domain::environment::{self as rules, Stage};
+use crate::domain::refusal::{Code, Refusal};
+use crate::services::{Error, Session};
+use crate::store::Tx;
+use crate::store::environments::{EnvironmentRow, SubRow};
+use crate::sys::git::environment::{self, Beside};
+use crate::sys::git::read::{self, Head};
+use crate::sys::git::{GitQueue, Oid, refs, worktree};
+
+/// Makes those that are named, or the first so many, or all that are configured.
+pub fn create(
+    session: &Session,
+    names: &[String],
+    count: Option<u32>,
+) -> Result<(Vec<View>, Vec<Failed>), Error> {
+    let ground = Ground::of(session)?;
+    let names = rules::wanted(&ground.config.environments.names, names, count)?;
+    let main = main_branch(&ground)?;
+    let rows = record(&ground, &names, &main)?;
+    Point::EnvironmentRecorded.reach()?;
+    let made = each(&rows, at_once(), |row| {
+        let made = ground.hold(&row.name).and_then(|_hold| make(&ground, &ground.row(&row.name)?));
+        made.map_err(|error| Failed { name: row.name.clone(), sub: None, error: Box::new(error) })
+    });
+    let failed = super::or_all_failed(rows.len(), made.into_iter().filter_map(Result::err).collect())?;
+    let rows = ground.rows()?.into_iter().filter(|row| names.contains(&row.name)).collect::<Vec<_>>();
+    Ok((viewing::views(&ground, &rows)?, failed))
+}
+
+/// The branch that environments follow: the one that work lands on.
+fn main_branch(ground: &Ground<'_>) -> Result<String, Error> {
+    let name = match (&ground.config.target, read::head(&ground.git)?) {
+        (Some(target), _) => target.trim_start_matches("refs/heads/").to_owned(),
+        (None, Head::Branch { reference, .. }) => reference.trim_start_matches("refs/heads/").to_owned(),
+        (None, Head::Detached(_)) => {
+            return Err(Refusal::new(
+                Code::Unsupported,
+                "no branch is checked out in the project, so environments have none to follow",
+                "check one out, or name it: target under [project] in kapell.toml",
+            )
+            .into());
+        }
+    };
+    if refs::read(&ground.git, &format!("refs/heads/{name}"))?.is_none() {
+        return Err(Refusal::new(
+            Code::Unsupported,
+            format!("the branch {name} has no commit yet"),
+            "make a first one: git add -A && git commit -m first",
+        )
+        .into());
+    }
+    Ok(name)
+}
+
+/// Records those that are not known yet, with their ports, all in one transaction.
+fn record(ground: &Ground<'_>, names: &[String], main: &str) -> Result<Vec<EnvironmentRow>, Error> {
+    let store = ground.session.store()?;
+    store.write(|tx| -> Result<(), Error> {
+        ground.project.ensure(tx)?;
+        let known = tx.environments(&ground.project.id)?;
+        let mut positions: BTreeSet<u32> = known.iter().map(|row| row.position).collect();
+        let mut ports: BTreeSet<u16> = tx.environment_ports()?.into_iter().collect();
+        for name in names {
+            match known.iter().find(|row| row.name.eq_ignore_ascii_case(name)) {
+                Some(row) if row.name == *name => add_subs(ground, tx, row, &mut ports)?,
+                Some(row) => {
+                    let message = format!("there is an environment {} already", row.name);
+                    let hint = "a name that differs in more than its letters' case is a new one";
+                    return Err(Refusal::new(Code::Conflict, message, hint).into());
+                }
+                None => {
+                    let position = rules::position(&ground.config.environments.names, &positions, name);
+                    let row = new_row(ground, name, position, main, &mut ports)?;
+                    if let Some((_, other)) = tx.environment_at(&row.path)? {
+                        let message =
+                            format!("{} is the folder of environment {other} of another project", row.path);
+                        return Err(Refusal::new(Code::Conflict, message, "choose another name").into());
+                    }
+                    positions.insert(position);
+                    tx.insert_environment(&ground.project.id, &row)?;
+                }
+            }
+        }
+        Ok(())
+    })?;
+    Ok(ground.rows()?.into_iter().filter(|row| names.contains(&row.name)).collect())
+}
+
+fn new_row(
+    ground: &Ground<'_>,
+    name: &str,
+    position: u32,
+    main: &str,
+    ports: &mut BTreeSet<u16>,
+) -> Result<EnvironmentRow, Error> {
+    let config = &ground.config.environments;
+    let path = ground.place_of(name);
+    let path = path.to_str().ok_or_else(|| {
+        let message = format!("the path of the project is no text: {}", path.display());
+        Refusal::new(Code::Unsupported, message, "move the project to a folder whose name is UTF-8")
+    })?;
+    let mut row = EnvironmentRow {
+        name: name.to_owned(),
+        position,
+        path: path.to_owned(),
+        branch: format!("env/{name}"),
+        main: main.to_owned(),
+        is_worktree: config.worktree,
+        stage: Stage::Creating,
+        created_at: Time::now(),
+        subs: Vec::new(),
+    };
+    for (at, sub) in config.subs.iter().enumerate() {
+        let port = free_port(config.base_port, position, config.subs.len(), at, ports)?;
+        row.subs.push(SubRow { name: sub.clone(), port, run: None, is_wanted: false });
+    }
+    Ok(row)
+}
+
+/// Adds what the configuration has got meanwhile.
+fn add_subs(
+    ground: &Ground<'_>,
+    tx: &Tx<'_>,
+    row: &EnvironmentRow,
+    ports: &mut BTreeSet<u16>,
+) -> Result<(), Error> {
+    let config = &ground.config.environments;
+    for (at, name) in config.subs.iter().enumerate().filter(|(_, name)| row.sub(name).is_none()) {
+        let port = free_port(config.base_port, row.position, config.subs.len(), at, ports)?;
+        let sub = SubRow { name: name.clone(), port, run: None, is_wanted: false };
+        tx.insert_sub(&ground.project.id, &row.name, &sub)?;
+    }
+    Ok(())
+}
+
+/// A port that neither an environment has nor anybody listens at.
+pub(super) fn free_port(
+    base: u16,
+    position: u32,
+    subs: usize,
+    at: usize,
+    taken: &mut BTreeSet<u16>,
+) -> Result<u16, Refusal> {
+    let is_free = |port| !taken.contains(&port) && TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).is_ok();
+    let port = rules::port(base, position, subs, at, is_free).ok_or_else(|| {
+        let message = format!("there is no free port from {base} on");
+        Refusal::new(Code::Busy, message, "choose a smaller base_port under [environments] in kapell.toml")
+    })?;
+    taken.insert(port);
+    Ok(port)
+}
+
+/// Makes what is missing of one.
+pub(super) fn make(ground: &Ground<'_>, row: &EnvironmentRow) -> Result<(), Error> {
+    if row.stage == Stage::Removing {
+        return Err(Refusal::new(
+            Code::Conflict,
+            format!("{} is being removed", row.name),
+            format!("kapell env remove {} finishes that", row.name),
+        )
+        .into());
+    }
+    let beside = check_out(ground, row)?;
+    Point::EnvironmentPlaced.reach()?;
+    furnishing::furnish(ground, row, &beside)?;
+    Point::EnvironmentMade.reach()?;
+    ground.session.store()?.write(|tx| {
+        let text = format!("environment {} is made: {}", row.name, row.path);
+        tx.set_environment_stage(&ground.project.id, &row.name, Stage::Ready, text)
+    })?;
+    Ok(())
+}
+
+/// What marks a git directory as that of an environment.
+fn mark(ground: &Ground<'_>, row: &EnvironmentRow) -> String {
+    format!("{}\n{}\n{}\n", ground.top().display(), row.name, ground.project.id)
+}
+
+/// Its checkout, made where it is missing.
+fn check_out(ground: &Ground<'_>, row: &EnvironmentRow) -> Result<Beside, Error> {
+    let dest = Path::new(&row.path);
+    let mark = mark(ground, row);
+    if fs::symlink_metadata(dest).is_ok() {
+        let beside = Beside::open(&ground.git, dest).ok().filter(|beside| beside.tree.path == dest);
+        if let Some(beside) = &beside
+            && environment::marked(&beside.tree.admin_dir).as_deref() == Some(&mark)
+        {
+            return Ok(beside.clone());
+        }
+        // A worktree gets its mark when it is there: a kill in between leaves one without.
+        let is_half = row.is_worktree
+            && row.stage == Stage::Creating
+            && beside.is_some_and(|it| it.git.repository().common_dir == ground.git.repository().common_dir);
+        if !is_half {
+            return Err(Refusal::new(
+                Code::Conflict,
+                format!("{} is there already, and is no environment of this project", row.path),
+                "move it away, or choose another name",
+            )
+            .into());
+        }
+    }
+    let base = base(ground, row)?;
+    if row.is_worktree {
+        let guard = GitQueue::lock(ground.git.repository())?;
+        environment::prune_worktree(&ground.git, &guard, dest)?;
+        environment::add_worktree(&ground.git, &guard, dest, &row.branch, &base)?;
+        let beside = Beside::open(&ground.git, dest)?;
+        Point::EnvironmentCloned.reach()?;
+        beside.mark(&mark)?;
+        return Ok(beside);
+    }
+    let part = environment::part_of(dest, ".part");
+    let removed = |part: &Path| {
+        worktree::delete_folder(part).or_else(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => Ok(()),
+            _ => Err(Error::system(format!("cannot delete {}", part.display()), error)),
+        })
+    };
+    removed(&part)?;
+    let cloned = || -> Result<(), Error> {
+        environment::clone(&ground.git, &part, &row.branch, &base)?;
+        let beside = Beside::open(&ground.git, &part)?;
+        beside.mark(&mark)?;
+        Point::EnvironmentCloned.reach()?;
+        fs::rename(&part, dest).map_err(|error| Error::system(format!("cannot make {}", row.path), error))
+    };
+    if let Err(error) = cloned() {
+        // A full disk is no fuller for it.
+        removed(&part)?;
+        return Err(error);
+    }
+    Ok(Beside::open(&ground.git, dest)?)
+}
+
+/// Where it begins: at its branch, where the project has that with work that is not merged; else where
+/// the main branch is.
+fn base(ground: &Ground<'_>, row: &EnvironmentRow) -> Result<Oid, Error> {
+    let main = ground.main_tip(row)?;
+    let own = refs::read(&ground.git, &format!("refs/heads/{}", row.branch))?;
+    Ok(match own {
+        Some(own) if !read::is_ancestor(&ground.git, &own, &main)? => own,
+        _ => main,
+    })
+}
+
+/// Everything about the environments of a project, for other programs.
+pub fn export(session: &Session) -> Result<Value, Error> {
+    let ground = Ground::of(session)?;
+    let rows = ground.rows()?;
+    let views = viewing::views(&ground, &rows)?;
+    let environments: Vec<Value> = views.iter().map(|view| exported(&ground, view)).collect();
+    Ok(json!({
+        "project": ground.top().to_string_lossy(),
+        "base_port": ground.config.environments.base_port,
+        "exported_at": Time::now().to_string(),
+        "environments": environments,
+    }))
+}
+
+fn exported(ground: &Ground<'_>, view: &View) -> Value {
+    let row = &view.row;
+    let subs: Vec<Value> = view
+        .subs
+        .iter()
+        .map(|sub| {
+            json!({
+                "name": sub.name, "port": sub.port, "state": sub.state, "pid": sub.pid,
+                "database": sub.database.to_string_lossy(), "bytes": sub.bytes, "log": sub.log.to_string_lossy(),
+                "health": ground.health_url(row, &sub.name, sub.port),
+                "launch": ground.launch_line(row, &sub.name, sub.port),
+            })
+        })
+        .collect();
+    json!({
+        "name": row.name, "path": row.path, "branch": row.branch, "main": row.main,
+        "kind": if row.is_worktree { "worktree" } else { "clone" }, "state": view.state(),
+        "head": view.look.as_ref().and_then(|look| look.head.as_ref()).map(Oid::as_str),
+        "created_at": row.created_at.to_string(), "worker": view.worker, "subs": subs,
+    })
+}

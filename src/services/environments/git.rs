@@ -1,0 +1,498 @@
+//! The git workflow of an environment: each verb is done whole or not at all, and what it does over is kept.
+//! What touches the project's repository is done in its git queue.
+
+use super::{Ground, at_once, each, keeping};
+use crate::domain::refusal::{Code, Refusal};
+use crate::services::{Error, Session};
+use crate::store::environments::EnvironmentRow;
+use crate::sys::git::checkout::{self, Forward};
+use crate::sys::git::environment::{Beside, Changed, Look};
+use crate::sys::git::flow::{self, Brought, Logged, Tried};
+use crate::sys::git::land::{self, Advance};
+use crate::sys::git::{GitQueue, Oid, read, refs};
+
+/// The verbs.
+pub const VERBS: [&str; 12] = [
+    "status", "sync", "feature", "commit", "push", "pull", "log", "diff", "rebase", "reset", "clean", "merge",
+];
+
+/// Commits of a log, unless told.
+const LOGGED: u32 = 10;
+
+/// What a verb gave.
+#[derive(Debug, Clone, Default)]
+pub struct Gave {
+    /// The environment.
+    pub name: String,
+    /// The verb.
+    pub verb: String,
+    /// In a sentence.
+    pub message: String,
+    /// How the checkout is after it.
+    pub look: Look,
+    /// Files that are not as the commit has them, where that was asked.
+    pub files: Vec<Changed>,
+    /// The ref that keeps what was there before.
+    pub kept: Option<String>,
+    /// Commits, where they were asked for.
+    pub commits: Vec<Logged>,
+    /// Branches that went.
+    pub branches: Vec<String>,
+    /// The diff.
+    pub diff: Option<String>,
+}
+
+/// A verb at work.
+struct Work<'a> {
+    ground: &'a Ground<'a>,
+    row: &'a EnvironmentRow,
+    beside: Beside,
+    look: Look,
+}
+
+/// Does a verb in one environment.
+pub fn git(session: &Session, name: &str, verb: &str, args: &[String]) -> Result<Gave, Error> {
+    if !VERBS.contains(&verb) {
+        let message = format!("`{}` is no verb of kapell env git", verb.escape_debug());
+        return Err(Refusal::new(Code::Usage, message, format!("there are {}", VERBS.join(", "))).into());
+    }
+    let ground = Ground::of(session)?;
+    ground.row(name)?;
+    let _hold = ground.hold(name)?;
+    let row = ground.row(name)?;
+    done(&ground, &row, verb, args)
+}
+
+/// Brings the main branch into one or all.
+pub fn sync(session: &Session, name: Option<&str>) -> Result<(Vec<Gave>, Vec<super::Failed>), Error> {
+    let ground = Ground::of(session)?;
+    let rows = ground.meant(name)?;
+    let outcomes = each(&rows, at_once(), |row| {
+        let synced = ground.hold(&row.name).and_then(|_hold| done(&ground, row, "sync", &[]));
+        synced.map_err(|error| super::Failed { name: row.name.clone(), sub: None, error: Box::new(error) })
+    });
+    let (mut gave, mut failed) = (Vec::new(), Vec::new());
+    for outcome in outcomes {
+        match outcome {
+            Ok(one) => gave.push(one),
+            Err(one) => failed.push(one),
+        }
+    }
+    Ok((gave, super::or_all_failed(rows.len(), failed)?))
+}
+
+pub(super) fn done(
+    ground: &Ground<'_>,
+    row: &EnvironmentRow,
+    verb: &str,
+    args: &[String],
+) -> Result<Gave, Error> {
+    let beside = ground.open(row)?;
+    let look = beside.look()?;
+    let work = Work { ground, row, beside, look };
+    let arg = match (verb, args) {
+        ("feature" | "commit", [arg]) => arg.as_str(),
+        ("feature" | "commit", _) => {
+            let message = format!("{verb} wants one argument, and got {}", args.len());
+            let hint = format!(
+                "kapell env git {} {verb} {}",
+                row.name,
+                if verb == "commit" { "'MESSAGE'" } else { "NAME" }
+            );
+            return Err(Refusal::new(Code::Usage, message, hint).into());
+        }
+        ("log" | "reset", [] | [_]) | (_, []) => args.first().map_or("", String::as_str),
+        (_, [first, ..]) => {
+            let message = format!("{verb} takes no `{}`", first.escape_debug());
+            let hint = format!("kapell env git {} {verb}", row.name);
+            return Err(Refusal::new(Code::Usage, message, hint).into());
+        }
+    };
+    let mut gave = match verb {
+        "status" => work.status(),
+        "sync" => work.sync(),
+        "feature" => work.feature(arg),
+        "commit" => work.commit(arg),
+        "push" => work.push(),
+        "pull" => work.pull(),
+        "log" => work.log(arg),
+        "diff" => work.diff(),
+        "rebase" => work.rebase(),
+        "reset" => work.reset(arg),
+        "clean" => work.clean(),
+        _ => work.merge(),
+    }?;
+    gave.name.clone_from(&row.name);
+    verb.clone_into(&mut gave.verb);
+    gave.look = work.beside.look()?;
+    if !matches!(verb, "status" | "log" | "diff") {
+        ground.session.store()?.write(|tx| {
+            let text = format!("{}: {verb}: {}", row.name, gave.message);
+            tx.tell_of_environment(&ground.project.id, &row.name, None, "environment.git", text)
+        })?;
+    }
+    Ok(gave)
+}
+
+fn said(message: impl Into<String>) -> Gave {
+    Gave { message: message.into(), ..Gave::default() }
+}
+
+fn short(oid: &Oid) -> &str {
+    oid.as_str().get(..10).unwrap_or_else(|| oid.as_str())
+}
+
+impl Work<'_> {
+    fn head(&self) -> Result<Oid, Error> {
+        Ok(self.look.head.clone().ok_or_else(|| {
+            Refusal::new(
+                Code::Unsupported,
+                format!("{} has no commit", self.row.name),
+                "kapell env git NAME commit makes one",
+            )
+        })?)
+    }
+
+    fn branch(&self) -> Result<&str, Refusal> {
+        self.look.branch.as_deref().ok_or_else(|| {
+            let message = format!("{} is on no branch", self.row.name);
+            Refusal::new(
+                Code::Conflict,
+                message,
+                format!("git switch {} in {}", self.row.branch, self.row.path),
+            )
+        })
+    }
+
+    /// Refuses where something is not committed that the verb would have to do over.
+    fn clean_tree(&self, verb: &str) -> Result<(), Refusal> {
+        let known: Vec<&str> = self
+            .look
+            .changed
+            .iter()
+            .filter(|file| file.how != "new")
+            .map(|file| file.path.as_str())
+            .collect();
+        if known.is_empty() {
+            return Ok(());
+        }
+        let named: Vec<&str> = known.iter().take(5).copied().collect();
+        let more = known.len().saturating_sub(named.len());
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let name = &self.row.name;
+        Err(Refusal::new(
+            Code::Conflict,
+            format!("{name} has changes that are not committed: {}{more}", named.join(", ")),
+            format!("kapell env git {name} commit 'MESSAGE', then {verb} again"),
+        ))
+    }
+
+    /// The main branch's commit, brought here.
+    fn main(&self) -> Result<Oid, Error> {
+        let tip = self.ground.main_tip(self.row)?;
+        self.beside.fetch(&self.ground.git, &self.row.main)?;
+        Ok(tip)
+    }
+
+    fn conflict(
+        &self,
+        verb: &str,
+        with: &str,
+        paths: &[crate::base::paths::RepoPath],
+        report: &str,
+    ) -> Error {
+        let named: Vec<String> = paths.iter().map(ToString::to_string).collect();
+        let report =
+            if report.trim().is_empty() { String::new() } else { format!("\n{}", report.trim_end()) };
+        Refusal::new(
+            Code::Conflict,
+            format!(
+                "{} conflicts with {with} in {}; nothing was changed{report}",
+                self.row.name,
+                named.join(", ")
+            ),
+            format!(
+                "settle it by hand in {}: git merge {with}, edit, commit; then {verb} again",
+                self.row.path
+            ),
+        )
+        .with("paths", named.join("\n"))
+        .into()
+    }
+
+    /// What the main branch is called from here.
+    fn main_here(&self) -> String {
+        match self.beside.is_clone(&self.ground.git) {
+            true => format!("origin/{}", self.row.main),
+            false => self.row.main.clone(),
+        }
+    }
+
+    fn status(&self) -> Result<Gave, Error> {
+        let count = self.look.changed.len();
+        let message = match count {
+            0 => "everything is committed".to_owned(),
+            1 => "1 file is not committed".to_owned(),
+            count => format!("{count} files are not committed"),
+        };
+        Ok(Gave { files: self.look.changed.clone(), ..said(message) })
+    }
+
+    fn sync(&self) -> Result<Gave, Error> {
+        self.clean_tree("sync")?;
+        self.branch()?;
+        let (head, main) = (self.head()?, self.main()?);
+        let with = self.main_here();
+        let message = format!("Merge {} into {}", self.row.main, self.branch()?);
+        match self.beside.bring_in(&head, &main, &message)? {
+            Brought::UpToDate => Ok(said(format!("has all of {}", self.row.main))),
+            Brought::Done(now) => Ok(said(format!("has all of {} now, at {}", self.row.main, short(&now)))),
+            Brought::Conflict { paths, report } => Err(self.conflict("sync", &with, &paths, &report)),
+        }
+    }
+
+    fn feature(&self, name: &str) -> Result<Gave, Error> {
+        let branch = if name.starts_with("feature/") { name.to_owned() } else { format!("feature/{name}") };
+        if !self.beside.is_branch_name(&branch)? {
+            let message = format!("`{}` cannot be the name of a branch", name.escape_debug());
+            return Err(Refusal::new(Code::BadPath, message, "use letters, digits and hyphens").into());
+        }
+        let is_new = self.beside.switch(&branch)?;
+        Ok(said(format!("{} {branch}", if is_new { "is on a new branch," } else { "is on" })))
+    }
+
+    fn commit(&self, message: &str) -> Result<Gave, Error> {
+        if message.trim().is_empty() {
+            let hint = "say in a line what was changed";
+            return Err(Refusal::new(Code::Usage, "a commit wants a message", hint).into());
+        }
+        if let Some(file) = self.look.changed.iter().find(|file| file.how == "conflict") {
+            let message = format!("{} has a conflict in {}", self.row.name, file.path);
+            let hint = format!("settle it in {}, git add it, then commit again", self.row.path);
+            return Err(Refusal::new(Code::Conflict, message, hint).into());
+        }
+        match self.beside.commit_all(message)? {
+            Some(commit) => Ok(said(format!("committed {}", short(&commit)))),
+            None => {
+                let message = format!("{} has nothing to commit", self.row.name);
+                Err(Refusal::new(Code::Conflict, message, "change something first").into())
+            }
+        }
+    }
+
+    fn push(&self) -> Result<Gave, Error> {
+        let branch = self.branch()?;
+        self.push_branch(branch)?;
+        Ok(said(format!("the project has {branch} at {}", short(&self.head()?))))
+    }
+
+    fn push_branch(&self, branch: &str) -> Result<(), Error> {
+        let main = &self.ground.git;
+        let guard = GitQueue::lock(main.repository())?;
+        if self.beside.is_clone(main)
+            && let Some(path) = land::checked_out(main, &format!("refs/heads/{branch}"))?
+        {
+            let message = format!("{branch} is checked out in {}", path.display());
+            return Err(Refusal::new(Code::Conflict, message, "check something else out there").into());
+        }
+        if !self.beside.push(main, &guard, branch)? {
+            return Err(Refusal::new(
+                Code::Conflict,
+                format!("the project's {branch} has commits that {} does not have", self.row.name),
+                format!("kapell env git {0} pull, or rebase; then push again", self.row.name),
+            )
+            .into());
+        }
+        Ok(())
+    }
+
+    fn pull(&self) -> Result<Gave, Error> {
+        self.clean_tree("pull")?;
+        let branch = self.branch()?;
+        let Some(theirs) = refs::read(&self.ground.git, &format!("refs/heads/{branch}"))? else {
+            let message = format!("the project has no branch {branch}");
+            let hint = format!("kapell env git {} push makes it", self.row.name);
+            return Err(Refusal::new(Code::NotFound, message, hint).into());
+        };
+        self.beside.fetch(&self.ground.git, branch)?;
+        let message = format!("Merge the project's {branch}");
+        match self.beside.bring_in(&self.head()?, &theirs, &message)? {
+            Brought::UpToDate => Ok(said(format!("has all of the project's {branch}"))),
+            Brought::Done(now) => {
+                Ok(said(format!("has all of the project's {branch} now, at {}", short(&now))))
+            }
+            Brought::Conflict { paths, report } => {
+                Err(self.conflict("pull", &format!("origin/{branch}"), &paths, &report))
+            }
+        }
+    }
+
+    fn log(&self, count: &str) -> Result<Gave, Error> {
+        let count = match count {
+            "" => LOGGED,
+            text => text.parse().ok().filter(|count| (1..=1000).contains(count)).ok_or_else(|| {
+                let message = format!("`{}` is no number of commits", text.escape_debug());
+                Refusal::new(Code::Usage, message, "1 to 1000")
+            })?,
+        };
+        let commits = self.beside.log(count)?;
+        Ok(Gave {
+            commits,
+            ..said(format!("the last commits of {}", self.look.branch.as_deref().unwrap_or("no branch")))
+        })
+    }
+
+    fn diff(&self) -> Result<Gave, Error> {
+        let main = self.main()?;
+        let diff = self.beside.diff(&self.head()?, &main)?;
+        let unknown = self.look.changed.iter().filter(|file| file.how == "new").count();
+        let new = if unknown > 0 {
+            format!("; {unknown} new files or folders are not shown")
+        } else {
+            String::new()
+        };
+        let what = if diff.is_empty() { "does not differ from" } else { "differs from" };
+        Ok(Gave { diff: Some(diff), ..said(format!("{what} {}{new}", self.row.main)) })
+    }
+
+    fn rebase(&self) -> Result<Gave, Error> {
+        self.clean_tree("rebase")?;
+        self.branch()?;
+        let (head, main) = (self.head()?, self.main()?);
+        let with = self.main_here();
+        if read::is_ancestor(&self.beside.git, &main, &head)? {
+            return Ok(said(format!("is on {} already", self.row.main)));
+        }
+        let kept = keeping::snapshot(self.ground, self.row, &self.beside, "rebased")?.0;
+        match self.beside.rebase(&head, &main)? {
+            Brought::UpToDate => Ok(said(format!("is on {} already", self.row.main))),
+            Brought::Done(now) => Ok(Gave {
+                kept: Some(kept),
+                ..said(format!("is on {} now, at {}", self.row.main, short(&now)))
+            }),
+            Brought::Conflict { paths, report } => Err(self.conflict("rebase", &with, &paths, &report)),
+        }
+    }
+
+    fn reset(&self, to: &str) -> Result<Gave, Error> {
+        let main = self.main()?;
+        let to = match to {
+            "" => main,
+            rev => read::resolve(&self.beside.git, rev)?.ok_or_else(|| {
+                let message = format!("`{}` names no commit in {}", rev.escape_debug(), self.row.name);
+                Refusal::new(Code::NotFound, message, "name a branch, tag or commit")
+            })?,
+        };
+        let kept = keeping::snapshot(self.ground, self.row, &self.beside, "reset")?.0;
+        self.beside.reset(&to)?;
+        Ok(Gave { kept: Some(kept), ..said(format!("is at {}", short(&to))) })
+    }
+
+    fn clean(&self) -> Result<Gave, Error> {
+        let main = self.main()?;
+        // Branches of a worktree are the project's; only features are made by us.
+        let is_ours = |branch: &str| self.beside.is_clone(&self.ground.git) || branch.starts_with("feature/");
+        let stays = |branch: &str| {
+            branch == self.row.branch
+                || branch == self.row.main
+                || self.look.branch.as_deref() == Some(branch)
+        };
+        let merged = self.beside.merged_branches(&main)?;
+        let mut branches = Vec::new();
+        let guard = GitQueue::lock(self.ground.git.repository())?;
+        for branch in merged.into_iter().filter(|branch| is_ours(branch) && !stays(branch)) {
+            if land::checked_out(&self.beside.git, &format!("refs/heads/{branch}"))?.is_none() {
+                self.beside.delete_branch(&guard, &branch)?;
+                branches.push(branch);
+            }
+        }
+        let message = match branches.len() {
+            0 => "no branch is merged and left over".to_owned(),
+            1 => "1 merged branch is deleted".to_owned(),
+            count => format!("{count} merged branches are deleted"),
+        };
+        Ok(Gave { branches, ..said(message) })
+    }
+
+    fn merge(&self) -> Result<Gave, Error> {
+        self.clean_tree("merge")?;
+        let branch = self.branch()?.to_owned();
+        let head = self.head()?;
+        if branch == self.row.branch {
+            return self.merge_into_main(&head);
+        }
+        self.beside.switch(&self.row.branch)?;
+        let own = self.beside.look()?.head.unwrap_or_else(|| head.clone());
+        let message = format!("Merge {branch} into {}", self.row.branch);
+        match self.beside.bring_in(&own, &head, &message) {
+            Ok(Brought::UpToDate) => Ok(said(format!("{} has all of {branch}", self.row.branch))),
+            Ok(Brought::Done(now)) => {
+                Ok(said(format!("{} has all of {branch} now, at {}", self.row.branch, short(&now))))
+            }
+            Ok(Brought::Conflict { paths, report }) => {
+                self.beside.switch(&branch)?;
+                Err(self.conflict("merge", &self.row.branch, &paths, &report))
+            }
+            Err(error) => {
+                self.beside.switch(&branch)?;
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Puts the environment's branch into the project's main branch; a checkout of that follows where
+    /// nothing of a person's is in the way.
+    fn merge_into_main(&self, head: &Oid) -> Result<Gave, Error> {
+        self.push_branch(&self.row.branch)?;
+        let git = &self.ground.git;
+        let main = &self.row.main;
+        let reference = format!("refs/heads/{main}");
+        let guard = GitQueue::lock(git.repository())?;
+        let onto = self.ground.main_tip(self.row)?;
+        if read::is_ancestor(git, head, &onto)? {
+            return Ok(said(format!("{main} has all of {}", self.row.branch)));
+        }
+        let new = if read::is_ancestor(git, &onto, head)? {
+            head.clone()
+        } else {
+            match flow::try_merge(git, &onto, head)? {
+                Tried::Clean(tree) => {
+                    let message = format!("Merge {} into {main}\n", self.row.branch);
+                    land::commit_tree(git, &tree, &[&onto, head], &message)?
+                }
+                Tried::Conflict(paths, report) => {
+                    return Err(self.conflict("merge", &self.main_here(), &paths, &report));
+                }
+            }
+        };
+        let refused = |what: String, hint: &str| -> Result<Gave, Error> {
+            Err(Refusal::new(Code::Conflict, format!("{main} was not moved: {what}"), hint).into())
+        };
+        let again = "look at it there, then merge again";
+        match land::advance(git, &guard, &reference, &new, Some(&onto))? {
+            Advance::Advanced => {}
+            Advance::Moved { .. } => return refused("somebody moved it meanwhile".to_owned(), "merge again"),
+            Advance::CheckedOut { path } => {
+                match checkout::fast_forward(git, &guard, &path, &reference, &onto, &new)? {
+                    Forward::Forwarded => {}
+                    Forward::Dirty { paths } => {
+                        let named: Vec<String> = paths.iter().take(5).map(ToString::to_string).collect();
+                        let what =
+                            format!("in {} are changes in the way: {}", path.display(), named.join(", "));
+                        return refused(what, "commit or put them away, then merge again");
+                    }
+                    Forward::InProgress { what } => {
+                        return refused(format!("{what} is going on in {}", path.display()), again);
+                    }
+                    Forward::Locked { lock } => {
+                        return refused(format!("another git has {}", lock.display()), again);
+                    }
+                    Forward::Moved { .. } | Forward::Diverged | Forward::OtherHead(_) => {
+                        return refused("somebody moved it meanwhile".to_owned(), "merge again");
+                    }
+                }
+            }
+        }
+        Ok(said(format!("{main} has all of {} now, at {}", self.row.branch, short(&new))))
+    }
+}

@@ -1,0 +1,472 @@
+//! Services of environments: started under a shim, which outlives its starter and ends the whole tree, and
+//! asked whether they are well.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use super::furnishing::{self, fill};
+use super::viewing::{self, SubView, View};
+use super::{Failed, Ground, database, each, log, own_folder};
+use crate::base::failpoint::Point;
+use crate::base::ids::{AttemptId, random_tail};
+use crate::domain::environment::Stage;
+use crate::domain::refusal::{Code, Refusal};
+use crate::services::judging::commands::tail;
+use crate::services::{Error, Session};
+use crate::store::environments::{EnvironmentRow, SubRow};
+use crate::sys::probe::Probe;
+use crate::sys::process::port;
+use crate::sys::process::tree::Handle;
+use crate::sys::shim::client;
+use crate::sys::shim::files;
+use crate::sys::shim::job::{Cause, Exit, Job, Request};
+
+/// A service that ends this soon did not start.
+const SETTLING: Duration = Duration::from_millis(300);
+/// How often one that was started is asked whether it is well.
+const ASK_AGAIN: Duration = Duration::from_millis(100);
+/// How long it may take to answer while it starts.
+const ANSWER: Duration = Duration::from_secs(2);
+/// A log that is longer is put aside at the next launch.
+const LONG_LOG: u64 = 10 << 20;
+/// Lines of a log that say why something ended.
+const LAST_LINES: usize = 8;
+/// So many services are started at once.
+const AT_ONCE: usize = 32;
+
+/// What came of it: how the environments are now, and what failed while something else did not.
+pub type Outcome = (Vec<View>, Vec<Failed>);
+
+/// Starts the services that are meant and do not run. `anew` stops them first; `moves` gives one whose
+/// port is taken by a stranger the next free one.
+pub fn launch(
+    session: &Session,
+    name: Option<&str>,
+    sub: Option<&str>,
+    anew: bool,
+    moves: bool,
+) -> Result<Outcome, Error> {
+    let ground = Ground::of(session)?;
+    if ground.config.environments.launch.is_none() {
+        return Err(Refusal::new(
+            Code::Unsupported,
+            "the configuration does not say how a service is started",
+            "launch = [\"PROGRAM\", \"--port\", \"{port}\"] under [environments] in kapell.toml",
+        )
+        .into());
+    }
+    act(&ground, name, sub, |row, subs| {
+        each(subs, AT_ONCE, |sub| {
+            if anew {
+                stop_one(&ground, row, sub)?;
+            }
+            launch_one(&ground, row, sub, moves)
+        })
+    })
+}
+
+/// Stops the services that are meant: told first, killed after the grace, with all that they started.
+pub fn stop(session: &Session, name: Option<&str>, sub: Option<&str>) -> Result<Outcome, Error> {
+    let ground = Ground::of(session)?;
+    act(&ground, name, sub, |row, subs| each(subs, AT_ONCE, |sub| stop_one(&ground, row, sub)))
+}
+
+/// Does something with the sub-environments that are meant, environment by environment at once, each held.
+fn act(
+    ground: &Ground<'_>,
+    name: Option<&str>,
+    sub: Option<&str>,
+    act: impl Fn(&EnvironmentRow, &[SubRow]) -> Vec<Result<(), Error>> + Sync,
+) -> Result<Outcome, Error> {
+    let rows = ground.meant(name)?;
+    if let Some(sub) = sub {
+        rows.iter().try_for_each(|row| known_sub(row, sub).map(drop))?;
+    }
+    let outcomes = each(&rows, AT_ONCE, |row| -> Result<Vec<Failed>, Error> {
+        let _hold = ground.hold(&row.name)?;
+        // As it is now that nobody else changes it.
+        let row = ground.row(&row.name)?;
+        let subs: Vec<SubRow> =
+            row.subs.iter().filter(|it| sub.is_none_or(|sub| sub == it.name)).cloned().collect();
+        let done = act(&row, &subs);
+        let failed = subs.iter().zip(done).filter_map(|(sub, done)| Some((sub, done.err()?)));
+        Ok(failed
+            .map(|(sub, error)| Failed {
+                name: row.name.clone(),
+                sub: Some(sub.name.clone()),
+                error: Box::new(error),
+            })
+            .collect())
+    });
+    let mut failed = Vec::new();
+    for outcome in outcomes {
+        failed.extend(outcome?);
+    }
+    let all = rows.iter().map(|row| if sub.is_some() { 1 } else { row.subs.len() }).sum();
+    let failed = super::or_all_failed(all, failed)?;
+    let names: BTreeSet<String> = rows.into_iter().map(|row| row.name).collect();
+    let rows: Vec<EnvironmentRow> =
+        ground.rows()?.into_iter().filter(|row| names.contains(&row.name)).collect();
+    Ok((viewing::views(ground, &rows)?, failed))
+}
+
+/// A sub-environment by its name.
+pub(super) fn known_sub<'r>(row: &'r EnvironmentRow, sub: &str) -> Result<&'r SubRow, Refusal> {
+    row.sub(sub).ok_or_else(|| {
+        let known: Vec<&str> = row.subs.iter().map(|sub| sub.name.as_str()).collect();
+        let message = format!("{} has no sub-environment `{}`", row.name, sub.escape_debug());
+        Refusal::new(Code::NotFound, message, format!("it has {}", known.join(", ")))
+    })
+}
+
+fn launch_one(ground: &Ground<'_>, row: &EnvironmentRow, sub: &SubRow, moves: bool) -> Result<(), Error> {
+    if row.stage != Stage::Ready {
+        let message = format!("{} is not whole: it is {}", row.name, row.stage.as_str());
+        let hint = format!("kapell env create {} goes on with it", row.name);
+        return Err(Refusal::new(Code::Conflict, message, hint).into());
+    }
+    if !Path::new(&row.path).is_dir() {
+        return Err(super::gone(row).into());
+    }
+    if let Some(run) = &sub.run {
+        if client::is_alive(&ground.session.house.run_dir(run)) {
+            return Ok(());
+        }
+        end_rest(ground, run)?;
+    }
+    let port = free_or_other(ground, row, sub, moves)?;
+    let argv = {
+        let launch = ground.config.environments.launch.as_ref().map_or(&[][..], |launch| &launch.0);
+        let argv = ground.command(launch, row, &sub.name, port, &database(row, &sub.name));
+        match argv.first() {
+            Some(program) if ground.program(row, program).is_some() => argv,
+            program => {
+                let program = program.map_or("", String::as_str);
+                let message = format!("the program of {}/{}, {program}, was not found", row.name, sub.name);
+                return Err(Refusal::new(Code::NotFound, message, "install it, or put it on the PATH").into());
+            }
+        }
+    };
+    furnishing::make_database(ground, row, &sub.name, port)?;
+    let run = format!("e-{}", random_tail(10));
+    ground
+        .session
+        .store()?
+        .write(|tx| tx.set_sub_run(&ground.project.id, &row.name, &sub.name, Some(&run)))?;
+    Point::EnvironmentLaunching.reach()?;
+    let started = start(ground, row, sub, port, &run, argv);
+    let came_up =
+        started.and_then(|(shim, before)| wait_until_well(ground, row, sub, port, &run, shim, before));
+    if came_up.is_ok() {
+        forget_run(ground, sub.run.as_deref());
+    }
+    came_up
+}
+
+/// Takes away the run folder of an earlier launch; its log is elsewhere.
+fn forget_run(ground: &Ground<'_>, run: Option<&str>) {
+    if let Some(run) = run {
+        // What stays of it is of no harm.
+        let _ = fs::remove_dir_all(ground.session.house.run_dir(run));
+    }
+}
+
+/// Its port where it is free, else the next one where that is wanted; else who has it.
+fn free_or_other(ground: &Ground<'_>, row: &EnvironmentRow, sub: &SubRow, moves: bool) -> Result<u16, Error> {
+    let holder = port::holder(sub.port)
+        .map_err(|error| Error::system(format!("port {} cannot be used", sub.port), error))?;
+    let Some(holder) = holder else { return Ok(sub.port) };
+    if !moves {
+        let mut refusal = Refusal::new(
+            Code::Conflict,
+            format!("port {} of {}/{} is taken by {holder}", sub.port, row.name, sub.name),
+            format!(
+                "end that, or kapell env launch {} {} --force takes the next free port",
+                row.name, sub.name
+            ),
+        )
+        .with("port", sub.port);
+        if let port::Holder::Process { pid, .. } = holder {
+            refusal = refusal.with("pid", pid);
+        }
+        return Err(refusal.into());
+    }
+    let port = ground.session.store()?.write(|tx| -> Result<u16, Error> {
+        let mut taken: BTreeSet<u16> = tx.environment_ports()?.into_iter().collect();
+        let port = super::creating::free_port(sub.port, 0, 1, 0, &mut taken)?;
+        tx.set_sub_port(&ground.project.id, &row.name, &sub.name, port)?;
+        Ok(port)
+    })?;
+    let row = ground.row(&row.name)?;
+    furnishing::write_variables(&row, &ground.open(&row)?)?;
+    Ok(port)
+}
+
+/// Starts its shim; the shim's process, and how long its log was.
+fn start(
+    ground: &Ground<'_>,
+    row: &EnvironmentRow,
+    sub: &SubRow,
+    port: u16,
+    run: &str,
+    argv: Vec<String>,
+) -> Result<(u32, u64), Error> {
+    let house = &ground.session.house;
+    let run_dir = house.run_dir(run);
+    let log = log(row, &sub.name);
+    let failed = |error| Error::system(format!("cannot prepare {}", log.display()), error);
+    if fs::metadata(&log).is_ok_and(|log| log.len() > LONG_LOG) {
+        fs::rename(&log, log.with_extension("log.1")).map_err(failed)?;
+    }
+    fs::File::options().append(true).create(true).open(&log).map_err(failed)?;
+    let before = fs::metadata(&log).map_err(failed)?.len();
+    fs::create_dir_all(&run_dir).map_err(failed)?;
+    // Both streams are appended to the one log of the sub-environment.
+    for stream in [files::STDOUT, files::STDERR] {
+        symlink(&log, run_dir.join(stream)).map_err(failed)?;
+    }
+    let mut job = Job::new(run, argv.into_iter().map(Into::into).collect(), &row.path);
+    job.env = ground.variables(row, &sub.name, port).into_iter().collect();
+    job.grace_ms = ground.config.environments.grace_s.saturating_mul(1000);
+    // A service has all the time that there is; its log is put aside when it is long.
+    job.output_limit = u64::MAX / 4;
+    let started = client::start(&house.program, &run_dir, &job).map_err(|error| {
+        Error::system(format!("cannot start {}/{}", row.name, sub.name), std::io::Error::other(error))
+    })?;
+    let shim = started.shim.id();
+    started.leave();
+    Ok((shim, before))
+}
+
+/// Waits until it is well, or has ended; one that is not well in its time is stopped.
+fn wait_until_well(
+    ground: &Ground<'_>,
+    row: &EnvironmentRow,
+    sub: &SubRow,
+    port: u16,
+    run: &str,
+    shim: u32,
+    before: u64,
+) -> Result<(), Error> {
+    let config = &ground.config.environments;
+    let probes = ground.probes(row, &sub.name, port);
+    let shim = i32::try_from(shim).ok().and_then(|pid| Handle::open(pid).ok().flatten());
+    // The pause between two questions ends at once when it does.
+    let has_ended_within = |pause: Duration| match &shim {
+        Some(shim) => shim.wait_for_end(pause).unwrap_or(false) && cfg!(target_os = "linux"),
+        None => true,
+    };
+    let run_dir = ground.session.house.run_dir(run);
+    let until = Instant::now() + Duration::from_secs(config.launch_timeout_s);
+    let mut pause = if probes.is_empty() { SETTLING } else { ASK_AGAIN / 4 };
+    loop {
+        if has_ended_within(pause) {
+            let exit = client::read_exit(&run_dir).ok().flatten();
+            let how = exit.as_ref().map_or_else(|| "its watcher was killed".to_owned(), ended);
+            return Err(did_not_start(row, sub, &how, before).into());
+        }
+        pause = ASK_AGAIN;
+        let asked = ground.ask(&probes, ANSWER);
+        let Err(why) = asked else {
+            write_pid(row, sub, &run_dir);
+            return Ok(());
+        };
+        if Instant::now() >= until || ground.session.cancel.is_cancelled() {
+            stop_run(ground, run)?;
+            let how = format!("it was not well within {} s, and was stopped: {why}", config.launch_timeout_s);
+            return Err(did_not_start(row, sub, &how, before).into());
+        }
+    }
+}
+
+/// Keeps the process where scripts look for it.
+fn write_pid(row: &EnvironmentRow, sub: &SubRow, run_dir: &Path) {
+    if let Some(state) = client::send(run_dir, Request::State).ok().and_then(|reply| reply.state) {
+        // For scripts only: Kapell itself asks the shim.
+        let _ = fs::write(own_folder(row).join(format!("{}.pid", sub.name)), format!("{}\n", state.pid));
+    }
+}
+
+fn did_not_start(row: &EnvironmentRow, sub: &SubRow, how: &str, before: u64) -> Refusal {
+    let lines = last_lines(&log(row, &sub.name), before);
+    let said =
+        if lines.is_empty() { "; it printed nothing".to_owned() } else { format!("\n{}", lines.join("\n")) };
+    Refusal::new(
+        Code::Conflict,
+        format!("{}/{} did not start: {how}{said}", row.name, sub.name),
+        format!("mend it, then kapell env launch {} {}", row.name, sub.name),
+    )
+}
+
+/// The last lines that a log got since it was that long.
+pub(super) fn last_lines(log: &Path, since: u64) -> Vec<String> {
+    let length = fs::metadata(log).map_or(0, |log| log.len());
+    let new = usize::try_from(length.saturating_sub(since)).unwrap_or(usize::MAX);
+    let bytes = tail(log, new.min(8 << 10)).unwrap_or_default();
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+    lines[lines.len().saturating_sub(LAST_LINES)..].iter().map(|line| (*line).to_owned()).collect()
+}
+
+/// How a service ended, as it stands after "did not start:" and the like.
+pub(super) fn ended(exit: &Exit) -> String {
+    let mut how = match (exit.ended, exit.code, exit.signal) {
+        (Cause::NotStarted, ..) => {
+            exit.reason.clone().unwrap_or_else(|| "it could not be started".to_owned())
+        }
+        (Cause::Stopped | Cause::Killed, ..) => "it was stopped".to_owned(),
+        (_, Some(code), _) => format!("it ended with exit code {code}"),
+        (_, None, Some(signal)) => format!("it died of signal {signal}"),
+        _ => "it ended".to_owned(),
+    };
+    if exit.ended == Cause::Exited && exit.leftovers > 0 {
+        how.push_str(&format!(
+            " and left {} in the background, which were ended too: have it stay in the foreground",
+            if exit.leftovers == 1 {
+                "a process".to_owned()
+            } else {
+                format!("{} processes", exit.leftovers)
+            }
+        ));
+    }
+    how
+}
+
+/// Stops one, and records that it is to be so.
+pub(super) fn stop_one(ground: &Ground<'_>, row: &EnvironmentRow, sub: &SubRow) -> Result<(), Error> {
+    let Some(run) = &sub.run else { return Ok(()) };
+    if sub.is_wanted {
+        // First what is wanted: whoever dies in between is asked again.
+        ground.session.store()?.write(|tx| tx.set_sub_run(&ground.project.id, &row.name, &sub.name, None))?;
+    }
+    stop_run(ground, run)?;
+    let _ = fs::remove_file(own_folder(row).join(format!("{}.pid", sub.name)));
+    Ok(())
+}
+
+fn stop_run(ground: &Ground<'_>, run: &str) -> Result<(), Error> {
+    let run_dir = ground.session.house.run_dir(run);
+    if client::is_alive(&run_dir) {
+        let grace_ms = Some(ground.config.environments.grace_s.saturating_mul(1000));
+        // One that has ended meanwhile need not be told.
+        let _ = client::send(&run_dir, Request::Stop { grace_ms });
+        client::wait(&run_dir)
+            .map_err(|error| Error::system("cannot wait for its end", std::io::Error::other(error)))?;
+    }
+    end_rest(ground, run)
+}
+
+/// Ends what a killed shim left running.
+fn end_rest(ground: &Ground<'_>, run: &str) -> Result<(), Error> {
+    let run_dir = ground.session.house.run_dir(run);
+    if client::was_started(&run_dir) && !client::has_ended(&run_dir) {
+        client::kill_leftovers(&AttemptId::new(run))
+            .map_err(|error| Error::system("cannot end what is left of it", error))?;
+    }
+    Ok(())
+}
+
+/// How a sub-environment is, without asking whether it is well.
+pub(super) fn look(ground: &Ground<'_>, row: &EnvironmentRow, sub: &SubRow) -> SubView {
+    let database = database(row, &sub.name);
+    let mut view = SubView {
+        name: sub.name.clone(),
+        port: sub.port,
+        state: "stopped",
+        pid: None,
+        since: None,
+        health: None,
+        reason: None,
+        last_lines: Vec::new(),
+        bytes: fs::metadata(&database).map_or(0, |file| file.len()),
+        database,
+        log: log(row, &sub.name),
+    };
+    let Some(run) = &sub.run else { return view };
+    let run_dir = ground.session.house.run_dir(run);
+    if client::is_alive(&run_dir) {
+        let state = client::send(&run_dir, Request::State).ok().and_then(|reply| reply.state);
+        view.state = "running";
+        view.pid = state.as_ref().map(|state| state.pid);
+        view.since = state.map(|state| state.started_at);
+        return view;
+    }
+    if !sub.is_wanted {
+        return view;
+    }
+    let reason = match client::read_exit(&run_dir) {
+        // Somebody recorded that it is to be started, and died over it.
+        Ok(None) if !client::was_started(&run_dir) => return view,
+        Ok(Some(exit)) => {
+            view.since = Some(exit.ended_at);
+            ended(&exit)
+        }
+        Ok(None) => "who watched it was killed; stop ends what is left of it".to_owned(),
+        Err(error) => format!("how it ended cannot be read: {error}"),
+    };
+    view.state = "crashed";
+    view.reason = Some(reason);
+    view.last_lines = last_lines(&view.log, 0);
+    view
+}
+
+impl Ground<'_> {
+    /// The address at which one answers whether it is well.
+    pub(super) fn health_url(&self, row: &EnvironmentRow, sub: &str, port: u16) -> Option<String> {
+        let url = self.config.environments.health.as_ref()?;
+        Some(fill(url, row, sub, port, &database(row, sub)))
+    }
+
+    /// How one is started.
+    pub(super) fn launch_line(&self, row: &EnvironmentRow, sub: &str, port: u16) -> Option<Vec<String>> {
+        let launch = self.config.environments.launch.as_ref()?;
+        Some(launch.0.iter().map(|word| fill(word, row, sub, port, &database(row, sub))).collect())
+    }
+
+    /// What is asked whether one is well.
+    pub(super) fn probes(&self, row: &EnvironmentRow, sub: &str, port: u16) -> Vec<Probe> {
+        let config = &self.config.environments;
+        let address =
+            self.health_url(row, sub, port).map(|url| Probe::Address { url, insecure: config.insecure_tls });
+        let program = config.health_command.as_ref().map(|command| Probe::Program {
+            argv: self.command(&command.0, row, sub, port, &database(row, sub)),
+            env: self.variables(row, sub, port),
+            cwd: row.path.clone().into(),
+        });
+        address.into_iter().chain(program).collect()
+    }
+
+    /// Asks all of them.
+    pub(super) fn ask(&self, probes: &[Probe], limit: Duration) -> Result<(), String> {
+        let path = self.session.house.environment.get("PATH").map_or("", String::as_str);
+        probes.iter().try_for_each(|probe| probe.ask(path, limit))
+    }
+}
+
+/// The last lines of a log.
+pub fn logs(session: &Session, name: &str, sub: Option<&str>, lines: usize) -> Result<(View, String), Error> {
+    let ground = Ground::of(session)?;
+    let row = ground.row(name)?;
+    let sub = match (sub, row.subs.as_slice()) {
+        (Some(sub), _) => known_sub(&row, sub)?,
+        (None, [only]) => only,
+        (None, _) => {
+            let known: Vec<&str> = row.subs.iter().map(|sub| sub.name.as_str()).collect();
+            let message = format!("{name} has several logs");
+            return Err(Refusal::new(Code::Usage, message, format!("say which: {}", known.join(", "))).into());
+        }
+    };
+    let bytes = tail(&log(&row, &sub.name), 1 << 20).unwrap_or_default();
+    let text = String::from_utf8_lossy(&bytes);
+    let all: Vec<&str> = text.lines().collect();
+    let mut last = all[all.len().saturating_sub(lines)..].join("\n");
+    if !last.is_empty() {
+        last.push('\n');
+    }
+    let mut view = viewing::views(&ground, std::slice::from_ref(&row))?.remove(0);
+    view.subs.retain(|view| view.name == sub.name);
+    Ok((view, last))
+}

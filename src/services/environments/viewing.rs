@@ -1,0 +1,171 @@
+//! How environments are: from git, from locks and from what answers, at this moment.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::{Ground, at_once, each, running};
+use crate::base::clock::Time;
+use crate::domain::environment::{Losses, Stage};
+use crate::services::{Error, Session};
+use crate::store::environments::EnvironmentRow;
+use crate::sys::git::environment::{Beside, Look, tips};
+use crate::sys::git::{Oid, refs};
+
+/// How long a service may take to say whether it is well.
+const ANSWER: Duration = Duration::from_secs(2);
+
+/// An environment as it is.
+#[derive(Debug, Clone)]
+pub struct View {
+    /// What is recorded of it.
+    pub row: EnvironmentRow,
+    /// How its checkout is; `None` where it cannot be looked at.
+    pub look: Option<Look>,
+    /// Commits that the main branch does not have.
+    pub ahead: u64,
+    /// Commits of the main branch that it does not have.
+    pub behind: u64,
+    /// Why its checkout cannot be looked at.
+    pub problem: Option<String>,
+    /// Its sub-environments.
+    pub subs: Vec<SubView>,
+    /// The worker that is bound to it.
+    pub worker: Option<String>,
+}
+
+/// A sub-environment as it is.
+#[derive(Debug, Clone)]
+pub struct SubView {
+    /// Its name.
+    pub name: String,
+    /// Its port.
+    pub port: u16,
+    /// `stopped`, `running` or `crashed`.
+    pub state: &'static str,
+    /// The service's process.
+    pub pid: Option<i32>,
+    /// Since when it runs, or when it ended.
+    pub since: Option<Time>,
+    /// `ok`, or why it is not well; `None` where nobody can be asked, or it does not run.
+    pub health: Option<String>,
+    /// Why it crashed.
+    pub reason: Option<String>,
+    /// Where it crashed, the last it said.
+    pub last_lines: Vec<String>,
+    /// The size of its database.
+    pub bytes: u64,
+    /// Its database.
+    pub database: PathBuf,
+    /// Its log.
+    pub log: PathBuf,
+}
+
+impl View {
+    /// `ready`, `creating`, `removing`, `missing` (its folder is gone) or `broken`.
+    pub fn state(&self) -> &'static str {
+        match (self.row.stage, &self.problem) {
+            (Stage::Ready, Some(_)) if !Path::new(&self.row.path).is_dir() => "missing",
+            (Stage::Ready, Some(_)) => "broken",
+            (stage, _) => stage.as_str(),
+        }
+    }
+}
+
+/// All environments, or one.
+pub fn list(session: &Session, name: Option<&str>) -> Result<Vec<View>, Error> {
+    let ground = Ground::of(session)?;
+    let rows = match name {
+        Some(name) => vec![ground.row(name)?],
+        None => ground.rows()?,
+    };
+    views(&ground, &rows)
+}
+
+/// How these are.
+pub(super) fn views(ground: &Ground<'_>, rows: &[EnvironmentRow]) -> Result<Vec<View>, Error> {
+    Ok(each(rows, at_once(), |row| view(ground, row)))
+}
+
+fn view(ground: &Ground<'_>, row: &EnvironmentRow) -> View {
+    let mut view = View {
+        row: row.clone(),
+        look: None,
+        ahead: 0,
+        behind: 0,
+        problem: None,
+        subs: Vec::with_capacity(row.subs.len()),
+        worker: worker_of(ground, &row.name),
+    };
+    match looked(ground, row) {
+        Ok((look, ahead, behind)) => {
+            view.look = Some(look);
+            (view.ahead, view.behind) = (ahead, behind);
+        }
+        Err(error) => view.problem = Some(error.to_string()),
+    }
+    for sub in &row.subs {
+        let mut found = running::look(ground, row, sub);
+        if found.state == "running" {
+            let probes = ground.probes(row, &sub.name, sub.port);
+            if !probes.is_empty() {
+                found.health = Some(ground.ask(&probes, ANSWER).err().unwrap_or_else(|| "ok".to_owned()));
+            }
+        }
+        view.subs.push(found);
+    }
+    view
+}
+
+fn looked(ground: &Ground<'_>, row: &EnvironmentRow) -> Result<(Look, u64, u64), Error> {
+    let beside = ground.open(row)?;
+    let look = beside.look()?;
+    let tip = refs::read(&ground.git, &format!("refs/heads/{}", row.main))?;
+    let (ahead, behind) = match (&look.head, &tip) {
+        (Some(ours), Some(theirs)) => beside.apart(&ground.git, ours, theirs)?,
+        _ => (0, 0),
+    };
+    Ok((look, ahead, behind))
+}
+
+fn worker_of(ground: &Ground<'_>, name: &str) -> Option<String> {
+    let mut bound = ground.config.workers.iter().filter(|(_, it)| it.environment.as_deref() == Some(name));
+    bound.next().map(|(worker, _)| worker.to_string())
+}
+
+/// What would be lost if an environment went.
+pub(super) fn losses(ground: &Ground<'_>, row: &EnvironmentRow) -> Result<Losses, Error> {
+    let mut losses = Losses::default();
+    running(ground, row, &mut losses);
+    if !Path::new(&row.path).is_dir() {
+        return Ok(losses);
+    }
+    let beside = ground.open(row)?;
+    work(ground, row, &beside, &mut losses)?;
+    Ok(losses)
+}
+
+/// What of it runs.
+pub(super) fn running(ground: &Ground<'_>, row: &EnvironmentRow, losses: &mut Losses) {
+    for sub in &row.subs {
+        let view = running::look(ground, row, sub);
+        if view.state == "running" {
+            losses.running.push((sub.name.clone(), view.pid));
+        }
+    }
+}
+
+/// What of its work is nowhere else.
+pub(super) fn work(
+    ground: &Ground<'_>,
+    row: &EnvironmentRow,
+    beside: &Beside,
+    losses: &mut Losses,
+) -> Result<(), Error> {
+    let look = beside.look()?;
+    losses.changed = look.changed.iter().map(|file| file.path.clone()).collect();
+    let all: Vec<Oid> = tips(&ground.git)?;
+    losses.unpushed = beside.outside(&ground.git, &all, look.head.as_ref())?;
+    let main = refs::read(&ground.git, &format!("refs/heads/{}", row.main))?;
+    losses.unmerged = beside.outside(&ground.git, main.as_slice(), look.head.as_ref())?;
+    Ok(())
+}

@@ -1,0 +1,150 @@
+//! Backups as bundles: one compressed file that any git can read, of a checkout's commits and files, or of
+//! files that are no git's.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::Path;
+
+use super::environment::{Beside, plain};
+use super::queue::Guard;
+use super::run::{Git, GitError};
+use super::{Oid, refs};
+
+/// The branch under which plain files are kept.
+const FILES: &str = "files";
+
+/// Settings with which bytes stay as they are, and commits need nobody's name.
+const SETTINGS: [&str; 12] = [
+    "-c",
+    "core.autocrlf=false",
+    "-c",
+    "user.name=kapell",
+    "-c",
+    "user.email=kapell@localhost",
+    "-c",
+    "commit.gpgSign=false",
+    "-c",
+    "core.attributesFile=/dev/null",
+    "-c",
+    "core.excludesFile=/dev/null",
+];
+
+fn run(git: &Git, folder: &Path, args: &[&OsStr]) -> Result<(), GitError> {
+    let all: Vec<&OsStr> = SETTINGS.iter().map(OsStr::new).chain(args.iter().copied()).collect();
+    plain(git.program(), folder, &all, None).map(drop)
+}
+
+/// Writes the branches of a clone, or the one that a worktree is on, and a ref that keeps its files.
+pub fn write_tree(
+    main: &Git,
+    beside: &Beside,
+    branch: Option<&str>,
+    kept: &str,
+    to: &Path,
+) -> Result<(), GitError> {
+    let call = beside.git.call("bundle").args(["create", "--quiet"]).arg(to);
+    let call = match (beside.is_clone(main), branch) {
+        (true, _) => call.arg("--branches"),
+        (false, Some(branch)) => call.arg(format!("refs/heads/{branch}")),
+        (false, None) => call,
+    };
+    call.arg(kept).run()?;
+    Ok(())
+}
+
+/// Proves such a bundle: brings it into an empty repository, and its files onto the disk.
+pub fn prove_tree(main: &Git, bundle: &Path, kept: &str, scratch: &Path) -> Result<(), GitError> {
+    let (repository, files) = (scratch.join("repository"), scratch.join("files"));
+    fs::create_dir_all(&files).map_err(GitError::io("create", &files))?;
+    let words = ["init", "--quiet", "--bare", "--template="].map(OsStr::new);
+    run(main, scratch, &[words.as_slice(), &[repository.as_os_str()]].concat())?;
+    let spec = format!("{kept}:refs/heads/{FILES}");
+    let fetch = [OsStr::new("fetch"), OsStr::new("--quiet"), bundle.as_os_str(), OsStr::new(&spec)];
+    run(main, &repository, &fetch)?;
+    let git_dir = format!("--git-dir={}", repository.display());
+    let work_tree = format!("--work-tree={}", files.display());
+    let at = [git_dir.as_str(), work_tree.as_str(), "-c", "core.bare=false"];
+    let on = |words: &[&str]| {
+        let args: Vec<&OsStr> = at.iter().chain(words).map(OsStr::new).collect();
+        run(main, &files, &args)
+    };
+    on(&["read-tree", FILES])?;
+    on(&["checkout-index", "--quiet", "--all", "--force"])?;
+    on(&["update-index", "-q", "--refresh"])?;
+    on(&["diff-files", "--quiet"])
+}
+
+/// Writes all files of a folder.
+pub fn write_files(main: &Git, folder: &Path, to: &Path, scratch: &Path) -> Result<(), GitError> {
+    let repository = scratch.join("writing");
+    let words = ["init", "--quiet", "--template=", "--initial-branch", FILES, "--bare"].map(OsStr::new);
+    run(main, scratch, &[words.as_slice(), &[repository.as_os_str()]].concat())?;
+    let git_dir = format!("--git-dir={}", repository.display());
+    let work_tree = format!("--work-tree={}", folder.display());
+    let at = [git_dir.as_str(), work_tree.as_str(), "-c", "core.bare=false"];
+    let on = |words: &[&OsStr]| {
+        let args: Vec<&OsStr> = at.iter().map(OsStr::new).chain(words.iter().copied()).collect();
+        run(main, folder, &args)
+    };
+    on(&["add", "-A", "-f", "."].map(OsStr::new))?;
+    on(&["commit", "--quiet", "--allow-empty", "-m", "kapell: databases"].map(OsStr::new))?;
+    on(&[
+        OsStr::new("bundle"),
+        OsStr::new("create"),
+        OsStr::new("--quiet"),
+        to.as_os_str(),
+        OsStr::new(FILES),
+    ])
+}
+
+/// Brings such files back into a folder that does not exist yet.
+pub fn read_files(main: &Git, bundle: &Path, to: &Path) -> Result<(), GitError> {
+    let words = ["clone", "--quiet", "--template=", "--branch", FILES, "--"].map(OsStr::new);
+    run(main, Path::new("/"), &[words.as_slice(), &[bundle.as_os_str(), to.as_os_str()]].concat())
+}
+
+impl Beside {
+    /// Brings files and branch back: the branch at its commit, and the files as they were, whether they
+    /// were committed or not. What is there now must be kept already.
+    pub fn restore(
+        &self,
+        guard: &Guard,
+        bundle: &Path,
+        kept: &str,
+        branch: Option<&str>,
+        head: &Oid,
+    ) -> Result<(), GitError> {
+        let call = self.call("fetch").args(["--quiet", "--no-tags", "--no-write-fetch-head"]);
+        let snapshot =
+            format!("{}restored-{}", super::environment::KEPT, kept.rsplit('/').next().unwrap_or(kept));
+        call.arg(bundle).arg(format!("+{kept}:{snapshot}")).run()?;
+        self.call("reset").args(["--quiet", "--hard"]).holding(guard).run()?;
+        self.delete_unknown()?;
+        let call = self.call("checkout").args(["--quiet", "--force", "--no-track"]);
+        let call = match branch {
+            Some(branch) => call.args(["-B", branch]),
+            None => call.arg("--detach"),
+        };
+        call.oid(head).holding(guard).run()?;
+        if let Some(files) = refs::read(&self.git, &snapshot)?
+            && files != *head
+        {
+            self.call("read-tree").args(["-m", "-u"]).oid(head).oid(&files).run()?;
+            self.call("reset").arg("--quiet").run()?;
+        }
+        self.forget(&snapshot)
+    }
+
+    /// Deletes a ref below [`super::environment::KEPT`] whose content is elsewhere by now.
+    pub fn forget(&self, reference: &str) -> Result<(), GitError> {
+        self.git.call("update-ref").args(["-d", reference]).run()?;
+        Ok(())
+    }
+
+    /// Makes the branch that of a commit, whatever was checked out, and deletes files that git neither
+    /// knows nor ignores. What is there now must be kept already.
+    pub fn begin_anew(&self, branch: &str, at: &Oid) -> Result<(), GitError> {
+        self.call("checkout").args(["--quiet", "--force", "--no-track", "-B", branch]).oid(at).run()?;
+        self.delete_unknown()
+    }
+}

@@ -1,0 +1,332 @@
+//! Environments: checkouts of a project beside it, clones or worktrees, that people and agents work in.
+//!
+//! Such a checkout is handled as a person's own is: with that person's configuration, less hooks.
+
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use super::discover::discover;
+use super::exec::{Finished, Input, execute};
+use super::queue::Guard;
+use super::run::{Call, Git, GitError, shown, unexpected};
+use super::worktree::Worktree;
+use super::{Oid, Program, refs};
+use crate::base::failpoint::Point;
+
+/// The file in the git directory of an environment that says whose it is.
+const MARK: &str = "kapell-environment";
+
+/// The begin of our lines in `info/exclude`.
+const EXCLUDES: &str = "# kapell env:";
+
+/// An environment's checkout.
+#[derive(Debug, Clone)]
+pub struct Beside {
+    /// git, bound to it.
+    pub git: Git,
+    /// Its files.
+    pub tree: Worktree,
+}
+
+/// How a checkout is.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Look {
+    /// The commit; `None` before the first.
+    pub head: Option<Oid>,
+    /// The branch, without `refs/heads/`; `None` on a detached head.
+    pub branch: Option<String>,
+    /// Files that are not as the commit has them.
+    pub changed: Vec<Changed>,
+}
+
+/// A file that is not as the commit has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Changed {
+    /// `staged`, `changed`, `new` or `conflict`.
+    pub how: &'static str,
+    /// Which; an unknown folder ends with `/`.
+    pub path: String,
+}
+
+/// Runs git as a person would, in a folder, less hooks.
+pub(super) fn plain(
+    program: &Program,
+    folder: &Path,
+    args: &[&OsStr],
+    guard: Option<&Guard>,
+) -> Result<Finished, GitError> {
+    const SETTINGS: [(&str, &str); 4] = [
+        ("core.hooksPath", "/dev/null"),
+        ("core.fsmonitor", "false"),
+        ("gc.auto", "0"),
+        ("maintenance.auto", "false"),
+    ];
+    let mut environment = program.environment().to_vec();
+    let mut add = |name: String, value: &str| environment.push((name.into(), value.into()));
+    add("GIT_TERMINAL_PROMPT".to_owned(), "0");
+    add("GIT_CONFIG_COUNT".to_owned(), &SETTINGS.len().to_string());
+    for (at, (name, value)) in SETTINGS.iter().enumerate() {
+        add(format!("GIT_CONFIG_KEY_{at}"), name);
+        add(format!("GIT_CONFIG_VALUE_{at}"), value);
+    }
+    let args: Vec<OsString> = args.iter().map(|arg| (*arg).to_owned()).collect();
+    let input = guard.map_or(Input::Nothing, Input::Lock);
+    Point::GitBefore.reach()?;
+    let finished = execute(program.path(), &args, &environment, folder, input)?;
+    Point::GitAfter.reach()?;
+    if finished.code == Some(0) {
+        return Ok(finished);
+    }
+    let Finished { status, stderr, .. } = finished;
+    Err(GitError::Failed { args: shown(&args), status, stderr: stderr.trim_end().to_owned() })
+}
+
+/// Clones the project into `part`, which must not exist, with `branch` checked out at `base`.
+pub fn clone(main: &Git, part: &Path, branch: &str, base: &Oid) -> Result<(), GitError> {
+    let from = main.repository().common_dir.as_os_str();
+    let words = ["clone", "--quiet", "--local", "--no-checkout", "--template=", "--"].map(OsStr::new);
+    let args: Vec<&OsStr> = words.into_iter().chain([from, part.as_os_str()]).collect();
+    plain(main.program(), Path::new("/"), &args, None)?;
+    let args = ["checkout", "--quiet", "--no-track", "-b", branch, base.as_str()].map(OsStr::new);
+    plain(main.program(), part, &args, None)?;
+    Ok(())
+}
+
+/// Makes a worktree of the project's own repository, on `branch`, which is made at `base` where it is missing.
+pub fn add_worktree(
+    main: &Git,
+    guard: &Guard,
+    dest: &Path,
+    branch: &str,
+    base: &Oid,
+) -> Result<(), GitError> {
+    let folder = &main.repository().common_dir;
+    let reference = format!("refs/heads/{branch}");
+    let mut args: Vec<&OsStr> = ["worktree", "add", "--quiet", "--no-track"].map(OsStr::new).to_vec();
+    if refs::read(main, &reference)?.is_some() {
+        args.pop();
+        args.extend([dest.as_os_str(), OsStr::new(branch)]);
+    } else {
+        args.extend(["-b", branch].map(OsStr::new));
+        args.extend([dest.as_os_str(), OsStr::new(base.as_str())]);
+    }
+    plain(main.program(), folder, &args, Some(guard))?;
+    Ok(())
+}
+
+/// Has git forget a worktree of the project whose folder is gone.
+pub fn prune_worktree(main: &Git, guard: &Guard, dest: &Path) -> Result<(), GitError> {
+    let args = ["worktree", "remove", "--force", "--force"].map(OsStr::new);
+    let args: Vec<&OsStr> = args.into_iter().chain([dest.as_os_str()]).collect();
+    match plain(main.program(), &main.repository().common_dir, &args, Some(guard)) {
+        Err(GitError::Failed { stderr, .. }) if stderr.contains("is not a working tree") => Ok(()),
+        other => other.map(drop),
+    }
+}
+
+/// Whose environment a git directory is of: what [`Beside::mark`] wrote.
+pub fn marked(git_dir: &Path) -> Option<String> {
+    fs::read_to_string(git_dir.join(MARK)).ok()
+}
+
+/// The commits that all branches of a repository hold.
+pub fn tips(git: &Git) -> Result<Vec<Oid>, GitError> {
+    let printed = git.call("for-each-ref").args(["--format=%(objectname)", "refs/heads/"]).run()?;
+    Ok(String::from_utf8_lossy(&printed).lines().filter_map(Oid::parse).collect())
+}
+
+impl Beside {
+    /// Opens one.
+    pub fn open(main: &Git, path: &Path) -> Result<Self, GitError> {
+        let repository = discover(path)?;
+        let tree = Worktree::of_checkout(&repository)?;
+        Ok(Self { git: Git::new(main.program(), &repository)?, tree })
+    }
+
+    /// Writes into its git directory whose environment it is.
+    pub fn mark(&self, text: &str) -> Result<(), GitError> {
+        super::worktree::write_whole(&self.tree.admin_dir.join(MARK), text.as_bytes())
+    }
+
+    /// Has git take no notice of files at its top, by its own list and not by the project's `.gitignore`.
+    pub fn exclude(&self, names: &[&str]) -> Result<(), GitError> {
+        let folder = self.git.repository().common_dir.join("info");
+        let path = folder.join("exclude");
+        let text = fs::read_to_string(&path).unwrap_or_default();
+        let missing: Vec<&&str> = names
+            .iter()
+            .filter(|name| !text.lines().any(|line| line.strip_prefix('/') == Some(**name)))
+            .collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let mut more = String::new();
+        if !text.is_empty() && !text.ends_with('\n') {
+            more.push('\n');
+        }
+        more.push_str(EXCLUDES);
+        more.push('\n');
+        missing.iter().for_each(|name| more.push_str(&format!("/{name}\n")));
+        fs::create_dir_all(&folder).map_err(GitError::io("create", &folder))?;
+        let file = fs::File::options().append(true).create(true).open(&path);
+        file.and_then(|mut file| file.write_all(more.as_bytes())).map_err(GitError::io("write", &path))
+    }
+
+    /// A call on its files, in the person's own name.
+    pub(super) fn call(&self, command: &str) -> Call<'_> {
+        self.git.tree_call(&self.tree, command).by_person()
+    }
+
+    /// Whether the person said who they are; without that, commits are Kapell's.
+    pub(super) fn has_identity(&self) -> Result<bool, GitError> {
+        let call = self.call("config").args(["--get", "user.email"]).accept(&[0, 1]);
+        Ok(!call.run()?.trim_ascii().is_empty())
+    }
+
+    /// Whether git has this path at its top as a file of the project.
+    pub fn is_tracked(&self, name: &str) -> Result<bool, GitError> {
+        Ok(!self.call("ls-files").args(["-z", "--", name]).run()?.is_empty())
+    }
+
+    /// How it is.
+    pub fn look(&self) -> Result<Look, GitError> {
+        let args = ["--porcelain=v2", "--branch", "--no-ahead-behind", "--no-renames", "-z"];
+        let printed = self.call("status").args(args).run()?;
+        parse_status(&printed).ok_or_else(|| unexpected("status", &printed))
+    }
+
+    /// How many commits `ours` has that `theirs` (a commit of the project) has not, and the reverse.
+    pub fn apart(&self, main: &Git, ours: &Oid, theirs: &Oid) -> Result<(u64, u64), GitError> {
+        if ours == theirs {
+            return Ok((0, 0));
+        }
+        let call = self.git.call("rev-list").borrowing(&main.repository().common_dir);
+        let printed = call.args(["--left-right", "--count"]).arg(format!("{ours}...{theirs}")).run()?;
+        let text = String::from_utf8_lossy(&printed);
+        let mut numbers = text.split_ascii_whitespace().map(str::parse);
+        match (numbers.next(), numbers.next()) {
+            (Some(Ok(ahead)), Some(Ok(behind))) => Ok((ahead, behind)),
+            _ => Err(unexpected("rev-list", &printed)),
+        }
+    }
+
+    /// How many commits its branches, its head and its stash have that none of these (commits of the
+    /// project) has. Of a worktree only its own head counts: the branches are the project's.
+    pub fn outside(&self, main: &Git, tips: &[Oid], head: Option<&Oid>) -> Result<u64, GitError> {
+        let mut lines: Vec<String> = head.into_iter().map(Oid::to_string).collect();
+        if self.is_clone(main) {
+            lines.extend(self.own_tips()?.iter().map(Oid::to_string));
+        }
+        if lines.is_empty() {
+            return Ok(0);
+        }
+        lines.extend(tips.iter().map(|tip| format!("^{tip}")));
+        let call = self.git.call("rev-list").borrowing(&main.repository().common_dir);
+        let printed = call.args(["--count", "--stdin"]).stdin(lines.join("\n").into_bytes()).run()?;
+        let text = String::from_utf8_lossy(&printed);
+        text.trim().parse().map_err(|_| unexpected("rev-list", &printed))
+    }
+
+    /// Whether it has a repository of its own.
+    pub fn is_clone(&self, main: &Git) -> bool {
+        self.git.repository().common_dir != main.repository().common_dir
+    }
+
+    fn own_tips(&self) -> Result<Vec<Oid>, GitError> {
+        // What is kept of earlier work is no work of its own; it goes to the project when this goes.
+        let call =
+            self.git.call("for-each-ref").args(["--format=%(objectname)", "refs/heads/", "refs/stash"]);
+        Ok(String::from_utf8_lossy(&call.run()?).lines().filter_map(Oid::parse).collect())
+    }
+
+    /// Brings all that it has into the project's repository, below `prefix`: its branches, what was kept of
+    /// earlier work, its stash and its head. Gives the refs.
+    pub fn keep_in(&self, main: &Git, guard: &Guard, prefix: &str) -> Result<Vec<String>, GitError> {
+        if self.is_clone(main) {
+            let own = self.git.call("for-each-ref").args([
+                "--format=%(refname)",
+                "refs/heads/",
+                "refs/stash",
+                KEPT,
+            ]);
+            let own = String::from_utf8_lossy(&own.run()?).into_owned();
+            let mut specs: Vec<String> = own
+                .lines()
+                .map(|name| format!("+{name}:{prefix}/{}", name.trim_start_matches("refs/")))
+                .collect();
+            specs.push(format!("+HEAD:{prefix}/HEAD"));
+            let words =
+                ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--"];
+            let git_dir = self.git.repository().git_dir.as_os_str();
+            let mut args: Vec<&OsStr> = words.map(OsStr::new).to_vec();
+            args.push(git_dir);
+            args.extend(specs.iter().map(OsStr::new));
+            plain(main.program(), &main.repository().common_dir, &args, Some(guard))?;
+        } else if let Some(head) = super::read::resolve(&self.git, "HEAD")? {
+            refs::create(main, &format!("{prefix}/HEAD"), &head, "kapell: environment removed")?;
+        }
+        let printed = main.call("for-each-ref").args(["--format=%(refname)", &format!("{prefix}/")]).run()?;
+        Ok(String::from_utf8_lossy(&printed).lines().map(str::to_owned).collect())
+    }
+}
+
+/// Where a checkout keeps what is reset, rebased or restored over.
+pub const KEPT: &str = "refs/kapell/kept/";
+
+/// The paths and commands of an environment are in a folder of this name at its top.
+pub fn part_of(dest: &Path, ending: &str) -> PathBuf {
+    let mut name = OsString::from(".");
+    name.push(dest.file_name().unwrap_or_default());
+    name.push(ending);
+    dest.with_file_name(name)
+}
+
+fn parse_status(printed: &[u8]) -> Option<Look> {
+    let mut look = Look::default();
+    for line in printed.split(|byte| *byte == 0).filter(|line| !line.is_empty()) {
+        let line = String::from_utf8_lossy(line);
+        let (kind, rest) = line.split_once(' ')?;
+        match kind {
+            "#" => match rest.split_once(' ') {
+                Some(("branch.oid", oid)) => look.head = Oid::parse(oid),
+                Some(("branch.head", name)) => look.branch = (name != "(detached)").then(|| name.to_owned()),
+                _ => {}
+            },
+            "?" => look.changed.push(Changed { how: "new", path: rest.to_owned() }),
+            "1" => {
+                let path = rest.splitn(8, ' ').nth(7)?.to_owned();
+                let how = if rest.as_bytes().get(1) == Some(&b'.') { "staged" } else { "changed" };
+                look.changed.push(Changed { how, path });
+            }
+            "u" => {
+                let path = rest.splitn(10, ' ').nth(9)?.to_owned();
+                look.changed.push(Changed { how: "conflict", path });
+            }
+            _ => {}
+        }
+    }
+    Some(look)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_is_read() {
+        let oid = "1".repeat(40);
+        let entry = format!("N... 100644 100644 100644 {oid} {oid}");
+        let printed = format!(
+            "# branch.oid {oid}\0# branch.head env/dev1\01 M. {entry} a b\01 .M {entry} c\0u UU N... 1 2 3 4 {oid} {oid} {oid} d\0? new/\0"
+        );
+        let look = parse_status(printed.as_bytes()).unwrap();
+        assert_eq!(look.branch.as_deref(), Some("env/dev1"));
+        assert_eq!(look.head.map(|head| head.to_string()), Some(oid));
+        let changed: Vec<(&str, &str)> = look.changed.iter().map(|it| (it.how, it.path.as_str())).collect();
+        assert_eq!(changed, [("staged", "a b"), ("changed", "c"), ("conflict", "d"), ("new", "new/")]);
+        let detached = parse_status(b"# branch.oid (initial)\0# branch.head (detached)\0").unwrap();
+        assert_eq!((detached.head, detached.branch), (None, None));
+    }
+}

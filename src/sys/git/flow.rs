@@ -1,0 +1,220 @@
+//! The steps of working with git in an environment, each done whole or not at all.
+
+use std::ffi::OsStr;
+
+use super::environment::{Beside, plain};
+use super::land::parse_merge;
+use super::queue::Guard;
+use super::read;
+use super::run::{Git, GitError, unexpected};
+use super::{Oid, refs};
+use crate::base::paths::RepoPath;
+
+/// A diff is cut after so many bytes.
+const LONGEST_DIFF: usize = 1 << 20;
+
+/// How bringing commits in ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Brought {
+    /// They were there already.
+    UpToDate,
+    /// They are there now; the new head.
+    Done(Oid),
+    /// They do not fit; nothing was changed.
+    Conflict {
+        /// Where.
+        paths: Vec<RepoPath>,
+        /// What git says of each.
+        report: String,
+    },
+}
+
+/// A commit, for a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Logged {
+    /// Its name.
+    pub commit: String,
+    /// Who made it.
+    pub author: String,
+    /// When, RFC 3339.
+    pub at: String,
+    /// The first line of its message.
+    pub subject: String,
+}
+
+/// What a merge would come to.
+#[derive(Debug)]
+pub enum Tried {
+    /// A tree.
+    Clean(Oid),
+    /// Nothing.
+    Conflict(Vec<RepoPath>, String),
+}
+
+/// Merges two commits without files, as git would.
+pub fn try_merge(git: &Git, ours: &Oid, theirs: &Oid) -> Result<Tried, GitError> {
+    let call = git.call("merge-tree").args(["--write-tree", "-z", "--name-only", "--messages"]);
+    let finished = call.oid(ours).oid(theirs).accept(&[0, 1]).finish()?;
+    let (tree, paths, report) =
+        parse_merge(&finished.stdout).ok_or_else(|| unexpected("merge-tree", &finished.stdout))?;
+    Ok(if finished.code == Some(1) { Tried::Conflict(paths, report) } else { Tried::Clean(tree) })
+}
+
+impl Beside {
+    /// Fetches a branch of the project, where this is a clone: `refs/remotes/origin/BRANCH`.
+    pub fn fetch(&self, main: &Git, branch: &str) -> Result<(), GitError> {
+        if !self.is_clone(main) {
+            return Ok(());
+        }
+        let call = self.call("fetch").args(["--quiet", "--no-tags", "--no-write-fetch-head"]);
+        let call = call.args(["--no-recurse-submodules", "--"]).arg(&main.repository().common_dir);
+        call.arg(format!("+refs/heads/{branch}:refs/remotes/origin/{branch}")).run()?;
+        Ok(())
+    }
+
+    /// Brings a commit that is here into the checked-out branch: forward where that is enough, else by a
+    /// merge, and that only where it has no conflicts.
+    pub fn bring_in(&self, head: &Oid, theirs: &Oid, message: &str) -> Result<Brought, GitError> {
+        if read::is_ancestor(&self.git, theirs, head)? {
+            return Ok(Brought::UpToDate);
+        }
+        if read::is_ancestor(&self.git, head, theirs)? {
+            self.call("merge").args(["--quiet", "--ff-only"]).oid(theirs).run()?;
+            return Ok(Brought::Done(theirs.clone()));
+        }
+        if let Tried::Conflict(paths, report) = try_merge(&self.git, head, theirs)? {
+            return Ok(Brought::Conflict { paths, report });
+        }
+        let merged =
+            self.commits("merge")?.args(["--quiet", "--no-ff", "--no-edit", "-m", message]).oid(theirs).run();
+        if let Err(error) = merged {
+            // Where there was nothing to take back, that says so.
+            let _ = self.call("merge").arg("--abort").run();
+            return Err(error);
+        }
+        self.new_head()
+    }
+
+    fn new_head(&self) -> Result<Brought, GitError> {
+        let head = read::resolve(&self.git, "HEAD")?;
+        head.map(Brought::Done).ok_or_else(|| unexpected("rev-parse HEAD", b""))
+    }
+
+    /// A call that makes commits: the person's, or Kapell's where nobody said who they are.
+    fn commits(&self, command: &str) -> Result<super::run::Call<'_>, GitError> {
+        Ok(if self.has_identity()? { self.call(command) } else { self.git.tree_call(&self.tree, command) })
+    }
+
+    /// Whether a text can be a branch's name.
+    pub fn is_branch_name(&self, name: &str) -> Result<bool, GitError> {
+        if name.starts_with('-') || name.contains('\0') {
+            return Ok(false);
+        }
+        let call = self.git.call("check-ref-format").arg(format!("refs/heads/{name}"));
+        Ok(call.accept(&[0, 1]).finish()?.code == Some(0))
+    }
+
+    /// Checks a branch out, made where it is missing; whether it was. Changes that are not committed go along.
+    pub fn switch(&self, branch: &str) -> Result<bool, GitError> {
+        let is_new = refs::read(&self.git, &format!("refs/heads/{branch}"))?.is_none();
+        let call = self.call("switch").arg("--quiet");
+        let call = if is_new { call.args(["--no-track", "-c"]) } else { call };
+        call.arg(branch).run()?;
+        Ok(is_new)
+    }
+
+    /// Commits all changes; `None` where there are none.
+    pub fn commit_all(&self, message: &str) -> Result<Option<Oid>, GitError> {
+        self.call("add").args(["-A", "--", "."]).run()?;
+        let staged = self.call("diff").args(["--cached", "--quiet"]).accept(&[0, 1]).finish()?;
+        if staged.code == Some(0) {
+            return Ok(None);
+        }
+        let text = message.replace('\0', "\u{fffd}");
+        self.commits("commit")?.args(["--quiet", "-F", "-"]).stdin(text.into_bytes()).run()?;
+        read::resolve(&self.git, "HEAD")
+    }
+
+    /// Moves a branch of the project forward to where it is here; `false` where it does not lie ahead.
+    pub fn push(&self, main: &Git, guard: &Guard, branch: &str) -> Result<bool, GitError> {
+        if !self.is_clone(main) {
+            return Ok(true);
+        }
+        let spec = format!("refs/heads/{branch}:refs/heads/{branch}");
+        let words =
+            ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--"];
+        let mut args: Vec<&OsStr> = words.map(OsStr::new).to_vec();
+        args.extend([self.git.repository().git_dir.as_os_str(), OsStr::new(&spec)]);
+        match plain(main.program(), &main.repository().common_dir, &args, Some(guard)) {
+            Err(GitError::Failed { stderr, .. }) if stderr.contains("[rejected]") => Ok(false),
+            other => other.map(|_| true),
+        }
+    }
+
+    /// The last commits, the newest first.
+    pub fn log(&self, count: u32) -> Result<Vec<Logged>, GitError> {
+        let call = self.call("log").args(["-z", "--format=%H%x1f%an%x1f%cI%x1f%s", "--max-count"]);
+        let printed = call.arg(count.to_string()).run()?;
+        let text = String::from_utf8_lossy(&printed);
+        let commits = text.split('\0').filter(|line| !line.is_empty()).map(|line| {
+            let mut fields = line.trim_start_matches('\n').splitn(4, '\u{1f}').map(str::to_owned);
+            let [commit, author, at, subject] = std::array::from_fn(|_| fields.next().unwrap_or_default());
+            Logged { commit, author, at, subject }
+        });
+        Ok(commits.collect())
+    }
+
+    /// What the files differ from where the branch left another commit.
+    pub fn diff(&self, head: &Oid, theirs: &Oid) -> Result<String, GitError> {
+        let call = self.git.call("merge-base").oid(head).oid(theirs).accept(&[0, 1]);
+        let base = Oid::parse(String::from_utf8_lossy(&call.run()?).trim_end());
+        let call = self.call("diff").args(["--no-color", "--no-ext-diff", "--no-textconv"]);
+        let printed = call.oid(base.as_ref().unwrap_or(head)).limit(LONGEST_DIFF).run()?;
+        Ok(String::from_utf8_lossy(&printed).into_owned())
+    }
+
+    /// Puts the branch's own commits onto another commit, or leaves everything as it was.
+    pub fn rebase(&self, head: &Oid, onto: &Oid) -> Result<Brought, GitError> {
+        if read::is_ancestor(&self.git, onto, head)? {
+            return Ok(Brought::UpToDate);
+        }
+        let Err(error) = self.commits("rebase")?.arg("--quiet").oid(onto).run() else {
+            return self.new_head();
+        };
+        let printed = self.call("diff").args(["--name-only", "--diff-filter=U", "-z"]).run()?;
+        let names = printed.split(|byte| *byte == 0).filter(|name| !name.is_empty());
+        let paths: Vec<RepoPath> = names.map(RepoPath::from_bytes).collect();
+        // Where none had begun there is nothing to take back.
+        let _ = self.call("rebase").arg("--abort").run();
+        match paths.is_empty() {
+            true => Err(error),
+            false => Ok(Brought::Conflict { paths, report: String::new() }),
+        }
+    }
+
+    /// Makes branch and files those of a commit. Files that git does not know stay.
+    pub fn reset(&self, to: &Oid) -> Result<(), GitError> {
+        self.call("reset").args(["--quiet", "--hard"]).oid(to).run()?;
+        Ok(())
+    }
+
+    /// Deletes files that git neither knows nor ignores.
+    pub fn delete_unknown(&self) -> Result<(), GitError> {
+        self.call("clean").args(["--quiet", "-fd"]).run()?;
+        Ok(())
+    }
+
+    /// Its branches whose commits are all in another commit.
+    pub fn merged_branches(&self, into: &Oid) -> Result<Vec<String>, GitError> {
+        let call = self.git.call("for-each-ref").args(["--format=%(refname)", &format!("--merged={into}")]);
+        let printed = call.arg("refs/heads/").run()?;
+        let text = String::from_utf8_lossy(&printed);
+        Ok(text.lines().filter_map(|name| name.strip_prefix("refs/heads/")).map(str::to_owned).collect())
+    }
+
+    /// Deletes a branch that is not checked out. Whoever asks has seen that its commits are elsewhere.
+    pub fn delete_branch(&self, guard: &Guard, branch: &str) -> Result<(), GitError> {
+        self.git.call("branch").args(["--quiet", "-D", "--", branch]).holding(guard).run()?;
+        Ok(())
+    }
+}

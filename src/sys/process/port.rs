@@ -1,0 +1,134 @@
+//! Ports of this machine: whether one is free, and who has it.
+
+use std::fs;
+use std::io;
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::ffi::OsStrExt as _;
+
+/// Who listens at a port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Holder {
+    /// A process that may be looked at.
+    Process {
+        /// Its number.
+        pid: i32,
+        /// What it was started as, shortened.
+        command: String,
+    },
+    /// Somebody else's process, or one in another container.
+    Hidden {
+        /// The user, where the system tells.
+        uid: Option<u32>,
+    },
+}
+
+impl std::fmt::Display for Holder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Process { pid, command } => write!(f, "process {pid} ({command})"),
+            Self::Hidden { uid: Some(uid) } => write!(f, "a process of user {uid}"),
+            Self::Hidden { uid: None } => f.write_str("a process that cannot be seen from here"),
+        }
+    }
+}
+
+/// Who has the port; `None` where it is free. It is taken for a moment to see that.
+///
+/// # Errors
+/// It can be neither taken nor is somebody there: below 1024 the system keeps it.
+pub fn holder(port: u16) -> io::Result<Option<Holder>> {
+    match TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)) {
+        Ok(_) => Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => Ok(Some(found(port))),
+        Err(error) => Err(error),
+    }
+}
+
+fn found(port: u16) -> Holder {
+    let sockets: Vec<Socket> = ["/proc/net/tcp", "/proc/net/tcp6"]
+        .iter()
+        .filter_map(|table| fs::read_to_string(table).ok())
+        .flat_map(|table| table.lines().filter_map(listening).collect::<Vec<_>>())
+        .filter(|socket| socket.port == port)
+        .collect();
+    for socket in &sockets {
+        if let Some(pid) = owner(socket.inode) {
+            return Holder::Process { pid, command: command(pid) };
+        }
+    }
+    Holder::Hidden { uid: sockets.first().map(|socket| socket.uid) }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Socket {
+    port: u16,
+    uid: u32,
+    inode: u64,
+}
+
+/// A line of `/proc/net/tcp`, where that socket listens.
+fn listening(line: &str) -> Option<Socket> {
+    let fields: Vec<&str> = line.split_ascii_whitespace().collect();
+    let [_, local, _, "0A", _, _, _, uid, _, inode, ..] = fields.as_slice() else { return None };
+    let (_, port) = local.rsplit_once(':')?;
+    Some(Socket {
+        port: u16::from_str_radix(port, 16).ok()?,
+        uid: uid.parse().ok()?,
+        inode: inode.parse().ok()?,
+    })
+}
+
+/// The process that has this socket open.
+fn owner(inode: u64) -> Option<i32> {
+    let wanted = format!("socket:[{inode}]");
+    let pids =
+        fs::read_dir("/proc").ok()?.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let has = |pid: &i32| {
+        let files = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+        files
+            .filter_map(|file| fs::read_link(file.path()).ok())
+            .any(|target| target.as_os_str().as_bytes() == wanted.as_bytes())
+    };
+    // A child that inherited the socket has it too; whoever was there first is named.
+    pids.filter(has).min()
+}
+
+fn command(pid: i32) -> String {
+    /// More of it says nothing.
+    const SHOWN: usize = 80;
+    let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let line: Vec<String> = words
+        .split(|byte| *byte == 0)
+        .filter(|word| !word.is_empty())
+        .map(|word| String::from_utf8_lossy(word).into_owned())
+        .collect();
+    let text: String = line.join(" ").chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    match text.char_indices().nth(SHOWN) {
+        Some((at, _)) => format!("{}…", &text[..at]),
+        None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_is_read() {
+        let line = "   0: 0100007F:1F91 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 4242 1 0 100 0";
+        assert_eq!(listening(line), Some(Socket { port: 8081, uid: 1000, inode: 4242 }));
+        assert_eq!(listening(&line.replace(" 0A ", " 01 ")), None);
+        assert_eq!(listening("  sl  local_address rem_address   st"), None);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn who_has_a_port_is_named() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let Some(Holder::Process { pid, .. }) = holder(port).unwrap() else { panic!("nobody has {port}") };
+        assert_eq!(pid, std::process::id() as i32);
+        drop(listener);
+        assert_eq!(holder(port).unwrap(), None);
+    }
+}
