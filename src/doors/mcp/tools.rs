@@ -24,8 +24,61 @@ const OF_PERSONS: [(&str, &str); 4] = [
 ];
 
 /// Results of which only these fields are told; the others explain themselves when they come.
-const MAIN_RESULTS: [(&str, &[&str]); 2] =
-    [("pipeline", &["run", "state", "stages"]), ("environments", &["environments"])];
+const MAIN_RESULTS: [(&str, &[&str]); 3] = [
+    ("pipeline", &["run", "state", "stages"]),
+    ("environments", &["environments"]),
+    (
+        "status",
+        &[
+            "seq",
+            "scope",
+            "next_cursor",
+            "plans",
+            "workers",
+            "claims",
+            "budget",
+            "warnings",
+            "task_id",
+            "state",
+            "task",
+            "files",
+            "depends_on",
+            "reason",
+            "attempts",
+            "plan_id",
+            "name",
+            "target",
+            "integration",
+            "conductor",
+            "done",
+            "total",
+            "running",
+            "failed",
+            "usd",
+            "tasks",
+            "run_id",
+            "verdict",
+            "gates",
+            "changed",
+            "outside_claim",
+            "landed",
+            "attempt",
+            "worker",
+            "provider",
+            "outcome",
+            "wall",
+            "worktree",
+            "ref",
+            "usage",
+            "conductors",
+            "cost",
+            "checks",
+            "queue",
+            "events",
+            "environments",
+        ],
+    ),
+];
 
 /// Every method of the table as a tool, but for those of workers only.
 fn tools() -> &'static [Tool] {
