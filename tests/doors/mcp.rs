@@ -18,8 +18,17 @@ fn modern(params: Value) -> Value {
     params
 }
 
-const TOOLS: [&str; 8] =
-    ["plan", "dispatch", "claim-files", "release-files", "status", "judge", "control", "pipeline"];
+const TOOLS: [&str; 9] = [
+    "plan",
+    "dispatch",
+    "claim-files",
+    "release-files",
+    "status",
+    "judge",
+    "control",
+    "pipeline",
+    "environments",
+];
 
 #[test]
 fn the_legacy_era_begins_with_a_handshake() {

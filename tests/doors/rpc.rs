@@ -145,6 +145,7 @@ fn everything_is_discovered() {
             "judge",
             "control",
             "pipeline",
+            "environments",
             "checkpoint",
             "report",
             "events.subscribe",

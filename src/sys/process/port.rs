@@ -120,15 +120,4 @@ mod tests {
         assert_eq!(listening(&line.replace(" 0A ", " 01 ")), None);
         assert_eq!(listening("  sl  local_address rem_address   st"), None);
     }
-
-    #[cfg(target_os = "linux")]
-    #[test]
-    fn who_has_a_port_is_named() {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let Some(Holder::Process { pid, .. }) = holder(port).unwrap() else { panic!("nobody has {port}") };
-        assert_eq!(pid, std::process::id() as i32);
-        drop(listener);
-        assert_eq!(holder(port).unwrap(), None);
-    }
 }
