@@ -16,7 +16,7 @@ use crate::base::ids::{AttemptId, ConductorId, PlanId, TaskId};
 use crate::domain::attempt::{AttemptState, Outcome};
 use crate::domain::budget::Standing;
 use crate::domain::claim::Held;
-use crate::domain::conducting::{ConductorState, PlanState};
+use crate::domain::conducting::{self, ConductorState, PlanState};
 use crate::domain::refusal::{Code, Refusal};
 use crate::domain::schedule;
 use crate::domain::task::TaskState;
@@ -234,7 +234,17 @@ fn plan_view(tx: &Tx<'_>, row: PlanRow) -> Result<PlanView, Error> {
         && row.reason.as_ref().is_some_and(|why| why.starts_with(WAITS_FOR_APPROVAL));
     let (state, reason) = match &conductor {
         None if is_asking => (row.state, row.reason.clone()),
-        Some(_) => (row.state, row.reason.clone()),
+        Some(conductor) => {
+            let silent = Time::now().millis_since(conductor.heartbeat_at);
+            let odd = || {
+                let why = conducting::why_stale(silent)?;
+                let pid = conductor.pid;
+                Some(format!(
+                    "its conductor (process {pid}) may not go on, {why}; kapell stop --force ends it"
+                ))
+            };
+            (row.state, row.reason.clone().or_else(odd))
+        }
         None => {
             let at_work = at_work(tx, &row.id)?;
             recount(&mut counts, at_work);
