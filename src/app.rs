@@ -160,6 +160,11 @@ fn conduct(house: House, words: &[String]) -> anyhow::Result<ExitCode> {
             let question = serde_json::from_str(question).context("the question to judge")?;
             runs::carry_out(&session, run, &question)?;
         }
+        [flag, ..] if flag.starts_with('-') => {
+            anyhow::bail!(
+                "a conductor is started by kapell itself: kapell dispatch --plan-id PLAN; kapell --help tells all"
+            );
+        }
         [plan, rest @ ..] => {
             let launch_anyway = rest.iter().any(|flag| flag == "--launch");
             // The first signal ends the attempts, saves them and stops the plan. After a second they go

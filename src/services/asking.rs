@@ -166,11 +166,14 @@ pub fn ask(
     }
     heard.report.structured.ok_or_else(|| {
         let said = heard.report.text.unwrap_or_default();
-        let said: String = said.chars().take(300).collect();
+        let mut said: String = said.chars().take(300).collect();
+        if !said.is_empty() {
+            said.insert_str(0, ": ");
+        }
         Refusal::new(
             Code::Unsupported,
-            format!("{name} answered as {}, but not with a JSON object: {said}", question.part),
-            "ask again, or name another provider",
+            format!("{name} answered as {}, but not with a JSON object{said}", question.part),
+            format!("ask again, or name another provider; its output is kept in {}", run_dir.display()),
         )
         .into()
     })

@@ -3,7 +3,8 @@
 use std::time::Instant;
 
 use super::{Error, Session};
-use crate::base::ids::ProjectId;
+use crate::base::ids::{PlanId, ProjectId};
+use crate::domain::refusal::{Code, Refusal};
 use crate::store::events::{EventFilter, EventRow};
 use crate::store::watch::{Waker, Watch, Woken};
 
@@ -86,6 +87,35 @@ pub struct Follower {
 }
 
 impl Follower {
+    /// Follows for somebody who subscribes, and would wait for ever for a plan that is not there, or for what
+    /// comes after a number that no event has yet.
+    ///
+    /// # Errors
+    /// Those two.
+    pub fn subscribed(session: &Session, interest: Interest, since: Option<i64>) -> Result<Self, Error> {
+        let plan = interest.plan.as_deref().map(PlanId::new);
+        let (is_known, newest) = session.store()?.read(|tx| -> Result<_, Error> {
+            let is_known = match &plan {
+                Some(plan) => tx.plan(plan)?.is_some(),
+                None => true,
+            };
+            Ok((is_known, tx.newest_event()?))
+        })?;
+        if let Some(plan) = plan.filter(|_| !is_known) {
+            let message = format!("there is no plan {plan}");
+            return Err(
+                Refusal::new(Code::NotFound, message, "status with scope overview shows the plans").into()
+            );
+        }
+        if let Some(since) = since.filter(|since| *since > newest) {
+            let message = format!("since_seq is {since}, and the newest event is {newest}");
+            return Err(
+                Refusal::new(Code::Usage, message, "leave it out to begin with what comes next").into()
+            );
+        }
+        Self::new(session, interest, since)
+    }
+
     /// Follows from after `since`; from the newest event on when that is `None`.
     pub fn new(session: &Session, interest: Interest, since: Option<i64>) -> Result<Self, Error> {
         session.store()?;

@@ -216,7 +216,7 @@ fn subscribers_hear_of_events() {
 fn subscriptions_can_be_narrowed_and_bad_ones_are_refused() {
     let world = World::new();
     let mut server = world.rpc();
-    server.result("events.subscribe", &json!({"kind": "plan.", "plan_id": "none"}));
+    server.result("events.subscribe", &json!({"kind": "plan."}));
     server.result("events.subscribe", &json!({"all_projects": true, "kind": "claim.rel"}));
     server.result("claim-files", &json!({"paths": ["a"]}));
     let id = server.ask("release-files", &json!({"all": true}));
@@ -232,6 +232,12 @@ fn subscriptions_can_be_narrowed_and_bad_ones_are_refused() {
         short(&server.call("events.subscribe", &json!({"since": 1}))).split(' ').nth(1),
         Some("-32602")
     );
+    // Whoever asked so would wait for ever.
+    for (params, kind) in
+        [(json!({"plan_id": "none"}), "not-found"), (json!({"since_seq": 1_i64 << 40}), "invalid-params")]
+    {
+        assert_eq!(server.call("events.subscribe", &params)["error"]["data"]["kind"], kind, "{params}");
+    }
     for _ in 2..64 {
         server.result("events.subscribe", &json!({"kind": "none"}));
     }

@@ -161,6 +161,8 @@ fn the_next_conductor_knows_who_was_nudged() {
     bench.until(json!({"scope": "events", "kind": "attempt.nudged"}), |page| {
         !page["events"].as_array().unwrap().is_empty()
     });
+    // That it was told, and that this is known, are two records.
+    bench.until(json!({"scope": "health"}), |health| health["health"].to_string().contains("; nudged "));
     bench.conductor(&plan).kill();
     bench.until(json!({"scope": "plan", "id": plan}), |status| status["conductor"].is_null());
     let (sick, code) = health(&bench);

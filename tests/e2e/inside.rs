@@ -234,6 +234,8 @@ fn a_worker_reaches_its_own_and_nothing_of_others() {
         ("control", json!({"action": "approve", "target": format!("{plan}/a")}), "not-allowed"),
         ("pipeline", json!({"action": "approve", "run": plan}), "not-allowed"),
         ("pipeline", json!({}), "not-allowed"),
+        ("environments", json!({"action": "list"}), "not-allowed"),
+        ("environments", json!({"action": "remove", "name": "dev1"}), "not-allowed"),
         ("report", json!({"text": " "}), "invalid-params"),
     ];
     for (method, params, kind) in table {

@@ -261,7 +261,8 @@ fn a_judge_that_is_killed_judges_again() {
     let case = Case { bench, plan };
     let gate = case.bench.meet("here");
     case.bench.conductor(&case.plan).kill();
-    assert_eq!(case.bench.task(&case.plan, "a")["state"], "judging");
+    // Its judge is gone, and so nobody judges it.
+    assert_eq!(case.bench.task(&case.plan, "a")["state"], "waiting");
     case.again();
     gate.gone();
     case.bench.meet("here").go();

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -39,6 +40,7 @@ fn waiting(bench: &Bench, name: &str) -> (String, Guest) {
 /// Changes what a conductor noted, as nobody but a fault would.
 fn forge(bench: &Bench, change: &str) {
     let store = rusqlite::Connection::open(bench.state().join("kapell.db")).unwrap();
+    store.busy_timeout(Duration::from_secs(60)).unwrap();
     store.execute(&format!("UPDATE conductors SET {change} WHERE ended_at IS NULL"), []).unwrap();
 }
 
@@ -128,6 +130,7 @@ fn a_suspended_conductor_is_alive_and_not_fresh() {
     let bench = Bench::new();
     let (plan, worker) = waiting(&bench, "alpha");
     let process = bench.conductor(&plan);
+    bench.settled();
     process.signal(Signal::STOP);
     forge(&bench, "heartbeat_at = heartbeat_at - 61000");
     let row = listed(&bench, &plan);

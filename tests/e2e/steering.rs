@@ -101,6 +101,7 @@ fn a_conductor_that_hangs_is_ended_by_force_and_nothing_is_lost() {
     let bench = Bench::new();
     let plan = bench.start(&two(&bench));
     let workers = [bench.meet("a"), bench.meet("b")];
+    bench.settled();
     let hung = bench.conductor(&plan);
     hung.signal(Signal::STOP);
     let said = bench.control("stop", &plan)["message"].as_str().unwrap().to_owned();

@@ -111,7 +111,7 @@ async fn open(
     };
     let asked = call.session();
     let follower = carry_out(&asker.client, None, move |_| {
-        guard(SUBSCRIBE, || Ok(Follower::new(&asked, interest, params.since_seq)?))
+        guard(SUBSCRIBE, || Ok(Follower::subscribed(&asked, interest, params.since_seq)?))
     });
     let follower = follower.await.inspect_err(|_| session.forget(number))?;
     let answer = SubscribeResult { subscription: number, seq: follower.seq() };

@@ -53,7 +53,7 @@ impl Subscriptions {
             ..Interest::default()
         };
         let call = self.client.begin();
-        let follower = Follower::new(&call.session(), interest, params.since_seq)?;
+        let follower = Follower::subscribed(&call.session(), interest, params.since_seq)?;
         let number = self.next.fetch_add(1, Ordering::SeqCst);
         opened(&self.open).insert(number, call.cancel().clone());
         let result = SubscribeResult { subscription: number, seq: follower.seq() };

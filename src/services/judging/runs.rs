@@ -182,7 +182,13 @@ pub fn carry_out(session: &Session, id: &str, question: &Question) -> Result<(),
     }
     let (state, answer) = match answer(session, id, question) {
         Ok(answer) => ("done", answer),
-        Err(error) => ("failed", Answer { reason: Some(error.to_string()), ..Answer::default() }),
+        Err(error) => {
+            let why = match &error {
+                Error::Refused(refusal) => format!("{}; {}", refusal.message, refusal.hint),
+                other => other.to_string(),
+            };
+            ("failed", Answer { reason: Some(why), ..Answer::default() })
+        }
     };
     let text = serde_json::to_string(&answer).map_err(|error| Error::Bug(error.to_string()))?;
     let project = session.project()?;

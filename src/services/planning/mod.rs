@@ -311,21 +311,33 @@ fn read_file(project: &Project, file: &str) -> Result<(String, Format), Error> {
             "give its path from the top of the repository, or pass the plan itself",
         )
     };
+    let unfit = |why: String, hint: &str| {
+        Refusal::new(Code::BadPath, format!("the plan file {file} cannot be read: {why}"), hint)
+            .with("path", file)
+    };
+    let no_file = || {
+        unfit(
+            "it is no file".to_owned(),
+            "name the file itself, such as plan.json, or pass the plan on stdin: -",
+        )
+    };
     // Asked before it is opened: a pipe would wait for somebody who writes.
     let is_file = std::fs::metadata(&path).map_err(|error| not_found(error.to_string()))?.is_file();
     let opened = is_file.then(|| std::fs::File::open(&path));
     let Some(opened) = opened.transpose().map_err(|error| not_found(error.to_string()))? else {
-        return Err(not_found("it is no file".to_owned()).into());
+        return Err(no_file().into());
     };
     if !opened.metadata().is_ok_and(|metadata| metadata.is_file()) {
-        return Err(not_found("it is no file".to_owned()).into());
+        return Err(no_file().into());
     }
     let mut bytes = Vec::new();
     opened.take(LARGEST_FILE + 1).read_to_end(&mut bytes).map_err(|error| not_found(error.to_string()))?;
     if bytes.len() as u64 > LARGEST_FILE {
-        return Err(not_found(format!("it has more than {} MB", LARGEST_FILE >> 20)).into());
+        let why = format!("it has more than {} MB", LARGEST_FILE >> 20);
+        return Err(unfit(why, "make several plans of it").into());
     }
-    let text = String::from_utf8(bytes).map_err(|_| not_found("it is not UTF-8 text".to_owned()))?;
+    let text =
+        String::from_utf8(bytes).map_err(|_| unfit("it is not UTF-8 text".to_owned(), "save it as UTF-8"))?;
     Ok((text, format_of(file)))
 }
 

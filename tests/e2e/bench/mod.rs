@@ -203,6 +203,20 @@ impl Bench {
         id
     }
 
+    /// Waits until nothing was recorded for half a second. A conductor that is suspended while it writes
+    /// keeps everybody from writing.
+    pub fn settled(&self) {
+        let mut rpc = self.rpc();
+        let mut seq = rpc.ok("status", json!({}))["seq"].clone();
+        loop {
+            let next = rpc.ok("status", json!({"since_seq": seq, "wait_ms": 500}))["seq"].clone();
+            if next == seq {
+                break;
+            }
+            seq = next;
+        }
+    }
+
     /// Steers, and gives the answer.
     #[track_caller]
     pub fn control(&self, action: &str, target: &str) -> Value {
