@@ -345,3 +345,67 @@ fn whoever_sends_while_all_are_busy_is_told_so_at_once() {
     guest.go();
     bench.at_rest(plan);
 }
+#[test]
+fn strategies_go_on_where_they_were_when_conductors_are_killed() {
+    let bench = Bench::new();
+    let mut config = "[project]\nmax_workers = 9\n[rules]\ntdd = false\nspec_first = false\n".to_owned();
+    for (group, strategy) in [("turns", "round-robin"), ("loads", "least-loaded"), ("ones", "sequential")] {
+        config += &format!("[groups.{group}]\nstrategy = \"{strategy}\"\n");
+        for number in 1..=3 {
+            config += &format!("[workers.{group}{number}]\nprovider = \"fake\"\ngroups = [\"{group}\"]\n");
+        }
+    }
+    bench.write("kapell.toml", &config);
+    bench.commit("configure");
+    let meets = |group: &str, name: &str| {
+        let lines = format!("{}\nwrite {name} x", bench.meet_line(name));
+        send(&bench, json!({"task": lines, "target": group, "files": [name]}))
+    };
+    let first = meets("turns", "t0");
+    let plan = first.split_once('/').unwrap().0.to_owned();
+    let kill = || bench.conductor(&plan).kill();
+    let mut turns = vec![first];
+    let mut guests = vec![bench.meet("t0")];
+    // Each in its turn, also where another conductor gives out the next.
+    for name in ["t1", "t2"] {
+        kill();
+        turns.push(meets("turns", name));
+        guests.push(bench.meet(name));
+    }
+    // One who is at work is passed over, by whomever; of a sequential group one task is at work.
+    let mut loads = vec![meets("loads", "l0")];
+    guests.push(bench.meet("l0"));
+    kill();
+    loads.push(meets("loads", "l1"));
+    guests.push(bench.meet("l1"));
+    let one = meets("ones", "o0");
+    let only = bench.meet("o0");
+    kill();
+    let next = meets("ones", "o1");
+    let (_, task) = next.split_once('/').unwrap();
+    let waits = bench.until(json!({"scope": "task", "id": next}), |status| status["reason"].is_string());
+    assert_eq!(
+        (&waits["state"], waits["attempts"].as_array().unwrap().len()),
+        (&json!("ready"), 0),
+        "{waits:#}"
+    );
+    kill();
+    bench.control("resume", &plan);
+    only.go();
+    let after = bench.meet("o1");
+    assert_eq!(bench.task(&plan, one.split_once('/').unwrap().1)["state"], "done", "{}", bench.story());
+    after.go();
+    bench.task_is(&plan, task, "done");
+    for guest in guests {
+        guest.go();
+    }
+    assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
+    let workers = |ids: &[String]| ids.iter().map(|id| worker_of(&bench, id)).collect::<Vec<_>>();
+    assert_eq!(workers(&turns), ["turns1", "turns2", "turns3"]);
+    let loads: BTreeSet<String> = workers(&loads).into_iter().collect();
+    assert_eq!(loads.len(), 2, "{loads:?}");
+    // The turn goes round.
+    let again = send(&bench, json!({"task": "write t3 x", "target": "turns", "files": ["t3"]}));
+    bench.at_rest(&plan);
+    assert_eq!(worker_of(&bench, &again), "turns1");
+}
