@@ -5,10 +5,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::conductor::launching::kind_of_run;
-use super::judging::runs::{self, Question};
 use super::pipelines::deciding;
 use super::project::Project;
-use super::{Error, Session, approving, dispatching, ground, landing, nudging, querying, spending};
+use super::{Error, Session, approving, dispatching, nudging, querying, spending};
 use crate::base::clock::Time;
 use crate::base::ids::{AttemptId, ConductorId, PlanId, TaskId, WorkerName};
 use crate::domain::attempt::AttemptState;
@@ -24,6 +23,10 @@ use crate::store::plans::PlanRow;
 use crate::store::watch::Watch;
 use crate::sys::shim::client;
 use crate::sys::shim::job::Request;
+
+mod bringing;
+pub(super) use bringing::tell_landed;
+use bringing::{land, land_all};
 
 /// How long a conductor may take to save what a forced stop ended before it is taken for hung.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -701,96 +704,4 @@ fn on_attempt(
         message: format!("attempt {} of task {task}", attempt.id),
         ..Done::default()
     })
-}
-
-/// Brings everything that was accepted to its target, the oldest plan first. What cannot be brought is
-/// told, and keeps nothing else back.
-fn land_all(session: &Session, project: &Project) -> Result<Done, Error> {
-    let git = ground::git(&session.house, project)?;
-    landing::mend(&git)?;
-    let plans = querying::plans(session, project, 10_000)?;
-    let (mut landed, mut refused, mut left) = (Vec::new(), Vec::new(), Vec::new());
-    let mut runs = Vec::new();
-    for plan in plans.iter().rev().map(|view| &view.row) {
-        if !landing::is_left(&git, plan)? {
-            continue;
-        }
-        // Whoever deleted it may not want it; whoever names the plan does.
-        if !landing::has_branch(&git, plan)? {
-            let id = &plan.id;
-            left.push(format!(
-                "{id} is left out, its branch was deleted: kapell land {id} lands it all the same"
-            ));
-            continue;
-        }
-        match land(session, project, plan) {
-            Ok(done) => {
-                landed.push(format!("{}: {}", plan.id, done.message));
-                runs.extend(done.runs);
-            }
-            Err(Error::Refused(refusal)) => refused.push((&plan.id, refusal)),
-            Err(error) => return Err(error),
-        }
-    }
-    let Some((plan, first)) = refused.first() else {
-        let nothing = || "nothing is left to land".to_owned();
-        if landed.is_empty() && left.is_empty() {
-            landed.push(nothing());
-        }
-        landed.append(&mut left);
-        let message = landed.join("; ");
-        let state = if runs.is_empty() { "landed" } else { "proving" };
-        return Ok(Done { state: state.to_owned(), message, runs });
-    };
-    let told = refused.iter().map(|(plan, refusal)| format!("{plan} did not land: {}", refusal.message));
-    let told: Vec<String> = told.chain(landed.iter().map(|landed| format!("landed {landed}"))).collect();
-    let hint = match refused.len() {
-        1 => first.hint.clone(),
-        _ => format!("for {plan}: {}; kapell land PLAN says it for each", first.hint),
-    };
-    Err(Refusal::new(first.code, told.join("; "), hint).into())
-}
-
-fn land(session: &Session, project: &Project, plan: &PlanRow) -> Result<Done, Error> {
-    let git = ground::git(&session.house, project)?;
-    landing::mend(&git)?;
-    if landing::needs_proof(session, project, &git, plan)? {
-        let question = Question { merge: Some(plan.id.to_string()), ..Question::default() };
-        let run = runs::start(session, project, &question, Some(&plan.id))?;
-        let target = plan.target.as_deref().unwrap_or_default();
-        let message = format!(
-            "{target} has moved on: the merge is proved first, and lands if it is good (kapell status --run-id {run})"
-        );
-        return Ok(Done { state: "proving".to_owned(), message, runs: vec![run] });
-    }
-    let brought = landing::bring(&git, plan)?;
-    tell_landed(session, project, plan, &brought)
-}
-
-/// Records that a plan's work is on its target, and says it.
-pub(super) fn tell_landed(
-    session: &Session,
-    project: &Project,
-    plan: &PlanRow,
-    brought: &landing::Brought,
-) -> Result<Done, Error> {
-    let short = &brought.commit.as_str()[..12.min(brought.commit.as_str().len())];
-    let message = if brought.is_new {
-        session.store()?.write(|tx| -> Result<(), Error> {
-            tx.append_event(
-                &project.id,
-                &NewEvent {
-                    kind: "plan.landed",
-                    plan: Some(&plan.id),
-                    text: format!("plan {} is on {} as {short}", plan.id, brought.branch),
-                    ..NewEvent::default()
-                },
-            )?;
-            Ok(())
-        })?;
-        format!("{} is at {short}", brought.branch)
-    } else {
-        format!("{} holds all of it already", brought.branch)
-    };
-    Ok(Done { state: "landed".to_owned(), message, ..Done::default() })
 }
