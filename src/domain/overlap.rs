@@ -19,7 +19,7 @@ use unicode_normalization::UnicodeNormalization;
 
 use crate::domain::pattern::Pattern;
 use crate::domain::pattern::names::Name;
-use crate::domain::pattern::steps::{Automaton, ByteSet, Form, Reads};
+use crate::domain::pattern::steps::{Automaton, Form, Reads};
 
 #[cfg(test)]
 mod tests;
@@ -128,14 +128,20 @@ impl<'a> Search<'a> {
             return;
         }
         self.nodes.push(node);
-        let skip_a = self.a.skip(node.a).map(|(a, is_empty)| (Node { a, ..node }, is_empty));
-        let skip_b = self.b.skip(node.b).map(|(b, is_empty)| (Node { b, ..node }, is_empty));
-        for (node, is_empty) in [skip_a, skip_b].into_iter().flatten() {
-            if is_empty {
-                self.later.push(node);
-            } else {
-                self.reach(node);
-            }
+        if let Some((a, is_empty)) = self.a.skip(node.a) {
+            self.pass(Node { a, ..node }, is_empty);
+        }
+        if let Some((b, is_empty)) = self.b.skip(node.b) {
+            self.pass(Node { b, ..node }, is_empty);
+        }
+    }
+
+    #[inline(always)]
+    fn pass(&mut self, node: Node, is_empty: bool) {
+        if is_empty {
+            self.later.push(node);
+        } else {
+            self.reach(node);
         }
     }
 
@@ -152,7 +158,8 @@ impl<'a> Search<'a> {
             (Reads::OneOf(a), Reads::OneOf(b)) => {
                 let both = a.and(b);
                 // After a byte that makes the name plain, all is possible that any other allows.
-                match readable(both).find(|&byte| node.name.after(byte) == Some(Name::Plain)) {
+                let is_plain = |byte| both.contains(byte) && node.name.after(byte) == Some(Name::Plain);
+                match READABLE.iter().copied().find(|&byte| is_plain(byte)) {
                     Some(byte) => self.read(node, from, byte, byte),
                     None => both.iter().for_each(|byte| self.read(node, from, byte, byte)),
                 }
@@ -182,11 +189,26 @@ impl<'a> Search<'a> {
     }
 }
 
-/// The bytes of ASCII in the set, those first that one would call a file.
-fn readable(set: ByteSet) -> impl Iterator<Item = u8> {
-    let letters = (b'a'..=b'z').chain(b'0'..=b'9').chain(*b"_-").chain(b'A'..=b'Z');
-    letters.chain(b' '..=b'~').chain(1..128).filter(move |&byte| set.contains(byte))
-}
+/// The bytes of ASCII but NUL, those first that one would call a file.
+static READABLE: [u8; 127] = {
+    let (mut bytes, mut count, mut seen) = ([0; 127], 0, [false; 128]);
+    let ranges =
+        [(b'a', b'z'), (b'0', b'9'), (b'_', b'_'), (b'-', b'-'), (b'A', b'Z'), (b' ', b'~'), (1, 127)];
+    let mut at = 0;
+    while at < ranges.len() {
+        let (mut byte, last) = ranges[at];
+        while byte <= last {
+            if !seen[byte as usize] {
+                seen[byte as usize] = true;
+                bytes[count] = byte;
+                count += 1;
+            }
+            byte += 1;
+        }
+        at += 1;
+    }
+    bytes
+};
 
 /// States that were reached.
 enum Reached {
