@@ -91,7 +91,7 @@ impl ConductorState {
 }
 
 /// A conductor that said nothing for this long is stale.
-const STALE_MS: i64 = 60_000;
+pub const STALE_MS: i64 = 60_000;
 /// Clocks of one machine do not run apart by more than this, unless somebody sets them.
 const SLACK_MS: i64 = 5_000;
 

@@ -12,7 +12,7 @@ use super::{Error, Session};
 use crate::base::clock::Time;
 use crate::base::ids::{ProviderName, TaskId, WorkerName};
 use crate::domain::attempt::AttemptState;
-use crate::domain::conducting::ConductorState;
+use crate::domain::conducting::{self, ConductorState};
 use crate::domain::health::{Memory, Patience, is_work};
 use crate::store::attempts::AttemptRow;
 use crate::store::health::{Quarantine, Vitals};
@@ -23,8 +23,6 @@ use crate::sys::process::tree::Processes;
 use crate::sys::shim::client;
 use crate::sys::shim::job::Request;
 
-/// A conductor says that it lives every ten seconds; one that was not heard of for this long is stale.
-const STALE_MS: i64 = 60_000;
 /// Whoever is silent for this long is told of, though nothing is wrong yet.
 const QUIET: Duration = Duration::from_secs(60);
 
@@ -188,7 +186,7 @@ fn conductors(session: &Session, project: &Project) -> Result<Check, Error> {
     for (row, _) in querying::conductors(session, Some(project), false, 1000)? {
         if querying::conductor_state(&row) == ConductorState::Crashed {
             dead.push(row.plan.to_string());
-        } else if now.millis_since(row.heartbeat_at) >= STALE_MS {
+        } else if now.millis_since(row.heartbeat_at) >= conducting::STALE_MS {
             stale.push(format!("{} (plan {}), not heard of since {}", row.id, row.plan, row.heartbeat_at));
         } else {
             running += 1;

@@ -59,7 +59,7 @@ pub fn bring(git: &Git, plan: &PlanRow) -> Result<Brought, Error> {
     let new = if read::is_ancestor(git, &old, &work)? {
         work
     } else {
-        merge_with_target(git, plan, &old, &work, target)?
+        merge_with_target(git, plan, &old, &work, &work)?
     };
     drop(guard);
     match place(git, plan, &old, &new)? {
@@ -109,10 +109,20 @@ pub(super) fn place(git: &Git, plan: &PlanRow, old: &Oid, new: &Oid) -> Result<O
     }
 }
 
-fn merge_with_target(git: &Git, plan: &PlanRow, old: &Oid, work: &Oid, target: &str) -> Result<Oid, Error> {
-    let base = plan.base.as_deref().and_then(Oid::parse).unwrap_or_else(|| old.clone());
-    match land::merge(git, old, work, &base)? {
+/// The merge of what a plan landed with its target; `side` is what of `work` is merged.
+///
+/// # Errors
+/// The two conflict.
+pub(super) fn merge_with_target(
+    git: &Git,
+    plan: &PlanRow,
+    old: &Oid,
+    work: &Oid,
+    side: &Oid,
+) -> Result<Oid, Error> {
+    match land::merge(git, old, side, &base_of(plan, old))? {
         Merge::Clean { tree } => {
+            let target = plan.target.as_deref().unwrap_or_default();
             let message = format!("Merge plan {} into {target}\n", plan.id);
             Ok(land::commit_tree(git, &tree, &[old, work], &message)?)
         }
@@ -120,8 +130,13 @@ fn merge_with_target(git: &Git, plan: &PlanRow, old: &Oid, work: &Oid, target: &
     }
 }
 
+/// The commit that a plan began from.
+pub(super) fn base_of(plan: &PlanRow, old: &Oid) -> Oid {
+    plan.base.as_deref().and_then(Oid::parse).unwrap_or_else(|| old.clone())
+}
+
 /// The target and the plan changed the same.
-pub(super) fn conflict(plan: &PlanRow, paths: &[RepoPath]) -> Error {
+fn conflict(plan: &PlanRow, paths: &[RepoPath]) -> Error {
     let names: Vec<String> = paths.iter().take(10).map(ToString::to_string).collect();
     let target = plan.target.as_deref().unwrap_or_default();
     let branch = plan.integration.as_deref().unwrap_or_default().trim_start_matches("refs/heads/");

@@ -15,7 +15,6 @@ use crate::services::{Error, Session, dispatching};
 use crate::store::plans::PlanRow;
 use crate::sys::config::{Config, ecosystem};
 use crate::sys::git::change::{Change, changed_between};
-use crate::sys::git::land::{self, Merge};
 use crate::sys::git::{Git, Oid, Snapshot, construct, read, refs, snapshot};
 
 /// The target may move while the merge is proved; it is proved so often, and then left to whoever asked.
@@ -95,7 +94,7 @@ fn merged(
     work: &Oid,
     scratch: &Path,
 ) -> Result<(Oid, Snapshot), Error> {
-    let base = plan.base.as_deref().and_then(Oid::parse).unwrap_or_else(|| old.clone());
+    let base = bringing::base_of(plan, old);
     let integrator = PatternSet::new(config.integrator.iter().flat_map(|it| it.files.clone()));
     let of_work = look(git, &base, work)?;
     let keep = |change: &Change| !integrator.contains(&change.path);
@@ -105,16 +104,9 @@ fn merged(
         construct::construct(git, &of_work, &keep, "kapell: without what is made anew", scratch)
             .map_err(Error::from_git)?
     };
-    match land::merge(git, old, &side, &base)? {
-        Merge::Clean { tree } => {
-            let target = plan.target.as_deref().unwrap_or_default();
-            let message = format!("Merge plan {} into {target}\n", plan.id);
-            let commit = land::commit_tree(git, &tree, &[old, work], &message)?;
-            let snapshot = look(git, old, &commit)?;
-            Ok((commit, snapshot))
-        }
-        Merge::Conflict { paths, .. } => Err(bringing::conflict(plan, &paths)),
-    }
+    let commit = bringing::merge_with_target(git, plan, old, work, &side)?;
+    let snapshot = look(git, old, &commit)?;
+    Ok((commit, snapshot))
 }
 
 /// A commit beside another, as a judge looks at it.
