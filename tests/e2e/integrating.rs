@@ -43,6 +43,26 @@ fn they_are_made_anew_while_landing_and_what_workers_did_to_them_is_dropped() {
 }
 
 #[test]
+fn two_plans_that_made_them_anew_merge_and_they_are_made_of_both() {
+    let bench = indexed("ls parts > index.txt");
+    let plans = ["a", "b"].map(|name| {
+        let file = format!("parts/{name}.txt");
+        let plan = Plan::new([task(name, &[&file], &[&format!("write {file} {name}")])]);
+        let plan = bench.start(&plan);
+        assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
+        assert_eq!(bench.on_branch(&plan, "index.txt"), format!("{name}.txt"));
+        plan
+    });
+    bench.control("land", &plans[0]);
+    let done = bench.control("land", &plans[1]);
+    let run = done["run_ids"][0].as_str().unwrap_or_else(|| panic!("{done:#}")).to_owned();
+    let told = bench.until(json!({"run_id": run}), |run| run["state"] != "running");
+    assert_eq!(told["verdict"], "approved", "{told:#}");
+    assert_eq!(bench.git(["show", "main:index.txt"]), "a.txt\nb.txt");
+    assert_eq!(bench.git(["status", "--porcelain"]), "");
+}
+
+#[test]
 fn no_task_owns_them() {
     let bench = indexed("true");
     let plan = Plan::new([task("a", &["index.txt"], &["write index.txt x"])]);
