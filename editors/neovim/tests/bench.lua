@@ -184,7 +184,7 @@ function M:report()
   local out = {}
   for _, child in ipairs(self.children) do
     local fine, screen = pcall(child.screen, child)
-    table.insert(out, fine and ('--- screen\n' .. screen:gsub('\n%s*\n[%s~]*\n', '\n…\n')) or '--- the child is dead')
+    table.insert(out, fine and ('--- screen\n' .. screen:gsub('\n[%s~]*\n', '\n')) or '--- the child is dead')
     local heard, said = pcall(child.said, child)
     table.insert(out, heard and ('--- said\n' .. table.concat(said, '\n')) or '')
     local log = self.base .. '/home/.state/nvim/lsp.log'

@@ -5,17 +5,17 @@ local server = require('kapell.server')
 
 local M = {}
 
---- The paths that a command is about: those named, else the file of the buffer.
----@return string[]?
-local function paths_of(names)
+--- Calls back with the paths that a command is about: those named, else the file of the buffer.
+local function with_paths(names, go)
   if #names > 0 then
-    return names
+    return go(names)
   end
-  local own = owner.of(0)
-  if own and own.path then
-    return { own.path }
-  end
-  say.fail('this buffer is no file of a project; name a path')
+  owner.find(vim.api.nvim_get_current_buf(), function(own)
+    if own and own.path then
+      return go({ own.path })
+    end
+    say.fail('this buffer is no file of a project; name a path')
+  end)
 end
 
 --- Tells what became of a claim.
@@ -52,10 +52,9 @@ end
 
 function M.claim(root, arguments)
   local names, reason = split(arguments)
-  local paths = paths_of(names)
-  if paths then
+  with_paths(names, function(paths)
     server.call(root, 'claim-files', { paths = paths, reason = reason }, M.told)
-  end
+  end)
 end
 
 function M.release(root, arguments)
@@ -65,8 +64,7 @@ function M.release(root, arguments)
     end)
     return
   end
-  local paths = paths_of(arguments)
-  if paths then
+  with_paths(arguments, function(paths)
     server.call(root, 'release-files', { paths = paths }, function(result)
       local count = #(result.released or {})
       if count == 0 then
@@ -75,21 +73,22 @@ function M.release(root, arguments)
         say.say('let go of ' .. table.concat(paths, ', '))
       end
     end)
-  end
+  end)
 end
 
 function M.take(root, arguments)
   local names, reason = split(arguments)
-  -- `:Kapell take because of this` means the file of the buffer: a reason is what is typed most.
-  local own = owner.of(0)
-  if not reason and own and own.path then
-    names, reason = {}, table.concat(names, ' ')
-  end
-  local paths = paths_of(names)
-  if paths then
-    local held = own and own.path == paths[1] and own.held[1]
-    require('kapell.ui').take_over(root, paths[1], held and say.holder(held) or nil, reason)
-  end
+  owner.find(vim.api.nvim_get_current_buf(), function(own)
+    local path = own and own.path
+    -- `:Kapell take because of this` means the file of the buffer: a reason is what is typed most.
+    if not reason and path then
+      names, reason = {}, table.concat(names, ' ')
+    end
+    with_paths(names, function(paths)
+      local held = path == paths[1] and own.held[1]
+      require('kapell.ui').take_over(root, paths[1], held and say.holder(held) or nil, reason)
+    end)
+  end)
 end
 
 return M

@@ -98,6 +98,23 @@ function M.refresh(bufnr)
   end, bufnr)
 end
 
+--- Calls back with the owner of a buffer's file, which is asked for where it is not known yet: a
+--- command may come before the first answer. Nil where the buffer is no file of a project.
+---@param bufnr integer
+---@param callback fun(owner: kapell.Owner?)
+function M.find(bufnr, callback)
+  local root = vim.bo[bufnr].buftype == '' and require('kapell.project').of(bufnr)
+  if owners[bufnr] or not root then
+    return callback(owners[bufnr])
+  end
+  server.request(root, 'kapell/owner', { uri = vim.uri_from_bufnr(bufnr) }, function(answer)
+    if type(answer) == 'table' and vim.api.nvim_buf_is_loaded(bufnr) then
+      take(bufnr, answer)
+    end
+    callback(owners[bufnr])
+  end)
+end
+
 function M.attach(_, bufnr)
   M.refresh(bufnr)
 end

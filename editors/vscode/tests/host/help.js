@@ -17,6 +17,16 @@ async function until(what, condition, patience = 20_000) {
   }
 }
 
+/** The text of a file that git may be replacing: it removes one before it writes it anew. */
+function textOf(file) {
+  try {
+    return fs.readFileSync(file, 'utf8');
+  } catch (e) {
+    if (e.code === 'ENOENT') return '';
+    throw e;
+  }
+}
+
 /** Kapell as another process, in a folder. */
 function kapellIn(folder, ...args) {
   const out = execFileSync(process.env.KAPELL, [...args, '--json'], {
@@ -73,6 +83,6 @@ function servers() {
 }
 
 module.exports = {
-  api, base, claim, claims, closeAll, diagnostics, findRow, kapell, kapellIn, open, release, repo, rows, run, servers, type,
+  api, base, claim, claims, closeAll, diagnostics, findRow, kapell, kapellIn, open, release, repo, rows, run, servers, textOf, type,
   until, uriOf, work,
 };

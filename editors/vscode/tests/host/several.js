@@ -4,7 +4,7 @@ const fs = require('node:fs');
 const path = require('node:path');
 const vscode = require('vscode');
 const {
-  api, base, claim, claims, closeAll, diagnostics, findRow, kapellIn, open, release, repo, rows, run, servers, type, until, uriOf,
+  api, base, claim, claims, closeAll, diagnostics, findRow, kapellIn, open, release, repo, rows, run, servers, textOf, type, until, uriOf,
   work,
 } = require('./help.js');
 
@@ -130,7 +130,7 @@ exports.tests = [
     const [attempt] = await rows('plans', row);
     assert.match(attempt.label, /^Try 1 by hand/);
     void run('kapell.land', done);
-    await until('it to land', () => fs.readFileSync(inOther('src/a.rs'), 'utf8').includes('// by hand'));
+    await until('it to land', () => textOf(inOther('src/a.rs')).includes('// by hand'));
     assert.ok(!fs.readFileSync(path.join(repo, 'src/a.rs'), 'utf8').includes('// by hand'));
     const events = await rows('events');
     assert.ok(events.some((one) => /other/.test(one.description)));

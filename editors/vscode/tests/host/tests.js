@@ -5,7 +5,7 @@ const fs = require('node:fs');
 const path = require('node:path');
 const vscode = require('vscode');
 const {
-  api, claim, claims, closeAll, diagnostics, findRow, kapell, open, release, repo, rows, run, servers, type, until, uriOf, work,
+  api, claim, claims, closeAll, diagnostics, findRow, kapell, open, release, repo, rows, run, servers, textOf, type, until, uriOf, work,
 } = require('./help.js');
 
 exports.tests = [
@@ -245,7 +245,7 @@ exports.tests = [
     const plan = await findRow('plans', 'the plan to be done', (one) => one.contextValue === 'plan.done');
     // The message at the end is not waited for.
     void run('kapell.land', plan);
-    await until('it to land', () => fs.readFileSync(path.join(repo, 'src/c.rs'), 'utf8').includes('// c'));
+    await until('it to land', () => textOf(path.join(repo, 'src/c.rs')).includes('// c'));
   }],
 
   ['events are there, newest first', async () => {
