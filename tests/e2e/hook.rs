@@ -250,6 +250,54 @@ fn a_session_that_vanished_loses_its_claims() {
 }
 
 #[test]
+fn of_a_session_that_runs_twice_the_end_of_one_frees_nothing_of_the_other() {
+    let bench = Bench::new();
+    let asked = |path: &str, moment: &str| {
+        let mut event = edit(&bench, "twin", path);
+        event["hook_event_name"] = moment.into();
+        let file = bench.root.join(format!("{moment}-{path}.json"));
+        fs::write(&file, event.to_string()).unwrap();
+        format!("run sh -c '\"{KAPELL}\" hook claude < {} ; true'", file.display())
+    };
+    let start = |lines: &[String]| bench.command(AGENT).arg("do").args(lines).spawn().unwrap();
+    let both = [asked("README", "PreToolUse"), asked("one", "PreToolUse"), bench.meet_line("first")];
+    let mut first = start(&both);
+    let first_guest = bench.meet("first");
+    bench.write("README", "changed\n");
+    // The second edits one of the same files and one of its own, ends its turn, and goes.
+    let second = [
+        asked("README", "PreToolUse"),
+        asked("two", "PreToolUse"),
+        asked("x", "SessionEnd"),
+        bench.meet_line("second"),
+    ];
+    let mut second = start(&second);
+    let second_guest = bench.meet("second");
+    let named = |holders: &[String]| holders.iter().filter(|it| it.contains("claude-twin")).count();
+    // What the second did not change it let go of; what the first holds is as it was.
+    assert_eq!(named(&holders(&bench)), 2, "{:?}", holders(&bench));
+    second.kill().unwrap();
+    second.wait().unwrap();
+    second_guest.gone();
+    for path in ["README", "one"] {
+        assert!(ask(&bench, &edit(&bench, "b", path)).contains("claude-twin"), "{path}");
+    }
+    assert_eq!(ask(&bench, &edit(&bench, "b", "two")), "");
+    // A third goes on with the session while the first lives, and outlives it.
+    let mut third = start(&[asked("README", "PreToolUse"), bench.meet_line("third")]);
+    let third_guest = bench.meet("third");
+    first.kill().unwrap();
+    first.wait().unwrap();
+    first_guest.gone();
+    assert!(ask(&bench, &edit(&bench, "b", "README")).contains("claude-twin"));
+    assert_eq!(ask(&bench, &edit(&bench, "b", "one")), "");
+    third.kill().unwrap();
+    third.wait().unwrap();
+    third_guest.gone();
+    assert_eq!(ask(&bench, &edit(&bench, "b", "README")), "");
+}
+
+#[test]
 fn a_session_that_vanished_and_left_nothing_leaves_no_ref() {
     let bench = Bench::new();
     let file = bench.root.join("event.json");

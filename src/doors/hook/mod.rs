@@ -15,8 +15,10 @@ use crate::base::ids::HolderName;
 use crate::domain::claim::{Holder, HolderKind};
 use crate::domain::pattern::Pattern;
 use crate::domain::refusal::Refusal;
+use crate::domain::task::TaskState;
 use crate::domain::writes::TOP;
 use crate::services::editing::{self, Asked, Editor, Worker};
+use crate::services::lending::{self, Lent};
 use crate::services::project::Project;
 use crate::services::{Error, House};
 use crate::sys::agent::REFUSAL_PREFIX;
@@ -94,9 +96,11 @@ fn decide(house: &House, agent: Option<&str>, event: &Event) -> Result<Option<Re
             attempt: attempt.clone(),
             files: files.unwrap_or_default(),
             worktree: variable("KAPELL_WORKTREE").map(PathBuf::from),
+            lent: house.shim_socket().and_then(|it| it.parent()).map(lending::noted).unwrap_or_default(),
         };
         let asked = Asked { folder: &cwd, cwd: &cwd, writes: &writes };
-        return editing::by_worker(&worker, &asked, || held(house, attempt));
+        let plan = variable("KAPELL_PLAN").map_or("", String::as_str);
+        return editing::by_worker(&worker, &asked, || held(house, attempt), |it| is_open(house, plan, it));
     }
     // A session keeps to its project wherever its shell has gone.
     let folder = variable("CLAUDE_PROJECT_DIR").map(PathBuf::from).filter(|folder| folder.is_dir());
@@ -129,6 +133,19 @@ fn held(house: &House, attempt: &str) -> Vec<Pattern> {
     let claims = answer["claims"].as_array().map(Vec::as_slice).unwrap_or_default();
     let own = claims.iter().filter(|claim| claim["holder"] == attempt);
     own.filter_map(|claim| Pattern::parse(claim["pattern"].as_str()?).ok()).collect()
+}
+
+/// Whether a child is still at work on what it was lent. What its shim cannot tell is taken for so.
+fn is_open(house: &House, plan: &str, lent: &Lent) -> bool {
+    let Some(socket) = house.shim_socket() else { return true };
+    let asked = json!({"scope": "task", "id": format!("{plan}/{}", lent.task)});
+    match relayed::call(socket, "status", &asked) {
+        Ok(answer) => !answer["state"].as_str().and_then(TaskState::parse).is_some_and(TaskState::is_final),
+        Err(error) => {
+            log(house, &error.message);
+            true
+        }
+    }
 }
 
 /// What a worker is told besides that it may use the tool. Only Claude Code is known to hand that on.
