@@ -26,6 +26,7 @@ use crate::sys::git::discover::discover;
 use crate::sys::git::{Worktree, checkout};
 use crate::sys::process::life;
 
+mod linked;
 mod naming;
 pub mod person;
 mod place;
@@ -134,11 +135,13 @@ fn owns_below(own: &Pattern, folder: &str) -> bool {
 /// Claims what a session is about to write; a refusal names who holds it.
 pub fn by_session(house: &House, editor: &Editor, asked: &Asked<'_>) -> Result<Option<Refusal>, Error> {
     let project = Project::of(asked.folder)?;
-    let (wanted, whole, by_whom) = wanted(&project, asked);
+    let (mut wanted, whole, by_whom) = wanted(&project, asked);
     if wanted.is_empty() && whole.is_empty() {
         return Ok(None);
     }
     let store = house.store()?;
+    let links = linked::held(house, &project, &wanted)?;
+    wanted.extend(links.iter().map(|link| (link.other.clone(), link.pattern.clone())));
     let patterns: Vec<Pattern> = wanted.iter().map(|(_, pattern)| pattern.clone()).collect();
     let all: Vec<Pattern> = patterns.iter().chain(&whole).cloned().collect();
     let gone = store.read(|tx| -> Result<Option<Vec<Gone>>, Error> {
@@ -203,7 +206,13 @@ pub fn by_session(house: &House, editor: &Editor, asked: &Asked<'_>) -> Result<O
         }
         Ok(Vec::new())
     })?;
-    Ok(refused(&conflicts, by.as_deref()))
+    let link = links.iter().find(|link| conflicts.first().is_some_and(|it| it.pattern == link.pattern));
+    Ok(refused(&conflicts, by.as_deref()).map(|refusal| match link {
+        Some(link) => {
+            Refusal { message: format!("{}; {} is the same file", refusal.message, link.named), ..refusal }
+        }
+        None => refusal,
+    }))
 }
 
 /// Looks after a tool whether what it wrote was asked about before. What was not is recorded, and

@@ -123,6 +123,26 @@ fn two_sessions_in_one_checkout_do_not_overwrite_each_other() {
 }
 
 #[test]
+fn another_name_of_a_held_file_is_held_too() {
+    let bench = Bench::new();
+    assert_eq!(ask(&bench, &edit(&bench, "a", "src/lib.txt")), "");
+    // The link would be the same file.
+    for command in ["ln src/lib.txt x", "cp -l src/lib.txt x"] {
+        assert!(ask(&bench, &bash(&bench, "b", command)).contains("held by claude-a"), "{command}");
+    }
+    fs::hard_link(bench.project.join("src/lib.txt"), bench.project.join("x")).unwrap();
+    for event in [edit(&bench, "b", "x"), bash(&bench, "b", "echo y >> x")] {
+        let reason = ask(&bench, &event);
+        let told = reason.starts_with("kapell: src/lib.txt is held by claude-a");
+        assert!(told && reason.contains("x is the same file"), "{reason}");
+    }
+    assert_eq!(ask(&bench, &edit(&bench, "a", "x")), "");
+    for command in ["ln -s src/lib.txt y", "cp src/lib.txt z"] {
+        assert_eq!(ask(&bench, &bash(&bench, "b", command)), "", "{command}");
+    }
+}
+
+#[test]
 fn what_commands_write_by_globs_diffs_and_on_the_way_is_asked_about() {
     let bench = Bench::new();
     bench.write("p.diff", "--- a/src/lib.txt\n+++ b/src/lib.txt\n@@ -1 +1 @@\n-a\n+b\n");

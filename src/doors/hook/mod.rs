@@ -40,8 +40,9 @@ const MOST_CLAIMS: usize = 500;
 /// The log starts anew when it has grown to this.
 const LARGEST_LOG: u64 = 1 << 20;
 
-/// Variables that an agent's commands have as this process has them.
-const PASSED_ON: [&str; 5] = ["HOME", "CLAUDE_PROJECT_DIR", "TMPDIR", "USER", "KAPELL_WORKTREE"];
+/// Variables that a shell sets by itself: its commands do not have them as this process has.
+const SHELLS_OWN: [&str; 9] =
+    ["_", "OLDPWD", "SHLVL", "RANDOM", "LINENO", "SECONDS", "PPID", "UID", "BASHPID"];
 
 /// The agents whose events are known.
 const AGENTS: [&str; 2] = ["claude", "codex"];
@@ -78,13 +79,15 @@ pub fn answer(house: &House, agent: Option<&str>, input: &mut dyn Read, output: 
 
 fn decide(house: &House, agent: Option<&str>, event: &Event) -> Result<Option<Refusal>, Error> {
     let variable = |name: &str| house.environment.get(name).filter(|value| !value.is_empty());
-    let cwd = event.cwd.clone().unwrap_or_else(|| PathBuf::from("."));
+    let own = || std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
+    let cwd = event.cwd.clone().filter(|cwd| cwd.is_absolute()).unwrap_or_else(own);
     let top = || Project::of(&cwd).ok()?.top?.to_str().map(str::to_owned);
     let known = |name: &str| match name {
         "PWD" => cwd.to_str().map(str::to_owned),
         TOP => top(),
-        name if PASSED_ON.contains(&name) => variable(name).cloned(),
-        _ => None,
+        name if SHELLS_OWN.contains(&name) => None,
+        // An agent's commands and its hooks are its children alike.
+        name => house.environment.get(name).cloned(),
     };
     let writes = event.writes(&known);
     if let Some(attempt) = variable("KAPELL_ATTEMPT") {

@@ -333,7 +333,7 @@ fn release_screen() {
     let told = shown(&others);
     assert!(
         told.starts_with(
-            "nothing was released\nstill held\n  src/db\n    held 12 min by claude-1 (agent) through src/"
+            "nothing was released\nstill held\n  src/db\n    held for 12 min by claude-1 (agent) through src/"
         ),
         "{told}"
     );
