@@ -175,7 +175,7 @@ pub fn by_session(house: &House, editor: &Editor, asked: &Asked<'_>) -> Result<O
             .filter(|claim| claim.holder != editor.holder || !is_twins(claim.alive.as_deref(), editor))
             .collect();
         let insert = match claim::decide(&patterns, Mode::Exclusive, &editor.holder, &held) {
-            Decision::Refuse(conflicts) => return Ok(conflicts),
+            Decision::Refuse(conflicts) => return Ok(named(conflicts, &wanted)),
             Decision::Grant { insert, .. } => insert,
         };
         project.ensure(tx)?;
@@ -331,7 +331,7 @@ fn wanted(project: &Project, asked: &Asked<'_>) -> (Vec<(Place, Pattern)>, Vec<P
                 by = Some(command.clone());
             }
             whole.extend(Pattern::parse("**"));
-        } else if let Ok(pattern) = Pattern::of_path(&place.path)
+        } else if let Ok(pattern) = Pattern::around_path(&place.path)
             && wanted.iter().all(|(_, known)| *known != pattern)
         {
             // What no claim can own (`.git`, say) is not for us to hold.
@@ -339,6 +339,19 @@ fn wanted(project: &Project, asked: &Asked<'_>) -> (Vec<(Place, Pattern)>, Vec<P
         }
     }
     (wanted, whole, by)
+}
+
+/// Conflicts told by the files that were asked for, rather than by any name that both patterns mean.
+fn named(mut conflicts: Vec<Conflict>, wanted: &[(Place, Pattern)]) -> Vec<Conflict> {
+    for conflict in &mut conflicts {
+        let asked = wanted.iter().find(|(_, pattern)| *pattern == conflict.pattern).map(|(place, _)| place);
+        if let Some(place) = asked
+            && conflict.held.pattern.contains(&RepoPath::from(&*place.path))
+        {
+            conflict.witness.clone_from(&place.path);
+        }
+    }
+    conflicts
 }
 
 /// Whether the session holds that path by a claim that needs no renewal.

@@ -248,7 +248,6 @@ const SECRETS: &[(&str, &str, &[&str])] = &[
             ".mbsyncrc",
             ".vault-token",
             ".password-store",
-            ".terraformrc",
             ".terraform.d",
             ".dockercfg",
             ".claude.json",
@@ -258,11 +257,9 @@ const SECRETS: &[(&str, &str, &[&str])] = &[
             ".m2/settings-security.xml",
             ".gradle/gradle.properties",
             ".gem/credentials",
-            ".bundle/config",
             ".composer/auth.json",
             ".ivy2/.credentials",
             ".sbt/.credentials",
-            ".nuget/NuGet/NuGet.Config",
             ".subversion/auth",
             ".gemini/oauth_creds.json",
             ".boto",
@@ -287,7 +284,6 @@ const SECRETS: &[(&str, &str, &[&str])] = &[
             ".sqlite_history",
             ".rediscli_history",
             ".dbshell",
-            ".mongodb",
             ".node_repl_history",
             ".irb_history",
             ".viminfo",
@@ -322,9 +318,7 @@ const SECRETS: &[(&str, &str, &[&str])] = &[
             "netlify",
             "stripe",
             "ngrok",
-            "firebase",
-            // Where tools of Node keep their tokens.
-            "configstore",
+            "configstore/firebase-tools.json",
             ".wrangler",
             "sops",
             "age",
@@ -332,15 +326,13 @@ const SECRETS: &[(&str, &str, &[&str])] = &[
             "Bitwarden CLI",
             "containers/auth.json",
             "composer/auth.json",
-            "NuGet/NuGet.Config",
             "argocd",
-            "helm",
+            "helm/registry",
             "huggingface",
             "rclone",
             "filezilla",
             "lftp",
             "remmina",
-            "cursor/auth.json",
             // Browsers and editors: sessions, and what extensions signed in to.
             "google-chrome",
             "chromium",
@@ -395,9 +387,11 @@ const SECRETS: &[(&str, &str, &[&str])] = &[
 /// the person's own configuration of Kapell, which may set keys, and its state, with all that others do.
 pub fn secrets(house: &House) -> Vec<PathBuf> {
     let mut secrets = vec![house.root.clone(), house.person_config.clone()];
+    // `HISTFILE=/dev/null` names no secret, and a folder of everything is none.
+    let is_some =
+        |path: &PathBuf| path.is_absolute() && !path.starts_with("/dev") && !house.home.starts_with(path);
     for (variable, in_home, names) in SECRETS {
-        let variable = *variable;
-        let told = house.environment.get(variable).map(PathBuf::from).filter(|path| path.is_absolute());
+        let told = house.environment.get(*variable).map(PathBuf::from).filter(is_some);
         for folder in [Some(house.home.join(in_home)), told].into_iter().flatten() {
             secrets.extend(names.iter().map(|name| folder.join(name)));
         }
@@ -538,7 +532,9 @@ mod tests {
 
     #[test]
     fn the_state_and_every_agents_sign_in_are_secrets() {
-        let house = house(Path::new("/top"));
+        let mut house = house(Path::new("/top"));
+        let set = [("HISTFILE", "/dev/null"), ("FLY_CONFIG_DIR", "/top/home"), ("WGETRC", "/top/wget")];
+        house.environment.extend(set.map(|(name, value)| (name.to_owned(), value.to_owned())));
         let secrets = secrets(&house);
         for secret in [
             "/top/state",
@@ -556,6 +552,7 @@ mod tests {
             "/top/home/.config/Code",
             "/top/home/.vscode-server/data/User",
             "/top/home/.wgetrc",
+            "/top/wget",
             "/top/home/.curlrc",
             "/top/home/.mysql_history",
             "/top/home/.psql_history",
@@ -567,7 +564,9 @@ mod tests {
             );
         }
         // A folder of tools as a whole is none: what they need lies there too.
-        for needed in ["", ".config", ".local/share", ".cargo", ".claude", ".codex", ".docker", ".cache"] {
+        for needed in
+            ["", ".config", ".local/share", ".cargo", ".claude", ".codex", ".docker", ".cache", "/dev/null"]
+        {
             let needed = house.home.join(needed);
             assert!(secrets.iter().all(|path| !path.components().eq(needed.components())), "{needed:?}");
         }

@@ -123,6 +123,21 @@ fn two_sessions_in_one_checkout_do_not_overwrite_each_other() {
 }
 
 #[test]
+fn files_with_names_that_no_pattern_says_are_held_too() {
+    let bench = Bench::new();
+    for file in ["!x", " a", "a b ", "end.", "a\\b", "tab\there", "new\nline", "src/ x/y."] {
+        assert_eq!(ask(&bench, &edit(&bench, "a", file)), "", "{file:?}");
+        assert_eq!(ask(&bench, &edit(&bench, "a", file)), "", "{file:?}");
+        let reason = ask(&bench, &edit(&bench, "b", file));
+        assert!(
+            reason.starts_with(&format!("kapell: {} is held by claude-a", file.escape_debug())),
+            "{reason}"
+        );
+    }
+    assert_eq!(ask(&bench, &edit(&bench, "b", "other")), "");
+}
+
+#[test]
 fn another_name_of_a_held_file_is_held_too() {
     let bench = Bench::new();
     assert_eq!(ask(&bench, &edit(&bench, "a", "src/lib.txt")), "");

@@ -259,6 +259,28 @@ fn a_worker_reaches_its_own_and_nothing_of_others() {
 }
 
 #[test]
+fn a_worker_reads_the_log_and_is_told_what_it_cannot_look_at() {
+    let bench = Bench::new();
+    let lines = [
+        "kapell task.state events",
+        "kapell conductor.started events --since 0",
+        "kapell attempt.started events --kind attempt.",
+        "kapell 'its own project only' events --all-projects",
+        "kapell 'kapell status' doctor",
+        "kapell 'kapell status' init",
+        "kapell '\"mode\":\"exclusive\"' claim-files src --mode shared",
+        "kapell 'it is what this attempt owns' claim-files src --mode shared",
+        "kapell '\"still_held\"' release-files src/x",
+        "write src/a.txt a",
+    ];
+    let plan = bench.start(&Plan::new([task("a", &["src"], &lines)]));
+    assert_eq!(bench.at_rest(&plan)["state"], "done", "{}\n{}", bench.story(), printed(&bench, &plan, "a"));
+    let printed = printed(&bench, &plan, "a");
+    let events = printed.lines().filter(|line| line.contains("\"kind\":\"conductor.started\"")).count();
+    assert_eq!(events, 2, "{printed}");
+}
+
+#[test]
 fn who_a_worker_is_is_told_by_its_shim() {
     let bench = Bench::new();
     let meet = bench.meet_line("b");

@@ -387,6 +387,55 @@ fn carriers() {
     ]);
 }
 
+/// What only looks, or writes where no file of anybody is, is not taken for a write.
+#[test]
+fn harmless() {
+    for command in [
+        "cat a.txt",
+        "grep -rn 'x > y' src",
+        "rg -n --replace b a src",
+        "sed -n '1,20p' a.txt",
+        "sed 's/a/b/' a.txt | head",
+        "awk '$1 > 3 {print}' a.txt",
+        "diff a.txt b.txt",
+        "git diff -- a.txt",
+        "git log -p -- a.txt",
+        "git show HEAD:a.txt",
+        "git blame a.txt",
+        "git stash list; git stash show -p",
+        "git checkout -b topic",
+        "git add a.txt && git commit -m 'rm a.txt > b.txt'",
+        "git apply --check x.diff; git apply --stat x.diff",
+        "black --check a.py; black --diff a.py",
+        "prettier --check a.ts; prettier -l a.ts; prettier a.ts",
+        "eslint a.ts; npx eslint --fix-dry-run a.ts",
+        "gofmt -l .; gofmt -d a.go",
+        "ruff check a.py; ruff format --check a.py; ruff format --diff .",
+        "cargo fmt --check; cargo fmt --all -- --check; rustfmt --check a.rs",
+        "clang-format a.c; clang-format --dry-run a.c",
+        "perl -ne 'print if /x/' a.txt",
+        "python3 -c 'print(open(\"a.txt\").read())'",
+        "python3 -m pytest a.py",
+        "node -e 'console.log(require(\"fs\").readFileSync(\"a.txt\"))'",
+        "sort a.txt | uniq -c; shuf -n 1 a.txt",
+        "find . -name '*.rs' -print; find . -type f | wc -l",
+        "find . -name '*.rs' | xargs grep x",
+        "tar tzf a.tgz; unzip -l a.zip; gzip -l a.gz; zcat a.gz",
+        "dd if=a.txt bs=1 count=1",
+        "rsync -n -a a/ b/; rsync --list-only a/",
+        "sd -p a b a.txt; patch --dry-run -p1 < x.diff",
+        "terraform fmt -check -diff; taplo fmt --check a.toml",
+        "ls -la | tee; test a -nt b; [ -f a.txt ] && echo yes",
+        "while read -r l; do echo \"$l\"; done < a.txt",
+        "F=a.txt; wc -l \"${F:-b.txt}\"",
+        "echo 'a > b' \"$(cat a.txt)\"",
+        "curl -s http://x | jq .",
+        "ssh host 'rm a.txt'; docker exec x rm a.txt",
+    ] {
+        assert_eq!(shown(&of_command(command, &known)), "", "{command}");
+    }
+}
+
 #[test]
 fn scripts() {
     check(&[

@@ -84,7 +84,7 @@ pub(super) fn refused(conflicts: &[Conflict], by: Option<&str>) -> Option<Refusa
     let held = &conflict.held;
     let mut text = format!(
         "{} is held by {} ({}) since {}, {} ago",
-        conflict.witness,
+        shown(&conflict.witness),
         held.holder.name,
         held.task
             .as_ref()
@@ -109,6 +109,11 @@ pub(super) fn refused(conflicts: &[Conflict], by: Option<&str>) -> Option<Refusa
         "do not write it another way. Work on something else{ask}; kapell status --scope claims shows who holds what"
     );
     Some(Refusal::new(Code::Conflict, text, hint).with("holder", &held.holder.name))
+}
+
+/// A path in a sentence of one line.
+fn shown(path: &str) -> String {
+    if path.contains(char::is_control) { path.escape_debug().to_string() } else { path.to_owned() }
 }
 
 /// A length of time in the unit that fits it.
