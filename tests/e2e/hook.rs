@@ -129,10 +129,9 @@ fn files_with_names_that_no_pattern_says_are_held_too() {
         assert_eq!(ask(&bench, &edit(&bench, "a", file)), "", "{file:?}");
         assert_eq!(ask(&bench, &edit(&bench, "a", file)), "", "{file:?}");
         let reason = ask(&bench, &edit(&bench, "b", file));
-        assert!(
-            reason.starts_with(&format!("kapell: {} is held by claude-a", file.escape_debug())),
-            "{reason}"
-        );
+        let is_plain = !file.contains(char::is_control);
+        let shown = if is_plain { file.to_owned() } else { file.escape_debug().to_string() };
+        assert!(reason.starts_with(&format!("kapell: {shown} is held by claude-a")), "{reason}");
     }
     assert_eq!(ask(&bench, &edit(&bench, "b", "other")), "");
 }
@@ -413,6 +412,40 @@ fn an_edit_that_nobody_asked_about_is_told() {
     let reason = ask(&bench, &after("b", "README"));
     assert!(reason.contains("held by claude-a"), "{reason}");
     assert_eq!(missed(), 2);
+}
+
+#[test]
+fn a_hook_that_dies_is_noticed_and_one_that_cannot_look_says_so() {
+    let bench = Bench::new();
+    let event = edit(&bench, "a", "README").to_string();
+    // Killed in the midst of its claim: it says nothing, and an agent takes that for yes.
+    for point in ["store.made", "store.changed", "store.committed"] {
+        let mut command = bench.command(KAPELL);
+        command.args(["hook", "claude"]).env("KAPELL_FAILPOINT", format!("{point}:kill"));
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(event.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert_eq!((output.status.code(), output.stdout.len()), (None, 0), "{point}");
+        if point == "store.committed" {
+            // What was durable is held.
+            assert!(ask(&bench, &edit(&bench, "b", "README")).contains("claude-a"));
+        } else {
+            assert!(holders(&bench).is_empty(), "{point}");
+        }
+        let stop = json!({"session_id": "a", "hook_event_name": "Stop", "cwd": bench.project});
+        assert_eq!(ask(&bench, &stop), "");
+        assert!(holders(&bench).is_empty(), "{point}");
+    }
+    // The word after the edit notices it, records it, and claims what is free.
+    let after = tool(&bench, "a", "PostToolUse", "Edit", json!({"file_path": "README"}));
+    assert_eq!(ask(&bench, &after), "");
+    let missed = bench.events(None).into_iter().filter(|(kind, _)| kind == "hook.missed").count();
+    assert_eq!((missed, holders(&bench)), (1, vec!["agent claude-a README".to_owned()]));
+    let nowhere = answer_of(
+        Command::new(KAPELL).args(["hook", "claude"]).env_clear().current_dir(&bench.project),
+        event.as_bytes(),
+    );
+    assert!(nowhere.contains("\"systemMessage\":\"kapell: could not look"), "{nowhere}");
 }
 
 #[test]

@@ -20,7 +20,7 @@ pub(super) fn sayable(name: &str, is_first: bool) -> String {
     for (at, c) in name.chars().enumerate() {
         let is_odd = c == '\\'
             || c.is_control()
-            || at == 0 && (c == ' ' || is_first && c == '!')
+            || at == 0 && is_first && c == '!'
             || at == last && (c == ' ' || c == '.') && name != "." && name != "..";
         match c {
             _ if is_odd => text.push('?'),

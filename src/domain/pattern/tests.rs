@@ -470,7 +470,7 @@ fn whatever_a_file_is_called_something_owns_it() {
         ("app/[id]", Some("app/[[]id[]]")),
         ("!x", Some("?x")),
         ("src/!x", Some("src/!x")),
-        (" a", Some("?a")),
+        (" a", Some(" a")),
         ("a ", Some("a?")),
         ("a./b", Some("a?/b")),
         ("a\\b", Some("a?b")),

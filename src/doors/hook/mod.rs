@@ -192,6 +192,13 @@ fn capitalised(text: &str) -> String {
     chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
 }
 
+/// Tells that nothing can be asked here at all: there is no state folder, nor a log in it.
+pub fn unanswered(why: &str, output: &mut dyn Write) {
+    let text = format!("{REFUSAL_PREFIX}could not look whether others hold these files: {why}");
+    // With nobody to read it the agent has ended.
+    let _ = writeln!(output, "{}", json!({ "systemMessage": text }));
+}
+
 /// The tool is let through: the wall and the landing hold what this could not. But not in silence.
 fn failed(house: &House, event: &Event, why: &str) -> Option<Value> {
     log(house, why);
