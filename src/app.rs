@@ -128,7 +128,7 @@ fn hook(agent: Option<&str>) -> ExitCode {
             doors::hook::answer(&house, agent, &mut std::io::stdin().lock(), output);
             house.leave();
         }
-        Err(error) => doors::hook::unanswered(&format!("{error:#}"), output),
+        Err(error) => doors::hook::unanswered(&format!("{error:#}"), &mut std::io::stdin().lock(), output),
     }
     ExitCode::SUCCESS
 }

@@ -441,7 +441,9 @@ fn a_hook_that_dies_is_noticed_and_one_that_cannot_look_says_so() {
     assert_eq!(ask(&bench, &after), "");
     let missed = bench.events(None).into_iter().filter(|(kind, _)| kind == "hook.missed").count();
     assert_eq!((missed, holders(&bench)), (1, vec!["agent claude-a README".to_owned()]));
-    let nowhere = answer_of(bench.command(KAPELL).args(["hook", "claude"]).env_clear(), event.as_bytes());
+    let mut nowhere = bench.command(KAPELL);
+    let nowhere =
+        answer_of(nowhere.args(["hook", "claude"]).env("KAPELL_HOME", "not/whole"), event.as_bytes());
     assert!(nowhere.contains("\"systemMessage\":\"kapell: could not look"), "{nowhere}");
 }
 

@@ -193,7 +193,9 @@ fn capitalised(text: &str) -> String {
 }
 
 /// Tells that nothing can be asked here at all: there is no state folder, nor a log in it.
-pub fn unanswered(why: &str, output: &mut dyn Write) {
+pub fn unanswered(why: &str, input: &mut dyn Read, output: &mut dyn Write) {
+    // Read all the same: who writes it may take a closed pipe amiss.
+    let _ = std::io::copy(&mut input.take(LARGEST_EVENT), &mut std::io::sink());
     let text = format!("{REFUSAL_PREFIX}could not look whether others hold these files: {why}");
     // With nobody to read it the agent has ended.
     let _ = writeln!(output, "{}", json!({ "systemMessage": text }));
