@@ -153,9 +153,30 @@ impl Mover<'_> {
             self.set_entries(self.index, arrived.values().copied())?;
             self.refresh(self.index)?;
         }
-        self.read_trees(&["-m", "-u"], old, new)?;
+        if let Err(error) = self.read_trees(&["-m", "-u"], old, new) {
+            self.take_back(&changes);
+            return Err(error);
+        }
         self.install()?;
         self.move_branch(branch, old, new)
+    }
+
+    /// Undoes what git wrote before it failed, on a full disk say: all of these files were as the person's
+    /// index has them. What cannot be undone stays, and is in the way of the next call.
+    fn take_back(&self, changes: &BTreeMap<&RepoPath, &Change>) {
+        let mut before = Vec::new();
+        for (path, change) in changes {
+            if change.kind == ChangeKind::Added {
+                let _ = fs::remove_file(self.tree.path.join(path.to_path_buf()));
+            } else {
+                before.extend_from_slice(path.as_bytes());
+                before.push(0);
+            }
+        }
+        let call = self.call("checkout-index").args(["-f", "-q", "-z", "--stdin"]).stdin(before);
+        if let Err(error) = self.copy_index().and_then(|()| call.run().map(drop)) {
+            tracing::warn!("{} may be half moved: {error}", self.tree.path.display());
+        }
     }
 
     /// Files and index are there; the branch follows, or they go back.

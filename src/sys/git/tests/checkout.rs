@@ -240,3 +240,24 @@ fn what_git_is_not_to_look_at_is_no_obstacle_where_it_is_unchanged() {
         is_forwarded(&bench, &new);
     }
 }
+
+#[test]
+fn what_git_wrote_before_it_failed_is_taken_back() {
+    let bench = Bench::new();
+    // No file system takes such a name; the files before and after it are written.
+    let long = format!("lib/{}", "n".repeat(300));
+    let new = bench.commit(
+        &bench.base,
+        &[
+            ("src/a.rs", Some("new a\n")),
+            ("src/b.rs", None),
+            ("lib/a.rs", Some("new\n")),
+            (&long, Some("x")),
+            ("lib/z.rs", Some("new\n")),
+        ],
+    );
+    let before = state(&bench);
+    let guard = GitQueue::lock(bench.git.repository()).unwrap();
+    fast_forward(&bench.git, &guard, &bench.top(), MAIN, &bench.base, &new).unwrap_err();
+    assert_eq!(state(&bench), before);
+}
