@@ -12,7 +12,7 @@ use super::{Error, Session};
 use crate::base::clock::Time;
 use crate::base::ids::{ProviderName, TaskId, WorkerName};
 use crate::domain::attempt::AttemptState;
-use crate::domain::conducting::{self, ConductorState};
+use crate::domain::conducting;
 use crate::domain::health::{Memory, Patience, is_work};
 use crate::store::attempts::AttemptRow;
 use crate::store::health::{Quarantine, Vitals};
@@ -184,8 +184,11 @@ fn conductors(session: &Session, project: &Project) -> Result<Check, Error> {
     let now = Time::now();
     let (mut running, mut stale, mut dead) = (0, Vec::new(), Vec::new());
     for (row, _) in querying::conductors(session, Some(project), false, 1000)? {
-        if querying::conductor_state(&row) == ConductorState::Crashed {
+        let (row, is_alive) = querying::settled_conductor(session, row)?;
+        if row.state.should_live() && !is_alive {
             dead.push(row.plan.to_string());
+        } else if !is_alive {
+            // It ended by itself since it was listed.
         } else if now.millis_since(row.heartbeat_at) >= conducting::STALE_MS {
             stale.push(format!("{} (plan {}), not heard of since {}", row.id, row.plan, row.heartbeat_at));
         } else {

@@ -76,7 +76,7 @@ pub fn place_in_queue(session: &Session, row: &ConductorRow) -> Result<u64, Erro
 }
 
 fn entry(session: &Session, row: ConductorRow, place: Option<String>) -> Result<Entry, Error> {
-    let is_alive = querying::is_alive(&row);
+    let (row, is_alive) = querying::settled_conductor(session, row)?;
     let plan = match querying::plan(session, &row.plan) {
         Ok(plan) => Some(plan),
         Err(Error::Refused(_)) => None,
