@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::base::ids::{ProviderName, WorkerName};
 use crate::domain::plan::Complexity;
+use crate::domain::share::Pool;
 
 pub use order::ordered;
 pub use rules::{Asked, Pick, Placed, Rule, Wish, place};
@@ -126,8 +127,10 @@ pub struct Now {
     pub taken: BTreeMap<String, String>,
     /// Workers that get nothing now, since their last attempts failed at once, and why.
     pub quarantined: BTreeMap<WorkerName, String>,
-    /// Why nobody at all may begin anything: `slot` or `memory`, and on what.
+    /// Why nobody at all may begin anything: `slot`, `memory` or `load`, and on what.
     pub full: Option<(&'static str, String)>,
+    /// Where that is for want of seats: which are taken, or left to others.
+    pub taken_seats: Option<Pool>,
 }
 
 /// Why a provider gets nothing now.
@@ -146,7 +149,7 @@ pub enum Limit {
 pub enum Choice {
     /// This seat.
     Seat(Seat),
-    /// None now: `rate-limit`, `budget`, `unhealthy`, `slot` or `memory`, and on what.
+    /// None now: `rate-limit`, `budget`, `unhealthy`, `slot`, `memory` or `load`, and on what.
     Wait {
         /// The reason as status names it.
         reason: &'static str,

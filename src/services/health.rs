@@ -128,6 +128,12 @@ pub fn short_of_memory(machine: &Machine) -> Option<String> {
     machine.memory().refuses(&memory::read())
 }
 
+/// Why no worker may start for want of processors, if so.
+pub fn short_of_processors(machine: &Machine) -> Option<String> {
+    let (most, load) = (machine.max_load?, memory::load()?);
+    (load >= most).then(|| format!("the load of the last minute is {load:.1} (limit {most})"))
+}
+
 /// Looks at everything.
 pub fn report(session: &Session, project: &Project, config: &Config) -> Result<Report, Error> {
     let budget = querying::budget(session, config)?;
@@ -240,8 +246,10 @@ fn workers(
             // Rules of the task come before those of the plan, and those before the configuration's.
             let said = match (&plan, task) {
                 (Some(plan), Some(task)) => {
+                    let pace = plan.pace;
                     let plan = stored_plan(plan, &[task])?;
-                    plan.tasks.first().and_then(|task| task.rules.stuck_after_s).or(plan.rules.stuck_after_s)
+                    let own = plan.tasks.first().and_then(|task| task.rules.stuck_after_s);
+                    pace.stuck_after_s.or(own).or(plan.rules.stuck_after_s)
                 }
                 _ => None,
             };

@@ -29,6 +29,8 @@ const WORKERS: usize = 26;
 const TASKS: usize = 6;
 /// A conductor that has run for this long is in the registry, on any machine.
 const REGISTERS_WITHIN: Duration = Duration::from_secs(15);
+/// Those who hold the registry against the process table.
+const WATCHERS: usize = 2;
 /// How many look on.
 const LOOKERS: usize = 3;
 /// Between two kills at least, and how much more at most.
@@ -137,7 +139,7 @@ impl Storm {
         for number in 0..TASKS {
             let own = format!("{0}/{0}.txt", name(number));
             let write = format!("write {own} {}", name(number));
-            let nap = format!("run sleep {}.{}", number % 2, 3 + seat % 5);
+            let nap = format!("run sleep {}.{}", 1 + number % 3, seat);
             let common = format!("write common/{0}.txt {0}", name(number));
             let one = match number {
                 0 => task(&name(0), &["common"], &[&nap, &common]),
@@ -247,7 +249,7 @@ impl Storm {
                 && is_called(&process, &["conduct"])
                 && !matches!(process.state(), 'Z' | 'X')
             {
-                let Some(start) = process.start() else { continue };
+                let Some(start) = start_of(process.pid) else { continue };
                 let plan = process.words[2].to_string_lossy().into_owned();
                 found.insert(Running { pid: process.pid, start, plan });
             }
@@ -407,6 +409,13 @@ impl Running {
     }
 }
 
+/// When a process began, in ticks since the machine did; nothing of one that is gone.
+fn start_of(pid: i32) -> Option<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // After the program's name: the state is field 3, the start is field 22 (proc(5)).
+    stat.rsplit_once(") ")?.1.split(' ').nth(19)?.parse().ok()
+}
+
 fn is_called(process: &Process, names: &[&str]) -> bool {
     process.words.len() > 2 && names.iter().any(|name| process.words[1] == *name)
 }
@@ -443,7 +452,9 @@ fn the_registry_tells_the_truth_in_a_storm_and_nothing_is_lost() {
         for number in 0..LOOKERS {
             scope.spawn(move || storm.look_on(number));
         }
-        scope.spawn(move || storm.watch_the_registry());
+        for _ in 0..WATCHERS {
+            scope.spawn(move || storm.watch_the_registry());
+        }
         scope.spawn(move || storm.kill_at_random(Dice(seed)));
     });
     let unheard = witness.missed(&storm);

@@ -30,7 +30,7 @@ pub fn seat(
     let placed = route::place(&roster, &routing::wish(task));
     let limits =
         limits(tx, config, |provider| spending::limit(tx, config, &spending::wish(desk, provider, task)))?;
-    let mut now = routing::now(tx, config, &desk.project.id, live, limits)?;
+    let mut now = routing::now(tx, config, (&desk.project.id, Some(&desk.plan_id)), live, limits)?;
     routing::let_children_pass(tx, &mut now, &desk.plan_id, &task.id)?;
     let need = Need { complexity: task.complexity, avoid };
     Ok(route::decide(&roster, &now, &placed.pick, need).choice)

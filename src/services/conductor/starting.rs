@@ -185,6 +185,7 @@ fn record(
         if !tx.move_task(&desk.project.id, &desk.plan_id, &task.id, TaskState::Running, None)? {
             return Err(Error::Bug(format!("task {} could not start", task.id)));
         }
+        tx.set_seat_wait(&desk.project.id, &desk.plan_id, None)?;
         tx.append_event(
             &desk.project.id,
             &NewEvent {

@@ -92,11 +92,6 @@ impl Process {
         stat_of(self.pid).get(3).is_some_and(|session| *session == self.pid.to_string())
     }
 
-    /// When it began, in ticks since the machine did; nothing of one that is gone.
-    pub fn start(&self) -> Option<u64> {
-        stat_of(self.pid).get(19)?.parse().ok()
-    }
-
     fn is_door(&self) -> bool {
         self.words.get(1).is_some_and(|word| word == "rpc")
     }
