@@ -265,7 +265,9 @@ impl Storm {
         let mut at = 0;
         while !self.is_over.load(Ordering::Acquire) {
             at += 1;
-            let (before, asked_at) = (self.conductors(), Time::now().as_millis());
+            // What begins while the table is walked through may be missed.
+            let asked_at = Time::now().as_millis();
+            let before = self.conductors();
             let list = self.kapell(at % REPOSITORIES, &["list", "--all"]);
             let after = self.conductors();
             let Some(list) = list else { continue };
