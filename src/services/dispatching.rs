@@ -647,7 +647,7 @@ type News = (Vec<(AttemptRow, TaskId, Vec<String>)>, Vec<(TaskId, String, String
 
 fn news(tx: &Tx<'_>, id: &PlanId, plan: &Plan, wanted: &[TaskId], seats: Seats<'_>) -> Result<News, Error> {
     let (mut started, mut waiting) = (Vec::new(), Vec::new());
-    let behind = seats.taken(tx)?.unwrap_or_else(|| "the conductor".to_owned());
+    let behind = seats.taken(tx)?.unwrap_or_else(|| "its turn, in a moment".to_owned());
     for task in wanted.iter().take(NEWS) {
         let Some(row) = tx.task(id, task)? else { continue };
         let parsed = plan.tasks.iter().find(|other| other.id == *task);

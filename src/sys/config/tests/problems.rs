@@ -75,6 +75,15 @@ fn wrong_types_and_limits() {
         &["2:15 project.max_workers `project.max_workers` must be a whole number; found the string \"4\""],
     );
     hint("[project]\nmax_workers = \"4\"", "write 4 without quotes");
+    for name in ["a..b", "-x", "a b", "/a", "a/", "a//b", ".a", "a/.b", "a.lock", "a.", "@", "a@{b", "a~1"] {
+        has(
+            &format!("[project]\ntarget = \"{name}\""),
+            &[&format!("2:10 project.target `project.target` is no name of a branch: `{name}`")],
+        );
+    }
+    for name in ["main", "release/1.2", "env/dev-1", "a@b", "é", "refs/heads/x"] {
+        has(&format!("[project]\ntarget = \"{name}\""), &[]);
+    }
     has("[rules]\ntdd = 1", &["2:7 rules.tdd `rules.tdd` must be true or false; found the number 1"]);
     has(
         "[rules]\ntest = 1",
@@ -276,6 +285,27 @@ fn routes_that_lead_nowhere_or_are_never_asked() {
         "[[routes]]\nmatch = '.*'\nto = \"codex\"\n[[routes]]\nmatch = 'a'\nto = \"claude\"",
         &["5:9 routes[1].match `routes[1]` is never reached: `routes[0]` takes all that it could"],
     );
+    for all in [".", "..?", "(?s).", "[^x]|x"] {
+        has(
+            &format!("[[routes]]\nmatch = '{all}'\nto = \"codex\"\n[[routes]]\nmatch = 'a'\nto = \"claude\""),
+            &["5:9 routes[1].match `routes[1]` is never reached: `routes[0]` takes all that it could"],
+        );
+    }
+    for some in ["^.$", "\\w", "..", "[a-z]"] {
+        has(
+            &format!(
+                "[[routes]]\nmatch = '{some}'\nto = \"codex\"\n[[routes]]\nmatch = 'a'\nto = \"claude\""
+            ),
+            &[],
+        );
+    }
+    let kept = "[workers.w]\nprovider = \"codex\"\nprotected = true\ngroups = [\"h\"]\n";
+    for (group, name) in [("[groups.g]\nmembers = [\"w\"]\n", "g"), ("", "h")] {
+        let text = format!("{kept}{group}[[routes]]\nmatch = 'a'\nto = \"{name}\"");
+        let problems = check(Path::new("kapell.toml"), &text);
+        let Some(problem) = problems.last() else { panic!("{text}") };
+        assert!(problem.message.contains("whose members are all protected"), "{problem:?}");
+    }
     has("[[routes]]\nmatch = '^$'\nto = \"codex\"\n[[routes]]\nmatch = 'a'\nto = \"claude\"", &[]);
     has(
         "[workers.w]\nprovider = \"codex\"\n[workers.w]\nprovider = \"claude\"",
