@@ -64,7 +64,7 @@ pub struct DispatchParams {
     /// 0 to 10 (10 first), or high, medium, low.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub priority: Option<Id>,
-    /// Rules as in a plan; of a plan, its limits.
+    /// Rules as in a plan; of a plan, limits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rules: Option<Object>,
     /// At most so many attempts at once.
