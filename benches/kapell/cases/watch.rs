@@ -5,10 +5,11 @@ use std::fs;
 use std::io::Read as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::{Value, json};
 
 use super::Around;
@@ -19,6 +20,9 @@ use crate::server::Door;
 
 const CASE: &str = "watch";
 const WORKERS: usize = 26;
+/// Says something else each second.
+const WORKER: &str =
+    r#"while :; do i=$((i+1)); echo '{"kapell":"progress","text":"step '$i'"}'; sleep 1; done"#;
 /// How long processor time is added up.
 const WATCHED: Duration = Duration::from_secs(10);
 /// What is shown within this is shown at all.
@@ -30,10 +34,11 @@ pub fn run(around: &Around) -> Result<Vec<Figure>> {
         return Ok(Vec::new());
     }
     let place = Place::new(&around.folder, 20)?;
+    let worker = place.project.with_file_name("worker.sh");
+    fs::write(&worker, WORKER)?;
     place.configure(&format!(
         "[project]\nisolation = \"shared\"\nmax_workers = {WORKERS}\n[rules]\nspec_first = false\ntdd = false\n\
-         [providers.busy]\nkind = \"command\"\n\
-         command = [\"sh\", \"-c\", \"while :; do echo it works on; sleep 1; done\"]\n"
+         [providers.busy]\nkind = \"command\"\ncommand = [\"sh\", {worker:?}]\n"
     ))?;
     let mut figures = idle(&place)?;
     let tasks: Vec<Value> = (0..WORKERS)
@@ -100,12 +105,12 @@ fn busy(around: &Around, place: &Place, door: &mut Door, plan: &str, conductor: 
         figures.push(share(format!("kapell top, {WORKERS} workers busy"), top.used(top.program()?)?, 0.03));
         followers.push(("kapell top", top));
     }
-    for (name, looking) in &mut followers {
+    for (number, (name, looking)) in followers.iter_mut().enumerate() {
         let mut times = Vec::new();
         for round in 0..around.rounds(20) {
             // A letter that was never on its screen before, so that it is drawn as it is.
-            let letter = char::from_u32(0x4e00 + round as u32).context("it is a letter")?;
-            door.call("claim-files", json!({"paths": [format!("new/{letter}{}", name.len())]}))?;
+            let letter = char::from_u32((0x4e00 + 256 * number + round) as u32).context("it is a letter")?;
+            door.call("claim-files", json!({"paths": [format!("new/{letter}.txt")]}))?;
             let recorded = Instant::now();
             looking.shows(&letter.to_string())?;
             times.push(recorded.elapsed());
@@ -166,13 +171,25 @@ fn top(place: &Place) -> Result<Option<Looking>> {
 /// A process that is looked at, and what it shows.
 struct Looking {
     child: Child,
+    /// What it showed, read as it comes: it never waits for whoever looks.
+    came: Receiver<Vec<u8>>,
     shown: Vec<u8>,
 }
 
 impl Looking {
     fn new(mut command: Command) -> Result<Self> {
-        let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
-        Ok(Self { child, shown: Vec::new() })
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
+        let mut stdout = child.stdout.take().context("it has an output")?;
+        let (sender, came) = channel();
+        thread::spawn(move || {
+            let mut chunk = [0; 16 * 1024];
+            while let Ok(read @ 1..) = stdout.read(&mut chunk) {
+                if sender.send(chunk[..read].to_vec()).is_err() {
+                    break;
+                }
+            }
+        });
+        Ok(Self { child, came, shown: Vec::new() })
     }
 
     fn pid(&self) -> u64 {
@@ -197,18 +214,13 @@ impl Looking {
     /// Waits until it shows a text, from what came since the last.
     fn shows(&mut self, text: &str) -> Result<()> {
         let began = Instant::now();
-        let stdout = self.child.stdout.as_mut().context("it has an output")?;
-        let mut chunk = [0; 16 * 1024];
         loop {
             if let Some(at) = self.shown.windows(text.len()).position(|window| window == text.as_bytes()) {
                 self.shown.drain(..at + text.len());
                 return Ok(());
             }
-            let left = Timespec::try_from(PATIENCE.saturating_sub(began.elapsed()))?;
-            ensure!(poll(&mut [PollFd::new(stdout, PollFlags::IN)], Some(&left))? > 0, "{text} is not shown");
-            let read = stdout.read(&mut chunk)?;
-            ensure!(read > 0, "it ended instead of showing {text}");
-            self.shown.extend_from_slice(&chunk[..read]);
+            let came = self.came.recv_timeout(PATIENCE.saturating_sub(began.elapsed()));
+            self.shown.extend(came.with_context(|| format!("{text} is not shown"))?);
         }
     }
 }
@@ -223,7 +235,7 @@ impl Drop for Looking {
 
 #[expect(clippy::disallowed_methods, reason = "it is measured what is used while time goes by")]
 fn pause(time: Duration) {
-    std::thread::sleep(time);
+    thread::sleep(time);
 }
 
 /// What all threads of a process have used, to the nanosecond.
