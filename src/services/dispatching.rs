@@ -445,6 +445,12 @@ fn put_into_inbox(session: &Session, project: &Project, inbox: &PlanId, task: &T
     })
 }
 
+/// Tells, as long as it is held, that a plan's conductor is being started: recorded as running, the plan
+/// has none for a moment, and that is not one that died.
+pub fn starting(session: &Session, plan: &PlanId) -> Option<Life> {
+    Life::take(&querying::starting_file(&session.house, plan)).ok().flatten()
+}
+
 /// The conductor of a plan, if one lives: its lock is asked, not its row.
 pub fn live_conductor(session: &Session, plan: &PlanId) -> Result<Option<ConductorRow>, Error> {
     let row = session.store()?.read(|tx| tx.conductor_of(plan))?;
@@ -479,7 +485,7 @@ pub fn end_hung(conductor: &ConductorRow) -> Result<(), Error> {
 /// and the others find who runs it. Without it, since somebody has it for too long, what is recorded decides.
 fn turn_to_start(session: &Session, plan: &PlanId) -> Result<Option<Life>, Error> {
     let watch = Watch::new(&session.house.root)?;
-    let file = session.house.life_file(&format!("start-{plan}"));
+    let file = querying::starting_file(&session.house, plan);
     let deadline = Instant::now() + CONDUCTOR_PATIENCE;
     loop {
         let turn =
@@ -524,6 +530,7 @@ pub fn ensure_conductor(
     if let Some(conductor) = live_conductor(session, plan)? {
         return Ok(Some(conductor));
     }
+    let _starting = starting(session, plan);
     let watch = Watch::new(&house.root)?;
     let before = session.store()?.read(|tx| tx.conductor_of(plan))?.map_or(0, |row| row.fencing);
     let log = house.root.join("log").join(format!("{plan}.log"));

@@ -26,7 +26,7 @@ const OF_PERSONS: [(&str, &str); 6] = [
 ];
 
 /// Results of which only these fields are told; the others explain themselves when they come.
-const MAIN_RESULTS: [(&str, &[&str]); 3] = [
+const MAIN_RESULTS: [(&str, &[&str]); 4] = [
     ("pipeline", &["run", "state", "stages"]),
     ("environments", &["environments"]),
     (
@@ -80,6 +80,7 @@ const MAIN_RESULTS: [(&str, &[&str]); 3] = [
             "environments",
         ],
     ),
+    ("release-files", &["released"]),
 ];
 
 /// Every method of the table as a tool, but for those of workers only.
