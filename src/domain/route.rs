@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::base::ids::{ProviderName, WorkerName};
 use crate::domain::plan::Complexity;
+use crate::domain::share::Pool;
 
 pub use order::ordered;
 pub use rules::{Asked, Pick, Placed, Rule, Wish, place};
@@ -126,8 +127,10 @@ pub struct Now {
     pub taken: BTreeMap<String, String>,
     /// Workers that get nothing now, since their last attempts failed at once, and why.
     pub quarantined: BTreeMap<WorkerName, String>,
-    /// Why nobody at all may begin anything: `slot` or `memory`, and on what.
+    /// Why nobody at all may begin anything: `slot`, `memory` or `load`, and on what.
     pub full: Option<(&'static str, String)>,
+    /// Where that is for want of seats: which are taken, or left to others.
+    pub taken_seats: Option<Pool>,
 }
 
 /// Why a provider gets nothing now.
@@ -146,7 +149,7 @@ pub enum Limit {
 pub enum Choice {
     /// This seat.
     Seat(Seat),
-    /// None now: `rate-limit`, `budget`, `unhealthy`, `slot` or `memory`, and on what.
+    /// None now: `rate-limit`, `budget`, `unhealthy`, `slot`, `memory` or `load`, and on what.
     Wait {
         /// The reason as status names it.
         reason: &'static str,
@@ -209,6 +212,9 @@ impl WhyNot {
     }
 }
 
+/// So many of those who did not get a task are named with why.
+const PASSED_OVER: usize = 3;
+
 /// Who was thought of, in order, and who it is.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Decision {
@@ -250,6 +256,25 @@ pub fn decide(roster: &Roster, now: &Now, pick: &Pick, need: Need<'_>) -> Decisi
         _ => choose(roster, &candidates, need),
     };
     Decision { candidates, choice }
+}
+
+/// Why a worker got a task, for people: the rule that led to it, and who was thought of before it and why not.
+pub fn why(placed: &Placed, decision: &Decision, chosen: &WorkerName) -> String {
+    let rule = placed.asked.iter().find(|asked| asked.is_taken);
+    let mut told = rule.map_or_else(String::new, |asked| format!("{}: {}", asked.rule.as_str(), asked.found));
+    let before = decision.candidates.iter().take_while(|candidate| candidate.worker != *chosen);
+    let passed: Vec<String> = before
+        .filter_map(|candidate| Some(format!("{}: {}", candidate.worker, candidate.why_not.as_ref()?.text())))
+        .collect();
+    if let Some(last) = passed.get(..passed.len().min(PASSED_OVER)).filter(|passed| !passed.is_empty()) {
+        let more = if passed.len() > PASSED_OVER { ", …" } else { "" };
+        told.push_str(&format!("; not {}{more}", last.join(", not ")));
+    }
+    let takes_over = decision.candidates.iter().any(|it| it.worker == *chosen && it.takes_over);
+    if takes_over {
+        told.push_str("; it takes over");
+    }
+    told
 }
 
 /// Whether a worker may get the task now or later.

@@ -12,6 +12,7 @@ use super::routing::{self, Explanation};
 use super::{Error, Session, ground, querying, walling, windows};
 use rustix::process::Signal;
 
+use crate::base::clock::Time;
 use crate::base::failpoint::Point;
 use crate::base::ids::{PlanId, ProjectId, TaskId, random_tail};
 use crate::domain::conducting::{ConductorState, PlanState};
@@ -22,7 +23,7 @@ use crate::store::Tx;
 use crate::store::attempts::AttemptRow;
 use crate::store::conductors::{ConductorRow, RunRow};
 use crate::store::events::EventFilter;
-use crate::store::plans::{PlanRow, TaskRow};
+use crate::store::plans::{Pace, PlanRow, TaskRow};
 use crate::store::watch::Watch;
 use crate::sys::config::Config;
 use crate::sys::config::resolved::Isolation;
@@ -32,6 +33,8 @@ use crate::sys::process::tree::{self, Handle};
 
 /// A conductor has this long to enter the registry.
 const CONDUCTOR_PATIENCE: Duration = Duration::from_secs(10);
+/// How often it is looked whether it is one's turn to start a plan.
+const TURN: Duration = Duration::from_millis(20);
 /// Of so many tasks it is told at once what came of them.
 const NEWS: usize = 200;
 /// What starts within this time is told at once.
@@ -73,8 +76,10 @@ pub enum WhenFull {
 pub struct Wish {
     /// What.
     pub what: What,
-    /// At most so many attempts at once.
-    pub max_parallel: Option<u32>,
+    /// How it is run, where that is said.
+    pub pace: Pace,
+    /// Seconds after which it is stopped, done or not.
+    pub run_timeout_s: Option<u64>,
     /// What to do when full.
     pub when_full: WhenFull,
     /// Only tell.
@@ -120,6 +125,10 @@ pub fn dispatch(session: &Session, project: &Project, wish: &Wish) -> Result<Dis
             (inbox, Some(vec![task.id]))
         }
     };
+    let turn = match live_conductor(session, &plan_id)? {
+        Some(_) => None,
+        None => turn_to_start(session, &plan_id)?,
+    };
     // A task of the inbox stands for itself, however many others there are.
     let alone = only.as_deref().filter(|_| wish.what.is_ad_hoc());
     let (row, tasks, plan) = load(session, &plan_id, alone)?;
@@ -157,7 +166,6 @@ pub fn dispatch(session: &Session, project: &Project, wish: &Wish) -> Result<Dis
         Some(_) => None,
     };
     Point::DispatchGround.reach()?;
-    let _starting = starting(session, &plan_id);
     let run = format!("r-{}", random_tail(8));
     let since = session.store()?.write(|tx| -> Result<i64, Error> {
         // Asked again inside the transaction: two dispatches at the same moment are one and a duplicate.
@@ -173,8 +181,9 @@ pub fn dispatch(session: &Session, project: &Project, wish: &Wish) -> Result<Dis
                 &ground.integration,
             )?;
         }
-        if let Some(most) = wish.max_parallel {
-            tx.set_max_parallel(&plan_id, most)?;
+        tx.set_pace(&plan_id, &wish.pace)?;
+        if let Some(seconds) = wish.run_timeout_s {
+            tx.set_stop_at(&plan_id, Time::now().plus_seconds(i64::try_from(seconds).unwrap_or(i64::MAX)))?;
         }
         for id in &wanted {
             tx.want_task(&plan_id, id, true)?;
@@ -214,6 +223,7 @@ pub fn dispatch(session: &Session, project: &Project, wish: &Wish) -> Result<Dis
     };
     Point::DispatchRecorded.reach()?;
     let conductor = ensure_conductor(session, project, &plan_id, wish.when_full == WhenFull::Launch)?;
+    drop(turn);
     let all = Seats { project: &project.id, most: config.max_workers };
     told(session, plan_id, all, run, conductor, since, &wanted)
 }
@@ -471,6 +481,23 @@ pub fn end_hung(conductor: &ConductorRow) -> Result<(), Error> {
     Ok(())
 }
 
+/// The turn to start a plan, until its conductor is in the registry: of many who start it at one moment one does,
+/// and the others find who runs it. Without it, since somebody has it for too long, what is recorded decides.
+fn turn_to_start(session: &Session, plan: &PlanId) -> Result<Option<Life>, Error> {
+    let watch = Watch::new(&session.house.root)?;
+    let file = querying::starting_file(&session.house, plan);
+    let deadline = Instant::now() + CONDUCTOR_PATIENCE;
+    loop {
+        let turn =
+            Life::take(&file).map_err(|error| Error::system("cannot lock the start of the plan", error))?;
+        if turn.is_some() || Instant::now() >= deadline {
+            return Ok(turn);
+        }
+        // Whoever has it lets go of it without a word to the database.
+        watch.wait(Some(Instant::now() + TURN));
+    }
+}
+
 /// Waits a little for a conductor that somebody else may be starting.
 fn await_conductor(session: &Session, plan: &PlanId) -> Result<Option<ConductorRow>, Error> {
     let watch = Watch::new(&session.house.root)?;
@@ -578,17 +605,20 @@ fn is_of_a_session(name: &str) -> bool {
 }
 
 fn refuse_if_full(session: &Session, project: &Project, config: &Config, plan: &PlanId) -> Result<(), Error> {
-    let live = session.store()?.read(|tx| tx.conductors(Some(&project.id), false, 10_000))?;
-    let running = live.iter().filter(|row| row.plan != *plan && life::is_held(Path::new(&row.alive))).count();
-    if running >= config.max_conductors as usize {
-        return Err(Refusal::new(
-            Code::Busy,
-            format!("{running} plans of this project run already, as many as allowed"),
-            "wait for one to end, or dispatch with when_full queue or launch",
-        )
-        .into());
-    }
-    Ok(())
+    let live = session.store()?.read(|tx| tx.conductors(None, false, 10_000))?;
+    let running: Vec<&ConductorRow> =
+        live.iter().filter(|row| row.plan != *plan && life::is_held(Path::new(&row.alive))).collect();
+    let here = running.iter().filter(|row| row.project == project.id).count();
+    let of_machine = config.machine.max_conductors;
+    let full = if here >= config.max_conductors as usize {
+        format!("{here} plans of this project run already")
+    } else if of_machine.is_some_and(|most| running.len() >= most as usize) {
+        format!("{} plans run already on this machine", running.len())
+    } else {
+        return Ok(());
+    };
+    let next = "wait for one to end, or dispatch with when_full queue or launch";
+    Err(Refusal::new(Code::Busy, format!("{full}, as many as allowed"), next).into())
 }
 
 /// Waits until the conductor has looked at the plan once, or a little while; not where nothing of what

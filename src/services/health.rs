@@ -12,7 +12,7 @@ use super::{Error, Session};
 use crate::base::clock::Time;
 use crate::base::ids::{ProviderName, TaskId, WorkerName};
 use crate::domain::attempt::AttemptState;
-use crate::domain::conducting::{self, ConductorState};
+use crate::domain::conducting;
 use crate::domain::health::{Memory, Patience, is_work};
 use crate::store::attempts::AttemptRow;
 use crate::store::health::{Quarantine, Vitals};
@@ -128,6 +128,12 @@ pub fn short_of_memory(machine: &Machine) -> Option<String> {
     machine.memory().refuses(&memory::read())
 }
 
+/// Why no worker may start for want of processors, if so.
+pub fn short_of_processors(machine: &Machine) -> Option<String> {
+    let (most, load) = (machine.max_load?, memory::load()?);
+    (load >= most).then(|| format!("the load of the last minute is {load:.1} (limit {most})"))
+}
+
 /// Looks at everything.
 pub fn report(session: &Session, project: &Project, config: &Config) -> Result<Report, Error> {
     let budget = querying::budget(session, config)?;
@@ -184,8 +190,11 @@ fn conductors(session: &Session, project: &Project) -> Result<Check, Error> {
     let now = Time::now();
     let (mut running, mut stale, mut dead) = (0, Vec::new(), Vec::new());
     for (row, _) in querying::conductors(session, Some(project), false, 1000)? {
-        if querying::conductor_state(&row) == ConductorState::Crashed {
+        let (row, is_alive) = querying::settled_conductor(session, row)?;
+        if row.state.should_live() && !is_alive {
             dead.push(row.plan.to_string());
+        } else if !is_alive {
+            // It ended by itself since it was listed.
         } else if now.millis_since(row.heartbeat_at) >= conducting::STALE_MS {
             stale.push(format!("{} (plan {}), not heard of since {}", row.id, row.plan, row.heartbeat_at));
         } else {
@@ -237,8 +246,10 @@ fn workers(
             // Rules of the task come before those of the plan, and those before the configuration's.
             let said = match (&plan, task) {
                 (Some(plan), Some(task)) => {
+                    let pace = plan.pace;
                     let plan = stored_plan(plan, &[task])?;
-                    plan.tasks.first().and_then(|task| task.rules.stuck_after_s).or(plan.rules.stuck_after_s)
+                    let own = plan.tasks.first().and_then(|task| task.rules.stuck_after_s);
+                    pace.stuck_after_s.or(own).or(plan.rules.stuck_after_s)
                 }
                 _ => None,
             };

@@ -16,7 +16,7 @@ use crate::base::ids::{AttemptId, ConductorId, PlanId, TaskId};
 use crate::domain::attempt::{AttemptState, Outcome};
 use crate::domain::budget::Standing;
 use crate::domain::claim::Held;
-use crate::domain::conducting::{self, ConductorState, PlanState};
+use crate::domain::conducting::{self, PlanState};
 use crate::domain::refusal::{Code, Refusal};
 use crate::domain::schedule;
 use crate::domain::task::TaskState;
@@ -205,17 +205,52 @@ fn vigil(
 
 /// The project's plans, those at work first, at most `limit`.
 pub fn plans(session: &Session, project: &Project, limit: usize) -> Result<Vec<PlanView>, Error> {
-    session.store()?.read(|tx| {
-        tx.plans(&project.id, limit)?.into_iter().map(|row| plan_view(tx, &session.house, row)).collect()
-    })
+    settled(
+        session,
+        |tx| {
+            tx.plans(&project.id, limit)?.into_iter().map(|row| plan_view(tx, &session.house, row)).collect()
+        },
+        |views: &Vec<PlanView>| views.iter().any(has_lost_its_conductor),
+    )
 }
 
 /// One plan.
 pub fn plan(session: &Session, id: &PlanId) -> Result<PlanView, Error> {
-    session.store()?.read(|tx| {
-        let row = tx.plan(id)?.ok_or_else(|| no_such("plan", id.as_str()))?;
-        plan_view(tx, &session.house, row)
-    })
+    settled(
+        session,
+        |tx| plan_view(tx, &session.house, tx.plan(id)?.ok_or_else(|| no_such("plan", id.as_str()))?),
+        has_lost_its_conductor,
+    )
+}
+
+/// Reads, and once more where a process was gone that should live by the record: one that ends notes it before
+/// it lets go of its lock, so the second reading tells an end from a death.
+fn settled<T>(
+    session: &Session,
+    read: impl Fn(&Tx<'_>) -> Result<T, Error>,
+    is_doubtful: impl Fn(&T) -> bool,
+) -> Result<T, Error> {
+    let found = session.store()?.read(&read)?;
+    if is_doubtful(&found) { session.store()?.read(&read) } else { Ok(found) }
+}
+
+/// A conductor as it is noted, and whether it lives. One that is gone and did not say so is looked up once more.
+///
+/// # Errors
+/// The database fails.
+pub fn settled_conductor(session: &Session, row: ConductorRow) -> Result<(ConductorRow, bool), Error> {
+    if is_alive(&row) {
+        return Ok((row, true));
+    }
+    let now = match row.state.should_live() {
+        true => session.store()?.read(|tx| tx.conductor(&row.id))?,
+        false => None,
+    };
+    Ok((now.unwrap_or(row), false))
+}
+
+fn has_lost_its_conductor(view: &PlanView) -> bool {
+    view.conductor.is_none() && !view.row.state.is_at_rest()
 }
 
 /// The file whose lock tells that a conductor of the plan is being started.
@@ -329,11 +364,6 @@ pub fn is_alive(row: &ConductorRow) -> bool {
 /// lock alone has the word.
 pub(super) fn has_process(row: &ConductorRow) -> bool {
     row.start_time == 0 || tree::is_running(row.pid.cast_signed(), row.start_time)
-}
-
-/// Where a conductor really is.
-pub fn conductor_state(row: &ConductorRow) -> ConductorState {
-    if row.state.should_live() && !is_alive(row) { ConductorState::Crashed } else { row.state }
 }
 
 /// Where an attempt really is.

@@ -61,22 +61,29 @@ pub fn entries(session: &Session, ended: bool, after: usize, limit: usize) -> Re
     Ok(entries)
 }
 
-/// The place of a conductor that waits for room among those of its project, from 1: who came first begins first.
+/// The place of a conductor that waits for room, from 1: who came first begins first. Where the machine has as many
+/// as it may, it stands among those of all projects, else among those of its own.
 ///
 /// # Errors
 /// The database fails.
 pub fn place_in_queue(session: &Session, row: &ConductorRow) -> Result<u64, Error> {
-    let live = session.store()?.read(|tx| tx.conductors(Some(&row.project), false, 10_000))?;
-    let is_before = |other: &&ConductorRow| {
-        other.state == ConductorState::Queued
-            && (other.started_at, &other.id) < (row.started_at, &row.id)
-            && querying::is_alive(other)
+    let live = session.store()?.read(|tx| tx.conductors(None, false, 10_000))?;
+    let is_older = |other: &&ConductorRow| {
+        (other.started_at, &other.id) < (row.started_at, &row.id) && querying::is_alive(other)
     };
-    Ok(live.iter().filter(is_before).count() as u64 + 1)
+    let older: Vec<&ConductorRow> = live.iter().filter(is_older).collect();
+    // The limits of the machine are the person's, whichever project is asked.
+    let config = session.project().and_then(|project| session.config(&project)).ok();
+    let is_of_machine =
+        config.and_then(|it| it.machine.max_conductors).is_some_and(|most| older.len() >= most as usize);
+    let is_before = |other: &&&ConductorRow| {
+        other.state == ConductorState::Queued && (is_of_machine || other.project == row.project)
+    };
+    Ok(older.iter().filter(is_before).count() as u64 + 1)
 }
 
 fn entry(session: &Session, row: ConductorRow, place: Option<String>) -> Result<Entry, Error> {
-    let is_alive = querying::is_alive(&row);
+    let (row, is_alive) = querying::settled_conductor(session, row)?;
     let plan = match querying::plan(session, &row.plan) {
         Ok(plan) => Some(plan),
         Err(Error::Refused(_)) => None,

@@ -306,6 +306,10 @@ impl Fold {
             (Some(worker), _) => format!("{worker} was free"),
             _ => "a seat was free".to_owned(),
         };
+        let of = match field(event, "why").filter(|why| !why.is_empty()) {
+            Some(why) => format!("{of} ({why})"),
+            None => of,
+        };
         let again = match self.last.get(task).and_then(|before| {
             // What the judge said of the try before, or else how that ended.
             facts

@@ -3,15 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::project::Project;
-use super::{Error, House, Session, health, owning, spending, windows};
+use super::{Error, House, Session, health, owning, querying, spending, windows};
 use crate::base::clock::Time;
 use crate::base::ids::{PlanId, ProjectId, ProviderName, TaskId, WorkerName};
 use crate::domain::plan::Task;
 use crate::domain::route::{self, Decision, Limit, Need, Now, Placed, Roster, Seat, Wish};
+use crate::domain::share::{self, Pool, Share};
 use crate::store::Tx;
 use crate::store::attempts::AttemptRow;
 use crate::sys::config::Config;
 use crate::sys::config::resolved::{self, Strategy};
+
+/// A conductor that said that it lives within this takes a seat that is left to it; twice between two heartbeats.
+const ATTENTIVE_MS: i64 = 20_000;
 
 /// Whom a task would go to now, and why.
 #[derive(Debug, Clone)]
@@ -140,12 +144,12 @@ pub fn wish(task: &Task) -> Wish<'_> {
     }
 }
 
-/// What everybody does at this moment. `live` are the unfinished attempts of all projects, `limits`
-/// the providers that get nothing now.
+/// What everybody does at this moment, as it is for a plan of that project, or for nobody's task. `live` are the
+/// unfinished attempts of all projects, `limits` the providers that get nothing now.
 pub fn now(
     tx: &Tx<'_>,
     config: &Config,
-    project: &ProjectId,
+    (project, plan): (&ProjectId, Option<&PlanId>),
     live: &[AttemptRow],
     limits: BTreeMap<ProviderName, Limit>,
 ) -> Result<Now, Error> {
@@ -181,15 +185,65 @@ pub fn now(
         let why = format!("{} until {}: {}", quarantine.worker, quarantine.until, quarantine.reason);
         now.quarantined.insert(quarantine.worker, why);
     }
-    let count = mine().count();
-    now.full = if count >= config.max_workers as usize {
-        Some(("slot", busy(count, config.max_workers)))
-    } else if let Some(most) = config.machine.max_workers.filter(|most| live.len() >= *most as usize) {
-        Some(("slot", format!("{most} workers run on this machine")))
-    } else {
-        health::short_of_memory(&config.machine).map(|why| ("memory", why))
+    let seats = seats_left(tx, config, (project, plan), live)?;
+    (now.full, now.taken_seats) = match seats {
+        Some((pool, why)) => (Some(("slot", why)), Some(pool)),
+        None => {
+            let memory = || health::short_of_memory(&config.machine).map(|why| ("memory", why));
+            let load = || health::short_of_processors(&config.machine).map(|why| ("load", why));
+            (memory().or_else(load), None)
+        }
     };
     Ok(now)
+}
+
+/// Why there is no seat for a plan: all are taken, or those that are free are left to plans with fewer workers.
+fn seats_left(
+    tx: &Tx<'_>,
+    config: &Config,
+    (project, plan): (&ProjectId, Option<&PlanId>),
+    live: &[AttemptRow],
+) -> Result<Option<(Pool, String)>, Error> {
+    let count = live.iter().filter(|attempt| attempt.project == *project).count();
+    let pools = [
+        (Pool::Project, count, Some(config.max_workers)),
+        (Pool::Machine, live.len(), config.machine.max_workers),
+    ];
+    for (pool, taken, most) in pools.into_iter().filter_map(|(pool, taken, most)| Some((pool, taken, most?)))
+    {
+        let free = (most as usize).saturating_sub(taken);
+        if free == 0 {
+            return Ok(Some(match pool {
+                Pool::Project => (pool, busy(taken, most)),
+                Pool::Machine => (pool, format!("{most} workers run on this machine")),
+            }));
+        }
+        let Some(plan) = plan else { continue };
+        let working = |plan: &PlanId| live.iter().filter(|attempt| attempt.plan == *plan).count();
+        let waits = tx.seat_waits(pool, project)?;
+        let own = Share {
+            plan: plan.clone(),
+            working: working(plan),
+            since: waits.iter().find(|wait| wait.plan == *plan).map(|wait| wait.since),
+        };
+        let mut waiting = Vec::new();
+        for wait in waits {
+            // One that hangs or died takes no seat.
+            let conductor = tx.conductor_of(&wait.plan)?.filter(querying::is_alive);
+            if conductor.is_some_and(|it| Time::now().millis_since(it.heartbeat_at) < ATTENTIVE_MS) {
+                waiting.push(Share {
+                    working: working(&wait.plan),
+                    since: Some(wait.since),
+                    plan: wait.plan,
+                });
+            }
+        }
+        if let Some(other) = share::goes_first(&own, free, &waiting) {
+            let why = format!("plan {} waits too, has {} at work, and goes first", other.plan, other.working);
+            return Ok(Some((pool, why)));
+        }
+    }
+    Ok(None)
 }
 
 /// What is said where a project has no seat left.
@@ -235,7 +289,7 @@ pub fn explain(
         let limits = super::conductor::seating::limits(tx, config, |provider| {
             Ok(spending::spent(tx, config, &project.id, provider, wanted_usd)?.map(Limit::OverBudget))
         })?;
-        now(tx, config, &project.id, &live, limits)
+        now(tx, config, (&project.id, None), &live, limits)
     })?;
     let need = Need { complexity: task.complexity, avoid: &[] };
     let decision = route::decide(&roster, &now, &placed.pick, need);

@@ -7,6 +7,7 @@ use super::error::StoreError;
 use crate::base::clock::Time;
 use crate::base::ids::{ConductorId, PlanId, ProjectId};
 use crate::domain::conducting::ConductorState;
+use crate::domain::share::Pool;
 
 /// A conductor's row.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,6 +36,15 @@ pub struct ConductorRow {
     pub started_at: Time,
     /// When it last said that it lives.
     pub heartbeat_at: Time,
+}
+
+/// A plan that waits for a seat.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeatWait {
+    /// Which one.
+    pub plan: PlanId,
+    /// Since when.
+    pub since: Time,
 }
 
 /// What a run was asked for and what came of it.
@@ -159,6 +169,43 @@ impl Tx<'_> {
             conductors.push(conductor_row(row)?);
         }
         Ok(conductors)
+    }
+
+    /// Notes that a plan waits for one of these seats, or that it does not; since when stays as it is.
+    pub fn set_seat_wait(
+        &self,
+        project: &ProjectId,
+        plan: &PlanId,
+        pool: Option<Pool>,
+    ) -> Result<(), StoreError> {
+        match pool {
+            Some(pool) => self
+                .sql
+                .prepare_cached(
+                    "INSERT INTO seat_waits (plan, project, pool, since) VALUES (?1, ?2, ?3, ?4)
+                     ON CONFLICT (plan) DO UPDATE SET pool = excluded.pool",
+                )?
+                .execute(params![plan.as_str(), project.as_str(), pool.as_str(), Time::now().as_millis()])?,
+            None => {
+                self.sql.prepare_cached("DELETE FROM seat_waits WHERE plan = ?1")?.execute([plan.as_str()])?
+            }
+        };
+        Ok(())
+    }
+
+    /// The plans that run and wait for one of these seats: of the project, or of all.
+    pub fn seat_waits(&self, pool: Pool, project: &ProjectId) -> Result<Vec<SeatWait>, StoreError> {
+        let mut statement = self.sql.prepare_cached(
+            "SELECT plan, since FROM seat_waits WHERE pool = ?1 AND (pool = 'machine' OR project = ?2)
+             AND (SELECT state FROM plans WHERE id = plan) = 'running'",
+        )?;
+        let rows = statement.query_map([pool.as_str(), project.as_str()], |row| {
+            Ok(SeatWait {
+                plan: PlanId::new(row.get::<_, String>(0)?),
+                since: Time::from_millis(row.get(1)?),
+            })
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
     }
 
     /// Notes a run that a caller may ask about.

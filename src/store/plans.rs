@@ -29,14 +29,31 @@ pub struct PlanRow {
     pub target: Option<String>,
     /// The ref that collects landed work.
     pub integration: Option<String>,
-    /// At most so many attempts at once.
-    pub max_parallel: Option<u32>,
+    /// How it is run, as whoever started it said.
+    pub pace: Pace,
+    /// When it is stopped, done or not.
+    pub stop_at: Option<Time>,
     /// Why it failed or was stopped.
     pub reason: Option<String>,
     /// When it was stored.
     pub created_at: Time,
     /// When it came to rest.
     pub ended_at: Option<Time>,
+}
+
+/// How a plan is run, where whoever started it said so: that goes before the plan's and its tasks' own rules.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Pace {
+    /// At most so many attempts at once.
+    pub max_parallel: Option<u32>,
+    /// So many tasks are begun, and the next when all of them have ended.
+    pub batch_size: Option<u32>,
+    /// Tries at each task.
+    pub max_attempts: Option<u32>,
+    /// Seconds that one try may take.
+    pub timeout_s: Option<u64>,
+    /// Seconds without a sign of life after which a try is given up.
+    pub stuck_after_s: Option<u64>,
 }
 
 /// A task's row.
@@ -78,7 +95,7 @@ pub struct NewTask<'a> {
 }
 
 const PLAN: &str = "id, project, name, state, document, base, target, integration, max_parallel, reason,
-                    created_at, ended_at";
+                    created_at, ended_at, batch_size, max_attempts, timeout_s, stuck_after_s, stop_at";
 const TASK: &str = "ordinal, id, is_number, document, state, wanted, reason, feedback, committed, parent";
 
 impl Tx<'_> {
@@ -378,7 +395,8 @@ impl Tx<'_> {
         let changed = self
             .sql
             .prepare_cached(
-                "UPDATE plans SET state = ?2, reason = ?3, ended_at = ?4 WHERE id = ?1 AND state <> ?2",
+                "UPDATE plans SET state = ?2, reason = ?3, ended_at = ?4, stop_at = iif(?4 IS NULL, stop_at, NULL)
+                 WHERE id = ?1 AND state <> ?2",
             )?
             .execute(params![id.as_str(), state.as_str(), reason, ended])?;
         if changed > 0 {
@@ -415,11 +433,31 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Limits how many attempts of a plan run at once.
-    pub fn set_max_parallel(&self, id: &PlanId, max_parallel: u32) -> Result<(), StoreError> {
+    /// Notes how a plan is run from now on; what is not said stays.
+    pub fn set_pace(&self, id: &PlanId, pace: &Pace) -> Result<(), StoreError> {
         self.sql
-            .prepare_cached("UPDATE plans SET max_parallel = ?2 WHERE id = ?1")?
-            .execute(params![id.as_str(), max_parallel])?;
+            .prepare_cached(
+                "UPDATE plans SET max_parallel = coalesce(?2, max_parallel), batch_size = coalesce(?3, batch_size),
+                                  max_attempts = coalesce(?4, max_attempts), timeout_s = coalesce(?5, timeout_s),
+                                  stuck_after_s = coalesce(?6, stuck_after_s)
+                 WHERE id = ?1",
+            )?
+            .execute(params![
+                id.as_str(),
+                pace.max_parallel,
+                pace.batch_size,
+                pace.max_attempts,
+                pace.timeout_s.map(u64::cast_signed),
+                pace.stuck_after_s.map(u64::cast_signed),
+            ])?;
+        Ok(())
+    }
+
+    /// Notes when a plan is to be stopped, unless it comes to rest before.
+    pub fn set_stop_at(&self, id: &PlanId, at: Time) -> Result<(), StoreError> {
+        self.sql
+            .prepare_cached("UPDATE plans SET stop_at = ?2 WHERE id = ?1")?
+            .execute(params![id.as_str(), at.as_millis()])?;
         Ok(())
     }
 
@@ -451,7 +489,14 @@ fn plan_row(row: &Row<'_>) -> Result<PlanRow, StoreError> {
         base: row.get(5)?,
         target: row.get(6)?,
         integration: row.get(7)?,
-        max_parallel: row.get(8)?,
+        pace: Pace {
+            max_parallel: row.get(8)?,
+            batch_size: row.get(12)?,
+            max_attempts: row.get(13)?,
+            timeout_s: row.get::<_, Option<i64>>(14)?.map(i64::cast_unsigned),
+            stuck_after_s: row.get::<_, Option<i64>>(15)?.map(i64::cast_unsigned),
+        },
+        stop_at: row.get::<_, Option<i64>>(16)?.map(Time::from_millis),
         reason: row.get(9)?,
         created_at: Time::from_millis(row.get(10)?),
         ended_at: row.get::<_, Option<i64>>(11)?.map(Time::from_millis),

@@ -24,6 +24,15 @@ pub fn read() -> Memory {
     memory
 }
 
+/// How many programs worked or waited for a processor or disk in the last minute; nothing where that is not told.
+pub fn load() -> Option<f64> {
+    load_at(&failpoint::memory_root().unwrap_or_else(|| PathBuf::from("/")))
+}
+
+fn load_at(root: &Path) -> Option<f64> {
+    fs::read_to_string(root.join("proc/loadavg")).ok()?.split(' ').next()?.parse().ok()
+}
+
 /// The same from the files below `root`.
 pub fn read_at(root: &Path) -> Memory {
     let text = |path: &Path| fs::read_to_string(root.join(path)).ok();

@@ -14,3 +14,4 @@ mod replay;
 mod run;
 mod seeds;
 mod sound;
+mod storm;

@@ -16,6 +16,7 @@ use kapell::services::conductor::vitals::Socket;
 use kapell::services::ground;
 use kapell::store::StoreError;
 use kapell::store::events::EventFilter;
+use kapell::store::plans::Pace;
 use kapell::sys::git::{Oid, read};
 use kapell::sys::process::spawn;
 use rustix::fs::{CWD, FileType};
@@ -149,7 +150,7 @@ fn want_all(
         tx.want_task(plan, &task.id, true)?;
     }
     tx.set_plan_ground(plan, head.as_str(), Some("main"), "refs/heads/kapell/bench")?;
-    tx.set_max_parallel(plan, 1)?;
+    tx.set_pace(plan, &Pace { max_parallel: Some(1), ..Pace::default() })?;
     tx.set_plan_state(project, plan, PlanState::Running, None)
 }
 

@@ -12,6 +12,7 @@ pub mod size;
 pub mod starting;
 pub mod status;
 pub mod wall;
+pub mod watch;
 pub mod worktree;
 
 use std::path::PathBuf;
@@ -47,7 +48,7 @@ pub struct Case {
 }
 
 /// All cases, in the order of the table.
-pub const CASES: [Case; 13] = [
+pub const CASES: [Case; 14] = [
     Case { name: "start", about: "kapell mcp from its start to its end", run: starting::run },
     Case { name: "claim", about: "one durable claim, through every door", run: claiming::run },
     Case { name: "hook", about: "kapell hook beside true", run: hook::run },
@@ -58,6 +59,7 @@ pub const CASES: [Case; 13] = [
     Case { name: "next", about: "the next of very many tasks", run: next::run },
     Case { name: "dispatch", about: "what a worker costs besides its own work", run: dispatch::run },
     Case { name: "wall", about: "what the wall adds to a start", run: wall::run },
+    Case { name: "watch", about: "what it costs to look on", run: watch::run },
     Case { name: "worktree", about: "a worktree for a worker", run: worktree::run },
     Case { name: "environments", about: "environments made and looked at", run: environments::run },
     Case { name: "size", about: "the program and its list of tools", run: size::run },

@@ -15,16 +15,25 @@ use crate::services::project::Project;
 use crate::services::routing::Explanation;
 use crate::services::{Session, inside};
 use crate::store::conductors::ConductorRow;
+use crate::store::plans::Pace;
+
+/// As much as a plan may say too.
+const MOST_ATTEMPTS: u64 = 20;
+const LONGEST_S: u64 = 366 * 24 * 3600;
 
 /// Answers `dispatch`.
 pub fn call(session: &Session, params: DispatchParams) -> Result<DispatchResult, ApiError> {
-    let has_own_rules = params.rules.is_some() || params.max_parallel.is_some();
+    let has_own_rules = params.rules.is_some()
+        || params.max_parallel.is_some()
+        || params.batch_size.is_some()
+        || params.run_timeout_s.is_some();
+    let pace = pace(&params)?;
     let what = match (&params.plan_id, &params.task) {
         (Some(id), None) => {
-            let extra = params.files.is_some() || params.target.is_some() || params.rules.is_some();
+            let extra = params.files.is_some() || params.target.is_some();
             if extra || params.priority.is_some() || params.complexity.is_some() {
                 return Err(ApiError::invalid_params(
-                    "files, target, complexity, priority and rules belong to an ad hoc task, not to a plan",
+                    "files, target, complexity and priority belong to an ad hoc task, not to a plan",
                     "leave them out, or change the plan",
                 ));
             }
@@ -45,12 +54,10 @@ pub fn call(session: &Session, params: DispatchParams) -> Result<DispatchResult,
             ));
         }
     };
-    if params.max_parallel == Some(0) {
-        return Err(ApiError::invalid_params("max_parallel is 0, so nothing would start", "give 1 or more"));
-    }
     let wish = Wish {
         what,
-        max_parallel: params.max_parallel,
+        pace,
+        run_timeout_s: params.run_timeout_s,
         when_full: match params.when_full {
             WhenFull::Queue => dispatching::WhenFull::Queue,
             WhenFull::Launch => dispatching::WhenFull::Launch,
@@ -78,9 +85,10 @@ fn delegate(
             &format!("a worker starts no plans, so not {id}"),
             "give task and files: part of your own claim goes to a child task",
         )),
-        What::AdHoc(_) if has_own_rules => {
-            Err(no("a child task has its parent's rules", "leave out rules and max_parallel"))
-        }
+        What::AdHoc(_) if has_own_rules => Err(no(
+            "a child task has its parent's rules",
+            "leave out rules, max_parallel, batch_size and run_timeout_s",
+        )),
         What::AdHoc(_) if wish.dry_run => Err(no(
             "a child task starts at once, so there is nothing to tell beforehand",
             "leave out dry_run",
@@ -91,6 +99,53 @@ fn delegate(
         )),
         What::AdHoc(task) => Ok(result(inside::delegate(session, project, task)?)),
     }
+}
+
+/// How the plan is run, where that is said. An ad hoc task has its rules as its own.
+fn pace(params: &DispatchParams) -> Result<Pace, ApiError> {
+    let mut pace =
+        Pace { max_parallel: params.max_parallel, batch_size: params.batch_size, ..Pace::default() };
+    let none = [("max_parallel", params.max_parallel), ("batch_size", params.batch_size)];
+    if let Some((name, _)) = none.iter().find(|(_, value)| *value == Some(0)) {
+        return Err(ApiError::invalid_params(
+            format!("{name} is 0, so nothing would start"),
+            "give 1 or more",
+        ));
+    }
+    if params.run_timeout_s.is_some_and(|seconds| !(1..=LONGEST_S).contains(&seconds)) {
+        return Err(ApiError::invalid_params(
+            format!("run_timeout_s must be from 1 to {LONGEST_S}"),
+            "leave it out for a run without an end",
+        ));
+    }
+    if params.task.is_some() && (params.batch_size.is_some() || params.run_timeout_s.is_some()) {
+        return Err(ApiError::invalid_params(
+            "batch_size and run_timeout_s belong to a plan, not to one task",
+            "rules {\"timeout_s\": …} says how long a try at a task may take",
+        ));
+    }
+    let Some(rules) = params.rules.as_ref().filter(|_| params.plan_id.is_some()) else { return Ok(pace) };
+    for (name, value) in rules {
+        let most = if name == "max_attempts" { MOST_ATTEMPTS } else { LONGEST_S };
+        let number = value.as_u64().filter(|number| (1..=most).contains(number)).ok_or_else(|| {
+            ApiError::invalid_params(
+                format!("rules.{name} must be a whole number from 1 to {most}, but is {value}"),
+                "leave it out for what the plan says",
+            )
+        });
+        match name.as_str() {
+            "max_attempts" => pace.max_attempts = Some(u32::try_from(number?).unwrap_or(u32::MAX)),
+            "timeout_s" => pace.timeout_s = Some(number?),
+            "stuck_after_s" => pace.stuck_after_s = Some(number?),
+            _ => {
+                return Err(ApiError::invalid_params(
+                    format!("the rule {name} of a plan is not changed by starting it"),
+                    "max_attempts, timeout_s and stuck_after_s can be given; change the plan for the others",
+                ));
+            }
+        }
+    }
+    Ok(pace)
 }
 
 /// The task object of an ad hoc task.

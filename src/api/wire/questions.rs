@@ -64,12 +64,18 @@ pub struct DispatchParams {
     /// 0 to 10 (10 first), or high, medium, low.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub priority: Option<Id>,
-    /// Rules for that task, as in a plan.
+    /// Rules as in a plan; of a plan, limits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rules: Option<Object>,
     /// At most so many attempts at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_parallel: Option<u32>,
+    /// Begin so many tasks, and the next when all of these have ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch_size: Option<u32>,
+    /// Stop the plan after so many seconds, its work kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_timeout_s: Option<u64>,
     /// What to do when all conductors allowed are in use.
     #[serde(default)]
     pub when_full: WhenFull,

@@ -344,3 +344,29 @@ fn the_cheapest_is_known_from_prices_else_from_capability() {
     roster.providers.get_mut(&ProviderName::new("codex")).unwrap().price = None;
     assert_eq!(first(&roster), "complexity: tiny");
 }
+
+#[test]
+fn why_it_is_this_worker_is_told_with_who_was_passed_over() {
+    let roster = fleet();
+    let wish = Wish {
+        text: "Review PR #1",
+        target: None,
+        role: None,
+        environment: None,
+        complexity: Normal,
+        is_open: false,
+    };
+    let placed = place(&roster, &wish);
+    let need = Need { complexity: Normal, avoid: &[] };
+    let told = |now: &Now| {
+        let decision = decide(&roster, now, &placed.pick, need);
+        let Choice::Seat(seat) = &decision.choice else { panic!("{decision:?}") };
+        (seat.worker.to_string(), why(&placed, &decision, &seat.worker))
+    };
+    let (first, free) = told(&Now::default());
+    assert!(first == "review1" && free.starts_with("route: ") && !free.contains("; not "), "{free}");
+    let limits = [("claude".into(), Limit::RateLimited("claude until noon".into()))].into();
+    let (other, limited) = told(&Now { limits, ..Now::default() });
+    let expected = "; not review1: claude until noon, not review2: claude until noon";
+    assert!(other == "review3" && limited.ends_with(expected), "{limited}");
+}

@@ -2,7 +2,7 @@
 
 use super::args::{
     Approve, ClaimFiles, Control, Dispatch, Judge, Land, Plan, ReleaseFiles, Report, Resume, Route, Run,
-    Send, ShutdownAll, Status, Steer,
+    Send, ShutdownAll, Start, Status, Steer,
 };
 use crate::api::wire::{
     Action, ClaimFilesParams, ControlParams, DispatchParams, JudgeParams, Object, PlanParams,
@@ -74,10 +74,9 @@ impl From<Dispatch> for DispatchParams {
             target: args.single.target,
             complexity: args.single.complexity,
             priority: args.single.priority,
-            rules: args.rules,
-            max_parallel: args.start.max_parallel,
-            when_full: args.start.when_full.unwrap_or_default(),
+            rules: rules_of(&args.start, args.rules),
             dry_run: args.dry_run,
+            ..of_start(&args.start)
         }
     }
 }
@@ -205,10 +204,28 @@ pub fn plan_of_run(args: &Run, file: String, read: Option<Object>) -> PlanParams
 
 /// The second half of `run`.
 pub fn dispatch_of_run(args: &Run, plan_id: String) -> DispatchParams {
+    DispatchParams { plan_id: Some(plan_id), rules: rules_of(&args.start, None), ..of_start(&args.start) }
+}
+
+/// How a plan starts.
+fn of_start(start: &Start) -> DispatchParams {
     DispatchParams {
-        plan_id: Some(plan_id),
-        max_parallel: args.start.max_parallel,
-        when_full: args.start.when_full.unwrap_or_default(),
+        max_parallel: start.max_parallel,
+        batch_size: start.batch_size,
+        run_timeout_s: start.run_timeout_s,
+        when_full: start.when_full.unwrap_or_default(),
         ..DispatchParams::default()
     }
+}
+
+/// Rules that have an option of their own, over those given as an object.
+fn rules_of(start: &Start, given: Option<Object>) -> Option<Object> {
+    let options = [
+        ("max_attempts", start.max_attempts.map(u64::from)),
+        ("timeout_s", start.timeout_s),
+        ("stuck_after_s", start.stuck_after_s),
+    ];
+    let mut rules = given.unwrap_or_default();
+    rules.extend(options.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?.into()))));
+    (!rules.is_empty()).then_some(rules)
 }

@@ -87,6 +87,16 @@ fn options_are_the_fields_of_the_methods() {
             json!({"plan_id": "P", "tasks": [1, "two", "007", -3], "max_parallel": 2, "when_full": "refuse", "dry_run": true}),
         ),
         (
+            "dispatch --plan-id P --iterations 2 --batch-size 4 --timeout-s 900 --stuck-after-s 60 --run-timeout-s 7200",
+            "dispatch",
+            json!({"plan_id": "P", "rules": {"max_attempts": 2, "timeout_s": 900, "stuck_after_s": 60}, "batch_size": 4, "run_timeout_s": 7200}),
+        ),
+        (
+            r#"dispatch --task T --max-attempts 1 --rules '{"tdd":true}'"#,
+            "dispatch",
+            json!({"task": "T", "rules": {"tdd": true, "max_attempts": 1}}),
+        ),
+        (
             r#"dispatch --task 'do it' --files a,b --target auto --priority high --rules '{"tdd":true}'"#,
             "dispatch",
             json!({"task": "do it", "files": ["a", "b"], "target": "auto", "priority": "high", "rules": {"tdd": true}}),

@@ -16,8 +16,10 @@ const LIST: &str = include_str!("tools.json");
 
 /// Parameters that only a person may give, and so nobody who reads a list of tools. Whoever gives one all
 /// the same is refused like anywhere.
-const OF_PERSONS: [(&str, &str); 4] = [
+const OF_PERSONS: [(&str, &str); 6] = [
     ("claim-files", "take_over"),
+    ("dispatch", "batch_size"),
+    ("dispatch", "run_timeout_s"),
     ("pipeline", "mermaid"),
     ("environments", "names"),
     ("environments", "which"),

@@ -56,7 +56,7 @@ pub fn draw(model: &Model, theme: &Theme, screen: &mut Buffer) {
             let line = line_of(body, y);
             put(screen, line, spans);
             if *panel == model.focus && first + at == model.row(*panel) {
-                screen.set_style(line, Style::new().add_modifier(theme.selected));
+                screen.set_style(line, theme.selected);
             }
         }
     }

@@ -21,8 +21,8 @@ pub struct Theme {
     pub active: Style,
     /// The title of the panel with the keys.
     pub focus: Style,
-    /// The row that is looked at; laid over what stands there.
-    pub selected: Modifier,
+    /// The row that is looked at: one bar, whatever colours stand there.
+    pub selected: Style,
 }
 
 /// Which colours.
@@ -82,7 +82,11 @@ impl Palette {
             Self::Mono => bold.add_modifier(Modifier::UNDERLINED),
             _ => active.add_modifier(Modifier::BOLD),
         };
-        Theme { plain, faint, strong: bold, good, bad, warn, active, focus, selected: Modifier::REVERSED }
+        // It stands in a line that is dim.
+        let focus = focus.remove_modifier(Modifier::DIM);
+        let selected = plain.fg(Color::Reset).bg(Color::Reset).remove_modifier(Modifier::DIM);
+        let selected = selected.add_modifier(Modifier::REVERSED);
+        Theme { plain, faint, strong: bold, good, bad, warn, active, focus, selected }
     }
 }
 

@@ -10,7 +10,8 @@ use crate::base::clock::Time;
 use crate::base::ids::TaskId;
 use crate::domain::plan::{Complexity, Task};
 use crate::domain::route::{self, Choice, Limit, Need, Pick, Roster};
-use crate::domain::schedule::TaskView;
+use crate::domain::schedule::{self, TaskView};
+use crate::domain::share::Pool;
 use crate::services::{Error, routing, spending};
 use crate::store::events::EventFilter;
 use crate::store::plans::TaskLight;
@@ -37,6 +38,8 @@ pub struct Agenda {
     in_vain: HashMap<usize, Instant>,
     /// The newest event at which claims were known to stand as they stood.
     claims_seen: i64,
+    /// The seats that were all taken at the last look.
+    taken: Option<Pool>,
 }
 
 /// Why nobody of a lane may begin anything: the reason as status names it, and for what or whom.
@@ -133,7 +136,7 @@ impl Agenda {
 
     /// For each lane why nobody of it may begin anything now; none where somebody may, or where
     /// nobody ever will and the task has to be told so.
-    pub fn closed_lanes(&self, desk: &Desk) -> Result<Vec<Closed>, Error> {
+    pub fn closed_lanes(&mut self, desk: &Desk) -> Result<Vec<Closed>, Error> {
         let now = desk.store()?.read(|tx| -> Result<route::Now, Error> {
             let live = tx.all_live_attempts()?;
             // What a task may cost is looked at when it is its turn.
@@ -141,7 +144,8 @@ impl Agenda {
                 let spent = spending::spent(tx, &desk.config, &desk.project.id, provider, 0.0)?;
                 Ok(spent.map(Limit::OverBudget))
             })?;
-            let mut now = routing::now(tx, &desk.config, &desk.project.id, &live, limits)?;
+            let mut now =
+                routing::now(tx, &desk.config, (&desk.project.id, Some(&desk.plan_id)), &live, limits)?;
             // Which task may pass a group at work is looked at then as well.
             let prefix = format!("{}/", desk.plan_id);
             now.taken.retain(|_, at| {
@@ -151,6 +155,7 @@ impl Agenda {
             });
             Ok(now)
         })?;
+        self.taken = now.taken_seats;
         let decided = self.lanes.iter().map(|(pick, complexity)| {
             let need = Need { complexity: *complexity, avoid: &[] };
             match route::decide(&self.roster, &now, pick, need).choice {
@@ -165,6 +170,12 @@ impl Agenda {
     pub fn may_be_tried(&self, at: usize, closed: &[Closed]) -> bool {
         !self.in_vain.contains_key(&at)
             && self.lane_of.get(at).and_then(|lane| closed.get(*lane)).is_some_and(Option::is_none)
+    }
+
+    /// The seats of which one would let a task begin that may.
+    pub fn awaits(&self, closed: &[Closed]) -> Option<Pool> {
+        let waits = |at: usize| self.why_closed(at, closed).is_some_and(|(reason, _)| *reason == "slot");
+        self.taken.filter(|_| schedule::first(&self.views, waits).is_some())
     }
 
     /// Why a task's lane is closed.

@@ -12,7 +12,7 @@ use crate::services::planning::rows::stored_plan;
 use crate::services::project::Project;
 use crate::services::{Error, Session, landing, walling};
 use crate::store::Store;
-use crate::store::plans::PlanRow;
+use crate::store::plans::{Pace, PlanRow};
 use crate::sys::config::{Config, Ecosystem};
 use crate::sys::git::Git;
 use crate::sys::shim::spare::{MadeAhead, Spares};
@@ -44,6 +44,7 @@ pub struct Desk {
     /// Shims that wait for an attempt.
     pub spares: Arc<Spares>,
     plan: Arc<Mutex<Arc<Plan>>>,
+    pace: Arc<Mutex<Pace>>,
     is_stopping: Arc<AtomicBool>,
 }
 
@@ -79,9 +80,11 @@ impl Desk {
             landings: Arc::default(),
             spares: Arc::new(spares),
             plan: Arc::default(),
+            pace: Arc::default(),
             is_stopping: Arc::default(),
         };
         desk.take_in_the_new()?;
+        desk.take_in_the_pace(desk.row()?.pace);
         Ok(desk)
     }
 
@@ -102,6 +105,7 @@ impl Desk {
             landings: Arc::clone(&self.landings),
             spares: Arc::clone(&self.spares),
             plan: Arc::clone(&self.plan),
+            pace: Arc::clone(&self.pace),
             is_stopping: Arc::clone(&self.is_stopping),
         }
     }
@@ -155,6 +159,16 @@ impl Desk {
         Ok(is_new)
     }
 
+    /// Takes up how the plan is run from now on.
+    pub fn take_in_the_pace(&self, pace: Pace) {
+        *self.pace.lock().unwrap_or_else(PoisonError::into_inner) = pace;
+    }
+
+    /// How the plan is run, as whoever started it said.
+    fn pace(&self) -> Pace {
+        *self.pace.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The plan's row as it is now.
     pub fn row(&self) -> Result<PlanRow, Error> {
         self.store()?
@@ -169,10 +183,14 @@ impl Desk {
         found.ok_or_else(|| Error::Bug(format!("no task {id} in plan {}", self.plan_id)))
     }
 
-    /// The rules of a task: its own, then the plan's, then the configuration's, then what the
-    /// ecosystem offers.
+    /// The rules of a task: what whoever started the plan said, then its own, then the plan's, then the
+    /// configuration's, then what the ecosystem offers.
     pub fn rules(&self, task: &Task) -> Rules {
-        effective_rules(&[&task.rules, &self.plan().rules, &self.config.rules], &self.ecosystem)
+        let Pace { max_attempts, timeout_s, stuck_after_s, .. } = self.pace();
+        // A task may have its time beside its rules.
+        let timeout_s = timeout_s.or(task.timeout_s);
+        let said = Rules { max_attempts, timeout_s, stuck_after_s, ..Rules::default() };
+        effective_rules(&[&said, &task.rules, &self.plan().rules, &self.config.rules], &self.ecosystem)
     }
 
     /// Milliseconds since that time, never negative: the clock may have jumped.

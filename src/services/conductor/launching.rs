@@ -119,7 +119,7 @@ pub fn launch(
             run_dir: Path::new(&attempt.run_dir),
             budget_usd: desk.store()?.read(|tx| tx.cap(&attempt.id))?.map(Money::usd),
             stop_at_usd: task.budget_usd,
-            timeout_s: task.timeout_s.or(rules.timeout_s),
+            timeout_s: rules.timeout_s,
             answer_schema: None,
             wall: walling::wish(&desk.config, task)?,
             relayed_in: Some(desk.project.top()?),

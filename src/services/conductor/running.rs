@@ -22,6 +22,7 @@ use crate::base::ids::{AttemptId, ConductorId, PlanId, TaskId, random_tail};
 use crate::domain::attempt::AttemptState;
 use crate::domain::conducting::{ConductorState, PlanState};
 use crate::domain::schedule::{self, Step};
+use crate::domain::share::Pool;
 use crate::domain::task::TaskState;
 use crate::services::judging::commands;
 use crate::services::project::Files;
@@ -31,7 +32,7 @@ use crate::services::{Error, Session};
 use crate::services::{ground, landing, querying};
 use crate::store::conductors::ConductorRow;
 use crate::store::events::{EventFilter, NewEvent};
-use crate::store::plans::{PlanRow, TaskLight};
+use crate::store::plans::{Pace, PlanRow, TaskLight};
 use crate::store::watch::Watch;
 use crate::sys::process::life::{self, Life};
 use crate::sys::process::tree;
@@ -94,6 +95,9 @@ pub fn conduct<S: Socket>(
             unpaid: HashMap::new(),
             document: String::new(),
             is_short_of_memory: false,
+            // What an earlier conductor left at work is a batch.
+            left_of_batch: 0,
+            awaits: None,
         })
     };
     let ended = lay_out().and_then(|mut conductor| {
@@ -158,6 +162,7 @@ fn register(
         if let Some(before) = tx.conductor_of(plan)? {
             tx.set_conductor_state(&before.id, ConductorState::Crashed)?;
         }
+        tx.set_seat_wait(project, plan, None)?;
         let fencing = tx.next_fencing(plan)?;
         let now = Time::now();
         tx.insert_conductor(&ConductorRow {
@@ -176,6 +181,11 @@ fn register(
         })?;
         Ok(fencing)
     })
+}
+
+/// How long it is until then.
+fn until(at: Time) -> Duration {
+    Duration::from_millis(u64::try_from(at.millis_since(Time::now())).unwrap_or(0))
 }
 
 struct Conductor {
@@ -205,6 +215,10 @@ struct Conductor {
     document: String,
     /// Whether it was told that no worker starts for want of memory.
     is_short_of_memory: bool,
+    /// Where tasks are begun in batches: so many may still be begun before all that are at work have ended.
+    left_of_batch: u32,
+    /// The seats that it is noted to wait for.
+    awaits: Option<Pool>,
 }
 
 impl Conductor {
@@ -217,6 +231,10 @@ impl Conductor {
             let row = self.desk.row()?;
             self.follow_configuration()?;
             self.follow_budget(&row)?;
+            self.desk.take_in_the_pace(row.pace);
+            if self.is_out_of_time(&row)? {
+                continue;
+            }
             self.agenda.refresh(&self.desk)?;
             if self.desk.session.cancel.is_cancelled() || row.state == PlanState::Stopped {
                 return self.stop(&row.state);
@@ -250,9 +268,24 @@ impl Conductor {
             if !std::mem::take(&mut self.has_more) {
                 let rest = TRY_AGAIN.min(HEARTBEAT.saturating_sub(self.last_beat.elapsed()));
                 let rest = self.until_reset().map_or(rest, |reset| reset.min(rest));
+                let rest = row.stop_at.map_or(rest, |at| until(at).min(rest));
                 self.watch.wait(Some(Instant::now() + rest));
             }
         }
+    }
+
+    /// Stops the plan when the time is up that whoever started it gave it.
+    fn is_out_of_time(&self, row: &PlanRow) -> Result<bool, Error> {
+        if row.stop_at.is_none_or(|at| Time::now() < at) || row.state.is_at_rest() {
+            return Ok(false);
+        }
+        let desk = &self.desk;
+        let why = format!("its time is up; kapell resume {} goes on", desk.plan_id);
+        desk.store()?.write(|tx| -> Result<(), Error> {
+            tx.set_plan_state(&desk.project.id, &desk.plan_id, PlanState::Stopped, Some(&why))?;
+            Ok(())
+        })?;
+        Ok(true)
     }
 
     /// How long it is until budgets begin anew, where that is waited for. Each month begins with a day.
@@ -322,6 +355,8 @@ impl Conductor {
         if schedule::first(&self.agenda.views, |_| true).is_some() {
             self.start(&desk)?;
             self.note_missed(&desk)?;
+        } else {
+            self.note_seat_wait(&desk, None)?;
         }
         Ok(())
     }
@@ -329,14 +364,18 @@ impl Conductor {
     /// Starts what may start, the foremost first. A task whose workers are all busy keeps nobody back
     /// who waits for others.
     fn start(&mut self, desk: &Arc<Desk>) -> Result<(), Error> {
-        let most = desk.row()?.max_parallel.map_or(usize::MAX, |most| most.max(1) as usize);
+        let Pace { max_parallel, batch_size, .. } = desk.row()?.pace;
+        let most = max_parallel.map_or(usize::MAX, |most| most.max(1) as usize);
+        if self.at_work.is_empty() {
+            self.left_of_batch = batch_size.map_or(u32::MAX, |size| size.max(1));
+        }
         // With a new day comes new money, and with the end of an attempt what was set aside for it.
         self.agenda.try_again(desk, std::mem::take(&mut self.waits_for_reset))?;
         let mut base = None;
         let mut in_vain = 0;
         let closed = loop {
             let closed = self.agenda.closed_lanes(desk)?;
-            if self.at_work.len() >= most {
+            if self.at_work.len() >= most || batch_size.is_some() && self.left_of_batch == 0 {
                 break closed;
             }
             if in_vain >= IN_VAIN_AT_ONCE {
@@ -356,7 +395,12 @@ impl Conductor {
                 base = Some(self.base()?);
             }
             match starting::begin(desk, &task, base.as_ref().and_then(Option::as_deref))? {
-                Begun::Attempt(attempt) => self.spawn(*attempt, Stage::Launch)?,
+                Begun::Attempt(attempt) => {
+                    self.left_of_batch = self.left_of_batch.saturating_sub(1);
+                    // Its wait ended with that; the next is a new one.
+                    self.awaits = None;
+                    self.spawn(*attempt, Stage::Launch)?;
+                }
                 begun => {
                     self.waits_for_reset |= matches!(begun, Begun::Waits("budget", _));
                     if let Begun::Unpaid(spent) = begun {
@@ -369,6 +413,8 @@ impl Conductor {
             self.agenda.refresh(desk)?;
         };
         self.waits_for_reset |= closed.iter().flatten().any(|(reason, _)| *reason == "budget");
+        let may_more = self.at_work.len() < most && !(batch_size.is_some() && self.left_of_batch == 0);
+        self.note_seat_wait(desk, self.agenda.awaits(&closed).filter(|_| may_more))?;
         self.tell_why(desk, &closed)?;
         self.note_memory(desk, &closed)?;
         self.pause_where_unpaid(desk)

@@ -12,7 +12,7 @@ use crate::store::Tx;
 use crate::store::attempts::AttemptRow;
 use crate::sys::config::Config;
 
-/// A seat for the task, or why there is none. `live` are the unfinished attempts of all
+/// A seat for the task, or why there is none; and why it is this seat, in words. `live` are the unfinished attempts of all
 /// projects, `avoid` the providers that were limited when they tried this task.
 pub fn seat(
     tx: &Tx<'_>,
@@ -20,7 +20,7 @@ pub fn seat(
     task: &Task,
     live: &[AttemptRow],
     avoid: &[ProviderName],
-) -> Result<Choice, Error> {
+) -> Result<(Choice, String), Error> {
     let config = &desk.config;
     let mut roster = routing::roster(config);
     routing::look_for_tmux(&mut roster, config, &desk.session.house);
@@ -30,10 +30,15 @@ pub fn seat(
     let placed = route::place(&roster, &routing::wish(task));
     let limits =
         limits(tx, config, |provider| spending::limit(tx, config, &spending::wish(desk, provider, task)))?;
-    let mut now = routing::now(tx, config, &desk.project.id, live, limits)?;
+    let mut now = routing::now(tx, config, (&desk.project.id, Some(&desk.plan_id)), live, limits)?;
     routing::let_children_pass(tx, &mut now, &desk.plan_id, &task.id)?;
     let need = Need { complexity: task.complexity, avoid };
-    Ok(route::decide(&roster, &now, &placed.pick, need).choice)
+    let decision = route::decide(&roster, &now, &placed.pick, need);
+    let why = match &decision.choice {
+        Choice::Seat(seat) => route::why(&placed, &decision, &seat.worker),
+        Choice::Wait { .. } | Choice::Nobody(_) => String::new(),
+    };
+    Ok((decision.choice, why))
 }
 
 /// The providers that get nothing now, and why. `over_budget` is asked of those that would get something.

@@ -103,7 +103,8 @@ fn record(
             .filter(|attempt| attempt.state.outcome() == Some(Outcome::RateLimited))
             .map(|attempt| attempt.provider.clone())
             .collect();
-        let seat = match seating::seat(tx, desk, task, &live, &avoid)? {
+        let (choice, why) = seating::seat(tx, desk, task, &live, &avoid)?;
+        let seat = match choice {
             Choice::Seat(seat) if is_local(&seat.provider) && !seen.contains(&seat.provider) => {
                 return Ok(Step::Look(seat.provider));
             }
@@ -185,6 +186,7 @@ fn record(
         if !tx.move_task(&desk.project.id, &desk.plan_id, &task.id, TaskState::Running, None)? {
             return Err(Error::Bug(format!("task {} could not start", task.id)));
         }
+        tx.set_seat_wait(&desk.project.id, &desk.plan_id, None)?;
         tx.append_event(
             &desk.project.id,
             &NewEvent {
@@ -194,7 +196,7 @@ fn record(
                 attempt: Some(id),
                 text: format!("task {}: try {number} by {}", task.id, seat.worker),
                 data: Some(
-                    serde_json::json!({"worker": seat.worker.as_str(), "provider": seat.provider.as_str()})
+                    serde_json::json!({"worker": seat.worker.as_str(), "provider": seat.provider.as_str(), "why": why})
                         .to_string(),
                 ),
                 ..NewEvent::default()

@@ -19,6 +19,7 @@ use crate::domain::refusal::{Code, Refusal};
 use crate::services::planning::{Planned, Source};
 use crate::store::Tx;
 use crate::store::events::NewEvent;
+use crate::store::plans::Pace;
 use crate::sys::config::Config;
 use crate::sys::config::resolved::Pipeline;
 use stages::Stage;
@@ -83,7 +84,8 @@ pub fn run(session: &Session, project: &Project, name: &str, what: For) -> Resul
     };
     let wish = dispatching::Wish {
         what: dispatching::What::Plan { id: plan.as_str().to_owned(), tasks: None },
-        max_parallel: None,
+        pace: Pace::default(),
+        run_timeout_s: None,
         when_full: dispatching::WhenFull::Queue,
         dry_run: false,
     };

@@ -232,6 +232,7 @@ fn resolve(file: &File, agents_found: &[ProviderKind]) -> Result<Config, String>
             max_conductors: machine.max_conductors,
             min_free_memory_mb: machine.min_free_memory_mb,
             max_memory_pressure: machine.max_memory_pressure,
+            max_load: machine.max_load,
         }),
         warnings: Vec::new(),
     })

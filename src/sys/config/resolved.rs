@@ -310,6 +310,8 @@ pub struct Machine {
     pub min_free_memory_mb: Option<u64>,
     /// Hundredths of the time in which programs waited for memory, from which on no worker starts.
     pub max_memory_pressure: Option<f64>,
+    /// Load of the last minute from which on no worker starts.
+    pub max_load: Option<f64>,
 }
 
 impl Machine {

@@ -518,4 +518,7 @@ pub struct Machine {
     /// Hundredths of the last ten seconds in which programs waited for memory, from which on no worker starts. Default: 25.
     #[schemars(range(min = 1, max = 100))]
     pub max_memory_pressure: Option<f64>,
+    /// Load of the last minute (as `uptime` tells it) from which on no worker starts. Default: no limit.
+    #[schemars(range(min = 0))]
+    pub max_load: Option<f64>,
 }

@@ -75,6 +75,21 @@ pub struct Start {
     /// At most so many attempts at once
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub max_parallel: Option<u32>,
+    /// Begin so many tasks, and the next when all of these have ended
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub batch_size: Option<u32>,
+    /// At most so many tries at each task: work, judgement, and again with what was said of it
+    #[arg(long, value_name = "N", visible_alias = "iterations", value_parser = clap::value_parser!(u32).range(1..=20))]
+    pub max_attempts: Option<u32>,
+    /// Seconds that one try may take
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub timeout_s: Option<u64>,
+    /// Seconds without a sign of life after which a worker is given up
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub stuck_after_s: Option<u64>,
+    /// Seconds after which the whole run is stopped, its work kept
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub run_timeout_s: Option<u64>,
     /// What to do when everything is in use
     #[arg(long, value_parser = one_of::<WhenFull>(&["queue", "launch", "refuse"]), value_name = "WHAT")]
     pub when_full: Option<WhenFull>,
@@ -361,6 +376,7 @@ Examples:
   kapell run plan.yaml
   kapell run plan.yaml --detach
   kapell run plan.yaml --status-file /run/user/1000/auth.json
+  kapell run plan.yaml --iterations 2 --batch-size 4 --timeout-s 900 --run-timeout-s 7200
   generate-plan | kapell run - --max-parallel 2"
 )]
 pub struct Run {

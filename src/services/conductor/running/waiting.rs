@@ -3,6 +3,7 @@
 use super::Conductor;
 use crate::domain::conducting::PlanState;
 use crate::domain::schedule;
+use crate::domain::share::Pool;
 use crate::domain::task::TaskState;
 use crate::services::Error;
 use crate::services::conductor::agenda::Closed;
@@ -49,6 +50,16 @@ impl Conductor {
         })
     }
 
+    /// Notes that the plan could begin something if there were a seat, or that it does not wait for one: others
+    /// who have more leave it the next.
+    pub(super) fn note_seat_wait(&mut self, desk: &Desk, pool: Option<Pool>) -> Result<(), Error> {
+        if self.awaits != pool {
+            desk.store()?.write(|tx| tx.set_seat_wait(&desk.project.id, &desk.plan_id, pool))?;
+            self.awaits = pool;
+        }
+        Ok(())
+    }
+
     /// Tells once that no worker starts for want of memory, and once that one may again.
     pub(super) fn note_memory(&mut self, desk: &Desk, closed: &[Closed]) -> Result<(), Error> {
         let why = closed.iter().flatten().find(|(reason, _)| *reason == "memory").map(|(_, on)| on);
@@ -77,8 +88,9 @@ impl Conductor {
                 let why = format!("{reason}: {on}");
                 let before = agenda.lights[at].reason.as_deref();
                 // Figures that change at each look would make a change of each.
+                let is_figure = matches!(*reason, "memory" | "load");
                 let is_same = before == Some(&why)
-                    || *reason == "memory" && before.is_some_and(|before| before.starts_with("memory: "));
+                    || is_figure && before.is_some_and(|before| before.split(':').next() == Some(*reason));
                 if !is_same {
                     told.push((&agenda.lights[at].id, why));
                 }
