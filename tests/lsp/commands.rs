@@ -80,6 +80,28 @@ fn what_waits_blocks_nobody_and_can_be_given_up() {
 }
 
 #[test]
+fn whatever_waits_leaves_room_for_what_does_not() {
+    let world = World::new(&[]);
+    let path = world.write("a", "one\n");
+    let mut editor = world.editor();
+    let claim = world.claim("robot", "a");
+    editor.open(&path, "one\n");
+    // More than there are threads; whoever asks for a file twice waits once.
+    let wait = json!({"command": "kapell.claim-files", "arguments": [{"paths": ["a"], "wait_s": 600}]});
+    for _ in 0..200 {
+        editor.ask("workspace/executeCommand", wait.clone());
+    }
+    for _ in 0..3 {
+        assert_eq!(editor.command("kapell.ask", json!({"uri": uri(&path)}))["waiting"], true);
+    }
+    let owner = editor.result("kapell/owner", json!({"uri": uri(&path)}));
+    assert_eq!(owner["claims"][0]["claim_id"], claim);
+    let status = editor.command("kapell.status", json!({"scope": "claims"}));
+    assert_eq!(status["claims"].as_array().unwrap().len(), 1);
+    editor.finish();
+}
+
+#[test]
 fn the_end_ends_every_wait_and_lets_go() {
     for end in [None, Some(Signal::INT), Some(Signal::TERM)] {
         let world = World::new(&[("a", "one\n")]);

@@ -315,6 +315,30 @@ fn what_lies_in_no_repository_is_left_alone() {
 }
 
 #[test]
+fn what_is_open_before_its_folder_is_a_repository_is_claimed_from_then_on() {
+    let world = World::new(&[]);
+    let folder = world.root().join("young");
+    std::fs::create_dir(&folder).unwrap();
+    let path = folder.join("a.txt");
+    std::fs::write(&path, "one\n").unwrap();
+    let mut hello = world.hello();
+    hello["rootUri"] = json!(uri(&folder));
+    hello["workspaceFolders"] = json!([{"uri": uri(&folder), "name": "young"}]);
+    let mut editor = world.quiet_editor(hello);
+    editor.open(&path, "one\n");
+    editor.change(&path, 2, "two\n");
+    editor.told("kapell/projects", |told| told["outside"] == json!([uri(&folder)]));
+    let made = world.program("git").args(["init", "-q"]).current_dir(&folder).output().unwrap();
+    assert!(made.status.success(), "{made:?}");
+    let head = json!({"uri": uri(&folder.join(".git/HEAD")), "type": 1});
+    editor.notify("workspace/didChangeWatchedFiles", json!({"changes": [head]}));
+    let told = editor.told("kapell/claims", |told| told["total"] == 1);
+    assert_eq!((&told["claims"][0]["pattern"], &told["claims"][0]["own"]), (&json!("a.txt"), &json!(true)));
+    assert_eq!(lens_titles(&mut editor, &path).len(), 1);
+    editor.finish();
+}
+
+#[test]
 fn a_file_is_found_by_its_own_folder_through_links_and_in_other_repositories() {
     let world = World::new(&[("src/a.rs", "x\n"), ("sub/x", "")]);
     let other = World::new(&[("b.rs", "x\n")]);
