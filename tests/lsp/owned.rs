@@ -186,6 +186,30 @@ fn a_killed_server_loses_its_claims_and_the_next_one_has_them_again() {
 }
 
 #[test]
+fn what_an_editor_opens_clean_is_claimed_once_it_says_that_it_is_not() {
+    let world = World::new(&[("a", "new\n")]);
+    let mut hello = world.hello();
+    hello["initializationOptions"] = json!({"opensClean": true});
+    let mut editor = world.quiet_editor(hello);
+    let path = world.path("a");
+    editor.open(&path, "old\n");
+    // Who claims it afterwards is told of behind whatever opening did.
+    let robot = world.claim("robot", "a");
+    editor.diagnostics(&path, has("held"));
+    world.release("robot");
+    editor.diagnostics(&path, none);
+    assert_eq!(world.claims(), []);
+    let unsaved = json!({"textDocument": {"uri": uri(&path), "version": 1}, "contentChanges": []});
+    editor.notify("textDocument/didChange", unsaved);
+    editor.told("kapell/claims", |told| {
+        told["claims"][0]["own"] == true && told["claims"][0]["claim_id"] != robot
+    });
+    editor.close(&path);
+    editor.told("kapell/claims", |told| told["total"] == 0);
+    editor.finish();
+}
+
+#[test]
 fn a_deleted_file_that_is_open_as_it_was_is_not_claimed() {
     let world = World::new(&[("a.txt", "one\n"), ("b.txt", "one\n")]);
     let (a, b) = (world.path("a.txt"), world.path("b.txt"));
