@@ -339,21 +339,27 @@ function M.call(root, method, arguments, callback, on_error)
   M.request(root, 'workspace/executeCommand', command(method, arguments), callback, on_error)
 end
 
---- Calls a method and waits for its answer, for completion only.
+-- What `call_now` was answered last: what came too late is there the next time.
+local answers = {}
+
+--- Calls a method and waits a moment for its answer, for completion only. Of a server that is slower
+--- than that, the answer before is given.
 ---@return any
-function M.call_now(root, method, arguments, timeout_ms)
+function M.call_now(root, method, arguments)
   local client = root and M.running(root)
   if not client or not client.initialized then
     return nil
   end
-  local params = command(method, arguments)
-  local answer
-  if NEW then
-    answer = client:request_sync('workspace/executeCommand', params, timeout_ms or 500)
-  else
-    answer = client.request_sync('workspace/executeCommand', params, timeout_ms or 500)
-  end
-  return answer and answer.result
+  local key = vim.json.encode({ root, method, arguments })
+  local done = false
+  M.ask(client, 'workspace/executeCommand', command(method, arguments), function(err, answer)
+    done = true
+    answers[key] = not err and answer or nil
+  end)
+  vim.wait(500, function()
+    return done
+  end, 5)
+  return answers[key]
 end
 
 --- Ends all servers; they are not started again.

@@ -257,7 +257,7 @@ return {
     local function complete(text)
       return nvim:lua([[return vim.fn.getcompletion(..., 'cmdline')]], 'Kapell ' .. text)
     end
-    -- Whoever types does not wait for a server that is slow: then there is nothing, this time.
+    -- Whoever types does not wait for a server that is slow: what it says is there the next time.
     local function completes(text, want)
       place:wait(('for %q to be completed'):format(text), function()
         return vim.deep_equal(complete(text), want)
