@@ -164,7 +164,7 @@ echo "writing src/search.ts"
     const { plan_id: plan } = bench.kapell('plan', 'autumn.plan.json');
     await bench.editor({
       settings: {
-        'workbench.colorTheme': theme, 'window.autoDetectColorScheme': false, 'editor.fontSize': 14, 'files.autoSave': 'off',
+        'workbench.colorTheme': theme, 'window.autoDetectColorScheme': false, 'editor.fontSize': 14,
         'explorer.openEditors.visible': 0, 'workbench.layoutControl.enabled': false, 'editor.stickyScroll.enabled': false,
       },
     });
