@@ -172,7 +172,7 @@ pub fn dispatch(session: &Session, project: &Project, wish: &Wish) -> Result<Dis
             )?;
         }
         if let Some(most) = wish.max_parallel {
-            tx.set_max_parallel(&plan_id, most.max(1))?;
+            tx.set_max_parallel(&plan_id, most)?;
         }
         for id in &wanted {
             tx.want_task(&plan_id, id, true)?;
@@ -615,7 +615,7 @@ type News = (Vec<(AttemptRow, TaskId, Vec<String>)>, Vec<(TaskId, String, String
 
 fn news(tx: &Tx<'_>, id: &PlanId, plan: &Plan, wanted: &[TaskId], seats: Seats<'_>) -> Result<News, Error> {
     let (mut started, mut waiting) = (Vec::new(), Vec::new());
-    let behind = seats.taken(tx)?.unwrap_or_else(|| "the conductor".to_owned());
+    let behind = seats.taken(tx)?.unwrap_or_else(|| "its turn, in a moment".to_owned());
     for task in wanted.iter().take(NEWS) {
         let Some(row) = tx.task(id, task)? else { continue };
         let parsed = plan.tasks.iter().find(|other| other.id == *task);

@@ -147,8 +147,18 @@ pub fn control(
                 on_plan(session, project, action, &plan.row, force, message)?;
                 done += 1;
             }
-            let noun = if done == 1 { "plan" } else { "plans" };
-            Ok(Done { state: "done".to_owned(), message: format!("{done} {noun}"), ..Done::default() })
+            let told = match action {
+                Action::Pause => "paused",
+                Action::Resume => "resumed",
+                Action::Launch => "launched",
+                _ => "stopped",
+            };
+            let plans = match done {
+                0 => "no plan is at work".to_owned(),
+                1 => "1 plan".to_owned(),
+                done => format!("{done} plans"),
+            };
+            Ok(Done { state: told.to_owned(), message: plans, ..Done::default() })
         }
         (Action::Land, Target::All) => land_all(session, project),
         (_, Target::All) => Err(refuse(

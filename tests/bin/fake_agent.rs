@@ -144,6 +144,11 @@ fn step(line: &str, told: &str) -> io::Result<Option<u8>> {
             fs::set_permissions(path_of(path), fs::Permissions::from_mode(mode))?;
         }
         ("symlink", [target, path]) => symlink(path_of(target), with_folder(path)?)?,
+        ("if-both", [one, other, socket, name]) => {
+            if path_of(one).exists() && path_of(other).exists() {
+                drop(meet(socket, name)?);
+            }
+        }
         ("meet", [socket, name]) => drop(meet(socket, name)?),
         ("garbage", []) => {
             let bytes: Vec<u8> =

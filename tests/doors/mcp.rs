@@ -153,7 +153,26 @@ fn what_is_no_tool_prompt_or_resource_is_said() {
     for (method, params, code) in table {
         let answer = server.call(method, &params);
         assert_eq!(answer["error"]["code"], code, "{method} {params}: {answer}");
+        let said = answer["error"]["message"].as_str().unwrap();
+        assert!(code != -32601 || said == format!("there is no method \"{method}\""), "{said}");
     }
+    server.finish();
+}
+
+#[test]
+fn a_handshake_that_lacks_something_is_refused_and_can_be_tried_again() {
+    let world = World::new();
+    let mut server = world.start("mcp");
+    let whole = json!({"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}});
+    for lacking in ["protocolVersion", "capabilities", "clientInfo"] {
+        let mut half = whole.clone();
+        half.as_object_mut().unwrap().remove(lacking);
+        let answer = server.call("initialize", &half);
+        assert_eq!(answer["error"]["code"], -32602, "{answer}");
+        assert!(answer["error"]["message"].as_str().unwrap().contains(lacking), "{answer}");
+        server.send_bytes(b"{\"jsonrpc\":\"2.0\",\"method\":\"notifications/initialized\"}\n");
+    }
+    assert_eq!(server.result("initialize", &whole)["protocolVersion"], "2025-06-18");
     server.finish();
 }
 

@@ -77,6 +77,28 @@ fn work_that_fails_its_tests_or_has_none_is_sent_back() {
 }
 
 #[test]
+fn a_test_that_is_deleted_is_told() {
+    let bench = project();
+    let files = ["add.sh", "tests/add.t", "tests/first.t"];
+    let plan = bench.start(
+        &Plan::new([task("add", &files, &[TEST, WORK, "delete tests/first.t"])])
+            .rule("tdd", json!(true))
+            .rule("test", json!("sh check.sh")),
+    );
+    bench.at_rest(&plan);
+    let attempt = bench.task(&plan, "add")["attempts"][0].take();
+    let why = gate(&attempt, "tests-exist")["why"].clone();
+    assert!(why.as_str().unwrap().ends_with("; deleted: tests/first.t"), "{why}");
+}
+
+#[test]
+fn what_lies_in_a_folder_does_not_land() {
+    let bench = project();
+    let refusal = bench.rpc().refused("judge", json!({"path": ".", "land": true}));
+    assert!(refusal.message.starts_with("only what a task of a plan submitted can land"), "{refusal:?}");
+}
+
+#[test]
 fn lint_sends_work_back_with_what_it_printed() {
     let bench = project();
     let plan = bench.start(

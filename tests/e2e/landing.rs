@@ -226,6 +226,39 @@ fn a_merge_that_is_good_lands_once_it_is_proved() {
 }
 
 #[test]
+fn a_merge_is_proved_anew_where_its_target_moves_meanwhile() {
+    let bench = Bench::new();
+    // Only a tree with the work of both waits for the test.
+    let line = shell_words::join(["if-both", "q1", "q2", &bench.socket(), "merge"]);
+    let [one, two] = strangers(&bench, &bench.gate(&[&line]));
+    bench.control("land", &one);
+    let run = bench.control("land", &two)["run_ids"][0].as_str().unwrap().to_owned();
+    let first = bench.meet("merge");
+    bench.write("late.txt", "late\n");
+    bench.commit("late");
+    first.go();
+    bench.meet("merge").go();
+    let told = bench.until(json!({"run_id": run}), |run| run["state"] != "running");
+    assert_eq!(told["verdict"], "approved", "{told:#}");
+    for file in ["q1", "q2", "late.txt"] {
+        assert!(bench.project.join(file).exists(), "{file}");
+    }
+    assert_eq!(bench.git(["status", "--porcelain"]), "");
+}
+
+#[test]
+fn an_answer_without_a_change_is_no_commit() {
+    let bench = Bench::new();
+    let before = bench.git(["rev-list", "--all", "--count"]);
+    let text = "say {\"kapell\":\"result\",\"text\":\"it is well\"}";
+    let sent = bench.rpc().ok("dispatch", json!({"task": text, "target": "fake"}));
+    let plan = sent["plan_id"].as_str().unwrap();
+    assert_eq!(bench.at_rest(plan)["state"], "done", "{}", bench.story());
+    assert_eq!(bench.landed(plan), Vec::<String>::new());
+    assert_eq!(bench.git(["rev-list", "--branches", "--count"]), before);
+}
+
+#[test]
 fn a_target_that_nobody_has_checked_out_follows_by_itself() {
     let bench = Bench::new();
     bench.git(["branch", "release"]);

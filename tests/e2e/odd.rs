@@ -120,13 +120,13 @@ fn links_and_modes_land_only_where_they_stay_within_the_claim() {
 fn an_agent_that_is_not_installed_fails_the_task_with_its_name() {
     let bench = Bench::new();
     bench.configure("[providers.absent]\nkind = \"command\"\ncommand = [\"no-such-agent\"]\n");
-    let plan = bench.start(
-        &Plan::new([task("a", &["a.txt"], &["write a.txt a"]).with("agent", json!("absent"))])
-            .rule("max_attempts", json!(1)),
-    );
+    let plan =
+        bench.start(&Plan::new([task("a", &["a.txt"], &["write a.txt a"]).with("agent", json!("absent"))]));
     assert_eq!(bench.at_rest(&plan)["state"], "failed");
-    let reason = bench.task(&plan, "a")["reason"].take();
-    assert!(reason.as_str().unwrap().contains("no-such-agent"), "{reason}");
+    let task = bench.task(&plan, "a");
+    let reason = task["reason"].as_str().unwrap();
+    assert!(reason.contains("no-such-agent") && reason.contains("install it"), "{reason}");
+    assert_eq!(task["attempts"].as_array().unwrap().len(), 1, "another try would not find it either");
 }
 
 #[test]

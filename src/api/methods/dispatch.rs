@@ -45,6 +45,9 @@ pub fn call(session: &Session, params: DispatchParams) -> Result<DispatchResult,
             ));
         }
     };
+    if params.max_parallel == Some(0) {
+        return Err(ApiError::invalid_params("max_parallel is 0, so nothing would start", "give 1 or more"));
+    }
     let wish = Wish {
         what,
         max_parallel: params.max_parallel,

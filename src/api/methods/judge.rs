@@ -30,6 +30,12 @@ pub fn call(session: &Session, params: JudgeParams) -> Result<JudgeResult, ApiEr
             plan = attempts.first().map(|attempt| attempt.plan.clone());
             question.attempts = attempts.into_iter().map(|attempt| attempt.id.as_str().to_owned()).collect();
         }
+        (None, None, Some(_)) if params.land == Some(true) => {
+            return Err(ApiError::invalid_params(
+                "only what a task of a plan submitted can land, not what lies in a folder",
+                "leave out land; what was approved there you commit yourself",
+            ));
+        }
         (None, None, Some(path)) => {
             let path = session.folder.join(path);
             if !path.is_dir() {

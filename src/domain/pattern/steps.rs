@@ -116,12 +116,15 @@ pub(in crate::domain) struct Automaton {
     steps: Vec<Step>,
     sets: Vec<ByteSet>,
     starts: Vec<u32>,
+    /// For each state the fewest bytes to an end, with no `*` left empty.
+    least: Vec<u32>,
 }
 
 impl Automaton {
     /// The automaton of a pattern's alternatives; `owns_below` for a literal path.
     pub(super) fn new(alternatives: &[Vec<Segment>], owns_below: bool, form: Form) -> Self {
-        let mut automaton = Self { steps: Vec::new(), sets: Vec::new(), starts: Vec::new() };
+        let mut automaton =
+            Self { steps: Vec::new(), sets: Vec::new(), starts: Vec::new(), least: Vec::new() };
         for alternative in alternatives {
             automaton.starts.push(number(automaton.steps.len()));
             let end: &[Step] =
@@ -129,6 +132,7 @@ impl Automaton {
             automaton.add(alternative, end, form);
         }
         automaton.steps.shrink_to_fit();
+        automaton.least = automaton.fewest();
         automaton
     }
 
@@ -168,6 +172,30 @@ impl Automaton {
                 self.steps.extend(bytes.map(|(byte, shown)| Step::Byte { byte, shown }));
             }
         }
+    }
+
+    /// The fewest bytes from each state to an end. Only `**/` leads back, and is shortest when it is
+    /// passed over, so that what follows a state is known before it.
+    fn fewest(&self) -> Vec<u32> {
+        let mut least = vec![0; self.len()];
+        for (state, step) in self.steps.iter().enumerate().rev() {
+            least[state] = match step {
+                Step::Byte { .. } | Step::OneOf(_) | Step::Star => 1 + least[state + 1],
+                Step::StarMore => least[state + 1],
+                Step::Dirs => least[state + 2],
+                // Its `/`, and the `**/` passed over.
+                Step::DirsMore => 1 + least[state + 1],
+                Step::Rest => 1,
+                Step::RestMore | Step::Below | Step::End => 0,
+            };
+        }
+        least
+    }
+
+    /// The fewest bytes from a state to an end, with no `*` left empty.
+    #[inline(always)]
+    pub(in crate::domain) fn least(&self, state: u32) -> u32 {
+        self.least[state as usize]
     }
 
     /// How many states there are.

@@ -10,7 +10,9 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rmcp::RoleServer;
-use rmcp::model::{ErrorCode, ErrorData, GetExtensions, JsonRpcError, JsonRpcMessage, RequestId};
+use rmcp::model::{
+    ClientRequest, ErrorCode, ErrorData, GetExtensions, JsonRpcError, JsonRpcMessage, RequestId,
+};
 use rmcp::service::{RxJsonRpcMessage, TxJsonRpcMessage};
 use rmcp::transport::Transport;
 use serde_json::Value;
@@ -128,6 +130,11 @@ fn read(
             }
         };
         match &mut message {
+            // The SDK takes one that lacks something for a method that it does not know.
+            JsonRpcMessage::Request(request) if is_half(&request.request) => {
+                refuse(outlet, Some(request.id.clone()), ErrorCode::INVALID_PARAMS, HALF_INITIALIZE);
+                continue;
+            }
             JsonRpcMessage::Request(request) => {
                 has_begun = true;
                 lines.write_until(None, |_| {
@@ -145,6 +152,13 @@ fn read(
             return End::Closed;
         }
     }
+}
+
+/// What is said of an `initialize` that lacks something.
+const HALF_INITIALIZE: &str = "initialize wants protocolVersion (a text), capabilities (an object) and clientInfo (an object with name and version)";
+
+fn is_half(request: &ClientRequest) -> bool {
+    matches!(request, ClientRequest::CustomRequest(request) if request.method == "initialize")
 }
 
 /// The id of a message that is none of MCP's.
@@ -174,6 +188,14 @@ impl Transport<RoleServer> for Stdio {
         &mut self,
         item: TxJsonRpcMessage<RoleServer>,
     ) -> impl Future<Output = io::Result<()>> + Send + 'static {
+        let mut item = item;
+        // The SDK says no more than the method's name.
+        if let JsonRpcMessage::Error(JsonRpcError { error, .. }) = &mut item
+            && error.code == ErrorCode::METHOD_NOT_FOUND
+            && !error.message.contains(' ')
+        {
+            error.message = format!("there is no method {:?}", error.message).into();
+        }
         send(&self.outlet, &item);
         ready(Ok(()))
     }

@@ -20,6 +20,7 @@ use crate::base::paths::RepoPath;
 use crate::domain::attempt::Outcome;
 use crate::domain::plan::Task;
 use crate::domain::task::TaskState;
+use crate::services::planning::surroundings::absent_programs;
 use crate::services::windows::{self, Place};
 use crate::services::{Error, owning, walling};
 use crate::store::Tx;
@@ -457,6 +458,14 @@ fn try_again(
     let most = desk.rules(task).max_attempts.unwrap_or(3) as usize;
     if counted >= most {
         return give_up(tx, desk, attempt, id, &after(counted, why));
+    }
+    // Another try would not find the program either.
+    let target = task.target.as_deref().filter(|target| *target != "auto");
+    let house = &desk.session.house;
+    if outcome == Outcome::Failed
+        && target.is_some_and(|target| absent_programs(house, &desk.config, target).is_some())
+    {
+        return give_up(tx, desk, attempt, id, &format!("{why}; install it, then retry the task"));
     }
     if !step(tx, TaskState::Ready, Some(why))? {
         tx.release_attempt_claims(&desk.project.id, &attempt.id, "its task was called off")?;

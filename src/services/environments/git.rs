@@ -484,6 +484,9 @@ impl Work<'_> {
                     Forward::InProgress { what } => {
                         return refused(format!("{what} is going on in {}", path.display()), again);
                     }
+                    Forward::Twice { other } => {
+                        return refused(format!("it is checked out in {} too", other.display()), again);
+                    }
                     Forward::Locked { lock } => {
                         return refused(format!("another git has {}", lock.display()), again);
                     }

@@ -99,6 +99,18 @@ pub fn specs(case: &Case<'_>) -> Result<Finding, Error> {
 
 /// Code comes with tests.
 pub fn tests_exist(case: &Case<'_>) -> Result<Finding, Error> {
+    let mut finding = tests_there(case)?;
+    let is_gone = |change: &&Change| change.new_mode == Mode::Absent && is_test(case, &change.path);
+    let gone: Vec<&Change> = case.snapshot.changed.iter().filter(is_gone).collect();
+    if let Some(first) = gone.first() {
+        let more = if gone.len() > 1 { format!(" and {} more", gone.len() - 1) } else { String::new() };
+        finding.why.push_str(&format!("; deleted: {}{more}", first.path));
+        finding.evidence.push_str(&lines(gone.iter().map(|change| format!("deleted {}", change.path))));
+    }
+    Ok(finding)
+}
+
+fn tests_there(case: &Case<'_>) -> Result<Finding, Error> {
     if case.is_spec {
         return Ok(Finding::skipped("a spec needs no tests"));
     }

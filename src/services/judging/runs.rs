@@ -127,10 +127,16 @@ pub fn attempts_of(
         let message = format!("plan {} has no task {task}", plan.id);
         return Err(Refusal::new(Code::NotFound, message, "status with scope plan lists them").into());
     }
-    if found.is_empty() {
-        return Err(nothing(format!("plan {}", plan.id)).into());
+    match task {
+        _ if !found.is_empty() => Ok(found),
+        None => Err(nothing(format!("plan {}", plan.id)).into()),
+        Some(task) => {
+            let state = store.read(|tx| tx.task(&plan.id, task))?.map_or("gone", |row| row.state.as_str());
+            let message = format!("task {task} of plan {} is {state}, and has submitted nothing", plan.id);
+            Err(Refusal::new(Code::Conflict, message, "status --scope task tells why, and what was tried")
+                .into())
+        }
     }
-    Ok(found)
 }
 
 /// Starts judging and gives the run's id at once.

@@ -130,6 +130,11 @@ impl Batch<'_> {
         for waiting in some {
             let work = &waiting.work;
             let base = &work.saved.snapshot.base;
+            // An answer without a change is no commit.
+            if work.saved.snapshot.changed.is_empty() {
+                commits.push((waiting.id, tip.clone()));
+                continue;
+            }
             match land::merge(git, &tip, &work.commit, base)? {
                 Merge::Clean { tree } => {
                     Point::LandingMerged.reach()?;

@@ -92,6 +92,10 @@ pub(super) fn place(git: &Git, plan: &PlanRow, old: &Oid, new: &Oid) -> Result<O
                 format!("{} is in the middle of {what}", path.display()),
                 "finish or abort it, then land again; its work stays where it is",
             )),
+            checkout::Forward::Twice { other } => Err(refuse(
+                format!("{target} is checked out twice: in {} and in {}", path.display(), other.display()),
+                "check out another branch in one of them, then land again; its work stays where it is",
+            )),
             checkout::Forward::Locked { lock } => Err(refuse(
                 format!("another git works in {} ({} exists)", path.display(), lock.display()),
                 "let it finish, then land again; its work stays where it is",

@@ -2,7 +2,7 @@
 
 pub mod request;
 pub mod rows;
-mod surroundings;
+pub mod surroundings;
 
 use std::collections::BTreeSet;
 use std::io::Read;

@@ -65,10 +65,10 @@ pub fn of(
     }
 }
 
-/// Whose program is not on the PATH: found out now, it costs no try.
-pub fn missing_programs(house: &House, config: &Config, plan: &Plan, places: &Places) -> Vec<Problem> {
+/// The programs of all who may do what is given to `target`, where none of them is on the PATH.
+pub fn absent_programs(house: &House, config: &Config, target: &str) -> Option<Vec<String>> {
     let path = house.environment.get("PATH").map_or("", String::as_str);
-    let missing = |name: &str| {
+    let absent = |name: &str| {
         let (_, provider) = config.providers.iter().find(|(known, _)| known.as_str() == name)?;
         // A path within the tree is found there.
         let program = provider
@@ -78,26 +78,28 @@ pub fn missing_programs(house: &House, config: &Config, plan: &Plan, places: &Pl
             .filter(|program| !program.contains('/') || program.starts_with('/'))?;
         find_program(program, path).is_none().then(|| format!("{name}: `{program}`"))
     };
-    let of = |target: &str| -> Vec<String> {
-        let of_worker = |worker: &Worker| worker.provider.to_string();
-        let group = config.groups.get(target).map(|group| group.members.iter());
-        let members = group.into_iter().flatten().filter_map(|name| config.workers.get(name)).map(of_worker);
-        let worker =
-            config.workers.iter().find(|(name, _)| name.as_str() == target).map(|(_, it)| of_worker(it));
-        match worker {
-            Some(provider) => vec![provider],
-            None if config.groups.contains_key(target) => members.collect(),
-            None => vec![target.to_owned()],
-        }
+    let of_worker = |worker: &Worker| worker.provider.to_string();
+    let worker = config.workers.iter().find(|(name, _)| name.as_str() == target).map(|(_, it)| of_worker(it));
+    let group = config.groups.get(target).map(|group| group.members.iter());
+    let members = group.into_iter().flatten().filter_map(|name| config.workers.get(name)).map(of_worker);
+    let providers: BTreeSet<String> = match worker {
+        Some(provider) => [provider].into(),
+        None if config.groups.contains_key(target) => members.collect(),
+        None => [target.to_owned()].into(),
     };
+    let absent: Vec<String> = providers.iter().filter_map(|name| absent(name)).collect();
+    (!providers.is_empty() && absent.len() == providers.len()).then_some(absent)
+}
+
+/// Whose program is not on the PATH: found out now, it costs no try.
+pub fn missing_programs(house: &House, config: &Config, plan: &Plan, places: &Places) -> Vec<Problem> {
     let mut problems: Vec<Problem> = Vec::new();
     let mut told = BTreeSet::new();
     for (position, task) in plan.tasks.iter().enumerate() {
         // Who names nobody may dispatch elsewhere, or later.
         let Some(target) = task.target.as_deref().filter(|target| *target != "auto") else { continue };
-        let providers: BTreeSet<String> = of(target).into_iter().collect();
-        let lost: Vec<String> = providers.iter().filter_map(|name| missing(name)).collect();
-        if providers.is_empty() || lost.len() < providers.len() || !told.insert(target) {
+        let Some(absent) = absent_programs(house, config, target) else { continue };
+        if !told.insert(target) {
             continue;
         }
         let problem = Problem::warning(
@@ -105,7 +107,7 @@ pub fn missing_programs(house: &House, config: &Config, plan: &Plan, places: &Pl
             format!(
                 "task {}: nobody can do it here, the program is not on the PATH ({})",
                 task.id,
-                lost.join(", ")
+                absent.join(", ")
             ),
             "install it, give its path in kapell.toml (providers.NAME.command), or choose another agent; kapell doctor tells what there is",
         );

@@ -360,6 +360,10 @@ impl<'t> Document<'t> {
         let wrong = match format {
             "regex" => return self.regex(text, span, path).then(|| text.into()),
             "path-pattern" => Pattern::parse(text).err().map(|bad| (bad.reason, bad.hint)),
+            "branch" if !is_branch_name(text) => Some((
+                format!("`{path}` is no name of a branch: `{}`", shown(text)),
+                "write a name that git takes, such as main or release/1.2".to_owned(),
+            )),
             "env-pattern" if text.contains(|c: char| c == '=' || c.is_control() || c.is_whitespace()) => Some((
                 format!("`{path}` is no name of a variable: `{}`", shown(text)),
                 "write a name such as ANTHROPIC_API_KEY, with * for any letters; values belong in set_env".to_owned(),
@@ -381,7 +385,7 @@ impl<'t> Document<'t> {
             Some((message, hint)) => {
                 let code = match format {
                     "path-pattern" | "cache-path" => ConfigCode::BadPath,
-                    "env-pattern" => ConfigCode::BadName,
+                    "env-pattern" | "branch" => ConfigCode::BadName,
                     _ => ConfigCode::BadValue,
                 };
                 self.value_error(code, path, message, hint);
@@ -420,6 +424,19 @@ impl<'t> Document<'t> {
         self.report(within, Severity::Error, ConfigCode::BadPattern, path, message, hint);
         false
     }
+}
+
+/// Whether git takes it as a branch's name (git-check-ref-format, and no dash before).
+fn is_branch_name(name: &str) -> bool {
+    let is_bad = |c: char| c.is_ascii_control() || " ~^:?*[\\".contains(c);
+    let is_part = |part: &str| !part.is_empty() && !part.starts_with('.') && !part.ends_with(".lock");
+    name != "@"
+        && !name.starts_with('-')
+        && !name.ends_with('.')
+        && !name.contains("..")
+        && !name.contains("@{")
+        && !name.contains(is_bad)
+        && name.split('/').all(is_part)
 }
 
 /// Whether a text names something that can be a cache: below the root or the home, or in the tree.

@@ -47,7 +47,7 @@ pub struct File {
 #[serde(deny_unknown_fields, default)]
 pub struct Project {
     /// Branch that approved work lands on. Default: the one checked out.
-    #[schemars(length(min = 1))]
+    #[schemars(length(min = 1), extend("format" = "branch"))]
     pub target: Option<String>,
     /// Whether every attempt gets a worktree or all work in one folder. Default: worktree.
     pub isolation: Option<Isolation>,

@@ -18,7 +18,7 @@ use super::queue::Guard;
 use super::read::{self, Head};
 use super::run::{Git, GitError};
 use super::worktree::{Worktree, copy_index};
-use super::{Oid, refs};
+use super::{Oid, land, refs};
 use crate::base::ids::random_tail;
 use crate::base::paths::RepoPath;
 
@@ -61,6 +61,11 @@ pub enum Forward {
         /// Of what: `a merge`.
         what: &'static str,
     },
+    /// The branch is checked out in another folder too, which would be left behind.
+    Twice {
+        /// The other folder.
+        other: PathBuf,
+    },
     /// Another git works there, or was killed; that lock is not ours to take.
     Locked {
         /// The lock file.
@@ -90,6 +95,11 @@ pub fn fast_forward(
     let admin_dir = &tree.admin_dir;
     if let Some((_, what)) = IN_PROGRESS.iter().find(|(name, _)| admin_dir.join(name).exists()) {
         return Ok(Forward::InProgress { what });
+    }
+    let top = fs::canonicalize(&tree.path).map_err(GitError::io("find", &tree.path))?;
+    let is_other = |path: &PathBuf| fs::canonicalize(path).is_ok_and(|path| path != top);
+    if let Some(other) = land::checkouts(&here, branch)?.into_iter().find(is_other) {
+        return Ok(Forward::Twice { other });
     }
     let Some(_lock) = IndexLock::take(admin_dir)? else {
         return Ok(Forward::Locked { lock: admin_dir.join("index.lock") });
@@ -131,6 +141,7 @@ impl Mover<'_> {
         let modified =
             self.call("diff-files").args(["--name-only", "-z", "--ignore-submodules=all"]).run()?;
         let mut suspects = paths(&modified);
+        suspects.extend(self.overlooked(&changes)?);
         suspects.extend(self.in_the_way(&changes));
         // What a killed call wrote already is as the new commit has it, and no work of the person's.
         let arrived = self.arrived(&suspects, &changes)?;
@@ -180,6 +191,35 @@ impl Mover<'_> {
             self.refresh(self.index)?;
         }
         Ok(())
+    }
+
+    /// Files among the changes that differ, though the index says not to look at them (assume-unchanged,
+    /// skip-worktree).
+    fn overlooked(&self, changes: &BTreeMap<&RepoPath, &Change>) -> Result<BTreeSet<RepoPath>, GitError> {
+        let listed = self.call("ls-files").args(["-v", "-z"]).run()?;
+        let is_flagged = |mark: u8| mark.is_ascii_lowercase() || mark == b'S';
+        let mut flagged = Vec::new();
+        for entry in listed.split(|byte| *byte == 0) {
+            let [mark, b' ', path @ ..] = entry else { continue };
+            let path = RepoPath::from_bytes(path);
+            let is_there = || fs::symlink_metadata(self.tree.path.join(path.to_path_buf())).is_ok();
+            if is_flagged(*mark) && changes.contains_key(&path) && is_there() {
+                flagged.extend_from_slice(path.as_bytes());
+                flagged.push(0);
+            }
+        }
+        if flagged.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        let index = self.tree.admin_dir.join(format!("{OWN_INDEX}{}", random_tail(10)));
+        copy_index(self.index, &index)?;
+        for mark in ["--no-assume-unchanged", "--no-skip-worktree"] {
+            let call = self.git.tree_call(self.tree, "update-index").index(&index);
+            call.args([mark, "-z", "--stdin"]).stdin(flagged.clone()).run()?;
+        }
+        self.refresh(&index)?;
+        let call = self.git.tree_call(self.tree, "diff-files").index(&index);
+        Ok(paths(&call.args(["--name-only", "-z", "--ignore-submodules=all"]).run()?))
     }
 
     fn refresh(&self, index: &Path) -> Result<(), GitError> {

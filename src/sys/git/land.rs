@@ -185,7 +185,13 @@ pub fn advance(
 
 /// The checkout whose `HEAD` is on this branch (`refs/heads/…`).
 pub fn checked_out(git: &Git, branch: &str) -> Result<Option<PathBuf>, GitError> {
+    Ok(checkouts(git, branch)?.into_iter().next())
+}
+
+/// All of them: by force, git checks a branch out more than once.
+pub(super) fn checkouts(git: &Git, branch: &str) -> Result<Vec<PathBuf>, GitError> {
     let printed = git.call("worktree").args(["list", "--porcelain", "-z"]).run()?;
+    let mut found = Vec::new();
     let mut path = None;
     let mut is_bare = false;
     for line in printed.split(|byte| *byte == 0) {
@@ -195,10 +201,10 @@ pub fn checked_out(git: &Git, branch: &str) -> Result<Option<PathBuf>, GitError>
         } else if line == b"bare" {
             is_bare = true;
         } else if line.strip_prefix(b"branch ") == Some(branch.as_bytes()) && !is_bare {
-            return Ok(path);
+            found.extend(path.take());
         }
     }
-    Ok(None)
+    Ok(found)
 }
 
 #[cfg(test)]

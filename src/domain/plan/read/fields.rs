@@ -128,6 +128,10 @@ impl<'a> Fields<'a> {
 
     fn text_in(&self, field: &'static str, node: &'a Node, notes: &mut Notes) -> Option<&'a str> {
         match &node.value {
+            // No argument and no variable of a program can carry one.
+            Value::Text(text) if text.contains('\0') => {
+                self.refuse(field, node.place, "holds a NUL character", "take it out", notes);
+            }
             Value::Text(text) if !text.trim().is_empty() => return Some(text),
             Value::Text(_) => {
                 self.refuse(field, node.place, "is empty", "write what belongs here, or leave it out", notes);

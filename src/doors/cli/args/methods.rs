@@ -38,6 +38,7 @@ pub struct Plan {
 
 /// `dispatch`.
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("work").required(true).args(["plan_id", "task"]))]
 #[command(after_help = "Examples:
   kapell dispatch --plan-id auth-3kq9zx
   kapell dispatch --plan-id auth-3kq9zx --tasks 1,2 --max-parallel 2
@@ -45,7 +46,7 @@ pub struct Plan {
   kapell dispatch --task 'fix the typo' --files README.md --target codex2")]
 pub struct Dispatch {
     /// The plan to start
-    #[arg(long, required_unless_present = "task", conflicts_with = "task")]
+    #[arg(long)]
     pub plan_id: Option<String>,
     /// Only these tasks of it
     #[arg(long, value_delimiter = ',', value_parser = id, value_name = "IDS")]
@@ -72,7 +73,7 @@ pub struct Dispatch {
 #[derive(Debug, Clone, Args)]
 pub struct Start {
     /// At most so many attempts at once
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub max_parallel: Option<u32>,
     /// What to do when everything is in use
     #[arg(long, value_parser = one_of::<WhenFull>(&["queue", "launch", "refuse"]), value_name = "WHAT")]

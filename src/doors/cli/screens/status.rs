@@ -120,8 +120,13 @@ fn plan_title(page: &mut Page, plan: &PlanStatus) {
     if plan.running > 0 {
         title.push(span(Style::Plain, format!(", {} running", plan.running)));
     }
-    if plan.failed > 0 {
-        title.push(span(Style::Bad, format!(", {} failed", plan.failed)));
+    // What others keep from being done is no failure of its own.
+    let blocked = plan.tasks.iter().filter(|task| task.state == "blocked").count() as u64;
+    if plan.failed > blocked {
+        title.push(span(Style::Bad, format!(", {} failed", plan.failed - blocked)));
+    }
+    if blocked > 0 {
+        title.push(span(Style::Bad, format!(", {blocked} blocked")));
     }
     page.line(&title);
     if let Some(reason) = &plan.reason {

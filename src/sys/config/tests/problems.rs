@@ -75,6 +75,15 @@ fn wrong_types_and_limits() {
         &["2:15 project.max_workers `project.max_workers` must be a whole number; found the string \"4\""],
     );
     hint("[project]\nmax_workers = \"4\"", "write 4 without quotes");
+    for name in ["a..b", "-x", "a b", "/a", "a/", "a//b", ".a", "a/.b", "a.lock", "a.", "@", "a@{b", "a~1"] {
+        has(
+            &format!("[project]\ntarget = \"{name}\""),
+            &[&format!("2:10 project.target `project.target` is no name of a branch: `{name}`")],
+        );
+    }
+    for name in ["main", "release/1.2", "env/dev-1", "a@b", "é", "refs/heads/x"] {
+        has(&format!("[project]\ntarget = \"{name}\""), &[]);
+    }
     has("[rules]\ntdd = 1", &["2:7 rules.tdd `rules.tdd` must be true or false; found the number 1"]);
     has(
         "[rules]\ntest = 1",

@@ -60,7 +60,23 @@ fn a_clean_checkout_moves() {
 #[test]
 fn what_is_the_persons_is_not_touched() {
     type Disturb = fn(&Path);
-    let cases: [(&str, Disturb, &[&str]); 9] = [
+    let cases: [(&str, Disturb, &[&str]); 11] = [
+        (
+            "changed, and said to be unchanged",
+            |top| {
+                git_in(top, &["update-index", "--assume-unchanged", "src/a.rs"]);
+                write(&top.join("src/a.rs"), "theirs");
+            },
+            &["src/a.rs"],
+        ),
+        (
+            "changed, and left out of the checkout",
+            |top| {
+                git_in(top, &["update-index", "--skip-worktree", "src/a.rs"]);
+                write(&top.join("src/a.rs"), "theirs");
+            },
+            &["src/a.rs"],
+        ),
         ("changed", |top| write(&top.join("src/a.rs"), "theirs"), &["src/a.rs"]),
         ("changed elsewhere", |top| write(&top.join("README"), "theirs"), &["README"]),
         ("deleted", |top| fs::remove_file(top.join("README")).unwrap(), &["README"]),
@@ -201,4 +217,26 @@ fn a_linked_checkout_moves_too() {
     assert_eq!(git_in(&linked, &["status", "--porcelain"]), "");
     assert!(git_in(&linked, &["reflog", "-1", "HEAD"]).contains("kapell land"));
     assert_eq!(git_in(&bench.top(), &["rev-parse", "HEAD"]), bench.base.as_str());
+}
+
+#[test]
+fn a_branch_that_is_checked_out_twice_moves_in_neither() {
+    let (bench, new) = ahead();
+    let linked = bench.path("linked");
+    git_in(&bench.top(), &["worktree", "add", "-q", "--force", linked.to_str().unwrap(), "main"]);
+    let before = state(&bench);
+    assert_eq!(go(&bench, &new), Forward::Twice { other: fs::canonicalize(&linked).unwrap() });
+    assert_eq!(state(&bench), before);
+    fs::remove_dir_all(&linked).unwrap();
+    assert_eq!(go(&bench, &new), Forward::Forwarded, "one that is gone is left behind by nothing");
+}
+
+#[test]
+fn what_git_is_not_to_look_at_is_no_obstacle_where_it_is_unchanged() {
+    for mark in ["--assume-unchanged", "--skip-worktree"] {
+        let (bench, new) = ahead();
+        git_in(&bench.top(), &["update-index", mark, "src/a.rs"]);
+        assert_eq!(go(&bench, &new), Forward::Forwarded, "{mark}");
+        is_forwarded(&bench, &new);
+    }
 }
