@@ -149,7 +149,7 @@ async fn ask(desk: &Arc<Desk>, argument: &Value) -> Result<Value, ApiError> {
             let answer = call.run(method, wish);
             desk.asked_for(&path);
             told_of_wait(&desk, &path_in_project, answer, &cancel);
-        })
+        });
     });
     Ok(told)
 }
