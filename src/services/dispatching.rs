@@ -26,7 +26,7 @@ use crate::store::plans::{PlanRow, TaskRow};
 use crate::store::watch::Watch;
 use crate::sys::config::Config;
 use crate::sys::config::resolved::Isolation;
-use crate::sys::process::tree::Handle;
+use crate::sys::process::tree::{self, Handle};
 use crate::sys::process::{life, spawn};
 
 /// A conductor has this long to enter the registry.
@@ -437,6 +437,18 @@ fn put_into_inbox(session: &Session, project: &Project, inbox: &PlanId, task: &T
 pub fn live_conductor(session: &Session, plan: &PlanId) -> Result<Option<ConductorRow>, Error> {
     let row = session.store()?.read(|tx| tx.conductor_of(plan))?;
     Ok(row.filter(querying::is_alive))
+}
+
+/// What keeps a plan's conductor from doing what it is asked to, and what to do about it; `None` where
+/// nothing does.
+pub fn suspended(conductor: &ConductorRow) -> Option<(String, String)> {
+    tree::is_suspended(conductor.pid.cast_signed(), conductor.start_time).then(|| {
+        let ConductorRow { pid, plan, .. } = conductor;
+        (
+            format!("its conductor (process {pid}) is suspended and does nothing"),
+            format!("kill -CONT {pid} lets it go on; kapell stop {plan} --force ends it and its workers"),
+        )
+    })
 }
 
 /// Kills a conductor that does not do its work; what it recorded is taken up by the next.

@@ -52,6 +52,7 @@ pub struct Change {
     /// What for.
     pub what: What,
     /// The file.
+    #[serde(with = "any_path")]
     pub path: PathBuf,
     /// Its text now; none if it does not exist.
     pub before: Option<String>,
@@ -60,6 +61,36 @@ pub struct Change {
     /// Its folder is made too.
     #[serde(default)]
     pub new_folder: bool,
+}
+
+/// A path in the record: a text, or its bytes where it is none.
+mod any_path {
+    use std::ffi::OsString;
+    use std::os::unix::ffi::{OsStrExt, OsStringExt};
+    use std::path::{Path, PathBuf};
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Written {
+        Text(String),
+        Bytes(Vec<u8>),
+    }
+
+    pub(super) fn serialize<S: Serializer>(path: &Path, to: S) -> Result<S::Ok, S::Error> {
+        match path.to_str() {
+            Some(text) => text.serialize(to),
+            None => path.as_os_str().as_bytes().serialize(to),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<PathBuf, D::Error> {
+        Ok(match Written::deserialize(from)? {
+            Written::Text(text) => text.into(),
+            Written::Bytes(bytes) => OsString::from_vec(bytes).into(),
+        })
+    }
 }
 
 /// What setting up comes to.
@@ -149,16 +180,34 @@ pub fn apply(session: &Session, changes: &[Change]) -> Result<(), Error> {
         remember(&mut record, change);
     }
     save(session, &record)?;
-    for change in changes {
-        if change.new_folder
-            && let Some(folder) = change.path.parent()
-        {
-            fs::create_dir_all(folder)
-                .map_err(|error| Error::system(format!("making {}", folder.display()), error))?;
-        }
-        replace(&change.path, &change.after)?;
+    for (done, change) in changes.iter().enumerate() {
+        write(change).map_err(|error| half_way(error, &changes[..done]))?;
     }
     Ok(())
+}
+
+fn write(change: &Change) -> Result<(), Error> {
+    if change.new_folder
+        && let Some(folder) = change.path.parent()
+    {
+        fs::create_dir_all(folder)
+            .map_err(|error| Error::system(format!("making {}", folder.display()), error))?;
+    }
+    replace(&change.path, &change.after)
+}
+
+/// What failed, with what was written before it.
+fn half_way(error: Error, done: &[Change]) -> Error {
+    if done.is_empty() {
+        return error;
+    }
+    let written: Vec<String> = done.iter().map(|change| change.path.display().to_string()).collect();
+    Refusal::new(
+        Code::Conflict,
+        format!("{error}; written before it: {}", written.join(", ")),
+        "mend that and call kapell init again, or take back what was written: kapell init --undo",
+    )
+    .into()
 }
 
 /// Adds a change to the record. A second change of a file that was left alone since the
@@ -205,7 +254,8 @@ pub fn undo(session: &Session, force: bool) -> Result<Undone, Error> {
         // A file that is no text any more was changed too.
         let now = read(&change.path);
         let is_ours = now.as_ref().is_ok_and(|now| now.as_ref() == Some(&change.after));
-        let is_undone = now.as_ref().is_ok_and(|now| *now == change.before);
+        // Whoever took the file away, or never got it, has nothing to be restored.
+        let is_undone = now.as_ref().is_ok_and(|now| now.is_none() || *now == change.before);
         if !is_ours && !is_undone && !force {
             undone.left.push(change.path.clone());
             left.push(change);
@@ -213,8 +263,8 @@ pub fn undo(session: &Session, force: bool) -> Result<Undone, Error> {
         }
         if !is_undone {
             restore(&change)?;
+            undone.restored.push(change.path);
         }
-        undone.restored.push(change.path);
     }
     record.changes = left;
     save(session, &record)?;

@@ -419,7 +419,10 @@ fn on_plan(
         (Action::Pause, _) => format!("nothing new starts, {n} workers finish what they do"),
         (Action::Stop, 0) => "nobody is at work on it".to_owned(),
         (Action::Stop, _) if force => forced(session, project, id, n)?,
-        (Action::Stop, _) => format!("{} being ended, what they did is saved first", are(n)),
+        (Action::Stop, _) => match conductor.as_ref().and_then(dispatching::suspended) {
+            Some((what, hint)) => format!("it is to stop, but {what}: {hint}"),
+            None => format!("{} being ended, what they did is saved first", are(n)),
+        },
         (Action::Launch, _) if is_queued => "it begins, although there is no room".to_owned(),
         _ => "it goes on".to_owned(),
     };

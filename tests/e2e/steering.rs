@@ -4,7 +4,7 @@ use rustix::process::Signal;
 use serde_json::json;
 
 use crate::bench::processes::state_of;
-use crate::bench::{Bench, Guest, Plan, task};
+use crate::bench::{Bench, Guest, KAPELL, Plan, task};
 
 /// Two tasks side by side that leave something, meet the test, and end.
 fn two(bench: &Bench) -> Plan {
@@ -104,8 +104,13 @@ fn a_conductor_that_hangs_is_ended_by_force_and_nothing_is_lost() {
     bench.settled();
     let hung = bench.conductor(&plan);
     hung.signal(Signal::STOP);
+    // Who wants a worker's file is told who keeps it from being ended, and does not wait in vain.
+    let taking = ["claim-files", "a.txt", "--as", "me", "--take-over", "--reason", "mine"];
+    let refused = bench.command(KAPELL).args(taking).output().unwrap();
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert!(said.contains(&format!("(process {}) is suspended", hung.pid)), "{said}");
     let said = bench.control("stop", &plan)["message"].as_str().unwrap().to_owned();
-    assert!(said.starts_with("2 workers are being ended"), "{said}");
+    assert!(said.contains("is suspended and does nothing") && said.contains("--force"), "{said}");
     // Nothing is ended yet, and it can be asked for again.
     let forced = bench.rpc().ok("control", json!({"action": "stop", "target": plan, "force": true}));
     let said = forced["message"].as_str().unwrap();

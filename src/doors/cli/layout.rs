@@ -257,6 +257,16 @@ impl Page {
         self.line(&cell(Style::Strong, text));
     }
 
+    /// `lead` and the text as it is, where it fits; else [`wrapped`](Self::wrapped).
+    pub fn wrapped_if_wide(&mut self, lead: &[Span], style: Style, text: &str) {
+        if self.look.width.is_some_and(|width| width_of(lead) + text.width() > width) {
+            return self.wrapped(lead, style, text);
+        }
+        let mut line = lead.to_vec();
+        line.push(span(style, text));
+        self.line(&line);
+    }
+
     /// `lead`, then words wrapped so that further lines begin under the first word.
     pub fn wrapped(&mut self, lead: &[Span], style: Style, text: &str) {
         let mut hang = width_of(lead);

@@ -76,6 +76,8 @@ pub fn init(session: &Session, out: &mut Out, args: &Init) -> Result<u8, ApiErro
         });
         out.result(&text);
         out.tip("kapell doctor looks whether all works; kapell init --undo takes it back");
+    } else if can_ask && !args.dry_run && !prepared.changes.is_empty() {
+        out.result("nothing was written\n");
     }
     let nobody_asked =
         !args.yes && !args.dry_run && !prepared.changes.is_empty() && (!can_ask || out.is_json());
@@ -102,6 +104,9 @@ fn undo(session: &Session, out: &mut Out, force: bool) -> Result<u8, ApiError> {
                     span(Style::Good, "restored"),
                     span(Style::Plain, format!("  {}", path.display())),
                 ]);
+            }
+            if undone.restored.is_empty() && undone.left.is_empty() {
+                page.line(&[span(Style::Plain, "nothing of what kapell init wrote is there any more")]);
             }
         });
         out.result(&text);
@@ -157,8 +162,11 @@ pub fn show_change(page: &mut Page, change: &Change) {
         before.iter().rev().zip(after.iter().rev()).take(rest).take_while(|(a, b)| a == b).count();
     let mut show = |mark: &str, style: Style, lines: &[&str]| {
         for line in lines {
+            // Whole, however narrow the terminal: it is what one agrees to.
             let line = line.replace('\t', "    ");
-            page.line(&[span(style, format!("  {mark} {line}"))]);
+            let indent = line.len() - line.trim_start().len();
+            let lead = format!("  {mark} {}", &line[..indent]);
+            page.wrapped_if_wide(&[span(style, lead)], style, &line[indent..]);
         }
     };
     show(" ", Style::Faint, &after[same_before.saturating_sub(CONTEXT)..same_before]);

@@ -4,12 +4,12 @@
 //! ever overlap. An attempt is stopped, which saves its work first, and then waited for like any holder.
 
 use super::{Answer, Wish};
-use crate::base::ids::AttemptId;
+use crate::base::ids::{AttemptId, PlanId};
 use crate::domain::attempt::AttemptState;
 use crate::domain::claim::{Conflict, Held, HolderKind};
 use crate::domain::refusal::{Code, Refusal};
 use crate::services::project::Project;
-use crate::services::{Error, Session, steering};
+use crate::services::{Error, Session, dispatching, steering};
 use crate::store::Tx;
 
 /// Seconds that a take-over waits for an attempt to be saved, unless told.
@@ -79,6 +79,14 @@ pub fn stop_attempts(
             Some(state) if state.outcome().is_none() => running.push(id),
             _ if wish.wait_s > 0 => {}
             _ => return Err(has_ended(&held, &id).into()),
+        }
+    }
+    for held in &held {
+        let Some(plan) = held.task.as_deref().and_then(|task| task.split('/').next()) else { continue };
+        let conductor = dispatching::live_conductor(session, &PlanId::new(plan))?;
+        if let Some((what, hint)) = conductor.as_ref().and_then(dispatching::suspended) {
+            let message = format!("{} is held by a task of plan {plan}, and {what}", held.pattern);
+            return Err(Refusal::new(Code::Busy, message, hint).into());
         }
     }
     if !running.is_empty() {

@@ -305,3 +305,31 @@ fn one_at_a_time() {
         matches!(apply(&desk.session, &prepared.changes), Err(Error::Refused(no)) if no.code == Code::Busy)
     );
 }
+
+#[test]
+fn a_project_whose_path_is_no_text_is_set_up_and_taken_back() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let mut desk = Desk::new();
+    let odd = desk.path("project").join(std::ffi::OsStr::from_bytes(b"caf\xe9"));
+    fs::create_dir_all(&odd).unwrap();
+    desk.session.folder = odd.clone();
+    apply(&desk.session, &prepare(&desk.session, false).unwrap().changes).unwrap();
+    assert!(odd.join("kapell.toml").exists());
+    assert_eq!(undo(&desk.session, false).unwrap().restored, [odd.join("kapell.toml")]);
+    assert!(!odd.join("kapell.toml").exists());
+}
+
+#[test]
+fn what_fails_in_the_middle_tells_what_was_written_and_only_that_is_taken_back() {
+    let desk = Desk::new();
+    // A link that leads nowhere: nothing can be written through it.
+    std::os::unix::fs::symlink("/nowhere/at/all", desk.path("project/.claude")).unwrap();
+    let changes = prepare(&desk.session, true).unwrap().changes;
+    let error = apply(&desk.session, &changes).unwrap_err();
+    let Error::Refused(refusal) = &error else { panic!("{error}") };
+    assert!(refusal.message.contains("kapell.toml") && refusal.hint.contains("--undo"), "{refusal:?}");
+    let undone = undo(&desk.session, false).unwrap();
+    assert!(undone.restored.contains(&desk.path("project/kapell.toml")), "{undone:?}");
+    assert!(!undone.restored.iter().any(|path| path.ends_with("settings.json")), "{undone:?}");
+    assert_eq!(undone.left, [""; 0].map(PathBuf::from));
+}

@@ -334,7 +334,8 @@ impl<'t> Document<'t> {
         }
         let message =
             format!("`{path}` must be {}; found {}", wording::range_words(least, most), shown(written));
-        self.value_error(ConfigCode::BadValue, path, message, "");
+        let hint = "write such a number, or leave it out for the default";
+        self.value_error(ConfigCode::BadValue, path, message, hint);
         None
     }
 

@@ -354,11 +354,7 @@ impl Said<'_, '_> {
         }
         let takes_all = |earlier: &Route| {
             let Some(earlier) = pattern(earlier) else { return false };
-            let matches_everything = regex_syntax::Parser::new().parse(&earlier).is_ok_and(|parsed| {
-                // What fits the empty text, anywhere, fits within every text.
-                parsed.properties().minimum_len() == Some(0) && parsed.properties().look_set().is_empty()
-            });
-            earlier == own || matches_everything
+            earlier == own || takes_everything(&earlier)
         };
         if let Some(before) = routes[..index].iter().position(takes_all) {
             let message =
@@ -386,6 +382,14 @@ impl Said<'_, '_> {
                 "name another, or set protected = false",
             );
         }
+        if let Some(name) = name.filter(|name| is_protected(self.merged, name.as_str())) {
+            let message = format!(
+                "`{key}` names the group `{name}`, whose members are all protected and never get a task",
+                name = name.0
+            );
+            let hint = "name another, or give it a member that is not protected";
+            self.document.value_error(ConfigCode::ProtectedWorker, key, message, hint);
+        }
     }
 }
 
@@ -397,6 +401,37 @@ fn is_empty(merged: &File, name: &str) -> bool {
         && group.r#match.is_none()
         && group.provider_by_name.is_none()
         && !named.any(|group| group.as_str() == name)
+}
+
+/// Whether a pattern, found anywhere, fits every text that one may write.
+fn takes_everything(pattern: &str) -> bool {
+    let Ok(parsed) = regex_syntax::Parser::new().parse(pattern) else { return false };
+    if !parsed.properties().look_set().is_empty() {
+        return false;
+    }
+    // What fits the empty text fits within every text; so does what fits each character by itself.
+    parsed.properties().minimum_len() == Some(0)
+        || regex::Regex::new(pattern).is_ok_and(|pattern| {
+            let mut printable = ('!'..='~').chain(['é', '語']);
+            printable.all(|character| pattern.is_match(character.encode_utf8(&mut [0; 4])))
+        })
+}
+
+/// Whether a group has members, and each of them is a worker that never gets a task.
+fn is_protected(merged: &File, name: &str) -> bool {
+    let group = merged.groups.get(name);
+    if group.is_some_and(|group| group.r#match.is_some() || group.provider_by_name.is_some()) {
+        return false;
+    }
+    let listed = group.and_then(|group| group.members.as_ref()).into_iter().flatten().map(Name::as_str);
+    let joined = merged
+        .workers
+        .iter()
+        .filter(|(_, worker)| worker.groups.iter().flatten().any(|group| group.as_str() == name));
+    let mut members = listed.chain(joined.map(|(worker, _)| worker.as_str())).peekable();
+    members.peek().is_some()
+        && members
+            .all(|member| merged.workers.get(member).is_some_and(|worker| worker.protected == Some(true)))
 }
 
 /// What only both files together can be asked.

@@ -31,6 +31,11 @@ pub fn is_running(pid: i32, start_time: u64) -> bool {
     !is_killed && stat.is_some_and(|stat| !stat.is_zombie() && !stat.is_exiting())
 }
 
+/// Whether the process `pid` that started then is suspended: it does nothing until it is told to go on.
+pub fn is_suspended(pid: i32, start_time: u64) -> bool {
+    Stat::of(pid).is_some_and(|stat| stat.start_time == start_time && matches!(stat.state, b'T' | b't'))
+}
+
 /// Whether a process, by its `/proc/PID/status`, has yet to take notice of a `SIGKILL`.
 fn is_killed(status: &[u8]) -> bool {
     let is_among = |mask: &str| {

@@ -285,6 +285,27 @@ fn routes_that_lead_nowhere_or_are_never_asked() {
         "[[routes]]\nmatch = '.*'\nto = \"codex\"\n[[routes]]\nmatch = 'a'\nto = \"claude\"",
         &["5:9 routes[1].match `routes[1]` is never reached: `routes[0]` takes all that it could"],
     );
+    for all in [".", "..?", "(?s).", "[^x]|x"] {
+        has(
+            &format!("[[routes]]\nmatch = '{all}'\nto = \"codex\"\n[[routes]]\nmatch = 'a'\nto = \"claude\""),
+            &["5:9 routes[1].match `routes[1]` is never reached: `routes[0]` takes all that it could"],
+        );
+    }
+    for some in ["^.$", "\\w", "..", "[a-z]"] {
+        has(
+            &format!(
+                "[[routes]]\nmatch = '{some}'\nto = \"codex\"\n[[routes]]\nmatch = 'a'\nto = \"claude\""
+            ),
+            &[],
+        );
+    }
+    let kept = "[workers.w]\nprovider = \"codex\"\nprotected = true\ngroups = [\"h\"]\n";
+    for (group, name) in [("[groups.g]\nmembers = [\"w\"]\n", "g"), ("", "h")] {
+        let text = format!("{kept}{group}[[routes]]\nmatch = 'a'\nto = \"{name}\"");
+        let problems = check(Path::new("kapell.toml"), &text);
+        let Some(problem) = problems.last() else { panic!("{text}") };
+        assert!(problem.message.contains("whose members are all protected"), "{problem:?}");
+    }
     has("[[routes]]\nmatch = '^$'\nto = \"codex\"\n[[routes]]\nmatch = 'a'\nto = \"claude\"", &[]);
     has(
         "[workers.w]\nprovider = \"codex\"\n[workers.w]\nprovider = \"claude\"",
