@@ -1,5 +1,7 @@
 //! The contract through `workspace/executeCommand`, the connection, and its end.
 
+use std::process::Stdio;
+
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -99,6 +101,33 @@ fn whatever_waits_leaves_room_for_what_does_not() {
     let status = editor.command("kapell.status", json!({"scope": "claims"}));
     assert_eq!(status["claims"].as_array().unwrap().len(), 1);
     editor.finish();
+}
+
+#[test]
+fn who_comes_after_a_first_server_that_was_killed_at_once_finds_the_store() {
+    for _ in 0..5 {
+        let world = World::new(&[]);
+        let mut first = world.kapell();
+        let mut first = first.arg("status").stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        // While the database is being made there is a journal beside it.
+        let journal = world.root().join("state/kapell.db-journal");
+        while first.try_wait().unwrap().is_none() && !journal.exists() {
+            std::hint::spin_loop();
+        }
+        first.kill().unwrap();
+        first.wait().unwrap();
+        let claim = |name: &str| {
+            let mut command = world.kapell();
+            command.args(["claim-files", name, "--holder", name, "--json"]);
+            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+        };
+        let all: Vec<_> = ["a", "b", "c", "d"].map(claim).into_iter().collect();
+        for one in all {
+            let output = one.wait_with_output().unwrap();
+            assert!(output.status.success(), "{output:?}");
+        }
+        assert_eq!(world.claims().len(), 4);
+    }
 }
 
 #[test]
