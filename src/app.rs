@@ -120,11 +120,15 @@ fn is_editors(word: &OsString) -> bool {
 /// A tool of an agent waits for this one: nothing is set up that it can do without. It always ends
 /// well, since an agent takes a failed hook for none.
 fn hook(agent: Option<&str>) -> ExitCode {
-    if let Ok(mut house) = house() {
-        // Whoever keeps the database open has looked at its pages.
-        house.check = Check::Header;
-        doors::hook::answer(&house, agent, &mut std::io::stdin().lock(), &mut std::io::stdout().lock());
-        house.leave();
+    let output = &mut std::io::stdout().lock();
+    match house() {
+        Ok(mut house) => {
+            // Whoever keeps the database open has looked at its pages.
+            house.check = Check::Header;
+            doors::hook::answer(&house, agent, &mut std::io::stdin().lock(), output);
+            house.leave();
+        }
+        Err(error) => doors::hook::unanswered(&format!("{error:#}"), &mut std::io::stdin().lock(), output),
     }
     ExitCode::SUCCESS
 }

@@ -73,10 +73,12 @@ pub struct Conflict {
 pub enum Decision {
     /// Renew the claims that the holder has already, insert the others.
     Grant {
-        /// Claims of the holder's own with exactly these patterns and mode.
+        /// Claims of the holder's own with exactly these patterns, which are as it wants them.
         renew: Vec<ClaimId>,
         /// Patterns to insert, in canonical order, without repetition.
         insert: Vec<Pattern>,
+        /// Claims of the holder's own with these patterns in the other mode, which the new ones replace.
+        replace: Vec<ClaimId>,
     },
     /// Somebody is in the way; every conflict is named.
     Refuse(Vec<Conflict>),
@@ -90,16 +92,18 @@ pub fn decide(wanted: &[Pattern], mode: Mode, holder: &Holder, held: &[Held]) ->
     wanted.sort();
     wanted.dedup();
     let mut conflicts = Vec::new();
-    let (mut renew, mut insert) = (Vec::new(), Vec::new());
+    let (mut renew, mut insert, mut replace) = (Vec::new(), Vec::new(), Vec::new());
     for pattern in wanted {
-        let own = held
-            .iter()
-            .find(|claim| claim.holder == *holder && claim.pattern == *pattern && claim.mode == mode);
+        let own = || held.iter().filter(|claim| claim.holder == *holder && claim.pattern == *pattern);
+        // An attempt owns what it holds exclusively: to want a look at it besides gives nothing of that away.
+        let keeps =
+            |claim: &&Held| claim.mode == mode || holder.kind == HolderKind::Attempt && mode == Mode::Shared;
         // What stands beside one's own claim was let in on purpose: what a task lends its child.
-        if let Some(claim) = own {
+        if let Some(claim) = own().find(keeps) {
             renew.push(claim.id);
             continue;
         }
+        replace.extend(own().map(|claim| claim.id));
         let others = held.iter().filter(|claim| claim.holder != *holder && excludes(mode, claim.mode));
         conflicts.extend(others.filter_map(|claim| {
             overlap(pattern, &claim.pattern).map(|witness| Conflict {
@@ -110,7 +114,20 @@ pub fn decide(wanted: &[Pattern], mode: Mode, holder: &Holder, held: &[Held]) ->
         }));
         insert.push(pattern.clone());
     }
-    if conflicts.is_empty() { Decision::Grant { renew, insert } } else { Decision::Refuse(conflicts) }
+    if conflicts.is_empty() {
+        Decision::Grant { renew, insert, replace }
+    } else {
+        Decision::Refuse(conflicts)
+    }
+}
+
+/// The claims that own something of what these patterns do, each with a path.
+pub fn touching(patterns: &[Pattern], held: &[Held]) -> Vec<Conflict> {
+    let meet = |pattern: &Pattern, held: &Held| {
+        let witness = overlap(pattern, &held.pattern)?;
+        Some(Conflict { pattern: pattern.clone(), held: held.clone(), witness })
+    };
+    patterns.iter().flat_map(|pattern| held.iter().filter_map(move |held| meet(pattern, held))).collect()
 }
 
 /// Whether two claims of different holders may not stand beside each other.
@@ -174,8 +191,9 @@ mod tests {
     fn verdict(wanted: &[&str], mode: Mode, by: &str, live: &[Held]) -> String {
         let wanted: Vec<Pattern> = wanted.iter().map(|text| Pattern::parse(text).unwrap()).collect();
         match decide(&wanted, mode, &holder(by), live) {
-            Decision::Grant { renew, insert } => {
-                let renew: Vec<String> = renew.iter().map(|id| format!("={id}")).collect();
+            Decision::Grant { renew, insert, replace } => {
+                let renew = renew.iter().map(|id| format!("={id}"));
+                let renew: Vec<String> = renew.chain(replace.iter().map(|id| format!("-{id}"))).collect();
                 let insert: Vec<&str> = insert.iter().map(Pattern::as_str).collect();
                 [renew.join(" "), insert.join(" ")].join("|")
             }
@@ -206,8 +224,10 @@ mod tests {
             (&["docs"], Exclusive, "bob", "no docs<2@docs"),
             // Asking again for what one holds renews it.
             (&["src/db", "src/db"], Exclusive, "ann", "=1|"),
-            // The same paths in the other mode are another claim.
-            (&["docs"], Exclusive, "ann", "|docs"),
+            // The same paths in the other mode are another claim, in the place of the one before.
+            (&["docs"], Exclusive, "ann", "-2|docs"),
+            (&["src/db", "docs"], Shared, "ann", "=2 -1|src/db"),
+            (&["src/db/a.rs"], Shared, "ann", "|src/db/a.rs"),
             (&["b", "a", "b"], Exclusive, "bob", "|a b"),
             // A part that is lent stays its child's, and the whole its parent's.
             (&["lib/part"], Exclusive, "child", "=4|"),
@@ -216,6 +236,22 @@ mod tests {
         ];
         for (wanted, mode, by, expected) in table {
             assert_eq!(&verdict(wanted, *mode, by, &live), expected, "{wanted:?} {mode:?} by {by}");
+        }
+    }
+
+    #[test]
+    fn an_attempt_that_looks_at_what_it_owns_owns_it_all_the_same() {
+        let attempt = Holder { kind: HolderKind::Attempt, name: "a".into() };
+        let claim = |mode| Held { holder: attempt.clone(), ..held(1, "a", mode, "") };
+        let wanted = [Pattern::parse("a").unwrap()];
+        for (mode, wish, renewed) in [
+            (Mode::Exclusive, Mode::Shared, true),
+            (Mode::Exclusive, Mode::Exclusive, true),
+            (Mode::Shared, Mode::Exclusive, false),
+        ] {
+            let decision = decide(&wanted, wish, &attempt, &[claim(mode)]);
+            let Decision::Grant { renew, replace, .. } = decision else { panic!("{decision:?}") };
+            assert_eq!((renew.len() == 1, replace.len() == 1), (renewed, !renewed), "{mode:?} {wish:?}");
         }
     }
 

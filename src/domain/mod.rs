@@ -18,6 +18,7 @@ pub mod prices;
 pub mod refusal;
 pub mod route;
 pub mod schedule;
+pub mod spelling;
 pub mod standing;
 pub mod task;
 pub mod usage;

@@ -142,6 +142,21 @@ impl Pattern {
         Self::parse(&text)
     }
 
+    /// The same for any name that a file can have: what no pattern can say of it is one character like any
+    /// other, so that files which differ only there are owned with it.
+    ///
+    /// # Errors
+    /// As [`Self::parse`], of a path that may not be owned whatever its characters are.
+    pub fn around_path(path: &str) -> Result<Self, BadPattern> {
+        Self::of_path(path).or_else(|bad| {
+            let segments: Vec<String> =
+                path.split('/').enumerate().map(|(at, it)| parse::sayable(it, at == 0)).collect();
+            let text = segments.join("/");
+            // Nothing of it was odd.
+            if segments.iter().all(|segment| !segment.contains('?')) { Err(bad) } else { Self::parse(&text) }
+        })
+    }
+
     /// The pattern as it was written, less a leading `./`. Parses to an equal pattern.
     pub fn as_str(&self) -> &str {
         &self.parsed.text

@@ -4,9 +4,10 @@
 use std::path::Path;
 
 use super::claiming::leaving;
+use super::conductor::saving::lands_for_nobody;
 use super::project::Project;
 use super::steering::Done;
-use super::{Error, Session, claiming, dispatching, owning};
+use super::{Error, Session, claiming, dispatching, ground, owning};
 use crate::base::ids::{ClaimId, HolderName, ProjectId, TaskId};
 use crate::domain::claim::{self, Conflict, Decision, Holder, HolderKind, Mode};
 use crate::domain::conducting::PlanState;
@@ -18,6 +19,8 @@ use crate::store::Tx;
 use crate::store::attempts::AttemptRow;
 use crate::store::claims::NewClaims;
 use crate::store::events::NewEvent;
+use crate::sys::git::Oid;
+use crate::sys::git::change::changed_between;
 
 /// Approves an attempt. Without `paths` what lies within its claim lands, whatever the judge said.
 /// With `paths` those are claimed for it and land too, if the gates that are left approve it.
@@ -33,6 +36,7 @@ pub fn approve(
     let (plan, task) = (&attempt.plan, TaskId::text(&attempt.task));
     let outside = outside_of(attempt);
     let patterns = patterns(attempt, &outside, paths)?;
+    refuse_what_is_not_saved(session, project, attempt, paths)?;
     let who = session.caller.holder.name.as_str();
     let next = if paths.is_empty() { TaskState::Approved } else { TaskState::Judging };
     let kept = leaving::keep(&session.house, project, &patterns)?;
@@ -113,6 +117,32 @@ fn patterns(attempt: &AttemptRow, outside: &[String], paths: &[String]) -> Resul
         patterns.push(pattern);
     }
     Ok(patterns)
+}
+
+/// What is no file of the tree that was saved lands for nobody, whoever approves it.
+fn refuse_what_is_not_saved(
+    session: &Session,
+    project: &Project,
+    attempt: &AttemptRow,
+    paths: &[String],
+) -> Result<(), Error> {
+    let oid = |text: &Option<String>| text.as_deref().and_then(Oid::parse);
+    let (Some(base), Some(commit)) = (oid(&attempt.base), oid(&attempt.snapshot)) else { return Ok(()) };
+    if paths.is_empty() {
+        return Ok(());
+    }
+    let git = ground::git(&session.house, project)?;
+    let changed = changed_between(&git, &base, &commit).map_err(Error::from_git)?;
+    for path in paths {
+        let Some(objection) = lands_for_nobody(&changed, path) else { continue };
+        let message = format!("{path} cannot be approved: it {objection}, and no commit can hold its files");
+        let hint = format!(
+            "approve it without that path; what you want of {path} is at the place where its worker left it, \
+             as long as that is kept, and is to be added as files or as a submodule by hand"
+        );
+        return Err(Refusal::new(Code::BadPath, message, hint).with("path", path).into());
+    }
+    Ok(())
 }
 
 /// Takes claims for work that is to land, beside those it holds. Who is in the way, if somebody is;

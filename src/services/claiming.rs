@@ -23,9 +23,9 @@ mod waiting;
 /// Seconds a claim lasts unless told; TOOLS.md names this figure.
 pub const DEFAULT_TTL_S: u64 = 900;
 /// A claim may be asked for a week at most; longer than that nobody remembers it.
-const LONGEST_TTL_S: u64 = 7 * 24 * 3600;
+pub const LONGEST_TTL_S: u64 = 7 * 24 * 3600;
 /// A wait longer than this is a program that forgot; it should ask again.
-const LONGEST_WAIT_S: u64 = 3600;
+pub const LONGEST_WAIT_S: u64 = 3600;
 
 /// A wish for claims.
 #[derive(Debug, Clone)]
@@ -141,16 +141,19 @@ pub fn claim(session: &Session, project: &Project, wish: &Wish) -> Result<Answer
         // What its agent edits, the agent holds under the name of its session.
         held.retain(|claim| claim.holder == wish.holder || !is_of_agent(claim, patron));
         let decision = claim::decide(&wish.patterns, wish.mode, &wish.holder, &held);
-        let (renew, insert) = match decision {
+        let (renew, insert, replace) = match decision {
             Decision::Refuse(conflicts) => return Ok(Answer::Refused(conflicts)),
             Decision::Grant { .. } if wish.check_only => return Ok(Answer::Free),
-            Decision::Grant { renew, insert } => (renew, insert),
+            Decision::Grant { renew, insert, replace } => (renew, insert, replace),
         };
         project.ensure(tx)?;
         let task = claimant.task(tx)?;
         let now = Time::now();
         let expires_at = claimant.expires_at;
         let mut granted = Vec::new();
+        for claim in held.iter().filter(|claim| replace.contains(&claim.id)) {
+            tx.release_claim(&project.id, claim, &format!("asked for again as {}", wish.mode.as_str()))?;
+        }
         for id in renew {
             tx.renew_claim(id, expires_at)?;
             granted.extend(
@@ -418,7 +421,7 @@ pub enum Which {
     All,
 }
 
-/// Releases claims and gives the numbers of those that are free now. A number that is free
+/// Releases claims and gives those that are free now. A number that is free
 /// already is passed over; a worker's claim is refused, somebody else's when `holder` was named, and that of
 /// a living agent or a person unless a person lets go of it.
 pub fn release(
@@ -426,7 +429,7 @@ pub fn release(
     project: &Project,
     which: &Which,
     holder: Option<&HolderName>,
-) -> Result<Vec<ClaimId>, Error> {
+) -> Result<Vec<Held>, Error> {
     if let Some(attempt) = &session.caller.attempt {
         return inside::release(session, project, attempt, which, holder);
     }
@@ -480,10 +483,26 @@ pub fn release(
             }
             let why = if is_own { "released".to_owned() } else { format!("released by {}", caller.name) };
             if tx.release_claim(&project.id, &claim, &why)? {
-                released.push(claim.id);
+                released.push(claim);
             }
         }
-        released.sort();
+        released.sort_by_key(|claim| claim.id);
         Ok(released)
     })
+}
+
+/// What still owns something of patterns that were to be let go of: somebody else's claims, or claims of the
+/// holder's own under another pattern.
+pub fn still_held(
+    session: &Session,
+    project: &Project,
+    asked: &[Pattern],
+    released: &[Held],
+) -> Result<Vec<Conflict>, Error> {
+    let left: Vec<Pattern> =
+        asked.iter().filter(|asked| released.iter().all(|it| it.pattern != **asked)).cloned().collect();
+    let now = Time::now();
+    let mut held = session.store()?.read(|tx| near(tx, &project.id, &left))?;
+    held.retain(|claim| !is_gone(claim, now));
+    Ok(claim::touching(&left, &held))
 }

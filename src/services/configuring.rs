@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::project::Project;
 use super::{Error, House};
 use crate::sys::config::{self, ConfigProblem, Shown};
+use crate::sys::text;
 
 /// The files of a project's configuration that exist, with their texts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -24,7 +25,7 @@ impl Files {
     /// # Errors
     /// A file that is there and cannot be read as text.
     pub fn read(house: &House, project: &Project) -> Result<Self, Error> {
-        let read = |path: PathBuf| match std::fs::read_to_string(&path) {
+        let read = |path: PathBuf| match text::read(&path) {
             Ok(text) => Ok(Some((path, text))),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(Error::system(format!("reading {}", path.display()), error)),
@@ -57,7 +58,7 @@ impl Files {
 pub fn check_text(house: &House, path: &Path, text: &str) -> Vec<ConfigProblem> {
     let own = Some((path, text));
     // A file that cannot be read is no help and no hindrance.
-    let read = |path: &Path| std::fs::read_to_string(path).ok();
+    let read = |path: &Path| text::read(path).ok();
     if path == house.person_config {
         return config::check_files(None, own);
     }

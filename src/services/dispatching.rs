@@ -26,8 +26,9 @@ use crate::store::plans::{PlanRow, TaskRow};
 use crate::store::watch::Watch;
 use crate::sys::config::Config;
 use crate::sys::config::resolved::Isolation;
+use crate::sys::process::life::{self, Life};
+use crate::sys::process::spawn;
 use crate::sys::process::tree::{self, Handle};
-use crate::sys::process::{life, spawn};
 
 /// A conductor has this long to enter the registry.
 const CONDUCTOR_PATIENCE: Duration = Duration::from_secs(10);
@@ -156,6 +157,7 @@ pub fn dispatch(session: &Session, project: &Project, wish: &Wish) -> Result<Dis
         Some(_) => None,
     };
     Point::DispatchGround.reach()?;
+    let _starting = starting(session, &plan_id);
     let run = format!("r-{}", random_tail(8));
     let since = session.store()?.write(|tx| -> Result<i64, Error> {
         // Asked again inside the transaction: two dispatches at the same moment are one and a duplicate.
@@ -433,6 +435,12 @@ fn put_into_inbox(session: &Session, project: &Project, inbox: &PlanId, task: &T
     })
 }
 
+/// Tells, as long as it is held, that a plan's conductor is being started: recorded as running, the plan
+/// has none for a moment, and that is not one that died.
+pub fn starting(session: &Session, plan: &PlanId) -> Option<Life> {
+    Life::take(&querying::starting_file(&session.house, plan)).ok().flatten()
+}
+
 /// The conductor of a plan, if one lives: its lock is asked, not its row.
 pub fn live_conductor(session: &Session, plan: &PlanId) -> Result<Option<ConductorRow>, Error> {
     let row = session.store()?.read(|tx| tx.conductor_of(plan))?;
@@ -495,6 +503,7 @@ pub fn ensure_conductor(
     if let Some(conductor) = live_conductor(session, plan)? {
         return Ok(Some(conductor));
     }
+    let _starting = starting(session, plan);
     let watch = Watch::new(&house.root)?;
     let before = session.store()?.read(|tx| tx.conductor_of(plan))?.map_or(0, |row| row.fencing);
     let log = house.root.join("log").join(format!("{plan}.log"));

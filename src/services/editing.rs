@@ -8,12 +8,14 @@ use std::path::{Path, PathBuf};
 
 use super::claiming::leaving::{self, Gone};
 use super::claiming::{DEFAULT_TTL_S, is_of_agent, near};
+use super::lending::Lent;
 use super::project::Project;
 use super::{Error, House, ground};
 use crate::base::clock::Time;
 use crate::base::ids::ClaimId;
 use crate::base::paths::RepoPath;
 use crate::domain::claim::{self, Conflict, Decision, Held, Holder, HolderKind, Mode};
+use crate::domain::overlap::overlap;
 use crate::domain::pattern::Pattern;
 use crate::domain::refusal::Refusal;
 use crate::domain::writes::{Reach, Write, as_glob};
@@ -24,13 +26,14 @@ use crate::sys::git::discover::discover;
 use crate::sys::git::{Worktree, checkout};
 use crate::sys::process::life;
 
+mod linked;
 mod naming;
 pub mod person;
 mod place;
 mod refusing;
 use naming::Extent;
 use place::{Place, digest, places};
-use refusing::{beyond, refused};
+use refusing::{beyond, lent_out, refused};
 
 /// A claim that a living process proves needs no clock; this is only what status shows.
 const SESSION_LEASE_S: i64 = 24 * 3600;
@@ -53,6 +56,22 @@ pub struct Worker {
     pub files: Vec<String>,
     /// The folder it works in, if it was told.
     pub worktree: Option<PathBuf>,
+    /// What it lent to children, or had lent once.
+    pub lent: Vec<Lent>,
+}
+
+impl Worker {
+    /// The children to whom it lent this place, or something below it.
+    fn borrowers<'a>(&'a self, place: &Place) -> impl Iterator<Item = &'a Lent> + use<'a> {
+        let path = RepoPath::from(&*place.path);
+        // Below a file there is nothing.
+        let below = Pattern::of_path(&place.path).ok().filter(|_| place.file.is_dir());
+        let is_top = place.path.is_empty();
+        let is_lent = move |file: &Pattern| {
+            is_top || file.contains(&path) || below.as_ref().is_some_and(|it| overlap(it, file).is_some())
+        };
+        self.lent.iter().filter(move |lent| lent.files.iter().any(&is_lent))
+    }
 }
 
 /// What a tool is about to do, or did.
@@ -67,11 +86,13 @@ pub struct Asked<'a> {
 }
 
 /// Whether a worker may write that; a refusal says how to ask for more. `held` tells what the attempt
-/// holds by now, which is asked once and only for a file that was not its own from the start.
+/// holds by now, which is asked once and only for a file that was not its own from the start; `is_open`
+/// whether a child is still at work, which is asked only for a file that was lent to it.
 pub fn by_worker(
     worker: &Worker,
     asked: &Asked<'_>,
     held: impl FnOnce() -> Vec<Pattern>,
+    is_open: impl Fn(&Lent) -> bool,
 ) -> Result<Option<Refusal>, Error> {
     let project = Project::of(worker.worktree.as_deref().unwrap_or(asked.folder))?;
     let mut claim: Vec<Pattern> = worker.files.iter().filter_map(|text| Pattern::parse(text).ok()).collect();
@@ -87,16 +108,18 @@ pub fn by_worker(
             place.is_in(&project)
                 && claim.iter().any(|own| own.contains(&path) || is_folder && owns_below(own, &place.path))
         };
-        if is_own(&claim) {
-            continue;
-        }
-        if let Some(held) = held.take() {
-            claim.extend(held());
-            if is_own(&claim) {
-                continue;
+        if !is_own(&claim) {
+            claim.extend(held.take().map(|held| held()).unwrap_or_default());
+            if !is_own(&claim) {
+                return Ok(Some(beyond(&project, &place, &claim)));
             }
         }
-        return Ok(Some(beyond(&project, &place, &claim)));
+        // Whatever a command finds in the checkout: what the child does lies in another one.
+        if place.extent == Extent::Whole
+            && let Some(lent) = worker.borrowers(&place).find(|lent| is_open(lent))
+        {
+            return Ok(Some(lent_out(&place, lent)));
+        }
     }
     Ok(None)
 }
@@ -112,11 +135,13 @@ fn owns_below(own: &Pattern, folder: &str) -> bool {
 /// Claims what a session is about to write; a refusal names who holds it.
 pub fn by_session(house: &House, editor: &Editor, asked: &Asked<'_>) -> Result<Option<Refusal>, Error> {
     let project = Project::of(asked.folder)?;
-    let (wanted, whole, by_whom) = wanted(&project, asked);
+    let (mut wanted, whole, by_whom) = wanted(&project, asked);
     if wanted.is_empty() && whole.is_empty() {
         return Ok(None);
     }
     let store = house.store()?;
+    let links = linked::held(house, &project, &wanted)?;
+    wanted.extend(links.iter().map(|link| (link.other.clone(), link.pattern.clone())));
     let patterns: Vec<Pattern> = wanted.iter().map(|(_, pattern)| pattern.clone()).collect();
     let all: Vec<Pattern> = patterns.iter().chain(&whole).cloned().collect();
     let gone = store.read(|tx| -> Result<Option<Vec<Gone>>, Error> {
@@ -144,14 +169,24 @@ pub fn by_session(house: &House, editor: &Editor, asked: &Asked<'_>) -> Result<O
                 return Ok(conflicts);
             }
         }
+        // Beside what a twin holds: the file stays held until both have ended.
+        let held: Vec<Held> = held
+            .into_iter()
+            .filter(|claim| claim.holder != editor.holder || !is_twins(claim.alive.as_deref(), editor))
+            .collect();
         let insert = match claim::decide(&patterns, Mode::Exclusive, &editor.holder, &held) {
-            Decision::Refuse(conflicts) => return Ok(conflicts),
+            Decision::Refuse(conflicts) => return Ok(named(conflicts, &wanted)),
             Decision::Grant { insert, .. } => insert,
         };
         project.ensure(tx)?;
         let lease = if editor.alive.is_some() { SESSION_LEASE_S } else { DEFAULT_TTL_S as i64 };
         let expires_at = Time::now().plus_seconds(lease);
-        tx.resume_claims(&project.id, &editor.holder, editor.alive.as_deref(), expires_at)?;
+        let alive = editor.alive.as_deref();
+        for life in tx.earlier_lives(&project.id, &editor.holder, alive)? {
+            if !is_twins(life.as_deref(), editor) {
+                tx.resume_claims(&project.id, &editor.holder, life.as_deref(), alive, expires_at)?;
+            }
+        }
         if insert.is_empty() {
             return Ok(Vec::new());
         }
@@ -171,7 +206,13 @@ pub fn by_session(house: &House, editor: &Editor, asked: &Asked<'_>) -> Result<O
         }
         Ok(Vec::new())
     })?;
-    Ok(refused(&conflicts, by.as_deref()))
+    let link = links.iter().find(|link| conflicts.first().is_some_and(|it| it.pattern == link.pattern));
+    Ok(refused(&conflicts, by.as_deref()).map(|refusal| match link {
+        Some(link) => {
+            Refusal { message: format!("{}; {} is the same file", refusal.message, link.named), ..refusal }
+        }
+        None => refusal,
+    }))
 }
 
 /// Looks after a tool whether what it wrote was asked about before. What was not is recorded, and
@@ -221,7 +262,13 @@ pub fn written_by_session(
 pub fn rest(house: &House, editor: &Editor, folder: &Path) -> Result<(), Error> {
     let project = Project::of(folder)?;
     let store = house.store()?;
-    let edits = store.read(|tx| tx.edits_of(&project.id, &editor.holder))?;
+    let edits = store.read(|tx| -> Result<_, Error> {
+        let mut edits = tx.edits_of(&project.id, &editor.holder)?;
+        let own = tx.claims_of(&project.id, &editor.holder)?;
+        let is_twins = |id| own.iter().any(|it| it.id == id && is_twins(it.alive.as_deref(), editor));
+        edits.retain(|edit| !is_twins(edit.claim));
+        Ok(edits)
+    })?;
     let mut done = Vec::new();
     for edit in edits {
         let now = digest(&edit.path);
@@ -284,7 +331,7 @@ fn wanted(project: &Project, asked: &Asked<'_>) -> (Vec<(Place, Pattern)>, Vec<P
                 by = Some(command.clone());
             }
             whole.extend(Pattern::parse("**"));
-        } else if let Ok(pattern) = Pattern::of_path(&place.path)
+        } else if let Ok(pattern) = Pattern::around_path(&place.path)
             && wanted.iter().all(|(_, known)| *known != pattern)
         {
             // What no claim can own (`.git`, say) is not for us to hold.
@@ -294,6 +341,19 @@ fn wanted(project: &Project, asked: &Asked<'_>) -> (Vec<(Place, Pattern)>, Vec<P
     (wanted, whole, by)
 }
 
+/// Conflicts told by the files that were asked for, rather than by any name that both patterns mean.
+fn named(mut conflicts: Vec<Conflict>, wanted: &[(Place, Pattern)]) -> Vec<Conflict> {
+    for conflict in &mut conflicts {
+        let asked = wanted.iter().find(|(_, pattern)| *pattern == conflict.pattern).map(|(place, _)| place);
+        if let Some(place) = asked
+            && conflict.held.pattern.contains(&RepoPath::from(&*place.path))
+        {
+            conflict.witness.clone_from(&place.path);
+        }
+    }
+    conflicts
+}
+
 /// Whether the session holds that path by a claim that needs no renewal.
 fn covers(claim: &Held, editor: &Editor, place: &Place, now: Time) -> bool {
     claim.holder == editor.holder
@@ -301,6 +361,12 @@ fn covers(claim: &Held, editor: &Editor, place: &Place, now: Time) -> bool {
         && claim.alive == editor.alive
         && (claim.alive.is_some() || claim.expires_at > now.plus_seconds(DEFAULT_TTL_S as i64 / 2))
         && claim.pattern.contains(&RepoPath::from(&*place.path))
+}
+
+/// Whether a claim of the session lives by another living process than this editor's: the same session was
+/// resumed twice. Each of them holds its files for itself, so that the end of one leaves those of the other.
+fn is_twins(alive: Option<&str>, editor: &Editor) -> bool {
+    alive.is_some_and(|alive| Some(alive) != editor.alive.as_deref() && life::holds(alive))
 }
 
 /// The claims near the patterns without those of the dead, which are released, and without those of

@@ -16,6 +16,7 @@ use crate::domain::refusal::{Code, Refusal};
 use crate::sys::agent::{AgentKind, registration};
 use crate::sys::config::{ProviderKind, ecosystem, starter};
 use crate::sys::process::life::Life;
+use crate::sys::text;
 
 /// What a change is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -300,7 +301,7 @@ fn read(path: &Path) -> Result<Option<String>, Error> {
         )
         .into());
     }
-    match fs::read(path) {
+    match text::read_bytes(path) {
         Ok(bytes) => String::from_utf8(bytes).map(Some).map_err(|error| {
             Refusal::new(
                 Code::Unsupported,

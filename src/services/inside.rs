@@ -1,8 +1,6 @@
 //! What a worker does from inside its wall: it keeps what it has so far, tells what it found, lets
 //! go of what it claimed, and delegates part of its claim. Who asks is told by its shim.
 
-use std::collections::BTreeSet;
-
 use serde_json::{Map, Value, json};
 
 use super::claiming::Which;
@@ -11,8 +9,8 @@ use super::conductor::saving::{self, Saved};
 use super::dispatching::{self, Dispatched};
 use super::planning::{self, rows};
 use super::project::Project;
-use super::{Error, Session, ground, owning};
-use crate::base::ids::{AttemptId, ClaimId, ConductorId, HolderName, TaskId, random_tail};
+use super::{Error, Session, ground, lending, owning};
+use crate::base::ids::{AttemptId, ConductorId, HolderName, TaskId, random_tail};
 use crate::domain::attempt::AttemptState;
 use crate::domain::claim::Held;
 use crate::domain::delegation::{self, Parent};
@@ -181,7 +179,7 @@ pub fn release(
     attempt: &str,
     which: &Which,
     holder: Option<&HolderName>,
-) -> Result<Vec<ClaimId>, Error> {
+) -> Result<Vec<Held>, Error> {
     let others = |whose: &str| {
         Refusal::new(
             Code::NotAllowed,
@@ -193,7 +191,7 @@ pub fn release(
     if let Some(holder) = holder.filter(|holder| **holder != session.caller.holder.name) {
         return Err(others(holder.as_str()).into());
     }
-    session.store()?.write(|tx| -> Result<Vec<ClaimId>, Error> {
+    session.store()?.write(|tx| -> Result<Vec<Held>, Error> {
         let row = live(tx, &AttemptId::new(attempt))?;
         let own = tx.claims_of(&project.id, &owning::holder(&row))?;
         let claims: Vec<_> = match which {
@@ -213,7 +211,7 @@ pub fn release(
             }
         };
         let lent = owning::lent(tx, &row.plan, &TaskId::text(&row.task))?;
-        let mut released = BTreeSet::new();
+        let mut released: Vec<Held> = Vec::new();
         for claim in claims {
             let child = lent
                 .iter()
@@ -227,10 +225,11 @@ pub fn release(
                 .into());
             }
             if tx.release_claim(&project.id, &claim, owning::LET_GO)? {
-                released.insert(claim.id);
+                released.push(claim);
             }
         }
-        Ok(released.into_iter().collect())
+        released.sort_by_key(|claim| claim.id);
+        Ok(released)
     })
 }
 
@@ -320,6 +319,12 @@ pub fn delegate(
         )?;
         Ok(since)
     })?;
+    // The parent hears of its child only after this. What is not noted the landing holds all the same.
+    if let Err(error) =
+        lending::note(&session.house.run_dir(id.as_str()), &child.id.to_string(), &child.text, &child.files)
+    {
+        tracing::warn!(attempt = %id, "its hook is not told what it lends to {}: {error}", child.id);
+    }
     let all = dispatching::Seats { project: &project.id, most: config.max_workers };
     dispatching::told(session, plan, all, run, Some(conductor), since, &[child.id])
 }

@@ -13,6 +13,7 @@ use crate::store::Tx;
 use crate::sys::config::{self, Config, ProviderKind};
 use crate::sys::git::discover::{DiscoverError, Repository, discover};
 use crate::sys::process::find::find_program;
+use crate::sys::text;
 
 /// A project: its id and where it lies.
 #[derive(Debug, Clone)]
@@ -150,7 +151,7 @@ impl Files {
 impl Session {
     /// The configuration of a project: its `kapell.toml` over the person's file, over defaults.
     pub fn config(&self, project: &Project) -> Result<Config, Error> {
-        let read = |path: &Path| match std::fs::read_to_string(path) {
+        let read = |path: &Path| match text::read(path) {
             Ok(text) => Ok(Some(text)),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(Error::system(format!("cannot read {}", path.display()), error)),

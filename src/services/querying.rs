@@ -1,7 +1,7 @@
 //! What is going on. Nothing here trusts the last thing that was written: whether a process
 //! lives is asked of its lock, at that moment.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::conductor::stages::WAITS_FOR_APPROVAL;
 use super::following::{Follower, Interest};
 use super::project::Project;
-use super::{Error, Session, local, spending};
+use super::{Error, House, Session, local, spending};
 
 use crate::base::clock::Time;
 use crate::base::ids::{AttemptId, ConductorId, PlanId, TaskId};
@@ -205,20 +205,25 @@ fn vigil(
 
 /// The project's plans, those at work first, at most `limit`.
 pub fn plans(session: &Session, project: &Project, limit: usize) -> Result<Vec<PlanView>, Error> {
-    session
-        .store()?
-        .read(|tx| tx.plans(&project.id, limit)?.into_iter().map(|row| plan_view(tx, row)).collect())
+    session.store()?.read(|tx| {
+        tx.plans(&project.id, limit)?.into_iter().map(|row| plan_view(tx, &session.house, row)).collect()
+    })
 }
 
 /// One plan.
 pub fn plan(session: &Session, id: &PlanId) -> Result<PlanView, Error> {
     session.store()?.read(|tx| {
         let row = tx.plan(id)?.ok_or_else(|| no_such("plan", id.as_str()))?;
-        plan_view(tx, row)
+        plan_view(tx, &session.house, row)
     })
 }
 
-fn plan_view(tx: &Tx<'_>, row: PlanRow) -> Result<PlanView, Error> {
+/// The file whose lock tells that a conductor of the plan is being started.
+pub(super) fn starting_file(house: &House, plan: &PlanId) -> PathBuf {
+    house.life_file(&format!("starting-{plan}"))
+}
+
+fn plan_view(tx: &Tx<'_>, house: &House, row: PlanRow) -> Result<PlanView, Error> {
     let mut counts = tx.task_counts(&row.id)?;
     if row.state.is_at_rest() {
         // What it was stopped in the midst of does not go on; while it is being saved, it does.
@@ -244,6 +249,9 @@ fn plan_view(tx: &Tx<'_>, row: PlanRow) -> Result<PlanView, Error> {
                 ))
             };
             (row.state, row.reason.clone().or_else(odd))
+        }
+        None if life::is_held(&starting_file(house, &row.id)) => {
+            (row.state, Some("its conductor is being started".to_owned()))
         }
         None => {
             let at_work = at_work(tx, &row.id)?;

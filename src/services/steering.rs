@@ -123,6 +123,13 @@ pub fn control(
         return Ok(done);
     }
     let found = find(session, project, target)?;
+    let of = match &found {
+        _ if matches!(action, Action::Pause | Action::Stop) => None,
+        Target::All => None,
+        Target::Plan(plan) | Target::Task(plan, _) | Target::Stage(plan, _) => Some(&plan.id),
+        Target::Attempt(attempt) => Some(&attempt.plan),
+    };
+    let _starting = of.and_then(|plan| dispatching::starting(session, plan));
     if let Some(usd) = budget_usd {
         let Target::Plan(plan) = found else {
             return Err(refuse(

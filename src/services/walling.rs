@@ -207,7 +207,9 @@ pub fn drop_placeholders(top: &Path, claim: &[Pattern]) {
 }
 
 /// Where secrets lie: a variable that moves the folder, the folder in the home otherwise, the names in it.
-const SECRETS: [(&str, &str, &[&str]); 12] = [
+/// A name costs a look at each start, and what is below a folder costs a grant for each of its neighbours.
+const SECRETS: &[(&str, &str, &[&str])] = &[
+    // Keys, and sign-ins of tools.
     (
         "",
         "",
@@ -216,19 +218,38 @@ const SECRETS: [(&str, &str, &[&str]); 12] = [
             ".aws",
             ".azure",
             ".kube",
+            ".oci",
+            ".fly",
+            ".railway",
+            ".netlify",
+            ".vercel",
+            ".wrangler",
+            ".cloudflared",
+            ".ngrok2",
+            ".pulumi",
+            ".snowflake",
+            ".snowsql",
+            ".databrickscfg",
+            ".kaggle",
+            ".huggingface",
+            ".age",
             ".netrc",
+            ".authinfo",
+            ".authinfo.gpg",
             ".git-credentials",
             ".pgpass",
             ".my.cnf",
+            ".mylogin.cnf",
             ".pypirc",
+            ".wgetrc",
+            ".curlrc",
+            ".fetchmailrc",
+            ".msmtprc",
+            ".mbsyncrc",
             ".vault-token",
             ".password-store",
-            ".mozilla",
-            ".bash_history",
-            ".zsh_history",
-            ".python_history",
-            ".psql_history",
-            ".node_repl_history",
+            ".terraform.d",
+            ".dockercfg",
             ".claude.json",
             ".npmrc",
             ".yarnrc.yml",
@@ -236,11 +257,46 @@ const SECRETS: [(&str, &str, &[&str]); 12] = [
             ".m2/settings-security.xml",
             ".gradle/gradle.properties",
             ".gem/credentials",
-            ".terraform.d",
+            ".composer/auth.json",
+            ".ivy2/.credentials",
+            ".sbt/.credentials",
+            ".subversion/auth",
             ".gemini/oauth_creds.json",
             ".boto",
             ".s3cfg",
+            ".passwd-s3fs",
+            ".mc",
+        ],
+    ),
+    // What was typed, and what programs remember of it.
+    (
+        "",
+        "",
+        &[
+            ".bash_history",
+            ".zsh_history",
+            ".zhistory",
+            ".histfile",
+            ".python_history",
+            ".psql_history",
+            ".mysql_history",
+            ".mariadb_history",
+            ".sqlite_history",
+            ".rediscli_history",
+            ".dbshell",
+            ".node_repl_history",
+            ".irb_history",
+            ".viminfo",
+            ".mozilla",
+            ".thunderbird",
+            ".vscode-server/data/User",
+            ".cursor-server/data/User",
             "Library/Keychains",
+            "Library/Cookies",
+            "Library/Application Support/Code",
+            "Library/Application Support/Cursor",
+            "Library/Application Support/Firefox",
+            "Library/Application Support/Google/Chrome",
         ],
     ),
     ("GNUPGHOME", ".gnupg", &[""]),
@@ -251,22 +307,79 @@ const SECRETS: [(&str, &str, &[&str]); 12] = [
         ".config",
         &[
             "gh",
-            "gcloud",
-            "op",
+            "glab-cli",
+            "hub",
+            "github-copilot",
             "git/credentials",
+            "gcloud",
+            "doctl",
+            "hcloud",
+            "linode-cli",
+            "netlify",
+            "stripe",
+            "ngrok",
+            "configstore/firebase-tools.json",
+            ".wrangler",
+            "sops",
+            "age",
+            "op",
+            "Bitwarden CLI",
+            "containers/auth.json",
+            "composer/auth.json",
+            "argocd",
+            "helm/registry",
+            "huggingface",
+            "rclone",
+            "filezilla",
+            "lftp",
+            "remmina",
+            // Browsers and editors: sessions, and what extensions signed in to.
             "google-chrome",
             "chromium",
-            "github-copilot",
-            "rclone",
-            "hub",
+            "BraveSoftware",
+            "microsoft-edge",
+            "vivaldi",
+            "Code",
+            "Code - Insiders",
+            "Code - OSS",
+            "VSCodium",
+            "Cursor",
+            "Windsurf",
+            "Slack",
+            "discord",
+            "Signal",
         ],
     ),
-    ("XDG_DATA_HOME", ".local/share", &["keyrings", "opencode/auth.json", "opencode/storage"]),
+    (
+        "XDG_DATA_HOME",
+        ".local/share",
+        &[
+            "keyrings",
+            "kwalletd",
+            "com.vercel.cli",
+            "fish/fish_history",
+            "opencode/auth.json",
+            "opencode/storage",
+        ],
+    ),
     ("CLAUDE_CONFIG_DIR", ".claude", &[".credentials.json", "projects", "history.jsonl"]),
     ("CODEX_HOME", ".codex", &["auth.json", "sessions", "history.jsonl"]),
     ("AWS_SHARED_CREDENTIALS_FILE", ".aws/credentials", &[""]),
+    ("AZURE_CONFIG_DIR", ".azure", &[""]),
+    ("KUBECONFIG", ".kube", &[""]),
+    ("CLOUDSDK_CONFIG", ".config/gcloud", &[""]),
+    ("OCI_CLI_CONFIG_FILE", ".oci", &[""]),
+    ("FLY_CONFIG_DIR", ".fly", &[""]),
     ("GH_CONFIG_DIR", ".config/gh", &[""]),
+    ("SOPS_AGE_KEY_FILE", ".config/sops", &[""]),
+    ("PASSWORD_STORE_DIR", ".password-store", &[""]),
+    ("PGPASSFILE", ".pgpass", &[""]),
     ("NETRC", ".netrc", &[""]),
+    ("WGETRC", ".wgetrc", &[""]),
+    ("CURL_HOME", "", &[".curlrc"]),
+    ("NPM_CONFIG_USERCONFIG", ".npmrc", &[""]),
+    ("REGISTRY_AUTH_FILE", ".docker/config.json", &[""]),
+    ("HISTFILE", ".bash_history", &[""]),
     ("GOOGLE_APPLICATION_CREDENTIALS", ".config/gcloud", &[""]),
 ];
 
@@ -274,12 +387,17 @@ const SECRETS: [(&str, &str, &[&str]); 12] = [
 /// the person's own configuration of Kapell, which may set keys, and its state, with all that others do.
 pub fn secrets(house: &House) -> Vec<PathBuf> {
     let mut secrets = vec![house.root.clone(), house.person_config.clone()];
+    // `HISTFILE=/dev/null` names no secret, and a folder of everything is none.
+    let is_some =
+        |path: &PathBuf| path.is_absolute() && !path.starts_with("/dev") && !house.home.starts_with(path);
     for (variable, in_home, names) in SECRETS {
-        let told = house.environment.get(variable).map(PathBuf::from).filter(|path| path.is_absolute());
+        let told = house.environment.get(*variable).map(PathBuf::from).filter(is_some);
         for folder in [Some(house.home.join(in_home)), told].into_iter().flatten() {
             secrets.extend(names.iter().map(|name| folder.join(name)));
         }
     }
+    secrets.sort();
+    secrets.dedup();
     secrets
 }
 
@@ -414,7 +532,9 @@ mod tests {
 
     #[test]
     fn the_state_and_every_agents_sign_in_are_secrets() {
-        let house = house(Path::new("/top"));
+        let mut house = house(Path::new("/top"));
+        let set = [("HISTFILE", "/dev/null"), ("FLY_CONFIG_DIR", "/top/home"), ("WGETRC", "/top/wget")];
+        house.environment.extend(set.map(|(name, value)| (name.to_owned(), value.to_owned())));
         let secrets = secrets(&house);
         for secret in [
             "/top/state",
@@ -424,13 +544,32 @@ mod tests {
             "/top/home/.config/kapell/config.toml",
             "/top/home/.codex/auth.json",
             "/elsewhere/codex/auth.json",
+            "/top/home/.fly",
+            "/top/home/.railway",
+            "/top/home/.oci",
+            "/top/home/.config/netlify",
+            "/top/home/.config/sops",
+            "/top/home/.config/Code",
+            "/top/home/.vscode-server/data/User",
+            "/top/home/.wgetrc",
+            "/top/wget",
+            "/top/home/.curlrc",
+            "/top/home/.mysql_history",
+            "/top/home/.psql_history",
+            "/top/home/.python_history",
         ] {
             assert!(
                 secrets.iter().any(|path| path.components().eq(Path::new(secret).components())),
                 "{secret}"
             );
         }
-        assert!(!secrets.contains(&house.home));
+        // A folder of tools as a whole is none: what they need lies there too.
+        for needed in
+            ["", ".config", ".local/share", ".cargo", ".claude", ".codex", ".docker", ".cache", "/dev/null"]
+        {
+            let needed = house.home.join(needed);
+            assert!(secrets.iter().all(|path| !path.components().eq(needed.components())), "{needed:?}");
+        }
     }
 
     #[test]

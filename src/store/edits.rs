@@ -49,16 +49,15 @@ impl Tx<'_> {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// Moves all that a session holds to the process that goes on with it.
-    pub fn resume_claims(
+    /// By whose lives the claims of a session live, if the newest is not of this one; each once. A session
+    /// moves all of its dead ones together, so the newest tells of them.
+    pub fn earlier_lives(
         &self,
         project: &ProjectId,
         holder: &Holder,
         alive: Option<&str>,
-        expires_at: Time,
-    ) -> Result<(), StoreError> {
-        let who = (project.as_str(), holder.name.as_str(), holder.kind.as_str());
-        // They move together, so the newest tells of all.
+    ) -> Result<Vec<Option<String>>, StoreError> {
+        let who = params![project.as_str(), holder.name.as_str(), holder.kind.as_str()];
         let newest: Option<Option<String>> = self
             .sql
             .prepare_cached(
@@ -68,14 +67,32 @@ impl Tx<'_> {
             .query_row(who, |row| row.get(0))
             .optional()?;
         if newest.is_none_or(|newest| newest.is_some() && newest.as_deref() == alive) {
-            return Ok(());
+            return Ok(Vec::new());
         }
+        let mut statement = self.sql.prepare_cached(
+            "SELECT DISTINCT alive FROM claims WHERE project = ?1 AND holder = ?2 AND holder_kind = ?3
+             AND released_at IS NULL",
+        )?;
+        let lives = statement.query_map(who, |row| row.get(0))?;
+        Ok(lives.collect::<Result<_, _>>()?)
+    }
+
+    /// Moves what a session holds by one life to the process that goes on with it.
+    pub fn resume_claims(
+        &self,
+        project: &ProjectId,
+        holder: &Holder,
+        from: Option<&str>,
+        alive: Option<&str>,
+        expires_at: Time,
+    ) -> Result<(), StoreError> {
+        let (project, name, kind) = (project.as_str(), holder.name.as_str(), holder.kind.as_str());
         self.sql
             .prepare_cached(
-                "UPDATE claims SET alive = ?4, expires_at = ?5
-                 WHERE project = ?1 AND holder = ?2 AND holder_kind = ?3 AND released_at IS NULL",
+                "UPDATE claims SET alive = ?5, expires_at = ?6 WHERE project = ?1 AND holder = ?2
+                 AND holder_kind = ?3 AND alive IS ?4 AND released_at IS NULL",
             )?
-            .execute(params![who.0, who.1, who.2, alive, expires_at.as_millis()])?;
+            .execute(params![project, name, kind, from, alive, expires_at.as_millis()])?;
         Ok(())
     }
 }

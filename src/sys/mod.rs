@@ -9,6 +9,7 @@ pub mod probe;
 pub mod process;
 pub mod shim;
 pub mod stdio;
+pub mod text;
 pub mod tmux;
 pub mod tree;
 pub mod wall;

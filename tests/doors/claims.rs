@@ -115,6 +115,57 @@ fn a_good_end_takes_the_proof_of_life_along() {
 }
 
 #[test]
+fn what_is_not_as_it_was_asked_is_said() {
+    let world = World::new();
+    let (mut holder, mut other) = (world.rpc(), world.rpc());
+    let refused = holder.call("claim-files", &json!({"paths": ["a"], "ttl_s": 0}));
+    assert_eq!(refused["error"]["code"], -32602, "{refused}");
+    assert!(refused["error"]["message"].as_str().unwrap().starts_with("ttl_s is 0"), "{refused}");
+    let cut = holder.result("claim-files", &json!({"paths": ["a"], "ttl_s": 99_999_999, "wait_s": 99_999}));
+    let note = cut["note"].as_str().unwrap();
+    assert!(
+        note.contains("ttl_s 99999999 is more than the 604800") && note.contains("wait_s 99999"),
+        "{note}"
+    );
+    assert_eq!(holder.result("claim-files", &json!({"paths": ["a"], "ttl_s": 604_800}))["note"], Value::Null);
+    // Somebody else's, and one's own by another name, stay.
+    let kept = other.result("release-files", &json!({"paths": ["a", "b"]}));
+    assert_eq!(kept["released"], json!([]));
+    let still = kept["still_held"].as_array().unwrap();
+    assert_eq!((still.len(), &still[0]["pattern"]), (1, &json!("a")), "{kept}");
+    assert_eq!(still[0]["holder"], format!("rpc-{}", holder.pid()));
+    let kept = holder.result("release-files", &json!({"paths": ["a/b"]}));
+    assert_eq!(kept["still_held"][0]["held_pattern"], "a", "{kept}");
+    let released = holder.result("release-files", &json!({"paths": ["a"]}));
+    assert_eq!((released["released"].as_array().unwrap().len(), &released["still_held"]), (1, &Value::Null));
+    holder.finish();
+    other.finish();
+}
+
+#[test]
+fn asked_for_again_in_the_other_mode_a_claim_takes_the_place_of_the_one_before() {
+    let world = World::new();
+    let (mut holder, mut other) = (world.rpc(), world.rpc());
+    let wish = |mode: &str| json!({"paths": ["docs"], "mode": mode});
+    for (mode, others) in [("exclusive", false), ("shared", true)] {
+        let answer = holder.result("claim-files", &wish(mode));
+        assert_eq!(
+            (answer["claims"].as_array().unwrap().len(), &answer["claims"][0]["mode"]),
+            (1, &json!(mode))
+        );
+        let claims = holder.result("status", &json!({"scope": "claims"}));
+        assert_eq!(claims["claims"].as_array().unwrap().len(), 1, "{claims}");
+        assert_eq!(claims["claims"][0]["mode"], mode);
+        assert_eq!(other.result("claim-files", &wish("shared"))["granted"], others, "{mode}");
+    }
+    // Another who looks is in the way of one who wants it alone; nothing is lost by asking.
+    assert_eq!(holder.result("claim-files", &wish("exclusive"))["granted"], false);
+    assert_eq!(holder.result("status", &json!({"scope": "claims"}))["claims"].as_array().unwrap().len(), 2);
+    holder.finish();
+    other.finish();
+}
+
+#[test]
 fn eight_servers_claim_at_once_and_every_path_is_granted_once() {
     const SERVERS: usize = 8;
     const PATHS: usize = 25;

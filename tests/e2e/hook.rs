@@ -123,6 +123,40 @@ fn two_sessions_in_one_checkout_do_not_overwrite_each_other() {
 }
 
 #[test]
+fn files_with_names_that_no_pattern_says_are_held_too() {
+    let bench = Bench::new();
+    for file in ["!x", " a", "a b ", "end.", "a\\b", "tab\there", "new\nline", "src/ x/y."] {
+        assert_eq!(ask(&bench, &edit(&bench, "a", file)), "", "{file:?}");
+        assert_eq!(ask(&bench, &edit(&bench, "a", file)), "", "{file:?}");
+        let reason = ask(&bench, &edit(&bench, "b", file));
+        let is_plain = !file.contains(char::is_control);
+        let shown = if is_plain { file.to_owned() } else { file.escape_debug().to_string() };
+        assert!(reason.starts_with(&format!("kapell: {shown} is held by claude-a")), "{reason}");
+    }
+    assert_eq!(ask(&bench, &edit(&bench, "b", "other")), "");
+}
+
+#[test]
+fn another_name_of_a_held_file_is_held_too() {
+    let bench = Bench::new();
+    assert_eq!(ask(&bench, &edit(&bench, "a", "src/lib.txt")), "");
+    // The link would be the same file.
+    for command in ["ln src/lib.txt x", "cp -l src/lib.txt x"] {
+        assert!(ask(&bench, &bash(&bench, "b", command)).contains("held by claude-a"), "{command}");
+    }
+    fs::hard_link(bench.project.join("src/lib.txt"), bench.project.join("x")).unwrap();
+    for event in [edit(&bench, "b", "x"), bash(&bench, "b", "echo y >> x")] {
+        let reason = ask(&bench, &event);
+        let told = reason.starts_with("kapell: src/lib.txt is held by claude-a");
+        assert!(told && reason.contains("x is the same file"), "{reason}");
+    }
+    assert_eq!(ask(&bench, &edit(&bench, "a", "x")), "");
+    for command in ["ln -s src/lib.txt y", "cp src/lib.txt z"] {
+        assert_eq!(ask(&bench, &bash(&bench, "b", command)), "", "{command}");
+    }
+}
+
+#[test]
 fn what_commands_write_by_globs_diffs_and_on_the_way_is_asked_about() {
     let bench = Bench::new();
     bench.write("p.diff", "--- a/src/lib.txt\n+++ b/src/lib.txt\n@@ -1 +1 @@\n-a\n+b\n");
@@ -250,6 +284,54 @@ fn a_session_that_vanished_loses_its_claims() {
 }
 
 #[test]
+fn of_a_session_that_runs_twice_the_end_of_one_frees_nothing_of_the_other() {
+    let bench = Bench::new();
+    let asked = |path: &str, moment: &str| {
+        let mut event = edit(&bench, "twin", path);
+        event["hook_event_name"] = moment.into();
+        let file = bench.root.join(format!("{moment}-{path}.json"));
+        fs::write(&file, event.to_string()).unwrap();
+        format!("run sh -c '\"{KAPELL}\" hook claude < {} ; true'", file.display())
+    };
+    let start = |lines: &[String]| bench.command(AGENT).arg("do").args(lines).spawn().unwrap();
+    let both = [asked("README", "PreToolUse"), asked("one", "PreToolUse"), bench.meet_line("first")];
+    let mut first = start(&both);
+    let first_guest = bench.meet("first");
+    bench.write("README", "changed\n");
+    // The second edits one of the same files and one of its own, ends its turn, and goes.
+    let second = [
+        asked("README", "PreToolUse"),
+        asked("two", "PreToolUse"),
+        asked("x", "SessionEnd"),
+        bench.meet_line("second"),
+    ];
+    let mut second = start(&second);
+    let second_guest = bench.meet("second");
+    let named = |holders: &[String]| holders.iter().filter(|it| it.contains("claude-twin")).count();
+    // What the second did not change it let go of; what the first holds is as it was.
+    assert_eq!(named(&holders(&bench)), 2, "{:?}", holders(&bench));
+    second.kill().unwrap();
+    second.wait().unwrap();
+    second_guest.gone();
+    for path in ["README", "one"] {
+        assert!(ask(&bench, &edit(&bench, "b", path)).contains("claude-twin"), "{path}");
+    }
+    assert_eq!(ask(&bench, &edit(&bench, "b", "two")), "");
+    // A third goes on with the session while the first lives, and outlives it.
+    let mut third = start(&[asked("README", "PreToolUse"), bench.meet_line("third")]);
+    let third_guest = bench.meet("third");
+    first.kill().unwrap();
+    first.wait().unwrap();
+    first_guest.gone();
+    assert!(ask(&bench, &edit(&bench, "b", "README")).contains("claude-twin"));
+    assert_eq!(ask(&bench, &edit(&bench, "b", "one")), "");
+    third.kill().unwrap();
+    third.wait().unwrap();
+    third_guest.gone();
+    assert_eq!(ask(&bench, &edit(&bench, "b", "README")), "");
+}
+
+#[test]
 fn a_session_that_vanished_and_left_nothing_leaves_no_ref() {
     let bench = Bench::new();
     let file = bench.root.join("event.json");
@@ -330,6 +412,39 @@ fn an_edit_that_nobody_asked_about_is_told() {
     let reason = ask(&bench, &after("b", "README"));
     assert!(reason.contains("held by claude-a"), "{reason}");
     assert_eq!(missed(), 2);
+}
+
+#[test]
+fn a_hook_that_dies_is_noticed_and_one_that_cannot_look_says_so() {
+    let bench = Bench::new();
+    let event = edit(&bench, "a", "README").to_string();
+    // Killed in the midst of its claim: it says nothing, and an agent takes that for yes.
+    for point in ["store.made", "store.changed", "store.committed"] {
+        let mut command = bench.command(KAPELL);
+        command.args(["hook", "claude"]).env("KAPELL_FAILPOINT", format!("{point}:kill"));
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(event.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert_eq!((output.status.code(), output.stdout.len()), (None, 0), "{point}");
+        if point == "store.committed" {
+            // What was durable is held.
+            assert!(ask(&bench, &edit(&bench, "b", "README")).contains("claude-a"));
+        } else {
+            assert!(holders(&bench).is_empty(), "{point}");
+        }
+        let stop = json!({"session_id": "a", "hook_event_name": "Stop", "cwd": bench.project});
+        assert_eq!(ask(&bench, &stop), "");
+        assert!(holders(&bench).is_empty(), "{point}");
+    }
+    // The word after the edit notices it, records it, and claims what is free.
+    let after = tool(&bench, "a", "PostToolUse", "Edit", json!({"file_path": "README"}));
+    assert_eq!(ask(&bench, &after), "");
+    let missed = bench.events(None).into_iter().filter(|(kind, _)| kind == "hook.missed").count();
+    assert_eq!((missed, holders(&bench)), (1, vec!["agent claude-a README".to_owned()]));
+    let mut nowhere = bench.command(KAPELL);
+    let nowhere =
+        answer_of(nowhere.args(["hook", "claude"]).env("KAPELL_HOME", "not/whole"), event.as_bytes());
+    assert!(nowhere.contains("\"systemMessage\":\"kapell: could not look"), "{nowhere}");
 }
 
 #[test]

@@ -259,6 +259,28 @@ fn a_worker_reaches_its_own_and_nothing_of_others() {
 }
 
 #[test]
+fn a_worker_reads_the_log_and_is_told_what_it_cannot_look_at() {
+    let bench = Bench::new();
+    let lines = [
+        "kapell task.state events",
+        "kapell conductor.started events --since 0",
+        "kapell attempt.started events --kind attempt.",
+        "kapell 'its own project only' events --all-projects",
+        "kapell 'kapell status' doctor",
+        "kapell 'kapell status' init",
+        "kapell '\"mode\":\"exclusive\"' claim-files src --mode shared",
+        "kapell 'it is what this attempt owns' claim-files src --mode shared",
+        "kapell '\"still_held\"' release-files src/x",
+        "write src/a.txt a",
+    ];
+    let plan = bench.start(&Plan::new([task("a", &["src"], &lines)]));
+    assert_eq!(bench.at_rest(&plan)["state"], "done", "{}\n{}", bench.story(), printed(&bench, &plan, "a"));
+    let printed = printed(&bench, &plan, "a");
+    let events = printed.lines().filter(|line| line.contains("\"kind\":\"conductor.started\"")).count();
+    assert_eq!(events, 2, "{printed}");
+}
+
+#[test]
 fn who_a_worker_is_is_told_by_its_shim() {
     let bench = Bench::new();
     let meet = bench.meet_line("b");
@@ -412,6 +434,95 @@ fn what_is_lent_is_not_the_parents_to_change() {
     child.go();
     bench.at_rest(&plan);
     assert_eq!(bench.on_branch(&plan, "src/part.txt"), "part");
+}
+
+/// What the hook of a worker answers to an edit, or to a command, asked from within its wall.
+fn hook_line(event: &Value, answer: &str) -> String {
+    let event = event.to_string();
+    let script = format!(
+        "printf %s {} | \"{}\" hook claude > {answer}",
+        shell_words::quote(&event),
+        crate::bench::KAPELL
+    );
+    format!("run sh -c {}", shell_words::quote(&script))
+}
+
+#[test]
+fn the_hook_of_a_parent_refuses_what_it_lent_for_as_long_as_the_child_works() {
+    let bench = Bench::new();
+    let ask = |tool: &str, input: Value, answer: &str| {
+        let event = json!({"session_id": "s", "hook_event_name": "PreToolUse", "tool_name": tool, "tool_input": input});
+        hook_line(&event, answer)
+    };
+    let edit = |path: &str, answer: &str| ask("Write", json!({"file_path": path}), answer);
+    let bash = |command: &str, answer: &str| ask("Bash", json!({"command": command}), answer);
+    let lines = [
+        "mkdir src/said".to_owned(),
+        edit("src/part/x.txt", "src/said/before"),
+        bench.door_line("door", "rpc"),
+        edit("src/part/x.txt", "src/said/edit"),
+        bash("echo x > src/part/y", "src/said/shell"),
+        bash("rm -r src", "src/said/all"),
+        edit("src/own.txt", "src/said/own"),
+        bash("git stash", "src/said/stash"),
+        bench.meet_line("asked"),
+        edit("src/part/x.txt", "src/said/after"),
+        "write src/own.txt own".to_owned(),
+    ];
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    let plan = bench.start(&Plan::new([task("a", &["src"], &lines)]));
+    let mut talk = bench.meet("door").talk();
+    let script = format!("# the part\n{}\nwrite src/part/x.txt part", bench.meet_line("child"));
+    talk.ok("dispatch", json!({"task": script, "files": ["src/part/"], "target": "fake"}));
+    let child = bench.meet("child");
+    drop(talk);
+    let parent = bench.meet("asked");
+    child.go();
+    bench.task_is(&plan, "a.1", "done");
+    parent.go();
+    assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
+    let said = |name: &str| bench.on_branch(&plan, &format!("src/said/{name}"));
+    for name in ["edit", "shell", "all"] {
+        let said = said(name);
+        for part in [
+            "\"permissionDecision\":\"deny\"",
+            "is lent to task a.1 since 2",
+            "which is at work on it: # the part",
+        ] {
+            assert!(said.contains(part), "{name}: {said}");
+        }
+    }
+    for name in ["before", "own", "after"] {
+        assert_eq!(said(name), "", "{name}");
+    }
+    assert!(!said("stash").contains("lent"), "{}", said("stash"));
+}
+
+#[test]
+fn what_parent_and_child_both_made_is_told_and_neither_is_lost() {
+    let bench = Bench::new();
+    let lines = [
+        format!("first {}", bench.door_line("door", "rpc")),
+        "first write src/part.txt parents".to_owned(),
+        format!("first {}", bench.meet_line("made")),
+        "again expect src/part.txt".to_owned(),
+        "again write src/own.txt own".to_owned(),
+    ];
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    let plan = bench.start(&Plan::new([task("a", &["src"], &lines)]));
+    let mut talk = bench.meet("door").talk();
+    let script = "# part\nwrite src/part.txt childs";
+    talk.ok("dispatch", json!({"task": script, "files": ["src/part.txt"], "target": "fake"}));
+    drop(talk);
+    let parent = bench.meet("made");
+    bench.task_is(&plan, "a.1", "done");
+    parent.go();
+    assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
+    assert_eq!(bench.landed(&plan), ["a.1", "a"]);
+    assert_eq!(bench.on_branch(&plan, "src/part.txt"), "childs");
+    let tried = format!("refs/kapell/tasks/{plan}/a/1:src/part.txt");
+    assert_eq!(bench.git(["show", &tried]), "parents");
+    assert!(bench.story().contains("conflicts in src/part.txt"), "{}", bench.story());
 }
 
 #[test]

@@ -227,3 +227,16 @@ fn work_that_is_judged_again_and_found_good_lands() {
     assert_eq!(bench.at_rest(&plan)["state"], "done");
     assert_eq!(bench.landed(&plan), ["a"]);
 }
+
+#[test]
+fn a_repository_that_is_cloned_anew_at_its_place_is_judged_as_before() {
+    let bench = project();
+    let plan = bench.start(&adding(&[TEST, WORK]));
+    assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
+    let (old, new) = (bench.project.with_file_name("old"), bench.project.with_file_name("new"));
+    bench.git(["clone", "-q", ".", new.to_str().unwrap()]);
+    std::fs::rename(&bench.project, &old).unwrap();
+    std::fs::rename(&new, &bench.project).unwrap();
+    let plan = bench.start(&adding(&[TEST, WORK]));
+    assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
+}

@@ -209,3 +209,30 @@ fn stop_ends_a_gate_too_and_dispatch_judges_again() {
     assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
     assert_eq!(bench.task(&plan, "a")["attempts"].as_array().unwrap().len(), 1);
 }
+
+#[test]
+fn whoever_watches_a_plan_begin_never_hears_that_its_conductor_died() {
+    let bench = Bench::new();
+    let plan = bench.plan(&Plan::new([task("a", &["a.txt"], &["write a.txt a"])]));
+    let mut door = bench.rpc();
+    let newest = door.ok("status", json!({}))["seq"].take();
+    let watch = std::thread::scope(|scope| {
+        let watching = scope.spawn(|| {
+            let (mut seen, mut since) = (Vec::new(), newest);
+            loop {
+                let asked = json!({"scope": "plan", "id": plan, "since_seq": since, "wait_ms": 20_000});
+                let told = door.ok("status", asked);
+                let state = told["state"].as_str().unwrap().to_owned();
+                since = told["seq"].clone();
+                let is_over = matches!(state.as_str(), "done" | "failed" | "stopped");
+                seen.push(state);
+                if is_over {
+                    return seen;
+                }
+            }
+        });
+        bench.dispatch(&plan);
+        watching.join().unwrap()
+    });
+    assert_eq!(watch.last().map(String::as_str), Some("done"), "{watch:?}");
+}

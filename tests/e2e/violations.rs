@@ -113,6 +113,29 @@ fn greedy(bench: &Bench, lint: Value) -> (String, String) {
     (plan, attempt)
 }
 
+#[test]
+fn a_repository_inside_the_tree_is_in_no_commit_and_can_be_approved_by_nobody() {
+    let bench = Bench::new();
+    let lines = ["write a.txt a", "write b.txt b", "run git init -q nest", "write nest/x x"];
+    let plan = Plan::new([task("a", &["a.txt"], &lines)]).rule("max_attempts", json!(1));
+    let plan = bench.start(&plan);
+    assert_eq!(bench.at_rest(&plan)["state"], "failed", "{}", bench.story());
+    let id = attempt(&bench, &plan, "a")["attempt"].as_str().unwrap().to_owned();
+    let report = fs::read_to_string(bench.run_dir(&id).join("evidence/violation.txt")).unwrap();
+    let told = ["nest is a repository of its own", "--path b.txt", "nobody can approve it:\n  nest\n"];
+    assert!(told.iter().all(|told| report.contains(told)), "{report}");
+    let asked = json!({"action": "approve", "target": id, "paths": ["b.txt", "nest"]});
+    let refusal = bench.rpc().refused("control", asked);
+    assert!(refusal.message.starts_with("nest cannot be approved"), "{refusal:?}");
+    let done = approve(&bench, &id, &["b.txt"]);
+    assert!(done["message"].as_str().unwrap().ends_with("lies outside of its claim: nest"), "{done}");
+    bench.at_rest(&plan);
+    let done = approve(&bench, &id, &[]);
+    assert!(done["message"].as_str().unwrap().contains("nest"), "{done}");
+    assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
+    assert_eq!(bench.on_branch(&plan, "b.txt"), "b");
+}
+
 fn approve(bench: &Bench, attempt: &str, paths: &[&str]) -> Value {
     bench.rpc().ok("control", json!({"action": "approve", "target": attempt, "paths": paths}))
 }

@@ -34,19 +34,62 @@ pub fn claim_files(session: &Session, params: ClaimFilesParams) -> Result<ClaimF
         check_only: params.check_only,
         take_over: params.take_over,
     };
+    if wish.ttl_s == 0 {
+        return Err(ApiError::invalid_params(
+            "ttl_s is 0: the claim would have run out when it is granted",
+            "leave ttl_s out for 900 seconds; check_only looks without claiming, release-files lets go",
+        ));
+    }
+    let mut notes = cut(session, &wish);
     Ok(match claiming::claim(session, &project, &wish)? {
         Answer::Granted(held) => ClaimFilesResult {
             granted: true,
+            note: {
+                notes.extend(kept_mode(&wish, &held));
+                notes.extend(inside::strictness(session, &held));
+                (!notes.is_empty()).then(|| notes.join("; "))
+            },
             claims: held.iter().map(granted).collect(),
-            note: inside::strictness(session, &held),
             ..ClaimFilesResult::default()
         },
         Answer::Free => ClaimFilesResult { granted: true, ..ClaimFilesResult::default() },
         Answer::Refused(conflicts) => ClaimFilesResult {
             granted: false,
             conflicts: conflicts.iter().map(conflict).collect(),
+            note: (!notes.is_empty()).then(|| notes.join("; ")),
             ..ClaimFilesResult::default()
         },
+    })
+}
+
+/// What of a wish was more than there is. A worker's claim lives as long as its attempt, whatever it says.
+fn cut(session: &Session, wish: &Wish) -> Vec<String> {
+    let (longest_ttl, longest_wait) = (claiming::LONGEST_TTL_S, claiming::LONGEST_WAIT_S);
+    let mut notes = Vec::new();
+    if wish.ttl_s > longest_ttl && session.caller.attempt.is_none() {
+        notes.push(format!(
+            "ttl_s {} is more than the {longest_ttl} seconds that a claim lasts at most: asking again renews it",
+            wish.ttl_s
+        ));
+    }
+    if wish.wait_s > longest_wait {
+        notes.push(format!(
+            "wait_s {} is more than the {longest_wait} seconds that anybody waits at most: ask again",
+            wish.wait_s
+        ));
+    }
+    notes
+}
+
+/// Says where what is owned stays owned, though only a look at it was asked for.
+fn kept_mode(wish: &Wish, granted: &[Held]) -> Option<String> {
+    let kept: Vec<&str> =
+        granted.iter().filter(|claim| claim.mode != wish.mode).map(|claim| claim.pattern.as_str()).collect();
+    (!kept.is_empty()).then(|| {
+        format!(
+            "{} stays exclusive: it is what this attempt owns; release-files lets go of it",
+            kept.join(", ")
+        )
     })
 }
 
@@ -66,7 +109,14 @@ pub fn release_files(session: &Session, params: ReleaseFilesParams) -> Result<Re
     let project = session.project()?;
     let holder = params.holder.map(|name| holder_name(&name)).transpose()?;
     let released = claiming::release(session, &project, &which, holder.as_ref())?;
-    Ok(ReleaseFilesResult { released: released.into_iter().map(|id| id.0).collect() })
+    let still_held = match &which {
+        Which::Patterns(asked) => claiming::still_held(session, &project, asked, &released)?,
+        Which::Ids(_) | Which::All => Vec::new(),
+    };
+    Ok(ReleaseFilesResult {
+        released: released.into_iter().map(|claim| claim.id.0).collect(),
+        still_held: still_held.iter().map(conflict).collect(),
+    })
 }
 
 fn holder_name(name: &str) -> Result<HolderName, ApiError> {

@@ -139,7 +139,7 @@ pub struct ClaimFilesResult {
     pub claims: Vec<GrantedClaim>,
     /// Who is in the way.
     pub conflicts: Vec<ClaimConflict>,
-    /// What keeps it from being used at once.
+    /// What is not as it was asked, or keeps it from being used at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
 }
@@ -218,6 +218,9 @@ pub struct ClaimConflict {
 pub struct ReleaseFilesResult {
     /// The numbers of the claims that are free now.
     pub released: Vec<i64>,
+    /// Who still holds something of `paths`: others, or the caller by another pattern.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub still_held: Vec<ClaimConflict>,
 }
 
 /// Result of `judge`.

@@ -13,6 +13,24 @@ pub const MAX_ALTERNATIVES: usize = 64;
 /// What a bracket with only this character in it quotes.
 pub(super) const QUOTABLE: [char; 6] = ['*', '?', '[', ']', '{', '}'];
 
+/// A name as a pattern's segment: quoted, and with `?` for what no pattern can say there.
+pub(super) fn sayable(name: &str, is_first: bool) -> String {
+    let last = name.chars().count().saturating_sub(1);
+    let mut text = String::with_capacity(name.len());
+    for (at, c) in name.chars().enumerate() {
+        let is_odd = c == '\\'
+            || c.is_control()
+            || at == 0 && is_first && c == '!'
+            || at == last && (c == ' ' || c == '.') && name != "." && name != "..";
+        match c {
+            _ if is_odd => text.push('?'),
+            c if QUOTABLE.contains(&c) => text.extend(['[', c, ']']),
+            c => text.push(c),
+        }
+    }
+    text
+}
+
 /// What stands between two slashes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Segment {

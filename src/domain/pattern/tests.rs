@@ -462,3 +462,27 @@ proptest! {
         prop_assert!(key_ancestors(&below).contains(&pattern.key().as_str()), "{:?} and {:?}", pattern, sample);
     }
 }
+
+#[test]
+fn whatever_a_file_is_called_something_owns_it() {
+    for (path, expected) in [
+        ("src/a.rs", Some("src/a.rs")),
+        ("app/[id]", Some("app/[[]id[]]")),
+        ("!x", Some("?x")),
+        ("src/!x", Some("src/!x")),
+        (" a", Some(" a")),
+        ("a ", Some("a?")),
+        ("a./b", Some("a?/b")),
+        ("a\\b", Some("a?b")),
+        ("a\tb\nc", Some("a?b?c")),
+        ("[\t*", Some("[[]?[*]")),
+        (".git/config", None),
+        ("a/../b", None),
+        ("/a", None),
+        ("", None),
+    ] {
+        let pattern = Pattern::around_path(path).ok();
+        assert_eq!(pattern.as_ref().map(Pattern::as_str), expected, "{path:?}");
+        assert!(pattern.is_none_or(|pattern| pattern.contains(&RepoPath::from(path))), "{path:?}");
+    }
+}

@@ -12,6 +12,7 @@ use crate::domain::pattern::Pattern;
 use crate::domain::plan::document::{Node, Value};
 use crate::domain::plan::problem::{Part, Places, Problem, ProblemCode, quoted};
 use crate::domain::plan::{Complexity, Plan, Priority, Rules, Spec, Task};
+use crate::domain::spelling::is_branch_name;
 pub use fields::Patterns;
 use fields::{Fields, Notes};
 
@@ -426,19 +427,27 @@ fn label(fields: &Fields<'_>, field: &'static str, notes: &mut Notes) -> Option<
 /// not be what git could take for an option or for something else than a name.
 fn git_ref(fields: &Fields<'_>, field: &'static str, notes: &mut Notes) -> Option<String> {
     let text = fields.text(field, notes)?;
-    let is_name = !text.starts_with(['-', '/'])
+    // A place to land on is a branch; one to start from may be counted back (`HEAD~2`).
+    if field == "target" && is_branch_name(text) {
+        return Some(text.to_owned());
+    }
+    let is_name = field == "base"
+        && !text.starts_with(['-', '/'])
         && !text.ends_with(['/', '.'])
         && !text.contains("..")
         && !text.contains(|c: char| c.is_whitespace() || c.is_control() || ":?*[\\".contains(c));
-    // A place to start from may be counted back (`HEAD~2`), a place to land on may not.
-    if is_name && (field == "base" || !text.contains(['~', '^']) && !text.contains("@{")) {
+    if is_name {
         return Some(text.to_owned());
     }
     let place = notes.places.field(fields.part, field);
     fields.refuse(
         field,
         place,
-        &format!("{} is no name in git", quoted(text)),
+        &format!(
+            "{} is no {}",
+            quoted(text),
+            if field == "base" { "name in git" } else { "name of a branch" }
+        ),
         "write a branch, such as \"main\"",
         notes,
     );

@@ -107,7 +107,22 @@ fn words() {
             "F=src/a.tar.gz; rm ${F%.gz} ${F##*/} ${F%/*} ${F%%.*} ${F#src/}",
             "src/a.tar | a.tar.gz | src | src/a",
         ),
-        ("F=a; rm ${F:-b}; rm ${G:-b}", "a"),
+        ("F=a; rm ${F:-b}; rm ${G:-b}", "a | b"),
+        ("F=; rm ${F:-a} ${F-b} ${G-c}; rm ${H:=d}; rm $H ${H:+e}", "a | c | d"),
+        ("rm ${F:-\"a b\"} ${F:-'c d'} ${F:-$HOME} ${F:-$HOME/x} ${F:?no}", "a b | c d | /home/ada"),
+        ("F=$(mktemp); rm ${F:-a}", ""),
+        ("F=src/a.txt; rm ${F/.txt/.md} ${F//a/b} ${F/src\\/} ${F/#src/x}", "src/a.md | src/b.txt"),
+        ("rm ~+/a; cd sub; rm ~+/b", "/p/a | /p/sub/b"),
+        (
+            "cd sub; rm /proc/self/cwd/a; rm /proc/thread-self/cwd/../b /proc/self/cwdx",
+            "sub/a | sub/../b | /proc/self/cwdx",
+        ),
+        ("read F <<< a.txt; rm $F; read -r F G <<< 'a b'; rm $F", "a.txt"),
+        ("find . -name '*.o' | while read -r f; do rm \"$f\"; done", "./**/*.o"),
+        ("git ls-files '*.c' | while IFS= read -r f; do sed -i s/a/b/ \"$f\"; done", "./**/*.c"),
+        ("ls *.txt | while read f; do rm $f; done", "glob *.txt"),
+        ("printf '%s\\n' a b | while read f; do rm $f; done", ""),
+        ("F=a sh -c 'rm $F'; rm $F", "a"),
         ("F=$(mktemp); rm $F; rm b", "b"),
         ("F=a; read F; rm $F", ""),
         ("if x; then F=a; else F=b; fi; rm $F", ""),
@@ -199,6 +214,12 @@ fn programs() {
         ("cp -r sub/. .", ".<glob sub/*"),
         ("cp -f -- b a", "a<b"),
         ("ln -sf ../a b", "b<a"),
+        (
+            "ln a b; ln -f c d/; link e f; cp -l g h; cp --link -r i j",
+            "a | b<a | c | d/<c | e | f<e | g | h<g | i | j<i",
+        ),
+        ("ln --symbolic a b", "b<a"),
+        ("sd a b a.txt c; sd -p a b d; sd -f i a b e; echo x | sd a b", "a.txt | c | e"),
         ("install -Dm644 b a", "a<b"),
         ("install -d x/y", ""),
         ("rsync -a b.txt ./a.txt", "./a.txt<b.txt"),
@@ -267,7 +288,20 @@ fn formatters() {
             "npx -y prettier --write 'src/**/*.ts'",
             "src/**/*.{js,jsx,ts,tsx,mjs,cjs,mts,cts,vue,css,scss,less,html,json,md,mdx,yaml,yml,graphql}",
         ),
-        ("terraform fmt -check; terraform plan", "./**/*.{tf,tfvars}"),
+        ("ruff --fix a.py", ""),
+        (
+            "black -q .; uv run black b.py; python -m black c",
+            "./**/*.{py,pyi} | b.py/**/*.{py,pyi} | c/**/*.{py,pyi}",
+        ),
+        (
+            "prettier -w x.md; prettier x.md; npx prettier -c .",
+            "x.md/**/*.{js,jsx,ts,tsx,mjs,cjs,mts,cts,vue,css,scss,less,html,json,md,mdx,yaml,yml,graphql}",
+        ),
+        ("autoflake -i a.py; autoflake b.py; pyupgrade --py39-plus c.py", "a.py/**/*.{py,pyi} | c.py"),
+        ("php-cs-fixer fix src; php-cs-fixer fix --dry-run src; phpcbf x", "src/**/*.php | x/**/*.php"),
+        ("oxlint --fix .; oxlint .", "./**/*.{js,jsx,ts,tsx,mjs,cjs,mts,cts,vue,svelte}"),
+        ("terraform fmt -check; terraform fmt -write=false; terraform plan", ""),
+        ("terraform fmt -recursive", "./**/*.{tf,tfvars}"),
     ]);
 }
 
@@ -351,6 +385,55 @@ fn carriers() {
         ("find . -name '*.o'", ""),
         ("ssh host rm a; docker run x rm b; chroot /x rm c", ""),
     ]);
+}
+
+/// What only looks, or writes where no file of anybody is, is not taken for a write.
+#[test]
+fn harmless() {
+    for command in [
+        "cat a.txt",
+        "grep -rn 'x > y' src",
+        "rg -n --replace b a src",
+        "sed -n '1,20p' a.txt",
+        "sed 's/a/b/' a.txt | head",
+        "awk '$1 > 3 {print}' a.txt",
+        "diff a.txt b.txt",
+        "git diff -- a.txt",
+        "git log -p -- a.txt",
+        "git show HEAD:a.txt",
+        "git blame a.txt",
+        "git stash list; git stash show -p",
+        "git checkout -b topic",
+        "git add a.txt && git commit -m 'rm a.txt > b.txt'",
+        "git apply --check x.diff; git apply --stat x.diff",
+        "black --check a.py; black --diff a.py",
+        "prettier --check a.ts; prettier -l a.ts; prettier a.ts",
+        "eslint a.ts; npx eslint --fix-dry-run a.ts",
+        "gofmt -l .; gofmt -d a.go",
+        "ruff check a.py; ruff format --check a.py; ruff format --diff .",
+        "cargo fmt --check; cargo fmt --all -- --check; rustfmt --check a.rs",
+        "clang-format a.c; clang-format --dry-run a.c",
+        "perl -ne 'print if /x/' a.txt",
+        "python3 -c 'print(open(\"a.txt\").read())'",
+        "python3 -m pytest a.py",
+        "node -e 'console.log(require(\"fs\").readFileSync(\"a.txt\"))'",
+        "sort a.txt | uniq -c; shuf -n 1 a.txt",
+        "find . -name '*.rs' -print; find . -type f | wc -l",
+        "find . -name '*.rs' | xargs grep x",
+        "tar tzf a.tgz; unzip -l a.zip; gzip -l a.gz; zcat a.gz",
+        "dd if=a.txt bs=1 count=1",
+        "rsync -n -a a/ b/; rsync --list-only a/",
+        "sd -p a b a.txt; patch --dry-run -p1 < x.diff",
+        "terraform fmt -check -diff; taplo fmt --check a.toml",
+        "ls -la | tee; test a -nt b; [ -f a.txt ] && echo yes",
+        "while read -r l; do echo \"$l\"; done < a.txt",
+        "F=a.txt; wc -l \"${F:-b.txt}\"",
+        "echo 'a > b' \"$(cat a.txt)\"",
+        "curl -s http://x | jq .",
+        "ssh host 'rm a.txt'; docker exec x rm a.txt",
+    ] {
+        assert_eq!(shown(&of_command(command, &known)), "", "{command}");
+    }
 }
 
 #[test]

@@ -151,8 +151,14 @@ pub fn run(desk: &mut Desk<'_>, command: Command) -> Result<u8, ApiError> {
         }
         Command::ReleaseFiles(args) => {
             let value = desk.call("release-files", ReleaseFilesParams::from(args))?;
-            desk.show::<ReleaseFilesResult>(&value, screens::release_files)?;
-            Ok(0)
+            let result = desk.show::<ReleaseFilesResult>(&value, screens::release_files)?;
+            if !result.still_held.is_empty() {
+                desk.out.tip(
+                    "kapell status --scope claims shows who holds what; only a holder, or a person who knows its \
+                     number, lets go of a claim",
+                );
+            }
+            Ok(u8::from(!result.still_held.is_empty()))
         }
         Command::Checkpoint => {
             let value = desk.call("checkpoint", CheckpointParams {})?;

@@ -19,12 +19,15 @@ use crate::api::wire::{
     JudgeResult, PlanResult, PlanStatus, Scope, StatusBody, StatusParams, StatusResult, TaskLine,
     WorkerStatus,
 };
+use crate::domain::refusal::{Code, Refusal};
 use crate::services::following::{Follower, Interest, newest};
 use crate::services::{Error, Session, dispatching, registry};
 use crate::store::events::EventRow;
 
 /// Tasks asked for at once while a run is followed.
 const PAGE: u32 = 500;
+/// `status` waits no longer than this.
+const LONGEST_WAIT_MS: u64 = 45_000;
 /// What a process ends with that was interrupted, as shells have it: 128 + SIGINT.
 const INTERRUPTED: u8 = 130;
 
@@ -532,9 +535,55 @@ pub fn events(desk: &mut Desk<'_>, session: &Session, args: args::Events) -> Res
     Ok(0)
 }
 
+/// `events` from inside a worker's wall: the log is asked for by way of its shim, which tells of the worker's
+/// own project.
+pub fn events_inside(desk: &mut Desk<'_>, args: args::Events) -> Result<u8, ApiError> {
+    if args.all_projects {
+        return Err(Refusal::new(
+            Code::NotAllowed,
+            "a worker is told of its own project only",
+            "leave --all-projects out",
+        )
+        .into());
+    }
+    let mut params = StatusParams {
+        scope: Scope::Events,
+        id: args.plan,
+        kind: args.kind,
+        since_seq: args.since,
+        limit: Some(if args.follow { LAST_BEFORE_NEW } else { LAST } as u32),
+        ..StatusParams::default()
+    };
+    let is_whole = args.since.is_some() || args.follow;
+    loop {
+        let value = desk.call("status", &params)?;
+        let status: StatusResult = typed(&value)?;
+        let StatusBody::Events { events } = status.body else {
+            return Err(Error::Bug("the log is something else".to_owned()).into());
+        };
+        // The next page begins after the last that was told; where all were, after the newest there is.
+        let last = events.last().map(|event| event.seq);
+        let is_last = status.next_cursor.is_none();
+        print_told(desk, events)?;
+        if !is_whole || desk.out.is_closed() || desk.cancel.is_cancelled() || is_last && !args.follow {
+            return Ok(0);
+        }
+        let after = if is_last { Some(status.seq).max(last) } else { last };
+        params = StatusParams {
+            since_seq: after.max(params.since_seq),
+            limit: Some(PAGE),
+            wait_ms: (is_last && args.follow).then_some(LONGEST_WAIT_MS),
+            ..params
+        };
+    }
+}
+
 fn print_events(desk: &mut Desk<'_>, rows: Vec<EventRow>) -> Result<(), ApiError> {
-    for row in rows {
-        let event = told(row);
+    print_told(desk, rows.into_iter().map(told).collect())
+}
+
+fn print_told(desk: &mut Desk<'_>, events: Vec<EventStatus>) -> Result<(), ApiError> {
+    for event in events {
         if desk.out.is_json() {
             let value = serde_json::to_value(&event)
                 .map_err(|error| Error::Bug(format!("an event is no JSON: {error}")))?;

@@ -73,6 +73,14 @@ fn command(house: House, folder: PathBuf, cli: Cli, out: &mut Out, top: OpenTop)
         end_on_interrupt(&session.cancel)?;
     }
     match cli.command {
+        Command::Init(_) | Command::Doctor if session.house.shim_socket().is_some() => Err(Refusal::new(
+            Code::Unsupported,
+            "inside a worker's wall nothing of the machine can be looked at or set up: state, agents and git's own \
+             folder lie behind it",
+            "kapell status and kapell status --scope workers are answered here; kapell report tells a person what is \
+             wrong, who runs kapell doctor outside",
+        )
+        .into()),
         Command::Init(args) => setup::init(&session, out, &args),
         Command::Doctor => Ok(setup::doctor(&session, out)),
         Command::Config(args) => setup::config(&session, out, args.what),
@@ -100,6 +108,9 @@ fn command(house: House, folder: PathBuf, cli: Cli, out: &mut Out, top: OpenTop)
                 Color::Auto | Color::Always => args.theme,
             };
             top(&session.house, session.folder, args.plan, theme)
+        }
+        Command::Events(args) if session.house.shim_socket().is_some() => {
+            follow::events_inside(&mut calls::Desk::new(&session, out), args)
         }
         Command::Events(args) => follow::events(&mut calls::Desk::new(&session, out), &session, args),
         command => calls::run(&mut calls::Desk::new(&session, out), command),

@@ -15,8 +15,10 @@ use crate::base::ids::HolderName;
 use crate::domain::claim::{Holder, HolderKind};
 use crate::domain::pattern::Pattern;
 use crate::domain::refusal::Refusal;
+use crate::domain::task::TaskState;
 use crate::domain::writes::TOP;
 use crate::services::editing::{self, Asked, Editor, Worker};
+use crate::services::lending::{self, Lent};
 use crate::services::project::Project;
 use crate::services::{Error, House};
 use crate::sys::agent::REFUSAL_PREFIX;
@@ -38,8 +40,9 @@ const MOST_CLAIMS: usize = 500;
 /// The log starts anew when it has grown to this.
 const LARGEST_LOG: u64 = 1 << 20;
 
-/// Variables that an agent's commands have as this process has them.
-const PASSED_ON: [&str; 5] = ["HOME", "CLAUDE_PROJECT_DIR", "TMPDIR", "USER", "KAPELL_WORKTREE"];
+/// Variables that a shell sets by itself: its commands do not have them as this process has.
+const SHELLS_OWN: [&str; 9] =
+    ["_", "OLDPWD", "SHLVL", "RANDOM", "LINENO", "SECONDS", "PPID", "UID", "BASHPID"];
 
 /// The agents whose events are known.
 const AGENTS: [&str; 2] = ["claude", "codex"];
@@ -76,13 +79,15 @@ pub fn answer(house: &House, agent: Option<&str>, input: &mut dyn Read, output: 
 
 fn decide(house: &House, agent: Option<&str>, event: &Event) -> Result<Option<Refusal>, Error> {
     let variable = |name: &str| house.environment.get(name).filter(|value| !value.is_empty());
-    let cwd = event.cwd.clone().unwrap_or_else(|| PathBuf::from("."));
+    let own = || std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
+    let cwd = event.cwd.clone().filter(|cwd| cwd.is_absolute()).unwrap_or_else(own);
     let top = || Project::of(&cwd).ok()?.top?.to_str().map(str::to_owned);
     let known = |name: &str| match name {
         "PWD" => cwd.to_str().map(str::to_owned),
         TOP => top(),
-        name if PASSED_ON.contains(&name) => variable(name).cloned(),
-        _ => None,
+        name if SHELLS_OWN.contains(&name) => None,
+        // An agent's commands and its hooks are its children alike.
+        name => house.environment.get(name).cloned(),
     };
     let writes = event.writes(&known);
     if let Some(attempt) = variable("KAPELL_ATTEMPT") {
@@ -94,9 +99,11 @@ fn decide(house: &House, agent: Option<&str>, event: &Event) -> Result<Option<Re
             attempt: attempt.clone(),
             files: files.unwrap_or_default(),
             worktree: variable("KAPELL_WORKTREE").map(PathBuf::from),
+            lent: house.shim_socket().and_then(|it| it.parent()).map(lending::noted).unwrap_or_default(),
         };
         let asked = Asked { folder: &cwd, cwd: &cwd, writes: &writes };
-        return editing::by_worker(&worker, &asked, || held(house, attempt));
+        let plan = variable("KAPELL_PLAN").map_or("", String::as_str);
+        return editing::by_worker(&worker, &asked, || held(house, attempt), |it| is_open(house, plan, it));
     }
     // A session keeps to its project wherever its shell has gone.
     let folder = variable("CLAUDE_PROJECT_DIR").map(PathBuf::from).filter(|folder| folder.is_dir());
@@ -129,6 +136,19 @@ fn held(house: &House, attempt: &str) -> Vec<Pattern> {
     let claims = answer["claims"].as_array().map(Vec::as_slice).unwrap_or_default();
     let own = claims.iter().filter(|claim| claim["holder"] == attempt);
     own.filter_map(|claim| Pattern::parse(claim["pattern"].as_str()?).ok()).collect()
+}
+
+/// Whether a child is still at work on what it was lent. What its shim cannot tell is taken for so.
+fn is_open(house: &House, plan: &str, lent: &Lent) -> bool {
+    let Some(socket) = house.shim_socket() else { return true };
+    let asked = json!({"scope": "task", "id": format!("{plan}/{}", lent.task)});
+    match relayed::call(socket, "status", &asked) {
+        Ok(answer) => !answer["state"].as_str().and_then(TaskState::parse).is_some_and(TaskState::is_final),
+        Err(error) => {
+            log(house, &error.message);
+            true
+        }
+    }
 }
 
 /// What a worker is told besides that it may use the tool. Only Claude Code is known to hand that on.
@@ -170,6 +190,15 @@ fn refused(moment: Moment, refusal: &Refusal) -> Value {
 fn capitalised(text: &str) -> String {
     let mut chars = text.chars();
     chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+}
+
+/// Tells that nothing can be asked here at all: there is no state folder, nor a log in it.
+pub fn unanswered(why: &str, input: &mut dyn Read, output: &mut dyn Write) {
+    // Read all the same: who writes it may take a closed pipe amiss.
+    let _ = std::io::copy(&mut input.take(LARGEST_EVENT), &mut std::io::sink());
+    let text = format!("{REFUSAL_PREFIX}could not look whether others hold these files: {why}");
+    // With nobody to read it the agent has ended.
+    let _ = writeln!(output, "{}", json!({ "systemMessage": text }));
 }
 
 /// The tool is let through: the wall and the landing hold what this could not. But not in silence.

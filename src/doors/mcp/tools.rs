@@ -24,7 +24,7 @@ const OF_PERSONS: [(&str, &str); 4] = [
 ];
 
 /// Results of which only these fields are told; the others explain themselves when they come.
-const MAIN_RESULTS: [(&str, &[&str]); 3] = [
+const MAIN_RESULTS: [(&str, &[&str]); 4] = [
     ("pipeline", &["run", "state", "stages"]),
     ("environments", &["environments"]),
     (
@@ -78,6 +78,7 @@ const MAIN_RESULTS: [(&str, &[&str]); 3] = [
             "environments",
         ],
     ),
+    ("release-files", &["released"]),
 ];
 
 /// Every method of the table as a tool, but for those of workers only.

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::saving::Saved;
+use super::saving::{Saved, lands_for_nobody};
 use crate::base::paths::RepoPath;
 use crate::services::Error;
 use crate::store::attempts::AttemptRow;
@@ -34,12 +34,20 @@ fn text(attempt: &AttemptRow, saved: &Saved, quarantine: &str) -> String {
         text.push_str(&format!("\nWithin its claim:\n  {first}\n"));
         allowed.for_each(|path| text.push_str(&format!("  {path}\n")));
     }
-    let first = saved.outside.first().map(|(path, _)| quoted(path)).unwrap_or_default();
-    text.push_str(&format!(
-        "\nTo see it:\n  git --literal-pathspecs diff {} {quarantine} -- {first}\n\
-         \nTo land a path after all, with what lies within the claim (the other gates still decide):\n  \
-         kapell approve {} --path {first}\n",
-        saved.snapshot.base, attempt.id
-    ));
+    let is_kept = |path: &RepoPath| lands_for_nobody(&saved.snapshot.changed, &path.to_string()).is_none();
+    let (kept, nowhere): (Vec<_>, Vec<_>) =
+        saved.outside.iter().map(|(path, _)| path).partition(|it| is_kept(it));
+    if let Some(first) = kept.first().map(|path| quoted(path)) {
+        text.push_str(&format!(
+            "\nTo see it:\n  git --literal-pathspecs diff {} {quarantine} -- {first}\n\
+             \nTo land a path after all, with what lies within the claim (the other gates still decide):\n  \
+             kapell approve {} --path {first}\n",
+            saved.snapshot.base, attempt.id
+        ));
+    }
+    if !nowhere.is_empty() {
+        text.push_str("\nIn no commit, so that nobody can approve it:\n");
+        nowhere.iter().for_each(|path| text.push_str(&format!("  {path}\n")));
+    }
     text
 }

@@ -250,6 +250,15 @@ fn compared(desk: &Desk, attempt: &AttemptRow, task: &Task, mut snapshot: Snapsh
     Ok(saved)
 }
 
+/// Why a path that is no file of a saved tree cannot land, whoever approves it.
+pub fn lands_for_nobody(changed: &[Change], path: &str) -> Option<Objection> {
+    match changed.iter().find(|change| change.path.to_string() == path) {
+        None => Some(Objection::NestedRepository),
+        Some(change) if change.new_mode == Mode::Gitlink => Some(Objection::ForeignCommit),
+        Some(_) => None,
+    }
+}
+
 /// What was changed without being owned, or in a way that nobody may; each path once.
 fn objections(
     desk: &Desk,

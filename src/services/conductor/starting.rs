@@ -133,7 +133,7 @@ fn record(
             claim.holder = holder.clone();
         }
         let (mut fencing, insert) = match claim::decide(&task.files, Mode::Exclusive, &holder, &held) {
-            Decision::Grant { renew, insert } => (renew.iter().map(|id| id.0).max().unwrap_or(0), insert),
+            Decision::Grant { renew, insert, .. } => (renew.iter().map(|id| id.0).max().unwrap_or(0), insert),
             Decision::Refuse(conflicts) => {
                 let on = conflicts.first().map_or_else(String::new, |conflict| {
                     let held = &conflict.held;

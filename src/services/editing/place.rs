@@ -31,6 +31,11 @@ impl Place {
         &self.top
     }
 
+    /// Another file of the same checkout, written in the same way.
+    pub fn beside(&self, path: &str) -> Self {
+        Self { path: path.to_owned(), file: self.top.join(path), ..self.clone() }
+    }
+
     /// Whether it lies in this checkout, not in another one of the same repository.
     pub fn is_in(&self, project: &Project) -> bool {
         project.top.as_deref() == Some(&self.top)

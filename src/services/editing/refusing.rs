@@ -1,8 +1,8 @@
 //! What an agent is told that may not write: who has it, why, and what it can do instead.
 
-use super::Project;
 use super::naming::Extent;
 use super::place::Place;
+use super::{Lent, Project};
 use crate::base::clock::Time;
 use crate::domain::claim::Conflict;
 use crate::domain::pattern::Pattern;
@@ -44,6 +44,21 @@ pub(super) fn beyond(project: &Project, place: &Place, claim: &[Pattern]) -> Ref
     Refusal::new(Code::NotAllowed, what, format!("nothing else of yours will be landed. {instead}"))
 }
 
+/// What a worker lent to a child that is still at work on it.
+pub(super) fn lent_out(place: &Place, lent: &Lent) -> Refusal {
+    let Lent { task, text, since, .. } = lent;
+    let path = if place.path.is_empty() { "part of this checkout" } else { &place.path };
+    let mut what = format!("{path} is lent to task {task} since {since}, which is at work on it");
+    if !text.is_empty() {
+        what.push_str(&format!(": {}", text.split_whitespace().collect::<Vec<_>>().join(" ")));
+    }
+    let hint = format!(
+        "what you change there meanwhile will not be landed: do not write it another way. Work on the rest, and leave \
+         this to task {task}; it is yours again when that is over (kapell status --scope plan tells)"
+    );
+    Refusal::new(Code::NotAllowed, what, hint).with("task", task)
+}
+
 /// How to ask for a file: with the pattern that owns it, whatever is in its name. The error says why
 /// no pattern does.
 fn asking(path: &str, wait_s: Option<u32>) -> Result<String, String> {
@@ -69,7 +84,7 @@ pub(super) fn refused(conflicts: &[Conflict], by: Option<&str>) -> Option<Refusa
     let held = &conflict.held;
     let mut text = format!(
         "{} is held by {} ({}) since {}, {} ago",
-        conflict.witness,
+        shown(&conflict.witness),
         held.holder.name,
         held.task
             .as_ref()
@@ -94,6 +109,11 @@ pub(super) fn refused(conflicts: &[Conflict], by: Option<&str>) -> Option<Refusa
         "do not write it another way. Work on something else{ask}; kapell status --scope claims shows who holds what"
     );
     Some(Refusal::new(Code::Conflict, text, hint).with("holder", &held.holder.name))
+}
+
+/// A path in a sentence of one line.
+fn shown(path: &str) -> String {
+    if path.contains(char::is_control) { path.escape_debug().to_string() } else { path.to_owned() }
 }
 
 /// A length of time in the unit that fits it.

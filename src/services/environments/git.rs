@@ -472,6 +472,9 @@ impl Work<'_> {
         match land::advance(git, &guard, &reference, &new, Some(&onto))? {
             Advance::Advanced => {}
             Advance::Moved { .. } => return refused("somebody moved it meanwhile".to_owned(), "merge again"),
+            Advance::InProgress { path, what } => {
+                return refused(format!("{what} of it is going on in {}", path.display()), again);
+            }
             Advance::CheckedOut { path } => {
                 match checkout::fast_forward(git, &guard, &path, &reference, &onto, &new)? {
                     Forward::Forwarded => {}

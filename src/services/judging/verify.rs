@@ -55,6 +55,14 @@ impl VerifyTree {
             .map_err(|error| Error::system(format!("cannot write {}", note.display()), error))
     }
 
+    fn set_aside(&self) -> Result<(), Error> {
+        let aside = self.path.with_extension(crate::base::ids::random_tail(8));
+        std::fs::rename(&self.path, &aside)
+            .map_err(|error| Error::system(format!("cannot move {} away", self.path.display()), error))?;
+        let _ = worktree::delete_folder(&aside);
+        Ok(())
+    }
+
     /// Checks out a commit in it; files that git ignores stay, as they are what a build left.
     pub fn set(&mut self, case: &Case<'_>, commit: &Oid) -> Result<(), Error> {
         if let Some(tree) = &self.tree {
@@ -63,10 +71,10 @@ impl VerifyTree {
             }
             // Whatever a command did to it: nobody's work is in it, so it is made anew.
             self.tree = None;
-            let aside = self.path.with_extension(crate::base::ids::random_tail(8));
-            std::fs::rename(&self.path, &aside)
-                .map_err(|error| Error::system(format!("cannot move {} away", self.path.display()), error))?;
-            let _ = worktree::delete_folder(&aside);
+            self.set_aside()?;
+        } else if self.path.exists() && Worktree::find(case.git, &self.path).is_none() {
+            // Of a repository that was at this place before.
+            self.set_aside()?;
         }
         if let Some(folder) = self.path.parent() {
             std::fs::create_dir_all(folder)

@@ -95,6 +95,18 @@ impl Batch<'_> {
                 }
                 // Somebody landed between: merge again onto that.
                 Advance::Moved { .. } => {}
+                Advance::InProgress { path, what } => {
+                    return Err(Refusal::new(
+                        Code::Conflict,
+                        format!(
+                            "the branch {} is in the middle of {what} in {}",
+                            self.branch,
+                            path.display()
+                        ),
+                        "finish or abort it there, then control approve lands it",
+                    )
+                    .into());
+                }
                 Advance::CheckedOut { path } => {
                     return Err(Refusal::new(
                         Code::Conflict,

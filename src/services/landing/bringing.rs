@@ -109,6 +109,10 @@ pub(super) fn place(git: &Git, plan: &PlanRow, old: &Oid, new: &Oid) -> Result<O
     match land::advance(git, &guard, &reference, new, Some(old))? {
         Advance::Advanced => Ok(Some(brought())),
         Advance::CheckedOut { path } => moved(&path),
+        Advance::InProgress { path, what } => Err(refuse(
+            format!("{target} is in the middle of {what} in {}", path.display()),
+            "finish or abort it, then land again; its work stays where it is",
+        )),
         Advance::Moved { .. } => Ok(None),
     }
 }

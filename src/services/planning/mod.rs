@@ -115,6 +115,7 @@ pub fn plan(session: &Session, project: &Project, wish: &Wish) -> Result<Planned
             &checked.places,
         ));
         checked.problems.extend(surroundings::missing_base(&session.house, project, plan, &checked.places)?);
+        checked.problems.extend(surroundings::misled(&session.house, project, plan, &checked.places)?);
         checked.problems.extend(surroundings::ignored(&session.house, project, plan, &checked.places)?);
     }
     let name = [

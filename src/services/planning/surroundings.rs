@@ -9,11 +9,12 @@ use crate::domain::plan::check::{KnownTarget, OnOverlap, Surroundings, TargetKin
 use crate::domain::plan::document;
 use crate::domain::plan::problem::{Part, Places, Problem, ProblemCode};
 use crate::domain::plan::{Plan, Task};
+use crate::services::landing::full_name;
 use crate::services::project::Project;
 use crate::services::{Error, House, claiming, ground, pipelines};
 use crate::sys::config::Config;
 use crate::sys::config::resolved::{self, Isolation, Worker};
-use crate::sys::git::{Worktree, checkout, read};
+use crate::sys::git::{Worktree, checkout, read, refs};
 use crate::sys::process::find::find_program;
 
 /// What is known around a plan.
@@ -131,6 +132,33 @@ pub fn missing_base(
     let problem =
         Problem::error(ProblemCode::Syntax, message, "name a branch, tag or commit, or leave it out");
     Ok(Some(problem.at(places.field(Part::Plan, "base"))))
+}
+
+/// What a plan names and lands or works otherwise than one would think: a target that is no branch yet,
+/// and environments, which no task works in.
+pub fn misled(house: &House, project: &Project, plan: &Plan, places: &Places) -> Result<Vec<Problem>, Error> {
+    let mut problems = Vec::new();
+    if let Some(target) = plan.target.as_deref().filter(|_| project.repository.is_some()) {
+        let git = ground::git(house, project)?;
+        let has_commit = read::resolve(&git, "HEAD")?.is_some();
+        if has_commit && refs::read(&git, &full_name(target))?.is_none() {
+            let message = format!("there is no branch {target} yet: landing makes it");
+            let hint = "git branch lists the branches; leave `target` out for the one that is checked out";
+            let problem = Problem::warning(ProblemCode::Syntax, message, hint);
+            problems.push(problem.at(places.field(Part::Plan, "target")));
+        }
+    }
+    for (position, task) in plan.tasks.iter().enumerate() {
+        let Some(environment) = &task.environment else { continue };
+        let message = format!(
+            "task {}: it does not work in the environment {environment}, but in a checkout of its own",
+            task.id
+        );
+        let hint = "leave `environment` out; kapell env git brings what landed into an environment";
+        let problem = Problem::warning(ProblemCode::Syntax, message, hint);
+        problems.push(problem.of(&task.id).at(places.field(Part::Task(position), "environment")));
+    }
+    Ok(problems)
 }
 
 /// Files of tasks that git ignores: what is written there cannot land.

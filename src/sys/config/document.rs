@@ -17,6 +17,7 @@ use super::code::ConfigCode;
 use super::schema::SCHEMA;
 use super::values::Command;
 use crate::domain::pattern::Pattern;
+use crate::domain::spelling::is_branch_name;
 
 mod wording;
 
@@ -276,8 +277,12 @@ impl<'t> Document<'t> {
         if schema.get("format").is_some_and(|format| format == "command") {
             let command = Command::deserialize(&fitting).map_err(|error| error.to_string());
             if let Err(wrong) = command.and_then(|command| command.parse()) {
-                let hint =
-                    "write the program and its arguments, such as [\"cargo\", \"test\"] or \"cargo test\"";
+                let hint = match wrong.contains("a shell") {
+                    true => "quote it, or have a shell run it: [\"sh\", \"-c\", \"…\"]",
+                    false => {
+                        "write the program and its arguments, such as [\"cargo\", \"test\"] or \"cargo test\""
+                    }
+                };
                 self.value_error(ConfigCode::BadCommand, path, format!("`{path}` {wrong}"), hint);
                 return None;
             }
@@ -425,19 +430,6 @@ impl<'t> Document<'t> {
         self.report(within, Severity::Error, ConfigCode::BadPattern, path, message, hint);
         false
     }
-}
-
-/// Whether git takes it as a branch's name (git-check-ref-format, and no dash before).
-fn is_branch_name(name: &str) -> bool {
-    let is_bad = |c: char| c.is_ascii_control() || " ~^:?*[\\".contains(c);
-    let is_part = |part: &str| !part.is_empty() && !part.starts_with('.') && !part.ends_with(".lock");
-    name != "@"
-        && !name.starts_with('-')
-        && !name.ends_with('.')
-        && !name.contains("..")
-        && !name.contains("@{")
-        && !name.contains(is_bad)
-        && name.split('/').all(is_part)
 }
 
 /// Whether a text names something that can be a cache: below the root or the home, or in the tree.

@@ -4,6 +4,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 
 use crate::domain::plan::{CommandLine, Priority};
+use crate::domain::spelling::shell_sign;
 
 /// 0 to 10, 10 first, or a name: high is 9, medium 5, low 2.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -52,6 +53,11 @@ pub enum Command {
 impl Command {
     /// The program and its arguments, or what is wrong with them.
     pub fn parse(&self) -> Result<CommandLine, String> {
+        if let Self::Line(line) = self
+            && let Some(sign) = shell_sign(line)
+        {
+            return Err(format!("has `{sign}` in it, which only a shell understands, and none reads it"));
+        }
         let words = match self {
             Self::Line(line) => shell_words::split(line).map_err(|_| "has a quote that is not closed")?,
             Self::Words(words) => words.clone(),

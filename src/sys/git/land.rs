@@ -1,10 +1,13 @@
 //! Landing: merging without files, and moving a branch that nobody has checked out.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::path::PathBuf;
 
 use super::change::changed_between;
+use super::discover::discover;
 use super::queue::Guard;
+use super::read::Head;
 use super::refs::{self, Update};
 use super::run::{Git, GitError, unexpected};
 use super::{Oid, Version, read};
@@ -161,6 +164,13 @@ pub enum Advance {
         /// The checkout.
         path: PathBuf,
     },
+    /// A person is about to move it: it is being rebased, or looked through for a fault.
+    InProgress {
+        /// Where.
+        path: PathBuf,
+        /// What: `a rebase`.
+        what: &'static str,
+    },
 }
 
 /// Moves a branch (`refs/heads/…`) from `old` (`None`: it does not exist) to `new`, unless it is checked out.
@@ -176,6 +186,9 @@ pub fn advance(
     }
     if let Some(path) = checked_out(git, branch)? {
         return Ok(Advance::CheckedOut { path });
+    }
+    if let Some((path, what)) = in_progress(git, branch) {
+        return Ok(Advance::InProgress { path, what });
     }
     Ok(match refs::update_as(git, Some(guard), branch, new, old, "kapell: land")? {
         Update::Done => Advance::Advanced,
@@ -194,17 +207,53 @@ pub(super) fn checkouts(git: &Git, branch: &str) -> Result<Vec<PathBuf>, GitErro
     let mut found = Vec::new();
     let mut path = None;
     let mut is_bare = false;
+    let mut is_main_bare = false;
     for line in printed.split(|byte| *byte == 0) {
         if let Some(bytes) = line.strip_prefix(b"worktree ") {
             path = Some(RepoPath::from_bytes(bytes).to_path_buf());
             is_bare = false;
         } else if line == b"bare" {
             is_bare = true;
+            is_main_bare = true;
         } else if line.strip_prefix(b"branch ") == Some(branch.as_bytes()) && !is_bare {
             found.extend(path.take());
         }
     }
+    // Where the configuration does not say `core.bare`, git takes the main checkout for bare in a call
+    // that is about no files.
+    let main = git.repository().common_dir.parent().filter(|_| is_main_bare);
+    if let Some(main) = main.and_then(|main| discover(main).ok())
+        && main.git_dir == git.repository().common_dir
+        && let Some(top) = main.top.clone()
+        && let Head::Branch { reference, .. } = read::head(&Git::new(git.program(), &main)?)?
+        && reference == branch
+    {
+        found.insert(0, top);
+    }
     Ok(found)
+}
+
+/// Where a branch that is checked out nowhere is being worked on all the same: during a rebase `HEAD` is
+/// on no branch, and the branch is moved at its end. As git itself sees it (`branch_checked_out`).
+fn in_progress(git: &Git, branch: &str) -> Option<(PathBuf, &'static str)> {
+    let common = &git.repository().common_dir;
+    let linked = fs::read_dir(common.join("worktrees")).into_iter().flatten().flatten();
+    let says =
+        |file: PathBuf, name: &str| fs::read(file).is_ok_and(|text| text.trim_ascii() == name.as_bytes());
+    let short = branch.strip_prefix("refs/heads/").unwrap_or(branch);
+    for admin_dir in std::iter::once(common.clone()).chain(linked.map(|entry| entry.path())) {
+        let what = match () {
+            () if says(admin_dir.join("rebase-merge/head-name"), branch) => "a rebase",
+            () if says(admin_dir.join("rebase-apply/head-name"), branch) => "a rebase",
+            () if says(admin_dir.join("BISECT_START"), short) => "a bisect",
+            () => continue,
+        };
+        let link = fs::read(admin_dir.join("gitdir")).ok();
+        let link = link.map(|link| RepoPath::from_bytes(link.trim_ascii_end()).to_path_buf());
+        let top = link.as_deref().unwrap_or(common).parent().unwrap_or(common).to_path_buf();
+        return Some((top, what));
+    }
+    None
 }
 
 #[cfg(test)]

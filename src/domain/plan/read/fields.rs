@@ -8,6 +8,7 @@ use crate::domain::pattern::{BadPattern, Pattern};
 use crate::domain::plan::CommandLine;
 use crate::domain::plan::document::{Key, Node, Place, Value};
 use crate::domain::plan::problem::{Part, Places, Problem, ProblemCode, Problems, closest, quoted};
+use crate::domain::spelling::shell_sign;
 
 /// Patterns that were read before. Whoever reads a document again and again, as an editor does while it
 /// is typed, does not make each of them anew; those that left the document are forgotten.
@@ -280,6 +281,14 @@ impl<'a> Fields<'a> {
         const HINT: &str = "write [\"cargo\", \"test\"] or \"cargo test\"";
         let words = match &node.value {
             Value::Text(line) => match shell_words::split(line) {
+                Ok(_) if shell_sign(line).is_some() => {
+                    let sign = shell_sign(line).unwrap_or_default();
+                    let what =
+                        format!("has `{sign}` in it, which only a shell understands, and none reads it");
+                    let hint = "quote it, or have a shell run it: [\"sh\", \"-c\", \"…\"]";
+                    self.refuse(field, node.place, &what, hint, notes);
+                    return None;
+                }
                 Ok(words) => words,
                 Err(_) => {
                     self.refuse(

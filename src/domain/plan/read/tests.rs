@@ -367,7 +367,7 @@ fn all_problems_of_a_document_are_found_in_its_order() {
             "error bad-path 3:64 \"../a.md\"",
             "error syntax 3:76 the plan: `specs[3]` must be a map, but is the text \"b.md\"",
             "error syntax 4:11 the plan: `base` \"--upload-pack=x\" is no name in git",
-            "error syntax 5:13 the plan: `target` \"main~1\" is no name in git",
+            "error syntax 5:13 the plan: `target` \"main~1\" is no name of a branch",
             "error syntax 7:5 tasks[0]: `id` is missing",
             "error syntax 8:12 tasks[1]: `id` must be a whole number or a text, but is the number 1.5",
             "error syntax 8:25 tasks[1]: `task` is empty",

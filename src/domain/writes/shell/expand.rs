@@ -1,6 +1,7 @@
 //! What words become: variables, what commands print, `~`; and the folder that they are seen from.
 
 use super::TOP;
+use super::operands::Operands;
 use super::run::{Input, LONGEST, Reading, place};
 use super::word::{
     Arg, Part, Variable, Word, arg_text, args_of, changed, globbed, is_name, push_escaped, unescaped,
@@ -30,6 +31,24 @@ impl Reading<'_> {
             if let Some((name, value)) = text.split_once('=').filter(|(name, _)| is_name(name)) {
                 self.set(name, vec![Arg::Text(value.to_owned())]);
             }
+        }
+    }
+
+    /// `read`: one variable for what one line says, where there is only one.
+    pub fn read_into(&mut self, args: &[Arg], input: Input) {
+        let operands = Operands::of(args, "d:n:N:p:t:u:i:a:", "");
+        let value = match (&*operands.paths, input) {
+            ([Arg::Text(name)], Input::Names(names)) if is_name(name) => <[Arg; 1]>::try_from(names).ok(),
+            ([Arg::Text(name)], Input::Text(text))
+                if is_name(name) && text.trim_end().lines().count() == 1 =>
+            {
+                Some([Arg::Text(text.trim().to_owned())])
+            }
+            _ => None,
+        };
+        match (value, operands.paths.first().and_then(Arg::text)) {
+            (Some([value]), Some(name)) if !operands.has("a") => self.set(name, vec![value]),
+            _ => self.forgotten(args),
         }
     }
 
@@ -83,16 +102,36 @@ impl Reading<'_> {
                 Err(_) => self.value(name).or_else(|| self.known(name).map(|value| vec![Arg::Text(value)])),
             },
         };
-        let Some(mut value) = value else { return vec![Arg::Unknown] };
         let is_list = matches!(name, "@" | "*");
+        if let Some((sign, text)) = alternative(&variable.then).filter(|_| is_name(name)) {
+            return match value.as_deref() {
+                Some([Arg::Text(known), ..]) if !(known.is_empty() && sign.starts_with(':')) => {
+                    vec![Arg::Text(known.clone())]
+                }
+                // What nobody sets is not set.
+                None | Some([Arg::Text(_), ..]) => {
+                    let value = match (text, &*inner) {
+                        (text, []) => Arg::Text(text.to_owned()),
+                        ("", [value]) => value.clone(),
+                        _ => Arg::Unknown,
+                    };
+                    if sign.ends_with('=') {
+                        self.set(name, vec![value.clone()]);
+                    }
+                    vec![value]
+                }
+                _ => vec![Arg::Unknown],
+            };
+        }
+        let Some(mut value) = value else { return vec![Arg::Unknown] };
         match variable.then.as_str() {
             _ if !inner.is_empty() => return vec![Arg::Unknown],
             "[@]" | "[*]" => return value,
             "" if !is_list => value.truncate(1),
             "" => return value,
             // The value if there is one, and there is.
-            then if then.starts_with([':', '-']) && !then.starts_with(":+") => match value.first() {
-                Some(Arg::Text(text)) if !text.is_empty() && then[1..].starts_with(['-', '=', '?']) => {}
+            then if then.starts_with(":?") || then.starts_with('?') => match value.first() {
+                Some(Arg::Text(text)) if !text.is_empty() => value.truncate(1),
                 _ => return vec![Arg::Unknown],
             },
             then => {
@@ -109,7 +148,9 @@ impl Reading<'_> {
             Part::Text(text) => vec![Arg::Text(unescaped(text))],
             Part::Variable(variable) => {
                 let values = self.looked_up(variable);
-                if variable.is_quoted { values } else { split(values) }
+                let is_text = |part: &Part| matches!(part, Part::Text(_));
+                let is_quoted = !variable.inner.is_empty() && variable.inner.iter().all(is_text);
+                if variable.is_quoted || is_quoted { values } else { split(values) }
             }
             Part::Run { nodes, is_quoted } => {
                 self.isolated(nodes);
@@ -138,7 +179,9 @@ impl Reading<'_> {
                 let Some(text) = self.homely(text) else { return vec![Arg::Unknown] };
                 return if text.is_empty() && !word.is_quoted { Vec::new() } else { args_of(&text) };
             }
+            // An empty text is what quotes begin with.
             [part] => return self.meant(part),
+            [Part::Text(empty), part] if empty.is_empty() => return self.meant(part),
             _ => {}
         }
         let mut fields: Vec<Option<String>> = vec![Some(String::new())];
@@ -197,6 +240,11 @@ impl Reading<'_> {
     /// The text with its `~` replaced; nothing where that is somebody else's home.
     fn homely(&self, text: &str) -> Option<String> {
         let Some(rest) = text.strip_prefix('~') else { return Some(text.to_owned()) };
+        if let Some(rest) = rest.strip_prefix('+').filter(|rest| rest.is_empty() || rest.starts_with('/')) {
+            let mut here = String::new();
+            push_escaped(&mut here, &self.here()?);
+            return Some(here + rest);
+        }
         if !(rest.is_empty() || rest.starts_with('/')) {
             return None;
         }
@@ -246,6 +294,12 @@ impl Reading<'_> {
     pub fn pop(&mut self) {
         self.state.folder = self.state.stack.pop().flatten();
     }
+}
+
+/// What stands for a variable that is not set: `:-`, `-`, `:=` or `=`, and the text behind.
+fn alternative(then: &str) -> Option<(&str, &str)> {
+    let sign = [":-", ":=", "-", "="].into_iter().find(|sign| then.starts_with(sign))?;
+    Some(then.split_at(sign.len()))
 }
 
 /// What is not quoted falls apart at blanks, and has wildcards.

@@ -184,11 +184,14 @@ impl Reader<'_> {
         while let Some(c) = self.next() {
             match c {
                 '}' => break,
-                '\\' => drop(self.next()),
+                '\\' => {
+                    let _ = self.next();
+                    inner.parts.push(Part::Unknown);
+                }
                 '\'' if !is_quoted => {
                     let end = self.rest.find('\'').unwrap_or(self.rest.len());
+                    inner.push_quoted(&self.rest[..end]);
                     self.rest = self.rest.get(end + 1..).unwrap_or_default();
-                    inner.parts.push(Part::Unknown);
                 }
                 '"' => self.double(&mut inner, true),
                 '$' => self.dollar(&mut inner, is_quoted),

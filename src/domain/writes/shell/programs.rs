@@ -32,7 +32,8 @@ impl Reading<'_> {
             "pushd" => self.push(Operands::of(words, "", "").paths.first()),
             "popd" => self.pop(),
             "export" | "declare" | "typeset" | "local" | "readonly" => self.declared(words),
-            "read" | "mapfile" | "readarray" | "getopts" | "unset" => self.forgotten(words),
+            "read" => self.read_into(words, input),
+            "mapfile" | "readarray" | "getopts" | "unset" => self.forgotten(words),
             "shift" => self.shift(),
             "set" => {
                 if let Some(at) = words.iter().position(|word| word.text() == Some("--")) {
@@ -121,7 +122,9 @@ impl Reading<'_> {
             Rule::Pack(end) => self.packed(name, end, &operands),
             Rule::Format(on, off, names) => {
                 let is_off = |word: &Arg| {
-                    word.text().and_then(|text| text.strip_prefix("--")).is_some_and(|text| is_one(text, off))
+                    // Programs in Go take one dash for two.
+                    let name = word.text().filter(|text| text.starts_with('-'));
+                    name.is_some_and(|text| is_one(text.trim_start_matches('-'), off))
                 };
                 if (on.is_empty() || operands.has(on)) && !operands.has(off) && !words.iter().any(is_off) {
                     self.formatted(&operands.paths, names);
@@ -171,7 +174,10 @@ impl Reading<'_> {
             (None, Some((goal, sources))) if !sources.is_empty() => (sources, goal),
             _ => return,
         };
-        if sources_vanish || operands.has("remove-source-files") {
+        // Two names for one file: who writes to one writes to the other.
+        let is_hard = matches!(name, "ln" | "gln" | "link") && !operands.has("s symbolic")
+            || name.ends_with("cp") && operands.has("l link");
+        if sources_vanish || is_hard || operands.has("remove-source-files") {
             self.write_all(sources);
         }
         let Arg::Text(goal) = goal else { return };

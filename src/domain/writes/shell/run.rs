@@ -216,7 +216,26 @@ impl<'a> Reading<'a> {
             }
             return;
         }
-        self.program(&args, input);
+        if assigned.is_empty() {
+            self.program(&args, input);
+        } else {
+            // Only this program has them.
+            let mut outer = Vec::new();
+            for (name, value) in assigned {
+                let is_more = name.ends_with('+');
+                let name = name.trim_end_matches('+');
+                let known = self.state.variables.iter().position(|(known, _)| known == name);
+                outer.push((name.to_owned(), known.map(|at| self.state.variables[at].1.clone())));
+                self.set(name, if is_more { vec![Arg::Unknown] } else { value });
+            }
+            self.program(&args, input);
+            for (name, value) in outer.into_iter().rev() {
+                match value {
+                    Some(value) => self.set(&name, value),
+                    None => self.state.variables.retain(|(known, _)| *known != name),
+                }
+            }
+        }
         if !is_printed {
             self.output = Input::Unknown;
         }
@@ -249,6 +268,7 @@ impl<'a> Reading<'a> {
         if path.is_empty() || self.writes.len() >= MOST_WRITES {
             return;
         }
+        let path = here_by_proc(path);
         let folder = match (&self.state.folder, &reach) {
             _ if path.starts_with('/') => Some(String::new()),
             (Some(folder), Reach::Glob) => Some(as_glob(folder)),
@@ -289,6 +309,16 @@ impl<'a> Reading<'a> {
         for arg in args {
             self.write(arg);
         }
+    }
+}
+
+/// A path that leads to the folder by way of `/proc` without that way: there it is the folder of the shell.
+fn here_by_proc(path: &str) -> &str {
+    let below = ["/proc/self/cwd", "/proc/thread-self/cwd"].iter().find_map(|way| path.strip_prefix(way));
+    match below {
+        Some("" | "/") => ".",
+        Some(below) if below.starts_with('/') => below.trim_start_matches('/'),
+        _ => path,
     }
 }
 

@@ -302,6 +302,12 @@ fn range(text: &str) -> Option<Vec<String>> {
 
 /// `${name%then}` and its like for a value that is known; nothing where only a shell can tell.
 pub(super) fn changed(value: &str, then: &str) -> Option<String> {
+    if let Some(rest) = then.strip_prefix('/') {
+        let (is_all, rest) = rest.strip_prefix('/').map_or((false, rest), |rest| (true, rest));
+        let (from, to) = rest.split_once('/').unwrap_or((rest, ""));
+        let is_plain = !from.is_empty() && !from.contains(SPECIAL) && !from.starts_with(['#', '%']);
+        return is_plain.then(|| if is_all { value.replace(from, to) } else { value.replacen(from, to, 1) });
+    }
     let (sign, pattern) =
         ["%%", "%", "##", "#"].iter().find_map(|sign| Some((*sign, then.strip_prefix(*sign)?)))?;
     let is_plain = |text: &str| !text.contains(SPECIAL);

@@ -1,7 +1,7 @@
 //! Who owns what.
 
 use super::*;
-use crate::api::wire::{ClaimFilesResult, ClaimStatus, ReleaseFilesResult};
+use crate::api::wire::{ClaimConflict, ClaimFilesResult, ClaimStatus, ReleaseFilesResult};
 
 /// Result of `claim-files`.
 pub fn claim_files(view: &View, result: &ClaimFilesResult) -> String {
@@ -11,30 +11,9 @@ pub fn claim_files(view: &View, result: &ClaimFilesResult) -> String {
             if result.conflicts.is_empty() {
                 page.wrapped(&plain("  "), Style::Plain, "nobody holds it, but somebody asked first");
             }
-            for conflict in &result.conflicts {
-                let held = view.length_since(&conflict.since);
-                let expires = view.distance(&conflict.expires_at);
-                let who = match &conflict.task {
-                    Some(task) => format!("{} ({}, task {task})", conflict.holder, conflict.holder_kind),
-                    None => format!("{} ({})", conflict.holder, conflict.holder_kind),
-                };
-                page.line(&[span(Style::Plain, "  "), span(Style::Strong, &conflict.pattern)]);
-                let through = if conflict.held_pattern == conflict.pattern {
-                    String::new()
-                } else {
-                    format!(" through {}", conflict.held_pattern)
-                };
-                page.wrapped(
-                    &plain("    "),
-                    Style::Plain,
-                    &format!("held {held} by {who}{through}; runs out {expires} unless renewed"),
-                );
-                if conflict.witness != conflict.pattern {
-                    page.wrapped(&plain("    "), Style::Plain, &format!("both own {}", conflict.witness));
-                }
-                if let Some(reason) = &conflict.reason {
-                    page.wrapped(&cell(Style::Faint, "    why: "), Style::Plain, reason);
-                }
+            result.conflicts.iter().for_each(|conflict| in_the_way(view, page, conflict));
+            if let Some(note) = &result.note {
+                page.wrapped(&[], Style::Warn, note);
             }
             return;
         }
@@ -66,14 +45,50 @@ pub fn claim_files(view: &View, result: &ClaimFilesResult) -> String {
     })
 }
 
+/// A claim in the way, and whose it is.
+fn in_the_way(view: &View, page: &mut Page, conflict: &ClaimConflict) {
+    let held = view.length_since(&conflict.since);
+    let expires = view.distance(&conflict.expires_at);
+    let who = match &conflict.task {
+        Some(task) => format!("{} ({}, task {task})", conflict.holder, conflict.holder_kind),
+        None => format!("{} ({})", conflict.holder, conflict.holder_kind),
+    };
+    page.line(&[span(Style::Plain, "  "), span(Style::Strong, &conflict.pattern)]);
+    let through = if conflict.held_pattern == conflict.pattern {
+        String::new()
+    } else {
+        format!(" through {}", conflict.held_pattern)
+    };
+    page.wrapped(
+        &plain("    "),
+        Style::Plain,
+        &format!("held {held} by {who}{through}; runs out {expires} unless renewed"),
+    );
+    if conflict.witness != conflict.pattern {
+        page.wrapped(&plain("    "), Style::Plain, &format!("both own {}", conflict.witness));
+    }
+    if let Some(reason) = &conflict.reason {
+        page.wrapped(&cell(Style::Faint, "    why: "), Style::Plain, reason);
+    }
+}
+
 /// Result of `release-files`.
 pub fn release_files(view: &View, result: &ReleaseFilesResult) -> String {
-    view.page(|page| match result.released.as_slice() {
-        [] => page.line(&[span(Style::Faint, "nothing of that was held")]),
-        ids => {
-            let ids: Vec<String> = ids.iter().map(i64::to_string).collect();
-            let noun = if ids.len() == 1 { "released claim" } else { "released claims" };
-            page.wrapped(&[], Style::Plain, &format!("{noun} {}", ids.join(", ")));
+    view.page(|page| {
+        match result.released.as_slice() {
+            [] if result.still_held.is_empty() => {
+                page.line(&[span(Style::Faint, "nothing of that was held")]);
+            }
+            [] => page.line(&[span(Style::Bad, "nothing was released")]),
+            ids => {
+                let ids: Vec<String> = ids.iter().map(i64::to_string).collect();
+                let noun = if ids.len() == 1 { "released claim" } else { "released claims" };
+                page.wrapped(&[], Style::Plain, &format!("{noun} {}", ids.join(", ")));
+            }
+        }
+        if !result.still_held.is_empty() {
+            page.line(&[span(Style::Warn, "still held")]);
+            result.still_held.iter().for_each(|conflict| in_the_way(view, page, conflict));
         }
     })
 }

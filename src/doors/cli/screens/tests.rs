@@ -323,8 +323,20 @@ fn claims_screen() {
 
 #[test]
 fn release_screen() {
+    let shown = |result: &ReleaseFilesResult| release_files(&view(Some(80), false), result);
     let text =
-        |ids: &[i64]| release_files(&view(Some(80), false), &ReleaseFilesResult { released: ids.to_vec() });
+        |ids: &[i64]| shown(&ReleaseFilesResult { released: ids.to_vec(), ..ReleaseFilesResult::default() });
+    let others: ReleaseFilesResult = typed(json!({"released": [], "still_held": [
+        {"pattern": "src/db", "held_pattern": "src/", "witness": "src/db", "holder": "claude-1", "holder_kind": "agent",
+         "reason": "it is being edited", "since": "2026-11-21T11:48:00Z", "expires_at": "2026-11-21T12:15:00Z"},
+    ]}));
+    let told = shown(&others);
+    assert!(
+        told.starts_with(
+            "nothing was released\nstill held\n  src/db\n    held for 12 min by claude-1 (agent) through src/"
+        ),
+        "{told}"
+    );
     assert_eq!(text(&[]), "nothing of that was held\n");
     assert_eq!(text(&[7]), "released claim 7\n");
     assert_eq!(text(&[7, 8]), "released claims 7, 8\n");

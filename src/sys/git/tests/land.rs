@@ -207,3 +207,42 @@ fn errors_name_the_command_and_what_git_said() {
         assert_eq!(Oid::parse(bad), None, "{bad}");
     }
 }
+
+#[test]
+fn a_checkout_whose_configuration_does_not_say_bare_is_one() {
+    let bench = Bench::new();
+    git_in(&bench.top(), &["config", "--unset", "core.bare"]);
+    let found = checked_out(&bench.git, "refs/heads/main").unwrap();
+    assert_eq!(found, Some(fs::canonicalize(bench.top()).unwrap()));
+    assert_eq!(checked_out(&bench.git, "refs/heads/other").unwrap(), None);
+}
+
+#[test]
+fn a_branch_in_the_middle_of_a_rebase_or_a_bisect_is_not_moved() {
+    for what in ["a rebase", "a bisect"] {
+        let bench = Bench::new();
+        let top = bench.top();
+        let guard = GitQueue::lock(bench.git.repository()).unwrap();
+        let new = bench.commit(&bench.base, &[("n", Some("n"))]);
+        write(&top.join("README"), "more\n");
+        git_in(&top, &["commit", "-qam", "more"]);
+        let tip = Oid::parse(&git_in(&top, &["rev-parse", "HEAD"])).unwrap();
+        let linked = bench.path("linked");
+        if what == "a rebase" {
+            git_in(&top, &["checkout", "-q", "--detach"]);
+            git_in(&top, &["worktree", "add", "-q", linked.to_str().unwrap(), "main"]);
+            // It stops at once, and leaves `HEAD` on no branch.
+            git_in(&linked, &["-c", "sequence.editor=sed -i s/^pick/edit/", "rebase", "-q", "-i", "HEAD~1"]);
+        } else {
+            git_in(&top, &["worktree", "add", "-q", "--detach", linked.to_str().unwrap()]);
+            git_in(&top, &["bisect", "start"]);
+            git_in(&top, &["checkout", "-q", "--detach"]);
+        }
+        let here = if what == "a rebase" { linked } else { top };
+        assert_eq!(
+            advance(&bench.git, &guard, "refs/heads/main", &new, Some(&tip)).unwrap(),
+            Advance::InProgress { path: fs::canonicalize(here).unwrap(), what },
+        );
+        assert_eq!(refs::read(&bench.git, "refs/heads/main").unwrap(), Some(tip));
+    }
+}
