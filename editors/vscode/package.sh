@@ -29,6 +29,22 @@ while [ $# -gt 0 ]; do
 done
 export npm_config_fund=false npm_config_audit=false npm_config_update_notifier=false
 
+# For which platforms a program is, by its first bytes: kind, processor.
+kind() { # PROGRAM
+    local bytes
+    bytes() { od -An -tx1 -j"$2" -N"$3" "$1" | tr -d ' \n'; }
+    case $(bytes "$1" 0 4) in
+    7f454c46) case $(bytes "$1" 18 2) in 3e00) echo linux-x64 alpine-x64 ;; b700) echo linux-arm64 alpine-arm64 ;; 2800) echo linux-armhf ;; esac ;;
+    cffaedfe) case $(bytes "$1" 4 4) in 07000001) echo darwin-x64 ;; 0c000001) echo darwin-arm64 ;; esac ;;
+    # One for both.
+    cafebabe) echo darwin-x64 darwin-arm64 ;;
+    4d5a*)
+        bytes=$(bytes "$1" 60 4)
+        case $(bytes "$1" $((16#${bytes:6:2}${bytes:4:2}${bytes:2:2}${bytes:0:2} + 4)) 2) in 6486) echo win32-x64 ;; 64aa) echo win32-arm64 ;; esac
+        ;;
+    esac
+}
+
 # What cannot be packed is told before anything is built.
 platforms=" linux-x64 linux-arm64 linux-armhf alpine-x64 alpine-arm64 darwin-x64 darwin-arm64 win32-x64 win32-arm64 universal "
 for target in ${targets[@]+"${targets[@]}"}; do
@@ -42,6 +58,10 @@ for target in ${targets[@]+"${targets[@]}"}; do
         :
     elif [ ! -f "$program" ]; then
         echo "no program for $platform: $program is not there. Build it for that platform (cargo build --release --target …, on a machine that can) and name it here, or leave $platform out: the universal package serves it with a kapell from the PATH" >&2
+        exit 1
+    elif [ "$platform" != universal ] && ! grep -qwF -- "$platform" <<< "$(kind "$program")"; then
+        is=$(kind "$program")
+        echo "$program is no program for $platform${is:+, it is one for ${is// / or }}" >&2
         exit 1
     fi
 done

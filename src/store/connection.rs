@@ -60,11 +60,10 @@ impl Store {
         let turnstile_path = folder.join(BELL);
         let turnstile = open_private(&turnstile_path)
             .map_err(|source| StoreError::Io { path: turnstile_path, source })?;
-        {
-            // Nobody writes meanwhile, so what looks cut short is cut short.
-            let _turn = turn(&turnstile, &path)?;
-            look_at_header(&path)?;
-        }
+        // Nobody writes meanwhile, so what looks cut short is cut short. And nobody else opens it: of those who
+        // find a database that somebody was killed while making, all but one would be told that it is locked.
+        let opening = turn(&turnstile, &path)?;
+        look_at_header(&path)?;
         // The file is made by us, so that it is private from its first byte.
         drop(open_private(&path).map_err(|source| StoreError::Io { path: path.clone(), source })?);
         Point::StoreMade.reach().map_err(StoreError::from)?;
@@ -91,13 +90,13 @@ impl Store {
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
         if found == 0 {
             // It stands in the file, so it is set once.
-            let _turn = turn(&turnstile, &path)?;
             connection.execute_batch("PRAGMA journal_mode = WAL")?;
         }
         connection.execute_batch(
             "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
              PRAGMA journal_size_limit = 1048576; PRAGMA wal_autocheckpoint = 100",
         )?;
+        drop(opening);
         let store = Self { path, connection: Mutex::new(connection), second: OnceLock::new(), turnstile };
         if found < migrate::NEWEST {
             store.migrate()?;

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# The editors, for real: KAPELL=… tests/editors/run.sh [neovim|unit|host|chromium|emacs …]
+# The editors, for real: KAPELL=… tests/editors/run.sh [neovim|unit|packages|host|chromium|emacs|helix …]
 #
 # Installs what is missing into the cache folder (Neovim 0.10 and the newest, code-server, Chromium,
-# Emacs; no rights are needed), and drives each of them against the real `kapell lsp`, with claims
+# Emacs, Helix; no rights are needed), and drives each of them against the real `kapell lsp`, with claims
 # made by other processes. What cannot be had is said in one line, and counted as skipped.
 # Everything listens on the loopback interface only, and what was started is ended.
 #
@@ -41,7 +41,7 @@ finish() {
 trap finish EXIT
 trap 'exit 130' INT TERM
 
-parts=${*:-neovim unit host chromium emacs}
+parts=${*:-neovim unit packages host chromium emacs helix}
 wanted() { case " $parts " in *" $1 "*) return 0 ;; esac; return 1; }
 
 passed=0 failed=0 skipped=0
@@ -97,7 +97,7 @@ if wanted neovim; then
 fi
 
 extension=
-if wanted unit || wanted host || wanted chromium; then
+if wanted unit || wanted packages || wanted host || wanted chromium; then
     if ! command -v npm > /dev/null || ! command -v node > /dev/null; then
         skip "VS Code" "there is no Node with npm here"
     elif [ "$(node -p 'Number(process.versions.node.split(".")[0]) >= 20')" != true ]; then
@@ -126,6 +126,11 @@ if [ -n "$extension" ] && wanted unit; then
     export extension logs
     run "VS Code: unit tests" 300 bash -c unit
 fi
+if [ -n "$extension" ] && wanted packages; then
+    run "VS Code: packages" 300 "$here/packages.sh"
+    # Packing leaves its own build behind.
+    nice -n 10 "$root/editors/vscode/package.sh" --build > "$logs/build" 2>&1
+fi
 
 if [ -n "$extension" ] && { wanted host || wanted chromium; }; then
     if get "VS Code (code-server)" "$here/get-code-server.sh" "$cache/code-server" \
@@ -147,6 +152,14 @@ if wanted emacs; then
         emacs=$cache/emacs/emacs
     fi
     [ -n "$emacs" ] && run "Emacs" 300 "$emacs" -Q --batch -l "$here/emacs.el"
+fi
+
+if wanted helix; then
+    if ! command -v tmux > /dev/null; then
+        skip "Helix" "there is no tmux here to run it in"
+    elif get "Helix" "$here/get-helix.sh" "$cache/helix"; then
+        run "Helix" 300 "$here/helix.sh" "$cache/helix/hx"
+    fi
 fi
 
 echo "$passed passed, $failed failed, $skipped skipped"

@@ -1,5 +1,7 @@
 //! The contract through `workspace/executeCommand`, the connection, and its end.
 
+use std::process::Stdio;
+
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -77,6 +79,55 @@ fn what_waits_blocks_nobody_and_can_be_given_up() {
     // Nobody waits any more who could get it.
     world.claim("other", "a");
     editor.finish();
+}
+
+#[test]
+fn whatever_waits_leaves_room_for_what_does_not() {
+    let world = World::new(&[]);
+    let path = world.write("a", "one\n");
+    let mut editor = world.editor();
+    let claim = world.claim("robot", "a");
+    editor.open(&path, "one\n");
+    // More than there are threads; whoever asks for a file twice waits once.
+    let wait = json!({"command": "kapell.claim-files", "arguments": [{"paths": ["a"], "wait_s": 600}]});
+    for _ in 0..200 {
+        editor.ask("workspace/executeCommand", wait.clone());
+    }
+    for _ in 0..3 {
+        assert_eq!(editor.command("kapell.ask", json!({"uri": uri(&path)}))["waiting"], true);
+    }
+    let owner = editor.result("kapell/owner", json!({"uri": uri(&path)}));
+    assert_eq!(owner["claims"][0]["claim_id"], claim);
+    let status = editor.command("kapell.status", json!({"scope": "claims"}));
+    assert_eq!(status["claims"].as_array().unwrap().len(), 1);
+    editor.finish();
+}
+
+#[test]
+fn who_comes_after_a_first_server_that_was_killed_at_once_finds_the_store() {
+    for _ in 0..5 {
+        let world = World::new(&[]);
+        let mut first = world.kapell();
+        let mut first = first.arg("status").stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        // While the database is being made there is a journal beside it.
+        let journal = world.root().join("state/kapell.db-journal");
+        while first.try_wait().unwrap().is_none() && !journal.exists() {
+            std::hint::spin_loop();
+        }
+        first.kill().unwrap();
+        first.wait().unwrap();
+        let claim = |name: &str| {
+            let mut command = world.kapell();
+            command.args(["claim-files", name, "--holder", name, "--json"]);
+            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+        };
+        let all: Vec<_> = ["a", "b", "c", "d"].map(claim).into_iter().collect();
+        for one in all {
+            let output = one.wait_with_output().unwrap();
+            assert!(output.status.success(), "{output:?}");
+        }
+        assert_eq!(world.claims().len(), 4);
+    }
 }
 
 #[test]

@@ -186,6 +186,30 @@ fn a_killed_server_loses_its_claims_and_the_next_one_has_them_again() {
 }
 
 #[test]
+fn what_an_editor_opens_clean_is_claimed_once_it_says_that_it_is_not() {
+    let world = World::new(&[("a", "new\n")]);
+    let mut hello = world.hello();
+    hello["initializationOptions"] = json!({"opensClean": true});
+    let mut editor = world.quiet_editor(hello);
+    let path = world.path("a");
+    editor.open(&path, "old\n");
+    // Who claims it afterwards is told of behind whatever opening did.
+    let robot = world.claim("robot", "a");
+    editor.diagnostics(&path, has("held"));
+    world.release("robot");
+    editor.diagnostics(&path, none);
+    assert_eq!(world.claims(), []);
+    let unsaved = json!({"textDocument": {"uri": uri(&path), "version": 1}, "contentChanges": []});
+    editor.notify("textDocument/didChange", unsaved);
+    editor.told("kapell/claims", |told| {
+        told["claims"][0]["own"] == true && told["claims"][0]["claim_id"] != robot
+    });
+    editor.close(&path);
+    editor.told("kapell/claims", |told| told["total"] == 0);
+    editor.finish();
+}
+
+#[test]
 fn a_deleted_file_that_is_open_as_it_was_is_not_claimed() {
     let world = World::new(&[("a.txt", "one\n"), ("b.txt", "one\n")]);
     let (a, b) = (world.path("a.txt"), world.path("b.txt"));
@@ -311,6 +335,30 @@ fn what_lies_in_no_repository_is_left_alone() {
     assert_eq!(editor.result("kapell/owner", json!({"uri": "untitled:Untitled-1"}))["own"], false);
     assert_eq!(world.claims(), []);
     assert!(editor.unread().all(|message| message["method"] != "textDocument/publishDiagnostics"));
+    editor.finish();
+}
+
+#[test]
+fn what_is_open_before_its_folder_is_a_repository_is_claimed_from_then_on() {
+    let world = World::new(&[]);
+    let folder = world.root().join("young");
+    std::fs::create_dir(&folder).unwrap();
+    let path = folder.join("a.txt");
+    std::fs::write(&path, "one\n").unwrap();
+    let mut hello = world.hello();
+    hello["rootUri"] = json!(uri(&folder));
+    hello["workspaceFolders"] = json!([{"uri": uri(&folder), "name": "young"}]);
+    let mut editor = world.quiet_editor(hello);
+    editor.open(&path, "one\n");
+    editor.change(&path, 2, "two\n");
+    editor.told("kapell/projects", |told| told["outside"] == json!([uri(&folder)]));
+    let made = world.program("git").args(["init", "-q"]).current_dir(&folder).output().unwrap();
+    assert!(made.status.success(), "{made:?}");
+    let head = json!({"uri": uri(&folder.join(".git/HEAD")), "type": 1});
+    editor.notify("workspace/didChangeWatchedFiles", json!({"changes": [head]}));
+    let told = editor.told("kapell/claims", |told| told["total"] == 1);
+    assert_eq!((&told["claims"][0]["pattern"], &told["claims"][0]["own"]), (&json!("a.txt"), &json!(true)));
+    assert_eq!(lens_titles(&mut editor, &path).len(), 1);
     editor.finish();
 }
 

@@ -294,6 +294,63 @@ fn yaml_is_mended_in_its_own_way() {
 }
 
 #[test]
+fn what_an_action_writes_ends_its_lines_as_the_text_does_and_leaves_comments_where_they_are() {
+    // The text, an action, and what stands where in the text afterwards.
+    let table = [
+        (
+            "a.plan.yaml",
+            "tasks: # all\n- id: one # the id\n  task: x\n  files: [src/] # theirs\n- id: two\n  files: [\"src/a.rs\"]\n  task: x # last\n",
+            "Let task two wait for task one",
+            "  task: x # last\n  depends_on: [one]\n",
+        ),
+        (
+            "b.plan.yaml",
+            "tasks:\n- id: 1\n  task: x\n  files: [src/]\n- id: 2\n  task: x\n  files: [src/a.rs]\n  depends_on:\n  - 3 # first\n- id: 3\n  task: x\n  files: [docs/]\n",
+            "Let task 2 wait for task 1",
+            "  - 3 # first\n  - 1\n- id: 3",
+        ),
+        (
+            "c.plan.json",
+            "{\n  \"tasks\": [\n    {\"id\": 1, \"task\": \"x\", \"files\": [\"src/\"]},\n    {\n      \"id\": 2,\n      \"task\": \"x\",\n      \"files\": [\"src/a.rs\"] // mine\n    }\n  ]\n}\n",
+            "Let task 2 wait for task 1",
+            "      \"files\": [\"src/a.rs\"], // mine\n      \"depends_on\": [1]\n    }",
+        ),
+        (
+            "d.plan.yaml",
+            "tasks:\n- id: 1\n  task: x\n  files: [a.rs]\n",
+            "Name a spec: specs/d.md",
+            "description: 'What is to be built'}]\ntasks:\n- id: 1",
+        ),
+        (
+            "e.plan.yaml",
+            "tasks:\n- id: 1\n  task: x\n  files:\n  - src/\n- id: 2\n  task: x\n  files: [src/a.rs]\n",
+            "Split src/ of task 1 into 2 files, without those of the other task",
+            "  - src/b.rs\n  - src/db/c.rs\n- id: 2",
+        ),
+    ];
+    for (name, text, title, expected) in table {
+        for line_end in ["\n", "\r\n"] {
+            let text = text.replace('\n', line_end);
+            let mut open = Open::new(name, &text);
+            let problems = open.problems();
+            let actions = open.actions(&problems);
+            let action = actions.iter().find(|action| action["title"] == title);
+            let action = action.unwrap_or_else(|| panic!("{title}: {actions:#?}"));
+            let edits = &action["edit"]["changes"][uri(&open.path)];
+            let edited = open.edited(edits);
+            assert!(edited.contains(&expected.replace('\n', line_end)), "{edited:?}");
+            assert_eq!(edited.matches('\n').count(), edited.matches(line_end).count(), "{edited:?}");
+            // All else stays: without what was written it is the text from before.
+            let written: usize =
+                edits.as_array().unwrap().iter().map(|it| it["newText"].as_str().unwrap().len()).sum();
+            let is_added = title.starts_with("Split") || edited.len() == text.len() + written;
+            assert!(is_added, "{edited:?}");
+            open.editor.finish();
+        }
+    }
+}
+
+#[test]
 fn half_typed_texts_have_a_problem_and_symbols() {
     let mut open = Open::new("plan.json", "");
     let problems = open.problems();
@@ -532,8 +589,16 @@ fn json_is_formed_and_nothing_else_is() {
         json!({"textDocument": {"uri": uri(&open.path)}, "options": {"tabSize": 2, "insertSpaces": true}});
     let edits = open.editor.result("textDocument/formatting", params.clone());
     assert_eq!(open.edited(&edits), "// mine\n{\n  \"tasks\": [\n    {\"id\": 1}\n  ]\n}\n");
-    open.change("{\"tasks\": [");
-    assert_eq!(open.editor.result("textDocument/formatting", params), Value::Null);
+    open.change("{\r\n\"tasks\":[ ] // none\r\n}");
+    let edits = open.editor.result("textDocument/formatting", params.clone());
+    let formed = open.edited(&edits);
+    assert_eq!(formed, "{\r\n  \"tasks\": [] // none\r\n}\r\n");
+    open.change(&formed);
+    assert_eq!(open.editor.result("textDocument/formatting", params.clone()), json!([]));
+    for half in ["{\"tasks\": [", "{\"tasks\": [1 2]}"] {
+        open.change(half);
+        assert_eq!(open.editor.result("textDocument/formatting", params.clone()), Value::Null, "{half}");
+    }
     let other = open.world.path("other.json");
     open.editor.open(&other, "{\"a\":1}");
     let params =

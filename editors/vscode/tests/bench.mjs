@@ -140,6 +140,8 @@ export class Bench {
       'workbench.secondarySideBar.defaultVisibility': 'hidden',
       'editor.minimap.enabled': false,
       'git.enabled': false,
+      // In a browser the editor would save after a second, and what has unsaved changes has none any more.
+      'files.autoSave': 'off',
       // A package for a platform is to find its own.
       ...(process.env.BUNDLED ? {} : { 'kapell.server.path': KAPELL }),
       'kapell.server.environment': { KAPELL_HOME: this.env.KAPELL_HOME },

@@ -84,28 +84,73 @@ const PLAN = {
 const SCHEMES = [['dark', 'Default Dark Modern'], ['light', 'Default Light Modern']];
 
 for (const [scheme, theme] of SCHEMES) await drive(scheme, theme);
+await agents();
 console.log(`${passed} passed, ${failed} failed, 0 skipped`);
 process.exit(failed > 0 ? 1 : 0);
+
+/** Does something, and counts it. */
+async function take(part, name, page, action) {
+  const began = Date.now();
+  try {
+    await action();
+    passed++;
+    console.log(`ok      chromium, ${part}: ${name}  ${Date.now() - began} ms`);
+  } catch (error) {
+    failed++;
+    console.log(`FAILED  chromium, ${part}: ${name}: ${String(error).split('\n').slice(0, 3).join(' ')}`);
+    const folder = process.env.FAILURES;
+    if (page && folder) {
+      mkdirSync(folder, { recursive: true });
+      await page.screenshot({ path: path.join(folder, `${part}-${failed}.png`) }).catch(() => undefined);
+    }
+  }
+}
+
+/** An editor with its agents switched on, which the pictures are without. */
+async function agents() {
+  const bench = new Bench('agents');
+  try {
+    bench.begin({ 'src/cart.ts': FILES['src/cart.ts'] }, '');
+    await bench.editor({ settings: { 'chat.disableAIFeatures': false } });
+    const page = await bench.page();
+    const input = page.locator('.quick-input-widget input').first();
+    const row = (text) => page.locator(`.quick-input-list .monaco-list-row${text}`).first();
+    // By keys: of a list that has only just come, a row may lie below something else.
+    const choose = async (text, shown) => {
+      await input.fill(text);
+      await row(`.focused:has-text("${shown}")`).waitFor({ timeout: 15_000 });
+      await page.keyboard.press('Enter');
+    };
+    const servers = async (text) => {
+      await page.keyboard.press('F1');
+      await choose('>MCP: List Servers', 'MCP: List Servers');
+      await row(`:has-text("Kapell"):has-text("${text}")`).waitFor({ timeout: 15_000 });
+    };
+    await take('agents', 'the MCP server is among those of the editor, and starts', page, async () => {
+      await page.locator('.activitybar [aria-label^="Kapell"]').first().waitFor({ timeout: 60_000 });
+      await until('the server in the list', async () => {
+        await page.keyboard.press('Escape');
+        return servers('Stopped').then(() => true, () => false);
+      });
+      await choose('Kapell', 'Kapell');
+      await choose('Start Server', 'Start Server');
+      await until('it runs', async () => {
+        await page.keyboard.press('Escape');
+        return servers('Running').then(() => true, () => false);
+      });
+    });
+  } catch (error) {
+    failed++;
+    console.log(`FAILED  chromium, agents: ${error}`);
+  } finally {
+    await bench.end();
+  }
+}
 
 async function drive(scheme, theme) {
   const bench = new Bench(scheme);
   let page;
-  const step = async (name, action) => {
-    const began = Date.now();
-    try {
-      await action();
-      passed++;
-      console.log(`ok      chromium, ${scheme}: ${name}  ${Date.now() - began} ms`);
-    } catch (error) {
-      failed++;
-      console.log(`FAILED  chromium, ${scheme}: ${name}: ${String(error).split('\n').slice(0, 3).join(' ')}`);
-      const folder = process.env.FAILURES;
-      if (page && folder) {
-        mkdirSync(folder, { recursive: true });
-        await page.screenshot({ path: path.join(folder, `${scheme}-${failed}.png`) }).catch(() => undefined);
-      }
-    }
-  };
+  const step = (name, action) => take(scheme, name, page, action);
   try {
     bench.begin(FILES, TOML);
     bench.write('draft.plan.json', '{\n  "tasks": [\n    {"id": 1, "agent": "ada", "task": "x", "files": ["src/a.ts"], "depends_on": [7]}\n  ]\n}\n');
@@ -119,7 +164,7 @@ echo "writing src/search.ts"
     const { plan_id: plan } = bench.kapell('plan', 'autumn.plan.json');
     await bench.editor({
       settings: {
-        'workbench.colorTheme': theme, 'window.autoDetectColorScheme': false, 'editor.fontSize': 14, 'files.autoSave': 'off',
+        'workbench.colorTheme': theme, 'window.autoDetectColorScheme': false, 'editor.fontSize': 14,
         'explorer.openEditors.visible': 0, 'workbench.layoutControl.enabled': false, 'editor.stickyScroll.enabled': false,
       },
     });

@@ -62,7 +62,12 @@ pub async fn execute(desk: &Arc<Desk>, params: ExecuteCommandParams) -> Result<V
     let method = table::find(name).ok_or_else(|| ApiError::unknown_method(&params.command))?;
     let call = desk.client.begin().in_folder(folder_of(desk, root.as_ref()));
     let _cancel = CancelOnDrop(call.cancel().clone());
-    aside(desk, move |_| call.run(method, argument)).await?
+    let turn = if (method.slow)(&argument) { desk.turn().await } else { None };
+    aside(desk, move |_| {
+        let _turn = turn;
+        call.run(method, argument)
+    })
+    .await?
 }
 
 /// Checks the plan that a file holds, or stores and starts it: `{plan, dispatch?}`.
@@ -127,27 +132,38 @@ async fn ask(desk: &Arc<Desk>, argument: &Value) -> Result<Value, ApiError> {
         .into());
     };
     let method = table::find("claim-files").ok_or_else(|| ApiError::unknown_method("claim-files"))?;
+    let told = json!({"waiting": true, "path": path_in_project});
+    // Who asks once more does not wait twice.
+    if !desk.ask_for(&path) {
+        return Ok(told);
+    }
     let call = desk.client.begin().in_folder(folder_of(desk, uri.as_ref()));
-    let outbox = desk.outbox.clone();
     let reason = argument.get("reason").and_then(Value::as_str).unwrap_or("asked for in an editor");
     let wish = json!({"paths": [path_in_project], "wait_s": ASKED_FOR_S, "reason": reason});
-    let told = json!({"waiting": true, "path": path_in_project});
-    tokio::task::spawn_blocking(move || {
-        let cancel = call.cancel().clone();
-        let sentence = match call.run(method, wish) {
-            Ok(result) if result["granted"] == true => {
-                (MessageType::INFO, format!("{path_in_project} is yours now."))
-            }
-            // The editor is being closed.
-            _ if cancel.is_cancelled() => return,
-            Ok(_) => (MessageType::WARNING, format!("{path_in_project} did not become free in an hour.")),
-            Err(error) => {
-                (MessageType::WARNING, format!("{path_in_project}: {}; {}", error.message, error.hint))
-            }
-        };
-        outbox.leave(Message::Show(sentence.0, sentence.1));
+    let desk = desk.clone();
+    tokio::spawn(async move {
+        let turn = desk.turn().await;
+        tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            let cancel = call.cancel().clone();
+            let answer = call.run(method, wish);
+            desk.asked_for(&path);
+            told_of_wait(&desk, &path_in_project, answer, &cancel);
+        });
     });
     Ok(told)
+}
+
+/// Says what became of a file that was asked for.
+fn told_of_wait(desk: &Desk, path: &str, answer: Result<Value, ApiError>, cancel: &Cancel) {
+    let sentence = match answer {
+        Ok(result) if result["granted"] == true => (MessageType::INFO, format!("{path} is yours now.")),
+        // The editor is being closed.
+        _ if cancel.is_cancelled() => return,
+        Ok(_) => (MessageType::WARNING, format!("{path} did not become free in an hour.")),
+        Err(error) => (MessageType::WARNING, format!("{path}: {}; {}", error.message, error.hint)),
+    };
+    desk.outbox.leave(Message::Show(sentence.0, sentence.1));
 }
 
 /// An error of the contract as one of this protocol, with the same number and the same data.

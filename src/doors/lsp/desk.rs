@@ -1,10 +1,13 @@
 //! What all parts of the server share: the open documents, the client of the contract, and the ways to
 //! the threads and to the editor.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::board::Board;
 use super::checker::Checker;
@@ -66,6 +69,10 @@ pub struct Desk {
     pub goodbye: AtomicBool,
     /// It told the server to exit.
     pub left: AtomicBool,
+    /// Turns of what may wait, so that it leaves threads to what does not.
+    turns: Arc<Semaphore>,
+    /// The files that were asked for and are waited for.
+    asked: Mutex<HashSet<PathBuf>>,
     notes: Sender<Note>,
     unread: Mutex<Option<Receiver<Note>>>,
 }
@@ -86,6 +93,8 @@ impl Desk {
             outbox,
             goodbye: AtomicBool::new(false),
             left: AtomicBool::new(false),
+            turns: Arc::new(Semaphore::new(super::SLOW_CALLS)),
+            asked: Mutex::default(),
             notes,
             unread: Mutex::new(Some(unread)),
         })
@@ -102,6 +111,25 @@ impl Desk {
         self.all_folders().clone_from(&settings.roots);
         // A second `initialize` never comes this far.
         let _ = self.settings.set(settings);
+    }
+
+    /// The turn of a call that may wait; held until that is over. Nothing once the server ends.
+    pub async fn turn(&self) -> Option<OwnedSemaphorePermit> {
+        self.turns.clone().acquire_owned().await.ok()
+    }
+
+    /// Notes that a file is waited for; tells whether it was not before.
+    pub fn ask_for(&self, file: &Path) -> bool {
+        self.all_asked().insert(file.to_owned())
+    }
+
+    /// Nobody waits for the file any more.
+    pub fn asked_for(&self, file: &Path) {
+        self.all_asked().remove(file);
+    }
+
+    fn all_asked(&self) -> MutexGuard<'_, HashSet<PathBuf>> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Tells the keeper.

@@ -52,6 +52,11 @@ impl Document {
         self.lines.range(&self.text, span, self.encoding)
     }
 
+    /// What its lines end with, as far as the first one tells: what is written into it ends so too.
+    pub fn line_end(&self) -> &'static str {
+        text::line_end(&self.text)
+    }
+
     /// The offset of a position in it.
     pub fn offset(&self, position: super::types::Position) -> usize {
         self.lines.offset(&self.text, position, self.encoding)

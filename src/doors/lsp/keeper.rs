@@ -21,7 +21,7 @@ use crate::api::methods::{claims, events};
 use crate::base::clock::Time;
 use crate::domain::claim::{Held, HolderKind};
 use crate::services::editing::Editor;
-use crate::services::editing::person::{self, Hold, Standing};
+use crate::services::editing::person::{self, Hold, Spot, Standing};
 use crate::services::{Error, planning};
 use crate::sys::process::{life, tree};
 
@@ -209,6 +209,20 @@ impl Keeper {
         self.touched.insert(uri);
     }
 
+    /// Finds the projects of open files that were in none: their folder may be a repository by now.
+    fn find_spots(&mut self) {
+        let lost = self.open.iter().filter(|(_, open)| open.spot.is_none());
+        let found: Vec<(Uri, Spot)> =
+            lost.filter_map(|(uri, open)| Some((uri.clone(), person::spot(&open.path)?))).collect();
+        for (uri, spot) in found {
+            self.watch(&spot.top);
+            if let Some(open) = self.open.get_mut(&uri) {
+                open.spot = Some(spot);
+            }
+            self.touched.insert(uri);
+        }
+    }
+
     /// Looks for plans among the open files again, since the configuration may call others so.
     fn recognise_all(&self) {
         for (uri, open) in &self.open {
@@ -245,6 +259,7 @@ impl Keeper {
 
     fn settle(&mut self) {
         if std::mem::take(&mut self.changed_folders) {
+            self.find_spots();
             self.follow_folders();
             self.recognise_all();
         }
@@ -327,7 +342,7 @@ impl Keeper {
                 Err(error) => tracing::warn!("the last commit of {}: {error}", open.path.display()),
             }
         }
-        open.compare(&document.text);
+        open.compare(&document.text, self.desk.settings().opens_clean);
         let Some(spot) = open.spot.clone().filter(|_| !open.gone) else { return Ok(()) };
         let house = self.desk.client.house();
         if !open.dirty && !open.taken.is_empty() {
@@ -351,7 +366,7 @@ impl Keeper {
         Ok(())
     }
 
-    fn show(&mut self, document: &Document, open: &mut Open, spot: &person::Spot, standing: &Standing) {
+    fn show(&mut self, document: &Document, open: &mut Open, spot: &Spot, standing: &Standing) {
         let session = self.desk.session(&spot.top);
         let ownership = ownership(&session, spot, standing);
         let meets = open.dirty && ownership.own.is_empty() && !ownership.others.is_empty();
@@ -426,7 +441,7 @@ impl Keeper {
 }
 
 /// Who holds a file, as it is shown.
-pub fn ownership(session: &crate::services::Session, spot: &person::Spot, standing: &Standing) -> Ownership {
+pub fn ownership(session: &crate::services::Session, spot: &Spot, standing: &Standing) -> Ownership {
     let view = |held: &Held| claims::view(session, held, held.alive.as_deref().map(life::holds));
     Ownership {
         path: spot.paths.first().cloned(),

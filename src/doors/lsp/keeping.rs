@@ -84,8 +84,8 @@ impl Open {
         self.seen.remember(text);
     }
 
-    /// Finds out whether it has unsaved changes.
-    pub fn compare(&mut self, text: &str) {
+    /// Finds out whether it has unsaved changes; one that was just opened has none if `opens_clean`.
+    pub fn compare(&mut self, text: &str, opens_clean: bool) {
         let news = std::mem::take(&mut self.news);
         if news == News::None || self.gone {
             return;
@@ -94,6 +94,7 @@ impl Open {
             News::Saved => Difference::None,
             _ => self.seen.compare(&self.path, text),
         };
+        let difference = if news == News::Opened && opens_clean { Difference::None } else { difference };
         self.dirty = after(self.dirty, news, difference);
         self.let_alone &= self.dirty;
     }

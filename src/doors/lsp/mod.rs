@@ -43,8 +43,10 @@ use ordered::Ordered;
 use server::Server;
 use types::{LspService, Transport};
 
-/// At most so many slow calls run at once; further ones wait their turn. Two threads more read and write.
-const SLOW_CALLS: usize = 64;
+/// At most so many slow calls run at once; further ones wait their turn.
+const SLOW_CALLS: usize = 128;
+/// So many threads are left to the quick ones, and to what reads and writes.
+const QUICK_CALLS: usize = 16;
 /// At most so many requests are in progress; more are not read before one is answered.
 const MOST_REQUESTS: usize = 1024;
 /// How long letting go of claims may keep the end from coming.
@@ -71,7 +73,7 @@ fn run(house: Arc<House>, folder: PathBuf) -> std::io::Result<bool> {
     // One thread answers: what takes long goes to others.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .max_blocking_threads(SLOW_CALLS + 2)
+        .max_blocking_threads(SLOW_CALLS + QUICK_CALLS)
         .thread_name("kapell-call")
         .build()?;
     runtime.block_on(async {

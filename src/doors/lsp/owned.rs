@@ -57,7 +57,7 @@ pub fn diagnostics(document: &Document, ownership: &Ownership, meets: bool) -> V
 pub fn meeting(ownership: &Ownership) -> Option<String> {
     let claim = ownership.others.first()?;
     Some(format!(
-        "{} is held by {}{}. Your changes and theirs will meet: take it over (kapell.ui.takeOver), ask for it, or undo.",
+        "{} is held by {}{}. Your changes and theirs will meet: take it over, ask for it, or undo.",
         ownership.path.as_deref().unwrap_or_default(),
         holder(claim),
         since(claim),

@@ -42,6 +42,13 @@ pub struct ReadParams {
     root: Option<Uri>,
 }
 
+impl ReadParams {
+    /// Whether more is waited for.
+    pub fn waits(&self) -> bool {
+        self.offset.is_some() && self.wait_ms.is_some_and(|wait| wait > 0)
+    }
+}
+
 /// Result of `kapell/read`.
 #[derive(Debug, Serialize)]
 pub struct ReadResult {

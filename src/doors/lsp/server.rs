@@ -46,7 +46,12 @@ impl Server {
     pub async fn read(&self, params: ReadParams) -> RpcResult<ReadResult> {
         let call = self.desk.client.begin();
         let _cancel = commands::CancelOnDrop(call.cancel().clone());
-        let read = aside(&self.desk, move |desk| reading::read(desk, call, &params)).await;
+        let turn = if params.waits() { self.desk.turn().await } else { None };
+        let read = aside(&self.desk, move |desk| {
+            let _turn = turn;
+            reading::read(desk, call, &params)
+        })
+        .await;
         read.and_then(|read| read).map_err(commands::protocol_error)
     }
 

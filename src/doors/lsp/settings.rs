@@ -27,6 +27,8 @@ pub struct Settings {
     pub registers_watches: bool,
     /// A message is shown when a person edits what somebody else holds.
     pub show_meetings: bool,
+    /// What is opened has no unsaved changes before a change is told, even if that changes nothing.
+    pub opens_clean: bool,
     /// The name that the person goes by, if it is another than at the command line.
     pub person: Option<String>,
 }
@@ -42,6 +44,7 @@ impl Default for Settings {
             registers_formatting: false,
             registers_watches: false,
             show_meetings: true,
+            opens_clean: false,
             person: None,
         }
     }
@@ -85,6 +88,7 @@ impl Settings {
                 .and_then(|watches| watches.dynamic_registration)
                 .unwrap_or(false),
             show_meetings: option("showMeetings").and_then(Value::as_bool).unwrap_or(true),
+            opens_clean: option("opensClean").and_then(Value::as_bool).unwrap_or(false),
             person: option("person").and_then(Value::as_str).and_then(name),
         }
     }
@@ -127,7 +131,7 @@ mod tests {
                 "window": {"workDoneProgress": true},
                 "workspace": {"didChangeWatchedFiles": {"dynamicRegistration": true}, "codeLens": {"refreshSupport": true}, "inlayHint": {}},
             },
-            "initializationOptions": {"showMeetings": false, "person": " ann ", "more": 1},
+            "initializationOptions": {"showMeetings": false, "opensClean": true, "person": " ann ", "more": 1},
             "rootUri": "file:///old",
             "workspaceFolders": [{"uri": "file:///a%20b", "name": "a b"}, {"uri": "vscode-vfs://x/y", "name": "y"}],
         }));
@@ -140,6 +144,7 @@ mod tests {
             registers_formatting: true,
             registers_watches: true,
             show_meetings: false,
+            opens_clean: true,
             person: Some("ann".to_owned()),
         };
         assert_eq!(said, expected);

@@ -153,6 +153,14 @@ pub fn apply(
     lines.splice(text, &(start..end), change.text.len());
 }
 
+/// What the lines of a text end with, by its first one.
+pub fn line_end(text: &str) -> &'static str {
+    match text.find('\n') {
+        Some(at) if text[..at].ends_with('\r') => "\r\n",
+        _ => "\n",
+    }
+}
+
 /// The last place at or before an offset where a character begins.
 pub fn floor(text: &str, mut offset: usize) -> usize {
     while !text.is_char_boundary(offset) {

@@ -9,7 +9,8 @@ local NEW = vim.fn.has('nvim-0.11') == 1
 local started = false
 
 local function attach(bufnr)
-  if not vim.api.nvim_buf_is_loaded(bufnr) then
+  -- Kapell's own windows belong to a project and are no files of it.
+  if not vim.api.nvim_buf_is_loaded(bufnr) or vim.bo[bufnr].buftype ~= '' then
     return
   end
   local root = project.of(bufnr)

@@ -43,31 +43,8 @@ function M.task_id(text)
   return text:match('^%d+$') and tonumber(text) or text
 end
 
---- Calls back with an attempt's id. `named` may be an attempt, or `PLAN/TASK` for its last one;
---- without it the attempt that holds the file of the buffer, else one that is chosen.
----@param root string
----@param named string?
----@param callback fun(attempt: string)
-function M.attempt(root, named, callback)
-  if named and named:find('/', 1, true) then
-    server.call(root, 'status', { scope = 'task', id = named }, function(task)
-      local last = (task.attempts or {})[#(task.attempts or {})]
-      if last then
-        callback(last.attempt)
-      else
-        say.warn(('task %s has no attempt yet%s'):format(named, task.reason and (': ' .. task.reason) or ''))
-      end
-    end)
-    return
-  elseif named and named ~= '' then
-    return callback(named)
-  end
-  local own = owner.of(0)
-  for _, claim in ipairs(own and own.held or {}) do
-    if claim.holder_kind == 'attempt' then
-      return callback(claim.holder)
-    end
-  end
+--- Lets the person choose a task of a plan for its last attempt.
+local function choose_attempt(root, callback)
   M.plan(root, nil, function(plan)
     server.call(root, 'status', { scope = 'plan', id = plan }, function(status)
       local tasks = vim.tbl_filter(function(task)
@@ -89,6 +66,35 @@ function M.attempt(root, named, callback)
     end)
   end, function(plan)
     return plan.state ~= 'draft'
+  end)
+end
+
+--- Calls back with an attempt's id. `named` may be an attempt, or `PLAN/TASK` for its last one;
+--- without it the attempt that holds the file of the buffer, else one that is chosen.
+---@param root string
+---@param named string?
+---@param callback fun(attempt: string)
+function M.attempt(root, named, callback)
+  if named and named:find('/', 1, true) then
+    server.call(root, 'status', { scope = 'task', id = named }, function(task)
+      local last = (task.attempts or {})[#(task.attempts or {})]
+      if last then
+        callback(last.attempt)
+      else
+        say.warn(('task %s has no attempt yet%s'):format(named, task.reason and (': ' .. task.reason) or ''))
+      end
+    end)
+    return
+  elseif named and named ~= '' then
+    return callback(named)
+  end
+  owner.find(vim.api.nvim_get_current_buf(), function(own)
+    for _, claim in ipairs(own and own.held or {}) do
+      if claim.holder_kind == 'attempt' then
+        return callback(claim.holder)
+      end
+    end
+    choose_attempt(root, callback)
   end)
 end
 

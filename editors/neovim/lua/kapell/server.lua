@@ -16,6 +16,8 @@ local waiting = {}
 local buffers = {}
 ---@type table<string, number[]> By project: when its server died.
 local deaths = {}
+---@type table<string, integer> By project: its client that is not ready yet, of which Neovim does not tell.
+local starting = {}
 
 ---@param client vim.lsp.Client
 ---@return string
@@ -63,6 +65,7 @@ local function on_init(client)
   local root = M.root(client)
   local ready = waiting[root] or {}
   waiting[root] = nil
+  starting[root] = nil
   state.tell(root, 'server', 'started')
   for _, callback in ipairs(ready) do
     callback(nil, client)
@@ -74,8 +77,12 @@ local function on_attach(client, bufnr)
   buffers[client.id][bufnr] = true
   -- A text that is not what lies on the disk may be older than that instead of changed: only the editor
   -- knows, and a file without changes is not to be held.
-  if not vim.bo[bufnr].modified then
-    M.notify(client, 'textDocument/didSave', { textDocument = { uri = vim.uri_from_bufnr(bufnr) } })
+  if vim.bo[bufnr].modified then
+    local version = vim.lsp.util.buf_versions[bufnr] or vim.api.nvim_buf_get_changedtick(bufnr)
+    M.notify(client, 'textDocument/didChange', {
+      textDocument = { uri = vim.uri_from_bufnr(bufnr), version = version },
+      contentChanges = {},
+    })
   end
   require('kapell.owner').attach(client, bufnr)
   require('kapell.lens').attach(client, bufnr)
@@ -116,6 +123,11 @@ local function on_exit(code, signal, client_id)
   vim.schedule(function()
     local lost = buffers[client_id]
     buffers[client_id] = nil
+    for root, id in pairs(starting) do
+      if id == client_id then
+        starting[root] = nil
+      end
+    end
     if vim.v.exiting ~= vim.NIL then
       return
     end
@@ -165,7 +177,7 @@ function M.config()
       end
     end,
     -- The warning that person and agent meet is ours, with what to do about it.
-    init_options = { showMeetings = false },
+    init_options = { showMeetings = false, opensClean = true },
     handlers = {
       ['kapell/event'] = on_event,
       ['kapell/claims'] = on_claims,
@@ -219,18 +231,23 @@ function M.start(root, bufnr)
   if not M.found() then
     return
   end
+  local id
   if bufnr then
     -- One that just died is still in the list.
-    vim.lsp.start(resolved(root), {
+    id = vim.lsp.start(resolved(root), {
       bufnr = bufnr,
       reuse_client = function(client)
         return client.name == 'kapell' and M.root(client) == root and not client.is_stopped(client)
       end,
     })
   elseif NEW then
-    vim.lsp.start(resolved(root), { attach = false })
-  else
-    vim.lsp.start_client(resolved(root))
+    id = vim.lsp.start(resolved(root), { attach = false })
+  elseif not starting[root] then
+    -- This one starts another server whenever it is called.
+    id = vim.lsp.start_client(resolved(root))
+  end
+  if id and not M.running(root) then
+    starting[root] = id
   end
 end
 
@@ -322,21 +339,27 @@ function M.call(root, method, arguments, callback, on_error)
   M.request(root, 'workspace/executeCommand', command(method, arguments), callback, on_error)
 end
 
---- Calls a method and waits for its answer, for completion only.
+-- What `call_now` was answered last: what came too late is there the next time.
+local answers = {}
+
+--- Calls a method and waits a moment for its answer, for completion only. Of a server that is slower
+--- than that, the answer before is given.
 ---@return any
-function M.call_now(root, method, arguments, timeout_ms)
+function M.call_now(root, method, arguments)
   local client = root and M.running(root)
   if not client or not client.initialized then
     return nil
   end
-  local params = command(method, arguments)
-  local answer
-  if NEW then
-    answer = client:request_sync('workspace/executeCommand', params, timeout_ms or 500)
-  else
-    answer = client.request_sync('workspace/executeCommand', params, timeout_ms or 500)
-  end
-  return answer and answer.result
+  local key = vim.json.encode({ root, method, arguments })
+  local done = false
+  M.ask(client, 'workspace/executeCommand', command(method, arguments), function(err, answer)
+    done = true
+    answers[key] = not err and answer or nil
+  end)
+  vim.wait(500, function()
+    return done
+  end, 5)
+  return answers[key]
 end
 
 --- Ends all servers; they are not started again.

@@ -82,6 +82,30 @@ return {
     nvim:see('yours')
   end },
 
+  { 'commands that come before the server is ready wait for it, and start no second one', function(place)
+    local starts = place.base .. '/starts'
+    local nvim = place:nvim({ cmd = { 'sh', '-c', 'echo start >> "$0"; sleep 0.3; exec "$KAPELL" lsp', starts } })
+    nvim:edit('src/a.rs')
+    nvim:cmd('Kapell status')
+    for _, command in ipairs({ 'wincmd p', 'Kapell claim', 'Kapell claim src/b.rs', 'edit src/c.rs', 'Kapell claim' }) do
+      nvim:cmd(command)
+    end
+    for _, path in ipairs({ 'src/a.rs', 'src/b.rs', 'src/c.rs' }) do
+      nvim:hear('yours: ' .. path)
+      nvim:see(path)
+    end
+    eq(vim.fn.readfile(starts), { 'start' })
+    -- Its own window is no file that the server is told of.
+    eq(nvim:lua([[
+      local files = {}
+      for bufnr in pairs(vim.lsp.get_clients({ name = 'kapell' })[1].attached_buffers) do
+        table.insert(files, vim.fs.basename(vim.api.nvim_buf_get_name(bufnr)))
+      end
+      table.sort(files)
+      return files
+    ]]), { 'a.rs', 'c.rs' })
+  end },
+
   { 'a server that does nothing but die is left dead, and editing goes on', function(place)
     local nvim = place:nvim({ cmd = { 'sh', '-c', 'exit 3' } })
     nvim:edit('src/a.rs')

@@ -111,16 +111,18 @@ return {
     local nvim = place:nvim()
     nvim:open('small.plan.json')
     local function asked(method, line, column)
-      return nvim:lua([[
-        local method, line, column = ...
-        local answers = vim.lsp.buf_request_sync(0, method, {
-          textDocument = vim.lsp.util.make_text_document_params(0),
-          position = { line = line, character = column },
-        }, 3000) or {}
-        for _, answer in pairs(answers) do
-          return vim.json.encode(answer.result)
-        end
-      ]], method, line, column)
+      return place:wait('for ' .. method, function()
+        return nvim:lua([[
+          local method, line, column = ...
+          local answers = vim.lsp.buf_request_sync(0, method, {
+            textDocument = vim.lsp.util.make_text_document_params(0),
+            position = { line = line, character = column },
+          }, 3000) or {}
+          for _, answer in pairs(answers) do
+            return vim.json.encode(answer.result)
+          end
+        ]], method, line, column)
+      end)
     end
     local line = nvim:lines()[4]
     local hover = asked('textDocument/hover', 3, line:find('src/a.rs', 1, true) + 2)
@@ -255,10 +257,18 @@ return {
     local function complete(text)
       return nvim:lua([[return vim.fn.getcompletion(..., 'cmdline')]], 'Kapell ' .. text)
     end
-    eq(complete('dispatch '), { plan })
-    eq(complete('dispatch ' .. plan .. ' '), { '1', 'two' })
-    eq(complete('dispatch ' .. plan .. ' t'), { 'two' })
-    assert(vim.tbl_contains(complete('pause '), plan .. '/two'))
+    -- Whoever types does not wait for a server that is slow: what it says is there the next time.
+    local function completes(text, want)
+      place:wait(('for %q to be completed'):format(text), function()
+        return vim.deep_equal(complete(text), want)
+      end)
+    end
+    completes('dispatch ', { plan })
+    completes('dispatch ' .. plan .. ' ', { '1', 'two' })
+    completes('dispatch ' .. plan .. ' t', { 'two' })
+    place:wait('for tasks to be completed', function()
+      return vim.tbl_contains(complete('pause '), plan .. '/two')
+    end)
     eq(complete('log '), {})
     nvim:cmd('Kapell dispatch ' .. plan .. ' 1')
     until_state(place, plan, '1', 'running')
@@ -287,5 +297,10 @@ return {
     end)
     nvim:cmd('Kapell log')
     nvim:see('starting on 1')
+    -- And in an editor that does not know the holder yet.
+    local fresh = place:nvim()
+    fresh:edit('src/a.rs')
+    fresh:cmd('Kapell log')
+    fresh:see('starting on 1')
   end },
 }

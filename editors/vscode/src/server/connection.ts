@@ -122,7 +122,7 @@ export class Connection implements vscode.Disposable {
       revealOutputChannelOn: RevealOutputChannelOn.Never,
       progressOnInitialization: false,
       // The warning that person and agent meet is ours, with buttons.
-      initializationOptions: { showMeetings: false, ...(person === '' ? {} : { person }) },
+      initializationOptions: { showMeetings: false, opensClean: true, ...(person === '' ? {} : { person }) },
       connectionOptions: { maxRestartCount: MOST_RESTARTS },
       initializationFailedHandler: () => false,
       errorHandler: {
@@ -143,8 +143,9 @@ export class Connection implements vscode.Disposable {
         // editor knows, and a file without changes is not to be held.
         didOpen: async (document, next) => {
           await next(document);
-          if (document.isDirty) return;
-          await client.sendNotification('textDocument/didSave', { textDocument: { uri: document.uri.toString() } });
+          if (!document.isDirty) return;
+          const textDocument = { uri: document.uri.toString(), version: document.version };
+          await client.sendNotification('textDocument/didChange', { textDocument, contentChanges: [] });
         },
         provideCodeLenses: (document, token, next) =>
           vscode.workspace.getConfiguration('kapell', document).get('codeLens', true) ? next(document, token) : [],

@@ -99,6 +99,10 @@ fn what_begins_somewhere_is_found() {
     let yaml = "tasks:\n- id: 1\n  task: x\n";
     let root = read(yaml, Format::Yaml).unwrap();
     assert_eq!(&yaml[root.starting_at(9).unwrap()], "id");
+    let commented = "a: [b, c] # all\nd: {e: f}  # g\n";
+    let brackets = read(commented, Format::Yaml).unwrap();
+    assert_eq!(&commented[brackets.starting_at(3).unwrap()], "[b, c]");
+    assert_eq!(&commented[brackets.starting_at(19).unwrap()], "{e: f}");
     assert_eq!(root.way_to(13).steps, [Step::Key("tasks"), Step::Item(0), Step::Key("id")]);
     assert!(matches!(root.way_to(19).end, End::Key(_, entry) if entry.key == "task"));
 }

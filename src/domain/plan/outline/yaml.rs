@@ -127,7 +127,9 @@ impl Builder {
                 close(&mut item, key);
                 // Only brackets are written where it ends.
                 if text[item.span.start..].starts_with(['[', '{']) {
-                    item.span.end = item.span.end.max(span.end);
+                    // The parser counts a comment behind the bracket to it.
+                    let closes = text[span.start..].starts_with([']', '}']);
+                    item.span.end = item.span.end.max(if closes { span.start + 1 } else { span.end });
                 }
                 self.add(item);
             }

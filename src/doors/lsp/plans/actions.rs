@@ -65,7 +65,7 @@ impl Mending<'_> {
             }
             "no-specs" => fixes.extend(self.with_spec()),
             "duplicate-id" => fixes.extend(self.another_id(problem)),
-            "no-files" => fixes.extend(fact("task").and_then(|id| self.with_files(id))),
+            "no-files" => fixes.extend(self.with_files(problem)),
             _ => {}
         }
         // What was probably meant stands in the hint.
@@ -113,14 +113,14 @@ impl Mending<'_> {
     fn ordered(&self, first: &str, second: &str) -> Option<Fix> {
         let id = &self.document.text[id_of(self.task(first)?)?.span.clone()];
         let task = self.task(second)?;
-        let edit = match task.entry("depends_on") {
+        let edits = match task.entry("depends_on") {
             Some(entry) => match &entry.value {
-                Some(list) => self.appended(list, id)?,
-                None => (entry.key_span.end..entry.key_span.end, self.colon(&format!("[{id}]"))),
+                Some(list) => vec![self.appended(list, id)?],
+                None => vec![(entry.key_span.end..entry.key_span.end, self.colon(&format!("[{id}]")))],
             },
             None => self.with_entry(task, "depends_on", &format!("[{id}]"))?,
         };
-        Some((format!("Let task {second} wait for task {first}"), vec![edit]))
+        Some((format!("Let task {second} wait for task {first}"), edits))
     }
 
     /// After a key that has no colon yet.
@@ -143,11 +143,22 @@ impl Mending<'_> {
         let line = self.document.lines.line_of(last.span.start);
         let span = self.document.lines.span(text, line);
         let indent = &text[span.start..last.span.start];
-        Some((last.span.end..last.span.end, format!("\n{indent}{item}")))
+        let end = self.behind_comment(last.span.end);
+        Some((end..end, format!("{}{indent}{item}", self.document.line_end())))
+    }
+
+    /// The end of a line of which there is no more behind an offset than a comment, which stays with what
+    /// it is about; else that offset.
+    fn behind_comment(&self, offset: usize) -> usize {
+        let (text, lines) = (&self.document.text, &self.document.lines);
+        let end = lines.span(text, lines.line_of(offset)).end;
+        let mark = if self.format == Format::Json { "//" } else { "#" };
+        let is_comment = end > offset && text[offset..end].trim_start().starts_with(mark);
+        if is_comment { end } else { offset }
     }
 
     /// A map with one more entry, behind its last one.
-    fn with_entry(&self, map: &Item, key: &str, value: &str) -> Option<Edit> {
+    fn with_entry(&self, map: &Item, key: &str, value: &str) -> Option<Vec<Edit>> {
         let text = &self.document.text;
         let first = map.entries().first()?;
         let last = map.entries().last()?;
@@ -161,8 +172,15 @@ impl Mending<'_> {
         let indent: String =
             text[start..first.key_span.start].chars().map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
         let comma = if is_flow { "," } else { "" };
-        let gap = if is_spread { format!("\n{indent}") } else { " ".to_owned() };
-        Some((end..end, format!("{comma}{gap}{key}: {value}")))
+        if !is_spread {
+            return Some(vec![(end..end, format!("{comma} {key}: {value}"))]);
+        }
+        let entry = format!("{}{indent}{key}: {value}", self.document.line_end());
+        let behind = self.behind_comment(end);
+        if behind == end || comma.is_empty() {
+            return Some(vec![(behind..behind, format!("{comma}{entry}"))]);
+        }
+        Some(vec![(end..end, comma.to_owned()), (behind..behind, entry)])
     }
 
     /// Gives the files of a folder or wildcard one by one, without those of the other task.
@@ -200,7 +218,7 @@ impl Mending<'_> {
         let gap = if is_flow {
             ", ".to_owned()
         } else {
-            format!("\n{}", &self.document.text[start..item.span.start])
+            format!("{}{}", self.document.line_end(), &self.document.text[start..item.span.start])
         };
         let title = format!(
             "Split {} of task {id} into {} files, without those of the other task",
@@ -232,25 +250,29 @@ impl Mending<'_> {
         let line = self.document.lines.line_of(first.key_span.start);
         let start = self.document.lines.span(&self.document.text, line).start;
         let before = &self.document.text[start..first.key_span.start];
-        let gap = if before.trim().is_empty() { format!("\n{before}") } else { " ".to_owned() };
+        let line_end = self.document.line_end();
+        let gap = if before.trim().is_empty() { format!("{line_end}{before}") } else { " ".to_owned() };
         let comma = if self.format == Format::Json { "," } else { "" };
         let key = quoted("specs", self.format, What::Key);
         let at = first.key_span.start;
-        let gap = if self.format == Format::Yaml { "\n".to_owned() } else { gap };
+        let gap = if self.format == Format::Yaml { line_end.to_owned() } else { gap };
         Some((title, vec![(at..at, format!("{key}: [{spec}]{comma}{gap}"))]))
     }
 
-    fn with_files(&self, id: &str) -> Option<Fix> {
-        let task = self.task(id)?;
+    fn with_files(&self, problem: &Diagnostic) -> Option<Fix> {
+        // By its place: another task may have the same id.
+        let start = self.span(problem).start;
+        let task = self.owner(&(start..start))?;
+        let id = id_of(task)?.text()?;
         let path = quoted("src/", self.format, What::Value);
-        let edit = match task.entry("files") {
+        let edits = match task.entry("files") {
             Some(entry) => match &entry.value {
-                Some(list) => (list.span.clone(), format!("[{path}]")),
-                None => (entry.key_span.end..entry.key_span.end, self.colon(&format!("[{path}]"))),
+                Some(list) => vec![(list.span.clone(), format!("[{path}]"))],
+                None => vec![(entry.key_span.end..entry.key_span.end, self.colon(&format!("[{path}]")))],
             },
             None => self.with_entry(task, "files", &format!("[{path}]"))?,
         };
-        Some((format!("Give task {id} files of its own"), vec![edit]))
+        Some((format!("Give task {id} files of its own"), edits))
     }
 
     /// The next number that is free.

@@ -1,5 +1,7 @@
 //! What can be done with a plan, above its first line; how far its tasks are, above each.
 
+use std::collections::HashMap;
+
 use serde_json::{Value, json};
 
 use super::super::desk::Desk;
@@ -10,6 +12,7 @@ use super::navigation::id_of;
 use super::stored::{self, Stored};
 use super::surroundings::session;
 use crate::domain::conducting::PlanState;
+use crate::services::querying::TaskView;
 
 /// The lenses of a plan.
 pub fn lenses(desk: &Desk, document: &Document) -> Vec<CodeLens> {
@@ -51,9 +54,10 @@ pub fn lenses(desk: &Desk, document: &Document) -> Vec<CodeLens> {
     let title = format!("{}: {}", view.row.id, view.state.as_str());
     lenses.push(lens(top, title, "kapell.ui.openPlan", json!({"plan_id": id})));
     let Some(root) = document.outline() else { return lenses };
+    let known: HashMap<&str, &TaskView> = known.iter().map(|known| (known.row.id.as_str(), known)).collect();
     for task in tasks(root) {
         let Some(text) = id_of(task).and_then(|id| id.text()) else { continue };
-        let Some(known) = known.iter().find(|known| known.row.id.as_str() == text) else { continue };
+        let Some(known) = known.get(text) else { continue };
         let by = known.last.as_ref().map(|last| format!(" by {}", last.worker)).unwrap_or_default();
         let title = format!("{}{by}", known.row.state.as_str());
         let attempt = known.last.as_ref().map(|last| last.id.as_str());
