@@ -260,16 +260,22 @@ fn a_holder_that_ends_without_a_word_is_seen_to_end() {
 
 #[test]
 fn a_session_that_is_killed_past_its_lease_is_seen_to_end() {
-    let world = World::new(&[("a.txt", "one\n")]);
-    let path = world.path("a.txt");
+    let world = World::new(&[("a.txt", "one\n"), ("b.txt", "one\n")]);
+    let (path, other) = (world.path("a.txt"), world.path("b.txt"));
     let mut hello = world.hello();
     hello["initializationOptions"] = json!({"person": "bob"});
     let mut bob = world.quiet_editor(hello);
-    // Its lease is over at once, and it lives on, which is proved by a lock.
-    bob.command("kapell.claim-files", json!({"paths": ["a.txt"], "ttl_s": 0}));
+    bob.command("kapell.claim-files", json!({"paths": ["a.txt"], "ttl_s": 1}));
     let mut ann = world.editor();
     ann.open(&path, "one\n");
     ann.diagnostics(&path, has("held"));
+    // A lease of nobody who lives that is as long and began later: when it is over, so is the first one,
+    // whose holder lives on, which is proved by a lock.
+    ann.open(&other, "one\n");
+    world.run(&["claim-files", "b.txt", "--as", "eve", "--ttl-s", "1"]);
+    ann.diagnostics(&other, has("held"));
+    ann.diagnostics(&other, none);
+    assert_eq!(ann.result("kapell/owner", json!({"uri": uri(&path)}))["claims"].as_array().unwrap().len(), 1);
     bob.kill();
     ann.diagnostics(&path, none);
     ann.finish();
