@@ -62,7 +62,7 @@ impl Store {
             .map_err(|source| StoreError::Io { path: turnstile_path, source })?;
         // Nobody writes meanwhile, so what looks cut short is cut short. And nobody else opens it: of those who
         // find a database that somebody was killed while making, all but one would be told that it is locked.
-        let opening = turn(&turnstile, &path)?;
+        let mut opening = Some(turn(&turnstile, &path)?);
         look_at_header(&path)?;
         // The file is made by us, so that it is private from its first byte.
         drop(open_private(&path).map_err(|source| StoreError::Io { path: path.clone(), source })?);
@@ -79,6 +79,10 @@ impl Store {
             connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(read)?;
         if found > migrate::NEWEST {
             return Err(StoreError::Newer { path, found, known: migrate::NEWEST });
+        }
+        if found > 0 {
+            // It has been read once, and with that recovered; to look through all of it takes long.
+            opening.take();
         }
         if found > 0 && check == Check::Pages {
             let verdict: String =
