@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
 """Makes `hot.symbols` anew: the functions that the hook and the shim run, in the order in which they
-lie in the program, and behind them those that only a conductor and `kapell list` run, so that a conductor has
-few pages of the program in its memory. The linker puts them side by side (see `build.rs`).
+lie in the program. The linker puts them side by side (see `build.rs`).
 
 Run it when these figures have become worse; a list that is old does no harm. Needs valgrind.
 """
@@ -11,7 +10,6 @@ import glob
 import json
 import os
 import re
-import signal
 import subprocess
 import tempfile
 
@@ -23,14 +21,9 @@ max_attempts = 1
 [providers.quick]
 kind = "command"
 command = ["true"]
-[providers.slow]
-kind = "command"
-command = ["sleep", "3"]
 [project]
 isolation = """
 PLAN = json.dumps({"tasks": [{"id": 1, "agent": "quick", "task": "Do nothing", "files": ["out"]}]}).encode()
-CONDUCTED = json.dumps({"name": "conducted", "tasks": [
-    {"id": id, "agent": "slow", "task": "Do nothing", "files": [f"out{id}"]} for id in range(3)]}).encode()
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
@@ -67,9 +60,7 @@ def edit(project, name):
 
 
 def run_addresses(folder, program):
-    """Every address of an instruction that one of the jobs ran: of those that are started for every edit and
-    every attempt, and of the others.
-    """
+    """Every address of an instruction that one of the jobs ran."""
     project, state = os.path.join(folder, "project"), os.path.join(folder, "state")
     os.makedirs(project)
     env = {"PATH": os.environ["PATH"], "HOME": folder, "KAPELL_HOME": state}
@@ -98,23 +89,15 @@ def run_addresses(folder, program):
         os.mkdir(run_dirs[-1], 0o700)
         with open(os.path.join(run_dirs[-1], "job.json"), "w") as file:
             json.dump(job, file)
-    # A plan at work whose conductor is gone: the next, which is looked at, takes up one attempt and starts others.
-    answer = lambda *words, **more: json.loads(
-        subprocess.run([program, *words, "--json"], cwd=project, env=env, check=True, stdout=subprocess.PIPE,
-                       **more).stdout)
-    plan = answer("plan", "-", input=CONDUCTED)["plan_id"]
-    os.kill(answer("dispatch", "--plan-id", plan, "--max-parallel", "2")["conductor"]["pid"], signal.SIGKILL)
-    addresses = set(), set()
+    addresses = set()
     jobs = [(["hook", "claude"], edit(project, "first")), (["hook", "claude"], edit(project, "first")),
             *((["shim", run_dir], b"") for run_dir in run_dirs)]
-    often = len(jobs)
-    jobs += [(["conduct", plan], b""), (["list"], b"")]
     for number, (words, text) in enumerate(jobs):
         out = os.path.join(folder, f"profile{number}")
         kapell(*words, text=text, under=(
             "valgrind", "--tool=callgrind", "--dump-instr=yes", "--compress-pos=no", f"--callgrind-out-file={out}"))
         with open(out) as lines:
-            addresses[number >= often].update(int(line.split()[0], 16) for line in lines if line.startswith("0x"))
+            addresses.update(int(line.split()[0], 16) for line in lines if line.startswith("0x"))
     for run_dir in run_dirs:
         with open(os.path.join(run_dir, "exit.json")) as file:
             print(f"a shim ran, wall: {json.load(file)['wall']}")
@@ -126,11 +109,10 @@ def main():
         program, functions = build(folder)
         starts = [start for start, _, _ in functions]
         names = {}
-        for group, addresses in enumerate(run_addresses(folder, program)):
-            for address in addresses:
-                at = bisect.bisect_right(starts, address) - 1
-                if at >= 0 and address < functions[at][0] + max(functions[at][1], 1):
-                    names.setdefault(functions[at][2], (group, at))
+        for address in run_addresses(folder, program):
+            at = bisect.bisect_right(starts, address) - 1
+            if at >= 0 and address < functions[at][0] + max(functions[at][1], 1):
+                names[functions[at][2]] = at
     with open(os.path.join(TOP, "benches", "hot.symbols"), "w") as file:
         file.writelines(f"{name}\n" for name in sorted(names, key=names.get))
     print(f"{len(names)} of {len(functions)} functions")
