@@ -27,18 +27,25 @@ pub fn read(path: &Path) -> io::Result<String> {
 /// # Errors
 /// As [`read`], but for UTF-8.
 pub fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
-    // To open a pipe would wait for its writer, be it only put there in the moment between.
-    let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
-    let file: File = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no plain file"));
-    }
+    let file =
+        open(path)?.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "it is no plain file"))?;
     let mut bytes = Vec::new();
     file.take(MOST + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > MOST {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is longer than 4 MiB"));
     }
     Ok(bytes)
+}
+
+/// Opens a plain file; `None` where something else is.
+///
+/// # Errors
+/// The system's.
+pub fn open(path: &Path) -> io::Result<Option<File>> {
+    // To open a pipe would wait for its writer, be it only put there in the moment between.
+    let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    Ok(file.metadata()?.is_file().then_some(file))
 }
 
 #[cfg(test)]

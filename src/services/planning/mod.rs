@@ -27,7 +27,7 @@ use crate::store::error::StoreError;
 use crate::store::events::NewEvent;
 use crate::store::plans::{NewTask, PlanRow};
 use crate::sys::config::Config;
-use crate::sys::tree;
+use crate::sys::{text, tree};
 
 /// A plan file of more bytes is refused; ten thousand tasks need about three million.
 const LARGEST_FILE: u64 = 16 << 20;
@@ -322,15 +322,8 @@ fn read_file(project: &Project, file: &str) -> Result<(String, Format), Error> {
             "name the file itself, such as plan.json, or pass the plan on stdin: -",
         )
     };
-    // Asked before it is opened: a pipe would wait for somebody who writes.
-    let is_file = std::fs::metadata(&path).map_err(|error| not_found(error.to_string()))?.is_file();
-    let opened = is_file.then(|| std::fs::File::open(&path));
-    let Some(opened) = opened.transpose().map_err(|error| not_found(error.to_string()))? else {
-        return Err(no_file().into());
-    };
-    if !opened.metadata().is_ok_and(|metadata| metadata.is_file()) {
-        return Err(no_file().into());
-    }
+    let opened = text::open(&path).map_err(|error| not_found(error.to_string()))?;
+    let opened = opened.ok_or_else(no_file)?;
     let mut bytes = Vec::new();
     opened.take(LARGEST_FILE + 1).read_to_end(&mut bytes).map_err(|error| not_found(error.to_string()))?;
     if bytes.len() as u64 > LARGEST_FILE {

@@ -17,7 +17,7 @@ use super::discover::discover;
 use super::queue::Guard;
 use super::read::{self, Head};
 use super::run::{Git, GitError};
-use super::worktree::{Worktree, copy_index};
+use super::worktree::{Worktree, admin_dirs, copy_index};
 use super::{Oid, land, refs};
 use crate::base::ids::random_tail;
 use crate::base::paths::RepoPath;
@@ -338,9 +338,8 @@ impl Mover<'_> {
 /// Lets go of the locks of checkouts that killed calls of ours left after their work was done, and tells which.
 pub fn mend(git: &Git, _guard: &Guard) -> Vec<PathBuf> {
     let common = &git.repository().common_dir;
-    let linked = fs::read_dir(common.join("worktrees")).into_iter().flatten().flatten();
     let mut mended = Vec::new();
-    for admin_dir in std::iter::once(common.clone()).chain(linked.map(|entry| entry.path())) {
+    for admin_dir in std::iter::once(common.clone()).chain(admin_dirs(common)) {
         if is_ours(&admin_dir.join("index.lock")) {
             drop(IndexLock { path: admin_dir.join("index.lock") });
             remove_copies(&admin_dir);

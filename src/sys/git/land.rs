@@ -10,6 +10,7 @@ use super::queue::Guard;
 use super::read::Head;
 use super::refs::{self, Update};
 use super::run::{Git, GitError, unexpected};
+use super::worktree::admin_dirs;
 use super::{Oid, Version, read};
 use crate::base::paths::RepoPath;
 
@@ -237,11 +238,10 @@ pub(super) fn checkouts(git: &Git, branch: &str) -> Result<Vec<PathBuf>, GitErro
 /// on no branch, and the branch is moved at its end. As git itself sees it (`branch_checked_out`).
 fn in_progress(git: &Git, branch: &str) -> Option<(PathBuf, &'static str)> {
     let common = &git.repository().common_dir;
-    let linked = fs::read_dir(common.join("worktrees")).into_iter().flatten().flatten();
     let says =
         |file: PathBuf, name: &str| fs::read(file).is_ok_and(|text| text.trim_ascii() == name.as_bytes());
     let short = branch.strip_prefix("refs/heads/").unwrap_or(branch);
-    for admin_dir in std::iter::once(common.clone()).chain(linked.map(|entry| entry.path())) {
+    for admin_dir in std::iter::once(common.clone()).chain(admin_dirs(common)) {
         let what = match () {
             () if says(admin_dir.join("rebase-merge/head-name"), branch) => "a rebase",
             () if says(admin_dir.join("rebase-apply/head-name"), branch) => "a rebase",

@@ -7,7 +7,7 @@ use std::process::Stdio;
 
 use super::discover::Repository;
 use super::run::GitError;
-use super::worktree::is_ours;
+use super::worktree::{admin_dirs, is_ours};
 use crate::base::clock::Time;
 
 /// A lock file this old, with no git of ours alive, was left by a git that was killed.
@@ -97,8 +97,7 @@ fn recover(common_dir: &Path, now: Time) -> Recovered {
     if let Some(moved) = set_aside(&common_dir.join("packed-refs.lock"), now) {
         recovered.moved.push(moved);
     }
-    let admin_dirs = fs::read_dir(common_dir.join("worktrees")).into_iter().flatten().flatten();
-    for admin_dir in admin_dirs.map(|entry| entry.path()) {
+    for admin_dir in admin_dirs(common_dir) {
         let is_ours = is_ours(&admin_dir);
         for name in ["index.lock", "kapell-index.lock", "HEAD.lock"] {
             let lock = admin_dir.join(name);

@@ -88,6 +88,11 @@ impl Worktree {
     }
 }
 
+/// git's administrative folders of all linked worktrees.
+pub(super) fn admin_dirs(common_dir: &Path) -> impl Iterator<Item = PathBuf> {
+    fs::read_dir(common_dir.join("worktrees")).into_iter().flatten().flatten().map(|entry| entry.path())
+}
+
 /// Whether an administrative folder is of a worktree that Kapell made.
 pub(super) fn is_ours(admin_dir: &Path) -> bool {
     fs::read(admin_dir.join("locked")).is_ok_and(|text| text.starts_with(MARK))
