@@ -259,7 +259,7 @@ async fn figures(desk: Arc<Desk>, head: Head) -> Response {
 }
 
 async fn document() -> Response {
-    answer::json(StatusCode::OK, &open_api::document())
+    answer::text(StatusCode::OK, "application/json", open_api::text())
 }
 
 /// Whether it lives and the database can be read. Whoever asks is told no more than that.
