@@ -15,6 +15,7 @@ use crate::base::ids::{ProjectId, random_tail};
 use crate::store::events::{EventFilter, NewEvent};
 use crate::store::watch::{Watch, Woken};
 use crate::store::{Store, StoreError, Tx};
+use crate::sys::disk::room;
 use crate::sys::process::life::{self, Life};
 use crate::sys::process::spawn::{self, End, Limits};
 use crate::sys::wall::{self, WallSupport};
@@ -373,8 +374,8 @@ fn judge_clock(now: Time, recorded: Option<Time>, modified: Option<Time>) -> Che
 
 /// Whether there is room on the disk of a folder.
 pub(super) fn space(name: &'static str, path: &Path) -> Check {
-    match rustix::fs::statvfs(path) {
-        Ok(stat) => judge_space(name, path, stat.f_bavail.saturating_mul(stat.f_frsize), stat.f_favail),
+    match room(path) {
+        Ok((bytes, files)) => judge_space(name, path, bytes, files),
         Err(error) => Check::warn(name, format!("{}: {error}", path.display()), "look with df"),
     }
 }

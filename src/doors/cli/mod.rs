@@ -28,7 +28,6 @@ use args::{Cli, Command};
 use print::{Color, Out};
 
 use crate::api::ApiError;
-use crate::domain::claim::HolderKind;
 use crate::domain::refusal::{Code, Refusal};
 use crate::services::{Caller, Cancel, Error, House, Session, dispatching, registry};
 
@@ -62,10 +61,9 @@ fn command(house: House, folder: PathBuf, cli: Cli, out: &mut Out, top: OpenTop)
         )
         .into());
     }
-    let name = house.person().to_owned();
     let session = Session {
+        caller: Caller::at_the_command_line(&house),
         house: Arc::new(house),
-        caller: Caller::new(HolderKind::Person, &name),
         folder,
         cancel: Cancel::default(),
     };

@@ -13,7 +13,7 @@ use super::following::follow;
 use super::launching::{self, Tree, kind_of};
 use super::prompt::Told;
 use super::saving::{self, Saved};
-use super::{advising, continuing, recovering, reporting};
+use super::{advising, continuing, lacking, recovering, reporting};
 use crate::base::failpoint::Point;
 use crate::base::ids::TaskId;
 use crate::base::paths::RepoPath;
@@ -76,6 +76,7 @@ pub fn carry(desk: &Arc<Desk>, attempt: &AttemptRow, stage: Stage) {
             _ => Ok(()),
         }
     });
+    let carried = outlast(desk, attempt, carried, caught);
     if let Err(error) = carried {
         tracing::error!(attempt = %attempt.id, "{error}");
         if desk.is_stopping() {
@@ -105,6 +106,29 @@ pub fn carry(desk: &Arc<Desk>, attempt: &AttemptRow, stage: Stage) {
             // The task is taken up again as soon as this is over.
             thread::park_timeout(UNRECORDED);
         }
+    }
+}
+
+/// Goes on with an attempt that failed for want of room or of the repository, until that is there.
+fn outlast(
+    desk: &Arc<Desk>,
+    attempt: &AttemptRow,
+    mut carried: Result<(), Error>,
+    caught: impl Fn(Stage) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let mut teller = lacking::Teller::default();
+    loop {
+        let Err(error) = carried else { return Ok(()) };
+        let Some(what) = lacking::what(desk, &error).filter(|_| !desk.is_stopping()) else {
+            return Err(error);
+        };
+        teller.tell(desk, Some(attempt), &what, &error);
+        thread::park_timeout(lacking::AGAIN);
+        carried = match recovering::stage(desk, &task_id(desk, attempt)) {
+            Ok(Some((last, stage))) if last.id == attempt.id => caught(stage),
+            Ok(_) => return Ok(()),
+            Err(error) => Err(error),
+        };
     }
 }
 
