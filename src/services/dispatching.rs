@@ -292,6 +292,14 @@ fn duplicate(plan: &PlanId, conductor: &ConductorRow) -> Refusal {
 
 /// The plan that an id or a unique name means.
 pub fn find_plan(session: &Session, project: &Project, text: &str) -> Result<PlanRow, Error> {
+    if text.trim().is_empty() {
+        return Err(Refusal::new(
+            Code::NotFound,
+            "no plan is named",
+            "status shows the plans of this project",
+        )
+        .into());
+    }
     let mut found = session.store()?.read(|tx| tx.plans_called(&project.id, text))?;
     let by_id = found.iter().position(|row| row.id.as_str() == text);
     match (by_id, found.len()) {

@@ -17,9 +17,6 @@ pub const AGAIN: Duration = Duration::from_secs(2);
 /// With less than this a disk has no room: git's smallest writes fail.
 const NO_ROOM: u64 = 64 * 1024;
 
-/// How programs say that there was no room.
-const SAID: [&str; 3] = ["No space left on device", "Disk quota exceeded", "database or disk is full"];
-
 /// What is lacking where something failed; `None` if it failed for another reason.
 pub fn what(desk: &Desk, error: &Error) -> Option<String> {
     let place = &desk.project.place;
@@ -28,21 +25,16 @@ pub fn what(desk: &Desk, error: &Error) -> Option<String> {
     }
     let root = &desk.session.house.root;
     if let Error::Store(StoreError::Sqlite(_) | StoreError::Io { .. }) = error {
-        return (has_no_room(root) || says_full(error)).then(|| full(root));
+        return (has_no_room(root) || disk::says_full(&error.to_string())).then(|| full(root));
     }
     if let Some(place) = [root, place].into_iter().find(|place| has_no_room(place)) {
         return Some(full(place));
     }
-    says_full(error).then(|| full(place))
+    disk::says_full(&error.to_string()).then(|| full(place))
 }
 
 fn full(place: &Path) -> String {
     format!("the disk of {} is full", place.display())
-}
-
-fn says_full(error: &Error) -> bool {
-    let text = error.to_string();
-    SAID.iter().any(|said| text.contains(said))
 }
 
 fn has_no_room(place: &Path) -> bool {
