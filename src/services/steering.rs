@@ -8,7 +8,6 @@ use super::conductor::launching::kind_of_run;
 use super::pipelines::deciding;
 use super::project::Project;
 use super::{Error, Session, approving, dispatching, nudging, querying, spending};
-use crate::base::clock::Time;
 use crate::base::ids::{AttemptId, ConductorId, PlanId, TaskId, WorkerName};
 use crate::domain::attempt::AttemptState;
 use crate::domain::conducting::{ConductorState, PlanState};
@@ -25,8 +24,10 @@ use crate::sys::shim::client;
 use crate::sys::shim::job::Request;
 
 mod bringing;
+mod releasing;
 pub(super) use bringing::tell_landed;
 use bringing::{land, land_all};
+use releasing::{nobody, release};
 
 /// How long a conductor may take to save what a forced stop ended before it is taken for hung.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -224,24 +225,6 @@ pub fn control(
     }
 }
 
-/// Lets a worker go on that is in quarantine, and forgets what it was there for; `None` if it is in none.
-fn release(session: &Session, project: &Project, target: &str) -> Result<Option<Done>, Error> {
-    let worker = WorkerName::new(target);
-    let who = session.caller.holder.name.to_string();
-    let released = session.store()?.write(|tx| -> Result<bool, Error> {
-        let quarantines = tx.quarantines(&project.id, Time::now())?;
-        if !quarantines.iter().any(|it| it.worker == worker) {
-            return Ok(false);
-        }
-        Ok(tx.release_worker(&project.id, &worker, &format!("{who} lets it go on"), true)?)
-    })?;
-    Ok(released.then(|| Done {
-        state: "idle".to_owned(),
-        message: format!("worker {worker} may get tasks again; what it failed at before is forgotten"),
-        ..Done::default()
-    }))
-}
-
 /// Tells workers something while they work, as far as they can be told.
 fn nudge(
     session: &Session,
@@ -342,7 +325,10 @@ fn find(session: &Session, project: &Project, text: &str) -> Result<Target, Erro
     if let Some(attempt) = of_worker.into_iter().find(|it| it.worker == worker && it.project == project.id) {
         return Ok(Target::Attempt(Box::new(attempt)));
     }
-    Ok(Target::Plan(Box::new(dispatching::find_plan(session, project, text)?)))
+    match dispatching::find_plan(session, project, text) {
+        Ok(plan) => Ok(Target::Plan(Box::new(plan))),
+        Err(error) => Err(nobody(session, project, text).unwrap_or(error)),
+    }
 }
 
 fn on_plan(

@@ -87,7 +87,15 @@ fn decided(gate: Gate, answer: &ElicitResult) -> Result<Said, ApiError> {
     let said = field("message").and_then(Value::as_str).map(str::trim).filter(|said| !said.is_empty());
     let message = said.map_or_else(|| "asked over MCP".to_owned(), |said| format!("{said} (asked over MCP)"));
     let is_approved = match answer.action {
-        ElicitationAction::Accept => field("approve").and_then(Value::as_bool).unwrap_or(true),
+        // A form that was sent back empty has the default; whatever else is no yes is none.
+        ElicitationAction::Accept => match answer.content.as_ref().map(|_| field("approve")) {
+            Some(Some(Value::Bool(approve))) => *approve,
+            Some(None) => true,
+            Some(Some(_)) => {
+                return Err(unanswered(&gate, "the answer's `approve` is neither true nor false"));
+            }
+            None => return Err(unanswered(&gate, "the answer has no content")),
+        },
         ElicitationAction::Decline => false,
         _ => return Err(unanswered(&gate, "the person put the question away")),
     };
