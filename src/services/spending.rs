@@ -311,6 +311,10 @@ pub fn full(
     let expected = Expected::of(tx, config, provider, None)?;
     Ok(stands.iter().find_map(|stand| {
         let line = Line { reserved: 0, ..stand.line };
+        // What runs now may cost less than is expected of the next, and than is set aside for it.
+        if stand.line.reserved > 0 && !line.is_reached() {
+            return None;
+        }
         line.refuses(provider.as_str(), expected.wanted(&line)).map(|why| (why, stand.resets_at))
     }))
 }

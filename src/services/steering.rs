@@ -264,6 +264,15 @@ fn asks_itself(stage: &StageRow, is_task_done: bool) -> bool {
     }
 }
 
+/// The stage of a pipeline's run whose command runs, if one does.
+fn command_at_work(session: &Session, plan: &PlanId) -> Result<Option<String>, Error> {
+    let stages = session.store()?.read(|tx| tx.pipeline_stages(plan))?;
+    let is_at_work = |it: &StageRow| {
+        it.command.is_some() && matches!(it.state, StageState::Running | StageState::RollingBack)
+    };
+    Ok(stages.into_iter().find(is_at_work).map(|stage| stage.name))
+}
+
 /// Whether a plan is a run of a pipeline.
 fn is_run(session: &Session, plan: &PlanId) -> Result<bool, Error> {
     Ok(session.store()?.read(|tx| tx.pipeline_run(plan))?.is_some())
@@ -410,7 +419,12 @@ fn on_plan(
         (Action::Pause, _) if force => format!("nothing new starts, {} suspended", are(n)),
         (Action::Pause, 1) => "nothing new starts, 1 worker finishes what it does".to_owned(),
         (Action::Pause, _) => format!("nothing new starts, {n} workers finish what they do"),
-        (Action::Stop, 0) => "nobody is at work on it".to_owned(),
+        (Action::Stop, 0) => match command_at_work(session, id)? {
+            Some(stage) => format!(
+                "the command of stage {stage} is being ended; kapell resume {id} sees to what it leaves, and rolls back what it began"
+            ),
+            None => "nobody is at work on it".to_owned(),
+        },
         (Action::Stop, _) if force => forced(session, project, id, n)?,
         (Action::Stop, _) => match conductor.as_ref().and_then(dispatching::suspended) {
             Some((what, hint)) => format!("it is to stop, but {what}: {hint}"),

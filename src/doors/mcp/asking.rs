@@ -87,14 +87,11 @@ fn decided(gate: Gate, answer: &ElicitResult) -> Result<Said, ApiError> {
     let said = field("message").and_then(Value::as_str).map(str::trim).filter(|said| !said.is_empty());
     let message = said.map_or_else(|| "asked over MCP".to_owned(), |said| format!("{said} (asked over MCP)"));
     let is_approved = match answer.action {
-        // A form that was sent back empty has the default; whatever else is no yes is none.
-        ElicitationAction::Accept => match answer.content.as_ref().map(|_| field("approve")) {
-            Some(Some(Value::Bool(approve))) => *approve,
-            Some(None) => true,
-            Some(Some(_)) => {
-                return Err(unanswered(&gate, "the answer's `approve` is neither true nor false"));
-            }
-            None => return Err(unanswered(&gate, "the answer has no content")),
+        // Accepted as it was shown, that is with its default; whatever else is no yes or no decides nothing.
+        ElicitationAction::Accept => match field("approve") {
+            None => true,
+            Some(Value::Bool(approve)) => *approve,
+            Some(_) => return Err(unanswered(&gate, "the answer's `approve` is neither true nor false")),
         },
         ElicitationAction::Decline => false,
         _ => return Err(unanswered(&gate, "the person put the question away")),
@@ -151,6 +148,8 @@ mod tests {
             (Accept, Value::Null, Some((true, "asked over MCP"))),
             (Accept, json!({"approve": true, "message": " go "}), Some((true, "go (asked over MCP)"))),
             (Accept, json!({"approve": false}), Some((false, "asked over MCP"))),
+            (Accept, json!({"approve": "false"}), None),
+            (Accept, json!({"approve": null}), None),
             (Decline, Value::Null, Some((false, "asked over MCP"))),
             (Cancel, Value::Null, None),
         ];
