@@ -46,7 +46,7 @@ pub struct DispatchParams {
     /// The plan to start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan_id: Option<String>,
-    /// Only these tasks of it (and what they depend on must be done or among them).
+    /// Only these tasks of it; what they depend on is done or among them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tasks: Option<Vec<Id>>,
     /// One task without a plan: what is to be done.
@@ -79,7 +79,7 @@ pub struct DispatchParams {
     /// What to do when all conductors allowed are in use.
     #[serde(default)]
     pub when_full: WhenFull,
-    /// Only tell what would start; of a task, to whom it would go and why.
+    /// Only tell what would start, or to whom the task would go.
     #[serde(default)]
     pub dry_run: bool,
 }
