@@ -52,7 +52,7 @@ pub struct DispatchParams {
     /// One task without a plan: what is to be done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task: Option<String>,
-    /// What that task alone may change. Without it the task owns what it changes, where nobody else does.
+    /// What that task alone may change. Without it, it owns what it changes and nobody else does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub files: Option<Vec<String>>,
     /// Worker, group, provider, or `auto`.
@@ -76,7 +76,7 @@ pub struct DispatchParams {
     /// Stop the plan after so many seconds, its work kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run_timeout_s: Option<u64>,
-    /// What to do when all conductors allowed are in use.
+    /// When all conductors are in use.
     #[serde(default)]
     pub when_full: WhenFull,
     /// Only tell what would start, or to whom the task would go.
