@@ -566,6 +566,35 @@ fn a_websocket_has_the_whole_contract_and_the_events() {
 }
 
 #[test]
+fn a_worker_that_has_the_token_decides_nothing_all_the_same() {
+    let bench = Bench::new();
+    let served = Served::start(&bench, &[]);
+    let port = served.address.rsplit_once(':').unwrap().1;
+    let call = r#"{"jsonrpc":"2.0","id":1,"method":"control","params":{"action":"stop","target":"all"}}"#;
+    let ask = bench.root.join("ask");
+    let request = format!(
+        "POST /rpc HTTP/1.1\\r\\nHost: localhost\\r\\nConnection: close\\r\\n{}\\r\\nContent-Type: application/json\\r\\n\
+         Content-Length: {}\\r\\n\\r\\n",
+        served.bearer(),
+        call.len()
+    );
+    let script = format!(
+        "exec 3<>/dev/tcp/127.0.0.1/{port}\nprintf '{request}' >&3\nprintf '%s' '{call}' >&3\ncat <&3 > out.txt\n"
+    );
+    fs::write(&ask, script).unwrap();
+    bench.configure(&format!(
+        "[project]\nwall = \"off\"\n[providers.asker]\nkind = \"command\"\ncommand = [\"/bin/bash\", {ask:?}]\n"
+    ));
+    let asks = task("one", &["out.txt"], &[]).with("agent", json!("asker"));
+    let plan = bench.start(&Plan::new([asks]));
+    bench.at_rest(&plan);
+    let said = bench.on_branch(&plan, "out.txt");
+    assert!(said.starts_with("HTTP/1.1 403") && said.contains("is a worker's"), "{said}");
+    // The same words from elsewhere are carried out.
+    assert_eq!(served.rpc("/rpc", call).json()["result"]["ack"], true);
+}
+
+#[test]
 fn it_ends_when_it_is_told_whoever_waits() {
     let bench = Bench::new();
     for signal in [Signal::INT, Signal::TERM] {
