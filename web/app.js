@@ -1,6 +1,6 @@
 // The shell: where one is, whether what is seen is of now, light or dark.
 import { html, render, signal, useEffect, useRef, useState, useErrorBoundary } from './preact.js';
-import { connect, forgetToken, link, newest, now, seen, setToken, skew, takeToken } from './wire.js';
+import { connect, fetched, forgetToken, isLive, link, newest, now, seen, setToken, skew, takeToken } from './wire.js';
 import { Dialogs, Sign, Toasts, big, clock, count, route, span, to } from './ui.js';
 import { Overview } from './overview.js';
 import { PlanPage } from './plan.js';
@@ -45,6 +45,14 @@ function Behind() {
   return html`<div class="banner bad" role="status"><${Sign} name="failed" /><span><b>${state === 'silent' ? 'The server does not answer.' : state === 'opening' ? 'Connecting.' : 'Not connected.'}</b> What you see is of ${clock(since)}, ${span(now.value - since)} ago. <span aria-hidden="true">${left ? `Trying again in ${left} s.` : 'Trying…'}</span></span>
     <button type="button" onClick=${connect}>Try now</button></div>`;
 }
+
+/** Which project this is, and the way to it in the title of the page. */
+const project = signal('');
+async function named() {
+  const { current, projects } = await (await fetched('/api/projects')).json();
+  project.value = projects.find((it) => it.id === current)?.folder.split('/').filter(Boolean).at(-1) ?? '';
+}
+isLive.subscribe((is) => { if (is && !project.peek()) named().catch(() => {}); });
 
 function Link() {
   const { state } = link.value;
@@ -94,7 +102,7 @@ function Board() {
   if (link.value.state === 'none' || link.value.state === 'denied') return html`<${Door} denied=${link.value.state === 'denied'} />`;
   return html`
     <a class="skip" href="#main" onClick=${(e) => { e.preventDefault(); main.current.querySelector('h1')?.focus(); }}>Skip to the content</a>
-    <header class="bar"><a class="brand" href="#/" aria-label="Kapell"><svg viewBox="0 0 32 32" aria-hidden="true"><rect width="32" height="32" rx="7" /><path d="M9 7v18M9 17l6-5 8-5M14.500 13l8.500 12" /></svg><b>kapell</b></a>
+    <header class="bar"><a class="brand" href="#/" aria-label="Kapell"><svg viewBox="0 0 32 32" aria-hidden="true"><rect width="32" height="32" rx="7" /><path d="M9 7v18M9 17l6-5 8-5M14.500 13l8.500 12" /></svg><b>kapell</b></a>${project.value && html`<span class="project">${project.value}</span>`}
       <${Link} /><${Theme} /><button type="button" class="plain leave" onClick=${forgetToken} title="Forget the token of this tab">Sign out</button></header>
     <nav aria-label="Views">${Object.entries(VIEWS).map(([key, [, name, path]]) => html`
       <a href=${to(...(key ? [key] : []))} aria-current=${here === key ? (parts.length > 1 ? 'true' : 'page') : undefined}><${Icon} path=${path} /><span>${name}</span></a>`)}</nav>

@@ -31,10 +31,14 @@ function Attempt(it) {
       <div class=${it.outside_claim.length ? 'bad' : ''}><dt>Changed</dt><dd><b>${count(it.changed.length, 'file')}</b><span>${it.outside_claim.length ? `${it.outside_claim.length} outside its claim` : 'all within its claim'}</span></dd></div></dl>
     <div class="columns attempt"><section aria-labelledby="work" class="work"><div class="line spread"><h2 id="work" class="sr">What it did</h2><${Choice} label="Shown" value=${look} options=${[['log', 'Log'], ['diff', `Changes${it.changed.length ? ` (${it.changed.length})` : ''}`]]} choose=${(key) => keep({ look: key })} /></div>
         ${look === 'log' ? html`<${Log} key=${it.attempt} id=${it.attempt} />` : html`<${Diff} key=${`${it.attempt} ${it.ended_at}`} id=${it.attempt} outside=${it.outside_claim} />`}</section>
-      <div><section aria-labelledby="gates"><h2 id="gates">Gates</h2>${it.gates.length ? html`<ul class="gates">${it.gates.map((gate) => html`<${Gate} key=${gate.name} attempt=${it.attempt} ...${gate} />`)}</ul>` : html`<${Empty}>${it.ended_at ? 'None has looked at it.' : 'They look at it when it is done.'}<//>`}</section>
+      <div><section aria-labelledby="gates"><h2 id="gates">Gates</h2>${it.gates.length ? html`<ul class="gates">${it.gates.filter((gate) => gate.outcome !== 'skipped').map((gate) => html`<${Gate} key=${gate.name} attempt=${it.attempt} ...${gate} />`)}</ul><${Skipped} gates=${it.gates.filter((gate) => gate.outcome === 'skipped')} />` : html`<${Empty}>${it.ended_at ? 'None has looked at it.' : 'They look at it when it is done.'}<//>`}</section>
         ${it.said && html`<section aria-labelledby="said"><h2 id="said">Its last words</h2><p class="said">${it.said}</p></section>`}
         ${it.outside_claim.length > 0 && html`<section aria-labelledby="outside"><h2 id="outside">Outside its claim</h2><ul>${it.outside_claim.map((file) => html`<li><code>${file}</code></li>`)}</ul></section>`}
         <section aria-labelledby="facts"><h2 id="facts">Facts</h2><dl class="facts"><dt>Attempt</dt><dd><code>${it.attempt}</code></dd>${it.wall && html`<dt>Wall</dt><dd>${it.wall}</dd>`}${it.worktree && html`<dt>Worktree</dt><dd><code>${it.worktree}</code></dd>`}${it.ref && html`<dt>Kept under</dt><dd><code>${it.ref}</code></dd>`}${it.window && html`<dt>tmux</dt><dd><code>${it.window}</code></dd>`}</dl></section></div></div>`;
+}
+
+function Skipped({ gates }) {
+  return gates.length > 0 && html`<details class="small mute"><summary>${count(gates.length, 'gate was', 'gates were')} skipped</summary><dl class="facts">${gates.map((gate) => html`<dt>${gate.name}</dt><dd>${gate.why}</dd>`)}</dl></details>`;
 }
 
 function Gate({ attempt, name, outcome, why, evidence, duration_ms }) {
@@ -127,7 +131,7 @@ export function parted(diff) {
       files.push(file);
       if (line.startsWith('diff --git ')) continue;
     }
-    if (!file) continue;
+    if (!file || !line) continue;
     if (line.startsWith('+++ b/')) file.name = line.slice(6);
     const isHead = !file.isInside && !line.startsWith('@@');
     if (line.startsWith('@@')) file.isInside = true;

@@ -37,6 +37,9 @@ function rows(root, closed) {
   return shown;
 }
 
+/** Who holds it, for people: an attempt is known by its task. */
+const who = (it) => it.holder_kind === 'attempt' && it.task ? it.task.slice(it.task.indexOf('/') + 1) : it.holder;
+
 export function Claims() {
   const asked = useAsked('status', { scope: 'claims', limit: 500, pages: 100 }, (event) => event.kind.startsWith('claim.'), 20);
   return html`<${Page} title="Claims"><${Answered} asked=${asked}>${({ claims, next_cursor }) => html`<${Tree} claims=${claims} isCut=${!!next_cursor} />`}<//><//>`;
@@ -78,22 +81,21 @@ function Tree({ claims, isCut }) {
     if (goes[event.key] !== undefined) move(Math.max(0, Math.min(shown.length - 1, goes[event.key])));
   };
   if (!claims.length) return html`<${Empty}>Nobody holds anything. <code>kapell claim-files PATH --as me</code> takes something.<//>`;
-  return html`<ul class="legend" aria-label="Holders">${holders.slice(0, 40).map((it) => html`<li key=${it.holder}><button type="button" class="tag ${hue(it.holder)}" aria-pressed=${holder === it.holder} onClick=${() => keep({ holder: holder === it.holder ? '' : it.holder })}>${it.holder}</button>
-      <small>${it.holder_kind}, ${count(it.n, 'claim')}</small></li>`)}</ul>
+  return html`<ul class="legend" aria-label="Holders">${holders.slice(0, 40).map((it) => html`<li key=${it.holder}><button type="button" class="tag ${hue(it.holder)}" aria-pressed=${holder === it.holder} onClick=${() => keep({ holder: holder === it.holder ? '' : it.holder })}>${who(it)}</button>
+      <small>${it.holder_kind === 'attempt' ? it.holder : it.holder_kind}, ${count(it.n, 'claim')}</small></li>`)}</ul>
     <form class="filters" role="search" onSubmit=${(e) => e.preventDefault()}><label class="grow"><span class="sr">Text</span><input type="search" placeholder="Filter by path, holder, task" value=${query.get('text') ?? ''} onInput=${(e) => keep({ text: e.target.value })} /></label>
       <span class="small mute" role="status">${count(claims.length, 'claim')}${isCut ? ', and more that were not read' : ''}</span></form>
-    ${shown.length ? html`<div ref=${box} onKeyDown=${key} class="tree"><${Rows} role="tree" tabindex="-1" total=${shown.length} height=${36} label="Claimed paths" reach=${wants.current ? current : undefined} row=${(at, style) => html`<${Row} key=${shown[at].node.path} style=${style} ...${shown[at]} isHere=${at === current} go=${() => move(at)} toggle=${toggle} />`} /></div>` : html`<${Empty}>No claim is like that.<//>`}`;
+    ${shown.length ? html`<div ref=${box} onKeyDown=${key} class="tree"><${Rows} role="tree" tabindex="-1" total=${shown.length} height=${innerWidth > 760 ? 36 : 58} label="Claimed paths" reach=${wants.current ? current : undefined} row=${(at, style) => html`<${Row} key=${shown[at].node.path} style=${style} ...${shown[at]} isHere=${at === current} go=${() => move(at)} toggle=${toggle} />`} /></div>` : html`<${Empty}>No claim is like that.<//>`}`;
 }
 
 function Row({ node, name, depth, isFolder, isOpen, isHere, style, go, toggle }) {
-  const inside = isFolder && !isOpen ? [...new Set(node.all.map((it) => it.holder))] : [];
+  const inside = isFolder && !isOpen ? [...new Map(node.all.map((it) => [it.holder, it])).values()] : [];
   const first = node.claims[0];
-  const says = node.claims.map((it) => `held by ${it.holder}`).join(', ') || count(node.all.length, 'claim');
+  const says = node.claims.map((it) => `held by ${who(it)}`).join(', ') || count(node.all.length, 'claim');
   return html`<div role="treeitem" class="row claim ${first ? hue(first.holder) : ''}" style=${style} tabindex=${isHere ? 0 : -1} onFocus=${go} onClick=${() => isFolder && toggle(node.path)}
       aria-level=${depth + 1} aria-expanded=${isFolder ? isOpen : undefined} aria-selected=${isHere} aria-label="${name}: ${says}">
     <span class="indent" style=${{ width: `${depth * 18}px` }} /><span class="twist" aria-hidden="true">${isFolder ? (isOpen ? '▾' : '▸') : ''}</span><span class="name">${name}${isFolder ? '/' : ''}</span>
-    ${node.claims.map((it) => html`<span class="line small" key=${it.claim_id}><span class="tag ${hue(it.holder)}">${it.holder}</span>${it.mode === 'shared' && html`<span>shared</span>`}
-      ${it.task && html`<a href=${toTask(it.task)} tabindex=${isHere ? 0 : -1}>${it.task.slice(it.task.indexOf('/') + 1)}</a>`}${it.reason && html`<span class="mute">${it.reason}</span>`}
-      <span class=${it.alive === false ? 'bad' : 'mute'}>${it.alive === false ? html`<${Sign} name="failed" />holder is gone, ` : ''}until <${Ago} at=${it.expires_at} /></span></span>`)}
-    ${inside.length > 0 && html`<span class="line small">${inside.slice(0, 4).map((who) => html`<span class="tag ${hue(who)}">${who}</span>`)}${inside.length > 4 && html`<span>+${inside.length - 4}</span>`}</span>`}</div>`;
+    ${node.claims.map((it) => html`<span class="line small" key=${it.claim_id}>${it.task ? html`<a class="tag ${hue(it.holder)}" href=${toTask(it.task)} tabindex=${isHere ? 0 : -1}>${who(it)}</a>` : html`<span class="tag ${hue(it.holder)}">${who(it)}</span>`}${it.mode === 'shared' && html`<span>shared</span>`}${it.reason && html`<span class="mute">${it.reason}</span>`}
+      <span class=${it.alive === false ? 'bad' : 'mute'}>${it.alive === false ? html`<${Sign} name="failed" />holder is gone, ` : ''}ends <${Ago} at=${it.expires_at} /></span></span>`)}
+    ${inside.length > 0 && html`<span class="line small">${inside.slice(0, 4).map((it) => html`<span class="tag ${hue(it.holder)}">${who(it)}</span>`)}${inside.length > 4 && html`<span>+${inside.length - 4}</span>`}</span>`}</div>`;
 }

@@ -38,8 +38,8 @@ function Month({ days, forecast, limit }) {
   const length = new Date(Date.UTC(year, month + 1, 0)).getUTCDate();
   const spent = new Map(days.map((it) => [Number(it.name.slice(8)), it.usd]));
   const most = Math.max(...spent.values());
-  const top = Math.max(forecast.total_usd, forecast.spent_usd, limit !== null && limit < forecast.total_usd * 3 ? limit : 0) * 1.08 || 1;
-  const W = 760, H = 210, L = 46, B = 24, R = 46, step = (W - L - R) / length;
+  const top = Math.max(forecast.total_usd, forecast.spent_usd, limit !== null && limit < forecast.total_usd * 8 ? limit : 0) * 1.08 || 1;
+  const W = innerWidth < 760 ? 380 : 760, H = 210, L = 46, B = 24, R = 10, step = (W - L - R) / length;
   const y = (usd) => H - B - (usd / top) * (H - B - 12);
   const bar = (usd) => (usd / (most * 1.6)) * (H - B - 12);
   let sum = 0;
@@ -49,10 +49,10 @@ function Month({ days, forecast, limit }) {
   return html`<figure class="month"><svg viewBox="0 0 ${W} ${H}" role="img" aria-label=${words}>
     ${[0, 0.5, 1].map((part) => html`<g><path class="grid" d="M${L} ${y((top / 1.08) * part)}H${W - R}" /><text x=${L - 6} y=${y((top / 1.08) * part) + 4} text-anchor="end">${money((top / 1.08) * part)}</text></g>`)}
     ${[...spent].map(([day, usd]) => html`<rect class="day" x=${L + step * (day - 1) + step * 0.18} y=${H - B - bar(usd)} width=${step * 0.64} height=${bar(usd)} rx="1.500"><title>${`day ${day}: ${money(usd)}`}</title></rect>`)}
-    ${limit !== null && limit <= top && html`<g class="limit"><path d="M${L} ${y(limit)}H${W - R}" /><text x=${W - R + 4} y=${y(limit) + 4}>limit</text></g>`}
+    ${limit !== null && html`<g class="limit"><path d="M${L} ${y(Math.min(limit, top))}H${W - R}" /><text x=${W - R - 4} y=${y(Math.min(limit, top)) + 13} text-anchor="end">${limit > top ? `limit ${money(limit)}, far above` : `limit ${money(limit)}`}</text></g>`}
     <path class="sum" d=${line.join('')} /><path class="guess" d="M${L + step * (today - 0.5)} ${y(sum)}L${L + step * (length - 0.5)} ${y(forecast.total_usd)}" />
     ${[1, 5, 10, 15, 20, 25, length].map((day) => html`<text x=${L + step * (day - 0.5)} y=${H - 7} text-anchor="middle">${day}</text>`)}</svg>
-    <figcaption class="small mute">Bars: each day, on a scale of their own. Line: the sum so far; dashes: how it goes on if days stay as they are${limit === null ? '' : '; the limit across'}. ${forecast.how}.</figcaption></figure>`;
+    <figcaption class="small mute">Bars: the days, on a scale of their own. Line: the sum so far. Dashes: the forecast (${forecast.how}).${limit === null ? '' : ' Across: what all providers together may spend.'}</figcaption></figure>`;
 }
 
 function Sums({ lines }) {

@@ -101,7 +101,7 @@ function Sub({ env, name, port, state, pid, since, health, reason, last_lines, b
   };
   return html`<li><${State} name=${state === 'stopped' ? 'idle' : state} text=${name} /><small class="sr">${state}</small>
     <span class="small">${state === 'running' ? html`<a href="http://${location.hostname}:${port}/" target="_blank" rel="noreferrer">:${port}</a>` : `:${port}`}</span>
-    <span class="small ${health && health !== 'ok' ? 'warn' : 'mute'}">${state === 'running' ? health ?? 'runs' : state}${since && html` <${Ago} at=${since} />`}</span><span class="small mute">${size(bytes)}</span>
+    <span class="small ${health && health !== 'ok' ? 'warn' : 'mute'}">${state === 'running' ? `${health ?? 'runs'}, began` : state}${since && html` <${Ago} at=${since} />`}</span><span class="small mute">${size(bytes)}</span>
     <span class="actions">${state === 'running'
       ? html`<${Do} ...${does('stop')} label="Stop ${env} ${name}" words="stopped" asks=${{ title: `Stop ${env} ${name}?`, text: `Process ${pid} gets its grace, then its whole tree ends.`, yes: 'Stop it' }}>Stop…<//>`
       : html`<${Do} ...${does('launch')} label="Launch ${env} ${name}" words="launched">Launch<//>`}

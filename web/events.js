@@ -58,7 +58,7 @@ export function Events() {
       <label><span class="sr">Plan</span><select value=${plan} onChange=${(e) => keep({ plan: e.target.value })}><option value="">Every plan</option>${plans.map((id) => html`<option value=${id}>${id}</option>`)}</select></label>
       <label class="grow"><span class="sr">Text</span><input type="search" placeholder="Filter by text" value=${query.get('text') ?? ''} onInput=${(e) => keep({ text: e.target.value })} /></label></form>
     <p class="small mute" role="status">${big(shown.length)} of ${big(source.length)} events read so far</p>
-    ${shown.length ? html`<${Rows} total=${shown.length} height=${40} label="Events, newest first" row=${(at, style) => {
+    ${shown.length ? html`<${Rows} total=${shown.length} height=${34} label="Events, newest first" row=${(at, style) => {
       const event = shown[at];
       return html`<div role="listitem" class="row event" style=${style} key=${event.seq}><${Sign} name=${sign(event)} /><time dateTime=${event.at}>${clock(event.at)}</time>
         <button type="button" class="plain text" onClick=${() => details(event)}>${event.text}</button><code>${event.kind}</code></div>`;

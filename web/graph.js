@@ -2,7 +2,7 @@
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from './preact.js';
 import { Sign, html, toTask, tone } from './ui.js';
 
-const SIZES = { cards: { w: 208, h: 58, x: 46, y: 12 }, dense: { w: 84, h: 26, x: 30, y: 6 } };
+const SIZES = { cards: { w: 178, h: 58, x: 32, y: 12 }, dense: { w: 84, h: 26, x: 30, y: 6 } };
 /** More edges than this are not drawn at once. */
 const MOST_EDGES = 700;
 
@@ -50,21 +50,27 @@ export function layout(tasks) {
 
 /** Colours of the states for the small picture of all of it. */
 function colours(element) {
-  const style = getComputedStyle(element);
-  return Object.fromEntries(['mute', 'info', 'good', 'warn', 'bad', 'text'].map((name) => [name, style.getPropertyValue(`--${name}`)]));
+  const ink = {};
+  for (const name of ['mute', 'info', 'good', 'warn', 'bad', 'text']) {
+    element.style.color = `var(--${name})`;
+    ink[name] = getComputedStyle(element).color;
+  }
+  return ink;
 }
 
 export function Graph({ plan, chosen, matches, held, isDense }) {
   const [tasks, shape] = useMemo(() => { const some = plan.isWhole.peek() ? plan.tasks : plan.tasks.slice(0, plan.tasks.length); return [some, layout(some)]; }, [plan, plan.shape.value]);
   const version = plan.version.value;
-  const size = SIZES[isDense ? 'dense' : 'cards'];
+  const [view, see] = useState({ x: 0, y: 0, w: 1000, h: 600 });
+  const basic = SIZES[isDense ? 'dense' : 'cards'];
+  // Cards fill the room that there is.
+  const size = isDense ? basic : { ...basic, w: Math.min(270, Math.max(basic.w, Math.floor((view.w - 24 + basic.x) / shape.columns) - basic.x)) };
   const stepX = size.w + size.x, stepY = size.h + size.y;
   const width = shape.columns * stepX - size.x + 24, height = shape.rows * stepY - size.y + 24;
   const at = (place) => [12 + shape.column[place] * stepX, 12 + shape.row[place] * stepY];
 
   const box = useRef();
   const map = useRef();
-  const [view, see] = useState({ x: 0, y: 0, w: 1200, h: 600 });
   const look = () => {
     const { scrollLeft: x, scrollTop: y, clientWidth: w, clientHeight: h } = box.current;
     see((old) => old.x === x && old.y === y && old.w === w && old.h === h ? old : { x, y, w, h });

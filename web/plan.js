@@ -102,7 +102,7 @@ function TaskPanel({ plan, task, held }) {
       <h3>Tries</h3>
       ${it.attempts.length ? html`<ol class="tries">${[...it.attempts].reverse().map((attempt) => html`<li key=${attempt.attempt}><a class="card" href=${to('attempts', attempt.attempt)}>
         <span class="line"><b>${attempt.number}</b><span>${attempt.worker}</span><${State} name=${attempt.verdict === 'rejected' ? 'failed' : attempt.outcome ?? attempt.state} text=${attempt.verdict ?? attempt.outcome ?? attempt.state} /></span>
-        <span class="line small mute"><${Ago} at=${attempt.started_at} /><span>${money(attempt.usage.usd)}</span>${attempt.gates.map((gate) => html`<span class=${gate.outcome === 'pass' ? 'good' : gate.outcome === 'skipped' ? '' : 'bad'}>${gate.name} ${gate.outcome}</span>`)}</span></a></li>`)}</ol>` : html`<${Empty}>None yet.<//>`}`}<//></aside>`;
+        <span class="line small mute"><${Ago} at=${attempt.started_at} /><span>${money(attempt.usage.usd)}</span>${attempt.gates.filter((gate) => gate.outcome !== 'skipped').map((gate) => html`<span class=${gate.outcome === 'pass' ? 'good' : 'bad'}>${gate.name} ${gate.outcome}</span>`)}</span></a></li>`)}</ol>` : html`<${Empty}>None yet.<//>`}`}<//></aside>`;
 }
 
 export function TaskActions({ id, state, attempts = [] }) {

@@ -48,7 +48,7 @@ export function State({ name, text }) {
   return html`<span class="state ${tone(name)}"><${Sign} name=${name} />${text ?? name}</span>`;
 }
 
-export const money = (usd) => usd === null || usd === undefined ? '–' : `$${usd.toFixed(usd !== 0 && Math.abs(usd) < 1 ? 3 : 2)}`;
+export const money = (usd) => usd === null || usd === undefined ? '–' : `$${usd.toFixed(usd !== 0 && Math.abs(usd) < 0.1 ? 3 : 2)}`;
 export const count = (n, one, many = `${one}s`) => `${big(n)} ${n === 1 ? one : many}`;
 export const big = (n) => n.toLocaleString('en');
 export function size(bytes) {
@@ -78,12 +78,12 @@ export function Lasted({ from, until }) {
 }
 export const clock = (at) => new Date(at).toLocaleTimeString('en-GB');
 
-/** A colour of its own for a name, the same wherever it is. */
+/** A colour for a name, the same wherever it is; names share one only where there are more than eight. */
 export function hue(name) {
-  let sum = 7;
-  for (const letter of name) sum = (sum * 31 + letter.codePointAt(0)) >>> 0;
-  return `hue${sum % 8}`;
+  if (!hues.has(name)) hues.set(name, hues.size % 8);
+  return `hue${hues.get(name)}`;
 }
+const hues = new Map();
 
 export function Progress({ done, total, running = 0, failed = 0, label }) {
   const part = (n) => ({ width: `${total ? (100 * n) / total : 0}%` });

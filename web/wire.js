@@ -92,7 +92,7 @@ export function connect() {
   let mine;
   try {
     const scheme = location.protocol === 'https:' ? 'wss' : 'ws';
-    mine = new WebSocket(`${scheme}://${location.host}/rpc`, `kapell.bearer.${token}`);
+    mine = new WebSocket(`${scheme}://${location.host}/rpc`, ['kapell', `kapell.bearer.${token}`]);
   } catch {
     // What cannot be part of a header is no token.
     return state('denied');

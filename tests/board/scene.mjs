@@ -238,7 +238,7 @@ export class Scene {
     writeFileSync(path.join(this.base, 'go', task), '');
   }
 
-  /** Starts the server; `{url, token, port, end}`. On a certain port where one is given. */
+  /** Starts the server; `{board, base, token, port, end}`. On a certain port where one is given. */
   async serve(port = 0) {
     const child = spawn(this.program, ['serve', '--listen', `127.0.0.1:${port}`, '--json'], { cwd: this.repo, env: this.env, stdio: ['ignore', 'pipe', 'pipe'] });
     let said = '', wrong = '';
@@ -248,8 +248,8 @@ export class Scene {
     const end = (signal = 'SIGTERM') => { child.kill(signal); return gone; };
     this.ends.push(() => end('SIGKILL'));
     const line = await until('the server', () => { if (child.exitCode !== null) throw new Error(`kapell serve ended: ${wrong}`); return said.includes('\n') && JSON.parse(said.slice(0, said.indexOf('\n'))); });
-    const url = new URL(line.url);
-    return { ...line, base: `${url.protocol}//${url.host}`, port: Number(url.port), token: new URLSearchParams(url.hash.slice(1)).get('token'), end };
+    const url = new URL(line.board);
+    return { ...line, base: url.origin, port: Number(url.port), token: new URLSearchParams(url.hash.slice(1)).get('token'), end };
   }
 
   /** Ends everything that was started. */
