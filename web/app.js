@@ -116,7 +116,7 @@ function Missing() {
 
 const app = document.getElementById('app');
 app.replaceChildren();
-render(html`<${Board} />`, app);
 takeToken();
+render(html`<${Board} />`, app);
 addEventListener('hashchange', () => { if (location.hash.startsWith('#token=')) { takeToken(); connect(); } });
 connect();

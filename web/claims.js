@@ -91,10 +91,9 @@ function Tree({ claims, isCut }) {
 function Row({ node, name, depth, isFolder, isOpen, isHere, style, go, toggle }) {
   const inside = isFolder && !isOpen ? [...new Map(node.all.map((it) => [it.holder, it])).values()] : [];
   const first = node.claims[0];
-  const says = node.claims.map((it) => `held by ${who(it)}`).join(', ') || count(node.all.length, 'claim');
   return html`<div role="treeitem" class="row claim ${first ? hue(first.holder) : ''}" style=${style} tabindex=${isHere ? 0 : -1} onFocus=${go} onClick=${() => isFolder && toggle(node.path)}
-      aria-level=${depth + 1} aria-expanded=${isFolder ? isOpen : undefined} aria-selected=${isHere} aria-label="${name}: ${says}">
-    <span class="indent" style=${{ width: `${depth * 18}px` }} /><span class="twist" aria-hidden="true">${isFolder ? (isOpen ? '▾' : '▸') : ''}</span><span class="name">${name}${isFolder ? '/' : ''}</span>
+      aria-level=${depth + 1} aria-expanded=${isFolder ? isOpen : undefined} aria-selected=${isHere}>
+    <span class="indent" style=${{ width: `${depth * 18}px` }} /><span class="twist" aria-hidden="true">${isFolder ? (isOpen ? '▾' : '▸') : ''}</span><span class="name">${name}${isFolder ? '/' : ''}</span>${first ? html`<span class="sr"> held by </span>` : html`<span class="sr">, ${count(node.all.length, 'claim')}</span>`}
     ${node.claims.map((it) => html`<span class="line small" key=${it.claim_id}>${it.task ? html`<a class="tag ${hue(it.holder)}" href=${toTask(it.task)} tabindex=${isHere ? 0 : -1}>${who(it)}</a>` : html`<span class="tag ${hue(it.holder)}">${who(it)}</span>`}${it.mode === 'shared' && html`<span>shared</span>`}${it.reason && html`<span class="mute">${it.reason}</span>`}
       <span class=${it.alive === false ? 'bad' : 'mute'}>${it.alive === false ? html`<${Sign} name="failed" />holder is gone, ` : ''}ends <${Ago} at=${it.expires_at} /></span></span>`)}
     ${inside.length > 0 && html`<span class="line small">${inside.slice(0, 4).map((it) => html`<span class="tag ${hue(it.holder)}">${who(it)}</span>`)}${inside.length > 4 && html`<span>+${inside.length - 4}</span>`}</span>`}</div>`;

@@ -44,10 +44,10 @@ export function Events() {
     try { all(!await olderEvents()); } catch { /* told by the connection */ }
     read(false);
   };
-  useEffect(() => { if (events.peek().length < 100) older(); }, []);
   const plans = useMemo(() => [...new Set(source.map((it) => it.plan_id).filter(Boolean))], [source]);
   const shown = useMemo(() => source.filter((it) => it.kind === 'gap' || (it.kind.startsWith(kind) && (!plan || it.plan_id === plan)
     && (!text || `${it.text} ${it.kind} ${it.task ?? ''} ${it.holder ?? ''}`.toLowerCase().includes(text)))).reverse(), [source, kind, plan, text]);
+  useEffect(() => { if (!held && !isAll && !reading && shown.length < 40 && source.length < 4000) older(); }, [source, kind, plan, text, reading, isAll]);
   const details = (event) => ask({ title: event.text, wide: true, body: html`<dl class="facts"><dt>Number</dt><dd>${event.seq}</dd><dt>Kind</dt><dd><code>${event.kind}</code></dd><dt>At</dt><dd>${new Date(event.at).toLocaleString()}</dd>
     ${['plan_id', 'task', 'attempt', 'holder'].map((key) => event[key] !== undefined && html`<dt>${key}</dt><dd><code>${event[key]}</code></dd>`)}</dl>
     ${event.data && html`<pre tabindex="0" aria-label="Facts">${JSON.stringify(event.data, null, 2)}</pre>`}

@@ -51,7 +51,7 @@ export function layout(tasks) {
 /** Colours of the states for the small picture of all of it. */
 function colours(element) {
   const ink = {};
-  for (const name of ['mute', 'info', 'good', 'warn', 'bad', 'text']) {
+  for (const name of ['mute', 'info', 'good', 'warn', 'bad']) {
     element.style.color = `var(--${name})`;
     ink[name] = getComputedStyle(element).color;
   }
@@ -129,9 +129,10 @@ export function Graph({ plan, chosen, matches, held, isDense }) {
 
   const left = view.x - stepX, right = view.x + view.w + size.x, top = view.y - stepY, bottom = view.y + view.h + size.y;
   const shown = [];
+  const firstColumn = (left - 12) / stepX, lastColumn = (right - 12) / stepX, firstRow = (top - 12) / stepY, lastRow = (bottom - 12) / stepY;
   for (let place = 0; place < tasks.length; place++) {
-    const [x, y] = at(place);
-    if ((x > left && x < right && y > top && y < bottom) || place === here) shown.push(place);
+    const column = shape.column[place], row = shape.row[place];
+    if ((column > firstColumn && column < lastColumn && row > firstRow && row < lastRow) || place === here) shown.push(place);
   }
   const edges = new Map();
   for (const place of shown) {
@@ -163,11 +164,7 @@ export function Graph({ plan, chosen, matches, held, isDense }) {
       pen.fillStyle = ink[tone(tasks[place].state)];
       pen.fillRect(shape.column[place] * dx + dx * 0.1, shape.row[place] * dy + dy * 0.1, Math.max(1, dx * 0.8), Math.max(1, dy * 0.8));
     }
-    pen.globalAlpha = 1;
-    pen.strokeStyle = ink.text;
-    pen.lineWidth = 1.5;
-    pen.strokeRect((view.x / width) * wide + 0.75, (view.y / height) * tall + 0.75, Math.min(1, view.w / width) * wide - 1.5, Math.min(1, view.h / height) * tall - 1.5);
-  }, [version, shape, view, matches, isLarge]);
+  }, [version, shape, view.w, matches, isLarge]);
   const jump = (event) => {
     if (event.type === 'pointermove' && !event.buttons) return;
     const area = map.current.getBoundingClientRect();
@@ -186,10 +183,10 @@ export function Graph({ plan, chosen, matches, held, isDense }) {
           const claims = held.get(String(task.id));
           return html`<a key=${task.id} data-place=${place} class="node ${tone(task.state)} ${place === chosen ? 'chosen' : ''} ${matches && !matches(task) ? 'dim' : ''}" href=${toTask(`${plan.id}/${task.id}`)}
             style=${{ left: `${x}px`, top: `${y}px`, width: `${size.w}px`, height: `${size.h}px` }} tabindex=${place === here ? 0 : -1} onFocus=${() => move(place)} aria-current=${place === chosen ? 'true' : undefined}
-            title=${isDense ? `${task.task} (${task.state})` : undefined}
-            aria-label="Task ${task.id}: ${task.task}; ${task.state}${task.worker ? `, ${task.worker}` : ''}${task.attempts > 1 ? `, try ${task.attempts}` : ''}${claims ? `, holds ${claims.join(', ')}` : ''}">
-            <span class="line"><${Sign} name=${task.state} /><b>${task.id}</b>${!isDense && html`<em>${task.state}</em>`}</span>
-            ${!isDense && html`<span class="what">${task.task}</span><span class="line small">${task.worker && html`<span>${task.worker}</span>`}${task.attempts > 1 && html`<span>try ${task.attempts}</span>`}${claims && html`<span class="lock" title=${claims.join('\n')}>${claims.length === 1 ? claims[0] : `${claims.length} claims`}</span>`}</span>`}</a>`;
+            title=${isDense ? `${task.task} (${task.state})` : undefined}>
+            <span class="line"><${Sign} name=${task.state} /><span class="sr">Task </span><b>${task.id}</b>${isDense ? html`<span class="sr"> ${task.state}: ${task.task}</span>` : html`${' '}<em>${task.state}</em>`}</span>
+            ${!isDense && html` <span class="what">${task.task}</span> <span class="line small">${task.worker && html`<span>${task.worker}</span> `}${task.attempts > 1 && html`<span>try ${task.attempts}</span> `}${claims && html`<span class="lock" title=${claims.join('\n')}>${claims.length === 1 ? claims[0] : `${claims.length} claims`}</span><span class="sr"> ${claims.join(', ')}</span>`}</span>`}</a>`;
         })}</div></div>
-    ${isLarge && html`<canvas class="map" ref=${map} onPointerDown=${jump} onPointerMove=${jump} aria-hidden="true"></canvas>`}</div>`;
+    ${isLarge && html`<div class="map" onPointerDown=${jump} onPointerMove=${jump} aria-hidden="true"><canvas ref=${map}></canvas>
+      <i style=${{ left: `${(100 * view.x) / width}%`, top: `${(100 * view.y) / height}%`, width: `${Math.min(100, (100 * view.w) / width)}%`, height: `${Math.min(100, (100 * view.h) / height)}%` }} /></div>`}</div>`;
 }

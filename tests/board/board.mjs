@@ -118,13 +118,13 @@ step('plan: a graph in layers, with claims and tries', async () => {
   await visit(`#/plans/${scene.release}?look=graph`);
   await page.locator('.node').nth(11).waitFor();
   same(await page.locator('.node').count(), 12, 'nodes');
-  const left = async (id) => (await page.getByRole('link', { name: `Task ${id}:` }).boundingBox()).x;
+  const left = async (id) => (await page.getByRole('link', { name: new RegExp(`^Task ${id} `) }).boundingBox()).x;
   const [prices, cart, checkout, docs] = [await left('prices'), await left('cart'), await left('checkout'), await left('docs')];
   check(prices < cart && cart < checkout && checkout < docs, 'who depends on another stands right of it');
-  same(await page.locator('.sheet > svg path').count(), 16, 'edges');
-  check((await page.getByRole('link', { name: 'Task cart:' }).getAttribute('aria-label')).includes('running, front2, holds src/cart/lines.ts'), 'claims are told');
-  await page.getByRole('link', { name: 'Task discounts:' }).click();
-  await see('try'.length ? 'Discount codes with an expiry date' : '', '.panel');
+  same(await page.locator('.sheet > svg path').count(), 15, 'edges');
+  await page.getByRole('link', { name: /^Task cart running .* front2 2 claims src\/cart\/lines.ts/ }).waitFor();
+  await page.getByRole('link', { name: /^Task discounts / }).click();
+  await see('Discount codes with an expiry date', '.panel');
   same(await page.locator('.tries li').count(), 2, 'tries');
   await see('rejected', '.tries');
   check((await page.locator('.sheet > svg .on').count()) === 3, 'its edges stand out');
@@ -132,11 +132,11 @@ step('plan: a graph in layers, with claims and tries', async () => {
 
 step('plan: what happens is seen without asking', async () => {
   await visit(`#/plans/${scene.release}?look=graph`);
-  await page.getByRole('link', { name: /^Task cart:.*; running/ }).waitFor();
+  await page.getByRole('link', { name: /^Task cart running/ }).waitFor();
   scene.go('cart');
-  await page.getByRole('link', { name: /^Task cart:.*; done/ }).waitFor();
-  await page.getByRole('link', { name: /^Task checkout:.*; (running|judging|done)/ }).waitFor();
-  await page.getByRole('link', { name: /^Task checkout:.*; done/ }).waitFor();
+  await page.getByRole('link', { name: /^Task cart done/ }).waitFor();
+  await page.getByRole('link', { name: /^Task checkout (running|judging|done)/ }).waitFor();
+  await page.getByRole('link', { name: /^Task checkout done/ }).waitFor();
   await see('6 / 12 done');
 });
 
@@ -181,11 +181,11 @@ step('claims: a tree in the colours of the holders, walked by keys, changed by o
   await visit('#/claims');
   await see('README.md', '[role=treeitem]');
   await see('rewriting the introduction', '[role=treeitem]');
-  const tint = (name) => page.getByRole('treeitem', { name: `${name}: held` }).locator('.name').evaluate((it) => getComputedStyle(it).color);
+  const tint = (name) => page.getByRole('treeitem', { name: `${name} held by` }).locator('.name').evaluate((it) => getComputedStyle(it).color);
   check((await tint('README.md')) === (await tint('docs/handbook')), 'one holder has one colour');
-  check((await tint('README.md')) !== (await tint('assets/\\*\\*'.replaceAll('\\', ''))), 'two holders have two');
+  check((await tint('README.md')) !== (await tint('assets/**')), 'two holders have two');
   scene.kapell('claim-files', 'src/deep/er/one.ts', 'src/deep/two.ts', '--as', 'ben');
-  await page.getByRole('treeitem', { name: /^two\.ts: held by ben/ }).waitFor();
+  await page.getByRole('treeitem', { name: /^two\.ts\s+held by\s+ben/ }).waitFor();
   await page.locator('[role=treeitem][tabindex="0"]').focus();
   await page.keyboard.press('Home');
   const start = await focused();
@@ -212,6 +212,7 @@ step('environments: launched and looked at with buttons; what destroys asks', as
   await page.getByRole('button', { name: 'Stop dev2 dev' }).waitFor();
   const { subs } = scene.kapell('env', 'status').environments.find((it) => it.name === 'dev2');
   same(subs.find((it) => it.name === 'dev').state, 'running', 'dev2 dev');
+  await page.locator('.subs li', { has: page.getByRole('button', { name: 'Log of dev2 dev' }), hasText: 'ok, began' }).waitFor();
   await page.getByRole('button', { name: 'Log of dev2 dev' }).click();
   await dialog().getByText('listening on').waitFor();
   await page.keyboard.press('Escape');
@@ -293,15 +294,15 @@ step('keys: all of it without a mouse', async () => {
   await page.keyboard.press('Enter');
   await page.locator('.node').first().waitFor();
   same(await focused(), 'autumn release', 'the heading of the plan');
-  await reach('Task ');
+  await reach('Task');
   await page.keyboard.press('Home');
-  check((await focused()).startsWith('Task prices'), await focused());
+  check(/^Task\s+prices/.test(await focused()), await focused());
   await page.keyboard.press('ArrowDown');
-  check((await focused()).startsWith('Task stock'), await focused());
+  check(/^Task\s+stock/.test(await focused()), await focused());
   await page.keyboard.press('ArrowRight');
-  check((await focused()).startsWith('Task legacy'), await focused());
+  check(/^Task\s+legacy/.test(await focused()), await focused());
   await page.keyboard.press('ArrowLeft');
-  check((await focused()).startsWith('Task stock'), await focused());
+  check(/^Task\s+stock/.test(await focused()), await focused());
   await page.keyboard.press('Enter');
   await see('Reserve stock while a cart is open', '.panel');
 });
