@@ -155,8 +155,11 @@ step('attempt: the log is followed while it is written', async () => {
 step('attempt: what a worker prints is text, never more', async () => {
   await visit(`#/attempts/${attempt('cart', 0)}?look=log`);
   await see(HOSTILE, '.terminal');
-  await go('#/events?text=comment');
-  await see(HOSTILE, '.rows');
+  scene.kapell('claim-files', 'lib/odd.ts', '--holder', 'odd-holder', '--ttl-s', '900', '--reason', HOSTILE);
+  await go('#/claims');
+  await see(HOSTILE, '[role=treeitem]');
+  await go('#/events?text=odd-holder');
+  await see('odd-holder claims', '.rows');
   same(await page.locator('img, #app script').count(), 0, 'elements out of a text');
   check((await page.title()) === 'Events · Kapell', await page.title());
 });
