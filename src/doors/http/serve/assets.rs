@@ -1,0 +1,117 @@
+//! The board's own files, which are part of the program.
+
+use axum::body::Body;
+use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::Response;
+use sha2::{Digest as _, Sha256};
+
+/// Nothing of another server, nothing that stands within the page, and in no other page's frame.
+const POLICY: &str =
+    "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; object-src 'none'";
+
+/// A file of the board.
+#[derive(Debug, Clone, Copy)]
+pub struct Asset {
+    /// Its path.
+    pub path: &'static str,
+    /// Its type.
+    pub kind: &'static str,
+    /// Its bytes.
+    pub bytes: &'static [u8],
+}
+
+/// All of them.
+pub const ASSETS: &[Asset] = &[Asset {
+    path: "/",
+    kind: "text/html; charset=utf-8",
+    bytes: include_bytes!("../../../../web/index.html"),
+}];
+
+impl Asset {
+    /// The file, or that whoever asks has it already.
+    pub fn answer(&self, headers: &HeaderMap) -> Response {
+        self.answer_with(self.bytes, headers)
+    }
+
+    /// The same with other bytes.
+    fn answer_with(&self, bytes: impl Into<Body> + AsRef<[u8]>, headers: &HeaderMap) -> Response {
+        let digest = Sha256::digest(bytes.as_ref());
+        let tag: String = digest.iter().take(12).map(|byte| format!("{byte:02x}")).collect();
+        let tag = format!("\"{tag}\"");
+        let is_known =
+            headers.get_all(IF_NONE_MATCH).iter().filter_map(|line| line.to_str().ok()).any(|line| {
+                line.split(',').any(|known| {
+                    let known = known.trim();
+                    known == "*" || known.strip_prefix("W/").unwrap_or(known) == tag
+                })
+            });
+        let mut answer = match is_known {
+            true => Response::new(Body::empty()),
+            false => Response::new(bytes.into()),
+        };
+        if is_known {
+            *answer.status_mut() = StatusCode::NOT_MODIFIED;
+        }
+        let fields = answer.headers_mut();
+        fields.insert(CONTENT_TYPE, HeaderValue::from_static(self.kind));
+        fields.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+        fields.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        if let Ok(tag) = HeaderValue::from_str(&tag) {
+            fields.insert(ETAG, tag);
+        }
+        answer
+    }
+}
+
+/// A file of a folder, for whoever works on the board: `/` is its `index.html`, `/assets/NAME` its `NAME`.
+#[cfg(debug_assertions)]
+pub fn from_folder(folder: &std::path::Path, path: &str, headers: &HeaderMap) -> Option<Response> {
+    let name = if path == "/" { "index.html" } else { path.strip_prefix("/assets/")? };
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    if name.starts_with('.') || !name.chars().all(is_plain) {
+        return None;
+    }
+    let kind = match name.rsplit_once('.').map_or("", |(_, ending)| ending) {
+        "html" => "text/html; charset=utf-8",
+        "js" => "text/javascript; charset=utf-8",
+        "css" => "text/css; charset=utf-8",
+        "svg" => "image/svg+xml",
+        "png" => "image/png",
+        _ => "application/octet-stream",
+    };
+    let bytes = std::fs::read(folder.join(name)).ok()?;
+    Some(Asset { path: "", kind, bytes: &[] }.answer_with(bytes, headers))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_has_a_file_is_not_sent_it_again() {
+        let page = ASSETS.iter().find(|asset| asset.path == "/").unwrap();
+        let first = page.answer(&HeaderMap::new());
+        assert_eq!(first.status(), StatusCode::OK);
+        let tag = first.headers()[ETAG].clone();
+        for (known, status) in [
+            (tag.to_str().unwrap().to_owned(), StatusCode::NOT_MODIFIED),
+            (format!("\"x\", W/{}", tag.to_str().unwrap()), StatusCode::NOT_MODIFIED),
+            ("*".to_owned(), StatusCode::NOT_MODIFIED),
+            ("\"x\"".to_owned(), StatusCode::OK),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(IF_NONE_MATCH, HeaderValue::from_str(&known).unwrap());
+            assert_eq!(page.answer(&headers).status(), status, "{known}");
+        }
+    }
+
+    #[test]
+    fn every_file_has_a_path_of_its_own_and_a_type() {
+        let mut paths: Vec<&str> = ASSETS.iter().map(|asset| asset.path).collect();
+        paths.sort_unstable();
+        paths.dedup();
+        assert_eq!(paths.len(), ASSETS.len());
+        assert!(ASSETS.iter().all(|asset| asset.path == "/" || asset.path.starts_with("/assets/")));
+    }
+}
