@@ -21,12 +21,40 @@ pub struct Asset {
     pub bytes: &'static [u8],
 }
 
+/// A file of `web/`: at its own path unless it is the page itself.
+macro_rules! file {
+    ($path:expr, $name:literal, $kind:literal) => {
+        Asset { path: $path, kind: $kind, bytes: include_bytes!(concat!("../../../../web/", $name)) }
+    };
+    ($name:literal, $kind:literal) => {
+        file!(concat!("/assets/", $name), $name, $kind)
+    };
+}
+macro_rules! script {
+    ($name:literal) => {
+        file!($name, "text/javascript; charset=utf-8")
+    };
+}
+
 /// All of them.
-pub const ASSETS: &[Asset] = &[Asset {
-    path: "/",
-    kind: "text/html; charset=utf-8",
-    bytes: include_bytes!("../../../../web/index.html"),
-}];
+pub const ASSETS: &[Asset] = &[
+    file!("/", "index.html", "text/html; charset=utf-8"),
+    file!("style.css", "text/css; charset=utf-8"),
+    file!("icon.svg", "image/svg+xml"),
+    script!("app.js"),
+    script!("attempt.js"),
+    script!("claims.js"),
+    script!("cost.js"),
+    script!("environments.js"),
+    script!("events.js"),
+    script!("graph.js"),
+    script!("overview.js"),
+    script!("plan.js"),
+    script!("preact.js"),
+    script!("store.js"),
+    script!("ui.js"),
+    script!("wire.js"),
+];
 
 impl Asset {
     /// The file, or that whoever asks has it already.
@@ -113,5 +141,11 @@ mod tests {
         paths.dedup();
         assert_eq!(paths.len(), ASSETS.len());
         assert!(ASSETS.iter().all(|asset| asset.path == "/" || asset.path.starts_with("/assets/")));
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("web");
+        let there = std::fs::read_dir(folder).unwrap().count();
+        assert_eq!(ASSETS.len(), there, "web/ has other files than are served");
+        // They are part of the program, which has to stay small.
+        let bytes: usize = ASSETS.iter().map(|asset| asset.bytes.len()).sum();
+        assert!(bytes < 160_000, "{bytes} bytes");
     }
 }

@@ -60,16 +60,15 @@ pub fn router(desk: &Arc<Desk>) -> Router {
         let file = move |headers: HeaderMap| async move { asset.answer(&headers) };
         router = router.route(asset.path, get(file).fallback(only_read));
     }
-    let desk = desk.clone();
     let rpc_desk = desk.clone();
     let healthz_desk = desk.clone();
     router
-        .route("/api/events", known(&desk, |desk, _, head| Box::pin(follow(desk, head))))
-        .route("/metrics", known(&desk, |desk, _, head| Box::pin(figures(desk, head))))
-        .route("/openapi.json", known(&desk, |_, _, _| Box::pin(document())))
+        .route("/api/events", known(desk, |desk, _, head| Box::pin(follow(desk, head))))
+        .route("/metrics", known(desk, |desk, _, head| Box::pin(figures(desk, head))))
+        .route("/openapi.json", known(desk, |_, _, _| Box::pin(document())))
         .route("/healthz", get(move || healthz(healthz_desk.clone())).fallback(only_read))
         .route("/rpc", axum::routing::any(move |request: Request| rpc(rpc_desk.clone(), request)))
-        .fallback(move |request: Request| nowhere(desk.clone(), request))
+        .fallback(nowhere)
 }
 
 /// A path that is read with the token.
@@ -97,16 +96,7 @@ async fn only_read(request: Request) -> Response {
     unread(request.into_body(), answer).await
 }
 
-async fn nowhere(desk: Arc<Desk>, request: Request) -> Response {
-    #[cfg(debug_assertions)]
-    if let Some(folder) = desk.house().environment.get("KAPELL_WEB")
-        && let Some(file) =
-            super::assets::from_folder(folder.as_ref(), request.uri().path(), request.headers())
-    {
-        return file;
-    }
-    #[cfg(not(debug_assertions))]
-    drop(desk);
+async fn nowhere(request: Request) -> Response {
     let message = format!("nothing is at {}", request.uri().path());
     let answer = answer::refused(StatusCode::NOT_FOUND, "not-found", &message, "/openapi.json lists what is");
     unread(request.into_body(), answer).await
@@ -121,6 +111,14 @@ pub async fn attend(
     place: Arc<OwnedSemaphorePermit>,
 ) -> Response {
     let admitted = desk.names.admit(request.uri(), request.headers(), local);
+    // Whoever works on the board has it served from a folder, without building.
+    #[cfg(debug_assertions)]
+    if let (Ok(()), Some(folder)) = (&admitted, desk.house().environment.get("KAPELL_WEB"))
+        && let Some(file) =
+            super::assets::from_folder(folder.as_ref(), request.uri().path(), request.headers())
+    {
+        return answer::finish(file);
+    }
     let answer = match (admitted, query::decoded(request.uri().path(), false)) {
         (Err(refused), _) => unread(request.into_body(), turned_away(refused)).await,
         (Ok(()), Err(error)) => unread(request.into_body(), answer::error(&error)).await,
