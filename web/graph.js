@@ -36,16 +36,18 @@ export function layout(tasks) {
   const row = new Array(tasks.length).fill(0);
   const tallest = Math.min(most, Math.max(1, ...layers.map((it) => it.length)));
   let columns = 0;
+  const lowest = [];
   for (const members of layers) {
     const wide = Math.ceil(members.length / most);
     const tall = Math.ceil(members.length / wide);
     members.forEach((it, place) => {
       column[it] = columns + Math.floor(place / tall);
       row[it] = (place % tall) + (tasks.length < 150 ? (tallest - tall) / 2 : 0);
+      lowest[column[it]] = Math.max(lowest[column[it]] ?? 0, row[it]);
     });
     columns += wide;
   }
-  return { before, after, column, row, columns, rows: tallest };
+  return { before, after, column, row, columns, rows: tallest, lowest };
 }
 
 /** Colours of the states for the small picture of all of it. */
@@ -168,8 +170,11 @@ export function Graph({ plan, chosen, matches, held, isDense }) {
   const jump = (event) => {
     if (event.type === 'pointermove' && !event.buttons) return;
     const area = map.current.getBoundingClientRect();
-    box.current.scrollLeft = ((event.clientX - area.left) / area.width) * width - view.w / 2;
-    box.current.scrollTop = ((event.clientY - area.top) / area.height) * height - view.h / 2;
+    const x = ((event.clientX - area.left) / area.width) * width;
+    // Never to where nothing is.
+    const lowest = shape.lowest[Math.max(0, Math.min(shape.columns - 1, Math.floor(x / stepX)))];
+    box.current.scrollLeft = x - view.w / 2;
+    box.current.scrollTop = Math.min(((event.clientY - area.top) / area.height) * height, (lowest + 1) * stepY) - view.h / 2;
   };
 
   return html`<div class="graph ${isDense ? 'dense' : ''}">

@@ -171,6 +171,7 @@ export class Scene {
     this.env = {
       PATH: process.env.PATH, LANG: 'C.UTF-8', HOME: path.join(this.base, 'home'), KAPELL_HOME: path.join(this.base, 'state'), TMPDIR: process.env.TMPDIR ?? tmpdir(),
       TMUX_TMPDIR: this.base, OLLAMA_HOST: '127.0.0.1:1', GIT_CONFIG_GLOBAL: '/dev/null', GIT_CONFIG_SYSTEM: '/dev/null',
+      ...(process.env.KAPELL_WEB && { KAPELL_WEB: process.env.KAPELL_WEB }),
       GIT_AUTHOR_NAME: 'Ada', GIT_AUTHOR_EMAIL: 'ada@example.com', GIT_COMMITTER_NAME: 'Ada', GIT_COMMITTER_EMAIL: 'ada@example.com',
     };
   }
