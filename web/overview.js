@@ -1,9 +1,8 @@
 // Everything at a glance; what needs a person comes first.
-import { useState } from './preact.js';
-import { Ago, Answered, Do, Empty, Page, Progress, Sign, State, big, control, count, html, money, to, toTask, tone } from './ui.js';
+import { useEffect, useState } from './preact.js';
+import { Answered, Approvals, Do, Empty, Page, Progress, Sign, State, big, control, count, html, money, to, toTask, tone } from './ui.js';
 import { events, olderEvents, useAsked } from './store.js';
 import { Line } from './events.js';
-import { useEffect } from './preact.js';
 
 const isAboutState = (event) => !['attempt.said', 'attempt.tool'].includes(event.kind);
 const AT_REST = ['done', 'failed', 'stopped'];
@@ -38,7 +37,7 @@ function Warnings({ overview, places }) {
   if (!found.length) return null;
   return html`<section class="needs" aria-labelledby="needs"><h2 id="needs">Needs you</h2><ul>${found.map((it) => html`
     <li><${Sign} name="attention" /><span>${it.text}</span>
-      ${it.href && html`<a class="button" href=${it.href}>Look</a>`}
+      <${Approvals} reason=${it.text} />${it.href && html`<a class="button" href=${it.href}>Look</a>`}
       ${it.worker && html`<${Do} params=${control('resume', it.worker)}>Let it go on<//>`}</li>`)}</ul></section>`;
 }
 
@@ -47,12 +46,12 @@ function Figures({ plans, workers, claims, budget }) {
   const spent = budget.reduce((all, it) => all + it.spent_usd, 0);
   const worst = budget.reduce((most, it) => (it.percent ?? -1) > (most?.percent ?? -1) ? it : most, null);
   const figures = [
-    ['Plans at work', big(plans.filter((it) => it.state === 'running').length), `${big(sum('running'))} tasks now`, '#/'],
-    ['Workers busy', big(workers.busy), `${big(workers.idle)} idle${workers.unhealthy ? `, ${big(workers.unhealthy)} unwell` : ''}`, '#/', workers.unhealthy],
-    ['Claims', big(claims), 'files and folders held', to('claims')],
-    ['Spent this month', money(spent), worst?.percent !== undefined && worst?.percent !== null ? `${worst.provider}: ${worst.percent} % of its limit` : 'no limit set', to('cost'), worst?.percent >= 80],
+    ['Plans at work', big(plans.filter((it) => it.state === 'running').length), `${count(sum('running'), 'task')} now`],
+    ['Workers busy', big(workers.busy), `${big(workers.idle)} idle${workers.unhealthy ? `, ${big(workers.unhealthy)} unwell` : ''}`, workers.unhealthy],
+    ['Claims', big(claims), 'files and folders held'],
+    ['Spent this month', money(spent), worst?.percent !== undefined && worst?.percent !== null ? `${worst.provider}: ${worst.percent} % of its limit` : 'no limit set', worst?.percent >= 80],
   ];
-  return html`<dl class="figures">${figures.map(([name, value, more, , warn]) => html`<div class=${warn ? 'warn' : ''}><dt>${name}</dt><dd><b>${value}</b><span>${more}</span></dd></div>`)}</dl>`;
+  return html`<dl class="figures">${figures.map(([name, value, more, warn]) => html`<div class=${warn ? 'warn' : ''}><dt>${name}</dt><dd><b>${value}</b><span>${more}</span></dd></div>`)}</dl>`;
 }
 
 const ORDER = { running: 0, paused: 1, draft: 2, failed: 3, stopped: 4, done: 5 };

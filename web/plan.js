@@ -1,6 +1,6 @@
 // A plan: its graph or its list, and beside it the task that was chosen.
 import { useEffect, useMemo, useState } from './preact.js';
-import { Ago, Answered, Choice, Do, Empty, Page, Progress, Rows, Sign, State, Trouble, big, control, count, html, keep, money, route, to, toTask } from './ui.js';
+import { Ago, Answered, Approvals, Choice, Do, Empty, Page, Progress, Rows, Sign, State, Trouble, big, control, count, html, keep, money, route, to, toTask } from './ui.js';
 import { useAsked, usePlan } from './store.js';
 import { Graph } from './graph.js';
 
@@ -61,7 +61,7 @@ export function PlanPage({ parts: [id, ...rest] }) {
       ${chosen !== null && html`<${TaskPanel} key=${chosen} plan=${id} task=${chosen} held=${held.get(chosen)} />`}</div><//>`;
 }
 
-function PlanActions({ plan_id: id, name, state, conductor, done, failed }) {
+function PlanActions({ plan_id: id, name, state, reason, conductor, done }) {
   const stop = { title: `Stop ${name}?`, text: 'Its workers end. What they did so far is kept under refs, and the plan can be started again.', yes: 'Stop it' };
   const start = (words) => html`<${Do} method="dispatch" params=${{ plan_id: id }} words="it runs" class="primary">${words}<//>`;
   const land = { title: `Land ${name}?`, text: 'What was proved is brought to the target branch; your checkout moves only if it is clean.', yes: 'Land it', danger: false };
@@ -69,6 +69,7 @@ function PlanActions({ plan_id: id, name, state, conductor, done, failed }) {
     ${state === 'draft' && start('Start')}
     ${['running', 'paused'].includes(state) && !conductor && start('Take up again')}
     ${['failed', 'stopped'].includes(state) && start('Start again')}
+    <${Approvals} reason=${reason} />
     ${state === 'running' && html`<${Do} params=${control('pause', id)}>Pause<//>`}
     ${state === 'paused' && html`<${Do} params=${control('resume', id)} class="primary">Resume<//>`}
     ${done > 0 && html`<${Do} params=${control('land', id)} asks=${land}>Land…<//>`}

@@ -1,6 +1,6 @@
 // What is shown, kept up to date: questions that are asked again when an event says so, plans of any size, events.
 import { signal, batch, useEffect, useMemo } from './preact.js';
-import { read, onEvents, isLive, lately } from './wire.js';
+import { fetched, read, onEvents, isLive, lately } from './wire.js';
 
 const questions = new Map();
 const plans = new Map();
@@ -111,6 +111,7 @@ class Plan {
     this.changed = new Set();
     this.users = 0;
     this.began = 0;
+    this.took = 0;
     this.again = false;
   }
 
@@ -137,7 +138,7 @@ class Plan {
 
   plan() {
     if (!this.users || this.busy || this.timer || !this.again || document.hidden) return;
-    this.timer = setTimeout(() => { this.timer = null; this.load(); }, Math.max(0, this.began + PAUSE - Date.now()));
+    this.timer = setTimeout(() => { this.timer = null; this.load(); }, Math.max(0, this.began + Math.max(PAUSE, 3 * this.took) - Date.now()));
   }
 
   async load() {
@@ -161,6 +162,7 @@ class Plan {
     } catch (error) {
       this.error.value = error;
     }
+    this.took = Date.now() - this.began;
     this.busy = false;
     this.plan();
   }
@@ -173,7 +175,10 @@ class Plan {
 
   /** Reads the tasks after a place, and gives the last place it read; null, told to go on, at the end. */
   async page(after, limit = 500, goes_on = false) {
-    const { tasks, next_cursor, ...head } = await read('status', { scope: 'plan', id: this.id, limit, ...(after >= 0 && { cursor: String(after) }) });
+    // By their path pages are large; a call's answer is small, for models.
+    const { tasks, next_cursor, ...head } = limit > 1
+      ? await (await fetched(`/api/plans/${encodeURIComponent(this.id)}?limit=${limit}${after >= 0 ? `&cursor=${after}` : ''}`)).json()
+      : await read('status', { scope: 'plan', id: this.id, limit, ...(after >= 0 && { cursor: String(after) }) });
     batch(() => {
       let is_new = false;
       tasks.forEach((task, at) => {

@@ -224,4 +224,9 @@ export function Do({ method = 'control', params, asks, words, class: look, label
   };
   return html`<button type="button" class=${look} aria-label=${label} aria-busy=${busy} disabled=${busy} onClick=${press}>${children}</button>`;
 }
+/** Buttons for the stages of a pipeline that wait for a person, as the reason of the plan names them. */
+export function Approvals({ reason }) {
+  return [...(reason ?? '').matchAll(/kapell pipeline approve (\S+) ([^\s,;]+)/g)].map(([, run, stage]) => html`
+    <${Do} key=${stage} params=${control('approve', `${run}/${stage}`)} class="primary" words="approved" asks=${{ title: `Approve ${stage} of ${run}?`, text: 'What the stage does begins at once; a stage that deploys cannot be called back.', yes: 'Approve it', danger: false }}>Approve ${stage}…<//>`);
+}
 export const control = (action, target, more) => ({ action, target, ...more });
