@@ -135,7 +135,7 @@ impl Tx<'_> {
     /// How many tasks of a project are in each state; states without a task are left out.
     pub fn task_counts_of_project(&self, project: &ProjectId) -> Result<Vec<(TaskState, u64)>, StoreError> {
         let mut statement = self.sql.prepare_cached(
-            "SELECT state, SUM(n) FROM task_counts JOIN plans ON plans.id = task_counts.plan
+            "SELECT task_counts.state, SUM(n) FROM task_counts JOIN plans ON plans.id = task_counts.plan
              WHERE plans.project = ?1 AND n > 0 GROUP BY task_counts.state",
         )?;
         let mut rows = statement.query([project.as_str()])?;

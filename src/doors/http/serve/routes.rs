@@ -327,11 +327,10 @@ async fn rpc(desk: Arc<Desk>, request: Request) -> Response {
     let mut request = Request::from_parts(head, Body::from(body));
     request.headers_mut().remove(CONTENT_LENGTH);
     let mut answer = spoken(&desk, request, asker).await;
-    // Notifications alone are not answered.
-    if answer.status() == StatusCode::OK && answer.body().size_hint().exact() == Some(0) {
+    // Notifications alone are not answered; jsonrpsee then says nothing, or `null`.
+    if answer.status() == StatusCode::OK && matches!(answer.body().size_hint().exact(), Some(0 | 4)) {
+        answer = Response::new(Body::empty());
         *answer.status_mut() = StatusCode::NO_CONTENT;
-        answer.headers_mut().remove(CONTENT_TYPE);
-        answer.headers_mut().remove(CONTENT_LENGTH);
     }
     answer
 }
