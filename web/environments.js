@@ -37,6 +37,13 @@ function Outcome({ answer }) {
     ${git.kept && html`<p class="small mute">What was there before is kept under <code>${git.kept}</code>.</p>`}`;
 }
 
+/** Closes a menu; the focus goes to what opened it, and comes back there after a question. */
+function shut(event) {
+  const menu = event.currentTarget.closest('details');
+  menu.open = false;
+  menu.querySelector('summary').focus();
+}
+
 function Place(it) {
   const { name, subs = [] } = it;
   const [busy, set] = useState('');
@@ -44,13 +51,13 @@ function Place(it) {
   const isRunning = subs.some((sub) => sub.state === 'running');
   const git = async (verb, args) => {
     set(verb);
-    const answer = await perform('environments', { action: 'git', name, git: { verb, ...(args && { args }) } });
+    const answer = await perform('environments', { action: 'git', name, git: { verb, ...(args && { args }) } }, args ? '' : null);
     set('');
     if (answer) show(`git ${verb} in ${name}`, html`<${Outcome} answer=${answer} />`);
   };
   const health = async () => {
     set('health');
-    const answer = await perform('environments', { action: 'health', name }, 'looked at');
+    const answer = await perform('environments', { action: 'health', name }, null);
     set('');
     const found = answer?.environments?.[0];
     if (found) show(`How ${name} is`, html`<p><${State} name=${found.verdict ?? 'ok'} /> ${found.reason ?? 'All is well.'}</p><ul>${(found.subs ?? []).map((sub) => html`<li><b>${sub.name}</b> ${sub.state}${sub.health ? `, ${sub.health}` : ''}${sub.integrity ? `; database ${sub.integrity}` : ''}</li>`)}</ul>`);
@@ -83,7 +90,7 @@ function Place(it) {
       <${Do} ...${does('sync')} words="follows the main branch">Sync<//>
       <${Do} ...${does('backup')} words="backed up">Back up<//>
       <button type="button" disabled=${!!busy} onClick=${health}>Check</button>
-      <details class="more"><summary class="button">More</summary><div class="menu">
+      <details class="more" onKeyDown=${(e) => e.key === 'Escape' && shut(e)}><summary class="button">More</summary><div class="menu" onClickCapture=${shut}>
         <button type="button" onClick=${() => git('status')}>Git status</button><button type="button" onClick=${() => git('log')}>Git log</button><button type="button" onClick=${() => git('diff')}>Git diff</button>
         <button type="button" onClick=${async () => { const said = await ask({ title: `Commit all of ${name}`, danger: false, yes: 'Commit', field: { label: 'Message', needed: true } }); if (said) git('commit', [said]); }}>Commit…</button>
         <button type="button" onClick=${() => git('push')}>Push</button>
@@ -96,7 +103,7 @@ function Place(it) {
 function Sub({ env, name, port, state, pid, since, health, reason, last_lines, bytes }) {
   const does = (action) => ({ method: 'environments', params: { action, name: env, sub: name } });
   const log = async () => {
-    const answer = await perform('environments', { action: 'logs', name: env, sub: name, count: 300 }, 'read');
+    const answer = await perform('environments', { action: 'logs', name: env, sub: name, count: 300 }, null);
     if (answer) show(`Log of ${env} ${name}`, printed(answer.log || 'It said nothing.', 'Log'));
   };
   return html`<li><${State} name=${state === 'stopped' ? 'idle' : state} text=${name} /><small class="sr">${state}</small>

@@ -112,15 +112,12 @@ export function Choice({ label, value, options, choose }) {
     <button type="button" aria-pressed=${String(key === value)} onClick=${() => choose(key)}>${text}</button>`)}</div>`;
 }
 
-/** A list of any length: only the rows in sight are drawn. `keys` names rows, so that the place is kept. */
-export function Rows({ total, height, row, label, role = 'list', end = false, onEnd, reach, ...more }) {
+/** A list of any length: only the rows in sight are drawn. */
+export function Rows({ total, height, row, label, role = 'list', reach, ...more }) {
   const box = useRef();
   const [{ top, room }, see] = useState({ top: 0, room: 600 });
-  const isAtEnd = useRef(true);
   const look = () => {
-    const { scrollTop, clientHeight, scrollHeight } = box.current;
-    isAtEnd.current = scrollTop + clientHeight > scrollHeight - height;
-    onEnd?.(isAtEnd.current);
+    const { scrollTop, clientHeight } = box.current;
     see((old) => old.top === scrollTop && old.room === clientHeight ? old : { top: scrollTop, room: clientHeight });
   };
   useLayoutEffect(() => {
@@ -129,7 +126,6 @@ export function Rows({ total, height, row, label, role = 'list', end = false, on
     sizes.observe(box.current);
     return () => sizes.disconnect();
   }, []);
-  useLayoutEffect(() => { if (end && isAtEnd.current) box.current.scrollTop = 1e9; }, [total, end]);
   useLayoutEffect(() => {
     if (reach === undefined || reach < 0) return;
     const { scrollTop, clientHeight } = box.current;
@@ -192,11 +188,11 @@ export function Toasts() {
       <button type="button" class="plain" aria-label="Dismiss" onClick=${it.close}>×</button></div>`)}</div>`;
 }
 
-/** Has something done and tells what came of it; `null` where it was refused. */
+/** Has something done and tells what came of it, unless `words` are null; gives `null` where it was refused. */
 export async function perform(method, params, words) {
   try {
     const answer = await act(method, params);
-    tell(answer.message || words || 'done');
+    if (words !== null) tell(answer.message || words || 'done');
     for (const it of answer.failed ?? []) tell(`${it.name}${it.sub ? ` ${it.sub}` : ''}: ${it.message}`, 'bad', it.hint);
     return answer;
   } catch (error) {

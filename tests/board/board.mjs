@@ -235,6 +235,8 @@ step('environments: launched and looked at with buttons; what destroys asks', as
   await place('dev3').getByText('Git status').click();
   await dialog().getByText('notes.md').waitFor();
   await page.keyboard.press('Escape');
+  same(await focused(), 'More', 'the focus is at the menu');
+  await page.keyboard.press('Enter');
   await place('dev3').getByRole('button', { name: 'Remove…' }).click();
   await dialog().getByText('it has changes that are not committed').waitFor();
   await dialog().getByRole('button', { name: 'Remove it' }).click();
