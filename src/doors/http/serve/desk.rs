@@ -72,6 +72,7 @@ impl Desk {
     }
 
     /// The surroundings.
+    #[cfg(debug_assertions)]
     pub fn house(&self) -> &House {
         &self.house
     }

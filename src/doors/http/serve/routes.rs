@@ -16,7 +16,8 @@ use axum::response::Response;
 use axum::routing::get;
 use hyper::body::Body as _;
 use jsonrpsee::server::ws;
-use serde_json::json;
+use serde::de::IgnoredAny;
+use serde_json::{Value, json};
 use tokio::sync::OwnedSemaphorePermit;
 use tower::Service as _;
 
@@ -60,8 +61,7 @@ pub fn router(desk: &Arc<Desk>) -> Router {
         let file = move |headers: HeaderMap| async move { asset.answer(&headers) };
         router = router.route(asset.path, get(file).fallback(only_read));
     }
-    let rpc_desk = desk.clone();
-    let healthz_desk = desk.clone();
+    let (rpc_desk, healthz_desk) = (desk.clone(), desk.clone());
     router
         .route("/api/events", known(desk, |desk, _, head| Box::pin(follow(desk, head))))
         .route("/metrics", known(desk, |desk, _, head| Box::pin(figures(desk, head))))
@@ -111,18 +111,14 @@ pub async fn attend(
     place: Arc<OwnedSemaphorePermit>,
 ) -> Response {
     let admitted = desk.names.admit(request.uri(), request.headers(), local);
-    // Whoever works on the board has it served from a folder, without building.
-    #[cfg(debug_assertions)]
-    if let (Ok(()), Some(folder)) = (&admitted, desk.house().environment.get("KAPELL_WEB"))
-        && let Some(file) =
-            super::assets::from_folder(folder.as_ref(), request.uri().path(), request.headers())
-    {
-        return answer::finish(file);
-    }
     let answer = match (admitted, query::decoded(request.uri().path(), false)) {
         (Err(refused), _) => unread(request.into_body(), turned_away(refused)).await,
         (Ok(()), Err(error)) => unread(request.into_body(), answer::error(&error)).await,
         (Ok(()), Ok(_)) => {
+            #[cfg(debug_assertions)]
+            if let Some(file) = from_folder(&desk, &request) {
+                return answer::finish(file);
+            }
             request.extensions_mut().insert(Placed(place));
             match router.call(request).await {
                 Ok(answer) => answer,
@@ -132,6 +128,13 @@ pub async fn attend(
     };
     desk.count(&answer);
     answer::finish(answer)
+}
+
+/// A file of the board as it lies on the disk now, for whoever works on it.
+#[cfg(debug_assertions)]
+fn from_folder(desk: &Desk, request: &Request) -> Option<Response> {
+    let folder = desk.house().environment.get("KAPELL_WEB")?;
+    super::assets::from_folder(folder.as_ref(), request.uri().path(), request.headers())
 }
 
 /// Why somebody is not let in, as an answer.
@@ -324,6 +327,9 @@ async fn rpc(desk: Arc<Desk>, request: Request) -> Response {
         Ok(body) => body,
         Err(answer) => return answer,
     };
+    if let Err(error) = serde_json::from_slice::<IgnoredAny>(&body) {
+        return answer::json(StatusCode::OK, &no_json(&error));
+    }
     let mut request = Request::from_parts(head, Body::from(body));
     request.headers_mut().remove(CONTENT_LENGTH);
     let mut answer = spoken(&desk, request, asker).await;
@@ -333,6 +339,16 @@ async fn rpc(desk: Arc<Desk>, request: Request) -> Response {
         *answer.status_mut() = StatusCode::NO_CONTENT;
     }
     answer
+}
+
+/// What is said to a body that is no JSON, as JSON-RPC says it.
+fn no_json(error: &serde_json::Error) -> Value {
+    let data = json!({"kind": "parse-error", "hint": "send one JSON-RPC request, or an array of them", "retryable": false});
+    json!({
+        "jsonrpc": "2.0",
+        "id": null,
+        "error": {"code": -32700, "message": format!("the body is no JSON: {error}"), "data": data},
+    })
 }
 
 async fn spoken(desk: &Desk, request: Request, asker: Asker) -> Response {
