@@ -392,6 +392,45 @@ step('reconnect: a server that was killed and started again', async () => {
   same(scene.kapell('env', 'status').environments.find((it) => it.name === 'dev2').subs.find((it) => it.name === 'staging').state, 'stopped', 'dev2 staging');
 });
 
+step('reconnect: who missed too much is told so, and begins anew', async () => {
+  await visit('#/events');
+  await server.end('SIGKILL');
+  await page.locator('.link.down').waitFor();
+  const pair = [['claim-files', { paths: ['lib/x.ts'], holder: 'many' }], ['release-files', { paths: ['lib/x.ts'], holder: 'many' }]];
+  scene.calls(Array.from({ length: 1100 }, () => pair).flat());
+  server = await scene.serve(server.port);
+  await page.locator('.link.live').waitFor({ timeout: 40_000 });
+  await see('events were left out here', '.rows');
+  scene.kapell('claim-files', 'lib/anew.ts', '--holder', 'live-holder', '--ttl-s', '900');
+  await see('claims lib/anew.ts', '.rows');
+});
+
+step('actions: a stage that waits for a person is approved from the overview', async () => {
+  await visit();
+  scene.kapell('pipeline', 'run', 'ship', '--request', 'ship the autumn release');
+  const button = page.locator('.needs').getByRole('button', { name: 'Approve deploy…' });
+  await button.waitFor({ timeout: 40_000 });
+  await button.click();
+  await axe('the question');
+  await dialog().getByRole('button', { name: 'Approve it' }).click();
+  await button.waitFor({ state: 'detached', timeout: 40_000 });
+  const run = scene.kapell('status').plans.find((it) => it.name.startsWith('ship'));
+  await scene.wait(run.plan_id, (it) => it.state === 'done');
+});
+
+step('many: what the page shows after a lot has happened is what is so', async () => {
+  const tasks = Array.from({ length: 32 }, (_, at) => [`s${at}`, `Step ${at}`, [`steps/${at}.ts`], ['front1', 'back1', 'back2', 'reviewer'][at % 4], at < 8 ? [] : [`s${at - 8 + (at % 3)}`]]);
+  const plan = scene.plan('many steps', tasks);
+  await visit(`#/plans/${plan}?look=graph`);
+  await page.locator('.node').nth(31).waitFor();
+  await page.getByRole('button', { name: 'Start', exact: true }).click();
+  await page.locator('.top .state', { hasText: 'done' }).waitFor({ timeout: 90_000 });
+  await page.waitForFunction(() => document.querySelectorAll('.node.good').length === 32);
+  await see('32 / 32 done');
+  const { usd } = scene.kapell('status', '--scope', 'plan', '--id', plan);
+  await see(`$${usd.toFixed(2)}`);
+});
+
 step('actions: a task is tried again, a plan stopped, each after a question', async () => {
   await visit(`#/plans/${scene.release}/search`);
   await page.getByRole('button', { name: 'Tell it…' }).click();
