@@ -79,7 +79,9 @@ export function forgetToken() {
 }
 
 function state(name, more) {
-  const since = link.peek().state === name ? link.peek().since : Date.now();
+  const before = link.peek();
+  // What is seen then is as old as what was heard last.
+  const since = name === 'live' ? Date.now() : before.state === 'live' ? heard : before.since;
   link.value = { state: name, since, ...more };
 }
 
@@ -98,6 +100,7 @@ export function connect() {
     return state('denied');
   }
   socket = mine;
+  setTimeout(() => { if (mine === socket && !isLive.peek()) { mine.close(); lost(); } }, PATIENCE);
   mine.onmessage = ({ data }) => { heard = Date.now(); for (const it of [JSON.parse(data)].flat()) receive(it); };
   mine.onopen = () => { heard = Date.now(); follow(mine); };
   mine.onclose = () => { if (mine === socket) lost(); };
@@ -114,7 +117,7 @@ async function lost() {
   waiting.clear();
   // A browser does not tell why a WebSocket was refused; a request does.
   const answer = await fetch('/rpc', {
-    method: 'POST', headers: { 'content-type': 'application/json', authorization: `Bearer ${token}` }, body: '{"jsonrpc":"2.0","id":1,"method":"status"}',
+    method: 'POST', headers: { 'content-type': 'application/json', authorization: `Bearer ${token}` }, body: '{"jsonrpc":"2.0","id":1,"method":"status"}', signal: AbortSignal.timeout(PATIENCE / 2),
   }).catch(() => null);
   if (socket || !token) return;
   if (answer && (answer.status === 401 || answer.status === 403)) return state('denied');

@@ -392,6 +392,20 @@ step('reconnect: a server that was killed and started again', async () => {
   same(scene.kapell('env', 'status').environments.find((it) => it.name === 'dev2').subs.find((it) => it.name === 'staging').state, 'stopped', 'dev2 staging');
 });
 
+step('reconnect: a server that does not answer', async () => {
+  await visit('#/claims');
+  process.kill(server.pid, 'SIGSTOP');
+  try {
+    await page.locator('.banner', { hasText: 'The server does not answer.' }).or(page.locator('.banner', { hasText: 'Not connected.' })).waitFor({ timeout: 40_000 });
+    await sleep(6000);
+    check(!(await page.locator('.link.live').count()), 'it is not live');
+  } finally {
+    process.kill(server.pid, 'SIGCONT');
+  }
+  await page.locator('.link.live').waitFor({ timeout: 40_000 });
+  await page.locator('.banner').waitFor({ state: 'detached' });
+});
+
 step('reconnect: who missed too much is told so, and begins anew', async () => {
   await visit('#/events');
   await server.end('SIGKILL');
