@@ -109,7 +109,7 @@ fn read_operation(read: &Read, shared: &mut Shared) -> Value {
         Gives::Own { name, .. } => shared.put(&format!("{}Read", type_name(name)), schema::of_read(name), ""),
     };
     let parts = read.parts().map(|name| {
-        json!({"name": name, "in": "path", "required": true, "schema": {"type": "string", "minLength": 1}})
+        json!({"name": name, "in": "path", "required": true, "schema": {"type": "string", "minLength": 1, "pattern": reads::PLAIN}})
     });
     let parameters: Vec<Value> =
         parts.chain(read.fields.iter().chain([&reads::PROJECT]).map(query)).collect();

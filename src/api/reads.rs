@@ -62,6 +62,8 @@ pub struct Field {
 pub enum Kind {
     /// A text.
     Text,
+    /// A day, a month, or how far back.
+    Since,
     /// A whole number from the first to the second.
     Number(i64, i64),
     /// `true` or `false`.
@@ -73,6 +75,12 @@ pub enum Kind {
 /// What was asked: the path's own parts, then the fields, by name.
 #[derive(Debug, Default)]
 pub struct Asked(BTreeMap<&'static str, Value>);
+
+/// A text without control characters, in JSON Schema.
+pub const PLAIN: &str = r"^[^\u0000-\u001f\u007f-\u009f]*$";
+/// What `since` may be, in JSON Schema.
+const SINCE_PATTERN: &str =
+    "^(today|month|all|[1-9][0-9]{0,2}d|20[0-9]{2}-(0[1-9]|1[0-2])(-(0[1-9]|1[0-9]|2[0-8]))?)$";
 
 /// Which project, at every path.
 pub const PROJECT: Field = Field {
@@ -118,7 +126,7 @@ const BY: Field = Field {
 };
 const SINCE: Field = Field {
     name: "since",
-    kind: Kind::Text,
+    kind: Kind::Since,
     description: "From when on: 2026-11-01, 2026-11, 7d, today, month or all; this month unless told.",
 };
 const OFFSET: Field = Field {
@@ -351,7 +359,8 @@ pub fn asked(known: &[Field], fields: &[(String, String)]) -> Result<Asked, ApiE
 impl Field {
     fn read(&self, text: &str) -> Result<Value, ApiError> {
         let (value, expected) = match self.kind {
-            Kind::Text => (Some(Value::from(text)), String::new()),
+            // What it means is found out by whoever reads it.
+            Kind::Text | Kind::Since => (Some(Value::from(text)), String::new()),
             Kind::Number(least, most) => {
                 let is_plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
                 let number = text.parse::<i64>().ok().filter(|it| is_plain && (least..=most).contains(it));
@@ -371,7 +380,9 @@ impl Field {
     pub fn schema(&self) -> Value {
         use serde_json::json;
         match self.kind {
-            Kind::Text => json!({"type": "string"}),
+            // Control characters are refused, whatever they would mean.
+            Kind::Text => json!({"type": "string", "pattern": PLAIN}),
+            Kind::Since => json!({"type": "string", "pattern": SINCE_PATTERN}),
             Kind::Number(least, most) => json!({"type": "integer", "minimum": least, "maximum": most}),
             Kind::Flag => json!({"type": "boolean"}),
             Kind::OneOf(words) => json!({"type": "string", "enum": words}),

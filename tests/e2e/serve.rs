@@ -204,7 +204,10 @@ impl Followed {
     /// The next of them: its name (`message` unless it has one), its id, and its data.
     fn next(&mut self) -> (String, Option<i64>, Value) {
         let (mut name, mut id, mut data) = ("message".to_owned(), None, None);
+        let deadline = Instant::now() + DEADLINE;
         loop {
+            // What shows that the connection lives is no event.
+            assert!(Instant::now() < deadline, "no event comes");
             let mut line = String::new();
             assert_ne!(self.lines.read_line(&mut line).unwrap(), 0, "the events end");
             let line = line.trim_end();
@@ -214,7 +217,9 @@ impl Followed {
                 Some(("data", said)) => data = Some(serde_json::from_str(said).unwrap()),
                 _ => {}
             }
-            if let (true, Some(data)) = (line.is_empty(), data.take()) {
+            if line.is_empty()
+                && let Some(data) = data.take()
+            {
                 return (name, id, data);
             }
         }
