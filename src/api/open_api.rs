@@ -117,7 +117,7 @@ fn read_operation(read: &Read, shared: &mut Shared) -> Value {
         "operationId": name_of(read.path),
         "summary": read.title,
         "parameters": parameters,
-        "responses": answers(json!({"application/json": {"schema": result}})),
+        "responses": answers(&json!({"application/json": {"schema": result}})),
     })
 }
 
@@ -126,7 +126,7 @@ fn query(field: &Field) -> Value {
 }
 
 /// What is answered: as it should be, or an error.
-fn answers(content: Value) -> Value {
+fn answers(content: &Value) -> Value {
     let error = json!({"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}});
     let refused = |why: &str| json!({"description": why, "content": error});
     json!({
@@ -161,7 +161,7 @@ fn events_operation(shared: &mut Shared) -> Value {
         "operationId": "events",
         "summary": "Everything that happens, as it happens (server-sent events)",
         "parameters": parameters,
-        "responses": answers(content),
+        "responses": answers(&content),
     })
 }
 
@@ -170,7 +170,7 @@ fn metrics_operation() -> Value {
         "operationId": "metrics",
         "summary": "Figures for Prometheus",
         "parameters": [query(&reads::PROJECT)],
-        "responses": answers(json!({"text/plain": {"schema": {"type": "string"}}})),
+        "responses": answers(&json!({"text/plain": {"schema": {"type": "string"}}})),
     })
 }
 
@@ -194,7 +194,7 @@ fn document_operation() -> Value {
     json!({
         "operationId": "openapi",
         "summary": "This document",
-        "responses": answers(json!({"application/json": {"schema": {"type": "object"}}})),
+        "responses": answers(&json!({"application/json": {"schema": {"type": "object"}}})),
     })
 }
 
@@ -240,7 +240,7 @@ fn rpc_operation(shared: &mut Shared) -> Value {
         let one = json!({"$ref": format!("#/components/schemas/{name}")});
         json!({"oneOf": [one, {"type": "array", "items": one, "minItems": 1}]})
     };
-    let mut responses = answers(json!({"application/json": {"schema": one_or_many("RpcAnswer")}}));
+    let mut responses = answers(&json!({"application/json": {"schema": one_or_many("RpcAnswer")}}));
     responses["204"] = json!({"description": "Nothing but notifications were sent."});
     json!({
         "operationId": "rpc",
