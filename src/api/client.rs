@@ -82,6 +82,11 @@ impl Client {
         self.caller.get_or_init(|| Caller::new(HolderKind::Person, name));
     }
 
+    /// Says whom the client speaks for, where its door found that out. A worker stays what it is.
+    pub fn introduce_as(&self, caller: Caller) {
+        self.caller.get_or_init(|| caller);
+    }
+
     /// Who holds what this client claims.
     pub fn holder(&self) -> Holder {
         self.caller().holder

@@ -1,9 +1,17 @@
 //! What `kapell serve` answers as an OpenAPI 3.1 document, made of the tables that it serves.
 
+use std::sync::LazyLock;
+
 use serde_json::{Map, Value, json};
 
 use super::reads::{self, Field, Gives, Read};
 use super::{schema, table};
+
+/// The document as text, made once.
+pub fn text() -> &'static str {
+    static TEXT: LazyLock<String> = LazyLock::new(|| document().to_string());
+    &TEXT
+}
 
 /// The document.
 pub fn document() -> Value {

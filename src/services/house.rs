@@ -169,6 +169,19 @@ impl Caller {
         let name = session.map_or_else(|| format!("{kind}-{}", agent.pid), |id| format!("{kind}-{id}"));
         Self { alive: Some(life::proof_of(&agent)), ..Self::new(HolderKind::Agent, &name) }
     }
+
+    /// Whom the process `pid` speaks for over HTTP: the same. Where it cannot be seen who that is, for the person,
+    /// whose token it has.
+    pub fn of_process(house: &House, pid: Option<i32>) -> Self {
+        match pid.and_then(|pid| tree::at_or_above(pid, &AGENTS)) {
+            None => Self::new(HolderKind::Person, house.person()),
+            Some((agent, name)) => {
+                let kind = AGENTS.iter().find(|it| name.starts_with(**it)).unwrap_or(&"agent");
+                let alive = Some(life::proof_of(&agent));
+                Self { alive, ..Self::new(HolderKind::Agent, &format!("{kind}-{}", agent.pid)) }
+            }
+        }
+    }
 }
 
 impl Cancel {

@@ -130,7 +130,7 @@ run "what is not there" "$top/odd.toml" \
     --exclude-path /rpc --exclude-path /api/events --include-path-regex '\{' --phases coverage,fuzzing \
     --max-examples "$examples"
 # JSON-RPC tells what is wrong in its answer, not by the status.
-run "JSON-RPC" "$top/odd.toml" --include-path /rpc --phases fuzzing --max-examples "$examples" --mode positive \
+run "JSON-RPC" "$top/odd.toml" --include-path /rpc --phases coverage,fuzzing --max-examples $((4 * examples)) --mode positive \
     --checks not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance
 
 # It still answers, and in its own way.

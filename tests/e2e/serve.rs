@@ -505,12 +505,9 @@ fn who_comes_back_to_the_events_misses_none() {
         seen.push(event);
     }
     drop(follower);
-    for number in 3..1500 {
-        served.call("claim-files", &json!({"paths": [format!("a{number}")]}));
-        if number == 200 {
-            // More than this happened before somebody looks again.
-            break;
-        }
+    // More than is handed over at once happened before somebody looks again.
+    for number in 3..=200 {
+        claim(format!("a{number}"));
     }
     // By the number that a browser sends, and by the field.
     let last = seen.last().unwrap()["seq"].as_i64().unwrap();
@@ -521,8 +518,9 @@ fn who_comes_back_to_the_events_misses_none() {
     ] {
         let mut follower = served.follow(&path, &[&line]);
         assert_eq!(follower.next().2, json!({"seq": last}));
-        let found: Vec<i64> = (0..198).map(|_| follower.next().1.unwrap()).collect();
-        assert_eq!(found, (last + 1..=last + 198).collect::<Vec<_>>(), "{path}");
+        let newest = served.read("/api/overview")["seq"].as_i64().unwrap();
+        let found: Vec<i64> = (last..newest).map(|_| follower.next().1.unwrap()).collect();
+        assert_eq!(found, (last + 1..=newest).collect::<Vec<_>>(), "{path}");
         claim(format!("b{last}{path}").replace(['/', '?', '='], "_"));
         assert_eq!(follower.next().1, Some(served.read("/api/overview")["seq"].as_i64().unwrap()));
     }
@@ -565,6 +563,35 @@ fn a_websocket_has_the_whole_contract_and_the_events() {
     assert_eq!(told["params"]["event"]["kind"], "claim.granted", "{told}");
     let overview = served.read("/api/claims");
     assert_eq!(overview["claims"][0]["holder_kind"], "person", "{overview}");
+}
+
+#[test]
+fn a_worker_that_has_the_token_decides_nothing_all_the_same() {
+    let bench = Bench::new();
+    let served = Served::start(&bench, &[]);
+    let port = served.address.rsplit_once(':').unwrap().1;
+    let call = r#"{"jsonrpc":"2.0","id":1,"method":"control","params":{"action":"stop","target":"all"}}"#;
+    let ask = bench.root.join("ask");
+    let request = format!(
+        "POST /rpc HTTP/1.1\\r\\nHost: localhost\\r\\nConnection: close\\r\\n{}\\r\\nContent-Type: application/json\\r\\n\
+         Content-Length: {}\\r\\n\\r\\n",
+        served.bearer(),
+        call.len()
+    );
+    let script = format!(
+        "exec 3<>/dev/tcp/127.0.0.1/{port}\nprintf '{request}' >&3\nprintf '%s' '{call}' >&3\ncat <&3 > out.txt\n"
+    );
+    fs::write(&ask, script).unwrap();
+    bench.configure(&format!(
+        "[project]\nwall = \"off\"\n[providers.asker]\nkind = \"command\"\ncommand = [\"/bin/bash\", {ask:?}]\n"
+    ));
+    let asks = task("one", &["out.txt"], &[]).with("agent", json!("asker"));
+    let plan = bench.start(&Plan::new([asks]));
+    bench.at_rest(&plan);
+    let said = bench.on_branch(&plan, "out.txt");
+    assert!(said.starts_with("HTTP/1.1 403") && said.contains("is a worker's"), "{said}");
+    // The same words from elsewhere are carried out.
+    assert_eq!(served.rpc("/rpc", call).json()["result"]["ack"], true);
 }
 
 #[test]

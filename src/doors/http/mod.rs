@@ -1,4 +1,4 @@
-//! JSON-RPC over HTTP and WebSocket, at a conductor's own socket, and with [`serve`] at a port for programs and
+//! JSON-RPC over HTTP and WebSocket, at a conductor's own socket, and with [`mod@serve`] at a port for programs and
 //! the board. The methods, errors and notifications are those of `kapell rpc`.
 //!
 //! A conductor's is a Unix socket and nothing else, and has a few short methods of the conductor itself. Nobody comes in over the network, so there is no token, and the `Host` header says nothing:

@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
+use super::attempt;
 use super::desk::Desk;
+use super::seating::Tried;
 use super::{continuing, crashing, seating};
 use crate::base::ids::{AttemptId, HolderName, ProviderName, random_tail};
 use crate::domain::attempt::Outcome;
@@ -105,7 +107,8 @@ fn record(
             .filter(|attempt| attempt.state.outcome() == Some(Outcome::RateLimited))
             .map(|attempt| attempt.provider.clone())
             .collect();
-        let (choice, why) = seating::seat(tx, desk, task, &live, &avoid)?;
+        let had_theirs = attempt::goes_on(desk, task, &attempt::counted(&earlier)).unwrap_or_default();
+        let (choice, why) = seating::seat(tx, desk, task, &live, Tried { avoid: &avoid, out: &had_theirs })?;
         let seat = match choice {
             Choice::Seat(seat) if is_local(&seat.provider) && !seen.contains(&seat.provider) => {
                 return Ok(Step::Look(seat.provider));

@@ -59,6 +59,24 @@ fn found(port: u16) -> Holder {
     Holder::Hidden { uid: sockets.first().map(|socket| socket.uid) }
 }
 
+/// The process at the other end of a connection within this machine, by the ports of both ends: ours, and the
+/// other's. `None` where it cannot be seen.
+pub fn peer(ours: u16, theirs: u16) -> Option<i32> {
+    let tables = ["/proc/net/tcp", "/proc/net/tcp6"];
+    let texts = tables.iter().filter_map(|table| fs::read_to_string(table).ok());
+    let inode =
+        texts.filter_map(|text| text.lines().find_map(|line| connected(line, theirs, ours))).next()?;
+    owner(inode)
+}
+
+/// The socket of a line of `/proc/net/tcp`, where that one is at `local` and connected to `remote`.
+fn connected(line: &str, local: u16, remote: u16) -> Option<u64> {
+    let fields: Vec<&str> = line.split_ascii_whitespace().collect();
+    let [_, from, to, "01", _, _, _, _, _, inode, ..] = fields.as_slice() else { return None };
+    let port = |end: &str| u16::from_str_radix(end.rsplit_once(':')?.1, 16).ok();
+    (port(from)? == local && port(to)? == remote).then(|| inode.parse().ok())?
+}
+
 #[derive(Debug, PartialEq, Eq)]
 struct Socket {
     port: u16,
@@ -112,6 +130,19 @@ fn command(pid: i32) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn who_is_connected_is_found() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let there = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (here, _) = listener.accept().unwrap();
+        let port = |address: io::Result<std::net::SocketAddr>| address.unwrap().port();
+        let (ours, theirs) = (port(here.local_addr()), port(there.local_addr()));
+        assert_eq!(peer(ours, theirs), Some(std::process::id().cast_signed()));
+        drop((here, there));
+        assert_eq!(peer(ours, theirs), None);
+    }
 
     #[test]
     fn a_table_is_read() {

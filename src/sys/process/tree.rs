@@ -76,7 +76,11 @@ pub fn patron() -> Option<(Identity, String)> {
 
 /// The nearest process above this one whose name begins as one of `names`, however far up; and its name.
 pub fn above(names: &[&str]) -> Option<(Identity, String)> {
-    let mut pid = rustix::process::getppid()?.as_raw_nonzero().get();
+    at_or_above(rustix::process::getppid()?.as_raw_nonzero().get(), names)
+}
+
+/// The same of the process `pid`, which may be the one itself.
+pub fn at_or_above(mut pid: i32, names: &[&str]) -> Option<(Identity, String)> {
     while pid > 1 {
         let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
         let (name, stat) = (name.trim_end(), Stat::of(pid)?);

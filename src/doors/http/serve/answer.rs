@@ -23,8 +23,8 @@ pub fn json(status: StatusCode, value: &Value) -> Response {
 }
 
 /// A text as an answer; what is true now is not kept.
-pub fn text(status: StatusCode, kind: &'static str, text: String) -> Response {
-    let mut answer = Response::new(Body::from(text));
+pub fn text(status: StatusCode, kind: &'static str, text: impl Into<Body>) -> Response {
+    let mut answer = Response::new(text.into());
     *answer.status_mut() = status;
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

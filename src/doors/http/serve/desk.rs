@@ -18,11 +18,21 @@ use crate::api::{ApiError, Client};
 use crate::domain::refusal::{Code, Refusal};
 use crate::doors::http::methods::{self, Asker, Context};
 use crate::doors::http::speaking::Answering;
-use crate::services::{Error, House};
+use crate::services::{Caller, Error, House};
 use crate::sys::memory;
+use crate::sys::process::{peer, port};
 
 /// What answers JSON-RPC.
 pub type Speaker = Box<dyn Fn(HttpRequest<Body>, Asker) -> Answering + Send + Sync>;
+
+/// The ports of a connection's two ends.
+#[derive(Debug, Clone, Copy)]
+pub struct Ends {
+    /// Of this one.
+    pub ours: u16,
+    /// Of the other.
+    pub theirs: u16,
+}
 
 /// What all requests share.
 pub struct Desk {
@@ -79,17 +89,39 @@ impl Desk {
 
     /// A client for one request, or for one WebSocket, about the project that it names. Nothing of it is
     /// another's.
-    pub async fn client(&self, project: Option<&str>) -> Result<Arc<Client>, ApiError> {
-        let here = self.enter(self.folder.clone());
+    pub async fn client(&self, project: Option<&str>, caller: &Caller) -> Result<Arc<Client>, ApiError> {
+        let here = self.enter(self.folder.clone(), caller);
         let Some(project) = project.map(str::to_owned) else { return Ok(here) };
         let fallback = self.folder.clone();
         let folder = methods::carry_out(&here, None, move |call| folder_of(call, &project, fallback)).await?;
-        Ok(self.enter(folder))
+        Ok(self.enter(folder, caller))
     }
 
-    fn enter(&self, folder: PathBuf) -> Arc<Client> {
+    /// Who reads, and decides nothing.
+    pub fn reader(&self) -> Caller {
+        Caller::of_process(&self.house, None)
+    }
+
+    /// Whom the other end of a connection speaks for; nobody whom a conductor started is served.
+    pub async fn caller(&self, ends: Ends) -> Result<Caller, ApiError> {
+        let house = self.house.clone();
+        let found = tokio::task::spawn_blocking(move || {
+            let pid = port::peer(ends.ours, ends.theirs);
+            let runs = house.root.join("run");
+            if let Some(pid) = pid.filter(|pid| peer::is_worker(*pid, &runs).unwrap_or(false)) {
+                let message = format!("process {pid} is a worker's");
+                let hint =
+                    "it may ask its shim (kapell rpc in its own surroundings), and decides nothing here";
+                return Err(ApiError::from(Refusal::new(Code::NotAllowed, message, hint)));
+            }
+            Ok(Caller::of_process(&house, pid))
+        });
+        found.await.map_err(|error| ApiError::bug(error.to_string()))?
+    }
+
+    fn enter(&self, folder: PathBuf, caller: &Caller) -> Arc<Client> {
         let client = Client::new(self.house.clone(), folder);
-        client.introduce_person(self.house.person());
+        client.introduce_as(caller.clone());
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         if clients.len() == clients.capacity() {
             clients.retain(|client| client.strong_count() > 0);

@@ -32,7 +32,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use self::admission::Names;
-use self::desk::Desk;
+use self::desk::{Desk, Ends};
+use self::routes::Connection;
 use self::secret::Secret;
 use self::stream::Patient;
 use super::methods::{self, Context};
@@ -234,14 +235,21 @@ fn connect(
     stop: &StopHandle,
     place: Arc<OwnedSemaphorePermit>,
 ) {
-    let local = stream.local_addr().ok().map(|address| address.ip());
+    let (local, remote) = (stream.local_addr().ok(), stream.peer_addr().ok());
+    let port = |address: Option<SocketAddr>| address.map_or(0, |address| address.port());
+    let connection = Connection {
+        place,
+        local: local.map(|address| address.ip()),
+        ends: Ends { ours: port(local), theirs: port(remote) },
+        caller: Arc::default(),
+    };
     // Answers are written as wholes; one that waits for its acknowledgement costs 40 ms.
     let _ = stream.set_nodelay(true);
     let (desk, router) = (desk.clone(), router.clone());
     let connected = desk.connected();
     let service = tower::service_fn(move |request: HttpRequest<hyper::body::Incoming>| {
         let attended =
-            routes::attend(desk.clone(), router.clone(), request.map(Body::new), local, place.clone());
+            routes::attend(desk.clone(), router.clone(), request.map(Body::new), connection.clone());
         async move { Ok::<Response, BoxError>(attended.await) }
     });
     let stopped = stop.clone().shutdown();

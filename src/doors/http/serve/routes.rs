@@ -18,12 +18,12 @@ use hyper::body::Body as _;
 use jsonrpsee::server::ws;
 use serde::de::IgnoredAny;
 use serde_json::{Value, json};
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OnceCell, OwnedSemaphorePermit};
 use tower::Service as _;
 
 use super::admission::{self, Refused};
 use super::assets::ASSETS;
-use super::desk::Desk;
+use super::desk::{Desk, Ends};
 use super::live::{Place, Wish};
 use super::{answer, metrics, query};
 use crate::api::methods::reads as own;
@@ -32,6 +32,7 @@ use crate::api::{ApiError, Client, open_api};
 use crate::doors::http::methods::{self, Asker};
 use crate::doors::http::speaking::LONGEST_MESSAGE;
 use crate::doors::http::subscriptions::{Following, Session};
+use crate::services::Caller;
 use crate::services::following::Interest;
 
 /// How long the body of a request may take.
@@ -39,9 +40,18 @@ const BODY: Duration = Duration::from_secs(30);
 /// How long what is not wanted is read all the same, so that whoever sends it gets the answer.
 const UNWANTED: Duration = Duration::from_secs(5);
 
-/// The place of a connection among all, which each of its requests holds.
+/// A connection, as its requests know it.
 #[derive(Debug, Clone)]
-struct Placed(Arc<OwnedSemaphorePermit>);
+pub struct Connection {
+    /// Its place among all, which each of its requests holds.
+    pub place: Arc<OwnedSemaphorePermit>,
+    /// The address of this end.
+    pub local: Option<IpAddr>,
+    /// The ports of both ends.
+    pub ends: Ends,
+    /// Whom the other end speaks for, once that was asked: only who decides something is asked.
+    pub caller: Arc<OnceCell<Caller>>,
+}
 
 /// What a path's own names are in this request.
 type Parts = Vec<(String, String)>;
@@ -107,10 +117,9 @@ pub async fn attend(
     desk: Arc<Desk>,
     mut router: Router,
     mut request: Request,
-    local: Option<IpAddr>,
-    place: Arc<OwnedSemaphorePermit>,
+    connection: Connection,
 ) -> Response {
-    let admitted = desk.names.admit(request.uri(), request.headers(), local);
+    let admitted = desk.names.admit(request.uri(), request.headers(), connection.local);
     let answer = match (admitted, query::decoded(request.uri().path(), false)) {
         (Err(refused), _) => unread(request.into_body(), turned_away(refused)).await,
         (Ok(()), Err(error)) => unread(request.into_body(), answer::error(&error)).await,
@@ -119,7 +128,7 @@ pub async fn attend(
             if let Some(file) = from_folder(&desk, &request) {
                 return answer::finish(file);
             }
-            request.extensions_mut().insert(Placed(place));
+            request.extensions_mut().insert(connection);
             match router.call(request).await {
                 Ok(answer) => answer,
                 Err(never) => match never {},
@@ -169,7 +178,7 @@ async fn look(desk: Arc<Desk>, read: &'static Read, parts: Parts, head: Head) ->
     let looked = async {
         let fields = query::fields(head.uri.query())?;
         let asked = read.asked(parts, &fields)?;
-        let client = desk.client(project(&fields)).await?;
+        let client = desk.client(project(&fields), &desk.reader()).await?;
         let turn = match read.is_slow(&asked) {
             true => Some(desk.context.turn(read.path).await?),
             false => None,
@@ -196,7 +205,7 @@ async fn follow(desk: Arc<Desk>, head: Head) -> Response {
             Some(seq) => Some(seq),
             None => asked.seq(reads::SINCE_SEQ.name),
         };
-        let client = desk.client(project(&fields)).await?;
+        let client = desk.client(project(&fields), &desk.reader()).await?;
         let wish = Wish { interest: interest(&asked), since };
         let finder = desk.clone();
         let place =
@@ -210,7 +219,8 @@ async fn follow(desk: Arc<Desk>, head: Head) -> Response {
     let mut answer = answer::text(StatusCode::OK, "text/event-stream", String::new());
     // One who only asks for the head is not counted.
     if head.method != Method::HEAD {
-        let guard = (Following::new(desk.context.clone()), client, head.extensions.get::<Placed>().cloned());
+        let guard =
+            (Following::new(desk.context.clone()), client, head.extensions.get::<Connection>().cloned());
         *answer.body_mut() = place.into_body(desk.stopping.subscribe(), guard);
     }
     answer
@@ -246,7 +256,7 @@ async fn figures(desk: Arc<Desk>, head: Head) -> Response {
     let read = async {
         let fields = query::fields(head.uri.query())?;
         reads::asked(&[], &fields)?;
-        let client = desk.client(project(&fields)).await?;
+        let client = desk.client(project(&fields), &desk.reader()).await?;
         methods::carry_out(&client, None, |call| own::figures(&call.session())).await
     };
     match read.await {
@@ -259,12 +269,12 @@ async fn figures(desk: Arc<Desk>, head: Head) -> Response {
 }
 
 async fn document() -> Response {
-    answer::json(StatusCode::OK, &open_api::document())
+    answer::text(StatusCode::OK, "application/json", open_api::text())
 }
 
 /// Whether it lives and the database can be read. Whoever asks is told no more than that.
 async fn healthz(desk: Arc<Desk>) -> Response {
-    let client: Result<Arc<Client>, ApiError> = desk.client(None).await;
+    let client: Result<Arc<Client>, ApiError> = desk.client(None, &desk.reader()).await;
     let is_well = match client {
         Ok(client) => methods::carry_out(&client, None, |call| {
             let newest = call.session().store()?.read(|tx| tx.newest_event());
@@ -289,22 +299,23 @@ async fn rpc(desk: Arc<Desk>, request: Request) -> Response {
     if let Err(refused) = admission::authorize(request.headers(), is_websocket, &desk.secret) {
         return unread(request.into_body(), turned_away(refused)).await;
     }
+    let Some(connection) = request.extensions().get::<Connection>().cloned() else {
+        return answer::error(&ApiError::bug("a request without a connection"));
+    };
     let asked = query::fields(request.uri().query());
     let asked = asked.and_then(|fields| reads::asked(&[], &fields).map(|_| fields));
-    let client = match asked {
-        Ok(fields) => desk.client(project(&fields)).await,
-        Err(error) => Err(error),
+    let entered = async {
+        let fields = asked?;
+        let caller = connection.caller.get_or_try_init(|| desk.caller(connection.ends)).await?;
+        desk.client(project(&fields), caller).await
     };
-    let client = match client {
+    let client = match entered.await {
         Ok(client) => client,
         Err(error) => return unread(request.into_body(), answer::error(&error)).await,
     };
-    let Some(Placed(place)) = request.extensions().get::<Placed>().cloned() else {
-        return answer::error(&ApiError::bug("a request without a connection"));
-    };
     // A request by itself is not a session: what it claims outlives it.
     let session = is_websocket.then(|| Arc::new(Session::default()));
-    let asker = Asker { client, session, _place: place };
+    let asker = Asker { client, session, _place: connection.place };
     if is_websocket {
         let protocol = admission::spoken(request.headers()).and_then(|it| HeaderValue::from_str(it).ok());
         let mut answer = spoken(&desk, request, asker).await;
