@@ -129,13 +129,13 @@ pub fn run(around: &Around) -> Result<Vec<Figure>> {
             thread::spawn(move || ask_steadily(&served, number, began, length, &times))
         })
         .collect();
-    thread::sleep(Duration::from_secs(3).min(length / 3));
+    pause(Duration::from_secs(3).min(length / 3));
     let early = served.resident()?;
     let mut events = 0;
     while began.elapsed() < length {
         door.call("claim-files", json!({"paths": [format!("new/{events}.txt")]}))?;
         events += 1;
-        thread::sleep(EVENT_EACH);
+        pause(EVENT_EACH);
     }
     for asked in asking {
         asked.join().map_err(|_| anyhow::anyhow!("a client failed"))??;
@@ -146,7 +146,7 @@ pub fn run(around: &Around) -> Result<Vec<Figure>> {
     let missed =
         || counts.iter().map(|count| events - count.load(Ordering::Relaxed).min(events)).sum::<usize>();
     while missed() > 0 && Instant::now() < deadline {
-        thread::sleep(Duration::from_millis(20));
+        pause(Duration::from_millis(20));
     }
     let mut times = times.lock().unwrap_or_else(PoisonError::into_inner).clone();
     times.sort_unstable();
@@ -172,6 +172,11 @@ pub fn run(around: &Around) -> Result<Vec<Figure>> {
     ])
 }
 
+#[expect(clippy::disallowed_methods, reason = "requests and events are made at a steady rate")]
+fn pause(time: Duration) {
+    thread::sleep(time);
+}
+
 /// Asks at the times at which it is to be asked, whether the answer before came or not, so that what waits
 /// for a slow answer counts as waiting.
 fn ask_steadily(
@@ -186,7 +191,7 @@ fn ask_steadily(
     let mut stream = served.connect()?;
     let mut round = number as usize;
     while due < length {
-        thread::sleep(due.saturating_sub(began.elapsed()));
+        pause(due.saturating_sub(began.elapsed()));
         served.ask(&mut stream, PATHS[round % PATHS.len()])?;
         read_answer(&mut stream)?;
         let time = began.elapsed().saturating_sub(due);

@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
+use axum::extract::rejection::RawPathParamsRejection;
 use axum::extract::{RawPathParams, Request};
 use axum::http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, SEC_WEBSOCKET_PROTOCOL};
 use axum::http::request::Parts as Head;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::Response;
-use axum::routing::get;
+use axum::routing::any;
 use hyper::body::Body as _;
 use jsonrpsee::server::ws;
 use serde::de::IgnoredAny;
@@ -22,7 +23,7 @@ use tokio::sync::{OnceCell, OwnedSemaphorePermit};
 use tower::Service as _;
 
 use super::admission::{self, Refused};
-use super::assets::ASSETS;
+use super::assets::{ASSETS, Asset};
 use super::desk::{Desk, Ends};
 use super::live::{Place, Wish};
 use super::{answer, metrics, query};
@@ -56,49 +57,84 @@ pub struct Connection {
 /// What a path's own names are in this request.
 type Parts = Vec<(String, String)>;
 
+/// The same as axum hands it over.
+type Said = Result<RawPathParams, RawPathParamsRejection>;
+
 type Answer = Pin<Box<dyn Future<Output = Response> + Send>>;
 
-/// Everything that is answered.
+/// What stands at a path.
+#[derive(Debug, Clone, Copy)]
+enum What {
+    Readable(Readable),
+    Rpc,
+    Nothing,
+}
+
+/// What can be read.
+#[derive(Debug, Clone, Copy)]
+enum Readable {
+    File(&'static Asset),
+    Life,
+    Read(&'static Read),
+    Events,
+    Figures,
+    Document,
+}
+
+/// Everything that is answered. All paths have handlers of one type: axum makes a good deal of code for each.
 pub fn router(desk: &Arc<Desk>) -> Router {
-    let mut router = Router::new();
+    let mut router: Router = Router::new().fallback(handler(desk, What::Nothing));
+    let mut put = |path: &str, what| {
+        router = std::mem::take(&mut router).route(path, any(handler(desk, what)));
+    };
     for read in reads::all() {
         for path in [read.path].iter().chain(read.also) {
-            router = router
-                .route(path, known(desk, move |desk, parts, head| Box::pin(look(desk, read, parts, head))));
+            put(path, What::Readable(Readable::Read(read)));
         }
     }
     for asset in ASSETS {
-        let file = move |headers: HeaderMap| async move { asset.answer(&headers) };
-        router = router.route(asset.path, get(file).fallback(only_read));
+        put(asset.path, What::Readable(Readable::File(asset)));
     }
-    let (rpc_desk, healthz_desk) = (desk.clone(), desk.clone());
+    put("/api/events", What::Readable(Readable::Events));
+    put("/metrics", What::Readable(Readable::Figures));
+    put("/openapi.json", What::Readable(Readable::Document));
+    put("/healthz", What::Readable(Readable::Life));
+    put("/rpc", What::Rpc);
     router
-        .route("/api/events", known(desk, |desk, _, head| Box::pin(follow(desk, head))))
-        .route("/metrics", known(desk, |desk, _, head| Box::pin(figures(desk, head))))
-        .route("/openapi.json", known(desk, |_, _, _| Box::pin(document())))
-        .route("/healthz", get(move || healthz(healthz_desk.clone())).fallback(only_read))
-        .route("/rpc", axum::routing::any(move |request: Request| rpc(rpc_desk.clone(), request)))
-        .fallback(nowhere)
 }
 
-/// A path that is read with the token.
-fn known<F>(desk: &Arc<Desk>, read: F) -> axum::routing::MethodRouter
-where
-    F: Fn(Arc<Desk>, Parts, Head) -> Answer + Clone + Send + Sync + 'static,
-{
+/// What answers at a path.
+fn handler(desk: &Arc<Desk>, what: What) -> impl Fn(Said, Request) -> Answer + Clone + Send + Sync + use<> {
     let desk = desk.clone();
-    let handler = move |parts: RawPathParams, request: Request| {
-        let (desk, read) = (desk.clone(), read.clone());
-        let parts = parts.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-        let (head, _) = request.into_parts();
-        async move {
-            match admission::authorize(&head.headers, false, &desk.secret) {
-                Ok(()) => read(desk, parts, head).await,
-                Err(refused) => turned_away(refused),
-            }
+    move |parts: Said, request: Request| -> Answer {
+        // Where nothing is, there are no parts.
+        let parts = parts.iter().flatten().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        match what {
+            What::Rpc => Box::pin(rpc(desk.clone(), request)),
+            What::Nothing => Box::pin(nowhere(request)),
+            What::Readable(what) => Box::pin(readable(desk.clone(), what, parts, request)),
         }
-    };
-    get(handler).fallback(only_read)
+    }
+}
+
+/// Reads what is there; all but the board's own files, and whether it lives, with the token.
+async fn readable(desk: Arc<Desk>, what: Readable, parts: Parts, request: Request) -> Response {
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        return only_read(request).await;
+    }
+    let (head, _) = request.into_parts();
+    let is_open = matches!(what, Readable::File(_) | Readable::Life);
+    if !is_open && let Err(refused) = admission::authorize(&head.headers, false, &desk.secret) {
+        return turned_away(refused);
+    }
+    match what {
+        Readable::File(asset) => asset.answer(&head.headers),
+        Readable::Life => healthz(desk).await,
+        Readable::Read(read) => look(desk, read, parts, head).await,
+        Readable::Events => follow(desk, head).await,
+        Readable::Figures => figures(desk, head).await,
+        Readable::Document => answer::text(StatusCode::OK, "application/json", open_api::text()),
+    }
 }
 
 async fn only_read(request: Request) -> Response {
@@ -266,10 +302,6 @@ async fn figures(desk: Arc<Desk>, head: Head) -> Response {
         }
         Err(error) => answer::error(&error),
     }
-}
-
-async fn document() -> Response {
-    answer::text(StatusCode::OK, "application/json", open_api::text())
 }
 
 /// Whether it lives and the database can be read. Whoever asks is told no more than that.
