@@ -62,24 +62,23 @@ function Place(it) {
     const found = answer?.environments?.[0];
     if (found) show(`How ${name} is`, html`<p><${State} name=${found.verdict ?? 'ok'} /> ${found.reason ?? 'All is well.'}</p><ul>${(found.subs ?? []).map((sub) => html`<li><b>${sub.name}</b> ${sub.state}${sub.health ? `, ${sub.health}` : ''}${sub.integrity ? `; database ${sub.integrity}` : ''}</li>`)}</ul>`);
   };
-  // First as a question: what would be lost is what the refusal lists.
-  const remove = async () => {
-    const yes = await ask({ title: `Remove ${name}?`, text: 'Its checkout, services and databases go. It is refused if something in it is nowhere else.', items: [`${it.path}`, it.dirty && 'it has changes that are not committed', it.ahead > 0 && `${count(it.ahead, 'commit')} that the main branch does not have`, isRunning && 'services of it run'].filter(Boolean), yes: 'Remove it' });
-    if (yes === null) return;
+  // First without force: what would be lost is what the refusal lists. Then only with the name typed.
+  const grave = async (action, yes, text, items) => {
+    if (await ask({ title: `${yes} ${name}?`, text, items, yes: `${yes} it` }) === null) return;
+    let refused;
     try {
-      const answer = await act('environments', { action: 'remove', name });
-      const failed = answer.failed?.[0];
-      if (!failed) { tell(answer.message ?? `${name} is removed`); return refresh(); }
-      await force(failed.message, failed.hint);
+      const answer = await act('environments', { action, name });
+      refused = answer.failed?.[0];
+      if (!refused) tell(answer.message ?? 'done');
     } catch (error) {
-      await force(error.message, error.hint);
+      refused = error;
     }
-  };
-  const force = async (message, hint) => {
     refresh();
-    const yes = await ask({ title: `${name} was not removed`, text: message, items: hint ? [hint] : [], yes: 'Remove it all the same', word: name });
-    if (yes !== null) await perform('environments', { action: 'remove', name, force: true }, `${name} is removed`);
+    if (!refused) return;
+    const sure = await ask({ title: `${name} was left as it is`, text: refused.message, items: refused.hint ? [refused.hint] : [], yes: `${yes} it all the same`, word: name });
+    if (sure !== null) await perform('environments', { action, name, force: true });
   };
+  const lost = [it.dirty && 'it has changes that are not committed', it.ahead > 0 && `${count(it.ahead, 'commit')} that the main branch does not have`, isRunning && 'services of it run'].filter(Boolean);
   return html`<section class="card place" aria-labelledby="env-${name}"><div class="line spread"><h2 id="env-${name}">${name}</h2>${it.verdict && html`<${State} name=${it.verdict} />`}<${State} name=${it.state === 'ready' ? (isRunning ? 'running' : 'idle') : it.state || 'missing'} text=${it.state === 'ready' ? (isRunning ? 'services run' : 'at rest') : it.state} /></div>
     <p class="line small"><code>${it.branch ?? 'no branch'}</code>${it.ahead > 0 && html`<span title="commits that the main branch does not have">↑ ${it.ahead} ahead</span>`}${it.behind > 0 && html`<span class="warn">↓ ${it.behind} behind</span>`}${it.dirty && html`<span class="warn">not committed</span>`}${it.worker && html`<span>worker ${it.worker}</span>`}</p>
     ${(it.problem || it.reason) && html`<p class="reason"><${Sign} name="attention" />${it.problem ?? it.reason}</p>`}
@@ -95,9 +94,9 @@ function Place(it) {
         <button type="button" onClick=${async () => { const said = await ask({ title: `Commit all of ${name}`, danger: false, yes: 'Commit', field: { label: 'Message', needed: true } }); if (said) git('commit', [said]); }}>Commit…</button>
         <button type="button" onClick=${() => git('push')}>Push</button>
         <${Do} ...${does('restart')} words="restarted" asks=${{ title: `Restart the services of ${name}?`, text: 'They are away for a moment.', yes: 'Restart' }}>Restart…<//>
-        <${Do} ...${does('restore')} words="restored" class="danger" asks=${{ title: `Restore ${name} from its newest backup?`, text: 'Files and databases become what they were then.', yes: 'Restore', word: name }}>Restore…<//>
-        <${Do} ...${does('reset')} words="begins anew" class="danger" asks=${{ title: `Reset ${name}?`, text: 'It begins anew: the main branch, and empty databases. Commits are kept under a ref.', yes: 'Reset', word: name }}>Reset…<//>
-        <button type="button" class="danger" onClick=${remove}>Remove…</button></div></details></div></section>`;
+        <button type="button" class="danger" onClick=${() => grave('restore', 'Restore', 'Files and databases become what its newest backup has.', lost)}>Restore…</button>
+        <button type="button" class="danger" onClick=${() => grave('reset', 'Reset', 'It begins anew: the main branch, and empty databases. Commits are kept under a ref.', lost)}>Reset…</button>
+        <button type="button" class="danger" onClick=${() => grave('remove', 'Remove', 'Its checkout, services and databases go. It is refused if something in it is nowhere else.', [it.path, ...lost])}>Remove…</button></div></details></div></section>`;
 }
 
 function Sub({ env, name, port, state, pid, since, health, reason, last_lines, bytes }) {

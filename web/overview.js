@@ -61,7 +61,7 @@ function Plans({ plans }) {
   return html`<section aria-labelledby="plans"><h2 id="plans">Plans</h2>
     ${!plans.length && html`<${Empty}>No plan yet. <code>kapell run plan.json</code> starts one.<//>`}
     <ul class="plans">${sorted.map((plan) => html`<${PlanCard} key=${plan.plan_id} ...${plan} />`)}</ul>
-    ${more ? html`<${History} known=${plans} />` : html`<button type="button" onClick=${() => show(true)}>Show all that were started</button>`}</section>`;
+    ${more ? html`<${History} known=${plans} />` : plans.length > 0 && html`<button type="button" onClick=${() => show(true)}>Show all that were started</button>`}</section>`;
 }
 
 function PlanCard(plan) {
@@ -89,11 +89,11 @@ function Workers({ workers, missed }) {
   return html`${missed > 0 && html`<p class="warn">${count(missed, 'task waits', 'tasks wait')} past the deadline.</p>`}
     <div class="groups">${[...groups].map(([name, members]) => html`<div class="card" key=${name}>
       <h3>${name} <small>${members.filter((it) => it.state === 'busy').length} of ${members.length} busy</small></h3>
-      <ul>${members.map((it) => html`<li class="worker" key=${it.worker}><${State} name=${it.state} text=${it.worker} />
+      <ul>${members.map((it) => html`<li class="worker" key=${it.worker} title=${[it.provider, it.model, it.environment].filter(Boolean).join(', ')}><${State} name=${it.state} text=${it.worker} />
         <span class="sr">${it.state}</span>
         <span class="what">${it.tasks?.length ? it.tasks.slice(0, 3).map((task) => html`<a href=${toTask(task)}>${task.slice(task.indexOf('/') + 1)}</a> `) : html`<small class=${tone(it.state)}>${it.reason ?? (it.protected ? 'protected' : it.state)}</small>`}</span>
         ${it.usd_today > 0 && html`<small>${money(it.usd_today)} today</small>`}
-        ${it.state === 'unhealthy' && html`<${Do} params=${control('resume', it.worker)}>Let it go on<//>`}</li>`)}</ul></div>`)}</div>`;
+        ${it.until && html`<${Do} params=${control('resume', it.worker)}>Let it go on<//>`}</li>`)}</ul></div>`)}</div>`;
 }
 
 function News() {

@@ -237,10 +237,17 @@ step('environments: launched and looked at with buttons; what destroys asks', as
   await page.keyboard.press('Escape');
   same(await focused(), 'More', 'the focus is at the menu');
   await page.keyboard.press('Enter');
+  await place('dev3').getByRole('button', { name: 'Reset…' }).click();
+  await dialog().getByRole('button', { name: 'Reset it' }).click();
+  await dialog().getByText('dev3 was left as it is').waitFor();
+  check(await dialog().getByRole('button', { name: 'Reset it all the same' }).isDisabled(), 'not without the name');
+  await page.keyboard.press('Escape');
+  same(scene.kapell('env', 'status').environments.find((it) => it.name === 'dev3').dirty, true, 'dev3 has its changes');
+  await place('dev3').getByText('More').click();
   await place('dev3').getByRole('button', { name: 'Remove…' }).click();
   await dialog().getByText('it has changes that are not committed').waitFor();
   await dialog().getByRole('button', { name: 'Remove it' }).click();
-  await dialog().getByText('dev3 was not removed').waitFor();
+  await dialog().getByText('dev3 was left as it is').waitFor();
   check(await dialog().getByRole('button', { name: 'Remove it all the same' }).isDisabled(), 'not without the name');
   await dialog().getByRole('textbox').fill('dev3');
   await dialog().getByRole('button', { name: 'Remove it all the same' }).click();

@@ -270,7 +270,7 @@ export class Scene {
   /** Ends everything that was started. */
   async end() {
     for (const end of this.ends.splice(0)) await end();
-    for (const words of [['env', 'stop'], ['shutdown-all', '--force']]) try { this.kapell(...words); } catch { /* there was nothing to end */ }
+    for (const words of [['env', 'stop', '--all'], ['shutdown-all', '--force']]) try { this.kapell(...words); } catch { /* there was nothing to end */ }
     await until('the end', () => { try { return this.kapell('list').conductors.length === 0; } catch { return true; } }, 15_000).catch(() => {});
     rmSync(this.base, { recursive: true, force: true, maxRetries: 20, retryDelay: 200 });
   }
