@@ -6,13 +6,14 @@ use super::project::Project;
 use super::{Error, House, Session, health, owning, querying, spending, windows};
 use crate::base::clock::Time;
 use crate::base::ids::{PlanId, ProjectId, ProviderName, TaskId, WorkerName};
+use crate::domain::environment::Stage;
 use crate::domain::plan::Task;
-use crate::domain::route::{self, Decision, Limit, Need, Now, Placed, Roster, Seat, Wish};
+use crate::domain::route::{self, Decision, Limit, Need, Now, Placed, Roster, Seat, Shut, Wish};
 use crate::domain::share::{self, Pool, Share};
 use crate::store::Tx;
-use crate::store::attempts::AttemptRow;
+use crate::store::attempts::{AttemptRow, Occupant};
 use crate::sys::config::Config;
-use crate::sys::config::resolved::{self, Strategy};
+use crate::sys::config::resolved::{self, Isolation, Strategy};
 
 /// A conductor that said that it lives within this takes a seat that is left to it; twice between two heartbeats.
 const ATTENTIVE_MS: i64 = 20_000;
@@ -185,6 +186,11 @@ pub fn now(
         let why = format!("{} until {}: {}", quarantine.worker, quarantine.until, quarantine.reason);
         now.quarantined.insert(quarantine.worker, why);
     }
+    let bound: BTreeSet<&str> =
+        config.workers.values().filter_map(|worker| worker.environment.as_deref()).collect();
+    for name in bound {
+        look_at_environment(tx, config, project, &mut now, name)?;
+    }
     let seats = seats_left(tx, config, (project, plan), live)?;
     (now.full, now.taken_seats) = match seats {
         Some((pool, why)) => (Some(("slot", why)), Some(pool)),
@@ -195,6 +201,40 @@ pub fn now(
         }
     };
     Ok(now)
+}
+
+/// Notes in `now` why nothing can begin in an environment, as far as the record tells.
+pub fn look_at_environment(
+    tx: &Tx<'_>,
+    config: &Config,
+    project: &ProjectId,
+    now: &mut Now,
+    name: &str,
+) -> Result<(), Error> {
+    let rows = tx.environments(project)?;
+    let found = rows.iter().find(|row| row.name.eq_ignore_ascii_case(name));
+    let why = match found {
+        _ if config.isolation == Isolation::Shared => Some(Shut::ForEver(format!(
+            "nothing lands from environment {name} while workers share the project's folder; set isolation = \"worktree\" under [project]"
+        ))),
+        None => Some(Shut::ForEver(format!(
+            "there is no environment {name}; kapell env create {name} makes it, then retry the task"
+        ))),
+        Some(row) if row.stage != Stage::Ready => {
+            let doing = if row.stage == Stage::Creating { "made" } else { "removed" };
+            Some(Shut::ForNow(format!(
+                "{name} is being {doing}; kapell env status {name} tells how far that is"
+            )))
+        }
+        Some(row) => tx.attempt_in(project, &row.name)?.map(|other| {
+            let Occupant { worker, plan, task, .. } = other;
+            Shut::ForNow(format!("{worker} works in {name}, at {plan}/{task}"))
+        }),
+    };
+    if let Some(why) = why {
+        now.shut(name, why);
+    }
+    Ok(())
 }
 
 /// Why there is no seat for a plan: all are taken, or those that are free are left to plans with fewer workers.
@@ -291,7 +331,7 @@ pub fn explain(
         })?;
         now(tx, config, (&project.id, None), &live, limits)
     })?;
-    let need = Need { complexity: task.complexity, avoid: &[] };
+    let need = Need { complexity: task.complexity, avoid: &[], environment: task.environment.as_deref() };
     let decision = route::decide(&roster, &now, &placed.pick, need);
     Ok(Explanation { placed, decision, priority: task.priority.unwrap_or_default().0 })
 }

@@ -27,6 +27,7 @@ mod odd;
 mod pipelines;
 mod registry;
 mod roles;
+mod seated;
 mod shared;
 mod spending;
 mod steering;

@@ -259,6 +259,9 @@ pub struct AttemptStatus {
     pub wall: Option<String>,
     /// The folder it works or worked in.
     pub worktree: Option<String>,
+    /// The environment whose checkout that is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment: Option<String>,
     /// The tmux window that shows it while it works: `SESSION:WINDOW`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub window: Option<String>,

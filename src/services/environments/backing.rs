@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::{Ground, creating, database, each, furnishing, keeping, own_folder, running, viewing};
+use super::{Ground, creating, database, each, furnishing, keeping, own_folder, running, viewing, working};
 use crate::base::failpoint::Point;
 use crate::domain::refusal::{Code, Refusal};
 use crate::services::{Error, Session};
@@ -205,6 +205,7 @@ pub fn restore(
     let ground = Ground::of(session)?;
     let _hold = ground.hold(name)?;
     let row = ground.row(name)?;
+    working::nobody_at_work(&ground, name, "restore")?;
     let all = found(&ground, name);
     let chosen = match which {
         Some(which) => all.iter().find(|backup| backup.backup == which),

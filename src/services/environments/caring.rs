@@ -1,7 +1,7 @@
 //! Care: a verdict of each environment with its reason, beginning anew, and what is done at intervals.
 
 use super::viewing::{self, View};
-use super::{Failed, Ground, backing, each, furnishing, git, keeping};
+use super::{Failed, Ground, backing, each, furnishing, git, keeping, working};
 use crate::base::clock::Time;
 use crate::domain::environment::{Care, Finding, Losses, verdict};
 use crate::domain::refusal::{Code, Refusal};
@@ -83,6 +83,7 @@ pub fn reset(session: &Session, name: &str, force: bool) -> Result<(View, String
     let ground = Ground::of(session)?;
     let _hold = ground.hold(name)?;
     let row = ground.row(name)?;
+    working::nobody_at_work(&ground, name, "reset")?;
     let beside = ground.open(&row)?;
     let mut losses = Losses::default();
     viewing::work(&ground, &row, &beside, &mut losses)?;

@@ -1,7 +1,7 @@
 //! The git workflow of an environment: each verb is done whole or not at all, and what it does over is kept.
 //! What touches the project's repository is done in its git queue.
 
-use super::{Ground, at_once, each, keeping};
+use super::{Ground, at_once, each, keeping, working};
 use crate::domain::refusal::{Code, Refusal};
 use crate::services::{Error, Session};
 use crate::store::environments::EnvironmentRow;
@@ -87,6 +87,9 @@ pub(super) fn done(
     verb: &str,
     args: &[String],
 ) -> Result<Gave, Error> {
+    if !matches!(verb, "status" | "push" | "log" | "diff" | "clean") {
+        working::nobody_at_work(ground, &row.name, verb)?;
+    }
     let beside = ground.open(row)?;
     let look = beside.look()?;
     let work = Work { ground, row, beside, look };

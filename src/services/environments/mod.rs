@@ -5,9 +5,10 @@
 //! top that git is told to take no notice of. What is done to one is done by one process at a time, under a
 //! lock of its own; what is done to the project's repository, in the git queue.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 
+use super::conductor::desk::Desk;
 use super::project::Project;
 use super::{Error, Session, ground};
 use crate::domain::refusal::{Code, Refusal};
@@ -25,9 +26,14 @@ mod keeping;
 pub mod removing;
 pub mod running;
 pub mod viewing;
+pub mod working;
 
 /// The folder in a checkout that is Kapell's.
 const OWN: &str = ".kapell";
+
+/// What at the top of a checkout is not a worker's to change: git's own, and what people start.
+pub const KEPT_FROM_WORKERS: [&str; 6] =
+    [".git", ".env.local", "launch.sh", "stop.sh", "status.sh", "sync.sh"];
 
 /// The project that a call about environments means, and what is needed for it.
 #[derive(Debug)]
@@ -66,6 +72,12 @@ impl<'s> Ground<'s> {
         let config = session.config(&project)?;
         let git = ground::git(&session.house, &project)?;
         Ok(Self { session, project, config, git })
+    }
+
+    /// The project of a plan that is at work.
+    pub fn at(desk: &'s Desk) -> Self {
+        let Desk { session, project, config, git, .. } = desk;
+        Self { session, project: project.clone(), config: config.clone(), git: git.clone() }
     }
 
     /// The folder that environments lie beside.
@@ -121,13 +133,30 @@ impl<'s> Ground<'s> {
 
     /// Takes hold of an environment: nobody else changes it meanwhile.
     pub fn hold(&self, name: &str) -> Result<Hold, Error> {
+        let (path, file) = self.lock_file(name)?;
+        file.lock().map_err(|error| Error::system(format!("cannot lock {}", path.display()), error))?;
+        Ok(Hold { _file: file })
+    }
+
+    /// [`Self::hold`] where nobody has it.
+    pub fn try_hold(&self, name: &str) -> Result<Option<Hold>, Error> {
+        let (path, file) = self.lock_file(name)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Hold { _file: file })),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => {
+                Err(Error::system(format!("cannot lock {}", path.display()), error))
+            }
+        }
+    }
+
+    fn lock_file(&self, name: &str) -> Result<(PathBuf, File), Error> {
         let folder = self.session.house.root.join("environments").join(self.project.id.as_str());
         let path = folder.join(format!("{name}.lock"));
         let failed = |error| Error::system(format!("cannot lock {}", path.display()), error);
         fs::create_dir_all(&folder).map_err(failed)?;
         let file = File::options().write(true).create(true).truncate(false).open(&path).map_err(failed)?;
-        file.lock().map_err(failed)?;
-        Ok(Hold { _file: file })
+        Ok((path, file))
     }
 
     /// The commit that the branch which an environment follows has in the project.

@@ -5,7 +5,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
 
-use super::{Ground, each, keeping, running, viewing};
+use super::{Ground, each, keeping, running, viewing, working};
 use crate::base::failpoint::Point;
 use crate::domain::environment::Stage;
 use crate::domain::refusal::{Code, Refusal};
@@ -45,9 +45,11 @@ pub fn remove(session: &Session, name: &str, force: bool) -> Result<Removed, Err
             .into());
         }
     }
-    ground.session.store()?.write(|tx| {
+    // Nobody begins there any more once that is recorded, and force ends no worker.
+    ground.session.store()?.write(|tx| -> Result<(), Error> {
+        working::is_free(tx, &ground.project.id, name, "remove")?;
         let text = format!("environment {name} is being removed");
-        tx.set_environment_stage(&ground.project.id, name, Stage::Removing, text)
+        Ok(tx.set_environment_stage(&ground.project.id, name, Stage::Removing, text)?)
     })?;
     each(&row.subs, row.subs.len(), |sub| running::stop_one(&ground, &row, sub))
         .into_iter()

@@ -136,6 +136,8 @@ fn worker_of(ground: &Ground<'_>, name: &str) -> Option<String> {
 pub(super) fn losses(ground: &Ground<'_>, row: &EnvironmentRow) -> Result<Losses, Error> {
     let mut losses = Losses::default();
     running(ground, row, &mut losses);
+    let by = ground.session.store()?.read(|tx| tx.attempt_in(&ground.project.id, &row.name))?;
+    losses.workers.extend(by.map(|by| format!("{}, at {}/{}", by.worker, by.plan, by.task)));
     if !Path::new(&row.path).is_dir() {
         return Ok(losses);
     }

@@ -34,6 +34,7 @@ pub mod read;
 pub mod refs;
 pub mod run;
 mod scan;
+pub mod settle;
 pub mod shadow;
 pub mod snapshot;
 pub mod spare;
