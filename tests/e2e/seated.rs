@@ -26,7 +26,8 @@ impl Place {
     }
 
     fn configure(&self, more: &str) {
-        self.bench.configure(&format!("{SEATED}\n[environments]\nbase_port = 23000\n{more}\n"));
+        self.bench
+            .configure(&format!("{SEATED}\n[environments]\nbase_port = 23000\nnames = [\"dev1\"]\n{more}\n"));
     }
 
     #[track_caller]

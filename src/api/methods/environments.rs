@@ -2,8 +2,8 @@
 
 use crate::api::ApiError;
 use crate::api::wire::{
-    BackupStatus, EnvironmentFailure, EnvironmentStatus, EnvironmentsAction, EnvironmentsParams,
-    EnvironmentsResult, GitCommit, GitFile, GitOutcome, SubEnvironmentStatus,
+    AtWork, BackupStatus, EnvironmentFailure, EnvironmentStatus, EnvironmentTotals, EnvironmentsAction,
+    EnvironmentsParams, EnvironmentsResult, GitCommit, GitFile, GitOutcome, SubEnvironmentStatus,
 };
 use crate::services::environments::backing::{self, Backup};
 use crate::services::environments::caring::{self, Checked};
@@ -125,6 +125,21 @@ pub fn all(session: &Session) -> Result<Vec<EnvironmentStatus>, ApiError> {
     Ok(viewing::list(session, None)?.iter().map(status).collect())
 }
 
+/// The same in figures.
+pub fn totals(environments: &[EnvironmentStatus], sessions: usize) -> EnvironmentTotals {
+    let count =
+        |is: &dyn Fn(&EnvironmentStatus) -> bool| environments.iter().filter(|it| is(it)).count() as u64;
+    let subs = || environments.iter().flat_map(|environment| &environment.subs);
+    EnvironmentTotals {
+        directories: count(&|it| it.state != "missing"),
+        environments: subs().count() as u64,
+        running: subs().filter(|sub| sub.state == "running").count() as u64,
+        workers: count(&|it| it.worker.is_some()),
+        at_work: count(&|it| it.at_work.is_some()),
+        sessions: sessions as u64,
+    }
+}
+
 fn empty() -> EnvironmentsResult {
     EnvironmentsResult::default()
 }
@@ -217,6 +232,13 @@ fn status(view: &View) -> EnvironmentStatus {
         problem: view.problem.clone(),
         subs: view.subs.iter().map(sub_status).collect(),
         worker: view.worker.clone(),
+        worker_state: view.worker_state.map(str::to_owned),
+        at_work: view.at_work.as_ref().map(|by| AtWork {
+            attempt: by.attempt.to_string(),
+            worker: by.worker.to_string(),
+            plan_id: by.plan.to_string(),
+            task: by.task.clone(),
+        }),
         verdict: None,
         reason: None,
     }

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::EnvironmentStatus;
+use super::{EnvironmentStatus, EnvironmentTotals};
 
 /// Result of `status`: `seq`, `scope`, and the scope's own fields beside them.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -92,6 +92,9 @@ pub enum StatusBody {
     Environments {
         /// Isolated checkouts.
         environments: Vec<EnvironmentStatus>,
+        /// The same in figures.
+        #[serde(default)]
+        totals: EnvironmentTotals,
     },
 }
 

@@ -108,7 +108,7 @@ fn watch(desk: &mut Desk<'_>, params: &EnvironmentsParams) -> Result<u8, ApiErro
         if desk.cancel.is_cancelled() || desk.out.is_closed() {
             return Ok(code(&result));
         }
-        (desk.wait)(Interest { all_projects: true, ..Interest::default() }, seq)?;
+        (desk.wait)(Interest { all_projects: true, is_untold: true, ..Interest::default() }, seq)?;
         if desk.cancel.is_cancelled() {
             return Ok(code(&result));
         }

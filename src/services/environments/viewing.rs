@@ -1,12 +1,14 @@
 //! How environments are: from git, from locks and from what answers, at this moment.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{Ground, at_once, each, running};
 use crate::base::clock::Time;
 use crate::domain::environment::{Losses, Stage};
-use crate::services::{Error, Session};
+use crate::services::{Error, Session, querying};
+use crate::store::attempts::Occupant;
 use crate::store::environments::EnvironmentRow;
 use crate::sys::git::environment::{Beside, Look, tips};
 use crate::sys::git::{Oid, refs};
@@ -31,6 +33,10 @@ pub struct View {
     pub subs: Vec<SubView>,
     /// The worker that is bound to it.
     pub worker: Option<String>,
+    /// How that worker is.
+    pub worker_state: Option<&'static str>,
+    /// Who is at work in it.
+    pub at_work: Option<Occupant>,
 }
 
 /// A sub-environment as it is.
@@ -83,7 +89,29 @@ pub fn list(session: &Session, name: Option<&str>) -> Result<Vec<View>, Error> {
 
 /// How these are.
 pub(super) fn views(ground: &Ground<'_>, rows: &[EnvironmentRow]) -> Result<Vec<View>, Error> {
-    Ok(each(rows, at_once(), |row| view(ground, row)))
+    let states = worker_states(ground)?;
+    let mut views = each(rows, at_once(), |row| view(ground, row));
+    ground.session.store()?.read(|tx| -> Result<(), Error> {
+        for view in &mut views {
+            view.at_work = tx.attempt_in(&ground.project.id, &view.row.name)?;
+        }
+        Ok(())
+    })?;
+    for view in &mut views {
+        view.worker_state = view.worker.as_ref().and_then(|worker| states.get(worker).copied());
+    }
+    Ok(views)
+}
+
+/// How the workers are that are bound to environments.
+fn worker_states(ground: &Ground<'_>) -> Result<BTreeMap<String, &'static str>, Error> {
+    let config = &ground.config;
+    if config.workers.values().all(|worker| worker.environment.is_none()) {
+        return Ok(BTreeMap::new());
+    }
+    let budget = querying::budget(ground.session, config)?;
+    let workers = querying::workers(ground.session, &ground.project, config, &budget)?;
+    Ok(workers.into_iter().map(|worker| (worker.worker, worker.state)).collect())
 }
 
 fn view(ground: &Ground<'_>, row: &EnvironmentRow) -> View {
@@ -95,6 +123,8 @@ fn view(ground: &Ground<'_>, row: &EnvironmentRow) -> View {
         problem: None,
         subs: Vec::with_capacity(row.subs.len()),
         worker: worker_of(ground, &row.name),
+        worker_state: None,
+        at_work: None,
     };
     match looked(ground, row) {
         Ok((look, ahead, behind)) => {
@@ -128,7 +158,11 @@ fn looked(ground: &Ground<'_>, row: &EnvironmentRow) -> Result<(Look, u64, u64),
 }
 
 fn worker_of(ground: &Ground<'_>, name: &str) -> Option<String> {
-    let mut bound = ground.config.workers.iter().filter(|(_, it)| it.environment.as_deref() == Some(name));
+    let mut bound = ground
+        .config
+        .workers
+        .iter()
+        .filter(|(_, it)| it.environment.as_deref().is_some_and(|own| own.eq_ignore_ascii_case(name)));
     bound.next().map(|(worker, _)| worker.to_string())
 }
 
