@@ -386,15 +386,15 @@ fn why_not(roster: &Roster, now: &Now, seat: &Seat, need: Need<'_>) -> Option<Wh
     if seat.capability < need.complexity {
         return Some(WhyNot::Capability);
     }
-    if let (Some(own), Some(needed)) = (&seat.environment, need.environment)
-        && !own.eq_ignore_ascii_case(needed)
-    {
-        return Some(WhyNot::Elsewhere(format!("works in {own}, and the task is for {needed}")));
-    }
     let shut =
         seat.works_in(need.environment).and_then(|environment| now.shut.get(&environment.to_lowercase()));
     if let Some(Shut::ForEver(why)) = shut {
         return Some(WhyNot::Nowhere(why.clone()));
+    }
+    if let (Some(own), Some(needed)) = (&seat.environment, need.environment)
+        && !own.eq_ignore_ascii_case(needed)
+    {
+        return Some(WhyNot::Elsewhere(format!("works in {own}, and the task is for {needed}")));
     }
     if let Some(lacks) = &seat.lacks {
         return Some(WhyNot::Lacks(lacks.clone()));

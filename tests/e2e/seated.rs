@@ -15,7 +15,8 @@ struct Place {
 }
 
 /// What its configuration has besides.
-const SEATED: &str = "[workers.seated]\nprovider = \"fake\"\nenvironment = \"dev1\"\n";
+const SEATED: &str =
+    "[workers.free]\nprovider = \"fake\"\n[workers.seated]\nprovider = \"fake\"\nenvironment = \"dev1\"\n";
 
 impl Place {
     fn new(more: &str) -> Self {
@@ -75,8 +76,14 @@ impl Place {
     fn results(&self) -> Vec<String> {
         let format = "--format=%(trailers:key=Kapell-Task,valueonly,separator=%x2C)";
         let log = self.git(&["log", "--reverse", format, "env/dev1"]);
-        let tasks = log.lines().filter(|line| !line.is_empty());
-        tasks.map(|line| line.rsplit('/').next().unwrap().to_owned()).collect()
+        let mut tasks: Vec<String> = log
+            .lines()
+            .filter(|line| !line.is_empty())
+            .map(|line| line.rsplit('/').next().unwrap().to_owned())
+            .collect();
+        // Where its branch has commits of its own, what landed is another commit, which it gets too.
+        tasks.dedup();
+        tasks
     }
 
     fn waits(&self, plan: &str, name: &str) -> String {
@@ -320,7 +327,6 @@ fn a_try_that_is_not_accepted_leaves_the_checkout_as_it_was() {
         )])
         .rule("max_attempts", json!(1)),
     );
-    bench.task_is(&plan, "bad", "judging");
     bench.at_rest(&plan);
     let attempt = bench.task(&plan, "bad")["attempts"][0].take();
     assert_eq!(attempt["outcome"], "violation", "{attempt:#}");
@@ -384,7 +390,7 @@ fn a_person_who_works_there_meanwhile_loses_nothing() {
     place.done(&plan);
     assert_eq!(place.results(), ["a"], "{}", bench.story());
     assert_eq!((place.holds("src/lib.txt").as_str(), place.holds("a.txt").as_str()), ("a person's", "a"));
-    assert_eq!(place.git(&["status", "--porcelain"]), "M src/lib.txt");
+    assert_eq!(place.git(&["status", "--porcelain"]), " M src/lib.txt");
     assert!(bench.story().contains("changes of somebody else stay there: src/lib.txt"), "{}", bench.story());
 }
 
