@@ -112,6 +112,8 @@ fn record(desk: &Desk, task: &Task, base: Option<&str>, id: &AttemptId, seen: &S
             return Ok(Step::Begun(Begun::Not));
         }
         let earlier = tx.attempts_at(&desk.plan_id, &task.id)?;
+        let task = spending::with_what_is_left(tx, desk, task)?;
+        let task = &*task;
         let live = tx.all_live_attempts()?;
         let avoid: Vec<ProviderName> = earlier
             .iter()
@@ -134,6 +136,9 @@ fn record(desk: &Desk, task: &Task, base: Option<&str>, id: &AttemptId, seen: &S
                 return Ok(Step::Begun(Begun::Not));
             }
         };
+        if let Some(on) = in_the_same_folder(tx, desk, task)? {
+            return Ok(Step::Begun(waits(tx, desk, task, "claim", on)?));
+        }
         crashing::try_again(tx, desk, &seat.worker)?;
         let run_dir = desk.session.house.run_dir(id.as_str());
         let alive = run_dir.join("lock").to_string_lossy().into_owned();
@@ -231,6 +236,25 @@ fn record(desk: &Desk, task: &Task, base: Option<&str>, id: &AttemptId, seen: &S
         let row = tx.attempt(id)?.ok_or_else(|| Error::Bug(format!("attempt {id} vanished")))?;
         Ok(Step::Begun(Begun::Attempt(Box::new(row))))
     })
+}
+
+/// Who keeps a task from beginning where all work in one folder. A task without files owns what it changes; as long
+/// as it works nobody else does, since whose a change is could not be told.
+fn in_the_same_folder(tx: &Tx<'_>, desk: &Desk, task: &Task) -> Result<Option<String>, Error> {
+    if desk.config.isolation != Isolation::Shared {
+        return Ok(None);
+    }
+    let is_open = task.files.is_empty();
+    let at_work = tx.tasks_unsaved(&desk.project.id)?.into_iter();
+    let mut others = at_work.filter(|(plan, id, _)| (plan, id) != (&desk.plan_id, &task.id));
+    let other = others.find(|(_, _, owns)| is_open || !owns);
+    Ok(other.map(|(plan, id, owns)| {
+        if owns {
+            format!("{plan}/{id} works in the folder, and what this one will change nobody knows yet")
+        } else {
+            format!("{plan}/{id} works in the folder, and owns whatever it changes there")
+        }
+    }))
 }
 
 fn waits(tx: &Tx<'_>, desk: &Desk, task: &Task, reason: &'static str, on: String) -> Result<Begun, Error> {

@@ -77,12 +77,7 @@ fn ready(
     let name = &row.name;
     let wait = |why: String| Ok(Err(Shut::ForNow(why)));
     let path = Path::new(&row.path);
-    let beside = ground.open(row)?;
-    if environment::marked(&beside.tree.admin_dir).is_none() {
-        let why = format!("{} is no environment any more", row.path);
-        let hint = format!("move it away, and kapell env create {name} makes it again");
-        return Err(Refusal::new(Code::NotFound, why, hint).into());
-    }
+    let beside = opened(ground, row)?;
     let mut look = beside.look()?;
     if look.branch.as_deref() != Some(row.branch.as_str()) {
         let is_on = look.branch.as_deref().unwrap_or("no branch");
@@ -223,7 +218,7 @@ pub fn begin(
 pub fn checkout(desk: &Desk, attempt: &AttemptRow) -> Result<Option<Beside>, Error> {
     let ground = Ground::at(desk);
     let name = attempt.environment.as_deref().unwrap_or_default();
-    match ground.row(name).and_then(|row| ground.open(&row)) {
+    match ground.row(name).and_then(|row| opened(&ground, &row)) {
         Ok(beside) => Ok(Some(beside)),
         Err(Error::Refused(_)) => Ok(None),
         Err(error) => Err(error),
@@ -405,6 +400,21 @@ fn put_back(ground: &Ground<'_>, beside: &Beside, look: &Look, attempt: &Attempt
     Ok(true)
 }
 
+/// The checkout itself: a folder without its own repository lies in whichever is above it.
+fn opened(ground: &Ground<'_>, row: &EnvironmentRow) -> Result<Beside, Error> {
+    let beside = ground.open(row)?;
+    let is_itself = Path::new(&row.path).canonicalize().is_ok_and(|path| path == beside.tree.path);
+    if is_itself && environment::marked(&beside.tree.admin_dir).is_some() {
+        return Ok(beside);
+    }
+    Err(Refusal::new(
+        Code::NotFound,
+        format!("{} is no environment any more", row.path),
+        format!("move it away, and kapell env create {} makes it again", row.name),
+    )
+    .into())
+}
+
 /// The environment of an attempt, held; `None` where it is gone.
 fn open<'g>(
     ground: &Ground<'g>,
@@ -413,7 +423,7 @@ fn open<'g>(
     let name = attempt.environment.as_deref().unwrap_or_default();
     let hold = ground.hold(name)?;
     let found = ground.row(name).and_then(|row| {
-        let beside = ground.open(&row)?;
+        let beside = opened(ground, &row)?;
         Ok((row, beside, hold))
     });
     match found {
