@@ -189,7 +189,7 @@ pub fn now(
     let bound: BTreeSet<&str> =
         config.workers.values().filter_map(|worker| worker.environment.as_deref()).collect();
     for name in bound {
-        look_at_environment(tx, config, project, &mut now, name)?;
+        look_at_environment(tx, config, project, &mut now, (name, Asks::Worker))?;
     }
     let seats = seats_left(tx, config, (project, plan), live)?;
     (now.full, now.taken_seats) = match seats {
@@ -203,17 +203,27 @@ pub fn now(
     Ok(now)
 }
 
+/// Who asks for an environment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asks {
+    /// A task that is to be done in it, and nowhere else.
+    Task,
+    /// A worker that is bound to it. As long as there is none it works as others do.
+    Worker,
+}
+
 /// Notes in `now` why nothing can begin in an environment, as far as the record tells.
 pub fn look_at_environment(
     tx: &Tx<'_>,
     config: &Config,
     project: &ProjectId,
     now: &mut Now,
-    name: &str,
+    (name, asks): (&str, Asks),
 ) -> Result<(), Error> {
     let rows = tx.environments(project)?;
     let found = rows.iter().find(|row| row.name.eq_ignore_ascii_case(name));
     let why = match found {
+        _ if asks == Asks::Worker && (found.is_none() || config.isolation == Isolation::Shared) => None,
         _ if config.isolation == Isolation::Shared => Some(Shut::ForEver(format!(
             "nothing lands from environment {name} while workers share the project's folder; set isolation = \"worktree\" under [project]"
         ))),
@@ -235,6 +245,22 @@ pub fn look_at_environment(
         now.shut(name, why);
     }
     Ok(())
+}
+
+/// The environment that a task would be done in by a worker.
+pub fn environment_of(
+    tx: &Tx<'_>,
+    config: &Config,
+    project: &ProjectId,
+    task: &Task,
+    seat: &Seat,
+) -> Result<Option<String>, Error> {
+    if task.environment.is_some() || config.isolation == Isolation::Shared {
+        return Ok(task.environment.clone());
+    }
+    let Some(own) = &seat.environment else { return Ok(None) };
+    let rows = tx.environments(project)?;
+    Ok(rows.into_iter().map(|row| row.name).find(|name| name.eq_ignore_ascii_case(own)))
 }
 
 /// Why there is no seat for a plan: all are taken, or those that are free are left to plans with fewer workers.

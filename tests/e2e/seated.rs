@@ -139,7 +139,14 @@ fn a_bound_worker_works_in_its_checkout_and_its_result_lands_from_there() {
         // The person's own checkout is as it was.
         assert_eq!(bench.git(["status", "--porcelain"]), "");
         assert!(!bench.project.join("a.txt").exists());
+        bench.control("land", &plan);
         place.ok(&["env", "remove", "dev1"]);
+        // Without it its worker works as others do.
+        let plan = bench.start(&Plan::new([seated("d", &["d.txt"], &["write d.txt d"])]));
+        place.done(&plan);
+        let attempt = bench.task(&plan, "d")["attempts"][0].take();
+        assert!(attempt["environment"].is_null(), "{attempt:#}");
+        assert!(bench.story().contains("by seated, outside of dev1, which nobody has made"));
     }
 }
 
@@ -220,6 +227,7 @@ fn one_attempt_works_in_an_environment_at_once() {
     let there = |id: &str| {
         task(id, &[&format!("{id}.txt")], &[&bench.meet_line(id), &format!("write {id}.txt {id}")])
             .with("environment", json!("dev1"))
+            .with("agent", json!(if id == "a" { "seated" } else { "free" }))
             .with("priority", json!(if id == "a" { 9 } else { 1 }))
     };
     let plan = bench.start(&Plan::new([there("a"), there("b")]));
@@ -306,7 +314,6 @@ fn what_is_not_there_is_said_and_what_goes_meanwhile_costs_nothing() {
     bench.at_rest(&plan);
     place.ok(&["env", "create", "dev1"]);
     bench.control("retry", &format!("{plan}/b"));
-    bench.dispatch(&plan);
     bench.meet("here").go();
     place.done(&plan);
     assert_eq!(place.holds("b.txt"), "b");
@@ -323,17 +330,17 @@ fn a_try_that_is_not_accepted_leaves_the_checkout_as_it_was() {
         &Plan::new([seated(
             "bad",
             &["a.txt"],
-            &["write a.txt a", "delete README", "write README/x x", "write other/deep x"],
+            &["write a.txt a", "delete src/lib.txt", "write src/lib.txt/x x", "write src/other/deep x"],
         )])
         .rule("max_attempts", json!(1)),
     );
     bench.at_rest(&plan);
     let attempt = bench.task(&plan, "bad")["attempts"][0].take();
     assert_eq!(attempt["outcome"], "violation", "{attempt:#}");
-    assert_eq!(bench.git(["show", &format!("{}:other/deep", attempt["ref"].as_str().unwrap())]), "x");
+    assert_eq!(bench.git(["show", &format!("{}:src/other/deep", attempt["ref"].as_str().unwrap())]), "x");
     assert_eq!(place.git(&["rev-parse", "HEAD"]), head);
-    assert_eq!(place.holds("README"), "a project");
-    assert!(!place.folder().join("other").exists() && !place.folder().join("a.txt").exists());
+    assert_eq!(place.holds("src/lib.txt"), "one");
+    assert!(!place.folder().join("src/other").exists() && !place.folder().join("a.txt").exists());
     place.is_clean();
 
     // Rejected by a gate: the next try begins with what the first had, and only the whole is committed.
@@ -357,13 +364,13 @@ fn what_does_not_land_is_taken_off_the_branch_again() {
     let place = Place::new("");
     let bench = &place.bench;
     // Each alone is good; both together are not.
-    let gate = json!([["sh", "-c", "! { test -e a.txt && test -e b.txt; }"]]);
+    let gate = json!(["sh", "-c", "! { test -e a.txt && test -e b.txt; }"]);
     let plan = bench.start(
         &Plan::new([
             seated("a", &["a.txt"], &[&bench.meet_line("a"), "write a.txt a"]),
             task("b", &["b.txt"], &["write b.txt b"]),
         ])
-        .rule("custom", gate)
+        .rule("test", gate)
         .rule("max_attempts", json!(1)),
     );
     let a = bench.meet("a");

@@ -8,6 +8,7 @@ use crate::base::ids::ProviderName;
 use crate::domain::plan::Task;
 use crate::domain::route::{self, Choice, Limit, Need, Now, Shut};
 use crate::services::environments::working;
+use crate::services::routing::Asks;
 use crate::services::{Error, owning, routing, spending};
 use crate::store::Tx;
 use crate::store::attempts::AttemptRow;
@@ -51,7 +52,7 @@ pub fn seat<'s>(
 fn look_at_environments(tx: &Tx<'_>, desk: &Desk, task: &Task, now: &mut Now) -> Result<(), Error> {
     let (config, project) = (&desk.config, &desk.project.id);
     if let Some(name) = &task.environment {
-        routing::look_at_environment(tx, config, project, now, name)?;
+        routing::look_at_environment(tx, config, project, now, (name, Asks::Task))?;
     }
     let above = owning::ancestors(tx, &desk.plan_id, &task.id)?;
     if above.is_empty() {

@@ -13,7 +13,7 @@ use crate::domain::route::{Choice, Shut};
 use crate::domain::task::TaskState;
 use crate::services::environments::working::{self, Entered};
 use crate::services::spending::{self, Spent};
-use crate::services::{Error, asking, claiming, local, owning};
+use crate::services::{Error, asking, claiming, local, owning, routing};
 use crate::store::Tx;
 use crate::store::attempts::{AttemptRow, NewAttempt};
 use crate::store::claims::NewClaims;
@@ -164,11 +164,11 @@ fn record(desk: &Desk, task: &Task, base: Option<&str>, id: &AttemptId, seen: &S
                 return Ok(Step::Begun(waits(tx, desk, task, "claim", on)?));
             }
         };
-        let environment = seat.works_in(task.environment.as_deref());
-        let entered = match environment.map(|name| (name, seen.environments.get(name))) {
-            Some((name, None)) => return Ok(Step::Enter(name.to_owned())),
-            Some((name, Some(Err(_)))) => return Err(Error::Bug(format!("{name} is shut, and was chosen"))),
-            Some((_, Some(Ok(entered)))) => Some(entered),
+        let environment = routing::environment_of(tx, &desk.config, &desk.project.id, task, &seat)?;
+        let entered = match environment.map(|name| (seen.environments.get(&name), name)) {
+            Some((None, name)) => return Ok(Step::Enter(name)),
+            Some((Some(Err(_)), name)) => return Err(Error::Bug(format!("{name} is shut, and was chosen"))),
+            Some((Some(Ok(entered)), _)) => Some(entered),
             None => None,
         };
         if let Some(before) = earlier.last() {
@@ -217,7 +217,11 @@ fn record(desk: &Desk, task: &Task, base: Option<&str>, id: &AttemptId, seen: &S
             return Err(Error::Bug(format!("task {} could not start", task.id)));
         }
         tx.set_seat_wait(&desk.project.id, &desk.plan_id, None)?;
-        let place = entered.map(|entered| format!(" in {}", entered.name)).unwrap_or_default();
+        let place = match (entered, &seat.environment) {
+            (Some(entered), _) => format!(" in {}", entered.name),
+            (None, Some(own)) => format!(", outside of {own}, which nobody has made"),
+            (None, None) => String::new(),
+        };
         tx.append_event(
             &desk.project.id,
             &NewEvent {
