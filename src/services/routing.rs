@@ -12,6 +12,7 @@ use crate::domain::route::{self, Decision, Limit, Need, Now, Placed, Roster, Sea
 use crate::domain::share::{self, Pool, Share};
 use crate::store::Tx;
 use crate::store::attempts::{AttemptRow, Occupant};
+use crate::store::environments::EnvironmentRow;
 use crate::sys::config::Config;
 use crate::sys::config::resolved::{self, Isolation, Strategy};
 
@@ -188,8 +189,11 @@ pub fn now(
     }
     let bound: BTreeSet<&str> =
         config.workers.values().filter_map(|worker| worker.environment.as_deref()).collect();
-    for name in bound {
-        look_at_environment(tx, config, project, &mut now, (name, Asks::Worker))?;
+    if !bound.is_empty() {
+        let rows = tx.environments(project)?;
+        for name in bound {
+            note_environment(tx, config, project, &rows, &mut now, (name, Asks::Worker))?;
+        }
     }
     let seats = seats_left(tx, config, (project, plan), live)?;
     (now.full, now.taken_seats) = match seats {
@@ -218,9 +222,19 @@ pub fn look_at_environment(
     config: &Config,
     project: &ProjectId,
     now: &mut Now,
+    asked: (&str, Asks),
+) -> Result<(), Error> {
+    note_environment(tx, config, project, &tx.environments(project)?, now, asked)
+}
+
+fn note_environment(
+    tx: &Tx<'_>,
+    config: &Config,
+    project: &ProjectId,
+    rows: &[EnvironmentRow],
+    now: &mut Now,
     (name, asks): (&str, Asks),
 ) -> Result<(), Error> {
-    let rows = tx.environments(project)?;
     let found = rows.iter().find(|row| row.name.eq_ignore_ascii_case(name));
     let why = match found {
         _ if asks == Asks::Worker && (found.is_none() || config.isolation == Isolation::Shared) => None,

@@ -572,6 +572,53 @@ mod tests {
     }
 
     #[test]
+    fn a_checkout_that_stays_keeps_gits_folder_to_itself() {
+        let top = tree();
+        let folder = top.path().canonicalize().unwrap();
+        for name in [".git", "src", ".kapell"] {
+            fs::create_dir_all(folder.join(name)).unwrap();
+        }
+        for name in ["README", "launch.sh", "one"] {
+            fs::write(folder.join(name), "x").unwrap();
+        }
+        fs::hard_link(folder.join("one"), folder.join("two")).unwrap();
+        std::os::unix::fs::symlink("/etc", folder.join("away")).unwrap();
+        fs::write(folder.join(".gitignore"), "/target\n*.log\nlogs/\n/.git/\nsrc/generated/\n.env\n!kept/\n")
+            .unwrap();
+        let claim = patterns(&["new/", "new.txt", "*.md", "src/deep/"]);
+        for wish in [Wish::Auto, Wish::Worktree] {
+            let run = folder.join("src");
+            let kept: &[&str] = &[".git", "launch.sh"];
+            let writes = Writes::Claim(&claim);
+            let ground = Ground { wish, folder: &folder, writes, run_dir: &run, caches: Some(&[]), kept };
+            let wall = ground.wall(&house(top.path())).unwrap();
+            let names = |paths: &[PathBuf]| {
+                let mut names: Vec<String> = paths
+                    .iter()
+                    .filter_map(|path| path.strip_prefix(&folder).ok())
+                    .map(|path| path.to_string_lossy().into_owned())
+                    .collect();
+                names.sort();
+                names.dedup();
+                names
+            };
+            let writable = names(&wall.writable);
+            for name in ["src", ".kapell", "new", "target", "logs", "src/deep"] {
+                assert!(writable.iter().any(|it| it == name), "{name}: {writable:?}");
+            }
+            for name in ["", ".git", "away", ".env", "kept"] {
+                assert!(!writable.iter().any(|it| it == name), "{name:?}: {writable:?}");
+            }
+            let files = names(&wall.files);
+            assert!(
+                files.iter().any(|it| it == "README") && files.iter().any(|it| it == "new.txt"),
+                "{files:?}"
+            );
+            assert!(!files.iter().any(|it| ["launch.sh", "one", "two"].contains(&it.as_str())), "{files:?}");
+        }
+    }
+
+    #[test]
     fn placeholders_go_unless_somebody_touched_them() {
         let tree = tree();
         let top = tree.path();

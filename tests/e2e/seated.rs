@@ -325,18 +325,24 @@ fn a_try_that_is_not_accepted_leaves_the_checkout_as_it_was() {
     let place = Place::new("");
     let bench = &place.bench;
     let head = place.git(&["rev-parse", "HEAD"]);
-    // Outside of its claim, with files and folders that change their kind.
+    // It fails after files and folders changed their kind.
     let plan = bench.start(
         &Plan::new([seated(
             "bad",
-            &["a.txt"],
-            &["write a.txt a", "delete src/lib.txt", "write src/lib.txt/x x", "write src/other/deep x"],
+            &["a.txt", "src/"],
+            &[
+                "write a.txt a",
+                "delete src/lib.txt",
+                "write src/lib.txt/x x",
+                "write src/other/deep x",
+                "exit 1",
+            ],
         )])
         .rule("max_attempts", json!(1)),
     );
     bench.at_rest(&plan);
     let attempt = bench.task(&plan, "bad")["attempts"][0].take();
-    assert_eq!(attempt["outcome"], "violation", "{attempt:#}");
+    assert_eq!(attempt["outcome"], "failed", "{attempt:#}");
     assert_eq!(bench.git(["show", &format!("{}:src/other/deep", attempt["ref"].as_str().unwrap())]), "x");
     assert_eq!(place.git(&["rev-parse", "HEAD"]), head);
     assert_eq!(place.holds("src/lib.txt"), "one");
@@ -355,6 +361,35 @@ fn a_try_that_is_not_accepted_leaves_the_checkout_as_it_was() {
     place.done(&plan);
     assert_eq!(bench.task(&plan, "b")["attempts"].as_array().unwrap().len(), 2, "{}", bench.story());
     assert_eq!(place.holds("c.txt"), "c\nmore");
+    assert_eq!(place.results(), ["b"]);
+    place.is_clean();
+}
+
+#[test]
+fn what_lies_outside_of_a_claim_may_be_a_persons_and_stays() {
+    let place = Place::new("");
+    let bench = &place.bench;
+    let plan = bench.start(
+        &Plan::new([seated(
+            "a",
+            &["a.txt", "src/b.txt"],
+            &["write a.txt a", "write src/b.txt b", &bench.meet_line("here")],
+        )])
+        .rule("max_attempts", json!(1)),
+    );
+    let worker = bench.meet("here");
+    fs::write(place.folder().join("README"), "a person's\n").unwrap();
+    worker.go();
+    bench.at_rest(&plan);
+    let attempt = bench.task(&plan, "a")["attempts"][0].take();
+    assert_eq!((&attempt["outcome"], &attempt["outside_claim"]), (&json!("violation"), &json!(["README"])));
+    // What was the worker's is put back, and what may be a person's is not.
+    assert_eq!(place.git(&["status", "--porcelain"]), " M README", "{}", bench.story());
+    assert_eq!(place.holds("README"), "a person's");
+    let plan = bench.start(&Plan::new([seated("b", &["b.txt"], &["write b.txt b"])]));
+    assert!(place.waits(&plan, "b").contains("not committed: README"));
+    place.ok(&["env", "git", "dev1", "commit", "a person's"]);
+    place.done(&plan);
     assert_eq!(place.results(), ["b"]);
     place.is_clean();
 }
@@ -379,6 +414,7 @@ fn what_does_not_land_is_taken_off_the_branch_again() {
     a.go();
     bench.at_rest(&plan);
     assert_eq!(bench.task(&plan, "a")["state"], "failed");
+    assert!(bench.story().contains("task a: its result is on env/dev1"), "{}", bench.story());
     assert_eq!(place.git(&["rev-parse", "HEAD"]), head, "{}", bench.story());
     assert!(!place.folder().join("a.txt").exists());
     place.is_clean();

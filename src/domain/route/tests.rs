@@ -375,3 +375,40 @@ fn why_it_is_this_worker_is_told_with_who_was_passed_over() {
     let expected = "; not review1: claude until noon, not review2: claude until noon";
     assert!(other == "review3" && limited.ends_with(expected), "{limited}");
 }
+
+#[test]
+fn an_environment_that_is_shut_is_waited_for_and_one_that_is_not_there_is_told() {
+    let roster = fleet();
+    let shut = |names: &[(&str, Shut)]| {
+        let mut now = Now::default();
+        names.iter().for_each(|(name, why)| now.shut(name, why.clone()));
+        now
+    };
+    let taken = || Shut::ForNow("codex2 works in it".to_owned());
+    let gone = || Shut::ForEver("there is no such place".to_owned());
+    let dev2 = Wish { text: "Fix it", environment: Some("DEV2"), ..Wish::default() };
+    assert_eq!(came(&roster, &Now::default(), dev2), "environment: keeper");
+    // Nobody takes over for a worker whose place is taken: it is the task's place too.
+    assert_eq!(
+        came(&roster, &shut(&[("dev2", taken())]), dev2),
+        "environment waits, environment: codex2 works in it"
+    );
+    assert_eq!(
+        came(&roster, &shut(&[("Dev2", gone())]), dev2),
+        "environment, nobody: there is no such place"
+    );
+    // A worker of another environment is no help, whoever asks for it.
+    let elsewhere = Wish { target: Some("keeper"), environment: Some("dev1"), ..dev2 };
+    let told = came(&roster, &Now::default(), elsewhere);
+    assert!(!told.contains("target: keeper"), "{told}");
+    // What is named in the text does not count where the task names its environment.
+    let text = Wish { text: "Fix it as in dev1", ..dev2 };
+    assert_eq!(came(&roster, &Now::default(), text), "environment: keeper");
+    // A provider's workers that sit there come first, and others do it there where none sits.
+    let other = Wish { environment: Some("dev7"), target: Some("codex"), ..dev2 };
+    assert!(came(&roster, &Now::default(), other).starts_with("target: "));
+    assert_eq!(
+        came(&roster, &shut(&[("dev7", taken())]), other),
+        "target waits, environment: codex2 works in it"
+    );
+}

@@ -20,7 +20,7 @@ use crate::services::{Error, walling};
 use crate::store::Tx;
 use crate::store::attempts::{AttemptRow, Occupant};
 use crate::store::environments::EnvironmentRow;
-use crate::sys::git::change::{Change, changed_between};
+use crate::sys::git::change::{Change, ChangeKind, changed_between};
 use crate::sys::git::environment::{self, Beside, Look};
 use crate::sys::git::flow::Brought;
 use crate::sys::git::{GitQueue, Oid, land, read, refs, settle};
@@ -383,7 +383,8 @@ pub fn leave(desk: &Desk, attempt: &AttemptRow) -> Result<(), Error> {
     Ok(())
 }
 
-/// Undoes what an attempt left in its checkout, if all of that is in its snapshot; whether it was.
+/// Undoes what an attempt left in its checkout, if all of that is in its snapshot; whether it did. What lies outside
+/// of its claim stays: a person may have changed that meanwhile, and nobody knows.
 fn put_back(ground: &Ground<'_>, beside: &Beside, look: &Look, attempt: &AttemptRow) -> Result<bool, Error> {
     let oid = |text: &Option<String>| text.as_deref().and_then(Oid::parse);
     let (Some(base), Some(snapshot)) = (oid(&attempt.base), oid(&attempt.snapshot)) else { return Ok(false) };
@@ -395,8 +396,17 @@ fn put_back(ground: &Ground<'_>, beside: &Beside, look: &Look, attempt: &Attempt
     let Some(now) = now.filter(|now| now.iter().all(|change| saved.contains(change))) else {
         return Ok(false);
     };
-    beside.delete_files(added(&now))?;
-    beside.reset(&base)?;
+    let outside: Vec<String> =
+        attempt.outside_claim.as_deref().and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default();
+    let (stays, goes): (Vec<Change>, Vec<Change>) =
+        now.into_iter().partition(|change| outside.contains(&change.path.to_string()));
+    beside.delete_files(added(&goes))?;
+    if stays.is_empty() {
+        beside.reset(&base)?;
+    } else {
+        let was_there = goes.iter().filter(|change| change.kind != ChangeKind::Added);
+        beside.restore_files(&base, was_there.map(|change| &change.path))?;
+    }
     Ok(true)
 }
 
@@ -464,7 +474,6 @@ pub fn is_above(
 }
 
 fn added<'c>(changes: impl IntoIterator<Item = &'c Change>) -> impl Iterator<Item = &'c RepoPath> {
-    use crate::sys::git::change::ChangeKind;
     changes.into_iter().filter(|change| change.kind == ChangeKind::Added).map(|change| &change.path)
 }
 

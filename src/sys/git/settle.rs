@@ -83,6 +83,24 @@ impl Beside {
         Ok(())
     }
 
+    /// Writes files as a commit has them, and leaves all others.
+    pub fn restore_files<'p>(
+        &self,
+        of: &Oid,
+        paths: impl IntoIterator<Item = &'p RepoPath>,
+    ) -> Result<(), GitError> {
+        self.index_as(of)?;
+        let mut input = Vec::new();
+        for path in paths {
+            input.extend_from_slice(path.as_bytes());
+            input.push(0);
+        }
+        if !input.is_empty() {
+            self.call("checkout-index").args(["-f", "-u", "-z", "--stdin"]).stdin(input).run()?;
+        }
+        Ok(())
+    }
+
     /// Makes the files those of a commit, while the branch stays where it is.
     pub fn lay_files(&self, of: &Oid, head: &Oid) -> Result<(), GitError> {
         self.call("read-tree").args(["--reset", "-u"]).oid(of).run()?;
