@@ -205,7 +205,7 @@ fn title(environment: &EnvironmentStatus) -> Vec<Span> {
     }
     if let Some(by) = &environment.at_work {
         let who = if environment.worker.as_ref() == Some(&by.worker) { "" } else { &by.worker };
-        let gap = if who.is_empty() { " " } else { "  " };
+        let gap = if who.is_empty() { "" } else { "  " };
         line.push(span(Style::Plain, format!("{gap}{who} at {}/{}", by.plan_id, by.task)));
     }
     line.push(span(Style::Faint, format!("  {}", environment.path)));

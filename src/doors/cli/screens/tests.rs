@@ -244,7 +244,7 @@ fn lists_screen() {
                 {"name": "qa", "port": 8082, "state": "crashed", "since": "2026-11-21T11:59:00Z",
                  "reason": "it ended with exit code 3", "last_lines": ["no such table: visits"],
                  "database": "/q", "bytes": 0, "log": "/l"}]},
-        ]}),
+        ], "totals": {"directories": 1, "environments": 2, "running": 1, "workers": 1, "at_work": 0, "sessions": 0}}),
     ] {
         all.push_str(&status_screen(&value));
     }
