@@ -22,6 +22,7 @@ pub mod share;
 pub mod spelling;
 pub mod standing;
 pub mod task;
+pub mod tries;
 pub mod usage;
 pub mod verdict;
 pub mod violation;

@@ -203,6 +203,8 @@ pub struct Candidate {
 pub enum WhyNot {
     /// The task is too hard for its provider.
     Capability,
+    /// Its provider had its tries.
+    HadItsTries,
     /// This machine does not have what it needs.
     Lacks(String),
     /// Its provider is limited.
@@ -228,6 +230,7 @@ impl WhyNot {
     pub fn text(&self) -> &str {
         match self {
             Self::Capability => "may not get tasks that hard (capability)",
+            Self::HadItsTries => "had its tries at it",
             Self::Lacks(why)
             | Self::RateLimited(why)
             | Self::OverBudget(why)
@@ -244,7 +247,12 @@ impl WhyNot {
     fn is_for_ever(&self) -> bool {
         matches!(
             self,
-            Self::Capability | Self::Lacks(_) | Self::TooDear(_) | Self::Elsewhere(_) | Self::Nowhere(_)
+            Self::Capability
+                | Self::HadItsTries
+                | Self::Lacks(_)
+                | Self::TooDear(_)
+                | Self::Elsewhere(_)
+                | Self::Nowhere(_)
         )
     }
 }
@@ -268,6 +276,8 @@ pub struct Need<'a> {
     pub complexity: Complexity,
     /// Providers that failed this very task by being limited; they are taken last.
     pub avoid: &'a [ProviderName],
+    /// Providers that had their tries at this very task.
+    pub out: &'a [ProviderName],
     /// The environment that it is for, whoever does it.
     pub environment: Option<&'a str>,
 }
@@ -292,7 +302,10 @@ pub fn decide(roster: &Roster, now: &Now, pick: &Pick, need: Need<'_>) -> Decisi
             worker: seat.worker.clone(),
             provider: seat.provider.clone(),
             takes_over,
-            why_not: why_not(roster, now, seat, need),
+            why_not: match need.out.contains(&seat.provider) {
+                true => Some(WhyNot::HadItsTries),
+                false => why_not(roster, now, seat, need),
+            },
         })
         .collect();
     let choice = match &now.full {
@@ -360,6 +373,7 @@ fn choose(roster: &Roster, candidates: &[Candidate], need: Need<'_>) -> Choice {
                     Some(WhyNot::Busy(why)) => drop(full.get_or_insert_with(|| why.clone())),
                     Some(
                         WhyNot::Capability
+                        | WhyNot::HadItsTries
                         | WhyNot::Lacks(_)
                         | WhyNot::TooDear(_)
                         | WhyNot::Elsewhere(_)

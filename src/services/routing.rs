@@ -371,7 +371,8 @@ pub fn explain(
         })?;
         now(tx, config, (&project.id, None), &live, limits)
     })?;
-    let need = Need { complexity: task.complexity, avoid: &[], environment: task.environment.as_deref() };
+    let environment = task.environment.as_deref();
+    let need = Need { complexity: task.complexity, avoid: &[], out: &[], environment };
     let decision = route::decide(&roster, &now, &placed.pick, need);
     Ok(Explanation { placed, decision, priority: task.priority.unwrap_or_default().0 })
 }

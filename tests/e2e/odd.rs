@@ -212,6 +212,36 @@ fn two_providers(bench: &Bench, chain: Value) {
 }
 
 #[test]
+fn what_one_provider_is_refused_too_often_goes_to_the_next_and_then_to_a_person() {
+    let bench = Bench::new();
+    two_providers(&bench, json!(["first", "second"]));
+    let plan = |good: &str| {
+        let lines = ["as first write a.txt bad".to_owned(), format!("as second write a.txt {good}")];
+        let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+        Plan::new([task("a", &["a.txt"], &lines).with("agent", json!("first"))])
+            .rule("test", json!(["grep", "-q", "good", "a.txt"]))
+            .rule("max_attempts", json!(2))
+    };
+    let tries = |plan: &str| -> Vec<String> {
+        let task = bench.task(plan, "a");
+        let attempts = task["attempts"].as_array().unwrap();
+        attempts.iter().map(|it| it["provider"].as_str().unwrap().to_owned()).collect()
+    };
+    let mended = bench.start(&plan("good"));
+    assert_eq!(bench.at_rest(&mended)["state"], "done", "{}", bench.story());
+    assert_eq!(tries(&mended), ["first", "first", "second"]);
+    let hopeless = bench.start(&plan("bad"));
+    assert_eq!(bench.at_rest(&hopeless)["state"], "failed");
+    assert_eq!(tries(&hopeless), ["first", "first", "second", "second"]);
+    let why = bench.task(&hopeless, "a")["reason"].clone();
+    assert!(why.as_str().unwrap().starts_with("4 tries, the last:"), "{why}");
+    // On a person's word whoever it was for tries again, once.
+    bench.control("retry", &format!("{hopeless}/a"));
+    assert_eq!(bench.at_rest(&hopeless)["state"], "failed");
+    assert_eq!(tries(&hopeless), ["first", "first", "second", "second", "first"]);
+}
+
+#[test]
 fn a_limited_provider_is_left_alone_and_the_next_takes_over() {
     let bench = Bench::new();
     two_providers(&bench, json!(["first", "second"]));
@@ -263,7 +293,13 @@ fn when_all_providers_are_limited_the_task_waits_and_says_for_what() {
         task["state"] == "ready"
             && task["reason"].as_str().is_some_and(|reason| reason.starts_with("rate-limit"))
     });
-    assert!(waits["reason"].as_str().unwrap().contains("2999-01-01"), "{waits:#}");
+    // No limit is believed to last for centuries, and a person lifts it.
+    assert!(!waits["reason"].as_str().unwrap().contains("2999-01-01"), "{waits:#}");
+    let lifted = bench.control("resume", "first");
+    assert!(lifted["message"].as_str().unwrap().contains("is asked again"), "{lifted}");
+    bench.until(json!({"scope": "task", "id": format!("{plan}/a")}), |task| {
+        task["attempts"].as_array().unwrap().len() == 2
+    });
     bench.control("stop", &plan);
     assert_eq!(bench.at_rest(&plan)["state"], "stopped");
 }

@@ -158,7 +158,7 @@ impl Agenda {
         self.taken = now.taken_seats;
         let decided = self.lanes.iter().map(|(pick, complexity)| {
             // The environment that a task names is looked at when it is its turn.
-            let need = Need { complexity: *complexity, avoid: &[], environment: None };
+            let need = Need { complexity: *complexity, avoid: &[], out: &[], environment: None };
             match route::decide(&self.roster, &now, pick, need).choice {
                 Choice::Wait { reason, on } => Some((reason, on)),
                 Choice::Seat(_) | Choice::Nobody(_) => None,

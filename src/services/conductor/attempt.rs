@@ -15,12 +15,13 @@ use super::prompt::Told;
 use super::saving::{self, Saved};
 use super::{advising, continuing, lacking, recovering, reporting};
 use crate::base::failpoint::Point;
-use crate::base::ids::TaskId;
+use crate::base::ids::{ProviderName, TaskId};
 use crate::base::paths::RepoPath;
 use crate::domain::attempt::Outcome;
 use crate::domain::budget::Money;
 use crate::domain::plan::Task;
 use crate::domain::task::TaskState;
+use crate::domain::tries;
 use crate::services::environments::working;
 use crate::services::planning::surroundings::absent_programs;
 use crate::services::windows::{self, Place};
@@ -533,8 +534,29 @@ fn try_again(
     Ok(())
 }
 
+/// The providers of the tries that count, in order: what the worker could not help is none.
+pub(super) fn counted(tries: &[AttemptRow]) -> Vec<ProviderName> {
+    let is_counted = |it: &&AttemptRow| {
+        let outcome = it.state.outcome();
+        !matches!(outcome, None | Some(Outcome::RateLimited | Outcome::Interrupted | Outcome::Killed))
+    };
+    tries.iter().filter(is_counted).map(|it| it.provider.clone()).collect()
+}
+
+/// Whether there is another try after those that count, and the providers that had theirs; see [`tries::next`].
+pub(super) fn goes_on(desk: &Desk, task: &Task, counted: &[ProviderName]) -> Option<Vec<ProviderName>> {
+    let config = &desk.config;
+    let is_able = |name: &&ProviderName| {
+        config.providers.get(*name).is_some_and(|it| it.capability >= task.complexity)
+            && absent_programs(&desk.session.house, config, name.as_str()).is_none()
+    };
+    let able: Vec<ProviderName> = config.failover.chain.iter().filter(is_able).cloned().collect();
+    let most = desk.rules(task).max_attempts.unwrap_or(3) as usize;
+    tries::next(counted, most, &able)
+}
+
 /// Why there is no other try at a task after these, the last of which ended so: it had as many as it may have,
-/// or has spent what it may. What the worker could not help is not counted as a try.
+/// or has spent what it may.
 pub(super) fn no_more(
     tx: &Tx<'_>,
     desk: &Desk,
@@ -542,18 +564,15 @@ pub(super) fn no_more(
     tries: &[AttemptRow],
     why: &str,
 ) -> Result<Option<String>, Error> {
-    let is_counted = |outcome: Option<Outcome>| {
-        !matches!(outcome, None | Some(Outcome::RateLimited | Outcome::Interrupted | Outcome::Killed))
-    };
-    let counted = tries.iter().filter(|it| is_counted(it.state.outcome())).count();
-    if counted >= desk.rules(task).max_attempts.unwrap_or(3) as usize {
-        return Ok(Some(after(counted, why)));
+    let counted = counted(tries);
+    if goes_on(desk, task, &counted).is_none() {
+        return Ok(Some(after(counted.len(), why)));
     }
     let Some(allowed) = task.budget_usd.map(Money::from_usd) else { return Ok(None) };
     let spent = tx.task_spent(&desk.plan_id, &task.id)?;
     let is_spent = spent >= allowed;
     Ok(is_spent.then(|| {
-        format!("it has cost {spent} of the {allowed} dollars that it may; {}", after(counted, why))
+        format!("it has cost {spent} of the {allowed} dollars that it may; {}", after(counted.len(), why))
     }))
 }
 

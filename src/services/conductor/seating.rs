@@ -14,15 +14,23 @@ use crate::store::Tx;
 use crate::store::attempts::AttemptRow;
 use crate::sys::config::Config;
 
+/// The providers that tried a task before.
+#[derive(Debug, Clone, Copy)]
+pub struct Tried<'a> {
+    /// They were limited, and are taken last.
+    pub avoid: &'a [ProviderName],
+    /// They had their tries.
+    pub out: &'a [ProviderName],
+}
+
 /// A seat for the task, or why there is none; and why it is this seat, in words. `live` are the unfinished attempts of all
-/// projects, `avoid` the providers that were limited when they tried this task, `shut` the environments in which
-/// nothing can begin, as was just seen.
+/// projects, `shut` the environments in which nothing can begin, as was just seen.
 pub fn seat<'s>(
     tx: &Tx<'_>,
     desk: &Desk,
     task: &Task,
     live: &[AttemptRow],
-    avoid: &[ProviderName],
+    tried: Tried<'_>,
     shut: impl Iterator<Item = (&'s str, &'s Shut)>,
 ) -> Result<(Choice, String), Error> {
     let config = &desk.config;
@@ -38,7 +46,8 @@ pub fn seat<'s>(
     routing::let_children_pass(tx, &mut now, &desk.plan_id, &task.id)?;
     look_at_environments(tx, desk, task, &mut now)?;
     shut.for_each(|(name, why)| now.shut(name, why.clone()));
-    let need = Need { complexity: task.complexity, avoid, environment: task.environment.as_deref() };
+    let environment = task.environment.as_deref();
+    let need = Need { complexity: task.complexity, avoid: tried.avoid, out: tried.out, environment };
     let decision = route::decide(&roster, &now, &placed.pick, need);
     let why = match &decision.choice {
         Choice::Seat(seat) => route::why(&placed, &decision, &seat.worker),

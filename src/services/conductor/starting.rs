@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use super::attempt;
 use super::desk::Desk;
+use super::seating::Tried;
 use super::{continuing, crashing, seating};
 use crate::base::ids::{AttemptId, HolderName, ProviderName, random_tail};
 use crate::domain::attempt::Outcome;
@@ -120,7 +122,9 @@ fn record(desk: &Desk, task: &Task, base: Option<&str>, id: &AttemptId, seen: &S
             .filter(|attempt| attempt.state.outcome() == Some(Outcome::RateLimited))
             .map(|attempt| attempt.provider.clone())
             .collect();
-        let (choice, why) = seating::seat(tx, desk, task, &live, &avoid, seen.shut())?;
+        let had_theirs = attempt::goes_on(desk, task, &attempt::counted(&earlier)).unwrap_or_default();
+        let tried = Tried { avoid: &avoid, out: &had_theirs };
+        let (choice, why) = seating::seat(tx, desk, task, &live, tried, seen.shut())?;
         let seat = match choice {
             Choice::Seat(seat) if is_local(&seat.provider) && !seen.providers.contains(&seat.provider) => {
                 return Ok(Step::Look(seat.provider));
