@@ -13,6 +13,7 @@ mod bench;
 mod client;
 
 mod batches;
+mod belongings;
 mod environments;
 mod fleet;
 mod health;

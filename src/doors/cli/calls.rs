@@ -70,7 +70,8 @@ impl<'a> Desk<'a> {
                     "kapell status --wait-ms 45000 --since-seq N waits for news",
                 )));
             }
-            Ok(querying::wait_for_news(session, interest, Some(since), LOOK_AGAIN, &mut || Ok(false))?)
+            let longest = interest.at_most.unwrap_or(LOOK_AGAIN);
+            Ok(querying::wait_for_news(session, interest, Some(since), longest, &mut || Ok(false))?)
         };
         Self {
             ask: Box::new(ask),

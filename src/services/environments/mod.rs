@@ -10,18 +10,21 @@ use std::path::{Path, PathBuf};
 
 use super::project::Project;
 use super::{Error, Session, ground};
+use crate::domain::environment::check_name;
 use crate::domain::refusal::{Code, Refusal};
 use crate::store::environments::EnvironmentRow;
 use crate::sys::config::Config;
-use crate::sys::git::environment::{self, Beside};
+use crate::sys::git::environment;
 use crate::sys::git::{Git, Oid, refs};
 
 pub mod backing;
 pub mod caring;
 pub mod creating;
+mod databases;
 mod furnishing;
 pub mod git;
 mod keeping;
+mod place;
 pub mod removing;
 pub mod running;
 pub mod viewing;
@@ -119,8 +122,11 @@ impl<'s> Ground<'s> {
         Ok(rows)
     }
 
-    /// Takes hold of an environment: nobody else changes it meanwhile.
+    /// Takes hold of an environment that is recorded: nobody else changes it meanwhile.
     pub fn hold(&self, name: &str) -> Result<Hold, Error> {
+        // Its name becomes that of a file: none is made for what anybody may say.
+        self.row(name)?;
+        check_name(name)?;
         let folder = self.session.house.root.join("environments").join(self.project.id.as_str());
         let path = folder.join(format!("{name}.lock"));
         let failed = |error| Error::system(format!("cannot lock {}", path.display()), error);
@@ -140,14 +146,6 @@ impl<'s> Ground<'s> {
                 "make it again, or remove the environment and create it anew",
             )
         })?)
-    }
-
-    /// Its checkout, for git.
-    pub fn open(&self, row: &EnvironmentRow) -> Result<Beside, Error> {
-        if !Path::new(&row.path).is_dir() {
-            return Err(gone(row).into());
-        }
-        Ok(Beside::open(&self.git, Path::new(&row.path))?)
     }
 }
 

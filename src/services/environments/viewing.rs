@@ -3,13 +3,15 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{Ground, at_once, each, running};
+use super::place::Place;
+use super::{Ground, at_once, databases, each, keeping, running};
 use crate::base::clock::Time;
 use crate::domain::environment::{Losses, Stage};
 use crate::services::{Error, Session};
 use crate::store::environments::EnvironmentRow;
-use crate::sys::git::environment::{Beside, Look, tips};
-use crate::sys::git::{Oid, refs};
+use crate::sys::git::environment::{Beside, Look};
+use crate::sys::git::holdings::{Of, tips};
+use crate::sys::git::{Oid, checkout, refs};
 
 /// How long a service may take to say whether it is well.
 const ANSWER: Duration = Duration::from_secs(2);
@@ -27,6 +29,10 @@ pub struct View {
     pub behind: u64,
     /// Why its checkout cannot be looked at.
     pub problem: Option<String>,
+    /// What somebody is in the middle of there: a merge, a rebase.
+    pub under_way: Option<&'static str>,
+    /// Whether the branch that it follows is gone from the project.
+    pub is_main_gone: bool,
     /// Its sub-environments.
     pub subs: Vec<SubView>,
     /// The worker that is bound to it.
@@ -93,15 +99,13 @@ fn view(ground: &Ground<'_>, row: &EnvironmentRow) -> View {
         ahead: 0,
         behind: 0,
         problem: None,
+        under_way: None,
+        is_main_gone: false,
         subs: Vec::with_capacity(row.subs.len()),
         worker: worker_of(ground, &row.name),
     };
-    match looked(ground, row) {
-        Ok((look, ahead, behind)) => {
-            view.look = Some(look);
-            (view.ahead, view.behind) = (ahead, behind);
-        }
-        Err(error) => view.problem = Some(error.to_string()),
+    if let Err(error) = look_at(ground, &mut view) {
+        view.problem = Some(error.to_string());
     }
     for sub in &row.subs {
         let mut found = running::look(ground, row, sub);
@@ -116,15 +120,17 @@ fn view(ground: &Ground<'_>, row: &EnvironmentRow) -> View {
     view
 }
 
-fn looked(ground: &Ground<'_>, row: &EnvironmentRow) -> Result<(Look, u64, u64), Error> {
-    let beside = ground.open(row)?;
+fn look_at(ground: &Ground<'_>, view: &mut View) -> Result<(), Error> {
+    let beside = ground.open(&view.row)?;
     let look = beside.look()?;
-    let tip = refs::read(&ground.git, &format!("refs/heads/{}", row.main))?;
-    let (ahead, behind) = match (&look.head, &tip) {
-        (Some(ours), Some(theirs)) => beside.apart(&ground.git, ours, theirs)?,
-        _ => (0, 0),
-    };
-    Ok((look, ahead, behind))
+    view.under_way = checkout::in_progress(&beside.tree.admin_dir);
+    let tip = refs::read(&ground.git, &format!("refs/heads/{}", view.row.main))?;
+    view.is_main_gone = tip.is_none();
+    if let (Some(ours), Some(theirs)) = (&look.head, &tip) {
+        (view.ahead, view.behind) = beside.apart(&ground.git, ours, theirs)?;
+    }
+    view.look = Some(look);
+    Ok(())
 }
 
 fn worker_of(ground: &Ground<'_>, name: &str) -> Option<String> {
@@ -133,14 +139,13 @@ fn worker_of(ground: &Ground<'_>, name: &str) -> Option<String> {
 }
 
 /// What would be lost if an environment went.
-pub(super) fn losses(ground: &Ground<'_>, row: &EnvironmentRow) -> Result<Losses, Error> {
+pub(super) fn losses(ground: &Ground<'_>, row: &EnvironmentRow, place: &Place) -> Result<Losses, Error> {
     let mut losses = Losses::default();
     running(ground, row, &mut losses);
-    if !Path::new(&row.path).is_dir() {
-        return Ok(losses);
-    }
-    let beside = ground.open(row)?;
-    work(ground, row, &beside, &mut losses)?;
+    let Place::Ours(beside) = place else { return Ok(losses) };
+    work(ground, row, beside, &mut losses)?;
+    let ignored = keeping::precious(beside, beside.ignored()?);
+    losses.ignored = ignored.iter().map(ToString::to_string).collect();
     Ok(losses)
 }
 
@@ -162,10 +167,22 @@ pub(super) fn work(
     losses: &mut Losses,
 ) -> Result<(), Error> {
     let look = beside.look()?;
+    losses.under_way = checkout::in_progress(&beside.tree.admin_dir);
     losses.changed = look.changed.iter().map(|file| file.path.clone()).collect();
+    let scratch = keeping::Scratch::new(ground)?;
+    losses.changed.extend(beside.hidden(&scratch.0)?);
+    for path in
+        look.head.iter().map(|head| beside.modules_at_work(head)).collect::<Result<Vec<_>, _>>()?.concat()
+    {
+        let path = path.to_string();
+        if !losses.changed.contains(&path) {
+            losses.changed.push(path);
+        }
+    }
     let all: Vec<Oid> = tips(&ground.git)?;
-    losses.unpushed = beside.outside(&ground.git, &all, look.head.as_ref())?;
+    losses.unpushed = beside.outside(&ground.git, &all, look.head.as_ref(), Of::All)?;
     let main = refs::read(&ground.git, &format!("refs/heads/{}", row.main))?;
-    losses.unmerged = beside.outside(&ground.git, main.as_slice(), look.head.as_ref())?;
+    losses.unmerged = beside.outside(&ground.git, main.as_slice(), look.head.as_ref(), Of::Work)?;
+    losses.databases = databases::unkept(ground, row);
     Ok(())
 }
