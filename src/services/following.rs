@@ -1,6 +1,6 @@
 //! Following the event log: by number, woken by the database, never by a timer.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::{Error, Session};
 use crate::base::ids::{PlanId, ProjectId};
@@ -24,8 +24,8 @@ pub struct Interest {
     pub kind: Option<String>,
     /// A conductor that lived when the asker looked last: a wait for news ends with it too.
     pub conductor: Option<String>,
-    /// The longest wait, where something may change that nobody tells of.
-    pub at_most: Option<Duration>,
+    /// What is asked for changes without an event too: files, services. A wait does not last long.
+    pub is_untold: bool,
 }
 
 impl Interest {

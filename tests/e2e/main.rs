@@ -15,6 +15,7 @@ mod client;
 mod batches;
 mod belongings;
 mod environments;
+mod errands;
 mod fleet;
 mod health;
 mod hook;

@@ -3,7 +3,6 @@
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 use std::sync::mpsc::channel;
-use std::time::Duration;
 
 use serde_json::json;
 
@@ -16,9 +15,6 @@ use crate::api::wire::{EnvironmentsAction as Action, EnvironmentsParams, Environ
 use crate::base::notices::Notices;
 use crate::services::Error;
 use crate::services::following::Interest;
-
-/// How often environments are looked at while nothing is told.
-const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
 /// Whether the command waits.
 pub fn waits(command: &EnvCommand) -> bool {
@@ -120,9 +116,7 @@ fn watch(desk: &mut Desk<'_>, params: &EnvironmentsParams) -> Result<u8, ApiErro
         if desk.cancel.is_cancelled() || desk.out.is_closed() {
             return Ok(code(&result));
         }
-        // A service that dies, an edited file: nobody tells of these.
-        let interest = Interest { all_projects: true, at_most: Some(LOOK_AGAIN), ..Interest::default() };
-        (desk.wait)(interest, seq)?;
+        (desk.wait)(Interest { all_projects: true, is_untold: true, ..Interest::default() }, seq)?;
         if desk.cancel.is_cancelled() {
             return Ok(code(&result));
         }

@@ -86,6 +86,11 @@ fn found(ground: &Ground<'_>, name: &str) -> Vec<Backup> {
     found
 }
 
+/// Whether there are backups of that name, also of one that is removed.
+pub(super) fn has_any(ground: &Ground<'_>, name: &str) -> bool {
+    !found(ground, name).is_empty()
+}
+
 /// How databases were when they were copied into backups, by sub-environment.
 pub(super) fn stamps(ground: &Ground<'_>, name: &str) -> HashSet<(String, String)> {
     let manifests = found(ground, name).into_iter().filter_map(|backup| manifest(&backup));

@@ -1,6 +1,7 @@
 //! Care: a verdict of each environment with its reason, beginning anew, and what is done at intervals.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::viewing::{self, SubView, View};
 use super::{Failed, Ground, backing, databases, each, furnishing, git, keeping};
@@ -205,8 +206,9 @@ fn one(ground: &Ground<'_>, care: Care, maintained: &mut Maintained) -> Result<(
             maintained.done.push(format!("weekly: {synced} of {all} synced, {backed} of {all} backed up"));
         }
         Care::Monthly => {
-            let mut branches = 0;
+            let (mut branches, mut logs) = (0, 0);
             for row in ground.rows()? {
+                logs += row.subs.iter().filter(|sub| drop_old_log(&super::log(&row, &sub.name))).count();
                 let cleaned = ground.hold(&row.name).and_then(|_hold| git::done(ground, &row, "clean", &[]));
                 match cleaned {
                     Ok(gave) => branches += gave.branches.len(),
@@ -215,10 +217,19 @@ fn one(ground: &Ground<'_>, care: Care, maintained: &mut Maintained) -> Result<(
                     }
                 }
             }
-            maintained.done.push(format!("monthly: {branches} merged branches deleted"));
+            maintained.done.push(format!("monthly: {branches} merged branches and {logs} old logs deleted"));
         }
     }
     Ok(())
+}
+
+/// Deletes what was put aside of a log, once nobody wrote to it for a month; whether it did.
+fn drop_old_log(log: &Path) -> bool {
+    const MONTH: Duration = Duration::from_secs(28 * 24 * 3600);
+    let old = log.with_extension("log.1");
+    let written = std::fs::symlink_metadata(&old).and_then(|it| it.modified());
+    let is_old = written.is_ok_and(|time| time.elapsed().is_ok_and(|age| age > MONTH));
+    is_old && std::fs::remove_file(&old).is_ok()
 }
 
 /// What failed for some, or for all: care goes on either way. Gives for how many of all it did not.

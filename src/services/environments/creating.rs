@@ -282,22 +282,21 @@ pub fn export(session: &Session) -> Result<Value, Error> {
         "base_port": ground.config.environments.base_port,
         "exported_at": Time::now().to_string(),
         "environments": environments,
-        "timers": {
-            "cron": timer(&ground, |timer| timer.cron()),
-            "systemd": timer(&ground, |timer| timer.systemd()),
-        },
+        "timers": timers(&ground),
     }))
 }
 
 /// What runs the care of a project every day.
-fn timer(ground: &Ground<'_>, form: impl Fn(&Timer<'_>) -> String) -> String {
+fn timers(ground: &Ground<'_>) -> Value {
     let house = &ground.session.house;
     let text = |path: &Path| path.to_string_lossy().into_owned();
     let (program, folder) = (text(&house.program), text(ground.top()));
     let all = [("KAPELL_HOME", text(&house.root)), ("KAPELL_CONFIG", text(&house.person_config))];
     let told = all.iter().filter(|(name, _)| house.environment.get(*name).is_some_and(|it| !it.is_empty()));
     let variables: Vec<(&str, &str)> = told.map(|(name, value)| (*name, value.as_str())).collect();
-    form(&Timer { program: &program, folder: &folder, id: ground.project.id.as_str(), variables: &variables })
+    let timer =
+        Timer { program: &program, folder: &folder, id: ground.project.id.as_str(), variables: &variables };
+    json!({"cron": timer.cron(), "systemd": timer.systemd()})
 }
 
 fn exported(ground: &Ground<'_>, view: &View) -> Value {

@@ -59,14 +59,34 @@ pub struct Failed {
 impl<'s> Ground<'s> {
     /// Finds the project.
     pub fn of(session: &'s Session) -> Result<Self, Error> {
+        Self::with(session, Session::config)
+    }
+
+    /// Finds the project for who only looks or stops services, whatever is wrong with its configuration.
+    pub fn of_any(session: &'s Session) -> Result<Self, Error> {
+        Self::with(session, Session::config_or_usual)
+    }
+
+    fn with(
+        session: &'s Session,
+        config: impl Fn(&Session, &Project) -> Result<Config, Error>,
+    ) -> Result<Self, Error> {
         let mut project = session.project()?;
         let marked =
             project.repository.as_ref().and_then(|repository| environment::marked(&repository.git_dir));
         if let Some(main) = marked.as_deref().and_then(|text| text.lines().next()) {
+            if !Path::new(main).exists() {
+                return Err(Refusal::new(
+                    Code::NotFound,
+                    format!("this is an environment of {main}, and nothing is there any more"),
+                    "move the project back to where it was: its environments are known by that place",
+                )
+                .into());
+            }
             project = Project::of(Path::new(main))?;
         }
         project.repository()?;
-        let config = session.config(&project)?;
+        let config = config(session, &project)?;
         let git = ground::git(&session.house, &project)?;
         Ok(Self { session, project, config, git })
     }
@@ -96,7 +116,13 @@ impl<'s> Ground<'s> {
     pub fn row(&self, name: &str) -> Result<EnvironmentRow, Error> {
         let rows = self.rows()?;
         let known: Vec<&str> = rows.iter().map(|row| row.name.as_str()).collect();
+        let has_backups = check_name(name).is_ok() && backing::has_any(self, name);
         let hint = match known.as_slice() {
+            _ if has_backups => {
+                format!(
+                    "kapell env create {name} makes it again, and then kapell env restore {name} brings its last backup back"
+                )
+            }
             [] => format!("kapell env create {name} makes it"),
             known => format!("there are {}; kapell env create makes others", known.join(", ")),
         };

@@ -83,7 +83,7 @@ pub fn launch(
 
 /// Stops the services that are meant: told first, killed after the grace, with all that they started.
 pub fn stop(session: &Session, name: Option<&str>, sub: Option<&str>) -> Result<Outcome, Error> {
-    let ground = Ground::of(session)?;
+    let ground = Ground::of_any(session)?;
     let stop = |row: &EnvironmentRow, subs: &[SubRow]| each(subs, AT_ONCE, |sub| stop_one(&ground, row, sub));
     act(&ground, name, sub, stop, |_, _, ()| Ok(()))
 }
@@ -540,7 +540,7 @@ impl Ground<'_> {
 
 /// The last lines of a log.
 pub fn logs(session: &Session, name: &str, sub: Option<&str>, lines: usize) -> Result<(View, String), Error> {
-    let ground = Ground::of(session)?;
+    let ground = Ground::of_any(session)?;
     let row = ground.row(name)?;
     let sub = match (sub, row.subs.as_slice()) {
         (Some(sub), _) => known_sub(&row, sub)?,

@@ -79,7 +79,7 @@ impl View {
 
 /// All environments, or one.
 pub fn list(session: &Session, name: Option<&str>) -> Result<Vec<View>, Error> {
-    let ground = Ground::of(session)?;
+    let ground = Ground::of_any(session)?;
     let rows = match name {
         Some(name) => vec![ground.row(name)?],
         None => ground.rows()?,
