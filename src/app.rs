@@ -43,6 +43,13 @@ pub fn house() -> anyhow::Result<House> {
         .or_else(|| var("XDG_STATE_HOME").map(|state| state.join("kapell")))
         .unwrap_or_else(|| home.join(".local/state/kapell"));
     let root = real(&std::path::absolute(root).context("the state folder")?);
+    if root.to_str().is_none() {
+        anyhow::bail!(
+            "the state folder {} has a name that is no UTF-8 text, and the database could not keep it; give \
+             another one in KAPELL_HOME",
+            root.display()
+        );
+    }
     let person_config = var("KAPELL_CONFIG").unwrap_or_else(|| {
         var("XDG_CONFIG_HOME").unwrap_or_else(|| home.join(".config")).join("kapell/config.toml")
     });
@@ -102,7 +109,7 @@ pub fn run() -> ExitCode {
             None => Ok(doors::rpc::serve(house, std::env::current_dir()?)),
         }),
         _ => opened(|house| {
-            let folder = std::env::current_dir().context("the current folder")?;
+            let folder = std::env::current_dir();
             let argv: Vec<OsString> = std::env::args_os().collect();
             let top = |house: &_, folder, plan, theme| {
                 doors::top::run(house, folder, doors::top::Options { plan, theme: Some(theme) })

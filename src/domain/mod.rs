@@ -23,6 +23,7 @@ pub mod spelling;
 pub mod standing;
 pub mod task;
 pub mod timer;
+pub mod tries;
 pub mod usage;
 pub mod variables;
 pub mod verdict;

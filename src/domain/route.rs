@@ -178,6 +178,8 @@ pub struct Candidate {
 pub enum WhyNot {
     /// The task is too hard for its provider.
     Capability,
+    /// Its provider had its tries.
+    HadItsTries,
     /// This machine does not have what it needs.
     Lacks(String),
     /// Its provider is limited.
@@ -197,6 +199,7 @@ impl WhyNot {
     pub fn text(&self) -> &str {
         match self {
             Self::Capability => "may not get tasks that hard (capability)",
+            Self::HadItsTries => "had its tries at it",
             Self::Lacks(why)
             | Self::RateLimited(why)
             | Self::OverBudget(why)
@@ -208,7 +211,7 @@ impl WhyNot {
 
     /// Whether waiting cannot help.
     fn is_for_ever(&self) -> bool {
-        matches!(self, Self::Capability | Self::Lacks(_) | Self::TooDear(_))
+        matches!(self, Self::Capability | Self::HadItsTries | Self::Lacks(_) | Self::TooDear(_))
     }
 }
 
@@ -231,6 +234,8 @@ pub struct Need<'a> {
     pub complexity: Complexity,
     /// Providers that failed this very task by being limited; they are taken last.
     pub avoid: &'a [ProviderName],
+    /// Providers that had their tries at this very task.
+    pub out: &'a [ProviderName],
 }
 
 /// Chooses among those that the rules led to. Who was asked for and is only busy is waited for;
@@ -248,7 +253,10 @@ pub fn decide(roster: &Roster, now: &Now, pick: &Pick, need: Need<'_>) -> Decisi
             worker: seat.worker.clone(),
             provider: seat.provider.clone(),
             takes_over,
-            why_not: why_not(roster, now, seat, need.complexity),
+            why_not: match need.out.contains(&seat.provider) {
+                true => Some(WhyNot::HadItsTries),
+                false => why_not(roster, now, seat, need.complexity),
+            },
         })
         .collect();
     let choice = match &now.full {
@@ -313,7 +321,9 @@ fn choose(roster: &Roster, candidates: &[Candidate], need: Need<'_>) -> Choice {
                     Some(WhyNot::OverBudget(why)) => drop(spent.get_or_insert_with(|| why.clone())),
                     Some(WhyNot::Unhealthy(why)) => drop(unhealthy.get_or_insert_with(|| why.clone())),
                     Some(WhyNot::Busy(why)) => drop(full.get_or_insert_with(|| why.clone())),
-                    Some(WhyNot::Capability | WhyNot::Lacks(_) | WhyNot::TooDear(_)) => {}
+                    Some(
+                        WhyNot::Capability | WhyNot::HadItsTries | WhyNot::Lacks(_) | WhyNot::TooDear(_),
+                    ) => {}
                 }
             }
         }

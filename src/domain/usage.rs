@@ -6,8 +6,9 @@ use super::budget::Money;
 /// much: a sum must not overflow, and too much is safer than nothing.
 pub const MOST_TOKENS: u64 = 1_000_000_000;
 
-/// No attempt costs more dollars; see [`MOST_TOKENS`].
-pub const MOST_USD: f64 = 1_000_000.0;
+/// No attempt costs more dollars. What is more is not counted at all: the books have no other way back from it,
+/// and a provider with a budget would be left alone for the month.
+pub const MOST_USD: f64 = 10_000.0;
 
 /// Tokens and money of one attempt, as its agent reported them.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -85,7 +86,7 @@ impl Usage {
         }
     }
 
-    /// The same with figures that nothing can have used cut down to the most that is counted.
+    /// The same without money that nothing can have cost, and with tokens cut down to the most that is counted.
     #[must_use]
     pub fn plausible(self) -> Self {
         Self {
@@ -93,7 +94,7 @@ impl Usage {
             cached_tokens: self.cached_tokens.min(MOST_TOKENS),
             cache_write_tokens: self.cache_write_tokens.min(MOST_TOKENS),
             output_tokens: self.output_tokens.min(MOST_TOKENS),
-            usd: self.usd.filter(|usd| !usd.is_nan()).map(|usd| usd.clamp(0.0, MOST_USD)),
+            usd: self.usd.filter(|usd| (0.0..=MOST_USD).contains(usd)),
         }
     }
 }

@@ -27,6 +27,8 @@ use crate::sys::shim::job::Request;
 pub const TIMEOUT_S: u64 = 900;
 /// A limit of unknown length is taken to last this long.
 pub const UNKNOWN_LIMIT_S: i64 = 5 * 60;
+/// No plan of a provider's lasts longer than a month: whoever says so is not believed.
+const LONGEST_LIMIT_S: i64 = 32 * 24 * 3600;
 /// A provider that is found away again so soon is still away, and that was told.
 const STILL_AWAY_S: i64 = 5 * 60;
 
@@ -195,6 +197,7 @@ pub fn cool_down(
     let is_away = limit.kind == LimitKind::Unreachable;
     let unknown_s = if is_away { local::REST_S } else { UNKNOWN_LIMIT_S };
     let until = limit.resets_at.filter(|reset| *reset > now).unwrap_or_else(|| now.plus_seconds(unknown_s));
+    let until = until.min(now.plus_seconds(LONGEST_LIMIT_S));
     session.store()?.write(|tx| -> Result<(), Error> {
         project.ensure(tx)?;
         let mut before = tx.cooldowns(now.plus_seconds(-STILL_AWAY_S))?.into_iter();

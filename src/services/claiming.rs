@@ -381,7 +381,7 @@ fn refuse_living(claim: &Held) -> Result<(), Refusal> {
     Err(Refusal::new(
         Code::NotAllowed,
         format!("claim {id} on {pattern} belongs to {name}, who is {who}"),
-        "wait for it with claim-files and wait_s; a person takes it over: kapell claim-files --as me --take-over --reason WHY PATH",
+        "wait for it with claim-files and wait_s; a person takes it over, in a terminal of their own: kapell claim-files --as me --take-over --reason WHY PATH",
     )
     .with("holder", name))
 }

@@ -15,6 +15,7 @@ use crate::base::ids::{ProjectId, random_tail};
 use crate::store::events::{EventFilter, NewEvent};
 use crate::store::watch::{Watch, Woken};
 use crate::store::{Store, StoreError, Tx};
+use crate::sys::disk::{room, says_full};
 use crate::sys::process::life::{self, Life};
 use crate::sys::process::spawn::{self, End, Limits};
 use crate::sys::wall::{self, WallSupport};
@@ -64,16 +65,25 @@ impl Check {
         Self { name, outcome: Outcome::Ok, found: found.into(), next: None }
     }
 
+    /// Without room nothing else is to be mended first, whatever it was that found none.
+    fn with(name: &'static str, outcome: Outcome, found: String, next: String) -> Self {
+        let next = if says_full(&found) { MAKE_ROOM.to_owned() } else { next };
+        Self { name, outcome, found, next: Some(next) }
+    }
+
     /// Works, with a reservation.
     pub fn warn(name: &'static str, found: impl Into<String>, next: impl Into<String>) -> Self {
-        Self { name, outcome: Outcome::Warn, found: found.into(), next: Some(next.into()) }
+        Self::with(name, Outcome::Warn, found.into(), next.into())
     }
 
     /// Does not work.
     pub fn fail(name: &'static str, found: impl Into<String>, next: impl Into<String>) -> Self {
-        Self { name, outcome: Outcome::Fail, found: found.into(), next: Some(next.into()) }
+        Self::with(name, Outcome::Fail, found.into(), next.into())
     }
 }
+
+/// What to do on a disk without room.
+const MAKE_ROOM: &str = "make room; old worktrees are the largest part of the state folder";
 
 /// The longest that a program may take to say its version.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
@@ -341,7 +351,12 @@ fn clock(session: &Session, scratch: &Path) -> Check {
     // A store that cannot be read was told of already.
     let recorded = newest.ok().flatten().map(|event| event.at);
     let path = scratch.join("clock");
-    let modified = fs::write(&path, "now").and_then(|()| fs::metadata(&path)?.modified());
+    let modified = match fs::write(&path, "now").and_then(|()| fs::metadata(&path)?.modified()) {
+        Err(error) if says_full(&error.to_string()) => {
+            return Check::fail("clock", error.to_string(), MAKE_ROOM);
+        }
+        modified => modified,
+    };
     let modified = modified.ok().and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
     let modified = modified.and_then(|at| i64::try_from(at.as_millis()).ok()).map(Time::from_millis);
     judge_clock(Time::now(), recorded, modified)
@@ -373,8 +388,8 @@ fn judge_clock(now: Time, recorded: Option<Time>, modified: Option<Time>) -> Che
 
 /// Whether there is room on the disk of a folder.
 pub(super) fn space(name: &'static str, path: &Path) -> Check {
-    match rustix::fs::statvfs(path) {
-        Ok(stat) => judge_space(name, path, stat.f_bavail.saturating_mul(stat.f_frsize), stat.f_favail),
+    match room(path) {
+        Ok((bytes, files)) => judge_space(name, path, bytes, files),
         Err(error) => Check::warn(name, format!("{}: {error}", path.display()), "look with df"),
     }
 }
@@ -382,14 +397,13 @@ pub(super) fn space(name: &'static str, path: &Path) -> Check {
 fn judge_space(name: &'static str, path: &Path, bytes: u64, files: u64) -> Check {
     let gib = bytes as f64 / f64::from(1 << 30);
     let found = format!("{gib:.1} GiB free on the disk of {}", path.display());
-    let next = "make room; old worktrees are the largest part of the state folder";
     // Some file systems count no files and say 0.
     if bytes < NO_SPACE {
-        Check::fail(name, found, next)
+        Check::fail(name, found, MAKE_ROOM)
     } else if bytes < LITTLE_SPACE {
-        Check::warn(name, found, next)
+        Check::warn(name, found, MAKE_ROOM)
     } else if (1..10_000).contains(&files) {
-        Check::warn(name, format!("{found}, but room for {files} files only"), next)
+        Check::warn(name, format!("{found}, but room for {files} files only"), MAKE_ROOM)
     } else {
         Check::ok(name, found)
     }

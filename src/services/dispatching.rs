@@ -101,6 +101,8 @@ pub struct Dispatched {
     pub waiting: Vec<(TaskId, String, String)>,
     /// Of a single task for a dry run: where it would go.
     pub route: Option<Explanation>,
+    /// What whoever sends it should know of where it begins.
+    pub note: Option<String>,
 }
 
 /// Starts work, or tells what would start.
@@ -118,7 +120,15 @@ pub fn dispatch(session: &Session, project: &Project, wish: &Wish) -> Result<Dis
             if wish.dry_run {
                 let route = Some(routing::explain(session, project, &config, &task)?);
                 let (started, waiting) = (Vec::new(), Vec::new());
-                return Ok(Dispatched { run: None, plan: inbox, conductor: None, started, waiting, route });
+                return Ok(Dispatched {
+                    run: None,
+                    plan: inbox,
+                    conductor: None,
+                    started,
+                    waiting,
+                    route,
+                    note: None,
+                });
             }
             windows::refuse_without(&session.house, &config, task.target.as_deref())?;
             put_into_inbox(session, project, &inbox, &task)?;
@@ -155,15 +165,23 @@ pub fn dispatch(session: &Session, project: &Project, wish: &Wish) -> Result<Dis
     if wish.when_full == WhenFull::Refuse {
         refuse_if_full(session, project, &config, &plan_id)?;
     }
-    if row.state.is_at_rest() && wish.what.is_ad_hoc() {
-        ground::follow_target(&ground::git(&session.house, project)?, &row)?;
-    }
-    let ground = match &row.base {
-        None => {
-            let git = ground::git(&session.house, project)?;
-            Some(ground::lay(&session.house, &git, &config, &plan_id, &plan, &row)?)
+    let mut note = None;
+    let mut has_ground = row.base.is_some();
+    if has_ground && row.state.is_at_rest() {
+        let git = ground::git(&session.house, project)?;
+        has_ground = ground::is_there(&git, &row)?;
+        if !has_ground && !wish.what.is_ad_hoc() {
+            return Err(without_its_base(&row).into());
         }
-        Some(_) => None,
+        if has_ground && wish.what.is_ad_hoc() {
+            note = ground::follow_target(&git, &row)?;
+        }
+    }
+    let ground = if has_ground {
+        None
+    } else {
+        let git = ground::git(&session.house, project)?;
+        Some(ground::lay(&session.house, &git, &config, &plan_id, &plan, &row)?)
     };
     Point::DispatchGround.reach()?;
     let run = format!("r-{}", random_tail(8));
@@ -225,7 +243,17 @@ pub fn dispatch(session: &Session, project: &Project, wish: &Wish) -> Result<Dis
     let conductor = ensure_conductor(session, project, &plan_id, wish.when_full == WhenFull::Launch)?;
     drop(turn);
     let all = Seats { project: &project.id, most: config.max_workers };
-    told(session, plan_id, all, run, conductor, since, &wanted)
+    Ok(Dispatched { note, ..told(session, plan_id, all, run, conductor, since, &wanted)? })
+}
+
+/// The refusal of a plan whose first commit is not in the repository any more.
+fn without_its_base(row: &PlanRow) -> Refusal {
+    let base = row.base.as_deref().unwrap_or_default();
+    Refusal::new(
+        Code::Conflict,
+        format!("plan {} began from {base}, which is not in this repository any more", row.id),
+        "its history was rewritten, or it was made anew; plan the work again from what is there now",
+    )
 }
 
 /// The workers of a project who may be at work at once.
@@ -260,7 +288,7 @@ pub(super) fn told(
     await_news(session, &plan_id, seats, since, wanted_now)?;
     let (_, _, plan) = load(session, &plan_id, Some(wanted_now))?;
     let (started, waiting) = session.store()?.read(|tx| news(tx, &plan_id, &plan, wanted, seats))?;
-    Ok(Dispatched { run: Some(run), plan: plan_id, conductor, started, waiting, route: None })
+    Ok(Dispatched { run: Some(run), plan: plan_id, conductor, started, waiting, route: None, note: None })
 }
 
 /// Lets a task that failed, was blocked or called off begin anew; `false` if it is none of these. One
@@ -292,6 +320,14 @@ fn duplicate(plan: &PlanId, conductor: &ConductorRow) -> Refusal {
 
 /// The plan that an id or a unique name means.
 pub fn find_plan(session: &Session, project: &Project, text: &str) -> Result<PlanRow, Error> {
+    if text.trim().is_empty() {
+        return Err(Refusal::new(
+            Code::NotFound,
+            "no plan is named",
+            "status shows the plans of this project",
+        )
+        .into());
+    }
     let mut found = session.store()?.read(|tx| tx.plans_called(&project.id, text))?;
     let by_id = found.iter().position(|row| row.id.as_str() == text);
     match (by_id, found.len()) {
@@ -412,7 +448,15 @@ fn dry_run(id: &PlanId, plan: &Plan, tasks: &[TaskRow], wanted: &[TaskId]) -> Di
             }
         }
     }
-    Dispatched { run: None, plan: id.clone(), conductor: None, started: Vec::new(), waiting, route: None }
+    Dispatched {
+        run: None,
+        plan: id.clone(),
+        conductor: None,
+        started: Vec::new(),
+        waiting,
+        route: None,
+        note: None,
+    }
 }
 
 /// A task without a plan, checked, with a name of its own. Its priority is that of the route that

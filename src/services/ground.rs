@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use super::landing::{full_name, integration_branch};
+use super::landing::{full_name, integration_branch, short_name};
 use super::project::Project;
 use super::{Error, House};
 use crate::base::ids::PlanId;
@@ -100,18 +100,34 @@ pub fn lay(
     Ok(Ground { base, target, integration })
 }
 
+/// Whether the commit that a plan began from is still in the repository. One that was made anew at its place, or
+/// whose history was rewritten and tidied up, has others.
+pub fn is_there(git: &Git, row: &PlanRow) -> Result<bool, Error> {
+    let Some(base) = &row.base else { return Ok(true) };
+    Ok(read::resolve(git, base)?.is_some())
+}
+
 /// Lets the inbox, which never ends, start from where its target is now, once all that it landed
-/// is part of that.
-pub fn follow_target(git: &Git, row: &PlanRow) -> Result<(), Error> {
-    let (Some(branch), Some(target)) = (&row.integration, &row.target) else { return Ok(()) };
+/// is part of that. Where both have what the other lacks, new tasks do not see what the target gained: that
+/// is told.
+pub fn follow_target(git: &Git, row: &PlanRow) -> Result<Option<String>, Error> {
+    let (Some(branch), Some(target)) = (&row.integration, &row.target) else { return Ok(None) };
     let (Some(old), Some(new)) = (refs::read(git, branch)?, refs::read(git, &full_name(target))?) else {
-        return Ok(());
+        return Ok(None);
     };
-    if old != new && read::is_ancestor(git, &old, &new)? {
+    if old == new || read::is_ancestor(git, &new, &old)? {
+        return Ok(None);
+    }
+    if read::is_ancestor(git, &old, &new)? {
         // Should somebody have moved it meanwhile, it stays where that one put it.
         refs::update(git, branch, &new, Some(&old), "kapell: the inbox follows its target")?;
+        return Ok(None);
     }
-    Ok(())
+    Ok(Some(format!(
+        "it begins from {}, whose work {target} lacks, without what {target} gained since; kapell land {} brings both together",
+        short_name(branch),
+        row.id
+    )))
 }
 
 /// In a shared folder workers start from the files as they lie there, and what they do is there

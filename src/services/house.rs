@@ -10,7 +10,11 @@ use super::Error;
 use crate::base::ids::HolderName;
 use crate::domain::claim::{Holder, HolderKind};
 use crate::store::{Check, Store};
+use crate::sys::process::{life, tree};
 use crate::sys::shim::relay::SOCKET_VARIABLE;
+
+/// How the processes of agents are called, whose shells may run a command of ours.
+const AGENTS: [&str; 3] = ["claude", "codex", "opencode"];
 
 /// One process of Kapell: where its state lies and what it was started with.
 #[derive(Debug)]
@@ -148,6 +152,22 @@ impl Caller {
     /// A caller of that kind and name without a session that can be proved to live.
     pub fn new(kind: HolderKind, name: &str) -> Self {
         Self { holder: Holder { kind, name: HolderName::new(name) }, alive: None, attempt: None }
+    }
+
+    /// Who types a command: the person, or an agent whose shell runs it. An agent takes nothing over and lets
+    /// go of nothing that is another's by way of its shell, as it does not by its server. Only a process above
+    /// this one says so: variables of an agent's reach a person's windows through a tmux that it started.
+    pub fn at_the_command_line(house: &House) -> Self {
+        let Some((agent, name)) = tree::above(&AGENTS) else {
+            return Self::new(HolderKind::Person, house.person());
+        };
+        let kind = AGENTS.iter().find(|it| name.starts_with(**it)).unwrap_or(&"agent");
+        // As its hook calls it, where it says which session it is.
+        let session = house.environment.get("CLAUDE_CODE_SESSION_ID").filter(|id| {
+            *kind == "claude" && !id.is_empty() && !id.chars().any(|c| c.is_control() || c.is_whitespace())
+        });
+        let name = session.map_or_else(|| format!("{kind}-{}", agent.pid), |id| format!("{kind}-{id}"));
+        Self { alive: Some(life::proof_of(&agent)), ..Self::new(HolderKind::Agent, &name) }
     }
 }
 

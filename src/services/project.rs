@@ -137,6 +137,11 @@ fn named(place: &Path) -> &Path {
 pub struct Files(Vec<Option<(u64, SystemTime)>>);
 
 impl Files {
+    /// Whether the project has a file of its own.
+    pub fn has_own(&self) -> bool {
+        self.0.first().is_some_and(Option::is_some)
+    }
+
     /// As they are now.
     pub fn of(session: &Session, project: &Project) -> Self {
         let look = |path: &Path| {

@@ -164,7 +164,10 @@ fn look_up(
     let worker = WorkerName::new(text);
     let is_worker = || -> Result<bool, Error> {
         let quarantined = tx.quarantines(here, Time::now())?.into_iter().any(|it| it.worker == worker);
-        Ok(quarantined || tx.all_live_attempts()?.iter().any(|it| it.worker == worker && it.project == *here))
+        let cooled = tx.cooldowns(Time::now())?.into_iter().any(|it| it.provider.as_str() == text);
+        Ok(quarantined
+            || cooled
+            || tx.all_live_attempts()?.iter().any(|it| it.worker == worker && it.project == *here))
     };
     if !tx.plans_called(here, text)?.is_empty() || is_worker()? {
         return Ok(None);

@@ -291,7 +291,7 @@ pub fn explain(
         })?;
         now(tx, config, (&project.id, None), &live, limits)
     })?;
-    let need = Need { complexity: task.complexity, avoid: &[] };
+    let need = Need { complexity: task.complexity, avoid: &[], out: &[] };
     let decision = route::decide(&roster, &now, &placed.pick, need);
     Ok(Explanation { placed, decision, priority: task.priority.unwrap_or_default().0 })
 }

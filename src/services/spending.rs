@@ -1,5 +1,6 @@
 //! What may be spent: asked before anything begins, set aside when it does, told when it is spent.
 
+use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
 use super::conductor::desk::Desk;
@@ -57,6 +58,18 @@ pub fn wish<'a>(desk: &'a Desk, provider: &'a ProviderName, task: &Task) -> Wish
         task_usd: task.budget_usd,
         now: Time::now(),
     }
+}
+
+/// The task with the money that is left of its own after the tries before. Where nothing is, only a person's word
+/// begins another try, and that has all of it again.
+pub fn with_what_is_left<'t>(tx: &Tx<'_>, desk: &Desk, task: &'t Task) -> Result<Cow<'t, Task>, Error> {
+    let Some(allowed) = task.budget_usd.map(Money::from_usd) else { return Ok(Cow::Borrowed(task)) };
+    let spent = tx.task_spent(&desk.plan_id, &task.id)?;
+    if spent <= Money::default() || spent >= allowed {
+        return Ok(Cow::Borrowed(task));
+    }
+    let left = Money::from_micros(allowed.micros() - spent.micros());
+    Ok(Cow::Owned(Task { budget_usd: Some(left.usd()), ..task.clone() }))
 }
 
 /// A limit as it stands, and when its period began and ends.
@@ -298,6 +311,10 @@ pub fn full(
     let expected = Expected::of(tx, config, provider, None)?;
     Ok(stands.iter().find_map(|stand| {
         let line = Line { reserved: 0, ..stand.line };
+        // What runs now may cost less than is expected of the next, and than is set aside for it.
+        if stand.line.reserved > 0 && !line.is_reached() {
+            return None;
+        }
         line.refuses(provider.as_str(), expected.wanted(&line)).map(|why| (why, stand.resets_at))
     }))
 }

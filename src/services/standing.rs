@@ -431,6 +431,14 @@ pub struct Attach {
     pub argv: Vec<String>,
 }
 
+/// The standing session of a worker of that name; or that of which it is the session's own name, which may look like
+/// another worker's.
+fn called<'s>(standing: &'s [Standing], config: &Config, name: &str) -> Option<&'s Standing> {
+    let is_workers = config.workers.contains_key(&WorkerName::new(name));
+    let by_worker = standing.iter().find(|it| it.worker.as_str() == name);
+    by_worker.or_else(|| standing.iter().find(|it| !is_workers && it.session.name == name))
+}
+
 /// Finds what a name means to somebody who wants to look: a standing session, an attempt that runs or the
 /// worker that does it; without a name the session that shows the attempts.
 pub fn look(
@@ -461,7 +469,7 @@ pub fn look(
         return Ok(attach(&ours.name, None, &format!("{}:", ours.id)));
     };
     let standing = found_by(&tmux, project, config)?;
-    if let Some(found) = standing.iter().find(|it| it.worker.as_str() == name || it.session.name == name) {
+    if let Some(found) = called(&standing, config, name) {
         return Ok(attach(&found.session.name, None, &format!("{}:", found.session.id)));
     }
     let Some(row) = running(session, project, name)? else {

@@ -8,7 +8,6 @@ use super::conductor::launching::kind_of_run;
 use super::pipelines::deciding;
 use super::project::Project;
 use super::{Error, Session, approving, dispatching, nudging, querying, spending};
-use crate::base::clock::Time;
 use crate::base::ids::{AttemptId, ConductorId, PlanId, TaskId, WorkerName};
 use crate::domain::attempt::AttemptState;
 use crate::domain::conducting::{ConductorState, PlanState};
@@ -25,8 +24,10 @@ use crate::sys::shim::client;
 use crate::sys::shim::job::Request;
 
 mod bringing;
+mod releasing;
 pub(super) use bringing::tell_landed;
 use bringing::{land, land_all};
+use releasing::{nobody, release};
 
 /// How long a conductor may take to save what a forced stop ended before it is taken for hung.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -224,24 +225,6 @@ pub fn control(
     }
 }
 
-/// Lets a worker go on that is in quarantine, and forgets what it was there for; `None` if it is in none.
-fn release(session: &Session, project: &Project, target: &str) -> Result<Option<Done>, Error> {
-    let worker = WorkerName::new(target);
-    let who = session.caller.holder.name.to_string();
-    let released = session.store()?.write(|tx| -> Result<bool, Error> {
-        let quarantines = tx.quarantines(&project.id, Time::now())?;
-        if !quarantines.iter().any(|it| it.worker == worker) {
-            return Ok(false);
-        }
-        Ok(tx.release_worker(&project.id, &worker, &format!("{who} lets it go on"), true)?)
-    })?;
-    Ok(released.then(|| Done {
-        state: "idle".to_owned(),
-        message: format!("worker {worker} may get tasks again; what it failed at before is forgotten"),
-        ..Done::default()
-    }))
-}
-
 /// Tells workers something while they work, as far as they can be told.
 fn nudge(
     session: &Session,
@@ -279,6 +262,15 @@ fn asks_itself(stage: &StageRow, is_task_done: bool) -> bool {
         StageState::Failed => is_task_done || stage.command.is_some(),
         _ => false,
     }
+}
+
+/// The stage of a pipeline's run whose command runs, if one does.
+fn command_at_work(session: &Session, plan: &PlanId) -> Result<Option<String>, Error> {
+    let stages = session.store()?.read(|tx| tx.pipeline_stages(plan))?;
+    let is_at_work = |it: &StageRow| {
+        it.command.is_some() && matches!(it.state, StageState::Running | StageState::RollingBack)
+    };
+    Ok(stages.into_iter().find(is_at_work).map(|stage| stage.name))
 }
 
 /// Whether a plan is a run of a pipeline.
@@ -342,7 +334,10 @@ fn find(session: &Session, project: &Project, text: &str) -> Result<Target, Erro
     if let Some(attempt) = of_worker.into_iter().find(|it| it.worker == worker && it.project == project.id) {
         return Ok(Target::Attempt(Box::new(attempt)));
     }
-    Ok(Target::Plan(Box::new(dispatching::find_plan(session, project, text)?)))
+    match dispatching::find_plan(session, project, text) {
+        Ok(plan) => Ok(Target::Plan(Box::new(plan))),
+        Err(error) => Err(nobody(session, project, text).unwrap_or(error)),
+    }
 }
 
 fn on_plan(
@@ -424,7 +419,12 @@ fn on_plan(
         (Action::Pause, _) if force => format!("nothing new starts, {} suspended", are(n)),
         (Action::Pause, 1) => "nothing new starts, 1 worker finishes what it does".to_owned(),
         (Action::Pause, _) => format!("nothing new starts, {n} workers finish what they do"),
-        (Action::Stop, 0) => "nobody is at work on it".to_owned(),
+        (Action::Stop, 0) => match command_at_work(session, id)? {
+            Some(stage) => format!(
+                "the command of stage {stage} is being ended; kapell resume {id} sees to what it leaves, and rolls back what it began"
+            ),
+            None => "nobody is at work on it".to_owned(),
+        },
         (Action::Stop, _) if force => forced(session, project, id, n)?,
         (Action::Stop, _) => match conductor.as_ref().and_then(dispatching::suspended) {
             Some((what, hint)) => format!("it is to stop, but {what}: {hint}"),

@@ -93,6 +93,24 @@ impl Tx<'_> {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
+    /// The tasks of a project that somebody works at whose work is not saved yet, and whether each owns something.
+    pub fn tasks_unsaved(&self, project: &ProjectId) -> Result<Vec<(PlanId, TaskId, bool)>, StoreError> {
+        let mut statement = self.sql.prepare_cached(
+            "SELECT t.plan, t.id, t.is_number,
+                    EXISTS (SELECT 1 FROM claims c WHERE c.project = p.project AND c.holder = a.id
+                            AND c.holder_kind = 'attempt' AND c.released_at IS NULL)
+             FROM plans p
+             JOIN tasks t ON t.plan = p.id AND t.state = 'running'
+             JOIN attempts a ON a.plan = t.plan AND a.task = t.id
+              AND a.number = (SELECT max(number) FROM attempts WHERE plan = t.plan AND task = t.id)
+             WHERE p.project = ?1",
+        )?;
+        let rows = statement.query_map([project.as_str()], |row| {
+            Ok((PlanId::new(row.get::<_, String>(0)?), task_id(row.get(1)?, row.get(2)?), row.get(3)?))
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
     /// What each worker of a project did in attempts that began at or after `since`.
     pub fn done_since(&self, project: &ProjectId, since: Time) -> Result<Vec<Did>, StoreError> {
         let mut statement = self.sql.prepare_cached(

@@ -118,6 +118,14 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// Forgets that a provider is to be left alone; whether it was.
+    pub fn lift_cooldown(&self, provider: &ProviderName) -> Result<bool, StoreError> {
+        let now = Time::now().as_millis();
+        let mut statement =
+            self.sql.prepare_cached("DELETE FROM cooldowns WHERE provider = ?1 AND until > ?2")?;
+        Ok(statement.execute(params![provider.as_str(), now])? > 0)
+    }
+
     /// The cool-downs that have not run out.
     pub fn cooldowns(&self, now: Time) -> Result<Vec<Cooldown>, StoreError> {
         let mut statement = self.sql.prepare_cached(
@@ -214,6 +222,15 @@ impl Tx<'_> {
                     reserved_tokens: row.get::<_, i64>(3)?.unsigned_abs(),
                 })
             })?)
+    }
+
+    /// What all tries at a task have cost.
+    pub fn task_spent(&self, plan: &PlanId, task: &TaskId) -> Result<Money, StoreError> {
+        let mut statement = self
+            .sql
+            .prepare_cached("SELECT coalesce(sum(spent), 0) FROM spendings WHERE plan = ?1 AND task = ?2")?;
+        let spent = statement.query_row(params![plan.as_str(), task.as_str()], |row| row.get(0))?;
+        Ok(Money::from_micros(spent))
     }
 
     /// How a plan stands with all its attempts.

@@ -2,6 +2,7 @@
 
 pub mod agent;
 pub mod config;
+pub mod disk;
 pub mod git;
 pub mod memory;
 pub mod ollama;

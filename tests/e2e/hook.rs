@@ -382,6 +382,47 @@ fn what_an_agent_claimed_through_a_server_is_its_own_and_ends_with_it() {
 }
 
 #[test]
+fn an_agents_shell_takes_nothing_over_and_lets_go_of_what_is_the_agents_own() {
+    let bench = Bench::new();
+    let claude = bench.root.join("claude");
+    std::os::unix::fs::symlink(AGENT, &claude).unwrap();
+    // A session that lives in one, and one whose claim nobody else's shell lets go of.
+    let mut other = bench.rpc();
+    assert_eq!(other.ok("claim-files", json!({"paths": ["src/lib.txt"]}))["granted"], true);
+    let holder = other.ok("status", json!({"scope": "claims"}))["claims"][0]["holder"].clone();
+    let file = bench.root.join("event.json");
+    fs::write(&file, edit(&bench, "own", "README").to_string()).unwrap();
+    let release = format!("--json release-files src/lib.txt --holder {}", holder.as_str().unwrap());
+    let words = [
+        ("over", "--json claim-files src/lib.txt --as me --take-over --reason mine".to_owned()),
+        ("others", release),
+        ("hook", format!("hook claude < {}", file.display())),
+        ("own", "--json release-files README".to_owned()),
+        ("claimed", "claim-files README --ttl-s 600".to_owned()),
+    ];
+    // A shell starts it, and a program that the shell started: the agent is above both.
+    let script = words.iter().map(|(name, words)| {
+        let file = bench.root.join(name);
+        format!("run sh -c 'env sh -c \"{KAPELL} {words} > {0}.out 2>&1; true\"'", file.display())
+    });
+    let mut command = bench.command(&claude);
+    command.env("CLAUDE_CODE_SESSION_ID", "own").arg("do").args(script).arg(bench.meet_line("agent"));
+    let mut agent = command.spawn().unwrap();
+    let guest = bench.meet("agent");
+    let said = |name: &str| fs::read_to_string(bench.root.join(format!("{name}.out"))).unwrap();
+    assert!(said("over").contains("is no person"), "{}", said("over"));
+    assert!(said("others").contains("who is alive"), "{}", said("others"));
+    assert_eq!(said("own").matches(char::is_numeric).count(), 1, "{}", said("own"));
+    let held = holders(&bench);
+    assert!(held.contains(&"agent claude-own README".to_owned()) && held.len() == 2, "{held:?}");
+    agent.kill().unwrap();
+    agent.wait().unwrap();
+    guest.gone();
+    // What it claimed by its shell ends with it, whatever time was asked for.
+    assert_eq!(bench.rpc().ok("claim-files", json!({"paths": ["README"]}))["granted"], true);
+}
+
+#[test]
 fn people_and_scripts_are_in_the_same_table() {
     let bench = Bench::new();
     let claim = |words: &[&str]| {

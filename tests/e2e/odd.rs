@@ -1,11 +1,13 @@
 //! What nobody should do, and somebody does.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::process::Stdio;
 
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
-use crate::bench::{AGENT, Bench, Plan, task};
+use crate::bench::{AGENT, Bench, KAPELL, Plan, task};
 
 fn one() -> Plan {
     Plan::new([task("a", &["a.txt"], &["write a.txt a"])])
@@ -210,6 +212,36 @@ fn two_providers(bench: &Bench, chain: Value) {
 }
 
 #[test]
+fn what_one_provider_is_refused_too_often_goes_to_the_next_and_then_to_a_person() {
+    let bench = Bench::new();
+    two_providers(&bench, json!(["first", "second"]));
+    let plan = |good: &str| {
+        let lines = ["as first write a.txt bad".to_owned(), format!("as second write a.txt {good}")];
+        let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+        Plan::new([task("a", &["a.txt"], &lines).with("agent", json!("first"))])
+            .rule("test", json!(["grep", "-q", "good", "a.txt"]))
+            .rule("max_attempts", json!(2))
+    };
+    let tries = |plan: &str| -> Vec<String> {
+        let task = bench.task(plan, "a");
+        let attempts = task["attempts"].as_array().unwrap();
+        attempts.iter().map(|it| it["provider"].as_str().unwrap().to_owned()).collect()
+    };
+    let mended = bench.start(&plan("good"));
+    assert_eq!(bench.at_rest(&mended)["state"], "done", "{}", bench.story());
+    assert_eq!(tries(&mended), ["first", "first", "second"]);
+    let hopeless = bench.start(&plan("bad"));
+    assert_eq!(bench.at_rest(&hopeless)["state"], "failed");
+    assert_eq!(tries(&hopeless), ["first", "first", "second", "second"]);
+    let why = bench.task(&hopeless, "a")["reason"].clone();
+    assert!(why.as_str().unwrap().starts_with("4 tries, the last:"), "{why}");
+    // On a person's word whoever it was for tries again, once.
+    bench.control("retry", &format!("{hopeless}/a"));
+    assert_eq!(bench.at_rest(&hopeless)["state"], "failed");
+    assert_eq!(tries(&hopeless), ["first", "first", "second", "second", "first"]);
+}
+
+#[test]
 fn a_limited_provider_is_left_alone_and_the_next_takes_over() {
     let bench = Bench::new();
     two_providers(&bench, json!(["first", "second"]));
@@ -261,7 +293,13 @@ fn when_all_providers_are_limited_the_task_waits_and_says_for_what() {
         task["state"] == "ready"
             && task["reason"].as_str().is_some_and(|reason| reason.starts_with("rate-limit"))
     });
-    assert!(waits["reason"].as_str().unwrap().contains("2999-01-01"), "{waits:#}");
+    // No limit is believed to last for centuries, and a person lifts it.
+    assert!(!waits["reason"].as_str().unwrap().contains("2999-01-01"), "{waits:#}");
+    let lifted = bench.control("resume", "first");
+    assert!(lifted["message"].as_str().unwrap().contains("is asked again"), "{lifted}");
+    bench.until(json!({"scope": "task", "id": format!("{plan}/a")}), |task| {
+        task["attempts"].as_array().unwrap().len() == 2
+    });
     bench.control("stop", &plan);
     assert_eq!(bench.at_rest(&plan)["state"], "stopped");
 }
@@ -379,4 +417,53 @@ fn a_file_whose_name_reads_as_a_pattern_is_told_with_its_right_spelling() {
     let plan = bench.start(&owning("app/[[]slug[]]/page.tsx"));
     assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
     assert_eq!(bench.on_branch(&plan, "app/[slug]/page.tsx"), "y");
+}
+
+#[test]
+fn a_repository_that_is_away_for_a_while_costs_no_task() {
+    let bench = Bench::new();
+    let plan = bench.start(&Plan::new([
+        task("a", &["a.txt"], &[&bench.meet_line("a"), "write a.txt a"]),
+        task("b", &["b.txt"], &["write b.txt b"]).after(&["a"]),
+    ]));
+    let worker = bench.meet("a");
+    let away = bench.root.join("away");
+    fs::rename(&bench.project, &away).unwrap();
+    worker.go();
+    // A door stands in a folder that is there.
+    let words =
+        ["events", "--all-projects", "--follow", "--json", "--since", "0", "--kind", "attempt.lacking"];
+    let mut command = bench.command(KAPELL);
+    let mut door = command.args(words).current_dir(&bench.root).stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(door.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert!(line.contains("the repository is not there"), "{line}");
+    door.kill().unwrap();
+    door.wait().unwrap();
+    fs::rename(&away, &bench.project).unwrap();
+    assert_eq!(bench.at_rest(&plan)["state"], "done");
+    assert_eq!(bench.landed(&plan), ["a", "b"]);
+    assert_eq!(bench.task(&plan, "a")["attempts"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn a_configuration_that_is_gone_in_the_midst_of_a_plan_stays_as_it_was() {
+    let bench = Bench::new();
+    bench.write("kapell.toml", "[project]\nmax_workers = 1\n");
+    bench.commit("configure");
+    let plan = bench.start(&Plan::new([task("a", &["a.txt"], &[&bench.meet_line("a"), "write a.txt a"])]));
+    let worker = bench.meet("a");
+    fs::remove_file(bench.project.join("kapell.toml")).unwrap();
+    // It is looked at with every event.
+    bench.control("nudge", &format!("{plan}/a"));
+    let told = bench.until(json!({"scope": "events", "kind": "config.broken"}), |status| {
+        !status["events"].as_array().unwrap().is_empty()
+    });
+    assert!(told["events"][0]["text"].as_str().unwrap().contains("kapell.toml is gone"), "{told}");
+    bench.write("kapell.toml", "[project]\nmax_workers = 2\n");
+    bench.until(json!({"scope": "events", "kind": "config.changed"}), |status| {
+        !status["events"].as_array().unwrap().is_empty()
+    });
+    worker.go();
+    assert_eq!(bench.at_rest(&plan)["state"], "done");
 }

@@ -32,6 +32,32 @@ fn work_in_a_shared_folder_stays_there_and_nothing_else_moves() {
 }
 
 #[test]
+fn in_a_shared_folder_tasks_without_files_work_one_after_the_other_and_once() {
+    let bench = Bench::new();
+    bench.configure(&format!("{SHARED}max_workers = 4\n"));
+    let send = |text: &str| bench.rpc().ok("dispatch", json!({"task": text}));
+    let plan =
+        send(&format!("{}\nwrite a.txt a", bench.meet_line("a")))["plan_id"].as_str().unwrap().to_owned();
+    let a = bench.meet("a");
+    send(&format!("{}\nwrite b.txt b", bench.meet_line("b")));
+    let owner = json!({"task": format!("{}\nwrite c.txt c", bench.meet_line("c")), "files": ["c.txt"]});
+    let waiting = bench.rpc().ok("dispatch", owner)["waiting"].clone();
+    assert!(waiting[0]["on"].as_str().unwrap().contains("works in the folder"), "{waiting}");
+    a.go();
+    bench.meet("b").go();
+    bench.meet("c").go();
+    assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
+    for file in ["a.txt", "b.txt", "c.txt"] {
+        let found = fs::read_to_string(bench.project.join(file)).unwrap();
+        assert_eq!(found, format!("{}\n", &file[..1]));
+    }
+    let status = bench.rpc().ok("status", json!({"scope": "plan", "id": plan}));
+    for task in status["tasks"].as_array().unwrap() {
+        assert_eq!(task["attempts"], 1, "{task}: {}", bench.story());
+    }
+}
+
+#[test]
 fn in_a_shared_folder_a_change_of_what_somebody_else_owns_is_seen() {
     let bench = Bench::new();
     bench.configure(SHARED);

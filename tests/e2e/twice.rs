@@ -1,5 +1,7 @@
 //! Two at once: the same plan, or plans that want the same files.
 
+use std::io::Write as _;
+use std::path::PathBuf;
 use std::process::Stdio;
 
 use serde_json::{Value, json};
@@ -378,14 +380,7 @@ fn the_place_in_the_queue_is_that_of_the_machine() {
     bench.configure("[machine]\nmax_conductors = 1\n");
     let first = several(&bench, "first", 1);
     let worker = bench.meet("first");
-    let other = bench.root.join("other");
-    std::fs::create_dir(&other).unwrap();
-    std::fs::write(other.join("README"), "x\n").unwrap();
-    for words in [&["init", "-q", "-b", "main"][..], &["add", "-A"], &["commit", "-q", "-m", "first"]] {
-        let identity = ["-c", "user.name=P", "-c", "user.email=p@example.com"];
-        let done = bench.command("/usr/bin/git").current_dir(&other).args(identity).args(words).output();
-        assert!(done.unwrap().status.success());
-    }
+    let other = another_repository(&bench);
     let second = several(&bench, "second", 1);
     let queued = |plan: &str| {
         bench.until(json!({"scope": "plan", "id": plan}), |plan| plan["position"].is_u64())["position"].take()
@@ -419,4 +414,53 @@ fn the_place_in_the_queue_is_that_of_the_machine() {
     bench.meet("third").go();
     bench.quiet();
     assert_eq!(bench.at_rest(&first)["state"], "done");
+}
+
+/// A repository beside the bench's own.
+fn another_repository(bench: &Bench) -> PathBuf {
+    let other = bench.root.join("other");
+    std::fs::create_dir(&other).unwrap();
+    std::fs::write(other.join("README"), "x\n").unwrap();
+    for words in [&["init", "-q", "-b", "main"][..], &["add", "-A"], &["commit", "-q", "-m", "first"]] {
+        let identity = ["-c", "user.name=P", "-c", "user.email=p@example.com"];
+        let done = bench.command("/usr/bin/git").current_dir(&other).args(identity).args(words).output();
+        assert!(done.unwrap().status.success());
+    }
+    other
+}
+
+#[test]
+fn an_agent_of_one_project_does_not_decide_for_another() {
+    let bench = Bench::new();
+    let plan = bench.plan(&Plan::new([task("t", &["t.txt"], &["write t.txt t"])]));
+    let other = another_repository(&bench);
+    let ask = |action: &str, target: &str| {
+        let params = json!({"action": action, "target": target});
+        let request = json!({"jsonrpc": "2.0", "id": 1, "method": "control", "params": params});
+        let mut command = bench.command(KAPELL);
+        let mut child = command
+            .arg("rpc")
+            .current_dir(&other)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        writeln!(child.stdin.take().unwrap(), "{request}").unwrap();
+        String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap()
+    };
+    for (action, target) in
+        [("cancel", format!("{plan}/t")), ("land", plan.clone()), ("approve", plan.clone())]
+    {
+        let answer = ask(action, &target);
+        assert!(answer.contains("belongs to another project"), "{action}: {answer}");
+        let answer: Value = serde_json::from_str(&answer).unwrap();
+        assert_eq!(answer["error"]["data"]["project"], bench.project.to_str().unwrap());
+    }
+    assert_eq!(bench.task(&plan, "t")["state"], "waiting");
+    // A person who stands there may, and whoever watches over the machine may stop it.
+    assert!(!ask("pause", &plan).contains("belongs to another project"));
+    let words = ["control", "cancel", &format!("{plan}/t")];
+    let output = bench.command(KAPELL).args(words).current_dir(&other).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(bench.task(&plan, "t")["state"], "cancelled");
 }

@@ -10,8 +10,9 @@ use kapell::domain::schedule;
 use kapell::domain::task::TaskState;
 use kapell::services::conductor::agenda::Agenda;
 use kapell::services::conductor::desk::Desk;
+use kapell::services::conductor::seating::{self, Tried};
 use kapell::services::conductor::starting::{self, Begun};
-use kapell::services::{Error, conductor::seating, ground};
+use kapell::services::{Error, ground};
 use kapell::store::StoreError;
 use kapell::store::plans::NewTask;
 use kapell::sys::git::read;
@@ -81,7 +82,7 @@ fn choose(agenda: &mut Agenda, desk: &Desk) -> Result<Task> {
     let task = desk.task(&agenda.lights[at].id)?;
     let choice = desk.store()?.read(|tx| -> Result<Choice, Error> {
         let live = tx.all_live_attempts()?;
-        Ok(seating::seat(tx, desk, &task, &live, &[])?.0)
+        Ok(seating::seat(tx, desk, &task, &live, Tried { avoid: &[], out: &[] })?.0)
     })?;
     ensure!(matches!(choice, Choice::Seat(_)), "{choice:?}");
     Ok(task)

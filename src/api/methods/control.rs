@@ -2,6 +2,8 @@
 
 use crate::api::ApiError;
 use crate::api::wire::{Action, ControlParams, ControlResult};
+use crate::domain::claim::HolderKind;
+use crate::domain::refusal::{Code, Refusal};
 use crate::services::steering::{self, Asked};
 use crate::services::{Session, registry};
 
@@ -31,8 +33,39 @@ pub fn call(session: &Session, params: ControlParams) -> Result<ControlResult, A
         registry::EVERYWHERE => registry::everywhere(session, &project, action, &asked)?,
         target => {
             let meant = registry::meant(session, &project, target)?;
+            if meant.project.id != project.id && decides_for_a_repository(params.action) {
+                refuse_stranger(session, &meant)?;
+            }
             steering::control(&meant.session, &meant.project, action, &meant.id, &asked)?
         }
     };
     Ok(ControlResult { ack: true, state: done.state, message: done.message, run_ids: done.runs })
+}
+
+/// What changes a repository or gives work up, and not only how fast it goes.
+fn decides_for_a_repository(action: Action) -> bool {
+    match action {
+        Action::Cancel | Action::Retry | Action::Restart | Action::Approve | Action::Land => true,
+        Action::Pause | Action::Resume | Action::Stop | Action::Nudge | Action::Launch => false,
+    }
+}
+
+/// An agent or a script that stands in one project does not decide for another one, whose id it may have by
+/// mistake. A person sees all projects on one screen.
+fn refuse_stranger(session: &Session, meant: &registry::Meant) -> Result<(), Refusal> {
+    let holder = &session.caller.holder;
+    if holder.kind == HolderKind::Person {
+        return Ok(());
+    }
+    let folder = meant.session.folder.display();
+    let typed = shell_words::join([&*meant.session.folder.to_string_lossy(), "control"]);
+    Err(Refusal::new(
+        Code::NotAllowed,
+        format!(
+            "{} belongs to another project, {folder}, and {} was started for this one",
+            meant.id, holder.name
+        ),
+        format!("start kapell mcp or kapell rpc in {folder}; or a person decides: kapell -C {typed}"),
+    )
+    .with("project", folder))
 }

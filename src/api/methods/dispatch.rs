@@ -199,6 +199,7 @@ fn result(dispatched: Dispatched) -> DispatchResult {
             .map(|(task, reason, on)| Waiting { task: Id::from(&task), reason, on })
             .collect(),
         route: dispatched.route.as_ref().map(route),
+        note: dispatched.note,
     }
 }
 

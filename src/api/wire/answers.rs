@@ -87,6 +87,9 @@ pub struct DispatchResult {
     /// With `dry_run` and `task`: to whom it would go, and why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub route: Option<RouteStatus>,
+    /// What one should know of where it begins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
 }
 
 /// A conductor process.

@@ -46,13 +46,13 @@ pub struct DispatchParams {
     /// The plan to start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan_id: Option<String>,
-    /// Only these tasks of it (and what they depend on must be done or among them).
+    /// Only these tasks of it; what they depend on is done or among them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tasks: Option<Vec<Id>>,
     /// One task without a plan: what is to be done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task: Option<String>,
-    /// What that task alone may change. Without it the task owns what it changes, where nobody else does.
+    /// What that task alone may change. Without it, it owns what it changes and nobody else does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub files: Option<Vec<String>>,
     /// Worker, group, provider, or `auto`.
@@ -76,10 +76,10 @@ pub struct DispatchParams {
     /// Stop the plan after so many seconds, its work kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run_timeout_s: Option<u64>,
-    /// What to do when all conductors allowed are in use.
+    /// When all conductors are in use.
     #[serde(default)]
     pub when_full: WhenFull,
-    /// Only tell what would start; of a task, to whom it would go and why.
+    /// Only tell what would start, or to whom the task would go.
     #[serde(default)]
     pub dry_run: bool,
 }

@@ -112,6 +112,7 @@ pub fn check(plan: &Plan, places: &Places, around: &Surroundings) -> Vec<Problem
     targets(plan, places, around, &mut problems);
     budgets(plan, places, &mut problems);
     proofs(plan, places, around, &mut problems);
+    specs::twins(plan, places, &mut problems);
     problems.into_vec()
 }
 

@@ -83,7 +83,7 @@ fn load(busy: u32, today: u32, turn: i64) -> Load {
 fn came(roster: &Roster, now: &Now, wish: Wish<'_>) -> String {
     let placed = place(roster, &wish);
     let rule = placed.asked.iter().find(|asked| asked.is_taken).unwrap().rule.as_str();
-    let need = Need { complexity: wish.complexity, avoid: &[] };
+    let need = Need { complexity: wish.complexity, avoid: &[], out: &[] };
     match decide(roster, now, &placed.pick, need).choice {
         Choice::Seat(seat) => format!("{rule}: {}", seat.worker),
         Choice::Wait { reason, on } => format!("{rule} waits, {reason}: {on}"),
@@ -215,7 +215,8 @@ fn a_protected_worker_gets_nothing_by_any_way_in() {
         for now in [&Now::default(), &away] {
             for avoid in [&[][..], &["claude".into()][..]] {
                 let placed = place(&roster, &wish);
-                let decided = decide(&roster, now, &placed.pick, Need { complexity: wish.complexity, avoid });
+                let decided =
+                    decide(&roster, now, &placed.pick, Need { complexity: wish.complexity, avoid, out: &[] });
                 assert!(
                     decided.candidates.iter().all(|it| !it.worker.as_str().starts_with("high")),
                     "{wish:?}: {decided:?}"
@@ -305,7 +306,7 @@ fn others_take_over_from_the_limited_and_not_from_the_busy() {
     assert_eq!(came(&roster, &limited, Wish { complexity: Simple, ..auto }), "complexity: tiny");
     // A task that ran into a provider's limit tries the others first, also when it is over.
     let placed = place(&roster, &wish);
-    let need = Need { complexity: Normal, avoid: &["claude".into()] };
+    let need = Need { complexity: Normal, avoid: &["claude".into()], out: &[] };
     let Choice::Seat(seat) = decide(&roster, &Now::default(), &placed.pick, need).choice else { panic!() };
     assert_eq!(seat.worker.as_str(), "merge2");
     // One that only crashes is no obstacle to the others of its provider, and is waited for where nobody else can.
@@ -357,7 +358,7 @@ fn why_it_is_this_worker_is_told_with_who_was_passed_over() {
         is_open: false,
     };
     let placed = place(&roster, &wish);
-    let need = Need { complexity: Normal, avoid: &[] };
+    let need = Need { complexity: Normal, avoid: &[], out: &[] };
     let told = |now: &Now| {
         let decision = decide(&roster, now, &placed.pick, need);
         let Choice::Seat(seat) = &decision.choice else { panic!("{decision:?}") };

@@ -208,6 +208,10 @@ pub fn judge(desk: &mut Desk<'_>, params: JudgeParams, no_wait: bool) -> Result<
     Ok(calls::judgement_code(&result))
 }
 
+/// What to do about a merge that its gates refused.
+const MEND_THE_MERGE: &str =
+    "the branch is as it was; mend it there, or send a task that does, then kapell land again";
+
 /// `land`: what has to be proved first is waited for.
 pub fn land(desk: &mut Desk<'_>, params: ControlParams) -> Result<u8, ApiError> {
     let mut value = desk.call("control", params)?;
@@ -225,9 +229,13 @@ pub fn land(desk: &mut Desk<'_>, params: ControlParams) -> Result<u8, ApiError> 
             Ok(judged) => judged,
             Err(code) => return Ok(code),
         };
-        code = code.max(calls::judgement_code(&result));
+        let refused = calls::judgement_code(&result);
+        code = code.max(refused);
         if !is_json {
             desk.show::<JudgeResult>(&shown, screens::judge)?;
+            if refused != 0 {
+                desk.out.tip(MEND_THE_MERGE);
+            }
         }
         runs.push(shown);
     }

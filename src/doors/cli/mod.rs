@@ -4,6 +4,7 @@
 //! rejected, 2 usage, 3 not found, 4 store or system failure; 130 after Ctrl-C where work goes on.
 
 use std::ffi::OsString;
+use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -29,15 +30,14 @@ use args::{Cli, Command};
 use print::{Color, Out};
 
 use crate::api::ApiError;
-use crate::domain::claim::HolderKind;
 use crate::domain::refusal::{Code, Refusal};
 use crate::services::{Caller, Cancel, Error, House, Session, dispatching, registry};
 
 /// Opens the screen of all orchestrations, which is a door of its own: in a folder, at a plan, in a theme.
 pub type OpenTop = fn(&Arc<House>, PathBuf, Option<String>, String) -> Result<u8, ApiError>;
 
-/// Runs one command. `argv` begins with the program's name; `folder` is where it was started.
-pub fn run(house: House, folder: PathBuf, argv: &[OsString], top: OpenTop) -> ExitCode {
+/// Runs one command. `argv` begins with the program's name; `folder` is where it was started, if that is still there.
+pub fn run(house: House, folder: io::Result<PathBuf>, argv: &[OsString], top: OpenTop) -> ExitCode {
     let cli = match Cli::try_parse_from(argv) {
         Ok(cli) => cli,
         Err(error) => return ExitCode::from(usage(&house, argv, &error)),
@@ -50,10 +50,25 @@ pub fn run(house: House, folder: PathBuf, argv: &[OsString], top: OpenTop) -> Ex
     ExitCode::from(out.finish(code))
 }
 
-fn command(house: House, folder: PathBuf, cli: Cli, out: &mut Out, top: OpenTop) -> Result<u8, ApiError> {
-    let folder = match cli.global.folder {
-        Some(other) => folder.join(other),
-        None => folder,
+fn command(
+    house: House,
+    folder: io::Result<PathBuf>,
+    cli: Cli,
+    out: &mut Out,
+    top: OpenTop,
+) -> Result<u8, ApiError> {
+    let folder = match (cli.global.folder, folder) {
+        (Some(other), _) if other.is_absolute() => other,
+        (Some(other), Ok(folder)) => folder.join(other),
+        (None, Ok(folder)) => folder,
+        (_, Err(error)) => {
+            return Err(Refusal::new(
+                Code::NotFound,
+                format!("the folder that this was started in cannot be used: {error}"),
+                "change to one that exists, or name the folder of a project with -C",
+            )
+            .into());
+        }
     };
     if !folder.is_dir() {
         return Err(Refusal::new(
@@ -63,10 +78,9 @@ fn command(house: House, folder: PathBuf, cli: Cli, out: &mut Out, top: OpenTop)
         )
         .into());
     }
-    let name = house.person().to_owned();
     let session = Session {
+        caller: Caller::at_the_command_line(&house),
         house: Arc::new(house),
-        caller: Caller::new(HolderKind::Person, &name),
         folder,
         cancel: Cancel::default(),
     };

@@ -87,7 +87,12 @@ fn decided(gate: Gate, answer: &ElicitResult) -> Result<Said, ApiError> {
     let said = field("message").and_then(Value::as_str).map(str::trim).filter(|said| !said.is_empty());
     let message = said.map_or_else(|| "asked over MCP".to_owned(), |said| format!("{said} (asked over MCP)"));
     let is_approved = match answer.action {
-        ElicitationAction::Accept => field("approve").and_then(Value::as_bool).unwrap_or(true),
+        // Accepted as it was shown, that is with its default; whatever else is no yes or no decides nothing.
+        ElicitationAction::Accept => match field("approve") {
+            None => true,
+            Some(Value::Bool(approve)) => *approve,
+            Some(_) => return Err(unanswered(&gate, "the answer's `approve` is neither true nor false")),
+        },
         ElicitationAction::Decline => false,
         _ => return Err(unanswered(&gate, "the person put the question away")),
     };
@@ -143,6 +148,8 @@ mod tests {
             (Accept, Value::Null, Some((true, "asked over MCP"))),
             (Accept, json!({"approve": true, "message": " go "}), Some((true, "go (asked over MCP)"))),
             (Accept, json!({"approve": false}), Some((false, "asked over MCP"))),
+            (Accept, json!({"approve": "false"}), None),
+            (Accept, json!({"approve": null}), None),
             (Decline, Value::Null, Some((false, "asked over MCP"))),
             (Cancel, Value::Null, None),
         ];

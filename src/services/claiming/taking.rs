@@ -24,7 +24,7 @@ pub fn check(wish: &Wish) -> Result<(), Refusal> {
         return Err(Refusal::new(
             Code::NotAllowed,
             format!("{} is no person, and only a person takes over what others hold", wish.holder.name),
-            "wait for it with wait_s, or ask whoever dispatched you",
+            "wait for it with wait_s, or ask the person, who takes it over in a terminal of their own",
         ));
     }
     if wish.reason.as_deref().is_none_or(|reason| reason.trim().is_empty()) {

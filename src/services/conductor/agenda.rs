@@ -157,7 +157,7 @@ impl Agenda {
         })?;
         self.taken = now.taken_seats;
         let decided = self.lanes.iter().map(|(pick, complexity)| {
-            let need = Need { complexity: *complexity, avoid: &[] };
+            let need = Need { complexity: *complexity, avoid: &[], out: &[] };
             match route::decide(&self.roster, &now, pick, need).choice {
                 Choice::Wait { reason, on } => Some((reason, on)),
                 Choice::Seat(_) | Choice::Nobody(_) => None,

@@ -13,13 +13,15 @@ use super::following::follow;
 use super::launching::{self, Tree, kind_of};
 use super::prompt::Told;
 use super::saving::{self, Saved};
-use super::{advising, continuing, recovering, reporting};
+use super::{advising, continuing, lacking, recovering, reporting};
 use crate::base::failpoint::Point;
-use crate::base::ids::TaskId;
+use crate::base::ids::{ProviderName, TaskId};
 use crate::base::paths::RepoPath;
 use crate::domain::attempt::Outcome;
+use crate::domain::budget::Money;
 use crate::domain::plan::Task;
 use crate::domain::task::TaskState;
+use crate::domain::tries;
 use crate::services::planning::surroundings::absent_programs;
 use crate::services::windows::{self, Place};
 use crate::services::{Error, owning, walling};
@@ -76,6 +78,7 @@ pub fn carry(desk: &Arc<Desk>, attempt: &AttemptRow, stage: Stage) {
             _ => Ok(()),
         }
     });
+    let carried = outlast(desk, attempt, carried, caught);
     if let Err(error) = carried {
         tracing::error!(attempt = %attempt.id, "{error}");
         if desk.is_stopping() {
@@ -105,6 +108,29 @@ pub fn carry(desk: &Arc<Desk>, attempt: &AttemptRow, stage: Stage) {
             // The task is taken up again as soon as this is over.
             thread::park_timeout(UNRECORDED);
         }
+    }
+}
+
+/// Goes on with an attempt that failed for want of room or of the repository, until that is there.
+fn outlast(
+    desk: &Arc<Desk>,
+    attempt: &AttemptRow,
+    mut carried: Result<(), Error>,
+    caught: impl Fn(Stage) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let mut teller = lacking::Teller::default();
+    loop {
+        let Err(error) = carried else { return Ok(()) };
+        let Some(what) = lacking::what(desk, &error).filter(|_| !desk.is_stopping()) else {
+            return Err(error);
+        };
+        teller.tell(desk, Some(attempt), &what, &error);
+        thread::park_timeout(lacking::AGAIN);
+        carried = match recovering::stage(desk, &task_id(desk, attempt)) {
+            Ok(Some((last, stage))) if last.id == attempt.id => caught(stage),
+            Ok(_) => return Ok(()),
+            Err(error) => Err(error),
+        };
     }
 }
 
@@ -446,18 +472,8 @@ fn try_again(
     if in_a_row >= MOST_INTERRUPTIONS {
         return give_up(tx, desk, attempt, id, &format!("{in_a_row} tries in a row died: {why}"));
     }
-    let counted = tries
-        .iter()
-        .filter(|other| {
-            !matches!(
-                other.state.outcome(),
-                None | Some(Outcome::RateLimited | Outcome::Interrupted | Outcome::Killed)
-            )
-        })
-        .count();
-    let most = desk.rules(task).max_attempts.unwrap_or(3) as usize;
-    if counted >= most {
-        return give_up(tx, desk, attempt, id, &after(counted, why));
+    if let Some(why) = no_more(tx, desk, task, &tries, why)? {
+        return give_up(tx, desk, attempt, id, &why);
     }
     // Another try would not find the program either.
     let target = task.target.as_deref().filter(|target| *target != "auto");
@@ -473,8 +489,50 @@ fn try_again(
     Ok(())
 }
 
+/// The providers of the tries that count, in order: what the worker could not help is none.
+pub(super) fn counted(tries: &[AttemptRow]) -> Vec<ProviderName> {
+    let is_counted = |it: &&AttemptRow| {
+        let outcome = it.state.outcome();
+        !matches!(outcome, None | Some(Outcome::RateLimited | Outcome::Interrupted | Outcome::Killed))
+    };
+    tries.iter().filter(is_counted).map(|it| it.provider.clone()).collect()
+}
+
+/// Whether there is another try after those that count, and the providers that had theirs; see [`tries::next`].
+pub(super) fn goes_on(desk: &Desk, task: &Task, counted: &[ProviderName]) -> Option<Vec<ProviderName>> {
+    let config = &desk.config;
+    let is_able = |name: &&ProviderName| {
+        config.providers.get(*name).is_some_and(|it| it.capability >= task.complexity)
+            && absent_programs(&desk.session.house, config, name.as_str()).is_none()
+    };
+    let able: Vec<ProviderName> = config.failover.chain.iter().filter(is_able).cloned().collect();
+    let most = desk.rules(task).max_attempts.unwrap_or(3) as usize;
+    tries::next(counted, most, &able)
+}
+
+/// Why there is no other try at a task after these, the last of which ended so: it had as many as it may have,
+/// or has spent what it may.
+pub(super) fn no_more(
+    tx: &Tx<'_>,
+    desk: &Desk,
+    task: &Task,
+    tries: &[AttemptRow],
+    why: &str,
+) -> Result<Option<String>, Error> {
+    let counted = counted(tries);
+    if goes_on(desk, task, &counted).is_none() {
+        return Ok(Some(after(counted.len(), why)));
+    }
+    let Some(allowed) = task.budget_usd.map(Money::from_usd) else { return Ok(None) };
+    let spent = tx.task_spent(&desk.plan_id, &task.id)?;
+    let is_spent = spent >= allowed;
+    Ok(is_spent.then(|| {
+        format!("it has cost {spent} of the {allowed} dollars that it may; {}", after(counted.len(), why))
+    }))
+}
+
 /// Why a task fails after so many tries, the last of which ended so.
-pub(super) fn after(tries: usize, why: &str) -> String {
+fn after(tries: usize, why: &str) -> String {
     match tries {
         1 => format!("its one try: {why}"),
         tries => format!("{tries} tries, the last: {why}"),

@@ -2,12 +2,11 @@
 
 use std::path::Path;
 
-use super::attempt::{after, give_up, tell};
+use super::attempt::{give_up, no_more, tell};
 use super::desk::Desk;
 use super::saving::Saved;
 use crate::base::failpoint::Point;
 use crate::base::ids::ClaimId;
-use crate::domain::attempt::Outcome;
 use crate::domain::pattern::{Pattern, PatternSet};
 use crate::domain::plan::Task;
 use crate::domain::task::TaskState;
@@ -152,14 +151,9 @@ fn record(
 
 /// A rejected task is tried again, or given up after its last try.
 fn reject(tx: &Tx<'_>, desk: &Desk, attempt: &AttemptRow, task: &Task, why: &str) -> Result<(), Error> {
-    let most = desk.rules(task).max_attempts.unwrap_or(3) as usize;
-    let counted = tx
-        .attempts_at(&desk.plan_id, &task.id)?
-        .iter()
-        .filter(|other| matches!(other.state.outcome(), Some(outcome) if !matches!(outcome, Outcome::RateLimited | Outcome::Interrupted | Outcome::Killed)))
-        .count();
-    if counted >= most {
-        give_up(tx, desk, attempt, &task.id, &after(counted, why))?;
+    let tries = tx.attempts_at(&desk.plan_id, &task.id)?;
+    if let Some(why) = no_more(tx, desk, task, &tries, why)? {
+        give_up(tx, desk, attempt, &task.id, &why)?;
     }
     Ok(())
 }

@@ -106,6 +106,7 @@ pub fn launch(
         desk.config.providers.get(&attempt.provider).ok_or_else(|| {
             Error::Bug(format!("provider {} is gone from the configuration", attempt.provider))
         })?;
+    let cap = desk.store()?.read(|tx| tx.cap(&attempt.id))?.map(Money::usd);
     start(
         &desk.session,
         provider,
@@ -117,8 +118,9 @@ pub fn launch(
             files: &task.files,
             worktree,
             run_dir: Path::new(&attempt.run_dir),
-            budget_usd: desk.store()?.read(|tx| tx.cap(&attempt.id))?.map(Money::usd),
-            stop_at_usd: task.budget_usd,
+            budget_usd: cap,
+            // What is left of the task's own; a cap from elsewhere is told and not enforced.
+            stop_at_usd: task.budget_usd.and(cap),
             timeout_s: rules.timeout_s,
             answer_schema: None,
             wall: walling::wish(&desk.config, task)?,

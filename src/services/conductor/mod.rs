@@ -10,6 +10,7 @@ mod crashing;
 pub mod deploying;
 pub mod desk;
 mod following;
+pub mod lacking;
 pub mod launching;
 pub mod listening;
 pub mod prompt;

@@ -11,6 +11,7 @@ use super::agenda::Agenda;
 use super::attempt::{Stage, carry};
 use super::deploying;
 use super::desk::Desk;
+use super::lacking;
 use super::recovering;
 use super::stages::Stages;
 use super::starting::{self, Begun};
@@ -77,10 +78,12 @@ pub fn conduct<S: Socket>(
     let project_id = project.id.clone();
     let lay_out = || -> Result<Conductor, Error> {
         let desk = Desk::new(session.clone(), project, config, git, plan.clone(), id.clone(), fencing)?;
+        let files = Files::of(session, &desk.project);
         Ok(Conductor {
             agenda: Agenda::new(&desk),
             stages: Stages::of(&desk)?,
-            files: Files::of(session, &desk.project),
+            is_configured: files.has_own(),
+            files,
             desk: Arc::new(desk),
             vitals,
             watch: Watch::new(&session.house.root)?,
@@ -110,9 +113,9 @@ pub fn conduct<S: Socket>(
         });
         tidying::save_the_rest(&conductor.desk);
         tidying::sweep(&conductor.desk);
-        conductor.run()?;
+        conductor.run_on()?;
         while conductor.is_needed_again()? {
-            conductor.run()?;
+            conductor.run_on()?;
         }
         Ok(())
     });
@@ -195,6 +198,8 @@ struct Conductor {
     stages: Stages,
     /// The files of the configuration, as they were read last.
     files: Files,
+    /// Whether what goes by now came from a file of the project's.
+    is_configured: bool,
     vitals: Arc<Vitals>,
     watch: Watch,
     at_work: HashMap<String, JoinHandle<()>>,
@@ -222,6 +227,20 @@ struct Conductor {
 }
 
 impl Conductor {
+    /// Runs, and goes on where that failed for want of room or of the repository, as soon as it is there.
+    fn run_on(&mut self) -> Result<(), Error> {
+        let mut teller = lacking::Teller::default();
+        loop {
+            let Err(error) = self.run() else { return Ok(()) };
+            let is_told_to_stop = self.desk.session.cancel.is_cancelled();
+            let Some(what) = lacking::what(&self.desk, &error).filter(|_| !is_told_to_stop) else {
+                return Err(error);
+            };
+            teller.tell(&self.desk, None, &what, &error);
+            self.watch.wait(Some(Instant::now() + lacking::AGAIN));
+        }
+    }
+
     fn run(&mut self) -> Result<(), Error> {
         self.desk.set_stopping(false);
         let mut is_first = true;
@@ -428,9 +447,17 @@ impl Conductor {
         if files == self.files {
             return Ok(());
         }
+        let is_gone = self.is_configured && !files.has_own();
         self.files = files;
         let (kind, text) = match session.config(&self.desk.project) {
+            // Whoever moves a checkout or an editor that writes anew does not mean that nothing is configured.
+            Ok(_) if is_gone => (
+                "config.broken",
+                "the old configuration stays: kapell.toml is gone; put it back, or begin the plan anew without it"
+                    .to_owned(),
+            ),
             Ok(config) => {
+                self.is_configured = self.files.has_own();
                 self.desk = Arc::new(self.desk.with_config(config));
                 self.agenda.forget_lanes(&self.desk);
                 (

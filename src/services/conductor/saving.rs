@@ -55,6 +55,15 @@ pub fn reference(attempt: &AttemptRow) -> String {
     format!("refs/kapell/tasks/{}/{}/{}", attempt.plan, attempt.task, attempt.number)
 }
 
+/// A tree that is not found is gone, unless the whole repository is away: then nothing is known of it.
+fn gone(desk: &Desk) -> Result<Option<Saved>, Error> {
+    let place = &desk.project.place;
+    match place.metadata() {
+        Ok(_) => Ok(None),
+        Err(error) => Err(Error::system(format!("looking at the repository {}", place.display()), error)),
+    }
+}
+
 /// Saves the tree of an attempt, and compares it with the claim: `task` has what the attempt owns,
 /// `lent` is what of it belongs to children. Doing it again gives the same answer once the worker
 /// has ended. `None`: the tree is gone.
@@ -72,7 +81,7 @@ pub fn save(
     } else {
         match Worktree::find(git, path) {
             Some(tree) => tree,
-            None => return Ok(None),
+            None => return gone(desk),
         }
     };
     let Some(base) = attempt.base.as_deref().and_then(Oid::parse) else { return Ok(None) };
@@ -98,7 +107,7 @@ pub fn save(
     };
     let snapshot = match snapshot::snapshot(git, &request) {
         Ok(snapshot) => snapshot,
-        Err(SnapshotError::TreeGone { .. }) => return Ok(None),
+        Err(SnapshotError::TreeGone { .. }) => return gone(desk),
         Err(error) => return Err(Error::from_git(error)),
     };
     let mut saved = compared(desk, attempt, task, snapshot)?;

@@ -12,14 +12,23 @@ use crate::store::Tx;
 use crate::store::attempts::AttemptRow;
 use crate::sys::config::Config;
 
+/// The providers that tried a task before.
+#[derive(Debug, Clone, Copy)]
+pub struct Tried<'a> {
+    /// They were limited, and are taken last.
+    pub avoid: &'a [ProviderName],
+    /// They had their tries.
+    pub out: &'a [ProviderName],
+}
+
 /// A seat for the task, or why there is none; and why it is this seat, in words. `live` are the unfinished attempts of all
-/// projects, `avoid` the providers that were limited when they tried this task.
+/// projects.
 pub fn seat(
     tx: &Tx<'_>,
     desk: &Desk,
     task: &Task,
     live: &[AttemptRow],
-    avoid: &[ProviderName],
+    tried: Tried<'_>,
 ) -> Result<(Choice, String), Error> {
     let config = &desk.config;
     let mut roster = routing::roster(config);
@@ -32,7 +41,7 @@ pub fn seat(
         limits(tx, config, |provider| spending::limit(tx, config, &spending::wish(desk, provider, task)))?;
     let mut now = routing::now(tx, config, (&desk.project.id, Some(&desk.plan_id)), live, limits)?;
     routing::let_children_pass(tx, &mut now, &desk.plan_id, &task.id)?;
-    let need = Need { complexity: task.complexity, avoid };
+    let need = Need { complexity: task.complexity, avoid: tried.avoid, out: tried.out };
     let decision = route::decide(&roster, &now, &placed.pick, need);
     let why = match &decision.choice {
         Choice::Seat(seat) => route::why(&placed, &decision, &seat.worker),

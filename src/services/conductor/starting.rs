@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
+use super::attempt;
 use super::desk::Desk;
+use super::seating::Tried;
 use super::{continuing, crashing, seating};
 use crate::base::ids::{AttemptId, HolderName, ProviderName, random_tail};
 use crate::domain::attempt::Outcome;
@@ -97,13 +99,16 @@ fn record(
             return Ok(Step::Begun(Begun::Not));
         }
         let earlier = tx.attempts_at(&desk.plan_id, &task.id)?;
+        let task = spending::with_what_is_left(tx, desk, task)?;
+        let task = &*task;
         let live = tx.all_live_attempts()?;
         let avoid: Vec<ProviderName> = earlier
             .iter()
             .filter(|attempt| attempt.state.outcome() == Some(Outcome::RateLimited))
             .map(|attempt| attempt.provider.clone())
             .collect();
-        let (choice, why) = seating::seat(tx, desk, task, &live, &avoid)?;
+        let had_theirs = attempt::goes_on(desk, task, &attempt::counted(&earlier)).unwrap_or_default();
+        let (choice, why) = seating::seat(tx, desk, task, &live, Tried { avoid: &avoid, out: &had_theirs })?;
         let seat = match choice {
             Choice::Seat(seat) if is_local(&seat.provider) && !seen.contains(&seat.provider) => {
                 return Ok(Step::Look(seat.provider));
@@ -119,6 +124,9 @@ fn record(
                 return Ok(Step::Begun(Begun::Not));
             }
         };
+        if let Some(on) = in_the_same_folder(tx, desk, task)? {
+            return Ok(Step::Begun(waits(tx, desk, task, "claim", on)?));
+        }
         crashing::try_again(tx, desk, &seat.worker)?;
         let run_dir = desk.session.house.run_dir(id.as_str());
         let alive = run_dir.join("lock").to_string_lossy().into_owned();
@@ -205,6 +213,25 @@ fn record(
         let row = tx.attempt(id)?.ok_or_else(|| Error::Bug(format!("attempt {id} vanished")))?;
         Ok(Step::Begun(Begun::Attempt(Box::new(row))))
     })
+}
+
+/// Who keeps a task from beginning where all work in one folder. A task without files owns what it changes; as long
+/// as it works nobody else does, since whose a change is could not be told.
+fn in_the_same_folder(tx: &Tx<'_>, desk: &Desk, task: &Task) -> Result<Option<String>, Error> {
+    if desk.config.isolation != Isolation::Shared {
+        return Ok(None);
+    }
+    let is_open = task.files.is_empty();
+    let at_work = tx.tasks_unsaved(&desk.project.id)?.into_iter();
+    let mut others = at_work.filter(|(plan, id, _)| (plan, id) != (&desk.plan_id, &task.id));
+    let other = others.find(|(_, _, owns)| is_open || !owns);
+    Ok(other.map(|(plan, id, owns)| {
+        if owns {
+            format!("{plan}/{id} works in the folder, and what this one will change nobody knows yet")
+        } else {
+            format!("{plan}/{id} works in the folder, and owns whatever it changes there")
+        }
+    }))
 }
 
 fn waits(tx: &Tx<'_>, desk: &Desk, task: &Task, reason: &'static str, on: String) -> Result<Begun, Error> {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{full_name, integration_branch, tip};
+use super::{branch_of, full_name, is_shared, short_name, tip};
 use crate::base::paths::RepoPath;
 use crate::domain::refusal::{Code, Refusal};
 use crate::services::Error;
@@ -25,11 +25,11 @@ pub struct Brought {
 /// moved along, a dirty one is left alone.
 pub fn bring(git: &Git, plan: &PlanRow) -> Result<Brought, Error> {
     let refuse = |message: String, hint: &str| Error::from(Refusal::new(Code::Conflict, message, hint));
-    let branch = plan.integration.clone().unwrap_or_else(|| integration_branch(&plan.id));
+    let branch = branch_of(plan);
     let Some(work) = tip(git, &plan.id, &branch)? else {
         return Err(refuse(format!("plan {} has landed nothing yet", plan.id), "dispatch it first"));
     };
-    if branch.starts_with("refs/kapell/shared/") {
+    if is_shared(&branch) {
         return Err(refuse(
             format!("plan {} worked in the shared folder: what was accepted lies there already", plan.id),
             "look at it with git status, and commit it yourself",
@@ -38,7 +38,7 @@ pub fn bring(git: &Git, plan: &PlanRow) -> Result<Brought, Error> {
     let Some(target) = plan.target.as_deref() else {
         return Err(refuse(
             format!("plan {} has no target branch: the repository was on no branch when it started", plan.id),
-            "merge it yourself: git merge the branch that status shows as integration",
+            &format!("merge it yourself, on the branch it is for: git merge {}", short_name(&branch)),
         ));
     };
     let reference = full_name(target);
@@ -98,7 +98,7 @@ pub(super) fn place(git: &Git, plan: &PlanRow, old: &Oid, new: &Oid) -> Result<O
             )),
             checkout::Forward::Locked { lock } => Err(refuse(
                 format!("another git works in {} ({} exists)", path.display(), lock.display()),
-                "let it finish, then land again; its work stays where it is",
+                "let it finish, then land again; if no git runs there, remove that file; its work stays where it is",
             )),
             other => Err(refuse(
                 format!("{target} changed while landing ({other:?})"),

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use super::bringing::{self, Brought};
-use super::{full_name, integrating, integration_branch, proving, tip};
+use super::{branch_of, full_name, integrating, is_shared, proving, tip};
 use crate::domain::pattern::PatternSet;
 use crate::domain::plan::Rules;
 use crate::domain::refusal::{Code, Refusal};
@@ -38,8 +38,8 @@ pub fn needs_proof(session: &Session, project: &Project, git: &Git, plan: &PlanR
 
 /// The target's commit and the plan's, where neither has the other.
 fn parted(git: &Git, plan: &PlanRow) -> Result<Option<(Oid, Oid)>, Error> {
-    let branch = plan.integration.clone().unwrap_or_else(|| integration_branch(&plan.id));
-    if branch.starts_with("refs/kapell/shared/") {
+    let branch = branch_of(plan);
+    if is_shared(&branch) {
         return Ok(None);
     }
     let (Some(target), Some(work)) = (plan.target.as_deref(), tip(git, &plan.id, &branch)?) else {

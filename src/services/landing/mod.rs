@@ -25,6 +25,16 @@ pub fn integration_branch(plan: &PlanId) -> String {
     format!("refs/heads/kapell/{plan}")
 }
 
+/// The full name of the branch that collects this plan's work.
+pub fn branch_of(plan: &PlanRow) -> String {
+    plan.integration.clone().unwrap_or_else(|| integration_branch(&plan.id))
+}
+
+/// Whether the plan worked in the shared folder, and has no branch.
+pub fn is_shared(branch: &str) -> bool {
+    branch.starts_with("refs/kapell/shared/")
+}
+
 /// The ref that holds what a plan landed even where somebody deleted its branch.
 fn anchor(plan: &PlanId) -> String {
     format!("refs/kapell/landed/{plan}")
@@ -71,10 +81,15 @@ pub fn full_name(branch: &str) -> String {
     if branch.starts_with("refs/") { branch.to_owned() } else { format!("refs/heads/{branch}") }
 }
 
+/// A branch's name as people write it.
+pub fn short_name(branch: &str) -> &str {
+    branch.strip_prefix("refs/heads/").unwrap_or(branch)
+}
+
 /// Whether `kapell land` has something to do or to say of a plan: what was accepted is not on its target, or
 /// there is no target to bring it to.
 pub fn is_left(git: &Git, plan: &PlanRow) -> Result<bool, Error> {
-    let Some(branch) = plan.integration.as_deref().filter(|it| !it.starts_with("refs/kapell/shared/")) else {
+    let Some(branch) = plan.integration.as_deref().filter(|it| !is_shared(it)) else {
         return Ok(false);
     };
     if plan.target.is_some() {
@@ -88,7 +103,7 @@ pub fn is_left(git: &Git, plan: &PlanRow) -> Result<bool, Error> {
 
 /// Whether the branch is there that collected a plan's work.
 pub fn has_branch(git: &Git, plan: &PlanRow) -> Result<bool, Error> {
-    let branch = plan.integration.clone().unwrap_or_else(|| integration_branch(&plan.id));
+    let branch = branch_of(plan);
     Ok(refs::read(git, &branch)?.is_some())
 }
 

@@ -251,7 +251,8 @@ pub fn roll_back(
     let who = session.caller.holder.name.as_str();
     let name = session.store()?.write(|tx| -> Result<String, Error> {
         let facts = known(tx, &plan)?;
-        let at = to_undo(&plan, &facts, stage)?;
+        let is_stopped = tx.plan(&plan)?.is_some_and(|row| row.state == PlanState::Stopped);
+        let at = to_undo(&plan, &facts, stage, is_stopped)?;
         let row = &facts.rows[at];
         tx.ask_for_rollback(&plan, row.ordinal, who)?;
         let why = format!("asked for by {who}");
@@ -268,7 +269,7 @@ pub fn roll_back(
 }
 
 /// The stage whose command can be undone: the one named, or the last that can.
-fn to_undo(plan: &PlanId, facts: &Facts, stage: Option<&str>) -> Result<usize, Error> {
+fn to_undo(plan: &PlanId, facts: &Facts, stage: Option<&str>, is_stopped: bool) -> Result<usize, Error> {
     let why_not = |at: usize| -> Option<String> {
         let (row, now) = (&facts.rows[at], &facts.now[at]);
         let name = &row.name;
@@ -284,7 +285,13 @@ fn to_undo(plan: &PlanId, facts: &Facts, stage: Option<&str>) -> Result<usize, E
             },
         }
     };
-    let hint = format!("kapell pipeline show {plan} tells how far it is");
+    // Nobody concludes a stage of a run that was stopped in the midst of it.
+    let hint = match is_stopped {
+        true => format!(
+            "the run was stopped: kapell resume {plan} sees to what its command left, and rolls back what it began"
+        ),
+        false => format!("kapell pipeline show {plan} tells how far it is"),
+    };
     if let Some(name) = stage {
         let at = place(plan, facts, name)?;
         return match why_not(at) {

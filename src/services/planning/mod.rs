@@ -272,13 +272,17 @@ pub fn single(
     let checked = check_document(project, config, &rows::to_node(&document), OnOverlap::Reject)?;
     // One that is sent without files owns what it changes, as far as nobody else does.
     let is_meant = |problem: &&Problem| is_open && problem.code == ProblemCode::NoFiles;
-    let problem = checked.problems.iter().find(|problem| problem.is_error() && !is_meant(problem));
+    // Nobody reads the warnings of a task that is sent: a rule that is not known is refused.
+    let is_wrong = |problem: &&Problem| problem.is_error() || problem.code == ProblemCode::Syntax;
+    let problem = checked.problems.iter().find(|problem| is_wrong(problem) && !is_meant(problem));
     if let Some(first) = problem {
         let code = match first.code {
             ProblemCode::ProtectedWorker => Code::ProtectedWorker,
             _ => Code::PlanInvalid,
         };
-        return Err(Refusal::new(code, first.message.clone(), first.hint.clone())
+        let hint =
+            first.hint.replace("the key is ignored; ", "").replace("? As it is, the key is ignored", "?");
+        return Err(Refusal::new(code, first.message.clone(), hint)
             .with("problem", first.code.as_str())
             .into());
     }

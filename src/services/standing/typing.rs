@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Standing, found_by, nobody, refuse_inside, tmux};
+use super::{Standing, called, found_by, nobody, refuse_inside, tmux};
 use crate::base::ids::WorkerName;
 use crate::domain::refusal::{Code, Refusal};
 use crate::domain::standing::Typed;
@@ -60,7 +60,7 @@ fn addressed<'s>(
     standing: &'s [Standing],
     name: &str,
 ) -> Result<Vec<&'s Standing>, Refusal> {
-    if let Some(one) = standing.iter().find(|it| it.worker.as_str() == name || it.session.name == name) {
+    if let Some(one) = called(standing, config, name) {
         return Ok(vec![one]);
     }
     let Some(group) = config.groups.get(name) else {

@@ -28,6 +28,15 @@ pub(super) fn land_all(session: &Session, project: &Project) -> Result<Done, Err
             ));
             continue;
         }
+        // It began where no branch was checked out, and says so at each land.
+        let branch = landing::branch_of(plan);
+        if plan.target.is_none() && !landing::is_shared(&branch) {
+            let (id, branch) = (&plan.id, landing::short_name(&branch));
+            left.push(format!(
+                "{id} is left out, it has no target branch: git merge {branch}, where it is wanted"
+            ));
+            continue;
+        }
         match land(session, project, plan) {
             Ok(done) => {
                 landed.push(format!("{}: {}", plan.id, done.message));

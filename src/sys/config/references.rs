@@ -3,7 +3,7 @@
 //! A file may name what the other file defines, so every document is held
 //! against all of them merged; a problem stands in the document that says it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use serde::Deserialize;
 
@@ -306,6 +306,7 @@ impl Said<'_, '_> {
     }
 
     fn routes(&mut self, file: &File) {
+        let mut before = Before::default();
         for (index, route) in file.routes.iter().enumerate() {
             let table = format!("routes[{index}]");
             self.needs(&table, "match", route.r#match.is_some(), "write the pattern of the tasks' texts");
@@ -332,15 +333,15 @@ impl Said<'_, '_> {
                 }
                 _ => self.target(&to, route.to.as_ref()),
             }
-            self.reach(index, &file.routes);
+            self.reach(index, route, &mut before);
         }
     }
 
     /// A route can match something, and no route before it takes all that it could.
-    fn reach(&mut self, index: usize, routes: &[Route]) {
-        let pattern = |route: &Route| route.r#match.as_ref().map(|pattern| pattern.as_str().to_owned());
-        let Some(own) = pattern(&routes[index]) else { return };
+    fn reach(&mut self, index: usize, route: &Route, before: &mut Before) {
+        let Some(own) = route.r#match.as_ref().map(|pattern| pattern.as_str().to_owned()) else { return };
         let key = format!("routes[{index}].match");
+        let taken = before.taken(index, &own);
         let Ok(parsed) = regex_syntax::Parser::new().parse(&own) else { return };
         if parsed.properties().minimum_len().is_none() {
             let message = format!("`{key}` can match nothing");
@@ -352,11 +353,7 @@ impl Said<'_, '_> {
             );
             return;
         }
-        let takes_all = |earlier: &Route| {
-            let Some(earlier) = pattern(earlier) else { return false };
-            earlier == own || takes_everything(&earlier)
-        };
-        if let Some(before) = routes[..index].iter().position(takes_all) {
+        if let Some(before) = taken {
             let message =
                 format!("`routes[{index}]` is never reached: `routes[{before}]` takes all that it could");
             self.document.warning(
@@ -401,6 +398,30 @@ fn is_empty(merged: &File, name: &str) -> bool {
         && group.r#match.is_none()
         && group.provider_by_name.is_none()
         && !named.any(|group| group.as_str() == name)
+}
+
+/// What the routes so far take.
+#[derive(Default)]
+struct Before {
+    /// The first of each pattern.
+    same: HashMap<String, usize>,
+    /// The first that takes whatever there is.
+    everything: Option<usize>,
+}
+
+impl Before {
+    /// The first of the routes before `index` that takes all that `pattern` could; and adds that to them.
+    fn taken(&mut self, index: usize, pattern: &str) -> Option<usize> {
+        let same = self.same.get(pattern).copied();
+        let taken = same.into_iter().chain(self.everything).min();
+        if same.is_none() {
+            self.same.insert(pattern.to_owned(), index);
+        }
+        if self.everything.is_none() && takes_everything(pattern) {
+            self.everything = Some(index);
+        }
+        taken
+    }
 }
 
 /// Whether a pattern, found anywhere, fits every text that one may write.

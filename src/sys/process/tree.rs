@@ -74,6 +74,21 @@ pub fn patron() -> Option<(Identity, String)> {
     }
 }
 
+/// The nearest process above this one whose name begins as one of `names`, however far up; and its name.
+pub fn above(names: &[&str]) -> Option<(Identity, String)> {
+    let mut pid = rustix::process::getppid()?.as_raw_nonzero().get();
+    while pid > 1 {
+        let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
+        let (name, stat) = (name.trim_end(), Stat::of(pid)?);
+        if names.iter().any(|it| name.starts_with(it)) {
+            let start_time = stat.start_time;
+            return Some((Identity { pid, start_time, boot_id: boot_id()? }, name.to_owned()));
+        }
+        pid = stat.parent;
+    }
+    None
+}
+
 impl Identity {
     /// Whether that very process is still there, be it only as a zombie.
     pub fn is_same(&self) -> bool {

@@ -1,6 +1,6 @@
 //! Specs before code: a spec that does not exist yet becomes a task of its own.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use crate::base::ids::TaskId;
 use crate::base::paths::RepoPath;
@@ -8,6 +8,7 @@ use crate::domain::pattern::Pattern;
 use crate::domain::plan::check::Surroundings;
 use crate::domain::plan::check::overlaps::Index;
 use crate::domain::plan::dag::Dag;
+use crate::domain::plan::problem::{Part, Places, Problem, ProblemCode, Problems};
 use crate::domain::plan::{Plan, Spec, Task};
 
 /// Of the plan's tasks, how many the task that writes a spec is told of.
@@ -89,6 +90,22 @@ pub fn spec_tasks(plan: &Plan, around: &Surroundings) -> SpecTasks {
         }
     }
     result
+}
+
+/// Refuses specs whose names are one where the case of letters, or how they are composed, does not count: two
+/// tasks would write one file.
+pub(super) fn twins(plan: &Plan, places: &Places, problems: &mut Problems) {
+    let mut seen: HashMap<String, &str> = HashMap::new();
+    for (position, spec) in plan.specs.iter().enumerate() {
+        let Ok(pattern) = Pattern::parse(&spec.file) else { continue };
+        let first = *seen.entry(pattern.key()).or_insert(&spec.file);
+        if first != spec.file {
+            let message =
+                format!("the specs {first} and {} are one file where case does not count", spec.file);
+            let problem = Problem::error(ProblemCode::Overlap, message, "give one of them another name");
+            problems.add(problem.at(places.field(Part::Spec(position), "file")));
+        }
+    }
 }
 
 /// The files of the plan's specs.

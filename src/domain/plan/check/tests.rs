@@ -349,6 +349,9 @@ fn specs_and_tests_are_asked_for_by_the_rules() {
         &plan_with(&[on])[1..]
     );
     check_in(&around, &on, &["warning no-specs 1:11", "warning no-tests 2:33 (1)"]);
+    let twins = r#""id": 1, "files": ["src/a.rs"], "tests": ["t.rs"]"#;
+    let specs = r#"{"specs": [{"file": "s/a.md"}, {"file": "s/a.md"}, {"file": "s/A.md"}],"#;
+    check_in(&around, &format!("{specs}{}", &plan_with(&[twins])[1..]), &["error overlap 1:61"]);
     // Who writes nothing but a spec needs no tests.
     let spec = r#""id": 1, "files": ["s.md"]"#;
     let spec = format!("{{\"specs\": [{{\"file\": \"s.md\"}}],{}", &plan_with(&[spec])[1..]);

@@ -165,5 +165,8 @@ pub fn dispatch(view: &View, result: &DispatchResult) -> String {
             ]);
         }
         page.table(&table);
+        if let Some(note) = &result.note {
+            page.wrapped(&cell(Style::Faint, "note  "), Style::Plain, note);
+        }
     })
 }

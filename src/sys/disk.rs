@@ -1,0 +1,22 @@
+//! How much room a disk has left.
+
+use std::io;
+use std::path::Path;
+
+/// Bytes and files that can still be written on the disk of `path`, by whoever is not root. Some file systems
+/// count no files and say 0.
+///
+/// # Errors
+/// The system's, when the path is not there or its file system tells nothing.
+pub fn room(path: &Path) -> io::Result<(u64, u64)> {
+    let stat = rustix::fs::statvfs(path)?;
+    Ok((stat.f_bavail.saturating_mul(stat.f_frsize), stat.f_favail))
+}
+
+/// How programs say that there was no room: the system's own words, and SQLite's.
+const FULL: [&str; 3] = ["No space left on device", "Disk quota exceeded", "database or disk is full"];
+
+/// Whether what a program said of its failure is that there was no room.
+pub fn says_full(said: &str) -> bool {
+    FULL.iter().any(|full| said.contains(full))
+}
