@@ -13,7 +13,9 @@ mod bench;
 mod client;
 
 mod batches;
+mod belongings;
 mod environments;
+mod errands;
 mod fleet;
 mod health;
 mod hook;

@@ -102,7 +102,7 @@ pub struct EnvironmentsResult {
     /// Backups that were made or used.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub backups: Vec<BackupStatus>,
-    /// The refs of the project that keep what was removed.
+    /// The refs that keep what was removed or done over, then files and folders that were moved aside.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub kept: Vec<String>,
     /// The lines that were asked for.
@@ -281,7 +281,7 @@ pub struct GitOutcome {
 pub struct GitFile {
     /// Which.
     pub path: String,
-    /// `staged`, `changed`, `new` or `conflict`.
+    /// `staged`, `changed`, `new`, `conflict`, or `hidden`: changed, and git was told not to look.
     pub state: String,
 }
 
@@ -309,4 +309,7 @@ pub struct BackupStatus {
     pub path: String,
     /// Its size, compressed.
     pub bytes: u64,
+    /// What of the checkout is not in it, each with the reason.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<String>,
 }

@@ -24,6 +24,7 @@ mod setup;
 mod staging;
 mod standing;
 mod status_file;
+mod tame;
 
 use args::{Cli, Command};
 use print::{Color, Out};

@@ -79,7 +79,7 @@ pub fn save(
     let is_shared = desk.config.isolation == Isolation::Shared;
     // An environment may be a clone: it is saved there, and brought here.
     let beside = match attempt.environment {
-        Some(_) => match working::checkout(desk, attempt)? {
+        Some(_) => match working::checkout_of(desk, attempt)? {
             Some(beside) => Some(beside),
             None => return Ok(None),
         },

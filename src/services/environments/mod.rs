@@ -11,18 +11,21 @@ use std::path::{Path, PathBuf};
 use super::conductor::desk::Desk;
 use super::project::Project;
 use super::{Error, Session, ground};
+use crate::domain::environment::check_name;
 use crate::domain::refusal::{Code, Refusal};
 use crate::store::environments::EnvironmentRow;
 use crate::sys::config::Config;
-use crate::sys::git::environment::{self, Beside};
+use crate::sys::git::environment;
 use crate::sys::git::{Git, Oid, refs};
 
 pub mod backing;
 pub mod caring;
 pub mod creating;
+mod databases;
 mod furnishing;
 pub mod git;
 mod keeping;
+mod place;
 pub mod removing;
 pub mod running;
 pub mod viewing;
@@ -62,14 +65,34 @@ pub struct Failed {
 impl<'s> Ground<'s> {
     /// Finds the project.
     pub fn of(session: &'s Session) -> Result<Self, Error> {
+        Self::with(session, Session::config)
+    }
+
+    /// Finds the project for who only looks or stops services, whatever is wrong with its configuration.
+    pub fn of_any(session: &'s Session) -> Result<Self, Error> {
+        Self::with(session, Session::config_or_usual)
+    }
+
+    fn with(
+        session: &'s Session,
+        config: impl Fn(&Session, &Project) -> Result<Config, Error>,
+    ) -> Result<Self, Error> {
         let mut project = session.project()?;
         let marked =
             project.repository.as_ref().and_then(|repository| environment::marked(&repository.git_dir));
         if let Some(main) = marked.as_deref().and_then(|text| text.lines().next()) {
+            if !Path::new(main).exists() {
+                return Err(Refusal::new(
+                    Code::NotFound,
+                    format!("this is an environment of {main}, and nothing is there any more"),
+                    "move the project back to where it was: its environments are known by that place",
+                )
+                .into());
+            }
             project = Project::of(Path::new(main))?;
         }
         project.repository()?;
-        let config = session.config(&project)?;
+        let config = config(session, &project)?;
         let git = ground::git(&session.house, &project)?;
         Ok(Self { session, project, config, git })
     }
@@ -105,7 +128,13 @@ impl<'s> Ground<'s> {
     pub fn row(&self, name: &str) -> Result<EnvironmentRow, Error> {
         let rows = self.rows()?;
         let known: Vec<&str> = rows.iter().map(|row| row.name.as_str()).collect();
+        let has_backups = check_name(name).is_ok() && backing::has_any(self, name);
         let hint = match known.as_slice() {
+            _ if has_backups => {
+                format!(
+                    "kapell env create {name} makes it again, and then kapell env restore {name} brings its last backup back"
+                )
+            }
             [] => format!("kapell env create {name} makes it"),
             known => format!("there are {}; kapell env create makes others", known.join(", ")),
         };
@@ -131,7 +160,7 @@ impl<'s> Ground<'s> {
         Ok(rows)
     }
 
-    /// Takes hold of an environment: nobody else changes it meanwhile.
+    /// Takes hold of an environment that is recorded: nobody else changes it meanwhile.
     pub fn hold(&self, name: &str) -> Result<Hold, Error> {
         let (path, file) = self.lock_file(name)?;
         file.lock().map_err(|error| Error::system(format!("cannot lock {}", path.display()), error))?;
@@ -151,6 +180,9 @@ impl<'s> Ground<'s> {
     }
 
     fn lock_file(&self, name: &str) -> Result<(PathBuf, File), Error> {
+        // Its name becomes that of a file: none is made for what anybody may say.
+        self.row(name)?;
+        check_name(name)?;
         let folder = self.session.house.root.join("environments").join(self.project.id.as_str());
         let path = folder.join(format!("{name}.lock"));
         let failed = |error| Error::system(format!("cannot lock {}", path.display()), error);
@@ -169,14 +201,6 @@ impl<'s> Ground<'s> {
                 "make it again, or remove the environment and create it anew",
             )
         })?)
-    }
-
-    /// Its checkout, for git.
-    pub fn open(&self, row: &EnvironmentRow) -> Result<Beside, Error> {
-        if !Path::new(&row.path).is_dir() {
-            return Err(gone(row).into());
-        }
-        Ok(Beside::open(&self.git, Path::new(&row.path))?)
     }
 }
 

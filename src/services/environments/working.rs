@@ -21,9 +21,9 @@ use crate::store::Tx;
 use crate::store::attempts::{AttemptRow, Occupant};
 use crate::store::environments::EnvironmentRow;
 use crate::sys::git::change::{Change, ChangeKind, changed_between};
-use crate::sys::git::environment::{self, Beside, Look};
+use crate::sys::git::environment::{Beside, Look};
 use crate::sys::git::flow::Brought;
-use crate::sys::git::{GitQueue, Oid, land, read, refs, settle};
+use crate::sys::git::{GitQueue, Oid, checkout, land, read, refs, settle};
 
 /// So many paths are named.
 const NAMED: usize = 5;
@@ -77,7 +77,7 @@ fn ready(
     let name = &row.name;
     let wait = |why: String| Ok(Err(Shut::ForNow(why)));
     let path = Path::new(&row.path);
-    let beside = opened(ground, row)?;
+    let beside = ground.open(row)?;
     let mut look = beside.look()?;
     if look.branch.as_deref() != Some(row.branch.as_str()) {
         let is_on = look.branch.as_deref().unwrap_or("no branch");
@@ -87,7 +87,7 @@ fn ready(
             row.branch, row.branch
         ));
     }
-    if let Some(what) = beside.in_the_middle_of() {
+    if let Some(what) = checkout::in_progress(&beside.tree.admin_dir) {
         return wait(format!("{name} is in the middle of {what}; finish or abort it in {}", row.path));
     }
     if !look.changed.is_empty()
@@ -215,10 +215,10 @@ pub fn begin(
 }
 
 /// The checkout of an attempt, for its snapshot; `None` where it is gone.
-pub fn checkout(desk: &Desk, attempt: &AttemptRow) -> Result<Option<Beside>, Error> {
+pub fn checkout_of(desk: &Desk, attempt: &AttemptRow) -> Result<Option<Beside>, Error> {
     let ground = Ground::at(desk);
     let name = attempt.environment.as_deref().unwrap_or_default();
-    match ground.row(name).and_then(|row| opened(&ground, &row)) {
+    match ground.row(name).and_then(|row| ground.open(&row)) {
         Ok(beside) => Ok(Some(beside)),
         Err(Error::Refused(_)) => Ok(None),
         Err(error) => Err(error),
@@ -410,30 +410,15 @@ fn put_back(ground: &Ground<'_>, beside: &Beside, look: &Look, attempt: &Attempt
     Ok(true)
 }
 
-/// The checkout itself: a folder without its own repository lies in whichever is above it.
-fn opened(ground: &Ground<'_>, row: &EnvironmentRow) -> Result<Beside, Error> {
-    let beside = ground.open(row)?;
-    let is_itself = Path::new(&row.path).canonicalize().is_ok_and(|path| path == beside.tree.path);
-    if is_itself && environment::marked(&beside.tree.admin_dir).is_some() {
-        return Ok(beside);
-    }
-    Err(Refusal::new(
-        Code::NotFound,
-        format!("{} is no environment any more", row.path),
-        format!("move it away, and kapell env create {} makes it again", row.name),
-    )
-    .into())
-}
-
 /// The environment of an attempt, held; `None` where it is gone.
 fn open<'g>(
     ground: &Ground<'g>,
     attempt: &AttemptRow,
 ) -> Result<Option<(EnvironmentRow, Beside, super::Hold)>, Error> {
     let name = attempt.environment.as_deref().unwrap_or_default();
-    let hold = ground.hold(name)?;
-    let found = ground.row(name).and_then(|row| {
-        let beside = opened(ground, &row)?;
+    let found = ground.hold(name).and_then(|hold| {
+        let row = ground.row(name)?;
+        let beside = ground.open(&row)?;
         Ok((row, beside, hold))
     });
     match found {

@@ -27,6 +27,7 @@ pub mod discover;
 pub mod environment;
 mod exec;
 pub mod flow;
+pub mod holdings;
 pub mod land;
 pub mod program;
 pub mod queue;

@@ -47,18 +47,6 @@ impl Beside {
         Ok(())
     }
 
-    /// Whether somebody is in the middle of a merge or the like.
-    pub fn in_the_middle_of(&self) -> Option<&'static str> {
-        let begun = [
-            ("MERGE_HEAD", "a merge"),
-            ("CHERRY_PICK_HEAD", "a cherry-pick"),
-            ("REVERT_HEAD", "a revert"),
-            ("rebase-merge", "a rebase"),
-            ("rebase-apply", "a rebase"),
-        ];
-        begun.iter().find(|(file, _)| self.tree.admin_dir.join(file).exists()).map(|(_, what)| *what)
-    }
-
     /// What the files differ from a commit; `None` where something in them could not be saved as it is.
     pub fn changes_since(&self, base: &Oid, scratch: &Path) -> Result<Option<Vec<Change>>, SnapshotError> {
         let now = snapshot::capture(&self.git, &self.tree, base, scratch, LARGEST_FILE)?;

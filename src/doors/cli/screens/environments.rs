@@ -35,6 +35,11 @@ pub fn environments(view: &View, result: &EnvironmentsResult) -> String {
                 ]);
             }
             page.table(&table);
+            for backup in &result.backups {
+                for left in &backup.left_out {
+                    page.line(&[span(Style::Warn, "not in it  "), span(Style::Plain, left)]);
+                }
+            }
         }
         for reference in &result.kept {
             page.line(&[span(Style::Faint, "kept  "), span(Style::Plain, reference)]);
