@@ -109,7 +109,8 @@ fn act<T: Send + Sync>(
             row.subs.iter().filter(|it| sub.is_none_or(|sub| sub == it.name)).cloned().collect();
         let begun = act(&row, &subs);
         drop(hold);
-        let begun: Vec<(&SubRow, Mutex<Option<Result<T, Error>>>)> =
+        type Begun<'s, T> = (&'s SubRow, Mutex<Option<Result<T, Error>>>);
+        let begun: Vec<Begun<'_, T>> =
             subs.iter().zip(begun.into_iter().map(|it| Mutex::new(Some(it)))).collect();
         let done = each(&begun, AT_ONCE, |(sub, begun)| {
             match begun.lock().unwrap_or_else(PoisonError::into_inner).take() {
