@@ -30,6 +30,7 @@ mod pipelines;
 mod registry;
 mod roles;
 mod seated;
+mod serve;
 mod shared;
 mod spending;
 mod steering;

@@ -8,6 +8,9 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+/// A sub-environment, and what was begun of it, until somebody goes on with that.
+type Begun<'s, T> = (&'s SubRow, Mutex<Option<Result<T, Error>>>);
+
 use super::furnishing::{self, fill};
 use super::viewing::{self, SubView, View};
 use super::{Failed, Ground, database, each, log, own_folder};
@@ -109,7 +112,6 @@ fn act<T: Send + Sync>(
             row.subs.iter().filter(|it| sub.is_none_or(|sub| sub == it.name)).cloned().collect();
         let begun = act(&row, &subs);
         drop(hold);
-        type Begun<'s, T> = (&'s SubRow, Mutex<Option<Result<T, Error>>>);
         let begun: Vec<Begun<'_, T>> =
             subs.iter().zip(begun.into_iter().map(|it| Mutex::new(Some(it)))).collect();
         let done = each(&begun, AT_ONCE, |(sub, begun)| {
