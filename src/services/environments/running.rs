@@ -8,9 +8,6 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// A sub-environment, and what was begun of it, until somebody goes on with that.
-type Begun<'s, T> = (&'s SubRow, Mutex<Option<Result<T, Error>>>);
-
 use super::furnishing::{self, fill};
 use super::viewing::{self, SubView, View};
 use super::{Failed, Ground, database, each, log, own_folder};
@@ -27,6 +24,9 @@ use crate::sys::process::tree::Handle;
 use crate::sys::shim::client;
 use crate::sys::shim::files;
 use crate::sys::shim::job::{Cause, Exit, Job, Request};
+
+/// A sub-environment, and what was begun of it, until somebody goes on with that.
+type Begun<'s, T> = (&'s SubRow, Mutex<Option<Result<T, Error>>>);
 
 /// A service that ends this soon did not start.
 const SETTLING: Duration = Duration::from_millis(300);
