@@ -149,6 +149,7 @@ fn begin(
                 provider: &provider,
                 run_dir: "/nowhere",
                 worktree: "/nowhere",
+                environment: None,
                 base: None,
                 fencing: 0,
                 reserve: spending::reserve(tx, config, &wish)?,

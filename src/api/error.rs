@@ -140,6 +140,9 @@ impl From<Error> for ApiError {
                     Error::Store(store) if store.is_environment() => {
                         "free space or permission is missing where the state lies (KAPELL_HOME moves it); nothing was changed".to_owned()
                     }
+                    failed if failed.to_string().contains("No space left on device") => {
+                        "the disk is full: free space there, then the same again".to_owned()
+                    }
                     _ => "kapell doctor looks for the cause".to_owned(),
                 },
                 retryable: true,

@@ -185,6 +185,12 @@ points! {
     EnvironmentAside = "environment.aside";
     /// Its folder is gone, and that is not recorded.
     EnvironmentGone = "environment.gone";
+    /// A worker's environment has what its plan landed; the attempt is not recorded.
+    EnvironmentEntered = "environment.entered";
+    /// A result is about to be put onto the branch of its environment.
+    EnvironmentSettling = "environment.settling";
+    /// A result is on the branch of its environment, and has not landed.
+    EnvironmentSettled = "environment.settled";
     /// A part of a backup is written.
     BackupWritten = "backup.written";
     /// A backup is proved, and has not got its name.

@@ -149,27 +149,37 @@ pub struct Losses {
     pub running: Vec<(String, Option<i32>)>,
     /// Workers that are at work in it.
     pub workers: Vec<String>,
+    /// Files that git ignores, and nobody makes again.
+    pub ignored: Vec<String>,
+    /// Sub-environments whose database has what no backup has.
+    pub databases: Vec<String>,
+    /// What somebody is in the middle of: a merge, a rebase.
+    pub under_way: Option<&'static str>,
 }
 
 impl Losses {
     /// Each in a line.
     pub fn lines(&self) -> Vec<String> {
-        /// Files beyond these are only counted.
-        const NAMED: usize = 5;
         let commits =
             |count: u64| if count == 1 { "1 commit".to_owned() } else { format!("{count} commits") };
         let mut lines = Vec::new();
+        if let Some(what) = self.under_way {
+            lines.push(format!("under way: {what}"));
+        }
         if !self.changed.is_empty() {
-            let named: Vec<&str> = self.changed.iter().take(NAMED).map(String::as_str).collect();
-            let more = self.changed.len().saturating_sub(NAMED);
-            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-            lines.push(format!("not committed: {}{more}", named.join(", ")));
+            lines.push(format!("not committed: {}", some_of(&self.changed)));
         }
         if self.unpushed > 0 {
             lines.push(format!("not pushed: {}", commits(self.unpushed)));
         }
         if self.unmerged > 0 {
             lines.push(format!("not merged: {}", commits(self.unmerged)));
+        }
+        if !self.databases.is_empty() {
+            lines.push(format!("not backed up: the database of {}", self.databases.join(", ")));
+        }
+        if !self.ignored.is_empty() {
+            lines.push(format!("ignored by git: {}", some_of(&self.ignored)));
         }
         for (sub, pid) in &self.running {
             let pid = pid.map(|pid| format!(" (process {pid})")).unwrap_or_default();
@@ -178,6 +188,40 @@ impl Losses {
         lines.extend(self.workers.iter().map(|worker| format!("at work: {worker}")));
         lines
     }
+}
+
+/// The first of many names; the rest is only counted.
+pub fn some_of(names: &[String]) -> String {
+    const NAMED: usize = 5;
+    let named: Vec<&str> = names.iter().take(NAMED).map(String::as_str).collect();
+    let more = names.len().saturating_sub(NAMED);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("{}{more}", named.join(", "))
+}
+
+/// Whether what git ignores is made again by the tools that made it, wherever it lies.
+pub fn is_made_again(path: &str) -> bool {
+    const MADE: [&str; 18] = [
+        "node_modules",
+        "target",
+        "__pycache__",
+        ".venv",
+        "venv",
+        "dist",
+        "build",
+        ".pytest_cache",
+        ".mypy_cache",
+        ".ruff_cache",
+        ".tox",
+        ".gradle",
+        ".next",
+        ".cache",
+        ".turbo",
+        ".eggs",
+        ".direnv",
+        ".DS_Store",
+    ];
+    path.split('/').any(|part| MADE.contains(&part) || part.ends_with(".pyc"))
 }
 
 /// How one part of an environment is, for the overall verdict.
@@ -301,15 +345,32 @@ mod tests {
             unmerged: 2,
             running: vec![("qa".to_owned(), Some(7))],
             workers: vec!["codex2".to_owned()],
+            ignored: vec![".env".to_owned()],
+            databases: vec!["dev".to_owned(), "qa".to_owned()],
+            under_way: Some("a rebase"),
         };
         let lines = [
+            "under way: a rebase",
             "not committed: f0, f1, f2, f3, f4 and 2 more",
             "not pushed: 1 commit",
             "not merged: 2 commits",
+            "not backed up: the database of dev, qa",
+            "ignored by git: .env",
             "running: qa (process 7)",
             "at work: codex2",
         ];
         assert_eq!(losses.lines(), lines);
+    }
+
+    #[test]
+    fn what_tools_make_again_is_no_loss() {
+        for path in ["node_modules/", "web/node_modules/", "target/", "a/__pycache__/", "x.pyc", "b/target/c"]
+        {
+            assert!(is_made_again(path), "{path}");
+        }
+        for path in [".env", "uploads/", "targets/", "my.target", "a/.env.local", "builds/x"] {
+            assert!(!is_made_again(path), "{path}");
+        }
     }
 
     #[test]

@@ -40,6 +40,13 @@ pub struct Seat {
     pub environment: Option<String>,
 }
 
+impl Seat {
+    /// The environment that a task is done in by this worker: the task's, else its own.
+    pub fn works_in<'a>(&'a self, needed: Option<&'a str>) -> Option<&'a str> {
+        needed.or(self.environment.as_deref())
+    }
+}
+
 /// Which member of a group gets the next task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Strategy {
@@ -131,6 +138,24 @@ pub struct Now {
     pub full: Option<(&'static str, String)>,
     /// Where that is for want of seats: which are taken, or left to others.
     pub taken_seats: Option<Pool>,
+    /// Environments in which nothing can begin now, by their names in lower case, and why.
+    pub shut: BTreeMap<String, Shut>,
+}
+
+/// Why nothing can begin in an environment, with what to do about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Shut {
+    /// Somebody works in it, or left something there.
+    ForNow(String),
+    /// There is none, or none in which a worker could work.
+    ForEver(String),
+}
+
+impl Now {
+    /// Notes that nothing can begin in an environment.
+    pub fn shut(&mut self, environment: &str, why: Shut) {
+        self.shut.insert(environment.to_lowercase(), why);
+    }
 }
 
 /// Why a provider gets nothing now.
@@ -149,7 +174,7 @@ pub enum Limit {
 pub enum Choice {
     /// This seat.
     Seat(Seat),
-    /// None now: `rate-limit`, `budget`, `unhealthy`, `slot`, `memory` or `load`, and on what.
+    /// None now: `rate-limit`, `budget`, `unhealthy`, `environment`, `slot`, `memory` or `load`, and on what.
     Wait {
         /// The reason as status names it.
         reason: &'static str,
@@ -190,6 +215,12 @@ pub enum WhyNot {
     TooDear(String),
     /// Its last attempts failed at once.
     Unhealthy(String),
+    /// It works in another environment than the task is for.
+    Elsewhere(String),
+    /// There is no such environment as it would work in.
+    Nowhere(String),
+    /// Nothing can begin now in the environment that it would work in.
+    Shut(String),
     /// It does as much as it may.
     Busy(String),
 }
@@ -205,13 +236,24 @@ impl WhyNot {
             | Self::OverBudget(why)
             | Self::TooDear(why)
             | Self::Unhealthy(why)
+            | Self::Elsewhere(why)
+            | Self::Nowhere(why)
+            | Self::Shut(why)
             | Self::Busy(why) => why,
         }
     }
 
     /// Whether waiting cannot help.
     fn is_for_ever(&self) -> bool {
-        matches!(self, Self::Capability | Self::HadItsTries | Self::Lacks(_) | Self::TooDear(_))
+        matches!(
+            self,
+            Self::Capability
+                | Self::HadItsTries
+                | Self::Lacks(_)
+                | Self::TooDear(_)
+                | Self::Elsewhere(_)
+                | Self::Nowhere(_)
+        )
     }
 }
 
@@ -236,6 +278,8 @@ pub struct Need<'a> {
     pub avoid: &'a [ProviderName],
     /// Providers that had their tries at this very task.
     pub out: &'a [ProviderName],
+    /// The environment that it is for, whoever does it.
+    pub environment: Option<&'a str>,
 }
 
 /// Chooses among those that the rules led to. Who was asked for and is only busy is waited for;
@@ -244,7 +288,12 @@ pub fn decide(roster: &Roster, now: &Now, pick: &Pick, need: Need<'_>) -> Decisi
     if let Pick::Nobody(why) = pick {
         return Decision { candidates: Vec::new(), choice: Choice::Nobody(why.clone()) };
     }
-    let (asked, reliefs) = ordered(roster, now, pick);
+    let (mut asked, reliefs) = ordered(roster, now, pick);
+    // Of those who may, whoever works in the task's environment is there for it.
+    if let Some(needed) = need.environment {
+        let is_there = |own: &String| own.eq_ignore_ascii_case(needed);
+        asked.sort_by_key(|seat| !seat.environment.as_ref().is_some_and(is_there));
+    }
     let candidates: Vec<Candidate> = asked
         .iter()
         .map(|seat| (*seat, false))
@@ -255,7 +304,7 @@ pub fn decide(roster: &Roster, now: &Now, pick: &Pick, need: Need<'_>) -> Decisi
             takes_over,
             why_not: match need.out.contains(&seat.provider) {
                 true => Some(WhyNot::HadItsTries),
-                false => why_not(roster, now, seat, need.complexity),
+                false => why_not(roster, now, seat, need),
             },
         })
         .collect();
@@ -295,16 +344,16 @@ fn choose(roster: &Roster, candidates: &[Candidate], need: Need<'_>) -> Choice {
     if capable().next().is_none() {
         return Choice::Nobody(match candidates.iter().find_map(|it| Some((it, it.why_not.as_ref()?))) {
             None => "no worker is configured or installed for it".to_owned(),
-            Some((_, WhyNot::TooDear(why))) => why.clone(),
+            Some((_, WhyNot::TooDear(why) | WhyNot::Nowhere(why))) => why.clone(),
             Some((first, WhyNot::Lacks(why))) => format!("{}: {why}", first.worker),
             Some((first, why)) => format!("{} {}", first.worker, why.text()),
         });
     }
-    let (mut limited, mut spent, mut unhealthy, mut full) = (None, None, None, None);
+    let (mut limited, mut spent, mut unhealthy, mut shut, mut full) = (None, None, None, None, None);
     for is_avoided in [false, true] {
         for takes_over in [false, true] {
             // Whoever was asked for and is only busy will be free before long.
-            if takes_over && full.is_some() {
+            if takes_over && (full.is_some() || shut.is_some()) {
                 continue;
             }
             let tier = |it: &&Candidate| {
@@ -320,9 +369,15 @@ fn choose(roster: &Roster, candidates: &[Candidate], need: Need<'_>) -> Choice {
                     Some(WhyNot::RateLimited(why)) => drop(limited.get_or_insert_with(|| why.clone())),
                     Some(WhyNot::OverBudget(why)) => drop(spent.get_or_insert_with(|| why.clone())),
                     Some(WhyNot::Unhealthy(why)) => drop(unhealthy.get_or_insert_with(|| why.clone())),
+                    Some(WhyNot::Shut(why)) => drop(shut.get_or_insert_with(|| why.clone())),
                     Some(WhyNot::Busy(why)) => drop(full.get_or_insert_with(|| why.clone())),
                     Some(
-                        WhyNot::Capability | WhyNot::HadItsTries | WhyNot::Lacks(_) | WhyNot::TooDear(_),
+                        WhyNot::Capability
+                        | WhyNot::HadItsTries
+                        | WhyNot::Lacks(_)
+                        | WhyNot::TooDear(_)
+                        | WhyNot::Elsewhere(_)
+                        | WhyNot::Nowhere(_),
                     ) => {}
                 }
             }
@@ -330,14 +385,30 @@ fn choose(roster: &Roster, candidates: &[Candidate], need: Need<'_>) -> Choice {
     }
     // A seat that becomes free comes sooner than a reset or a new month.
     let wait = |reason, on| Choice::Wait { reason, on };
-    let waits = [("slot", full), ("unhealthy", unhealthy), ("rate-limit", limited), ("budget", spent)];
+    let waits = [
+        ("slot", full),
+        ("environment", shut),
+        ("unhealthy", unhealthy),
+        ("rate-limit", limited),
+        ("budget", spent),
+    ];
     let mut waits = waits.into_iter().filter_map(|(reason, on)| Some(wait(reason, on?)));
     waits.next().unwrap_or_else(|| Choice::Nobody("no worker may get it".to_owned()))
 }
 
-fn why_not(roster: &Roster, now: &Now, seat: &Seat, complexity: Complexity) -> Option<WhyNot> {
-    if seat.capability < complexity {
+fn why_not(roster: &Roster, now: &Now, seat: &Seat, need: Need<'_>) -> Option<WhyNot> {
+    if seat.capability < need.complexity {
         return Some(WhyNot::Capability);
+    }
+    let shut =
+        seat.works_in(need.environment).and_then(|environment| now.shut.get(&environment.to_lowercase()));
+    if let Some(Shut::ForEver(why)) = shut {
+        return Some(WhyNot::Nowhere(why.clone()));
+    }
+    if let (Some(own), Some(needed)) = (&seat.environment, need.environment)
+        && !own.eq_ignore_ascii_case(needed)
+    {
+        return Some(WhyNot::Elsewhere(format!("works in {own}, and the task is for {needed}")));
     }
     if let Some(lacks) = &seat.lacks {
         return Some(WhyNot::Lacks(lacks.clone()));
@@ -359,6 +430,9 @@ fn why_not(roster: &Roster, now: &Now, seat: &Seat, complexity: Complexity) -> O
     }
     if now.loads.get(&seat.worker).is_some_and(|load| load.busy >= seat.slots) {
         return Some(WhyNot::Busy(format!("{} is busy", seat.worker)));
+    }
+    if let Some(Shut::ForNow(why)) = shut {
+        return Some(WhyNot::Shut(why.clone()));
     }
     let most = roster.providers.get(&seat.provider).map_or(u32::MAX, |provider| provider.max_parallel);
     let busy = now.providers.get(&seat.provider).copied().unwrap_or(0);

@@ -110,6 +110,7 @@ pub fn ask(
         wall: config.wall,
         relayed_in: None,
         caches: config.caches.as_deref(),
+        environment: None,
     };
     start(session, provider, None, &assignment).inspect_err(|_| {
         // What did not start costs nothing.

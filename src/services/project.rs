@@ -185,6 +185,14 @@ impl Session {
     }
 }
 
+impl Session {
+    /// [`Self::config`], or what holds without any where that cannot be used: for what must work all the same.
+    pub fn config_or_usual(&self, project: &Project) -> Result<Config, Error> {
+        self.config(project)
+            .or_else(|error| config::load(None, None, &self.house.agents_found()).map_err(|_| error))
+    }
+}
+
 impl House {
     /// The agents whose programs are on the caller's PATH, the preferred first, and a model of this machine.
     pub fn agents_found(&self) -> Vec<ProviderKind> {

@@ -6,13 +6,15 @@ use super::project::Project;
 use super::{Error, House, Session, health, owning, querying, spending, windows};
 use crate::base::clock::Time;
 use crate::base::ids::{PlanId, ProjectId, ProviderName, TaskId, WorkerName};
+use crate::domain::environment::Stage;
 use crate::domain::plan::Task;
-use crate::domain::route::{self, Decision, Limit, Need, Now, Placed, Roster, Seat, Wish};
+use crate::domain::route::{self, Decision, Limit, Need, Now, Placed, Roster, Seat, Shut, Wish};
 use crate::domain::share::{self, Pool, Share};
 use crate::store::Tx;
-use crate::store::attempts::AttemptRow;
+use crate::store::attempts::{AttemptRow, Occupant};
+use crate::store::environments::EnvironmentRow;
 use crate::sys::config::Config;
-use crate::sys::config::resolved::{self, Strategy};
+use crate::sys::config::resolved::{self, Isolation, Strategy};
 
 /// A conductor that said that it lives within this takes a seat that is left to it; twice between two heartbeats.
 const ATTENTIVE_MS: i64 = 20_000;
@@ -185,6 +187,14 @@ pub fn now(
         let why = format!("{} until {}: {}", quarantine.worker, quarantine.until, quarantine.reason);
         now.quarantined.insert(quarantine.worker, why);
     }
+    let bound: BTreeSet<&str> =
+        config.workers.values().filter_map(|worker| worker.environment.as_deref()).collect();
+    if !bound.is_empty() {
+        let rows = tx.environments(project)?;
+        for name in bound {
+            note_environment(tx, config, project, &rows, &mut now, (name, Asks::Worker))?;
+        }
+    }
     let seats = seats_left(tx, config, (project, plan), live)?;
     (now.full, now.taken_seats) = match seats {
         Some((pool, why)) => (Some(("slot", why)), Some(pool)),
@@ -195,6 +205,76 @@ pub fn now(
         }
     };
     Ok(now)
+}
+
+/// Who asks for an environment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asks {
+    /// A task that is to be done in it, and nowhere else.
+    Task,
+    /// A worker that is bound to it. As long as there is none it works as others do.
+    Worker,
+}
+
+/// Notes in `now` why nothing can begin in an environment, as far as the record tells.
+pub fn look_at_environment(
+    tx: &Tx<'_>,
+    config: &Config,
+    project: &ProjectId,
+    now: &mut Now,
+    asked: (&str, Asks),
+) -> Result<(), Error> {
+    note_environment(tx, config, project, &tx.environments(project)?, now, asked)
+}
+
+fn note_environment(
+    tx: &Tx<'_>,
+    config: &Config,
+    project: &ProjectId,
+    rows: &[EnvironmentRow],
+    now: &mut Now,
+    (name, asks): (&str, Asks),
+) -> Result<(), Error> {
+    let found = rows.iter().find(|row| row.name.eq_ignore_ascii_case(name));
+    let why = match found {
+        _ if asks == Asks::Worker && (found.is_none() || config.isolation == Isolation::Shared) => None,
+        _ if config.isolation == Isolation::Shared => Some(Shut::ForEver(format!(
+            "nothing lands from environment {name} while workers share the project's folder; set isolation = \"worktree\" under [project]"
+        ))),
+        None => Some(Shut::ForEver(format!(
+            "there is no environment {name}; kapell env create {name} makes it, then retry the task"
+        ))),
+        Some(row) if row.stage != Stage::Ready => {
+            let doing = if row.stage == Stage::Creating { "made" } else { "removed" };
+            Some(Shut::ForNow(format!(
+                "{name} is being {doing}; kapell env status {name} tells how far that is"
+            )))
+        }
+        Some(row) => tx.attempt_in(project, &row.name)?.map(|other| {
+            let Occupant { worker, plan, task, .. } = other;
+            Shut::ForNow(format!("{worker} works in {name}, at {plan}/{task}"))
+        }),
+    };
+    if let Some(why) = why {
+        now.shut(name, why);
+    }
+    Ok(())
+}
+
+/// The environment that a task would be done in by a worker.
+pub fn environment_of(
+    tx: &Tx<'_>,
+    config: &Config,
+    project: &ProjectId,
+    task: &Task,
+    seat: &Seat,
+) -> Result<Option<String>, Error> {
+    if task.environment.is_some() || config.isolation == Isolation::Shared {
+        return Ok(task.environment.clone());
+    }
+    let Some(own) = &seat.environment else { return Ok(None) };
+    let rows = tx.environments(project)?;
+    Ok(rows.into_iter().map(|row| row.name).find(|name| name.eq_ignore_ascii_case(own)))
 }
 
 /// Why there is no seat for a plan: all are taken, or those that are free are left to plans with fewer workers.
@@ -291,7 +371,8 @@ pub fn explain(
         })?;
         now(tx, config, (&project.id, None), &live, limits)
     })?;
-    let need = Need { complexity: task.complexity, avoid: &[], out: &[] };
+    let environment = task.environment.as_deref();
+    let need = Need { complexity: task.complexity, avoid: &[], out: &[], environment };
     let decision = route::decide(&roster, &now, &placed.pick, need);
     Ok(Explanation { placed, decision, priority: task.priority.unwrap_or_default().0 })
 }

@@ -1,6 +1,7 @@
 //! The wall around one run: what may be written, what is needed besides, what must not be seen.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::{Duration, UNIX_EPOCH};
@@ -26,6 +27,9 @@ pub struct Ground<'a> {
     pub run_dir: &'a Path,
     /// Build caches as configured: `None` are the usual ones.
     pub caches: Option<&'a [String]>,
+    /// What at the top of its folder cannot be written in any case: the folder stays, and git's own lies in it.
+    /// Empty where the folder is the run's alone.
+    pub kept: &'a [&'a str],
 }
 
 /// What of its folder a run may write.
@@ -64,7 +68,10 @@ impl Ground<'_> {
                 require_strict(support(self.run_dir))?;
                 wall.mode = Mode::Strict;
                 for pattern in claim {
-                    enclose(&mut wall, self.folder, pattern)?;
+                    match self.kept.is_empty() || !pattern.literal_path().is_empty() {
+                        true => enclose(&mut wall, self.folder, pattern)?,
+                        false => self.grant_beside(&mut wall, claim),
+                    }
                 }
                 for cache in &inside {
                     wall.writable.extend(folder_in(self.folder, cache));
@@ -72,11 +79,61 @@ impl Ground<'_> {
             }
             (Wish::Strict, Writes::Nothing) => wall.mode = Mode::Strict,
             (_, Writes::Nothing) => {}
+            (_, Writes::Claim(claim)) if !self.kept.is_empty() => self.grant_beside(&mut wall, claim),
             (_, Writes::Claim(_) | Writes::All) => wall.writable.push(self.folder.to_owned()),
         }
         wall.grant_persons(&outside);
         Ok(wall)
     }
+
+    /// Grants all that lies at the top of a checkout that stays, but what is kept: a grant of the whole could not
+    /// leave git's folder out. As to create a file is a right on its whole folder, new ones at the top are those
+    /// that are claimed, and folders that git ignores, where builds put what they make.
+    fn grant_beside(&self, wall: &mut Wall, claim: &[Pattern]) {
+        for name in ignored_folders(self.folder) {
+            // What cannot be made is not written either.
+            let _ = folder_in(self.folder, Path::new(&name));
+        }
+        for pattern in claim.iter().filter(|pattern| !pattern.literal_path().is_empty()) {
+            // Where a link or a file is on its way, the landing holds.
+            let _ = enclose(wall, self.folder, pattern);
+        }
+        for entry in fs::read_dir(self.folder).into_iter().flatten().flatten() {
+            let is_kept = self.kept.iter().any(|kept| entry.file_name() == *kept);
+            let Some(found) = entry.metadata().ok().filter(|_| !is_kept) else { continue };
+            if found.is_dir() {
+                wall.writable.push(entry.path());
+            } else if found.is_file() && found.nlink() == 1 {
+                wall.files.push(entry.path());
+            }
+        }
+    }
+}
+
+/// The folders at the top that the project's `.gitignore` names.
+fn ignored_folders(top: &Path) -> Vec<String> {
+    /// Where no slash says so, these are folders all the same.
+    const USUAL: [&str; 9] = [
+        "target",
+        "node_modules",
+        "dist",
+        "build",
+        "out",
+        "coverage",
+        "__pycache__",
+        ".pytest_cache",
+        ".venv",
+    ];
+    let text = fs::read_to_string(top.join(".gitignore")).unwrap_or_default();
+    let named = text.lines().map(str::trim).filter_map(|line| {
+        let line = line.strip_prefix('/').unwrap_or(line);
+        let name = line.strip_suffix('/').unwrap_or(line);
+        let is_plain = !name.is_empty()
+            && !matches!(name, "." | "..")
+            && !name.contains(['/', '*', '?', '[', '\\', '!', '#']);
+        (is_plain && (line.ends_with('/') || USUAL.contains(&name))).then(|| name.to_owned())
+    });
+    named.collect()
 }
 
 /// The wall that is wished for around a task's worker. In a folder that is shared `auto` builds none: git's
@@ -515,6 +572,53 @@ mod tests {
     }
 
     #[test]
+    fn a_checkout_that_stays_keeps_gits_folder_to_itself() {
+        let top = tree();
+        let folder = top.path().canonicalize().unwrap();
+        for name in [".git", "src", ".kapell"] {
+            fs::create_dir_all(folder.join(name)).unwrap();
+        }
+        for name in ["README", "launch.sh", "one"] {
+            fs::write(folder.join(name), "x").unwrap();
+        }
+        fs::hard_link(folder.join("one"), folder.join("two")).unwrap();
+        std::os::unix::fs::symlink("/etc", folder.join("away")).unwrap();
+        fs::write(folder.join(".gitignore"), "/target\n*.log\nlogs/\n/.git/\nsrc/generated/\n.env\n!kept/\n")
+            .unwrap();
+        let claim = patterns(&["new/", "new.txt", "*.md", "src/deep/"]);
+        for wish in [Wish::Auto, Wish::Worktree] {
+            let run = folder.join("src");
+            let kept: &[&str] = &[".git", "launch.sh"];
+            let writes = Writes::Claim(&claim);
+            let ground = Ground { wish, folder: &folder, writes, run_dir: &run, caches: Some(&[]), kept };
+            let wall = ground.wall(&house(top.path())).unwrap();
+            let names = |paths: &[PathBuf]| {
+                let mut names: Vec<String> = paths
+                    .iter()
+                    .filter_map(|path| path.strip_prefix(&folder).ok())
+                    .map(|path| path.to_string_lossy().into_owned())
+                    .collect();
+                names.sort();
+                names.dedup();
+                names
+            };
+            let writable = names(&wall.writable);
+            for name in ["src", ".kapell", "new", "target", "logs", "src/deep"] {
+                assert!(writable.iter().any(|it| it == name), "{name}: {writable:?}");
+            }
+            for name in ["", ".git", "away", ".env", "kept"] {
+                assert!(!writable.iter().any(|it| it == name), "{name:?}: {writable:?}");
+            }
+            let files = names(&wall.files);
+            assert!(
+                files.iter().any(|it| it == "README") && files.iter().any(|it| it == "new.txt"),
+                "{files:?}"
+            );
+            assert!(!files.iter().any(|it| ["launch.sh", "one", "two"].contains(&it.as_str())), "{files:?}");
+        }
+    }
+
+    #[test]
     fn placeholders_go_unless_somebody_touched_them() {
         let tree = tree();
         let top = tree.path();
@@ -584,7 +688,8 @@ mod tests {
         let caches = ["~/cache".to_owned(), "target".to_owned(), "~/missing".to_owned()];
         let claimed = Writes::Claim(&claim);
         let wall = |wish, writes| {
-            let ground = Ground { wish, folder: &tree, writes, run_dir: &run, caches: Some(&caches) };
+            let ground =
+                Ground { wish, folder: &tree, writes, run_dir: &run, caches: Some(&caches), kept: &[] };
             ground.wall(&house(&top)).unwrap()
         };
         assert_eq!(wall(Wish::Off, claimed), Wall::off());

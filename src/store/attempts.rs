@@ -37,6 +37,8 @@ pub struct AttemptRow {
     pub run_dir: String,
     /// The folder it works in.
     pub worktree: Option<String>,
+    /// The environment whose checkout that is; none: a worktree of its own, or the shared folder.
+    pub environment: Option<String>,
     /// The commit it started from.
     pub base: Option<String>,
     /// The ref that keeps its tree.
@@ -86,6 +88,8 @@ pub struct NewAttempt<'a> {
     pub run_dir: &'a str,
     /// The folder it works in.
     pub worktree: &'a str,
+    /// The environment whose checkout that is.
+    pub environment: Option<&'a str>,
     /// The commit it starts from.
     pub base: Option<&'a str>,
     /// The highest claim number it was given.
@@ -128,7 +132,20 @@ pub struct GateRow {
 
 const COLUMNS: &str = "id, project, plan, task, number, worker, provider, state, outcome, reason, run_dir, worktree,
     base, reference, snapshot, session, wall, said, changed, outside_claim, verdict, fencing, usd, input_tokens,
-    cached_tokens, cache_write_tokens, output_tokens, started_at, ended_at";
+    cached_tokens, cache_write_tokens, output_tokens, started_at, ended_at, environment";
+
+/// Who is at work in an environment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Occupant {
+    /// The attempt.
+    pub attempt: AttemptId,
+    /// Its worker.
+    pub worker: WorkerName,
+    /// Its plan.
+    pub plan: PlanId,
+    /// Its task, as text.
+    pub task: String,
+}
 
 impl Tx<'_> {
     /// Inserts an attempt in state `starting`.
@@ -137,8 +154,8 @@ impl Tx<'_> {
         self.sql
             .prepare_cached(
                 "INSERT INTO attempts (id, project, plan, task, number, worker, provider, state, run_dir, worktree,
-                                       base, fencing, started_at)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'starting', ?8, ?9, ?10, ?11, ?12)",
+                                       base, fencing, started_at, environment)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'starting', ?8, ?9, ?10, ?11, ?12, ?13)",
             )?
             .execute(params![
                 new.id.as_str(),
@@ -153,6 +170,7 @@ impl Tx<'_> {
                 new.base,
                 new.fencing,
                 now.as_millis(),
+                new.environment,
             ])?;
         self.open_spending(&Opening {
             id: new.id.as_str(),
@@ -189,6 +207,40 @@ impl Tx<'_> {
     /// The attempts of all plans of all projects that are not finished.
     pub fn all_live_attempts(&self) -> Result<Vec<AttemptRow>, StoreError> {
         self.attempts_where("state <> 'finished' ORDER BY started_at, id", &[])
+    }
+
+    /// The attempt that has an environment: it runs there, or what it left there has not landed yet. There is at
+    /// most one, since it is taken in the transaction that asks this.
+    pub fn attempt_in(&self, project: &ProjectId, environment: &str) -> Result<Option<Occupant>, StoreError> {
+        let found = self
+            .sql
+            .prepare_cached(
+                "SELECT a.id, a.worker, a.plan, a.task FROM attempts a JOIN tasks t ON t.plan = a.plan AND t.id = a.task
+                 WHERE a.project = ?1 AND a.environment = ?2
+                   AND (a.state <> 'finished'
+                        OR (t.state IN ('running', 'judging', 'approved', 'landing')
+                            AND a.number = (SELECT max(number) FROM attempts WHERE plan = a.plan AND task = a.task)))
+                 ORDER BY a.started_at DESC LIMIT 1",
+            )?
+            .query_row(params![project.as_str(), environment], |row| {
+                Ok(Occupant {
+                    attempt: AttemptId::new(row.get::<_, String>(0)?),
+                    worker: WorkerName::new(row.get::<_, String>(1)?),
+                    plan: PlanId::new(row.get::<_, String>(2)?),
+                    task: row.get(3)?,
+                })
+            });
+        Ok(found.optional()?)
+    }
+
+    /// The attempt that was the last in an environment.
+    pub fn last_attempt_in(
+        &self,
+        project: &ProjectId,
+        environment: &str,
+    ) -> Result<Option<AttemptRow>, StoreError> {
+        let found = "project = ?1 AND environment = ?2 ORDER BY started_at DESC, number DESC LIMIT 1";
+        Ok(self.attempts_where(found, &[&project.as_str(), &environment])?.pop())
     }
 
     /// The attempts of a project that ran at some time between two moments.
@@ -458,5 +510,6 @@ fn attempt_row(row: &Row<'_>) -> Result<AttemptRow, StoreError> {
         },
         started_at: Time::from_millis(row.get(27)?),
         ended_at: row.get::<_, Option<i64>>(28)?.map(Time::from_millis),
+        environment: row.get(29)?,
     })
 }

@@ -5,10 +5,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::backup::Backup;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 /// How long somebody who writes is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long when it is only looked at.
+const LOOKING: Duration = Duration::from_secs(2);
 /// Pages copied before others get a turn.
 const AT_ONCE: i32 = 4096;
 
@@ -24,47 +26,85 @@ pub fn create(path: &Path) -> Result<(), String> {
         .map_err(|error| error.to_string())
 }
 
+/// Why a database cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unsound {
+    /// There is no file.
+    #[error("the file is gone")]
+    Gone,
+    /// Somebody holds it; nothing is known of how it is.
+    #[error("somebody holds it locked")]
+    Busy,
+    /// It is no database, or not a whole one.
+    #[error("it is damaged: {0}")]
+    Damaged(String),
+}
+
+impl From<rusqlite::Error> for Unsound {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy,
+            _ => Self::Damaged(error.to_string()),
+        }
+    }
+}
+
 /// What is wrong with a database, by SQLite's own check; `Ok` if nothing is.
 ///
 /// # Errors
-/// What is wrong, in a line.
-pub fn check(path: &Path) -> Result<(), String> {
+/// What is wrong.
+pub fn check(path: &Path) -> Result<(), Unsound> {
     let connection = open(path)?;
-    let mut statement = connection.prepare("PRAGMA integrity_check(3)").map_err(|error| error.to_string())?;
-    let found = statement.query_map([], |row| row.get::<_, String>(0)).map_err(|error| error.to_string())?;
-    let found: Vec<String> = found.collect::<Result<_, _>>().map_err(|error| error.to_string())?;
+    connection.busy_timeout(LOOKING)?;
+    let mut statement = connection.prepare("PRAGMA integrity_check(3)")?;
+    let found = statement.query_map([], |row| row.get::<_, String>(0))?;
+    let found: Vec<String> = found.collect::<Result<_, _>>()?;
     match found.as_slice() {
         [one] if one == "ok" => Ok(()),
-        all => Err(all.join("; ")),
+        all => Err(Unsound::Damaged(all.join("; "))),
     }
+}
+
+/// Whether a file may be a database: SQLite's own, or an empty one, which becomes one.
+pub fn is_one(path: &Path) -> bool {
+    use std::io::Read as _;
+    let mut start = Vec::new();
+    let read = std::fs::File::open(path).and_then(|file| file.take(16).read_to_end(&mut start));
+    read.is_ok() && (start.is_empty() || start == b"SQLite format 3\0")
+}
+
+/// Brings what a writer that is gone left in its log into the file.
+///
+/// # Errors
+/// As [`check`].
+pub fn settle(path: &Path) -> Result<(), Unsound> {
+    let connection = open(path)?;
+    connection.busy_timeout(LOOKING)?;
+    connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0))?;
+    connection.close().map_err(|(_, error)| error.into())
 }
 
 /// Copies a database as it is at one moment, whoever writes it meanwhile, into a new file.
 ///
 /// # Errors
-/// SQLite's words.
-pub fn copy(from: &Path, to: &Path) -> Result<(), String> {
+/// As [`check`].
+pub fn copy(from: &Path, to: &Path) -> Result<(), Unsound> {
     let source = open(from)?;
-    let mut target = Connection::open(to).map_err(|error| error.to_string())?;
-    {
-        let backup = Backup::new(&source, &mut target).map_err(|error| error.to_string())?;
-        backup
-            .run_to_completion(AT_ONCE, Duration::from_millis(5), None)
-            .map_err(|error| error.to_string())?;
-    }
+    let mut target = Connection::open(to)?;
+    Backup::new(&source, &mut target)?.run_to_completion(AT_ONCE, Duration::from_millis(5), None)?;
     // The copy is one file, whatever the original was.
-    target.pragma_update(None, "journal_mode", "DELETE").map_err(|error| error.to_string())?;
-    target.close().map_err(|(_, error)| error.to_string())
+    target.pragma_update(None, "journal_mode", "DELETE")?;
+    target.close().map_err(|(_, error)| error.into())
 }
 
-fn open(path: &Path) -> Result<Connection, String> {
+fn open(path: &Path) -> Result<Connection, Unsound> {
     if !path.is_file() {
-        return Err("the file is gone".to_owned());
+        return Err(Unsound::Gone);
     }
     // Not only for reading: a write-ahead log that its writer left behind has to be read with it.
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags).map_err(|error| error.to_string())?;
-    connection.busy_timeout(PATIENCE).map_err(|error| error.to_string())?;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(PATIENCE)?;
     Ok(connection)
 }
 
@@ -95,8 +135,18 @@ mod tests {
     fn damage_is_told() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("d");
-        assert_eq!(check(&path), Err("the file is gone".to_owned()));
+        assert_eq!(check(&path), Err(Unsound::Gone));
         std::fs::write(&path, "this is no database at all, and long enough to be looked into").unwrap();
-        assert!(check(&path).unwrap_err().contains("not a database"));
+        assert!(check(&path).unwrap_err().to_string().contains("not a database"));
+    }
+
+    #[test]
+    fn one_that_is_in_use_is_not_called_damaged() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("d");
+        create(&path).unwrap();
+        let writer = Connection::open(&path).unwrap();
+        writer.execute_batch("BEGIN EXCLUSIVE").unwrap();
+        assert_eq!(check(&path), Err(Unsound::Busy));
     }
 }

@@ -38,17 +38,17 @@ http.server.ThreadingHTTPServer(('127.0.0.1', port), Handler).serve_forever()
 const INIT: &str = "import sqlite3, sys; sqlite3.connect(sys.argv[1]).execute('create table visits (n)')";
 
 /// A bench whose environments are configured, and whose services end with it.
-struct Street {
-    bench: Bench,
+pub struct Street {
+    pub bench: Bench,
     base: u16,
 }
 
 impl Street {
-    fn new(more: &str) -> Self {
+    pub fn new(more: &str) -> Self {
         Self::with(more, &["python3", "server.py", "{port}", "{database}"])
     }
 
-    fn with(more: &str, launch: &[&str]) -> Self {
+    pub fn with(more: &str, launch: &[&str]) -> Self {
         static NEXT: AtomicU16 = AtomicU16::new(0);
         let bench = Bench::new();
         // Below the ports that the system hands out, and apart from those of other tests.
@@ -68,12 +68,12 @@ impl Street {
         Self { bench, base }
     }
 
-    fn run(&self, words: &[&str]) -> Output {
+    pub fn run(&self, words: &[&str]) -> Output {
         self.bench.command(KAPELL).arg("env").args(words).arg("--json").output().unwrap()
     }
 
     #[track_caller]
-    fn ok(&self, words: &[&str]) -> Value {
+    pub fn ok(&self, words: &[&str]) -> Value {
         let output = self.run(words);
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let said = String::from_utf8_lossy(&output.stderr);
@@ -81,9 +81,14 @@ impl Street {
         serde_json::from_str(&text).unwrap()
     }
 
+    /// The answer, whether all of it was done or not.
+    pub fn ok_or_not(&self, words: &[&str]) -> Value {
+        serde_json::from_slice(&self.run(words).stdout).unwrap()
+    }
+
     /// What was refused, and its exit code.
     #[track_caller]
-    fn refused(&self, words: &[&str]) -> (Value, i32) {
+    pub fn refused(&self, words: &[&str]) -> (Value, i32) {
         let output = self.run(words);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(!output.status.success(), "env {words:?}: {}", String::from_utf8_lossy(&output.stdout));
@@ -93,7 +98,7 @@ impl Street {
     }
 
     #[track_caller]
-    fn no(&self, words: &[&str], expected: &str) -> Value {
+    pub fn no(&self, words: &[&str], expected: &str) -> Value {
         let (error, _) = self.refused(words);
         let message = error["message"].as_str().unwrap_or_default();
         assert!(message.contains(expected), "env {words:?}: {error:#}");
@@ -101,14 +106,14 @@ impl Street {
         error
     }
 
-    fn folder(&self, name: &str) -> PathBuf {
+    pub fn folder(&self, name: &str) -> PathBuf {
         let title = self.bench.project.file_name().unwrap().to_str().unwrap();
         self.bench.project.with_file_name(format!("{title}-{name}"))
     }
 
     /// git in an environment.
     #[track_caller]
-    fn git_in(&self, name: &str, args: &[&str]) -> String {
+    pub fn git_in(&self, name: &str, args: &[&str]) -> String {
         let mut command = self.bench.command("/usr/bin/git");
         command
             .arg("-C")
@@ -121,7 +126,7 @@ impl Street {
     }
 
     #[track_caller]
-    fn status(&self, name: &str) -> Value {
+    pub fn status(&self, name: &str) -> Value {
         self.ok(&["status", name])["environments"][0].clone()
     }
 
@@ -159,7 +164,7 @@ impl Drop for Street {
 
 /// The body that a service answers with.
 #[track_caller]
-fn get(port: u64, path: &str) -> String {
+pub fn get(port: u64, path: &str) -> String {
     let mut stream = TcpStream::connect(("127.0.0.1", u16::try_from(port).unwrap())).unwrap();
     stream.set_read_timeout(Some(DEADLINE)).unwrap();
     write!(stream, "GET {path} HTTP/1.0\r\n\r\n").unwrap();
@@ -168,7 +173,7 @@ fn get(port: u64, path: &str) -> String {
     answer.rsplit("\r\n\r\n").next().unwrap().to_owned()
 }
 
-fn sub<'v>(environment: &'v Value, name: &str) -> &'v Value {
+pub fn sub<'v>(environment: &'v Value, name: &str) -> &'v Value {
     environment["subs"].as_array().unwrap().iter().find(|sub| sub["name"] == name).unwrap()
 }
 
@@ -271,6 +276,8 @@ fn fifteen_services_from_their_making_to_their_end() {
     assert_eq!(street.bench.git(["show", &format!("{files}:half.txt")]), "not committed");
 
     street.ok(&["stop", "--all"]);
+    street.no(&["remove", "dev2"], "not backed up: the database of dev, qa, staging");
+    street.ok(&["backup"]);
     for name in ["dev2", "dev3", "dev4", "dev5"] {
         street.ok(&["remove", name]);
         assert!(!street.folder(name).exists());

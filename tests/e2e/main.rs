@@ -13,7 +13,9 @@ mod bench;
 mod client;
 
 mod batches;
+mod belongings;
 mod environments;
+mod errands;
 mod fleet;
 mod health;
 mod hook;
@@ -27,6 +29,7 @@ mod odd;
 mod pipelines;
 mod registry;
 mod roles;
+mod seated;
 mod serve;
 mod shared;
 mod spending;

@@ -133,6 +133,7 @@ fn furnish(place: &Place, tasks: usize) -> Result<()> {
                 provider: &"quick".into(),
                 run_dir: &run_dir.to_string_lossy(),
                 worktree: "",
+                environment: None,
                 base: None,
                 fencing: 0,
                 reserve: Reserve::default(),

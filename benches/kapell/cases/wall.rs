@@ -95,6 +95,7 @@ fn wall(session: &Session, folder: &Path) -> Result<Wall> {
         writes: Writes::All,
         run_dir: &session.house.run_dir("a-bench"),
         caches: None,
+        kept: &[],
     };
     ground.wall(&session.house).map_err(|refusal| anyhow::anyhow!("{}", refusal.message))
 }

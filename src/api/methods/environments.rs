@@ -1,9 +1,11 @@
 //! `environments`.
 
+use std::path::PathBuf;
+
 use crate::api::ApiError;
 use crate::api::wire::{
-    BackupStatus, EnvironmentFailure, EnvironmentStatus, EnvironmentsAction, EnvironmentsParams,
-    EnvironmentsResult, GitCommit, GitFile, GitOutcome, SubEnvironmentStatus,
+    AtWork, BackupStatus, EnvironmentFailure, EnvironmentStatus, EnvironmentTotals, EnvironmentsAction,
+    EnvironmentsParams, EnvironmentsResult, GitCommit, GitFile, GitOutcome, SubEnvironmentStatus,
 };
 use crate::services::environments::backing::{self, Backup};
 use crate::services::environments::caring::{self, Checked};
@@ -23,6 +25,9 @@ pub fn call(session: &Session, params: EnvironmentsParams) -> Result<Environment
         EnvironmentsAction::List | EnvironmentsAction::Status => {
             let mut views = viewing::list(session, name)?;
             if let Some(sub) = sub {
+                if let (Some(_), [only]) = (name, views.as_slice()) {
+                    running::known_sub(&only.row, sub)?;
+                }
                 views.iter_mut().for_each(|view| view.subs.retain(|it| it.name == sub));
             }
             EnvironmentsResult { environments: views.iter().map(status).collect(), ..empty() }
@@ -80,14 +85,26 @@ pub fn call(session: &Session, params: EnvironmentsParams) -> Result<Environment
             EnvironmentsResult {
                 message: Some(maintained.done.join("\n")),
                 failed: maintained.failed.into_iter().map(failure).collect(),
-                ..monitored(&maintained.checked)
+                ..match maintained.checked.as_slice() {
+                    // Nobody looked, so nobody can say that all is well.
+                    [] => empty(),
+                    checked => monitored(checked),
+                }
             }
         }
-        EnvironmentsAction::Backup if which.as_deref() == Some("list") => EnvironmentsResult {
-            backups: backing::list(session, name)?.into_iter().map(backup).collect(),
-            ..empty()
-        },
+        EnvironmentsAction::Backup if which.as_deref() == Some("list") => {
+            let backups: Vec<BackupStatus> = backing::list(session, name)?.into_iter().map(backup).collect();
+            let message = backups.is_empty().then(|| match name {
+                Some(name) => format!("{name} has no backup"),
+                None => "there is no backup".to_owned(),
+            });
+            EnvironmentsResult { backups, message, ..empty() }
+        }
         EnvironmentsAction::Backup => {
+            if let Some(which) = &which {
+                let message = format!("backup makes one, and takes no `{}`", which.escape_debug());
+                return Err(ApiError::invalid_params(message, "which: list shows those that there are"));
+            }
             let (made, failed) = backing::backup(session, name)?;
             EnvironmentsResult {
                 backups: made.into_iter().map(backup).collect(),
@@ -96,20 +113,21 @@ pub fn call(session: &Session, params: EnvironmentsParams) -> Result<Environment
             }
         }
         EnvironmentsAction::Restore => {
-            let (used, kept) = backing::restore(session, needed(name)?, which.as_deref(), force)?;
+            let restored = backing::restore(session, needed(name)?, which.as_deref(), force)?;
+            let used = restored.backup;
             EnvironmentsResult {
                 message: Some(format!("{} is restored from {}", used.name, used.backup)),
                 backups: vec![backup(used)],
-                kept: vec![kept],
+                kept: with_files(restored.kept, &restored.aside),
                 ..empty()
             }
         }
         EnvironmentsAction::Reset => {
-            let (view, kept) = caring::reset(session, needed(name)?, force)?;
+            let (view, kept, aside) = caring::reset(session, needed(name)?, force)?;
             EnvironmentsResult {
                 environments: vec![status(&view)],
                 message: Some(format!("{} begins anew", view.row.name)),
-                kept: vec![kept],
+                kept: with_files(kept, &aside),
                 ..empty()
             }
         }
@@ -125,8 +143,28 @@ pub fn all(session: &Session) -> Result<Vec<EnvironmentStatus>, ApiError> {
     Ok(viewing::list(session, None)?.iter().map(status).collect())
 }
 
+/// The same in figures.
+pub fn totals(environments: &[EnvironmentStatus], sessions: usize) -> EnvironmentTotals {
+    let count =
+        |is: &dyn Fn(&EnvironmentStatus) -> bool| environments.iter().filter(|it| is(it)).count() as u64;
+    let subs = || environments.iter().flat_map(|environment| &environment.subs);
+    EnvironmentTotals {
+        directories: count(&|it| it.state != "missing"),
+        environments: subs().count() as u64,
+        running: subs().filter(|sub| sub.state == "running").count() as u64,
+        workers: count(&|it| it.worker.is_some()),
+        at_work: count(&|it| it.at_work.is_some()),
+        sessions: sessions as u64,
+    }
+}
+
 fn empty() -> EnvironmentsResult {
     EnvironmentsResult::default()
+}
+
+/// The ref first, then files.
+fn with_files(kept: String, files: &[PathBuf]) -> Vec<String> {
+    std::iter::once(kept).chain(files.iter().map(|file| file.to_string_lossy().into_owned())).collect()
 }
 
 fn needed(name: Option<&str>) -> Result<&str, ApiError> {
@@ -175,6 +213,7 @@ fn backup(backup: Backup) -> BackupStatus {
         backup: backup.backup,
         path: backup.path.to_string_lossy().into_owned(),
         bytes: backup.bytes,
+        left_out: backup.left_out,
     }
 }
 
@@ -217,6 +256,13 @@ fn status(view: &View) -> EnvironmentStatus {
         problem: view.problem.clone(),
         subs: view.subs.iter().map(sub_status).collect(),
         worker: view.worker.clone(),
+        worker_state: view.worker_state.map(str::to_owned),
+        at_work: view.at_work.as_ref().map(|by| AtWork {
+            attempt: by.attempt.to_string(),
+            worker: by.worker.to_string(),
+            plan_id: by.plan.to_string(),
+            task: by.task.clone(),
+        }),
         verdict: None,
         reason: None,
     }

@@ -311,7 +311,13 @@ fn body(
             (StatusBody::Queue { queue, waiting }, more.or(next))
         }
         Scope::Environments => {
-            (StatusBody::Environments { environments: super::environments::all(session)? }, None)
+            let environments = super::environments::all(session)?;
+            let mut workers = Vec::new();
+            if project.repository.is_some() {
+                standing::add_sessions(session, project, &session.config(project)?, &mut workers);
+            }
+            let totals = super::environments::totals(&environments, workers.len());
+            (StatusBody::Environments { environments, totals }, None)
         }
         Scope::Events => {
             let filter = EventFilter {

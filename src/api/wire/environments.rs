@@ -102,7 +102,7 @@ pub struct EnvironmentsResult {
     /// Backups that were made or used.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub backups: Vec<BackupStatus>,
-    /// The refs of the project that keep what was removed.
+    /// The refs that keep what was removed or done over, then files and folders that were moved aside.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub kept: Vec<String>,
     /// The lines that were asked for.
@@ -147,12 +147,48 @@ pub struct EnvironmentStatus {
     /// The worker that is bound to it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worker: Option<String>,
+    /// How that worker is: `idle`, `busy`, `rate-limited`, `over-budget`, `unhealthy` or `stopped`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worker_state: Option<String>,
+    /// Who is at work in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_work: Option<AtWork>,
     /// With health: `ok`, `attention` or `bad`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verdict: Option<String>,
     /// Why it is not ok.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+}
+
+/// An attempt that has an environment: it runs there, or what it left there has not landed yet.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+pub struct AtWork {
+    /// The attempt.
+    pub attempt: String,
+    /// Its worker.
+    pub worker: String,
+    /// Its plan.
+    pub plan_id: String,
+    /// Its task.
+    pub task: String,
+}
+
+/// All environments in figures.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct EnvironmentTotals {
+    /// Checkouts that are there.
+    pub directories: u64,
+    /// Their sub-environments.
+    pub environments: u64,
+    /// Sub-environments whose service runs.
+    pub running: u64,
+    /// Workers that are bound to one.
+    pub workers: u64,
+    /// Checkouts in which an attempt is at work.
+    pub at_work: u64,
+    /// Standing sessions of the project's workers.
+    pub sessions: u64,
 }
 
 /// A sub-environment.
@@ -245,7 +281,7 @@ pub struct GitOutcome {
 pub struct GitFile {
     /// Which.
     pub path: String,
-    /// `staged`, `changed`, `new` or `conflict`.
+    /// `staged`, `changed`, `new`, `conflict`, or `hidden`: changed, and git was told not to look.
     pub state: String,
 }
 
@@ -273,4 +309,7 @@ pub struct BackupStatus {
     pub path: String,
     /// Its size, compressed.
     pub bytes: u64,
+    /// What of the checkout is not in it, each with the reason.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<String>,
 }

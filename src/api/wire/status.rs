@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::EnvironmentStatus;
+use super::{EnvironmentStatus, EnvironmentTotals};
 
 /// Result of `status`: `seq`, `scope`, and the scope's own fields beside them.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -92,6 +92,9 @@ pub enum StatusBody {
     Environments {
         /// Isolated checkouts.
         environments: Vec<EnvironmentStatus>,
+        /// The same in figures.
+        #[serde(default)]
+        totals: EnvironmentTotals,
     },
 }
 
@@ -259,6 +262,9 @@ pub struct AttemptStatus {
     pub wall: Option<String>,
     /// The folder it works or worked in.
     pub worktree: Option<String>,
+    /// The environment whose checkout that is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment: Option<String>,
     /// The tmux window that shows it while it works: `SESSION:WINDOW`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub window: Option<String>,

@@ -194,7 +194,8 @@ fn of_environment(roster: &Roster, name: &str) -> Vec<WorkerName> {
 
 fn by_environment(roster: &Roster, wish: &Wish<'_>) -> Result<(Pick, String), String> {
     let words = wish.text.split(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '-' | '.')));
-    let words = words.map(|word| word.trim_matches(['.', '-']));
+    // Whatever a text speaks of, a task that names its environment is for that one.
+    let words = words.map(|word| word.trim_matches(['.', '-'])).filter(|_| wish.environment.is_none());
     let mut why = "no environment is named that has a worker".to_owned();
     for word in wish.environment.into_iter().chain(words).filter(|word| !word.is_empty()) {
         let names = of_environment(roster, word);

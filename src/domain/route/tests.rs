@@ -83,7 +83,7 @@ fn load(busy: u32, today: u32, turn: i64) -> Load {
 fn came(roster: &Roster, now: &Now, wish: Wish<'_>) -> String {
     let placed = place(roster, &wish);
     let rule = placed.asked.iter().find(|asked| asked.is_taken).unwrap().rule.as_str();
-    let need = Need { complexity: wish.complexity, avoid: &[], out: &[] };
+    let need = Need { complexity: wish.complexity, avoid: &[], out: &[], environment: wish.environment };
     match decide(roster, now, &placed.pick, need).choice {
         Choice::Seat(seat) => format!("{rule}: {}", seat.worker),
         Choice::Wait { reason, on } => format!("{rule} waits, {reason}: {on}"),
@@ -215,8 +215,12 @@ fn a_protected_worker_gets_nothing_by_any_way_in() {
         for now in [&Now::default(), &away] {
             for avoid in [&[][..], &["claude".into()][..]] {
                 let placed = place(&roster, &wish);
-                let decided =
-                    decide(&roster, now, &placed.pick, Need { complexity: wish.complexity, avoid, out: &[] });
+                let decided = decide(
+                    &roster,
+                    now,
+                    &placed.pick,
+                    Need { complexity: wish.complexity, avoid, out: &[], environment: wish.environment },
+                );
                 assert!(
                     decided.candidates.iter().all(|it| !it.worker.as_str().starts_with("high")),
                     "{wish:?}: {decided:?}"
@@ -306,7 +310,7 @@ fn others_take_over_from_the_limited_and_not_from_the_busy() {
     assert_eq!(came(&roster, &limited, Wish { complexity: Simple, ..auto }), "complexity: tiny");
     // A task that ran into a provider's limit tries the others first, also when it is over.
     let placed = place(&roster, &wish);
-    let need = Need { complexity: Normal, avoid: &["claude".into()], out: &[] };
+    let need = Need { complexity: Normal, avoid: &["claude".into()], out: &[], environment: None };
     let Choice::Seat(seat) = decide(&roster, &Now::default(), &placed.pick, need).choice else { panic!() };
     assert_eq!(seat.worker.as_str(), "merge2");
     // One that only crashes is no obstacle to the others of its provider, and is waited for where nobody else can.
@@ -358,7 +362,7 @@ fn why_it_is_this_worker_is_told_with_who_was_passed_over() {
         is_open: false,
     };
     let placed = place(&roster, &wish);
-    let need = Need { complexity: Normal, avoid: &[], out: &[] };
+    let need = Need { complexity: Normal, avoid: &[], out: &[], environment: None };
     let told = |now: &Now| {
         let decision = decide(&roster, now, &placed.pick, need);
         let Choice::Seat(seat) = &decision.choice else { panic!("{decision:?}") };
@@ -370,4 +374,41 @@ fn why_it_is_this_worker_is_told_with_who_was_passed_over() {
     let (other, limited) = told(&Now { limits, ..Now::default() });
     let expected = "; not review1: claude until noon, not review2: claude until noon";
     assert!(other == "review3" && limited.ends_with(expected), "{limited}");
+}
+
+#[test]
+fn an_environment_that_is_shut_is_waited_for_and_one_that_is_not_there_is_told() {
+    let roster = fleet();
+    let shut = |names: &[(&str, Shut)]| {
+        let mut now = Now::default();
+        names.iter().for_each(|(name, why)| now.shut(name, why.clone()));
+        now
+    };
+    let taken = || Shut::ForNow("codex2 works in it".to_owned());
+    let gone = || Shut::ForEver("there is no such place".to_owned());
+    let dev2 = Wish { text: "Fix it", environment: Some("DEV2"), ..Wish::default() };
+    assert_eq!(came(&roster, &Now::default(), dev2), "environment: keeper");
+    // Nobody takes over for a worker whose place is taken: it is the task's place too.
+    assert_eq!(
+        came(&roster, &shut(&[("dev2", taken())]), dev2),
+        "environment waits, environment: codex2 works in it"
+    );
+    assert_eq!(
+        came(&roster, &shut(&[("Dev2", gone())]), dev2),
+        "environment, nobody: there is no such place"
+    );
+    // A worker of another environment is no help, whoever asks for it.
+    let elsewhere = Wish { target: Some("keeper"), environment: Some("dev1"), ..dev2 };
+    let told = came(&roster, &Now::default(), elsewhere);
+    assert!(!told.contains("target: keeper"), "{told}");
+    // What is named in the text does not count where the task names its environment.
+    let text = Wish { text: "Fix it as in dev1", ..dev2 };
+    assert_eq!(came(&roster, &Now::default(), text), "environment: keeper");
+    // A provider's workers that sit there come first, and others do it there where none sits.
+    let other = Wish { environment: Some("dev7"), target: Some("codex"), ..dev2 };
+    assert!(came(&roster, &Now::default(), other).starts_with("target: "));
+    assert_eq!(
+        came(&roster, &shut(&[("dev7", taken())]), other),
+        "target waits, environment: codex2 works in it"
+    );
 }

@@ -27,6 +27,8 @@ use crate::services::{Cancel, Session, querying};
 
 /// The longest that nobody looks while nothing is told.
 const LOOK_AGAIN: Duration = Duration::from_secs(45);
+/// The same where what is shown changes without being told: files in a checkout, a service.
+const LOOK_SOON: Duration = Duration::from_secs(2);
 
 /// The longest page that `status` gives.
 const LARGEST_PAGE: u32 = 500;
@@ -70,7 +72,8 @@ impl<'a> Desk<'a> {
                     "kapell status --wait-ms 45000 --since-seq N waits for news",
                 )));
             }
-            Ok(querying::wait_for_news(session, interest, Some(since), LOOK_AGAIN, &mut || Ok(false))?)
+            let limit = if interest.is_untold { LOOK_SOON } else { LOOK_AGAIN };
+            Ok(querying::wait_for_news(session, interest, Some(since), limit, &mut || Ok(false))?)
         };
         Self {
             ask: Box::new(ask),

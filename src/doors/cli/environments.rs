@@ -4,9 +4,12 @@ use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 use std::sync::mpsc::channel;
 
+use serde_json::json;
+
 use super::args::{EnvCommand, Services};
 use super::calls::{self, Desk, typed};
 use super::screens;
+use super::tame::{Tamer, whole};
 use crate::api::ApiError;
 use crate::api::wire::{EnvironmentsAction as Action, EnvironmentsParams, EnvironmentsResult, GitCommand};
 use crate::base::notices::Notices;
@@ -51,6 +54,7 @@ pub fn run(desk: &mut Desk<'_>, command: EnvCommand) -> Result<u8, ApiError> {
             let params = EnvironmentsParams { sub, count: Some(lines), ..with(Action::Logs, Some(name)) };
             return logs(desk, params, follow);
         }
+        EnvCommand::Sync { name } => with(Action::Sync, name),
         EnvCommand::Git { name, verb, args } => {
             EnvironmentsParams { git: Some(GitCommand { verb, args }), ..with(Action::Git, Some(name)) }
         }
@@ -64,8 +68,12 @@ pub fn run(desk: &mut Desk<'_>, command: EnvCommand) -> Result<u8, ApiError> {
         }
         EnvCommand::Reset { name, force } => EnvironmentsParams { force, ..with(Action::Reset, Some(name)) },
         EnvCommand::Maintain { timer: Some(kind), .. } => {
-            let text = timer(desk, &kind);
-            desk.out.result(&text);
+            let value = desk.call("environments", with(Action::Export, None))?;
+            let text = &value["export"]["timers"][kind.as_str()];
+            match desk.out.is_json() {
+                true => desk.out.json(&json!({"timer": text})),
+                false => desk.out.result(text.as_str().unwrap_or_default()),
+            }
             return Ok(0);
         }
         EnvCommand::Maintain { which, timer: None } => {
@@ -108,7 +116,7 @@ fn watch(desk: &mut Desk<'_>, params: &EnvironmentsParams) -> Result<u8, ApiErro
         if desk.cancel.is_cancelled() || desk.out.is_closed() {
             return Ok(code(&result));
         }
-        (desk.wait)(Interest { all_projects: true, ..Interest::default() }, seq)?;
+        (desk.wait)(Interest { all_projects: true, is_untold: true, ..Interest::default() }, seq)?;
         if desk.cancel.is_cancelled() {
             return Ok(code(&result));
         }
@@ -123,16 +131,48 @@ fn logs(desk: &mut Desk<'_>, params: EnvironmentsParams, follow: bool) -> Result
         desk.out.json(&value);
         return Ok(0);
     }
-    desk.out.result(result.log.as_deref().unwrap_or_default());
+    let text = result.log.as_deref().unwrap_or_default();
+    let mut printed = Printed::default();
+    printed.print(desk, text.as_bytes());
     let sub = result.environments.first().and_then(|environment| environment.subs.first());
     match sub.and_then(|sub| sub.log.clone()).filter(|_| follow) {
-        Some(path) => follow_log(desk, Path::new(&path)),
+        Some(path) => follow_log(desk, Path::new(&path), printed),
         None => Ok(0),
     }
 }
 
+/// What of a log was printed.
+#[derive(Default)]
+struct Printed {
+    tamer: Tamer,
+    /// Of a line or a character that is not whole.
+    rest: Vec<u8>,
+}
+
+impl Printed {
+    /// Prints a piece: as it is; without what would steer a terminal on one; line by line for programs.
+    fn print(&mut self, desk: &mut Desk<'_>, piece: &[u8]) {
+        self.rest.extend_from_slice(piece);
+        let is_json = desk.out.is_json();
+        let whole = match is_json {
+            true => self.rest.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1),
+            false => whole(&self.rest),
+        };
+        let piece: Vec<u8> = self.rest.drain(..whole).collect();
+        if is_json {
+            for line in piece.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+                desk.out.json(&json!({"line": String::from_utf8_lossy(line)}));
+            }
+        } else if desk.out.is_terminal() {
+            desk.out.bytes(&self.tamer.tame(&piece));
+        } else {
+            desk.out.bytes(&piece);
+        }
+    }
+}
+
 /// Prints what is appended to a log, woken by the system. A log that is put aside is left for the new one.
-fn follow_log(desk: &mut Desk<'_>, path: &Path) -> Result<u8, ApiError> {
+fn follow_log(desk: &mut Desk<'_>, path: &Path, mut printed: Printed) -> Result<u8, ApiError> {
     let failed = |error| Error::system(format!("cannot follow {}", path.display()), error);
     let (sender, changes) = channel();
     let interrupted = sender.clone();
@@ -145,7 +185,11 @@ fn follow_log(desk: &mut Desk<'_>, path: &Path) -> Result<u8, ApiError> {
         let _ = sender.send(());
     })
     .map_err(failed)?;
-    let mut at = std::fs::metadata(path).map_err(failed)?.len();
+    // One that is gone is followed from its beginning, once there is one again.
+    let mut at = std::fs::metadata(path).map_or(0, |log| log.len());
+    if !path.exists() {
+        desk.out.note("the log was deleted; what the service prints is seen again after the next launch");
+    }
     loop {
         let length = std::fs::metadata(path).map_or(0, |log| log.len());
         if length < at {
@@ -158,33 +202,11 @@ fn follow_log(desk: &mut Desk<'_>, path: &Path) -> Result<u8, ApiError> {
             file.seek(SeekFrom::Start(at)).map_err(failed)?;
             file.take(length - at).read_to_end(&mut bytes).map_err(failed)?;
             at += bytes.len() as u64;
-            desk.out.result(&String::from_utf8_lossy(&bytes));
+            printed.print(desk, &bytes);
         }
         if desk.out.is_closed() || changes.recv().is_err() || desk.cancel.is_cancelled() {
             return Ok(0);
         }
         while changes.try_recv().is_ok() {}
     }
-}
-
-/// What runs `kapell env maintain` every day.
-fn timer(desk: &Desk<'_>, kind: &str) -> String {
-    let folder = desk.folder.display().to_string();
-    let quoted = shell_words::quote(&folder).into_owned();
-    if kind == "cron" {
-        // A percent sign is a line's end to cron.
-        return format!("17 4 * * *  kapell -C {} env maintain\n", quoted.replace('%', "\\%"));
-    }
-    let escaped = folder.replace('\\', "\\\\").replace('"', "\\\"").replace('%', "%%");
-    format!(
-        "# ~/.config/systemd/user/kapell-env.service\n\
-         [Unit]\nDescription=Care for the environments of {}\n\n\
-         [Service]\nType=oneshot\nExecStart=/usr/bin/env kapell -C \"{escaped}\" env maintain\n\n\
-         # ~/.config/systemd/user/kapell-env.timer\n\
-         [Unit]\nDescription=Every day: care for environments\n\n\
-         [Timer]\nOnCalendar=*-*-* 04:17\nPersistent=true\nRandomizedDelaySec=10m\n\n\
-         [Install]\nWantedBy=timers.target\n\n\
-         # then: systemctl --user daemon-reload && systemctl --user enable --now kapell-env.timer\n",
-        folder.replace('%', "%%")
-    )
 }

@@ -81,7 +81,11 @@ pub fn watch(
             _ => None,
         };
         // All that happens may change what is shown: another project's task takes the last seat.
-        (desk.wait)(Interest { all_projects: true, conductor, ..Interest::default() }, status.seq)?;
+        let is_untold = params.scope == Scope::Environments;
+        (desk.wait)(
+            Interest { all_projects: true, conductor, is_untold, ..Interest::default() },
+            status.seq,
+        )?;
         if desk.cancel.is_cancelled() {
             return Ok(0);
         }
@@ -97,24 +101,42 @@ pub fn fleet(desk: &mut Desk<'_>, args: &args::Fleet) -> Result<u8, ApiError> {
     };
     let mut last = None;
     loop {
-        let (value, seq, workers, missed) = all_workers(desk)?;
-        if last.as_ref() != Some(&(workers.clone(), missed)) {
+        let (mut value, seq, workers, missed) = all_workers(desk)?;
+        let environments = match by {
+            screens::By::Environment => Some(environments(desk)?),
+            _ => None,
+        };
+        if last.as_ref() != Some(&(workers.clone(), missed, environments.clone())) {
             if desk.out.is_json() {
+                if let (Some(fields), Some(all)) = (value.as_object_mut(), &environments) {
+                    fields.insert("totals".to_owned(), serde_json::json!(all.totals));
+                }
                 desk.out.json(&value);
             } else {
-                let text = screens::fleet(&desk.view(), &workers, missed, by);
+                let text = screens::fleet(&desk.view(), &workers, missed, by, environments.as_ref());
                 if args.watch { desk.out.redraw(&text) } else { desk.out.result(&text) }
             }
         }
-        last = Some((workers, missed));
+        let is_untold = environments.is_some();
+        last = Some((workers, missed, environments));
         if !args.watch || desk.cancel.is_cancelled() || desk.out.is_closed() {
             return Ok(0);
         }
-        (desk.wait)(Interest { all_projects: true, ..Interest::default() }, seq)?;
+        (desk.wait)(Interest { all_projects: true, is_untold, ..Interest::default() }, seq)?;
         if desk.cancel.is_cancelled() {
             return Ok(0);
         }
     }
+}
+
+/// What `fleet` shows of environments.
+fn environments(desk: &Desk<'_>) -> Result<screens::Places, ApiError> {
+    let params = StatusParams { scope: Scope::Environments, ..StatusParams::default() };
+    let status: StatusResult = typed(&desk.call("status", &params)?)?;
+    let StatusBody::Environments { environments, totals } = status.body else {
+        return Err(Error::Bug("the environments are something else".to_owned()).into());
+    };
+    Ok(screens::Places { names: environments.into_iter().map(|it| it.name).collect(), totals })
 }
 
 /// `health`: how everything is, once or whenever something happened. Ends with 1 if somebody should look.

@@ -24,6 +24,7 @@ mod setup;
 mod staging;
 mod standing;
 mod status_file;
+mod tame;
 
 pub use args::Serve;
 use args::{Cli, Command};

@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal as _, Write};
 
 use serde_json::Value;
 
-use super::layout::{Look, Page, Style, cell, clean, is_treacherous};
+use super::layout::{Look, Page, Style, cell, clean, is_treacherous, span};
 use crate::api::ApiError;
 
 /// Whether to colour.
@@ -144,6 +144,17 @@ impl Out {
         self.write_result(text.as_bytes());
     }
 
+    /// A result that is somebody else's, byte by byte.
+    pub fn bytes(&mut self, bytes: &[u8]) {
+        self.clear_passing();
+        self.write_result(bytes);
+    }
+
+    /// Whether results go to a terminal.
+    pub fn is_terminal(&self) -> bool {
+        self.stdout.is_terminal
+    }
+
     /// A result for programs: one line of JSON.
     pub fn json(&mut self, value: &Value) {
         self.clear_passing();
@@ -230,7 +241,11 @@ impl Out {
             return;
         }
         self.aside(|page| {
-            page.wrapped(&cell(Style::Bad, "error: "), Style::Plain, &error.message);
+            let (first, more) = error.message.split_once('\n').unwrap_or((&error.message, ""));
+            page.wrapped(&cell(Style::Bad, "error: "), Style::Plain, first);
+            for line in more.lines() {
+                page.line(&[span(Style::Plain, "  "), span(Style::Plain, line)]);
+            }
             if !error.hint.is_empty() {
                 page.wrapped(&cell(Style::Faint, "  next: "), Style::Plain, &error.hint);
             }

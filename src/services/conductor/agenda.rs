@@ -157,7 +157,8 @@ impl Agenda {
         })?;
         self.taken = now.taken_seats;
         let decided = self.lanes.iter().map(|(pick, complexity)| {
-            let need = Need { complexity: *complexity, avoid: &[], out: &[] };
+            // The environment that a task names is looked at when it is its turn.
+            let need = Need { complexity: *complexity, avoid: &[], out: &[], environment: None };
             match route::decide(&self.roster, &now, pick, need).choice {
                 Choice::Wait { reason, on } => Some((reason, on)),
                 Choice::Seat(_) | Choice::Nobody(_) => None,

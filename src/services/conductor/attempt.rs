@@ -22,6 +22,7 @@ use crate::domain::budget::Money;
 use crate::domain::plan::Task;
 use crate::domain::task::TaskState;
 use crate::domain::tries;
+use crate::services::environments::working;
 use crate::services::planning::surroundings::absent_programs;
 use crate::services::windows::{self, Place};
 use crate::services::{Error, owning, walling};
@@ -109,6 +110,22 @@ pub fn carry(desk: &Arc<Desk>, attempt: &AttemptRow, stage: Stage) {
             thread::park_timeout(UNRECORDED);
         }
     }
+    if attempt.environment.is_some()
+        && !desk.is_stopping()
+        && let Err(error) = leave(desk, attempt)
+    {
+        tracing::warn!(attempt = %attempt.id, "its environment stays as it is: {error}");
+    }
+}
+
+/// Puts the environment of an attempt back, unless its task goes on there or its work landed.
+fn leave(desk: &Desk, attempt: &AttemptRow) -> Result<(), Error> {
+    let state =
+        desk.store()?.read(|tx| tx.task(&desk.plan_id, &task_id(desk, attempt)))?.map(|row| row.state);
+    if state.is_some_and(|state| state.is_active() || state == TaskState::Done) {
+        return Ok(());
+    }
+    working::leave(desk, &reread(desk, attempt)?)
 }
 
 /// Goes on with an attempt that failed for want of room or of the repository, until that is there.
@@ -146,7 +163,9 @@ fn carry_on(desk: &Arc<Desk>, attempt: &AttemptRow, mut stage: Stage) -> Result<
         stage = match stage {
             Stage::Judge | Stage::Land if desk.is_stopping() => return Ok(()),
             Stage::Launch => {
-                launch(desk, &attempt, &task)?;
+                if !launch(desk, &attempt, &task)? {
+                    return Ok(());
+                }
                 show(desk, &attempt);
                 Stage::Follow
             }
@@ -239,7 +258,8 @@ fn show(desk: &Desk, attempt: &AttemptRow) {
     }
 }
 
-fn launch(desk: &Arc<Desk>, attempt: &AttemptRow, task: &Task) -> Result<(), Error> {
+/// Starts it; `false` where it cannot begin after all, which is recorded.
+fn launch(desk: &Arc<Desk>, attempt: &AttemptRow, task: &Task) -> Result<bool, Error> {
     Point::AttemptBegun.reach()?;
     let (feedback, mut earlier) = desk.store()?.read(|tx| -> Result<_, Error> {
         let feedback = tx.task(&desk.plan_id, &task.id)?.and_then(|row| row.feedback);
@@ -252,7 +272,8 @@ fn launch(desk: &Arc<Desk>, attempt: &AttemptRow, task: &Task) -> Result<(), Err
     };
     let advice = advising::advice(desk, attempt, task, &earlier, feedback.as_deref(), legacy.as_ref())?;
     let goes_on = earlier.last().is_some_and(|before| {
-        before.worktree == attempt.worktree
+        attempt.environment.is_none()
+            && before.worktree == attempt.worktree
             && attempt.worktree.as_ref().is_some_and(|tree| Path::new(tree).is_dir())
     });
     // The newest try before this one that began from the same commit and left something.
@@ -268,6 +289,12 @@ fn launch(desk: &Arc<Desk>, attempt: &AttemptRow, task: &Task) -> Result<(), Err
     };
     let tree = if goes_on { Tree::AsItIs } else { Tree::From(seed.as_deref()) };
     let told = Told { feedback: feedback.as_deref(), legacy: legacy.as_ref(), advice: advice.as_ref() };
+    if attempt.environment.is_some()
+        && let Err(why) = working::begin(desk, attempt, task, seed.as_deref())?
+    {
+        not_begun(desk, attempt, task, &why)?;
+        return Ok(false);
+    }
     launching::launch(desk, attempt, task, tree, told)?;
     tracing::debug!(attempt = %attempt.id, "its shim is started");
     if walling::is_walled(&desk.config) {
@@ -280,7 +307,25 @@ fn launch(desk: &Arc<Desk>, attempt: &AttemptRow, task: &Task) -> Result<(), Err
             }
         });
     }
-    Ok(())
+    Ok(true)
+}
+
+/// Records that an attempt came to nothing before it began: the environment that it was to work in is not as it
+/// was when it was taken. Its task waits for that again.
+fn not_begun(desk: &Desk, attempt: &AttemptRow, task: &Task, why: &str) -> Result<(), Error> {
+    desk.spares.dismiss(attempt.id.as_str());
+    desk.store()?.write(|tx| -> Result<(), Error> {
+        let ending = Ending {
+            outcome: Outcome::Interrupted,
+            reason: Some(why),
+            usage: attempt.usage,
+            said: None,
+            session: None,
+            wall: None,
+        };
+        tx.finish_attempt(&attempt.id, &ending)?;
+        try_again(tx, desk, attempt, task, Outcome::Interrupted, why)
+    })
 }
 
 /// Asks the shim for the wall that it really built, and records it.

@@ -12,6 +12,7 @@ use crate::domain::plan::Task;
 use crate::domain::task::TaskState;
 use crate::domain::verdict::{GateOutcome, Verdict};
 use crate::services::claiming::leaving;
+use crate::services::environments::working;
 use crate::services::judging::{self, Case, Judgement};
 use crate::services::landing::{self, Landing, Work};
 use crate::services::{Error, approving};
@@ -207,12 +208,20 @@ pub(super) fn land(desk: &Desk, attempt: &AttemptRow, task: &Task, saved: Saved)
         "{title}\n\nKapell-Plan: {}\nKapell-Task: {}\nKapell-Attempt: {}\n",
         attempt.plan, attempt.task, attempt.id
     );
-    let work = Work { attempt: attempt.clone(), task: task.clone(), saved, commit, message };
+    let base = saved.snapshot.base.clone();
+    let commit = match attempt.environment {
+        Some(_) => working::place(desk, attempt, &saved, commit, &message)?,
+        None => commit,
+    };
+    let work = Work { attempt: attempt.clone(), task: task.clone(), saved, commit: commit.clone(), message };
     let landed = landing::land(desk, work)?;
     let (commit, branch) = match landed {
         Landing::Landed { commit, branch } => (commit, branch),
         Landing::Left => return Ok(()),
         Landing::Rejected(why) => {
+            if attempt.environment.is_some() {
+                working::take_back(desk, attempt, &base, &commit)?;
+            }
             return store.write(|tx| -> Result<(), Error> {
                 tx.set_feedback(&desk.plan_id, id, Some(&why))?;
                 let line = why.lines().next().unwrap_or_default();

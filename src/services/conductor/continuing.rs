@@ -33,6 +33,8 @@ pub struct Legacy {
 /// proves that no process of the worker is left to write in it.
 pub fn goes_on(isolation: Isolation, before: &AttemptRow) -> bool {
     isolation == Isolation::Worktree
+        // Its checkout is put back, and may be another's by then.
+        && before.environment.is_none()
         && matches!(before.state.outcome(), Some(Outcome::RateLimited | Outcome::Stuck))
         && before.snapshot.is_some()
         && before.base.is_some()

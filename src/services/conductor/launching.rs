@@ -14,7 +14,7 @@ use crate::domain::pattern::Pattern;
 use crate::domain::plan::Task;
 use crate::domain::refusal::{Code, Refusal};
 use crate::services::walling::{self, Ground, Writes};
-use crate::services::{Error, House, local};
+use crate::services::{Error, House, environments, local};
 use crate::store::attempts::AttemptRow;
 use crate::sys::agent::{self, AgentKind, Brief, Launch, Program, SeedHow};
 use crate::sys::config::resolved::{Isolation, Provider, ProviderKind, Through, Wall as WallWish};
@@ -47,6 +47,8 @@ pub struct Assignment<'a> {
     pub files: &'a [Pattern],
     /// The folder it works in.
     pub worktree: &'a Path,
+    /// The environment whose checkout that is.
+    pub environment: Option<&'a str>,
     /// The shim's folder.
     pub run_dir: &'a Path,
     /// What it is told that it may cost, where it can be told.
@@ -84,7 +86,7 @@ pub fn launch(
     told: Told<'_>,
 ) -> Result<(), Error> {
     let worktree = Path::new(attempt.worktree.as_deref().unwrap_or_default());
-    if desk.config.isolation == Isolation::Worktree {
+    if attempt.environment.is_none() && desk.config.isolation == Isolation::Worktree {
         make_worktree(desk, attempt, worktree, tree)?;
     }
     let rules = desk.rules(task);
@@ -99,6 +101,7 @@ pub fn launch(
                 && !task.id.as_str().starts_with("spec-"),
             test: test.as_deref(),
             number: attempt.number,
+            environment: attempt.environment.as_deref(),
             told,
         },
     );
@@ -117,6 +120,7 @@ pub fn launch(
             prompt: &text,
             files: &task.files,
             worktree,
+            environment: attempt.environment.as_deref(),
             run_dir: Path::new(&attempt.run_dir),
             budget_usd: cap,
             // What is left of the task's own; a cap from elsewhere is told and not enforced.
@@ -222,6 +226,7 @@ pub fn start(
         writes: if launch.writes_worktree { Writes::Claim(assignment.files) } else { Writes::Nothing },
         run_dir,
         caches: assignment.caches,
+        kept: if assignment.environment.is_some() { &environments::KEPT_FROM_WORKERS } else { &[] },
     };
     let mut wall = ground.wall(house)?;
     if wall.mode != Mode::Off {
@@ -251,6 +256,9 @@ fn job(launch: &Launch, assignment: &Assignment<'_>, kind: AgentKind) -> Job {
     job.plan = assignment.of.0.to_owned();
     job.task = assignment.of.1.to_owned();
     job.env = launch.env.iter().map(|(name, value)| (name.into(), value.into())).collect();
+    if let Some(name) = assignment.environment {
+        job.env.insert("KAPELL_ENVIRONMENT".into(), name.into());
+    }
     job.stdin = launch.stdin.clone();
     job.timeout_ms = assignment.timeout_s.map(|seconds| seconds.saturating_mul(1000));
     job.first_signal = if kind == AgentKind::Claude { FirstSignal::Int } else { FirstSignal::Term };

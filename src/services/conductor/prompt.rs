@@ -18,6 +18,8 @@ pub struct Circumstances<'a> {
     pub test: Option<&'a str>,
     /// Which try this is, from 1.
     pub number: u32,
+    /// The environment that it works in.
+    pub environment: Option<&'a str>,
     /// What came before.
     pub told: Told<'a>,
 }
@@ -64,6 +66,13 @@ pub fn prompt(task: &Task, around: &Circumstances<'_>) -> String {
          Do not commit: your changes are collected when you end. If you need another file, ask for it first \
          (kapell's tool claim-files, or `kapell claim-files PATH` in a shell) and change it only once it is granted; \
          else say so in your final answer."
+        );
+    }
+    if let Some(name) = around.environment {
+        let _ = writeln!(
+            text,
+            "The current folder is the environment {name}, a checkout that stays: its ports and databases are in .env.local. \
+             Leave its .git and its services as they are."
         );
     }
     if !task.reads.is_empty() {
@@ -158,6 +167,7 @@ mod tests {
             wants_tests: true,
             test: Some("npm test"),
             number: 2,
+            environment: None,
             told: Told { feedback: Some("the tests pass without the implementation"), ..Told::default() },
         };
         let text = prompt(&task, &around);
@@ -194,6 +204,7 @@ mod tests {
             wants_tests: false,
             test: None,
             number: 3,
+            environment: None,
             told: Told { feedback: Some("lint: unused"), legacy: Some(&legacy), advice: None },
         };
         insta::assert_snapshot!(prompt(&task, &around).split_once("final answer.\n").unwrap().1);

@@ -12,6 +12,7 @@ use crate::domain::pattern::{Pattern, PatternSet, twins};
 use crate::domain::plan::Task;
 use crate::domain::violation::{Changed, Kind, Objection, objection};
 use crate::services::claiming::leaving;
+use crate::services::environments::working;
 use crate::services::{Error, approving, owning, walling};
 use crate::store::Tx;
 use crate::store::attempts::AttemptRow;
@@ -76,13 +77,22 @@ pub fn save(
     let git = &desk.git;
     let path = Path::new(attempt.worktree.as_deref().unwrap_or_default());
     let is_shared = desk.config.isolation == Isolation::Shared;
-    let tree = if is_shared {
-        Worktree::of_checkout(git.repository()).map_err(Error::from_git)?
-    } else {
-        match Worktree::find(git, path) {
+    // An environment may be a clone: it is saved there, and brought here.
+    let beside = match attempt.environment {
+        Some(_) => match working::checkout_of(desk, attempt)? {
+            Some(beside) => Some(beside),
+            None => return Ok(None),
+        },
+        None => None,
+    };
+    let git = beside.as_ref().map_or(git, |beside| &beside.git);
+    let tree = match &beside {
+        Some(beside) => beside.tree.clone(),
+        None if is_shared => Worktree::of_checkout(git.repository()).map_err(Error::from_git)?,
+        None => match Worktree::find(git, path) {
             Some(tree) => tree,
             None => return gone(desk),
-        }
+        },
     };
     let Some(base) = attempt.base.as_deref().and_then(Oid::parse) else { return Ok(None) };
     if walling::is_walled(&desk.config) {
@@ -110,6 +120,9 @@ pub fn save(
         Err(SnapshotError::TreeGone { .. }) => return gone(desk),
         Err(error) => return Err(Error::from_git(error)),
     };
+    if let Some(beside) = &beside {
+        working::bring_home(desk, beside, &reference)?;
+    }
     let mut saved = compared(desk, attempt, task, snapshot)?;
     if attempt.ended_at.is_some() && !is_shared {
         keep_ignored(path, &scratch.join("ignored"), &saved.ignored)

@@ -6,8 +6,10 @@ use super::desk::Desk;
 use crate::base::clock::Time;
 use crate::base::ids::ProviderName;
 use crate::domain::plan::Task;
-use crate::domain::route::{self, Choice, Limit, Need};
-use crate::services::{Error, routing, spending};
+use crate::domain::route::{self, Choice, Limit, Need, Now, Shut};
+use crate::services::environments::working;
+use crate::services::routing::Asks;
+use crate::services::{Error, owning, routing, spending};
 use crate::store::Tx;
 use crate::store::attempts::AttemptRow;
 use crate::sys::config::Config;
@@ -22,13 +24,14 @@ pub struct Tried<'a> {
 }
 
 /// A seat for the task, or why there is none; and why it is this seat, in words. `live` are the unfinished attempts of all
-/// projects.
-pub fn seat(
+/// projects, `shut` the environments in which nothing can begin, as was just seen.
+pub fn seat<'s>(
     tx: &Tx<'_>,
     desk: &Desk,
     task: &Task,
     live: &[AttemptRow],
     tried: Tried<'_>,
+    shut: impl Iterator<Item = (&'s str, &'s Shut)>,
 ) -> Result<(Choice, String), Error> {
     let config = &desk.config;
     let mut roster = routing::roster(config);
@@ -41,13 +44,40 @@ pub fn seat(
         limits(tx, config, |provider| spending::limit(tx, config, &spending::wish(desk, provider, task)))?;
     let mut now = routing::now(tx, config, (&desk.project.id, Some(&desk.plan_id)), live, limits)?;
     routing::let_children_pass(tx, &mut now, &desk.plan_id, &task.id)?;
-    let need = Need { complexity: task.complexity, avoid: tried.avoid, out: tried.out };
+    look_at_environments(tx, desk, task, &mut now)?;
+    shut.for_each(|(name, why)| now.shut(name, why.clone()));
+    let environment = task.environment.as_deref();
+    let need = Need { complexity: task.complexity, avoid: tried.avoid, out: tried.out, environment };
     let decision = route::decide(&roster, &now, &placed.pick, need);
     let why = match &decision.choice {
         Choice::Seat(seat) => route::why(&placed, &decision, &seat.worker),
         Choice::Wait { .. } | Choice::Nobody(_) => String::new(),
     };
     Ok((decision.choice, why))
+}
+
+/// Notes what of environments a task cannot work in: its own, where it names one, and those that the tasks above
+/// it have, which wait for it.
+fn look_at_environments(tx: &Tx<'_>, desk: &Desk, task: &Task, now: &mut Now) -> Result<(), Error> {
+    let (config, project) = (&desk.config, &desk.project.id);
+    if let Some(name) = &task.environment {
+        routing::look_at_environment(tx, config, project, now, (name, Asks::Task))?;
+    }
+    let above = owning::ancestors(tx, &desk.plan_id, &task.id)?;
+    if above.is_empty() {
+        return Ok(());
+    }
+    let bound = config.workers.values().filter_map(|worker| worker.environment.as_deref());
+    for name in bound.chain(task.environment.as_deref()) {
+        if let Some(by) = working::is_above(tx, project, &desk.plan_id, name, &above)? {
+            let why = format!(
+                "task {} works in {name} and waits for this one; delegate it to a worker outside of {name}",
+                by.task
+            );
+            now.shut(name, Shut::ForEver(why));
+        }
+    }
+    Ok(())
 }
 
 /// The providers that get nothing now, and why. `over_budget` is asked of those that would get something.

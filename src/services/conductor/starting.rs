@@ -1,5 +1,6 @@
 //! Starting an attempt: everything it needs is taken in one transaction, or nothing.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::attempt;
@@ -10,10 +11,11 @@ use crate::base::ids::{AttemptId, HolderName, ProviderName, random_tail};
 use crate::domain::attempt::Outcome;
 use crate::domain::claim::{self, Decision, Holder, HolderKind, Mode};
 use crate::domain::plan::Task;
-use crate::domain::route::Choice;
+use crate::domain::route::{Choice, Shut};
 use crate::domain::task::TaskState;
+use crate::services::environments::working::{self, Entered};
 use crate::services::spending::{self, Spent};
-use crate::services::{Error, asking, claiming, local, owning};
+use crate::services::{Error, asking, claiming, local, owning, routing};
 use crate::store::Tx;
 use crate::store::attempts::{AttemptRow, NewAttempt};
 use crate::store::claims::NewClaims;
@@ -38,17 +40,19 @@ pub fn begin(desk: &Desk, task: &Task, base: Option<&str>) -> Result<Begun, Erro
     // A name that has a shim already, where there is one.
     let reserved = desk.spares.reserve();
     let id = reserved.as_ref().map_or_else(new_attempt, AttemptId::new);
-    let mut seen = Vec::new();
+    let mut seen = Seen::default();
     let begun = loop {
-        let step = match record(desk, task, base, &id, &seen) {
-            Ok(Step::Look(provider)) => provider,
+        let looked = match record(desk, task, base, &id, &seen) {
             Ok(Step::Begun(begun)) => break Ok(begun),
-            Err(error) => break Err(error),
+            Ok(Step::Look(provider)) => look(desk, &provider).map(|()| seen.providers.push(provider)),
+            Ok(Step::Enter(name)) => {
+                working::enter(desk, &name, base).map(|entered| drop(seen.environments.insert(name, entered)))
+            }
+            Err(error) => Err(error),
         };
-        if let Err(error) = look(desk, &step) {
+        if let Err(error) = looked {
             break Err(error);
         }
-        seen.push(step);
     };
     if let Some(name) = reserved.filter(|_| !matches!(begun, Ok(Begun::Attempt(_)))) {
         desk.spares.give_back(&name);
@@ -66,6 +70,24 @@ enum Step {
     Begun(Begun),
     /// A model of this machine would get it, and nobody has looked whether it is there.
     Look(ProviderName),
+    /// It would begin in an environment, and nobody has looked how that is.
+    Enter(String),
+}
+
+/// What was looked at outside of any transaction.
+#[derive(Default)]
+struct Seen {
+    /// The models of this machine.
+    providers: Vec<ProviderName>,
+    /// The environments, by the name as it was asked for.
+    environments: BTreeMap<String, Result<Entered, Shut>>,
+}
+
+impl Seen {
+    /// The environments in which nothing can begin.
+    fn shut(&self) -> impl Iterator<Item = (&str, &Shut)> {
+        self.environments.iter().filter_map(|(name, entered)| Some((name.as_str(), entered.as_ref().err()?)))
+    }
 }
 
 /// Looks whether a model of this machine is there; if not, it gets nothing for a while, and the next of
@@ -78,14 +100,7 @@ fn look(desk: &Desk, name: &ProviderName) -> Result<(), Error> {
     Ok(())
 }
 
-/// `seen`: the models of this machine that were just looked for.
-fn record(
-    desk: &Desk,
-    task: &Task,
-    base: Option<&str>,
-    id: &AttemptId,
-    seen: &[ProviderName],
-) -> Result<Step, Error> {
+fn record(desk: &Desk, task: &Task, base: Option<&str>, id: &AttemptId, seen: &Seen) -> Result<Step, Error> {
     let is_local = |name: &ProviderName| {
         desk.config.providers.get(name).is_some_and(|provider| provider.kind == ProviderKind::Ollama)
     };
@@ -108,9 +123,10 @@ fn record(
             .map(|attempt| attempt.provider.clone())
             .collect();
         let had_theirs = attempt::goes_on(desk, task, &attempt::counted(&earlier)).unwrap_or_default();
-        let (choice, why) = seating::seat(tx, desk, task, &live, Tried { avoid: &avoid, out: &had_theirs })?;
+        let tried = Tried { avoid: &avoid, out: &had_theirs };
+        let (choice, why) = seating::seat(tx, desk, task, &live, tried, seen.shut())?;
         let seat = match choice {
-            Choice::Seat(seat) if is_local(&seat.provider) && !seen.contains(&seat.provider) => {
+            Choice::Seat(seat) if is_local(&seat.provider) && !seen.providers.contains(&seat.provider) => {
                 return Ok(Step::Look(seat.provider));
             }
             Choice::Seat(seat) => seat,
@@ -152,6 +168,13 @@ fn record(
                 return Ok(Step::Begun(waits(tx, desk, task, "claim", on)?));
             }
         };
+        let environment = routing::environment_of(tx, &desk.config, &desk.project.id, task, &seat)?;
+        let entered = match environment.map(|name| (seen.environments.get(&name), name)) {
+            Some((None, name)) => return Ok(Step::Enter(name)),
+            Some((Some(Err(_)), name)) => return Err(Error::Bug(format!("{name} is shut, and was chosen"))),
+            Some((Some(Ok(entered)), _)) => Some(entered),
+            None => None,
+        };
         if let Some(before) = earlier.last() {
             tx.hand_over_claims(&desk.project.id, &before.id, id, &alive)?;
         }
@@ -168,9 +191,11 @@ fn record(
         }
         let number = earlier.last().map_or(1, |before| before.number + 1);
         let isolation = desk.config.isolation;
-        let before = earlier.last().filter(|before| continuing::goes_on(isolation, before));
+        let before = earlier.last().filter(|before| entered.is_none() && continuing::goes_on(isolation, before));
         let base = before.map_or(base, |before| before.base.as_deref());
+        let base = entered.map_or(base, |entered| Some(entered.base.as_str()));
         let worktree = match (isolation, before.and_then(|before| before.worktree.as_deref())) {
+            _ if let Some(entered) = entered => entered.path.clone(),
             (Isolation::Shared, _) => desk.project.top()?.to_owned(),
             (Isolation::Worktree, Some(folder)) => PathBuf::from(folder),
             (Isolation::Worktree, None) => desk.project.worktrees(&desk.session.house).join(id.as_str()),
@@ -185,6 +210,7 @@ fn record(
             provider: &seat.provider,
             run_dir: &run_dir.to_string_lossy(),
             worktree: &worktree.to_string_lossy(),
+            environment: entered.map(|entered| entered.name.as_str()),
             base,
             fencing,
             reserve: spending::reserve(tx, &desk.config, &spending::wish(desk, &seat.provider, task))?,
@@ -195,6 +221,11 @@ fn record(
             return Err(Error::Bug(format!("task {} could not start", task.id)));
         }
         tx.set_seat_wait(&desk.project.id, &desk.plan_id, None)?;
+        let place = match (entered, &seat.environment) {
+            (Some(entered), _) => format!(" in {}", entered.name),
+            (None, Some(own)) => format!(", outside of {own}, which nobody has made"),
+            (None, None) => String::new(),
+        };
         tx.append_event(
             &desk.project.id,
             &NewEvent {
@@ -202,7 +233,7 @@ fn record(
                 plan: Some(&desk.plan_id),
                 task: Some(&task.id),
                 attempt: Some(id),
-                text: format!("task {}: try {number} by {}", task.id, seat.worker),
+                text: format!("task {}: try {number} by {}{place}", task.id, seat.worker),
                 data: Some(
                     serde_json::json!({"worker": seat.worker.as_str(), "provider": seat.provider.as_str(), "why": why})
                         .to_string(),

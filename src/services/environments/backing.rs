@@ -1,6 +1,7 @@
 //! Backups: a consistent copy of databases and files, compressed, proved by restoring it elsewhere before it
 //! gets its name, and rotated. Restoring keeps what is there now.
 
+use std::collections::HashSet;
 use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -8,14 +9,17 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::{Ground, creating, database, each, furnishing, keeping, own_folder, running, viewing};
+use super::place::Place;
+use super::{
+    Ground, creating, database, databases, each, furnishing, keeping, own_folder, running, viewing, working,
+};
 use crate::base::failpoint::Point;
 use crate::domain::refusal::{Code, Refusal};
 use crate::services::{Error, Session};
 use crate::store::environments::EnvironmentRow;
 use crate::store::foreign;
 use crate::sys::git::environment::{Beside, KEPT};
-use crate::sys::git::{GitQueue, Oid, bundle, refs, worktree};
+use crate::sys::git::{GitQueue, Oid, bundle, checkout, land, refs, worktree};
 
 const TREE: &str = "tree.bundle";
 const DATABASES: &str = "databases.bundle";
@@ -32,6 +36,8 @@ pub struct Backup {
     pub path: PathBuf,
     /// Its size.
     pub bytes: u64,
+    /// What of the checkout is not in it, each with the reason.
+    pub left_out: Vec<String>,
 }
 
 /// Backs up one environment or all.
@@ -73,12 +79,31 @@ fn found(ground: &Ground<'_>, name: &str) -> Vec<Backup> {
                 .iter()
                 .filter_map(|file| Some(fs::metadata(entry.path().join(file)).ok()?.len()))
                 .sum(),
+            left_out: Vec::new(),
             path: entry.path(),
         })
         .filter(|backup| !backup.backup.starts_with('.'))
         .collect();
     found.sort_by(|one, other| other.backup.cmp(&one.backup));
     found
+}
+
+/// Whether there are backups of that name, also of one that is removed.
+pub(super) fn has_any(ground: &Ground<'_>, name: &str) -> bool {
+    !found(ground, name).is_empty()
+}
+
+/// How databases were when they were copied into backups, by sub-environment.
+pub(super) fn stamps(ground: &Ground<'_>, name: &str) -> HashSet<(String, String)> {
+    let manifests = found(ground, name).into_iter().filter_map(|backup| manifest(&backup));
+    manifests
+        .flat_map(|manifest| manifest["databases"].as_array().cloned().unwrap_or_default())
+        .filter_map(|sub| Some((sub["name"].as_str()?.to_owned(), sub["stamp"].as_str()?.to_owned())))
+        .collect()
+}
+
+fn manifest(backup: &Backup) -> Option<Value> {
+    serde_json::from_str(&fs::read_to_string(backup.path.join(MANIFEST)).ok()?).ok()
 }
 
 /// For `map_err` on files of a backup.
@@ -88,6 +113,7 @@ fn cannot(what: &Path) -> impl Fn(std::io::Error) -> Error {
 
 fn make(ground: &Ground<'_>, row: &EnvironmentRow) -> Result<Backup, Error> {
     let beside = ground.open(row)?;
+    furnishing::require_own(row, &beside)?;
     let folder = folder_of(ground, &row.name);
     let name = keeping::stamp();
     let part = folder.join(format!(".part-{name}"));
@@ -98,14 +124,14 @@ fn make(ground: &Ground<'_>, row: &EnvironmentRow) -> Result<Backup, Error> {
             let _ = worktree::delete_folder(&entry.path());
         }
     }
-    let made = write(ground, row, &beside, &part).and_then(|()| {
+    let made = write(ground, row, &beside, &part).and_then(|left_out| {
         Point::BackupProved.reach()?;
         let path = folder.join(&name);
         fs::rename(&part, &path).map_err(cannot(&path))?;
-        Ok(path)
+        Ok((path, left_out))
     });
-    let path = match made {
-        Ok(path) => path,
+    let (path, left_out) = match made {
+        Ok(made) => made,
         Err(error) => {
             // Those that there were are as they were, and the disk is no fuller.
             let _ = worktree::delete_folder(&part);
@@ -124,35 +150,51 @@ fn make(ground: &Ground<'_>, row: &EnvironmentRow) -> Result<Backup, Error> {
     })?;
     all.into_iter()
         .find(|backup| backup.path == path)
+        .map(|backup| Backup { left_out, ..backup })
         .ok_or_else(|| Error::Bug(format!("backup {name} vanished")))
 }
 
-/// Writes all parts, and proves them by restoring them beside.
-fn write(ground: &Ground<'_>, row: &EnvironmentRow, beside: &Beside, part: &Path) -> Result<(), Error> {
+/// Writes all parts, and proves them by restoring them beside. Gives what is not in them.
+fn write(
+    ground: &Ground<'_>,
+    row: &EnvironmentRow,
+    beside: &Beside,
+    part: &Path,
+) -> Result<Vec<String>, Error> {
     let scratch = part.join("scratch");
     let copies = scratch.join("copies");
     fs::create_dir_all(&copies).map_err(cannot(part))?;
-    let (kept, snapshot) = keeping::snapshot(ground, row, beside, "backup")?;
+    // One without a database would take the place of an earlier one that has it.
+    for sub in &row.subs {
+        if !database(row, &sub.name).exists() {
+            return Err(unsound(row, &sub.name, "the file is gone"));
+        }
+        if databases::is_emptied(row, &sub.name) {
+            return Err(unsound(row, &sub.name, "somebody emptied the file"));
+        }
+    }
+    let keeping::Kept { reference: kept, commit: snapshot, left } =
+        keeping::snapshot(ground, row, beside, "backup")?;
     let look = beside.look()?;
     let (tree, databases) = (part.join(TREE), part.join(DATABASES));
-    bundle::write_tree(&ground.git, beside, look.branch.as_deref(), &kept, &tree)?;
-    // The bundle has it from now on.
+    let written = bundle::write_tree(&ground.git, beside, look.branch.as_deref(), &kept, &tree);
+    // The bundle has it from now on, or there is none.
     beside.forget(&kept)?;
+    written?;
     Point::BackupWritten.reach()?;
     let mut subs = Vec::new();
-    for sub in row.subs.iter().filter(|sub| database(row, &sub.name).exists()) {
+    for sub in &row.subs {
         let (from, to) = (database(row, &sub.name), copies.join(&sub.name));
-        let unsound = |why: String| -> Error {
-            let message = format!("the database of {}/{} cannot be backed up: {why}", row.name, sub.name);
-            let hint = format!(
-                "kapell env monitor {0} says more; kapell env restore {0} brings an earlier one back",
-                row.name
-            );
-            Refusal::new(Code::Conflict, message, hint).into()
-        };
-        foreign::copy(&from, &to).map_err(unsound)?;
-        foreign::check(&to).map_err(unsound)?;
-        subs.push(json!({"name": sub.name, "sha256": digest(&to)?, "bytes": fs::metadata(&to).map_or(0, |it| it.len())}));
+        let failed = |why: foreign::Unsound| unsound(row, &sub.name, &why.to_string());
+        // Whoever looks later whether it has changed since sees it as it is before the copy begins.
+        foreign::settle(&from).map_err(failed)?;
+        let stamp = databases::stamp(&from);
+        foreign::copy(&from, &to).map_err(failed)?;
+        foreign::check(&to).map_err(failed)?;
+        subs.push(json!({
+            "name": sub.name, "sha256": digest(&to)?, "bytes": fs::metadata(&to).map_or(0, |it| it.len()),
+            "stamp": stamp,
+        }));
     }
     bundle::write_files(&ground.git, &copies, &databases, &scratch)?;
     Point::BackupWritten.reach()?;
@@ -166,9 +208,10 @@ fn write(ground: &Ground<'_>, row: &EnvironmentRow, beside: &Beside, part: &Path
             return Err(Error::Bug(format!("the copy of the database {name} did not come back as it was")));
         }
     }
+    let left_out: Vec<String> = left.iter().map(keeping::Left::line).collect();
     let manifest = json!({
         "environment": row.name, "branch": look.branch, "head": look.head.as_ref().map(Oid::as_str),
-        "kept": kept, "snapshot": snapshot.as_str(), "databases": subs,
+        "kept": kept, "snapshot": snapshot.as_str(), "databases": subs, "left_out": left_out,
         "files": {TREE: digest(&tree)?, DATABASES: digest(&databases)?},
     });
     worktree::delete_folder(&scratch).map_err(cannot(&scratch))?;
@@ -178,7 +221,16 @@ fn write(ground: &Ground<'_>, row: &EnvironmentRow, beside: &Beside, part: &Path
     for file in [&tree, &databases, &path] {
         fs::File::open(file).and_then(|file| file.sync_all()).map_err(cannot(file))?;
     }
-    Ok(())
+    Ok(left_out)
+}
+
+fn unsound(row: &EnvironmentRow, sub: &str, why: &str) -> Error {
+    let message = format!("the database of {}/{sub} cannot be backed up: {why}", row.name);
+    let hint = format!(
+        "kapell env restore {0} brings an earlier one back; without the file, kapell env create {0} makes a new one",
+        row.name
+    );
+    Refusal::new(Code::Conflict, message, hint).into()
 }
 
 fn digest(path: &Path) -> Result<String, Error> {
@@ -195,16 +247,23 @@ fn digest(path: &Path) -> Result<String, Error> {
     Ok(digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
+/// What restoring did.
+#[derive(Debug, Clone)]
+pub struct Restored {
+    /// The backup.
+    pub backup: Backup,
+    /// The ref that keeps the files that were there.
+    pub kept: String,
+    /// The databases that were there.
+    pub aside: Vec<PathBuf>,
+}
+
 /// Brings a backup back, the newest unless told. Services must be stopped, or are with `force`.
-pub fn restore(
-    session: &Session,
-    name: &str,
-    which: Option<&str>,
-    force: bool,
-) -> Result<(Backup, String), Error> {
+pub fn restore(session: &Session, name: &str, which: Option<&str>, force: bool) -> Result<Restored, Error> {
     let ground = Ground::of(session)?;
     let _hold = ground.hold(name)?;
     let row = ground.row(name)?;
+    working::nobody_at_work(&ground, name, "restore")?;
     let all = found(&ground, name);
     let chosen = match which {
         Some(which) => all.iter().find(|backup| backup.backup == which),
@@ -219,31 +278,72 @@ pub fn restore(
         Refusal::new(Code::NotFound, format!("{name} has no backup{shown}"), hint)
     })?;
     let manifest = proved(&chosen)?;
-    stop_or_refuse(&ground, &row, force, "restore")?;
-    if !Path::new(&row.path).is_dir() {
+    if matches!(ground.place(&row)?, Place::Nothing) {
         creating::make(&ground, &row)?;
     }
     let beside = ground.open(&row)?;
+    furnishing::require_own(&row, &beside)?;
+    free_of_operation(&row, &beside, force, "restore")?;
+    branch_is_free(&row, &beside, manifest["branch"].as_str())?;
+    stop_or_refuse(&ground, &row, force, "restore")?;
     let text = |key: &str| manifest[key].as_str();
     let head = text("head").and_then(Oid::parse);
     let (Some(kept), Some(head)) = (text("kept"), head) else {
         return Err(damaged(&chosen, "its manifest is not whole").into());
     };
-    let now_kept = keeping::snapshot(&ground, &row, &beside, "restored")?.0;
+    let now_kept = keeping::snapshot(&ground, &row, &beside, "restored")?.reference;
     keep_branch(&beside, text("branch"), &now_kept)?;
     Point::RestoreKept.reach()?;
+    beside.quit_operation()?;
     {
         let guard = GitQueue::lock(ground.git.repository())?;
         beside.restore(&guard, &chosen.path.join(TREE), kept, text("branch"), &head)?;
     }
     Point::RestoreTree.reach()?;
-    restore_databases(&ground, &row, &chosen)?;
+    let aside = restore_databases(&ground, &row, &chosen)?;
     furnishing::furnish(&ground, &row, &beside)?;
     ground.session.store()?.write(|tx| {
         let text = format!("{name} is restored from {}", chosen.backup);
         tx.tell_of_environment(&ground.project.id, name, None, "environment.restored", text)
     })?;
-    Ok((chosen, now_kept))
+    let left_out = manifest["left_out"].as_array().into_iter().flatten();
+    let left_out = left_out.filter_map(|line| line.as_str().map(str::to_owned)).collect();
+    Ok(Restored { backup: Backup { left_out, ..chosen }, kept: now_kept, aside })
+}
+
+/// Refuses where another worktree has the branch that is to be checked out.
+pub(super) fn branch_is_free(
+    row: &EnvironmentRow,
+    beside: &Beside,
+    branch: Option<&str>,
+) -> Result<(), Error> {
+    let Some(branch) = branch else { return Ok(()) };
+    match land::checked_out(&beside.git, &format!("refs/heads/{branch}"))? {
+        Some(path) if path != Path::new(&row.path) => Err(Refusal::new(
+            Code::Conflict,
+            format!("{branch} is checked out in {}; nothing was changed", path.display()),
+            "check something else out there",
+        )
+        .into()),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses while somebody is in the middle of a merge or a rebase, unless told.
+pub(super) fn free_of_operation(
+    row: &EnvironmentRow,
+    beside: &Beside,
+    force: bool,
+    verb: &str,
+) -> Result<(), Refusal> {
+    match checkout::in_progress(&beside.tree.admin_dir) {
+        Some(what) if !force => Err(Refusal::new(
+            Code::Conflict,
+            format!("{what} is under way in {}", row.path),
+            format!("finish or abort it there, or kapell env {verb} {} --force", row.name),
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// The branch that is about to be moved, where another one is checked out now.
@@ -264,10 +364,7 @@ fn damaged(backup: &Backup, what: &str) -> Refusal {
 
 /// Its manifest, once its files are seen to be as they were written.
 fn proved(backup: &Backup) -> Result<Value, Error> {
-    let read = fs::read_to_string(backup.path.join(MANIFEST)).ok();
-    let manifest: Value = read
-        .and_then(|text| serde_json::from_str(&text).ok())
-        .ok_or_else(|| damaged(backup, "its manifest cannot be read"))?;
+    let manifest = manifest(backup).ok_or_else(|| damaged(backup, "its manifest cannot be read"))?;
     for file in [TREE, DATABASES] {
         let is_same = digest(&backup.path.join(file))
             .is_ok_and(|it| Some(it.as_str()) == manifest["files"][file].as_str());
@@ -278,7 +375,11 @@ fn proved(backup: &Backup) -> Result<Value, Error> {
     Ok(manifest)
 }
 
-fn restore_databases(ground: &Ground<'_>, row: &EnvironmentRow, backup: &Backup) -> Result<(), Error> {
+fn restore_databases(
+    ground: &Ground<'_>,
+    row: &EnvironmentRow,
+    backup: &Backup,
+) -> Result<Vec<PathBuf>, Error> {
     let own = own_folder(row);
     let back = own.join("restoring");
     let failed = |error| Error::system(format!("cannot restore into {}", own.display()), error);
@@ -287,32 +388,57 @@ fn restore_databases(ground: &Ground<'_>, row: &EnvironmentRow, backup: &Backup)
     }
     fs::create_dir_all(&own).map_err(failed)?;
     bundle::read_files(&ground.git, &backup.path.join(DATABASES), &back)?;
+    let stamp = keeping::stamp();
+    let mut aside = Vec::new();
     for sub in row.subs.iter().filter(|sub| back.join(&sub.name).is_file()) {
-        put_aside(row, &sub.name, "before-restore")?;
+        aside.extend(put_aside(ground, row, &sub.name, "before-restore", &stamp)?);
+        databases::remember(row, &sub.name, &back.join(&sub.name)).map_err(failed)?;
         fs::rename(back.join(&sub.name), database(row, &sub.name)).map_err(failed)?;
     }
-    worktree::delete_folder(&back).map_err(failed)
+    worktree::delete_folder(&back).map_err(failed)?;
+    Ok(aside)
 }
 
-/// Renames a database, with its write-ahead log: one that was put aside the same way before goes.
-pub(super) fn put_aside(row: &EnvironmentRow, sub: &str, ending: &str) -> Result<(), Error> {
-    let path = database(row, sub);
-    for part in ["", "-wal", "-shm", "-journal"] {
-        let with = |ending: &str| own_folder(row).join(format!("{sub}.sqlite{ending}{part}"));
-        let (from, to) = (with(""), with(&format!(".{ending}")));
-        match fs::rename(&from, &to) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                // Of an earlier time, and would be taken for this one's.
-                if path.exists() || part.is_empty() {
-                    continue;
-                }
-                let _ = fs::remove_file(&to);
-            }
-            Err(error) => return Err(Error::system(format!("cannot put {} aside", path.display()), error)),
-            Ok(()) => {}
+/// Renames a database, with its write-ahead log, by what is about to be done and when. Of those that were put aside earlier the newest stay, as many as backups do.
+pub(super) fn put_aside(
+    ground: &Ground<'_>,
+    row: &EnvironmentRow,
+    sub: &str,
+    why: &str,
+    stamp: &str,
+) -> Result<Option<PathBuf>, Error> {
+    let own = own_folder(row);
+    let failed = |error| Error::system(format!("cannot put {} aside", database(row, sub).display()), error);
+    let to = own.join(format!("{sub}.sqlite.{why}-{stamp}"));
+    let mut is_there = false;
+    for part in databases::PARTS {
+        let from = own.join(format!("{sub}.sqlite{part}"));
+        match fs::rename(&from, own.join(format!("{sub}.sqlite.{why}-{stamp}{part}"))) {
+            Ok(()) => is_there |= part.is_empty(),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(failed(error)),
         }
     }
-    Ok(())
+    let start = format!("{sub}.sqlite.before-");
+    let names = fs::read_dir(&own).into_iter().flatten().flatten();
+    let names = names.filter_map(|entry| entry.file_name().into_string().ok());
+    let is_whole = |name: &String| !databases::PARTS[1..].iter().any(|part| name.ends_with(part));
+    let mut earlier: Vec<String> = names.filter(|name| name.starts_with(&start) && is_whole(name)).collect();
+    // By the moment, which stands behind the second hyphen.
+    earlier.sort_by(|one, other| moment(other, &start).cmp(moment(one, &start)));
+    let most = usize::try_from(ground.config.environments.backups).unwrap_or(usize::MAX);
+    for old in earlier.iter().skip(most.max(1)) {
+        for part in databases::PARTS {
+            // One that stays is looked at again the next time.
+            let _ = fs::remove_file(own.join(format!("{old}{part}")));
+        }
+    }
+    Ok(is_there.then_some(to))
+}
+
+fn moment<'n>(name: &'n str, start: &str) -> &'n str {
+    let rest = name.strip_prefix(start).unwrap_or(name);
+    rest.split_once('-').map_or("", |(_, moment)| moment)
 }
 
 /// Stops what runs, or refuses and names it.

@@ -1,12 +1,15 @@
 //! Care: a verdict of each environment with its reason, beginning anew, and what is done at intervals.
 
-use super::viewing::{self, View};
-use super::{Failed, Ground, backing, each, furnishing, git, keeping};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::viewing::{self, SubView, View};
+use super::{Failed, Ground, backing, databases, each, furnishing, git, keeping, working};
 use crate::base::clock::Time;
 use crate::domain::environment::{Care, Finding, Losses, verdict};
 use crate::domain::refusal::{Code, Refusal};
 use crate::services::{Error, Session};
-use crate::store::foreign;
+use crate::store::foreign::{self, Unsound};
 
 /// An environment with its verdict.
 #[derive(Debug, Clone)]
@@ -30,10 +33,16 @@ pub fn monitor(session: &Session, name: Option<&str>) -> Result<Vec<Checked>, Er
 }
 
 fn checked(view: &View) -> Checked {
-    let integrity: Vec<String> = view
-        .subs
+    let sound = |sub: &SubView| match foreign::check(&sub.database) {
+        Ok(()) if databases::is_emptied(&view.row, &sub.name) => {
+            Err(Unsound::Damaged("somebody emptied the file".to_owned()))
+        }
+        other => other,
+    };
+    let sound: Vec<Result<(), Unsound>> = view.subs.iter().map(sound).collect();
+    let integrity: Vec<String> = sound
         .iter()
-        .map(|sub| foreign::check(&sub.database).err().unwrap_or_else(|| "ok".to_owned()))
+        .map(|sound| sound.as_ref().err().map_or_else(|| "ok".to_owned(), ToString::to_string))
         .collect();
     let mut findings = Vec::new();
     let bad = |text: String| Finding::Bad(text);
@@ -46,7 +55,7 @@ fn checked(view: &View) -> Checked {
             findings.push(bad(format!("it is {state}{why}")));
         }
     }
-    for (sub, integrity) in view.subs.iter().zip(&integrity) {
+    for (sub, sound) in view.subs.iter().zip(&sound) {
         match (sub.state, &sub.reason, &sub.health) {
             ("crashed", Some(reason), _) => findings.push(bad(format!("{} crashed: {reason}", sub.name))),
             (_, _, Some(health)) if health != "ok" => {
@@ -54,8 +63,23 @@ fn checked(view: &View) -> Checked {
             }
             _ => {}
         }
-        if integrity != "ok" && view.state() == "ready" {
-            findings.push(bad(format!("the database of {} is damaged: {integrity}", sub.name)));
+        if view.state() != "ready" {
+            continue;
+        }
+        let name = &view.row.name;
+        match sound {
+            Ok(()) => {}
+            Err(Unsound::Busy) => {
+                findings.push(Finding::Note(format!("the database of {} is in use, and was not checked", sub.name)));
+            }
+            Err(Unsound::Gone) => findings.push(bad(format!(
+                "the database of {} is gone: kapell env restore {name} brings it back, kapell env create {name} makes a new one",
+                sub.name
+            ))),
+            Err(Unsound::Damaged(why)) => findings.push(bad(format!(
+                "the database of {} is damaged: {why}; kapell env restore {name} brings an earlier one back",
+                sub.name
+            ))),
         }
     }
     if let Some(look) = &view.look {
@@ -63,12 +87,18 @@ fn checked(view: &View) -> Checked {
         if conflicts > 0 {
             findings.push(bad(format!("a merge waits to be settled: {conflicts} conflicts")));
         }
-        if look.branch.is_none() {
-            findings.push(Finding::Note("no branch is checked out".to_owned()));
+        match (view.under_way, &look.branch) {
+            (Some(what), _) => findings.push(Finding::Note(format!("{what} is under way"))),
+            (None, None) => findings.push(Finding::Note("no branch is checked out".to_owned())),
+            _ => {}
         }
         if !look.changed.is_empty() {
             findings.push(Finding::Note(format!("not committed: {}", look.changed.len())));
         }
+    }
+    if view.is_main_gone {
+        let main = &view.row.main;
+        findings.push(bad(format!("the branch {main}, which it follows, is gone from the project")));
     }
     if view.behind > 0 {
         findings.push(Finding::Note(format!("{} behind {}", view.behind, view.row.main)));
@@ -78,12 +108,14 @@ fn checked(view: &View) -> Checked {
 }
 
 /// Begins anew: the branch at the main branch, no files that nobody knows, databases as init makes them.
-/// What was there is kept under a ref, databases beside the new ones. Gives that ref.
-pub fn reset(session: &Session, name: &str, force: bool) -> Result<(View, String), Error> {
+/// What was there is kept under a ref, databases beside the new ones. Gives that ref, and their files.
+pub fn reset(session: &Session, name: &str, force: bool) -> Result<(View, String, Vec<PathBuf>), Error> {
     let ground = Ground::of(session)?;
     let _hold = ground.hold(name)?;
     let row = ground.row(name)?;
+    working::nobody_at_work(&ground, name, "reset")?;
     let beside = ground.open(&row)?;
+    furnishing::require_own(&row, &beside)?;
     let mut losses = Losses::default();
     viewing::work(&ground, &row, &beside, &mut losses)?;
     let lines = losses.lines();
@@ -92,19 +124,22 @@ pub fn reset(session: &Session, name: &str, force: bool) -> Result<(View, String
             Code::Conflict,
             format!("{name} is not reset, because this would be undone: {}", lines.join("; ")),
             format!(
-                "commit and merge first, or kapell env reset {name} --force (all of it is kept under a ref)"
+                "commit, merge and back up first, or kapell env reset {name} --force (files are kept under a ref, databases beside the new ones)"
             ),
         )
         .into());
     }
+    backing::branch_is_free(&row, &beside, Some(&row.branch))?;
     backing::stop_or_refuse(&ground, &row, force, "reset")?;
     let main = ground.main_tip(&row)?;
     beside.fetch(&ground.git, &row.main)?;
-    let kept = keeping::snapshot(&ground, &row, &beside, "reset")?.0;
+    let kept = keeping::snapshot(&ground, &row, &beside, "reset")?.reference;
     backing::keep_branch(&beside, Some(&row.branch), &kept)?;
+    beside.quit_operation()?;
     beside.begin_anew(&row.branch, &main)?;
+    let (stamp, mut aside) = (keeping::stamp(), Vec::new());
     for sub in &row.subs {
-        backing::put_aside(&row, &sub.name, "before-reset")?;
+        aside.extend(backing::put_aside(&ground, &row, &sub.name, "before-reset", &stamp)?);
     }
     furnishing::furnish(&ground, &row, &beside)?;
     ground.session.store()?.write(|tx| {
@@ -112,7 +147,7 @@ pub fn reset(session: &Session, name: &str, force: bool) -> Result<(View, String
         tx.tell_of_environment(&ground.project.id, name, None, "environment.reset", text)
     })?;
     let row = ground.row(name)?;
-    Ok((viewing::views(&ground, std::slice::from_ref(&row))?.remove(0), kept))
+    Ok((viewing::views(&ground, std::slice::from_ref(&row))?.remove(0), kept, aside))
 }
 
 /// What was done, and how all are.
@@ -143,8 +178,12 @@ pub fn maintain(session: &Session, which: Option<&str>) -> Result<Maintained, Er
         let last = session.store()?.read(|tx| tx.cared_at(&ground.project.id, care))?;
         let is_due = last.is_none_or(|last| care.is_due(Time::now().millis_since(last)));
         if named.map_or(is_due, |named| named == care) {
+            let before = maintained.failed.len();
             one(&ground, care, &mut maintained)?;
-            session.store()?.write(|tx| tx.set_cared(&ground.project.id, care))?;
+            // What failed is due again the next time.
+            if maintained.failed.len() == before {
+                session.store()?.write(|tx| tx.set_cared(&ground.project.id, care))?;
+            }
         }
     }
     if maintained.done.is_empty() {
@@ -168,8 +207,9 @@ fn one(ground: &Ground<'_>, care: Care, maintained: &mut Maintained) -> Result<(
             maintained.done.push(format!("weekly: {synced} of {all} synced, {backed} of {all} backed up"));
         }
         Care::Monthly => {
-            let mut branches = 0;
+            let (mut branches, mut logs) = (0, 0);
             for row in ground.rows()? {
+                logs += row.subs.iter().filter(|sub| drop_old_log(&super::log(&row, &sub.name))).count();
                 let cleaned = ground.hold(&row.name).and_then(|_hold| git::done(ground, &row, "clean", &[]));
                 match cleaned {
                     Ok(gave) => branches += gave.branches.len(),
@@ -178,10 +218,19 @@ fn one(ground: &Ground<'_>, care: Care, maintained: &mut Maintained) -> Result<(
                     }
                 }
             }
-            maintained.done.push(format!("monthly: {branches} merged branches deleted"));
+            maintained.done.push(format!("monthly: {branches} merged branches and {logs} old logs deleted"));
         }
     }
     Ok(())
+}
+
+/// Deletes what was put aside of a log, once nobody wrote to it for a month; whether it did.
+fn drop_old_log(log: &Path) -> bool {
+    const MONTH: Duration = Duration::from_secs(28 * 24 * 3600);
+    let old = log.with_extension("log.1");
+    let written = std::fs::symlink_metadata(&old).and_then(|it| it.modified());
+    let is_old = written.is_ok_and(|time| time.elapsed().is_ok_and(|age| age > MONTH));
+    is_old && std::fs::remove_file(&old).is_ok()
 }
 
 /// What failed for some, or for all: care goes on either way. Gives for how many of all it did not.

@@ -8,18 +8,20 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use super::place::Place;
 use super::viewing::{self, View};
 use super::{Failed, Ground, at_once, each, furnishing};
 use crate::base::clock::Time;
 use crate::base::failpoint::Point;
 use crate::domain::environment::{self as rules, Stage};
 use crate::domain::refusal::{Code, Refusal};
+use crate::domain::timer::Timer;
 use crate::services::{Error, Session};
 use crate::store::Tx;
 use crate::store::environments::{EnvironmentRow, SubRow};
-use crate::sys::git::environment::{self, Beside};
+use crate::sys::git::environment::{self, Beside, Container};
 use crate::sys::git::read::{self, Head};
-use crate::sys::git::{GitQueue, Oid, refs, worktree};
+use crate::sys::git::{GitQueue, Oid, refs};
 
 /// Makes those that are named, or the first so many, or all that are configured.
 pub fn create(
@@ -30,13 +32,15 @@ pub fn create(
     let ground = Ground::of(session)?;
     let names = rules::wanted(&ground.config.environments.names, names, count)?;
     let main = main_branch(&ground)?;
-    let rows = record(&ground, &names, &main)?;
+    room_for_branches(&ground)?;
+    let (rows, mut failed) = record(&ground, &names, &main)?;
     Point::EnvironmentRecorded.reach()?;
     let made = each(&rows, at_once(), |row| {
         let made = ground.hold(&row.name).and_then(|_hold| make(&ground, &ground.row(&row.name)?));
         made.map_err(|error| Failed { name: row.name.clone(), sub: None, error: Box::new(error) })
     });
-    let failed = super::or_all_failed(rows.len(), made.into_iter().filter_map(Result::err).collect())?;
+    failed.extend(made.into_iter().filter_map(Result::err));
+    let failed = super::or_all_failed(names.len(), failed)?;
     let rows = ground.rows()?.into_iter().filter(|row| names.contains(&row.name)).collect::<Vec<_>>();
     Ok((viewing::views(&ground, &rows)?, failed))
 }
@@ -66,9 +70,24 @@ fn main_branch(ground: &Ground<'_>) -> Result<String, Error> {
     Ok(name)
 }
 
-/// Records those that are not known yet, with their ports, all in one transaction.
-fn record(ground: &Ground<'_>, names: &[String], main: &str) -> Result<Vec<EnvironmentRow>, Error> {
+/// Refuses where a branch has the name of the folder that the branches of environments are in.
+fn room_for_branches(ground: &Ground<'_>) -> Result<(), Error> {
+    if refs::read(&ground.git, "refs/heads/env")?.is_none() {
+        return Ok(());
+    }
+    let message = "the project has a branch `env`, so that it can have none that is called env/NAME";
+    Err(Refusal::new(Code::Conflict, message, "git branch -m env OTHER gives it another name").into())
+}
+
+/// Records those that are not known yet, with their ports, all in one transaction. What cannot be made, since
+/// something lies in its place, is not recorded, and told.
+fn record(
+    ground: &Ground<'_>,
+    names: &[String],
+    main: &str,
+) -> Result<(Vec<EnvironmentRow>, Vec<Failed>), Error> {
     let store = ground.session.store()?;
+    let mut failed = Vec::new();
     store.write(|tx| -> Result<(), Error> {
         ground.project.ensure(tx)?;
         let known = tx.environments(&ground.project.id)?;
@@ -85,6 +104,11 @@ fn record(ground: &Ground<'_>, names: &[String], main: &str) -> Result<Vec<Envir
                 None => {
                     let position = rules::position(&ground.config.environments.names, &positions, name);
                     let row = new_row(ground, name, position, main, &mut ports)?;
+                    if let Place::Foreign(why) = ground.place(&row)? {
+                        let error = Box::new(occupied(&row, &why).into());
+                        failed.push(Failed { name: name.clone(), sub: None, error });
+                        continue;
+                    }
                     if let Some((_, other)) = tx.environment_at(&row.path)? {
                         let message =
                             format!("{} is the folder of environment {other} of another project", row.path);
@@ -97,7 +121,7 @@ fn record(ground: &Ground<'_>, names: &[String], main: &str) -> Result<Vec<Envir
         }
         Ok(())
     })?;
-    Ok(ground.rows()?.into_iter().filter(|row| names.contains(&row.name)).collect())
+    Ok((ground.rows()?.into_iter().filter(|row| names.contains(&row.name)).collect(), failed))
 }
 
 fn new_row(
@@ -109,8 +133,8 @@ fn new_row(
 ) -> Result<EnvironmentRow, Error> {
     let config = &ground.config.environments;
     let path = ground.place_of(name);
-    let path = path.to_str().ok_or_else(|| {
-        let message = format!("the path of the project is no text: {}", path.display());
+    let path = path.to_str().filter(|_| ground.top().to_str().is_some()).ok_or_else(|| {
+        let message = format!("the path of the project is no text: {}", ground.top().display());
         Refusal::new(Code::Unsupported, message, "move the project to a folder whose name is UTF-8")
     })?;
     let mut row = EnvironmentRow {
@@ -166,7 +190,8 @@ pub(super) fn free_port(
 
 /// Makes what is missing of one.
 pub(super) fn make(ground: &Ground<'_>, row: &EnvironmentRow) -> Result<(), Error> {
-    if row.stage == Stage::Removing {
+    // One whose removal was begun and did not get far is taken back; of one that is on its way, the rest goes.
+    if row.stage == Stage::Removing && !matches!(ground.place(row)?, Place::Ours(_)) {
         return Err(Refusal::new(
             Code::Conflict,
             format!("{} is being removed", row.name),
@@ -185,66 +210,54 @@ pub(super) fn make(ground: &Ground<'_>, row: &EnvironmentRow) -> Result<(), Erro
     Ok(())
 }
 
-/// What marks a git directory as that of an environment.
-fn mark(ground: &Ground<'_>, row: &EnvironmentRow) -> String {
-    format!("{}\n{}\n{}\n", ground.top().display(), row.name, ground.project.id)
-}
-
 /// Its checkout, made where it is missing.
 fn check_out(ground: &Ground<'_>, row: &EnvironmentRow) -> Result<Beside, Error> {
     let dest = Path::new(&row.path);
-    let mark = mark(ground, row);
-    if fs::symlink_metadata(dest).is_ok() {
-        let beside = Beside::open(&ground.git, dest).ok().filter(|beside| beside.tree.path == dest);
-        if let Some(beside) = &beside
-            && environment::marked(&beside.tree.admin_dir).as_deref() == Some(&mark)
-        {
-            return Ok(beside.clone());
+    let mark = ground.mark(row);
+    match ground.place(row)? {
+        Place::Ours(beside) => {
+            environment::unlock(&beside.tree.admin_dir, &row.name)?;
+            return Ok(*beside);
         }
-        // A worktree gets its mark when it is there: a kill in between leaves one without.
-        let is_half = row.is_worktree
-            && row.stage == Stage::Creating
-            && beside.is_some_and(|it| it.git.repository().common_dir == ground.git.repository().common_dir);
-        if !is_half {
-            return Err(Refusal::new(
-                Code::Conflict,
-                format!("{} is there already, and is no environment of this project", row.path),
-                "move it away, or choose another name",
-            )
-            .into());
-        }
+        Place::Nothing | Place::Half => {}
+        Place::Foreign(why) => return Err(occupied(row, &why).into()),
     }
     let base = base(ground, row)?;
     if row.is_worktree {
         let guard = GitQueue::lock(ground.git.repository())?;
         environment::prune_worktree(&ground.git, &guard, dest)?;
-        environment::add_worktree(&ground.git, &guard, dest, &row.branch, &base)?;
+        environment::add_worktree(&ground.git, &guard, dest, &row.branch, &base, &row.name)?;
         let beside = Beside::open(&ground.git, dest)?;
         Point::EnvironmentCloned.reach()?;
         beside.mark(&mark)?;
+        environment::unlock(&beside.tree.admin_dir, &row.name)?;
         return Ok(beside);
     }
-    let part = environment::part_of(dest, ".part");
-    let removed = |part: &Path| {
-        worktree::delete_folder(part).or_else(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => Ok(()),
-            _ => Err(Error::system(format!("cannot delete {}", part.display()), error)),
-        })
-    };
-    removed(&part)?;
+    let part = Container::of(dest, ".part");
+    let failed = |error| Error::system(format!("cannot make {}", row.path), error);
+    part.make().map_err(failed)?;
+    let tree = part.tree();
     let cloned = || -> Result<(), Error> {
-        environment::clone(&ground.git, &part, &row.branch, &base)?;
-        let beside = Beside::open(&ground.git, &part)?;
+        environment::clone(&ground.git, &tree, &row.branch, &base)?;
+        let beside = Beside::open(&ground.git, &tree)?;
         beside.mark(&mark)?;
         Point::EnvironmentCloned.reach()?;
-        fs::rename(&part, dest).map_err(|error| Error::system(format!("cannot make {}", row.path), error))
+        fs::rename(&tree, dest).map_err(failed)
     };
-    if let Err(error) = cloned() {
-        // A full disk is no fuller for it.
-        removed(&part)?;
-        return Err(error);
-    }
+    let cloned = cloned();
+    // A full disk is no fuller for it.
+    part.delete().map_err(failed)?;
+    cloned?;
     Ok(Beside::open(&ground.git, dest)?)
+}
+
+/// Refuses a place that is somebody else's.
+fn occupied(row: &EnvironmentRow, why: &str) -> Refusal {
+    Refusal::new(
+        Code::Conflict,
+        format!("{} is there already, and is no environment of this project: {why}", row.path),
+        "move it away, or choose another name",
+    )
 }
 
 /// Where it begins: at its branch, where the project has that with work that is not merged; else where
@@ -269,7 +282,21 @@ pub fn export(session: &Session) -> Result<Value, Error> {
         "base_port": ground.config.environments.base_port,
         "exported_at": Time::now().to_string(),
         "environments": environments,
+        "timers": timers(&ground),
     }))
+}
+
+/// What runs the care of a project every day.
+fn timers(ground: &Ground<'_>) -> Value {
+    let house = &ground.session.house;
+    let text = |path: &Path| path.to_string_lossy().into_owned();
+    let (program, folder) = (text(&house.program), text(ground.top()));
+    let all = [("KAPELL_HOME", text(&house.root)), ("KAPELL_CONFIG", text(&house.person_config))];
+    let told = all.iter().filter(|(name, _)| house.environment.get(*name).is_some_and(|it| !it.is_empty()));
+    let variables: Vec<(&str, &str)> = told.map(|(name, value)| (*name, value.as_str())).collect();
+    let timer =
+        Timer { program: &program, folder: &folder, id: ground.project.id.as_str(), variables: &variables };
+    json!({"cron": timer.cron(), "systemd": timer.systemd()})
 }
 
 fn exported(ground: &Ground<'_>, view: &View) -> Value {

@@ -2,15 +2,17 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{Ground, OWN, database, log, own_folder};
+use super::{Ground, OWN, database, databases, log, own_folder};
 use crate::base::failpoint::Point;
+use crate::base::ids::random_tail;
 use crate::domain::environment::filled;
 use crate::domain::refusal::{Code, Refusal};
+use crate::domain::variables;
 use crate::services::Error;
 use crate::services::judging::commands;
 use crate::store::environments::EnvironmentRow;
@@ -23,24 +25,24 @@ use crate::sys::process::spawn::{self, End, Limits};
 const INIT_TIME: Duration = Duration::from_secs(300);
 
 /// The commands at the top of a checkout, each with the action that it calls.
-const SCRIPTS: [(&str, &str); 4] =
+pub(super) const SCRIPTS: [(&str, &str); 4] =
     [("launch.sh", "launch"), ("stop.sh", "stop"), ("status.sh", "status"), ("sync.sh", "git")];
 
 /// The file for those who read variables.
-const VARIABLES: &str = ".env.local";
-/// Our lines in it.
-const BEGIN: &str = "# kapell: from here to the end mark is written anew";
-const END: &str = "# kapell: end mark";
+pub(super) const VARIABLES: &str = ".env.local";
 
 /// Makes what is missing.
 pub(super) fn furnish(ground: &Ground<'_>, row: &EnvironmentRow, beside: &Beside) -> Result<(), Error> {
     let folder = own_folder(row);
+    require_own(row, beside)?;
     let failed = |error| Error::system(format!("cannot make {}", folder.display()), error);
     fs::create_dir_all(&folder).map_err(failed)?;
     // It takes no notice of itself, whatever the project ignores.
-    fs::write(folder.join(".gitignore"), "*\n").map_err(failed)?;
-    let scripts = SCRIPTS.map(|(name, _)| name);
-    beside.exclude(&[&[VARIABLES, OWN], scripts.as_slice()].concat())?;
+    replace(&folder.join(".gitignore"), b"*\n", 0o644)?;
+    if !row.is_worktree {
+        let scripts = SCRIPTS.map(|(name, _)| name);
+        beside.exclude(&[&[VARIABLES, OWN], scripts.as_slice()].concat())?;
+    }
     for (name, action) in SCRIPTS {
         write_script(ground, row, beside, name, action)?;
     }
@@ -57,6 +59,62 @@ pub(super) fn furnish(ground: &Ground<'_>, row: &EnvironmentRow, beside: &Beside
     Ok(())
 }
 
+/// Refuses an environment whose own folder, or a file in it, leads elsewhere: it would be written there.
+pub(super) fn require_own(row: &EnvironmentRow, beside: &Beside) -> Result<(), Error> {
+    let folder = own_folder(row);
+    let refused = |path: &Path, what: &str| -> Error {
+        Refusal::new(
+            Code::Conflict,
+            format!("{} is {what}; nothing was done", path.display()),
+            format!(
+                "move it away: what is there is Kapell's, and no project's; then kapell env create {}",
+                row.name
+            ),
+        )
+        .into()
+    };
+    match fs::symlink_metadata(&folder) {
+        Ok(metadata) if metadata.is_symlink() => return Err(refused(&folder, "a symbolic link")),
+        Ok(metadata) if !metadata.is_dir() => return Err(refused(&folder, "no folder")),
+        Ok(_) => {}
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(Error::system(format!("cannot look at {}", folder.display()), error)),
+    }
+    for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_symlink()) {
+            return Err(refused(&entry.path(), "a symbolic link"));
+        }
+    }
+    if beside.is_tracked(OWN)? {
+        return Err(refused(&folder, "tracked by git"));
+    }
+    Ok(())
+}
+
+/// Where a file for people and tools lies. The list of what git takes no notice of is one for all worktrees
+/// of a repository, so that in a worktree it is in the folder that hides itself.
+fn shown(row: &EnvironmentRow, name: &str) -> PathBuf {
+    let top = if row.is_worktree { own_folder(row) } else { PathBuf::from(&row.path) };
+    top.join(name)
+}
+
+/// Writes a file whole or not at all.
+fn replace(path: &Path, content: &[u8], mode: u32) -> Result<(), Error> {
+    let mut part = path.as_os_str().to_owned();
+    part.push(format!(".{}", random_tail(6)));
+    let part = PathBuf::from(part);
+    let write = || {
+        let mut file = fs::File::create_new(&part)?;
+        file.write_all(content)?;
+        file.set_permissions(fs::Permissions::from_mode(mode))?;
+        fs::rename(&part, path)
+    };
+    write().map_err(|error| {
+        let _ = fs::remove_file(&part);
+        Error::system(format!("cannot write {}", path.display()), error)
+    })
+}
+
 /// Writes one of the commands, unless the project has a file there.
 fn write_script(
     ground: &Ground<'_>,
@@ -65,7 +123,7 @@ fn write_script(
     name: &str,
     action: &str,
 ) -> Result<(), Error> {
-    let path = Path::new(&row.path).join(name);
+    let path = shown(row, name);
     let quoted = |path: &Path| shell_words::quote(&path.to_string_lossy()).into_owned();
     let house = &ground.session.house;
     let home = match house.environment.contains_key("KAPELL_HOME") {
@@ -79,55 +137,70 @@ fn write_script(
         quoted(&house.program),
         quoted(ground.top())
     );
+    if path.is_symlink() {
+        return Ok(());
+    }
     match fs::read_to_string(&path) {
         Ok(found) if found == text => return Ok(()),
         Ok(found) if !found.contains(&mark) => return Ok(()),
         Err(error) if error.kind() != ErrorKind::NotFound => return Ok(()),
         _ => {}
     }
-    if beside.is_tracked(name)? {
+    if !row.is_worktree && beside.is_tracked(name)? {
         return Ok(());
     }
-    let failed = |error| Error::system(format!("cannot write {}", path.display()), error);
-    fs::write(&path, text).map_err(failed)?;
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).map_err(failed)
+    replace(&path, text.as_bytes(), 0o755)
 }
 
 /// Writes ports and databases where tools look for variables; what else stands there stays.
 pub(super) fn write_variables(row: &EnvironmentRow, beside: &Beside) -> Result<(), Error> {
-    let path = Path::new(&row.path).join(VARIABLES);
-    if beside.is_tracked(VARIABLES)? {
+    let path = shown(row, VARIABLES);
+    if !row.is_worktree && beside.is_tracked(VARIABLES)? {
         return Ok(());
     }
-    let before = fs::read_to_string(&path).unwrap_or_default();
-    let mut rest = String::new();
-    let mut is_ours = false;
-    for line in before.lines() {
-        is_ours |= line == BEGIN;
-        if !is_ours {
-            rest.push_str(line);
-            rest.push('\n');
+    let refused = |what: &str, hint: &str| -> Error {
+        let message = format!("the ports of {} are not written: {} {what}", row.name, path.display());
+        Refusal::new(Code::Conflict, message, hint).into()
+    };
+    let mode = match fs::symlink_metadata(&path) {
+        Ok(metadata) if metadata.is_symlink() => {
+            // Others may read the same file, and have other ports.
+            let hint = "put a copy of the file in the place of the link, then do it again";
+            return Err(refused("is a symbolic link", hint));
         }
-        is_ours &= line != END;
+        Ok(metadata) if !metadata.is_file() => {
+            return Err(refused("is no plain file", "move it away, then do it again"));
+        }
+        Ok(metadata) => metadata.permissions().mode() & 0o7777,
+        Err(_) => 0o644,
+    };
+    let before = match fs::read(&path) {
+        Ok(before) => before,
+        Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
+        Err(error) => {
+            let hint = format!("chmod u+r {}", shell_words::quote(&path.to_string_lossy()));
+            return Err(refused(&format!("cannot be read: {error}"), &hint));
+        }
+    };
+    let files: Vec<String> =
+        row.subs.iter().map(|sub| database(row, &sub.name).to_string_lossy().into_owned()).collect();
+    let subs: Vec<(&str, u16, &str)> = row
+        .subs
+        .iter()
+        .zip(&files)
+        .map(|(sub, database)| (sub.name.as_str(), sub.port, database.as_str()))
+        .collect();
+    let text = variables::merged(&before, &row.name, &subs);
+    if text == before { Ok(()) } else { replace(&path, &text, mode) }
+}
+
+/// Whether a file of variables has lines that are not ours. One that cannot be read may have some.
+pub(super) fn has_persons_lines(path: &Path) -> bool {
+    match fs::read(path) {
+        _ if path.is_symlink() => false,
+        Ok(text) => variables::has_persons(&text),
+        Err(error) => error.kind() != ErrorKind::NotFound,
     }
-    let mut text = format!("{rest}{BEGIN}\nKAPELL_ENVIRONMENT={}\n", row.name);
-    for sub in &row.subs {
-        let name: String = sub
-            .name
-            .chars()
-            .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' })
-            .collect();
-        let database = database(row, &sub.name);
-        let quoted = database.to_string_lossy().replace('\\', "\\\\").replace('"', "\\\"");
-        text.push_str(&format!("{name}_PORT={}\n{name}_DATABASE=\"{quoted}\"\n", sub.port));
-    }
-    text.push_str(END);
-    text.push('\n');
-    if text != before {
-        fs::write(&path, text)
-            .map_err(|error| Error::system(format!("cannot write {}", path.display()), error))?;
-    }
-    Ok(())
 }
 
 /// Makes the database of a sub-environment, where it has none: whole or not at all.
@@ -141,11 +214,14 @@ pub(super) fn make_database(
     if path.exists() {
         return Ok(());
     }
-    let part = own_folder(row).join(format!("{sub}.sqlite.part"));
-    // Of a killed process.
-    for rest in ["", "-wal", "-shm", "-journal"] {
-        let _ = fs::remove_file(own_folder(row).join(format!("{sub}.sqlite.part{rest}")));
+    // Of a killed process, which may still write to it: a new one gets a name of its own.
+    let start = format!("{sub}.sqlite.part");
+    for entry in fs::read_dir(own_folder(row)).into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().starts_with(&start) {
+            let _ = fs::remove_file(entry.path());
+        }
     }
+    let part = own_folder(row).join(format!("{start}-{}", random_tail(6)));
     if let Some(init) = &ground.config.environments.init {
         let argv = ground.command(&init.0, row, sub, port, &part);
         run_init(ground, row, sub, port, &argv, &part)?;
@@ -155,6 +231,15 @@ pub(super) fn make_database(
             Error::system(format!("cannot make {}", path.display()), std::io::Error::other(why))
         })?;
     }
+    if !foreign::is_one(&part) {
+        let message =
+            format!("the database of {}/{sub} was not made: init made no SQLite database", row.name);
+        let hint =
+            "have init write an SQLite file to {database}, or nothing; other databases are the service's own";
+        return Err(Refusal::new(Code::Conflict, message, hint).into());
+    }
+    databases::remember(row, sub, &part)
+        .map_err(|error| Error::system(format!("cannot make {}", path.display()), error))?;
     Point::EnvironmentInitialised.reach()?;
     fs::rename(&part, &path).map_err(|error| Error::system(format!("cannot make {}", path.display()), error))
 }
@@ -194,6 +279,7 @@ fn run_init(
         End::Exited(0) => Ok(()),
         End::Exited(code) => Err(refused(format!("init ended with {code}: {said}")).into()),
         End::Signaled(signal) => Err(refused(format!("init died of signal {signal}: {said}")).into()),
+        _ if ground.session.cancel.is_cancelled() => Err(refused("it was interrupted".to_owned()).into()),
         End::TimedOut => Err(refused(format!("init did not end within {} s", INIT_TIME.as_secs())).into()),
     }
 }

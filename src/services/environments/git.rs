@@ -1,14 +1,16 @@
 //! The git workflow of an environment: each verb is done whole or not at all, and what it does over is kept.
 //! What touches the project's repository is done in its git queue.
 
-use super::{Ground, at_once, each, keeping};
+use super::{Ground, at_once, each, keeping, working};
+use crate::domain::environment::some_of;
 use crate::domain::refusal::{Code, Refusal};
 use crate::services::{Error, Session};
 use crate::store::environments::EnvironmentRow;
 use crate::sys::git::checkout::{self, Forward};
 use crate::sys::git::environment::{Beside, Changed, Look};
-use crate::sys::git::flow::{self, Brought, Logged, Tried};
+use crate::sys::git::flow::{self, Brought, Logged, Pushed, Tried};
 use crate::sys::git::land::{self, Advance};
+use crate::sys::git::run::GitError;
 use crate::sys::git::{GitQueue, Oid, read, refs};
 
 /// The verbs.
@@ -57,8 +59,11 @@ pub fn git(session: &Session, name: &str, verb: &str, args: &[String]) -> Result
         return Err(Refusal::new(Code::Usage, message, format!("there are {}", VERBS.join(", "))).into());
     }
     let ground = Ground::of(session)?;
-    ground.row(name)?;
-    let _hold = ground.hold(name)?;
+    // Who only looks waits for nobody.
+    let _hold = match verb {
+        "status" | "log" => None,
+        _ => Some(ground.hold(name)?),
+    };
     let row = ground.row(name)?;
     done(&ground, &row, verb, args)
 }
@@ -87,6 +92,9 @@ pub(super) fn done(
     verb: &str,
     args: &[String],
 ) -> Result<Gave, Error> {
+    if !matches!(verb, "status" | "push" | "log" | "diff" | "clean") {
+        working::nobody_at_work(ground, &row.name, verb)?;
+    }
     let beside = ground.open(row)?;
     let look = beside.look()?;
     let work = Work { ground, row, beside, look };
@@ -102,13 +110,16 @@ pub(super) fn done(
             return Err(Refusal::new(Code::Usage, message, hint).into());
         }
         ("log" | "reset", [] | [_]) | (_, []) => args.first().map_or("", String::as_str),
-        (_, [first, ..]) => {
-            let message = format!("{verb} takes no `{}`", first.escape_debug());
+        ("log" | "reset", [_, other, ..]) | (_, [other, ..]) => {
+            let message = format!("{verb} takes no `{}`", other.escape_debug());
             let hint = format!("kapell env git {} {verb}", row.name);
             return Err(Refusal::new(Code::Usage, message, hint).into());
         }
     };
-    let mut gave = match verb {
+    if matches!(verb, "sync" | "pull" | "merge" | "rebase" | "feature" | "reset") {
+        work.nothing_under_way(verb)?;
+    }
+    let gave = match verb {
         "status" => work.status(),
         "sync" => work.sync(),
         "feature" => work.feature(arg),
@@ -121,7 +132,8 @@ pub(super) fn done(
         "reset" => work.reset(arg),
         "clean" => work.clean(),
         _ => work.merge(),
-    }?;
+    };
+    let mut gave = gave.map_err(|error| explained(row, verb, error))?;
     gave.name.clone_from(&row.name);
     verb.clone_into(&mut gave.verb);
     gave.look = work.beside.look()?;
@@ -132,6 +144,36 @@ pub(super) fn done(
         })?;
     }
     Ok(gave)
+}
+
+/// What git did not do, in words: it names files that are in the way, and says what it does not like.
+fn explained(row: &EnvironmentRow, verb: &str, error: Error) -> Error {
+    let inner = match &error {
+        Error::System { source, .. } => source.get_ref().and_then(|inner| inner.downcast_ref::<GitError>()),
+        _ => None,
+    };
+    let Some(GitError::Failed { stderr, .. }) = inner else { return error };
+    let name = &row.name;
+    let files = flow::in_the_way(stderr);
+    if !files.is_empty() {
+        return Refusal::new(
+            Code::Conflict,
+            format!("in {name}, {} would be written over by {verb}; nothing was changed", some_of(&files)),
+            format!("move it away, or kapell env git {name} commit 'MESSAGE', then {verb} again"),
+        )
+        .with("paths", files.join("\n"))
+        .into();
+    }
+    let lines = stderr.lines().map(|line| {
+        let line = line.trim();
+        ["fatal: ", "error: "].iter().find_map(|start| line.strip_prefix(start)).unwrap_or(line)
+    });
+    let lines: Vec<&str> = lines.filter(|line| !line.is_empty() && !line.starts_with("hint: ")).collect();
+    if lines.is_empty() || stderr.contains("No space left") {
+        return error;
+    }
+    let message = format!("git does not {verb} {name}: {}", lines.join("; "));
+    Refusal::new(Code::Conflict, message, format!("git status in {} says more", row.path)).into()
 }
 
 fn said(message: impl Into<String>) -> Gave {
@@ -162,6 +204,16 @@ impl Work<'_> {
                 format!("git switch {} in {}", self.row.branch, self.row.path),
             )
         })
+    }
+
+    /// Refuses while a person is in the middle of something.
+    fn nothing_under_way(&self, verb: &str) -> Result<(), Refusal> {
+        let Some(what) = checkout::in_progress(&self.beside.tree.admin_dir) else { return Ok(()) };
+        Err(Refusal::new(
+            Code::Conflict,
+            format!("{what} is under way in {}", self.row.path),
+            format!("finish or abort it there, then {verb} again"),
+        ))
     }
 
     /// Refuses where something is not committed that the verb would have to do over.
@@ -229,13 +281,15 @@ impl Work<'_> {
     }
 
     fn status(&self) -> Result<Gave, Error> {
-        let count = self.look.changed.len();
-        let message = match count {
+        let mut files = self.look.changed.clone();
+        let scratch = keeping::Scratch::new(self.ground)?;
+        files.extend(self.beside.hidden(&scratch.0)?.into_iter().map(|path| Changed { how: "hidden", path }));
+        let message = match files.len() {
             0 => "everything is committed".to_owned(),
             1 => "1 file is not committed".to_owned(),
             count => format!("{count} files are not committed"),
         };
-        Ok(Gave { files: self.look.changed.clone(), ..said(message) })
+        Ok(Gave { files, ..said(message) })
     }
 
     fn sync(&self) -> Result<Gave, Error> {
@@ -272,6 +326,11 @@ impl Work<'_> {
             return Err(Refusal::new(Code::Conflict, message, hint).into());
         }
         match self.beside.commit_all(message)? {
+            Some(commit) if self.look.branch.is_none() => Ok(said(format!(
+                "committed {0}, which no branch has: kapell env git {1} feature NAME makes one",
+                short(&commit),
+                self.row.name
+            ))),
             Some(commit) => Ok(said(format!("committed {}", short(&commit)))),
             None => {
                 let message = format!("{} has nothing to commit", self.row.name);
@@ -282,11 +341,12 @@ impl Work<'_> {
 
     fn push(&self) -> Result<Gave, Error> {
         let branch = self.branch()?;
-        self.push_branch(branch)?;
-        Ok(said(format!("the project has {branch} at {}", short(&self.head()?))))
+        let kept = self.push_branch(branch)?;
+        Ok(Gave { kept, ..said(format!("the project has {branch} at {}", short(&self.head()?))) })
     }
 
-    fn push_branch(&self, branch: &str) -> Result<(), Error> {
+    /// Gives the ref of the project that keeps where the branch was, if that is not behind it now.
+    fn push_branch(&self, branch: &str) -> Result<Option<String>, Error> {
         let main = &self.ground.git;
         let guard = GitQueue::lock(main.repository())?;
         if self.beside.is_clone(main)
@@ -295,15 +355,16 @@ impl Work<'_> {
             let message = format!("{branch} is checked out in {}", path.display());
             return Err(Refusal::new(Code::Conflict, message, "check something else out there").into());
         }
-        if !self.beside.push(main, &guard, branch)? {
-            return Err(Refusal::new(
+        let prefix = keeping::project_prefix(self.ground, self.row)?;
+        match self.beside.push(main, &guard, branch, &prefix)? {
+            Pushed::Done { kept } => Ok(kept),
+            Pushed::Rejected => Err(Refusal::new(
                 Code::Conflict,
-                format!("the project's {branch} has commits that {} does not have", self.row.name),
-                format!("kapell env git {0} pull, or rebase; then push again", self.row.name),
+                format!("the project's {branch} has commits that {} never had", self.row.name),
+                format!("kapell env git {} pull, then push again", self.row.name),
             )
-            .into());
+            .into()),
         }
-        Ok(())
     }
 
     fn pull(&self) -> Result<Gave, Error> {
@@ -363,7 +424,7 @@ impl Work<'_> {
         if read::is_ancestor(&self.beside.git, &main, &head)? {
             return Ok(said(format!("is on {} already", self.row.main)));
         }
-        let kept = keeping::snapshot(self.ground, self.row, &self.beside, "rebased")?.0;
+        let kept = keeping::snapshot(self.ground, self.row, &self.beside, "rebased")?.reference;
         match self.beside.rebase(&head, &main)? {
             Brought::UpToDate => Ok(said(format!("is on {} already", self.row.main))),
             Brought::Done(now) => Ok(Gave {
@@ -378,14 +439,31 @@ impl Work<'_> {
         let main = self.main()?;
         let to = match to {
             "" => main,
-            rev => read::resolve(&self.beside.git, rev)?.ok_or_else(|| {
-                let message = format!("`{}` names no commit in {}", rev.escape_debug(), self.row.name);
-                Refusal::new(Code::NotFound, message, "name a branch, tag or commit")
-            })?,
+            // Its own branch of that name is where the main branch was when it was made.
+            rev if rev == self.row.main => main,
+            rev => match (read::resolve(&self.beside.git, rev)?, self.branch_of_project(rev)?) {
+                (Some(commit), _) | (None, Some(commit)) => commit,
+                (None, None) => {
+                    let message = format!("`{}` names no commit in {}", rev.escape_debug(), self.row.name);
+                    return Err(Refusal::new(Code::NotFound, message, "name a branch, tag or commit").into());
+                }
+            },
         };
-        let kept = keeping::snapshot(self.ground, self.row, &self.beside, "reset")?.0;
+        let kept = keeping::snapshot(self.ground, self.row, &self.beside, "reset")?.reference;
         self.beside.reset(&to)?;
         Ok(Gave { kept: Some(kept), ..said(format!("is at {}", short(&to))) })
+    }
+
+    /// The commit of a branch of the project, brought here.
+    fn branch_of_project(&self, name: &str) -> Result<Option<Oid>, Error> {
+        if !self.beside.is_branch_name(name)? {
+            return Ok(None);
+        }
+        let tip = refs::read(&self.ground.git, &format!("refs/heads/{name}"))?;
+        if tip.is_some() {
+            self.beside.fetch(&self.ground.git, name)?;
+        }
+        Ok(tip)
     }
 
     fn clean(&self) -> Result<Gave, Error> {
@@ -443,9 +521,19 @@ impl Work<'_> {
     /// Puts the environment's branch into the project's main branch; a checkout of that follows where
     /// nothing of a person's is in the way.
     fn merge_into_main(&self, head: &Oid) -> Result<Gave, Error> {
-        self.push_branch(&self.row.branch)?;
         let git = &self.ground.git;
         let main = &self.row.main;
+        {
+            let guard = GitQueue::lock(git.repository())?;
+            let lent = self.beside.lend(git, &guard, head)?;
+            let tried =
+                self.ground.main_tip(self.row).and_then(|onto| Ok(flow::try_merge(git, &onto, head)?));
+            lent.take_back(git)?;
+            if let Tried::Conflict(paths, report) = tried? {
+                return Err(self.conflict("merge", &self.main_here(), &paths, &report));
+            }
+        }
+        self.push_branch(&self.row.branch)?;
         let reference = format!("refs/heads/{main}");
         let guard = GitQueue::lock(git.repository())?;
         let onto = self.ground.main_tip(self.row)?;

@@ -5,29 +5,38 @@
 //! top that git is told to take no notice of. What is done to one is done by one process at a time, under a
 //! lock of its own; what is done to the project's repository, in the git queue.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 
+use super::conductor::desk::Desk;
 use super::project::Project;
 use super::{Error, Session, ground};
+use crate::domain::environment::check_name;
 use crate::domain::refusal::{Code, Refusal};
 use crate::store::environments::EnvironmentRow;
 use crate::sys::config::Config;
-use crate::sys::git::environment::{self, Beside};
+use crate::sys::git::environment;
 use crate::sys::git::{Git, Oid, refs};
 
 pub mod backing;
 pub mod caring;
 pub mod creating;
+mod databases;
 mod furnishing;
 pub mod git;
 mod keeping;
+mod place;
 pub mod removing;
 pub mod running;
 pub mod viewing;
+pub mod working;
 
 /// The folder in a checkout that is Kapell's.
 const OWN: &str = ".kapell";
+
+/// What at the top of a checkout is not a worker's to change: git's own, and what people start.
+pub const KEPT_FROM_WORKERS: [&str; 6] =
+    [".git", ".env.local", "launch.sh", "stop.sh", "status.sh", "sync.sh"];
 
 /// The project that a call about environments means, and what is needed for it.
 #[derive(Debug)]
@@ -56,16 +65,42 @@ pub struct Failed {
 impl<'s> Ground<'s> {
     /// Finds the project.
     pub fn of(session: &'s Session) -> Result<Self, Error> {
+        Self::with(session, Session::config)
+    }
+
+    /// Finds the project for who only looks or stops services, whatever is wrong with its configuration.
+    pub fn of_any(session: &'s Session) -> Result<Self, Error> {
+        Self::with(session, Session::config_or_usual)
+    }
+
+    fn with(
+        session: &'s Session,
+        config: impl Fn(&Session, &Project) -> Result<Config, Error>,
+    ) -> Result<Self, Error> {
         let mut project = session.project()?;
         let marked =
             project.repository.as_ref().and_then(|repository| environment::marked(&repository.git_dir));
         if let Some(main) = marked.as_deref().and_then(|text| text.lines().next()) {
+            if !Path::new(main).exists() {
+                return Err(Refusal::new(
+                    Code::NotFound,
+                    format!("this is an environment of {main}, and nothing is there any more"),
+                    "move the project back to where it was: its environments are known by that place",
+                )
+                .into());
+            }
             project = Project::of(Path::new(main))?;
         }
         project.repository()?;
-        let config = session.config(&project)?;
+        let config = config(session, &project)?;
         let git = ground::git(&session.house, &project)?;
         Ok(Self { session, project, config, git })
+    }
+
+    /// The project of a plan that is at work.
+    pub fn at(desk: &'s Desk) -> Self {
+        let Desk { session, project, config, git, .. } = desk;
+        Self { session, project: project.clone(), config: config.clone(), git: git.clone() }
     }
 
     /// The folder that environments lie beside.
@@ -93,7 +128,13 @@ impl<'s> Ground<'s> {
     pub fn row(&self, name: &str) -> Result<EnvironmentRow, Error> {
         let rows = self.rows()?;
         let known: Vec<&str> = rows.iter().map(|row| row.name.as_str()).collect();
+        let has_backups = check_name(name).is_ok() && backing::has_any(self, name);
         let hint = match known.as_slice() {
+            _ if has_backups => {
+                format!(
+                    "kapell env create {name} makes it again, and then kapell env restore {name} brings its last backup back"
+                )
+            }
             [] => format!("kapell env create {name} makes it"),
             known => format!("there are {}; kapell env create makes others", known.join(", ")),
         };
@@ -119,15 +160,35 @@ impl<'s> Ground<'s> {
         Ok(rows)
     }
 
-    /// Takes hold of an environment: nobody else changes it meanwhile.
+    /// Takes hold of an environment that is recorded: nobody else changes it meanwhile.
     pub fn hold(&self, name: &str) -> Result<Hold, Error> {
+        let (path, file) = self.lock_file(name)?;
+        file.lock().map_err(|error| Error::system(format!("cannot lock {}", path.display()), error))?;
+        Ok(Hold { _file: file })
+    }
+
+    /// [`Self::hold`] where nobody has it.
+    pub fn try_hold(&self, name: &str) -> Result<Option<Hold>, Error> {
+        let (path, file) = self.lock_file(name)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Hold { _file: file })),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => {
+                Err(Error::system(format!("cannot lock {}", path.display()), error))
+            }
+        }
+    }
+
+    fn lock_file(&self, name: &str) -> Result<(PathBuf, File), Error> {
+        // Its name becomes that of a file: none is made for what anybody may say.
+        self.row(name)?;
+        check_name(name)?;
         let folder = self.session.house.root.join("environments").join(self.project.id.as_str());
         let path = folder.join(format!("{name}.lock"));
         let failed = |error| Error::system(format!("cannot lock {}", path.display()), error);
         fs::create_dir_all(&folder).map_err(failed)?;
         let file = File::options().write(true).create(true).truncate(false).open(&path).map_err(failed)?;
-        file.lock().map_err(failed)?;
-        Ok(Hold { _file: file })
+        Ok((path, file))
     }
 
     /// The commit that the branch which an environment follows has in the project.
@@ -140,14 +201,6 @@ impl<'s> Ground<'s> {
                 "make it again, or remove the environment and create it anew",
             )
         })?)
-    }
-
-    /// Its checkout, for git.
-    pub fn open(&self, row: &EnvironmentRow) -> Result<Beside, Error> {
-        if !Path::new(&row.path).is_dir() {
-            return Err(gone(row).into());
-        }
-        Ok(Beside::open(&self.git, Path::new(&row.path))?)
     }
 }
 

@@ -2,17 +2,18 @@
 //! under refs of the project.
 
 use std::fs;
-use std::io::ErrorKind;
 use std::path::Path;
 
-use super::{Ground, each, keeping, running, viewing};
+use super::keeping::Left;
+use super::place::Place;
+use super::{Ground, each, keeping, running, viewing, working};
 use crate::base::failpoint::Point;
 use crate::domain::environment::Stage;
 use crate::domain::refusal::{Code, Refusal};
 use crate::services::{Error, Session};
 use crate::store::environments::EnvironmentRow;
-use crate::sys::git::environment::{self, Beside};
-use crate::sys::git::{GitQueue, worktree};
+use crate::sys::git::GitQueue;
+use crate::sys::git::environment::{self, Beside, Container};
 
 /// What became of one that was removed.
 #[derive(Debug, Clone)]
@@ -23,7 +24,7 @@ pub struct Removed {
     pub path: String,
     /// Its branch.
     pub branch: String,
-    /// The refs of the project that keep what it had.
+    /// The refs of the project that keep what it had, and the folder with what git cannot keep.
     pub kept: Vec<String>,
 }
 
@@ -32,27 +33,66 @@ pub fn remove(session: &Session, name: &str, force: bool) -> Result<Removed, Err
     let ground = Ground::of(session)?;
     let _hold = ground.hold(name)?;
     let row = ground.row(name)?;
-    let is_begun = row.stage == Stage::Removing;
-    if !force && !is_begun {
-        let lines = viewing::losses(&ground, &row)?.lines();
+    let place = ground.place(&row)?;
+    if let Place::Foreign(why) = &place
+        && row.stage == Stage::Ready
+    {
+        return Err(Refusal::new(
+            Code::Conflict,
+            format!("{} is not the checkout of {name}, and is not deleted: {why}", row.path),
+            "move it away, and call remove again",
+        )
+        .into());
+    }
+    // What is only to be finished has been asked about before.
+    let is_on_its_way = row.stage == Stage::Removing && !matches!(place, Place::Ours(_));
+    if !force && !is_on_its_way {
+        let lines = match viewing::losses(&ground, &row, &place) {
+            Ok(losses) => losses.lines(),
+            Err(Error::System { what, source }) => {
+                vec![format!("what cannot be looked at ({what}: {source})")]
+            }
+            Err(error) => return Err(error),
+        };
         if !lines.is_empty() {
             return Err(Refusal::new(
                 Code::Conflict,
                 format!("{name} is not removed, because this would be lost: {}", lines.join("; ")),
-                format!("commit, push and stop first, or kapell env remove {name} --force (commits are kept under refs/kapell/environments)"),
+                format!("commit, push, back up and stop first, or kapell env remove {name} --force (commits are kept under refs/kapell/environments, other files are moved aside)"),
             )
             .with("losses", lines.join("\n"))
             .into());
         }
     }
-    ground.session.store()?.write(|tx| {
-        let text = format!("environment {name} is being removed");
-        tx.set_environment_stage(&ground.project.id, name, Stage::Removing, text)
-    })?;
+    // Force ends no worker.
+    working::nobody_at_work(&ground, name, "remove")?;
     each(&row.subs, row.subs.len(), |sub| running::stop_one(&ground, &row, sub))
         .into_iter()
         .collect::<Result<Vec<()>, _>>()?;
-    let kept = take_away(&ground, &row)?;
+    let kept_in_project = match &place {
+        Place::Ours(beside) => keep(&ground, &row, beside).map(Some),
+        _ => Ok(None),
+    };
+    let kept_in_project = match kept_in_project {
+        // What cannot be read there is neither lost for it, nor there for ever.
+        Err(Error::System { what, source }) if force && !is_full(&source) => {
+            return put_by(&ground, &row, &format!("{what}: {source}"));
+        }
+        kept => kept?,
+    };
+    Point::EnvironmentKept.reach()?;
+    // Only now, when all of it is kept, is there no way back.
+    ground.session.store()?.write(|tx| -> Result<(), Error> {
+        working::is_free(tx, &ground.project.id, name, "remove")?;
+        let text = format!("environment {name} is being removed");
+        Ok(tx.set_environment_stage(&ground.project.id, name, Stage::Removing, text)?)
+    })?;
+    let (mut kept, left) = kept_in_project.unwrap_or_default();
+    if matches!(place, Place::Ours(_)) {
+        let moved = keeping::move_left(&ground, &row, &left)?;
+        kept.extend(moved.map(|folder| folder.to_string_lossy().into_owned()));
+    }
+    take_away(&ground, &row, &place)?;
     Point::EnvironmentGone.reach()?;
     for run in row.subs.iter().filter_map(|sub| sub.run.as_ref()) {
         // What stays of it is of no harm.
@@ -62,46 +102,69 @@ pub fn remove(session: &Session, name: &str, force: bool) -> Result<Removed, Err
         let kept = if kept.is_empty() { String::new() } else { format!("; kept: {}", kept.join(", ")) };
         tx.delete_environment(&ground.project.id, name, format!("environment {name} is removed{kept}"))
     })?;
+    if row.is_worktree && !ground.rows()?.iter().any(|row| row.is_worktree) {
+        environment::unhide(&ground.git)?;
+    }
     Ok(Removed { name: row.name, path: row.path, branch: row.branch, kept })
 }
 
-/// Keeps what it has, then deletes its folder. Each step may have been done before.
-fn take_away(ground: &Ground<'_>, row: &EnvironmentRow) -> Result<Vec<String>, Error> {
+fn is_full(error: &std::io::Error) -> bool {
+    error.kind() == std::io::ErrorKind::StorageFull || error.to_string().contains("No space left")
+}
+
+/// Forgets an environment whose repository cannot be read, and leaves its folder under another name.
+fn put_by(ground: &Ground<'_>, row: &EnvironmentRow, why: &str) -> Result<Removed, Error> {
     let dest = Path::new(&row.path);
-    let aside = environment::part_of(dest, ".removed");
-    let part = environment::part_of(dest, ".part");
-    let mut kept = Vec::new();
-    if dest.exists() {
-        let beside = Beside::open(&ground.git, dest)?;
-        if environment::marked(&beside.tree.admin_dir).is_none() && row.stage != Stage::Creating {
-            return Err(Refusal::new(
-                Code::Conflict,
-                format!("{} is no environment any more, and is not deleted", row.path),
-                "move it away, and call remove again",
-            )
-            .into());
-        }
-        keeping::snapshot(ground, row, &beside, "removed")?;
-        let guard = GitQueue::lock(ground.git.repository())?;
-        let prefix = keeping::project_prefix(ground, row)?;
-        kept = beside.keep_in(&ground.git, &guard, &prefix)?;
-        drop(guard);
-        Point::EnvironmentKept.reach()?;
-        fs::rename(dest, &aside)
-            .map_err(|error| Error::system(format!("cannot move {} away", row.path), error))?;
-    }
-    Point::EnvironmentAside.reach()?;
-    for folder in [&aside, &part] {
-        match worktree::delete_folder(folder) {
-            Err(error) if error.kind() != ErrorKind::NotFound => {
-                return Err(Error::system(format!("cannot delete {}", folder.display()), error));
-            }
-            _ => {}
-        }
-    }
+    let aside = keeping::left_folder(dest);
+    fs::rename(dest, &aside)
+        .map_err(|error| Error::system(format!("cannot move {} away", row.path), error))?;
     if row.is_worktree {
         let guard = GitQueue::lock(ground.git.repository())?;
         environment::prune_worktree(&ground.git, &guard, dest)?;
     }
-    Ok(kept)
+    let kept = aside.to_string_lossy().into_owned();
+    ground.session.store()?.write(|tx| {
+        let text = format!(
+            "environment {} is removed; its folder is {kept}, since its repository cannot be read: {why}",
+            row.name
+        );
+        tx.delete_environment(&ground.project.id, &row.name, text)
+    })?;
+    let (name, path, branch) = (row.name.clone(), row.path.clone(), row.branch.clone());
+    Ok(Removed { name, path, branch, kept: vec![kept] })
+}
+
+/// Keeps what it has in the project; the refs, and what git cannot keep.
+fn keep(
+    ground: &Ground<'_>,
+    row: &EnvironmentRow,
+    beside: &Beside,
+) -> Result<(Vec<String>, Vec<Left>), Error> {
+    let snapshot = keeping::snapshot(ground, row, beside, "removed")?;
+    let guard = GitQueue::lock(ground.git.repository())?;
+    let prefix = keeping::project_prefix(ground, row)?;
+    Ok((beside.keep_in(&ground.git, &guard, &prefix)?, snapshot.left))
+}
+
+/// Deletes its folder, and what was on the way to be it. Each step may have been done before. What somebody
+/// else put there stays.
+fn take_away(ground: &Ground<'_>, row: &EnvironmentRow, place: &Place) -> Result<(), Error> {
+    let dest = Path::new(&row.path);
+    let aside = Container::of(dest, ".removed");
+    if matches!(place, Place::Ours(_) | Place::Half) {
+        let away = |error| Error::system(format!("cannot move {} away", row.path), error);
+        aside.make().map_err(away)?;
+        fs::rename(dest, aside.tree()).map_err(away)?;
+    }
+    Point::EnvironmentAside.reach()?;
+    for container in [&aside, &Container::of(dest, ".part")] {
+        container
+            .delete()
+            .map_err(|error| Error::system(format!("cannot delete what is left of {}", row.name), error))?;
+    }
+    if row.is_worktree && !matches!(place, Place::Foreign(_)) {
+        let guard = GitQueue::lock(ground.git.repository())?;
+        environment::prune_worktree(&ground.git, &guard, dest)?;
+    }
+    Ok(())
 }

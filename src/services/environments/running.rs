@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::furnishing::{self, fill};
@@ -24,6 +25,9 @@ use crate::sys::shim::client;
 use crate::sys::shim::files;
 use crate::sys::shim::job::{Cause, Exit, Job, Request};
 
+/// A sub-environment, and what was begun of it, until somebody goes on with that.
+type Begun<'s, T> = (&'s SubRow, Mutex<Option<Result<T, Error>>>);
+
 /// A service that ends this soon did not start.
 const SETTLING: Duration = Duration::from_millis(300);
 /// How often one that was started is asked whether it is well.
@@ -34,6 +38,10 @@ const ANSWER: Duration = Duration::from_secs(2);
 const LONG_LOG: u64 = 10 << 20;
 /// Lines of a log that say why something ended.
 const LAST_LINES: usize = 8;
+/// The file of a run that says how long its log was before.
+const LOG_FROM: &str = "log-from";
+/// The file of a run that says why it was stopped, if nobody wanted that.
+const WHY: &str = "why";
 /// So many services are started at once.
 const AT_ONCE: usize = 32;
 
@@ -58,40 +66,61 @@ pub fn launch(
         )
         .into());
     }
-    act(&ground, name, sub, |row, subs| {
+    let begin = |row: &EnvironmentRow, subs: &[SubRow]| {
         each(subs, AT_ONCE, |sub| {
             if anew {
                 stop_one(&ground, row, sub)?;
             }
             launch_one(&ground, row, sub, moves)
         })
+    };
+    act(&ground, name, sub, begin, |row, sub, launched: Option<Launched>| match launched {
+        Some(launched) => {
+            wait_until_well(&ground, row, sub, &launched)?;
+            forget_run(&ground, sub.run.as_deref());
+            Ok(())
+        }
+        None => Ok(()),
     })
 }
 
 /// Stops the services that are meant: told first, killed after the grace, with all that they started.
 pub fn stop(session: &Session, name: Option<&str>, sub: Option<&str>) -> Result<Outcome, Error> {
-    let ground = Ground::of(session)?;
-    act(&ground, name, sub, |row, subs| each(subs, AT_ONCE, |sub| stop_one(&ground, row, sub)))
+    let ground = Ground::of_any(session)?;
+    let stop = |row: &EnvironmentRow, subs: &[SubRow]| each(subs, AT_ONCE, |sub| stop_one(&ground, row, sub));
+    act(&ground, name, sub, stop, |_, _, ()| Ok(()))
 }
 
-/// Does something with the sub-environments that are meant, environment by environment at once, each held.
-fn act(
+/// Does something with the sub-environments that are meant, environment by environment at once, each held;
+/// and then what has to be waited for, while others may do something with them.
+fn act<T: Send + Sync>(
     ground: &Ground<'_>,
     name: Option<&str>,
     sub: Option<&str>,
-    act: impl Fn(&EnvironmentRow, &[SubRow]) -> Vec<Result<(), Error>> + Sync,
+    act: impl Fn(&EnvironmentRow, &[SubRow]) -> Vec<Result<T, Error>> + Sync,
+    then: impl Fn(&EnvironmentRow, &SubRow, T) -> Result<(), Error> + Sync,
 ) -> Result<Outcome, Error> {
     let rows = ground.meant(name)?;
     if let Some(sub) = sub {
         rows.iter().try_for_each(|row| known_sub(row, sub).map(drop))?;
     }
     let outcomes = each(&rows, AT_ONCE, |row| -> Result<Vec<Failed>, Error> {
-        let _hold = ground.hold(&row.name)?;
+        let hold = ground.hold(&row.name)?;
         // As it is now that nobody else changes it.
         let row = ground.row(&row.name)?;
         let subs: Vec<SubRow> =
             row.subs.iter().filter(|it| sub.is_none_or(|sub| sub == it.name)).cloned().collect();
-        let done = act(&row, &subs);
+        let begun = act(&row, &subs);
+        drop(hold);
+        let begun: Vec<Begun<'_, T>> =
+            subs.iter().zip(begun.into_iter().map(|it| Mutex::new(Some(it)))).collect();
+        let done = each(&begun, AT_ONCE, |(sub, begun)| {
+            match begun.lock().unwrap_or_else(PoisonError::into_inner).take() {
+                Some(Ok(begun)) => then(&row, sub, begun),
+                Some(Err(error)) => Err(error),
+                None => Ok(()),
+            }
+        });
         let failed = subs.iter().zip(done).filter_map(|(sub, done)| Some((sub, done.err()?)));
         Ok(failed
             .map(|(sub, error)| Failed {
@@ -114,7 +143,7 @@ fn act(
 }
 
 /// A sub-environment by its name.
-pub(super) fn known_sub<'r>(row: &'r EnvironmentRow, sub: &str) -> Result<&'r SubRow, Refusal> {
+pub fn known_sub<'r>(row: &'r EnvironmentRow, sub: &str) -> Result<&'r SubRow, Refusal> {
     row.sub(sub).ok_or_else(|| {
         let known: Vec<&str> = row.subs.iter().map(|sub| sub.name.as_str()).collect();
         let message = format!("{} has no sub-environment `{}`", row.name, sub.escape_debug());
@@ -122,18 +151,31 @@ pub(super) fn known_sub<'r>(row: &'r EnvironmentRow, sub: &str) -> Result<&'r Su
     })
 }
 
-fn launch_one(ground: &Ground<'_>, row: &EnvironmentRow, sub: &SubRow, moves: bool) -> Result<(), Error> {
+/// A service that was started, and is not known to be well yet.
+struct Launched {
+    run: String,
+    shim: u32,
+    port: u16,
+    /// How long its log was.
+    before: u64,
+}
+
+/// Starts one; nothing where it runs.
+fn launch_one(
+    ground: &Ground<'_>,
+    row: &EnvironmentRow,
+    sub: &SubRow,
+    moves: bool,
+) -> Result<Option<Launched>, Error> {
     if row.stage != Stage::Ready {
         let message = format!("{} is not whole: it is {}", row.name, row.stage.as_str());
         let hint = format!("kapell env create {} goes on with it", row.name);
         return Err(Refusal::new(Code::Conflict, message, hint).into());
     }
-    if !Path::new(&row.path).is_dir() {
-        return Err(super::gone(row).into());
-    }
+    furnishing::require_own(row, &ground.open(row)?)?;
     if let Some(run) = &sub.run {
         if client::is_alive(&ground.session.house.run_dir(run)) {
-            return Ok(());
+            return Ok(None);
         }
         end_rest(ground, run)?;
     }
@@ -143,11 +185,7 @@ fn launch_one(ground: &Ground<'_>, row: &EnvironmentRow, sub: &SubRow, moves: bo
         let argv = ground.command(launch, row, &sub.name, port, &database(row, &sub.name));
         match argv.first() {
             Some(program) if ground.program(row, program).is_some() => argv,
-            program => {
-                let program = program.map_or("", String::as_str);
-                let message = format!("the program of {}/{}, {program}, was not found", row.name, sub.name);
-                return Err(Refusal::new(Code::NotFound, message, "install it, or put it on the PATH").into());
-            }
+            program => return Err(no_program(row, sub, program.map_or("", String::as_str)).into()),
         }
     };
     furnishing::make_database(ground, row, &sub.name, port)?;
@@ -157,13 +195,25 @@ fn launch_one(ground: &Ground<'_>, row: &EnvironmentRow, sub: &SubRow, moves: bo
         .store()?
         .write(|tx| tx.set_sub_run(&ground.project.id, &row.name, &sub.name, Some(&run)))?;
     Point::EnvironmentLaunching.reach()?;
-    let started = start(ground, row, sub, port, &run, argv);
-    let came_up =
-        started.and_then(|(shim, before)| wait_until_well(ground, row, sub, port, &run, shim, before));
-    if came_up.is_ok() {
-        forget_run(ground, sub.run.as_deref());
+    let (shim, before) = start(ground, row, sub, port, &run, argv)?;
+    write_pid(row, sub, &ground.session.house.run_dir(&run));
+    Ok(Some(Launched { run, shim, port, before }))
+}
+
+/// Why a service has no program.
+fn no_program(row: &EnvironmentRow, sub: &SubRow, program: &str) -> Refusal {
+    let of = format!("the program of {}/{}, {program},", row.name, sub.name);
+    if !program.contains('/') {
+        let hint = "install it, or put it on the PATH";
+        return Refusal::new(Code::NotFound, format!("{of} was not found"), hint);
     }
-    came_up
+    if Path::new(&row.path).join(program).is_file() {
+        let hint = format!("chmod +x {}", shell_words::quote(program));
+        return Refusal::new(Code::Unsupported, format!("{of} cannot be executed"), hint);
+    }
+    let hint =
+        "mend launch under [environments] in kapell.toml: a name with a slash is looked for in the checkout";
+    Refusal::new(Code::NotFound, format!("{of} is not there"), hint)
 }
 
 /// Takes away the run folder of an earlier launch; its log is elsewhere.
@@ -224,6 +274,7 @@ fn start(
     fs::File::options().append(true).create(true).open(&log).map_err(failed)?;
     let before = fs::metadata(&log).map_err(failed)?.len();
     fs::create_dir_all(&run_dir).map_err(failed)?;
+    fs::write(run_dir.join(LOG_FROM), before.to_string()).map_err(failed)?;
     // Both streams are appended to the one log of the sub-environment.
     for stream in [files::STDOUT, files::STDERR] {
         symlink(&log, run_dir.join(stream)).map_err(failed)?;
@@ -246,14 +297,13 @@ fn wait_until_well(
     ground: &Ground<'_>,
     row: &EnvironmentRow,
     sub: &SubRow,
-    port: u16,
-    run: &str,
-    shim: u32,
-    before: u64,
+    launched: &Launched,
 ) -> Result<(), Error> {
+    let Launched { run, shim, port, before } = launched;
+    let (port, before) = (*port, *before);
     let config = &ground.config.environments;
     let probes = ground.probes(row, &sub.name, port);
-    let shim = i32::try_from(shim).ok().and_then(|pid| Handle::open(pid).ok().flatten());
+    let shim = i32::try_from(*shim).ok().and_then(|pid| Handle::open(pid).ok().flatten());
     // The pause between two questions ends at once when it does.
     let has_ended_within = |pause: Duration| match &shim {
         Some(shim) => shim.wait_for_end(pause).unwrap_or(false) && cfg!(target_os = "linux"),
@@ -266,17 +316,26 @@ fn wait_until_well(
         if has_ended_within(pause) {
             let exit = client::read_exit(&run_dir).ok().flatten();
             let how = exit.as_ref().map_or_else(|| "its watcher was killed".to_owned(), ended);
+            forget_pid(row, &sub.name);
             return Err(did_not_start(row, sub, &how, before).into());
         }
         pause = ASK_AGAIN;
         let asked = ground.ask(&probes, ANSWER);
         let Err(why) = asked else {
-            write_pid(row, sub, &run_dir);
             return Ok(());
         };
-        if Instant::now() >= until || ground.session.cancel.is_cancelled() {
+        let is_cancelled = ground.session.cancel.is_cancelled();
+        if is_cancelled || Instant::now() >= until {
+            let how = match is_cancelled {
+                true => format!("the launch was interrupted before it was well, and it was stopped: {why}"),
+                false => {
+                    format!("it was not well within {} s, and was stopped: {why}", config.launch_timeout_s)
+                }
+            };
+            // Whoever looks later is told the same.
+            let _ = fs::write(run_dir.join(WHY), &how);
             stop_run(ground, run)?;
-            let how = format!("it was not well within {} s, and was stopped: {why}", config.launch_timeout_s);
+            forget_pid(row, &sub.name);
             return Err(did_not_start(row, sub, &how, before).into());
         }
     }
@@ -288,6 +347,11 @@ fn write_pid(row: &EnvironmentRow, sub: &SubRow, run_dir: &Path) {
         // For scripts only: Kapell itself asks the shim.
         let _ = fs::write(own_folder(row).join(format!("{}.pid", sub.name)), format!("{}\n", state.pid));
     }
+}
+
+/// Takes the record of a process away: its number may be another's soon.
+fn forget_pid(row: &EnvironmentRow, sub: &str) {
+    let _ = fs::remove_file(own_folder(row).join(format!("{sub}.pid")));
 }
 
 fn did_not_start(row: &EnvironmentRow, sub: &SubRow, how: &str, before: u64) -> Refusal {
@@ -324,7 +388,7 @@ pub(super) fn ended(exit: &Exit) -> String {
     };
     if exit.ended == Cause::Exited && exit.leftovers > 0 {
         how.push_str(&format!(
-            " and left {} in the background, which were ended too: have it stay in the foreground",
+            " and left {} in the background, ended too: have it stay in the foreground",
             if exit.leftovers == 1 {
                 "a process".to_owned()
             } else {
@@ -342,9 +406,29 @@ pub(super) fn stop_one(ground: &Ground<'_>, row: &EnvironmentRow, sub: &SubRow) 
         // First what is wanted: whoever dies in between is asked again.
         ground.session.store()?.write(|tx| tx.set_sub_run(&ground.project.id, &row.name, &sub.name, None))?;
     }
+    let run_dir = ground.session.house.run_dir(run);
+    let had_watcher = client::is_alive(&run_dir) || !sub.is_wanted;
     stop_run(ground, run)?;
-    let _ = fs::remove_file(own_folder(row).join(format!("{}.pid", sub.name)));
-    Ok(())
+    forget_pid(row, &sub.name);
+    still_held(row, sub, run_dir.as_path(), had_watcher)
+}
+
+/// Refuses to call a service stopped whose watcher was killed while a process of it may hold the port.
+fn still_held(row: &EnvironmentRow, sub: &SubRow, run_dir: &Path, had_watcher: bool) -> Result<(), Error> {
+    if had_watcher || client::has_ended(run_dir) {
+        return Ok(());
+    }
+    let Ok(Some(holder @ port::Holder::Process { pid, .. })) = port::holder(sub.port) else { return Ok(()) };
+    Err(Refusal::new(
+        Code::Conflict,
+        format!(
+            "{}/{} is stopped as far as it could be found, but its port {} is still held by {holder}",
+            row.name, sub.name, sub.port
+        ),
+        format!("look whether that is a process of it (ps -p {pid}), and end it"),
+    )
+    .with("pid", pid)
+    .into())
 }
 
 fn stop_run(ground: &Ground<'_>, run: &str) -> Result<(), Error> {
@@ -362,7 +446,8 @@ fn stop_run(ground: &Ground<'_>, run: &str) -> Result<(), Error> {
 /// Ends what a killed shim left running.
 fn end_rest(ground: &Ground<'_>, run: &str) -> Result<(), Error> {
     let run_dir = ground.session.house.run_dir(run);
-    if client::was_started(&run_dir) && !client::has_ended(&run_dir) {
+    // Where somebody deleted the run's folder, what it started is found all the same.
+    if !run_dir.exists() || client::was_started(&run_dir) && !client::has_ended(&run_dir) {
         client::kill_leftovers(&AttemptId::new(run))
             .map_err(|error| Error::system("cannot end what is left of it", error))?;
     }
@@ -398,18 +483,28 @@ pub(super) fn look(ground: &Ground<'_>, row: &EnvironmentRow, sub: &SubRow) -> S
         return view;
     }
     let reason = match client::read_exit(&run_dir) {
+        Ok(None) if !run_dir.exists() && client::has_leftovers(&AttemptId::new(run)) => {
+            "its run folder is gone, and nobody watches it; stop ends it".to_owned()
+        }
         // Somebody recorded that it is to be started, and died over it.
         Ok(None) if !client::was_started(&run_dir) => return view,
         Ok(Some(exit)) => {
             view.since = Some(exit.ended_at);
-            ended(&exit)
+            forget_pid(row, &sub.name);
+            match exit.ended {
+                Cause::Stopped | Cause::Killed => {
+                    fs::read_to_string(run_dir.join(WHY)).unwrap_or_else(|_| ended(&exit))
+                }
+                _ => ended(&exit),
+            }
         }
         Ok(None) => "who watched it was killed; stop ends what is left of it".to_owned(),
         Err(error) => format!("how it ended cannot be read: {error}"),
     };
     view.state = "crashed";
     view.reason = Some(reason);
-    view.last_lines = last_lines(&view.log, 0);
+    let from = fs::read_to_string(run_dir.join(LOG_FROM)).ok().and_then(|text| text.trim().parse().ok());
+    view.last_lines = last_lines(&view.log, from.unwrap_or(0));
     view
 }
 
@@ -448,7 +543,7 @@ impl Ground<'_> {
 
 /// The last lines of a log.
 pub fn logs(session: &Session, name: &str, sub: Option<&str>, lines: usize) -> Result<(View, String), Error> {
-    let ground = Ground::of(session)?;
+    let ground = Ground::of_any(session)?;
     let row = ground.row(name)?;
     let sub = match (sub, row.subs.as_slice()) {
         (Some(sub), _) => known_sub(&row, sub)?,
@@ -459,8 +554,15 @@ pub fn logs(session: &Session, name: &str, sub: Option<&str>, lines: usize) -> R
             return Err(Refusal::new(Code::Usage, message, format!("say which: {}", known.join(", "))).into());
         }
     };
-    let bytes = tail(&log(&row, &sub.name), 1 << 20).unwrap_or_default();
-    let text = String::from_utf8_lossy(&bytes);
+    const MOST: usize = 1 << 20;
+    let bytes = tail(&log(&row, &sub.name), MOST).unwrap_or_default();
+    // The first line of a tail is none.
+    let cut = if bytes.len() < MOST {
+        0
+    } else {
+        bytes.iter().position(|byte| *byte == b'\n').map_or(0, |at| at + 1)
+    };
+    let text = String::from_utf8_lossy(&bytes[cut..]);
     let all: Vec<&str> = text.lines().collect();
     let mut last = all[all.len().saturating_sub(lines)..].join("\n");
     if !last.is_empty() {

@@ -1,15 +1,19 @@
 //! How environments are: from git, from locks and from what answers, at this moment.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{Ground, at_once, each, running};
+use super::place::Place;
+use super::{Ground, at_once, databases, each, keeping, running};
 use crate::base::clock::Time;
 use crate::domain::environment::{Losses, Stage};
-use crate::services::{Error, Session};
+use crate::services::{Error, Session, querying};
+use crate::store::attempts::Occupant;
 use crate::store::environments::EnvironmentRow;
-use crate::sys::git::environment::{Beside, Look, tips};
-use crate::sys::git::{Oid, refs};
+use crate::sys::git::environment::{Beside, Look};
+use crate::sys::git::holdings::{Of, tips};
+use crate::sys::git::{Oid, checkout, refs};
 
 /// How long a service may take to say whether it is well.
 const ANSWER: Duration = Duration::from_secs(2);
@@ -27,10 +31,18 @@ pub struct View {
     pub behind: u64,
     /// Why its checkout cannot be looked at.
     pub problem: Option<String>,
+    /// What somebody is in the middle of there: a merge, a rebase.
+    pub under_way: Option<&'static str>,
+    /// Whether the branch that it follows is gone from the project.
+    pub is_main_gone: bool,
     /// Its sub-environments.
     pub subs: Vec<SubView>,
     /// The worker that is bound to it.
     pub worker: Option<String>,
+    /// How that worker is.
+    pub worker_state: Option<&'static str>,
+    /// Who is at work in it.
+    pub at_work: Option<Occupant>,
 }
 
 /// A sub-environment as it is.
@@ -73,7 +85,7 @@ impl View {
 
 /// All environments, or one.
 pub fn list(session: &Session, name: Option<&str>) -> Result<Vec<View>, Error> {
-    let ground = Ground::of(session)?;
+    let ground = Ground::of_any(session)?;
     let rows = match name {
         Some(name) => vec![ground.row(name)?],
         None => ground.rows()?,
@@ -83,7 +95,29 @@ pub fn list(session: &Session, name: Option<&str>) -> Result<Vec<View>, Error> {
 
 /// How these are.
 pub(super) fn views(ground: &Ground<'_>, rows: &[EnvironmentRow]) -> Result<Vec<View>, Error> {
-    Ok(each(rows, at_once(), |row| view(ground, row)))
+    let states = worker_states(ground)?;
+    let mut views = each(rows, at_once(), |row| view(ground, row));
+    ground.session.store()?.read(|tx| -> Result<(), Error> {
+        for view in &mut views {
+            view.at_work = tx.attempt_in(&ground.project.id, &view.row.name)?;
+        }
+        Ok(())
+    })?;
+    for view in &mut views {
+        view.worker_state = view.worker.as_ref().and_then(|worker| states.get(worker).copied());
+    }
+    Ok(views)
+}
+
+/// How the workers are that are bound to environments.
+fn worker_states(ground: &Ground<'_>) -> Result<BTreeMap<String, &'static str>, Error> {
+    let config = &ground.config;
+    if config.workers.values().all(|worker| worker.environment.is_none()) {
+        return Ok(BTreeMap::new());
+    }
+    let budget = querying::budget(ground.session, config)?;
+    let workers = querying::workers(ground.session, &ground.project, config, &budget)?;
+    Ok(workers.into_iter().map(|worker| (worker.worker, worker.state)).collect())
 }
 
 fn view(ground: &Ground<'_>, row: &EnvironmentRow) -> View {
@@ -93,15 +127,15 @@ fn view(ground: &Ground<'_>, row: &EnvironmentRow) -> View {
         ahead: 0,
         behind: 0,
         problem: None,
+        under_way: None,
+        is_main_gone: false,
         subs: Vec::with_capacity(row.subs.len()),
         worker: worker_of(ground, &row.name),
+        worker_state: None,
+        at_work: None,
     };
-    match looked(ground, row) {
-        Ok((look, ahead, behind)) => {
-            view.look = Some(look);
-            (view.ahead, view.behind) = (ahead, behind);
-        }
-        Err(error) => view.problem = Some(error.to_string()),
+    if let Err(error) = look_at(ground, &mut view) {
+        view.problem = Some(error.to_string());
     }
     for sub in &row.subs {
         let mut found = running::look(ground, row, sub);
@@ -116,31 +150,38 @@ fn view(ground: &Ground<'_>, row: &EnvironmentRow) -> View {
     view
 }
 
-fn looked(ground: &Ground<'_>, row: &EnvironmentRow) -> Result<(Look, u64, u64), Error> {
-    let beside = ground.open(row)?;
+fn look_at(ground: &Ground<'_>, view: &mut View) -> Result<(), Error> {
+    let beside = ground.open(&view.row)?;
     let look = beside.look()?;
-    let tip = refs::read(&ground.git, &format!("refs/heads/{}", row.main))?;
-    let (ahead, behind) = match (&look.head, &tip) {
-        (Some(ours), Some(theirs)) => beside.apart(&ground.git, ours, theirs)?,
-        _ => (0, 0),
-    };
-    Ok((look, ahead, behind))
+    view.under_way = checkout::in_progress(&beside.tree.admin_dir);
+    let tip = refs::read(&ground.git, &format!("refs/heads/{}", view.row.main))?;
+    view.is_main_gone = tip.is_none();
+    if let (Some(ours), Some(theirs)) = (&look.head, &tip) {
+        (view.ahead, view.behind) = beside.apart(&ground.git, ours, theirs)?;
+    }
+    view.look = Some(look);
+    Ok(())
 }
 
 fn worker_of(ground: &Ground<'_>, name: &str) -> Option<String> {
-    let mut bound = ground.config.workers.iter().filter(|(_, it)| it.environment.as_deref() == Some(name));
+    let mut bound = ground
+        .config
+        .workers
+        .iter()
+        .filter(|(_, it)| it.environment.as_deref().is_some_and(|own| own.eq_ignore_ascii_case(name)));
     bound.next().map(|(worker, _)| worker.to_string())
 }
 
 /// What would be lost if an environment went.
-pub(super) fn losses(ground: &Ground<'_>, row: &EnvironmentRow) -> Result<Losses, Error> {
+pub(super) fn losses(ground: &Ground<'_>, row: &EnvironmentRow, place: &Place) -> Result<Losses, Error> {
     let mut losses = Losses::default();
     running(ground, row, &mut losses);
-    if !Path::new(&row.path).is_dir() {
-        return Ok(losses);
-    }
-    let beside = ground.open(row)?;
-    work(ground, row, &beside, &mut losses)?;
+    let by = ground.session.store()?.read(|tx| tx.attempt_in(&ground.project.id, &row.name))?;
+    losses.workers.extend(by.map(|by| format!("{}, at {}/{}", by.worker, by.plan, by.task)));
+    let Place::Ours(beside) = place else { return Ok(losses) };
+    work(ground, row, beside, &mut losses)?;
+    let ignored = keeping::precious(beside, beside.ignored()?);
+    losses.ignored = ignored.iter().map(ToString::to_string).collect();
     Ok(losses)
 }
 
@@ -162,10 +203,22 @@ pub(super) fn work(
     losses: &mut Losses,
 ) -> Result<(), Error> {
     let look = beside.look()?;
+    losses.under_way = checkout::in_progress(&beside.tree.admin_dir);
     losses.changed = look.changed.iter().map(|file| file.path.clone()).collect();
+    let scratch = keeping::Scratch::new(ground)?;
+    losses.changed.extend(beside.hidden(&scratch.0)?);
+    for path in
+        look.head.iter().map(|head| beside.modules_at_work(head)).collect::<Result<Vec<_>, _>>()?.concat()
+    {
+        let path = path.to_string();
+        if !losses.changed.contains(&path) {
+            losses.changed.push(path);
+        }
+    }
     let all: Vec<Oid> = tips(&ground.git)?;
-    losses.unpushed = beside.outside(&ground.git, &all, look.head.as_ref())?;
+    losses.unpushed = beside.outside(&ground.git, &all, look.head.as_ref(), Of::All)?;
     let main = refs::read(&ground.git, &format!("refs/heads/{}", row.main))?;
-    losses.unmerged = beside.outside(&ground.git, main.as_slice(), look.head.as_ref())?;
+    losses.unmerged = beside.outside(&ground.git, main.as_slice(), look.head.as_ref(), Of::Work)?;
+    losses.databases = databases::unkept(ground, row);
     Ok(())
 }

@@ -188,6 +188,7 @@ impl Launch<'_> {
             writes: Writes::All,
             run_dir: self.run_dir,
             caches: self.caches,
+            kept: &[],
         };
         job.wall = ground.wall(self.house)?;
         if job.wall.mode != Mode::Off {

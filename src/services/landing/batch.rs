@@ -147,6 +147,12 @@ impl Batch<'_> {
                 commits.push((waiting.id, tip.clone()));
                 continue;
             }
+            // On the branch of its environment it is a commit already, and stays the same one.
+            if work.attempt.environment.is_some() && *base == tip {
+                tip = work.commit.clone();
+                commits.push((waiting.id, tip.clone()));
+                continue;
+            }
             match land::merge(git, &tip, &work.commit, base)? {
                 Merge::Clean { tree } => {
                     Point::LandingMerged.reach()?;

@@ -134,8 +134,7 @@ pub fn missing_base(
     Ok(Some(problem.at(places.field(Part::Plan, "base"))))
 }
 
-/// What a plan names and lands or works otherwise than one would think: a target that is no branch yet,
-/// and environments, which no task works in.
+/// What a plan names and is not there yet: a target that is no branch, and environments.
 pub fn misled(house: &House, project: &Project, plan: &Plan, places: &Places) -> Result<Vec<Problem>, Error> {
     let mut problems = Vec::new();
     if let Some(target) = plan.target.as_deref().filter(|_| project.repository.is_some()) {
@@ -148,13 +147,29 @@ pub fn misled(house: &House, project: &Project, plan: &Plan, places: &Places) ->
             problems.push(problem.at(places.field(Part::Plan, "target")));
         }
     }
+    problems.extend(without_environment(house, project, plan, places)?);
+    Ok(problems)
+}
+
+/// Tasks whose environment nobody has made yet: they fail if that is still so when they are to begin.
+fn without_environment(
+    house: &House,
+    project: &Project,
+    plan: &Plan,
+    places: &Places,
+) -> Result<Vec<Problem>, Error> {
+    let mut problems = Vec::new();
+    if plan.tasks.iter().all(|task| task.environment.is_none()) {
+        return Ok(problems);
+    }
+    let rows = house.store()?.read(|tx| tx.environments(&project.id))?;
     for (position, task) in plan.tasks.iter().enumerate() {
-        let Some(environment) = &task.environment else { continue };
-        let message = format!(
-            "task {}: it does not work in the environment {environment}, but in a checkout of its own",
-            task.id
-        );
-        let hint = "leave `environment` out; kapell env git brings what landed into an environment";
+        let Some(name) = &task.environment else { continue };
+        if rows.iter().any(|row| row.name.eq_ignore_ascii_case(name)) {
+            continue;
+        }
+        let message = format!("task {}: there is no environment {name} yet", task.id);
+        let hint = format!("kapell env create {name} makes it; the task fails if it is to begin before that");
         let problem = Problem::warning(ProblemCode::Syntax, message, hint);
         problems.push(problem.of(&task.id).at(places.field(Part::Task(position), "environment")));
     }

@@ -513,6 +513,17 @@ fn whole(documents: &mut [Document<'_>], merged: &File, names: &Names) {
         whole.warn(key, message.to_owned(), hint);
     }
     if let Some(environments) = &merged.environments {
+        let subs = environments.subs.iter().flatten().map(|sub| sub.as_str());
+        let mut titles: Vec<(String, &str)> = Vec::new();
+        for (index, sub) in subs.enumerate() {
+            let title = crate::domain::variables::title(sub);
+            if let Some((_, other)) = titles.iter().find(|(known, other)| *known == title && *other != sub) {
+                let message = format!("`{sub}` and `{other}` both give the variable {title}_PORT");
+                let key = format!("environments.subs[{index}]");
+                whole.error(&key, message, "choose names that differ in letters and digits");
+            }
+            titles.push((title, sub));
+        }
         let count = environments.names.as_ref().map_or(0, Vec::len);
         let each = environments.subs.as_ref().map_or(SUBS.len(), Vec::len);
         let base = usize::from(environments.base_port.unwrap_or(BASE_PORT));

@@ -120,9 +120,9 @@ impl Beside {
         call.arg(bundle).arg(format!("+{kept}:{snapshot}")).run()?;
         self.call("reset").args(["--quiet", "--hard"]).holding(guard).run()?;
         self.delete_unknown()?;
-        let call = self.call("checkout").args(["--quiet", "--force", "--no-track"]);
+        let call = self.call("checkout").args(["--quiet", "--force"]);
         let call = match branch {
-            Some(branch) => call.args(["-B", branch]),
+            Some(branch) => call.args(["--no-track", "-B", branch]),
             None => call.arg("--detach"),
         };
         call.oid(head).holding(guard).run()?;
@@ -138,6 +138,32 @@ impl Beside {
     /// Deletes a ref below [`super::environment::KEPT`] whose content is elsewhere by now.
     pub fn forget(&self, reference: &str) -> Result<(), GitError> {
         self.git.call("update-ref").args(["-d", reference]).run()?;
+        Ok(())
+    }
+
+    /// Ends what a person is in the middle of, and leaves files and branches as they are.
+    pub fn quit_operation(&self) -> Result<(), GitError> {
+        let at = &self.tree.admin_dir;
+        for (mark, command) in [
+            ("rebase-merge", "rebase"),
+            ("rebase-apply", "rebase"),
+            ("MERGE_HEAD", "merge"),
+            ("CHERRY_PICK_HEAD", "cherry-pick"),
+            ("REVERT_HEAD", "revert"),
+        ] {
+            if !at.join(mark).exists() {
+                continue;
+            }
+            let quit = self.call(command).arg("--quit").run();
+            // `git am` has the folder of a rebase too, and quits by itself.
+            match quit {
+                Err(_) if mark == "rebase-apply" => drop(self.call("am").arg("--quit").run()?),
+                other => drop(other?),
+            }
+        }
+        if at.join("BISECT_LOG").exists() {
+            self.call("bisect").args(["reset", "HEAD"]).run()?;
+        }
         Ok(())
     }
 

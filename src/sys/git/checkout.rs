@@ -37,6 +37,13 @@ const IN_PROGRESS: [(&str, &str); 5] = [
     ("rebase-apply", "a rebase"),
 ];
 
+/// What a person is in the middle of in a checkout, by its git directory.
+pub fn in_progress(git_dir: &Path) -> Option<&'static str> {
+    let bisect = ("BISECT_LOG", "a bisect");
+    let mut known = IN_PROGRESS.into_iter().chain([bisect]);
+    known.find(|(name, _)| git_dir.join(name).exists()).map(|(_, what)| what)
+}
+
 /// How moving a checkout ended. All but `Forwarded` leave files, index and branch as they are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Forward {

@@ -4,14 +4,14 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use super::discover::discover;
+use super::discover::{discover, link_target};
 use super::exec::{Finished, Input, execute};
 use super::queue::Guard;
 use super::run::{Call, Git, GitError, shown, unexpected};
-use super::worktree::Worktree;
+use super::worktree::{Worktree, admin_dirs, delete_folder};
 use super::{Oid, Program, refs};
 use crate::base::failpoint::Point;
 
@@ -44,7 +44,7 @@ pub struct Look {
 /// A file that is not as the commit has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Changed {
-    /// `staged`, `changed`, `new` or `conflict`.
+    /// `staged`, `changed`, `new` or `conflict`; `hidden` where git was told not to look.
     pub how: &'static str,
     /// Which; an unknown folder ends with `/`.
     pub path: String,
@@ -95,16 +95,22 @@ pub fn clone(main: &Git, part: &Path, branch: &str, base: &Oid) -> Result<(), Gi
 }
 
 /// Makes a worktree of the project's own repository, on `branch`, which is made at `base` where it is missing.
+/// Until [`unlock`] it is locked in the environment's name, by which one that is half-made is known.
 pub fn add_worktree(
     main: &Git,
     guard: &Guard,
     dest: &Path,
     branch: &str,
     base: &Oid,
+    name: &str,
 ) -> Result<(), GitError> {
     let folder = &main.repository().common_dir;
     let reference = format!("refs/heads/{branch}");
-    let mut args: Vec<&OsStr> = ["worktree", "add", "--quiet", "--no-track"].map(OsStr::new).to_vec();
+    let reason = lock_of(name);
+    let mut args: Vec<&OsStr> =
+        ["worktree", "add", "--quiet", "--lock", "--reason", reason.as_str(), "--no-track"]
+            .map(OsStr::new)
+            .to_vec();
     if refs::read(main, &reference)?.is_some() {
         args.pop();
         args.extend([dest.as_os_str(), OsStr::new(branch)]);
@@ -114,6 +120,38 @@ pub fn add_worktree(
     }
     plain(main.program(), folder, &args, Some(guard))?;
     Ok(())
+}
+
+/// What a worktree of an environment is locked with while it is made.
+fn lock_of(name: &str) -> String {
+    format!("the environment {name} is being made by kapell")
+}
+
+fn has_lock(admin_dir: &Path, name: &str) -> bool {
+    fs::read_to_string(admin_dir.join("locked")).is_ok_and(|text| text.trim_end() == lock_of(name))
+}
+
+/// Unlocks a worktree that is made.
+pub fn unlock(admin_dir: &Path, name: &str) -> Result<(), GitError> {
+    let path = admin_dir.join("locked");
+    match has_lock(admin_dir, name) {
+        true => fs::remove_file(&path).map_err(GitError::io("delete", &path)),
+        false => Ok(()),
+    }
+}
+
+/// Whether a folder is a worktree that was begun by [`add_worktree`], and never got its mark.
+pub fn is_half_made(main: &Git, dest: &Path, name: &str) -> bool {
+    let leads_to = link_target(&dest.join(".git")).ok();
+    let is_empty = || fs::read_dir(dest).is_ok_and(|mut entries| entries.next().is_none());
+    admin_dirs(&main.repository().common_dir).any(|admin_dir| {
+        has_lock(&admin_dir, name)
+            && marked(&admin_dir).is_none()
+            && match &leads_to {
+                Some(target) => fs::canonicalize(dest.join(target)).is_ok_and(|it| it == admin_dir),
+                None => is_empty(),
+            }
+    })
 }
 
 /// Has git forget a worktree of the project whose folder is gone.
@@ -126,15 +164,24 @@ pub fn prune_worktree(main: &Git, guard: &Guard, dest: &Path) -> Result<(), GitE
     }
 }
 
+/// Takes our lines out of what the project's repository takes no notice of: earlier versions of Kapell wrote
+/// them there for worktrees.
+pub fn unhide(main: &Git) -> Result<(), GitError> {
+    let path = main.repository().common_dir.join("info/exclude");
+    let Ok(text) = fs::read_to_string(&path) else { return Ok(()) };
+    let mut is_ours = false;
+    let rest = text.split_inclusive('\n').filter(|line| {
+        let line = line.trim_end();
+        is_ours = line == EXCLUDES || is_ours && line.starts_with('/');
+        !is_ours
+    });
+    let rest: String = rest.collect();
+    if rest == text { Ok(()) } else { super::worktree::write_whole(&path, rest.as_bytes()) }
+}
+
 /// Whose environment a git directory is of: what [`Beside::mark`] wrote.
 pub fn marked(git_dir: &Path) -> Option<String> {
     fs::read_to_string(git_dir.join(MARK)).ok()
-}
-
-/// The commits that all branches of a repository hold.
-pub fn tips(git: &Git) -> Result<Vec<Oid>, GitError> {
-    let printed = git.call("for-each-ref").args(["--format=%(objectname)", "refs/heads/"]).run()?;
-    Ok(String::from_utf8_lossy(&printed).lines().filter_map(Oid::parse).collect())
 }
 
 impl Beside {
@@ -192,7 +239,16 @@ impl Beside {
 
     /// How it is.
     pub fn look(&self) -> Result<Look, GitError> {
-        let args = ["--porcelain=v2", "--branch", "--no-ahead-behind", "--no-renames", "-z"];
+        // Whatever a person's configuration keeps out of sight is there all the same.
+        let args = [
+            "--porcelain=v2",
+            "--branch",
+            "--no-ahead-behind",
+            "--no-renames",
+            "--untracked-files=normal",
+            "--ignore-submodules=none",
+            "-z",
+        ];
         let printed = self.call("status").args(args).run()?;
         parse_status(&printed).ok_or_else(|| unexpected("status", &printed))
     }
@@ -212,75 +268,71 @@ impl Beside {
         }
     }
 
-    /// How many commits its branches, its head and its stash have that none of these (commits of the
-    /// project) has. Of a worktree only its own head counts: the branches are the project's.
-    pub fn outside(&self, main: &Git, tips: &[Oid], head: Option<&Oid>) -> Result<u64, GitError> {
-        let mut lines: Vec<String> = head.into_iter().map(Oid::to_string).collect();
-        if self.is_clone(main) {
-            lines.extend(self.own_tips()?.iter().map(Oid::to_string));
-        }
-        if lines.is_empty() {
-            return Ok(0);
-        }
-        lines.extend(tips.iter().map(|tip| format!("^{tip}")));
-        let call = self.git.call("rev-list").borrowing(&main.repository().common_dir);
-        let printed = call.args(["--count", "--stdin"]).stdin(lines.join("\n").into_bytes()).run()?;
-        let text = String::from_utf8_lossy(&printed);
-        text.trim().parse().map_err(|_| unexpected("rev-list", &printed))
-    }
-
     /// Whether it has a repository of its own.
     pub fn is_clone(&self, main: &Git) -> bool {
         self.git.repository().common_dir != main.repository().common_dir
-    }
-
-    fn own_tips(&self) -> Result<Vec<Oid>, GitError> {
-        // What is kept of earlier work is no work of its own; it goes to the project when this goes.
-        let call =
-            self.git.call("for-each-ref").args(["--format=%(objectname)", "refs/heads/", "refs/stash"]);
-        Ok(String::from_utf8_lossy(&call.run()?).lines().filter_map(Oid::parse).collect())
-    }
-
-    /// Brings all that it has into the project's repository, below `prefix`: its branches, what was kept of
-    /// earlier work, its stash and its head. Gives the refs.
-    pub fn keep_in(&self, main: &Git, guard: &Guard, prefix: &str) -> Result<Vec<String>, GitError> {
-        if self.is_clone(main) {
-            let own = self.git.call("for-each-ref").args([
-                "--format=%(refname)",
-                "refs/heads/",
-                "refs/stash",
-                KEPT,
-            ]);
-            let own = String::from_utf8_lossy(&own.run()?).into_owned();
-            let mut specs: Vec<String> = own
-                .lines()
-                .map(|name| format!("+{name}:{prefix}/{}", name.trim_start_matches("refs/")))
-                .collect();
-            specs.push(format!("+HEAD:{prefix}/HEAD"));
-            let words =
-                ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--"];
-            let git_dir = self.git.repository().git_dir.as_os_str();
-            let mut args: Vec<&OsStr> = words.map(OsStr::new).to_vec();
-            args.push(git_dir);
-            args.extend(specs.iter().map(OsStr::new));
-            plain(main.program(), &main.repository().common_dir, &args, Some(guard))?;
-        } else if let Some(head) = super::read::resolve(&self.git, "HEAD")? {
-            refs::create(main, &format!("{prefix}/HEAD"), &head, "kapell: environment removed")?;
-        }
-        let printed = main.call("for-each-ref").args(["--format=%(refname)", &format!("{prefix}/")]).run()?;
-        Ok(String::from_utf8_lossy(&printed).lines().map(str::to_owned).collect())
     }
 }
 
 /// Where a checkout keeps what is reset, rebased or restored over.
 pub const KEPT: &str = "refs/kapell/kept/";
 
-/// The paths and commands of an environment are in a folder of this name at its top.
-pub fn part_of(dest: &Path, ending: &str) -> PathBuf {
-    let mut name = OsString::from(".");
-    name.push(dest.file_name().unwrap_or_default());
-    name.push(ending);
-    dest.with_file_name(name)
+/// A folder beside an environment for what is on its way to be it, or was it. A file in it says whose it is,
+/// so that a person's folder of that name is not taken for it.
+#[derive(Debug)]
+pub struct Container {
+    folder: PathBuf,
+}
+
+/// That file.
+const OWNER: &str = "kapell";
+
+impl Container {
+    /// The one with that ending.
+    pub fn of(dest: &Path, ending: &str) -> Self {
+        let mut name = OsString::from(".");
+        name.push(dest.file_name().unwrap_or_default());
+        name.push(ending);
+        Self { folder: dest.with_file_name(name) }
+    }
+
+    /// What it contains.
+    pub fn tree(&self) -> PathBuf {
+        self.folder.join("tree")
+    }
+
+    /// Makes it, empty.
+    ///
+    /// # Errors
+    /// Also where somebody else has a folder of that name.
+    pub fn make(&self) -> io::Result<()> {
+        self.delete()?;
+        fs::create_dir(&self.folder)?;
+        fs::write(self.folder.join(OWNER), "this folder is deleted by kapell env\n")
+    }
+
+    /// Deletes it with all in it.
+    ///
+    /// # Errors
+    /// Also where somebody else has a folder of that name.
+    pub fn delete(&self) -> io::Result<()> {
+        let is_empty = || fs::read_dir(&self.folder).is_ok_and(|mut entries| entries.next().is_none());
+        match fs::symlink_metadata(&self.folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+            Ok(metadata) if metadata.is_dir() && (self.folder.join(OWNER).is_file() || is_empty()) => {
+                // The file that says whose it is goes last, whatever ends this.
+                let tree = self.tree();
+                if tree.exists() {
+                    delete_folder(&tree)?;
+                }
+                delete_folder(&self.folder)
+            }
+            Ok(_) => {
+                Err(io::Error::other(format!("{} is none of Kapell's: move it away", self.folder.display())))
+            }
+        }
+    }
 }
 
 fn parse_status(printed: &[u8]) -> Option<Look> {

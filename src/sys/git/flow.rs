@@ -8,6 +8,7 @@ use super::queue::Guard;
 use super::read;
 use super::run::{Git, GitError, unexpected};
 use super::{Oid, refs};
+use crate::base::ids::random_tail;
 use crate::base::paths::RepoPath;
 
 /// A diff is cut after so many bytes.
@@ -60,6 +61,36 @@ pub fn try_merge(git: &Git, ours: &Oid, theirs: &Oid) -> Result<Tried, GitError>
     Ok(if finished.code == Some(1) { Tried::Conflict(paths, report) } else { Tried::Clean(tree) })
 }
 
+/// How moving a branch of the project ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Pushed {
+    /// It is where it is here.
+    Done {
+        /// The ref that keeps where it was, if that is not behind it now.
+        kept: Option<String>,
+    },
+    /// It has commits that were never here.
+    Rejected,
+}
+
+/// A ref of the project that holds a commit for as long as it is looked at.
+#[derive(Debug)]
+pub struct Lent(String);
+
+impl Lent {
+    /// Deletes the ref.
+    pub fn take_back(self, main: &Git) -> Result<(), GitError> {
+        main.call("update-ref").args(["-d", &self.0]).run().map(drop)
+    }
+}
+
+/// The files that are in the way of what git was to do, as it names them.
+pub fn in_the_way(stderr: &str) -> Vec<String> {
+    let mut lines = stderr.lines().skip_while(|line| !line.contains("would be overwritten by"));
+    lines.next();
+    lines.take_while(|line| line.starts_with('\t')).map(|line| line.trim().to_owned()).collect()
+}
+
 impl Beside {
     /// Fetches a branch of the project, where this is a clone: `refs/remotes/origin/BRANCH`.
     pub fn fetch(&self, main: &Git, branch: &str) -> Result<(), GitError> {
@@ -88,8 +119,10 @@ impl Beside {
         let merged =
             self.commits("merge")?.args(["--quiet", "--no-ff", "--no-edit", "-m", message]).oid(theirs).run();
         if let Err(error) = merged {
-            // Where there was nothing to take back, that says so.
-            let _ = self.call("merge").arg("--abort").run();
+            // Only what this began is taken back: whoever asks has seen that nothing was under way.
+            if self.tree.admin_dir.join("MERGE_HEAD").exists() {
+                let _ = self.call("merge").arg("--abort").run();
+            }
             return Err(error);
         }
         self.new_head()
@@ -135,20 +168,65 @@ impl Beside {
         read::resolve(&self.git, "HEAD")
     }
 
-    /// Moves a branch of the project forward to where it is here; `false` where it does not lie ahead.
-    pub fn push(&self, main: &Git, guard: &Guard, branch: &str) -> Result<bool, GitError> {
-        if !self.is_clone(main) {
-            return Ok(true);
+    /// Moves a branch of the project to where it is here: forward; or away from commits that were here before,
+    /// which are kept under `prefix` then.
+    pub fn push(&self, main: &Git, guard: &Guard, branch: &str, prefix: &str) -> Result<Pushed, GitError> {
+        let reference = format!("refs/heads/{branch}");
+        let here = refs::read(&self.git, &reference)?;
+        let (true, Some(here)) = (self.is_clone(main), here) else { return Ok(Pushed::Done { kept: None }) };
+        let lent = self.lend(main, guard, &here)?;
+        let pushed = self.push_lent(main, guard, &reference, &here, prefix);
+        lent.take_back(main)?;
+        pushed
+    }
+
+    fn push_lent(
+        &self,
+        main: &Git,
+        guard: &Guard,
+        reference: &str,
+        here: &Oid,
+        prefix: &str,
+    ) -> Result<Pushed, GitError> {
+        let there = refs::read(main, reference)?;
+        let mut kept = None;
+        if let Some(there) = &there
+            && !read::is_ancestor(main, there, here)?
+        {
+            // What was here once, and was rebased or reset since, is not somebody else's.
+            let call = self.git.call("for-each-ref").args(["--count=1", "--contains", there.as_str()]);
+            let call = call.args(["--format=%(refname)", "refs/heads/", super::environment::KEPT]);
+            if call.accept(&[0, 129]).run()?.is_empty() {
+                return Ok(Pushed::Rejected);
+            }
+            let name = format!("{prefix}/pushed-over");
+            refs::create(main, &name, there, "kapell env git push")?;
+            kept = Some(name);
         }
-        let spec = format!("refs/heads/{branch}:refs/heads/{branch}");
-        let words =
-            ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--"];
-        let mut args: Vec<&OsStr> = words.map(OsStr::new).to_vec();
-        args.extend([self.git.repository().git_dir.as_os_str(), OsStr::new(&spec)]);
-        match plain(main.program(), &main.repository().common_dir, &args, Some(guard)) {
-            Err(GitError::Failed { stderr, .. }) if stderr.contains("[rejected]") => Ok(false),
-            other => other.map(|_| true),
+        match refs::update_as(main, Some(guard), reference, here, there.as_ref(), "kapell env git push")? {
+            refs::Update::Done => Ok(Pushed::Done { kept }),
+            refs::Update::Moved { .. } => Ok(Pushed::Rejected),
         }
+    }
+
+    /// Brings a commit into the project's repository, without any branch there.
+    pub fn lend(&self, main: &Git, guard: &Guard, oid: &Oid) -> Result<Lent, GitError> {
+        let name = format!("refs/kapell/lent/{}", random_tail(10));
+        if self.is_clone(main) {
+            // By a name of this side, which is asked for before that of any commit may be.
+            refs::create(&self.git, &name, oid, "kapell env git")?;
+            let words =
+                ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--"];
+            let spec = format!("{name}:{name}");
+            let mut args: Vec<&OsStr> = words.map(OsStr::new).to_vec();
+            args.extend([self.git.repository().git_dir.as_os_str(), OsStr::new(&spec)]);
+            let fetched = plain(main.program(), &main.repository().common_dir, &args, Some(guard));
+            self.forget(&name)?;
+            fetched?;
+        } else {
+            refs::create(main, &name, oid, "kapell env git")?;
+        }
+        Ok(Lent(name))
     }
 
     /// The last commits, the newest first.
@@ -216,5 +294,17 @@ impl Beside {
     pub fn delete_branch(&self, guard: &Guard, branch: &str) -> Result<(), GitError> {
         self.git.call("branch").args(["--quiet", "-D", "--", branch]).holding(guard).run()?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_in_the_way_is_read_from_what_git_says() {
+        let said = "error: The following untracked working tree files would be overwritten by merge:\n\ta b.txt\n\tc/d\nPlease move or remove them before you merge.\nAborting";
+        assert_eq!(in_the_way(said), ["a b.txt", "c/d"]);
+        assert_eq!(in_the_way("fatal: a branch named 'x' already exists"), [""; 0]);
     }
 }

@@ -238,6 +238,11 @@ pub fn send(run_dir: &Path, request: Request) -> Result<Reply, ClientError> {
     serde_json::from_str(&reply).map_err(malformed)
 }
 
+/// Whether any process of this user has the attempt in its environment.
+pub fn has_leftovers(attempt: &AttemptId) -> bool {
+    !tree::with_environment(format!("{ATTEMPT_VARIABLE}={attempt}").as_bytes()).is_empty()
+}
+
 /// Kills what a vanished shim left behind: every process of this user that has the
 /// attempt in its environment, and all below those. Returns how many, when they are gone.
 ///

@@ -91,6 +91,7 @@ pub(super) fn attempt(view: &AttemptView) -> AttemptStatus {
         reason: row.reason.clone(),
         wall: row.wall.clone(),
         worktree: row.worktree.clone(),
+        environment: row.environment.clone(),
         window: view.window.clone(),
         reference: row.reference.clone(),
         usage: UsageStatus {

@@ -44,7 +44,7 @@ Examples:
     },
     /// Start services, and wait until they are well
     #[command(
-        after_help = "Services go on when the terminal is closed. One that does not come up is stopped, and its last lines are shown.
+        after_help = "Services go on when the terminal is closed. They see PORT, DATABASE, DATABASE_URL, KAPELL_ENVIRONMENT and KAPELL_SUB, and few other variables: a service that wants more reads .env.local. One that does not come up is stopped, and its last lines are shown.
 
 Examples:
   kapell env launch dev1
@@ -79,7 +79,17 @@ Examples:
         #[arg(long, short)]
         follow: bool,
     },
-    /// Work with git in one, or in each with --all
+    /// Bring the main branch into one or all
+    #[command(after_help = "A conflict is shown, and nothing is left half-done.
+
+Examples:
+  kapell env sync
+  kapell env sync dev1 --json")]
+    Sync {
+        /// Which; all, unless told
+        name: Option<String>,
+    },
+    /// Work with git in one
     #[command(after_help = "Verbs:
   status          what is not committed
   sync            bring in the main branch; a conflict is shown, and nothing is left half-done
@@ -93,6 +103,8 @@ Examples:
   reset [COMMIT]  to the main branch or that commit; what was there is kept under a ref
   clean           delete branches that are merged
   merge           a feature into the environment's branch, or that into the project's main branch
+
+Commits are made without hooks and signatures, whatever the configuration of git says.
 
 Examples:
   kapell env git dev1 sync
@@ -150,9 +162,13 @@ Examples:
         force: bool,
     },
     /// Begin anew: at the main branch, with empty databases
-    #[command(after_help = "Examples:
+    #[command(
+        after_help = "With --force files that were not committed are kept under a ref, and databases beside the new ones.
+
+Examples:
   kapell env reset dev1
-  kapell env reset dev1 --force")]
+  kapell env reset dev1 --force"
+    )]
     Reset {
         /// Which
         name: String,
@@ -161,13 +177,15 @@ Examples:
         force: bool,
     },
     /// Do what is due: daily health, weekly sync and backup, monthly clean
-    #[command(after_help = "Ends with 1 if somebody should look. --timer prints what runs it every day.
+    #[command(
+        after_help = "Ends with 1 if somebody should look. --timer prints what runs it every day: a line for crontab -e, or a script for sh that writes units for systemd and starts the timer.
 
 Examples:
   kapell env maintain
   kapell env maintain weekly
   kapell env maintain --timer systemd
-  kapell env maintain --timer cron")]
+  kapell env maintain --timer cron"
+    )]
     Maintain {
         /// daily, weekly or monthly; what is due, unless told
         #[arg(value_parser = ["daily", "weekly", "monthly"])]
@@ -182,7 +200,7 @@ Examples:
     Export,
     /// Take one away, if nothing would be lost
     #[command(
-        after_help = "With --force its commits and files are kept all the same, under refs/kapell/environments of the project.
+        after_help = "With --force its commits and files are kept all the same, under refs/kapell/environments of the project; databases that no backup has, files that git ignores and repositories inside of it are moved to a folder beside it.
 
 Examples:
   kapell env remove dev1

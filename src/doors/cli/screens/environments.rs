@@ -1,7 +1,7 @@
 //! Environments.
 
 use super::*;
-use crate::api::wire::{EnvironmentStatus, EnvironmentsResult, GitOutcome};
+use crate::api::wire::{EnvironmentStatus, EnvironmentTotals, EnvironmentsResult, GitOutcome};
 
 /// Any answer of `environments`.
 pub fn environments(view: &View, result: &EnvironmentsResult) -> String {
@@ -14,7 +14,7 @@ pub fn environments(view: &View, result: &EnvironmentsResult) -> String {
         }
         let is_told = !result.git.is_empty() || !result.backups.is_empty() || result.message.is_some();
         if !is_told || !result.environments.is_empty() {
-            table(page, view, &result.environments);
+            table(page, view, &result.environments, None);
         }
         if !result.backups.is_empty() {
             let mut table = Table::new(
@@ -35,6 +35,11 @@ pub fn environments(view: &View, result: &EnvironmentsResult) -> String {
                 ]);
             }
             page.table(&table);
+            for backup in &result.backups {
+                for left in &backup.left_out {
+                    page.line(&[span(Style::Warn, "not in it  "), span(Style::Plain, left)]);
+                }
+            }
         }
         for reference in &result.kept {
             page.line(&[span(Style::Faint, "kept  "), span(Style::Plain, reference)]);
@@ -87,8 +92,13 @@ fn git(page: &mut Page, view: &View, outcome: &GitOutcome) {
     }
 }
 
-/// The environments, each with its sub-environments below it, and the totals.
-pub fn table(page: &mut Page, view: &View, environments: &[EnvironmentStatus]) {
+/// The environments, each with its sub-environments below it, and the totals; `totals` where sessions were counted.
+pub fn table(
+    page: &mut Page,
+    view: &View,
+    environments: &[EnvironmentStatus],
+    totals: Option<&EnvironmentTotals>,
+) {
     if environments.is_empty() {
         page.line(&[span(Style::Faint, "no environments")]);
         return;
@@ -144,15 +154,23 @@ pub fn table(page: &mut Page, view: &View, environments: &[EnvironmentStatus]) {
             }
         }
     }
-    let bound = environments.iter().filter(|environment| environment.worker.is_some()).count();
     page.gap();
-    let line = format!(
-        "{}, {running} of {} running, {} bound",
-        counted(environments.len() as u64, "environment"),
-        counted(subs, "service"),
+    let bound = environments.iter().filter(|environment| environment.worker.is_some()).count();
+    let mut line = format!(
+        "{}, {} ({running} running), {} bound",
+        directories(environments.iter().filter(|environment| environment.state != "missing").count() as u64),
+        counted(subs, "environment"),
         counted(bound as u64, "worker"),
     );
+    if let Some(totals) = totals {
+        line.push_str(&format!(", {}", counted(totals.sessions, "session")));
+    }
     page.line(&[span(Style::Faint, line)]);
+}
+
+/// So many directories.
+pub(super) fn directories(count: u64) -> String {
+    if count == 1 { "1 directory".to_owned() } else { format!("{count} directories") }
 }
 
 fn title(environment: &EnvironmentStatus) -> Vec<Span> {
@@ -185,6 +203,15 @@ fn title(environment: &EnvironmentStatus) -> Vec<Span> {
     }
     if let Some(worker) = &environment.worker {
         line.push(span(Style::Plain, format!("  {worker}")));
+        if let Some(state) = &environment.worker_state {
+            line.push(span(Style::Plain, " "));
+            line.push(word(state));
+        }
+    }
+    if let Some(by) = &environment.at_work {
+        let who = if environment.worker.as_ref() == Some(&by.worker) { "" } else { &by.worker };
+        let gap = if who.is_empty() { "" } else { "  " };
+        line.push(span(Style::Plain, format!("{gap}{who} at {}/{}", by.plan_id, by.task)));
     }
     line.push(span(Style::Faint, format!("  {}", environment.path)));
     line

@@ -1,7 +1,7 @@
 //! Workers and what they do, and where a task would go.
 
 use super::*;
-use crate::api::wire::{DispatchResult, RouteStatus, WorkerStatus};
+use crate::api::wire::{DispatchResult, EnvironmentTotals, RouteStatus, WorkerStatus};
 
 /// By what workers are sorted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,8 +14,17 @@ pub enum By {
     Environment,
 }
 
+/// The environments of the project, where workers are sorted by them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Places {
+    /// Their names.
+    pub names: Vec<String>,
+    /// All of them in figures.
+    pub totals: EnvironmentTotals,
+}
+
 /// `kapell fleet`: the workers, those apart that never get a task.
-pub fn fleet(view: &View, workers: &[WorkerStatus], missed: u64, by: By) -> String {
+pub fn fleet(view: &View, workers: &[WorkerStatus], missed: u64, by: By, places: Option<&Places>) -> String {
     view.page(|page| {
         if workers.is_empty() {
             page.line(&[span(Style::Faint, "no workers")]);
@@ -46,12 +55,38 @@ pub fn fleet(view: &View, workers: &[WorkerStatus], missed: u64, by: By) -> Stri
         let others: Vec<&WorkerStatus> =
             free.iter().copied().filter(|worker| of(worker).is_empty()).collect();
         section(page, without, &others, by);
+        let bound = |name: &String| {
+            let own = workers.iter().filter_map(|worker| worker.environment.as_ref());
+            own.into_iter().any(|own| own.eq_ignore_ascii_case(name))
+        };
+        let free: Vec<&str> = places
+            .iter()
+            .flat_map(|places| &places.names)
+            .filter(|name| !bound(name))
+            .map(String::as_str)
+            .collect();
+        if !free.is_empty() {
+            page.gap();
+            page.line(&[span(Style::Faint, format!("without a worker of its own: {}", free.join(", ")))]);
+        }
         section(page, "protected: never get a task", &protected, By::Provider);
         let spent: f64 = workers.iter().map(|worker| worker.usd_today).sum();
         let busy = workers.iter().filter(|worker| worker.state == "busy").count();
         let mut line = format!("{}, {busy} busy", counted(workers.len() as u64, "worker"));
+        let sessions = workers.iter().filter(|worker| worker.session.is_some()).count() as u64;
+        if sessions > 0 {
+            line.push_str(&format!(", {}", counted(sessions, "session")));
+        }
         if spent > 0.0 {
             line.push_str(&format!(", {} today", money(spent)));
+        }
+        if let Some(Places { totals, .. }) = places {
+            line.push_str(&format!(
+                "; {}, {} ({} running)",
+                environments::directories(totals.directories),
+                counted(totals.environments, "environment"),
+                totals.running
+            ));
         }
         page.gap();
         page.line(&[span(Style::Faint, line)]);

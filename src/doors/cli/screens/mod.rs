@@ -19,7 +19,7 @@ mod work;
 pub use claims::{claim_files, release_files};
 pub use cost::csv;
 pub use environments::environments;
-pub use fleet::{By, fleet, route};
+pub use fleet::{By, Places, fleet, route};
 pub use health::health;
 pub use inside::{checkpoint, report};
 pub use pipeline::{pipeline, pipelines};
@@ -96,8 +96,8 @@ pub fn status(view: &View, result: &StatusResult) -> String {
         StatusBody::Events { events } => status::events(view, events),
         StatusBody::History { runs } => runs::history(view, runs),
         StatusBody::Replay { steps } => steps.iter().map(|step| replay_step(view, step)).collect(),
-        StatusBody::Environments { environments } => {
-            view.page(|page| environments::table(page, view, environments))
+        StatusBody::Environments { environments, totals } => {
+            view.page(|page| environments::table(page, view, environments, Some(totals)))
         }
     }
 }

@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::api::wire::{
-    ClaimFilesResult, ControlResult, DispatchResult, JudgeResult, PipelineResult, PlanResult, PlanStatus,
-    ReleaseFilesResult, TaskLine,
+    ClaimFilesResult, ControlResult, DispatchResult, EnvironmentTotals, JudgeResult, PipelineResult,
+    PlanResult, PlanStatus, ReleaseFilesResult, TaskLine,
 };
 
 fn view(width: Option<usize>, color: bool) -> View {
@@ -244,7 +244,7 @@ fn lists_screen() {
                 {"name": "qa", "port": 8082, "state": "crashed", "since": "2026-11-21T11:59:00Z",
                  "reason": "it ended with exit code 3", "last_lines": ["no such table: visits"],
                  "database": "/q", "bytes": 0, "log": "/l"}]},
-        ]}),
+        ], "totals": {"directories": 1, "environments": 2, "running": 1, "workers": 1, "at_work": 0, "sessions": 0}}),
     ] {
         all.push_str(&status_screen(&value));
     }
@@ -434,10 +434,36 @@ fn fleet_screen() {
          "reason": "3 attempts in a row failed within 10 s, the last: exit status 1: no such model"},
         {"worker": "pr_review1", "provider": "codex", "groups": ["review", "tests"], "state": "rate-limited"},
     ]));
-    let all =
-        [By::Group, By::Provider, By::Environment].map(|by| all_looks(|view| fleet(view, &workers, 2, by)));
+    let places = |by| {
+        let names = vec!["dev1".to_owned(), "dev2".to_owned()];
+        let totals = EnvironmentTotals { directories: 2, environments: 6, running: 3, ..Default::default() };
+        (by == By::Environment).then_some(Places { names, totals })
+    };
+    let all = [By::Group, By::Provider, By::Environment]
+        .map(|by| all_looks(|view| fleet(view, &workers, 2, by, places(by).as_ref())));
     snapshot!(all.concat());
-    assert_eq!(fleet(&view(None, false), &[], 0, By::Group), "no workers\n");
+    assert_eq!(fleet(&view(None, false), &[], 0, By::Group, None), "no workers\n");
+}
+
+#[test]
+fn environments_screen() {
+    let sub = |name: &str, port: u16, state: &str| json!({"name": name, "port": port, "state": state, "bytes": 8192});
+    let result: StatusResult = typed(json!({
+        "seq": 9, "scope": "environments",
+        "environments": [
+            {"name": "dev1", "path": "/src/shop-dev1", "branch": "env/dev1", "ahead": 1, "dirty": true,
+             "state": "ready", "worker": "codex2", "worker_state": "busy",
+             "at_work": {"attempt": "a-1", "worker": "codex2", "plan_id": "auth-3kq9zx", "task": "2"},
+             "subs": [sub("dev", 8081, "running"), sub("qa", 8082, "stopped")]},
+            {"name": "dev2", "path": "/src/shop-dev2", "branch": "env/dev2", "state": "ready",
+             "at_work": {"attempt": "a-2", "worker": "claude", "plan_id": "auth-3kq9zx", "task": "3"},
+             "subs": [sub("dev", 8084, "stopped")]},
+            {"name": "dev3", "path": "/src/shop-dev3", "state": "missing", "problem": "the folder of dev3 is gone",
+             "worker": "pi", "worker_state": "idle", "subs": []},
+        ],
+        "totals": {"directories": 2, "environments": 3, "running": 1, "workers": 2, "at_work": 2, "sessions": 1},
+    }));
+    snapshot!(all_looks(|view| status(view, &result)));
 }
 
 #[test]

@@ -77,6 +77,7 @@ fn show_attempt(view: &View, page: &mut Page, attempt: &AttemptStatus) {
     facts.push(("used", used));
     for (name, value) in [
         ("wall", &attempt.wall),
+        ("environment", &attempt.environment),
         ("in", &attempt.worktree),
         ("shown in", &attempt.window),
         ("kept as", &attempt.reference),
