@@ -45,6 +45,9 @@ const AT_ONCE: usize = 32;
 /// What came of it: how the environments are now, and what failed while something else did not.
 pub type Outcome = (Vec<View>, Vec<Failed>);
 
+/// A sub-environment, and what began with it until somebody takes that to wait for it.
+type Begun<'s, T> = (&'s SubRow, Mutex<Option<Result<T, Error>>>);
+
 /// Starts the services that are meant and do not run. `anew` stops them first; `moves` gives one whose
 /// port is taken by a stranger the next free one.
 pub fn launch(
@@ -109,7 +112,7 @@ fn act<T: Send + Sync>(
             row.subs.iter().filter(|it| sub.is_none_or(|sub| sub == it.name)).cloned().collect();
         let begun = act(&row, &subs);
         drop(hold);
-        let begun: Vec<(&SubRow, Mutex<Option<Result<T, Error>>>)> =
+        let begun: Vec<Begun<'_, T>> =
             subs.iter().zip(begun.into_iter().map(|it| Mutex::new(Some(it)))).collect();
         let done = each(&begun, AT_ONCE, |(sub, begun)| {
             match begun.lock().unwrap_or_else(PoisonError::into_inner).take() {
