@@ -1,4 +1,5 @@
-//! How the program is linked: statically, and at a fixed address, where the system allows it.
+//! How the program is linked: statically, and at a fixed address, where the system allows it; and the
+//! board's files, compressed.
 //!
 //! The program starts for every attempt (the shim) and for every edit of an agent (the hook), so the
 //! loader's work counts: finding three libraries and moving 15,000 pointers takes as long as starting
@@ -9,9 +10,13 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
+
 fn main() -> io::Result<()> {
     let mut cargo = io::stdout();
     writeln!(cargo, "cargo::rerun-if-changed=build.rs")?;
+    compress(&mut cargo)?;
     if variable("CARGO_CFG_TARGET_OS") != "linux" || variable("CARGO_CFG_TARGET_ENV") != "gnu" {
         return Ok(());
     }
@@ -45,6 +50,21 @@ fn main() -> io::Result<()> {
         if !map.is_empty() {
             writeln!(cargo, "cargo::rustc-link-arg-bin=kapell=-Wl,-Map={map},--no-demangle")?;
         }
+    }
+    Ok(())
+}
+
+/// Compresses the files of `web/`, as which they are part of the program and are sent.
+fn compress(cargo: &mut impl Write) -> io::Result<()> {
+    let folder = Path::new(&variable("CARGO_MANIFEST_DIR")).join("web");
+    writeln!(cargo, "cargo::rerun-if-changed={}", folder.display())?;
+    let out = Path::new(&variable("OUT_DIR")).join("web");
+    std::fs::create_dir_all(&out)?;
+    for file in std::fs::read_dir(&folder)? {
+        let file = file?;
+        let mut packed = GzEncoder::new(Vec::new(), Compression::best());
+        packed.write_all(&std::fs::read(file.path())?)?;
+        std::fs::write(out.join(file.file_name()), packed.finish()?)?;
     }
     Ok(())
 }

@@ -111,10 +111,17 @@ pub fn run() -> ExitCode {
         _ => opened(|house| {
             let folder = std::env::current_dir();
             let argv: Vec<OsString> = std::env::args_os().collect();
-            let top = |house: &_, folder, plan, theme| {
-                doors::top::run(house, folder, doors::top::Options { plan, theme: Some(theme) })
+            let doors = doors::cli::Doors {
+                top: |house, folder, plan, theme| {
+                    doors::top::run(house, folder, doors::top::Options { plan, theme: Some(theme) })
+                },
+                serve: |house, folder, asked, tell| {
+                    let doors::cli::Serve { listen, token_file, names, openapi: _ } = asked;
+                    let options = doors::http::serve::Options { listen: Some(listen), token_file, names };
+                    doors::http::serve::run(house, folder, options, tell)
+                },
             };
-            Ok(doors::cli::run(house, folder, &argv, top))
+            Ok(doors::cli::run(house, folder, &argv, doors))
         }),
     }
 }

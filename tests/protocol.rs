@@ -9,7 +9,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use kapell::api::{schema, table};
+use kapell::api::{open_api, schema, table};
 use serde_json::Value;
 
 fn folder() -> PathBuf {
@@ -20,6 +20,7 @@ fn folder() -> PathBuf {
 fn generated() -> BTreeMap<PathBuf, String> {
     let pretty = |value: &Value| serde_json::to_string_pretty(value).unwrap() + "\n";
     let mut files = BTreeMap::from([(PathBuf::from("openrpc.json"), pretty(&schema::open_rpc()))]);
+    files.insert(PathBuf::from("openapi.json"), pretty(&open_api::document()));
     files.insert(PathBuf::from("plan.schema.json"), pretty(&schema::plan_document()));
     files.insert(PathBuf::from("config.schema.json"), pretty(&kapell::sys::config::schema()));
     for method in table::methods() {

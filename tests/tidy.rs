@@ -22,7 +22,8 @@ const FLOORS: [(&str, &[&str]); 8] = [
 ];
 
 /// Crates that have one place to live.
-const CRATES: [(&str, &[&str]); 16] = [
+const CRATES: [(&str, &[&str]); 17] = [
+    ("axum", &["doors/http/serve"]),
     ("ratatui", &["doors/top"]),
     ("rusqlite", &["store"]),
     ("rmcp", &["doors/mcp"]),

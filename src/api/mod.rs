@@ -4,6 +4,8 @@
 pub mod client;
 pub mod error;
 pub mod methods;
+pub mod open_api;
+pub mod reads;
 pub mod relayed;
 pub mod resources;
 pub mod schema;

@@ -35,6 +35,16 @@ pub fn of_result(method: &str) -> Value {
     ALL[method]["result"].clone()
 }
 
+/// The schema of what is read under a name of [`super::reads`].
+pub fn of_read(name: &str) -> Value {
+    ALL[format!("read {name}")].clone()
+}
+
+/// The schema of an event.
+pub fn of_event() -> Value {
+    ALL["an event"].clone()
+}
+
 /// JSON Schema of the plan object, for those who write plans.
 pub fn plan_document() -> Value {
     ALL[PLAN].clone()
@@ -51,13 +61,15 @@ pub fn open_rpc() -> Value {
     document(methods)
 }
 
-/// The same for a conductor's socket: with the conductor's own methods, and without
-/// `rpc.cancel`, for there a call ends with its connection.
-pub fn open_rpc_of_conductor() -> Value {
+/// The same over HTTP and WebSocket: without `rpc.cancel`, for there a call ends with its connection, and on a
+/// conductor's socket with the conductor's own methods.
+pub fn open_rpc_over_http(is_conductors: bool) -> Value {
     let mut methods = with_events();
-    methods.extend(
-        conducting::methods().iter().map(|method| entry(method.name, method.title, method.description)),
-    );
+    if is_conductors {
+        methods.extend(
+            conducting::methods().iter().map(|method| entry(method.name, method.title, method.description)),
+        );
+    }
     document(methods)
 }
 

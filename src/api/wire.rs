@@ -16,6 +16,7 @@ mod money;
 mod pipeline;
 mod plan;
 mod questions;
+mod reads;
 mod routing;
 mod status;
 
@@ -28,6 +29,7 @@ pub use money::*;
 pub use pipeline::*;
 pub use plan::*;
 pub use questions::*;
+pub use reads::*;
 pub use routing::*;
 pub use status::*;
 

@@ -139,7 +139,6 @@ impl fmt::Display for TaskId {
 /// Random letters and digits that are easy to read aloud (Crockford's base 32,
 /// lower case), for the tail of a new identifier.
 pub fn random_tail(letters: usize) -> String {
-    const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
     let mut bytes = vec![0u8; letters];
     if getrandom::fill(&mut bytes).is_err() {
         // Without a random source uniqueness still comes from time and process; the
@@ -149,5 +148,17 @@ pub fn random_tail(letters: usize) -> String {
             *byte = (seed >> ((i * 5) % 60)) as u8;
         }
     }
+    spelled(&bytes)
+}
+
+/// A text that nobody can guess, `letters` long, five bits each; `None` without a random source.
+pub fn secret(letters: usize) -> Option<String> {
+    let mut bytes = vec![0u8; letters];
+    getrandom::fill(&mut bytes).ok()?;
+    Some(spelled(&bytes))
+}
+
+fn spelled(bytes: &[u8]) -> String {
+    const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
     bytes.iter().map(|byte| ALPHABET[usize::from(byte % 32)] as char).collect()
 }

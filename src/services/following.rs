@@ -45,6 +45,33 @@ pub fn newest(session: &Session, interest: &Interest, most: usize) -> Result<(Ve
     session.store()?.read(|tx| Ok((tx.newest_events(&interest.filter(&project), most)?, tx.newest_event()?)))
 }
 
+/// Looks whether something can come of following: whether the plan is there, and events up to `since` are.
+/// Gives the newest event's number.
+///
+/// # Errors
+/// Those two.
+pub fn check(session: &Session, interest: &Interest, since: Option<i64>) -> Result<i64, Error> {
+    let plan = interest.plan.as_deref().map(PlanId::new);
+    let (is_known, newest) = session.store()?.read(|tx| -> Result<_, Error> {
+        let is_known = match &plan {
+            Some(plan) => tx.plan(plan)?.is_some(),
+            None => true,
+        };
+        Ok((is_known, tx.newest_event()?))
+    })?;
+    if let Some(plan) = plan.filter(|_| !is_known) {
+        let message = format!("there is no plan {plan}");
+        return Err(
+            Refusal::new(Code::NotFound, message, "status with scope overview shows the plans").into()
+        );
+    }
+    if let Some(since) = since.filter(|since| *since > newest) {
+        let message = format!("since_seq is {since}, and the newest event is {newest}");
+        return Err(Refusal::new(Code::Usage, message, "leave it out to begin with what comes next").into());
+    }
+    Ok(newest)
+}
+
 /// A place in the event log from which it is read.
 #[derive(Debug)]
 pub struct Reader {
@@ -64,6 +91,11 @@ impl Reader {
             None => session.store()?.read(|tx| tx.newest_event())?,
         };
         Ok(Self { session: session.clone(), project, interest, seq })
+    }
+
+    /// The number of the newest event that was looked at.
+    pub fn seq(&self) -> i64 {
+        self.seq
     }
 
     /// The next events that are there already.
@@ -95,26 +127,7 @@ impl Follower {
     /// # Errors
     /// Those two.
     pub fn subscribed(session: &Session, interest: Interest, since: Option<i64>) -> Result<Self, Error> {
-        let plan = interest.plan.as_deref().map(PlanId::new);
-        let (is_known, newest) = session.store()?.read(|tx| -> Result<_, Error> {
-            let is_known = match &plan {
-                Some(plan) => tx.plan(plan)?.is_some(),
-                None => true,
-            };
-            Ok((is_known, tx.newest_event()?))
-        })?;
-        if let Some(plan) = plan.filter(|_| !is_known) {
-            let message = format!("there is no plan {plan}");
-            return Err(
-                Refusal::new(Code::NotFound, message, "status with scope overview shows the plans").into()
-            );
-        }
-        if let Some(since) = since.filter(|since| *since > newest) {
-            let message = format!("since_seq is {since}, and the newest event is {newest}");
-            return Err(
-                Refusal::new(Code::Usage, message, "leave it out to begin with what comes next").into()
-            );
-        }
+        check(session, &interest, since)?;
         Self::new(session, interest, since)
     }
 

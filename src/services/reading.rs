@@ -120,9 +120,12 @@ pub fn attempt_log_after(session: &Session, id: &str, offset: u64, deadline: Ins
 /// A part of a file. While it still grows, a last line without an end is left for the next part.
 fn part(path: &Path, offset: u64, is_over: bool) -> std::io::Result<Part> {
     let mut file = File::open(path)?;
-    file.seek(SeekFrom::Start(offset))?;
     let mut bytes = Vec::new();
-    file.take(PART).read_to_end(&mut bytes)?;
+    // Past the end there is nothing yet, and far past it not even a place.
+    if offset < file.metadata()?.len() {
+        file.seek(SeekFrom::Start(offset))?;
+        file.take(PART).read_to_end(&mut bytes)?;
+    }
     let is_full = bytes.len() as u64 == PART;
     if !is_over || is_full {
         match bytes.iter().rposition(|byte| *byte == b'\n') {
@@ -275,13 +278,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
         let whole = "x".repeat(PART as usize);
-        let table: [(&str, u64, bool, &str, u64, bool); 7] = [
+        let table: [(&str, u64, bool, &str, u64, bool); 8] = [
             ("", 0, false, "", 0, false),
             ("one\ntw", 0, false, "one\n", 4, false),
             ("one\ntwo\n", 4, false, "two\n", 8, false),
             ("one\ntw", 4, false, "", 4, false),
             ("one\ntw", 4, true, "tw", 6, true),
             ("one\n", 9, true, "", 9, true),
+            ("one\n", u64::MAX, false, "", u64::MAX, false),
             (&whole, 0, true, &whole, PART, false),
         ];
         for (content, offset, is_over, text, next, ended) in table {

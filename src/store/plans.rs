@@ -123,6 +123,29 @@ impl Tx<'_> {
             .optional()?)
     }
 
+    /// All projects, by their ids, and where they lie.
+    pub fn projects(&self) -> Result<Vec<(ProjectId, String, Option<String>)>, StoreError> {
+        let mut statement =
+            self.sql.prepare_cached("SELECT id, common_dir, top FROM projects ORDER BY id")?;
+        let rows = statement
+            .query_map([], |row| Ok((ProjectId::new(row.get::<_, String>(0)?), row.get(1)?, row.get(2)?)))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// How many tasks of a project are in each state; states without a task are left out.
+    pub fn task_counts_of_project(&self, project: &ProjectId) -> Result<Vec<(TaskState, u64)>, StoreError> {
+        let mut statement = self.sql.prepare_cached(
+            "SELECT task_counts.state, SUM(n) FROM task_counts JOIN plans ON plans.id = task_counts.plan
+             WHERE plans.project = ?1 AND n > 0 GROUP BY task_counts.state",
+        )?;
+        let mut rows = statement.query([project.as_str()])?;
+        let mut counts = Vec::new();
+        while let Some(row) = rows.next()? {
+            counts.push((task_state(&row.get::<_, String>(0)?)?, row.get::<_, i64>(1)?.unsigned_abs()));
+        }
+        Ok(counts)
+    }
+
     /// Inserts a plan as a draft.
     pub fn insert_plan(
         &self,

@@ -24,6 +24,12 @@ pub fn read() -> Memory {
     memory
 }
 
+/// The resident memory of this process, in bytes; nothing where that is not told.
+pub fn resident() -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    Some(field(&status, "VmRSS:")?.saturating_mul(1024))
+}
+
 /// How many programs worked or waited for a processor or disk in the last minute; nothing where that is not told.
 pub fn load() -> Option<f64> {
     load_at(&failpoint::memory_root().unwrap_or_else(|| PathBuf::from("/")))

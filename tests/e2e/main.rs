@@ -29,6 +29,7 @@ mod odd;
 mod pipelines;
 mod registry;
 mod roles;
+mod serve;
 mod shared;
 mod spending;
 mod steering;

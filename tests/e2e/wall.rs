@@ -144,6 +144,7 @@ const OPERATIONS: &[Row] = &[
         fs::rename(at.home.join(".aws/credentials"), at.tree.join("own/credentials"))
     }),
     ("read the database", NO_WALL, |at| read(&at.state.join("kapell.db"))),
+    ("read the token of kapell serve", NO_WALL, |at| read(&at.state.join("serve.token"))),
     ("read another run's job", NO_WALL, |at| read(&at.state.join("run/a-other/job.json"))),
     ("read another worktree", NO_WALL, |at| read(&at.state.join("worktrees/other/a-other/file"))),
     ("read another's environment", NO_WALL, |at| read(Path::new(&format!("/proc/{}/environ", at.tester)))),
@@ -255,6 +256,7 @@ fn bench(level: &str, socket: &str) -> Bench {
         (&home, ".gitconfig"),
         (&home, ".codex/auth.json"),
         (&home, "vault/key"),
+        (&state, "serve.token"),
         (&state, "run/a-other/job.json"),
         (&state, "worktrees/other/a-other/file"),
     ] {

@@ -8,6 +8,7 @@ pub mod hook;
 pub mod lsp;
 pub mod next;
 pub mod overlap;
+pub mod serve;
 pub mod size;
 pub mod starting;
 pub mod status;
@@ -48,7 +49,7 @@ pub struct Case {
 }
 
 /// All cases, in the order of the table.
-pub const CASES: [Case; 14] = [
+pub const CASES: [Case; 15] = [
     Case { name: "start", about: "kapell mcp from its start to its end", run: starting::run },
     Case { name: "claim", about: "one durable claim, through every door", run: claiming::run },
     Case { name: "hook", about: "kapell hook beside true", run: hook::run },
@@ -62,5 +63,6 @@ pub const CASES: [Case; 14] = [
     Case { name: "watch", about: "what it costs to look on", run: watch::run },
     Case { name: "worktree", about: "a worktree for a worker", run: worktree::run },
     Case { name: "environments", about: "environments made and looked at", run: environments::run },
+    Case { name: "serve", about: "kapell serve under load", run: serve::run },
     Case { name: "size", about: "the program and its list of tools", run: size::run },
 ];

@@ -10,5 +10,6 @@ pub mod inside;
 pub mod judge;
 pub mod pipeline;
 pub mod plan;
+pub mod reads;
 pub mod status;
 pub mod verdict;

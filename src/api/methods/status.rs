@@ -27,7 +27,7 @@ use crate::store::claims::ClaimPage;
 use crate::store::events::EventFilter;
 use crate::store::money::GroupBy;
 
-/// An answer is at most so many bytes; what is beyond comes with the next page. Models pay for every one.
+/// An answer is at most so many bytes, for models pay for every one.
 const MOST_BYTES: usize = 16_000;
 /// Items of a page unless told.
 const PAGE: u32 = 40;
@@ -47,6 +47,11 @@ struct Question<'a> {
 /// Answers `status`.
 #[expect(clippy::needless_pass_by_value, reason = "the table hands over the parameters of every method")]
 pub fn call(session: &Session, params: StatusParams) -> Result<StatusResult, ApiError> {
+    answer(session, &params, MOST_BYTES)
+}
+
+/// The same in at most so many bytes; what is beyond comes with the next page.
+pub fn answer(session: &Session, params: &StatusParams, most_bytes: usize) -> Result<StatusResult, ApiError> {
     let (scope, id) = match &params.run_id {
         Some(run) => of_run(session, run)?,
         None => (params.scope, params.id.clone()),
@@ -83,7 +88,7 @@ pub fn call(session: &Session, params: StatusParams) -> Result<StatusResult, Api
         kind: params.kind.clone(),
     };
     if let Some(wait) = params.wait_ms.filter(|wait| *wait > 0) {
-        wait_for(&question, &params, Duration::from_millis(wait))?;
+        wait_for(&question, params, Duration::from_millis(wait))?;
     }
     if scope == Scope::Events {
         question.after = after.or(params.since_seq).unwrap_or(-1);
@@ -91,13 +96,13 @@ pub fn call(session: &Session, params: StatusParams) -> Result<StatusResult, Api
     let seq = querying::newest(session)?;
     let mut limit = params.limit.unwrap_or(PAGE).clamp(1, LARGEST_PAGE) as usize;
     loop {
-        let (body, next_cursor) = body(&question, &params, limit)?;
+        let (body, next_cursor) = body(&question, params, limit)?;
         let result = StatusResult { seq, scope, next_cursor, body };
         let bytes = serde_json::to_vec(&result).map_or(0, |text| text.len());
-        if bytes <= MOST_BYTES || limit == 1 {
+        if bytes <= most_bytes || limit == 1 {
             return Ok(result);
         }
-        limit = (limit * MOST_BYTES / bytes).clamp(1, limit - 1);
+        limit = (limit * most_bytes / bytes).clamp(1, limit - 1);
     }
 }
 

@@ -6,10 +6,11 @@ use schemars::generate::{SchemaGenerator, SchemaSettings};
 use serde_json::{Map, Value, json};
 
 use crate::api::methods::conducting;
+use crate::api::reads::{self, Gives};
 use crate::api::table;
 use crate::api::wire::{
-    CancelParams, CancelResult, DiscoverParams, PlanDocument, PlanResult, SubscribeParams, SubscribeResult,
-    UnsubscribeParams, UnsubscribeResult,
+    CancelParams, CancelResult, DiscoverParams, EventStatus, PlanDocument, PlanResult, SubscribeParams,
+    SubscribeResult, UnsubscribeParams, UnsubscribeResult,
 };
 
 /// Makes the schema of a type.
@@ -144,6 +145,13 @@ fn all() -> String {
             format!("{}: {}", json!(name), json!({"params": params(), "result": result()}))
         })
         .collect();
+    let own = reads::all().iter().filter_map(|read| match &read.gives {
+        Gives::Own { name, schema, .. } => Some((name, schema)),
+        Gives::Scope(_) => None,
+    });
+    let own = own.map(|(name, schema)| format!("{}: {}", json!(format!("read {name}")), schema()));
+    lines.extend(own);
+    lines.push(format!("\"an event\": {}", of_result::<EventStatus>()));
     let plan = schema_of::<PlanDocument>(SchemaSettings::draft2020_12().into_generator());
     lines.push(format!("{}: {plan}", json!(super::PLAN)));
     format!("{{\n{}\n}}\n", lines.join(",\n"))

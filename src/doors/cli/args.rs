@@ -291,6 +291,20 @@ Examples:
     #[command(after_help = r#"Examples:
   echo '{"jsonrpc":"2.0","id":1,"method":"status"}' | kapell rpc"#)]
     Rpc,
+    /// Serve programs and the board in a browser: HTTP and WebSocket on this machine
+    #[command(
+        after_help = r#"It listens on the loopback interface, and whoever asks needs the token: it is made once and lies in a
+file that only you can read. What is printed as board opens the board; the token stands behind the #, which
+stays in the browser. Ctrl-C ends it; what runs goes on. From another machine: ssh -L 7777:127.0.0.1:7777 HOST.
+
+Examples:
+  kapell serve
+  kapell serve --listen 127.0.0.1:7777
+  kapell serve --json                        # {"url", "board", "token_file", "pid"} once it answers
+  kapell serve --openapi > openapi.json      # what can be asked
+  curl -H "Authorization: Bearer $(cat ~/.local/state/kapell/serve.token)" http://127.0.0.1:7777/api/plans"#
+    )]
+    Serve(Serve),
     /// Serve an editor: the Language Server Protocol on stdin and stdout
     #[command(
         after_help = "Who holds a file shows where it is open, and what you change is yours until it is saved.
@@ -357,6 +371,23 @@ pub struct Top {
     /// For which ground its colours are; without colours: mono
     #[arg(long, value_name = "WHICH", value_parser = ["auto", "dark", "light", "mono"], default_value = "auto")]
     pub theme: String,
+}
+
+/// `serve`.
+#[derive(Debug, Clone, Args)]
+pub struct Serve {
+    /// Where to listen, on this machine: an address and a port, or a port alone; 0 is a free one
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:0")]
+    pub listen: String,
+    /// Where the token lies, which is made there if there is none; serve.token in the state folder unless told
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// A further name in the Host header that is ours, such as a proxy's
+    #[arg(long = "name", value_name = "NAME")]
+    pub names: Vec<String>,
+    /// Only print the OpenAPI document of what is served
+    #[arg(long)]
+    pub openapi: bool,
 }
 
 /// `history`.

@@ -26,24 +26,38 @@ mod standing;
 mod status_file;
 mod tame;
 
+pub use args::Serve;
 use args::{Cli, Command};
 use print::{Color, Out};
+use serde_json::Value;
 
-use crate::api::ApiError;
+use crate::api::{ApiError, open_api};
 use crate::domain::refusal::{Code, Refusal};
 use crate::services::{Caller, Cancel, Error, House, Session, dispatching, registry};
 
 /// Opens the screen of all orchestrations, which is a door of its own: in a folder, at a plan, in a theme.
 pub type OpenTop = fn(&Arc<House>, PathBuf, Option<String>, String) -> Result<u8, ApiError>;
 
+/// Serves over HTTP, which is a door of its own: in a folder, as asked for. Whoever started it is told the address.
+pub type OpenServe = fn(&Arc<House>, PathBuf, Serve, &mut dyn FnMut(&Value)) -> Result<u8, ApiError>;
+
+/// The doors that are opened from here.
+#[derive(Debug, Clone, Copy)]
+pub struct Doors {
+    /// `kapell top`.
+    pub top: OpenTop,
+    /// `kapell serve`.
+    pub serve: OpenServe,
+}
+
 /// Runs one command. `argv` begins with the program's name; `folder` is where it was started, if that is still there.
-pub fn run(house: House, folder: io::Result<PathBuf>, argv: &[OsString], top: OpenTop) -> ExitCode {
+pub fn run(house: House, folder: io::Result<PathBuf>, argv: &[OsString], doors: Doors) -> ExitCode {
     let cli = match Cli::try_parse_from(argv) {
         Ok(cli) => cli,
         Err(error) => return ExitCode::from(usage(&house, argv, &error)),
     };
     let mut out = Out::of_process(cli.global.color, cli.global.json, &house.environment);
-    let code = command(house, folder, cli, &mut out, top).unwrap_or_else(|error| {
+    let code = command(house, folder, cli, &mut out, doors).unwrap_or_else(|error| {
         out.error(&error);
         error.exit_code
     });
@@ -55,7 +69,7 @@ fn command(
     folder: io::Result<PathBuf>,
     cli: Cli,
     out: &mut Out,
-    top: OpenTop,
+    doors: Doors,
 ) -> Result<u8, ApiError> {
     let folder = match (cli.global.folder, folder) {
         (Some(other), _) if other.is_absolute() => other,
@@ -122,7 +136,15 @@ fn command(
                 Color::Never => "mono".to_owned(),
                 Color::Auto | Color::Always => args.theme,
             };
-            top(&session.house, session.folder, args.plan, theme)
+            (doors.top)(&session.house, session.folder, args.plan, theme)
+        }
+        Command::Serve(args) if args.openapi => {
+            out.json(&open_api::document());
+            Ok(0)
+        }
+        Command::Serve(mut args) => {
+            args.token_file = args.token_file.map(|file| session.folder.join(file));
+            (doors.serve)(&session.house, session.folder.clone(), args, &mut |ready| served(out, ready))
         }
         Command::Events(args) if session.house.shim_socket().is_some() => {
             follow::events_inside(&mut calls::Desk::new(&session, out), args)
@@ -130,6 +152,21 @@ fn command(
         Command::Events(args) => follow::events(&mut calls::Desk::new(&session, out), &session, args),
         command => calls::run(&mut calls::Desk::new(&session, out), command),
     }
+}
+
+/// Where it can be reached.
+fn served(out: &mut Out, ready: &Value) {
+    if out.is_json() {
+        return out.json(ready);
+    }
+    let text = |name: &str| ready[name].as_str().unwrap_or_default();
+    out.result(&format!(
+        "serving     {}\nboard       {}\ntoken file  {}\n",
+        text("url"),
+        text("board"),
+        text("token_file")
+    ));
+    out.tip("open the board in a browser; Ctrl-C ends this, and what runs goes on");
 }
 
 /// The other doors are opened by the first word alone, before anything else is read.

@@ -1,4 +1,4 @@
-//! The table as methods of jsonrpsee, with those of the conductor.
+//! The table as methods of jsonrpsee, on a conductor's socket with those of the conductor.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -23,7 +23,6 @@ const MOST_WAITING: usize = 1024;
 /// What all calls share.
 #[derive(Debug)]
 pub struct Context {
-    vitals: Arc<Vitals>,
     turns: Arc<Semaphore>,
     waiting: AtomicUsize,
     /// How many follow the event log.
@@ -41,17 +40,17 @@ pub struct Asker {
     pub _place: Arc<OwnedSemaphorePermit>,
 }
 
-impl Context {
-    /// Of the conductor that these are the vitals of.
-    pub fn new(vitals: Arc<Vitals>) -> Self {
+impl Default for Context {
+    fn default() -> Self {
         Self {
-            vitals,
             turns: Arc::new(Semaphore::new(super::SLOW_CALLS)),
             waiting: AtomicUsize::new(0),
             followers: watch::Sender::new(0),
         }
     }
+}
 
+impl Context {
     /// Waits until nobody follows the event log any more.
     pub async fn followers_ended(&self) {
         // The sender is this one's own, so the wait cannot fail.
@@ -59,7 +58,7 @@ impl Context {
     }
 
     /// The turn of a slow call, so that many which wait leave threads to the quick ones.
-    async fn turn(&self, method: &str) -> Result<OwnedSemaphorePermit, ApiError> {
+    pub async fn turn(&self, method: &str) -> Result<OwnedSemaphorePermit, ApiError> {
         if self.waiting.fetch_add(1, Ordering::SeqCst) >= MOST_WAITING {
             self.waiting.fetch_sub(1, Ordering::SeqCst);
             return Err(Refusal::new(
@@ -83,8 +82,11 @@ impl Drop for Waiting<'_> {
     }
 }
 
-/// All methods of the socket.
-pub fn module(context: &Arc<Context>) -> Result<Methods, RegisterMethodError> {
+/// All methods; with those of the conductor that these are the vitals of.
+pub fn module(
+    context: &Arc<Context>,
+    conductor: Option<&Arc<Vitals>>,
+) -> Result<Methods, RegisterMethodError> {
     let mut module = RpcModule::from_arc(context.clone());
     for method in table::methods() {
         module.register_async_method(method.name, move |params, context, extensions| async move {
@@ -100,20 +102,26 @@ pub fn module(context: &Arc<Context>) -> Result<Methods, RegisterMethodError> {
                 // Nothing proves the life of a client that comes and goes.
                 false => guard(method.name, || method.call(&call.session(), params)),
             });
-            answer.await
+            Ok::<_, ErrorObjectOwned>(answer.await?)
         })?;
     }
-    for method in conducting::methods() {
-        module.register_async_method(method.name, move |params, context, extensions| async move {
-            let params = read(&params, method.name)?;
-            let asker = asker(&extensions)?;
-            let answer = carry_out(&asker.client, None, move |call| {
-                guard(method.name, || (method.call)(&call.session(), &context.vitals, params))
-            });
-            answer.await
+    let own = conductor.into_iter().flat_map(|vitals| conducting::methods().map(|method| (vitals, method)));
+    for (vitals, method) in own {
+        let (vitals, name, call) = (vitals.clone(), method.name, method.call);
+        module.register_async_method(name, move |params, _, extensions| {
+            let vitals = vitals.clone();
+            async move {
+                let params = read(&params, name)?;
+                let asker = asker(&extensions)?;
+                let answer = carry_out(&asker.client, None, move |asked| {
+                    guard(name, || call(&asked.session(), &vitals, params))
+                });
+                Ok::<_, ErrorObjectOwned>(answer.await?)
+            }
         })?;
     }
-    module.register_method("rpc.discover", |_, _, _| schema::open_rpc_of_conductor())?;
+    let is_conductors = conductor.is_some();
+    module.register_method("rpc.discover", move |_, _, _| schema::open_rpc_over_http(is_conductors))?;
     subscriptions::register(&mut module, context)?;
     Ok(module.into())
 }
@@ -138,7 +146,7 @@ pub async fn carry_out<T: Send + 'static>(
     client: &Arc<Client>,
     turn: Option<OwnedSemaphorePermit>,
     work: impl FnOnce(&Call) -> Result<T, ApiError> + Send + 'static,
-) -> Result<T, ErrorObjectOwned> {
+) -> Result<T, ApiError> {
     let call = client.begin();
     let _hang_up = HangUp(call.cancel().clone());
     let done = tokio::task::spawn_blocking(move || {
@@ -147,8 +155,8 @@ pub async fn carry_out<T: Send + 'static>(
         answer
     });
     match done.await {
-        Ok(answer) => answer.map_err(ErrorObjectOwned::from),
-        Err(error) => Err(ApiError::bug(error.to_string()).into()),
+        Ok(answer) => answer,
+        Err(error) => Err(ApiError::bug(error.to_string())),
     }
 }
 

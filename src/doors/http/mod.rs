@@ -1,14 +1,15 @@
-//! A conductor's own socket: JSON-RPC over HTTP and WebSocket, on a Unix socket and nothing
-//! else. The methods, errors and notifications are those of `kapell rpc`, and a few short ones
-//! of the conductor itself.
+//! JSON-RPC over HTTP and WebSocket, at a conductor's own socket, and with [`serve`] at a port for programs and
+//! the board. The methods, errors and notifications are those of `kapell rpc`.
 //!
-//! Nobody comes in over the network, so there is no token, and the `Host` header says nothing:
+//! A conductor's is a Unix socket and nothing else, and has a few short methods of the conductor itself. Nobody comes in over the network, so there is no token, and the `Host` header says nothing:
 //! the socket's mode and the peer's user decide, and no worker of a conductor is let in.
 
 mod contract;
 mod methods;
+pub mod serve;
 mod serving;
 mod socket;
+mod speaking;
 mod subscriptions;
 
 use std::io;

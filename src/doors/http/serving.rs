@@ -4,21 +4,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
-use hyper_util::service::TowerToHyperService;
-use jsonrpsee::core::BoxError;
-use jsonrpsee::core::middleware::RpcServiceBuilder;
-use jsonrpsee::server::{
-    BatchRequestConfig, HttpRequest, HttpResponse, Methods, Server, ServerConfig, StopHandle, stop_channel,
-    ws,
-};
+use jsonrpsee::server::{HttpRequest, Methods, StopHandle, stop_channel, ws};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
-use tower::Service as _;
 
-use super::contract::Contract;
 use super::methods::{self, Asker, Context};
+use super::speaking::{self, Patience, speaker};
 use super::subscriptions::Session;
 use crate::api::Client;
 use crate::services::House;
@@ -27,10 +19,6 @@ use crate::sys::process::peer;
 
 /// At most so many connections at once; others wait to be let in.
 const MOST_CONNECTIONS: u32 = 100;
-/// The longest message that is read, and answer that is sent, in bytes.
-const LONGEST_MESSAGE: u32 = 16 * 1024 * 1024;
-/// A batch of more messages than this is refused as a whole.
-const MOST_IN_BATCH: u32 = 10_000;
 /// Who connects and asks nothing for so long has to connect again.
 const FIRST_REQUEST: Duration = Duration::from_secs(30);
 /// How long clients may take to be told the last of it.
@@ -49,8 +37,8 @@ pub async fn run(
     vitals: Arc<Vitals>,
     mut ends: oneshot::Receiver<()>,
 ) {
-    let context = Arc::new(Context::new(vitals));
-    let methods = match methods::module(&context) {
+    let context = Arc::new(Context::default());
+    let methods = match methods::module(&context, Some(&vitals)) {
         Ok(methods) => methods,
         Err(error) => return tracing::error!("bug: the methods of the socket: {error}"),
     };
@@ -135,53 +123,20 @@ fn connect(
     methods: Methods,
     stop: StopHandle,
 ) {
-    let config = ServerConfig::builder()
-        .max_connections(MOST_CONNECTIONS)
-        .max_request_body_size(LONGEST_MESSAGE)
-        .max_response_body_size(LONGEST_MESSAGE)
-        .set_batch_request_config(BatchRequestConfig::Limit(MOST_IN_BATCH))
-        .build();
-    let known = methods.clone();
-    let contract = RpcServiceBuilder::new()
-        .layer_fn(move |service| Contract::new(service, known.clone(), LONGEST_MESSAGE as usize));
-    let builder = Server::builder().set_config(config).set_rpc_middleware(contract).to_service_builder();
-    let stopped = stop.clone().shutdown();
+    let speak = speaker(methods, stop.clone(), MOST_CONNECTIONS, Patience::default());
     let asks = Arc::new(Notify::new());
     let asked = asks.clone();
-    let service = tower::service_fn(move |mut request: HttpRequest<_>| {
+    let service = tower::service_fn(move |request: HttpRequest<_>| {
         asks.notify_one();
         // A request by itself is not a session: what it claims outlives it.
         let session = ws::is_upgrade_request(&request).then(|| Arc::new(Session::default()));
-        let asker = Asker { client: client.clone(), session, _place: place.clone() };
-        request.extensions_mut().insert(asker);
-        let mut service = builder.clone().build(methods.clone(), stop.clone());
-        async move { service.call(request).await }
+        speak(request, Asker { client: client.clone(), session, _place: place.clone() })
     });
-    tokio::spawn(serve(stream, service, stopped, asked));
-}
-
-/// Speaks HTTP/1.1 and WebSocket until the client is gone, or until `stopped` and what was asked is answered.
-/// (jsonrpsee's own loop speaks HTTP/2 as well, which nobody needs on a socket of one machine, and which is a
-/// third of a megabyte.)
-async fn serve<S>(stream: UnixStream, service: S, stopped: impl Future<Output = ()>, asked: Arc<Notify>)
-where
-    S: tower::Service<HttpRequest<hyper::body::Incoming>, Response = HttpResponse, Error = BoxError>
-        + Clone
-        + Send
-        + 'static,
-    S::Future: Send,
-{
-    let connection = http1::Builder::new()
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service))
-        .with_upgrades();
-    tokio::pin!(connection, stopped);
-    // How a connection ended is of no interest: the next one begins anew.
-    let _ = tokio::select! {
-        ended = &mut connection => ended,
-        () = &mut stopped => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+    tokio::spawn(async move {
+        let said = speaking::converse(TokioIo::new(stream), service, stop.shutdown(), Patience::default());
+        tokio::select! {
+            () = said => {}
+            Err(_) = tokio::time::timeout(FIRST_REQUEST, asked.notified()) => {}
         }
-        Err(_) = tokio::time::timeout(FIRST_REQUEST, asked.notified()) => Ok(()),
-    };
+    });
 }

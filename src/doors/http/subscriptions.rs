@@ -49,7 +49,7 @@ struct Open {
 }
 
 /// Counted among the followers until dropped.
-struct Following(Arc<Context>);
+pub struct Following(Arc<Context>);
 
 /// Registers the two methods.
 pub fn register(module: &mut RpcModule<Context>, context: &Arc<Context>) -> Result<(), RegisterMethodError> {
@@ -113,7 +113,7 @@ async fn open(
     let follower = carry_out(&asker.client, None, move |_| {
         guard(SUBSCRIBE, || Ok(Follower::subscribed(&asked, interest, params.since_seq)?))
     });
-    let follower = follower.await.inspect_err(|_| session.forget(number))?;
+    let follower = follower.await.inspect_err(|_| session.forget(number)).map_err(ErrorObjectOwned::from)?;
     let answer = SubscribeResult { subscription: number, seq: follower.seq() };
     let (payload, answered) = ResponsePayload::success(answer).notify_on_completion();
     let following = Following::new(context);
@@ -226,7 +226,8 @@ impl Session {
 }
 
 impl Following {
-    fn new(context: Arc<Context>) -> Self {
+    /// One more follows.
+    pub fn new(context: Arc<Context>) -> Self {
         context.followers.send_modify(|followers| *followers += 1);
         Self(context)
     }

@@ -36,7 +36,7 @@ use crate::store::events::{EventFilter, NewEvent};
 use crate::store::plans::{Pace, PlanRow, TaskLight};
 use crate::store::watch::Watch;
 use crate::sys::process::life::{self, Life};
-use crate::sys::process::tree;
+use crate::sys::process::{pages, tree};
 use crate::sys::shim::client;
 use crate::sys::shim::job::Request;
 
@@ -575,6 +575,8 @@ impl Conductor {
         if self.last_beat.elapsed() >= HEARTBEAT {
             self.desk.store()?.write(|tx| tx.heartbeat(&self.desk.conductor))?;
             self.last_beat = Instant::now();
+            // It may wait for hours, and what it ran once need not lie in memory for so long.
+            pages::let_go_of_code();
         }
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 pub mod find;
 pub mod life;
+pub mod pages;
 pub mod peer;
 pub mod port;
 pub mod signals;

@@ -19,7 +19,7 @@ use super::relays::Relays;
 use super::till::Till;
 use crate::base::clock::Time;
 use crate::sys::process::tree::{self, Handle, Process, Processes};
-use crate::sys::process::{life, peer, spawn};
+use crate::sys::process::{life, pages, peer, spawn};
 
 /// How often what is left is killed again: it may have started something meanwhile.
 const KILL_AGAIN: Duration = Duration::from_millis(10);
@@ -29,6 +29,9 @@ const GIVE_UP: Duration = Duration::from_secs(30);
 
 /// How often an asker is looked for where the system does not tell of its end.
 const ASKER_LOOK: Duration = Duration::from_secs(1);
+
+/// A run that lives this long may live for hours.
+const SETTLED: Duration = Duration::from_secs(2);
 
 /// How a run ended.
 pub(super) struct Ended {
@@ -79,6 +82,8 @@ pub(super) struct Run {
     rest_is_told: bool,
     killed: HashSet<Process>,
     reason: Option<String>,
+    /// When what was needed to start is let go of; a run that ends before was too short for it.
+    settles_at: Option<Instant>,
 }
 
 impl Run {
@@ -100,6 +105,7 @@ impl Run {
             rest_is_told: false,
             killed: HashSet::new(),
             reason: None,
+            settles_at: Some(Instant::now() + SETTLED),
         }
     }
 
@@ -117,6 +123,9 @@ impl Run {
             }
             if self.outputs.look(now) {
                 self.count_costs(now);
+            }
+            if self.settles_at.take_if(|at| *at <= now).is_some() {
+                pages::let_go_of_code();
             }
             if self.advance(now).is_none() {
                 break;
@@ -403,7 +412,8 @@ impl Run {
         };
         let asker = self.asker.as_ref().filter(|_| !self.is_ending());
         let look_for_asker = asker.filter(|asker| asker.end().is_none()).map(|_| now + ASKER_LOOK);
-        let due = due.into_iter().chain(self.outputs.look_at).chain(look_for_asker).min();
+        let due =
+            due.into_iter().chain(self.outputs.look_at).chain(look_for_asker).chain(self.settles_at).min();
         let timeout = due.and_then(|due| Timespec::try_from(due.saturating_duration_since(now)).ok());
         let readable = std::iter::once(signals.fd()).chain(control.fds()).chain(self.outputs.fd());
         let readable = readable.chain(asker.and_then(Handle::end));

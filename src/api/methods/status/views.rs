@@ -35,7 +35,7 @@ fn rounded(usd: f64) -> f64 {
     Money::from_usd(usd).usd()
 }
 
-pub(super) fn plan_line(view: &PlanView) -> PlanLine {
+pub(in crate::api) fn plan_line(view: &PlanView) -> PlanLine {
     PlanLine {
         plan_id: view.row.id.as_str().to_owned(),
         name: view.row.name.clone(),

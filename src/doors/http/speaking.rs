@@ -1,0 +1,107 @@
+//! JSON-RPC over HTTP and WebSocket, whoever accepted the connection: the same methods, limits and errors.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use hyper::body::{Body, Bytes, Incoming};
+use hyper::rt::{Read, Write};
+use hyper::server::conn::http1;
+use hyper_util::rt::TokioTimer;
+use hyper_util::service::TowerToHyperService;
+use jsonrpsee::core::BoxError;
+use jsonrpsee::core::middleware::RpcServiceBuilder;
+use jsonrpsee::server::{
+    BatchRequestConfig, HttpRequest, HttpResponse, Methods, PingConfig, Server, ServerConfig, StopHandle,
+};
+use tower::Service as _;
+
+use super::contract::Contract;
+use super::methods::Asker;
+
+/// The longest message that is read, and answer that is sent, in bytes.
+pub const LONGEST_MESSAGE: u32 = 16 * 1024 * 1024;
+/// A batch of more messages than this is refused as a whole.
+const MOST_IN_BATCH: u32 = 10_000;
+/// So many messages wait for a client that does not read; whoever has more to say waits with them.
+const MESSAGES_AHEAD: u32 = 64;
+
+/// An answer that is on its way.
+pub type Answering = Pin<Box<dyn Future<Output = Result<HttpResponse, BoxError>> + Send>>;
+
+/// What keeps to whom over the network; a socket of this machine needs none of it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Patience {
+    /// How long the head of a request may take, and a connection may rest before it.
+    pub head: Option<Duration>,
+    /// WebSockets are asked so often whether somebody is there.
+    pub ping: Option<Duration>,
+}
+
+/// What answers requests with `methods`, one after another or at once, at most `most` at a time.
+pub fn speaker<B>(
+    methods: Methods,
+    stop: StopHandle,
+    most: u32,
+    patience: Patience,
+) -> impl Fn(HttpRequest<B>, Asker) -> Answering + Clone + Send + Sync + 'static
+where
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Into<BoxError>,
+{
+    let mut config = ServerConfig::builder()
+        .max_connections(most)
+        .max_request_body_size(LONGEST_MESSAGE)
+        .max_response_body_size(LONGEST_MESSAGE)
+        .set_message_buffer_capacity(MESSAGES_AHEAD)
+        .set_batch_request_config(BatchRequestConfig::Limit(MOST_IN_BATCH));
+    if let Some(often) = patience.ping {
+        config = config.enable_ws_ping(PingConfig::new().ping_interval(often).inactive_limit(often * 2));
+    }
+    let known = methods.clone();
+    let contract = RpcServiceBuilder::new()
+        .layer_fn(move |service| Contract::new(service, known.clone(), LONGEST_MESSAGE as usize));
+    let builder =
+        Server::builder().set_config(config.build()).set_rpc_middleware(contract).to_service_builder();
+    move |mut request, asker| {
+        request.extensions_mut().insert(asker);
+        let mut service = builder.clone().build(methods.clone(), stop.clone());
+        Box::pin(async move { service.call(request).await })
+    }
+}
+
+/// Speaks HTTP/1.1 and WebSocket until the client is gone, or until `stopped` and what was asked is answered.
+/// (jsonrpsee's own loop speaks HTTP/2 as well, which nobody needs here, and which is a third of a megabyte.)
+pub fn converse<I, S, B>(
+    stream: I,
+    service: S,
+    stopped: impl Future<Output = ()> + Send,
+    patience: Patience,
+) -> impl Future<Output = ()> + Send
+where
+    I: Read + Write + Unpin + Send + 'static,
+    S: tower::Service<HttpRequest<Incoming>, Response = hyper::Response<B>, Error = BoxError>
+        + Clone
+        + Send
+        + 'static,
+    S::Future: Send,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    let mut builder = http1::Builder::new();
+    if let Some(head) = patience.head {
+        builder.timer(TokioTimer::new()).header_read_timeout(head);
+    }
+    let connection = builder.serve_connection(stream, TowerToHyperService::new(service)).with_upgrades();
+    async move {
+        tokio::pin!(connection, stopped);
+        // How a connection ended is of no interest: the next one begins anew.
+        let _ = tokio::select! {
+            ended = &mut connection => ended,
+            () = &mut stopped => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+    }
+}

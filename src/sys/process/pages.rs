@@ -1,0 +1,80 @@
+//! The memory of this process that is the program itself.
+
+use std::fs;
+
+/// Lets go of the program's own code as far as it lies in memory. Half of what a process takes up is code that it
+/// ran once, to start; whatever runs again comes back from the system's cache of files within a microsecond.
+/// Does nothing where the system cannot be told so.
+#[cfg(target_os = "linux")]
+pub fn let_go_of_code() {
+    let Ok(maps) = fs::read_to_string("/proc/self/maps") else { return };
+    let Ok(program) = fs::read_link("/proc/self/exe") else { return };
+    for (from, to) in code_of(&maps, &program.to_string_lossy()) {
+        release(from, to);
+    }
+}
+
+/// Does nothing: only Linux is known to keep such pages for the asking.
+#[cfg(not(target_os = "linux"))]
+pub fn let_go_of_code() {}
+
+/// Where the code of `program` lies, by the lines of `/proc/self/maps`. Only what can be run and not be written:
+/// of what the loader changed the file knows nothing.
+#[cfg(target_os = "linux")]
+fn code_of(maps: &str, program: &str) -> Vec<(usize, usize)> {
+    let code = |line: &str| {
+        let (place, rest) = line.split_once(' ')?;
+        if !rest.starts_with("r-xp ") || !rest.ends_with(&format!(" {program}")) {
+            return None;
+        }
+        let (from, to) = place.split_once('-')?;
+        Some((usize::from_str_radix(from, 16).ok()?, usize::from_str_radix(to, 16).ok()?))
+    };
+    maps.lines().filter_map(code).collect()
+}
+
+#[cfg(target_os = "linux")]
+#[expect(unsafe_code, reason = "memory that is named by its address has no safe form")]
+fn release(from: usize, to: usize) {
+    use rustix::mm::{Advice, madvise};
+    let length = to.saturating_sub(from);
+    // SAFETY: The place is a mapping of this program's own file that nobody can write to, and that no allocator
+    // gave out. What is let go of is read from the file again when it is touched: nothing of it is lost.
+    let _ = unsafe { madvise(std::ptr::with_exposed_provenance_mut(from), length, Advice::LinuxDontNeed) };
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_programs_own_code_is_let_go_of() {
+        let maps = "\
+00200000-0056c000 r--p 00000000 fe:00 1 /opt/a b/kapell
+0056c000-00fbb000 r-xp 0036b000 fe:00 1 /opt/a b/kapell
+00fbd000-01017000 r--p 00dbb000 fe:00 1 /opt/a b/kapell
+01018000-01020000 rw-p 00e15000 fe:00 1 /opt/a b/kapell
+7f0000000000-7f0000001000 r-xp 00000000 fe:00 2 /lib/kapell
+7ffd00000000-7ffd00001000 r-xp 00000000 00:00 0 [vdso]
+nonsense";
+        assert_eq!(code_of(maps, "/opt/a b/kapell"), [(0x56c000, 0xfbb000)]);
+        assert_eq!(code_of("", "/opt/a b/kapell"), []);
+    }
+
+    #[test]
+    fn a_process_goes_on_without_what_it_let_go_of() {
+        let code = || {
+            let maps = fs::read_to_string("/proc/self/smaps").unwrap();
+            let program = fs::read_link("/proc/self/exe").unwrap();
+            let mut lines = maps
+                .lines()
+                .skip_while(|line| !(line.contains(" r-xp ") && line.ends_with(&*program.to_string_lossy())));
+            let rss = lines.find_map(|line| line.strip_prefix("Rss:")).unwrap();
+            rss.trim().trim_end_matches(" kB").parse::<u64>().unwrap()
+        };
+        let before = code();
+        let_go_of_code();
+        let after = code();
+        assert!(after < before, "{before} kB of code before, {after} kB after");
+    }
+}
