@@ -48,6 +48,9 @@ const AT_ONCE: usize = 32;
 /// What came of it: how the environments are now, and what failed while something else did not.
 pub type Outcome = (Vec<View>, Vec<Failed>);
 
+/// A sub-environment, and what began with it until somebody takes that to wait for it.
+type Begun<'s, T> = (&'s SubRow, Mutex<Option<Result<T, Error>>>);
+
 /// Starts the services that are meant and do not run. `anew` stops them first; `moves` gives one whose
 /// port is taken by a stranger the next free one.
 pub fn launch(
