@@ -469,7 +469,8 @@ mod tests {
     #[test]
     fn fields_are_what_they_may_be() {
         let claims = find("/api/claims");
-        let table: [(&[(&str, &str)], Option<&str>); 12] = [
+        type Case<'c> = (&'c [(&'c str, &'c str)], Option<&'c str>);
+        let table: [Case<'_>; 12] = [
             (&[], None),
             (&[("limit", "5"), ("cursor", "12")], None),
             (&[("project", "anything")], None),

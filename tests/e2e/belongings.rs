@@ -66,7 +66,7 @@ fn a_folder_that_is_not_its_checkout_is_left_alone() {
             "a file" => fs::write(&folder, "x").unwrap(),
             "other" => {
                 let from = street.folder("b");
-                let copied = std::process::Command::new("cp").arg("-r").arg(from).arg(&folder).status();
+                let copied = street.bench.command("/bin/cp").arg("-r").arg(from).arg(&folder).status();
                 assert!(copied.unwrap().success());
             }
             _ => {

@@ -25,9 +25,6 @@ use crate::sys::shim::client;
 use crate::sys::shim::files;
 use crate::sys::shim::job::{Cause, Exit, Job, Request};
 
-/// A sub-environment, and what was begun of it, until somebody goes on with that.
-type Begun<'s, T> = (&'s SubRow, Mutex<Option<Result<T, Error>>>);
-
 /// A service that ends this soon did not start.
 const SETTLING: Duration = Duration::from_millis(300);
 /// How often one that was started is asked whether it is well.

@@ -219,7 +219,8 @@ mod tests {
     fn a_page_of_another_host_is_not_served() {
         use Refused::{ForeignHost, ForeignOrigin, NoHost};
         let own = "127.0.0.1:7";
-        let table: [(&str, &[(HeaderName, &str)], Result<(), Refused>); 14] = [
+        type Case<'c> = (&'c str, &'c [(HeaderName, &'c str)], Result<(), Refused>);
+        let table: [Case<'_>; 14] = [
             ("/", &[(HOST, own)], Ok(())),
             ("/", &[(HOST, own), (ORIGIN, "http://127.0.0.1:7")], Ok(())),
             ("/", &[(HOST, "localhost:7"), (ORIGIN, "http://LOCALHOST:7")], Ok(())),
@@ -246,7 +247,8 @@ mod tests {
     fn the_token_comes_in_a_header_or_as_a_subprotocol() {
         use Refused::{NoToken, WrongToken};
         let secret = Secret { text: "abcdefghijklmnopqrst".to_owned(), path: PathBuf::new() };
-        let table: [(&[(HeaderName, &str)], bool, Result<(), Refused>); 12] = [
+        type Case<'c> = (&'c [(HeaderName, &'c str)], bool, Result<(), Refused>);
+        let table: [Case<'_>; 12] = [
             (&[(AUTHORIZATION, "Bearer abcdefghijklmnopqrst")], false, Ok(())),
             (&[(AUTHORIZATION, "bearer  abcdefghijklmnopqrst ")], false, Ok(())),
             (&[(AUTHORIZATION, "Bearer abcdefghijklmnopqrsx")], false, Err(WrongToken)),
