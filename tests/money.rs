@@ -150,6 +150,7 @@ fn begin(
                 run_dir: "/nowhere",
                 worktree: "/nowhere",
                 environment: None,
+                for_group: None,
                 base: None,
                 fencing: 0,
                 reserve: spending::reserve(tx, config, &wish)?,

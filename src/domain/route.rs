@@ -294,6 +294,11 @@ pub fn decide(roster: &Roster, now: &Now, pick: &Pick, need: Need<'_>) -> Decisi
         let is_there = |own: &String| own.eq_ignore_ascii_case(needed);
         asked.sort_by_key(|seat| !seat.environment.as_ref().is_some_and(is_there));
     }
+    // A group that does one task at a time does so also through those who take over for its members.
+    let is_taken = match pick {
+        Pick::Group(name) => now.taken.get(name).map(|task| one_at_a_time(name, task)),
+        _ => None,
+    };
     let candidates: Vec<Candidate> = asked
         .iter()
         .map(|seat| (*seat, false))
@@ -304,7 +309,11 @@ pub fn decide(roster: &Roster, now: &Now, pick: &Pick, need: Need<'_>) -> Decisi
             takes_over,
             why_not: match need.out.contains(&seat.provider) {
                 true => Some(WhyNot::HadItsTries),
-                false => why_not(roster, now, seat, need),
+                false => match (why_not(roster, now, seat, need), &is_taken) {
+                    (Some(why), _) if why.is_for_ever() => Some(why),
+                    (_, Some(taken)) => Some(WhyNot::Busy(taken.clone())),
+                    (why, None) => why,
+                },
             },
         })
         .collect();
@@ -332,6 +341,10 @@ pub fn why(placed: &Placed, decision: &Decision, chosen: &WorkerName) -> String 
         told.push_str("; it takes over");
     }
     told
+}
+
+fn one_at_a_time(group: &str, task: &str) -> String {
+    format!("group {group} does one task at a time, and is at {task}")
 }
 
 /// Whether a worker may get the task now or later.
@@ -426,7 +439,7 @@ fn why_not(roster: &Roster, now: &Now, seat: &Seat, need: Need<'_>) -> Option<Wh
         roster.groups.get(*group).is_some_and(|group| group.members.contains(&seat.worker))
     });
     if let Some((group, task)) = taken {
-        return Some(WhyNot::Busy(format!("group {group} does one task at a time, and is at {task}")));
+        return Some(WhyNot::Busy(one_at_a_time(group, task)));
     }
     if now.loads.get(&seat.worker).is_some_and(|load| load.busy >= seat.slots) {
         return Some(WhyNot::Busy(format!("{} is busy", seat.worker)));

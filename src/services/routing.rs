@@ -171,13 +171,14 @@ pub fn now(
         config.groups.iter().filter(|(_, group)| group.strategy == Strategy::Sequential).collect();
     if !sequential.is_empty() {
         // Also what is called off and has not ended yet.
-        let ends =
-            mine().map(|attempt| (attempt.plan.clone(), TaskId::text(&attempt.task), attempt.worker.clone()));
-        for (plan, task, worker) in tx.tasks_at_work(project)?.into_iter().chain(ends) {
+        let ends = mine().map(|it| (it.plan.clone(), TaskId::text(&it.task), it.worker.clone(), None));
+        for (plan, task, worker, for_group) in tx.tasks_at_work(project)?.into_iter().chain(ends) {
             for (name, group) in &sequential {
-                let is_member = group.members.contains(&worker)
+                // Whoever takes over for its members does the group's task all the same.
+                let is_its = for_group.as_ref() == Some(*name)
+                    || group.members.contains(&worker)
                     || config.place(worker.as_str()).is_some_and(|it| it.groups.contains(name));
-                if is_member {
+                if is_its {
                     now.taken.entry((*name).clone()).or_insert_with(|| format!("{plan}/{task}"));
                 }
             }

@@ -90,6 +90,8 @@ pub struct NewAttempt<'a> {
     pub worktree: &'a str,
     /// The environment whose checkout that is.
     pub environment: Option<&'a str>,
+    /// The group that its task was led to.
+    pub for_group: Option<&'a str>,
     /// The commit it starts from.
     pub base: Option<&'a str>,
     /// The highest claim number it was given.
@@ -154,8 +156,8 @@ impl Tx<'_> {
         self.sql
             .prepare_cached(
                 "INSERT INTO attempts (id, project, plan, task, number, worker, provider, state, run_dir, worktree,
-                                       base, fencing, started_at, environment)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'starting', ?8, ?9, ?10, ?11, ?12, ?13)",
+                                       base, fencing, started_at, environment, for_group)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'starting', ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
             )?
             .execute(params![
                 new.id.as_str(),
@@ -171,6 +173,7 @@ impl Tx<'_> {
                 new.fencing,
                 now.as_millis(),
                 new.environment,
+                new.for_group,
             ])?;
         self.open_spending(&Opening {
             id: new.id.as_str(),

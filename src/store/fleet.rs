@@ -52,6 +52,9 @@ pub struct WaitingRow {
     pub text: String,
 }
 
+/// A task that somebody's work is at: plan, task, whose work it is, and the group that the task was led to.
+pub type AtWork = (PlanId, TaskId, WorkerName, Option<String>);
+
 const DAY_MS: i64 = 24 * 3600 * 1000;
 
 impl Tx<'_> {
@@ -71,13 +74,10 @@ impl Tx<'_> {
     }
 
     /// The tasks of running plans that somebody's work is at, from its start until it has landed:
-    /// plan, task, and whose work it is.
-    pub fn tasks_at_work(
-        &self,
-        project: &ProjectId,
-    ) -> Result<Vec<(PlanId, TaskId, WorkerName)>, StoreError> {
+    /// plan, task, whose work it is, and the group that the task was led to.
+    pub fn tasks_at_work(&self, project: &ProjectId) -> Result<Vec<AtWork>, StoreError> {
         let mut statement = self.sql.prepare_cached(
-            "SELECT t.plan, t.id, t.is_number, a.worker FROM plans p
+            "SELECT t.plan, t.id, t.is_number, a.worker, a.for_group FROM plans p
              JOIN tasks t ON t.plan = p.id AND t.state IN ('running', 'judging', 'approved', 'landing')
              JOIN attempts a ON a.plan = t.plan AND a.task = t.id
               AND a.number = (SELECT max(number) FROM attempts WHERE plan = t.plan AND task = t.id)
@@ -88,6 +88,7 @@ impl Tx<'_> {
                 PlanId::new(row.get::<_, String>(0)?),
                 task_id(row.get(1)?, row.get(2)?),
                 WorkerName::new(row.get::<_, String>(3)?),
+                row.get(4)?,
             ))
         })?;
         Ok(rows.collect::<Result<_, _>>()?)

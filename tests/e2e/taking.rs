@@ -96,7 +96,8 @@ fn a_running_plan_is_a_progress_that_can_be_cancelled_and_an_attempt_can_be_read
     let attempt = a.attempt.clone();
     a.go();
     let more = editor.answer(more)["result"].take();
-    assert_eq!((&more["text"], &more["ended"]), (&json!("more\n"), &json!(false)), "{more}");
+    // It may have ended with its last word, by the time that is read.
+    assert_eq!(more["text"], "more\n", "{more}");
     let next = more["next_offset"].as_u64();
     let end = editor.result("kapell/read", json!({"uri": log_uri, "offset": next, "wait_ms": 45_000}));
     assert_eq!((&end["text"], &end["ended"]), (&json!(""), &json!(true)), "{end}");

@@ -82,7 +82,7 @@ fn choose(agenda: &mut Agenda, desk: &Desk) -> Result<Task> {
     let task = desk.task(&agenda.lights[at].id)?;
     let choice = desk.store()?.read(|tx| -> Result<Choice, Error> {
         let live = tx.all_live_attempts()?;
-        Ok(seating::seat(tx, desk, &task, &live, Tried { avoid: &[], out: &[] }, std::iter::empty())?.0)
+        Ok(seating::seat(tx, desk, &task, &live, Tried { avoid: &[], out: &[] }, std::iter::empty())?.choice)
     })?;
     ensure!(matches!(choice, Choice::Seat(_)), "{choice:?}");
     Ok(task)

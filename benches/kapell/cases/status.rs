@@ -134,6 +134,7 @@ fn furnish(place: &Place, tasks: usize) -> Result<()> {
                 run_dir: &run_dir.to_string_lossy(),
                 worktree: "",
                 environment: None,
+                for_group: None,
                 base: None,
                 fencing: 0,
                 reserve: Reserve::default(),

@@ -290,6 +290,14 @@ fn a_sequential_group_works_at_one_task_whoever_asks() {
     assert_eq!(asked("merging"), format!("target waits, slot: {waits}"));
     assert_eq!(asked("merge2"), format!("target waits, slot: {waits}"));
     assert_eq!(asked("codex"), "target: review3");
+    // Also where nobody of it may: whoever takes over does one at a time too.
+    let mut limited = Now::default();
+    limited.limits.insert("claude".into(), Limit::RateLimited("claude until noon".into()));
+    let asked = |now: &Now| came(&roster, now, Wish { text: "x", target: Some("mixed"), ..Wish::default() });
+    assert_eq!(asked(&limited), "target: merge2");
+    limited.taken.insert("mixed".into(), "p/1".into());
+    let waits = "group mixed does one task at a time, and is at p/1";
+    assert_eq!(asked(&limited), format!("target waits, slot: {waits}"));
 }
 
 #[test]

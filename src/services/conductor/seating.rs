@@ -6,7 +6,7 @@ use super::desk::Desk;
 use crate::base::clock::Time;
 use crate::base::ids::ProviderName;
 use crate::domain::plan::Task;
-use crate::domain::route::{self, Choice, Limit, Need, Now, Shut};
+use crate::domain::route::{self, Choice, Limit, Need, Now, Pick, Shut};
 use crate::services::environments::working;
 use crate::services::routing::Asks;
 use crate::services::{Error, owning, routing, spending};
@@ -23,7 +23,18 @@ pub struct Tried<'a> {
     pub out: &'a [ProviderName],
 }
 
-/// A seat for the task, or why there is none; and why it is this seat, in words. `live` are the unfinished attempts of all
+/// What became of the wish for a seat.
+#[derive(Debug)]
+pub struct Seated {
+    /// The seat, or why there is none.
+    pub choice: Choice,
+    /// Why it is this seat, in words.
+    pub why: String,
+    /// The group that the rules led to.
+    pub for_group: Option<String>,
+}
+
+/// A seat for the task, or why there is none. `live` are the unfinished attempts of all
 /// projects, `shut` the environments in which nothing can begin, as was just seen.
 pub fn seat<'s>(
     tx: &Tx<'_>,
@@ -32,7 +43,7 @@ pub fn seat<'s>(
     live: &[AttemptRow],
     tried: Tried<'_>,
     shut: impl Iterator<Item = (&'s str, &'s Shut)>,
-) -> Result<(Choice, String), Error> {
+) -> Result<Seated, Error> {
     let config = &desk.config;
     let mut roster = routing::roster(config);
     routing::look_for_tmux(&mut roster, config, &desk.session.house);
@@ -53,7 +64,11 @@ pub fn seat<'s>(
         Choice::Seat(seat) => route::why(&placed, &decision, &seat.worker),
         Choice::Wait { .. } | Choice::Nobody(_) => String::new(),
     };
-    Ok((decision.choice, why))
+    let for_group = match &placed.pick {
+        Pick::Group(name) => Some(name.clone()),
+        _ => None,
+    };
+    Ok(Seated { choice: decision.choice, why, for_group })
 }
 
 /// Notes what of environments a task cannot work in: its own, where it names one, and those that the tasks above

@@ -124,7 +124,8 @@ fn record(desk: &Desk, task: &Task, base: Option<&str>, id: &AttemptId, seen: &S
             .collect();
         let had_theirs = attempt::goes_on(desk, task, &attempt::counted(&earlier)).unwrap_or_default();
         let tried = Tried { avoid: &avoid, out: &had_theirs };
-        let (choice, why) = seating::seat(tx, desk, task, &live, tried, seen.shut())?;
+        let seated = seating::seat(tx, desk, task, &live, tried, seen.shut())?;
+        let (choice, why, for_group) = (seated.choice, seated.why, seated.for_group);
         let seat = match choice {
             Choice::Seat(seat) if is_local(&seat.provider) && !seen.providers.contains(&seat.provider) => {
                 return Ok(Step::Look(seat.provider));
@@ -211,6 +212,7 @@ fn record(desk: &Desk, task: &Task, base: Option<&str>, id: &AttemptId, seen: &S
             run_dir: &run_dir.to_string_lossy(),
             worktree: &worktree.to_string_lossy(),
             environment: entered.map(|entered| entered.name.as_str()),
+            for_group: for_group.as_deref(),
             base,
             fencing,
             reserve: spending::reserve(tx, &desk.config, &spending::wish(desk, &seat.provider, task))?,
