@@ -56,19 +56,32 @@ fn main() -> io::Result<()> {
     Ok(())
 }
 
-/// Compresses the files of `web/`, as which they are part of the program and are sent.
+/// Large texts that are part of the program and seldom read.
+const SCHEMAS: [(&str, &str); 2] =
+    [("src/api/schema/all.json", "all.json"), ("src/sys/config/schema.json", "config.json")];
+
+/// Compresses the files of `web/`, as which they are part of the program and are sent, and the schemas.
 fn compress(cargo: &mut impl Write) -> io::Result<()> {
-    let folder = Path::new(&variable("CARGO_MANIFEST_DIR")).join("web");
+    let top = PathBuf::from(variable("CARGO_MANIFEST_DIR"));
+    let folder = top.join("web");
     writeln!(cargo, "cargo::rerun-if-changed={}", folder.display())?;
-    let out = Path::new(&variable("OUT_DIR")).join("web");
-    std::fs::create_dir_all(&out)?;
+    let out = PathBuf::from(variable("OUT_DIR"));
+    std::fs::create_dir_all(out.join("web"))?;
     for file in std::fs::read_dir(&folder)? {
         let file = file?;
-        let mut packed = GzEncoder::new(Vec::new(), Compression::best());
-        packed.write_all(&std::fs::read(file.path())?)?;
-        std::fs::write(out.join(file.file_name()), packed.finish()?)?;
+        pack(&file.path(), &out.join("web").join(file.file_name()))?;
+    }
+    for (file, name) in SCHEMAS {
+        writeln!(cargo, "cargo::rerun-if-changed={file}")?;
+        pack(&top.join(file), &out.join(name))?;
     }
     Ok(())
+}
+
+fn pack(from: &Path, to: &Path) -> io::Result<()> {
+    let mut packed = GzEncoder::new(Vec::new(), Compression::best());
+    packed.write_all(&std::fs::read(from)?)?;
+    std::fs::write(to, packed.finish()?)
 }
 
 /// What the hook and the shim run, by the names that the linker knows, laid side by side in the

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::methods::conducting;
 use super::table;
+use crate::base::packed;
 
 pub mod brief;
 #[cfg(test)]
@@ -13,13 +14,13 @@ pub mod generating;
 
 /// Every schema, as `generating` makes them of the types; its test writes the file anew when the types say
 /// something else.
-const TEXT: &str = include_str!("schema/all.json");
+const PACKED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/all.json"));
 
 /// Under this name the file holds the plan object.
 const PLAN: &str = "a plan";
 
 static ALL: LazyLock<Value> = LazyLock::new(|| {
-    serde_json::from_str(TEXT).unwrap_or_else(|error| {
+    serde_json::from_str(&packed::text(PACKED)).unwrap_or_else(|error| {
         tracing::error!("bug: schema/all.json: {error}");
         Value::Null
     })

@@ -4,4 +4,5 @@ pub mod clock;
 pub mod failpoint;
 pub mod ids;
 pub mod notices;
+pub mod packed;
 pub mod paths;

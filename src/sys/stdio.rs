@@ -328,7 +328,7 @@ impl Shared<'_> {
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => break,
                 Err(errno) => {
-                    tracing::debug!("standard output: {errno}");
+                    tracing::info!("standard output: {errno}");
                     *unwritten = Unwritten { broken: true, ..Unwritten::default() };
                 }
             }

@@ -86,7 +86,7 @@ pub async fn run(
         }
     };
     if tokio::time::timeout(LAST_WORDS, last_words).await.is_err() {
-        tracing::debug!("a client of the conductor's socket does not read");
+        tracing::info!("a client of the conductor's socket does not read");
     }
 }
 

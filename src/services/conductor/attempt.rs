@@ -296,7 +296,7 @@ fn launch(desk: &Arc<Desk>, attempt: &AttemptRow, task: &Task) -> Result<bool, E
         return Ok(false);
     }
     launching::launch(desk, attempt, task, tree, told)?;
-    tracing::debug!(attempt = %attempt.id, "its shim is started");
+    tracing::info!(attempt = %attempt.id, "its shim is started");
     if walling::is_walled(&desk.config) {
         let (desk, attempt) = (Arc::clone(desk), attempt.clone());
         // Nobody waits for it: it is only shown, and the record of the end tells it too.

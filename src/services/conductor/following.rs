@@ -51,7 +51,7 @@ pub(super) fn follow(desk: &Desk, attempt: &AttemptRow, task: &Task, is_new: boo
     };
     let heard = listen(&watched, &mut companion)?;
     let meter = companion.meter;
-    tracing::debug!(attempt = %attempt.id, "its end is known");
+    tracing::info!(attempt = %attempt.id, "its end is known");
     Point::EndSeen.reach()?;
     if heard.outcome == Outcome::Interrupted {
         client::kill_leftovers(&attempt.id)
@@ -89,7 +89,7 @@ pub(super) fn follow(desk: &Desk, attempt: &AttemptRow, task: &Task, is_new: boo
         }
         Ok(())
     })?;
-    tracing::debug!(attempt = %attempt.id, "its end is recorded");
+    tracing::info!(attempt = %attempt.id, "its end is recorded");
     Point::EndRecorded.reach()?;
     Ok(())
 }

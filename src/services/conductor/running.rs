@@ -408,7 +408,7 @@ impl Conductor {
             });
             let Some(at) = next else { break closed };
             let task = desk.task(&self.agenda.lights[at].id)?;
-            tracing::debug!(task = %task.id, "its task is to start");
+            tracing::info!(task = %task.id, "its task is to start");
             self.unpaid.remove(&task.id);
             if base.is_none() {
                 base = Some(self.base()?);

@@ -49,7 +49,7 @@ pub fn follow(desk: &Desk, landed: &Oid) {
     if desk.config.isolation == Isolation::Worktree
         && let Err(why) = spare::follow(&desk.git, &folder, landed)
     {
-        tracing::debug!("a spare worktree is of no use any more: {why}");
+        tracing::info!("a spare worktree is of no use any more: {why}");
     }
 }
 

@@ -4,9 +4,11 @@ use std::sync::LazyLock;
 
 use serde_json::Value;
 
+use crate::base::packed;
+
 /// The schema as a test makes it of [`super::types::File`]; it writes the file anew when the types say
 /// something else.
-const TEXT: &str = include_str!("schema.json");
+const PACKED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/config.json"));
 
 /// JSON Schema 2020-12 of `kapell.toml`, self-contained (no `$ref`).
 pub fn schema() -> Value {
@@ -15,7 +17,7 @@ pub fn schema() -> Value {
 
 /// The schema, read once.
 pub(super) static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
-    serde_json::from_str(TEXT).unwrap_or_else(|error| {
+    serde_json::from_str(&packed::text(PACKED)).unwrap_or_else(|error| {
         tracing::error!("bug: schema.json: {error}");
         Value::Null
     })
@@ -34,7 +36,7 @@ mod tests {
         let mut schema = schema.to_value();
         without_null(&mut schema);
         let text = format!("{schema}\n");
-        if text != super::TEXT {
+        if text != super::packed::text(super::PACKED) {
             let file = concat!(env!("CARGO_MANIFEST_DIR"), "/src/sys/config/schema.json");
             std::fs::write(file, text).unwrap();
             panic!("{file} was written anew: look at what changed for users, then commit it");

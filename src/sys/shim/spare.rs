@@ -59,7 +59,7 @@ impl Spares {
             match Spare::start(self) {
                 Ok(spare) => self.waiting().push(spare),
                 Err(why) => {
-                    tracing::debug!("no spare shim: {why}");
+                    tracing::info!("no spare shim: {why}");
                     return;
                 }
             }
@@ -214,7 +214,7 @@ impl Berthed {
         write_job(&self.spare.folder.join(files::JOB), job)?;
         Point::LaunchReady.reach()?;
         if let Err(error) = self.spare.tell(b"start") {
-            tracing::debug!("a spare shim is gone: {error}");
+            tracing::info!("a spare shim is gone: {error}");
         }
         let Some(Waiting { shim, .. }) = self.spare.waiting.take() else {
             return Err(ClientError::NotRunning { run_dir: self.spare.folder.clone() });

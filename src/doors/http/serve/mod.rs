@@ -273,7 +273,7 @@ async fn end(desk: &Desk, stop: StopHandle, server: ServerHandle) {
         }
     };
     if tokio::time::timeout(LAST_WORDS, last_words).await.is_err() {
-        tracing::debug!("a client does not read");
+        tracing::info!("a client does not read");
     }
 }
 
