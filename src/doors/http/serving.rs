@@ -4,10 +4,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
+use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
-use jsonrpsee::server::{HttpRequest, Methods, StopHandle, stop_channel, ws};
+use jsonrpsee::server::{HttpBody, HttpRequest, Methods, StopHandle, stop_channel, ws};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
+use tower::util::BoxCloneService;
 
 use super::methods::{self, Asker, Context};
 use super::speaking::{self, Patience, speaker};
@@ -126,14 +128,21 @@ fn connect(
     let speak = speaker(methods, stop.clone(), MOST_CONNECTIONS, Patience::default());
     let asks = Arc::new(Notify::new());
     let asked = asks.clone();
-    let service = tower::service_fn(move |request: HttpRequest<_>| {
+    let service = tower::service_fn(move |request: HttpRequest<Incoming>| {
         asks.notify_one();
         // A request by itself is not a session: what it claims outlives it.
         let session = ws::is_upgrade_request(&request).then(|| Arc::new(Session::default()));
-        speak(request, Asker { client: client.clone(), session, _place: place.clone() })
+        let asker = Asker { client: client.clone(), session, _place: place.clone() };
+        let answer = speak(request.map(HttpBody::new), asker);
+        async move { answer.await.map_err(std::io::Error::other) }
     });
     tokio::spawn(async move {
-        let said = speaking::converse(TokioIo::new(stream), service, stop.shutdown(), Patience::default());
+        let said = speaking::converse(
+            Box::new(TokioIo::new(stream)),
+            BoxCloneService::new(service),
+            stop.shutdown(),
+            Patience::default(),
+        );
         tokio::select! {
             () = said => {}
             Err(_) = tokio::time::timeout(FIRST_REQUEST, asked.notified()) => {}

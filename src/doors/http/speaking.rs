@@ -1,10 +1,11 @@
 //! JSON-RPC over HTTP and WebSocket, whoever accepted the connection: the same methods, limits and errors.
 
 use std::future::Future;
+use std::io;
 use std::pin::Pin;
 use std::time::Duration;
 
-use hyper::body::{Body, Bytes, Incoming};
+use hyper::body::Incoming;
 use hyper::rt::{Read, Write};
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioTimer;
@@ -15,6 +16,7 @@ use jsonrpsee::server::{
     BatchRequestConfig, HttpRequest, HttpResponse, Methods, PingConfig, Server, ServerConfig, StopHandle,
 };
 use tower::Service as _;
+use tower::util::BoxCloneService;
 
 use super::contract::Contract;
 use super::methods::Asker;
@@ -29,6 +31,14 @@ const MESSAGES_AHEAD: u32 = 64;
 /// An answer that is on its way.
 pub type Answering = Pin<Box<dyn Future<Output = Result<HttpResponse, BoxError>> + Send>>;
 
+/// What a client is connected by.
+pub trait Stream: Read + Write + Unpin + Send {}
+
+impl<T: Read + Write + Unpin + Send> Stream for T {}
+
+/// What answers the requests of a connection.
+pub type Answerer = BoxCloneService<HttpRequest<Incoming>, HttpResponse, io::Error>;
+
 /// What keeps to whom over the network; a socket of this machine needs none of it.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Patience {
@@ -39,16 +49,12 @@ pub struct Patience {
 }
 
 /// What answers requests with `methods`, one after another or at once, at most `most` at a time.
-pub fn speaker<B>(
+pub fn speaker(
     methods: Methods,
     stop: StopHandle,
     most: u32,
     patience: Patience,
-) -> impl Fn(HttpRequest<B>, Asker) -> Answering + Clone + Send + Sync + 'static
-where
-    B: Body<Data = Bytes> + Send + Unpin + 'static,
-    B::Error: Into<BoxError>,
-{
+) -> impl Fn(HttpRequest, Asker) -> Answering + Clone + Send + Sync + 'static {
     let mut config = ServerConfig::builder()
         .max_connections(most)
         .max_request_body_size(LONGEST_MESSAGE)
@@ -63,7 +69,7 @@ where
         .layer_fn(move |service| Contract::new(service, known.clone(), LONGEST_MESSAGE as usize));
     let builder =
         Server::builder().set_config(config.build()).set_rpc_middleware(contract).to_service_builder();
-    move |mut request, asker| {
+    move |mut request: HttpRequest, asker| {
         request.extensions_mut().insert(asker);
         let mut service = builder.clone().build(methods.clone(), stop.clone());
         Box::pin(async move { service.call(request).await })
@@ -72,22 +78,14 @@ where
 
 /// Speaks HTTP/1.1 and WebSocket until the client is gone, or until `stopped` and what was asked is answered.
 /// (jsonrpsee's own loop speaks HTTP/2 as well, which nobody needs here, and which is a third of a megabyte.)
-pub fn converse<I, S, B>(
-    stream: I,
-    service: S,
-    stopped: impl Future<Output = ()> + Send,
+///
+/// Whatever the stream and whoever answers, it is one piece of code: hyper's for each would be 100 KB.
+pub fn converse(
+    stream: Box<dyn Stream>,
+    service: Answerer,
+    stopped: impl Future<Output = ()> + Send + 'static,
     patience: Patience,
-) -> impl Future<Output = ()> + Send
-where
-    I: Read + Write + Unpin + Send + 'static,
-    S: tower::Service<HttpRequest<Incoming>, Response = hyper::Response<B>, Error = BoxError>
-        + Clone
-        + Send
-        + 'static,
-    S::Future: Send,
-    B: Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<BoxError>,
-{
+) -> impl Future<Output = ()> + Send + 'static {
     let mut builder = http1::Builder::new();
     if let Some(head) = patience.head {
         builder.timer(TokioTimer::new()).header_read_timeout(head);

@@ -550,7 +550,8 @@ pub(super) fn goes_on(desk: &Desk, task: &Task, counted: &[ProviderName]) -> Opt
         config.providers.get(*name).is_some_and(|it| it.capability >= task.complexity)
             && absent_programs(&desk.session.house, config, name.as_str()).is_none()
     };
-    let able: Vec<ProviderName> = config.failover.chain.iter().filter(is_able).cloned().collect();
+    let others = config.failover.chain.iter().filter(|_| config.failover.is_said);
+    let able: Vec<ProviderName> = others.filter(is_able).cloned().collect();
     let most = desk.rules(task).max_attempts.unwrap_or(3) as usize;
     tries::next(counted, most, &able)
 }

@@ -204,6 +204,7 @@ fn resolve(file: &File, agents_found: &[ProviderKind]) -> Result<Config, String>
                 None => local.filter(|local| !chain.contains(local)),
             },
             chain,
+            is_said: failover.chain.is_some(),
             alert_at: failover.alert_at.unwrap_or(ALERT_AT),
         },
         health: health(file.health.unwrap_or_default()),

@@ -135,6 +135,9 @@ pub struct Provider {
 pub struct Failover {
     /// Providers in the order in which they take over.
     pub chain: Vec<ProviderName>,
+    /// Whether somebody wrote it; else it is of the agents that were found, which take over from the limited and
+    /// get nothing that another was refused.
+    pub is_said: bool,
     /// For when all of the chain are limited. `None`: work waits.
     pub fallback: Option<ProviderName>,
     /// Part of a budget at which an alert is given, 0 to 1.

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use axum::body::Body;
 use axum::response::Response;
 use jsonrpsee::server::HttpRequest;
 use tokio::sync::watch;
@@ -23,7 +22,7 @@ use crate::sys::memory;
 use crate::sys::process::{peer, port};
 
 /// What answers JSON-RPC.
-pub type Speaker = Box<dyn Fn(HttpRequest<Body>, Asker) -> Answering + Send + Sync>;
+pub type Speaker = Box<dyn Fn(HttpRequest, Asker) -> Answering + Send + Sync>;
 
 /// The ports of a connection's two ends.
 #[derive(Debug, Clone, Copy)]

@@ -23,13 +23,12 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::response::Response;
 use hyper_util::rt::TokioIo;
-use jsonrpsee::core::BoxError;
-use jsonrpsee::server::{HttpRequest, ServerHandle, StopHandle, stop_channel};
+use jsonrpsee::server::{HttpBody, HttpRequest, HttpResponse, ServerHandle, StopHandle, stop_channel};
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tower::util::BoxCloneService;
 
 use self::admission::Names;
 use self::desk::{Desk, Ends};
@@ -194,7 +193,7 @@ fn desk(
     let context = Arc::new(Context::default());
     let methods = methods::module(&context, None).map_err(|error| ApiError::bug(error.to_string()))?;
     let patience = Patience { head: None, ping: Some(PING) };
-    let speak = speaker::<Body>(methods, stop.clone(), MOST_CONNECTIONS, patience);
+    let speak = speaker(methods, stop.clone(), MOST_CONNECTIONS, patience);
     Ok(Arc::new(Desk::new(house, folder, secret, names, context, Box::new(speak))))
 }
 
@@ -250,13 +249,13 @@ fn connect(
     let service = tower::service_fn(move |request: HttpRequest<hyper::body::Incoming>| {
         let attended =
             routes::attend(desk.clone(), router.clone(), request.map(Body::new), connection.clone());
-        async move { Ok::<Response, BoxError>(attended.await) }
+        async move { Ok::<HttpResponse, io::Error>(attended.await.map(HttpBody::new)) }
     });
     let stopped = stop.clone().shutdown();
     let patience = Patience { head: Some(HEAD), ping: None };
     tokio::spawn(async move {
-        let stream = TokioIo::new(Patient::new(stream, READER));
-        speaking::converse(stream, service, stopped, patience).await;
+        let stream = Box::new(TokioIo::new(Patient::new(stream, READER)));
+        speaking::converse(stream, BoxCloneService::new(service), stopped, patience).await;
         drop(connected);
     });
 }

@@ -16,7 +16,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::Response;
 use axum::routing::any;
 use hyper::body::Body as _;
-use jsonrpsee::server::ws;
+use jsonrpsee::server::{HttpBody, ws};
 use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 use tokio::sync::{OnceCell, OwnedSemaphorePermit};
@@ -395,7 +395,7 @@ fn no_json(error: &serde_json::Error) -> Value {
 }
 
 async fn spoken(desk: &Desk, request: Request, asker: Asker) -> Response {
-    match (desk.speak)(request, asker).await {
+    match (desk.speak)(request.map(HttpBody::new), asker).await {
         Ok(answer) => answer.map(Body::new),
         Err(error) => answer::error(&ApiError::bug(error.to_string())),
     }
