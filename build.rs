@@ -57,8 +57,11 @@ fn main() -> io::Result<()> {
 }
 
 /// Large texts that are part of the program and seldom read.
-const SCHEMAS: [(&str, &str); 2] =
-    [("src/api/schema/all.json", "all.json"), ("src/sys/config/schema.json", "config.json")];
+const SCHEMAS: [(&str, &str); 3] = [
+    ("src/api/schema/all.json", "all.json"),
+    ("src/sys/config/schema.json", "config.json"),
+    ("src/doors/mcp/tools.json", "tools.json"),
+];
 
 /// Compresses the files of `web/`, as which they are part of the program and are sent, and the schemas.
 fn compress(cargo: &mut impl Write) -> io::Result<()> {

@@ -9,10 +9,11 @@ use serde_json::Value;
 use super::{fitting, text};
 use crate::api::schema::brief;
 use crate::api::{ApiError, table};
+use crate::base::packed;
 
 /// The tools as [`made`] makes them, which takes 2 ms and every session would wait for. A test
 /// writes the file anew when the table says something else.
-const LIST: &str = include_str!("tools.json");
+const PACKED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/tools.json"));
 
 /// Parameters that only a person may give, and so nobody who reads a list of tools. Whoever gives one all
 /// the same is refused like anywhere.
@@ -86,7 +87,7 @@ const MAIN_RESULTS: [(&str, &[&str]); 4] = [
 /// Every method of the table as a tool, but for those of workers only.
 fn tools() -> &'static [Tool] {
     static TOOLS: LazyLock<Vec<Tool>> = LazyLock::new(|| {
-        serde_json::from_str(LIST).unwrap_or_else(|error| {
+        serde_json::from_str(&packed::text(PACKED)).unwrap_or_else(|error| {
             tracing::error!("bug: tools.json: {error}");
             made(false)
         })
@@ -170,7 +171,7 @@ mod tests {
     fn the_list_is_what_the_table_says() {
         let mut text = serde_json::to_string_pretty(&made(false)).unwrap();
         text.push('\n');
-        if text != LIST {
+        if text != packed::text(PACKED) {
             let file = concat!(env!("CARGO_MANIFEST_DIR"), "/src/doors/mcp/tools.json");
             std::fs::write(file, text).unwrap();
             panic!("{file} was written anew: look at what changed for clients, then commit it");
