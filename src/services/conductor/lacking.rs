@@ -16,6 +16,8 @@ pub const AGAIN: Duration = Duration::from_secs(2);
 
 /// With less than this a disk has no room: git's smallest writes fail.
 const NO_ROOM: u64 = 64 * 1024;
+/// With less than this a disk is taken at its word where a program says that it is full.
+const SHORT: u64 = 256 << 20;
 
 /// What is lacking where something failed; `None` if it failed for another reason.
 pub fn what(desk: &Desk, error: &Error) -> Option<String> {
@@ -24,21 +26,19 @@ pub fn what(desk: &Desk, error: &Error) -> Option<String> {
         return Some(format!("the repository is not there: {} is gone or not mounted", place.display()));
     }
     let root = &desk.session.house.root;
-    if let Error::Store(StoreError::Sqlite(_) | StoreError::Io { .. }) = error {
-        return (has_no_room(root) || disk::says_full(&error.to_string())).then(|| full(root));
-    }
-    if let Some(place) = [root, place].into_iter().find(|place| has_no_room(place)) {
-        return Some(full(place));
-    }
-    disk::says_full(&error.to_string()).then(|| full(place))
+    // Whatever is written was too large for what is left; elsewhere there may be room.
+    let least = if disk::says_full(&error.to_string()) { SHORT } else { NO_ROOM };
+    let is_database = matches!(error, Error::Store(StoreError::Sqlite(_) | StoreError::Io { .. }));
+    let places = [root, place].into_iter().take(if is_database { 1 } else { 2 });
+    places.into_iter().find(|place| has_less(place, least)).map(|place| full(place))
 }
 
 fn full(place: &Path) -> String {
     format!("the disk of {} is full", place.display())
 }
 
-fn has_no_room(place: &Path) -> bool {
-    disk::room(place).is_ok_and(|(bytes, _)| bytes < NO_ROOM)
+fn has_less(place: &Path, least: u64) -> bool {
+    disk::room(place).is_ok_and(|(bytes, _)| bytes < least)
 }
 
 /// What was told of already, so that it is told once.
