@@ -59,19 +59,7 @@ const BETWEEN: [&str; 11] =
 
 /// The process that this one works for: the nearest above it that is no shell; and its name.
 pub fn patron() -> Option<(Identity, String)> {
-    let mut pid = rustix::process::getppid()?.as_raw_nonzero().get();
-    loop {
-        let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
-        let stat = Stat::of(pid)?;
-        match name.trim_end() {
-            _ if pid <= 1 => return None,
-            shell if BETWEEN.contains(&shell) => pid = stat.parent,
-            name => {
-                let start_time = stat.start_time;
-                return Some((Identity { pid, start_time, boot_id: boot_id()? }, name.to_owned()));
-            }
-        }
-    }
+    nearest(rustix::process::getppid()?.as_raw_nonzero().get(), |name| !BETWEEN.contains(&name))
 }
 
 /// The nearest process above this one whose name begins as one of `names`, however far up; and its name.
@@ -80,11 +68,16 @@ pub fn above(names: &[&str]) -> Option<(Identity, String)> {
 }
 
 /// The same of the process `pid`, which may be the one itself.
-pub fn at_or_above(mut pid: i32, names: &[&str]) -> Option<(Identity, String)> {
+pub fn at_or_above(pid: i32, names: &[&str]) -> Option<(Identity, String)> {
+    nearest(pid, |name| names.iter().any(|it| name.starts_with(it)))
+}
+
+/// The process `pid`, or the nearest above it, whose name is such; and that name. Whoever starts all is nobody's.
+fn nearest(mut pid: i32, is_it: impl Fn(&str) -> bool) -> Option<(Identity, String)> {
     while pid > 1 {
         let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
         let (name, stat) = (name.trim_end(), Stat::of(pid)?);
-        if names.iter().any(|it| name.starts_with(it)) {
+        if is_it(name) {
             let start_time = stat.start_time;
             return Some((Identity { pid, start_time, boot_id: boot_id()? }, name.to_owned()));
         }
