@@ -116,8 +116,13 @@ pub fn run() -> ExitCode {
                     doors::top::run(house, folder, doors::top::Options { plan, theme: Some(theme) })
                 },
                 serve: |house, folder, asked, tell| {
-                    let doors::cli::Serve { listen, token_file, names, openapi: _ } = asked;
-                    let options = doors::http::serve::Options { listen: Some(listen), token_file, names };
+                    let doors::cli::Serve { listen, token_file, names, cert, key, openapi: _ } = asked;
+                    let options = doors::http::serve::Options {
+                        listen: Some(listen),
+                        token_file,
+                        names,
+                        certificate: cert.zip(key),
+                    };
                     doors::http::serve::run(house, folder, options, tell)
                 },
             };

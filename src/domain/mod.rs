@@ -11,6 +11,7 @@ pub mod environment;
 pub mod halving;
 pub mod health;
 pub mod overlap;
+pub mod own_tests;
 pub mod pattern;
 pub mod pipeline;
 pub mod plan;

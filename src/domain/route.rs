@@ -12,6 +12,7 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::base::clock::Time;
 use crate::base::ids::{ProviderName, WorkerName};
 use crate::domain::plan::Complexity;
 use crate::domain::share::Pool;
@@ -161,8 +162,8 @@ impl Now {
 /// Why a provider gets nothing now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Limit {
-    /// It refused work; until when and why.
-    RateLimited(String),
+    /// It refused work: until when, and why.
+    RateLimited(Time, String),
     /// Its money is spent.
     OverBudget(String),
     /// The task wants more than may ever be spent.
@@ -207,8 +208,8 @@ pub enum WhyNot {
     HadItsTries,
     /// This machine does not have what it needs.
     Lacks(String),
-    /// Its provider is limited.
-    RateLimited(String),
+    /// Its provider is limited until then.
+    RateLimited(Time, String),
     /// The money of its provider is spent.
     OverBudget(String),
     /// The task wants more than its provider may ever spend.
@@ -232,7 +233,7 @@ impl WhyNot {
             Self::Capability => "may not get tasks that hard (capability)",
             Self::HadItsTries => "had its tries at it",
             Self::Lacks(why)
-            | Self::RateLimited(why)
+            | Self::RateLimited(_, why)
             | Self::OverBudget(why)
             | Self::TooDear(why)
             | Self::Unhealthy(why)
@@ -379,7 +380,12 @@ fn choose(roster: &Roster, candidates: &[Candidate], need: Need<'_>) -> Choice {
                             return Choice::Seat(seat.clone());
                         }
                     }
-                    Some(WhyNot::RateLimited(why)) => drop(limited.get_or_insert_with(|| why.clone())),
+                    // The first that will be free is waited for.
+                    Some(WhyNot::RateLimited(until, why)) => {
+                        if limited.as_ref().is_none_or(|(earliest, _)| until < earliest) {
+                            limited = Some((*until, why.clone()));
+                        }
+                    }
                     Some(WhyNot::OverBudget(why)) => drop(spent.get_or_insert_with(|| why.clone())),
                     Some(WhyNot::Unhealthy(why)) => drop(unhealthy.get_or_insert_with(|| why.clone())),
                     Some(WhyNot::Shut(why)) => drop(shut.get_or_insert_with(|| why.clone())),
@@ -402,7 +408,7 @@ fn choose(roster: &Roster, candidates: &[Candidate], need: Need<'_>) -> Choice {
         ("slot", full),
         ("environment", shut),
         ("unhealthy", unhealthy),
-        ("rate-limit", limited),
+        ("rate-limit", limited.map(|(_, why)| why)),
         ("budget", spent),
     ];
     let mut waits = waits.into_iter().filter_map(|(reason, on)| Some(wait(reason, on?)));
@@ -427,7 +433,7 @@ fn why_not(roster: &Roster, now: &Now, seat: &Seat, need: Need<'_>) -> Option<Wh
         return Some(WhyNot::Lacks(lacks.clone()));
     }
     match now.limits.get(&seat.provider) {
-        Some(Limit::RateLimited(why)) => return Some(WhyNot::RateLimited(why.clone())),
+        Some(Limit::RateLimited(until, why)) => return Some(WhyNot::RateLimited(*until, why.clone())),
         Some(Limit::OverBudget(why)) => return Some(WhyNot::OverBudget(why.clone())),
         Some(Limit::TooDear(why)) => return Some(WhyNot::TooDear(why.clone())),
         None => {}

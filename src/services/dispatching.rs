@@ -18,6 +18,7 @@ use crate::base::ids::{PlanId, ProjectId, TaskId, random_tail};
 use crate::domain::conducting::{ConductorState, PlanState};
 use crate::domain::plan::{Plan, Rules, Task, dag};
 use crate::domain::refusal::{Code, Refusal};
+use crate::domain::route::Choice;
 use crate::domain::task::TaskState;
 use crate::store::Tx;
 use crate::store::attempts::AttemptRow;
@@ -131,6 +132,11 @@ pub fn dispatch(session: &Session, project: &Project, wish: &Wish) -> Result<Dis
                 });
             }
             windows::refuse_without(&session.house, &config, task.target.as_deref())?;
+            // It would only fail at its start.
+            if let Choice::Nobody(why) = routing::explain(session, project, &config, &task)?.decision.choice {
+                let hint = "kapell route \"TEXT\" shows who could do it and why not; kapell fleet shows everybody";
+                return Err(Refusal::new(Code::Unsupported, format!("nobody can do it: {why}"), hint).into());
+            }
             put_into_inbox(session, project, &inbox, &task)?;
             (inbox, Some(vec![task.id]))
         }

@@ -95,7 +95,7 @@ fn snapshot(
 ) -> Result<(AttemptRow, Task, Saved), Error> {
     let store = session.store()?;
     let row = store.read(|tx| live(tx, id))?;
-    let config = session.config(project)?;
+    let config = session.config_at_work(project)?;
     let git = ground::git(&session.house, project)?;
     let fencing = store.read(|tx| tx.fencing(&row.plan))?;
     let desk = Desk::new(
@@ -241,7 +241,7 @@ pub fn delegate(
     task: &Map<String, Value>,
 ) -> Result<Dispatched, Error> {
     let id = attempt(session)?;
-    let config = session.config(project)?;
+    let config = session.config_at_work(project)?;
     let mut object = task.clone();
     object.insert("id".to_owned(), json!("child"));
     let mut child = planning::single(project, &config, object)?;

@@ -4,10 +4,11 @@
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{Error, House, Session, local};
-use crate::base::ids::ProjectId;
+use crate::base::ids::{ProjectId, random_tail};
 use crate::domain::refusal::{Code, Refusal};
 use crate::store::Tx;
 use crate::sys::config::{self, Config, ProviderKind};
@@ -155,19 +156,66 @@ impl Files {
 
 impl Session {
     /// The configuration of a project: its `kapell.toml` over the person's file, over defaults.
+    ///
+    /// # Errors
+    /// A file cannot be read, or what it says cannot be used; its first problem with its place.
     pub fn config(&self, project: &Project) -> Result<Config, Error> {
+        Texts::read(self, project)?.load(self, project)
+    }
+
+    /// [`Self::config`], or where that cannot be used the one by which conductors go on: for whoever looks at what
+    /// is at work, or goes on with it.
+    ///
+    /// # Errors
+    /// There is neither.
+    pub fn config_at_work(&self, project: &Project) -> Result<Config, Error> {
+        self.config(project).or_else(|error| {
+            let kept = std::fs::read(kept_at(self, project)).ok();
+            let texts: Option<Texts> = kept.and_then(|kept| serde_json::from_slice(&kept).ok());
+            texts.and_then(|texts| texts.load(self, project).ok()).ok_or(error)
+        })
+    }
+
+    /// [`Self::config`], and keeps it as the one by which conductors go on.
+    ///
+    /// # Errors
+    /// As there. One that cannot be kept is used all the same.
+    pub fn take_up_config(&self, project: &Project) -> Result<Config, Error> {
+        let texts = Texts::read(self, project)?;
+        let config = texts.load(self, project)?;
+        if let Err(error) = texts.keep(&kept_at(self, project)) {
+            tracing::warn!("the configuration of {} is not kept: {error}", project.id);
+        }
+        Ok(config)
+    }
+}
+
+/// What the files of a configuration say.
+#[derive(Debug, Serialize, Deserialize)]
+struct Texts {
+    /// `kapell.toml` of the project.
+    project: Option<String>,
+    /// The person's own.
+    person: Option<String>,
+}
+
+impl Texts {
+    fn read(session: &Session, project: &Project) -> Result<Self, Error> {
         let read = |path: &Path| match text::read(path) {
             Ok(text) => Ok(Some(text)),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(Error::system(format!("cannot read {}", path.display()), error)),
         };
+        let own = project.top.as_ref().map(|top| read(&top.join("kapell.toml"))).transpose()?.flatten();
+        Ok(Self { project: own, person: read(&session.house.person_config)? })
+    }
+
+    fn load(&self, session: &Session, project: &Project) -> Result<Config, Error> {
         let project_path = project.top.as_ref().map(|top| top.join("kapell.toml"));
-        let project_text = project_path.as_deref().map(read).transpose()?.flatten();
-        let person_path = &self.house.person_config;
-        let person_text = read(person_path)?;
-        let project_source = project_path.as_deref().zip(project_text.as_deref());
-        let person_source = person_text.as_deref().map(|text| (person_path.as_path(), text));
-        config::load(project_source, person_source, &self.house.agents_found()).map_err(|problems| {
+        let project_source = project_path.as_deref().zip(self.project.as_deref());
+        let person_source =
+            self.person.as_deref().map(|text| (session.house.person_config.as_path(), text));
+        config::load(project_source, person_source, &session.house.agents_found()).map_err(|problems| {
             let first = problems.iter().find(|problem| problem.is_error()).or(problems.first());
             let message = match first {
                 Some(problem) => format!(
@@ -183,12 +231,30 @@ impl Session {
                 .into()
         })
     }
+
+    /// Puts it there as a whole.
+    fn keep(&self, path: &Path) -> std::io::Result<()> {
+        let text = serde_json::to_vec(self)?;
+        if std::fs::read(path).is_ok_and(|kept| kept == text) {
+            return Ok(());
+        }
+        let folder = path.parent().unwrap_or(path);
+        std::fs::create_dir_all(folder)?;
+        let beside = path.with_extension(random_tail(8));
+        std::fs::write(&beside, text)?;
+        std::fs::rename(&beside, path)
+    }
+}
+
+/// Where the configuration lies by which conductors go on.
+fn kept_at(session: &Session, project: &Project) -> PathBuf {
+    session.house.root.join("config").join(format!("{}.json", project.id))
 }
 
 impl Session {
-    /// [`Self::config`], or what holds without any where that cannot be used: for what must work all the same.
+    /// [`Self::config_at_work`], or what holds without any: for what must work all the same.
     pub fn config_or_usual(&self, project: &Project) -> Result<Config, Error> {
-        self.config(project)
+        self.config_at_work(project)
             .or_else(|error| config::load(None, None, &self.house.agents_found()).map_err(|_| error))
     }
 }

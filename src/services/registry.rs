@@ -73,7 +73,7 @@ pub fn place_in_queue(session: &Session, row: &ConductorRow) -> Result<u64, Erro
     };
     let older: Vec<&ConductorRow> = live.iter().filter(is_older).collect();
     // The limits of the machine are the person's, whichever project is asked.
-    let config = session.project().and_then(|project| session.config(&project)).ok();
+    let config = session.project().and_then(|project| session.config_at_work(&project)).ok();
     let is_of_machine =
         config.and_then(|it| it.machine.max_conductors).is_some_and(|most| older.len() >= most as usize);
     let is_before = |other: &&&ConductorRow| {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::planning::surroundings::absent_program;
 use super::project::Project;
 use super::{Error, House, Session, health, owning, querying, spending, windows};
 use crate::base::clock::Time;
@@ -94,8 +95,15 @@ fn seat(config: &Config, name: &WorkerName, worker: &resolved::Worker) -> Option
     })
 }
 
-/// Passes over workers that are to be shown in tmux, where there is none.
-pub fn look_for_tmux(roster: &mut Roster, config: &Config, house: &House) {
+/// Passes over workers that cannot work on this machine: their program is not there, or there is no tmux in which
+/// they are to be shown.
+pub fn look_around(roster: &mut Roster, config: &Config, house: &House) {
+    for (name, provider) in &config.providers {
+        let Some(program) = absent_program(house, provider) else { continue };
+        let lacks = format!("`{program}` is not on the PATH; install it, then retry the task");
+        let seats = roster.seats.values_mut().filter(|seat| seat.provider == *name);
+        seats.for_each(|seat| seat.lacks = Some(lacks.clone()));
+    }
     let Some(lacks) = windows::missing(house, config) else { return };
     for (name, seat) in &mut roster.seats {
         if config.workers.get(name).is_some_and(|worker| worker.runtime == resolved::Runtime::Tmux) {
@@ -359,10 +367,10 @@ pub fn explain(
     task: &Task,
 ) -> Result<Explanation, Error> {
     let mut roster = roster(config);
-    look_for_tmux(&mut roster, config, &session.house);
     if let Some(target) = &task.target {
         admit(&mut roster, config, target);
     }
+    look_around(&mut roster, config, &session.house);
     let placed = route::place(&roster, &wish(task));
     let now = session.store()?.read(|tx| -> Result<Now, Error> {
         let live = tx.all_live_attempts()?;

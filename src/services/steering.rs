@@ -240,7 +240,7 @@ fn nudge(
             "control retry with a message tells the next one",
         ));
     }
-    let config = session.config(project)?;
+    let config = session.config_at_work(project)?;
     let text = message
         .map(str::trim)
         .filter(|text| !text.is_empty())

@@ -50,7 +50,7 @@ pub enum LineStyle {
 /// There is no such attempt in this project.
 pub fn of_attempt(session: &Session, id: &str) -> Result<(Watched, PathBuf, bool), Error> {
     let row = querying::attempt_here(session, &AttemptId::new(id))?.row;
-    let config = session.config(&session.project()?)?;
+    let config = session.config_at_work(&session.project()?)?;
     let folder = PathBuf::from(&row.run_dir);
     let kind = kind_of_run(config.providers.get(&row.provider), &folder);
     Ok((Watched::new(&folder, kind), folder, row.state.outcome().is_some()))

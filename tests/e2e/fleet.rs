@@ -194,6 +194,12 @@ fn one_who_becomes_protected_while_a_plan_runs_gets_nothing_more() {
     bench.until(json!({"scope": "events", "kind": "config.broken"}), |status| {
         !status["events"].as_array().unwrap().is_empty()
     });
+    // Whoever looks sees what is at work.
+    let looked = bench.rpc().ok("status", json!({"scope": "workers"}));
+    let busy = |it: &&Value| it["name"] == "one" && it["state"] == "busy";
+    assert_eq!(looked["workers"].as_array().unwrap().iter().filter(busy).count(), 1, "{looked:#}");
+    assert_eq!(bench.rpc().ok("status", json!({}))["workers"]["busy"], 1);
+    bench.rpc().ok("status", json!({"scope": "health"}));
     bench.write("kapell.toml", &config(true));
     bench.until(json!({"scope": "events", "kind": "config.changed"}), |status| {
         !status["events"].as_array().unwrap().is_empty()

@@ -76,6 +76,45 @@ fn work_that_fails_its_tests_or_has_none_is_sent_back() {
     );
 }
 
+/// The tests in a file are what it expects, its code is what it is: `lib.rs` is tested by itself.
+#[test]
+fn tests_in_the_file_that_they_test_are_tests() {
+    let bench = Bench::new();
+    let check = "want=$(sed -n 's/^ *expects //p' lib.rs); test -z \"$want\" || grep -q \"^is $want\" lib.rs\n";
+    bench.write("check.sh", check);
+    bench.write("lib.rs", "is 1\n");
+    bench.commit("a library");
+    let text = |code: &str, test: &str| {
+        format!(r"write lib.rs 'is {code}\n\n#[cfg(test)]\nmod tests {{\n    expects {test}\n}}'")
+    };
+    let plan = |line: String| {
+        Plan::new([task("lib", &["lib.rs"], &[line.as_str()])])
+            .rule("tdd", json!(true))
+            .rule("test", json!("sh check.sh"))
+            .rule("max_attempts", json!(1))
+    };
+    let id = bench.start(&plan(text("2", "2")));
+    assert_eq!(bench.at_rest(&id)["state"], "done", "{}", bench.story());
+    let attempt = bench.task(&id, "lib")["attempts"][0].take();
+    let why = |name: &str| gate(&attempt, name)["why"].as_str().unwrap().to_owned();
+    assert_eq!(why("tests-exist"), "lib.rs has tests of its own, which changed with it");
+    assert_eq!(why("red-green"), "`sh check.sh` fails without the implementation and passes with it");
+
+    for (line, expected) in [
+        (text("22", "2"), "passes without the implementation"),
+        (text("2", "3"), "with the implementation"),
+        (r"write lib.rs 'is 3'".to_owned(), "lib.rs was changed without any test"),
+    ] {
+        bench.git(["checkout", "-q", "main"]);
+        bench.write("lib.rs", "is 2\n");
+        bench.commit("as it was");
+        let id = bench.start(&plan(line));
+        bench.at_rest(&id);
+        let reason = bench.task(&id, "lib")["reason"].as_str().unwrap().to_owned();
+        assert!(reason.contains(expected), "{expected}: {reason}");
+    }
+}
+
 #[test]
 fn a_test_that_is_deleted_is_told() {
     let bench = project();

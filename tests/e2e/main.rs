@@ -30,6 +30,7 @@ mod pipelines;
 mod registry;
 mod roles;
 mod seated;
+mod secured;
 mod serve;
 mod shared;
 mod spending;

@@ -128,7 +128,21 @@ fn an_agent_that_is_not_installed_fails_the_task_with_its_name() {
     let task = bench.task(&plan, "a");
     let reason = task["reason"].as_str().unwrap();
     assert!(reason.contains("no-such-agent") && reason.contains("install it"), "{reason}");
-    assert_eq!(task["attempts"].as_array().unwrap().len(), 1, "another try would not find it either");
+    assert_eq!(task["attempts"], json!([]), "no try finds it");
+    // Whoever sends a task is told at once; of a group, those who can do it do.
+    let refusal = bench.rpc().refused("dispatch", json!({"task": "x", "target": "absent"}));
+    assert!(refusal.message.contains("no-such-agent"), "{refusal:?}");
+    let members = ["absent", "fake"].map(|name| format!("[workers.of_{name}]\nprovider = \"{name}\"\n"));
+    let group = "[groups.both]\nmembers = [\"of_absent\", \"of_fake\"]\nstrategy = \"round-robin\"\n";
+    bench.write("kapell.toml", &format!("{}{group}[rules]\ntdd = false\n", members.concat()));
+    bench.commit("a group");
+    for name in ["b", "c"] {
+        let task = json!({"task": format!("write {name} {name}"), "target": "both", "files": [name]});
+        let sent = bench.rpc().ok("dispatch", task);
+        let (plan, id) = (sent["plan_id"].as_str().unwrap(), sent["started"].clone());
+        bench.at_rest(plan);
+        assert!(bench.landed(plan).len() > usize::from(name == "c"), "{id} {}", bench.story());
+    }
 }
 
 #[test]

@@ -133,7 +133,7 @@ pub fn services(session: &Session) -> Result<ServicesRead, ApiError> {
 
 /// The groups of workers, those that review first.
 pub fn groups(session: &Session) -> Result<GroupsRead, ApiError> {
-    let config = session.config(&session.project()?)?;
+    let config = session.config_at_work(&session.project()?)?;
     let mut members: BTreeMap<String, Vec<WorkerStatus>> =
         config.groups.keys().map(|name| (name.clone(), Vec::new())).collect();
     for seat in seats(session)? {

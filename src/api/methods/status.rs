@@ -222,13 +222,13 @@ fn body(
         }
         Scope::Workers => {
             let (mut workers, _) = fleet(session, project)?;
-            standing::add_sessions(session, project, &session.config(project)?, &mut workers);
+            standing::add_sessions(session, project, &session.config_at_work(project)?, &mut workers);
             let workers: Vec<_> = workers.iter().map(views::worker).collect();
             let (workers, next) = page(workers, question.after, limit);
             (StatusBody::Workers { workers, missed: querying::count_missed(session, project)? }, next)
         }
         Scope::Health => {
-            let config = session.config(project)?;
+            let config = session.config_at_work(project)?;
             let report = health::report(session, project, &config)?;
             let workers = report.workers.iter().map(views::worker_health).collect();
             let (workers, next) = page(workers, question.after, limit);
@@ -273,7 +273,7 @@ fn body(
             (StatusBody::Replay { steps: steps.iter().map(views::step).collect() }, next)
         }
         Scope::Budget => {
-            let config = session.config(project)?;
+            let config = session.config_at_work(project)?;
             let budget = querying::budget(session, &config)?.iter().map(views::budget).collect();
             let (budget, next) = page(budget, question.after, limit);
             (StatusBody::Budget { budget }, next)
@@ -289,7 +289,7 @@ fn body(
                     "say a day (2026-11-01), a month (2026-11), 7d, today, month or all",
                 )
             })?;
-            let config = session.config(project)?;
+            let config = session.config_at_work(project)?;
             let view = costing::costs(session, &config, group_by(by), since, now)?;
             let limits = match by {
                 CostBy::Provider => session.store()?.read(|tx| costing::limits(tx, &config, since, now))?,
@@ -314,7 +314,7 @@ fn body(
             let environments = super::environments::all(session)?;
             let mut workers = Vec::new();
             if project.repository.is_some() {
-                standing::add_sessions(session, project, &session.config(project)?, &mut workers);
+                standing::add_sessions(session, project, &session.config_at_work(project)?, &mut workers);
             }
             let totals = super::environments::totals(&environments, workers.len());
             (StatusBody::Environments { environments, totals }, None)
@@ -365,7 +365,7 @@ fn fleet(
     session: &Session,
     project: &Project,
 ) -> Result<(Vec<WorkerView>, Vec<BudgetView>), crate::services::Error> {
-    let config = session.config(project)?;
+    let config = session.config_at_work(project)?;
     let budget = querying::budget(session, &config)?;
     Ok((querying::workers(session, project, &config, &budget)?, budget))
 }
@@ -467,7 +467,7 @@ fn plan_status(
 
 /// The window of tmux that shows an attempt. A broken configuration hides no more than that.
 fn window(session: &Session, project: &Project, view: &AttemptView) -> Option<String> {
-    let config = session.config(project).ok()?;
+    let config = session.config_at_work(project).ok()?;
     windows::told(session, &config, &view.row).ok().flatten()
 }
 

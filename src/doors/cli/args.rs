@@ -291,17 +291,19 @@ Examples:
     #[command(after_help = r#"Examples:
   echo '{"jsonrpc":"2.0","id":1,"method":"status"}' | kapell rpc"#)]
     Rpc,
-    /// Serve programs and the board in a browser: HTTP and WebSocket on this machine
+    /// Serve programs and the board in a browser: HTTP and WebSocket on this machine, or by TLS on any
     #[command(
         after_help = r#"It listens on the loopback interface, and whoever asks needs the token: it is made once and lies in a
 file that only you can read. What is printed as board opens the board; the token stands behind the #, which
-stays in the browser. Ctrl-C ends it; what runs goes on. From another machine: ssh -L 7777:127.0.0.1:7777 HOST.
+stays in the browser. Ctrl-C ends it; what runs goes on. From another machine ssh -L 7777:127.0.0.1:7777 HOST
+leads there; with a certificate and its key it listens on other interfaces too, and speaks TLS only.
 
 Examples:
   kapell serve
   kapell serve --listen 127.0.0.1:7777
   kapell serve --json                        # {"url", "board", "token_file", "pid"} once it answers
   kapell serve --openapi > openapi.json      # what can be asked
+  kapell serve --listen 0.0.0.0:7777 --name board.example --cert fullchain.pem --key privkey.pem
   curl -H "Authorization: Bearer $(cat ~/.local/state/kapell/serve.token)" http://127.0.0.1:7777/api/plans"#
     )]
     Serve(Serve),
@@ -376,15 +378,21 @@ pub struct Top {
 /// `serve`.
 #[derive(Debug, Clone, Args)]
 pub struct Serve {
-    /// Where to listen, on this machine: an address and a port, or a port alone; 0 is a free one
+    /// Where to listen: an address and a port, or a port alone; 0 is a free one. Without --cert on this machine only
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:0")]
     pub listen: String,
     /// Where the token lies, which is made there if there is none; serve.token in the state folder unless told
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
-    /// A further name in the Host header that is ours, such as a proxy's
+    /// A further name in the Host header that is ours, such as the certificate's or a proxy's
     #[arg(long = "name", value_name = "NAME")]
     pub names: Vec<String>,
+    /// Speak TLS with this certificate, and those that vouch for it behind it (PEM)
+    #[arg(long, value_name = "FILE", requires = "key")]
+    pub cert: Option<PathBuf>,
+    /// The private key of the certificate (PEM)
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    pub key: Option<PathBuf>,
     /// Only print the OpenAPI document of what is served
     #[arg(long)]
     pub openapi: bool,

@@ -520,14 +520,6 @@ fn try_again(
     if let Some(why) = no_more(tx, desk, task, &tries, why)? {
         return give_up(tx, desk, attempt, id, &why);
     }
-    // Another try would not find the program either.
-    let target = task.target.as_deref().filter(|target| *target != "auto");
-    let house = &desk.session.house;
-    if outcome == Outcome::Failed
-        && target.is_some_and(|target| absent_programs(house, &desk.config, target).is_some())
-    {
-        return give_up(tx, desk, attempt, id, &format!("{why}; install it, then retry the task"));
-    }
     if !step(tx, TaskState::Ready, Some(why))? {
         tx.release_attempt_claims(&desk.project.id, &attempt.id, "its task was called off")?;
     }

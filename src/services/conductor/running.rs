@@ -67,7 +67,10 @@ pub fn conduct<S: Socket>(
     let Some(life) = take_plan(session, plan, &life_file)? else { return Ok(false) };
     Point::ConductorLocked.reach()?;
     let project = session.project()?;
-    let config = session.config(&project)?;
+    let config = session.take_up_config(&project).or_else(|error| {
+        tracing::warn!("the configuration by which others went on is used: {error}");
+        session.config_at_work(&project)
+    })?;
     let git = ground::git(&session.house, &project)?;
     let id = ConductorId::new(format!("c-{}", random_tail(8)));
     let vitals = Arc::new(Vitals::new(id.clone(), plan.clone()));
@@ -449,7 +452,11 @@ impl Conductor {
         }
         let is_gone = self.is_configured && !files.has_own();
         self.files = files;
-        let (kind, text) = match session.config(&self.desk.project) {
+        let taken = match is_gone {
+            true => session.config(&self.desk.project),
+            false => session.take_up_config(&self.desk.project),
+        };
+        let (kind, text) = match taken {
             // Whoever moves a checkout or an editor that writes anew does not mean that nothing is configured.
             Ok(_) if is_gone => (
                 "config.broken",

@@ -46,10 +46,10 @@ pub fn seat<'s>(
 ) -> Result<Seated, Error> {
     let config = &desk.config;
     let mut roster = routing::roster(config);
-    routing::look_for_tmux(&mut roster, config, &desk.session.house);
     if let Some(target) = &task.target {
         routing::admit(&mut roster, config, target);
     }
+    routing::look_around(&mut roster, config, &desk.session.house);
     let placed = route::place(&roster, &routing::wish(task));
     let limits =
         limits(tx, config, |provider| spending::limit(tx, config, &spending::wish(desk, provider, task)))?;
@@ -105,7 +105,8 @@ pub fn limits(
     let mut limits = BTreeMap::new();
     for name in config.providers.keys() {
         let cooldown = cooldowns.iter().find(|cooldown| cooldown.provider == *name).map(|cooldown| {
-            Limit::RateLimited(format!("{name} until {} ({})", cooldown.until, cooldown.reason))
+            let why = format!("{name} until {} ({})", cooldown.until, cooldown.reason);
+            Limit::RateLimited(cooldown.until, why)
         });
         let limit = match cooldown {
             Some(limit) => Some(limit),

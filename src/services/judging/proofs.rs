@@ -5,6 +5,7 @@ use super::verify::VerifyTree;
 use super::{Case, Finding, is_from_ecosystem};
 use crate::base::ids::TaskId;
 use crate::base::paths::RepoPath;
+use crate::domain::own_tests::{is_same_code, with_tests_of};
 use crate::domain::verdict::GateOutcome;
 use crate::services::Error;
 use crate::sys::git::change::{Change, Mode};
@@ -138,7 +139,48 @@ fn tests_there(case: &Case<'_>) -> Result<Finding, Error> {
             return Ok(Finding::new(GateOutcome::Pass, format!("{} is there already", entry.path)));
         }
     }
+    let own = own_tests(case)?;
+    if let Some(OwnTests { path: first, .. }) = own.first() {
+        let more = if own.len() > 1 { format!(", {} more files too", own.len() - 1) } else { String::new() };
+        return Ok(Finding {
+            outcome: GateOutcome::Pass,
+            why: format!("{first} has tests of its own, which changed with it{more}"),
+            evidence: lines(own.iter().map(|own| own.path.to_string())),
+        });
+    }
     Ok(Finding::new(GateOutcome::Fail, format!("{first} was changed without any test")))
+}
+
+/// A file of code that was changed with tests of its own in it.
+struct OwnTests {
+    path: RepoPath,
+    /// As it was but for these tests; `None` where it was not there, and nobody would look for them.
+    red: Option<Vec<u8>>,
+    /// Whether nothing else changed in it.
+    is_all: bool,
+}
+
+/// The files of code that were changed with tests of their own in them.
+fn own_tests(case: &Case<'_>) -> Result<Vec<OwnTests>, Error> {
+    let mut own = Vec::new();
+    // Where the plan says what its tests are, nothing else is one.
+    let changes = case.snapshot.changed.iter().filter(|_| case.tests.is_none());
+    for Change { path, new_mode, old_mode, .. } in changes {
+        let is_file = matches!(new_mode, Mode::File | Mode::Executable);
+        if !is_file || !path.as_str().is_some_and(|path| path.ends_with(".rs")) || is_test(case, path) {
+            continue;
+        }
+        let text = |place| -> Result<String, Error> {
+            let content = read::show_file(case.git, place, path)?.unwrap_or_default();
+            Ok(String::from_utf8_lossy(&content).into_owned())
+        };
+        let (base, work) = (text(&case.snapshot.base)?, text(&case.work)?);
+        if let Some(red) = with_tests_of(&base, &work) {
+            let red = (*old_mode != Mode::Absent).then(|| red.into_bytes());
+            own.push(OwnTests { path: path.clone(), red, is_all: is_same_code(&base, &work) });
+        }
+    }
+    Ok(own)
 }
 
 /// The changed tests fail without the implementation and pass with it.
@@ -148,17 +190,22 @@ pub fn red_green(case: &Case<'_>, verify: &mut Option<VerifyTree>) -> Result<Fin
     }
     let Some(command) = &case.rules.test else { return Ok(Finding::skipped("no test command is known")) };
     let shown = shell_words::join(&command.0);
-    let has_tests = changed(case).any(|path| is_test(case, path));
-    let has_code = changed(case).any(|path| !is_test(case, path));
+    let own = own_tests(case)?;
+    let is_own = |path: &RepoPath| own.iter().any(|own| own.red.is_some() && own.path == *path);
+    let is_all_tests = |path: &RepoPath| own.iter().any(|own| own.is_all && own.path == *path);
+    let has_tests = changed(case).any(|path| is_test(case, path) || is_own(path));
+    let has_code = changed(case).any(|path| !is_test(case, path) && !is_all_tests(path));
     let wants_red = case.rules.tdd.unwrap_or(true) && has_tests && has_code;
     let mut evidence = String::new();
     if wants_red {
         let tests_only = |change: &Change| {
-            is_test(case, &change.path) && !case.outside.iter().any(|(path, _)| *path == change.path)
+            (is_test(case, &change.path) || is_own(&change.path))
+                && !case.outside.iter().any(|(path, _)| *path == change.path)
         };
-        let red =
-            construct::construct(case.git, case.snapshot, &tests_only, "kapell: tests alone", &case.evidence)
-                .map_err(Error::from_git)?;
+        let reds = own.iter().filter_map(|own| Some((own.path.clone(), own.red.clone()?)));
+        let alone = construct::standing_in(case.git, case.snapshot, reds)?;
+        let red = construct::construct(case.git, &alone, &tests_only, "kapell: tests alone", &case.evidence)
+            .map_err(Error::from_git)?;
         let seen = commands::on_commit(case, verify, &red, "red", command)?;
         evidence.push_str(&format!("== the tests without the implementation: {shown}\n{}\n", seen.output));
         match seen.end {

@@ -259,7 +259,7 @@ fn of_merge(session: &Session, id: &str, plan: &PlanId) -> Result<Answer, Error>
 /// What a conductor of the plan has before it, for a judge.
 fn desk(session: &Session, plan: &PlanId) -> Result<Desk, Error> {
     let project = session.project()?;
-    let config = session.config(&project)?;
+    let config = session.config_at_work(&project)?;
     let git = ground::git(&session.house, &project)?;
     let fencing = session.store()?.read(|tx| tx.fencing(plan))?;
     Desk::new(session.clone(), project, config, git, plan.clone(), ConductorId::new("c-judge"), fencing)

@@ -26,7 +26,7 @@ const TRIES: usize = 5;
 /// The two conflict.
 pub fn needs_proof(session: &Session, project: &Project, git: &Git, plan: &PlanRow) -> Result<bool, Error> {
     let Some((old, work)) = parted(git, plan)? else { return Ok(false) };
-    let config = session.config(project)?;
+    let config = session.config_at_work(project)?;
     let (.., stored) = dispatching::load(session, &plan.id, None)?;
     let rules = effective_rules(&[&stored.rules, &config.rules], &ecosystem::find(project.top()?));
     if rules.test.is_none() && rules.build.is_none() && config.integrator.is_empty() {

@@ -40,7 +40,7 @@ pub struct StageView {
 
 /// The stages of a configured pipeline.
 pub fn configured(session: &Session, project: &Project, name: &str) -> Result<Vec<StageView>, Error> {
-    let config = session.config(project)?;
+    let config = session.config_at_work(project)?;
     let frozen = stages::frozen(&config, super::named(&config, name)?);
     let view =
         |stage| StageView { stage, row: None, tasks: Vec::new(), commands: Vec::new(), findings: Vec::new() };
@@ -49,7 +49,7 @@ pub fn configured(session: &Session, project: &Project, name: &str) -> Result<Ve
 
 /// The configured pipelines by name, each with the names of its stages.
 pub fn all(session: &Session, project: &Project) -> Result<Vec<(String, Vec<String>)>, Error> {
-    let config = session.config(project)?;
+    let config = session.config_at_work(project)?;
     let names = |pipeline: &crate::sys::config::resolved::Pipeline| {
         pipeline.stages.iter().map(|stage| stage.name.clone()).collect()
     };

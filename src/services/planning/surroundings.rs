@@ -13,7 +13,7 @@ use crate::services::landing::full_name;
 use crate::services::project::Project;
 use crate::services::{Error, House, claiming, ground, pipelines};
 use crate::sys::config::Config;
-use crate::sys::config::resolved::{self, Isolation, Worker};
+use crate::sys::config::resolved::{self, Isolation, Provider, Worker};
 use crate::sys::git::{Worktree, checkout, read, refs};
 use crate::sys::process::find::find_program;
 
@@ -66,18 +66,20 @@ pub fn of(
     }
 }
 
+/// The program of a provider, where it is not on the PATH that it would be looked for on.
+pub fn absent_program<'p>(house: &House, provider: &'p Provider) -> Option<&'p str> {
+    let path = provider.set_env.get("PATH").or_else(|| house.environment.get("PATH"));
+    let program = provider.command.0.first()?;
+    // A path within the tree is found there.
+    let is_anywhere = !program.contains('/') || program.starts_with('/');
+    (is_anywhere && find_program(program, path.map_or("", String::as_str)).is_none()).then_some(program)
+}
+
 /// The programs of all who may do what is given to `target`, where none of them is on the PATH.
 pub fn absent_programs(house: &House, config: &Config, target: &str) -> Option<Vec<String>> {
-    let path = house.environment.get("PATH").map_or("", String::as_str);
     let absent = |name: &str| {
         let (_, provider) = config.providers.iter().find(|(known, _)| known.as_str() == name)?;
-        // A path within the tree is found there.
-        let program = provider
-            .command
-            .0
-            .first()
-            .filter(|program| !program.contains('/') || program.starts_with('/'))?;
-        find_program(program, path).is_none().then(|| format!("{name}: `{program}`"))
+        absent_program(house, provider).map(|program| format!("{name}: `{program}`"))
     };
     let of_worker = |worker: &Worker| worker.provider.to_string();
     let worker = config.workers.iter().find(|(name, _)| name.as_str() == target).map(|(_, it)| of_worker(it));

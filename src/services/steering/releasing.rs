@@ -45,14 +45,14 @@ pub(super) fn release(session: &Session, project: &Project, target: &str) -> Res
 
 /// The provider that a name means: itself, or that of a worker. A configuration that cannot be read names none.
 fn provider_of(session: &Session, project: &Project, target: &str) -> ProviderName {
-    let config = session.config(project).ok();
+    let config = session.config_at_work(project).ok();
     let worker = config.as_ref().and_then(|config| config.workers.get(&WorkerName::new(target)));
     worker.map_or_else(|| ProviderName::new(target), |worker| worker.provider.clone())
 }
 
 /// Why a name that is no plan's means nobody at work, where it is that of a worker or provider.
 pub(super) fn nobody(session: &Session, project: &Project, target: &str) -> Option<Error> {
-    let config = session.config(project).ok()?;
+    let config = session.config_at_work(project).ok()?;
     let what = if config.workers.contains_key(&WorkerName::new(target)) {
         "worker"
     } else if config.providers.contains_key(&ProviderName::new(target)) {

@@ -73,6 +73,21 @@ pub fn construct(
     Ok(land::commit_tree(git, &tree, &[base], message)?)
 }
 
+/// The snapshot as if these files that it changed held something else.
+pub fn standing_in(
+    git: &Git,
+    snapshot: &Snapshot,
+    contents: impl IntoIterator<Item = (RepoPath, Vec<u8>)>,
+) -> Result<Snapshot, GitError> {
+    let mut snapshot = snapshot.clone();
+    for (path, content) in contents {
+        let Some(change) = snapshot.changed.iter_mut().find(|change| change.path == path) else { continue };
+        // As git stores it: no filter of the repository looks at it.
+        change.new_oid = git.call("hash-object").args(["-w", "--stdin"]).stdin(content).run_for_oid()?;
+    }
+    Ok(snapshot)
+}
+
 fn build_tree(git: &Git, base: &Oid, kept: &[Change], scratch: &Path) -> Result<Oid, GitError> {
     fs::create_dir_all(scratch).map_err(GitError::io("create", scratch))?;
     let index = Scratch(scratch.join(format!("construct-{}", random_tail(10))));

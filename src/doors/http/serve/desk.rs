@@ -24,7 +24,7 @@ use crate::sys::process::{peer, port};
 /// What answers JSON-RPC.
 pub type Speaker = Box<dyn Fn(HttpRequest, Asker) -> Answering + Send + Sync>;
 
-/// The ports of a connection's two ends.
+/// The ports of the two ends of a connection within this machine.
 #[derive(Debug, Clone, Copy)]
 pub struct Ends {
     /// Of this one.
@@ -101,11 +101,12 @@ impl Desk {
         Caller::of_process(&self.house, None)
     }
 
-    /// Whom the other end of a connection speaks for; nobody whom a conductor started is served.
-    pub async fn caller(&self, ends: Ends) -> Result<Caller, ApiError> {
+    /// Whom the other end of a connection speaks for, which is on another machine where there are no `ends`;
+    /// nobody whom a conductor started is served.
+    pub async fn caller(&self, ends: Option<Ends>) -> Result<Caller, ApiError> {
         let house = self.house.clone();
         let found = tokio::task::spawn_blocking(move || {
-            let pid = port::peer(ends.ours, ends.theirs);
+            let pid = ends.and_then(|ends| port::peer(ends.ours, ends.theirs));
             let runs = house.root.join("run");
             if let Some(pid) = pid.filter(|pid| peer::is_worker(*pid, &runs).unwrap_or(false)) {
                 let message = format!("process {pid} is a worker's");

@@ -1,8 +1,8 @@
-//! `kapell serve`: the contract over HTTP for programs and the board, on the loopback interface.
+//! `kapell serve`: the contract over HTTP for programs and the board, on the loopback interface, or by TLS on any.
 //!
 //! JSON-RPC is the conductor's socket's (`speaking`, `methods`, `subscriptions`); what can be read by its path
-//! is the table of `api/reads`. Here is what a network needs beside: who is let in (`admission`, `secret`), how
-//! long is waited for whom (`stream`, `routes`), and events for whoever cannot open a WebSocket (`live`).
+//! is the table of `api/reads`. Here is what a network needs beside: who is let in (`admission`, `secret`, `tls`),
+//! how long is waited for whom (`stream`, `routes`), and events for whoever cannot open a WebSocket (`live`).
 
 mod admission;
 mod answer;
@@ -14,6 +14,7 @@ mod query;
 mod routes;
 mod secret;
 mod stream;
+mod tls;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -35,6 +36,7 @@ use self::desk::{Desk, Ends};
 use self::routes::Connection;
 use self::secret::Secret;
 use self::stream::Patient;
+use self::tls::Tls;
 use super::methods::{self, Context};
 use super::speaking::{self, Patience, speaker};
 use super::{QUICK_CALLS, SLOW_CALLS};
@@ -67,6 +69,8 @@ pub struct Options {
     pub token_file: Option<PathBuf>,
     /// Further names under which it may be asked for.
     pub names: Vec<String>,
+    /// The files of a certificate and of its key.
+    pub certificate: Option<(PathBuf, PathBuf)>,
 }
 
 /// Serves the project of `folder` until SIGINT or SIGTERM. `tell` is told the address once everybody can connect.
@@ -87,7 +91,8 @@ pub fn run(
         )
         .into());
     }
-    let address = address(options.listen.as_deref())?;
+    let address = address(options.listen.as_deref(), options.certificate.is_some())?;
+    let tls = options.certificate.map(|(chain, key)| Tls::load(&chain, &key)).transpose()?;
     // What is wrong with the database is told now. It also makes the folder that the token lies in.
     house.store()?;
     let secret = secret::keep(&options.token_file.unwrap_or_else(|| house.root.join(TOKEN)))?;
@@ -108,12 +113,12 @@ pub fn run(
     let listener = runtime.block_on(TcpListener::bind(address)).map_err(|error| taken(address, error))?;
     let address = listener.local_addr().map_err(failed)?;
     let names = Names { address: address.ip(), told: options.names };
-    let ready = ready(address, &secret);
+    let ready = ready(address, &secret, tls.is_some().then_some(&names));
     let served = runtime.block_on(async {
         let (stop, server) = stop_channel();
         let desk = desk(house.clone(), folder, secret, names, &stop)?;
         tell(&ready);
-        serve(&listener, &desk, &stop, ends).await;
+        serve(&listener, &desk, tls.as_ref(), &stop, ends).await;
         drop(listener);
         end(&desk, stop, server).await;
         Ok(0)
@@ -123,8 +128,8 @@ pub fn run(
     served
 }
 
-/// Where to listen.
-fn address(listen: Option<&str>) -> Result<SocketAddr, ApiError> {
+/// Where to listen: anywhere for whoever speaks TLS, else on this machine.
+fn address(listen: Option<&str>, has_tls: bool) -> Result<SocketAddr, ApiError> {
     let listen = listen.unwrap_or("127.0.0.1:0");
     let local = |port: &str| port.parse().ok().map(|port| SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port));
     let parsed = listen
@@ -139,13 +144,13 @@ fn address(listen: Option<&str>) -> Result<SocketAddr, ApiError> {
             "give an address and a port: 127.0.0.1:7777, [::1]:7777, or a port alone",
         ));
     };
-    if !address.ip().is_loopback() {
+    if !has_tls && !address.ip().is_loopback() {
         return Err(Refusal::new(
             Code::NotAllowed,
             format!("{address} can be reached from other machines, where the token and all answers could be read"),
             format!(
-                "listen on 127.0.0.1:{port}; from elsewhere ssh -L {near}:127.0.0.1:{port} HOST leads there, or a \
-                 proxy in front that speaks TLS, with --name for its name",
+                "give --cert FILE and --key FILE, and it speaks TLS; or listen on 127.0.0.1:{port}, where \
+                 ssh -L {near}:127.0.0.1:{port} HOST leads to from elsewhere",
                 port = address.port(),
                 near = if address.port() == 0 { 7777 } else { address.port() },
             ),
@@ -170,9 +175,17 @@ fn taken(address: SocketAddr, error: io::Error) -> ApiError {
     .into()
 }
 
-/// What whoever started it is told.
-fn ready(address: SocketAddr, secret: &Secret) -> Value {
-    let url = format!("http://{address}");
+/// What whoever started it is told. With TLS the address is a name that the certificate may have.
+fn ready(address: SocketAddr, secret: &Secret, tls: Option<&Names>) -> Value {
+    let url = match tls {
+        None => format!("http://{address}"),
+        Some(names) => match names.told.first() {
+            Some(name) => format!("https://{name}:{}", address.port()),
+            // That is no address to ask at.
+            None if address.ip().is_unspecified() => format!("https://localhost:{}", address.port()),
+            None => format!("https://{address}"),
+        },
+    };
     // Behind the # it stays in the browser: it is in no request, no log and no Referer.
     let board = format!("{url}/#token={}", secret.text);
     json!({
@@ -198,7 +211,13 @@ fn desk(
 }
 
 /// Lets clients in until it ends.
-async fn serve(listener: &TcpListener, desk: &Arc<Desk>, stop: &StopHandle, mut ends: oneshot::Receiver<()>) {
+async fn serve(
+    listener: &TcpListener,
+    desk: &Arc<Desk>,
+    tls: Option<&Tls>,
+    stop: &StopHandle,
+    mut ends: oneshot::Receiver<()>,
+) {
     let router = routes::router(desk);
     let places = Arc::new(Semaphore::new(MOST_CONNECTIONS as usize));
     loop {
@@ -207,7 +226,7 @@ async fn serve(listener: &TcpListener, desk: &Arc<Desk>, stop: &StopHandle, mut 
             _ = &mut ends => return,
         };
         match accepted {
-            Ok((stream, place)) => connect(stream, desk, &router, stop, Arc::new(place)),
+            Ok((stream, place)) => connect(stream, desk, &router, tls, stop, Arc::new(place)),
             Err(error) => {
                 tracing::warn!("letting somebody in: {error}");
                 tokio::time::sleep(NO_ROOM).await;
@@ -231,15 +250,17 @@ fn connect(
     stream: TcpStream,
     desk: &Arc<Desk>,
     router: &Router,
+    tls: Option<&Tls>,
     stop: &StopHandle,
     place: Arc<OwnedSemaphorePermit>,
 ) {
-    let (local, remote) = (stream.local_addr().ok(), stream.peer_addr().ok());
-    let port = |address: Option<SocketAddr>| address.map_or(0, |address| address.port());
+    // Whoever is gone already is asked nothing.
+    let (Ok(local), Ok(remote)) = (stream.local_addr(), stream.peer_addr()) else { return };
+    let is_near = remote.ip().is_loopback() || remote.ip() == local.ip();
     let connection = Connection {
         place,
-        local: local.map(|address| address.ip()),
-        ends: Ends { ours: port(local), theirs: port(remote) },
+        local: Some(local.ip()),
+        ends: is_near.then_some(Ends { ours: local.port(), theirs: remote.port() }),
         caller: Arc::default(),
     };
     // Answers are written as wholes; one that waits for its acknowledgement costs 40 ms.
@@ -253,8 +274,15 @@ fn connect(
     });
     let stopped = stop.clone().shutdown();
     let patience = Patience { head: Some(HEAD), ping: None };
+    let tls = tls.cloned();
     tokio::spawn(async move {
-        let stream = Box::new(TokioIo::new(Patient::new(stream, READER)));
+        let stream: Box<dyn speaking::Stream> = match tls {
+            None => Box::new(TokioIo::new(Patient::new(stream, READER))),
+            Some(tls) => match tokio::time::timeout(HEAD, tls.accept(stream, READER)).await {
+                Ok(Some(stream)) => Box::new(TokioIo::new(stream)),
+                _ => return,
+            },
+        };
         speaking::converse(stream, BoxCloneService::new(service), stopped, patience).await;
         drop(connected);
     });
@@ -281,7 +309,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_listens_on_this_machine_only() {
+    fn without_tls_it_listens_on_this_machine_only() {
         let table = [
             (None, Ok("127.0.0.1:0")),
             (Some("127.0.0.1:7777"), Ok("127.0.0.1:7777")),
@@ -297,8 +325,12 @@ mod tests {
             (Some(""), Err("invalid-params")),
         ];
         for (listen, expected) in table {
-            let found = address(listen).map(|address| address.to_string()).map_err(|error| error.kind);
-            assert_eq!(found, expected.map(str::to_owned), "{listen:?}");
+            let found = |has_tls| {
+                address(listen, has_tls).map(|address| address.to_string()).map_err(|error| error.kind)
+            };
+            assert_eq!(found(false), expected.map(str::to_owned), "{listen:?}");
+            let anywhere = if expected == Err("not-allowed") { Ok(listen.unwrap()) } else { expected };
+            assert_eq!(found(true), anywhere.map(str::to_owned), "{listen:?}");
         }
     }
 }

@@ -48,8 +48,8 @@ pub struct Connection {
     pub place: Arc<OwnedSemaphorePermit>,
     /// The address of this end.
     pub local: Option<IpAddr>,
-    /// The ports of both ends.
-    pub ends: Ends,
+    /// The ports of both ends, where both are on this machine.
+    pub ends: Option<Ends>,
     /// Whom the other end speaks for, once that was asked: only who decides something is asked.
     pub caller: Arc<OnceCell<Caller>>,
 }
