@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use serde::Deserialize as _;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -444,7 +445,7 @@ impl Asked {
             }
             params.insert("id".to_owned(), Value::from(format!("{plan}/{task}")));
         }
-        let params: StatusParams = serde_json::from_value(Value::Object(params))
+        let params: StatusParams = StatusParams::deserialize(&Value::Object(params))
             .map_err(|error| ApiError::bug(format!("the question of {scope:?}: {error}")))?;
         Ok(StatusParams { scope, ..params })
     }

@@ -287,7 +287,7 @@ where
 {
     let call = move |session: &Session, params: Value| {
         let params = if params.is_null() { Value::Object(serde_json::Map::new()) } else { params };
-        let params: P = serde_json::from_value(params).map_err(|error| {
+        let params: P = P::deserialize(&params).map_err(|error| {
             ApiError::invalid_params(
                 format!("{name}: {error}"),
                 format!("the schema of {name} (tools/list, rpc.discover) names its parameters"),

@@ -90,7 +90,8 @@ fn spans(text: &str) -> impl Iterator<Item = Range<usize>> {
 mod tests {
     use super::*;
 
-    const BASE: &str = "pub fn one() -> u8 {\n    0\n}\n\n#[cfg(test)]\nmod tests {\n    #[test]\n    fn old() {}\n}\n";
+    const BASE: &str =
+        "pub fn one() -> u8 {\n    0\n}\n\n#[cfg(test)]\nmod tests {\n    #[test]\n    fn old() {}\n}\n";
 
     #[test]
     fn the_tests_of_the_work_stand_in_the_code_of_the_base() {
@@ -103,12 +104,20 @@ mod tests {
         // A file that had none, and does not end its last line.
         let red = with_tests_of("fn a() {}", "fn a() {}\n#[cfg(test)] mod tests;\n").unwrap();
         assert_eq!(red, "fn a() {}\n#[cfg(test)] mod tests;\n");
-        assert_eq!(with_tests_of("", "#[cfg(test)]\nmod tests {\n}\n").unwrap(), "#[cfg(test)]\nmod tests {\n}\n");
+        assert_eq!(
+            with_tests_of("", "#[cfg(test)]\nmod tests {\n}\n").unwrap(),
+            "#[cfg(test)]\nmod tests {\n}\n"
+        );
     }
 
     #[test]
     fn without_tests_of_its_own_there_is_nothing_to_prove() {
-        for work in ["", "fn a() {}\n", BASE, "#[cfg(test)]\nmod tests {\n    #[test]\n    fn old() {}\n}\n// moved\n"] {
+        for work in [
+            "",
+            "fn a() {}\n",
+            BASE,
+            "#[cfg(test)]\nmod tests {\n    #[test]\n    fn old() {}\n}\n// moved\n",
+        ] {
             assert_eq!(with_tests_of(BASE, work), None, "{work}");
         }
     }
@@ -129,7 +138,10 @@ mod tests {
             ("#[cfg(test)]\nfn c() {}\nfn d() {}\n", vec!["#[cfg(test)]\nfn c() {}\n"]),
             ("#[cfg(test)]\nmod tests {", vec!["#[cfg(test)]\nmod tests {"]),
             ("#[cfg(test)]", vec!["#[cfg(test)]"]),
-            ("#[cfg(test)]\r\nmod tests {\r\n}\r\nfn a() {}\r\n", vec!["#[cfg(test)]\r\nmod tests {\r\n}\r\n"]),
+            (
+                "#[cfg(test)]\r\nmod tests {\r\n}\r\nfn a() {}\r\n",
+                vec!["#[cfg(test)]\r\nmod tests {\r\n}\r\n"],
+            ),
             ("mod a {\n    #[cfg(test)]\n    mod tests {\n    }\n}\n", vec![]),
             (
                 "#[cfg(test)]\nmod a;\n#[cfg(test)]\nmod b {\n}\n",

@@ -134,7 +134,8 @@ pub fn dispatch(session: &Session, project: &Project, wish: &Wish) -> Result<Dis
             windows::refuse_without(&session.house, &config, task.target.as_deref())?;
             // It would only fail at its start.
             if let Choice::Nobody(why) = routing::explain(session, project, &config, &task)?.decision.choice {
-                let hint = "kapell route \"TEXT\" shows who could do it and why not; kapell fleet shows everybody";
+                let hint =
+                    "kapell route \"TEXT\" shows who could do it and why not; kapell fleet shows everybody";
                 return Err(Refusal::new(Code::Unsupported, format!("nobody can do it: {why}"), hint).into());
             }
             put_into_inbox(session, project, &inbox, &task)?;

@@ -213,8 +213,7 @@ impl Texts {
     fn load(&self, session: &Session, project: &Project) -> Result<Config, Error> {
         let project_path = project.top.as_ref().map(|top| top.join("kapell.toml"));
         let project_source = project_path.as_deref().zip(self.project.as_deref());
-        let person_source =
-            self.person.as_deref().map(|text| (session.house.person_config.as_path(), text));
+        let person_source = self.person.as_deref().map(|text| (session.house.person_config.as_path(), text));
         config::load(project_source, person_source, &session.house.agents_found()).map_err(|problems| {
             let first = problems.iter().find(|problem| problem.is_error()).or(problems.first());
             let message = match first {

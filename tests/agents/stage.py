@@ -154,6 +154,8 @@ class Stage:
             "LANG": "C.UTF-8",
             "TERM": "dumb",
             "FAKE_KEY": "sk-fake-0000",
+            # claude -p waits for its servers, however busy the machine is.
+            "MCP_CONNECTION_NONBLOCKING": "0",
             # opencode asks for none of these; it must not try either.
             "OPENCODE_DISABLE_MODELS_FETCH": "1",
             "OPENCODE_DISABLE_DEFAULT_PLUGINS": "1",

@@ -80,7 +80,8 @@ fn work_that_fails_its_tests_or_has_none_is_sent_back() {
 #[test]
 fn tests_in_the_file_that_they_test_are_tests() {
     let bench = Bench::new();
-    let check = "want=$(sed -n 's/^ *expects //p' lib.rs); test -z \"$want\" || grep -q \"^is $want\" lib.rs\n";
+    let check =
+        "want=$(sed -n 's/^ *expects //p' lib.rs); test -z \"$want\" || grep -q \"^is $want\" lib.rs\n";
     bench.write("check.sh", check);
     bench.write("lib.rs", "is 1\n");
     bench.commit("a library");

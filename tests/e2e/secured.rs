@@ -123,7 +123,8 @@ fn whoever_speaks_tls_is_answered_on_every_interface() {
     let (status, body) = served.ask("127.0.0.1", "board.example", &own);
     assert!(status.contains(" 200 ") && body.contains("\"plans\""), "{status} {body}");
     let page = format!("{bearer}Origin: https://board.example:{port}\r\n");
-    let (status, _) = served.ask("127.0.0.1", "board.example", &asked(&format!("board.example:{port}"), &page));
+    let (status, _) =
+        served.ask("127.0.0.1", "board.example", &asked(&format!("board.example:{port}"), &page));
     assert!(status.contains(" 200 "), "{status}");
     let (status, _) = served.ask("127.0.0.1", "localhost", &asked(&format!("localhost:{port}"), &bearer));
     assert!(status.contains(" 200 "), "{status}");

@@ -101,7 +101,7 @@ fn steer(session: &Session, vitals: &Vitals, action: Action, force: bool) -> Res
 }
 
 fn read<P: DeserializeOwned>(name: &str, params: Value) -> Result<P, ApiError> {
-    serde_json::from_value(params).map_err(|error| {
+    P::deserialize(&params).map_err(|error| {
         ApiError::invalid_params(format!("{name}: {error}"), "rpc.discover describes the parameters")
     })
 }

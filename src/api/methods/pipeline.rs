@@ -2,6 +2,8 @@
 
 mod mermaid;
 
+use serde::Deserialize as _;
+
 use crate::api::ApiError;
 use crate::api::wire::{
     Action, ControlParams, Id, PipelineAction, PipelineCommand, PipelineFinding, PipelineLine,
@@ -57,7 +59,6 @@ pub fn call(session: &Session, params: PipelineParams) -> Result<PipelineResult,
 /// where the caller is none.
 pub fn asks(session: &Session, method: &str, params: &serde_json::Value) -> Result<Option<Gate>, ApiError> {
     let text = |name: &str| params.get(name).and_then(serde_json::Value::as_str).map(str::to_owned);
-    let parse = |params: &serde_json::Value| serde_json::from_value(params.clone()).ok();
     let (run, stage) = match method {
         "pipeline" if text("action").as_deref() == Some("approve") => match (text("run"), text("stage")) {
             (Some(run), stage) => (run, stage),
@@ -65,7 +66,9 @@ pub fn asks(session: &Session, method: &str, params: &serde_json::Value) -> Resu
             (None, _) => return Ok(None),
         },
         "control" => {
-            let Some(ControlParams { action: Action::Approve, target, .. }) = parse(params) else {
+            let Ok(ControlParams { action: Action::Approve, target, .. }) =
+                ControlParams::deserialize(params)
+            else {
                 return Ok(None);
             };
             let (run, stage) = match target.split_once('/') {

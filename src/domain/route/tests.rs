@@ -292,7 +292,9 @@ fn a_sequential_group_works_at_one_task_whoever_asks() {
     assert_eq!(asked("codex"), "target: review3");
     // Also where nobody of it may: whoever takes over does one at a time too.
     let mut limited = Now::default();
-    limited.limits.insert("claude".into(), Limit::RateLimited(Time::from_millis(12), "claude until noon".into()));
+    limited
+        .limits
+        .insert("claude".into(), Limit::RateLimited(Time::from_millis(12), "claude until noon".into()));
     let asked = |now: &Now| came(&roster, now, Wish { text: "x", target: Some("mixed"), ..Wish::default() });
     assert_eq!(asked(&limited), "target: merge2");
     limited.taken.insert("mixed".into(), "p/1".into());
@@ -307,7 +309,9 @@ fn others_take_over_from_the_limited_and_not_from_the_busy() {
     let busy = Now { loads: BTreeMap::from([("review1".into(), load(1, 1, 1))]), ..Now::default() };
     assert_eq!(came(&roster, &busy, wish), "target waits, slot: review1 is busy");
     let mut limited = Now::default();
-    limited.limits.insert("claude".into(), Limit::RateLimited(Time::from_millis(12), "claude until noon".into()));
+    limited
+        .limits
+        .insert("claude".into(), Limit::RateLimited(Time::from_millis(12), "claude until noon".into()));
     assert_eq!(came(&roster, &limited, wish), "target: merge2");
     limited.limits.insert("codex".into(), Limit::OverBudget("codex: 9 of 9 dollars".into()));
     let simple = Wish { complexity: Simple, ..wish };
@@ -385,7 +389,8 @@ fn why_it_is_this_worker_is_told_with_who_was_passed_over() {
     };
     let (first, free) = told(&Now::default());
     assert!(first == "review1" && free.starts_with("route: ") && !free.contains("; not "), "{free}");
-    let limits = [("claude".into(), Limit::RateLimited(Time::from_millis(12), "claude until noon".into()))].into();
+    let limits =
+        [("claude".into(), Limit::RateLimited(Time::from_millis(12), "claude until noon".into()))].into();
     let (other, limited) = told(&Now { limits, ..Now::default() });
     let expected = "; not review1: claude until noon, not review2: claude until noon";
     assert!(other == "review3" && limited.ends_with(expected), "{limited}");

@@ -83,7 +83,7 @@ pub fn register(module: &mut RpcModule<Context>, context: &Arc<Context>) -> Resu
 }
 
 fn parsed<P: DeserializeOwned>(method: &str, params: Value) -> Result<P, ApiError> {
-    serde_json::from_value(params).map_err(|error| {
+    P::deserialize(&params).map_err(|error| {
         ApiError::invalid_params(format!("{method}: {error}"), "rpc.discover describes the parameters")
     })
 }

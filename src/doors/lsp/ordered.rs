@@ -147,5 +147,5 @@ fn gone(desk: &Desk, uris: impl Iterator<Item = String>) {
 /// A notification cannot be answered, so one that cannot be read is told to whoever reads the log.
 fn read<P: DeserializeOwned>(method: &str, params: Option<&Value>) -> Option<P> {
     let params = params.cloned().unwrap_or_default();
-    serde_json::from_value(params).inspect_err(|error| tracing::warn!("{method}: {error}")).ok()
+    P::deserialize(&params).inspect_err(|error| tracing::warn!("{method}: {error}")).ok()
 }

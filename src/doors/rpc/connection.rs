@@ -150,7 +150,7 @@ fn slow_calls(slow: &Mutex<SlowCalls>) -> MutexGuard<'_, SlowCalls> {
 }
 
 fn read<P: DeserializeOwned>(name: &str, params: Value) -> Result<P, ApiError> {
-    serde_json::from_value(params).map_err(|error| {
+    P::deserialize(&params).map_err(|error| {
         ApiError::invalid_params(format!("{name}: {error}"), "rpc.discover describes the parameters")
     })
 }

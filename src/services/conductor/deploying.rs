@@ -19,6 +19,7 @@ use crate::services::judging::commands::{self, Launch};
 use crate::services::pipelines::stages::{self, Stage};
 use crate::store::pipelines::CommandRow;
 use crate::sys::agent;
+use crate::sys::config::resolved::Wall;
 use crate::sys::git::worktree::{self, Ignored, Worktree};
 use crate::sys::git::{GitQueue, Oid};
 use crate::sys::shim::client::{self, Ended};
@@ -90,7 +91,17 @@ fn carried(desk: &Desk, command: &CommandRow) -> Result<End, Error> {
     let ended = client::wait(&run_dir)
         .map_err(|error| Error::system("cannot follow the command", std::io::Error::other(error)))?;
     let (state, reason) = match &ended {
-        Ended::Exit(exit) => told(exit),
+        Ended::Exit(exit) => {
+            let (state, mut reason) = told(exit);
+            let is_denied = || commands::output(&run_dir).to_lowercase().contains("permission denied");
+            if state == CommandState::Failed && wall(desk, stage) != Wall::Off && is_denied() {
+                reason.push_str(
+                    "; behind the wall it may write in its checkout only, and reads no keys of yours: unwalled = true \
+                     in the stage takes the wall away",
+                );
+            }
+            (state, reason)
+        }
         Ended::Vanished => {
             // Nothing of it shall go on unseen.
             client::kill_leftovers(&AttemptId::new(&command.id))
@@ -121,6 +132,11 @@ fn told(exit: &Exit) -> (CommandState, String) {
     }
 }
 
+/// The wall around its commands.
+fn wall(desk: &Desk, stage: &Stage) -> Wall {
+    if stage.unwalled { Wall::Off } else { desk.config.wall }
+}
+
 /// Starts it; `false`: there is no such program, and nothing was started.
 fn start(
     desk: &Desk,
@@ -149,7 +165,7 @@ fn start(
         folder: &folder,
         command: line,
         timeout_s: stage.timeout_s.unwrap_or(commands::COMMAND_TIMEOUT_S),
-        wall: desk.config.wall,
+        wall: wall(desk, stage),
         caches: desk.config.caches.as_deref(),
         env,
     };

@@ -43,6 +43,9 @@ pub struct Stage {
     pub command: Option<Vec<String>>,
     /// Variables that its command gets of the caller's.
     pub env: Vec<String>,
+    /// Whether its commands run without the wall around workers.
+    #[serde(default)]
+    pub unwalled: bool,
     /// What undoes it.
     pub rollback: Option<Vec<String>>,
     /// Whether that is run when the command fails.
@@ -98,6 +101,7 @@ fn one(config: &Config, stage: &resolved::Stage, place: &dyn Fn(&str) -> Option<
         approval: stage.approval,
         command: words(&stage.command),
         env: stage.env.clone(),
+        unwalled: stage.unwalled,
         rollback: words(&stage.rollback),
         rolls_back: stage.rolls_back,
         timeout_s: stage.timeout_s,

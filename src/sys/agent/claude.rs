@@ -64,6 +64,8 @@ pub(super) fn launch(
         launch.files.push((settings, hook_settings(hook)));
     }
     if let Some(servers) = server::for_claude(brief)? {
+        // Else it begins after two seconds without the tools of a server that is slow to start, on a busy machine.
+        launch.default_env("MCP_CONNECTION_NONBLOCKING", "0");
         let file = brief.private.join("claude-servers.json");
         launch.argv.extend(words(["--mcp-config", text(&file)?]));
         launch.files.push((file, servers));

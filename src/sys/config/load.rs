@@ -494,6 +494,7 @@ fn stage(said: types::Stage) -> Result<Stage, String> {
         approval: said.approval.unwrap_or(false),
         command: command(said.command.as_ref())?,
         env: said.env.unwrap_or_default().into_iter().map(|pattern| pattern.0).collect(),
+        unwalled: said.unwalled.unwrap_or(false),
         rollback: command(said.rollback.as_ref())?,
         rolls_back: said.rollback_on.unwrap_or_default() == types::RollbackOn::Failure,
         timeout_s: said.timeout_s,

@@ -248,6 +248,8 @@ pub struct Stage {
     pub command: Option<CommandLine>,
     /// Variables that its command gets of the caller's.
     pub env: Vec<String>,
+    /// Whether its commands run without the wall around workers.
+    pub unwalled: bool,
     /// What undoes it.
     pub rollback: Option<CommandLine>,
     /// Whether that is run when the command fails.

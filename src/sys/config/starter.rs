@@ -209,7 +209,7 @@ const TEMPLATE: &str = r##"# Kapell's configuration of this project. Everything 
 #{ name = "review", target = "review", task = "Report bugs", triggers_on = ["build"], findings = "tasks",
 #findings_to = "build", max_rounds = 3 }, ## it looks at most so often, those of build mend what it finds
 #{ name = "deploy", triggers_on = ["review"], triggers_on_any = ["docs"], approval = true, command = ["./deploy.sh"],
-#env = ["DEPLOY_*"], rollback = ["./undo.sh"], rollback_on = "failure" },
+#env = ["DEPLOY_*"], rollback = ["./undo.sh"], rollback_on = "failure", unwalled = false },
 #]
 
 # Checkouts beside the project, each with its own ports and databases.

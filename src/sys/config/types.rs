@@ -435,6 +435,9 @@ pub struct Stage {
     /// Variables passed on from the caller to its command, `*` for any letters, besides a small safe set. Default: none.
     #[schemars(extend("uniqueItems" = true))]
     pub env: Option<Vec<EnvPattern>>,
+    /// Whether its commands run without the wall around workers, as what delivers to elsewhere on this machine or
+    /// signs in with your keys must. It runs what has landed: let a person approve it. Default: false.
+    pub unwalled: Option<bool>,
     /// Command that undoes what the command did, at the same commit. Default: none.
     pub rollback: Option<Command>,
     /// When it is run without being asked for. Default: failure.

@@ -1,5 +1,7 @@
 //! From what the services know to what goes over the wire.
 
+use serde::Deserialize as _;
+
 use std::collections::BTreeMap;
 
 use super::{AT_WORK, tail_of};
@@ -51,8 +53,7 @@ pub(in crate::api) fn plan_line(view: &PlanView) -> PlanLine {
 pub(super) fn task_line(view: &TaskView) -> TaskLine {
     let document = serde_json::from_str::<serde_json::Value>(&view.row.document).ok();
     let text = document.as_ref().and_then(|task| task.get("task")?.as_str()).unwrap_or_default();
-    let depends_on =
-        document.as_ref().and_then(|task| serde_json::from_value(task.get("depends_on")?.clone()).ok());
+    let depends_on = document.as_ref().and_then(|task| Vec::deserialize(task.get("depends_on")?).ok());
     let first: String = text.lines().next().unwrap_or_default().chars().take(80).collect();
     let worker = view.last.as_ref().map(|attempt| attempt.worker.as_str().to_owned());
     TaskLine {

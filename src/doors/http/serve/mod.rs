@@ -147,7 +147,9 @@ fn address(listen: Option<&str>, has_tls: bool) -> Result<SocketAddr, ApiError> 
     if !has_tls && !address.ip().is_loopback() {
         return Err(Refusal::new(
             Code::NotAllowed,
-            format!("{address} can be reached from other machines, where the token and all answers could be read"),
+            format!(
+                "{address} can be reached from other machines, where the token and all answers could be read"
+            ),
             format!(
                 "give --cert FILE and --key FILE, and it speaks TLS; or listen on 127.0.0.1:{port}, where \
                  ssh -L {near}:127.0.0.1:{port} HOST leads to from elsewhere",

@@ -38,11 +38,14 @@ impl Tls {
     /// # Errors
     /// A file cannot be read, or holds none; the key is another one's, or others can read it.
     pub fn load(chain: &Path, key: &Path) -> Result<Self, ApiError> {
-        let refused = |message: String, hint: &str| ApiError::from(Refusal::new(Code::NotAllowed, message, hint));
+        let refused =
+            |message: String, hint: &str| ApiError::from(Refusal::new(Code::NotAllowed, message, hint));
         let files = "--cert wants the certificate with its chain, --key its private key, both as PEM";
-        let no_certificate =
-            |error| refused(format!("{}: {}", chain.display(), said(error, "no certificate is in it")), files);
-        let no_key = |error| refused(format!("{}: {}", key.display(), said(error, "no private key is in it")), files);
+        let no_certificate = |error| {
+            refused(format!("{}: {}", chain.display(), said(error, "no certificate is in it")), files)
+        };
+        let no_key =
+            |error| refused(format!("{}: {}", key.display(), said(error, "no private key is in it")), files);
         let certificates = open(chain, no_certificate)?;
         let certificates = CertificateDer::pem_reader_iter(certificates)
             .collect::<Result<Vec<_>, _>>()
@@ -50,7 +53,8 @@ impl Tls {
             .map_err(no_certificate)?;
         let file = open(key, no_key)?;
         if file.metadata().is_ok_and(|found| found.mode() & 0o007 != 0) {
-            let hint = format!("chmod 600 {}: whoever has the key can be taken for this server", key.display());
+            let hint =
+                format!("chmod 600 {}: whoever has the key can be taken for this server", key.display());
             return Err(refused(format!("the key {} can be read by everybody", key.display()), &hint));
         }
         let private = PrivateKeyDer::from_pem_reader(file).map_err(no_key)?;
@@ -66,7 +70,11 @@ impl Tls {
 
     /// Agrees with somebody who connected; `None` where that does not come about. A write that is not taken for
     /// `patience` is the end.
-    pub async fn accept(&self, mut stream: TcpStream, patience: Duration) -> Option<TlsStream<Patient<TcpStream>>> {
+    pub async fn accept(
+        &self,
+        mut stream: TcpStream,
+        patience: Duration,
+    ) -> Option<TlsStream<Patient<TcpStream>>> {
         let mut first = [0];
         // Whoever says nothing is not waited for by anybody but this.
         if stream.peek(&mut first).await.ok()? == 0 {
