@@ -56,9 +56,7 @@ impl Names {
                     || address == self.address
                     || Some(address) == local
             }
-            Err(_) => {
-                local.is_some_and(|local| local.is_loopback()) && name.eq_ignore_ascii_case("localhost")
-            }
+            Err(_) => local.unwrap_or(self.address).is_loopback() && name.eq_ignore_ascii_case("localhost"),
         }
     }
 
