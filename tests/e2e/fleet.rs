@@ -196,7 +196,7 @@ fn one_who_becomes_protected_while_a_plan_runs_gets_nothing_more() {
     });
     // Whoever looks sees what is at work.
     let looked = bench.rpc().ok("status", json!({"scope": "workers"}));
-    let busy = |it: &&Value| it["name"] == "one" && it["state"] == "busy";
+    let busy = |it: &&Value| it["worker"] == "one" && it["state"] == "busy";
     assert_eq!(looked["workers"].as_array().unwrap().iter().filter(busy).count(), 1, "{looked:#}");
     assert_eq!(bench.rpc().ok("status", json!({}))["workers"]["busy"], 1);
     bench.rpc().ok("status", json!({"scope": "health"}));

@@ -174,11 +174,14 @@ fn a_certificate_that_is_of_no_use_is_refused_before_anybody_is_let_in() {
     let (good, open, other) =
         (key(&bench, "key.pem", 0o600), key(&bench, "key.pem", 0o644), key(&bench, "other.pem", 0o600));
     let cert = data("cert.pem");
+    let empty = bench.root.join("empty.pem");
+    fs::write(&empty, "").unwrap();
+    fs::set_permissions(&empty, Permissions::from_mode(0o600)).unwrap();
     let gone = bench.root.join("gone.pem");
     let table = [
         ((&cert, &open), "can be read by everybody"),
         ((&cert, &other), "KeyMismatch"),
-        ((&cert, &cert), "no private key is in it"),
+        ((&cert, &empty), "no private key is in it"),
         ((&good, &good), "no certificate is in it"),
         ((&gone, &good), "gone.pem"),
         ((&cert, &gone), "gone.pem"),
