@@ -57,7 +57,8 @@ fn main() -> io::Result<()> {
 }
 
 /// Large texts that are part of the program and seldom read.
-const SCHEMAS: [(&str, &str); 3] = [
+const SCHEMAS: [(&str, &str); 4] = [
+    ("protocol/openapi.json", "openapi.json"),
     ("src/api/schema/all.json", "all.json"),
     ("src/sys/config/schema.json", "config.json"),
     ("src/doors/mcp/tools.json", "tools.json"),

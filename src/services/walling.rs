@@ -1,6 +1,9 @@
 //! The wall around one run: what may be written, what is needed besides, what must not be seen.
 
+use std::ffi::OsStr;
 use std::fs;
+use std::io::Write as _;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path, PathBuf};
 use std::sync::OnceLock;
@@ -453,9 +456,34 @@ pub fn secrets(house: &House) -> Vec<PathBuf> {
             secrets.extend(names.iter().map(|name| folder.join(name)));
         }
     }
+    secrets.extend(told_secrets(house));
     secrets.sort();
     secrets.dedup();
     secrets
+}
+
+/// Where paths lie, a line each, that somebody gave Kapell to keep secrets in.
+const TOLD: &str = "secrets";
+
+fn told_secrets(house: &House) -> Vec<PathBuf> {
+    let told = fs::read(house.root.join(TOLD)).unwrap_or_default();
+    let lines = told.split(|byte| *byte == b'\n').filter(|line| line.starts_with(b"/"));
+    lines.map(|line| PathBuf::from(OsStr::from_bytes(line))).collect()
+}
+
+/// Keeps a file from the workers that begin from now on.
+///
+/// # Errors
+/// It cannot be noted.
+pub fn keep_from_workers(house: &House, path: &Path) -> std::io::Result<()> {
+    let path = path.canonicalize()?;
+    let line = path.as_os_str().as_bytes();
+    // What a line cannot hold is not noted, and what lies in the state is kept from them anyway.
+    if line.contains(&b'\n') || path.starts_with(&house.root) || told_secrets(house).contains(&path) {
+        return Ok(());
+    }
+    let mut file = fs::OpenOptions::new().append(true).create(true).open(house.root.join(TOLD))?;
+    file.write_all(&[line, b"\n"].concat())
 }
 
 /// Build caches that a run must be able to write: absolute, or relative to its tree. Without any

@@ -117,6 +117,9 @@ fn whoever_speaks_tls_is_answered_on_every_interface() {
     assert_eq!(served.told["url"], url);
     assert_eq!(served.told["board"], format!("{url}/#token={}", served.token));
     let port = served.port;
+    // No worker that begins now reads the key.
+    let noted = fs::read_to_string(bench.state().join("secrets")).unwrap();
+    assert!(noted.lines().any(|line| line.ends_with("600-key.pem")), "{noted}");
     let asked = |host: &str, more: &str| format!("GET /api/plans HTTP/1.1\r\nHost: {host}\r\n{more}");
     let bearer = format!("Authorization: Bearer {}\r\n", served.token);
     let own = asked(&format!("board.example:{port}"), &bearer);

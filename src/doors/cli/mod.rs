@@ -139,7 +139,7 @@ fn command(
             (doors.top)(&session.house, session.folder, args.plan, theme)
         }
         Command::Serve(args) if args.openapi => {
-            out.json(&open_api::document());
+            out.result(open_api::text());
             Ok(0)
         }
         Command::Serve(mut args) => {

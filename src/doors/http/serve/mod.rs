@@ -42,7 +42,7 @@ use super::speaking::{self, Patience, speaker};
 use super::{QUICK_CALLS, SLOW_CALLS};
 use crate::api::ApiError;
 use crate::domain::refusal::{Code, Refusal};
-use crate::services::{Error, House};
+use crate::services::{Error, House, walling};
 use crate::sys::process::{port, signals};
 
 /// At most so many connections at once; others wait to be let in.
@@ -92,10 +92,15 @@ pub fn run(
         .into());
     }
     let address = address(options.listen.as_deref(), options.certificate.is_some())?;
-    let tls = options.certificate.map(|(chain, key)| Tls::load(&chain, &key)).transpose()?;
+    let tls = options.certificate.as_ref().map(|(chain, key)| Tls::load(chain, key)).transpose()?;
     // What is wrong with the database is told now. It also makes the folder that the token lies in.
     house.store()?;
     let secret = secret::keep(&options.token_file.unwrap_or_else(|| house.root.join(TOKEN)))?;
+    let key = options.certificate.as_ref().map(|(_, key)| key.as_path());
+    for file in [Some(secret.path.as_path()), key].into_iter().flatten() {
+        walling::keep_from_workers(house, file)
+            .map_err(|error| Error::system(format!("keeping {} from workers", file.display()), error))?;
+    }
     let failed = |error| Error::system("the server", error);
     let (ending, ends) = oneshot::channel();
     let end_it = move || {
