@@ -6,3 +6,4 @@ pub mod ids;
 pub mod notices;
 pub mod packed;
 pub mod paths;
+pub mod sorting;

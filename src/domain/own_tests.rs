@@ -63,12 +63,12 @@ fn items(text: &str) -> Vec<Range<usize>> {
             last = text[next].trim();
         }
         let is_whole = last.ends_with(';') || last.ends_with('}');
-        while !is_whole {
-            let Some(next) = lines.next() else { break };
-            end = next.end;
-            let closing = text[next].trim_end();
-            if closing == "}" || closing == "};" || closing == ");" {
-                break;
+        if !is_whole {
+            for next in lines.by_ref() {
+                end = next.end;
+                if ["}", "};", ");"].contains(&text[next].trim_end()) {
+                    break;
+                }
             }
         }
         found.push(line.start..end);

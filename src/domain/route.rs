@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::base::clock::Time;
 use crate::base::ids::{ProviderName, WorkerName};
+use crate::base::sorting;
 use crate::domain::plan::Complexity;
 use crate::domain::share::Pool;
 
@@ -293,7 +294,7 @@ pub fn decide(roster: &Roster, now: &Now, pick: &Pick, need: Need<'_>) -> Decisi
     // Of those who may, whoever works in the task's environment is there for it.
     if let Some(needed) = need.environment {
         let is_there = |own: &String| own.eq_ignore_ascii_case(needed);
-        asked.sort_by_key(|seat| !seat.environment.as_ref().is_some_and(is_there));
+        sorting::sort_by_key(&mut asked, |seat| !seat.environment.as_ref().is_some_and(is_there));
     }
     // A group that does one task at a time does so also through those who take over for its members.
     let is_taken = match pick {

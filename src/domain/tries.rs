@@ -2,6 +2,7 @@
 //! the next provider of the chain, then it is a person's.
 
 use crate::base::ids::ProviderName;
+use crate::base::sorting;
 
 /// Whether there is another try after these: the providers that are left out of it, those that had their tries.
 /// `None`: it is a person's now. `counted` are the providers of the tries that count, in order; `most` is how
@@ -18,7 +19,7 @@ pub fn next(counted: &[ProviderName], most: usize, able: &[ProviderName]) -> Opt
     };
     goes_on.then(|| {
         let mut left_out: Vec<ProviderName> = before.to_vec();
-        left_out.sort();
+        sorting::sort(&mut left_out);
         left_out.dedup();
         left_out
     })

@@ -7,6 +7,7 @@ use super::project::Project;
 use super::{Error, Session, inside, owning};
 use crate::base::clock::Time;
 use crate::base::ids::{AttemptId, ClaimId, HolderName, PlanId, ProjectId, TaskId, random_tail};
+use crate::base::sorting;
 use crate::domain::claim::{self, Conflict, Decision, Held, Holder, HolderKind, Mode};
 use crate::domain::pattern::Pattern;
 use crate::domain::refusal::{Code, Refusal};
@@ -337,7 +338,7 @@ pub(super) fn near(tx: &Tx<'_>, project: &ProjectId, patterns: &[Pattern]) -> Re
         held.extend(tx.claims_near(project, pattern)?);
     }
     if patterns.len() > 1 {
-        held.sort_by_key(|claim| claim.id);
+        sorting::sort_by_key(&mut held, |claim| claim.id);
         held.dedup_by_key(|claim| claim.id);
     }
     Ok(held)
@@ -486,7 +487,7 @@ pub fn release(
                 released.push(claim);
             }
         }
-        released.sort_by_key(|claim| claim.id);
+        sorting::sort_by_key(&mut released, |claim| claim.id);
         Ok(released)
     })
 }

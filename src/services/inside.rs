@@ -11,6 +11,7 @@ use super::planning::{self, rows};
 use super::project::Project;
 use super::{Error, Session, ground, lending, owning};
 use crate::base::ids::{AttemptId, ConductorId, HolderName, TaskId, random_tail};
+use crate::base::sorting;
 use crate::domain::attempt::AttemptState;
 use crate::domain::claim::Held;
 use crate::domain::delegation::{self, Parent};
@@ -228,7 +229,7 @@ pub fn release(
                 released.push(claim);
             }
         }
-        released.sort_by_key(|claim| claim.id);
+        sorting::sort_by_key(&mut released, |claim| claim.id);
         Ok(released)
     })
 }

@@ -3,6 +3,7 @@
 
 use crate::base::clock::Time;
 use crate::base::ids::{HolderName, PlanId, ProjectId, TaskId};
+use crate::base::sorting;
 use crate::domain::claim::{Held, Holder, HolderKind, Mode};
 use crate::domain::pattern::Pattern;
 use crate::domain::plan::Task;
@@ -39,7 +40,9 @@ pub fn task_of(tx: &Tx<'_>, attempt: &AttemptRow, task: Task) -> Result<Task, Er
         return Ok(task);
     }
     // The task's own first and in their order, as they are told to the worker.
-    files.sort_by_key(|file| task.files.iter().position(|own| own == file).unwrap_or(usize::MAX));
+    sorting::sort_by_key(&mut files, |file| {
+        task.files.iter().position(|own| own == file).unwrap_or(usize::MAX)
+    });
     files.dedup();
     Ok(Task { files, ..task })
 }

@@ -13,6 +13,7 @@ use super::{Error, House, Session, local, spending};
 
 use crate::base::clock::Time;
 use crate::base::ids::{AttemptId, ConductorId, PlanId, TaskId};
+use crate::base::sorting;
 use crate::domain::attempt::{AttemptState, Outcome};
 use crate::domain::budget::Standing;
 use crate::domain::claim::Held;
@@ -493,7 +494,7 @@ pub fn budget(session: &Session, config: &Config) -> Result<Vec<BudgetView>, Err
                 .map(|(name, _)| name.clone()),
         );
         names.extend(cooldowns.iter().map(|cooldown| cooldown.provider.clone()));
-        names.sort();
+        sorting::sort(&mut names);
         names.dedup();
         let mut views = Vec::new();
         for name in names {

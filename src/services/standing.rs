@@ -12,6 +12,7 @@ use super::project::Project;
 use super::windows::{self, free_name, tmux};
 use super::{Error, House, Session};
 use crate::base::ids::{AttemptId, WorkerName};
+use crate::base::sorting;
 use crate::domain::refusal::{Code, Refusal};
 use crate::domain::standing::{Listed, member, tmux_name, worker_names};
 use crate::store::attempts::AttemptRow;
@@ -95,7 +96,7 @@ fn found_by(tmux: &Tmux, project: &Project, config: &Config) -> Result<Vec<Stand
             Some(Standing { worker: member.worker, is_ours: member.is_ours, session })
         })
         .collect();
-    found.sort_by_key(|standing| !standing.is_ours);
+    sorting::sort_by_key(&mut found, |standing| !standing.is_ours);
     Ok(found)
 }
 

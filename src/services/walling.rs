@@ -10,6 +10,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::House;
+use crate::base::sorting;
 use crate::domain::pattern::Pattern;
 use crate::domain::plan::Task;
 use crate::domain::refusal::{Code, Refusal};
@@ -457,7 +458,7 @@ pub fn secrets(house: &House) -> Vec<PathBuf> {
         }
     }
     secrets.extend(told_secrets(house));
-    secrets.sort();
+    sorting::sort(&mut secrets);
     secrets.dedup();
     secrets
 }
@@ -626,7 +627,7 @@ mod tests {
                     .filter_map(|path| path.strip_prefix(&folder).ok())
                     .map(|path| path.to_string_lossy().into_owned())
                     .collect();
-                names.sort();
+                sorting::sort(&mut names);
                 names.dedup();
                 names
             };

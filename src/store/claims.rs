@@ -7,6 +7,7 @@ use super::error::StoreError;
 use super::events::NewEvent;
 use crate::base::clock::Time;
 use crate::base::ids::{AttemptId, ClaimId, HolderName, PlanId, ProjectId, TaskId};
+use crate::base::sorting;
 use crate::domain::claim::{Held, Holder, HolderKind, Mode};
 use crate::domain::pattern::{Pattern, key_ancestors};
 
@@ -122,7 +123,7 @@ impl Tx<'_> {
         ))?;
         let rows = statement.query(params![project.as_str(), from.as_millis(), to.as_millis()])?;
         collect(&mut found, rows)?;
-        found.sort_by_key(|held| held.id);
+        sorting::sort_by_key(&mut found, |held| held.id);
         Ok(found)
     }
 

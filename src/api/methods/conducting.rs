@@ -38,7 +38,7 @@ pub fn methods() -> [ConductorMethod; 4] {
             title: "How this conductor is",
             description: "Its state, the scheduling passes so far, and how far its plan is.",
             call: |session, vitals, params| {
-                let ConductorParams {} = read("conductor.status", params)?;
+                let ConductorParams {} = read("conductor.status", &params)?;
                 written(condition(session, vitals)?)
             },
             #[cfg(test)]
@@ -49,7 +49,7 @@ pub fn methods() -> [ConductorMethod; 4] {
             title: "Let nothing new start",
             description: "Workers finish what they do. control suspends them too, with force.",
             call: |session, vitals, params| {
-                let ConductorParams {} = read("conductor.pause", params)?;
+                let ConductorParams {} = read("conductor.pause", &params)?;
                 steer(session, vitals, Action::Pause, false)
             },
             #[cfg(test)]
@@ -60,7 +60,7 @@ pub fn methods() -> [ConductorMethod; 4] {
             title: "Go on",
             description: "Tasks start again, and suspended workers go on.",
             call: |session, vitals, params| {
-                let ConductorParams {} = read("conductor.resume", params)?;
+                let ConductorParams {} = read("conductor.resume", &params)?;
                 steer(session, vitals, Action::Resume, false)
             },
             #[cfg(test)]
@@ -72,7 +72,7 @@ pub fn methods() -> [ConductorMethod; 4] {
             description: "Workers are ended, their work is saved, the plan is stopped, and the conductor ends; \
                           its socket goes with it. dispatch goes on with the plan.",
             call: |session, vitals, params| {
-                let ShutdownParams { force } = read("conductor.shutdown", params)?;
+                let ShutdownParams { force } = read("conductor.shutdown", &params)?;
                 steer(session, vitals, Action::Stop, force)
             },
             #[cfg(test)]
@@ -100,8 +100,8 @@ fn steer(session: &Session, vitals: &Vitals, action: Action, force: bool) -> Res
     written(ControlResult { ack: true, state: done.state, message: done.message, run_ids: done.runs })
 }
 
-fn read<P: DeserializeOwned>(name: &str, params: Value) -> Result<P, ApiError> {
-    P::deserialize(&params).map_err(|error| {
+fn read<P: DeserializeOwned>(name: &str, params: &Value) -> Result<P, ApiError> {
+    P::deserialize(params).map_err(|error| {
         ApiError::invalid_params(format!("{name}: {error}"), "rpc.discover describes the parameters")
     })
 }

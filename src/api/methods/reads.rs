@@ -11,6 +11,7 @@ use crate::api::wire::{
     ServicesRead, StatusBody, StatusParams, WorkerCounts, WorkerStatus,
 };
 use crate::base::clock::Time;
+use crate::base::sorting;
 use crate::services::{Error, Session, querying, reading, registry};
 use crate::sys::config::resolved::Strategy;
 
@@ -147,7 +148,7 @@ pub fn groups(session: &Session) -> Result<GroupsRead, ApiError> {
             let is_of =
                 |text: &str| text.contains("review") || text.starts_with("pr_") || text.starts_with("pr-");
             let mut providers: Vec<String> = workers.iter().map(|seat| seat.provider.clone()).collect();
-            providers.sort();
+            sorting::sort(&mut providers);
             providers.dedup();
             GroupRead {
                 strategy: config.groups.get(&name).map(|group| strategy(group.strategy).to_owned()),
@@ -159,7 +160,7 @@ pub fn groups(session: &Session) -> Result<GroupsRead, ApiError> {
             }
         })
         .collect();
-    groups.sort_by(|a, b| (!a.reviews, &a.name).cmp(&(!b.reviews, &b.name)));
+    sorting::sort_by(&mut groups, |a, b| (!a.reviews, &a.name).cmp(&(!b.reviews, &b.name)));
     Ok(GroupsRead { groups })
 }
 

@@ -10,6 +10,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use crate::base::ids::TaskId;
 use crate::base::paths::RepoPath;
+use crate::base::sorting;
 use crate::domain::budget::Money;
 use crate::domain::pattern::{Pattern, overlap};
 use crate::domain::plan::dag::{Cycle, Dag};
@@ -284,7 +285,7 @@ fn shared_files(plan: &Plan, places: &Places, around: &Surroundings, problems: &
         .iter()
         .flat_map(|shared| index.related(&shared.key()).into_iter().map(move |owner| (owner, shared)))
         .collect();
-    found.sort_by_key(|(owner, _)| *owner);
+    sorting::sort_by_key(&mut found, |(owner, _)| *owner);
     for ((position, file), shared) in found {
         let task = &plan.tasks[position];
         let pattern = &task.files[file];

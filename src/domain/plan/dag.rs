@@ -8,6 +8,7 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use crate::base::ids::TaskId;
+use crate::base::sorting;
 use crate::domain::plan::Plan;
 
 /// The most cycles that are named; whoever mends these sees the rest.
@@ -178,7 +179,7 @@ impl<'p> Dag<'p> {
                 }
             }
         }
-        cycles.sort();
+        sorting::sort(&mut cycles);
         cycles
     }
 
@@ -268,7 +269,7 @@ impl Order {
         let mut order = Self { component, before: vec![0; size * width], width };
         // Lower components first, so that the rows of all dependencies are complete.
         let mut tasks: Vec<usize> = (0..order.component.len()).collect();
-        tasks.sort_by_key(|&task| order.component[task]);
+        sorting::sort_by_key(&mut tasks, |&task| order.component[task]);
         for task in tasks {
             for &before in dag.depends_on(task) {
                 order.inherit(order.component[task], order.component[before]);

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use crate::base::ids::TaskId;
+use crate::base::sorting;
 use crate::domain::plan::document::Place;
 
 /// Whether a plan can be stored in spite of a problem.
@@ -213,7 +214,7 @@ impl Problems {
 
     /// In the order of the document.
     pub(super) fn into_sorted(mut self) -> Vec<Problem> {
-        self.listed.sort_by_key(|problem| problem.place);
+        sorting::sort_by_key(&mut self.listed, |problem| problem.place);
         self.listed
     }
 }

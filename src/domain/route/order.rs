@@ -3,6 +3,7 @@
 use super::rules::is_environment;
 use super::{Load, Now, Pick, Roster, Seat, Strategy};
 use crate::base::ids::{ProviderName, WorkerName};
+use crate::base::sorting;
 
 /// The workers that the rules led to, the preferred first, and those that take over from them. None
 /// of them is protected.
@@ -38,8 +39,8 @@ fn members<'r>(roster: &'r Roster, now: &Now, name: &str) -> Vec<&'r Seat> {
     let mut seats: Vec<&Seat> = group.members.iter().filter_map(|name| roster.seats.get(name)).collect();
     let load = |seat: &&Seat| now.loads.get(&seat.worker).copied().unwrap_or_default();
     match group.strategy {
-        Strategy::RoundRobin => seats.sort_by_key(|seat| load(seat).turn),
-        Strategy::LeastLoaded => seats.sort_by_key(|seat| {
+        Strategy::RoundRobin => sorting::sort_by_key(&mut seats, |seat| load(seat).turn),
+        Strategy::LeastLoaded => sorting::sort_by_key(&mut seats, |seat| {
             let Load { busy, today, turn } = load(seat);
             // One that may do several at once is as loaded as it is full.
             (u64::from(busy) * 1000 / u64::from(seat.slots.max(1)), today, turn)
@@ -53,7 +54,7 @@ fn members<'r>(roster: &'r Roster, now: &Now, name: &str) -> Vec<&'r Seat> {
 /// first, so it comes last.
 fn of_provider<'r>(roster: &'r Roster, provider: &ProviderName) -> Vec<&'r Seat> {
     let mut seats: Vec<&Seat> = roster.seats.values().filter(|seat| seat.provider == *provider).collect();
-    seats.sort_by_key(|seat| is_bound(roster, seat));
+    sorting::sort_by_key(&mut seats, |seat| is_bound(roster, seat));
     seats
 }
 
@@ -86,7 +87,7 @@ fn everybody(roster: &Roster) -> Vec<&Seat> {
     };
     let mut seats: Vec<&Seat> =
         roster.seats.values().filter(|seat| seat.is_available && !is_fallback(seat)).collect();
-    seats.sort_by_key(|seat| (is_bound(roster, seat), rank(seat)));
+    sorting::sort_by_key(&mut seats, |seat| (is_bound(roster, seat), rank(seat)));
     seats
 }
 
@@ -101,7 +102,7 @@ fn by_price(roster: &Roster) -> Vec<&Seat> {
     let facts = |name: &ProviderName| roster.providers.get(name);
     let price = |name: &ProviderName| facts(name).and_then(|provider| provider.price);
     let is_priced = names.iter().all(|name| price(name).is_some());
-    names.sort_by(|a, b| {
+    sorting::sort_by(&mut names, |a, b| {
         let by_class = facts(a).map(|it| it.capability).cmp(&facts(b).map(|it| it.capability));
         let dollars = |name: &ProviderName| price(name).unwrap_or(f64::INFINITY);
         let by_price = dollars(a).total_cmp(&dollars(b));
@@ -110,6 +111,6 @@ fn by_price(roster: &Roster) -> Vec<&Seat> {
         first.then(by_rank).then_with(|| a.cmp(b))
     });
     let mut seats: Vec<&Seat> = names.iter().flat_map(|name| of_provider(roster, name)).collect();
-    seats.sort_by_key(|seat| is_bound(roster, seat));
+    sorting::sort_by_key(&mut seats, |seat| is_bound(roster, seat));
     seats
 }

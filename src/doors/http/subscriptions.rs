@@ -59,7 +59,7 @@ pub fn register(module: &mut RpcModule<Context>, context: &Arc<Context>) -> Resu
         MethodCallback::Subscription(Arc::new(move |id, params, sink, _, extensions| {
             let context = context.clone();
             let id = id.into_owned();
-            let params = read(&params, SUBSCRIBE).and_then(|params| parsed(SUBSCRIBE, params));
+            let params = read(&params, SUBSCRIBE).and_then(|params| parsed(SUBSCRIBE, &params));
             Box::pin(async move {
                 let most = sink.max_response_size() as usize;
                 let opened = match (asker(&extensions), params) {
@@ -74,7 +74,7 @@ pub fn register(module: &mut RpcModule<Context>, context: &Arc<Context>) -> Resu
         })),
     )?;
     module.register_async_method(UNSUBSCRIBE, |params, _, extensions| async move {
-        let params: UnsubscribeParams = parsed(UNSUBSCRIBE, read(&params, UNSUBSCRIBE)?)?;
+        let params: UnsubscribeParams = parsed(UNSUBSCRIBE, &read(&params, UNSUBSCRIBE)?)?;
         let session = session(asker(&extensions)?)?;
         let unsubscribed = session.close(params.subscription).await;
         Ok::<_, ErrorObjectOwned>(UnsubscribeResult { unsubscribed })
@@ -82,8 +82,8 @@ pub fn register(module: &mut RpcModule<Context>, context: &Arc<Context>) -> Resu
     Ok(())
 }
 
-fn parsed<P: DeserializeOwned>(method: &str, params: Value) -> Result<P, ApiError> {
-    P::deserialize(&params).map_err(|error| {
+fn parsed<P: DeserializeOwned>(method: &str, params: &Value) -> Result<P, ApiError> {
+    P::deserialize(params).map_err(|error| {
         ApiError::invalid_params(format!("{method}: {error}"), "rpc.discover describes the parameters")
     })
 }

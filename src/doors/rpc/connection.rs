@@ -82,7 +82,7 @@ impl Connection {
             "rpc.discover" => reply.send(&Ok(schema::open_rpc())),
             "rpc.cancel" => reply.send(&self.cancel(params)),
             "events.subscribe" => {
-                let subscribed = read::<SubscribeParams>(name, params)
+                let subscribed = read::<SubscribeParams>(name, &params)
                     .and_then(|params| guard(name, || self.subscriptions.open(params)));
                 match subscribed {
                     Ok((result, start)) => reply.send_then(&written(result), Some(start)),
@@ -90,7 +90,7 @@ impl Connection {
                 }
             }
             "events.unsubscribe" => {
-                reply.send(&read::<UnsubscribeParams>(name, params).and_then(|params| {
+                reply.send(&read::<UnsubscribeParams>(name, &params).and_then(|params| {
                     let unsubscribed = self.subscriptions.close(params.subscription);
                     written(UnsubscribeResult { unsubscribed })
                 }));
@@ -133,7 +133,7 @@ impl Connection {
     }
 
     fn cancel(&self, params: Value) -> Result<Value, ApiError> {
-        let params: CancelParams = read("rpc.cancel", params)?;
+        let params: CancelParams = read("rpc.cancel", &params)?;
         let mut cancelled = 0;
         for (id, cancel) in slow_calls(&self.slow).running.values() {
             if *id == params.id {
@@ -149,8 +149,8 @@ fn slow_calls(slow: &Mutex<SlowCalls>) -> MutexGuard<'_, SlowCalls> {
     slow.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn read<P: DeserializeOwned>(name: &str, params: Value) -> Result<P, ApiError> {
-    P::deserialize(&params).map_err(|error| {
+fn read<P: DeserializeOwned>(name: &str, params: &Value) -> Result<P, ApiError> {
+    P::deserialize(params).map_err(|error| {
         ApiError::invalid_params(format!("{name}: {error}"), "rpc.discover describes the parameters")
     })
 }

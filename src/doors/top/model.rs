@@ -6,6 +6,7 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use super::layout::{self, Layout};
 use crate::api::wire::{ClaimStatus, ConductorStatus, EventStatus, Id, PlanStatus, TaskLine, WorkerStatus};
 use crate::base::clock::{Time, Zone};
+use crate::base::sorting;
 use crate::services::watching::{Line, harmless};
 
 /// As many events are kept to be scrolled back to.
@@ -364,7 +365,7 @@ impl Model {
         let Some(plan) = &self.known.plan else { return Vec::new() };
         let waves = waves(&plan.tasks);
         let mut tasks: Vec<(usize, &TaskLine)> = waves.into_iter().zip(&plan.tasks).collect();
-        tasks.sort_by_key(|(wave, _)| *wave);
+        sorting::sort_by_key(&mut tasks, |(wave, _)| *wave);
         tasks.retain(|(_, task)| {
             let worker = task.worker.as_deref().unwrap_or("");
             self.is_about_plans() || self.matches(&[&id_text(&task.id), &task.state, &task.task, worker])
@@ -379,7 +380,7 @@ impl Model {
                 || self.matches(&[&worker.worker, &worker.state, &worker.provider, &worker.tasks.join(" ")])
         };
         let mut workers: Vec<&WorkerStatus> = self.known.workers.iter().filter(is_shown).collect();
-        workers.sort_by_key(|worker| match worker.state.as_str() {
+        sorting::sort_by_key(&mut workers, |worker| match worker.state.as_str() {
             "busy" => 0,
             "idle" => 2,
             _ => 1,

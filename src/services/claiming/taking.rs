@@ -5,6 +5,7 @@
 
 use super::{Answer, Wish};
 use crate::base::ids::{AttemptId, PlanId};
+use crate::base::sorting;
 use crate::domain::attempt::AttemptState;
 use crate::domain::claim::{Conflict, Held, HolderKind};
 use crate::domain::refusal::{Code, Refusal};
@@ -69,7 +70,7 @@ pub fn stop_attempts(
     let reason = wish.reason.as_deref().unwrap_or_default();
     let held: Vec<&Held> = each_once(conflicts).into_iter().filter(|held| is_attempts(held)).collect();
     let mut ids: Vec<AttemptId> = held.iter().map(|held| AttemptId::new(held.holder.name.as_str())).collect();
-    ids.sort();
+    sorting::sort(&mut ids);
     ids.dedup();
     let mut running = Vec::new();
     for id in ids {
@@ -129,7 +130,7 @@ fn is_attempts(held: &Held) -> bool {
 
 fn each_once(conflicts: &[Conflict]) -> Vec<&Held> {
     let mut held: Vec<&Held> = conflicts.iter().map(|conflict| &conflict.held).collect();
-    held.sort_by_key(|held| held.id);
+    sorting::sort_by_key(&mut held, |held| held.id);
     held.dedup_by_key(|held| held.id);
     held
 }

@@ -8,6 +8,7 @@ use super::launching::LINKED;
 use crate::base::clock::Time;
 use crate::base::ids::TaskId;
 use crate::base::paths::RepoPath;
+use crate::base::sorting;
 use crate::domain::pattern::{Pattern, PatternSet, twins};
 use crate::domain::plan::Task;
 use crate::domain::violation::{Changed, Kind, Objection, objection};
@@ -324,7 +325,7 @@ fn objections(
             }
         }
     }
-    found.sort();
+    sorting::sort(&mut found);
     found.dedup_by(|a, b| a.0 == b.0);
     Ok(found)
 }

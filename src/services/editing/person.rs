@@ -8,6 +8,7 @@ use super::{Asked, DEFAULT_TTL_S, Editor, SESSION_LEASE_S, leaving, others_alive
 use crate::base::clock::Time;
 use crate::base::ids::ClaimId;
 use crate::base::paths::RepoPath;
+use crate::base::sorting;
 use crate::domain::claim::{self, Conflict, Decision, Held, Holder, Mode};
 use crate::domain::pattern::Pattern;
 use crate::domain::writes::Write;
@@ -174,7 +175,7 @@ fn is_own(claim: &Held, person: &Holder, spot: &Spot) -> bool {
 
 fn each_once(conflicts: Vec<Conflict>) -> Vec<Held> {
     let mut held: Vec<Held> = conflicts.into_iter().map(|conflict| conflict.held).collect();
-    held.sort_by_key(|claim| claim.id);
+    sorting::sort_by_key(&mut held, |claim| claim.id);
     held.dedup_by_key(|claim| claim.id);
     held
 }

@@ -14,6 +14,7 @@ use super::{
     Ground, creating, database, databases, each, furnishing, keeping, own_folder, running, viewing, working,
 };
 use crate::base::failpoint::Point;
+use crate::base::sorting;
 use crate::domain::refusal::{Code, Refusal};
 use crate::services::{Error, Session};
 use crate::store::environments::EnvironmentRow;
@@ -84,7 +85,7 @@ fn found(ground: &Ground<'_>, name: &str) -> Vec<Backup> {
         })
         .filter(|backup| !backup.backup.starts_with('.'))
         .collect();
-    found.sort_by(|one, other| other.backup.cmp(&one.backup));
+    sorting::sort_by(&mut found, |one, other| other.backup.cmp(&one.backup));
     found
 }
 
@@ -425,7 +426,7 @@ pub(super) fn put_aside(
     let is_whole = |name: &String| !databases::PARTS[1..].iter().any(|part| name.ends_with(part));
     let mut earlier: Vec<String> = names.filter(|name| name.starts_with(&start) && is_whole(name)).collect();
     // By the moment, which stands behind the second hyphen.
-    earlier.sort_by(|one, other| moment(other, &start).cmp(moment(one, &start)));
+    sorting::sort_by(&mut earlier, |one, other| moment(other, &start).cmp(moment(one, &start)));
     let most = usize::try_from(ground.config.environments.backups).unwrap_or(usize::MAX);
     for old in earlier.iter().skip(most.max(1)) {
         for part in databases::PARTS {

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use super::conductor::desk::Desk;
 use super::project::Project;
 use super::{Error, Session, ground};
+use crate::base::sorting;
 use crate::domain::environment::check_name;
 use crate::domain::refusal::{Code, Refusal};
 use crate::store::environments::EnvironmentRow;
@@ -255,7 +256,7 @@ fn each<T: Sync, R: Send>(all: &[T], most: usize, act: impl Fn(&T) -> R + Sync) 
         }
     });
     let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
-    done.sort_by_key(|(at, _)| *at);
+    sorting::sort_by_key(&mut done, |(at, _)| *at);
     done.into_iter().map(|(_, result)| result).collect()
 }
 

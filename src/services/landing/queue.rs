@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{batch, integration_branch};
 use crate::base::failpoint::Point;
+use crate::base::sorting;
 use crate::domain::plan::Task;
 use crate::services::Error;
 use crate::services::conductor::desk::Desk;
@@ -109,7 +110,7 @@ pub fn land(desk: &Desk, work: Work) -> Result<Landing, Error> {
             Err(TryRecvError::Empty) => {}
         }
         let mut taken = std::mem::take(&mut *lock(&queue.waiting));
-        taken.sort_by_key(|waiting| waiting.id);
+        sorting::sort_by_key(&mut taken, |waiting| waiting.id);
         batch::land(desk, &branch, &taken)?;
         drop(turn);
         return told.try_recv().map_err(|_| Error::Bug(format!("landing {id} was forgotten")));

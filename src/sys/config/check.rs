@@ -1,5 +1,6 @@
 //! Every problem of a configuration, each with its place.
 
+use crate::base::sorting;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -128,6 +129,8 @@ pub(super) fn check_documents(documents: &mut [Document<'_>]) -> Vec<ConfigProbl
 pub(super) fn sorted(mut problems: Vec<ConfigProblem>) -> Vec<ConfigProblem> {
     let files: Vec<PathBuf> = problems.iter().map(|problem| problem.file.clone()).collect();
     let rank = |file: &PathBuf| files.iter().position(|other| other == file);
-    problems.sort_by_key(|problem| (rank(&problem.file), problem.line, problem.column, problem.severity));
+    sorting::sort_by_key(&mut problems, |problem| {
+        (rank(&problem.file), problem.line, problem.column, problem.severity)
+    });
     problems
 }

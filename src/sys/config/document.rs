@@ -16,6 +16,7 @@ use super::check::{ConfigProblem, Severity};
 use super::code::ConfigCode;
 use super::schema::SCHEMA;
 use super::values::Command;
+use crate::base::sorting;
 use crate::domain::pattern::Pattern;
 use crate::domain::spelling::is_branch_name;
 
@@ -168,7 +169,7 @@ impl<'t> Document<'t> {
 
     /// Reports what is no TOML. A mistake often brings others in its wake, so a line is reported once.
     fn syntax(&mut self, mut errors: Vec<toml::de::Error>) {
-        errors.sort_by_key(|error| error.span().map_or(0, |span| span.start));
+        sorting::sort_by_key(&mut errors, |error| error.span().map_or(0, |span| span.start));
         for error in errors {
             let span = error.span().unwrap_or(0..0);
             if !self.broken_lines.insert(self.line_of(span.start)) {

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use crate::base::sorting;
 use crate::domain::plan::CommandLine;
 
 mod files;
@@ -106,7 +107,7 @@ enum Runner {
 pub fn find(top: &Path) -> Ecosystem {
     let finders = [cargo, node::find, python::find, go, maven, gradle, make];
     let mut found: Vec<Ecosystem> = finders.iter().filter_map(|find| find(top)).collect();
-    found.sort_by_key(|ecosystem| (ecosystem.test.is_none(), ecosystem.kind));
+    sorting::sort_by_key(&mut found, |ecosystem| (ecosystem.test.is_none(), ecosystem.kind));
     let kinds: Vec<EcosystemKind> = found.iter().map(|ecosystem| ecosystem.kind).collect();
     match found.into_iter().next() {
         Some(first) => Ecosystem { others: kinds[1..].to_vec(), ..first },

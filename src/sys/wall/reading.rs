@@ -1,6 +1,7 @@
 //! Hiding by granting the rest: a wall that can only grant, and only whole folders, leaves a secret
 //! out by granting everything beside it and beside the folders above it.
 
+use crate::base::sorting;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -83,7 +84,7 @@ pub(super) fn real(paths: &[PathBuf]) -> Vec<PathBuf> {
         }
         real.push(path);
     }
-    real.sort();
+    sorting::sort(&mut real);
     real.dedup();
     real
 }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::api::wire::{DispatchResult, EnvironmentTotals, RouteStatus, WorkerStatus};
+use crate::base::sorting;
 
 /// By what workers are sorted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,7 +46,7 @@ pub fn fleet(view: &View, workers: &[WorkerStatus], missed: u64, by: By, places:
         let (protected, free): (Vec<&WorkerStatus>, Vec<&WorkerStatus>) =
             workers.iter().partition(|worker| worker.protected);
         let mut names: Vec<String> = free.iter().flat_map(|worker| of(worker)).collect();
-        names.sort();
+        sorting::sort(&mut names);
         names.dedup();
         for name in names {
             let members: Vec<&WorkerStatus> =

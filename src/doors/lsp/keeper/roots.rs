@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::Keeper;
 use crate::api::methods::claims;
+use crate::base::sorting;
 use crate::doors::lsp::desk::{Desk, Note};
 use crate::doors::lsp::keeping::Root;
 use crate::doors::lsp::outbox::Message;
@@ -74,7 +75,7 @@ impl Keeper {
         // In the order of the folders, and those of open files alone at the end.
         let place = |root: &Root| self.folders.iter().position(|(_, of)| of.as_ref() == Some(&root.top));
         let mut roots: Vec<&Root> = self.roots.iter().collect();
-        roots.sort_by_key(|root| place(root).unwrap_or(usize::MAX));
+        sorting::sort_by_key(&mut roots, |root| place(root).unwrap_or(usize::MAX));
         let project = |root: &&Root| {
             json!({
                 "root": root.uri,

@@ -18,6 +18,7 @@ use super::navigation::id_of;
 use super::slot::What;
 use super::surroundings::session;
 use crate::base::paths::RepoPath;
+use crate::base::sorting;
 use crate::domain::pattern::Pattern;
 use crate::domain::plan::document::Format;
 use crate::domain::plan::outline::Item;
@@ -197,7 +198,7 @@ impl Mending<'_> {
         let mut files: Vec<RepoPath> = matching(&project, &pattern)?;
         let before = files.len();
         files.retain(|file| !theirs.iter().any(|theirs| theirs.contains(file)));
-        files.sort_by(|a, b| a.as_bytes().cmp(b.as_bytes()));
+        sorting::sort_by(&mut files, |a, b| a.as_bytes().cmp(b.as_bytes()));
         if files.is_empty() || files.len() == before && before <= 1 || files.len() > MOST_PARTS {
             return None;
         }

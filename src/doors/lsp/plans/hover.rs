@@ -11,6 +11,7 @@ use super::stored::{self, Stored};
 use super::surroundings::{names, session};
 use crate::api::methods::claims;
 use crate::base::paths::RepoPath;
+use crate::base::sorting;
 use crate::domain::overlap::overlap;
 use crate::domain::pattern::Pattern;
 use crate::domain::plan::outline::{End, Item, Shape, Step};
@@ -71,7 +72,7 @@ fn of_pattern(session: &Session, text: &str) -> Option<String> {
     };
     let project = session.project().ok()?;
     let mut files: Vec<RepoPath> = matching(&project, &pattern)?;
-    files.sort_by(|a, b| a.as_bytes().cmp(b.as_bytes()));
+    sorting::sort_by(&mut files, |a, b| a.as_bytes().cmp(b.as_bytes()));
     let mut page = match files.len() {
         0 => format!("`{text}` matches no file yet."),
         1 => format!("`{text}` matches one file:"),

@@ -5,6 +5,7 @@ use std::ops::Range as Span;
 use super::super::documents::Document;
 use super::super::types::{DocumentSymbol, FoldingRange, FoldingRangeKind, Location, Position, SymbolKind};
 use super::checking::tasks;
+use crate::base::sorting;
 use crate::domain::plan::outline::{Item, Shape};
 
 /// The id of a task.
@@ -120,7 +121,7 @@ pub fn folds(document: &Document) -> Option<Vec<FoldingRange>> {
             });
         }
     }
-    folds.sort_by_key(|fold| (fold.start_line, fold.end_line));
+    sorting::sort_by_key(&mut folds, |fold| (fold.start_line, fold.end_line));
     folds.dedup();
     Some(folds)
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::super::desk::Desk;
 use super::super::documents::Document;
+use crate::base::sorting;
 use crate::services::Session;
 use crate::sys::config::resolved::TargetKind;
 
@@ -88,6 +89,6 @@ pub fn entries(top: &Path, typed: &str) -> Vec<String> {
         })
         .take(MOST)
         .collect();
-    names.sort();
+    sorting::sort(&mut names);
     names
 }

@@ -1,5 +1,6 @@
 //! Reading of small files at the top of a project.
 
+use crate::base::sorting;
 use std::io::Read;
 use std::path::Path;
 
@@ -32,6 +33,6 @@ pub(super) fn first(top: &Path, names: &[&'static str]) -> Option<&'static str> 
 pub(super) fn names_in(folder: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let mut names: Vec<String> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
-    names.sort();
+    sorting::sort(&mut names);
     names
 }
