@@ -565,3 +565,20 @@ fn pipeline_screens() {
     snapshot!(all_looks(|view| pipelines(view, &list)));
     snapshot!(all_looks(|view| pipelines(view, &typed(json!({})))));
 }
+
+#[test]
+fn a_refusal_is_told_once_and_findings_with_their_rounds() {
+    let run: PipelineResult = typed(json!({
+        "name": "feature", "run": "f-1", "plan_id": "f-1", "state": "failed",
+        "stages": [
+            {"stage": "test", "state": "done", "round": 2,
+             "tasks": [{"task": "test", "state": "done", "round": 1}, {"task": "test-r2", "state": "done", "round": 2}],
+             "findings": [{"text": "a", "task": "test"}, {"text": "a", "task": "test-r2"}]},
+            {"stage": "deploy", "state": "refused", "approval": true, "decision": "refused", "decided_by": "ann",
+             "decided_at": "2026-11-21T11:57:00Z", "message": "no way", "reason": "refused by ann: no way"},
+        ],
+    }));
+    let screen = all_looks(|view| pipeline(view, &run));
+    assert!(screen.contains("found in round 1: a") && screen.contains("found in round 2: a"), "{screen}");
+    assert!(!screen.contains("refused by ann: no way"), "{screen}");
+}
