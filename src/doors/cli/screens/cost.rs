@@ -44,7 +44,7 @@ pub fn cost(view: &View, costs: &CostStatus) -> String {
             fact(page, 8, "", &format!("{}: {} a day", month.how, money(month.per_day_usd)));
         }
         // What came without tokens is in the sum above, and can be compared with nothing.
-        let compared = |saving: &SavingStatus| saving.would_usd - saving.saved_usd;
+        let compared = |saving: &SavingStatus| ((saving.would_usd - saving.saved_usd) * 1e6).round() / 1e6;
         let apart = |saving: &SavingStatus| costs.total.usd - compared(saving);
         for (at, saving) in costs.savings.iter().enumerate() {
             let priced = match &saving.model {
