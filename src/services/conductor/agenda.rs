@@ -126,7 +126,10 @@ impl Agenda {
         self.lane_of = plan.tasks.iter().take(self.lights.len()).map(|task| self.lane(desk, task)).collect();
         for (at, had_somebody) in had_somebody.into_iter().enumerate() {
             let lane = self.lane_of.get(at).and_then(|lane| self.lanes.get(*lane));
-            if let (true, Some((Pick::Nobody(why), _))) = (had_somebody, lane) {
+            if let (true, Some((Pick::Nobody(why), _))) = (had_somebody, lane)
+                // Who was marked as protected was meant.
+                && !why.contains("protected")
+            {
                 let why = format!("{why} since kapell.toml was changed");
                 self.stranded.insert(at, Some(("slot", why)));
             }
