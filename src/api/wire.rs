@@ -35,12 +35,24 @@ pub use status::*;
 
 /// A task's id: an integer or a string, as the plan wrote it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "an id is a whole number or a string")]
 pub enum Id {
     /// An integer.
     Number(i64),
     /// A string.
     Text(String),
+}
+
+/// Reads a priority, which is an [`Id`] by its kind, so that whoever wrote another is told of which field that is.
+fn priority<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Id>, D::Error> {
+    use serde::de::Error as _;
+    let value = Option::<Value>::deserialize(from)?.filter(|value| !value.is_null());
+    let read = |value| Id::deserialize(&value).map_err(|_| value);
+    value.map(read).transpose().map_err(|value| {
+        D::Error::custom(format!(
+            "priority is {value}; it is a whole number from 0 to 10, or high, medium or low"
+        ))
+    })
 }
 
 impl From<&crate::base::ids::TaskId> for Id {
@@ -83,3 +95,22 @@ impl<T> OneOrMany<T> {
 
 /// A JSON object of any shape.
 pub type Object = serde_json::Map<String, Value>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_priority_of_another_kind_is_told_with_its_name() {
+        for (priority, is_one) in
+            [("7", true), ("\"high\"", true), ("null", true), ("7.5", false), ("true", false)]
+        {
+            let text = format!("{{\"task\": \"t\", \"priority\": {priority}}}");
+            let read = serde_json::from_str::<DispatchParams>(&text).map_err(|error| error.to_string());
+            let expected =
+                format!("priority is {priority}; it is a whole number from 0 to 10, or high, medium or low");
+            assert_eq!(read.is_ok(), is_one, "{read:?}");
+            assert!(read.is_ok() || read.is_err_and(|why| why.starts_with(&expected)), "{priority}");
+        }
+    }
+}

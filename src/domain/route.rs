@@ -89,6 +89,8 @@ pub struct Provider {
     pub capability: Complexity,
     /// Dollars for a million tokens, as far as known; only compared with others.
     pub price: Option<f64>,
+    /// Whether a file names it; else its program was found.
+    pub is_said: bool,
 }
 
 /// Everybody there is, and the rules by which tasks find them: what the configuration says.
@@ -108,6 +110,9 @@ pub struct Roster {
     pub environments: BTreeSet<String>,
     /// Providers in the order in which they take over.
     pub chain: Vec<ProviderName>,
+    /// Whether somebody wrote it: what is for anybody then goes to nobody that no file names, and what a limit of the
+    /// chain keeps from it waits for the chain and the fallback.
+    pub is_chain_said: bool,
     /// Takes over when all of the chain are limited.
     pub fallback: Option<ProviderName>,
 }
@@ -134,6 +139,8 @@ pub struct Now {
     pub limits: BTreeMap<ProviderName, Limit>,
     /// Groups that work at one task at a time, and the task that each is at.
     pub taken: BTreeMap<String, String>,
+    /// Tasks of such groups that are between two tries: nobody is at them, and their groups wait for their next.
+    pub between: BTreeSet<String>,
     /// Workers that get nothing now, since their last attempts failed at once, and why.
     pub quarantined: BTreeMap<WorkerName, String>,
     /// Why nobody at all may begin anything: `slot`, `memory` or `load`, and on what.
@@ -154,6 +161,13 @@ pub enum Shut {
 }
 
 impl Now {
+    /// Looks at the groups as a task does that is between two tries: its own next try is what they wait for.
+    pub fn go_on(&mut self, task: &str) {
+        if self.between.contains(task) {
+            self.taken.retain(|_, at| !self.between.contains(at));
+        }
+    }
+
     /// Notes that nothing can begin in an environment.
     pub fn shut(&mut self, environment: &str, why: Shut) {
         self.shut.insert(environment.to_lowercase(), why);
@@ -301,7 +315,7 @@ pub fn decide(roster: &Roster, now: &Now, pick: &Pick, need: Need<'_>) -> Decisi
         Pick::Group(name) => now.taken.get(name).map(|task| one_at_a_time(name, task)),
         _ => None,
     };
-    let candidates: Vec<Candidate> = asked
+    let mut candidates: Vec<Candidate> = asked
         .iter()
         .map(|seat| (*seat, false))
         .chain(reliefs.iter().map(|seat| (*seat, true)))
@@ -319,11 +333,29 @@ pub fn decide(roster: &Roster, now: &Now, pick: &Pick, need: Need<'_>) -> Decisi
             },
         })
         .collect();
+    if *pick == Pick::Everybody && roster.is_chain_said {
+        keep_to_the_chain(roster, &mut candidates, need);
+    }
     let choice = match &now.full {
         Some((reason, on)) if candidates.iter().any(may_ever) => Choice::Wait { reason, on: on.clone() },
         _ => choose(roster, &candidates, need),
     };
     Decision { candidates, choice }
+}
+
+/// What those of the chain were refused, or are kept from by a limit, goes on along the chain and then to the
+/// fallback, and to nobody else.
+fn keep_to_the_chain(roster: &Roster, candidates: &mut Vec<Candidate>, need: Need<'_>) {
+    let is_of_it = |it: &Candidate| it.takes_over || roster.chain.contains(&it.provider);
+    let is_limited = |it: &Candidate| {
+        matches!(it.why_not, Some(WhyNot::RateLimited(..) | WhyNot::OverBudget(_) | WhyNot::TooDear(_)))
+    };
+    let takes_over = !need.avoid.is_empty()
+        || !need.out.is_empty()
+        || candidates.iter().any(|it| is_of_it(it) && is_limited(it));
+    if takes_over && candidates.iter().any(is_of_it) {
+        candidates.retain(is_of_it);
+    }
 }
 
 /// Why a worker got a task, for people: the rule that led to it, and who was thought of before it and why not.
@@ -358,6 +390,9 @@ fn choose(roster: &Roster, candidates: &[Candidate], need: Need<'_>) -> Choice {
     let capable = || candidates.iter().filter(|it| may_ever(it));
     if capable().next().is_none() {
         return Choice::Nobody(match candidates.iter().find_map(|it| Some((it, it.why_not.as_ref()?))) {
+            None if roster.seats.values().any(|seat| seat.is_protected) => {
+                "all workers that it could go to are protected and never get a task".to_owned()
+            }
             None => "no worker is configured or installed for it".to_owned(),
             Some((_, WhyNot::TooDear(why) | WhyNot::Nowhere(why))) => why.clone(),
             Some((first, WhyNot::Lacks(why))) => format!("{}: {why}", first.worker),

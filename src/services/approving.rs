@@ -10,7 +10,6 @@ use super::steering::Done;
 use super::{Error, Session, claiming, dispatching, ground, owning};
 use crate::base::ids::{ClaimId, HolderName, ProjectId, TaskId};
 use crate::domain::claim::{self, Conflict, Decision, Holder, HolderKind, Mode};
-use crate::domain::conducting::PlanState;
 use crate::domain::pattern::Pattern;
 use crate::domain::refusal::{Code, Refusal};
 use crate::domain::task::TaskState;
@@ -55,7 +54,7 @@ pub fn approve(
             tx.set_verdict(&attempt.id, Verdict::Approved, &tx.gates(&attempt.id)?)?;
         }
         tx.want_task(plan, &task, true)?;
-        tx.set_plan_state(&project.id, plan, PlanState::Running, None)?;
+        dispatching::go_on(tx, &project.id, plan)?;
         let what = if paths.is_empty() { String::new() } else { format!(" with {}", paths.join(", ")) };
         tx.append_event(
             &project.id,

@@ -215,6 +215,9 @@ pub fn cool_down(
         if is_told {
             return Ok(());
         }
+        // A longer one that stands is kept.
+        let stands = tx.cooldowns(now)?.into_iter().find(|it| it.provider == *provider);
+        let until = stands.map_or(until, |it| it.until);
         tx.append_event(
             &project.id,
             &NewEvent {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::project::Project;
+use super::project::{Project, read_config};
 use super::{Error, House};
 use crate::sys::config::{self, ConfigProblem, Shown};
 use crate::sys::text;
@@ -25,11 +25,7 @@ impl Files {
     /// # Errors
     /// A file that is there and cannot be read as text.
     pub fn read(house: &House, project: &Project) -> Result<Self, Error> {
-        let read = |path: PathBuf| match text::read(&path) {
-            Ok(text) => Ok(Some((path, text))),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(Error::system(format!("reading {}", path.display()), error)),
-        };
+        let read = |path: PathBuf| Ok::<_, Error>(read_config(&path)?.map(|text| (path, text)));
         let in_project = project.top.as_ref().map(|top| read(top.join("kapell.toml"))).transpose()?.flatten();
         Ok(Self { project: in_project, person: read(house.person_config.clone())? })
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use super::conductor::stages::WAITS_FOR_APPROVAL;
 use super::planning::{self, rows};
 use super::project::Project;
 use super::routing::{self, Explanation};
@@ -121,6 +122,12 @@ pub fn dispatch(session: &Session, project: &Project, wish: &Wish) -> Result<Dis
             if wish.dry_run {
                 let route = Some(routing::explain(session, project, &config, &task)?);
                 let (started, waiting) = (Vec::new(), Vec::new());
+                let is_suspended =
+                    session.store()?.read(|tx| tx.plan(&inbox))?.as_ref().is_some_and(is_suspended);
+                let note = is_suspended.then(|| {
+                    let (reason, on) = querying::paused(&inbox);
+                    format!("what is sent waits: it is {reason}, and {on}")
+                });
                 return Ok(Dispatched {
                     run: None,
                     plan: inbox,
@@ -128,7 +135,7 @@ pub fn dispatch(session: &Session, project: &Project, wish: &Wish) -> Result<Dis
                     started,
                     waiting,
                     route,
-                    note: None,
+                    note,
                 });
             }
             windows::refuse_without(&session.house, &config, task.target.as_deref())?;
@@ -165,7 +172,7 @@ pub fn dispatch(session: &Session, project: &Project, wish: &Wish) -> Result<Dis
     if is_running && !wanted.iter().any(is_new) {
         let conductor = await_conductor(session, &plan_id)?;
         if let Some(conductor) = conductor {
-            return Err(duplicate(&plan_id, &conductor).into());
+            return Err(duplicate(&plan_id, &conductor, row.state).into());
         }
         // It says that it runs, but nobody runs it: the one before died. Take it over.
     }
@@ -217,7 +224,7 @@ pub fn dispatch(session: &Session, project: &Project, wish: &Wish) -> Result<Dis
                 again(tx, &project.id, &plan_id, id, "dispatched again")?;
             }
         }
-        tx.set_plan_state(&project.id, &plan_id, PlanState::Running, None)?;
+        go_on(tx, &project.id, &plan_id)?;
         tx.insert_run(
             &project.id,
             &RunRow {
@@ -235,7 +242,7 @@ pub fn dispatch(session: &Session, project: &Project, wish: &Wish) -> Result<Dis
     let since = match since {
         Err(Error::Refused(refusal)) if refusal.code == Code::DuplicatePlan => {
             return match await_conductor(session, &plan_id)? {
-                Some(conductor) => Err(duplicate(&plan_id, &conductor).into()),
+                Some(conductor) => Err(duplicate(&plan_id, &conductor, row.state).into()),
                 None => Err(Refusal::new(
                     Code::DuplicatePlan,
                     format!("plan {plan_id} is being started by somebody else at this moment"),
@@ -292,9 +299,18 @@ pub(super) fn told(
     wanted: &[TaskId],
 ) -> Result<Dispatched, Error> {
     let wanted_now = &wanted[..wanted.len().min(NEWS)];
-    await_news(session, &plan_id, seats, since, wanted_now)?;
+    let is_suspended =
+        || Ok::<_, Error>(session.store()?.read(|tx| tx.plan(&plan_id))?.as_ref().is_some_and(is_suspended));
+    if !is_suspended()? {
+        await_news(session, &plan_id, seats, since, wanted_now)?;
+    }
     let (_, _, plan) = load(session, &plan_id, Some(wanted_now))?;
-    let (started, waiting) = session.store()?.read(|tx| news(tx, &plan_id, &plan, wanted, seats))?;
+    let (started, mut waiting) = session.store()?.read(|tx| news(tx, &plan_id, &plan, wanted, seats))?;
+    if is_suspended()? {
+        for (_, reason, on) in &mut waiting {
+            (*reason, *on) = querying::paused(&plan_id);
+        }
+    }
     Ok(Dispatched { run: Some(run), plan: plan_id, conductor, started, waiting, route: None, note: None })
 }
 
@@ -315,14 +331,35 @@ pub(super) fn again(
     Ok(tx.move_task(project, plan, task, next, Some(why))?)
 }
 
-fn duplicate(plan: &PlanId, conductor: &ConductorRow) -> Refusal {
-    Refusal::new(
-        Code::DuplicatePlan,
-        format!("plan {plan} runs already, by conductor {} (process {})", conductor.id, conductor.pid),
-        "follow it with status, or stop it first with control",
-    )
-    .with("conductor", &conductor.id)
-    .with("pid", conductor.pid)
+/// Has a plan go on; whether it does. One that somebody paused stays so until somebody resumes it; one that waited
+/// for a decision goes on with that.
+pub(super) fn go_on(tx: &Tx<'_>, project: &ProjectId, plan: &PlanId) -> Result<bool, Error> {
+    let row = tx.plan(plan)?.ok_or_else(|| Error::Bug(format!("plan {plan} vanished")))?;
+    if is_suspended(&row) {
+        return Ok(false);
+    }
+    tx.set_plan_state(project, plan, PlanState::Running, None)?;
+    Ok(true)
+}
+
+/// Whether a plan is paused, and not for want of a decision.
+fn is_suspended(plan: &PlanRow) -> bool {
+    let is_waiting = plan.reason.as_ref().is_some_and(|why| why.starts_with(WAITS_FOR_APPROVAL));
+    plan.state == PlanState::Paused && !is_waiting
+}
+
+fn duplicate(plan: &PlanId, conductor: &ConductorRow, state: PlanState) -> Refusal {
+    let by = format!("conductor {} (process {})", conductor.id, conductor.pid);
+    let (what, hint) = match state {
+        PlanState::Paused => {
+            (format!("plan {plan} is paused, by {by}"), format!("kapell resume {plan} lets it go on"))
+        }
+        _ => (
+            format!("plan {plan} runs already, by {by}"),
+            "follow it with status, or stop it first with control".to_owned(),
+        ),
+    };
+    Refusal::new(Code::DuplicatePlan, what, hint).with("conductor", &conductor.id).with("pid", conductor.pid)
 }
 
 /// The plan that an id or a unique name means.

@@ -190,6 +190,28 @@ impl Session {
     }
 }
 
+/// The text of a file of the configuration, where there is one.
+///
+/// # Errors
+/// It cannot be read, is no text, or is a link to nothing.
+pub fn read_config(path: &Path) -> Result<Option<String>, Error> {
+    let refused = |what: String, hint| Refusal::new(Code::Usage, what, hint).into();
+    match text::read(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => match path.is_symlink() {
+            true => Err(refused(
+                format!("{} is a link to a file that is not there", path.display()),
+                "let it lead to one, or remove it",
+            )),
+            false => Ok(None),
+        },
+        Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+            Err(refused(format!("{}: {error}", path.display()), "save it as UTF-8, as an editor can"))
+        }
+        Err(error) => Err(Error::system(format!("cannot read {}", path.display()), error)),
+    }
+}
+
 /// What the files of a configuration say.
 #[derive(Debug, Serialize, Deserialize)]
 struct Texts {
@@ -201,13 +223,9 @@ struct Texts {
 
 impl Texts {
     fn read(session: &Session, project: &Project) -> Result<Self, Error> {
-        let read = |path: &Path| match text::read(path) {
-            Ok(text) => Ok(Some(text)),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(Error::system(format!("cannot read {}", path.display()), error)),
-        };
-        let own = project.top.as_ref().map(|top| read(&top.join("kapell.toml"))).transpose()?.flatten();
-        Ok(Self { project: own, person: read(&session.house.person_config)? })
+        let own =
+            project.top.as_ref().map(|top| read_config(&top.join("kapell.toml"))).transpose()?.flatten();
+        Ok(Self { project: own, person: read_config(&session.house.person_config)? })
     }
 
     fn load(&self, session: &Session, project: &Project) -> Result<Config, Error> {

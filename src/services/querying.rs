@@ -623,6 +623,11 @@ impl QueuedView {
     }
 }
 
+/// The reason of what waits in a paused plan, and what to do about it.
+pub fn paused(plan: &PlanId) -> (String, String) {
+    ("paused".to_owned(), format!("kapell resume {plan} lets it go on"))
+}
+
 /// What waits to be started, in the order in which it will be taken: a page of it.
 pub fn queue(
     session: &Session,
@@ -634,20 +639,18 @@ pub fn queue(
     let rows = session.store()?.read(|tx| tx.queue(&project.id, now, schedule::AGEING_MS, after, limit))?;
     let view = |row: WaitingRow| {
         let said = row.reason.as_deref().and_then(|reason| reason.split_once(": "));
+        let owned = |(reason, on): (&str, &str)| (reason.to_owned(), on.to_owned());
         let (reason, on) = match (row.state, said) {
-            (TaskState::Waiting, _) => ("dependency", "what it depends on"),
-            (TaskState::Ready, Some(said)) => said,
-            (TaskState::Rejected, _) => ("slot", "its next try"),
-            _ => ("slot", "its turn"),
+            (TaskState::Ready, Some(said @ ("budget", _))) => owned(said),
+            _ if row.is_paused => paused(&row.plan),
+            (TaskState::Waiting, _) => owned(("dependency", "what it depends on")),
+            (TaskState::Ready, Some(said)) => owned(said),
+            (TaskState::Rejected, _) => owned(("slot", "its next try")),
+            _ => owned(("slot", "its turn")),
         };
         let patience = schedule::patience_ms(row.priority);
         let deadline = Time::from_millis(row.since.as_millis().saturating_add(patience));
-        QueuedView {
-            reason: reason.to_owned(),
-            on: on.to_owned(),
-            deadline: (row.state != TaskState::Waiting).then_some(deadline),
-            row,
-        }
+        QueuedView { reason, on, deadline: (row.state != TaskState::Waiting).then_some(deadline), row }
     };
     Ok(rows.into_iter().map(view).collect())
 }

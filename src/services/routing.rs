@@ -14,6 +14,7 @@ use crate::domain::share::{self, Pool, Share};
 use crate::store::Tx;
 use crate::store::attempts::{AttemptRow, Occupant};
 use crate::store::environments::EnvironmentRow;
+use crate::store::fleet::AtWork;
 use crate::sys::config::Config;
 use crate::sys::config::resolved::{self, Isolation, Strategy};
 
@@ -40,6 +41,7 @@ pub fn roster(config: &Config) -> Roster {
             .map(|route| route::Route { pattern: route.pattern.clone(), to: route.to.clone() })
             .collect(),
         chain: config.failover.chain.clone(),
+        is_chain_said: config.failover.is_said,
         fallback: config.failover.fallback.clone(),
         environments: config.environments.names.iter().cloned().collect(),
         ..Roster::default()
@@ -65,6 +67,7 @@ pub fn roster(config: &Config) -> Roster {
                 name: name.clone(),
                 max_parallel: provider.max_parallel,
                 capability: provider.capability,
+                is_said: provider.is_said,
                 // What a task sends is about three times what it receives.
                 price: provider
                     .prices
@@ -179,8 +182,18 @@ pub fn now(
         config.groups.iter().filter(|(_, group)| group.strategy == Strategy::Sequential).collect();
     if !sequential.is_empty() {
         // Also what is called off and has not ended yet.
-        let ends = mine().map(|it| (it.plan.clone(), TaskId::text(&it.task), it.worker.clone(), None));
-        for (plan, task, worker, for_group) in tx.tasks_at_work(project)?.into_iter().chain(ends) {
+        let ends = mine().map(|it| AtWork {
+            plan: it.plan.clone(),
+            task: TaskId::text(&it.task),
+            worker: it.worker.clone(),
+            for_group: None,
+            is_between: false,
+        });
+        let (between, at_work): (Vec<_>, Vec<_>) =
+            tx.tasks_at_work(project)?.into_iter().partition(|it| it.is_between);
+        for AtWork { plan, task, worker, for_group, is_between } in
+            at_work.into_iter().chain(ends).chain(between)
+        {
             for (name, group) in &sequential {
                 // Whoever takes over for its members does the group's task all the same.
                 let is_its = for_group.as_ref() == Some(*name)
@@ -188,6 +201,9 @@ pub fn now(
                     || config.place(worker.as_str()).is_some_and(|it| it.groups.contains(name));
                 if is_its {
                     now.taken.entry((*name).clone()).or_insert_with(|| format!("{plan}/{task}"));
+                    if is_between {
+                        now.between.insert(format!("{plan}/{task}"));
+                    }
                 }
             }
         }
@@ -294,6 +310,8 @@ fn seats_left(
     live: &[AttemptRow],
 ) -> Result<Option<(Pool, String)>, Error> {
     let count = live.iter().filter(|attempt| attempt.project == *project).count();
+    // The seat of one that was limited just now is for whoever goes on with it.
+    let count = count + plan.map_or(Ok(0), |plan| tx.just_limited(plan))?;
     let pools = [
         (Pool::Project, count, Some(config.max_workers)),
         (Pool::Machine, live.len(), config.machine.max_workers),
@@ -340,11 +358,13 @@ pub fn busy(count: usize, most: u32) -> String {
     format!("{count} of {most} workers of this project are busy")
 }
 
-/// Lets a task pass that a task at work in a group lent its files to: that one waits for it.
-pub fn let_children_pass(tx: &Tx<'_>, now: &mut Now, plan: &PlanId, task: &TaskId) -> Result<(), Error> {
+/// Lets a task pass whose own turn it is in its group, and one that a task at work in a group lent its files to: that
+/// one waits for it.
+pub fn let_its_own_pass(tx: &Tx<'_>, now: &mut Now, plan: &PlanId, task: &TaskId) -> Result<(), Error> {
     if now.taken.is_empty() {
         return Ok(());
     }
+    now.go_on(&format!("{plan}/{task}"));
     let above: BTreeSet<String> =
         owning::ancestors(tx, plan, task)?.iter().map(|above| format!("{plan}/{above}")).collect();
     now.taken.retain(|_, at| !above.contains(at));

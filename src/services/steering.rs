@@ -530,7 +530,7 @@ fn cancel(
 }
 
 fn retry_plan(session: &Session, project: &Project, plan: &PlanRow) -> Result<Done, Error> {
-    let (tasks, stages) = session.store()?.write(|tx| -> Result<(usize, usize), Error> {
+    let (tasks, stages, goes_on) = session.store()?.write(|tx| -> Result<(usize, usize, bool), Error> {
         let mut again = 0;
         for task in tx.task_lights(&plan.id)? {
             if matches!(task.state, TaskState::Failed | TaskState::Blocked | TaskState::Cancelled) {
@@ -540,10 +540,8 @@ fn retry_plan(session: &Session, project: &Project, plan: &PlanRow) -> Result<Do
             }
         }
         let stages = deciding::again(tx, project, &plan.id, None)?;
-        if again + stages > 0 {
-            tx.set_plan_state(&project.id, &plan.id, PlanState::Running, None)?;
-        }
-        Ok((again, stages))
+        let goes_on = again + stages > 0 && dispatching::go_on(tx, &project.id, &plan.id)?;
+        Ok((again, stages, goes_on))
     })?;
     if tasks + stages == 0 {
         return Err(refuse(
@@ -562,7 +560,7 @@ fn retry_plan(session: &Session, project: &Project, plan: &PlanRow) -> Result<Do
         [counted(tasks, "task"), counted(stages, "stage")].into_iter().flatten().collect();
     let verb = if tasks + stages == 1 { "is" } else { "are" };
     let message = format!("{} {verb} tried again", what.join(" and "));
-    Ok(Done { state: "running".to_owned(), message, ..Done::default() })
+    Ok(deciding::again_or_paused(&plan.id, goes_on, message))
 }
 
 fn on_task(
@@ -605,26 +603,18 @@ fn on_task(
             })
         }
         Action::Retry => {
-            let done = store.write(|tx| -> Result<bool, Error> {
+            let done = store.write(|tx| -> Result<Option<bool>, Error> {
                 tx.want_task(&plan.id, task, true)?;
                 if let Some(message) = message {
                     tx.set_feedback(&plan.id, task, Some(message))?;
                 }
                 let moved = dispatching::again(tx, &project.id, &plan.id, task, "tried again")?;
-                if moved {
-                    tx.set_plan_state(&project.id, &plan.id, PlanState::Running, None)?;
-                }
-                Ok(moved)
+                moved.then(|| dispatching::go_on(tx, &project.id, &plan.id)).transpose()
             })?;
-            if !done {
-                return Err(wrong("tried again"));
-            }
+            let Some(goes_on) = done else { return Err(wrong("tried again")) };
             dispatching::ensure_conductor(session, project, &plan.id, false)?;
-            Ok(Done {
-                state: "waiting".to_owned(),
-                message: format!("task {task} is tried again"),
-                ..Done::default()
-            })
+            let done = deciding::again_or_paused(&plan.id, goes_on, format!("task {task} is tried again"));
+            Ok(Done { state: "waiting".to_owned(), ..done })
         }
         Action::Approve => approve(session, project, last, asked, &wrong),
         Action::Land => land(session, project, plan),

@@ -50,10 +50,24 @@ pub struct WaitingRow {
     pub since: Time,
     /// What is to be done.
     pub text: String,
+    /// Whether its plan is paused, and it waits for no other task.
+    pub is_paused: bool,
 }
 
-/// A task that somebody's work is at: plan, task, whose work it is, and the group that the task was led to.
-pub type AtWork = (PlanId, TaskId, WorkerName, Option<String>);
+/// A task that somebody's work is at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AtWork {
+    /// Its plan.
+    pub plan: PlanId,
+    /// Its id.
+    pub task: TaskId,
+    /// Whose work it is.
+    pub worker: WorkerName,
+    /// The group that the task was led to.
+    pub for_group: Option<String>,
+    /// Nobody is at it at this moment: its last try ended, and the next goes on with what that left.
+    pub is_between: bool,
+}
 
 const DAY_MS: i64 = 24 * 3600 * 1000;
 
@@ -73,25 +87,53 @@ impl Tx<'_> {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// The tasks of running plans that somebody's work is at, from its start until it has landed:
-    /// plan, task, whose work it is, and the group that the task was led to.
+    /// The tasks of running plans that somebody's work is at, from its start until it has landed, also between two
+    /// tries; those that somebody is at right now come first.
     pub fn tasks_at_work(&self, project: &ProjectId) -> Result<Vec<AtWork>, StoreError> {
+        // What a task owns is let go of when it is given up, and kept from try to try. One without files owns nothing.
         let mut statement = self.sql.prepare_cached(
-            "SELECT t.plan, t.id, t.is_number, a.worker, a.for_group FROM plans p
+            "SELECT t.plan, t.id, t.is_number, a.worker, a.for_group, 0 FROM plans p
              JOIN tasks t ON t.plan = p.id AND t.state IN ('running', 'judging', 'approved', 'landing')
              JOIN attempts a ON a.plan = t.plan AND a.task = t.id
               AND a.number = (SELECT max(number) FROM attempts WHERE plan = t.plan AND task = t.id)
-             WHERE p.project = ?1 AND p.state IN ('running', 'paused')",
+             WHERE p.project = ?1 AND p.state IN ('running', 'paused')
+             UNION ALL
+             SELECT t.plan, t.id, t.is_number, a.worker, a.for_group, 1 FROM plans p
+             CROSS JOIN tasks t ON t.plan = p.id AND t.wanted = 1 AND t.state IN ('waiting', 'ready', 'rejected')
+              AND t.state <> 'waiting'
+             CROSS JOIN attempts a ON a.plan = t.plan AND a.task = t.id
+              AND a.number = (SELECT max(number) FROM attempts WHERE plan = t.plan AND task = t.id)
+             WHERE p.project = ?1 AND p.state IN ('running', 'paused')
+               AND a.state = 'finished' AND a.outcome <> 'killed'
+               AND (coalesce(json_array_length(t.document, '$.files'), 0) = 0
+                    OR EXISTS (SELECT 1 FROM claims c WHERE c.project = p.project AND c.holder = a.id
+                               AND c.holder_kind = 'attempt' AND c.released_at IS NULL))
+             ORDER BY 6",
         )?;
         let rows = statement.query_map([project.as_str()], |row| {
-            Ok((
-                PlanId::new(row.get::<_, String>(0)?),
-                task_id(row.get(1)?, row.get(2)?),
-                WorkerName::new(row.get::<_, String>(3)?),
-                row.get(4)?,
-            ))
+            Ok(AtWork {
+                plan: PlanId::new(row.get::<_, String>(0)?),
+                task: task_id(row.get(1)?, row.get(2)?),
+                worker: WorkerName::new(row.get::<_, String>(3)?),
+                for_group: row.get(4)?,
+                is_between: row.get(5)?,
+            })
         })?;
         Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// How many tasks of a plan ran into a limit at this moment: their work is being saved, and others go on with it.
+    pub fn just_limited(&self, plan: &PlanId) -> Result<usize, StoreError> {
+        let count: i64 = self
+            .sql
+            .prepare_cached(
+                "SELECT count(*) FROM tasks t JOIN attempts a ON a.plan = t.plan AND a.task = t.id
+                  AND a.number = (SELECT max(number) FROM attempts WHERE plan = t.plan AND task = t.id)
+                 WHERE t.plan = ?1 AND t.state IN ('running', 'judging', 'approved', 'landing')
+                   AND t.state = 'running' AND a.state = 'finished' AND a.outcome = 'rate-limited'",
+            )?
+            .query_row([plan.as_str()], |row| row.get(0))?;
+        Ok(usize::try_from(count).unwrap_or_default())
     }
 
     /// The tasks of a project that somebody works at whose work is not saved yet, and whether each owns something.
@@ -141,7 +183,9 @@ impl Tx<'_> {
     ) -> Result<Vec<WaitingRow>, StoreError> {
         let mut statement = self.sql.prepare_cached(
             "SELECT t.plan, t.id, t.is_number, t.ordinal, t.state, t.reason, t.priority, t.changed_at,
-                    substr(json_extract(t.document, '$.task'), 1, 200)
+                    substr(json_extract(t.document, '$.task'), 1, 200),
+                    p.state = 'paused' AND (t.state <> 'waiting'
+                                            OR coalesce(json_array_length(t.document, '$.depends_on'), 0) = 0)
              FROM plans p JOIN tasks t ON t.plan = p.id AND t.wanted = 1
                                       AND t.state IN ('waiting', 'ready', 'rejected')
              WHERE p.project = ?1 AND p.state IN ('running', 'paused')
@@ -169,6 +213,7 @@ impl Tx<'_> {
                 priority: row.get(6)?,
                 since: Time::from_millis(row.get(7)?),
                 text: row.get::<_, Option<String>>(8)?.unwrap_or_default(),
+                is_paused: row.get(9)?,
             });
         }
         Ok(waiting)

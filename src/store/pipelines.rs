@@ -189,7 +189,10 @@ impl Tx<'_> {
                 "UPDATE pipeline_stages SET state = ?3, reason = ?4, changed_at = ?5 WHERE plan = ?1 AND ordinal = ?2",
             )?
             .execute(params![plan.as_str(), stage.ordinal, next.as_str(), reason, Time::now().as_millis()])?;
-        let step = format!("stage {}: {} → {}", stage.name, stage.state.as_str(), next.as_str());
+        let step = match stage.state == next {
+            true => format!("stage {}: {}", stage.name, next.as_str()),
+            false => format!("stage {}: {} → {}", stage.name, stage.state.as_str(), next.as_str()),
+        };
         let text = reason.map_or_else(|| step.clone(), |reason| format!("{step} ({reason})"));
         let data = serde_json::json!({
             "stage": stage.name, "from": stage.state.as_str(), "to": next.as_str(),

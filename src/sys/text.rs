@@ -18,7 +18,11 @@ pub fn read(path: &Path) -> io::Result<String> {
     let bytes = read_bytes(path)?;
     String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
-        io::Error::new(io::ErrorKind::InvalidData, format!("it is no UTF-8 text, at byte {at}"))
+        let line = 1 + error.as_bytes().iter().take(at).filter(|byte| **byte == b'\n').count();
+        io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("it is no UTF-8 text, at byte {at}, in line {line}"),
+        )
     })
 }
 
@@ -60,7 +64,7 @@ mod tests {
         std::os::unix::fs::symlink("plain", at("link")).unwrap();
         assert_eq!(read(&at("link")).unwrap(), "é\n");
         std::fs::write(at("bytes"), b"a\xff").unwrap();
-        assert_eq!(read(&at("bytes")).unwrap_err().to_string(), "it is no UTF-8 text, at byte 1");
+        assert_eq!(read(&at("bytes")).unwrap_err().to_string(), "it is no UTF-8 text, at byte 1, in line 1");
         File::create(at("long")).unwrap().set_len(MOST + 1).unwrap();
         assert!(read(&at("long")).unwrap_err().to_string().contains("4 MiB"));
         let fifo = at("fifo");

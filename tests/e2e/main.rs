@@ -26,6 +26,7 @@ mod killed;
 mod landing;
 mod local;
 mod odd;
+mod overtaking;
 mod pipelines;
 mod registry;
 mod roles;

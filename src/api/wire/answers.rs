@@ -127,7 +127,7 @@ pub struct Started {
 pub struct Waiting {
     /// The task.
     pub task: Id,
-    /// `dependency`, `claim`, `slot`, `budget`, `rate-limit`, `environment` or `approval`.
+    /// `dependency`, `claim`, `slot`, `budget`, `rate-limit`, `environment`, `paused` or `approval`.
     pub reason: String,
     /// For what or whom.
     pub on: String,

@@ -65,7 +65,7 @@ pub struct TaskDocument {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<String>,
     /// 0 to 10 (10 first), or high, medium, low.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "super::priority", skip_serializing_if = "Option::is_none")]
     pub priority: Option<Id>,
     /// Which of its files are tests; found by their names, unless told.
     #[serde(default, skip_serializing_if = "Option::is_none")]

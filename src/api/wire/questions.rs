@@ -62,7 +62,7 @@ pub struct DispatchParams {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub complexity: Option<Complexity>,
     /// 0 to 10 (10 first), or high, medium, low.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "super::priority", skip_serializing_if = "Option::is_none")]
     pub priority: Option<Id>,
     /// Rules as in a plan; of a plan, limits.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -61,7 +61,7 @@ pub struct QueuedStatus {
     pub task: String,
     /// 0 to 10, 10 first; it grows while the task waits.
     pub priority: u8,
-    /// `dependency`, `claim`, `slot`, `budget`, `rate-limit`, `environment`.
+    /// `dependency`, `claim`, `slot`, `budget`, `rate-limit`, `environment`, `paused`.
     pub reason: String,
     /// For what or whom.
     pub on: String,

@@ -77,6 +77,13 @@ fn of_fallback(roster: &Roster) -> Vec<&Seat> {
     fallback.map(|name| of_provider(roster, name)).unwrap_or_default()
 }
 
+/// Whether a worker's provider is there, and may get what is for anybody: beside a chain that somebody wrote one that
+/// was only found may not.
+fn is_open(roster: &Roster, seat: &Seat) -> bool {
+    let is_said = || roster.providers.get(&seat.provider).is_none_or(|provider| provider.is_said);
+    seat.is_available && (!roster.is_chain_said || is_said())
+}
+
 /// Everybody whose provider is there: along the chain, then the others, without the fallback.
 fn everybody(roster: &Roster) -> Vec<&Seat> {
     let rank = |seat: &Seat| {
@@ -86,7 +93,7 @@ fn everybody(roster: &Roster) -> Vec<&Seat> {
         roster.fallback.as_ref() == Some(&seat.provider) && !roster.chain.contains(&seat.provider)
     };
     let mut seats: Vec<&Seat> =
-        roster.seats.values().filter(|seat| seat.is_available && !is_fallback(seat)).collect();
+        roster.seats.values().filter(|seat| is_open(roster, seat) && !is_fallback(seat)).collect();
     sorting::sort_by_key(&mut seats, |seat| (is_bound(roster, seat), rank(seat)));
     seats
 }
@@ -96,7 +103,7 @@ fn everybody(roster: &Roster) -> Vec<&Seat> {
 fn by_price(roster: &Roster) -> Vec<&Seat> {
     let rank = |name: &ProviderName| roster.chain.iter().position(|other| other == name);
     let mut names: Vec<&ProviderName> =
-        roster.seats.values().filter(|seat| seat.is_available).map(|seat| &seat.provider).collect();
+        roster.seats.values().filter(|seat| is_open(roster, seat)).map(|seat| &seat.provider).collect();
     names.sort_unstable();
     names.dedup();
     let facts = |name: &ProviderName| roster.providers.get(name);

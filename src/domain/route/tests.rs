@@ -15,7 +15,7 @@ fn seat(name: &str, provider: &str) -> Seat {
 }
 
 fn provider(name: &str, capability: Complexity, price: Option<f64>) -> (ProviderName, Provider) {
-    (name.into(), Provider { name: name.into(), max_parallel: 9, capability, price })
+    (name.into(), Provider { name: name.into(), max_parallel: 9, capability, price, is_said: true })
 }
 
 fn group(strategy: Strategy, members: &[&str]) -> Group {
@@ -353,6 +353,50 @@ fn others_take_over_from_the_limited_and_not_from_the_busy() {
     assert_eq!(came(&roster, &short, wish), "target waits, memory: 9 MiB are free");
     let full = Now { full: Some(("slot", "4 of 4 workers".into())), ..Now::default() };
     assert_eq!(came(&roster, &full, wish), "target waits, slot: 4 of 4 workers");
+}
+
+#[test]
+fn beside_a_written_chain_only_the_fallback_takes_over() {
+    let mut roster = fleet();
+    roster.is_chain_said = true;
+    roster.seats.insert("other".into(), seat("other", "other"));
+    roster.seats.insert("found".into(), seat("found", "found"));
+    roster.seats.get_mut(&WorkerName::new("tiny")).unwrap().capability = Normal;
+    let found = Provider { is_said: false, ..provider("found", Complex, Some(0.0)).1 };
+    roster.providers.extend([provider("other", Complex, Some(1.0)), ("found".into(), found)]);
+    let auto = Wish { text: "x", ..Wish::default() };
+    let limit = |providers: &[&str]| {
+        let limits =
+            providers.iter().map(|&name| (name.into(), Limit::OverBudget(format!("{name} is spent"))));
+        Now { limits: limits.collect(), ..Now::default() }
+    };
+    assert_eq!(came(&roster, &limit(&["claude"]), auto), "chain: merge2");
+    assert_eq!(came(&roster, &limit(&["claude", "codex"]), auto), "chain: tiny");
+    let all = limit(&["claude", "codex", "local"]);
+    assert_eq!(came(&roster, &all, auto), "chain waits, budget: claude is spent");
+    // Where the chain is only busy another that is written does it, and never one that was only found.
+    let chain = |seat: &&Seat| ["claude", "codex"].contains(&seat.provider.as_str());
+    let mut busy = Now::default();
+    for seat in roster.seats.values().filter(chain) {
+        busy.loads.insert(seat.worker.clone(), load(1, 0, 0));
+    }
+    assert_eq!(came(&roster, &busy, auto), "chain: other");
+    busy.loads.insert("other".into(), load(1, 0, 0));
+    assert!(came(&roster, &busy, auto).starts_with("chain waits, slot"));
+    let simple = Wish { complexity: Simple, ..auto };
+    assert_eq!(came(&roster, &limit(&["local"]), simple), "complexity: other");
+    assert_eq!(came(&roster, &Now::default(), Wish { target: Some("found"), ..auto }), "target: found");
+    // A task that ran into the chain's limits, or was refused there, stays with it when they are over.
+    let placed = place(&roster, &auto);
+    for (avoid, out) in [(&["claude".into(), "codex".into()][..], &[][..]), (&[][..], &["claude".into()][..])]
+    {
+        let need = Need { complexity: Normal, avoid, out, environment: None };
+        let decided = decide(&roster, &Now::default(), &placed.pick, need);
+        assert!(decided.candidates.iter().all(|it| it.worker.as_str() != "other"), "{decided:?}");
+    }
+    // Who is not written is as good as the others where no chain is.
+    roster.is_chain_said = false;
+    assert_eq!(came(&roster, &limit(&["claude", "codex", "other"]), auto), "chain: found");
 }
 
 #[test]

@@ -518,6 +518,12 @@ fn id(text: &str) -> Result<Id, std::convert::Infallible> {
     })
 }
 
+/// An amount of dollars; not a number and infinity are none, though they can be read as numbers.
+fn dollars(text: &str) -> Result<f64, String> {
+    let usd = text.parse::<f64>().ok().filter(|usd| usd.is_finite());
+    usd.ok_or_else(|| "that is no amount of dollars; say it as 2.50".to_owned())
+}
+
 fn object(text: &str) -> Result<Object, String> {
     serde_json::from_str(text).map_err(|error| format!("no JSON object: {error}"))
 }

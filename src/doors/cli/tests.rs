@@ -300,3 +300,15 @@ fn wrong_words_are_told_in_two_lines() {
         assert_eq!((told.exit_code, told.kind), (2, "invalid-params"));
     }
 }
+
+#[test]
+fn what_is_no_number_is_no_budget() {
+    for (text, is_one) in [("2.5", true), ("nan", false), ("inf", false), ("-inf", false), ("x", false)] {
+        let budget = format!("--budget-usd={text}");
+        for words in
+            [["kapell", "resume", "p", &budget].as_slice(), &["kapell", "control", "resume", "p", &budget]]
+        {
+            assert_eq!(Cli::try_parse_from(words).is_ok(), is_one, "{words:?}");
+        }
+    }
+}

@@ -40,6 +40,11 @@ pub struct Agenda {
     claims_seen: i64,
     /// The seats that were all taken at the last look.
     taken: Option<Pool>,
+    /// Tasks between two tries whose groups wait for them, and why they may not go on themselves, as a lane is closed.
+    turns: HashMap<usize, Closed>,
+    /// Tasks whom nobody is configured for any more since the configuration was changed, perhaps in the middle of an
+    /// edit, and why: they wait for the next change.
+    stranded: HashMap<usize, Closed>,
 }
 
 /// Why nobody of a lane may begin anything: the reason as status names it, and for what or whom.
@@ -108,10 +113,27 @@ impl Agenda {
     /// Asks the rules again for every task: the configuration changed.
     pub fn forget_lanes(&mut self, desk: &Desk) {
         self.roster = routing::roster(&desk.config);
-        self.lanes.clear();
+        let before = std::mem::take(&mut self.lanes);
+        let had_somebody: Vec<bool> = (self.lane_of.iter().enumerate())
+            .map(|(at, lane)| {
+                self.stranded.contains_key(&at) || !matches!(before.get(*lane), Some((Pick::Nobody(_), _)))
+            })
+            .collect();
+        self.turns.clear();
         self.in_vain.clear();
+        self.stranded.clear();
         let plan = desk.plan();
         self.lane_of = plan.tasks.iter().take(self.lights.len()).map(|task| self.lane(desk, task)).collect();
+        for (at, had_somebody) in had_somebody.into_iter().enumerate() {
+            let lane = self.lane_of.get(at).and_then(|lane| self.lanes.get(*lane));
+            if let (true, Some((Pick::Nobody(why), _))) = (had_somebody, lane)
+                // Who was marked as protected was meant.
+                && !why.contains("protected")
+            {
+                let why = format!("{why} since kapell.toml was changed");
+                self.stranded.insert(at, Some(("slot", why)));
+            }
+        }
     }
 
     fn lane(&mut self, desk: &Desk, task: &Task) -> usize {
@@ -156,21 +178,30 @@ impl Agenda {
             Ok(now)
         })?;
         self.taken = now.taken_seats;
-        let decided = self.lanes.iter().map(|(pick, complexity)| {
+        let decided = |now: &route::Now, (pick, complexity): &(Pick, Complexity)| -> Closed {
             // The environment that a task names is looked at when it is its turn.
             let need = Need { complexity: *complexity, avoid: &[], out: &[], environment: None };
-            match route::decide(&self.roster, &now, pick, need).choice {
+            match route::decide(&self.roster, now, pick, need).choice {
                 Choice::Wait { reason, on } => Some((reason, on)),
                 Choice::Seat(_) | Choice::Nobody(_) => None,
             }
+        };
+        let prefix = format!("{}/", desk.plan_id);
+        let own = now.between.iter().filter_map(|between| {
+            let at = *self.position.get(&TaskId::text(between.strip_prefix(&prefix)?))?;
+            let mut own = now.clone();
+            own.go_on(between);
+            Some((at, decided(&own, self.lanes.get(*self.lane_of.get(at)?)?)))
         });
-        Ok(decided.collect())
+        let turns = own.collect();
+        let closed = self.lanes.iter().map(|lane| decided(&now, lane)).collect();
+        self.turns = turns;
+        Ok(closed)
     }
 
     /// Whether a task's lane is open, and it was not tried in vain since anything changed for it.
     pub fn may_be_tried(&self, at: usize, closed: &[Closed]) -> bool {
-        !self.in_vain.contains_key(&at)
-            && self.lane_of.get(at).and_then(|lane| closed.get(*lane)).is_some_and(Option::is_none)
+        !self.in_vain.contains_key(&at) && self.why_closed(at, closed).is_none()
     }
 
     /// The seats of which one would let a task begin that may.
@@ -180,8 +211,9 @@ impl Agenda {
     }
 
     /// Why a task's lane is closed.
-    pub fn why_closed<'c>(&self, at: usize, closed: &'c [Closed]) -> Option<&'c (&'static str, String)> {
-        closed.get(*self.lane_of.get(at)?)?.as_ref()
+    pub fn why_closed<'c>(&'c self, at: usize, closed: &'c [Closed]) -> Option<&'c (&'static str, String)> {
+        let own = self.stranded.get(&at).or_else(|| self.turns.get(&at));
+        own.or_else(|| closed.get(*self.lane_of.get(at)?))?.as_ref()
     }
 
     /// Notes that a task got nothing.

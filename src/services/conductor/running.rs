@@ -404,13 +404,14 @@ impl Conductor {
                 self.has_more = true;
                 break closed;
             }
-            let (agenda, at_work) = (&self.agenda, &self.at_work);
-            // A task that waits for its children has nobody at work on it.
-            let next = schedule::first(&agenda.views, |at| {
-                agenda.may_be_tried(at, &closed) && !at_work.contains_key(agenda.lights[at].id.as_str())
-            });
+            let agenda = &self.agenda;
+            let next = schedule::first(&agenda.views, |at| agenda.may_be_tried(at, &closed));
             let Some(at) = next else { break closed };
-            let task = desk.task(&self.agenda.lights[at].id)?;
+            if self.at_work.contains_key(agenda.lights[at].id.as_str()) {
+                // Its last try is about to take its leave, and wakes this: nobody gets its seat before that.
+                break closed;
+            }
+            let task = desk.task(&agenda.lights[at].id)?;
             tracing::info!(task = %task.id, "its task is to start");
             self.unpaid.remove(&task.id);
             if base.is_none() {

@@ -54,7 +54,7 @@ pub fn seat<'s>(
     let limits =
         limits(tx, config, |provider| spending::limit(tx, config, &spending::wish(desk, provider, task)))?;
     let mut now = routing::now(tx, config, (&desk.project.id, Some(&desk.plan_id)), live, limits)?;
-    routing::let_children_pass(tx, &mut now, &desk.plan_id, &task.id)?;
+    routing::let_its_own_pass(tx, &mut now, &desk.plan_id, &task.id)?;
     look_at_environments(tx, desk, task, &mut now)?;
     shut.for_each(|(name, why)| now.shut(name, why.clone()));
     let environment = task.environment.as_deref();

@@ -412,12 +412,7 @@ fn one_attempt(
                 TaskState::Approved,
                 Some("judged again"),
             )? {
-                tx.set_plan_state(
-                    &desk.project.id,
-                    &row.plan,
-                    crate::domain::conducting::PlanState::Running,
-                    None,
-                )?;
+                dispatching::go_on(tx, &desk.project.id, &row.plan)?;
             }
         }
         Ok(())

@@ -8,7 +8,6 @@ use crate::domain::conducting::PlanState;
 use crate::domain::pipeline::{self, CommandState, StageState};
 use crate::domain::refusal::{Code, Refusal};
 use crate::domain::task::TaskState;
-use crate::services::conductor::stages::WAITS_FOR_APPROVAL;
 use crate::services::project::Project;
 use crate::services::steering::Done;
 use crate::services::{Error, Session, dispatching};
@@ -153,7 +152,7 @@ pub fn decide(session: &Session, project: &Project, run: &str, asked: &Asked<'_>
             let why = format!("refused by {by}{said}");
             tx.set_stage(&project.id, &plan, row, StageState::Refused, Some(&why))?;
         }
-        let is_paused = !go_on(tx, project, &plan)?;
+        let is_paused = !dispatching::go_on(tx, &project.id, &plan)?;
         Ok((row.name.clone(), is_paused))
     })?;
     if !is_paused {
@@ -166,17 +165,6 @@ pub fn decide(session: &Session, project: &Project, run: &str, asked: &Asked<'_>
     };
     let state = if asked.refuse { StageState::Refused.as_str() } else { "approved" };
     Ok(Done { state: state.to_owned(), message, ..Done::default() })
-}
-
-/// Has the run go on, unless a person paused it; whether it does.
-fn go_on(tx: &Tx<'_>, project: &Project, plan: &PlanId) -> Result<bool, Error> {
-    let row = tx.plan(plan)?.ok_or_else(|| Error::Bug(format!("plan {plan} vanished")))?;
-    let is_waiting = row.reason.is_some_and(|why| why.starts_with(WAITS_FOR_APPROVAL));
-    if row.state == PlanState::Paused && !is_waiting {
-        return Ok(false);
-    }
-    tx.set_plan_state(&project.id, plan, PlanState::Running, None)?;
-    Ok(true)
 }
 
 /// Lets stages that came to no good end try again: those whose command or approval stood in the way ask
@@ -205,9 +193,18 @@ pub fn again(tx: &Tx<'_>, project: &Project, plan: &PlanId, only: Option<&str>) 
     Ok(count)
 }
 
+/// What is said of something that is tried again, now or when its paused plan goes on.
+pub fn again_or_paused(plan: &PlanId, goes_on: bool, what: String) -> Done {
+    let (state, message) = match goes_on {
+        true => ("running", what),
+        false => ("paused", format!("{what} when the plan goes on: kapell resume {plan}")),
+    };
+    Done { state: state.to_owned(), message, ..Done::default() }
+}
+
 /// Tries a stage again, with its tasks that came to no good end.
 pub fn retry(session: &Session, project: &Project, plan: &PlanId, stage: &str) -> Result<Done, Error> {
-    let count = session.store()?.write(|tx| -> Result<usize, Error> {
+    let goes_on = session.store()?.write(|tx| -> Result<bool, Error> {
         let facts = known(tx, plan)?;
         let at = place(plan, &facts, stage)? as i64;
         let round = facts.rows.get(at as usize).map_or(0, |row| row.round);
@@ -228,16 +225,10 @@ pub fn retry(session: &Session, project: &Project, plan: &PlanId, stage: &str) -
                 format!("kapell pipeline show {plan} tells how far it is"),
             ));
         }
-        tx.set_plan_state(&project.id, plan, PlanState::Running, None)?;
-        Ok(count)
+        dispatching::go_on(tx, &project.id, plan)
     })?;
-    debug_assert!(count > 0);
     dispatching::ensure_conductor(session, project, plan, false)?;
-    Ok(Done {
-        state: "running".to_owned(),
-        message: format!("stage {stage} is tried again"),
-        ..Done::default()
-    })
+    Ok(again_or_paused(plan, goes_on, format!("stage {stage} is tried again")))
 }
 
 /// Has what a stage's command did undone.

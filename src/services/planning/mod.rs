@@ -266,6 +266,8 @@ pub fn single(
     config: &Config,
     object: serde_json::Map<String, serde_json::Value>,
 ) -> Result<crate::domain::plan::Task, Error> {
+    // Its id is made up, and tells nobody anything.
+    let named = object.get("id").and_then(|id| id.as_str()).map(|id| format!("task {id}: "));
     let tasks = vec![serde_json::Value::Object(object)];
     let is_open = !object_has_files(&tasks);
     let document = serde_json::json!({"rules": {"spec_first": false}, "tasks": tasks});
@@ -282,7 +284,8 @@ pub fn single(
         };
         let hint =
             first.hint.replace("the key is ignored; ", "").replace("? As it is, the key is ignored", "?");
-        return Err(Refusal::new(code, first.message.clone(), hint)
+        let message = named.and_then(|named| first.message.strip_prefix(named.as_str()));
+        return Err(Refusal::new(code, message.unwrap_or(&first.message), hint)
             .with("problem", first.code.as_str())
             .into());
     }

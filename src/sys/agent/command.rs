@@ -117,7 +117,11 @@ impl Dialect for Lines {
                     message: words("text").unwrap_or_else(|| "it reported a rate limit".to_owned()),
                 }));
             }
-            Some("result") => seen.emit(Event::Text(words("text").unwrap_or_default())),
+            Some("result") => {
+                // It got past its limit.
+                self.is_limited = false;
+                seen.emit(Event::Text(words("text").unwrap_or_default()));
+            }
             Some("finding") => seen.emit(Event::Finding(Finding {
                 text: words("text").unwrap_or_default(),
                 files: line["files"]
@@ -134,7 +138,7 @@ impl Dialect for Lines {
         }
     }
 
-    /// Its exit status is its word, unless it reported a limit.
+    /// Its exit status is its word, unless it reported a limit and no result after that.
     fn is_done(&self) -> bool {
         !self.is_limited
     }

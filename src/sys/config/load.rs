@@ -332,6 +332,11 @@ fn providers(
             price_model: price_model(kind, said.prices.is_some(), said.model.as_deref()),
             model: said.model,
             budget: said.budget.unwrap_or_default(),
+            // Where no file has workers each provider is one, also in groups.
+            is_said: configured.is_some()
+                || takes_over(&name)
+                || !file.workers.is_empty()
+                || file.groups.values().flat_map(|group| texts(group.members.clone())).any(|it| it == name),
             is_available: configured.is_some()
                 || agents_found.contains(&kind)
                 || kind == ProviderKind::Ollama && takes_over(&name),

@@ -216,6 +216,7 @@ impl Said<'_, '_> {
         ];
         for (key, name) in roles {
             self.leads(key, name.as_ref(), &[Thing::Provider, Thing::Worker]);
+            self.is_free(key, name.as_ref());
         }
         let entries = file.project.iter().flat_map(|project| project.integrator.iter().flatten());
         for (index, entry) in entries.enumerate() {
@@ -368,6 +369,45 @@ impl Said<'_, '_> {
     /// A worker, group or provider that may get a task.
     fn target(&mut self, key: &str, name: Option<&Name>) {
         self.leads(key, name, &[Thing::Worker, Thing::Group, Thing::Provider]);
+        self.is_free(key, name);
+        if let Some(name) = name.filter(|name| self.is_unstaffed(name.as_str())) {
+            let message = format!("`{key}` names the provider `{name}`, which has no worker", name = name.0);
+            let hint = "give it one under [workers], or name another";
+            self.document.value_error(ConfigCode::EmptyGroup, key, message, hint);
+        }
+        if let Some(name) = name.filter(|name| is_protected(self.merged, name.as_str())) {
+            let message = format!(
+                "`{key}` names the group `{name}`, whose members are all protected and never get a task",
+                name = name.0
+            );
+            let hint = "name another, or give it a member that is not protected";
+            self.document.value_error(ConfigCode::ProtectedWorker, key, message, hint);
+        }
+    }
+
+    /// Whether a name is that of a provider, and nobody works by it, nor could by a pattern of names.
+    fn is_unstaffed(&self, name: &str) -> bool {
+        let (workers, groups) = (&self.merged.workers, &self.merged.groups);
+        let is_another = workers.contains_key(name) || groups.contains_key(name);
+        if workers.is_empty() || is_another || !self.names.providers.contains(name) {
+            return false;
+        }
+        let is_its = |worker: &str| self.provider_of(worker).is_none_or(|provider| provider == name);
+        let by_name = groups.values().any(|group| group.provider_by_name.is_some());
+        let mut members = groups.values().flat_map(|group| group.members.iter().flatten()).map(Name::as_str);
+        !by_name && !workers.keys().any(|worker| is_its(worker)) && !members.any(is_its)
+    }
+
+    /// The provider of a worker, as far as its own table or its name says.
+    fn provider_of<'n>(&'n self, worker: &'n str) -> Option<&'n str> {
+        let said = self.merged.workers.get(worker).and_then(|it| it.provider.as_ref()).map(Name::as_str);
+        let stem = worker.trim_end_matches(|c: char| c.is_ascii_digit());
+        let called = || [worker, stem].into_iter().find(|name| self.names.providers.contains(*name));
+        said.or_else(|| self.names.placing.provider(worker)).or_else(called)
+    }
+
+    /// A worker that may get something to do.
+    fn is_free(&mut self, key: &str, name: Option<&Name>) {
         let worker = name.and_then(|name| self.merged.workers.get(name.as_str()));
         if let (Some(name), Some(true)) = (name, worker.and_then(|worker| worker.protected)) {
             let message =
@@ -378,14 +418,6 @@ impl Said<'_, '_> {
                 message,
                 "name another, or set protected = false",
             );
-        }
-        if let Some(name) = name.filter(|name| is_protected(self.merged, name.as_str())) {
-            let message = format!(
-                "`{key}` names the group `{name}`, whose members are all protected and never get a task",
-                name = name.0
-            );
-            let hint = "name another, or give it a member that is not protected";
-            self.document.value_error(ConfigCode::ProtectedWorker, key, message, hint);
         }
     }
 }

@@ -128,6 +128,8 @@ pub struct Provider {
     /// Whether a file names it or its program was found. A provider that is not
     /// available can be named and still gets no work by itself.
     pub is_available: bool,
+    /// Whether a file names it or a worker of it; else at most its program was found.
+    pub is_said: bool,
 }
 
 /// What happens when a provider is limited or its budget is spent.

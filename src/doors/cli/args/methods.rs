@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args};
 
-use super::{id, object, one_of};
+use super::{dollars, id, object, one_of};
 use crate::api::wire::{
     Action, ClaimMode, Complexity, CostBy, Id, Object, OnOverlap, Scope, Severity, WhenFull,
 };
@@ -315,7 +315,7 @@ pub struct Control {
     #[command(flatten)]
     pub approve: Approve,
     /// With resume: what the plan may cost from now on, all in all
-    #[arg(long, value_name = "USD")]
+    #[arg(long, value_name = "USD", value_parser = dollars)]
     pub budget_usd: Option<f64>,
 }
 
@@ -340,7 +340,7 @@ pub struct Resume {
     #[command(flatten)]
     pub steer: Steer,
     /// What the plan may cost from now on, all in all
-    #[arg(long, value_name = "USD")]
+    #[arg(long, value_name = "USD", value_parser = dollars)]
     pub budget_usd: Option<f64>,
 }
 

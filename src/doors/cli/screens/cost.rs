@@ -1,7 +1,7 @@
 //! What was spent.
 
 use super::*;
-use crate::api::wire::{CostBy, CostLine, CostStatus};
+use crate::api::wire::{CostBy, CostLine, CostStatus, SavingStatus};
 
 /// Columns of a bar.
 const BAR: u64 = 16;
@@ -43,6 +43,9 @@ pub fn cost(view: &View, costs: &CostStatus) -> String {
         if month.per_day_usd > 0.0 {
             fact(page, 8, "", &format!("{}: {} a day", month.how, money(month.per_day_usd)));
         }
+        // What came without tokens is in the sum above, and can be compared with nothing.
+        let compared = |saving: &SavingStatus| ((saving.would_usd - saving.saved_usd) * 1e6).round() / 1e6;
+        let apart = |saving: &SavingStatus| costs.total.usd - compared(saving);
         for (at, saving) in costs.savings.iter().enumerate() {
             let priced = match &saving.model {
                 Some(model) => format!("{model} as of {}", costs.prices_as_of),
@@ -54,11 +57,20 @@ pub fn cost(view: &View, costs: &CostStatus) -> String {
                 _ => "the same".to_owned(),
             };
             let name = if at == 0 { "instead" } else { "" };
-            let all = format!("all by {}: {}, {more} ({priced})", saving.provider, money(saving.would_usd));
-            fact(page, 8, name, &all);
+            let instead = match apart(saving) >= A_CENT / 2.0 {
+                true => format!(" instead of {}", money(compared(saving))),
+                false => String::new(),
+            };
+            let would = money(saving.would_usd);
+            fact(page, 8, name, &format!("all by {}: {would}{instead}, {more} ({priced})", saving.provider));
+        }
+        if let Some(apart) = costs.savings.first().map(apart).filter(|apart| *apart >= A_CENT / 2.0) {
+            fact(page, 8, "", &format!("{} came without tokens, and is not compared", money(apart)));
         }
     })
 }
+
+const A_CENT: f64 = 0.01;
 
 fn table(view: &View, costs: &CostStatus) -> Table {
     let has_limits = costs.cost.iter().any(|line| limit(line).is_some());

@@ -184,6 +184,9 @@ pub fn route(view: &View, result: &DispatchResult) -> String {
                 page.wrapped(&cell(style, lead), Style::Plain, on.as_deref().unwrap_or_default());
             }
         }
+        if let Some(note) = &result.note {
+            page.wrapped(&cell(Style::Warn, "but  "), Style::Plain, note);
+        }
     })
 }
 

@@ -1,7 +1,7 @@
 //! Pipelines: those there are, and how far a run is.
 
 use super::*;
-use crate::api::wire::{PipelineCommand, PipelineResult, PipelineStage};
+use crate::api::wire::{PipelineCommand, PipelineFinding, PipelineResult, PipelineStage};
 
 /// Tasks of a stage that are shown one by one.
 const MOST_TASKS: usize = 12;
@@ -126,7 +126,9 @@ fn show_stage(view: &View, page: &mut Page, stage: &PipelineStage, depth: usize)
     let say = |page: &mut Page, style: Style, label: &str, text: &str| {
         page.wrapped(&[span(Style::Plain, &inner), span(Style::Faint, label)], style, text);
     };
-    if let Some(reason) = &stage.reason {
+    // Who refused it, and why, is told with when.
+    let is_told = stage.state.as_deref() == Some("refused") && stage.decision.is_some();
+    if let Some(reason) = stage.reason.as_ref().filter(|_| !is_told) {
         say(
             page,
             Style::Plain,
@@ -151,10 +153,20 @@ fn show_stage(view: &View, page: &mut Page, stage: &PipelineStage, depth: usize)
         page.wrapped(&line, Style::Plain, &format!("{}{why}", id_text(&task.task)));
     }
     more(page, &inner, stage.tasks.len(), MOST_TASKS, "task");
+    let round = |finding: &PipelineFinding| {
+        let found = stage.tasks.iter().find(|task| finding.task == id_text(&task.task));
+        found.map(|task| task.round)
+    };
+    let first = stage.findings.first().and_then(round);
+    let are_of_many = stage.findings.iter().any(|finding| round(finding) != first);
     for finding in stage.findings.iter().take(MOST_FINDINGS) {
+        let found = match round(finding) {
+            Some(round) if are_of_many => format!("found in round {round}: "),
+            _ => "found: ".to_owned(),
+        };
         let severity = finding.severity.as_ref().map_or_else(String::new, |how| format!(" ({how})"));
         let first = finding.text.lines().next().unwrap_or_default();
-        say(page, Style::Plain, "found: ", &format!("{first}{severity} {}", finding.files.join(" ")));
+        say(page, Style::Plain, &found, &format!("{first}{severity} {}", finding.files.join(" ")));
     }
     more(page, &inner, stage.findings.len(), MOST_FINDINGS, "finding");
     for command in &stage.commands {

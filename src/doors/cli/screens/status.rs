@@ -220,22 +220,25 @@ pub fn budget(view: &View, budget: &[BudgetStatus]) -> String {
 }
 
 fn budget_table(view: &View, budget: &[BudgetStatus]) -> Table {
-    let mut table = Table::new(
-        0,
-        [
-            Column::new("PROVIDER", Give::Shrink),
-            Column::new("STATE", Give::Keep),
-            Column::number("SPENT", Give::Keep),
-            Column::number("RESERVED", Give::Drop(1)),
-            Column::number("LIMIT", Give::Drop(3)),
-            Column::number("TODAY", Give::Drop(1)),
-            Column::number("DAY LIMIT", Give::Drop(1)),
-            Column::number("%", Give::Drop(2)),
-            Column::new("AGAIN", Give::Drop(2)),
-        ],
-    );
+    let has_tokens = budget.iter().any(|provider| provider.day_limit_tokens.is_some());
+    let mut columns = vec![
+        Column::new("PROVIDER", Give::Shrink),
+        Column::new("STATE", Give::Keep),
+        Column::number("SPENT", Give::Keep),
+        Column::number("RESERVED", Give::Drop(1)),
+        Column::number("LIMIT", Give::Drop(3)),
+        Column::number("TODAY", Give::Drop(1)),
+        Column::number("DAY LIMIT", Give::Drop(1)),
+    ];
+    columns.extend(has_tokens.then(|| Column::number("TOKENS TODAY", Give::Drop(2))));
+    columns.extend([Column::number("%", Give::Drop(2)), Column::new("AGAIN", Give::Drop(2))]);
+    let mut table = Table::new(0, columns);
     for provider in budget {
-        table.row([
+        let tokens = match (provider.today_tokens, provider.day_limit_tokens) {
+            (used, Some(most)) => plain(format!("{} of {most}", used.unwrap_or_default())),
+            _ => Cell::new(),
+        };
+        let mut row = vec![
             plain(&provider.provider),
             vec![word(&provider.state)],
             plain(money(provider.spent_usd)),
@@ -243,14 +246,14 @@ fn budget_table(view: &View, budget: &[BudgetStatus]) -> Table {
             provider.limit_usd.map(|limit| plain(money(limit))).unwrap_or_default(),
             provider.today_usd.filter(|usd| *usd > 0.0).map(|usd| plain(money(usd))).unwrap_or_default(),
             provider.day_limit_usd.map(|limit| plain(money(limit))).unwrap_or_default(),
+        ];
+        row.extend(has_tokens.then_some(tokens));
+        let again = provider.until.as_deref().or(provider.resets_at.as_deref());
+        row.extend([
             provider.percent.map(|percent| plain(percent.to_string())).unwrap_or_default(),
-            provider
-                .until
-                .as_deref()
-                .or(provider.resets_at.as_deref())
-                .map(|until| plain(view.distance(until)))
-                .unwrap_or_default(),
+            again.map(|until| plain(view.distance(until))).unwrap_or_default(),
         ]);
+        table.row(row);
     }
     table
 }

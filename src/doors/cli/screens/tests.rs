@@ -196,6 +196,21 @@ fn cost_screen() {
 }
 
 #[test]
+fn what_is_saved_adds_up_also_where_some_told_no_tokens() {
+    let line = json!({"name": "total", "usd": 0.06, "reserved_usd": 0.0, "input_tokens": 1, "cached_tokens": 0,
+                      "output_tokens": 1, "attempts": 2, "untold": 0});
+    let costs = json!({
+        "seq": 1, "scope": "cost", "by": "provider", "since": "2026-11-01T00:00:00.000Z", "total": line,
+        "cost": [line], "prices_as_of": "2026-11-27",
+        "forecast": {"spent_usd": 0.06, "per_day_usd": 0.0, "days_left": 3, "total_usd": 0.06, "how": "x"},
+        "savings": [{"provider": "alpha", "would_usd": 3.0, "saved_usd": 2.99}],
+    });
+    let screen = status_screen(&costs);
+    assert!(screen.contains("all by alpha: $3.00 instead of $0.01, $2.99 saved"), "{screen}");
+    assert!(screen.contains("$0.05 came without tokens, and is not compared"), "{screen}");
+}
+
+#[test]
 fn a_name_that_csv_would_misread_is_quoted() {
     let line = json!({"name": "a,\"b\"", "usd": 0.1, "reserved_usd": 0.0, "input_tokens": 1, "cached_tokens": 2,
         "output_tokens": 3, "attempts": 4, "untold": 5, "limit_usd": 1.5, "percent": 6, "day_limit_usd": 0.5});
@@ -549,4 +564,21 @@ fn pipeline_screens() {
     }));
     snapshot!(all_looks(|view| pipelines(view, &list)));
     snapshot!(all_looks(|view| pipelines(view, &typed(json!({})))));
+}
+
+#[test]
+fn a_refusal_is_told_once_and_findings_with_their_rounds() {
+    let run: PipelineResult = typed(json!({
+        "name": "feature", "run": "f-1", "plan_id": "f-1", "state": "failed",
+        "stages": [
+            {"stage": "test", "state": "done", "round": 2,
+             "tasks": [{"task": "test", "state": "done", "round": 1}, {"task": "test-r2", "state": "done", "round": 2}],
+             "findings": [{"text": "a", "task": "test"}, {"text": "a", "task": "test-r2"}]},
+            {"stage": "deploy", "state": "refused", "approval": true, "decision": "refused", "decided_by": "ann",
+             "decided_at": "2026-11-21T11:57:00Z", "message": "no way", "reason": "refused by ann: no way"},
+        ],
+    }));
+    let screen = all_looks(|view| pipeline(view, &run));
+    assert!(screen.contains("found in round 1: a") && screen.contains("found in round 2: a"), "{screen}");
+    assert!(!screen.contains("refused by ann: no way"), "{screen}");
 }

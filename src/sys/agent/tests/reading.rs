@@ -173,12 +173,14 @@ fn a_command_reports_by_lines_with_a_key() {
 }
 
 #[test]
-fn a_command_that_reports_a_limit_is_limited_whatever_its_exit() {
+fn a_command_that_reports_a_limit_is_limited_unless_a_result_comes_after_it() {
     let limited = r#"{"kapell":"rate-limited","resets_at":"2026-11-21T02:00:00Z"}"#;
     let result = r#"{"kapell":"result","text":"bye"}"#;
-    let Ending::Limited(limit) = report(AgentKind::Command, &[limited, result]).ending else {
+    assert_eq!(report(AgentKind::Command, &[limited, result]).ending, Ending::Submitted);
+    let Ending::Limited(limit) = report(AgentKind::Command, &[result, limited]).ending else {
         panic!("a limit")
     };
+    assert!(matches!(report(AgentKind::Command, &[limited]).ending, Ending::Limited(_)));
     assert_eq!(limit.resets_at, Time::parse("2026-11-21T02:00:00Z"));
     assert_eq!(limit.kind, LimitKind::RateLimit);
     let failed = reader(AgentKind::Command).finish(&End { code: Some(3), ..GOOD });

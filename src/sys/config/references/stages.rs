@@ -6,7 +6,7 @@ use super::{Said, Thing};
 use crate::domain::plan::read::check_id;
 use crate::sys::config::code::ConfigCode;
 use crate::sys::config::document::{join, shown, suggestion};
-use crate::sys::config::types::{Findings, Pipeline, Stage};
+use crate::sys::config::types::{Findings, Pipeline, Stage, Worker};
 use crate::sys::config::values::Name;
 
 impl Said<'_, '_> {
@@ -66,7 +66,11 @@ impl Said<'_, '_> {
             let lists = [("triggers_on", &stage.triggers_on), ("triggers_on_any", &stage.triggers_on_any)];
             for (list, triggers) in lists {
                 for (nth, trigger) in triggers.iter().flatten().enumerate() {
-                    self.trigger(&format!("{key}.{list}[{nth}]"), trigger.as_str(), &index_of);
+                    let key = format!("{key}.{list}[{nth}]");
+                    self.trigger(&key, trigger.as_str(), &index_of);
+                    if !index_of.contains_key(trigger.as_str()) {
+                        self.does_something(&key, trigger.as_str(), index, stages);
+                    }
                 }
             }
             self.finds(&key, index, stages, &index_of);
@@ -118,6 +122,48 @@ impl Said<'_, '_> {
             let hint = hint.unwrap_or_else(|| "name a stage of this pipeline".to_owned());
             self.document.value_error(ConfigCode::UnknownName, key, message, hint);
         }
+    }
+
+    /// A worker or a group that a stage waits for does something before it.
+    fn does_something(&mut self, key: &str, name: &str, index: usize, stages: &[Stage]) {
+        let merged = self.merged;
+        let members = |group: &str| -> Option<BTreeSet<String>> {
+            let table = merged.groups.get(group);
+            if table.is_some_and(|group| group.r#match.is_some() || group.provider_by_name.is_some()) {
+                return None;
+            }
+            let listed = table.and_then(|group| group.members.as_ref()).into_iter().flatten();
+            let joins = |worker: &Worker| worker.groups.iter().flatten().any(|name| name.as_str() == group);
+            let joined =
+                merged.workers.iter().filter(|(_, worker)| joins(worker)).map(|(name, _)| name.clone());
+            Some(listed.map(|name| name.0.clone()).chain(joined).collect())
+        };
+        let meant = match (merged.workers.contains_key(name), self.names.has(Thing::Group, name)) {
+            (true, _) => Some(BTreeSet::from([name.to_owned()])),
+            (false, true) => members(name),
+            (false, false) => None,
+        };
+        // Whoever belongs to it by a pattern of names is not known before it is there.
+        let Some(meant) = meant else { return };
+        let is_free = |name: &String| merged.workers.get(name).is_none_or(|it| it.protected != Some(true));
+        let may = |stage: &Stage| match stage.target.as_ref().map(Name::as_str) {
+            _ if !has_tasks(stage) => false,
+            None | Some("auto") => true,
+            Some(target) if self.names.has(Thing::Group, target) && !merged.workers.contains_key(target) => {
+                members(target).is_none_or(|others| !others.is_disjoint(&meant))
+            }
+            Some(target) => meant
+                .iter()
+                .any(|worker| worker == target || self.provider_of(worker).is_none_or(|own| own == target)),
+        };
+        let others =
+            || stages.iter().enumerate().filter(|(other, _)| *other != index).map(|(_, stage)| stage);
+        if meant.is_empty() || (meant.iter().any(is_free) && others().any(may)) {
+            return;
+        }
+        let message = format!("`{key}` waits for `{}`, who does nothing in this pipeline", shown(name));
+        let hint = "name a stage, or whoever a stage with tasks is for";
+        self.document.value_error(ConfigCode::BadStage, key, message, hint);
     }
 
     /// Somebody finds something, and somebody is there to mend it.

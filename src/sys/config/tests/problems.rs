@@ -464,3 +464,42 @@ fn the_rest() {
         ],
     );
 }
+
+#[test]
+fn whoever_can_get_nothing_to_do_is_no_target_no_role_and_no_trigger() {
+    const WORKERS: &str = "[workers.v]\nprovider = \"codex\"\n[workers.w]\nprovider = \"codex\"\n";
+    has(
+        &format!("{WORKERS}[[routes]]\nmatch = 'a'\nto = \"claude\""),
+        &["7:6 routes[0].to `routes[0].to` names the provider `claude`, which has no worker"],
+    );
+    has(&format!("{WORKERS}[[routes]]\nmatch = 'a'\nto = \"codex\""), &[]);
+    // A provider that is asked itself needs no worker.
+    has(&format!("{WORKERS}[roles]\nplanner = \"claude\"\n[rules]\nreview = \"claude\""), &[]);
+    has(
+        "[workers.w]\nprovider = \"codex\"\nprotected = true\n[roles]\nlibrarian = \"w\"",
+        &["5:13 roles.librarian `roles.librarian` names `w`, a protected worker that never gets a task"],
+    );
+    let waits = |first: &str, trigger: &str, more: &str| {
+        format!(
+            "{WORKERS}[pipelines.p]\nstages = [\n{{ name = \"a\", {first} }},\n\
+             {{ triggers_on = [\"{trigger}\"], name = \"b\", target = \"v\" }},\n]\n{more}"
+        )
+    };
+    let told = |name: &str| {
+        let key = "pipelines.p.stages[1].triggers_on[0]";
+        format!("8:18 {key} `{key}` waits for `{name}`, who does nothing in this pipeline")
+    };
+    let group = |member: &str| format!("[groups.g]\nmembers = [\"{member}\"]");
+    has(&waits("target = \"w\"", "v", ""), &[&told("v")]);
+    has(&waits("command = [\"x\"]", "w", ""), &[&told("w")]);
+    has(&waits("target = \"w\"", "g", &group("v")), &[&told("g")]);
+    for sound in [
+        waits("target = \"w\"", "w", ""),
+        waits("target = \"codex\"", "w", ""),
+        waits("target = \"auto\"", "w", ""),
+        waits("target = \"w\"", "g", &group("w")),
+        waits("target = \"g\"", "w", &group("w")),
+    ] {
+        has(&sound, &[]);
+    }
+}
