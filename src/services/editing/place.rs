@@ -203,7 +203,7 @@ mod tests {
         std::os::unix::fs::symlink("x", &file).unwrap();
         seen.push(digest(&file));
         let count = seen.len();
-        sorting::sort(&mut seen);
+        seen.sort();
         seen.dedup();
         assert_eq!(seen.len(), count, "{seen:?}");
     }
