@@ -203,7 +203,8 @@ impl Texts {
     fn read(session: &Session, project: &Project) -> Result<Self, Error> {
         let read = |path: &Path| match text::read(path) {
             Ok(text) => Ok(Some(text)),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            // A link to nothing was meant to be one.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !path.is_symlink() => Ok(None),
             Err(error) => Err(Error::system(format!("cannot read {}", path.display()), error)),
         };
         let own = project.top.as_ref().map(|top| read(&top.join("kapell.toml"))).transpose()?.flatten();
