@@ -18,7 +18,7 @@ use crate::sys::shim::files;
 
 pub(super) mod leaving;
 mod taking;
-pub(super) mod waiting;
+mod waiting;
 
 /// Seconds a claim lasts unless told; TOOLS.md names this figure.
 pub const DEFAULT_TTL_S: u64 = 900;

@@ -84,8 +84,6 @@ pub struct Asked<'a> {
     pub paths: &'a [String],
     /// With resume: what the plan may cost from now on.
     pub budget_usd: Option<f64>,
-    /// With stop of an attempt: its task goes on by itself as soon as it can.
-    pub goes_on: bool,
 }
 
 /// What was done: the state of the target now, and a sentence.
@@ -107,7 +105,7 @@ pub fn control(
     target: &str,
     asked: &Asked<'_>,
 ) -> Result<Done, Error> {
-    let Asked { force, message, paths, budget_usd, .. } = *asked;
+    let Asked { force, message, paths, budget_usd } = *asked;
     if !paths.is_empty() && action != Action::Approve {
         return Err(refuse(
             Code::Usage,
@@ -514,6 +512,9 @@ fn cancel_plan(
         }
         if is_draft {
             tx.set_plan_state(&project.id, &plan.id, PlanState::Stopped, message)?;
+        } else if plan.state == PlanState::Paused {
+            // Nothing of it is left to be held up; so it comes to its rest.
+            tx.set_plan_state(&project.id, &plan.id, PlanState::Running, message)?;
         }
         Ok(called_off)
     })?;
@@ -715,7 +716,7 @@ fn on_attempt(
     task: &TaskId,
     asked: &Asked<'_>,
 ) -> Result<Done, Error> {
-    let Asked { force, message, goes_on, .. } = *asked;
+    let Asked { force, message, .. } = *asked;
     if attempt.state.outcome().is_some() {
         return Err(refuse(
             Code::Conflict,
@@ -730,7 +731,7 @@ fn on_attempt(
         _ => (AttemptState::Stopping, Request::Stop { grace_ms: None }),
     };
     session.store()?.write(|tx| -> Result<(), Error> {
-        if action == Action::Stop && !goes_on {
+        if action == Action::Stop {
             // Stopped by itself it waits to be dispatched again; with its whole plan it goes on when that does.
             tx.want_task(&attempt.plan, task, false)?;
         }

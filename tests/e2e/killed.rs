@@ -127,7 +127,7 @@ fn status_tells_what_lives_when_all_that_worked_was_killed() {
     case.bench.conductor(&case.plan).kill();
     case.all_die();
     // The last thread of a killed process lets go of its locks a moment after it is a zombie.
-    rustix::fs::flock(std::fs::File::open(lock).unwrap(), rustix::fs::FlockOperation::LockShared).unwrap();
+    rustix::fs::flock(fs::File::open(lock).unwrap(), rustix::fs::FlockOperation::LockShared).unwrap();
     let status = case.bench.rpc().ok("status", json!({"scope": "plan", "id": case.plan}));
     assert_eq!(
         (&status["state"], &status["running"]),

@@ -28,7 +28,6 @@ pub fn call(session: &Session, params: ControlParams) -> Result<ControlResult, A
         message: params.message.as_deref(),
         paths: &params.paths,
         budget_usd: params.budget_usd,
-        goes_on: false,
     };
     let done = match params.target.as_str() {
         registry::EVERYWHERE => registry::everywhere(session, &project, action, &asked)?,

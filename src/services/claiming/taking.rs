@@ -101,7 +101,7 @@ pub fn stop_attempts(
     }
     let message = format!("{} takes over its files: {reason}", wish.holder.name);
     for id in &running {
-        let asked = steering::Asked { message: Some(&message), goes_on: true, ..steering::Asked::default() };
+        let asked = steering::Asked { message: Some(&message), ..steering::Asked::default() };
         match steering::control(session, project, steering::Action::Stop, id.as_str(), &asked) {
             // It ended by itself in between.
             Ok(_) | Err(Error::Refused(Refusal { code: Code::Conflict, .. })) => {}

@@ -42,22 +42,6 @@ fn excludes(wait: &ClaimWait, mode: Mode, patterns: &[Pattern]) -> bool {
         && patterns.iter().any(|a| wait.patterns.iter().any(|b| overlap(a, b).is_some()))
 }
 
-/// The person who waits for some of what these patterns own, and for which of it: a worker is not begun in
-/// between, be it the very one that was stopped for them.
-pub fn person_before(
-    tx: &Tx<'_>,
-    project: &ProjectId,
-    patterns: &[Pattern],
-) -> Result<Option<(Holder, String)>, Error> {
-    for wait in queue(tx, project)?.into_iter().filter(|wait| wait.holder.kind == HolderKind::Person) {
-        let met = patterns.iter().find_map(|a| wait.patterns.iter().find_map(|b| overlap(a, b)));
-        if let Some(witness) = met {
-            return Ok(Some((wait.holder, witness)));
-        }
-    }
-    Ok(None)
-}
-
 /// Refuses a wait that can never end, because those whom it waits for wait for it: to whoever looks
 /// first, so that the others get on.
 pub fn refuse_deadlock(

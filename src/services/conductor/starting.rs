@@ -169,10 +169,6 @@ fn record(desk: &Desk, task: &Task, base: Option<&str>, id: &AttemptId, seen: &S
                 return Ok(Step::Begun(waits(tx, desk, task, "claim", on)?));
             }
         };
-        if let Some((person, witness)) = claiming::waiting::person_before(tx, &desk.project.id, &task.files)? {
-            let on = format!("{} waits for {witness}", person.name);
-            return Ok(Step::Begun(waits(tx, desk, task, "claim", on)?));
-        }
         let environment = routing::environment_of(tx, &desk.config, &desk.project.id, task, &seat)?;
         let entered = match environment.map(|name| (seen.environments.get(&name), name)) {
             Some((None, name)) => return Ok(Step::Enter(name)),

@@ -5,12 +5,13 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use super::{Editor, Held, HolderKind, near, tell};
+use super::{Editor, Held, HolderKind, is_of_agent, near, tell};
 use crate::base::ids::HolderName;
 use crate::domain::pattern::Pattern;
 use crate::domain::refusal::{Code, Refusal};
 use crate::services::project::Project;
 use crate::services::{Error, House};
+use crate::sys::process::life;
 
 /// So many are named.
 const NAMED: usize = 5;
@@ -55,7 +56,8 @@ pub fn touched(house: &House, editor: &Editor, folder: &Path) -> Result<Option<R
         // Attempts work in checkouts of their own, and a server's claims are its agent's.
         claim.holder.kind != HolderKind::Attempt
             && claim.holder != editor.holder
-            && !super::is_of_agent(claim, editor.alive.as_deref())
+            && (claim.alive.as_deref().is_some_and(life::is_of_process)
+                || !is_of_agent(claim, editor.alive.as_deref()))
             && claim.pattern.is_literal()
             && !claim.pattern.is_folder()
     };

@@ -61,14 +61,18 @@ pub fn unrunnable_tests(
 fn may_be_code(task: &Task, found: &Ecosystem) -> bool {
     let is_prose = |pattern: &Pattern| {
         let path = pattern.literal_path();
-        let name = path.rsplit('/').next().unwrap_or(path);
         pattern.is_literal()
             && !pattern.is_folder()
-            && name.contains('.')
+            && has_end(path)
             && !is_code_path(path)
             && found.evidence.as_deref() != Some(path)
     };
     !task.files.iter().all(is_prose)
+}
+
+/// Whether a path is called as files are, with an end to its name.
+fn has_end(path: &str) -> bool {
+    path.rsplit('/').next().is_some_and(|name| name.trim_start_matches('.').contains('.'))
 }
 
 /// Specs that only the working copy has: whoever starts from the plan's base does not see them, so that the code
@@ -138,7 +142,14 @@ pub fn filtered(project: &Project, plan: &Plan, places: &Places) -> Vec<Problem>
         };
         let Ok(pattern) = Pattern::parse(&anywhere) else { continue };
         let owner = plan.tasks.iter().enumerate().find_map(|(position, task)| {
-            let index = task.files.iter().position(|file| overlap(file, &pattern).is_some())?;
+            // A name with an end is a file's, below which nothing lies.
+            let is_file =
+                |file: &Pattern| file.is_literal() && !file.is_folder() && has_end(file.literal_path());
+            let meets = |file: &Pattern| match is_file(file) {
+                true => pattern.contains(&RepoPath::from(file.literal_path())),
+                false => overlap(file, &pattern).is_some(),
+            };
+            let index = task.files.iter().position(meets)?;
             Some((position, task, index))
         });
         let Some((position, task, index)) = owner else { continue };
