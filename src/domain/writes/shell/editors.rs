@@ -139,7 +139,7 @@ impl Reading<'_> {
                 } else if operands.has("x extract get") && !operands.has("O to-stdout strip-components T") {
                     self.within(operands.value("C directory"), |here| match &operands.paths[..] {
                         [] if operands.has("C directory") => {
-                            here.add(".", None, Reach::Below("*".to_owned()))
+                            here.add(".", None, Reach::Below("*".to_owned()));
                         }
                         names => here.write_all(names),
                     });
