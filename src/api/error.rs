@@ -102,13 +102,14 @@ impl From<Refusal> for ApiError {
             Code::StoreDamaged => (-32023, 4),
             Code::Usage => (-32602, 2),
         };
+        let retryable = refusal.is_retryable();
         Self {
             code,
             message: short(refusal.message),
             hint: short(refusal.hint),
             facts: refusal.facts.into_iter().map(|(name, fact)| (name, short(fact))).collect(),
             kind: if refusal.code == Code::Usage { "invalid-params" } else { refusal.code.as_str() },
-            retryable: refusal.code.is_retryable(),
+            retryable,
             exit_code,
         }
     }

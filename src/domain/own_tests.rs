@@ -86,6 +86,17 @@ fn spans(text: &str) -> impl Iterator<Item = Range<usize>> {
     })
 }
 
+/// Whether a path is called as code is, rather than prose, data or settings.
+pub fn is_code_path(path: &str) -> bool {
+    const CODE: [&str; 42] = [
+        "rs", "ts", "tsx", "js", "jsx", "mjs", "cjs", "py", "go", "java", "kt", "kts", "scala", "c", "h",
+        "cc", "cpp", "cxx", "hpp", "hh", "cs", "fs", "rb", "php", "swift", "m", "mm", "zig", "nim", "hs",
+        "ml", "ex", "exs", "erl", "clj", "lua", "pl", "r", "dart", "sh", "vue", "svelte",
+    ];
+    let extension = path.rsplit('/').next().and_then(|name| name.rsplit_once('.')).map(|(_, end)| end);
+    extension.is_some_and(|extension| CODE.contains(&extension.to_ascii_lowercase().as_str()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

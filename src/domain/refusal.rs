@@ -100,12 +100,26 @@ pub struct Refusal {
     pub hint: String,
     /// Facts that a program may want, by name (a holder, a process id).
     pub facts: Vec<(&'static str, String)>,
+    /// The same call is never done, however long one waits.
+    pub is_final: bool,
 }
 
 impl Refusal {
     /// A refusal without further facts.
     pub fn new(code: Code, message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { code, message: message.into(), hint: hint.into(), facts: Vec::new() }
+        Self { code, message: message.into(), hint: hint.into(), facts: Vec::new(), is_final: false }
+    }
+
+    /// Says that the same call is never done, though others that are refused so may be.
+    #[must_use]
+    pub fn for_good(mut self) -> Self {
+        self.is_final = true;
+        self
+    }
+
+    /// Whether the same call may succeed later without being changed.
+    pub fn is_retryable(&self) -> bool {
+        !self.is_final && self.code.is_retryable()
     }
 
     /// Adds a fact for programs.

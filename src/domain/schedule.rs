@@ -112,8 +112,12 @@ pub fn conclusion(tasks: &[TaskView]) -> Option<PlanState> {
     }
     if wanted().any(|task| matches!(task.state, TaskState::Failed | TaskState::Blocked)) {
         Some(PlanState::Failed)
-    } else if tasks.iter().all(|task| matches!(task.state, TaskState::Done | TaskState::Cancelled))
-        && tasks.iter().any(|task| task.state == TaskState::Done)
+    } else if tasks.iter().all(|task| match task.state {
+        TaskState::Done => true,
+        // Called off with its whole plan it is not wanted any more, and the plan did not come to its end.
+        TaskState::Cancelled => task.is_wanted,
+        _ => false,
+    }) && tasks.iter().any(|task| task.state == TaskState::Done)
     {
         Some(PlanState::Done)
     } else {
@@ -183,6 +187,8 @@ mod tests {
     fn a_plan_rests_only_when_nothing_moves() {
         let mut unwanted = task(Waiting, &[]);
         unwanted.is_wanted = false;
+        let mut called_off = task(Cancelled, &[]);
+        called_off.is_wanted = false;
         let table: &[(&[TaskView], Option<PlanState>)] = &[
             (&[task(Done, &[]), task(Done, &[])], Some(PlanState::Done)),
             (&[task(Done, &[]), task(Running, &[])], None),
@@ -193,6 +199,7 @@ mod tests {
             (&[task(Done, &[]), task(Cancelled, &[])], Some(PlanState::Done)),
             (&[task(Cancelled, &[])], Some(PlanState::Stopped)),
             (&[task(Done, &[]), unwanted], Some(PlanState::Stopped)),
+            (&[task(Done, &[]), called_off], Some(PlanState::Stopped)),
         ];
         for (tasks, expected) in table {
             assert_eq!(conclusion(tasks), *expected, "{tasks:?}");

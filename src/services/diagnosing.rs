@@ -8,6 +8,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use super::conductor::desk::effective_rules;
+use super::planning::proving;
 use super::project::Project;
 use super::{Error, Session, windows};
 use crate::base::clock::Time;
@@ -15,6 +17,7 @@ use crate::base::ids::{ProjectId, random_tail};
 use crate::store::events::{EventFilter, NewEvent};
 use crate::store::watch::{Watch, Woken};
 use crate::store::{Store, StoreError, Tx};
+use crate::sys::config::ecosystem;
 use crate::sys::disk::{room, says_full};
 use crate::sys::process::life::{self, Life};
 use crate::sys::process::spawn::{self, End, Limits};
@@ -134,6 +137,8 @@ pub fn diagnose(session: &Session, begin: &mut dyn FnMut(&str)) -> Vec<Check> {
         ),
     });
     checks.push(configuration(session));
+    checks.extend(tests(session));
+    checks.extend(filters(session));
     checks.extend(tmux(session));
     begin("the wall");
     checks.push(wall_around(&scratch.0));
@@ -141,6 +146,42 @@ pub fn diagnose(session: &Session, begin: &mut dyn FnMut(&str)) -> Vec<Check> {
     checks.extend(agents::all(session, &scratch.0));
     checks.push(agents::local(session));
     checks
+}
+
+/// Whether the tests that prove code can be run here.
+fn tests(session: &Session) -> Option<Check> {
+    const NAME: &str = "tests";
+    const NEXT: &str = "install it, give its folder in PATH, or set rules.test in kapell.toml";
+    let project = session.project().ok()?;
+    let config = session.config(&project).ok()?;
+    let rules = effective_rules(&[&config.rules], &ecosystem::find(project.top().ok()?));
+    let Some(command) = rules.test else {
+        let found = "no test command is known: what is written is run by nobody before it lands";
+        return rules.tdd.unwrap_or(true).then(|| Check::warn(NAME, found, "set rules.test in kapell.toml"));
+    };
+    let shown = shell_words::join(&command.0);
+    Some(match proving::missing_program(&session.house, &command) {
+        Some(program) => Check::warn(
+            NAME,
+            format!("`{shown}` cannot be run, there is no program {program}: no code would be approved"),
+            NEXT,
+        ),
+        None => Check::ok(NAME, format!("`{shown}` proves what is written")),
+    })
+}
+
+/// Whether files of the project pass through filters, which workers do not have.
+fn filters(session: &Session) -> Option<Check> {
+    let found = proving::filters(&session.project().ok()?);
+    let (names, filter) = found.first()?;
+    let more = if found.len() > 1 { format!(" and {} more", found.len() - 1) } else { String::new() };
+    Some(Check::warn(
+        "filters",
+        format!(
+            "{names}{more} passes through the filter {filter} in your checkout, and not where workers are"
+        ),
+        "leave such files to a person: what a worker writes of them lands unfiltered",
+    ))
 }
 
 /// tmux, where it is there or a worker wants it.

@@ -433,6 +433,7 @@ fn wanted(
                 format!("plan {} is done", row.id),
                 "make a new plan, or land this one",
             )
+            .for_good()
             .into());
         }
         return Ok(open);
@@ -456,6 +457,7 @@ fn wanted(
                 format!("task {id} of plan {} is done", row.id),
                 "leave it out",
             )
+            .for_good()
             .into());
         }
         let missing = task.depends_on.iter().find(|on| {

@@ -31,6 +31,7 @@ mod naming;
 pub mod person;
 mod place;
 mod refusing;
+pub mod touching;
 use naming::Extent;
 use place::{Place, digest, places};
 use refusing::{beyond, lent_out, refused};

@@ -78,6 +78,11 @@ impl Error {
     pub fn from_git(error: impl std::error::Error + Send + Sync + 'static) -> Self {
         Self::System { what: "git".to_owned(), source: std::io::Error::other(error) }
     }
+
+    /// Whether it is that somebody killed a git: that says nothing of what it was to do, which can be done again.
+    pub fn is_of_killed_git(&self) -> bool {
+        matches!(self, Self::System { what, source } if what == "git" && source.to_string().contains(" failed (signal: "))
+    }
 }
 
 impl From<crate::sys::git::GitError> for Error {

@@ -237,7 +237,16 @@ pub fn everywhere(
         )
         .into());
     }
-    let plans = session.store()?.read(|tx| tx.plans_at_work())?;
+    let mut plans = session.store()?.read(|tx| tx.plans_at_work())?;
+    if action == Action::Stop {
+        for conductor in session.store()?.read(|tx| tx.conductors(None, false, 10_000))? {
+            if let Some(plan) = session.store()?.read(|tx| tx.plan(&conductor.plan))?
+                && steering::is_stopping(session, &plan)?
+            {
+                plans.push(plan);
+            }
+        }
+    }
     let (mut done, mut refused) = (Vec::new(), Vec::new());
     for plan in plans {
         let steered = inside(session, project, &plan.project).and_then(|(session, project)| {

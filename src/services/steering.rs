@@ -24,9 +24,12 @@ use crate::sys::shim::client;
 use crate::sys::shim::job::Request;
 
 mod bringing;
+mod ending;
 mod releasing;
 pub(super) use bringing::tell_landed;
 use bringing::{land, land_all};
+pub(in crate::services) use ending::is_stopping;
+use ending::{being_judged, end_by_force, judged};
 use releasing::{nobody, release};
 
 /// How long a conductor may take to save what a forced stop ended before it is taken for hung.
@@ -151,7 +154,12 @@ pub fn control(
         (Action::Pause | Action::Resume | Action::Stop | Action::Launch, Target::All) => {
             let plans = querying::plans(session, project, 10_000)?;
             let mut done = 0;
-            for plan in plans.iter().filter(|plan| !plan.row.state.is_at_rest()) {
+            for plan in plans {
+                if plan.row.state.is_at_rest()
+                    && !(action == Action::Stop && is_stopping(session, &plan.row)?)
+                {
+                    continue;
+                }
                 on_plan(session, project, action, &plan.row, force, message)?;
                 done += 1;
             }
@@ -216,7 +224,7 @@ pub fn control(
             let task = TaskId::text(&attempt.task);
             match action {
                 Action::Pause | Action::Resume | Action::Stop | Action::Restart => {
-                    on_attempt(session, project, action, &attempt, &task, force, message)
+                    on_attempt(session, project, action, &attempt, &task, asked)
                 }
                 Action::Approve => approve_attempt(session, project, &plan, &task, &attempt, asked),
                 other => on_task(session, project, other, &plan, &task, asked),
@@ -355,18 +363,20 @@ fn on_plan(
         Action::Stop => PlanState::Stopped,
         _ => PlanState::Running,
     };
-    // What was stopped may still have workers whose conductor hangs.
-    let is_ending = state == PlanState::Stopped && !store.read(|tx| tx.live_attempts(id))?.is_empty();
+    // What was stopped may still have workers whose conductor hangs, or gates that take their time to end.
+    let conductor = dispatching::live_conductor(session, id)?;
+    let is_ending = state == PlanState::Stopped
+        && (!store.read(|tx| tx.live_attempts(id))?.is_empty()
+            || plan.state == PlanState::Stopped && conductor.is_some());
     if plan.state.is_at_rest() && state != PlanState::Running && !is_ending {
-        return Err(refuse(
-            Code::Conflict,
-            format!(
-                "plan {id} is {}, so there is nothing to {}",
-                plan.state.as_str(),
-                if state == PlanState::Paused { "pause" } else { "stop" }
-            ),
-            "status shows the plans at work",
-        ));
+        let message = format!(
+            "plan {id} is {}, so there is nothing to {}",
+            plan.state.as_str(),
+            if state == PlanState::Paused { "pause" } else { "stop" }
+        );
+        return Err(Refusal::new(Code::Conflict, message, "status shows the plans at work")
+            .for_good()
+            .into());
     }
     if matches!(plan.state, PlanState::Draft | PlanState::Done) && state == PlanState::Running {
         return Err(refuse(
@@ -375,7 +385,6 @@ fn on_plan(
             "dispatch starts a plan",
         ));
     }
-    let conductor = dispatching::live_conductor(session, id)?;
     let is_queued = conductor.as_ref().is_some_and(|row| row.state == ConductorState::Queued);
     let live = store.write(|tx| -> Result<Vec<AttemptRow>, Error> {
         tx.set_plan_state(&project.id, id, state, message)?;
@@ -409,6 +418,11 @@ fn on_plan(
             let _ = client::send(Path::new(&attempt.run_dir), request);
         }
     }
+    let judged =
+        if action == Action::Stop && conductor.is_some() { judged(session, id)? } else { Vec::new() };
+    if force {
+        end_by_force(session, &judged);
+    }
     // Without a conductor nobody would do it: one is started to end, or to go on with, what is left.
     let needs_one = state == PlanState::Running || !live.is_empty();
     if conductor.is_none() && needs_one {
@@ -423,7 +437,8 @@ fn on_plan(
             Some(stage) => format!(
                 "the command of stage {stage} is being ended; kapell resume {id} sees to what it leaves, and rolls back what it began"
             ),
-            None => "nobody is at work on it".to_owned(),
+            None if judged.is_empty() => "nobody is at work on it".to_owned(),
+            None => being_judged(session, id, judged.len(), force)?,
         },
         (Action::Stop, _) if force => forced(session, project, id, n)?,
         (Action::Stop, _) => match conductor.as_ref().and_then(dispatching::suspended) {
@@ -479,15 +494,35 @@ fn cancel_plan(
     plan: &PlanRow,
     message: Option<&str>,
 ) -> Result<Done, Error> {
-    session.store()?.write(|tx| -> Result<(), Error> {
+    let is_draft = plan.state == PlanState::Draft;
+    let called_off = session.store()?.write(|tx| -> Result<usize, Error> {
+        let mut called_off = 0;
         for task in tx.task_lights(&plan.id)? {
-            cancel(tx, project, &plan.id, &task.id, message)?;
+            // What came to its end tells why.
+            if matches!(task.state, TaskState::Failed | TaskState::Blocked) {
+                continue;
+            }
+            if cancel(tx, project, &plan.id, &task.id, message)? {
+                called_off += 1;
+            }
+            // A plan whose tasks were called off one by one is done without them; one called off as a whole is not.
+            if tx.task(&plan.id, &task.id)?.is_some_and(|row| row.state == TaskState::Cancelled) {
+                tx.want_task(&plan.id, &task.id, false)?;
+            }
         }
-        if plan.state == PlanState::Draft {
+        if is_draft {
             tx.set_plan_state(&project.id, &plan.id, PlanState::Stopped, message)?;
+        } else if plan.state == PlanState::Paused {
+            // Nothing of it is left to be held up; so it comes to its rest.
+            tx.set_plan_state(&project.id, &plan.id, PlanState::Running, message)?;
         }
-        Ok(())
+        Ok(called_off)
     })?;
+    if called_off == 0 && plan.state.is_at_rest() && !is_draft {
+        let message = format!("plan {} is {}, and nothing of it is open", plan.id, plan.state.as_str());
+        let hint = "status with scope plan lists its tasks";
+        return Err(Refusal::new(Code::Conflict, message, hint).for_good().into());
+    }
     if !plan.state.is_at_rest() {
         dispatching::ensure_conductor(session, project, &plan.id, false)?;
     }
@@ -620,7 +655,7 @@ fn on_task(
         Action::Land => land(session, project, plan),
         Action::Pause | Action::Resume | Action::Stop | Action::Restart => match last {
             Some(attempt) if attempt.state.outcome().is_none() => {
-                on_attempt(session, project, action, &attempt, task, force, message)
+                on_attempt(session, project, action, &attempt, task, asked)
             }
             _ => Err(wrong("paused, resumed, stopped or restarted: no attempt runs")),
         },
@@ -669,9 +704,9 @@ fn on_attempt(
     action: Action,
     attempt: &AttemptRow,
     task: &TaskId,
-    force: bool,
-    message: Option<&str>,
+    asked: &Asked<'_>,
 ) -> Result<Done, Error> {
+    let Asked { force, message, .. } = *asked;
     if attempt.state.outcome().is_some() {
         return Err(refuse(
             Code::Conflict,
@@ -686,6 +721,10 @@ fn on_attempt(
         _ => (AttemptState::Stopping, Request::Stop { grace_ms: None }),
     };
     session.store()?.write(|tx| -> Result<(), Error> {
+        if action == Action::Stop {
+            // Stopped by itself it waits to be dispatched again; with its whole plan it goes on when that does.
+            tx.want_task(&attempt.plan, task, false)?;
+        }
         if action == Action::Restart {
             // Its end is then its own, and the task is tried again as after any failure.
             tx.set_feedback(&attempt.plan, task, message)?;

@@ -138,3 +138,23 @@ fn a_long_call_tells_its_progress() {
     holder.finish();
     waiter.finish();
 }
+
+/// A client that hears nothing for long takes a call for hung.
+#[test]
+fn a_long_call_during_which_nothing_happens_tells_that_it_goes_on() {
+    let world = World::new();
+    let (mut holder, mut waiter) = (world.mcp("holder"), world.mcp("waiter"));
+    claim(&mut holder, "src");
+    let id = waiter.ask(
+        "tools/call",
+        &json!({"name": "claim-files", "arguments": {"paths": ["src"], "wait_s": 600}, "_meta": {"progressToken": "t"}}),
+    );
+    let progress = waiter.next();
+    assert_eq!(progress["method"], "notifications/progress");
+    assert!(progress["params"]["message"].as_str().unwrap().starts_with("goes on, for "), "{progress}");
+    holder.tool("release-files", &json!({"paths": ["src"]}));
+    let answer = waiter.answer_among(id, |line| assert_eq!(line["method"], "notifications/progress"));
+    assert_eq!(answer["result"]["structuredContent"]["granted"], true);
+    holder.finish();
+    waiter.finish();
+}

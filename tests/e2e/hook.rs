@@ -604,3 +604,25 @@ fn the_plugin_names_only_what_there_is() {
         assert!(header.lines().any(|line| line.starts_with("description: ")), "{}", file.display());
     }
 }
+
+/// What the words of a command do not tell is seen afterwards, by whoever ran it.
+#[test]
+fn a_command_that_changed_what_another_session_holds_is_told_of_it() {
+    let bench = Bench::new();
+    let path = bench.project.join("src/lib.txt");
+    assert_eq!(ask(&bench, &edit(&bench, "a", path.to_str().unwrap())), "");
+    let after = |session: &str, command: &str| {
+        ask(&bench, &tool(&bench, session, "PostToolUse", "Bash", json!({"command": command})))
+    };
+    assert_eq!(ask(&bench, &bash(&bench, "b", "./generate")), "");
+    assert_eq!(after("b", "./generate"), "");
+    assert_eq!(ask(&bench, &bash(&bench, "b", "./generate")), "");
+    fs::write(&path, "generated\n").unwrap();
+    let told = after("b", "./generate");
+    assert!(told.contains("src/lib.txt (held by claude-a) changed while this command"), "{told}");
+    assert!(bench.events(None).iter().any(|event| event.0 == "hook.touched"));
+    // Who holds it may change it as they like.
+    assert_eq!(ask(&bench, &bash(&bench, "a", "./generate")), "");
+    fs::write(&path, "again\n").unwrap();
+    assert_eq!(after("a", "./generate"), "");
+}

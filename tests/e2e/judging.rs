@@ -277,3 +277,123 @@ fn a_repository_that_is_cloned_anew_at_its_place_is_judged_as_before() {
     let plan = bench.start(&adding(&[TEST, WORK]));
     assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
 }
+
+/// Code that nothing ran is not known to be any good, whoever lacks the program.
+#[test]
+fn code_that_no_program_here_can_test_is_not_approved_and_prose_is() {
+    let bench = Bench::new();
+    bench.write("package.json", r#"{"scripts": {"test": "bun test"}}"#);
+    bench.write("bun.lock", "{}\n");
+    bench.commit("a project of a program that is not here");
+    let plan = |file: &str, line: &str| Plan::new([task("a", &[file], &[line])]);
+    let code = plan("a.js", "write a.js nonsense");
+    let planned = bench.rpc().ok("plan", code.params());
+    let told = &planned["problems"][0];
+    assert_eq!((&told["code"], &told["severity"]), (&json!("no-tests"), &json!("warning")), "{planned:#}");
+    assert!(told["message"].as_str().unwrap().contains("there is no program bun"), "{planned:#}");
+
+    let id = bench.start(&code);
+    assert_eq!(bench.at_rest(&id)["state"], "failed", "{}", bench.story());
+    let attempt = bench.task(&id, "a")["attempts"][0].take();
+    assert_eq!(
+        (&attempt["verdict"], &gate(&attempt, "red-green")["outcome"]),
+        (&json!("error"), &json!("error"))
+    );
+    assert!(gate(&attempt, "red-green")["why"].as_str().unwrap().contains("set rules.test"), "{attempt:#}");
+    assert_eq!(bench.landed(&id), Vec::<String>::new());
+
+    let prose = plan("guide.md", "write guide.md words");
+    assert_eq!(bench.rpc().ok("plan", prose.params())["problems"], json!([]));
+    let id = bench.start(&prose);
+    assert_eq!(bench.at_rest(&id)["state"], "done", "{}", bench.story());
+}
+
+#[test]
+fn a_spec_that_no_worker_would_see_is_refused_before_it_costs_anything() {
+    let bench = Bench::new();
+    bench.write("specs/api.md", "the interface\n");
+    let plan = Plan::new([task("a", &["a.txt"], &["write a.txt a"])])
+        .rule("spec_first", json!(true))
+        .with("specs", json!([{"file": "specs/api.md"}]));
+    let planned = bench.rpc().ok("plan", plan.params());
+    let problem = &planned["problems"][0];
+    assert_eq!((&planned["plan_id"], &problem["code"]), (&Value::Null, &json!("no-specs")), "{planned:#}");
+    assert!(problem["message"].as_str().unwrap().contains("not in the commit"), "{problem}");
+    bench.commit("the spec");
+    let id = bench.start(&plan);
+    assert_eq!(bench.at_rest(&id)["state"], "done", "{}", bench.story());
+}
+
+/// A reviewer costs money: whoever ends the work ends it too, and is told what was at work.
+#[test]
+fn a_reviewer_is_ended_with_the_work_that_it_reviews() {
+    let bench = Bench::new();
+    let line = bench.meet_line("reviewer");
+    bench.configure(&format!(
+        "[providers.critic]\nkind = \"command\"\ncommand = {}\n",
+        json!([crate::bench::AGENT, "do", line])
+    ));
+    let reviewed = || {
+        let plan = Plan::new([task("a", &["a.txt"], &["write a.txt a"])]).rule("review", json!("critic"));
+        let plan = bench.start(&plan);
+        (bench.meet("reviewer"), plan)
+    };
+    let (reviewer, plan) = reviewed();
+    bench.control("cancel", &plan);
+    reviewer.gone();
+    assert_eq!(bench.at_rest(&plan)["state"], "stopped", "{}", bench.story());
+
+    let (reviewer, plan) = reviewed();
+    let said = bench.rpc().ok("control", json!({"action": "stop", "target": plan, "force": true}));
+    let said = said["message"].as_str().unwrap();
+    assert!(said.contains("1 task was being judged") && said.contains("has ended"), "{said}");
+    reviewer.gone();
+    let refused = bench.rpc().refused("control", json!({"action": "stop", "target": plan}));
+    assert!(refused.message.contains("nothing to stop"), "{refused:?}");
+
+    // What is judged goes on to be judged.
+    bench.dispatch(&plan);
+    let reviewer = bench.meet("reviewer");
+    bench.rpc().ok("control", json!({"action": "stop", "target": "all-projects"}));
+    reviewer.gone();
+    assert_eq!(bench.at_rest(&plan)["state"], "stopped", "{}", bench.story());
+}
+
+/// A worker that may change what the test command runs could make it run nothing.
+#[test]
+fn a_test_command_that_the_work_itself_made_pass_proves_nothing() {
+    let bench = project();
+    let files = ["add.sh", "tests/add.t", "check.sh"];
+    let plan = |check: &str, test: &str| {
+        let lines = [test, WORK, check];
+        Plan::new([task("add", &files, &lines).with("tests", json!(["tests/add.t"]))])
+            .rule("tdd", json!(true))
+            .rule("test", json!("sh check.sh"))
+            .rule("max_attempts", json!(1))
+    };
+    let id = bench.start(&plan("write check.sh true", "write tests/add.t false"));
+    assert_eq!(bench.at_rest(&id)["state"], "failed", "{}", bench.story());
+    let why = bench.task(&id, "add")["reason"].as_str().unwrap().to_owned();
+    assert!(why.contains("passes without the implementation as soon as check.sh is changed"), "{why}");
+    // One that still runs the tests does prove it, and that it was changed is said.
+    let check = r#"write check.sh 'for test in tests/*.t; do echo "$test"; sh "$test" || exit 1; done'"#;
+    let id = bench.start(&plan(check, TEST));
+    assert_eq!(bench.at_rest(&id)["state"], "done", "{}", bench.story());
+    let attempt = bench.task(&id, "add")["attempts"][0].take();
+    let why = gate(&attempt, "red-green")["why"].as_str().unwrap();
+    assert!(why.ends_with("; check.sh, which says what it runs, was changed too"), "{why}");
+}
+
+#[test]
+fn a_project_whose_name_is_no_text_is_judged_too() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let bench = Bench::new();
+    let odd = bench.root.join(std::ffi::OsStr::from_bytes(b"nu\xff\xfe"));
+    std::fs::rename(&bench.project, &odd).unwrap();
+    std::fs::write(odd.join("a.txt"), "mine\n").unwrap();
+    let words = ["judge", "--path", ".", "--gates", "ownership"];
+    let judged = bench.command(crate::bench::KAPELL).args(words).current_dir(&odd).output().unwrap();
+    let said =
+        format!("{}{}", String::from_utf8_lossy(&judged.stdout), String::from_utf8_lossy(&judged.stderr));
+    assert!(judged.status.success() && said.contains("1 changed file"), "{said}");
+}

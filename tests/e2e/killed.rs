@@ -1,7 +1,9 @@
 //! Killed at every moment. Whatever dies, the next dispatch goes on: every task ends exactly once,
 //! no ref is lost, and nothing of ours is left behind.
 
+use std::fs;
 use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::mpsc;
@@ -125,7 +127,7 @@ fn status_tells_what_lives_when_all_that_worked_was_killed() {
     case.bench.conductor(&case.plan).kill();
     case.all_die();
     // The last thread of a killed process lets go of its locks a moment after it is a zombie.
-    rustix::fs::flock(std::fs::File::open(lock).unwrap(), rustix::fs::FlockOperation::LockShared).unwrap();
+    rustix::fs::flock(fs::File::open(lock).unwrap(), rustix::fs::FlockOperation::LockShared).unwrap();
     let status = case.bench.rpc().ok("status", json!({"scope": "plan", "id": case.plan}));
     assert_eq!(
         (&status["state"], &status["running"]),
@@ -398,4 +400,23 @@ at_every_call! {
     saving: "*update-ref*refs/kapell/tasks/*";
     merging: "*merge-tree*";
     landing: "*update-ref*land*refs/heads/kapell/*";
+}
+
+/// What a killed git was to do can be done again: it says nothing of the work.
+#[test]
+fn a_git_that_is_killed_again_and_again_costs_no_try() {
+    let bench = Bench::new();
+    let count = bench.root.join("count");
+    let script = format!(
+        "#!/bin/sh\ncase \"$*\" in *commit-tree*|*merge-tree*) if [ \"$(wc -c <{0} 2>/dev/null || echo 0)\" -lt 3 ]; then printf x >>{0}; kill -9 $$; fi ;; esac\nexec /usr/bin/git \"$@\"\n",
+        count.display()
+    );
+    let git = bench.root.join("bin/git");
+    fs::write(&git, script).unwrap();
+    fs::set_permissions(&git, fs::Permissions::from_mode(0o755)).unwrap();
+    let plan =
+        bench.start(&Plan::new([task("a", &["a.txt"], &["write a.txt a"])]).rule("max_attempts", json!(1)));
+    assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
+    assert_eq!(outcomes(&bench.task(&plan, "a")), ["submitted"]);
+    assert_eq!(fs::read(count).unwrap().len(), 3);
 }

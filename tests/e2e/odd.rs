@@ -403,6 +403,33 @@ fn what_git_ignores_is_told_and_kept() {
 }
 
 #[test]
+fn files_that_a_filter_makes_are_told_by_the_plan() {
+    let bench = Bench::new();
+    bench.write(".gitattributes", "# large\n*.psd filter=lfs diff=lfs -text\n");
+    let owning = |files: &[&str]| {
+        let planned = bench.rpc().ok("plan", Plan::new([task("a", files, &[])]).params());
+        planned["problems"].to_string()
+    };
+    let told = owning(&["art/"]);
+    assert!(told.contains("*.psd passes through the filter lfs"), "{told}");
+    assert_eq!(owning(&["a.txt"]), "[]");
+}
+
+#[test]
+fn a_plan_of_which_nothing_is_done_has_nothing_to_land() {
+    let bench = Bench::new();
+    let plan = bench.start(&Plan::new([task("a", &["a.txt"], &["exit 1"])]).rule("max_attempts", json!(1)));
+    assert_eq!(bench.at_rest(&plan)["state"], "failed");
+    let refused = bench.rpc().refused("control", json!({"action": "land", "target": plan}));
+    assert!(refused.message.contains("nothing to land"), "{refused:?}");
+    // Asked again, it is the same: nobody need try.
+    let refused = bench.rpc().refused("control", json!({"action": "stop", "target": plan}));
+    assert_eq!(refused.data["retryable"], false, "{refused:?}");
+    let refused = bench.rpc().refused("judge", json!({"plan_id": plan, "gates": []}));
+    assert!(refused.message.contains("nothing would be judged"), "{refused:?}");
+}
+
+#[test]
 fn a_database_that_was_emptied_is_not_taken_for_new() {
     let bench = Bench::new();
     let plan = bench.start(&one());

@@ -249,8 +249,7 @@ fn a_plan_whose_own_money_is_spent_is_paused_and_says_what_to_do() {
     bench.control("resume", &plan);
     bench.until(json!({"scope": "plan", "id": plan}), |status| status["state"] == "paused");
     bench.control("cancel", &plan);
-    bench.control("resume", &plan);
-    assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
+    assert_eq!(bench.at_rest(&plan)["state"], "stopped", "{}", bench.story());
     assert_eq!(bench.landed(&plan), ["a"]);
 }
 

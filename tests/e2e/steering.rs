@@ -236,3 +236,51 @@ fn whoever_watches_a_plan_begin_never_hears_that_its_conductor_died() {
     });
     assert_eq!(watch.last().map(String::as_str), Some("done"), "{watch:?}");
 }
+
+/// The person's last word holds: who dispatches while a stop goes on wants the work done.
+#[test]
+fn a_dispatch_during_a_stop_is_done_after_it() {
+    let bench = Bench::new();
+    let lines = ["without ready write ready x", &bench.meet_line("a"), "write a.txt a"];
+    let plan = bench.start(&Plan::new([task("a", &["a.txt", "ready"], &lines)]));
+    let worker = bench.meet("a");
+    bench.settled();
+    // The conductor sees the stop only after the dispatch.
+    let conductor = bench.conductor(&plan);
+    conductor.signal(Signal::STOP);
+    bench.control("stop", &plan);
+    bench.dispatch(&plan);
+    conductor.signal(Signal::CONT);
+    worker.gone();
+    bench.meet("a").go();
+    assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
+}
+
+#[test]
+fn a_plan_that_is_called_off_is_not_done_and_what_failed_tells_why() {
+    let bench = Bench::new();
+    let plan = bench.start(&Plan::new([
+        task("a", &["a.txt"], &["write a.txt a"]),
+        task("b", &["b.txt"], &[&bench.meet_line("b"), "write b.txt b"]).after(&["a"]),
+    ]));
+    let worker = bench.meet("b");
+    bench.control("cancel", &plan);
+    worker.gone();
+    assert_eq!(bench.at_rest(&plan)["state"], "stopped", "{}", bench.story());
+    assert_eq!(bench.landed(&plan), ["a"]);
+    let refused = bench.rpc().refused("control", json!({"action": "cancel", "target": plan}));
+    assert!(refused.message.contains("nothing of it is open"), "{refused:?}");
+
+    let failing = Plan::new([
+        task("bad", &["a.txt"], &["exit 1"]),
+        task("good", &["b.txt"], &[&bench.meet_line("good"), "write b.txt b"]),
+    ]);
+    let plan = bench.start(&failing.rule("max_attempts", json!(1)));
+    let worker = bench.meet("good");
+    let why = bench.task_is(&plan, "bad", "failed")["reason"].clone();
+    bench.control("cancel", &plan);
+    worker.gone();
+    assert_eq!(bench.at_rest(&plan)["state"], "failed", "{}", bench.story());
+    let bad = bench.task(&plan, "bad");
+    assert_eq!((&bad["state"], &bad["reason"]), (&json!("failed"), &why));
+}

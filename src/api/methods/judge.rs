@@ -45,7 +45,7 @@ pub fn call(session: &Session, params: JudgeParams) -> Result<JudgeResult, ApiEr
                     "give the path of a working tree",
                 )));
             }
-            question.path = Some(path);
+            question.path = Some(path.into());
             question.paths = params.paths;
         }
         _ => {

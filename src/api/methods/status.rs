@@ -189,7 +189,12 @@ fn body(
     if let Some(run) = &params.run_id {
         let row = querying::run(session, run)?;
         if row.kind == "judge" {
-            return Ok((StatusBody::Judgement(views::judgement(&row)), None));
+            let mut judged = views::judgement(&row);
+            if judged.state != row.state {
+                // It may have recorded its end after the row was read, and let go of its lock since.
+                judged = views::judgement(&querying::run(session, run)?);
+            }
+            return Ok((StatusBody::Judgement(judged), None));
         }
     }
     let wanted = |what: &str| {

@@ -114,6 +114,7 @@ pub fn check(plan: &Plan, places: &Places, around: &Surroundings) -> Vec<Problem
     budgets(plan, places, &mut problems);
     proofs(plan, places, around, &mut problems);
     specs::twins(plan, places, &mut problems);
+    specs::mixed(plan, places, around, &mut problems);
     problems.into_vec()
 }
 

@@ -257,6 +257,7 @@ fn programs() {
         ("gzip a; gzip -k b; gzip -c c; gunzip d.gz; xz -d e.xz", "a | a.gz | b.gz | d.gz | d | e.xz | e"),
         ("tar czf out.tgz src; tar xf in.tar a b -C sub; tar tf x", "out.tgz | sub/a | sub/b"),
         ("unzip -o x.zip a -d sub; zip -r out.zip src", "sub/a | out.zip"),
+        ("tar xf x.tar -C sub; unzip x.zip -d deep; tar xf y.tar; unzip y.zip", "sub/./**/* | deep/./**/*"),
         ("yq -i .x a.yml; yq .x b.yml", "a.yml"),
         ("gcc -c a.c -o a.o", "a.o"),
         // An empty folder is nothing that git could lose, and a claim of it would own all that comes into it.

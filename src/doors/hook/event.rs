@@ -73,12 +73,23 @@ impl Event {
         };
         let tool = told.tool_name.unwrap_or_default();
         let input = told.tool_input.as_ref().map(|input| Input::of(&tool, input)).unwrap_or_default();
-        Ok(Self { moment, session, cwd: told.cwd, tool, input })
+        // Codex may have a command run elsewhere than where it is.
+        let elsewhere = told.tool_input.as_ref().and_then(|input| input["workdir"].as_str());
+        let cwd = match (told.cwd, elsewhere) {
+            (Some(cwd), Some(elsewhere)) => Some(cwd.join(elsewhere)),
+            (cwd, _) => cwd,
+        };
+        Ok(Self { moment, session, cwd, tool, input })
     }
 
     /// Who sent it, where the command does not say.
     pub fn agent(&self) -> &'static str {
         if self.tool == "apply_patch" { "codex" } else { "claude" }
+    }
+
+    /// Whether it runs a command, of which its words do not tell all.
+    pub fn is_command(&self) -> bool {
+        matches!(self.tool.as_str(), "Bash" | "shell" | "shell_command" | "local_shell" | "exec_command")
     }
 
     /// The files that the tool writes, as far as its input tells. `known` is what a command's shell has
@@ -90,7 +101,7 @@ impl Event {
                 self.input.path.iter().filter(|path| !path.is_empty()).map(Write::at).collect()
             }
             "apply_patch" => of_patch(command),
-            "Bash" | "shell" | "shell_command" | "local_shell" | "exec_command" => of_command(command, known),
+            _ if self.is_command() => of_command(command, known),
             _ => self.input.others.iter().map(Write::at).collect(),
         }
     }

@@ -17,7 +17,7 @@ use crate::domain::pattern::Pattern;
 use crate::domain::refusal::Refusal;
 use crate::domain::task::TaskState;
 use crate::domain::writes::TOP;
-use crate::services::editing::{self, Asked, Editor, Worker};
+use crate::services::editing::{self, Asked, Editor, Worker, touching};
 use crate::services::lending::{self, Lent};
 use crate::services::project::Project;
 use crate::services::{Error, House};
@@ -116,10 +116,28 @@ fn decide(house: &House, agent: Option<&str>, event: &Event) -> Result<Option<Re
     };
     let asked = Asked { folder: &folder, cwd: &cwd, writes: &writes };
     match event.moment {
-        Moment::Before if !writes.is_empty() => editing::by_session(house, &editor(), &asked),
-        Moment::After if !writes.is_empty() => editing::written_by_session(house, &editor(), &asked),
-        Moment::Rest => editing::rest(house, &editor(), &folder).map(|()| None),
-        _ => Ok(None),
+        Moment::Before => {
+            if event.is_command() {
+                // Without it only what the command does beside its words goes unseen.
+                let _ = touching::note(house, &editor());
+            }
+            if writes.is_empty() { Ok(None) } else { editing::by_session(house, &editor(), &asked) }
+        }
+        Moment::After => {
+            let told = match writes.is_empty() {
+                true => None,
+                false => editing::written_by_session(house, &editor(), &asked)?,
+            };
+            match told {
+                None if event.is_command() => touching::touched(house, &editor(), &folder),
+                told => Ok(told),
+            }
+        }
+        Moment::Rest => {
+            touching::forget(house, &editor());
+            editing::rest(house, &editor(), &folder).map(|()| None)
+        }
+        Moment::Other => Ok(None),
     }
 }
 

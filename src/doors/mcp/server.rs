@@ -31,6 +31,8 @@ use crate::store::events::EventRow;
 
 /// A call that is answered sooner has no progress to tell of.
 const PROGRESS_AFTER: Duration = Duration::from_millis(100);
+/// While nothing happens it is told this often that a call goes on.
+const STILL_EVERY: Duration = Duration::from_secs(5);
 
 /// The methods of MCP that are answered; anything else is unknown.
 const KNOWN: &[&str] = &[
@@ -151,7 +153,11 @@ struct Progress {
     /// Values of the call's parameters that name plans, tasks, attempts and runs.
     about: Vec<String>,
     news: Option<tokio::sync::broadcast::Receiver<Batch>>,
+    /// Nothing is heard of what happens.
+    is_deaf: bool,
     count: u32,
+    /// When something was told last.
+    told: tokio::time::Instant,
 }
 
 impl Progress {
@@ -160,36 +166,57 @@ impl Progress {
             .iter()
             .filter_map(|name| params.get(name)?.as_str().map(str::to_owned))
             .collect();
-        let begins = tokio::time::Instant::now() + PROGRESS_AFTER;
-        Self { token: context.meta.get_progress_token(), begins, about, news: None, count: 0 }
+        let now = tokio::time::Instant::now();
+        let token = context.meta.get_progress_token();
+        Self { token, begins: now + PROGRESS_AFTER, about, news: None, is_deaf: false, count: 0, told: now }
     }
 
     /// The next piece of progress. Never returns where there is nobody to tell.
     async fn next(&mut self, news: &News) -> ProgressNotificationParam {
         loop {
-            let Some(token) = &self.token else { return std::future::pending().await };
+            let Some(token) = self.token.clone() else { return std::future::pending().await };
+            let still = self.told + STILL_EVERY;
             let Some(listener) = &mut self.news else {
+                if self.is_deaf {
+                    tokio::time::sleep_until(still).await;
+                    return self.still(token);
+                }
                 tokio::time::sleep_until(self.begins).await;
+                // Without news it is only told that it goes on.
                 match news.listen().await {
                     Ok(listener) => self.news = Some(listener),
-                    // The call itself says what is wrong.
-                    Err(_) => self.token = None,
+                    Err(_) => self.is_deaf = true,
                 }
                 continue;
             };
-            match listener.recv().await {
+            let heard = tokio::select! {
+                heard = listener.recv() => Some(heard),
+                () = tokio::time::sleep_until(still) => None,
+            };
+            let Some(heard) = heard else { return self.still(token) };
+            match heard {
                 Ok(events) => {
                     let is_told = |event: &&EventRow| self.about.is_empty() || concerns(event, &self.about);
                     if let Some(event) = events.iter().rev().find(is_told) {
-                        self.count += 1;
-                        return ProgressNotificationParam::new(token.clone(), f64::from(self.count))
-                            .with_message(event.text.clone());
+                        return self.tell(token, event.text.clone());
                     }
                 }
                 Err(RecvError::Lagged(_)) => {}
-                Err(RecvError::Closed) => self.token = None,
+                Err(RecvError::Closed) => (self.news, self.is_deaf) = (None, true),
             }
         }
+    }
+
+    /// That the call goes on: a client that hears nothing for long gives it up.
+    fn still(&mut self, token: ProgressToken) -> ProgressNotificationParam {
+        let since = self.begins.elapsed() + PROGRESS_AFTER;
+        self.tell(token, format!("goes on, for {} s by now", since.as_secs()))
+    }
+
+    fn tell(&mut self, token: ProgressToken, message: String) -> ProgressNotificationParam {
+        self.told = tokio::time::Instant::now();
+        self.count += 1;
+        ProgressNotificationParam::new(token, f64::from(self.count)).with_message(message)
     }
 }
 

@@ -64,6 +64,7 @@ pub fn refuse_deadlock(
         "let go of what the others wait for (release-files), or do without these files and say so in your answer",
     )
     .with("cycle", cycle.iter().map(|one| one.name.as_str()).collect::<Vec<_>>().join(" "))
+    .for_good()
     .into())
 }
 

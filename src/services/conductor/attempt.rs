@@ -43,6 +43,9 @@ pub(super) const TELL_EVERY: Duration = Duration::from_secs(2);
 /// is wrong that another one will not mend.
 const MOST_INTERRUPTIONS: usize = 5;
 
+/// So often in all an attempt is carried on after somebody killed a git at its work.
+const MOST_KILLED: usize = 5;
+
 /// How long a task is left alone whose failure cannot be recorded either: the disk is full, say.
 const UNRECORDED: Duration = Duration::from_secs(5);
 
@@ -61,15 +64,15 @@ pub enum Stage {
     Land,
 }
 
-/// Carries an attempt on from a stage. What fails around Kapell (a git that somebody killed, a disk
-/// that was full for a moment) is tried once more, from what is recorded, as the next conductor would. Whatever else fails in
-/// Kapell itself is the task's reason to fail, never a silent stop.
+/// Carries an attempt on from a stage. What fails around Kapell (a disk that was full for a moment) is tried once
+/// more, from what is recorded, as the next conductor would; a git that somebody killed some times. Whatever else
+/// fails in Kapell itself is the task's reason to fail, never a silent stop.
 pub fn carry(desk: &Arc<Desk>, attempt: &AttemptRow, stage: Stage) {
     let caught = |stage| {
         catch_unwind(AssertUnwindSafe(|| carry_on(desk, attempt, stage)))
             .unwrap_or_else(|_| Err(Error::Bug(format!("attempt {} ran into a panic", attempt.id))))
     };
-    let carried = caught(stage).or_else(|error| {
+    let again = |error: Error| {
         // A run that did not come about has no shim: nobody must wait for it.
         desk.spares.dismiss(attempt.id.as_str());
         let (Error::System { .. } | Error::Store(_)) = error else { return Err(error) };
@@ -78,7 +81,17 @@ pub fn carry(desk: &Arc<Desk>, attempt: &AttemptRow, stage: Stage) {
             Some((last, stage)) if last.id == attempt.id => caught(stage),
             _ => Ok(()),
         }
-    });
+    };
+    let mut carried = caught(stage).or_else(again);
+    for _ in 1..MOST_KILLED {
+        match carried {
+            Err(error) if error.is_of_killed_git() && !desk.is_stopping() => carried = again(error),
+            other => {
+                carried = other;
+                break;
+            }
+        }
+    }
     let carried = outlast(desk, attempt, carried, caught);
     if let Err(error) = carried {
         tracing::error!(attempt = %attempt.id, "{error}");
@@ -500,11 +513,8 @@ fn try_again(
     };
     if outcome == Outcome::Killed {
         tx.release_attempt_claims(&desk.project.id, &attempt.id, "its attempt was stopped")?;
-        // Stopped by itself it waits to be dispatched again; with its whole plan it goes on when that does.
-        let goes_on = tx.plan(&desk.plan_id)?.is_some_and(|plan| plan.state.is_at_rest());
-        if step(tx, TaskState::Ready, Some("stopped"))? && !goes_on {
-            tx.want_task(&desk.plan_id, id, false)?;
-        }
+        // Whether it goes on was settled by whoever asked for the stop, or for the work anew since.
+        step(tx, TaskState::Ready, Some("stopped"))?;
         return Ok(());
     }
     // What the worker could not help is nothing to tell the next one.

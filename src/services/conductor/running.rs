@@ -48,6 +48,10 @@ const HEARTBEAT: Duration = Duration::from_secs(10);
 const LAST_STEPS: Duration = Duration::from_millis(20);
 /// Something that waits for a claim, a seat or a reset is tried again at least this often.
 const TRY_AGAIN: Duration = Duration::from_secs(5);
+/// How the commands of gates are ended: with the time that a program gets to put its things away.
+const STOP: Request = Request::Stop { grace_ms: None };
+/// So often in a row the plan goes on after somebody killed a git of its conductor's.
+const MOST_KILLED: usize = 5;
 /// So many tasks are tried in vain before the conductor looks at everything else again.
 const IN_VAIN_AT_ONCE: usize = 32;
 /// Before the id of a stage's command, where a task's name stands for others; no task is called so.
@@ -233,9 +237,15 @@ impl Conductor {
     /// Runs, and goes on where that failed for want of room or of the repository, as soon as it is there.
     fn run_on(&mut self) -> Result<(), Error> {
         let mut teller = lacking::Teller::default();
+        let mut killed = 0;
         loop {
             let Err(error) = self.run() else { return Ok(()) };
             let is_told_to_stop = self.desk.session.cancel.is_cancelled();
+            if error.is_of_killed_git() && killed < MOST_KILLED && !is_told_to_stop {
+                tracing::warn!("gone on: {error}");
+                killed += 1;
+                continue;
+            }
             let Some(what) = lacking::what(&self.desk, &error).filter(|_| !is_told_to_stop) else {
                 return Err(error);
             };
@@ -557,7 +567,7 @@ impl Conductor {
         for task in self.agenda.lights.iter().filter(is_over) {
             let tried = self.desk.store()?.read(|tx| tx.attempts_at(&self.desk.plan_id, &task.id))?;
             if let Some(last) = tried.last() {
-                commands::end_all(&self.desk.session.house, last.id.as_str());
+                commands::end_all(&self.desk.session.house, last.id.as_str(), STOP);
             }
         }
         Ok(())
@@ -573,7 +583,7 @@ impl Conductor {
             let tried =
                 self.desk.store()?.read(|tx| tx.attempts_at(&self.desk.plan_id, &TaskId::text(task)))?;
             if let Some(attempt) = tried.last() {
-                commands::end_all(&self.desk.session.house, attempt.id.as_str());
+                commands::end_all(&self.desk.session.house, attempt.id.as_str(), STOP);
             }
         }
         Ok(())

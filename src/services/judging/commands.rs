@@ -215,14 +215,14 @@ fn end_earlier(run_dir: &Path) {
     }
 }
 
-/// Ends every command that runs for a judgement of that name.
-pub fn end_all(house: &House, name: &str) {
+/// Ends every command and every question that runs for a judgement of that name, as the request says.
+pub fn end_all(house: &House, name: &str, request: Request) {
     let prefix = format!("g-{name}-");
     let runs = std::fs::read_dir(house.run_dir("")).into_iter().flatten().flatten();
     for run in runs.filter(|run| run.file_name().to_string_lossy().starts_with(&prefix)) {
         if client::is_alive(&run.path()) {
             // One that has ended meanwhile need not be told.
-            let _ = client::send(&run.path(), Request::Stop { grace_ms: None });
+            let _ = client::send(&run.path(), request);
         }
     }
 }

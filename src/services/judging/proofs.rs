@@ -5,11 +5,12 @@ use super::verify::VerifyTree;
 use super::{Case, Finding, is_from_ecosystem};
 use crate::base::ids::TaskId;
 use crate::base::paths::RepoPath;
-use crate::domain::own_tests::{is_same_code, with_tests_of};
+use crate::domain::own_tests::{is_code_path, is_same_code, with_tests_of};
+use crate::domain::plan::CommandLine;
 use crate::domain::verdict::GateOutcome;
 use crate::services::Error;
 use crate::sys::git::change::{Change, Mode};
-use crate::sys::git::{construct, read};
+use crate::sys::git::{Oid, construct, read};
 
 /// Nothing outside the claim was changed.
 pub fn ownership(case: &Case<'_>) -> Finding {
@@ -118,6 +119,7 @@ fn tests_there(case: &Case<'_>) -> Result<Finding, Error> {
     if !case.rules.tdd.unwrap_or(true) {
         return Ok(Finding::skipped("the rules do not want tests first"));
     }
+    let is_code = |path: &&RepoPath| path.as_str().is_some_and(is_code_path);
     let code: Vec<&RepoPath> = changed(case).filter(|path| is_code(path) && !is_test(case, path)).collect();
     let tests: Vec<&RepoPath> = changed(case).filter(|path| is_test(case, path)).collect();
     if let Some(first) = tests.first() {
@@ -196,6 +198,8 @@ pub fn red_green(case: &Case<'_>, verify: &mut Option<VerifyTree>) -> Result<Fin
     let has_tests = changed(case).any(|path| is_test(case, path) || is_own(path));
     let has_code = changed(case).any(|path| !is_test(case, path) && !is_all_tests(path));
     let wants_red = case.rules.tdd.unwrap_or(true) && has_tests && has_code;
+    let defining = defining(case, command)?;
+    let by = defining.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let mut evidence = String::new();
     if wants_red {
         let tests_only = |change: &Change| {
@@ -216,16 +220,40 @@ pub fn red_green(case: &Case<'_>, verify: &mut Option<VerifyTree>) -> Result<Fin
             }
             End::Unknown(why) => return Ok(unknown(case, command, &shown, &why, evidence)),
         }
+        let is_code_besides =
+            changed(case).any(|path| !is_test(case, path) && !is_all_tests(path) && !defining.contains(path));
+        if !defining.is_empty() && is_code_besides {
+            // With what the work made of the command: one that passes whatever there is proves nothing.
+            let with_command = |change: &Change| tests_only(change) || defining.contains(&change.path);
+            let message = "kapell: tests and what runs them";
+            let red = construct::construct(case.git, &alone, &with_command, message, &case.evidence)
+                .map_err(Error::from_git)?;
+            let seen = commands::on_commit(case, verify, &red, "red-own", command)?;
+            evidence.push_str(&format!("== the same with the work's own {by}\n{}\n", seen.output));
+            match seen.end {
+                End::Failed(_) => {}
+                End::Passed | End::Flaky(_) => {
+                    let why = format!(
+                        "`{shown}` passes without the implementation as soon as {by} is changed, which says what it runs: that proves nothing"
+                    );
+                    return Ok(Finding { outcome: GateOutcome::Fail, why, evidence });
+                }
+                End::Unknown(why) => return Ok(unknown(case, command, &shown, &why, evidence)),
+            }
+        }
     }
     let seen = commands::on_commit_twice(case, verify, &case.work, "green", command)?;
     evidence.push_str(&format!("== the tests with the implementation: {shown}\n{}\n", seen.output));
     Ok(match seen.end {
         End::Passed => {
-            let why = if wants_red {
+            let mut why = if wants_red {
                 format!("`{shown}` fails without the implementation and passes with it")
             } else {
                 format!("`{shown}` passes")
             };
+            if !by.is_empty() {
+                why.push_str(&format!("; {by}, which says what it runs, was changed too"));
+            }
             Finding { outcome: GateOutcome::Pass, why, evidence }
         }
         End::Flaky(how) => {
@@ -240,17 +268,51 @@ pub fn red_green(case: &Case<'_>, verify: &mut Option<VerifyTree>) -> Result<Fin
     })
 }
 
-fn unknown(
-    case: &Case<'_>,
-    command: &crate::domain::plan::CommandLine,
-    shown: &str,
-    why: &str,
-    evidence: String,
-) -> Finding {
-    if is_from_ecosystem(case, command) && why.starts_with("there is no program") {
-        return Finding::skipped(format!("`{shown}`, usual here, cannot be run: {why}"));
+/// The changed files, tests aside, that say what a test command runs: a script that it names, the scripts of
+/// `package.json`, a makefile.
+fn defining(case: &Case<'_>, command: &CommandLine) -> Result<Vec<RepoPath>, Error> {
+    let words = &command.0;
+    let program = words.first().map_or("", |word| word.rsplit('/').next().unwrap_or(word));
+    let mut defining = Vec::new();
+    for path in changed(case).filter(|path| !is_test(case, path)) {
+        let Some(name) = path.as_str() else { continue };
+        let is_named = words.iter().any(|word| word.strip_prefix("./").unwrap_or(word) == name);
+        let is_makes = matches!(program, "make" | "gmake")
+            && (matches!(name, "GNUmakefile" | "makefile" | "Makefile") || name.ends_with(".mk"));
+        let is_nodes = matches!(program, "npm" | "pnpm" | "yarn" | "bun") && name == "package.json";
+        if is_named
+            || is_makes
+            || is_nodes && scripts(case, &case.snapshot.base, path)? != scripts(case, &case.work, path)?
+        {
+            defining.push(path.clone());
+        }
     }
-    Finding { outcome: GateOutcome::Error, why: format!("`{shown}` cannot be run: {why}"), evidence }
+    Ok(defining)
+}
+
+/// The scripts of a `package.json` in a commit.
+fn scripts(case: &Case<'_>, commit: &Oid, path: &RepoPath) -> Result<Option<serde_json::Value>, Error> {
+    let content = read::show_file(case.git, commit, path)?.unwrap_or_default();
+    let package: Option<serde_json::Value> = serde_json::from_slice(&content).ok();
+    Ok(package.and_then(|package| package.get("scripts").cloned()))
+}
+
+fn unknown(case: &Case<'_>, command: &CommandLine, shown: &str, why: &str, evidence: String) -> Finding {
+    if !is_from_ecosystem(case, command) || !why.starts_with("there is no program") {
+        return Finding {
+            outcome: GateOutcome::Error,
+            why: format!("`{shown}` cannot be run: {why}"),
+            evidence,
+        };
+    }
+    let why = format!("`{shown}`, usual here, cannot be run: {why}");
+    // Prose needs no program. Of code nothing is known before something ran it, whatever the other gates say.
+    let is_proved_by_running = |change: &Change| is_code(case, &change.path) || is_test(case, &change.path);
+    if !case.snapshot.changed.iter().any(is_proved_by_running) {
+        return Finding::skipped(why);
+    }
+    let next = "install it, give its folder in PATH, or set rules.test in kapell.toml";
+    Finding { outcome: GateOutcome::Error, why: format!("{why}; {next}"), evidence }
 }
 
 fn changed<'a>(case: &'a Case<'_>) -> impl Iterator<Item = &'a RepoPath> {
@@ -265,16 +327,9 @@ fn is_test(case: &Case<'_>, path: &RepoPath) -> bool {
     }
 }
 
-/// Whether a file is code rather than prose, data or settings.
-fn is_code(path: &RepoPath) -> bool {
-    const CODE: [&str; 42] = [
-        "rs", "ts", "tsx", "js", "jsx", "mjs", "cjs", "py", "go", "java", "kt", "kts", "scala", "c", "h",
-        "cc", "cpp", "cxx", "hpp", "hh", "cs", "fs", "rb", "php", "swift", "m", "mm", "zig", "nim", "hs",
-        "ml", "ex", "exs", "erl", "clj", "lua", "pl", "r", "dart", "sh", "vue", "svelte",
-    ];
-    let extension =
-        path.as_str().and_then(|path| path.rsplit('/').next()?.rsplit_once('.')).map(|(_, end)| end);
-    extension.is_some_and(|extension| CODE.contains(&extension.to_ascii_lowercase().as_str()))
+/// Whether a file is code, or says how the project's code is built and tested.
+fn is_code(case: &Case<'_>, path: &RepoPath) -> bool {
+    path.as_str().is_some_and(|path| is_code_path(path) || case.ecosystem.evidence.as_deref() == Some(path))
 }
 
 fn lines(items: impl Iterator<Item = String>) -> String {

@@ -1,11 +1,13 @@
 //! The review gate: another agent reads the change and says yes or no.
 
-use super::{Case, Finding};
+use super::{Case, Finding, commands};
+use crate::base::ids::random_tail;
 use crate::domain::verdict::GateOutcome;
-use crate::services::Error;
 use crate::services::asking::{Question, TIMEOUT_S, ask};
+use crate::services::{Cancel, Error, Session};
 use crate::sys::agent::verdict_schema;
 use crate::sys::git::read;
+use crate::sys::shim::job::Request;
 
 /// A reviewer reads at most so much of a change.
 const DIFF_LIMIT: usize = 200_000;
@@ -26,9 +28,18 @@ pub fn review(case: &Case<'_>) -> Result<Finding, Error> {
     );
     let schema = verdict_schema();
     let folder = case.project.top()?;
+    // Named as the commands of its gates are, so that whoever ends those ends it too, also what a judge that died
+    // left asking. By what its conductor is told besides it is not ended.
+    commands::end_all(
+        &case.session.house,
+        &format!("{}-review", case.name),
+        Request::Stop { grace_ms: None },
+    );
+    let run = Some(format!("g-{}-review-{}", case.name, random_tail(8)));
+    let session = Session { cancel: Cancel::default(), ..case.session.clone() };
     let question =
-        Question { part: "review", who, prompt: &prompt, schema, folder, run: None, timeout_s: TIMEOUT_S };
-    let answer = match ask(case.session, case.project, case.config, &question) {
+        Question { part: "review", who, prompt: &prompt, schema, folder, run, timeout_s: TIMEOUT_S };
+    let answer = match ask(&session, case.project, case.config, &question) {
         Ok(answer) => answer,
         Err(Error::Refused(refusal)) => return Ok(Finding::new(GateOutcome::Error, refusal.message)),
         Err(error) => return Err(error),

@@ -1,7 +1,8 @@
 //! Judging on request: an attempt, a task, a plan, or a working tree that Kapell did not make.
 //! It runs in a process of its own, so that no door is kept waiting or needed.
 
-use std::path::{Path, PathBuf};
+use std::ffi::OsString;
+use std::path::Path;
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
@@ -33,9 +34,9 @@ pub struct Question {
     /// These attempts of a plan.
     #[serde(default)]
     pub attempts: Vec<String>,
-    /// A working tree.
+    /// A working tree, whose name need not be text.
     #[serde(default)]
-    pub path: Option<PathBuf>,
+    pub path: Option<OsString>,
     /// What may have changed in it; everything if not told.
     #[serde(default)]
     pub paths: Option<Vec<String>>,
@@ -72,6 +73,10 @@ pub struct Answer {
 
 /// Refuses gates that do not exist.
 pub fn check_gates(gates: Option<&[String]>) -> Result<(), Refusal> {
+    if gates.is_some_and(<[String]>::is_empty) {
+        let hint = format!("leave it out for all of them, or name some: {}", GATES.join(", "));
+        return Err(Refusal::new(Code::Usage, "gates names none, so nothing would be judged", hint));
+    }
     match gates.unwrap_or_default().iter().find(|gate| !GATES.contains(&gate.as_str())) {
         None => Ok(()),
         Some(unknown) => Err(Refusal::new(
@@ -216,7 +221,7 @@ pub fn carry_out(session: &Session, id: &str, question: &Question) -> Result<(),
 fn answer(session: &Session, id: &str, question: &Question) -> Result<Answer, Error> {
     match (&question.merge, &question.path) {
         (Some(plan), _) => of_merge(session, id, &PlanId::new(plan)),
-        (None, Some(path)) => of_tree(session, id, path, question),
+        (None, Some(path)) => of_tree(session, id, Path::new(path), question),
         (None, None) => of_attempts(session, id, question),
     }
 }

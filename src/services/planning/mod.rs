@@ -1,5 +1,6 @@
 //! Making, checking and storing plans.
 
+pub mod proving;
 pub mod request;
 pub mod rows;
 pub mod surroundings;
@@ -117,6 +118,13 @@ pub fn plan(session: &Session, project: &Project, wish: &Wish) -> Result<Planned
         checked.problems.extend(surroundings::missing_base(&session.house, project, plan, &checked.places)?);
         checked.problems.extend(surroundings::misled(&session.house, project, plan, &checked.places)?);
         checked.problems.extend(surroundings::ignored(&session.house, project, plan, &checked.places)?);
+        let house = &session.house;
+        let places = &checked.places;
+        checked.problems.extend(proving::filtered(project, plan, places));
+        let unproved = proving::unrunnable_tests(house, project, &config, plan, places)?;
+        checked.problems.extend(unproved);
+        let unseen = proving::uncommitted_specs(house, project, &config, plan, &checked.specs, places)?;
+        checked.problems.extend(unseen);
     }
     let name = [
         wish.name.as_deref(),

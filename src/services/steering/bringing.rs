@@ -1,12 +1,14 @@
 //! Landing on a person's word.
 
 use super::Done;
-use crate::domain::refusal::Refusal;
+use crate::domain::refusal::{Code, Refusal};
+use crate::domain::task::TaskState;
 use crate::services::judging::runs::{self, Question};
 use crate::services::project::Project;
 use crate::services::{Error, Session, ground, landing, querying};
+use crate::store::Tx;
 use crate::store::events::NewEvent;
-use crate::store::plans::PlanRow;
+use crate::store::plans::{PlanRow, TaskLight};
 
 /// Brings everything that was accepted to its target, the oldest plan first. What cannot be brought is
 /// told, and keeps nothing else back.
@@ -79,6 +81,14 @@ pub(super) fn land(session: &Session, project: &Project, plan: &PlanRow) -> Resu
         return Ok(Done { state: "proving".to_owned(), message, runs: vec![run] });
     }
     let brought = landing::bring(&git, plan)?;
+    let has_landed = |tx: &Tx<'_>| -> Result<bool, Error> {
+        let is_done = |task: &TaskLight| task.state == TaskState::Done;
+        Ok(tx.task_lights(&plan.id)?.iter().any(is_done) || tx.pipeline_run(&plan.id)?.is_some())
+    };
+    if !brought.is_new && !session.store()?.read(has_landed)? {
+        let message = format!("no task of plan {} is done, so there is nothing to land", plan.id);
+        return Err(Refusal::new(Code::Conflict, message, "status with scope plan tells why").into());
+    }
     tell_landed(session, project, plan, &brought)
 }
 

@@ -55,11 +55,13 @@ fn head(ecosystem: &Ecosystem, agents_found: &[ProviderKind], has_ollama: bool) 
     format!("# Found here: {found}. Agents found: {agents}.")
 }
 
-/// A command as TOML; the example where there is none.
+/// A command as TOML, and where it is from; the example where there is none.
 fn array(command: Option<&CommandLine>, example: &[&str]) -> String {
     match command {
-        Some(CommandLine(words)) => written(words.iter().map(String::as_str)),
-        None => written(example.iter().copied()),
+        Some(CommandLine(words)) => {
+            format!("{} ## left out: found by itself", written(words.iter().map(String::as_str)))
+        }
+        None => format!("{} ## example; none was found here", written(example.iter().copied())),
     }
 }
 
@@ -124,9 +126,9 @@ const TEMPLATE: &str = r##"# Kapell's configuration of this project. Everything 
 #[rules]
 #spec_first = true ## specs exist before the code
 #tdd = true ## tests fail before the change and pass after it
-#lint = @LINT@ ## left out: found by itself
-#test = @TEST@ ## left out: found by itself
-#build = @BUILD@ ## left out: found by itself
+#lint = @LINT@
+#test = @TEST@
+#build = @BUILD@
 #custom = [] ## further commands, each a gate of its own
 #max_attempts = 3 ## before a task fails
 #review = "none" ## provider of the review gate

@@ -108,6 +108,43 @@ pub(super) fn twins(plan: &Plan, places: &Places, problems: &mut Problems) {
     }
 }
 
+/// Refuses a task that would write a missing spec together with its code: no code of it would have had a spec before.
+pub(super) fn mixed(plan: &Plan, places: &Places, around: &Surroundings, problems: &mut Problems) {
+    let by_plan = plan.rules.spec_first.unwrap_or(around.spec_first);
+    let spec_files = spec_files(plan);
+    for (position, task) in plan.tasks.iter().enumerate() {
+        if !task.rules.spec_first.unwrap_or(by_plan) || !is_code(task, &spec_files) {
+            continue;
+        }
+        for (index, pattern) in task.files.iter().enumerate().filter(|(_, pattern)| pattern.is_literal()) {
+            let file = pattern.literal_path();
+            let is_another =
+                |other: &Task| other.id != task.id && other.files.iter().any(|it| it.as_str() == file);
+            if !spec_files.contains(file)
+                || around.existing_specs.contains(file)
+                || plan.tasks.iter().any(is_another)
+            {
+                continue;
+            }
+            let problem = Problem::error(
+                ProblemCode::NoSpecs,
+                format!(
+                    "task {} is to write the spec {file} and code, but specs come before the code",
+                    task.id
+                ),
+                format!(
+                    "take {file} out of its `files`: a task of its own then writes it first; or set the task's rules.spec_first to false"
+                ),
+            );
+            problems.add(problem.of(&task.id).about(file).at(places.item(
+                Part::Task(position),
+                "files",
+                index,
+            )));
+        }
+    }
+}
+
 /// The files of the plan's specs.
 pub(super) fn spec_files(plan: &Plan) -> HashSet<&str> {
     plan.specs.iter().map(|spec| spec.file.as_str()).collect()

@@ -356,6 +356,13 @@ fn specs_and_tests_are_asked_for_by_the_rules() {
     let spec = r#""id": 1, "files": ["s.md"]"#;
     let spec = format!("{{\"specs\": [{{\"file\": \"s.md\"}}],{}", &plan_with(&[spec])[1..]);
     check_in(&around, &spec, &[]);
+    // One who writes it with the code would be refused however good it is.
+    let mixed = spec.replace(r#"["s.md"]"#, r#"["src/a.rs", "s.md"], "tests": ["t.rs"]"#);
+    let (plan, places) = plan_of(&mixed, Format::Json);
+    let problems = show(&check(&plan, &places, &around));
+    assert!(problems.len() == 1 && problems[0].starts_with("error no-specs"), "{problems:?}");
+    let there = Surroundings { existing_specs: BTreeSet::from(["s.md".to_owned()]), ..around.clone() };
+    check_in(&there, &mixed, &[]);
     check_in(
         &Surroundings { spec_first: false, ..around },
         &plan_with(&[r#""id": 1, "files": ["a"], "tests": []"#]),

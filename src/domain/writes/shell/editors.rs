@@ -122,8 +122,13 @@ impl Reading<'_> {
             }
             "unzip" => {
                 let operands = Operands::of(&words, "d:x:P:", "");
+                let names = operands.after(1);
                 if !operands.has("l t p v Z") {
-                    self.within(operands.value("d"), |here| here.write_all(operands.after(1)));
+                    self.within(operands.value("d"), |here| match names {
+                        // What is in it nobody knows before; a folder that is named is meant for it.
+                        [] if operands.has("d") => here.add(".", None, Reach::Below("*".to_owned())),
+                        names => here.write_all(names),
+                    });
                 }
             }
             _ => {
@@ -132,7 +137,12 @@ impl Reading<'_> {
                 if operands.has("c r u A create append update") {
                     self.values(&operands, "f file");
                 } else if operands.has("x extract get") && !operands.has("O to-stdout strip-components T") {
-                    self.within(operands.value("C directory"), |here| here.write_all(&operands.paths));
+                    self.within(operands.value("C directory"), |here| match &operands.paths[..] {
+                        [] if operands.has("C directory") => {
+                            here.add(".", None, Reach::Below("*".to_owned()));
+                        }
+                        names => here.write_all(names),
+                    });
                 }
             }
         }

@@ -1,0 +1,67 @@
+//! What runs for a plan besides its workers when it is told to stop: the commands of gates, and reviewers.
+
+use std::time::{Duration, Instant};
+
+use super::PATIENCE;
+use crate::base::ids::{AttemptId, PlanId};
+use crate::domain::conducting::PlanState;
+use crate::domain::task::TaskState;
+use crate::services::judging::commands;
+use crate::services::{Error, Session, dispatching};
+use crate::store::plans::PlanRow;
+use crate::store::watch::Watch;
+use crate::sys::shim::job::Request;
+
+/// How often it is looked whether a conductor that ends has ended.
+const LAST_STEPS: Duration = Duration::from_millis(20);
+
+/// Whether a plan was told to stop and has not come to it: somebody may want it done by force.
+pub(in crate::services) fn is_stopping(session: &Session, plan: &PlanRow) -> Result<bool, Error> {
+    Ok(plan.state == PlanState::Stopped && dispatching::live_conductor(session, &plan.id)?.is_some())
+}
+
+/// The attempts of a plan that are judged or land: commands and reviewers run for them.
+pub(super) fn judged(session: &Session, plan: &PlanId) -> Result<Vec<AttemptId>, Error> {
+    session.store()?.read(|tx| -> Result<_, Error> {
+        let mut judged = Vec::new();
+        for task in tx.task_lights(plan)? {
+            if matches!(task.state, TaskState::Judging | TaskState::Approved | TaskState::Landing) {
+                judged.extend(tx.attempts_at(plan, &task.id)?.pop().map(|attempt| attempt.id));
+            }
+        }
+        Ok(judged)
+    })
+}
+
+/// What is said of a plan that is stopped while its work is judged; with force the end of that is waited for.
+pub(super) fn being_judged(
+    session: &Session,
+    id: &PlanId,
+    tasks: usize,
+    force: bool,
+) -> Result<String, Error> {
+    let watch = Watch::new(&session.house.root)?;
+    let deadline = Instant::now() + PATIENCE;
+    let mut is_over = false;
+    while force && !is_over && Instant::now() < deadline {
+        is_over = dispatching::live_conductor(session, id)?.is_none();
+        if !is_over {
+            // The end of a process is told by no change of the database.
+            watch.wait(Some(deadline.min(Instant::now() + LAST_STEPS)));
+        }
+    }
+    let what = if tasks == 1 {
+        "1 task was being judged".to_owned()
+    } else {
+        format!("{tasks} tasks were being judged")
+    };
+    let ended = if is_over { "has ended" } else { "is being ended" };
+    Ok(format!("{what}: what runs for that {ended}, and they are judged again when the plan goes on"))
+}
+
+/// Kills what judges these attempts.
+pub(super) fn end_by_force(session: &Session, attempts: &[AttemptId]) {
+    for attempt in attempts {
+        commands::end_all(&session.house, attempt.as_str(), Request::Kill);
+    }
+}
