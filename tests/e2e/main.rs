@@ -40,5 +40,6 @@ mod tmux;
 mod top;
 mod trying;
 mod twice;
+mod upkeep;
 mod violations;
 mod wall;
