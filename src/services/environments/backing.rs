@@ -101,6 +101,7 @@ pub(super) fn has_any(ground: &Ground<'_>, name: &str) -> bool {
 }
 
 /// Which copy of a database is looked for.
+#[derive(Debug, Clone, Copy)]
 pub(super) enum Which<'a> {
     /// One that was made while the database had this stamp.
     Stamped(&'a str),

@@ -42,7 +42,7 @@ fn made_by(branch: &str) -> String {
 
 fn not_spared(mut covered: Vec<RepoPath>, spared: &Spared<'_>) -> Option<Brought> {
     covered.retain(|path| !spared(path));
-    (!covered.is_empty()).then(|| Brought::Covers(covered))
+    (!covered.is_empty()).then_some(Brought::Covers(covered))
 }
 
 /// A commit, for a list.
