@@ -153,6 +153,10 @@ pub struct Losses {
     pub ignored: Vec<String>,
     /// Sub-environments whose database has what no backup has.
     pub databases: Vec<String>,
+    /// Databases that a restore or a reset put aside, of which no backup has what is in them.
+    pub aside: Vec<String>,
+    /// Other worktrees of its repository, whose folders stay without one.
+    pub worktrees: Vec<String>,
     /// What somebody is in the middle of: a merge, a rebase.
     pub under_way: Option<&'static str>,
 }
@@ -177,6 +181,12 @@ impl Losses {
         }
         if !self.databases.is_empty() {
             lines.push(format!("not backed up: the database of {}", self.databases.join(", ")));
+        }
+        if !self.aside.is_empty() {
+            lines.push(format!("put aside and in no backup: {}", some_of(&self.aside)));
+        }
+        if !self.worktrees.is_empty() {
+            lines.push(format!("worktrees of its repository: {}", some_of(&self.worktrees)));
         }
         if !self.ignored.is_empty() {
             lines.push(format!("ignored by git: {}", some_of(&self.ignored)));
@@ -347,6 +357,8 @@ mod tests {
             workers: vec!["codex2".to_owned()],
             ignored: vec![".env".to_owned()],
             databases: vec!["dev".to_owned(), "qa".to_owned()],
+            aside: vec!["dev.sqlite.before-reset-1".to_owned()],
+            worktrees: vec!["/w".to_owned()],
             under_way: Some("a rebase"),
         };
         let lines = [
@@ -355,6 +367,8 @@ mod tests {
             "not pushed: 1 commit",
             "not merged: 2 commits",
             "not backed up: the database of dev, qa",
+            "put aside and in no backup: dev.sqlite.before-reset-1",
+            "worktrees of its repository: /w",
             "ignored by git: .env",
             "running: qa (process 7)",
             "at work: codex2",

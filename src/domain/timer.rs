@@ -16,7 +16,7 @@ pub struct Timer<'a> {
 impl Timer<'_> {
     /// A line for `crontab -e`.
     pub fn cron(&self) -> String {
-        let word = |text: &str| shell_words::quote(text).into_owned();
+        let word = word_on_one_line;
         let variables: String =
             self.variables.iter().map(|(name, value)| format!("{name}={} ", word(value))).collect();
         let line = format!("{variables}{} -C {} env maintain", word(self.program), word(self.folder));
@@ -54,6 +54,15 @@ impl Timer<'_> {
     }
 }
 
+/// A text as a word for sh, on one line.
+fn word_on_one_line(text: &str) -> String {
+    if !text.contains('\n') {
+        return shell_words::quote(text).into_owned();
+    }
+    let format = text.replace('\\', "\\\\").replace('%', "%%").replace('\n', "\\n").replace('\'', "'\\''");
+    format!("\"$(printf '{format}')\"")
+}
+
 /// A text in a unit: as it is, on one line.
 fn escaped(text: &str) -> String {
     let text = text.replace('\\', "\\\\").replace('"', "\\\"").replace('%', "%%");
@@ -76,6 +85,13 @@ mod tests {
         let expected =
             "17 4 * * *  KAPELL_HOME='/s t/${Y}' /opt/k/kapell -C '/p/50\\% ${X}\"' env maintain\n";
         assert_eq!(TIMER.cron(), expected);
+    }
+
+    #[test]
+    fn cron_gets_one_line() {
+        let timer = Timer { program: "/k", folder: "/p\n5%'x\\", id: "p-1", variables: &[] };
+        let expected = r#"17 4 * * *  /k -C "$(printf '/p\n5\%\%'\''x\\')" env maintain"#;
+        assert_eq!(timer.cron(), format!("{expected}\n"));
     }
 
     #[test]

@@ -155,6 +155,7 @@ fn lay_shared(house: &House, git: &Git, id: &PlanId, row: &PlanRow) -> Result<Gr
         scratch: &scratch,
         keeps_base: true,
         largest: snapshot::LARGEST_FILE,
+        is_exact: false,
     };
     let saved = snapshot::snapshot(git, &request).map_err(Error::from_git)?;
     Ok(Ground { base: saved.commit, target: None, integration })

@@ -6,6 +6,7 @@ pub mod disk;
 pub mod git;
 pub mod memory;
 pub mod ollama;
+pub mod plain;
 pub mod probe;
 pub mod process;
 pub mod shim;

@@ -41,5 +41,6 @@ mod tmux;
 mod top;
 mod trying;
 mod twice;
+mod upkeep;
 mod violations;
 mod wall;

@@ -111,6 +111,7 @@ fn take(
         scratch: spares,
         keeps_base: true,
         largest: LARGEST_FILE,
+        is_exact: false,
     };
     let saved = check_saved(git, &tree, &snapshot(git, &request)?, spares)?;
     ensure!(spare::park(git, saved, base, 1)?.is_none(), "the tree became no spare");

@@ -15,6 +15,7 @@ use crate::api::wire::{EnvironmentsAction as Action, EnvironmentsParams, Environ
 use crate::base::notices::Notices;
 use crate::services::Error;
 use crate::services::following::Interest;
+use crate::sys::plain;
 
 /// Whether the command waits.
 pub fn waits(command: &EnvCommand) -> bool {
@@ -186,17 +187,17 @@ fn follow_log(desk: &mut Desk<'_>, path: &Path, mut printed: Printed) -> Result<
     })
     .map_err(failed)?;
     // One that is gone is followed from its beginning, once there is one again.
-    let mut at = std::fs::metadata(path).map_or(0, |log| log.len());
+    let mut at = std::fs::symlink_metadata(path).map_or(0, |log| log.len());
     if !path.exists() {
         desk.out.note("the log was deleted; what the service prints is seen again after the next launch");
     }
     loop {
-        let length = std::fs::metadata(path).map_or(0, |log| log.len());
+        let length = std::fs::symlink_metadata(path).map_or(0, |log| log.len());
         if length < at {
             at = 0;
         }
         if length > at
-            && let Ok(mut file) = std::fs::File::open(path)
+            && let Ok(mut file) = plain::open(path)
         {
             let mut bytes = Vec::new();
             file.seek(SeekFrom::Start(at)).map_err(failed)?;

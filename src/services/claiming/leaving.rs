@@ -101,6 +101,7 @@ fn saved(house: &House, place: &Project, claim: &Held) -> Result<Option<Snapshot
         scratch: &scratch(house),
         keeps_base: false,
         largest: snapshot::LARGEST_FILE,
+        is_exact: false,
     };
     let snapshot = match snapshot::snapshot(&git, &request) {
         Ok(snapshot) => snapshot,

@@ -115,6 +115,7 @@ pub fn save(
         // A worker that is alive asked for it, and is told where it is kept.
         keeps_base: !is_shared || attempt.ended_at.is_none(),
         largest: snapshot::LARGEST_FILE,
+        is_exact: false,
     };
     let snapshot = match snapshot::snapshot(git, &request) {
         Ok(snapshot) => snapshot,

@@ -1,7 +1,6 @@
 //! Backups: a consistent copy of databases and files, compressed, proved by restoring it elsewhere before it
 //! gets its name, and rotated. Restoring keeps what is there now.
 
-use std::collections::HashSet;
 use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -11,7 +10,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::place::Place;
 use super::{
-    Ground, creating, database, databases, each, furnishing, keeping, own_folder, running, viewing, working,
+    Ground, creating, database, databases, each, furnishing, guarding, keeping, own_folder, running, viewing,
+    working,
 };
 use crate::base::failpoint::Point;
 use crate::base::sorting;
@@ -62,7 +62,8 @@ pub fn backup(session: &Session, name: Option<&str>) -> Result<(Vec<Backup>, Vec
 pub fn list(session: &Session, name: Option<&str>) -> Result<Vec<Backup>, Error> {
     let ground = Ground::of(session)?;
     let rows = ground.meant(name)?;
-    Ok(rows.iter().flat_map(|row| found(&ground, &row.name)).collect())
+    let all = rows.iter().flat_map(|row| found(&ground, &row.name));
+    Ok(all.map(|backup| Backup { left_out: spoilt(&backup), ..backup }).collect())
 }
 
 fn folder_of(ground: &Ground<'_>, name: &str) -> PathBuf {
@@ -85,8 +86,14 @@ fn found(ground: &Ground<'_>, name: &str) -> Vec<Backup> {
         })
         .filter(|backup| !backup.backup.starts_with('.'))
         .collect();
-    sorting::sort_by(&mut found, |one, other| other.backup.cmp(&one.backup));
+    // By their numbers: a clock that was wrong once would make an old one the newest for ever.
+    sorting::sort_by_key(&mut found, |backup| std::cmp::Reverse((number(backup), backup.backup.clone())));
     found
+}
+
+/// The number of a backup among those of its environment. Earlier versions of Kapell gave none.
+fn number(backup: &Backup) -> u64 {
+    manifest(backup).and_then(|manifest| manifest["number"].as_u64()).unwrap_or(0)
 }
 
 /// Whether there are backups of that name, also of one that is removed.
@@ -94,13 +101,44 @@ pub(super) fn has_any(ground: &Ground<'_>, name: &str) -> bool {
     !found(ground, name).is_empty()
 }
 
-/// How databases were when they were copied into backups, by sub-environment.
-pub(super) fn stamps(ground: &Ground<'_>, name: &str) -> HashSet<(String, String)> {
-    let manifests = found(ground, name).into_iter().filter_map(|backup| manifest(&backup));
-    manifests
-        .flat_map(|manifest| manifest["databases"].as_array().cloned().unwrap_or_default())
-        .filter_map(|sub| Some((sub["name"].as_str()?.to_owned(), sub["stamp"].as_str()?.to_owned())))
-        .collect()
+/// Which copy of a database is looked for.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Which<'a> {
+    /// One that was made while the database had this stamp.
+    Stamped(&'a str),
+    /// The one in the backup of that name.
+    Named(&'a str),
+}
+
+/// Whether a database is in a backup that is as it was written.
+pub(super) fn is_in(ground: &Ground<'_>, name: &str, sub: &str, which: Which<'_>) -> bool {
+    found(ground, name).iter().any(|backup| {
+        let Some(manifest) = manifest(backup) else { return false };
+        let is_meant = |copy: &Value| {
+            copy["name"] == sub
+                && match which {
+                    Which::Stamped(stamp) => copy["stamp"] == stamp,
+                    Which::Named(name) => backup.backup == name,
+                }
+        };
+        manifest["databases"].as_array().is_some_and(|all| all.iter().any(is_meant))
+            && is_as_written(backup, &manifest, DATABASES)
+    })
+}
+
+/// Which of its files are surely not as they were written, by their lengths, each in a line.
+fn spoilt(backup: &Backup) -> Vec<String> {
+    let Some(manifest) = manifest(backup) else { return vec![format!("{MANIFEST} (it cannot be read)")] };
+    let is_spoilt = |file: &&str| {
+        let length = fs::metadata(backup.path.join(file)).ok().map(|it| it.len());
+        length.is_none() || manifest["lengths"][file].as_u64().is_some_and(|it| Some(it) != length)
+    };
+    let spoilt = [TREE, DATABASES].into_iter().filter(is_spoilt);
+    spoilt.map(|file| format!("{file} (it is not as it was written, and cannot be restored)")).collect()
+}
+
+fn is_as_written(backup: &Backup, manifest: &Value, file: &str) -> bool {
+    digest(&backup.path.join(file)).is_ok_and(|it| Some(it.as_str()) == manifest["files"][file].as_str())
 }
 
 fn manifest(backup: &Backup) -> Option<Value> {
@@ -125,7 +163,8 @@ fn make(ground: &Ground<'_>, row: &EnvironmentRow) -> Result<Backup, Error> {
             let _ = worktree::delete_folder(&entry.path());
         }
     }
-    let made = write(ground, row, &beside, &part).and_then(|left_out| {
+    let number = found(ground, &row.name).iter().map(number).max().unwrap_or(0) + 1;
+    let made = write(ground, row, &beside, &part, number).and_then(|left_out| {
         Point::BackupProved.reach()?;
         let path = folder.join(&name);
         fs::rename(&part, &path).map_err(cannot(&path))?;
@@ -141,7 +180,7 @@ fn make(ground: &Ground<'_>, row: &EnvironmentRow) -> Result<Backup, Error> {
     };
     let all = found(ground, &row.name);
     let most = usize::try_from(ground.config.environments.backups).unwrap_or(usize::MAX);
-    for old in all.iter().skip(most.max(1)) {
+    for old in all.iter().skip(most.max(1)).filter(|old| old.path != path) {
         // One that stays is looked at again the next time.
         let _ = worktree::delete_folder(&old.path);
     }
@@ -161,6 +200,7 @@ fn write(
     row: &EnvironmentRow,
     beside: &Beside,
     part: &Path,
+    number: u64,
 ) -> Result<Vec<String>, Error> {
     let scratch = part.join("scratch");
     let copies = scratch.join("copies");
@@ -186,7 +226,10 @@ fn write(
     let mut subs = Vec::new();
     for sub in &row.subs {
         let (from, to) = (database(row, &sub.name), copies.join(&sub.name));
-        let failed = |why: foreign::Unsound| unsound(row, &sub.name, &why.to_string());
+        let failed = |why: foreign::Unsound| match why {
+            foreign::Unsound::Busy => in_use(row, &sub.name),
+            why => unsound(row, &sub.name, &why.to_string()),
+        };
         // Whoever looks later whether it has changed since sees it as it is before the copy begins.
         foreign::settle(&from).map_err(failed)?;
         let stamp = databases::stamp(&from);
@@ -199,7 +242,8 @@ fn write(
     }
     bundle::write_files(&ground.git, &copies, &databases, &scratch)?;
     Point::BackupWritten.reach()?;
-    bundle::prove_tree(&ground.git, &tree, &kept, &scratch)?;
+    let shallow = bundle::shallow(&beside.git);
+    bundle::prove_tree(&ground.git, &tree, &kept, &snapshot, &shallow, &scratch)?;
     let back = scratch.join("back");
     bundle::read_files(&ground.git, &databases, &back)?;
     for sub in &subs {
@@ -209,10 +253,13 @@ fn write(
             return Err(Error::Bug(format!("the copy of the database {name} did not come back as it was")));
         }
     }
+    let length = |path: &Path| fs::metadata(path).map_or(0, |it| it.len());
     let left_out: Vec<String> = left.iter().map(keeping::Left::line).collect();
     let manifest = json!({
-        "environment": row.name, "branch": look.branch, "head": look.head.as_ref().map(Oid::as_str),
+        "number": number, "environment": row.name, "branch": look.branch, "head": look.head.as_ref().map(Oid::as_str),
         "kept": kept, "snapshot": snapshot.as_str(), "databases": subs, "left_out": left_out,
+        "shallow": shallow.iter().map(Oid::as_str).collect::<Vec<_>>(),
+        "lengths": {TREE: length(&tree), DATABASES: length(&databases)},
         "files": {TREE: digest(&tree)?, DATABASES: digest(&databases)?},
     });
     worktree::delete_folder(&scratch).map_err(cannot(&scratch))?;
@@ -223,6 +270,16 @@ fn write(
         fs::File::open(file).and_then(|file| file.sync_all()).map_err(cannot(file))?;
     }
     Ok(left_out)
+}
+
+fn in_use(row: &EnvironmentRow, sub: &str) -> Error {
+    let message =
+        format!("the database of {}/{sub} cannot be backed up: {}", row.name, foreign::Unsound::Busy);
+    let hint = format!(
+        "wait until whoever holds it lets go, or end that (kapell env stop {0}); then kapell env backup {0}",
+        row.name
+    );
+    Refusal::new(Code::Busy, message, hint).into()
 }
 
 fn unsound(row: &EnvironmentRow, sub: &str, why: &str) -> Error {
@@ -292,13 +349,24 @@ pub fn restore(session: &Session, name: &str, which: Option<&str>, force: bool) 
     let (Some(kept), Some(head)) = (text("kept"), head) else {
         return Err(damaged(&chosen, "its manifest is not whole").into());
     };
-    let now_kept = keeping::snapshot(&ground, &row, &beside, "restored")?.reference;
+    let shallow = manifest["shallow"].as_array().into_iter().flatten();
+    let shallow: Vec<Oid> = shallow.filter_map(|oid| Oid::parse(oid.as_str()?)).collect();
+    let files = beside.unpack(&chosen.path.join(TREE), kept, &shallow)?;
+    let now = keeping::snapshot(&ground, &row, &beside, "restored")?;
+    let guarded = guarding::nothing_lost(&row, "restore", &beside, &now, &files.commit, true)
+        .and_then(|()| guarding::nothing_lost(&row, "restore", &beside, &now, &head, true));
+    if let Err(no) = guarded {
+        beside.forget(&now.reference)?;
+        beside.forget(&files.reference)?;
+        return Err(no);
+    }
+    let now_kept = now.reference;
     keep_branch(&beside, text("branch"), &now_kept)?;
     Point::RestoreKept.reach()?;
     beside.quit_operation()?;
     {
         let guard = GitQueue::lock(ground.git.repository())?;
-        beside.restore(&guard, &chosen.path.join(TREE), kept, text("branch"), &head)?;
+        beside.restore(&guard, &files, text("branch"), &head)?;
     }
     Point::RestoreTree.reach()?;
     let aside = restore_databases(&ground, &row, &chosen)?;
@@ -367,9 +435,7 @@ fn damaged(backup: &Backup, what: &str) -> Refusal {
 fn proved(backup: &Backup) -> Result<Value, Error> {
     let manifest = manifest(backup).ok_or_else(|| damaged(backup, "its manifest cannot be read"))?;
     for file in [TREE, DATABASES] {
-        let is_same = digest(&backup.path.join(file))
-            .is_ok_and(|it| Some(it.as_str()) == manifest["files"][file].as_str());
-        if !is_same {
+        if !is_as_written(backup, &manifest, file) {
             return Err(damaged(backup, &format!("{file} is not as it was written")).into());
         }
     }
@@ -392,15 +458,16 @@ fn restore_databases(
     let stamp = keeping::stamp();
     let mut aside = Vec::new();
     for sub in row.subs.iter().filter(|sub| back.join(&sub.name).is_file()) {
-        aside.extend(put_aside(ground, row, &sub.name, "before-restore", &stamp)?);
-        databases::remember(row, &sub.name, &back.join(&sub.name)).map_err(failed)?;
+        aside.extend(put_aside(ground, row, &sub.name, "restore", &stamp)?);
+        databases::remember(row, &sub.name, &back.join(&sub.name), Some(&backup.backup)).map_err(failed)?;
         fs::rename(back.join(&sub.name), database(row, &sub.name)).map_err(failed)?;
     }
     worktree::delete_folder(&back).map_err(failed)?;
     Ok(aside)
 }
 
-/// Renames a database, with its write-ahead log, by what is about to be done and when. Of those that were put aside earlier the newest stay, as many as backups do.
+/// Renames a database, with its write-ahead log, by what is about to be done and when. Of those that were put
+/// aside earlier the newest stay, as many as backups do, and all that have what is nowhere else.
 pub(super) fn put_aside(
     ground: &Ground<'_>,
     row: &EnvironmentRow,
@@ -410,36 +477,28 @@ pub(super) fn put_aside(
 ) -> Result<Option<PathBuf>, Error> {
     let own = own_folder(row);
     let failed = |error| Error::system(format!("cannot put {} aside", database(row, sub).display()), error);
-    let to = own.join(format!("{sub}.sqlite.{why}-{stamp}"));
+    let name = databases::aside_name(sub, why, stamp);
     let mut is_there = false;
-    for part in databases::PARTS {
-        let from = own.join(format!("{sub}.sqlite{part}"));
-        match fs::rename(&from, own.join(format!("{sub}.sqlite.{why}-{stamp}{part}"))) {
-            Ok(()) => is_there |= part.is_empty(),
+    let [file, wal, shm, journal] = databases::PARTS.map(|part| own.join(format!("{sub}.sqlite{part}")));
+    let parts = [file, wal, shm, journal, databases::made_file(row, sub)];
+    for (at, (from, to)) in parts.iter().zip(databases::aside_files(&name)).enumerate() {
+        match fs::rename(from, own.join(to)) {
+            Ok(()) => is_there |= at == 0,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => return Err(failed(error)),
         }
     }
-    let start = format!("{sub}.sqlite.before-");
-    let names = fs::read_dir(&own).into_iter().flatten().flatten();
-    let names = names.filter_map(|entry| entry.file_name().into_string().ok());
-    let is_whole = |name: &String| !databases::PARTS[1..].iter().any(|part| name.ends_with(part));
-    let mut earlier: Vec<String> = names.filter(|name| name.starts_with(&start) && is_whole(name)).collect();
-    // By the moment, which stands behind the second hyphen.
-    sorting::sort_by(&mut earlier, |one, other| moment(other, &start).cmp(moment(one, &start)));
     let most = usize::try_from(ground.config.environments.backups).unwrap_or(usize::MAX);
-    for old in earlier.iter().skip(most.max(1)) {
-        for part in databases::PARTS {
-            // One that stays is looked at again the next time.
-            let _ = fs::remove_file(own.join(format!("{old}{part}")));
+    for old in databases::put_aside(row, sub).iter().skip(most.max(1)) {
+        // What is nowhere else stays, however old it is.
+        if databases::is_aside_kept(ground, row, sub, old) {
+            for file in databases::aside_files(old) {
+                // One that stays is looked at again the next time.
+                let _ = fs::remove_file(own.join(file));
+            }
         }
     }
-    Ok(is_there.then_some(to))
-}
-
-fn moment<'n>(name: &'n str, start: &str) -> &'n str {
-    let rest = name.strip_prefix(start).unwrap_or(name);
-    rest.split_once('-').map_or("", |(_, moment)| moment)
+    Ok(is_there.then(|| own.join(name)))
 }
 
 /// Stops what runs, or refuses and names it.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::viewing::{self, SubView, View};
-use super::{Failed, Ground, backing, databases, each, furnishing, git, keeping, working};
+use super::{Failed, Ground, backing, databases, each, furnishing, git, guarding, keeping, working};
 use crate::base::clock::Time;
 use crate::domain::environment::{Care, Finding, Losses, verdict};
 use crate::domain::refusal::{Code, Refusal};
@@ -133,13 +133,22 @@ pub fn reset(session: &Session, name: &str, force: bool) -> Result<(View, String
     backing::stop_or_refuse(&ground, &row, force, "reset")?;
     let main = ground.main_tip(&row)?;
     beside.fetch(&ground.git, &row.main)?;
-    let kept = keeping::snapshot(&ground, &row, &beside, "reset")?.reference;
+    let kept = keeping::snapshot(&ground, &row, &beside, "reset")?;
+    if let Err(no) = guarding::nothing_lost(&row, "reset", &beside, &kept, &main, true) {
+        beside.forget(&kept.reference)?;
+        return Err(no);
+    }
+    let (before, kept) = (beside.look()?.head, kept.reference);
     backing::keep_branch(&beside, Some(&row.branch), &kept)?;
     beside.quit_operation()?;
     beside.begin_anew(&row.branch, &main)?;
+    if let Some(before) = before {
+        // One that stays behind is told as changed.
+        beside.follow(&ground.git, &before, &main)?;
+    }
     let (stamp, mut aside) = (keeping::stamp(), Vec::new());
     for sub in &row.subs {
-        aside.extend(backing::put_aside(&ground, &row, &sub.name, "before-reset", &stamp)?);
+        aside.extend(backing::put_aside(&ground, &row, &sub.name, "reset", &stamp)?);
     }
     furnishing::furnish(&ground, &row, &beside)?;
     ground.session.store()?.write(|tx| {
@@ -164,7 +173,6 @@ pub struct Maintained {
 /// Does what is due, or what is named.
 pub fn maintain(session: &Session, which: Option<&str>) -> Result<Maintained, Error> {
     let ground = Ground::of(session)?;
-    ground.meant(None)?;
     let named = match which {
         None => None,
         Some(word) => Some(Care::ALL.into_iter().find(|care| care.as_str() == word).ok_or_else(|| {
@@ -173,6 +181,10 @@ pub fn maintain(session: &Session, which: Option<&str>) -> Result<Maintained, Er
         })?),
     };
     let mut maintained = Maintained { done: Vec::new(), checked: Vec::new(), failed: Vec::new() };
+    if ground.rows()?.is_empty() {
+        maintained.done.push("nothing is due: this project has no environments".to_owned());
+        return Ok(maintained);
+    }
     // Health last: it is told as it is after all the rest.
     for care in [Care::Weekly, Care::Monthly, Care::Daily] {
         let last = session.store()?.read(|tx| tx.cared_at(&ground.project.id, care))?;

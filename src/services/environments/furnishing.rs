@@ -18,6 +18,7 @@ use crate::services::judging::commands;
 use crate::store::environments::EnvironmentRow;
 use crate::store::foreign;
 use crate::sys::git::environment::Beside;
+use crate::sys::plain;
 use crate::sys::process::find::find_program;
 use crate::sys::process::spawn::{self, End, Limits};
 
@@ -81,8 +82,14 @@ pub(super) fn require_own(row: &EnvironmentRow, beside: &Beside) -> Result<(), E
         Err(error) => return Err(Error::system(format!("cannot look at {}", folder.display()), error)),
     }
     for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
-        if entry.file_type().is_ok_and(|kind| kind.is_symlink()) {
-            return Err(refused(&entry.path(), "a symbolic link"));
+        use std::os::unix::fs::FileTypeExt as _;
+        match entry.file_type() {
+            Ok(kind) if kind.is_symlink() => return Err(refused(&entry.path(), "a symbolic link")),
+            // Whoever opens it waits for somebody at its other end.
+            Ok(kind) if kind.is_fifo() || kind.is_char_device() || kind.is_block_device() => {
+                return Err(refused(&entry.path(), "a pipe or a device"));
+            }
+            _ => {}
         }
     }
     if beside.is_tracked(OWN)? {
@@ -130,17 +137,14 @@ fn write_script(
         true => format!("KAPELL_HOME={} ", quoted(&house.root)),
         false => String::new(),
     };
-    let mark = format!(" env {action} {} ", row.name);
+    let mark = script_mark(row, action);
     let words = if action == "git" { "sync " } else { "" };
     let text = format!(
         "#!/bin/sh\n{home}exec {} -C {}{mark}{words}\"$@\"\n",
         quoted(&house.program),
         quoted(ground.top())
     );
-    if path.is_symlink() {
-        return Ok(());
-    }
-    match fs::read_to_string(&path) {
+    match plain::read_to_string(&path) {
         Ok(found) if found == text => return Ok(()),
         Ok(found) if !found.contains(&mark) => return Ok(()),
         Err(error) if error.kind() != ErrorKind::NotFound => return Ok(()),
@@ -194,11 +198,35 @@ pub(super) fn write_variables(row: &EnvironmentRow, beside: &Beside) -> Result<(
     if text == before { Ok(()) } else { replace(&path, &text, mode) }
 }
 
+/// Whether a file at the top of a checkout is one that Kapell wrote, and holds nothing of anybody else's.
+pub(super) fn is_ours(row: &EnvironmentRow, name: &str) -> bool {
+    let path = Path::new(&row.path).join(name);
+    if row.is_worktree {
+        return false;
+    }
+    let is_plain = fs::symlink_metadata(&path).is_ok_and(|it| it.is_file());
+    match SCRIPTS.iter().find(|(script, _)| *script == name) {
+        Some((_, action)) => {
+            is_plain
+                && plain::read_to_string(&path).is_ok_and(|text| text.contains(&script_mark(row, action)))
+        }
+        None => name == VARIABLES && is_plain && !has_persons_lines(&path),
+    }
+}
+
+/// What tells one of our commands from a file of the project's.
+fn script_mark(row: &EnvironmentRow, action: &str) -> String {
+    format!(" env {action} {} ", row.name)
+}
+
 /// Whether a file of variables has lines that are not ours. One that cannot be read may have some.
 pub(super) fn has_persons_lines(path: &Path) -> bool {
-    match fs::read(path) {
-        _ if path.is_symlink() => false,
-        Ok(text) => variables::has_persons(&text),
+    match fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_file() => {
+            fs::read(path).map_or(true, |text| variables::has_persons(&text))
+        }
+        // A link leads to a file that stays, and a pipe holds nothing.
+        Ok(_) => false,
         Err(error) => error.kind() != ErrorKind::NotFound,
     }
 }
@@ -238,7 +266,7 @@ pub(super) fn make_database(
             "have init write an SQLite file to {database}, or nothing; other databases are the service's own";
         return Err(Refusal::new(Code::Conflict, message, hint).into());
     }
-    databases::remember(row, sub, &part)
+    databases::remember(row, sub, &part, None)
         .map_err(|error| Error::system(format!("cannot make {}", path.display()), error))?;
     Point::EnvironmentInitialised.reach()?;
     fs::rename(&part, &path).map_err(|error| Error::system(format!("cannot make {}", path.display()), error))

@@ -1,7 +1,7 @@
 //! The git workflow of an environment: each verb is done whole or not at all, and what it does over is kept.
 //! What touches the project's repository is done in its git queue.
 
-use super::{Ground, at_once, each, keeping, working};
+use super::{Ground, at_once, each, guarding, keeping, working};
 use crate::domain::environment::some_of;
 use crate::domain::refusal::{Code, Refusal};
 use crate::services::{Error, Session};
@@ -180,6 +180,16 @@ fn said(message: impl Into<String>) -> Gave {
     Gave { message: message.into(), ..Gave::default() }
 }
 
+/// What is told of submodules that are not at their commits.
+fn behind_text(row: &EnvironmentRow, behind: &[crate::base::paths::RepoPath]) -> String {
+    if behind.is_empty() {
+        return String::new();
+    }
+    let names: Vec<String> = behind.iter().map(ToString::to_string).collect();
+    let path = shell_words::quote(&row.path);
+    format!("; not at its commit: {} (git -C {path} submodule update)", some_of(&names))
+}
+
 fn short(oid: &Oid) -> &str {
     oid.as_str().get(..10).unwrap_or_else(|| oid.as_str())
 }
@@ -298,10 +308,14 @@ impl Work<'_> {
         let (head, main) = (self.head()?, self.main()?);
         let with = self.main_here();
         let message = format!("Merge {} into {}", self.row.main, self.branch()?);
-        match self.beside.bring_in(&head, &main, &message)? {
+        match self.beside.bring_in(&head, &main, &message, &guarding::spared(self.row))? {
             Brought::UpToDate => Ok(said(format!("has all of {}", self.row.main))),
-            Brought::Done(now) => Ok(said(format!("has all of {} now, at {}", self.row.main, short(&now)))),
+            Brought::Done(now) => {
+                let behind = self.follow(&head, &now)?;
+                Ok(said(format!("has all of {} now, at {}{behind}", self.row.main, short(&now))))
+            }
             Brought::Conflict { paths, report } => Err(self.conflict("sync", &with, &paths, &report)),
+            Brought::Covers(paths) => Err(guarding::covers(self.row, "sync", &paths).into()),
         }
     }
 
@@ -311,8 +325,27 @@ impl Work<'_> {
             let message = format!("`{}` cannot be the name of a branch", name.escape_debug());
             return Err(Refusal::new(Code::BadPath, message, "use letters, digits and hyphens").into());
         }
+        self.room_for(&branch, "feature")?;
         let is_new = self.beside.switch(&branch)?;
+        if is_new {
+            self.beside.claim_branch(&branch, &self.row.name)?;
+        }
         Ok(said(format!("{} {branch}", if is_new { "is on a new branch," } else { "is on" })))
+    }
+
+    /// Has submodules follow; what is told of those that do not.
+    fn follow(&self, before: &Oid, after: &Oid) -> Result<String, Error> {
+        let behind = self.beside.follow(&self.ground.git, before, after)?;
+        Ok(behind_text(self.row, &behind))
+    }
+
+    /// Refuses to check out a branch whose files would take the place of what git ignores here.
+    fn room_for(&self, branch: &str, verb: &str) -> Result<(), Error> {
+        let Some(tip) = refs::read(&self.beside.git, &format!("refs/heads/{branch}"))? else { return Ok(()) };
+        let mut covered = self.beside.covered(&tip)?;
+        let spared = guarding::spared(self.row);
+        covered.retain(|path| !spared(path));
+        if covered.is_empty() { Ok(()) } else { Err(guarding::covers(self.row, verb, &covered).into()) }
     }
 
     fn commit(&self, message: &str) -> Result<Gave, Error> {
@@ -325,16 +358,19 @@ impl Work<'_> {
             let hint = format!("settle it in {}, git add it, then commit again", self.row.path);
             return Err(Refusal::new(Code::Conflict, message, hint).into());
         }
-        match self.beside.commit_all(message)? {
+        let (commit, behind) = self.beside.commit_all(message)?;
+        let behind = behind_text(self.row, &behind);
+        match commit {
             Some(commit) if self.look.branch.is_none() => Ok(said(format!(
-                "committed {0}, which no branch has: kapell env git {1} feature NAME makes one",
+                "committed {0}, which no branch has: kapell env git {1} feature NAME makes one{behind}",
                 short(&commit),
                 self.row.name
             ))),
-            Some(commit) => Ok(said(format!("committed {}", short(&commit)))),
+            Some(commit) => Ok(said(format!("committed {}{behind}", short(&commit)))),
             None => {
-                let message = format!("{} has nothing to commit", self.row.name);
-                Err(Refusal::new(Code::Conflict, message, "change something first").into())
+                let message = format!("{} has nothing to commit{behind}", self.row.name);
+                let hint = if behind.is_empty() { "change something first" } else { "update the submodule" };
+                Err(Refusal::new(Code::Conflict, message, hint).into())
             }
         }
     }
@@ -377,14 +413,17 @@ impl Work<'_> {
         };
         self.beside.fetch(&self.ground.git, branch)?;
         let message = format!("Merge the project's {branch}");
-        match self.beside.bring_in(&self.head()?, &theirs, &message)? {
+        let head = self.head()?;
+        match self.beside.bring_in(&head, &theirs, &message, &guarding::spared(self.row))? {
             Brought::UpToDate => Ok(said(format!("has all of the project's {branch}"))),
             Brought::Done(now) => {
-                Ok(said(format!("has all of the project's {branch} now, at {}", short(&now))))
+                let behind = self.follow(&head, &now)?;
+                Ok(said(format!("has all of the project's {branch} now, at {}{behind}", short(&now))))
             }
             Brought::Conflict { paths, report } => {
                 Err(self.conflict("pull", &format!("origin/{branch}"), &paths, &report))
             }
+            Brought::Covers(paths) => Err(guarding::covers(self.row, "pull", &paths).into()),
         }
     }
 
@@ -405,15 +444,23 @@ impl Work<'_> {
 
     fn diff(&self) -> Result<Gave, Error> {
         let main = self.main()?;
-        let diff = self.beside.diff(&self.head()?, &main)?;
+        let (diff, is_cut) = self.beside.diff(&self.head()?, &main)?;
         let unknown = self.look.changed.iter().filter(|file| file.how == "new").count();
         let new = if unknown > 0 {
             format!("; {unknown} new files or folders are not shown")
         } else {
             String::new()
         };
+        let cut = match is_cut {
+            true => format!(
+                "; the diff is cut after {} bytes, and no patch: git -C {} diff shows all",
+                diff.len(),
+                shell_words::quote(&self.row.path)
+            ),
+            false => String::new(),
+        };
         let what = if diff.is_empty() { "does not differ from" } else { "differs from" };
-        Ok(Gave { diff: Some(diff), ..said(format!("{what} {}{new}", self.row.main)) })
+        Ok(Gave { diff: Some(diff), ..said(format!("{what} {}{new}{cut}", self.row.main)) })
     }
 
     fn rebase(&self) -> Result<Gave, Error> {
@@ -425,13 +472,20 @@ impl Work<'_> {
             return Ok(said(format!("is on {} already", self.row.main)));
         }
         let kept = keeping::snapshot(self.ground, self.row, &self.beside, "rebased")?.reference;
-        match self.beside.rebase(&head, &main)? {
+        match self.beside.rebase(&head, &main, &guarding::spared(self.row))? {
             Brought::UpToDate => Ok(said(format!("is on {} already", self.row.main))),
-            Brought::Done(now) => Ok(Gave {
-                kept: Some(kept),
-                ..said(format!("is on {} now, at {}", self.row.main, short(&now)))
-            }),
+            Brought::Done(now) => {
+                let behind = self.follow(&head, &now)?;
+                Ok(Gave {
+                    kept: Some(kept),
+                    ..said(format!("is on {} now, at {}{behind}", self.row.main, short(&now)))
+                })
+            }
             Brought::Conflict { paths, report } => Err(self.conflict("rebase", &with, &paths, &report)),
+            Brought::Covers(paths) => {
+                self.beside.forget(&kept)?;
+                Err(guarding::covers(self.row, "rebase", &paths).into())
+            }
         }
     }
 
@@ -449,9 +503,17 @@ impl Work<'_> {
                 }
             },
         };
-        let kept = keeping::snapshot(self.ground, self.row, &self.beside, "reset")?.reference;
+        let kept = keeping::snapshot(self.ground, self.row, &self.beside, "reset")?;
+        if let Err(no) = guarding::nothing_lost(self.row, "reset", &self.beside, &kept, &to, false) {
+            self.beside.forget(&kept.reference)?;
+            return Err(no);
+        }
         self.beside.reset(&to)?;
-        Ok(Gave { kept: Some(kept), ..said(format!("is at {}", short(&to))) })
+        let behind = match &self.look.head {
+            Some(head) => self.follow(head, &to)?,
+            None => String::new(),
+        };
+        Ok(Gave { kept: Some(kept.reference), ..said(format!("is at {}{behind}", short(&to))) })
     }
 
     /// The commit of a branch of the project, brought here.
@@ -468,8 +530,8 @@ impl Work<'_> {
 
     fn clean(&self) -> Result<Gave, Error> {
         let main = self.main()?;
-        // Branches of a worktree are the project's; only features are made by us.
-        let is_ours = |branch: &str| self.beside.is_clone(&self.ground.git) || branch.starts_with("feature/");
+        // Branches of a worktree are the project's; only those that this environment made are ours.
+        let is_clone = self.beside.is_clone(&self.ground.git);
         let stays = |branch: &str| {
             branch == self.row.branch
                 || branch == self.row.main
@@ -478,8 +540,9 @@ impl Work<'_> {
         let merged = self.beside.merged_branches(&main)?;
         let mut branches = Vec::new();
         let guard = GitQueue::lock(self.ground.git.repository())?;
-        for branch in merged.into_iter().filter(|branch| is_ours(branch) && !stays(branch)) {
-            if land::checked_out(&self.beside.git, &format!("refs/heads/{branch}"))?.is_none() {
+        for branch in merged.into_iter().filter(|branch| !stays(branch)) {
+            let is_ours = is_clone || self.beside.branch_maker(&branch)?.as_ref() == Some(&self.row.name);
+            if is_ours && land::checked_out(&self.beside.git, &format!("refs/heads/{branch}"))?.is_none() {
                 self.beside.delete_branch(&guard, &branch)?;
                 branches.push(branch);
             }
@@ -499,10 +562,11 @@ impl Work<'_> {
         if branch == self.row.branch {
             return self.merge_into_main(&head);
         }
+        self.room_for(&self.row.branch, "merge")?;
         self.beside.switch(&self.row.branch)?;
         let own = self.beside.look()?.head.unwrap_or_else(|| head.clone());
         let message = format!("Merge {branch} into {}", self.row.branch);
-        match self.beside.bring_in(&own, &head, &message) {
+        match self.beside.bring_in(&own, &head, &message, &guarding::spared(self.row)) {
             Ok(Brought::UpToDate) => Ok(said(format!("{} has all of {branch}", self.row.branch))),
             Ok(Brought::Done(now)) => {
                 Ok(said(format!("{} has all of {branch} now, at {}", self.row.branch, short(&now))))
@@ -510,6 +574,10 @@ impl Work<'_> {
             Ok(Brought::Conflict { paths, report }) => {
                 self.beside.switch(&branch)?;
                 Err(self.conflict("merge", &self.row.branch, &paths, &report))
+            }
+            Ok(Brought::Covers(paths)) => {
+                self.beside.switch(&branch)?;
+                Err(guarding::covers(self.row, "merge", &paths).into())
             }
             Err(error) => {
                 self.beside.switch(&branch)?;

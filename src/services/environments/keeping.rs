@@ -34,6 +34,8 @@ pub(super) struct Left {
     pub path: RepoPath,
     /// Why.
     pub why: String,
+    /// Whether git would delete it or write it over: it is a file, and git does not ignore it.
+    pub is_at_risk: bool,
 }
 
 impl Left {
@@ -105,21 +107,22 @@ pub(super) fn snapshot(
         scratch: &scratch.0,
         keeps_base: true,
         largest: LARGEST_FILE,
+        is_exact: true,
     };
     let taken = snapshot::snapshot(&beside.git, &request).map_err(Error::from_git)?;
     let mut left = Vec::new();
     for path in taken.nested {
         if beside.has_work_inside(&path)? {
-            left.push(Left { path, why: "a repository of its own".to_owned() });
+            left.push(Left { path, why: "a repository of its own".to_owned(), is_at_risk: false });
         }
     }
     let unread = taken.skipped.into_iter().filter(Skipped::has_content);
-    left.extend(unread.map(|it| Left { path: it.path, why: it.why.to_string() }));
-    left.extend(
-        precious(beside, taken.ignored)
-            .into_iter()
-            .map(|path| Left { path, why: "ignored by git".to_owned() }),
-    );
+    left.extend(unread.map(|it| Left { path: it.path, why: it.why.to_string(), is_at_risk: true }));
+    left.extend(precious(beside, taken.ignored).into_iter().map(|path| Left {
+        path,
+        why: "ignored by git".to_owned(),
+        is_at_risk: false,
+    }));
     // A commit of the same files says nothing that the head does not.
     let is_head = taken.changed.is_empty() && head.is_some();
     let commit = match head {
@@ -139,7 +142,9 @@ pub(super) fn precious(beside: &Beside, ignored: Vec<RepoPath>) -> Vec<RepoPath>
         let name = path.to_string();
         match name.as_str() {
             VARIABLES => has_persons_lines(&top.join(VARIABLES)),
-            name if name.trim_end_matches('/') == OWN => false,
+            // A worktree's own folder hides itself file by file.
+            name if Path::new(name) == Path::new(OWN).join(VARIABLES) => has_persons_lines(&top.join(name)),
+            name if Path::new(name).starts_with(OWN) => false,
             name if SCRIPTS.iter().any(|(script, _)| *script == name) => false,
             name => !is_made_again(name),
         }
@@ -167,6 +172,10 @@ pub(super) fn move_left(
     let unkept = if own.is_symlink() { Vec::new() } else { databases::unkept(ground, row) };
     for sub in unkept {
         paths.extend(databases::files(&sub).into_iter().map(|name| Path::new(OWN).join(name)));
+    }
+    let aside = if own.is_symlink() { Vec::new() } else { databases::unkept_aside(ground, row) };
+    for name in aside {
+        paths.extend(databases::aside_files(&name).into_iter().map(|name| Path::new(OWN).join(name)));
     }
     paths.retain(|path| fs::symlink_metadata(from.join(path)).is_ok());
     if paths.is_empty() {

@@ -25,6 +25,7 @@ pub mod creating;
 mod databases;
 mod furnishing;
 pub mod git;
+mod guarding;
 mod keeping;
 mod place;
 pub mod removing;

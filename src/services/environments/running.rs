@@ -15,9 +15,9 @@ use crate::base::failpoint::Point;
 use crate::base::ids::{AttemptId, random_tail};
 use crate::domain::environment::Stage;
 use crate::domain::refusal::{Code, Refusal};
-use crate::services::judging::commands::tail;
 use crate::services::{Error, Session};
 use crate::store::environments::{EnvironmentRow, SubRow};
+use crate::sys::plain;
 use crate::sys::probe::Probe;
 use crate::sys::process::port;
 use crate::sys::process::tree::Handle;
@@ -77,7 +77,9 @@ pub fn launch(
     act(&ground, name, sub, begin, |row, sub, launched: Option<Launched>| match launched {
         Some(launched) => {
             wait_until_well(&ground, row, sub, &launched)?;
-            forget_run(&ground, sub.run.as_deref());
+            if launched.is_new {
+                forget_run(&ground, sub.run.as_deref());
+            }
             Ok(())
         }
         None => Ok(()),
@@ -154,13 +156,16 @@ pub fn known_sub<'r>(row: &'r EnvironmentRow, sub: &str) -> Result<&'r SubRow, R
 /// A service that was started, and is not known to be well yet.
 struct Launched {
     run: String,
-    shim: u32,
+    /// Whose end is its end: its shim, or, where somebody else started it, the service itself.
+    pid: i32,
     port: u16,
+    /// Whether it was started just now; one that ran before is not stopped again.
+    is_new: bool,
     /// How long its log was.
     before: u64,
 }
 
-/// Starts one; nothing where it runs.
+/// Starts one; where it runs, and can be asked whether it is well, it is only waited for.
 fn launch_one(
     ground: &Ground<'_>,
     row: &EnvironmentRow,
@@ -174,8 +179,18 @@ fn launch_one(
     }
     furnishing::require_own(row, &ground.open(row)?)?;
     if let Some(run) = &sub.run {
-        if client::is_alive(&ground.session.house.run_dir(run)) {
-            return Ok(None);
+        let run_dir = ground.session.house.run_dir(run);
+        if client::is_alive(&run_dir) {
+            let state = client::send(&run_dir, Request::State).ok().and_then(|reply| reply.state);
+            let can_be_asked = !ground.probes(row, &sub.name, sub.port).is_empty();
+            let before = log_from(&run_dir);
+            return Ok(state.filter(|_| can_be_asked).map(|state| Launched {
+                run: run.clone(),
+                pid: state.pid,
+                port: sub.port,
+                is_new: false,
+                before,
+            }));
         }
         end_rest(ground, run)?;
     }
@@ -197,7 +212,8 @@ fn launch_one(
     Point::EnvironmentLaunching.reach()?;
     let (shim, before) = start(ground, row, sub, port, &run, argv)?;
     write_pid(row, sub, &ground.session.house.run_dir(&run));
-    Ok(Some(Launched { run, shim, port, before }))
+    let pid = i32::try_from(shim).unwrap_or(0);
+    Ok(Some(Launched { run, pid, port, is_new: true, before }))
 }
 
 /// Why a service has no program.
@@ -292,21 +308,27 @@ fn start(
     Ok((shim, before))
 }
 
-/// Waits until it is well, or has ended; one that is not well in its time is stopped.
+/// How long the log of a run was when it began.
+fn log_from(run_dir: &Path) -> u64 {
+    let text = fs::read_to_string(run_dir.join(LOG_FROM)).ok();
+    text.and_then(|text| text.trim().parse().ok()).unwrap_or(0)
+}
+
+/// Waits until it is well, or has ended; one that was started now and is not well in its time is stopped.
 fn wait_until_well(
     ground: &Ground<'_>,
     row: &EnvironmentRow,
     sub: &SubRow,
     launched: &Launched,
 ) -> Result<(), Error> {
-    let Launched { run, shim, port, before } = launched;
+    let Launched { run, pid, port, is_new, before } = launched;
     let (port, before) = (*port, *before);
     let config = &ground.config.environments;
     let probes = ground.probes(row, &sub.name, port);
-    let shim = i32::try_from(*shim).ok().and_then(|pid| Handle::open(pid).ok().flatten());
+    let process = Handle::open(*pid).ok().flatten();
     // The pause between two questions ends at once when it does.
-    let has_ended_within = |pause: Duration| match &shim {
-        Some(shim) => shim.wait_for_end(pause).unwrap_or(false) && cfg!(target_os = "linux"),
+    let has_ended_within = |pause: Duration| match &process {
+        Some(process) => process.wait_for_end(pause).unwrap_or(false) && cfg!(target_os = "linux"),
         None => true,
     };
     let run_dir = ground.session.house.run_dir(run);
@@ -314,8 +336,11 @@ fn wait_until_well(
     let mut pause = if probes.is_empty() { SETTLING } else { ASK_AGAIN / 4 };
     loop {
         if has_ended_within(pause) {
+            // Of one that somebody else started, the shim ends after it.
+            let _ = client::wait(&run_dir);
             let exit = client::read_exit(&run_dir).ok().flatten();
             let how = exit.as_ref().map_or_else(|| "its watcher was killed".to_owned(), ended);
+            let how = fs::read_to_string(run_dir.join(WHY)).unwrap_or(how);
             forget_pid(row, &sub.name);
             return Err(did_not_start(row, sub, &how, before).into());
         }
@@ -326,6 +351,21 @@ fn wait_until_well(
         };
         let is_cancelled = ground.session.cancel.is_cancelled();
         if is_cancelled || Instant::now() >= until {
+            if !is_new {
+                let within = match is_cancelled {
+                    true => "when the launch was interrupted".to_owned(),
+                    false => format!("within {} s", config.launch_timeout_s),
+                };
+                return Err(Refusal::new(
+                    Code::Conflict,
+                    format!("{}/{} ran already, and was not well {within}: {why}", row.name, sub.name),
+                    format!(
+                        "kapell env logs {0} {1} says more, kapell env restart {0} {1} starts it anew",
+                        row.name, sub.name
+                    ),
+                )
+                .into());
+            }
             let how = match is_cancelled {
                 true => format!("the launch was interrupted before it was well, and it was stopped: {why}"),
                 false => {
@@ -369,7 +409,7 @@ fn did_not_start(row: &EnvironmentRow, sub: &SubRow, how: &str, before: u64) -> 
 pub(super) fn last_lines(log: &Path, since: u64) -> Vec<String> {
     let length = fs::metadata(log).map_or(0, |log| log.len());
     let new = usize::try_from(length.saturating_sub(since)).unwrap_or(usize::MAX);
-    let bytes = tail(log, new.min(8 << 10)).unwrap_or_default();
+    let bytes = plain::tail(log, new.min(8 << 10)).unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes).into_owned();
     let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
     lines[lines.len().saturating_sub(LAST_LINES)..].iter().map(|line| (*line).to_owned()).collect()
@@ -503,8 +543,7 @@ pub(super) fn look(ground: &Ground<'_>, row: &EnvironmentRow, sub: &SubRow) -> S
     };
     view.state = "crashed";
     view.reason = Some(reason);
-    let from = fs::read_to_string(run_dir.join(LOG_FROM)).ok().and_then(|text| text.trim().parse().ok());
-    view.last_lines = last_lines(&view.log, from.unwrap_or(0));
+    view.last_lines = last_lines(&view.log, log_from(&run_dir));
     view
 }
 
@@ -555,7 +594,7 @@ pub fn logs(session: &Session, name: &str, sub: Option<&str>, lines: usize) -> R
         }
     };
     const MOST: usize = 1 << 20;
-    let bytes = tail(&log(&row, &sub.name), MOST).unwrap_or_default();
+    let bytes = plain::tail(&log(&row, &sub.name), MOST).unwrap_or_default();
     // The first line of a tail is none.
     let cut = if bytes.len() < MOST {
         0

@@ -180,6 +180,8 @@ pub(super) fn losses(ground: &Ground<'_>, row: &EnvironmentRow, place: &Place) -
     losses.workers.extend(by.map(|by| format!("{}, at {}/{}", by.worker, by.plan, by.task)));
     let Place::Ours(beside) = place else { return Ok(losses) };
     work(ground, row, beside, &mut losses)?;
+    losses.aside = databases::unkept_aside(ground, row);
+    losses.worktrees = beside.other_worktrees(&ground.git);
     let ignored = keeping::precious(beside, beside.ignored()?);
     losses.ignored = ignored.iter().map(ToString::to_string).collect();
     Ok(losses)

@@ -7,7 +7,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Ground, gone};
+use super::{Ground, gone, guarding};
 use crate::base::failpoint::Point;
 use crate::base::ids::{PlanId, ProjectId, TaskId};
 use crate::base::paths::RepoPath;
@@ -112,9 +112,27 @@ fn ready(
     let tip = tip.and_then(Oid::parse);
     let base = match &tip {
         None => head,
-        Some(tip) => match bring_in(desk, &beside, &head, tip)? {
+        Some(tip) => match bring_in(desk, row, &beside, &head, tip)? {
             Brought::UpToDate => head,
-            Brought::Done(now) => now,
+            Brought::Done(now) => {
+                let behind = beside.follow(&desk.git, &head, &now)?;
+                if !behind.is_empty() {
+                    return wait(format!(
+                        "in {name} a submodule is not at its commit: {}; git -C {} submodule update",
+                        named(&behind),
+                        shell_words::quote(&row.path)
+                    ));
+                }
+                now
+            }
+            Brought::Covers(paths) => {
+                return wait(format!(
+                    "what plan {} landed would be written over {}, which git ignores in {name}; move it out of {}",
+                    desk.plan_id,
+                    named(&paths),
+                    row.path
+                ));
+            }
             Brought::Conflict { paths, .. } => {
                 return wait(format!(
                     "{} conflicts with what plan {} landed, in {}; settle it by hand in {}: git merge {}, edit, commit",
@@ -139,7 +157,13 @@ fn ready(
 }
 
 /// Brings what the plan landed into the branch of an environment.
-fn bring_in(desk: &Desk, beside: &Beside, head: &Oid, tip: &Oid) -> Result<Brought, Error> {
+fn bring_in(
+    desk: &Desk,
+    row: &EnvironmentRow,
+    beside: &Beside,
+    head: &Oid,
+    tip: &Oid,
+) -> Result<Brought, Error> {
     if head == tip {
         return Ok(Brought::UpToDate);
     }
@@ -157,9 +181,11 @@ fn bring_in(desk: &Desk, beside: &Beside, head: &Oid, tip: &Oid) -> Result<Broug
             )?;
         }
         beside.bring_here(&desk.git, &reference)?;
+        // The environment holds it now.
+        refs::forget(&desk.git, &reference)?;
     }
     let message = format!("Merge what plan {} landed", desk.plan_id);
-    Ok(beside.bring_in(head, tip, &message)?)
+    Ok(beside.bring_in(head, tip, &message, &guarding::spared(row))?)
 }
 
 /// Looks again, just before the worker starts, and lays out what an earlier try left (`seed`). Why it cannot
@@ -332,8 +358,11 @@ fn settle(
         );
     }
     let message = format!("Merge the result of task {}", attempt.task);
-    match beside.bring_in(head, commit, &message)? {
+    match beside.bring_in(head, commit, &message, &guarding::spared(&row))? {
         Brought::UpToDate | Brought::Done(_) => Ok(Some(said)),
+        Brought::Covers(paths) => {
+            refuse(format!("{} lies in its way there, which git ignores", named(&paths)), sync(name))
+        }
         Brought::Conflict { paths, .. } => refuse(
             format!("somebody committed there since it began, which conflicts in {}", named(&paths)),
             sync(name),

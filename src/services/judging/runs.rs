@@ -304,6 +304,7 @@ fn of_tree(session: &Session, id: &str, path: &Path, question: &Question) -> Res
         scratch: &evidence,
         keeps_base: true,
         largest: snapshot::LARGEST_FILE,
+        is_exact: false,
     };
     let saved = snapshot::snapshot(&git, &request).map_err(Error::from_git)?;
     let owned = match &question.paths {

@@ -161,10 +161,19 @@ impl Batch<'_> {
                 }
                 Merge::Conflict { paths, report } => {
                     let names: Vec<String> = paths.iter().map(ToString::to_string).collect();
-                    return Ok(Err(format!(
-                        "what landed meanwhile conflicts in {}:\n{report}",
-                        names.join(", ")
-                    )));
+                    let report = report.trim_end();
+                    let report = if report.is_empty() { String::new() } else { format!(":\n{report}") };
+                    // An environment's branch may have what no plan landed on this one yet.
+                    let why = match &work.attempt.environment {
+                        Some(name) if !read::is_ancestor(git, base, onto)? => format!(
+                            "it builds on commits of {name} that the plan does not have, and conflicts without them in {}; \
+                             bring them in first (kapell land the plan that made them, or kapell env git {name} merge), \
+                             then plan it anew{report}",
+                            names.join(", ")
+                        ),
+                        _ => format!("what landed meanwhile conflicts in {}{report}", names.join(", ")),
+                    };
+                    return Ok(Err(why));
                 }
             }
             commits.push((waiting.id, tip.clone()));

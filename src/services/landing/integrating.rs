@@ -86,6 +86,7 @@ fn looked_at(desk: &Desk, case: &Case<'_>, verify: &VerifyTree, tip: &Oid) -> Re
         scratch: &case.evidence,
         keeps_base: true,
         largest: snapshot::LARGEST_FILE,
+        is_exact: false,
     };
     snapshot::snapshot(git, &request).map_err(Error::from_git)
 }

@@ -8,10 +8,13 @@ use std::path::Path;
 use super::environment::{Beside, plain};
 use super::queue::Guard;
 use super::run::{Git, GitError};
-use super::{Oid, refs};
+use super::{Oid, read, refs};
 
 /// The branch under which plain files are kept.
 const FILES: &str = "files";
+
+/// Where git lists the commits of which it does not have the parents.
+const SHALLOW: &str = "shallow";
 
 /// Settings with which bytes stay as they are, and commits need nobody's name.
 const SETTINGS: [&str; 12] = [
@@ -52,12 +55,28 @@ pub fn write_tree(
     Ok(())
 }
 
-/// Proves such a bundle: brings it into an empty repository, and its files onto the disk.
-pub fn prove_tree(main: &Git, bundle: &Path, kept: &str, scratch: &Path) -> Result<(), GitError> {
+/// Proves such a bundle: brings it into an empty repository, and its files onto the disk. `commit` is what it
+/// keeps, `shallow` the commits whose parents it lacks.
+pub fn prove_tree(
+    main: &Git,
+    bundle: &Path,
+    kept: &str,
+    commit: &Oid,
+    shallow: &[Oid],
+    scratch: &Path,
+) -> Result<(), GitError> {
     let (repository, files) = (scratch.join("repository"), scratch.join("files"));
     fs::create_dir_all(&files).map_err(GitError::io("create", &files))?;
-    let words = ["init", "--quiet", "--bare", "--template="].map(OsStr::new);
+    let format = if commit.as_str().len() == 64 { "sha256" } else { "sha1" };
+    let format = format!("--object-format={format}");
+    let words = ["init", "--quiet", "--bare", "--template=", &format].map(OsStr::new);
     run(main, scratch, &[words.as_slice(), &[repository.as_os_str()]].concat())?;
+    write_shallow(&repository, shallow)?;
+    // What is in it is written as it is.
+    let info = repository.join("info");
+    fs::create_dir_all(&info).map_err(GitError::io("create", &info))?;
+    let rules = b"* -text -ident !filter !working-tree-encoding\n";
+    super::worktree::write_whole(&info.join("attributes"), rules)?;
     let spec = format!("{kept}:refs/heads/{FILES}");
     let fetch = [OsStr::new("fetch"), OsStr::new("--quiet"), bundle.as_os_str(), OsStr::new(&spec)];
     run(main, &repository, &fetch)?;
@@ -77,7 +96,9 @@ pub fn prove_tree(main: &Git, bundle: &Path, kept: &str, scratch: &Path) -> Resu
 /// Writes all files of a folder.
 pub fn write_files(main: &Git, folder: &Path, to: &Path, scratch: &Path) -> Result<(), GitError> {
     let repository = scratch.join("writing");
-    let words = ["init", "--quiet", "--template=", "--initial-branch", FILES, "--bare"].map(OsStr::new);
+    let words =
+        ["init", "--quiet", "--template=", "--object-format=sha1", "--initial-branch", FILES, "--bare"];
+    let words = words.map(OsStr::new);
     run(main, scratch, &[words.as_slice(), &[repository.as_os_str()]].concat())?;
     let git_dir = format!("--git-dir={}", repository.display());
     let work_tree = format!("--work-tree={}", folder.display());
@@ -103,21 +124,62 @@ pub fn read_files(main: &Git, bundle: &Path, to: &Path) -> Result<(), GitError> 
     run(main, Path::new("/"), &[words.as_slice(), &[bundle.as_os_str(), to.as_os_str()]].concat())
 }
 
+/// The commits of which a repository does not have the parents.
+pub fn shallow(git: &Git) -> Vec<Oid> {
+    let text = fs::read_to_string(git.repository().common_dir.join(SHALLOW)).unwrap_or_default();
+    text.lines().filter_map(Oid::parse).collect()
+}
+
+fn write_shallow(git_dir: &Path, shallow: &[Oid]) -> Result<(), GitError> {
+    if shallow.is_empty() {
+        return Ok(());
+    }
+    let text: String = shallow.iter().map(|oid| format!("{oid}\n")).collect();
+    super::worktree::write_whole(&git_dir.join(SHALLOW), text.as_bytes())
+}
+
+/// What came out of a bundle.
+#[derive(Debug)]
+pub struct Unpacked {
+    /// The ref that holds it until its files are laid out.
+    pub reference: String,
+    /// The commit of its files.
+    pub commit: Oid,
+}
+
 impl Beside {
+    /// Brings what a bundle has into the repository, under a ref of its own, and changes no file.
+    /// `lacking` are the commits of it whose parents it does not have.
+    pub fn unpack(&self, bundle: &Path, kept: &str, lacking: &[Oid]) -> Result<Unpacked, GitError> {
+        let mut all = shallow(&self.git);
+        let before = all.len();
+        for oid in lacking {
+            // One that is here has its parents here, or is known.
+            if !all.contains(oid) && read::resolve(&self.git, oid.as_str())?.is_none() {
+                all.push(oid.clone());
+            }
+        }
+        if all.len() > before {
+            write_shallow(&self.git.repository().common_dir, &all)?;
+        }
+        let call = self.call("fetch").args(["--quiet", "--no-tags", "--no-write-fetch-head"]);
+        let reference =
+            format!("{}restored-{}", super::environment::KEPT, kept.rsplit('/').next().unwrap_or(kept));
+        call.arg(bundle).arg(format!("+{kept}:{reference}")).run()?;
+        let commit = refs::read(&self.git, &reference)?;
+        let commit = commit.ok_or_else(|| super::run::unexpected("fetch", reference.as_bytes()))?;
+        Ok(Unpacked { reference, commit })
+    }
+
     /// Brings files and branch back: the branch at its commit, and the files as they were, whether they
     /// were committed or not. What is there now must be kept already.
     pub fn restore(
         &self,
         guard: &Guard,
-        bundle: &Path,
-        kept: &str,
+        files: &Unpacked,
         branch: Option<&str>,
         head: &Oid,
     ) -> Result<(), GitError> {
-        let call = self.call("fetch").args(["--quiet", "--no-tags", "--no-write-fetch-head"]);
-        let snapshot =
-            format!("{}restored-{}", super::environment::KEPT, kept.rsplit('/').next().unwrap_or(kept));
-        call.arg(bundle).arg(format!("+{kept}:{snapshot}")).run()?;
         self.call("reset").args(["--quiet", "--hard"]).holding(guard).run()?;
         self.delete_unknown()?;
         let call = self.call("checkout").args(["--quiet", "--force"]);
@@ -126,13 +188,15 @@ impl Beside {
             None => call.arg("--detach"),
         };
         call.oid(head).holding(guard).run()?;
-        if let Some(files) = refs::read(&self.git, &snapshot)?
-            && files != *head
-        {
-            self.call("read-tree").args(["-m", "-u"]).oid(head).oid(&files).run()?;
+        if files.commit != *head {
+            // What is not committed was kept byte for byte, and comes back so. Without the rules a file that was
+            // just checked out by them looks changed: there is nothing to lose in it.
+            let call = self.call("read-tree").set("core.autocrlf", "false");
+            let call = call.set("core.attributesFile", "/dev/null").attributes_of(&head.empty_tree());
+            call.args(["--reset", "-u"]).oid(head).oid(&files.commit).run()?;
             self.call("reset").arg("--quiet").run()?;
         }
-        self.forget(&snapshot)
+        self.forget(&files.reference)
     }
 
     /// Deletes a ref below [`super::environment::KEPT`] whose content is elsewhere by now.

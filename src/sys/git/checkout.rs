@@ -415,7 +415,7 @@ fn parents(path: &RepoPath) -> Vec<RepoPath> {
 }
 
 /// Every file below a folder, links not followed; `path` is the folder's.
-fn files_below(folder: &Path, path: &RepoPath) -> Vec<RepoPath> {
+pub(super) fn files_below(folder: &Path, path: &RepoPath) -> Vec<RepoPath> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = [path.as_bytes(), b"/", entry.file_name().as_encoded_bytes()].concat();

@@ -14,6 +14,7 @@ use super::run::{Call, Git, GitError, shown, unexpected};
 use super::worktree::{Worktree, admin_dirs, delete_folder};
 use super::{Oid, Program, refs};
 use crate::base::failpoint::Point;
+use crate::base::ids::random_tail;
 
 /// The file in the git directory of an environment that says whose it is.
 const MARK: &str = "kapell-environment";
@@ -249,7 +250,10 @@ impl Beside {
             "--ignore-submodules=none",
             "-z",
         ];
-        let printed = self.call("status").args(args).run()?;
+        // A service or a worker may have made a pipe of a name where git reads rules.
+        let mut removed = Vec::new();
+        let call = || self.call("status").args(args);
+        let printed = super::snapshot::patiently(&self.tree, &mut removed, call)?.stdout;
         parse_status(&printed).ok_or_else(|| unexpected("status", &printed))
     }
 
@@ -266,6 +270,18 @@ impl Beside {
             (Some(Ok(ahead)), Some(Ok(behind))) => Ok((ahead, behind)),
             _ => Err(unexpected("rev-list", &printed)),
         }
+    }
+
+    /// The folders of other worktrees of a clone's repository.
+    pub fn other_worktrees(&self, main: &Git) -> Vec<String> {
+        if !self.is_clone(main) {
+            return Vec::new();
+        }
+        // The file names the `.git` in each.
+        let links = admin_dirs(&self.git.repository().common_dir);
+        let links = links.filter_map(|admin_dir| fs::read_to_string(admin_dir.join("gitdir")).ok());
+        let folders = links.map(|text| text.trim_end().trim_end_matches("/.git").to_owned());
+        folders.filter(|folder| Path::new(folder).is_dir()).collect()
     }
 
     /// Whether it has a repository of its own.
@@ -316,23 +332,58 @@ impl Container {
     /// # Errors
     /// Also where somebody else has a folder of that name.
     pub fn delete(&self) -> io::Result<()> {
+        self.sweep();
         let is_empty = || fs::read_dir(&self.folder).is_ok_and(|mut entries| entries.next().is_none());
         match fs::symlink_metadata(&self.folder) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             Err(error) => Err(error),
             Ok(metadata) if metadata.is_dir() && (self.folder.join(OWNER).is_file() || is_empty()) => {
-                // The file that says whose it is goes last, whatever ends this.
-                let tree = self.tree();
-                if tree.exists() {
-                    delete_folder(&tree)?;
+                // Away first: the git of a killed process may still write to where it began.
+                let mut aside = self.folder.clone().into_os_string();
+                aside.push(format!("{ASIDE}{}", random_tail(6)));
+                let aside = PathBuf::from(aside);
+                fs::rename(&self.folder, &aside)?;
+                match delete_container(&aside) {
+                    // It writes there, too, and what it leaves is swept the next time.
+                    Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
+                    Err(error) => {
+                        // Whoever tries again is told the same.
+                        let _ = fs::rename(&aside, &self.folder);
+                        Err(error)
+                    }
+                    Ok(()) => Ok(()),
                 }
-                delete_folder(&self.folder)
             }
             Ok(_) => {
                 Err(io::Error::other(format!("{} is none of Kapell's: move it away", self.folder.display())))
             }
         }
     }
+
+    /// Deletes what earlier deletions left.
+    fn sweep(&self) {
+        let (Some(name), Some(parent)) = (self.folder.file_name(), self.folder.parent()) else { return };
+        let start = [name.as_encoded_bytes(), ASIDE.as_bytes()].concat();
+        for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
+            if entry.file_name().as_encoded_bytes().starts_with(&start) && entry.path().join(OWNER).is_file()
+            {
+                // One that stays is looked at again the next time.
+                let _ = delete_container(&entry.path());
+            }
+        }
+    }
+}
+
+/// What stands between a container's name and a random end while it is deleted.
+const ASIDE: &str = "-";
+
+/// Deletes the folder of a container; the file that says whose it is goes last, whatever ends this.
+fn delete_container(folder: &Path) -> io::Result<()> {
+    let tree = folder.join("tree");
+    if tree.exists() {
+        delete_folder(&tree)?;
+    }
+    delete_folder(folder)
 }
 
 fn parse_status(printed: &[u8]) -> Option<Look> {

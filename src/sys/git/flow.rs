@@ -28,6 +28,21 @@ pub enum Brought {
         /// What git says of each.
         report: String,
     },
+    /// Files that git does not know would be written over; nothing was changed.
+    Covers(Vec<RepoPath>),
+}
+
+/// Whether a file may be written over although git does not know it, by its path.
+pub type Spared<'a> = dyn Fn(&RepoPath) -> bool + 'a;
+
+/// The setting that says which environment made a branch.
+fn made_by(branch: &str) -> String {
+    format!("branch.{branch}.kapellEnvironment")
+}
+
+fn not_spared(mut covered: Vec<RepoPath>, spared: &Spared<'_>) -> Option<Brought> {
+    covered.retain(|path| !spared(path));
+    (!covered.is_empty()).then_some(Brought::Covers(covered))
 }
 
 /// A commit, for a list.
@@ -77,6 +92,17 @@ pub enum Pushed {
 #[derive(Debug)]
 pub struct Lent(String);
 
+/// The start of their names.
+const LENT: &str = "refs/kapell/lent/";
+
+fn sweep_lent(git: &Git) -> Result<(), GitError> {
+    let printed = git.call("for-each-ref").args(["--format=%(refname)", LENT]).run()?;
+    for name in String::from_utf8_lossy(&printed).lines() {
+        git.call("update-ref").args(["-d", name]).run()?;
+    }
+    Ok(())
+}
+
 impl Lent {
     /// Deletes the ref.
     pub fn take_back(self, main: &Git) -> Result<(), GitError> {
@@ -104,17 +130,32 @@ impl Beside {
     }
 
     /// Brings a commit that is here into the checked-out branch: forward where that is enough, else by a
-    /// merge, and that only where it has no conflicts.
-    pub fn bring_in(&self, head: &Oid, theirs: &Oid, message: &str) -> Result<Brought, GitError> {
+    /// merge, and that only where it has no conflicts. Of the files that would be written over, `spared` are
+    /// nobody's loss.
+    pub fn bring_in(
+        &self,
+        head: &Oid,
+        theirs: &Oid,
+        message: &str,
+        spared: &Spared<'_>,
+    ) -> Result<Brought, GitError> {
         if read::is_ancestor(&self.git, theirs, head)? {
             return Ok(Brought::UpToDate);
         }
         if read::is_ancestor(&self.git, head, theirs)? {
+            let covered = self.covered(theirs)?;
+            if let Some(in_the_way) = not_spared(covered, spared) {
+                return Ok(in_the_way);
+            }
             self.call("merge").args(["--quiet", "--ff-only"]).oid(theirs).run()?;
             return Ok(Brought::Done(theirs.clone()));
         }
-        if let Tried::Conflict(paths, report) = try_merge(&self.git, head, theirs)? {
-            return Ok(Brought::Conflict { paths, report });
+        let covered = match try_merge(&self.git, head, theirs)? {
+            Tried::Conflict(paths, report) => return Ok(Brought::Conflict { paths, report }),
+            Tried::Clean(tree) => self.covered(&tree)?,
+        };
+        if let Some(in_the_way) = not_spared(covered, spared) {
+            return Ok(in_the_way);
         }
         let merged =
             self.commits("merge")?.args(["--quiet", "--no-ff", "--no-edit", "-m", message]).oid(theirs).run();
@@ -156,16 +197,31 @@ impl Beside {
         Ok(is_new)
     }
 
-    /// Commits all changes; `None` where there are none.
-    pub fn commit_all(&self, message: &str) -> Result<Option<Oid>, GitError> {
+    /// Writes down which environment made a branch; git forgets it with the branch.
+    pub fn claim_branch(&self, branch: &str, name: &str) -> Result<(), GitError> {
+        self.call("config").args([&made_by(branch), name]).run()?;
+        Ok(())
+    }
+
+    /// Which environment made a branch, where one did.
+    pub fn branch_maker(&self, branch: &str) -> Result<Option<String>, GitError> {
+        let printed = self.call("config").args(["--get", &made_by(branch)]).accept(&[0, 1]).run()?;
+        let text = String::from_utf8_lossy(&printed).trim().to_owned();
+        Ok(Some(text).filter(|text| !text.is_empty()))
+    }
+
+    /// Commits all changes; `None` where there are none. Gives besides the submodules that are behind, and
+    /// stay as they were recorded.
+    pub fn commit_all(&self, message: &str) -> Result<(Option<Oid>, Vec<RepoPath>), GitError> {
         self.call("add").args(["-A", "--", "."]).run()?;
+        let behind = self.hold_back()?;
         let staged = self.call("diff").args(["--cached", "--quiet"]).accept(&[0, 1]).finish()?;
         if staged.code == Some(0) {
-            return Ok(None);
+            return Ok((None, behind));
         }
         let text = message.replace('\0', "\u{fffd}");
         self.commits("commit")?.args(["--quiet", "-F", "-"]).stdin(text.into_bytes()).run()?;
-        read::resolve(&self.git, "HEAD")
+        Ok((read::resolve(&self.git, "HEAD")?, behind))
     }
 
     /// Moves a branch of the project to where it is here: forward; or away from commits that were here before,
@@ -211,8 +267,11 @@ impl Beside {
 
     /// Brings a commit into the project's repository, without any branch there.
     pub fn lend(&self, main: &Git, guard: &Guard, oid: &Oid) -> Result<Lent, GitError> {
-        let name = format!("refs/kapell/lent/{}", random_tail(10));
+        // Nobody else is at it under the guard: those that there are were left by killed calls.
+        sweep_lent(main)?;
+        let name = format!("{LENT}{}", random_tail(10));
         if self.is_clone(main) {
+            sweep_lent(&self.git)?;
             // By a name of this side, which is asked for before that of any commit may be.
             refs::create(&self.git, &name, oid, "kapell env git")?;
             let words =
@@ -242,19 +301,30 @@ impl Beside {
         Ok(commits.collect())
     }
 
-    /// What the files differ from where the branch left another commit.
-    pub fn diff(&self, head: &Oid, theirs: &Oid) -> Result<String, GitError> {
+    /// What the files differ from where the branch left another commit, in whole lines, and whether there is
+    /// more of it.
+    pub fn diff(&self, head: &Oid, theirs: &Oid) -> Result<(String, bool), GitError> {
         let call = self.git.call("merge-base").oid(head).oid(theirs).accept(&[0, 1]);
         let base = Oid::parse(String::from_utf8_lossy(&call.run()?).trim_end());
         let call = self.call("diff").args(["--no-color", "--no-ext-diff", "--no-textconv"]);
-        let printed = call.oid(base.as_ref().unwrap_or(head)).limit(LONGEST_DIFF).run()?;
-        Ok(String::from_utf8_lossy(&printed).into_owned())
+        let finished = call.oid(base.as_ref().unwrap_or(head)).limit(LONGEST_DIFF).finish()?;
+        let mut printed = finished.stdout;
+        if finished.is_cut {
+            let end = printed.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+            printed.truncate(end);
+        }
+        Ok((String::from_utf8_lossy(&printed).into_owned(), finished.is_cut))
     }
 
     /// Puts the branch's own commits onto another commit, or leaves everything as it was.
-    pub fn rebase(&self, head: &Oid, onto: &Oid) -> Result<Brought, GitError> {
+    pub fn rebase(&self, head: &Oid, onto: &Oid, spared: &Spared<'_>) -> Result<Brought, GitError> {
         if read::is_ancestor(&self.git, onto, head)? {
             return Ok(Brought::UpToDate);
+        }
+        let mut covered = self.covered(onto)?;
+        covered.extend(self.covered_between(onto, head)?);
+        if let Some(in_the_way) = not_spared(covered, spared) {
+            return Ok(in_the_way);
         }
         let Err(error) = self.commits("rebase")?.arg("--quiet").oid(onto).run() else {
             return self.new_head();

@@ -23,12 +23,14 @@ pub mod bundle;
 pub mod change;
 pub mod checkout;
 pub mod construct;
+mod covered;
 pub mod discover;
 pub mod environment;
 mod exec;
 pub mod flow;
 pub mod holdings;
 pub mod land;
+mod modules;
 pub mod program;
 pub mod queue;
 pub mod read;
@@ -69,6 +71,18 @@ impl Oid {
     #[must_use]
     pub fn zero(&self) -> Self {
         Self("0".repeat(self.0.len()))
+    }
+
+    /// The name of the tree that has nothing in it, which git knows without being told, of the same length.
+    #[must_use]
+    pub fn empty_tree(&self) -> Self {
+        Self(
+            match self.0.len() {
+                64 => "6ef19b41225c5369f1c104d45d8d85efa9b057b53b14b4b9b939dd74decc5321",
+                _ => "4b825dc642cb6eb9a060e54bf8d69288fbee4904",
+            }
+            .to_owned(),
+        )
     }
 
     /// Whether this stands for "no object".

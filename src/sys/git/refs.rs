@@ -130,6 +130,12 @@ pub(super) fn create(git: &Git, reference: &str, commit: &Oid, why: &str) -> Res
     }
 }
 
+/// Deletes a ref of Kapell's own whose commit is held elsewhere by now.
+pub fn forget(git: &Git, reference: &str) -> Result<(), GitError> {
+    git.call("update-ref").args(["-d", reference]).run()?;
+    Ok(())
+}
+
 /// Keeps a commit that must not land, under `refs/kapell/quarantine/NAME`; the ref's name.
 pub fn quarantine(git: &Git, name: &str, commit: &Oid) -> Result<String, GitError> {
     let reference = format!("{QUARANTINE}{name}");

@@ -24,7 +24,7 @@ const REMEMBERED: usize = 32;
 const LARGEST_INDEX: u64 = 1 << 20;
 
 /// Settings of every call.
-const SETTINGS: [(&str, &str); 13] = [
+const SETTINGS: [(&str, &str); 16] = [
     ("core.fsmonitor", "false"),
     ("core.hooksPath", "/dev/null"),
     ("core.untrackedCache", "false"),
@@ -35,6 +35,10 @@ const SETTINGS: [(&str, &str); 13] = [
     ("commit.gpgSign", "false"),
     ("i18n.commitEncoding", "UTF-8"),
     ("submodule.recurse", "false"),
+    ("merge.verifySignatures", "false"),
+    // Patches are for programs to read.
+    ("diff.noprefix", "false"),
+    ("diff.mnemonicPrefix", "false"),
     // A ref must not outlive a power cut that its objects do not.
     ("core.fsync", "committed"),
     ("core.fsyncMethod", "batch"),

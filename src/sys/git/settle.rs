@@ -49,7 +49,7 @@ impl Beside {
 
     /// What the files differ from a commit; `None` where something in them could not be saved as it is.
     pub fn changes_since(&self, base: &Oid, scratch: &Path) -> Result<Option<Vec<Change>>, SnapshotError> {
-        let now = snapshot::capture(&self.git, &self.tree, base, scratch, LARGEST_FILE)?;
+        let now = snapshot::capture(&self.git, &self.tree, base, scratch, LARGEST_FILE, false)?;
         if now.skipped.iter().any(Skipped::has_content) {
             return Ok(None);
         }

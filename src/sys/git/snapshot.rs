@@ -42,6 +42,8 @@ pub struct Request<'a> {
     pub keeps_base: bool,
     /// Larger files are left out and reported, in bytes; [`LARGEST_FILE`] is usual.
     pub largest: u64,
+    /// Whether changed files are saved byte for byte, and not as git would commit them (line ends, encodings).
+    pub is_exact: bool,
 }
 
 /// A saved state of a tree.
@@ -157,9 +159,9 @@ fn attempt(
     request: &Request<'_>,
     expected: Option<&Oid>,
 ) -> Result<(Snapshot, bool), SnapshotError> {
-    let Request { tree, base, reference, message, scratch, largest, .. } = *request;
+    let Request { tree, base, reference, message, scratch, largest, is_exact, .. } = *request;
     let moved = |now| SnapshotError::RefMoved { reference: reference.to_owned(), now };
-    let captured = capture(git, tree, base, scratch, largest)?;
+    let captured = capture(git, tree, base, scratch, largest, is_exact)?;
     let Captured { tree: saved, is_base, nested, skipped, ignored } = captured;
     let now = refs::read(git, reference)?;
     if now.as_ref() != expected {
@@ -208,6 +210,7 @@ pub(super) fn capture(
     base: &Oid,
     scratch: &Path,
     largest: u64,
+    is_exact: bool,
 ) -> Result<Captured, SnapshotError> {
     require_tree(tree)?;
     fs::create_dir_all(scratch).map_err(GitError::io("create", scratch))?;
@@ -221,6 +224,18 @@ pub(super) fn capture(
         let status = read_status(git, tree, &index, &mut removed)?;
         let (gone, kept, skipped) = sort_out(tree, &status.changed, largest);
         is_base = is_sure && gone.is_empty() && kept.is_empty();
+        let updated = match is_exact {
+            true => add_exactly(git, tree, &index, kept),
+            false => Ok(kept),
+        };
+        let kept = match updated {
+            Ok(kept) => kept,
+            Err(GitError::Failed { .. }) if tries < TRIES => {
+                index.remove();
+                continue;
+            }
+            Err(error) => return Err(missing_or(tree, error)),
+        };
         match update(git, tree, base, &index, &gone, &kept, &mut removed) {
             Ok(()) => break Status { skipped: [status.skipped, skipped].concat(), ..status },
             // A file changed or went away between looking and reading.
@@ -424,6 +439,57 @@ fn can_read(file: &Path) -> bool {
 #[cfg(not(unix))]
 fn can_read(file: &Path) -> bool {
     fs::File::open(file).is_ok()
+}
+
+/// Adds plain files to an index as they are. Gives those that git has to add itself: links, and names that
+/// its list cannot have.
+fn add_exactly(
+    git: &Git,
+    tree: &Worktree,
+    index: &OwnIndex,
+    kept: Vec<RepoPath>,
+) -> Result<Vec<RepoPath>, GitError> {
+    let mut plain = Vec::new();
+    let mut rest = Vec::new();
+    for path in kept {
+        let metadata = fs::symlink_metadata(tree.path.join(path.to_path_buf()));
+        let is_listable = !path.as_bytes().contains(&b'\n') && !path.as_bytes().starts_with(b"\"");
+        match metadata {
+            Ok(metadata) if metadata.is_file() && is_listable => plain.push((path, is_executable(&metadata))),
+            _ => rest.push(path),
+        }
+    }
+    if plain.is_empty() {
+        return Ok(rest);
+    }
+    let names: Vec<u8> = plain.iter().flat_map(|(path, _)| [path.as_bytes(), b"\n"].concat()).collect();
+    let call = git.tree_call(tree, "hash-object").args(["-w", "--no-filters", "--stdin-paths"]);
+    let printed = call.stdin(names).run()?;
+    let text = String::from_utf8_lossy(&printed);
+    let oids: Vec<Oid> = text.lines().filter_map(Oid::parse).collect();
+    if oids.len() != plain.len() {
+        return Err(unexpected("hash-object", &printed));
+    }
+    let mut input = Vec::new();
+    for ((path, is_executable), oid) in plain.iter().zip(oids) {
+        let mode = if *is_executable { "100755" } else { "100644" };
+        input.extend_from_slice(format!("{mode} {oid}\t").as_bytes());
+        input.extend_from_slice(path.as_bytes());
+        input.push(0);
+    }
+    git.tree_call(tree, "update-index").index(&index.0).args(["-z", "--index-info"]).stdin(input).run()?;
+    Ok(rest)
+}
+
+#[cfg(unix)]
+fn is_executable(metadata: &fs::Metadata) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    metadata.permissions().mode() & 0o111 != 0
+}
+
+#[cfg(not(unix))]
+fn is_executable(_metadata: &fs::Metadata) -> bool {
+    false
 }
 
 fn update(

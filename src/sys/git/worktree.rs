@@ -376,7 +376,7 @@ pub fn check_saved(
         return Ok(Saved { tree: tree.clone(), commit: saved.commit.clone(), ignored: Vec::new() });
     }
     let Captured { tree: now, nested, skipped, ignored, .. } =
-        snapshot::capture(git, tree, &saved.base, scratch, saved.largest)?;
+        snapshot::capture(git, tree, &saved.base, scratch, saved.largest, false)?;
     let mut unsaved = nested;
     unsaved.extend(skipped.into_iter().filter(Skipped::has_content).map(|skipped| skipped.path));
     if now != saved.tree {

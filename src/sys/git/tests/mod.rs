@@ -91,6 +91,7 @@ impl Bench {
                 scratch: &self.path("scratch"),
                 keeps_base: true,
                 largest: LARGEST_FILE,
+                is_exact: false,
             },
         )
     }

@@ -299,6 +299,7 @@ fn a_plain_folder_has_snapshots_too() {
             scratch: &scratch,
             keeps_base: true,
             largest: LARGEST_FILE,
+            is_exact: false,
         };
         snapshot(&shadow.git, &request).unwrap()
     };
