@@ -9,4 +9,5 @@ cargo clippy --quiet --all-targets -- -D warnings
 echo "== documentation"
 RUSTDOCFLAGS="-D warnings" cargo doc --quiet --no-deps
 echo "== tests"
-cargo test
+# All that fails is wanted, not the first of it.
+cargo test --no-fail-fast

@@ -80,7 +80,7 @@ impl Connection {
     fn call(&self, name: &str, params: Value, reply: Reply) {
         match name {
             "rpc.discover" => reply.send(&Ok(schema::open_rpc())),
-            "rpc.cancel" => reply.send(&self.cancel(params)),
+            "rpc.cancel" => reply.send(&self.cancel(&params)),
             "events.subscribe" => {
                 let subscribed = read::<SubscribeParams>(name, &params)
                     .and_then(|params| guard(name, || self.subscriptions.open(params)));
@@ -132,8 +132,8 @@ impl Connection {
         }));
     }
 
-    fn cancel(&self, params: Value) -> Result<Value, ApiError> {
-        let params: CancelParams = read("rpc.cancel", &params)?;
+    fn cancel(&self, params: &Value) -> Result<Value, ApiError> {
+        let params: CancelParams = read("rpc.cancel", params)?;
         let mut cancelled = 0;
         for (id, cancel) in slow_calls(&self.slow).running.values() {
             if *id == params.id {
