@@ -63,13 +63,17 @@ return {
     nvim:open('small.plan.json')
     nvim:see('Check')
     nvim:see('Dispatch')
-    nvim:lua([[
-      for _, id in ipairs({ 'kapell.checkPlan', 'kapell.dispatchPlan' }) do
+    -- One after the other: what runs already is a problem of the plan that is checked.
+    local function carry_out(id)
+      nvim:lua([[
+        local id = ...
         vim.lsp.commands[id]({ command = id, arguments = { { uri = vim.uri_from_bufnr(0) } } },
           { client_id = vim.lsp.get_clients({ name = 'kapell' })[1].id })
-      end
-    ]])
+      ]], id)
+    end
+    carry_out('kapell.checkPlan')
     nvim:hear('the plan is in order: 2 tasks in 2 waves')
+    carry_out('kapell.dispatchPlan')
     nvim:hear('runs: 1 started')
     nvim:see('running by hand')
   end },
