@@ -140,12 +140,14 @@ fn ignored_folders(top: &Path) -> Vec<String> {
     named.collect()
 }
 
-/// The wall that is wished for around a task's worker. In a folder that is shared it goes around that folder.
+/// The wall that is wished for around a task's worker. In a folder that is shared `auto` builds none: git's
+/// own folder lies in it, which Landlock cannot keep out, and its persons see what is done there.
 ///
 /// # Errors
 /// It is to be strict, and there is nothing that it could be built around.
 pub fn wish(config: &Config, task: &Task) -> Result<Wish, Refusal> {
     Ok(match (config.isolation, config.wall) {
+        (Isolation::Shared, Wish::Auto) => Wish::Off,
         // Around what nobody owns yet no wall can be strict; the landing is, and there is none here.
         (Isolation::Shared, Wish::Strict) if task.files.is_empty() => {
             let message = format!(
@@ -163,7 +165,10 @@ pub fn wish(config: &Config, task: &Task) -> Result<Wish, Refusal> {
 
 /// Whether workers of a project are kept behind walls.
 pub fn is_walled(config: &Config) -> bool {
-    config.wall != Wish::Off
+    match config.isolation {
+        Isolation::Shared => matches!(config.wall, Wish::Strict | Wish::Worktree),
+        Isolation::Worktree => config.wall != Wish::Off,
+    }
 }
 
 /// What the walls of this system hold, tried once in `scratch` and known from then on.

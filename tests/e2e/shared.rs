@@ -123,22 +123,6 @@ fn a_strict_wall_keeps_a_worker_of_a_shared_folder_to_its_claim() {
 }
 
 #[test]
-fn a_worker_of_a_shared_folder_is_kept_to_it_where_nothing_else_is_said() {
-    let bench = Bench::new();
-    bench.configure(SHARED);
-    let outside = bench.root.join("home/.bashrc");
-    fs::write(&outside, "mine\n").unwrap();
-    let line = format!("run sh -c '! echo stolen >> {}'", outside.display());
-    let plan = bench.start(
-        &Plan::new([task("a", &["a.txt"], &[line.as_str(), "write a.txt a"])]).rule("max_attempts", json!(1)),
-    );
-    assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
-    let attempt = &bench.task(&plan, "a")["attempts"][0];
-    assert!(attempt["wall"].as_str().unwrap().contains("worktree"), "{attempt}");
-    assert_eq!(fs::read_to_string(outside).unwrap(), "mine\n");
-}
-
-#[test]
 fn a_plain_folder_is_a_project_too() {
     let bench = Bench::bare_machine();
     bench.configure(SHARED);

@@ -85,7 +85,7 @@ pub enum Isolation {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Wall {
-    /// As `worktree`; none where the system has no wall.
+    /// As `worktree`; none where the system has no wall, and none in a shared folder.
     #[default]
     Auto,
     /// Only the claim can be written; a task that this cannot be had for does not start.
