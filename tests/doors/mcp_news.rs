@@ -110,15 +110,21 @@ fn the_modern_era_watches_by_listening() {
     other.finish();
 }
 
-#[test]
-fn a_long_call_tells_its_progress() {
-    let world = World::new();
+/// One who holds `src`, one who waits for it and wants to hear of the progress, and the id of that call.
+fn holder_and_waiter(world: &World) -> (Server, Server, i64) {
     let (mut holder, mut waiter) = (world.mcp("holder"), world.mcp("waiter"));
     claim(&mut holder, "src");
     let id = waiter.ask(
         "tools/call",
         &json!({"name": "claim-files", "arguments": {"paths": ["src"], "wait_s": 600}, "_meta": {"progressToken": "t"}}),
     );
+    (holder, waiter, id)
+}
+
+#[test]
+fn a_long_call_tells_its_progress() {
+    let world = World::new();
+    let (mut holder, mut waiter, id) = holder_and_waiter(&world);
     // Something happens again and again until the call tells of it.
     let progress = waiter.next_while(|number| claim(&mut holder, &format!("f{number}")));
     assert_eq!(progress["method"], "notifications/progress");
@@ -143,12 +149,7 @@ fn a_long_call_tells_its_progress() {
 #[test]
 fn a_long_call_during_which_nothing_happens_tells_that_it_goes_on() {
     let world = World::new();
-    let (mut holder, mut waiter) = (world.mcp("holder"), world.mcp("waiter"));
-    claim(&mut holder, "src");
-    let id = waiter.ask(
-        "tools/call",
-        &json!({"name": "claim-files", "arguments": {"paths": ["src"], "wait_s": 600}, "_meta": {"progressToken": "t"}}),
-    );
+    let (mut holder, mut waiter, id) = holder_and_waiter(&world);
     let progress = waiter.next();
     assert_eq!(progress["method"], "notifications/progress");
     assert!(progress["params"]["message"].as_str().unwrap().starts_with("goes on, for "), "{progress}");
