@@ -124,7 +124,7 @@ fn holder_and_waiter(world: &World) -> (Server, Server, i64) {
 #[test]
 fn a_long_call_tells_its_progress() {
     let world = World::new();
-    let (mut holder, mut waiter, id) = holder_and_waiter(&world);
+    let (mut holder, waiter, id) = holder_and_waiter(&world);
     // Something happens again and again until the call tells of it.
     let progress = waiter.next_while(|number| claim(&mut holder, &format!("f{number}")));
     assert_eq!(progress["method"], "notifications/progress");
@@ -149,7 +149,7 @@ fn a_long_call_tells_its_progress() {
 #[test]
 fn a_long_call_during_which_nothing_happens_tells_that_it_goes_on() {
     let world = World::new();
-    let (mut holder, mut waiter, id) = holder_and_waiter(&world);
+    let (mut holder, waiter, id) = holder_and_waiter(&world);
     let progress = waiter.next();
     assert_eq!(progress["method"], "notifications/progress");
     assert!(progress["params"]["message"].as_str().unwrap().starts_with("goes on, for "), "{progress}");
