@@ -27,6 +27,7 @@ pub struct Place {
     /// The project, a git repository.
     pub project: PathBuf,
     home: PathBuf,
+    path: String,
     _folder: tempfile::TempDir,
 }
 
@@ -39,7 +40,7 @@ impl Place {
         for made in [&project, &home] {
             std::fs::create_dir(made)?;
         }
-        let place = Self { state, project, home, _folder: folder };
+        let place = Self { state, project, home, path: search_path(), _folder: folder };
         place.git(&["init", "-q", "-b", "main"])?;
         for number in 0..files {
             let path = place.project.join(file_name(number));
@@ -52,6 +53,18 @@ impl Place {
         std::fs::write(place.project.join("README.md"), "A repository to measure with.\n")?;
         place.commit_all("first")?;
         Ok(place)
+    }
+
+    /// Puts programs of these names, which do nothing, on the PATH before all others: a measuring asks
+    /// who would be chosen, and whose program is missing is passed over.
+    pub fn stand_in(&mut self, programs: &[&str]) -> Result<()> {
+        let folder = self.home.join("bin");
+        std::fs::create_dir_all(&folder)?;
+        for program in programs {
+            std::os::unix::fs::symlink("/bin/true", folder.join(program))?;
+        }
+        self.path = format!("{}:{}", folder.to_string_lossy(), search_path());
+        Ok(())
     }
 
     /// Writes the project's `kapell.toml` and commits it, as one does.
@@ -93,7 +106,7 @@ impl Place {
     fn environment(&self) -> BTreeMap<String, String> {
         let text = |value: &Path| value.to_string_lossy().into_owned();
         [
-            ("PATH", search_path()),
+            ("PATH", self.path.clone()),
             ("HOME", text(&self.home)),
             ("KAPELL_HOME", text(&self.state)),
             ("TMUX_TMPDIR", text(&self.home)),

@@ -103,16 +103,30 @@ fn seat(config: &Config, name: &WorkerName, worker: &resolved::Worker) -> Option
 pub fn look_around(roster: &mut Roster, config: &Config, house: &House) {
     for (name, provider) in &config.providers {
         let Some(program) = absent_program(house, provider) else { continue };
-        let lacks = format!("`{program}` is not on the PATH; install it, then retry the task");
         let seats = roster.seats.values_mut().filter(|seat| seat.provider == *name);
-        seats.for_each(|seat| seat.lacks = Some(lacks.clone()));
+        seats.for_each(|seat| seat.lacks = Some(not_on_path(program)));
     }
     let Some(lacks) = windows::missing(house, config) else { return };
     for (name, seat) in &mut roster.seats {
-        if config.workers.get(name).is_some_and(|worker| worker.runtime == resolved::Runtime::Tmux) {
+        if is_shown(config, name) {
             seat.lacks = Some(lacks.clone());
         }
     }
+}
+
+/// Whether one worker could not work on this machine. To look for one is a fraction of [`look_around`].
+pub fn lacks_something(roster: &Roster, config: &Config, house: &House, worker: &WorkerName) -> bool {
+    let provider = roster.seats.get(worker).and_then(|seat| config.providers.get(&seat.provider));
+    provider.is_some_and(|it| absent_program(house, it).is_some())
+        || is_shown(config, worker) && windows::missing(house, config).is_some()
+}
+
+fn not_on_path(program: &str) -> String {
+    format!("`{program}` is not on the PATH; install it, then retry the task")
+}
+
+fn is_shown(config: &Config, worker: &WorkerName) -> bool {
+    config.workers.get(worker).is_some_and(|worker| worker.runtime == resolved::Runtime::Tmux)
 }
 
 /// Makes room for a worker that no file has, where the groups' patterns place its name.

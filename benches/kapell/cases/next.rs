@@ -32,7 +32,8 @@ const PLAN: &str = "queued-000001";
 
 /// Measures.
 pub fn run(around: &Around) -> Result<Vec<Figure>> {
-    let place = Place::new(&around.folder, 3)?;
+    let mut place = Place::new(&around.folder, 3)?;
+    place.stand_in(&["claude", "codex", "opencode", "ollama"])?;
     let desk = furnish(&place)?;
     let mut agenda = Agenda::new(&desk);
     let (_, first_look) = timed(|| Ok(agenda.refresh(&desk)?))?;

@@ -49,7 +49,6 @@ pub fn seat<'s>(
     if let Some(target) = &task.target {
         routing::admit(&mut roster, config, target);
     }
-    routing::look_around(&mut roster, config, &desk.session.house);
     let placed = route::place(&roster, &routing::wish(task));
     let limits =
         limits(tx, config, |provider| spending::limit(tx, config, &spending::wish(desk, provider, task)))?;
@@ -59,7 +58,14 @@ pub fn seat<'s>(
     shut.for_each(|(name, why)| now.shut(name, why.clone()));
     let environment = task.environment.as_deref();
     let need = Need { complexity: task.complexity, avoid: tried.avoid, out: tried.out, environment };
-    let decision = route::decide(&roster, &now, &placed.pick, need);
+    let house = &desk.session.house;
+    let mut decision = route::decide(&roster, &now, &placed.pick, need);
+    // To look for every program takes longer than to decide, and mostly the one that is chosen is there.
+    if !matches!(&decision.choice, Choice::Seat(seat) if !routing::lacks_something(&roster, config, house, &seat.worker))
+    {
+        routing::look_around(&mut roster, config, house);
+        decision = route::decide(&roster, &now, &placed.pick, need);
+    }
     let why = match &decision.choice {
         Choice::Seat(seat) => route::why(&placed, &decision, &seat.worker),
         Choice::Wait { .. } | Choice::Nobody(_) => String::new(),

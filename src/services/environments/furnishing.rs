@@ -1,5 +1,6 @@
 //! What an environment has besides the project's files: databases, `.env.local`, and commands that call kapell.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs;
 use std::io::{ErrorKind, Write as _};
@@ -40,14 +41,19 @@ pub(super) fn furnish(ground: &Ground<'_>, row: &EnvironmentRow, beside: &Beside
     fs::create_dir_all(&folder).map_err(failed)?;
     // It takes no notice of itself, whatever the project ignores.
     replace(&folder.join(".gitignore"), b"*\n", 0o644)?;
+    let mut tracked = BTreeSet::new();
     if !row.is_worktree {
         let scripts = SCRIPTS.map(|(name, _)| name);
-        beside.exclude(&[&[VARIABLES, OWN], scripts.as_slice()].concat())?;
+        let names = [&[VARIABLES, OWN], scripts.as_slice()].concat();
+        beside.exclude(&names)?;
+        tracked = beside.tracked_tops(&names)?;
     }
-    for (name, action) in SCRIPTS {
-        write_script(ground, row, beside, name, action)?;
+    for (name, action) in SCRIPTS.into_iter().filter(|(name, _)| !tracked.contains(*name)) {
+        write_script(ground, row, name, action)?;
     }
-    write_variables(row, beside)?;
+    if !tracked.contains(VARIABLES) {
+        set_variables(row)?;
+    }
     for sub in &row.subs {
         make_database(ground, row, &sub.name, sub.port)?;
         let path = log(row, &sub.name);
@@ -122,14 +128,8 @@ fn replace(path: &Path, content: &[u8], mode: u32) -> Result<(), Error> {
     })
 }
 
-/// Writes one of the commands, unless the project has a file there.
-fn write_script(
-    ground: &Ground<'_>,
-    row: &EnvironmentRow,
-    beside: &Beside,
-    name: &str,
-    action: &str,
-) -> Result<(), Error> {
+/// Writes one of the commands, unless somebody has another file there.
+fn write_script(ground: &Ground<'_>, row: &EnvironmentRow, name: &str, action: &str) -> Result<(), Error> {
     let path = shown(row, name);
     let quoted = |path: &Path| shell_words::quote(&path.to_string_lossy()).into_owned();
     let house = &ground.session.house;
@@ -150,18 +150,20 @@ fn write_script(
         Err(error) if error.kind() != ErrorKind::NotFound => return Ok(()),
         _ => {}
     }
-    if !row.is_worktree && beside.is_tracked(name)? {
-        return Ok(());
-    }
     replace(&path, text.as_bytes(), 0o755)
 }
 
-/// Writes ports and databases where tools look for variables; what else stands there stays.
+/// Writes ports and databases where tools look for variables, unless the project has a file of its own there.
 pub(super) fn write_variables(row: &EnvironmentRow, beside: &Beside) -> Result<(), Error> {
-    let path = shown(row, VARIABLES);
     if !row.is_worktree && beside.is_tracked(VARIABLES)? {
         return Ok(());
     }
+    set_variables(row)
+}
+
+/// What else stands in the file stays.
+fn set_variables(row: &EnvironmentRow) -> Result<(), Error> {
+    let path = shown(row, VARIABLES);
     let refused = |what: &str, hint: &str| -> Error {
         let message = format!("the ports of {} are not written: {} {what}", row.name, path.display());
         Refusal::new(Code::Conflict, message, hint).into()

@@ -2,6 +2,7 @@
 //!
 //! Such a checkout is handled as a person's own is: with that person's configuration, less hooks.
 
+use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{self, Write as _};
@@ -236,6 +237,14 @@ impl Beside {
     /// Whether git has this path at its top as a file of the project.
     pub fn is_tracked(&self, name: &str) -> Result<bool, GitError> {
         Ok(!self.call("ls-files").args(["-z", "--", name]).run()?.is_empty())
+    }
+
+    /// Those of the names at its top that are files of the project, or folders with some.
+    pub fn tracked_tops(&self, names: &[&str]) -> Result<BTreeSet<String>, GitError> {
+        let printed = self.call("ls-files").args(["-z", "--"]).args(names.iter().copied()).run()?;
+        let paths = printed.split(|byte| *byte == 0).filter(|path| !path.is_empty());
+        let tops = paths.filter_map(|path| path.split(|byte| *byte == b'/').next());
+        Ok(tops.map(|top| String::from_utf8_lossy(top).into_owned()).collect())
     }
 
     /// How it is.
