@@ -123,7 +123,7 @@ fn is_half(name: &[u8]) -> bool {
 }
 
 /// Renames a stale lock; its new name. It is not deleted: it may hold the only copy of an index.
-pub(super) fn set_aside(lock: &Path, now: Time) -> Option<PathBuf> {
+fn set_aside(lock: &Path, now: Time) -> Option<PathBuf> {
     if !is_stale(lock, now) {
         return None;
     }

@@ -2,11 +2,11 @@
 
 use std::fs;
 use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt as _;
 
 use super::Oid;
-use super::queue::{Guard, set_aside};
+use super::queue::Guard;
 use super::run::{Git, GitError};
-use crate::base::clock::Time;
 use crate::base::ids::random_tail;
 
 /// All refs of Kapell begin with this.
@@ -73,6 +73,10 @@ fn read_file(git: &Git, reference: &str) -> Option<Option<Oid>> {
     }
 }
 
+/// How long another git may need the lock of a ref of ours, in milliseconds; one that is there for longer was
+/// left by a git that was killed.
+const PATIENCE_MILLIS: &str = "3000";
+
 /// Moves a ref from `old` (`None`: it must not exist) to `new`, with a reflog. Doing it twice is done once.
 pub fn update(
     git: &Git,
@@ -102,21 +106,52 @@ pub(super) fn update_as(
             None => call,
         }
     };
+    let settled = |error| -> Result<Settled, GitError> {
+        let now = read(git, reference)?;
+        Ok(match now {
+            _ if now.as_ref() == Some(new) => Settled::Is(Update::Done),
+            _ if now.as_ref() != old => Settled::Is(Update::Moved { now }),
+            _ => Settled::Not(error),
+        })
+    };
     let Err(error) = call().run() else { return Ok(Update::Done) };
-    let now = read(git, reference)?;
-    if now.as_ref() == Some(new) {
-        return Ok(Update::Done);
-    }
-    if now.as_ref() != old {
-        return Ok(Update::Moved { now });
-    }
-    // Only a ref of our own is ours to unlock: nobody else writes below it.
+    // Only a ref of our own is ours to unlock: whoever else writes below it, as git does when it packs refs,
+    // needs the lock for a moment.
     let lock = git.repository().common_dir.join(format!("{reference}.lock"));
-    if reference.starts_with(OWN) && set_aside(&lock, Time::now()).is_some() {
-        call().run()?;
-        return Ok(Update::Done);
+    let held = || fs::symlink_metadata(&lock).ok().map(|it| (it.ino(), it.mtime(), it.mtime_nsec()));
+    let before = held().filter(|_| reference.starts_with(OWN));
+    match settled(error)? {
+        Settled::Is(update) => return Ok(update),
+        Settled::Not(error) if before.is_none() => return Err(error),
+        Settled::Not(_) => {}
     }
-    Err(error)
+    let Err(error) = call().set("core.filesRefLockTimeout", PATIENCE_MILLIS).run() else {
+        return Ok(Update::Done);
+    };
+    match settled(error)? {
+        Settled::Is(update) => return Ok(update),
+        Settled::Not(error) if held() != before => return Err(error),
+        Settled::Not(_) => {}
+    }
+    // It held the commit that the ref was to be moved to, no more. Below refs/ nothing may be put aside: git
+    // takes every name there that does not end in `.lock` for a ref, and refuses to go on with a bad one.
+    match fs::remove_file(&lock) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            return Err(GitError::io("delete", &lock)(error));
+        }
+        _ => {}
+    }
+    tracing::warn!("{} was left by a git that was killed; it is deleted", lock.display());
+    call().run()?;
+    Ok(Update::Done)
+}
+
+/// What a failed update came to.
+enum Settled {
+    /// Somebody did it, or something else.
+    Is(Update),
+    /// The ref is as it was.
+    Not(GitError),
 }
 
 /// Makes a ref that must not exist yet, or holds this commit already.

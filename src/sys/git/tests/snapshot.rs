@@ -175,6 +175,25 @@ fn checkpoints_follow_each_other_and_keep_the_earlier_ones() {
 }
 
 #[test]
+fn the_lock_of_a_killed_git_is_in_nobodys_way() {
+    let bench = Bench::new();
+    let tree = bench.add("t1");
+    let reference = "refs/kapell/tasks/T1/1";
+    write(&bench.top().join(format!(".git/{reference}.lock")), "");
+    write(&tree.path.join("one"), "1");
+    let saved = bench.snap_as(&tree, reference, None).unwrap();
+    assert_eq!(refs::read(&bench.git, reference).unwrap(), Some(saved.commit));
+    // Whatever lies below refs/ is a ref to git.
+    git_in(&bench.top(), &["gc", "-q", "--prune=now"]);
+    git_in(&bench.top(), &["fsck", "--strict"]);
+    // A branch of the person's is not ours to unlock.
+    let lock = bench.top().join(".git/refs/heads/theirs.lock");
+    write(&lock, "");
+    refs::update(&bench.git, "refs/heads/theirs", &bench.base, None, "test").unwrap_err();
+    assert!(lock.exists());
+}
+
+#[test]
 fn a_base_that_is_not_what_was_checked_out() {
     let bench = Bench::new();
     let tree = bench.add("t1");

@@ -279,14 +279,6 @@ fn locks_of_killed_gits() {
     assert_eq!(recovered.left, theirs);
     assert_eq!(fs::read_to_string(&recovered.moved[0]).unwrap(), "half an index");
     assert!(theirs.iter().all(|lock| lock.exists()) && ours.iter().all(|lock| !lock.exists()));
-
-    // The lock of a ref of our own.
-    let reference = "refs/kapell/tasks/T/1";
-    let lock = git_dir.join(format!("{reference}.lock"));
-    write(&lock, "");
-    assert!(refs::update(&bench.git, reference, &bench.base, None, "w").is_err());
-    make_old(&lock);
-    assert_eq!(refs::update(&bench.git, reference, &bench.base, None, "w").unwrap(), refs::Update::Done);
 }
 
 #[test]
