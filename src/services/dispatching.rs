@@ -415,8 +415,10 @@ pub(super) fn load(
     })
 }
 
-/// The tasks that are wanted now: those named, or all that are not done. Each task that one of
-/// them depends on must be done, wanted already, or among them.
+/// The tasks that are wanted now: those named, or all that are not done. Of a plan that runs, perhaps without a
+/// conductor since its own died, what failed or was cancelled has its end: it begins anew only where it is named,
+/// or when the plan is at rest. Each task that one of those named depends on must be done, wanted already, or
+/// among them.
 fn wanted(
     row: &PlanRow,
     tasks: &[TaskRow],
@@ -424,8 +426,11 @@ fn wanted(
     only: Option<&[TaskId]>,
 ) -> Result<Vec<TaskId>, Error> {
     let Some(only) = only else {
-        let open: Vec<TaskId> =
-            tasks.iter().filter(|task| task.state != TaskState::Done).map(|task| task.id.clone()).collect();
+        let is_open = |task: &&TaskRow| match row.state.is_at_rest() {
+            true => task.state != TaskState::Done,
+            false => !task.state.is_final(),
+        };
+        let open: Vec<TaskId> = tasks.iter().filter(is_open).map(|task| task.id.clone()).collect();
         // Where all is done and nobody has said so of the plan, its conductor died in its last steps.
         if open.is_empty() && row.state == PlanState::Done {
             return Err(Refusal::new(

@@ -55,6 +55,30 @@ fn the_legacy_era_begins_with_a_handshake() {
     }
 }
 
+/// One version of the protocol has them.
+#[test]
+fn a_batch_is_taken_message_by_message() {
+    let world = World::new();
+    let mut server = world.start("mcp");
+    let about = json!({"protocolVersion": "2025-03-26", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}});
+    assert_eq!(server.result("initialize", &about)["protocolVersion"], "2025-03-26");
+    server.send(&json!([
+        {"jsonrpc": "2.0", "method": "notifications/initialized"},
+        {"jsonrpc": "2.0", "id": "a", "method": "ping"},
+        {"jsonrpc": "2.0", "id": "b"},
+        {"jsonrpc": "2.0", "id": "c", "method": "ping"},
+    ]));
+    let mut answers: Vec<(String, bool)> = (0..3)
+        .map(|_| server.next())
+        .map(|answer| (answer["id"].as_str().unwrap().to_owned(), answer.get("result").is_some()))
+        .collect();
+    answers.sort();
+    assert_eq!(answers, [("a".to_owned(), true), ("b".to_owned(), false), ("c".to_owned(), true)]);
+    server.send(&json!([]));
+    assert_eq!(server.next()["error"]["code"], -32600);
+    server.finish();
+}
+
 #[test]
 fn the_modern_era_needs_no_handshake() {
     let world = World::new();

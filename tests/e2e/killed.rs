@@ -94,6 +94,53 @@ fn a_worker_lives_on_without_its_conductor_and_is_taken_up_again() {
     assert_eq!(outcomes(&a), ["submitted"]);
 }
 
+/// What a person called off, or what had all its tries, has its end; only its name brings it back.
+#[test]
+fn what_was_cancelled_or_failed_stays_so_when_the_plan_is_taken_up_again() {
+    let bench = Bench::new();
+    let plan = bench.start(
+        &Plan::new([
+            task("a", &["a.txt"], &[&bench.meet_line("a"), "write a.txt a"]),
+            task("b", &["b.txt"], &["exit 1"]),
+            task("c", &["c.txt"], &[&bench.meet_line("c"), "write c.txt c"]),
+        ])
+        .rule("max_attempts", json!(1)),
+    );
+    let (a, c) = (bench.meet("a"), bench.meet("c"));
+    bench.until(json!({"scope": "task", "id": format!("{plan}/b")}), |task| task["state"] == "failed");
+    bench.control("cancel", &format!("{plan}/a"));
+    a.gone();
+    bench.until(json!({"scope": "task", "id": format!("{plan}/a")}), |task| task["state"] == "cancelled");
+    bench.conductor(&plan).kill();
+    bench.dispatch(&plan);
+    c.go();
+    assert_eq!(bench.at_rest(&plan)["state"], "failed", "{}", bench.story());
+    assert_eq!(bench.landed(&plan), ["c"]);
+    for (id, state) in [("a", "cancelled"), ("b", "failed"), ("c", "done")] {
+        let task = bench.task(&plan, id);
+        assert_eq!((&task["state"], task["attempts"].as_array().unwrap().len()), (&json!(state), 1), "{id}");
+    }
+}
+
+/// A git that is killed while it moves a ref leaves its lock there.
+#[test]
+fn a_lock_that_a_killed_git_left_holds_up_neither_saving_nor_landing() {
+    for (pattern, lock) in [
+        ("*update-ref*refs/kapell/tasks/*", "refs/kapell/tasks/$plan/a/1.lock"),
+        ("*update-ref*land*refs/heads/kapell/*", "refs/heads/kapell/$plan.lock"),
+    ] {
+        let case = in_git(When::Before, pattern);
+        let git = case.bench.meet("here");
+        let lock = case.bench.project.join(".git").join(lock.replace("$plan", &case.plan));
+        fs::create_dir_all(lock.parent().unwrap()).unwrap();
+        fs::write(&lock, "").unwrap();
+        git.go();
+        let a = case.ends_well();
+        assert_eq!(outcomes(&a), ["submitted"], "{pattern}");
+        assert!(!lock.exists());
+    }
+}
+
 #[test]
 fn whoever_follows_a_plan_hears_at_once_that_its_conductor_died() {
     let case = working();

@@ -17,6 +17,7 @@ use rmcp::service::{RxJsonRpcMessage, TxJsonRpcMessage};
 use rmcp::transport::Transport;
 use serde_json::Value;
 use serde_json::error::Category;
+use serde_json::value::RawValue;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
 
@@ -103,8 +104,7 @@ fn read(
     outlet: &Outlet<'static>,
     sender: &UnboundedSender<RxJsonRpcMessage<RoleServer>>,
 ) -> End {
-    let requests = Arc::new(AtomicUsize::new(0));
-    let mut has_begun = false;
+    let mut intake = Intake { outlet, sender, requests: Arc::default(), has_begun: false };
     loop {
         let line = match lines.read() {
             Input::Line(line) => line,
@@ -115,28 +115,51 @@ fn read(
             Input::End(end) => return end,
         };
         let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&line).trim_ascii();
-        if line.is_empty() {
-            continue;
+        let is_taken = match serde_json::from_slice::<Vec<&RawValue>>(line) {
+            // MCP 2025-03-26 has a server take batches; each of its messages is answered by itself.
+            Ok(batch) if !batch.is_empty() => {
+                batch.iter().all(|message| intake.take(lines, message.get().as_bytes()))
+            }
+            _ => line.is_empty() || intake.take(lines, line),
+        };
+        if !is_taken {
+            return End::Closed;
         }
-        let mut message = match serde_json::from_slice::<RxJsonRpcMessage<RoleServer>>(line) {
+    }
+}
+
+/// Where messages go that were read.
+struct Intake<'a> {
+    outlet: &'a Outlet<'static>,
+    sender: &'a UnboundedSender<RxJsonRpcMessage<RoleServer>>,
+    requests: Arc<AtomicUsize>,
+    /// Whether there was a request.
+    has_begun: bool,
+}
+
+impl Intake<'_> {
+    /// Hands over one message, or says why not; whether anybody takes more.
+    fn take(&mut self, lines: &mut Lines<'static>, text: &[u8]) -> bool {
+        let Self { outlet, sender, requests, has_begun } = self;
+        let mut message = match serde_json::from_slice::<RxJsonRpcMessage<RoleServer>>(text) {
             Ok(message) => message,
             Err(error) if error.classify() == Category::Data => {
-                refuse(outlet, id_of(line), ErrorCode::INVALID_REQUEST, "this is no MCP message");
-                continue;
+                refuse(outlet, id_of(text), ErrorCode::INVALID_REQUEST, "this is no MCP message");
+                return true;
             }
             Err(error) => {
                 refuse(outlet, None, ErrorCode::PARSE_ERROR, &format!("this is no JSON: {error}"));
-                continue;
+                return true;
             }
         };
         match &mut message {
             // The SDK takes one that lacks something for a method that it does not know.
             JsonRpcMessage::Request(request) if is_half(&request.request) => {
                 refuse(outlet, Some(request.id.clone()), ErrorCode::INVALID_PARAMS, HALF_INITIALIZE);
-                continue;
+                return true;
             }
             JsonRpcMessage::Request(request) => {
-                has_begun = true;
+                *has_begun = true;
                 lines.write_until(None, |_| {
                     requests.load(Ordering::SeqCst) < MOST_REQUESTS || outlet.is_over()
                 });
@@ -145,12 +168,10 @@ fn read(
                 request.request.extensions_mut().insert(InProgress { _one: Arc::new(one) });
             }
             // The SDK gives up on a connection that does not begin with a request.
-            _ if !has_begun => continue,
+            _ if !*has_begun => return true,
             _ => {}
         }
-        if sender.send(message).is_err() {
-            return End::Closed;
-        }
+        sender.send(message).is_ok()
     }
 }
 

@@ -10,8 +10,8 @@ use serde::Deserialize;
 use super::code::ConfigCode;
 use super::document::{Document, closest, join, listed, shown, suggestion};
 use super::load::{BASE_PORT, Placing, STUCK_AFTER_S, SUBS, TIMEOUT_S, provider_of};
-use super::types::{File, ProviderKind, Route};
-use super::values::Name;
+use super::types::{File, Provider, ProviderKind, Route};
+use super::values::{Command, Name};
 
 mod stages;
 
@@ -19,6 +19,9 @@ pub use stages::APPROVAL;
 
 /// Names that mean something of their own.
 const RESERVED: [&str; 3] = ["auto", "all", "none"];
+
+/// What is filled in in the command of a provider of kind `command`.
+const PLACEHOLDERS: [&str; 7] = ["prompt", "prompt_file", "worktree", "task", "attempt", "model", "files"];
 
 /// Reports to each document what is wrong with what it says.
 pub(super) fn check(documents: &mut [Document<'_>], merged: &File) {
@@ -231,8 +234,40 @@ impl Said<'_, '_> {
         }
     }
 
+    /// What looks like a placeholder and is none reaches the program as it stands.
+    fn placeholders(&mut self, name: &str, provider: &Provider) {
+        // The other kinds have none.
+        let kind = self.merged.providers.get(name).and_then(|provider| provider.kind);
+        if kind != Some(ProviderKind::Command) {
+            return;
+        }
+        let table = join("providers", name);
+        let (line, list) = match &provider.command {
+            Some(Command::Line(line)) => (Some((join(&table, "command"), line)), None),
+            Some(Command::Words(list)) => (None, Some(list)),
+            None => (None, None),
+        };
+        let listed = [("command", list), ("args", provider.args.as_ref())];
+        let words = listed.into_iter().flat_map(|(field, list)| {
+            let key = join(&table, field);
+            list.into_iter().flatten().enumerate().map(move |(index, word)| (format!("{key}[{index}]"), word))
+        });
+        let words: Vec<(String, &String)> = line.into_iter().chain(words).collect();
+        for (key, word) in words {
+            let named = word.split('{').skip(1).filter_map(|rest| Some(rest.split_once('}')?.0));
+            let wrong = named.filter(|named| !PLACEHOLDERS.contains(named));
+            for (named, meant) in wrong.filter_map(|named| Some((named, closest(named, PLACEHOLDERS)?))) {
+                let message =
+                    format!("`{{{named}}}` is no placeholder, and reaches the program as it stands");
+                let hint = format!("did you mean `{{{meant}}}`?");
+                self.document.warning(ConfigCode::UnknownName, &key, message, hint);
+            }
+        }
+    }
+
     fn fleet(&mut self, file: &File) {
         for (name, provider) in &file.providers {
+            self.placeholders(name, provider);
             for variable in provider.set_env.keys() {
                 let key = join(&join(&join("providers", name), "set_env"), variable);
                 if variable.is_empty() || variable.contains(['=', '\0']) {

@@ -12,6 +12,9 @@ use crate::base::ids::random_tail;
 /// All refs of Kapell begin with this.
 pub const OWN: &str = "refs/kapell/";
 
+/// The branches on which plans put their work together.
+const OWN_BRANCHES: &str = "refs/heads/kapell/";
+
 /// Where refs go instead of being deleted.
 pub const TRASH: &str = "refs/kapell/trash/";
 
@@ -117,9 +120,10 @@ pub(super) fn update_as(
     let Err(error) = call().run() else { return Ok(Update::Done) };
     // Only a ref of our own is ours to unlock: whoever else writes below it, as git does when it packs refs,
     // needs the lock for a moment.
+    let is_ours = reference.starts_with(OWN) || reference.starts_with(OWN_BRANCHES);
     let lock = git.repository().common_dir.join(format!("{reference}.lock"));
     let held = || fs::symlink_metadata(&lock).ok().map(|it| (it.ino(), it.mtime(), it.mtime_nsec()));
-    let before = held().filter(|_| reference.starts_with(OWN));
+    let before = held();
     match settled(error)? {
         Settled::Is(update) => return Ok(update),
         Settled::Not(error) if before.is_none() => return Err(error),
@@ -130,7 +134,7 @@ pub(super) fn update_as(
     };
     match settled(error)? {
         Settled::Is(update) => return Ok(update),
-        Settled::Not(error) if held() != before => return Err(error),
+        Settled::Not(error) if !is_ours || held() != before => return Err(error),
         Settled::Not(_) => {}
     }
     // It held the commit that the ref was to be moved to, no more. Below refs/ nothing may be put aside: git

@@ -328,6 +328,13 @@ fn providers() {
         ],
     );
     has(
+        "[providers.own]\nkind = \"command\"\ncommand = [\"own\", \"--text={promt}\", \"{task}\", \"{\"]\nargs = [\"{file}\", \"{home}\"]",
+        &[
+            "3:19 providers.own.command[1] `{promt}` is no placeholder, and reaches the program as it stands",
+            "4:9 providers.own.args[0] `{file}` is no placeholder, and reaches the program as it stands",
+        ],
+    );
+    has(
         "[providers.codex]\nenv = [\"A=b\"]",
         &["2:8 providers.codex.env[0] `providers.codex.env[0]` is no name of a variable: `A=b`"],
     );

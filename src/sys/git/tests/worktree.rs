@@ -1,6 +1,6 @@
 use super::super::exec::{Input, execute};
 use super::super::worktree::{Ignored, WorktreeError, check_saved, delete_folder, remove, reset};
-use super::super::{queue, read, refs};
+use super::super::{queue, read};
 use super::*;
 use std::os::unix::fs::symlink;
 use std::sync::atomic::{AtomicBool, Ordering};
