@@ -15,7 +15,8 @@ pub fn lacking(folder: &Path) -> Option<String> {
 
 /// The same of a disk that is known to be full.
 pub fn full(folder: &Path) -> String {
-    format!("the disk of {} is full", folder.display())
+    // Without the slash that a folder's path may end with.
+    format!("the disk of {} is full", folder.components().as_path().display())
 }
 
 /// What to do about it.
