@@ -2,7 +2,7 @@
 
 use crate::base::clock::Time;
 use crate::base::ids::{ClaimId, HolderName};
-use crate::domain::overlap::overlap;
+use crate::domain::overlap::{IsFile, overlap_of};
 use crate::domain::pattern::Pattern;
 
 /// Whether others may hold the same paths.
@@ -85,8 +85,14 @@ pub enum Decision {
 }
 
 /// Decides on a wish for `wanted` by `holder`, given the live claims `held` that
-/// may touch them (others do no harm).
-pub fn decide(wanted: &[Pattern], mode: Mode, holder: &Holder, held: &[Held]) -> Decision {
+/// may touch them (others do no harm), and which paths are files.
+pub fn decide(
+    wanted: &[Pattern],
+    mode: Mode,
+    holder: &Holder,
+    held: &[Held],
+    is_file: &IsFile<'_>,
+) -> Decision {
     // Canonical order: two wishes for the same paths never lock each other out halfway.
     let mut wanted: Vec<&Pattern> = wanted.iter().collect();
     wanted.sort();
@@ -106,7 +112,7 @@ pub fn decide(wanted: &[Pattern], mode: Mode, holder: &Holder, held: &[Held]) ->
         replace.extend(own().map(|claim| claim.id));
         let others = held.iter().filter(|claim| claim.holder != *holder && excludes(mode, claim.mode));
         conflicts.extend(others.filter_map(|claim| {
-            overlap(pattern, &claim.pattern).map(|witness| Conflict {
+            overlap_of(pattern, &claim.pattern, is_file).map(|witness| Conflict {
                 pattern: pattern.clone(),
                 held: claim.clone(),
                 witness,
@@ -122,9 +128,9 @@ pub fn decide(wanted: &[Pattern], mode: Mode, holder: &Holder, held: &[Held]) ->
 }
 
 /// The claims that own something of what these patterns do, each with a path.
-pub fn touching(patterns: &[Pattern], held: &[Held]) -> Vec<Conflict> {
+pub fn touching(patterns: &[Pattern], held: &[Held], is_file: &IsFile<'_>) -> Vec<Conflict> {
     let meet = |pattern: &Pattern, held: &Held| {
-        let witness = overlap(pattern, &held.pattern)?;
+        let witness = overlap_of(pattern, &held.pattern, is_file)?;
         Some(Conflict { pattern: pattern.clone(), held: held.clone(), witness })
     };
     patterns.iter().flat_map(|pattern| held.iter().filter_map(move |held| meet(pattern, held))).collect()
@@ -190,7 +196,7 @@ mod tests {
 
     fn verdict(wanted: &[&str], mode: Mode, by: &str, live: &[Held]) -> String {
         let wanted: Vec<Pattern> = wanted.iter().map(|text| Pattern::parse(text).unwrap()).collect();
-        match decide(&wanted, mode, &holder(by), live) {
+        match decide(&wanted, mode, &holder(by), live, &|path| path == "README.md") {
             Decision::Grant { renew, insert, replace } => {
                 let renew = renew.iter().map(|id| format!("={id}"));
                 let renew: Vec<String> = renew.chain(replace.iter().map(|id| format!("-{id}"))).collect();
@@ -240,6 +246,17 @@ mod tests {
     }
 
     #[test]
+    fn a_file_has_nothing_below_it_that_a_pattern_could_own() {
+        let live = [held(1, "**/*.rs", Mode::Exclusive, "ann")];
+        assert_eq!(verdict(&["README.md"], Mode::Exclusive, "bob", &live), "|README.md");
+        // What is not there yet may become a folder.
+        let refused = "no NEW.md<1@NEW.md/a.rs";
+        assert_eq!(verdict(&["NEW.md"], Mode::Exclusive, "bob", &live), refused);
+        let live = [held(1, "README.md", Mode::Exclusive, "ann")];
+        assert_eq!(verdict(&["**/*.rs"], Mode::Exclusive, "bob", &live), "|**/*.rs");
+    }
+
+    #[test]
     fn an_attempt_that_looks_at_what_it_owns_owns_it_all_the_same() {
         let attempt = Holder { kind: HolderKind::Attempt, name: "a".into() };
         let claim = |mode| Held { holder: attempt.clone(), ..held(1, "a", mode, "") };
@@ -249,7 +266,7 @@ mod tests {
             (Mode::Exclusive, Mode::Exclusive, true),
             (Mode::Shared, Mode::Exclusive, false),
         ] {
-            let decision = decide(&wanted, wish, &attempt, &[claim(mode)]);
+            let decision = decide(&wanted, wish, &attempt, &[claim(mode)], &|_| false);
             let Decision::Grant { renew, replace, .. } = decision else { panic!("{decision:?}") };
             assert_eq!((renew.len() == 1, replace.len() == 1), (renewed, !renewed), "{mode:?} {wish:?}");
         }
@@ -260,6 +277,6 @@ mod tests {
         let live = [held(1, "a", Mode::Exclusive, "ann")];
         let person = Holder { kind: HolderKind::Person, name: "ann".into() };
         let wanted = [Pattern::parse("a").unwrap()];
-        assert!(matches!(decide(&wanted, Mode::Exclusive, &person, &live), Decision::Refuse(_)));
+        assert!(matches!(decide(&wanted, Mode::Exclusive, &person, &live, &|_| false), Decision::Refuse(_)));
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::base::ids::TaskId;
 use crate::base::paths::RepoPath;
-use crate::domain::overlap::overlap;
+use crate::domain::overlap::{IsFile, overlap_of};
 use crate::domain::pattern::Pattern;
 use crate::domain::refusal::{Code, Refusal};
 
@@ -29,11 +29,11 @@ pub struct Parent<'a> {
     pub changed: &'a [RepoPath],
 }
 
-/// Decides whether a child may have `files`, for as long as it takes.
+/// Decides whether a child may have `files`, for as long as it takes, where it is known which paths are files.
 ///
 /// # Errors
 /// The limits are reached; a file is not the parent's, is lent already, or was changed by the parent.
-pub fn decide(parent: &Parent<'_>, files: &[Pattern]) -> Result<(), Refusal> {
+pub fn decide(parent: &Parent<'_>, files: &[Pattern], is_file: &IsFile<'_>) -> Result<(), Refusal> {
     let task = parent.task;
     if parent.depth >= MOST_DEPTH {
         return Err(Refusal::new(
@@ -59,7 +59,7 @@ pub fn decide(parent: &Parent<'_>, files: &[Pattern]) -> Result<(), Refusal> {
             .with("path", file.as_str()));
         }
         for (child, theirs) in parent.lent {
-            if let Some(witness) = theirs.iter().find_map(|their| overlap(file, their)) {
+            if let Some(witness) = theirs.iter().find_map(|their| overlap_of(file, their, is_file)) {
                 return Err(Refusal::new(
                     Code::Conflict,
                     format!("{witness} is lent to task {child} already"),
@@ -142,7 +142,9 @@ mod tests {
         let changed = [RepoPath::from("src/main.rs")];
         let parent =
             Parent { task: &task, depth: 0, owned: &owned, children: 1, lent: &lent, changed: &changed };
-        let said = |parent: &Parent<'_>, files: &[&str]| match decide(parent, &patterns(files)) {
+        let said = |parent: &Parent<'_>, files: &[&str]| match decide(parent, &patterns(files), &|path| {
+            path == "docs/a.md"
+        }) {
             Ok(()) => String::new(),
             Err(refusal) => refusal.message,
         };
@@ -156,6 +158,12 @@ mod tests {
         for (files, expected) in table {
             assert_eq!(said(&parent, files), expected, "{files:?}");
         }
+        // Below a file there is nothing that two could own.
+        let lent = [(TaskId::text("a.1"), patterns(&["docs/a.md"]))];
+        let owned = patterns(&["docs"]);
+        let of_file = Parent { owned: &owned, lent: &lent, ..parent.clone() };
+        assert_eq!(said(&of_file, &["docs/**/*.rs"]), "");
+        assert_eq!(said(&of_file, &["docs/*.md"]), "docs/a.md is lent to task a.1 already");
         assert!(said(&Parent { depth: MOST_DEPTH, ..parent.clone() }, &["src/api"]).contains("2 deep"));
         assert!(said(&Parent { children: MOST_CHILDREN, ..parent.clone() }, &["src/api"]).contains("had 8"));
     }

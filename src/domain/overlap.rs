@@ -18,9 +18,9 @@ use std::collections::HashSet;
 
 use unicode_normalization::UnicodeNormalization;
 
-use crate::domain::pattern::Pattern;
 use crate::domain::pattern::names::Name;
 use crate::domain::pattern::steps::{Automaton, Form, Reads};
+use crate::domain::pattern::{Pattern, fold};
 
 #[cfg(test)]
 mod tests;
@@ -58,6 +58,25 @@ pub fn overlap(a: &Pattern, b: &Pattern) -> Option<String> {
         Answer::TooBig if longer.literal_path().is_empty() => Some(longer.as_str().to_owned()),
         Answer::TooBig => Some(longer.literal_path().to_owned()),
     })
+}
+
+/// Whether a path is that of a file, and not of a folder or of nothing at all.
+pub type IsFile<'a> = dyn Fn(&str) -> bool + 'a;
+
+/// [`overlap`] where it is known which paths are files. A bare path (`README.md`) owns itself and, should it be a
+/// folder, all below it; as long as it is a file there is nothing below it, and nobody but its owner may make a
+/// folder of it: whoever else does so changes what is not theirs, and that does not land. `is_file` is asked only
+/// about a bare path below which the two meet.
+pub fn overlap_of(a: &Pattern, b: &Pattern, is_file: &IsFile<'_>) -> Option<String> {
+    let witness = overlap(a, b)?;
+    let alone = |pattern: &Pattern| {
+        let is_below = pattern.is_bare() && fold(&witness) != fold(pattern.literal_path());
+        (is_below && is_file(pattern.literal_path())).then(|| pattern.alone())
+    };
+    match (alone(a), alone(b)) {
+        (None, None) => Some(witness),
+        (own, other) => overlap(own.as_ref().unwrap_or(a), other.as_ref().unwrap_or(b)),
+    }
 }
 
 /// What a search found.

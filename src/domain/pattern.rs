@@ -23,6 +23,8 @@
 //!   of lines; `?` matches them.
 //! - No pattern owns a path with a segment that some system takes for `.git`.
 //!
+//! A bare path of which it is known that it is a file meets nothing below it ([`overlap_of`]).
+//!
 //! Granting is cautious and permitting is strict: [`overlap`] compares up to case
 //! and normal form ([`fold()`]), [`Pattern::contains`] compares bytes.
 
@@ -45,7 +47,7 @@ pub(super) mod steps;
 #[cfg(test)]
 pub(super) mod tests;
 
-pub use crate::domain::overlap::overlap;
+pub use crate::domain::overlap::{IsFile, overlap, overlap_of};
 pub use crate::domain::pattern::fold::{fold, twins};
 pub use crate::domain::pattern::parse::{MAX_ALTERNATIVES, MAX_BYTES};
 pub use crate::domain::pattern::set::PatternSet;
@@ -108,21 +110,7 @@ impl Pattern {
             [only] if is_closed && only.iter().rev().skip(1).all(Segment::is_literal) => Kind::Folder,
             _ => Kind::Glob,
         };
-        let literal_path = literal_path(&alternatives, kind);
-        let key = if literal_path.is_empty() { String::new() } else { fold(&literal_path) + "/" };
-        let owns_below = kind == Kind::Path;
-        let automaton = |form| Automaton::new(&alternatives, owns_below, form);
-        let parsed = Parsed {
-            text: text.to_owned(),
-            literal_path,
-            key,
-            kind,
-            exact: automaton(Form::Exact),
-            folded: automaton(Form::Folded),
-            decomposed: (!text.is_ascii()).then(|| automaton(Form::Decomposed)),
-            alternatives,
-        };
-        Ok(Self { parsed: Arc::new(parsed) })
+        Ok(Self { parsed: Arc::new(parsed(text, alternatives, kind)) })
     }
 
     /// The pattern that owns this one path (and, if it is a folder, all below it), whatever
@@ -170,6 +158,16 @@ impl Pattern {
     /// Whether it names one folder (`src/db/`): all below it is owned, a file of that name is not.
     pub fn is_folder(&self) -> bool {
         self.parsed.kind == Kind::Folder
+    }
+
+    /// Whether it is a path by itself (`src/db`), which owns that file, or that folder and all below it.
+    pub fn is_bare(&self) -> bool {
+        self.parsed.kind == Kind::Path
+    }
+
+    /// The same path without anything below it, to compare with others where it is known to be a file.
+    pub(super) fn alone(&self) -> Self {
+        Self { parsed: Arc::new(parsed(self.as_str(), self.parsed.alternatives.clone(), Kind::Glob)) }
     }
 
     /// The leading segments without wildcards, unquoted: `src/db` of `src/db/*.rs` and of `src/db/`;
@@ -224,6 +222,23 @@ impl Pattern {
             Form::Folded => &self.parsed.folded,
             Form::Decomposed => self.parsed.decomposed.as_ref().unwrap_or(&self.parsed.folded),
         }
+    }
+}
+
+fn parsed(text: &str, alternatives: Vec<Vec<Segment>>, kind: Kind) -> Parsed {
+    let literal_path = literal_path(&alternatives, kind);
+    let key = if literal_path.is_empty() { String::new() } else { fold(&literal_path) + "/" };
+    let owns_below = kind == Kind::Path;
+    let automaton = |form| Automaton::new(&alternatives, owns_below, form);
+    Parsed {
+        text: text.to_owned(),
+        literal_path,
+        key,
+        kind,
+        exact: automaton(Form::Exact),
+        folded: automaton(Form::Folded),
+        decomposed: (!text.is_ascii()).then(|| automaton(Form::Decomposed)),
+        alternatives,
     }
 }
 

@@ -8,7 +8,7 @@ use super::conductor::saving::lands_for_nobody;
 use super::project::Project;
 use super::steering::Done;
 use super::{Error, Session, claiming, dispatching, ground, owning};
-use crate::base::ids::{ClaimId, HolderName, ProjectId, TaskId};
+use crate::base::ids::{ClaimId, HolderName, TaskId};
 use crate::domain::claim::{self, Conflict, Decision, Holder, HolderKind, Mode};
 use crate::domain::pattern::Pattern;
 use crate::domain::refusal::{Code, Refusal};
@@ -44,7 +44,7 @@ pub fn approve(
         if !tx.move_task(&project.id, plan, &task, next, Some(why))? {
             return Ok(false);
         }
-        if let Some(conflict) = hold(tx, &project.id, attempt, &patterns, &kept, "approved by a person")? {
+        if let Some(conflict) = hold(tx, project, attempt, &patterns, &kept, "approved by a person")? {
             return Err(held_by_another(&conflict).into());
         }
         for path in paths {
@@ -148,17 +148,18 @@ fn refuse_what_is_not_saved(
 /// then nothing was taken.
 pub(super) fn hold(
     tx: &Tx<'_>,
-    project: &ProjectId,
+    project: &Project,
     attempt: &AttemptRow,
     patterns: &[Pattern],
     kept: &[ClaimId],
     reason: &str,
 ) -> Result<Option<Conflict>, Error> {
     let holder = Holder { kind: HolderKind::Attempt, name: HolderName::new(attempt.id.as_str()) };
-    claiming::free_the_dead(tx, project, patterns, kept)?;
+    claiming::free_the_dead(tx, &project.id, patterns, kept)?;
     let task = TaskId::text(&attempt.task);
-    let near = owning::in_the_way(tx, project, &attempt.plan, &task, patterns)?;
-    let insert = match claim::decide(patterns, Mode::Exclusive, &holder, &near) {
+    let is_file = |path: &str| project.is_file(path);
+    let near = owning::in_the_way(tx, &project.id, &attempt.plan, &task, patterns)?;
+    let insert = match claim::decide(patterns, Mode::Exclusive, &holder, &near, &is_file) {
         Decision::Grant { insert, .. } => insert,
         Decision::Refuse(conflicts) => return Ok(conflicts.into_iter().next()),
     };
@@ -172,7 +173,7 @@ pub(super) fn hold(
         expires_at: owning::expiry(),
     };
     for pattern in &insert {
-        tx.insert_claim(project, pattern, &new)?;
+        tx.insert_claim(&project.id, pattern, &new)?;
     }
     Ok(None)
 }

@@ -19,7 +19,7 @@ use crate::sys::shim::files;
 
 pub(super) mod leaving;
 mod taking;
-mod waiting;
+pub(super) mod waiting;
 
 /// Seconds a claim lasts unless told; TOOLS.md names this figure.
 pub const DEFAULT_TTL_S: u64 = 900;
@@ -141,7 +141,8 @@ pub fn claim(session: &Session, project: &Project, wish: &Wish) -> Result<Answer
         let mut held = near(tx, &project.id, &wish.patterns)?;
         // What its agent edits, the agent holds under the name of its session.
         held.retain(|claim| claim.holder == wish.holder || !is_of_agent(claim, patron));
-        let decision = claim::decide(&wish.patterns, wish.mode, &wish.holder, &held);
+        let is_file = |path: &str| project.is_file(path);
+        let decision = claim::decide(&wish.patterns, wish.mode, &wish.holder, &held, &is_file);
         let (renew, insert, replace) = match decision {
             Decision::Refuse(conflicts) => return Ok(Answer::Refused(conflicts)),
             Decision::Grant { .. } if wish.check_only => return Ok(Answer::Free),
@@ -222,7 +223,7 @@ pub fn claim(session: &Session, project: &Project, wish: &Wish) -> Result<Answer
         // Whoever closes the circle is refused, not those who wait already; an attempt that is being stopped
         // for this waits for nobody any more.
         if !wish.take_over {
-            waiting::refuse_deadlock(tx, &project.id, &waiting::queue(tx, &project.id)?, &wish.holder)?;
+            waiting::refuse_deadlock(tx, project, &waiting::queue(tx, &project.id)?, &wish.holder)?;
         }
         Ok(place)
     })?;
@@ -233,14 +234,14 @@ pub fn claim(session: &Session, project: &Project, wish: &Wish) -> Result<Answer
             let queue = waiting::queue(tx, &project.id)?;
             // Who gave up does not want it any more; nobody would hear of the claim.
             let is_next = !session.cancel.is_cancelled()
-                && !queue.iter().any(|wait| wait.place < place && waiting::is_before(wait, wish));
+                && !queue.iter().any(|wait| wait.place < place && waiting::is_before(project, wait, wish));
             let answer =
                 attempt_in_turn(is_next, || taking::granted(tx, project, wish, attempt), tx, project, wish)?;
             match &answer {
                 Answer::Granted(_) => tx.leave_claim_queue(place)?,
                 // Looked for each time: what was granted since may have closed a circle too.
                 Answer::Refused(_) if !wish.take_over => {
-                    waiting::refuse_deadlock(tx, &project.id, &queue, &wish.holder)?;
+                    waiting::refuse_deadlock(tx, project, &queue, &wish.holder)?;
                 }
                 Answer::Refused(_) | Answer::Free => {}
             }
@@ -324,7 +325,7 @@ fn attempt_in_turn(
         return attempt();
     }
     let held = near(tx, &project.id, &wish.patterns)?;
-    Ok(match claim::decide(&wish.patterns, wish.mode, &wish.holder, &held) {
+    Ok(match claim::decide(&wish.patterns, wish.mode, &wish.holder, &held, &|path| project.is_file(path)) {
         Decision::Refuse(conflicts) => Answer::Refused(conflicts),
         // Nobody holds it, but somebody asked first.
         Decision::Grant { .. } => Answer::Refused(Vec::new()),
@@ -505,5 +506,5 @@ pub fn still_held(
     let now = Time::now();
     let mut held = session.store()?.read(|tx| near(tx, &project.id, &left))?;
     held.retain(|claim| !is_gone(claim, now));
-    Ok(claim::touching(&left, &held))
+    Ok(claim::touching(&left, &held, &|path| project.is_file(path)))
 }

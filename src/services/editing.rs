@@ -160,9 +160,14 @@ pub fn by_session(house: &House, editor: &Editor, asked: &Asked<'_>) -> Result<O
     // Read before the others are kept waiting.
     let before: Vec<String> = wanted.iter().map(|(place, _)| digest(&place.file)).collect();
     let mut by = None;
+    // What is about to be written is a file, also where it is not there yet.
+    let is_file = |path: &str| {
+        wanted.iter().any(|(place, _)| *place.path == *path && !place.file.is_dir()) || project.is_file(path)
+    };
     let conflicts = store.write(|tx| -> Result<Vec<Conflict>, Error> {
         let held = others_alive(tx, &project, editor, &all, &kept)?;
-        if let Decision::Refuse(mut conflicts) = claim::decide(&whole, Mode::Exclusive, &editor.holder, &held)
+        if let Decision::Refuse(mut conflicts) =
+            claim::decide(&whole, Mode::Exclusive, &editor.holder, &held, &is_file)
         {
             conflicts.retain(|conflict| is_met(&project, conflict));
             if !conflicts.is_empty() {
@@ -175,7 +180,7 @@ pub fn by_session(house: &House, editor: &Editor, asked: &Asked<'_>) -> Result<O
             .into_iter()
             .filter(|claim| claim.holder != editor.holder || !is_twins(claim.alive.as_deref(), editor))
             .collect();
-        let insert = match claim::decide(&patterns, Mode::Exclusive, &editor.holder, &held) {
+        let insert = match claim::decide(&patterns, Mode::Exclusive, &editor.holder, &held, &is_file) {
             Decision::Refuse(conflicts) => return Ok(named(conflicts, &wanted)),
             Decision::Grant { insert, .. } => insert,
         };

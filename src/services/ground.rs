@@ -8,20 +8,22 @@ use super::{Error, House};
 use crate::base::ids::PlanId;
 use crate::domain::plan::Plan;
 use crate::domain::refusal::{Code, Refusal};
+use crate::store::events::NewEvent;
 use crate::store::plans::PlanRow;
+use crate::store::{Check, Store};
 use crate::sys::config::Config;
 use crate::sys::config::resolved::Isolation;
 use crate::sys::git::read::Head;
 use crate::sys::git::refs::Update;
 use crate::sys::git::shadow::Shadow;
-use crate::sys::git::{Git, Oid, Program, Worktree, land, read, refs, snapshot};
+use crate::sys::git::{Git, Oid, Program, Queue, Worktree, land, read, refs, snapshot};
 
 /// Git for a project. A plain folder has a private repository in the state folder, so that
 /// what workers do there is saved and compared all the same.
 pub fn git(house: &House, project: &Project) -> Result<Git, Error> {
     let environment =
         house.environment.iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
-    let program = Program::find(environment).map_err(Error::from_git)?;
+    let program = Program::find(environment).map_err(Error::from_git)?.queueing(queue(house, project));
     match &project.repository {
         Some(repository) => Ok(Git::new(&program, repository)?),
         None => {
@@ -29,6 +31,34 @@ pub fn git(house: &House, project: &Project) -> Result<Git, Error> {
             Ok(Shadow::open(&program, &git_dir, project.top()?)?.git)
         }
     }
+}
+
+/// The git queue of this state folder, where no worker can open its locks.
+fn queue(house: &House, project: &Project) -> Queue {
+    let (root, project) = (house.root.clone(), project.clone());
+    Queue::new(house.root.join("queue"), move |waited| {
+        let who = match waited.holder {
+            Some(pid) => format!("process {pid}, or a git that it started"),
+            None => "another process".to_owned(),
+        };
+        let text = format!(
+            "waiting for the git queue of {} since {} s: {who} has the turn; if that hangs, end it",
+            waited.common_dir.display(),
+            waited.seconds
+        );
+        tracing::warn!("{text}");
+        // By a connection of its own: whoever waits may hold the other.
+        let told = Store::open(&root, Check::Header).map_err(Error::from).and_then(|store| {
+            store.write(|tx| -> Result<(), Error> {
+                project.ensure(tx)?;
+                tx.append_event(&project.id, &NewEvent { kind: "git.waiting", text, ..NewEvent::default() })?;
+                Ok(())
+            })
+        });
+        if let Err(error) = told {
+            tracing::warn!("that cannot be recorded: {error}");
+        }
+    })
 }
 
 /// Where a plan starts and lands.
@@ -71,7 +101,7 @@ pub fn lay(
         )
     };
     let base = match &plan.base {
-        Some(rev) => read::resolve(git, rev)?.ok_or_else(|| {
+        Some(rev) => read::named(git, rev)?.ok_or_else(|| {
             Refusal::new(
                 Code::NotFound,
                 format!("the base {rev} names no commit"),

@@ -8,7 +8,7 @@ use super::diagnosing::{self, Check, Outcome};
 use super::planning::rows::stored_plan;
 use super::project::Project;
 use super::querying::{self, BudgetView, WorkerView};
-use super::{Error, Session};
+use super::{Error, Session, room};
 use crate::base::clock::Time;
 use crate::base::ids::{ProviderName, TaskId, WorkerName};
 use crate::domain::attempt::AttemptState;
@@ -370,6 +370,16 @@ fn at_work(
         nudged_at: vitals.and_then(|vitals| vitals.nudged_at),
         ..blank(row.worker.as_str(), row.provider.as_str(), "busy")
     };
+    // A run lies two folders below the state folder.
+    let root = run_dir.ancestors().nth(2).unwrap_or(run_dir);
+    let full = match state {
+        AttemptState::Starting | AttemptState::Stopping if !client::is_alive(run_dir) => room::lacking(root),
+        _ => None,
+    };
+    if let Some(full) = full {
+        let reason = Some(format!("nobody works on its task: {full}; {}", room::NEXT));
+        return WorkerHealth { state: "unhealthy", verdict: Verdict::Gone, reason, ..health };
+    }
     match state {
         AttemptState::Finished(_) => {
             return WorkerHealth {

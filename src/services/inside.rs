@@ -15,7 +15,7 @@ use crate::base::sorting;
 use crate::domain::attempt::AttemptState;
 use crate::domain::claim::Held;
 use crate::domain::delegation::{self, Parent};
-use crate::domain::overlap::overlap;
+use crate::domain::overlap::overlap_of;
 use crate::domain::pattern::Pattern;
 use crate::domain::plan::Task;
 use crate::domain::refusal::{Code, Refusal};
@@ -212,11 +212,10 @@ pub fn release(
             }
         };
         let lent = owning::lent(tx, &row.plan, &TaskId::text(&row.task))?;
+        let meets = |a: &Pattern, b: &Pattern| overlap_of(a, b, &|path| project.is_file(path)).is_some();
         let mut released: Vec<Held> = Vec::new();
         for claim in claims {
-            let child = lent
-                .iter()
-                .find(|(_, files)| files.iter().any(|file| overlap(file, &claim.pattern).is_some()));
+            let child = lent.iter().find(|(_, files)| files.iter().any(|file| meets(file, &claim.pattern)));
             if let Some((child, _)) = child {
                 return Err(Refusal::new(
                     Code::Conflict,
@@ -278,7 +277,7 @@ pub fn delegate(
             lent: &owning::lent(tx, &plan, &parent.id)?,
             changed: &changed,
         };
-        delegation::decide(&asked, &child.files)?;
+        delegation::decide(&asked, &child.files, &|path| project.is_file(path))?;
         let mut number = children + 1;
         while tx.task(&plan, &TaskId::text(format!("{}.{number}", parent.id)))?.is_some() {
             number += 1;

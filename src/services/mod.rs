@@ -30,6 +30,7 @@ pub mod querying;
 pub mod reading;
 pub mod registry;
 pub mod replaying;
+pub mod room;
 pub mod routing;
 pub mod spending;
 pub mod standing;

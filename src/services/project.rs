@@ -83,6 +83,12 @@ impl Project {
         })
     }
 
+    /// Whether a path of it is that of a file now, below which nothing can lie.
+    pub fn is_file(&self, path: &str) -> bool {
+        let found = self.top.as_ref().and_then(|top| top.join(path).symlink_metadata().ok());
+        found.is_some_and(|metadata| !metadata.is_dir())
+    }
+
     /// Its name for people: that of its folder, which all of its worktrees share.
     pub fn title(&self) -> String {
         named(&self.place)

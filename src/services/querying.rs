@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::conductor::stages::WAITS_FOR_APPROVAL;
 use super::following::{Follower, Interest};
 use super::project::Project;
-use super::{Error, House, Session, local, spending};
+use super::{Error, House, Session, local, room, spending};
 
 use crate::base::clock::Time;
 use crate::base::ids::{AttemptId, ConductorId, PlanId, TaskId};
@@ -270,6 +270,15 @@ fn plan_view(tx: &Tx<'_>, house: &House, row: PlanRow) -> Result<PlanView, Error
         return Ok(PlanView { state: row.state, reason: row.reason.clone(), conductor: None, counts, row });
     }
     let conductor = tx.conductor_of(&row.id)?.filter(is_alive);
+    if conductor.is_some()
+        && let Some(full) = room::lacking(&house.root)
+    {
+        // Whoever ended since it is full is still recorded as being at work.
+        recount_running(&mut counts, at_work(tx, &row.id)?);
+        let reason =
+            Some(format!("{full}: what ends cannot be recorded, and nothing begins; {}", room::NEXT));
+        return Ok(PlanView { state: row.state, reason, conductor, counts, row });
+    }
     // A run in which a person is to approve needs nobody until then.
     let is_asking = row.state == PlanState::Paused
         && row.reason.as_ref().is_some_and(|why| why.starts_with(WAITS_FOR_APPROVAL));
@@ -330,6 +339,17 @@ fn mark_unattended(task: &mut TaskRow, last: Option<&AttemptRow>) {
     }
 }
 
+/// A task whose worker has ended since the state folder is `full` does not run, though its conductor cannot record
+/// that yet.
+fn mark_unrecorded(task: &mut TaskRow, last: Option<&AttemptRow>, full: &str) {
+    let is_over = |attempt: &AttemptRow| !client::is_alive(Path::new(&attempt.run_dir));
+    if task.state == TaskState::Running && last.is_some_and(is_over) {
+        task.state = TaskState::Waiting;
+        task.reason =
+            Some(format!("nobody works on it, and that cannot be recorded: {full}; {}", room::NEXT));
+    }
+}
+
 /// Whether an attempt has neither a shim nor a conductor.
 fn is_unattended(tx: &Tx<'_>, attempt: &AttemptRow) -> Result<bool, Error> {
     if client::is_alive(Path::new(&attempt.run_dir)) {
@@ -338,7 +358,19 @@ fn is_unattended(tx: &Tx<'_>, attempt: &AttemptRow) -> Result<bool, Error> {
     Ok(!tx.conductor_of(&attempt.plan)?.is_some_and(|conductor| is_alive(&conductor)))
 }
 
-/// As many tasks run as there are workers, and none is judged or lands; the others wait.
+/// As many tasks run as there are workers; the others wait.
+fn recount_running(counts: &mut Vec<(TaskState, u64)>, at_work: u64) {
+    let find = |counts: &[(TaskState, u64)], state| counts.iter().position(|(known, _)| *known == state);
+    let Some(running) = find(counts, TaskState::Running) else { return };
+    let unattended = counts[running].1.saturating_sub(at_work);
+    counts[running].1 -= unattended;
+    match find(counts, TaskState::Waiting) {
+        Some(waiting) => counts[waiting].1 += unattended,
+        None => counts.push((TaskState::Waiting, unattended)),
+    }
+}
+
+/// The same, and none is judged or lands.
 fn recount(counts: &mut Vec<(TaskState, u64)>, at_work: u64) {
     let mut count = |state: TaskState| match counts.iter().position(|(known, _)| *known == state) {
         Some(at) => at,
@@ -347,12 +379,11 @@ fn recount(counts: &mut Vec<(TaskState, u64)>, at_work: u64) {
             counts.len() - 1
         }
     };
-    let [running, judging, landing, waiting] =
-        [TaskState::Running, TaskState::Judging, TaskState::Landing, TaskState::Waiting].map(&mut count);
-    let unattended = counts[running].1.saturating_sub(at_work);
-    counts[running].1 -= unattended;
+    let [judging, landing, waiting] =
+        [TaskState::Judging, TaskState::Landing, TaskState::Waiting].map(&mut count);
     let unlooked = std::mem::take(&mut counts[judging].1) + std::mem::take(&mut counts[landing].1);
-    counts[waiting].1 += unattended + unlooked;
+    counts[waiting].1 += unlooked;
+    recount_running(counts, at_work);
 }
 
 /// Whether a conductor lives: its lock is asked, not its row. The locks of a killed process are let go by the
@@ -387,13 +418,16 @@ pub fn attempt_state(row: &AttemptRow) -> AttemptState {
 pub fn tasks(session: &Session, plan: &PlanId, after: i64, limit: usize) -> Result<Vec<TaskView>, Error> {
     session.store()?.read(|tx| {
         let is_conducted = tx.conductor_of(plan)?.is_some_and(|row| is_alive(&row));
+        let full = room::lacking(&session.house.root);
         tx.tasks(plan, after, limit)?
             .into_iter()
             .map(|mut row| {
                 let mut attempts = tx.attempts_at(plan, &row.id)?;
                 let (count, last) = (attempts.len() as u32, attempts.pop());
-                if !is_conducted {
-                    mark_unattended(&mut row, last.as_ref());
+                match &full {
+                    _ if !is_conducted => mark_unattended(&mut row, last.as_ref()),
+                    Some(full) => mark_unrecorded(&mut row, last.as_ref(), full),
+                    None => {}
                 }
                 Ok(TaskView { attempts: count, last, row })
             })
@@ -408,6 +442,8 @@ pub fn task(session: &Session, plan: &PlanId, id: &TaskId) -> Result<(TaskRow, V
         let attempts = tx.attempts_at(plan, id)?;
         if !tx.conductor_of(plan)?.is_some_and(|conductor| is_alive(&conductor)) {
             mark_unattended(&mut row, attempts.last());
+        } else if let Some(full) = room::lacking(&session.house.root) {
+            mark_unrecorded(&mut row, attempts.last(), &full);
         }
         let attempts = attempts.into_iter().map(|row| attempt_view(tx, row));
         Ok((row, attempts.collect::<Result<_, Error>>()?))
@@ -539,6 +575,7 @@ pub fn workers(
     budget: &[BudgetView],
 ) -> Result<Vec<WorkerView>, Error> {
     let now = Time::now();
+    let full = room::lacking(&session.house.root);
     let (live, did, quarantines) = session.store()?.read(|tx| -> Result<_, Error> {
         let did = tx.done_since(&project.id, now.start_of_day())?;
         let mut live = Vec::new();
@@ -546,6 +583,12 @@ pub fn workers(
             let state = match attempt_state(&attempt) {
                 // How it ended will be recorded by nobody.
                 AttemptState::Stopping if is_unattended(tx, &attempt)? => {
+                    AttemptState::Finished(Outcome::Interrupted)
+                }
+                // Nor can it be recorded, or begin, where there is no room.
+                AttemptState::Stopping | AttemptState::Starting
+                    if full.is_some() && !client::is_alive(Path::new(&attempt.run_dir)) =>
+                {
                     AttemptState::Finished(Outcome::Interrupted)
                 }
                 state => state,
@@ -575,10 +618,15 @@ pub fn workers(
                 Some(Err(why)) => (None, Some(why)),
                 None => (None, None),
             };
+            let are_over = are_all(|state| matches!(state, AttemptState::Finished(_)));
+            let away = match &full {
+                Some(full) if are_over => Some(format!("nobody works on its task: {full}; {}", room::NEXT)),
+                _ => away,
+            };
             let state = match money {
                 _ if are_all(|state| *state == AttemptState::Paused) => "stopped",
                 // Its process is gone, and nobody has recorded how.
-                _ if are_all(|state| matches!(state, AttemptState::Finished(_))) => "unhealthy",
+                _ if are_over => "unhealthy",
                 _ if quarantine.is_some() => "unhealthy",
                 _ if !tasks.is_empty() => "busy",
                 Some(limited @ ("rate-limited" | "over-budget")) => limited,

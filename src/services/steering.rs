@@ -26,11 +26,13 @@ use crate::sys::shim::job::Request;
 mod bringing;
 mod ending;
 mod releasing;
+mod yielding;
 pub(super) use bringing::tell_landed;
 use bringing::{land, land_all};
 pub(in crate::services) use ending::is_stopping;
 use ending::{being_judged, end_by_force, judged};
 use releasing::{nobody, release};
+pub(in crate::services) use yielding::make_way;
 
 /// How long a conductor may take to save what a forced stop ended before it is taken for hung.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -621,14 +623,15 @@ fn on_task(
     };
     match action {
         Action::Cancel => {
-            let done = store.write(|tx| cancel(tx, project, &plan.id, task, message))?;
-            if !done {
-                return Err(wrong("called off"));
-            }
+            let cancelled = store.write(|tx| ending::cancel_one(tx, project, plan, task, message))?;
+            let Some(is_over) = cancelled else { return Err(wrong("called off")) };
             if let Some(attempt) = last.filter(|attempt| attempt.state.outcome().is_none()) {
                 if force {
                     let _ = client::send(Path::new(&attempt.run_dir), Request::Kill);
                 }
+                dispatching::ensure_conductor(session, project, &plan.id, false)?;
+            } else if is_over {
+                // Nothing else of it is open: a conductor brings it to its end, as it would have at its work.
                 dispatching::ensure_conductor(session, project, &plan.id, false)?;
             }
             Ok(Done {

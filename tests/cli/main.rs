@@ -216,7 +216,14 @@ fn a_plan_comes_from_stdin_or_from_the_current_folder() {
     assert_eq!((said.code, &said.json()["waves"]), (Some(0), &json!([[1]])), "{said:?}");
     let said = desk.run_with(&["plan", "-"], b"{\n  \"tasks\": ]");
     assert_eq!(said.code, Some(2));
-    assert!(said.stderr.contains("line 2 column 12"), "{said:?}");
+    assert!(said.stderr.contains("line 2, column 12: not JSON"), "{said:?}");
+    let yaml = b"name: demo\nrules: {spec_first: false, tdd: false}\ntasks:\n  - id: 1\n    agent: local\n    task: make a\n    files: [a.txt]\n";
+    let said = desk.run_with(&["plan", "-", "--check-only", "--json"], yaml);
+    assert_eq!((said.code, &said.json()["waves"]), (Some(0), &json!([[1]])), "{said:?}");
+    assert_eq!(said.json()["name"], "demo");
+    let said = desk.run_with(&["plan", "-"], b"tasks:\n  - id: [");
+    assert_eq!(said.code, Some(2));
+    assert!(said.stderr.contains("not YAML"), "{said:?}");
     let said = desk.run_with(&["plan", "-"], b"\xff");
     assert!(said.stderr.contains("no UTF-8 text, at byte 0"), "{said:?}");
 
@@ -338,4 +345,24 @@ fn other_doors_are_not_opened_halfway() {
     let output = server.wait_with_output().unwrap();
     let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(answer["result"], desk.run(&["status", "--json"]).json());
+}
+
+#[test]
+fn a_state_folder_that_is_no_text_is_refused_and_nothing_is_written() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let desk = Desk::with_project();
+    let before = std::fs::read_dir(desk.project().parent().unwrap()).unwrap().count();
+    let name = std::ffi::OsStr::from_bytes(b"st\xffate");
+    let root = desk.project().parent().unwrap().join(name);
+    let doors: [&[&str]; 6] = [&["status"], &["claim-files", "a"], &["doctor"], &["mcp"], &["rpc"], &["lsp"]];
+    for words in doors {
+        let mut command = desk.command(words);
+        command.env("KAPELL_HOME", &root);
+        let said = Desk::end(command);
+        assert_eq!(said.code, Some(4), "{words:?}: {said:?}");
+        assert!(said.stderr.contains("no UTF-8 text"), "{words:?}: {said:?}");
+        assert!(said.stderr.contains("KAPELL_HOME"), "{words:?}: {said:?}");
+    }
+    assert!(!root.exists());
+    assert_eq!(std::fs::read_dir(desk.project().parent().unwrap()).unwrap().count(), before);
 }

@@ -397,3 +397,30 @@ fn a_project_whose_name_is_no_text_is_judged_too() {
         format!("{}{}", String::from_utf8_lossy(&judged.stdout), String::from_utf8_lossy(&judged.stderr));
     assert!(judged.status.success() && said.contains("1 changed file"), "{said}");
 }
+
+#[test]
+fn of_code_that_no_test_was_run_for_it_is_said_so() {
+    let bench = Bench::new();
+    let plan = bench.start(&Plan::new([
+        task("a", &["src/a.py"], &["write src/a.py 1"]),
+        task("b", &["notes.md"], &["write notes.md words"]),
+    ]));
+    assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
+    let why = "no test proved this work: no test command is known; set rules.test in kapell.toml";
+    let mut code = bench.task(&plan, "a");
+    assert_eq!((&code["state"], &code["reason"]), (&json!("done"), &json!(why)));
+    let attempt = code["attempts"][0].take();
+    let proof = gate(&attempt, "red-green");
+    assert_eq!((&proof["outcome"], &proof["why"]), (&json!("skipped"), &json!(why)));
+    // Of prose nothing is to be run.
+    assert_eq!(bench.task(&plan, "b")["reason"], Value::Null);
+    let judged = format!("task a: try 1 approved; {why}");
+    assert!(bench.events(Some(&plan)).contains(&("attempt.judged".to_owned(), judged)), "{}", bench.story());
+    let landed = bench.control("land", &plan)["message"].as_str().unwrap().to_owned();
+    assert!(landed.ends_with("; no test proved task a, since no test command is known"), "{landed}");
+    let run =
+        bench.rpc().ok("judge", json!({"attempt": attempt["attempt"], "land": false}))["run_id"].clone();
+    let judged = bench.until(json!({"run_id": run}), |status| status["state"] != "running");
+    assert_eq!(judged["verdict"], "approved", "{judged:#}");
+    assert_eq!(gate(&judged, "red-green")["why"], why);
+}

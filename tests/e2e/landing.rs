@@ -324,3 +324,77 @@ fn whoever_subscribes_hears_everything_once_and_in_order() {
     let kept = bench.events(Some(&plan));
     assert_eq!(texts, kept.iter().map(|(_, text)| text.as_str()).collect::<Vec<_>>());
 }
+
+#[test]
+fn who_can_read_the_repository_does_not_hold_up_what_lands() {
+    let bench = Bench::new();
+    // As a worker within its wall could: whoever can open a file can lock it.
+    let lock = fs::File::create(bench.project.join(".git/kapell.lock")).unwrap();
+    lock.lock().unwrap();
+    let plan = bench.start(&diamond());
+    assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
+    assert_eq!(bench.control("land", &plan)["state"], "landed");
+    drop(lock);
+}
+
+#[test]
+fn a_long_wait_for_the_git_queue_is_told() {
+    let bench = Bench::new();
+    let plan = bench.start(&Plan::new([task("a", &["a.txt"], &["write a.txt a"])]));
+    assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
+    let locks: Vec<_> = fs::read_dir(bench.state().join("queue")).unwrap().flatten().collect();
+    assert_eq!(locks.len(), 1, "one lock for each repository: {locks:?}");
+    let lock = fs::File::options().write(true).open(locks[0].path()).unwrap();
+    lock.lock().unwrap();
+    let mut rpc = bench.rpc();
+    rpc.send("control", json!({"action": "land", "target": plan}));
+    let told = bench.until(json!({"scope": "events", "kind": "git.waiting"}), |status| {
+        status["events"].as_array().is_some_and(|events| !events.is_empty())
+    });
+    let text = told["events"][0]["text"].as_str().unwrap();
+    let common = bench.project.join(".git");
+    assert!(text.starts_with(&format!("waiting for the git queue of {} since ", common.display())), "{text}");
+    assert!(text.contains("process ") && text.contains(" has the turn"), "{text}");
+    drop(lock);
+    assert_eq!(rpc.answer().unwrap()["state"], "landed");
+}
+
+#[test]
+fn a_tag_that_is_called_like_the_target_misleads_nobody() {
+    let bench = Bench::new();
+    bench.git(["tag", "main"]);
+    let first = bench.git(["rev-parse", "refs/tags/main"]);
+    bench.write("two.txt", "two\n");
+    bench.commit("second");
+    let second = bench.git(["rev-parse", "refs/heads/main"]);
+    let plan = Plan::new([task("a", &["a.txt"], &["run test -e two.txt", "write a.txt a"])]);
+    let plan = bench.start(&plan.with("base", json!("main")).with("target", json!("main")));
+    assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
+    assert_eq!(bench.git(["rev-parse", &format!("refs/heads/kapell/{plan}~1")]), second);
+    assert_eq!(bench.control("land", &plan)["state"], "landed");
+    assert_eq!(bench.git(["show", "refs/heads/main:a.txt"]), "a");
+    assert_eq!(bench.git(["show", "refs/heads/main:two.txt"]), "two");
+    assert_eq!(bench.git(["rev-parse", "refs/tags/main"]), first);
+    assert_eq!(bench.git(["symbolic-ref", "HEAD"]), "refs/heads/main");
+    assert_eq!(bench.git(["status", "--porcelain"]), "");
+}
+
+#[test]
+fn tasks_of_a_file_and_of_files_of_another_kind_run_side_by_side() {
+    let bench = Bench::new();
+    let plan = bench.start(&Plan::new([
+        task("a", &["README"], &["write README a", &bench.meet_line("a")]),
+        task("b", &["**/*.rs"], &["write src/b.rs b", &bench.meet_line("b")]),
+    ]));
+    let (a, b) = (bench.meet("a"), bench.meet("b"));
+    // So it is for whoever claims files by hand, and what both could own stays one holder's.
+    let claim = |paths: &[&str], holder: &str| {
+        bench.rpc().ok("claim-files", json!({"paths": paths, "holder": holder}))["granted"].clone()
+    };
+    assert_eq!(claim(&["src/lib.txt"], "ann"), true);
+    assert_eq!(claim(&["**/*.md"], "eve"), true);
+    assert_eq!(claim(&["**/*.txt"], "eve"), false);
+    a.go();
+    b.go();
+    assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
+}

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::bench::{Bench, Plan, task};
+use crate::bench::{Bench, KAPELL, Plan, task};
 use crate::client::{Editor, uri};
 
 fn editor(bench: &Bench) -> Editor {
@@ -41,11 +41,61 @@ fn an_attempt_is_stopped_and_saved_before_a_person_has_its_files() {
     let event = editor.told("kapell/event", |event| event["kind"] == "claim.taken");
     assert_eq!((&event["data"]["by"], &event["data"]["from_kind"]), (&json!("ann"), &json!("attempt")));
     editor.diagnostics(&path, <[Value]>::is_empty);
-    // Its tree is saved, and its task waits to be dispatched again.
+    // Its tree is saved, and its task waits for its files, and says so.
     assert_eq!(bench.refs("refs/kapell/tasks"), [format!("refs/kapell/tasks/{plan}/a/1")]);
-    assert_eq!(bench.task(&plan, "a")["state"], "ready");
+    let waits = bench.until(json!({"scope": "task", "id": format!("{plan}/a")}), |task| {
+        task["reason"].as_str().is_some_and(|reason| reason.starts_with("claim: a.txt is held by ann since "))
+    });
+    assert_eq!(waits["state"], "ready");
+    assert!(waits["reason"].as_str().unwrap().ends_with("it begins when ann lets go of it"), "{waits}");
     editor.finish();
-    assert_eq!(bench.at_rest(&plan)["state"], "stopped");
+    // As soon as nobody holds them it goes on, and the plan comes to its end.
+    let released =
+        bench.command(KAPELL).args(["release-files", "--all", "--holder", "ann"]).output().unwrap();
+    assert!(released.status.success(), "{released:?}");
+    bench.meet("a").go();
+    assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
+}
+
+#[test]
+fn a_task_whose_files_were_taken_over_can_be_called_off_and_the_plan_ends() {
+    let bench = Bench::new();
+    let plan = bench.start(&Plan::new([
+        task("a", &["a.txt"], &["write a.txt a", &bench.meet_line("a")]),
+        task("b", &["b.txt"], &["write b.txt b"]),
+    ]));
+    let worker = bench.meet("a");
+    let taking = ["claim-files", "a.txt", "--as", "me", "--take-over", "--reason", "by hand"];
+    let taken = bench.command(KAPELL).args(taking).output().unwrap();
+    assert!(taken.status.success(), "{taken:?}\n{}", bench.story());
+    worker.gone();
+    bench.task_is(&plan, "b", "done");
+    let waits = bench.until(json!({"scope": "task", "id": format!("{plan}/a")}), |task| {
+        task["reason"].as_str().is_some_and(|reason| reason.contains("(by hand); it begins when "))
+    });
+    assert_eq!(waits["state"], "ready");
+    bench.control("cancel", &format!("{plan}/a"));
+    assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
+    assert_eq!(bench.landed(&plan), ["b"]);
+}
+
+#[test]
+fn a_task_that_was_stopped_says_what_is_needed_and_the_plan_ends_without_it() {
+    let bench = Bench::new();
+    let plan = bench.start(&Plan::new([
+        task("a", &["a.txt"], &["write a.txt a", &bench.meet_line("a")]),
+        task("b", &["b.txt"], &["write b.txt b"]),
+    ]));
+    let worker = bench.meet("a");
+    bench.control("stop", &worker.attempt);
+    worker.gone();
+    assert_eq!(bench.at_rest(&plan)["state"], "stopped", "{}", bench.story());
+    let stopped = bench.task(&plan, "a");
+    let next = format!("stopped; kapell retry {plan}/a goes on with it, kapell cancel {plan}/a calls it off");
+    assert_eq!((&stopped["state"], &stopped["reason"]), (&json!("ready"), &json!(next)));
+    bench.control("cancel", &format!("{plan}/a"));
+    bench.until(json!({"scope": "plan", "id": plan}), |status| status["state"] == "done");
+    bench.at_rest(&plan);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Two at once: the same plan, or plans that want the same files.
 
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use serde_json::{Value, json};
@@ -434,13 +434,12 @@ fn an_agent_of_one_project_does_not_decide_for_another() {
     let bench = Bench::new();
     let plan = bench.plan(&Plan::new([task("t", &["t.txt"], &["write t.txt t"])]));
     let other = another_repository(&bench);
-    let ask = |action: &str, target: &str| {
-        let params = json!({"action": action, "target": target});
-        let request = json!({"jsonrpc": "2.0", "id": 1, "method": "control", "params": params});
+    let call = |folder: &Path, method: &str, params: Value| {
+        let request = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
         let mut command = bench.command(KAPELL);
         let mut child = command
             .arg("rpc")
-            .current_dir(&other)
+            .current_dir(folder)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -448,6 +447,8 @@ fn an_agent_of_one_project_does_not_decide_for_another() {
         writeln!(child.stdin.take().unwrap(), "{request}").unwrap();
         String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap()
     };
+    let ask =
+        |action: &str, target: &str| call(&other, "control", json!({"action": action, "target": target}));
     for (action, target) in
         [("cancel", format!("{plan}/t")), ("land", plan.clone()), ("approve", plan.clone())]
     {
@@ -463,4 +464,13 @@ fn an_agent_of_one_project_does_not_decide_for_another() {
     let output = bench.command(KAPELL).args(words).current_dir(&other).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(bench.task(&plan, "t")["state"], "cancelled");
+    // A script that stands in no project may name any plan.
+    let answer = call(&bench.root.join("home"), "control", json!({"action": "land", "target": plan}));
+    assert!(answer.contains("landed nothing") && !answer.contains("another project"), "{answer}");
+    // What was tried in one project is not judged, nor landed, in another.
+    let plan = bench.start(&Plan::new([task("u", &["u.txt"], &["write u.txt u"])]));
+    bench.at_rest(&plan);
+    let attempt = bench.task(&plan, "u")["attempts"][0]["attempt"].clone();
+    let answer = call(&other, "judge", json!({"attempt": attempt}));
+    assert!(answer.contains("belongs to another project") && answer.contains("not-allowed"), "{answer}");
 }

@@ -8,7 +8,7 @@ use kapell::services::conductor::launching::{LINKED, link_dependencies};
 use kapell::services::ground;
 use kapell::sys::git::snapshot::{LARGEST_FILE, Request, snapshot};
 use kapell::sys::git::worktree::check_saved;
-use kapell::sys::git::{Git, GitQueue, Oid, Worktree, spare, worktree};
+use kapell::sys::git::{Git, Oid, Worktree, spare, worktree};
 
 use super::Around;
 use crate::figure::{Amount, Figure, Gate};
@@ -94,7 +94,7 @@ fn take(
     let at = |what: &str| spares.join(format!("{what}{number}"));
     let tree = match Worktree::find(git, &spares.join(format!("taken{}", number - 1))) {
         Some(tree) => tree,
-        None => worktree::add(git, GitQueue::lock(git.repository())?, &at("first"), base)?,
+        None => worktree::add(git, git.turn()?, &at("first"), base)?,
     };
     for name in LINKED {
         // Most projects have none of them.
@@ -116,7 +116,7 @@ fn take(
     let saved = check_saved(git, &tree, &snapshot(git, &request)?, spares)?;
     ensure!(spare::park(git, saved, base, 1)?.is_none(), "the tree became no spare");
     let ((), time) = timed(|| {
-        let guard = GitQueue::lock(git.repository())?;
+        let guard = git.turn()?;
         spare::take_or_add(git, guard, &at("taken"), commit)?;
         link_dependencies(&place.project, &at("taken"));
         Ok(())
@@ -128,7 +128,7 @@ fn take(
 #[expect(clippy::needless_pass_by_value, reason = "it is made for the call")]
 fn add(git: &Git, place: &Place, head: &Oid, path: PathBuf) -> Result<Duration> {
     let (tree, time) = timed(|| {
-        let guard = GitQueue::lock(git.repository())?;
+        let guard = git.turn()?;
         let tree = worktree::add(git, guard, &path, head)?;
         link_dependencies(&place.project, &path);
         Ok(tree)

@@ -1,9 +1,12 @@
 //! `control`.
 
+use std::path::PathBuf;
+
 use crate::api::ApiError;
 use crate::api::wire::{Action, ControlParams, ControlResult};
 use crate::domain::claim::HolderKind;
 use crate::domain::refusal::{Code, Refusal};
+use crate::services::project::Project;
 use crate::services::steering::{self, Asked};
 use crate::services::{Session, registry};
 
@@ -33,13 +36,19 @@ pub fn call(session: &Session, params: ControlParams) -> Result<ControlResult, A
         registry::EVERYWHERE => registry::everywhere(session, &project, action, &asked)?,
         target => {
             let meant = registry::meant(session, &project, target)?;
-            if meant.project.id != project.id && decides_for_a_repository(params.action) {
+            if meant.project.id != project.id && is_one(&project) && decides_for_a_repository(params.action) {
                 refuse_stranger(session, &meant)?;
             }
             steering::control(&meant.session, &meant.project, action, &meant.id, &asked)?
         }
     };
     Ok(ControlResult { ack: true, state: done.state, message: done.message, run_ids: done.runs })
+}
+
+/// Whether a door was opened for a project: a script that stands in none may name the plan of any.
+fn is_one(project: &Project) -> bool {
+    let is_configured = |top: &PathBuf| top.join("kapell.toml").exists();
+    project.repository.is_some() || project.top.as_ref().is_some_and(is_configured)
 }
 
 /// What changes a repository or gives work up, and not only how fast it goes.

@@ -21,7 +21,7 @@ use crate::services::following::Interest;
 use crate::services::project::Project;
 use crate::services::querying::{self, AttemptView, BudgetView, PlanView, WorkerView};
 use crate::services::{
-    Session, costing, dispatching, health, planning, registry, replaying, standing, windows,
+    Session, costing, dispatching, health, planning, registry, replaying, room, standing, windows,
 };
 use crate::store::claims::ClaimPage;
 use crate::store::events::EventFilter;
@@ -378,6 +378,9 @@ fn fleet(
 fn overview(session: &Session, project: &Project, limit: usize) -> Result<Overview, ApiError> {
     let plans = querying::plans(session, project, limit.min(20))?;
     let mut warnings: Vec<String> = disk::warning(&session.house.root).into_iter().collect();
+    if let Some(full) = room::lacking(&session.house.root) {
+        warnings.push(format!("{full}: what ends cannot be recorded, and nothing begins; {}", room::NEXT));
+    }
     for plan in plans.iter().filter(|plan| !plan.row.state.is_at_rest() && plan.conductor.is_none()) {
         warnings.push(format!(
             "plan {}: {}",

@@ -2,7 +2,6 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::base::paths::RepoPath;
-use crate::domain::pattern::fold;
 use crate::domain::pattern::tests::{Oracle, ascii, beyond_ascii, pattern};
 
 #[test]
@@ -167,5 +166,33 @@ proptest! {
                 prop_assert!(witness.starts_with(&fold(&path)), "{} and {}: {}", a, path, witness);
             }
         }
+    }
+}
+
+#[test]
+fn a_file_has_nothing_below_it() {
+    let files = ["README.md", "src/a.rs", "docs/é.md"];
+    let is_file = |path: &str| files.contains(&path);
+    let table = [
+        ("README.md", "**/*.rs", None),
+        ("README.md", "README.md/x.rs", None),
+        ("README.md", "**/*.md", Some("README.md")),
+        ("README.md", "README.md", Some("README.md")),
+        ("README.md", "**", Some("README.md")),
+        ("README.md", "README.md/", None),
+        ("readme.md", "**/*.rs", Some("readme.md/a.rs")),
+        ("docs/é.md", "docs/**/*.rs", None),
+        ("docs/é.md", "docs/*.md", Some("docs/é.md")),
+        ("src/a.rs", "{src,lib}/*.rs", Some("src/a.rs")),
+        // What is not there yet may become a folder.
+        ("NEW.md", "**/*.rs", Some("NEW.md/a.rs")),
+        ("src", "src/a.rs", Some("src/a.rs")),
+    ];
+    for (a, b, expected) in table {
+        let (a, b) = (Pattern::parse(a).unwrap(), Pattern::parse(b).unwrap());
+        assert_eq!(overlap_of(&a, &b, &is_file).as_deref(), expected, "{a} and {b}");
+        assert_eq!(overlap_of(&b, &a, &is_file).as_deref(), expected, "{b} and {a}");
+        // Without that knowledge they may meet.
+        assert!(overlap(&a, &b).is_some(), "{a} and {b}");
     }
 }

@@ -12,7 +12,7 @@ use crate::base::ids::TaskId;
 use crate::base::paths::RepoPath;
 use crate::base::sorting;
 use crate::domain::budget::Money;
-use crate::domain::pattern::{Pattern, overlap};
+use crate::domain::pattern::{IsFile, Pattern, overlap};
 use crate::domain::plan::dag::{Cycle, Dag};
 use crate::domain::plan::problem::{Part, Places, Problem, ProblemCode, Problems, closest, quoted};
 use crate::domain::plan::{Plan, Task};
@@ -87,10 +87,10 @@ pub enum TargetKind {
 }
 
 /// Everything that is wrong with `plan`, by kind and then in the order of the plan.
-/// `places` are those it was read with.
+/// `places` are those it was read with, and `is_file` says which paths are files where the plan begins.
 ///
 /// With [`OnOverlap::Serialize`] overlaps are left to [`serialize`].
-pub fn check(plan: &Plan, places: &Places, around: &Surroundings) -> Vec<Problem> {
+pub fn check(plan: &Plan, places: &Places, around: &Surroundings, is_file: &IsFile<'_>) -> Vec<Problem> {
     let dag = Dag::of(plan);
     let mut problems = Problems::default();
     if plan.tasks.is_empty() && !places.is_misread(Part::Plan, "tasks") {
@@ -107,7 +107,7 @@ pub fn check(plan: &Plan, places: &Places, around: &Surroundings) -> Vec<Problem
     files(plan, places, &mut problems);
     shared_files(plan, places, around, &mut problems);
     if around.on_overlap == OnOverlap::Reject {
-        overlaps::report(plan, places, &dag, &mut problems);
+        overlaps::report(plan, places, &dag, is_file, &mut problems);
     }
     walls(plan, places, around, &mut problems);
     targets(plan, places, around, &mut problems);

@@ -23,6 +23,7 @@ use crate::api::{ApiError, relayed, table};
 use crate::base::clock::{Time, Zone};
 use crate::domain::refusal::{Code, Refusal};
 use crate::services::following::Interest;
+use crate::services::planning::rows;
 use crate::services::{Cancel, Session, querying};
 
 /// The longest that nobody looks while nothing is told.
@@ -391,13 +392,14 @@ pub fn stdin_plan(file: Option<&str>) -> Result<Option<Object>, ApiError> {
         return Ok(None);
     }
     let text = stdin_text("the plan")?;
-    let plan = serde_json::from_str(&text).map_err(|error| {
+    rows::object_of(&text).map(Some).map_err(|error| {
+        let place = error.place.map(|place| format!(", line {}, column {}", place.line, place.column));
+        let place = place.unwrap_or_default();
         ApiError::invalid_params(
-            format!("the plan on stdin is no JSON object: {error}"),
-            "a plan in YAML is read from a file: kapell plan plan.yaml",
+            format!("the plan on stdin{place}: {}", error.message),
+            format!("{}; JSON and YAML are both read", error.hint),
         )
-    })?;
-    Ok(Some(plan))
+    })
 }
 
 /// No plan and no task is longer; whatever is, was sent by mistake.

@@ -1,7 +1,8 @@
 //! Taking over: a person claims what others hold, and says why.
 //!
 //! What agents and persons hold is released in the transaction that grants it, so that no two claims
-//! ever overlap. An attempt is stopped, which saves its work first, and then waited for like any holder.
+//! ever overlap. An attempt is stopped, which saves its work first, and then waited for like any holder; its task
+//! waits for its files in turn, and goes on when they are free.
 
 use super::{Answer, Wish};
 use crate::base::ids::{AttemptId, PlanId};
@@ -100,14 +101,8 @@ pub fn stop_attempts(
             Ok(())
         })?;
     }
-    let message = format!("{} takes over its files: {reason}", wish.holder.name);
     for id in &running {
-        let asked = steering::Asked { message: Some(&message), ..steering::Asked::default() };
-        match steering::control(session, project, steering::Action::Stop, id.as_str(), &asked) {
-            // It ended by itself in between.
-            Ok(_) | Err(Error::Refused(Refusal { code: Code::Conflict, .. })) => {}
-            Err(error) => return Err(error),
-        }
+        steering::make_way(session, project, id)?;
     }
     Ok(!held.is_empty())
 }

@@ -7,10 +7,11 @@ use crate::base::clock::Time;
 use crate::base::ids::{AttemptId, HolderName, ProjectId, TaskId};
 use crate::domain::claim::{self, Decision, Holder, HolderKind, Mode};
 use crate::domain::deadlock::WaitsFor;
-use crate::domain::overlap::overlap;
+use crate::domain::overlap::overlap_of;
 use crate::domain::pattern::Pattern;
 use crate::domain::refusal::{Code, Refusal};
 use crate::services::Error;
+use crate::services::project::Project;
 use crate::store::Tx;
 use crate::store::claims::ClaimWait;
 use crate::sys::process::life;
@@ -33,20 +34,43 @@ pub fn queue(tx: &Tx<'_>, project: &ProjectId) -> Result<Vec<ClaimWait>, Error> 
 }
 
 /// Whether `wait`, which came before, is to be served before `wish`.
-pub fn is_before(wait: &ClaimWait, wish: &Wish) -> bool {
-    excludes(wait, wish.mode, &wish.patterns)
+pub fn is_before(project: &Project, wait: &ClaimWait, wish: &Wish) -> bool {
+    excludes(project, wait, wish.mode, &wish.patterns)
 }
 
-fn excludes(wait: &ClaimWait, mode: Mode, patterns: &[Pattern]) -> bool {
+/// Who waits for what overlaps these patterns, and so is to have it before a task that comes now: what it is and
+/// whose wish. A person who takes files over waits until their worker has ended.
+pub(in crate::services) fn asked_first(
+    tx: &Tx<'_>,
+    project: &Project,
+    patterns: &[Pattern],
+) -> Result<Option<(String, HolderName)>, Error> {
+    for wait in queue(tx, &project.id)? {
+        if !claim::excludes(Mode::Exclusive, wait.mode) {
+            continue;
+        }
+        let mut pairs = patterns.iter().flat_map(|a| wait.patterns.iter().map(move |b| (a, b)));
+        if let Some(witness) = pairs.find_map(|(a, b)| meet(project, a, b)) {
+            return Ok(Some((witness, wait.holder.name)));
+        }
+    }
+    Ok(None)
+}
+
+fn excludes(project: &Project, wait: &ClaimWait, mode: Mode, patterns: &[Pattern]) -> bool {
     claim::excludes(mode, wait.mode)
-        && patterns.iter().any(|a| wait.patterns.iter().any(|b| overlap(a, b).is_some()))
+        && patterns.iter().any(|a| wait.patterns.iter().any(|b| meet(project, a, b).is_some()))
+}
+
+fn meet(project: &Project, a: &Pattern, b: &Pattern) -> Option<String> {
+    overlap_of(a, b, &|path| project.is_file(path))
 }
 
 /// Refuses a wait that can never end, because those whom it waits for wait for it: to whoever looks
 /// first, so that the others get on.
 pub fn refuse_deadlock(
     tx: &Tx<'_>,
-    project: &ProjectId,
+    project: &Project,
     queue: &[ClaimWait],
     holder: &Holder,
 ) -> Result<(), Error> {
@@ -70,18 +94,21 @@ pub fn refuse_deadlock(
 
 /// Who waits for whom: for those who hold what is wished for, for those who came before, and a
 /// task's worker for its children, since its claims end after theirs.
-fn waits(tx: &Tx<'_>, project: &ProjectId, queue: &[ClaimWait]) -> Result<WaitsFor<Holder>, Error> {
+fn waits(tx: &Tx<'_>, project: &Project, queue: &[ClaimWait]) -> Result<WaitsFor<Holder>, Error> {
     let mut graph = WaitsFor::default();
     let mut attempts: Vec<Holder> = Vec::new();
     for (at, wait) in queue.iter().enumerate() {
-        let held = near(tx, project, &wait.patterns)?;
-        if let Decision::Refuse(conflicts) = claim::decide(&wait.patterns, wait.mode, &wait.holder, &held) {
+        let held = near(tx, &project.id, &wait.patterns)?;
+        let is_file = |path: &str| project.is_file(path);
+        let decision = claim::decide(&wait.patterns, wait.mode, &wait.holder, &held, &is_file);
+        if let Decision::Refuse(conflicts) = decision {
             for conflict in conflicts {
                 graph.add(&wait.holder, &conflict.held.holder);
                 attempts.push(conflict.held.holder);
             }
         }
-        for before in queue[..at].iter().filter(|before| excludes(before, wait.mode, &wait.patterns)) {
+        for before in queue[..at].iter().filter(|before| excludes(project, before, wait.mode, &wait.patterns))
+        {
             graph.add(&wait.holder, &before.holder);
         }
     }

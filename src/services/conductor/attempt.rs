@@ -514,7 +514,15 @@ fn try_again(
     if outcome == Outcome::Killed {
         tx.release_attempt_claims(&desk.project.id, &attempt.id, "its attempt was stopped")?;
         // Whether it goes on was settled by whoever asked for the stop, or for the work anew since.
-        step(tx, TaskState::Ready, Some("stopped"))?;
+        let is_wanted = tx.task(&desk.plan_id, id)?.is_some_and(|row| row.wanted);
+        let plan = &desk.plan_id;
+        let why = match is_wanted {
+            true => "stopped".to_owned(),
+            false => format!(
+                "stopped; kapell retry {plan}/{id} goes on with it, kapell cancel {plan}/{id} calls it off"
+            ),
+        };
+        step(tx, TaskState::Ready, Some(&why))?;
         return Ok(());
     }
     // What the worker could not help is nothing to tell the next one.

@@ -118,7 +118,10 @@ fn record(
     let why = first
         .map_or_else(|| "no gate proved anything".to_owned(), |gate| format!("{}: {}", gate.name, gate.why));
     let text = match judgement.verdict {
-        Verdict::Approved => format!("task {}: try {} approved", attempt.task, attempt.number),
+        Verdict::Approved => {
+            let but = judging::unproved(&judgement.gates).map(|but| format!("; {but}")).unwrap_or_default();
+            format!("task {}: try {} approved{but}", attempt.task, attempt.number)
+        }
         other => format!("task {}: try {} {} ({why})", attempt.task, attempt.number, other.as_str()),
     };
     tell(tx, desk, attempt, "attempt.judged", &text)?;
@@ -126,7 +129,8 @@ fn record(
     match judgement.verdict {
         Verdict::Approved => {
             let project = &desk.project.id;
-            Ok(tx.step_task(project, &desk.plan_id, id, &[TaskState::Judging], TaskState::Approved, None)?)
+            let but = judging::unproved(&judgement.gates);
+            Ok(tx.step_task(project, &desk.plan_id, id, &[TaskState::Judging], TaskState::Approved, but)?)
         }
         Verdict::Error => {
             give_up(tx, desk, attempt, id, &format!("it could not be judged: {why}"))?;
@@ -175,7 +179,9 @@ fn may_land(
     if tx.fencing(plan)? != desk.fencing || !matches!(state, Some(TaskState::Approved | TaskState::Landing)) {
         return Ok(false);
     }
-    if let Some(conflict) = approving::hold(tx, project, attempt, patterns, kept, "approved work lands")? {
+    if let Some(conflict) =
+        approving::hold(tx, &desk.project, attempt, patterns, kept, "approved work lands")?
+    {
         let held = &conflict.held;
         let who = held.task.clone().unwrap_or_else(|| held.holder.name.to_string());
         let why = format!("{} is held by {who} by now; approve it again when that is free", conflict.witness);
@@ -232,7 +238,9 @@ pub(super) fn land(desk: &Desk, attempt: &AttemptRow, task: &Task, saved: Saved)
     };
     store.write(|tx| -> Result<(), Error> {
         tx.set_committed(&desk.plan_id, id, commit.as_str())?;
-        if tx.move_task(&desk.project.id, &desk.plan_id, id, TaskState::Done, None)? {
+        let gates = tx.gates(&attempt.id)?;
+        let but = judging::unproved(&gates);
+        if tx.move_task(&desk.project.id, &desk.plan_id, id, TaskState::Done, but)? {
             tx.release_attempt_claims(&desk.project.id, &attempt.id, "its work landed")?;
             // What a child did not get done was done without it.
             for child in tx.children(&desk.plan_id, id)? {

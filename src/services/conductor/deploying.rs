@@ -20,8 +20,8 @@ use crate::services::pipelines::stages::{self, Stage};
 use crate::store::pipelines::CommandRow;
 use crate::sys::agent;
 use crate::sys::config::resolved::Wall;
+use crate::sys::git::Oid;
 use crate::sys::git::worktree::{self, Ignored, Worktree};
-use crate::sys::git::{GitQueue, Oid};
 use crate::sys::shim::client::{self, Ended};
 use crate::sys::shim::job::{Cause, Exit, Request};
 
@@ -184,7 +184,7 @@ fn check_out(desk: &Desk, id: &str, commit: &Oid) -> Result<PathBuf, Error> {
     match whole {
         Some(tree) => worktree::reset(git, &tree, commit, Ignored::Delete).map_err(Error::from_git)?,
         None => {
-            let guard = GitQueue::lock(git.repository())?;
+            let guard = git.turn()?;
             worktree::add(git, guard, &path, commit).map_err(Error::from_git)?;
         }
     }
@@ -216,7 +216,7 @@ fn put_away(desk: &Desk, id: &str) {
     let folder = desk.project.worktrees(&desk.session.house);
     let away = || -> Result<(), Error> {
         let Some(tree) = Worktree::find(&desk.git, &folder.join(id)) else { return Ok(()) };
-        let guard = GitQueue::lock(desk.git.repository())?;
+        let guard = desk.git.turn()?;
         let trashed = worktree::discard(&desk.git, &guard, &tree, &folder.join("trash"));
         drop(guard);
         if let Some(trashed) = trashed.map_err(Error::from_git)? {

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::desk::Desk;
-use crate::services::Error;
+use crate::services::{Error, room};
 use crate::store::StoreError;
 use crate::store::attempts::AttemptRow;
 use crate::store::events::NewEvent;
@@ -14,8 +14,6 @@ use crate::sys::disk;
 /// How long it is before it is tried again: neither room nor a folder that comes back is told by an event.
 pub const AGAIN: Duration = Duration::from_secs(2);
 
-/// With less than this a disk has no room: git's smallest writes fail.
-const NO_ROOM: u64 = 64 * 1024;
 /// With less than this a disk is taken at its word where a program says that it is full.
 const SHORT: u64 = 256 << 20;
 
@@ -27,14 +25,10 @@ pub fn what(desk: &Desk, error: &Error) -> Option<String> {
     }
     let root = &desk.session.house.root;
     // Whatever is written was too large for what is left; elsewhere there may be room.
-    let least = if disk::says_full(&error.to_string()) { SHORT } else { NO_ROOM };
+    let least = if disk::says_full(&error.to_string()) { SHORT } else { room::NONE };
     let is_database = matches!(error, Error::Store(StoreError::Sqlite(_) | StoreError::Io { .. }));
     let places = [root, place].into_iter().take(if is_database { 1 } else { 2 });
-    places.into_iter().find(|place| has_less(place, least)).map(|place| full(place))
-}
-
-fn full(place: &Path) -> String {
-    format!("the disk of {} is full", place.display())
+    places.into_iter().find(|place| has_less(place, least)).map(|place| room::full(place))
 }
 
 fn has_less(place: &Path, least: u64) -> bool {

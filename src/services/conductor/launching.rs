@@ -19,7 +19,7 @@ use crate::store::attempts::AttemptRow;
 use crate::sys::agent::{self, AgentKind, Brief, Launch, Program, SeedHow};
 use crate::sys::config::resolved::{Isolation, Provider, ProviderKind, Through, Wall as WallWish};
 use crate::sys::git::worktree::Ignored;
-use crate::sys::git::{GitQueue, Oid, Worktree, spare, worktree};
+use crate::sys::git::{Oid, Worktree, spare, worktree};
 use crate::sys::process::find::{find_program, native_program};
 use crate::sys::process::life;
 use crate::sys::shim::client::{self, Started};
@@ -344,7 +344,7 @@ fn make_worktree(desk: &Desk, attempt: &AttemptRow, path: &Path, begin: Tree<'_>
     if let Some(tree) = found {
         return worktree::reset(git, &tree, &start, Ignored::Keep).map_err(Error::from_git);
     }
-    let guard = GitQueue::lock(git.repository())?;
+    let guard = git.turn()?;
     spare::take_or_add(git, guard, path, &start).map_err(Error::from_git)?;
     if let Some(top) = &desk.project.top {
         link_dependencies(top, path);

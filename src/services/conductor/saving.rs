@@ -186,7 +186,7 @@ pub fn own_what_it_changed(
         for path in &paths {
             // Whoever holds one of them has it; it stays outside, and the others do not suffer for it.
             let path = std::slice::from_ref(path);
-            approving::hold(tx, &desk.project.id, attempt, path, &kept, "it was changed")?;
+            approving::hold(tx, &desk.project, attempt, path, &kept, "it was changed")?;
         }
         let owning = owning::task_of(tx, attempt, planned.clone())?;
         Ok((owning.files != task.files).then_some(owning))

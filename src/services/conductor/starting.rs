@@ -9,7 +9,7 @@ use super::seating::Tried;
 use super::{continuing, crashing, seating};
 use crate::base::ids::{AttemptId, HolderName, ProviderName, random_tail};
 use crate::domain::attempt::Outcome;
-use crate::domain::claim::{self, Decision, Holder, HolderKind, Mode};
+use crate::domain::claim::{self, Conflict, Decision, Holder, HolderKind, Mode};
 use crate::domain::plan::Task;
 use crate::domain::route::{Choice, Shut};
 use crate::domain::task::TaskState;
@@ -158,14 +158,22 @@ fn record(desk: &Desk, task: &Task, base: Option<&str>, id: &AttemptId, seen: &S
         for claim in held.iter_mut().filter(|claim| is_before(&claim.holder)) {
             claim.holder = holder.clone();
         }
-        let (mut fencing, insert) = match claim::decide(&task.files, Mode::Exclusive, &holder, &held) {
-            Decision::Grant { renew, insert, .. } => (renew.iter().map(|id| id.0).max().unwrap_or(0), insert),
+        let is_file = |path: &str| desk.project.is_file(path);
+        let (mut fencing, insert) = match claim::decide(&task.files, Mode::Exclusive, &holder, &held, &is_file) {
+            Decision::Grant { renew, insert, .. } => {
+                // Who holds something of it already goes on, or both would wait for each other.
+                let first = match renew.is_empty() {
+                    true => claiming::waiting::asked_first(tx, &desk.project, &task.files)?,
+                    false => None,
+                };
+                if let Some((witness, who)) = first {
+                    let on = format!("{witness} was asked for by {who} before");
+                    return Ok(Step::Begun(waits(tx, desk, task, "claim", on)?));
+                }
+                (renew.iter().map(|id| id.0).max().unwrap_or(0), insert)
+            }
             Decision::Refuse(conflicts) => {
-                let on = conflicts.first().map_or_else(String::new, |conflict| {
-                    let held = &conflict.held;
-                    let who = held.task.clone().unwrap_or_else(|| held.holder.name.to_string());
-                    format!("{} is held by {who} since {}", conflict.witness, held.since)
-                });
+                let on = conflicts.first().map_or_else(String::new, held_by);
                 return Ok(Step::Begun(waits(tx, desk, task, "claim", on)?));
             }
         };
@@ -246,6 +254,18 @@ fn record(desk: &Desk, task: &Task, base: Option<&str>, id: &AttemptId, seen: &S
         let row = tx.attempt(id)?.ok_or_else(|| Error::Bug(format!("attempt {id} vanished")))?;
         Ok(Step::Begun(Begun::Attempt(Box::new(row))))
     })
+}
+
+/// Who holds what a task wants, and what lets it begin where that is no other task's end.
+fn held_by(conflict: &Conflict) -> String {
+    let held = &conflict.held;
+    let who = held.task.clone().unwrap_or_else(|| held.holder.name.to_string());
+    let text = format!("{} is held by {who} since {}", conflict.witness, held.since);
+    match (&held.task, &held.reason) {
+        (Some(_), _) => text,
+        (None, Some(reason)) => format!("{text} ({reason}); it begins when {who} lets go of it"),
+        (None, None) => format!("{text}; it begins when {who} lets go of it"),
+    }
 }
 
 /// Who keeps a task from beginning where all work in one folder. A task without files owns what it changes; as long

@@ -12,7 +12,7 @@ use crate::services::{Error, landing};
 use crate::store::attempts::AttemptRow;
 use crate::sys::config::resolved::Isolation;
 use crate::sys::git::worktree::Ignored;
-use crate::sys::git::{GitQueue, Oid, Snapshot, Worktree, read, snapshot, spare, worktree};
+use crate::sys::git::{Oid, Snapshot, Worktree, read, snapshot, spare, worktree};
 use crate::sys::shim::client;
 
 /// A spare worktree that nobody took for so long goes, in seconds.
@@ -175,7 +175,7 @@ fn clear(desk: &Desk, attempt: &AttemptRow) -> Result<(), String> {
     };
     let Some(left) = left else { return Ok(()) };
     let trash = desk.project.worktrees(&desk.session.house).join("trash");
-    let guard = GitQueue::lock(git.repository()).map_err(|error| text(&error))?;
+    let guard = git.turn().map_err(|error| text(&error))?;
     let trashed = worktree::remove(git, &guard, left, &trash).map_err(|error| text(&error))?;
     drop(guard);
     if let Some(folder) = trashed {

@@ -71,16 +71,22 @@ pub fn spot(file: &Path) -> Option<Spot> {
     Some(Spot { project, top: top?, paths, patterns })
 }
 
+/// What is edited is a file, also before it is saved for the first time.
+fn is_file(spot: &Spot, path: &str) -> bool {
+    spot.paths.iter().any(|own| own == path) || spot.project.is_file(path)
+}
+
 /// Who holds a file now.
 pub fn standing(house: &House, person: &Holder, spot: &Spot) -> Result<Standing, Error> {
     let held = house.store()?.read(|tx| near(tx, &spot.project.id, &spot.patterns))?;
     let now = Time::now();
     let held: Vec<Held> = held.into_iter().filter(|claim| !is_gone(claim, now)).collect();
     let own = held.iter().filter(|claim| is_own(claim, person, spot)).cloned().collect();
-    let others = match claim::decide(&spot.patterns, Mode::Exclusive, person, &held) {
-        Decision::Grant { .. } => Vec::new(),
-        Decision::Refuse(conflicts) => each_once(conflicts),
-    };
+    let others =
+        match claim::decide(&spot.patterns, Mode::Exclusive, person, &held, &|path| is_file(spot, path)) {
+            Decision::Grant { .. } => Vec::new(),
+            Decision::Refuse(conflicts) => each_once(conflicts),
+        };
     Ok(Standing { others, own })
 }
 
@@ -89,7 +95,9 @@ pub fn hold(house: &House, editor: &Editor, spot: &Spot) -> Result<Hold, Error> 
     let kept = leaving::keep(house, &spot.project, &spot.patterns)?;
     house.store()?.write(|tx| {
         let held = others_alive(tx, &spot.project, editor, &spot.patterns, &kept)?;
-        let insert = match claim::decide(&spot.patterns, Mode::Exclusive, &editor.holder, &held) {
+        let insert = match claim::decide(&spot.patterns, Mode::Exclusive, &editor.holder, &held, &|path| {
+            is_file(spot, path)
+        }) {
             Decision::Refuse(conflicts) => return Ok(Hold::Met(conflicts)),
             Decision::Grant { .. } => {
                 let is_covered = |path: &str| {

@@ -20,7 +20,7 @@ use crate::services::{Error, Session};
 use crate::store::environments::EnvironmentRow;
 use crate::store::foreign;
 use crate::sys::git::environment::{Beside, KEPT};
-use crate::sys::git::{GitQueue, Oid, bundle, checkout, land, refs, worktree};
+use crate::sys::git::{Oid, bundle, checkout, land, refs, worktree};
 
 const TREE: &str = "tree.bundle";
 const DATABASES: &str = "databases.bundle";
@@ -365,7 +365,7 @@ pub fn restore(session: &Session, name: &str, which: Option<&str>, force: bool) 
     Point::RestoreKept.reach()?;
     beside.quit_operation()?;
     {
-        let guard = GitQueue::lock(ground.git.repository())?;
+        let guard = ground.git.turn()?;
         beside.restore(&guard, &files, text("branch"), &head)?;
     }
     Point::RestoreTree.reach()?;

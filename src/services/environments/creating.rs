@@ -21,7 +21,7 @@ use crate::store::Tx;
 use crate::store::environments::{EnvironmentRow, SubRow};
 use crate::sys::git::environment::{self, Beside, Container};
 use crate::sys::git::read::{self, Head};
-use crate::sys::git::{GitQueue, Oid, refs};
+use crate::sys::git::{Oid, refs};
 
 /// Makes those that are named, or the first so many, or all that are configured.
 pub fn create(
@@ -224,7 +224,7 @@ fn check_out(ground: &Ground<'_>, row: &EnvironmentRow) -> Result<Beside, Error>
     }
     let base = base(ground, row)?;
     if row.is_worktree {
-        let guard = GitQueue::lock(ground.git.repository())?;
+        let guard = ground.git.turn()?;
         environment::prune_worktree(&ground.git, &guard, dest)?;
         environment::add_worktree(&ground.git, &guard, dest, &row.branch, &base, &row.name)?;
         let beside = Beside::open(&ground.git, dest)?;

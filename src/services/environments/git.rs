@@ -11,7 +11,7 @@ use crate::sys::git::environment::{Beside, Changed, Look};
 use crate::sys::git::flow::{self, Brought, Logged, Pushed, Tried};
 use crate::sys::git::land::{self, Advance};
 use crate::sys::git::run::GitError;
-use crate::sys::git::{GitQueue, Oid, read, refs};
+use crate::sys::git::{Oid, read, refs};
 
 /// The verbs.
 pub const VERBS: [&str; 12] = [
@@ -384,7 +384,7 @@ impl Work<'_> {
     /// Gives the ref of the project that keeps where the branch was, if that is not behind it now.
     fn push_branch(&self, branch: &str) -> Result<Option<String>, Error> {
         let main = &self.ground.git;
-        let guard = GitQueue::lock(main.repository())?;
+        let guard = main.turn()?;
         if self.beside.is_clone(main)
             && let Some(path) = land::checked_out(main, &format!("refs/heads/{branch}"))?
         {
@@ -495,7 +495,7 @@ impl Work<'_> {
             "" => main,
             // Its own branch of that name is where the main branch was when it was made.
             rev if rev == self.row.main => main,
-            rev => match (read::resolve(&self.beside.git, rev)?, self.branch_of_project(rev)?) {
+            rev => match (read::named(&self.beside.git, rev)?, self.branch_of_project(rev)?) {
                 (Some(commit), _) | (None, Some(commit)) => commit,
                 (None, None) => {
                     let message = format!("`{}` names no commit in {}", rev.escape_debug(), self.row.name);
@@ -539,7 +539,7 @@ impl Work<'_> {
         };
         let merged = self.beside.merged_branches(&main)?;
         let mut branches = Vec::new();
-        let guard = GitQueue::lock(self.ground.git.repository())?;
+        let guard = self.ground.git.turn()?;
         for branch in merged.into_iter().filter(|branch| !stays(branch)) {
             let is_ours = is_clone || self.beside.branch_maker(&branch)?.as_ref() == Some(&self.row.name);
             if is_ours && land::checked_out(&self.beside.git, &format!("refs/heads/{branch}"))?.is_none() {
@@ -592,7 +592,7 @@ impl Work<'_> {
         let git = &self.ground.git;
         let main = &self.row.main;
         {
-            let guard = GitQueue::lock(git.repository())?;
+            let guard = git.turn()?;
             let lent = self.beside.lend(git, &guard, head)?;
             let tried =
                 self.ground.main_tip(self.row).and_then(|onto| Ok(flow::try_merge(git, &onto, head)?));
@@ -603,7 +603,7 @@ impl Work<'_> {
         }
         self.push_branch(&self.row.branch)?;
         let reference = format!("refs/heads/{main}");
-        let guard = GitQueue::lock(git.repository())?;
+        let guard = git.turn()?;
         let onto = self.ground.main_tip(self.row)?;
         if read::is_ancestor(git, head, &onto)? {
             return Ok(said(format!("{main} has all of {}", self.row.branch)));

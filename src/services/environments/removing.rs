@@ -12,7 +12,6 @@ use crate::domain::environment::Stage;
 use crate::domain::refusal::{Code, Refusal};
 use crate::services::{Error, Session};
 use crate::store::environments::EnvironmentRow;
-use crate::sys::git::GitQueue;
 use crate::sys::git::environment::{self, Beside, Container};
 
 /// What became of one that was removed.
@@ -119,7 +118,7 @@ fn put_by(ground: &Ground<'_>, row: &EnvironmentRow, why: &str) -> Result<Remove
     fs::rename(dest, &aside)
         .map_err(|error| Error::system(format!("cannot move {} away", row.path), error))?;
     if row.is_worktree {
-        let guard = GitQueue::lock(ground.git.repository())?;
+        let guard = ground.git.turn()?;
         environment::prune_worktree(&ground.git, &guard, dest)?;
     }
     let kept = aside.to_string_lossy().into_owned();
@@ -141,7 +140,7 @@ fn keep(
     beside: &Beside,
 ) -> Result<(Vec<String>, Vec<Left>), Error> {
     let snapshot = keeping::snapshot(ground, row, beside, "removed")?;
-    let guard = GitQueue::lock(ground.git.repository())?;
+    let guard = ground.git.turn()?;
     let prefix = keeping::project_prefix(ground, row)?;
     Ok((beside.keep_in(&ground.git, &guard, &prefix)?, snapshot.left))
 }
@@ -163,7 +162,7 @@ fn take_away(ground: &Ground<'_>, row: &EnvironmentRow, place: &Place) -> Result
             .map_err(|error| Error::system(format!("cannot delete what is left of {}", row.name), error))?;
     }
     if row.is_worktree && !matches!(place, Place::Foreign(_)) {
-        let guard = GitQueue::lock(ground.git.repository())?;
+        let guard = ground.git.turn()?;
         environment::prune_worktree(&ground.git, &guard, dest)?;
     }
     Ok(())

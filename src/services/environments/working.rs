@@ -23,7 +23,7 @@ use crate::store::environments::EnvironmentRow;
 use crate::sys::git::change::{Change, ChangeKind, changed_between};
 use crate::sys::git::environment::{Beside, Look};
 use crate::sys::git::flow::Brought;
-use crate::sys::git::{GitQueue, Oid, checkout, land, read, refs, settle};
+use crate::sys::git::{Oid, checkout, land, read, refs, settle};
 
 /// So many paths are named.
 const NAMED: usize = 5;
@@ -148,7 +148,7 @@ fn ready(
     Point::EnvironmentEntered.reach()?;
     // What only this branch has must stay as long as the attempt is compared with it.
     if tip.as_ref() != Some(&base) {
-        let guard = GitQueue::lock(desk.git.repository())?;
+        let guard = desk.git.turn()?;
         let kept = format!("refs/kapell/environments/{name}/at-work");
         beside.bring_home(&desk.git, &guard, &format!("refs/heads/{}", row.branch), &kept)?;
     }
@@ -253,7 +253,7 @@ pub fn checkout_of(desk: &Desk, attempt: &AttemptRow) -> Result<Option<Beside>, 
 
 /// Brings a snapshot that was taken in an environment into the project's repository.
 pub fn bring_home(desk: &Desk, beside: &Beside, reference: &str) -> Result<(), Error> {
-    let guard = GitQueue::lock(desk.git.repository())?;
+    let guard = desk.git.turn()?;
     Ok(beside.bring_home(&desk.git, &guard, reference, reference)?)
 }
 

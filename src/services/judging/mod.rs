@@ -24,6 +24,15 @@ use crate::sys::git::{Git, Oid, Snapshot};
 pub const GATES: [&str; 8] =
     ["ownership", "specs", "tests-exist", "red-green", "lint", "build", "custom", "review"];
 
+/// How it begins that is said of code which no test was run for, since none is known.
+pub const UNPROVED: &str = "no test proved this work";
+
+/// What is to be said of work wherever it is shown as accepted: that no test proved it.
+pub fn unproved(gates: &[GateRow]) -> Option<&str> {
+    let is_it = |gate: &&GateRow| gate.outcome == GateOutcome::Skipped && gate.why.starts_with(UNPROVED);
+    gates.iter().find(is_it).map(|gate| gate.why.as_str())
+}
+
 /// What is judged.
 #[derive(Debug)]
 pub struct Case<'a> {

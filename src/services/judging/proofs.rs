@@ -2,7 +2,7 @@
 
 use super::commands::{self, End};
 use super::verify::VerifyTree;
-use super::{Case, Finding, is_from_ecosystem};
+use super::{Case, Finding, UNPROVED, is_from_ecosystem};
 use crate::base::ids::TaskId;
 use crate::base::paths::RepoPath;
 use crate::domain::own_tests::{is_code_path, is_same_code, with_tests_of};
@@ -190,7 +190,14 @@ pub fn red_green(case: &Case<'_>, verify: &mut Option<VerifyTree>) -> Result<Fin
     if case.is_spec {
         return Ok(Finding::skipped("a spec is not run"));
     }
-    let Some(command) = &case.rules.test else { return Ok(Finding::skipped("no test command is known")) };
+    let Some(command) = &case.rules.test else {
+        // Of prose nothing is to be run; of code it is said that nothing did.
+        let is_to_be_run = changed(case).any(|path| is_code(case, path) || is_test(case, path));
+        return Ok(Finding::skipped(match is_to_be_run {
+            true => format!("{UNPROVED}: no test command is known; set rules.test in kapell.toml"),
+            false => "no test command is known".to_owned(),
+        }));
+    };
     let shown = shell_words::join(&command.0);
     let own = own_tests(case)?;
     let is_own = |path: &RepoPath| own.iter().any(|own| own.red.is_some() && own.path == *path);

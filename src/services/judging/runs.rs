@@ -108,6 +108,19 @@ pub fn attempts_of(
                 "status with scope task lists them",
             )
         })?;
+        if row.project != project.id {
+            // Its gates would run in this project, and its work land here.
+            let place = store.read(|tx| tx.project(&row.project))?;
+            let folder = place.map(|(place, top)| top.unwrap_or(place)).unwrap_or_default();
+            let typed = shell_words::quote(&folder);
+            return Err(Refusal::new(
+                Code::NotAllowed,
+                format!("attempt {id} belongs to another project, {folder}"),
+                format!("judge it there: kapell -C {typed} judge --attempt {id}"),
+            )
+            .with("project", &folder)
+            .into());
+        }
         return match row.snapshot {
             Some(_) => Ok(vec![row]),
             None => Err(nothing(format!("attempt {id}")).into()),

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use super::Case;
 use crate::services::Error;
 use crate::services::conductor::launching::link_dependencies;
+use crate::sys::git::Oid;
 use crate::sys::git::worktree::{self, Ignored, Worktree};
-use crate::sys::git::{GitQueue, Oid};
 use crate::sys::process::life::Life;
 
 /// More judgements at once than this wait for each other; each is a whole build.
@@ -80,7 +80,7 @@ impl VerifyTree {
             std::fs::create_dir_all(folder)
                 .map_err(|error| Error::system(format!("cannot make {}", folder.display()), error))?;
         }
-        let guard = GitQueue::lock(case.git.repository())?;
+        let guard = case.git.turn()?;
         self.tree = Some(worktree::add(case.git, guard, &self.path, commit).map_err(Error::from_git)?);
         if let Some(top) = &case.project.top {
             link_dependencies(top, &self.path);

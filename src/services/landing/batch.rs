@@ -17,7 +17,7 @@ use crate::services::judging::Case;
 use crate::store::events::NewEvent;
 use crate::store::landings::LandingState;
 use crate::sys::git::land::{self, Advance, Merge};
-use crate::sys::git::{GitQueue, Oid, read, refs};
+use crate::sys::git::{Oid, read, refs};
 
 /// Lands what waits, in its order, and answers each.
 pub(super) fn land(desk: &Desk, branch: &str, waiting: &[Waiting]) -> Result<(), Error> {
@@ -81,7 +81,7 @@ impl Batch<'_> {
                 return Ok(Ok(()));
             }
             Point::LandingJournaled.reach()?;
-            let guard = GitQueue::lock(git.repository())?;
+            let guard = git.turn()?;
             Point::LandingTurn.reach()?;
             match land::advance(git, &guard, self.branch, &new, Some(&onto))? {
                 Advance::Advanced => {

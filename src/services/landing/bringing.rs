@@ -8,7 +8,7 @@ use crate::domain::refusal::{Code, Refusal};
 use crate::services::Error;
 use crate::store::plans::PlanRow;
 use crate::sys::git::land::{self, Advance, Merge};
-use crate::sys::git::{Git, GitQueue, Oid, checkout, read, refs};
+use crate::sys::git::{Git, Oid, checkout, read, refs};
 
 /// What bringing a plan's work to its target did.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ pub fn bring(git: &Git, plan: &PlanRow) -> Result<Brought, Error> {
         ));
     };
     let reference = full_name(target);
-    let guard = GitQueue::lock(git.repository())?;
+    let guard = git.turn()?;
     let old = refs::read(git, &reference)?;
     let Some(old) = old else {
         return match land::advance(git, &guard, &reference, &work, None)? {
@@ -76,7 +76,7 @@ pub(super) fn place(git: &Git, plan: &PlanRow, old: &Oid, new: &Oid) -> Result<O
     let target = plan.target.as_deref().unwrap_or_default();
     let reference = full_name(target);
     let brought = || Brought { commit: new.clone(), branch: target.to_owned(), is_new: true };
-    let guard = GitQueue::lock(git.repository())?;
+    let guard = git.turn()?;
     let moved = |path: &Path| -> Result<Option<Brought>, Error> {
         match checkout::fast_forward(git, &guard, path, &reference, old, new)? {
             checkout::Forward::Forwarded => Ok(Some(brought())),

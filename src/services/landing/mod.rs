@@ -18,7 +18,7 @@ use super::Error;
 use crate::base::failpoint::Point;
 use crate::base::ids::PlanId;
 use crate::store::plans::PlanRow;
-use crate::sys::git::{Git, GitError, GitQueue, Oid, checkout, land, read, refs};
+use crate::sys::git::{Git, GitError, Oid, checkout, land, read, refs};
 
 /// The branch that collects a plan's work.
 pub fn integration_branch(plan: &PlanId) -> String {
@@ -68,7 +68,7 @@ fn follow_with_target(git: &Git, target: &str, branch: &str) -> Result<(), Error
         return Ok(());
     };
     if read::is_ancestor(git, &old, &new)? {
-        let guard = GitQueue::lock(git.repository())?;
+        let guard = git.turn()?;
         // Whatever is in the way stays as it is; the work is safe on its own branch.
         let _ = land::advance(git, &guard, &reference, &new, Some(&old))?;
     }
@@ -109,7 +109,7 @@ pub fn has_branch(git: &Git, plan: &PlanRow) -> Result<bool, Error> {
 
 /// Frees the checkouts that a killed `kapell land` left locked.
 pub fn mend(git: &Git) -> Result<(), Error> {
-    let guard = GitQueue::lock(git.repository())?;
+    let guard = git.turn()?;
     for folder in checkout::mend(git, &guard) {
         tracing::warn!("a killed `kapell land` had left {} locked", folder.display());
     }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::facts::{self, Facts, Finding};
 use crate::base::ids::{PlanId, TaskId};
+use crate::domain::overlap::overlap_of;
 use crate::domain::pattern::Pattern;
 use crate::domain::pipeline::Trigger;
 use crate::domain::plan::Task;
@@ -122,8 +123,8 @@ fn files(ground: &Ground<'_>, finding: &Finding) -> Vec<Pattern> {
     let own = |file: &String| {
         let pattern = Pattern::parse(file).ok()?;
         claiming::refuse_detours(ground.top, &pattern).ok()?;
-        let is_shared =
-            integrator.iter().any(|other| crate::domain::overlap::overlap(other, &pattern).is_some());
+        let is_file = |path: &str| ground.top.join(path).symlink_metadata().is_ok_and(|it| !it.is_dir());
+        let is_shared = integrator.iter().any(|other| overlap_of(other, &pattern, &is_file).is_some());
         (!is_shared).then_some(pattern)
     };
     let mut files = finding.files.iter().map(own).collect::<Option<Vec<Pattern>>>().unwrap_or_default();

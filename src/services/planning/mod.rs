@@ -435,7 +435,9 @@ fn check_document_again(
         plan.specs.iter().map(|spec| spec.file.clone()).filter(|file| exists(file)).collect();
     let specs = plan.specs.iter().map(|spec| (spec.file.clone(), exists(&spec.file))).collect();
     let around = surroundings::of(config, &plan, existing_specs, on_overlap);
-    problems.extend(check::check(&plan, &reading.places, &around));
+    // Asked of the checkout, as what specs exist is: it costs no git at each keystroke of an editor.
+    let is_file = |path: &str| project.is_file(path);
+    problems.extend(check::check(&plan, &reading.places, &around, &is_file));
     problems.extend(surroundings::detours(top, &plan, &reading.places));
     problems.extend(surroundings::outside_of_pipeline(
         config,
@@ -445,7 +447,7 @@ fn check_document_again(
     if !problems.iter().any(Problem::is_error) {
         check::spec_tasks(&plan, &around).add_to(&mut plan);
         if on_overlap == OnOverlap::Serialize {
-            problems.extend(check::serialize(&mut plan, &reading.places));
+            problems.extend(check::serialize(&mut plan, &reading.places, &is_file));
         }
     }
     Ok(Checked { plan: Some(plan), specs, problems, places: reading.places })

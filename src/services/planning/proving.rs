@@ -94,7 +94,7 @@ pub fn uncommitted_specs(
     let git = ground::git(house, project)?;
     let base = plan.base.as_deref().unwrap_or("HEAD");
     // That there is no commit is told elsewhere.
-    let Some(commit) = read::resolve(&git, base)? else { return Ok(Vec::new()) };
+    let Some(commit) = read::named(&git, base)? else { return Ok(Vec::new()) };
     let mut problems = Vec::new();
     for (position, (file, _)) in existing.iter().enumerate().filter(|(_, (_, exists))| *exists) {
         let content = read::show_file(&git, &commit, &RepoPath::from(file.as_str()))?;

@@ -4,7 +4,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::domain::pattern::Pattern;
-use crate::domain::plan::document::{Key, Node, Value as Document};
+use crate::domain::plan::document::{self, Format, Key, Node, SyntaxError, Value as Document};
 use crate::domain::plan::read::read_plan;
 use crate::domain::plan::{CommandLine, Complexity, Plan, Rules, Spec, Task};
 use crate::services::Error;
@@ -25,6 +25,44 @@ pub fn to_node(value: &Value) -> Node {
             Document::Map(fields.iter().map(|(name, value)| (Key::bare(name), to_node(value))).collect())
         }
     })
+}
+
+/// The object that a text is, which says of itself neither that it is JSON nor that it is YAML.
+///
+/// # Errors
+/// It is neither; told as of YAML unless it begins as JSON does.
+pub fn object_of(text: &str) -> Result<Map<String, Value>, SyntaxError> {
+    if let Ok(Value::Object(object)) = serde_json::from_str(text) {
+        return Ok(object);
+    }
+    let is_json = text.trim_start_matches('\u{feff}').trim_start().starts_with(['{', '[', '/']);
+    let formats = if is_json { [Format::Json, Format::Yaml] } else { [Format::Yaml, Format::Json] };
+    let [first, second] = formats.map(|format| document::read(text, format));
+    // What is said of the other format would mislead whoever wrote in this one.
+    let node = first.or_else(|error| second.map_err(|_| error))?;
+    match to_json(&node) {
+        Value::Object(object) => Ok(object),
+        _ => Err(SyntaxError {
+            message: format!("it is {}, and a plan is a map", node.describe()),
+            hint: "write {\"tasks\": [{\"id\": 1, \"task\": \"…\", \"files\": [\"…\"]}]}".to_owned(),
+            place: node.place,
+        }),
+    }
+}
+
+/// A document as a JSON value, without its places.
+fn to_json(node: &Node) -> Value {
+    match &node.value {
+        Document::Null => Value::Null,
+        Document::Bool(value) => json!(value),
+        Document::Int(number) => json!(number),
+        Document::Float(number) => json!(number),
+        Document::Text(text) => json!(text),
+        Document::List(nodes) => nodes.iter().map(to_json).collect(),
+        Document::Map(fields) => {
+            Value::Object(fields.iter().map(|(key, node)| (key.text.clone(), to_json(node))).collect())
+        }
+    }
 }
 
 /// The plan object without its tasks.
@@ -125,5 +163,29 @@ fn rules(rules: &Rules) -> Option<Value> {
 fn put(fields: &mut Map<String, Value>, name: &str, value: Option<Value>) {
     if let Some(value) = value {
         fields.insert(name.to_owned(), value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_of_either_format_is_an_object() {
+        let plan = json!({"tasks": [{"id": 1, "task": "a: b", "files": ["a"], "depends_on": []}]});
+        let texts = [
+            plan.to_string(),
+            "// said\n{\"tasks\": [{\"id\": 1, \"task\": \"a: b\", \"files\": [\"a\"], \"depends_on\": [],}]}".to_owned(),
+            "tasks:\n  - id: 1\n    task: 'a: b'\n    files: [a]\n    depends_on: []\n".to_owned(),
+            "{tasks: [{id: 1, task: 'a: b', files: [a], depends_on: []}]}".to_owned(),
+        ];
+        for text in texts {
+            assert_eq!(object_of(&text).map(Value::Object), Ok(plan.clone()), "{text}");
+        }
+        let said = |text: &str| object_of(text).unwrap_err().message;
+        assert!(said("{\"tasks\": [").starts_with("not JSON: "), "{}", said("{\"tasks\": ["));
+        assert!(said("tasks: [").starts_with("not YAML: "), "{}", said("tasks: ["));
+        assert_eq!(said("one word"), "it is the text \"one word\", and a plan is a map");
+        assert!(said("  \n").contains("empty"), "{}", said("  \n"));
     }
 }

@@ -127,7 +127,7 @@ pub fn missing_base(
     places: &Places,
 ) -> Result<Option<Problem>, Error> {
     let Some(base) = plan.base.as_deref().filter(|_| project.repository.is_some()) else { return Ok(None) };
-    if read::resolve(&ground::git(house, project)?, base)?.is_some() {
+    if read::named(&ground::git(house, project)?, base)?.is_some() {
         return Ok(None);
     }
     let message = format!("`base` is {base:?}, which names no commit");

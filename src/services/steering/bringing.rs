@@ -3,6 +3,7 @@
 use super::Done;
 use crate::domain::refusal::{Code, Refusal};
 use crate::domain::task::TaskState;
+use crate::services::judging;
 use crate::services::judging::runs::{self, Question};
 use crate::services::project::Project;
 use crate::services::{Error, Session, ground, landing, querying};
@@ -117,5 +118,30 @@ pub(in crate::services) fn tell_landed(
     } else {
         format!("{} holds all of it already", brought.branch)
     };
+    let message = match unproved(session, plan)? {
+        Some(but) => format!("{message}; {but}"),
+        None => message,
+    };
     Ok(Done { state: "landed".to_owned(), message, ..Done::default() })
+}
+
+/// The tasks of a plan that no test proved, in a sentence.
+fn unproved(session: &Session, plan: &PlanRow) -> Result<Option<String>, Error> {
+    /// So many are named.
+    const NAMED: usize = 5;
+    let tasks = session.store()?.read(|tx| tx.task_lights(&plan.id))?;
+    let is_it = |task: &&TaskLight| {
+        task.state == TaskState::Done
+            && task.reason.as_deref().is_some_and(|reason| reason.starts_with(judging::UNPROVED))
+    };
+    let ids: Vec<&str> = tasks.iter().filter(is_it).map(|task| task.id.as_str()).collect();
+    let named = ids.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");
+    Ok(match ids.len() {
+        0 => None,
+        1 => Some(format!("no test proved task {named}, since no test command is known")),
+        n if n > NAMED => {
+            Some(format!("no test proved {n} tasks ({named}, …), since no test command is known"))
+        }
+        _ => Some(format!("no test proved tasks {named}, since no test command is known")),
+    })
 }

@@ -2,13 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-use super::PATIENCE;
-use crate::base::ids::{AttemptId, PlanId};
+use super::{PATIENCE, cancel};
+use crate::base::ids::{AttemptId, PlanId, TaskId};
 use crate::domain::conducting::PlanState;
 use crate::domain::task::TaskState;
 use crate::services::judging::commands;
+use crate::services::project::Project;
 use crate::services::{Error, Session, dispatching};
-use crate::store::plans::PlanRow;
+use crate::store::Tx;
+use crate::store::plans::{PlanRow, TaskLight};
 use crate::store::watch::Watch;
 use crate::sys::shim::job::Request;
 
@@ -64,4 +66,29 @@ pub(super) fn end_by_force(session: &Session, attempts: &[AttemptId]) {
     for attempt in attempts {
         commands::end_all(&session.house, attempt.as_str(), Request::Kill);
     }
+}
+
+/// Calls off one task, whether or not it was stopped by itself before; `None` if it cannot be. Tells whether its
+/// plan, which is at rest, has nothing open any more and so may come to its end.
+pub(super) fn cancel_one(
+    tx: &Tx<'_>,
+    project: &Project,
+    plan: &PlanRow,
+    task: &TaskId,
+    message: Option<&str>,
+) -> Result<Option<bool>, Error> {
+    if !cancel(tx, project, &plan.id, task, message)? {
+        return Ok(None);
+    }
+    // A plan whose tasks were called off one by one is done without them.
+    tx.want_task(&plan.id, task, true)?;
+    let is_at_rest = matches!(plan.state, PlanState::Stopped | PlanState::Failed);
+    if !is_at_rest || tx.pipeline_run(&plan.id)?.is_some() {
+        return Ok(Some(false));
+    }
+    let tasks = tx.task_lights(&plan.id)?;
+    let is_done = |it: &TaskLight| it.state == TaskState::Done;
+    let is_off = |it: &TaskLight| it.state == TaskState::Cancelled && it.wanted;
+    let is_over = tasks.iter().any(is_done) && tasks.iter().all(|it| is_done(it) || is_off(it));
+    Ok(Some(is_over && dispatching::go_on(tx, &project.id, &plan.id)?))
 }

@@ -108,12 +108,33 @@ pub fn add_worktree(
 ) -> Result<(), GitError> {
     let folder = &main.repository().common_dir;
     let reference = format!("refs/heads/{branch}");
+    let tip = refs::read(main, &reference)?;
     let reason = lock_of(name);
+    if let Some(tip) = tip.as_ref().filter(|_| has_namesake(main, branch)) {
+        // `worktree add` takes no full name of a branch, and looks a short one up among the tags first. `switch`
+        // means branches only.
+        let args = [
+            "worktree",
+            "add",
+            "--quiet",
+            "--lock",
+            "--reason",
+            reason.as_str(),
+            "--no-checkout",
+            "--detach",
+        ];
+        let args: Vec<&OsStr> =
+            args.map(OsStr::new).into_iter().chain([dest.as_os_str(), OsStr::new(tip.as_str())]).collect();
+        plain(main.program(), folder, &args, Some(guard))?;
+        let args = ["switch", "--quiet", "--discard-changes", "--no-guess", branch].map(OsStr::new);
+        plain(main.program(), dest, &args, Some(guard))?;
+        return Ok(());
+    }
     let mut args: Vec<&OsStr> =
         ["worktree", "add", "--quiet", "--lock", "--reason", reason.as_str(), "--no-track"]
             .map(OsStr::new)
             .to_vec();
-    if refs::read(main, &reference)?.is_some() {
+    if tip.is_some() {
         args.pop();
         args.extend([dest.as_os_str(), OsStr::new(branch)]);
     } else {
@@ -122,6 +143,11 @@ pub fn add_worktree(
     }
     plain(main.program(), folder, &args, Some(guard))?;
     Ok(())
+}
+
+/// Whether a short name of a branch is that of a tag too.
+fn has_namesake(main: &Git, branch: &str) -> bool {
+    refs::read(main, &format!("refs/tags/{branch}")).is_ok_and(|tag| tag.is_some())
 }
 
 /// What a worktree of an environment is locked with while it is made.

@@ -17,7 +17,7 @@
 //! - **Trees are full**, also where the person's checkout is sparse.
 //! - A person's own checkout ([`checkout`]) is handled with that person's configuration, less hooks.
 //!
-//! [`GitQueue`] serialises what git itself does not: adding and removing worktrees, deleting refs, landing.
+//! The git queue ([`Git::turn`]) serialises what git itself does not: adding and removing worktrees, deleting refs, landing.
 
 pub mod bundle;
 pub mod change;
@@ -49,7 +49,7 @@ mod tests;
 pub use change::{Change, ChangeKind, Mode};
 pub use discover::{DiscoverError, Repository, discover};
 pub use program::{Program, Version};
-pub use queue::{GitQueue, Guard};
+pub use queue::{Guard, Queue, Waited};
 pub use run::{Git, GitError};
 pub use snapshot::{Snapshot, SnapshotError};
 pub use worktree::Worktree;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::discover::Repository;
 use super::exec::{Input, execute};
+use super::queue::Queue;
 use super::run::GitError;
 
 /// The oldest git that has `merge-tree --write-tree`.
@@ -56,7 +57,10 @@ impl fmt::Display for Version {
 
 /// The `git` program, found and known to be new enough. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Program(Arc<Found>);
+pub struct Program {
+    found: Arc<Found>,
+    queue: Option<Arc<Queue>>,
+}
 
 #[derive(Debug)]
 struct Found {
@@ -114,40 +118,52 @@ impl Program {
         )?;
         let home = passed.iter().find(|(name, _)| name == "HOME").map(|(_, value)| value.as_os_str());
         let (excludes_file, safe_directories) = read_settings(&settings.stdout, home);
-        Ok(Self(Arc::new(Found { path, version, environment: passed, excludes_file, safe_directories })))
+        let found = Found { path, version, environment: passed, excludes_file, safe_directories };
+        Ok(Self { found: Arc::new(found), queue: None })
+    }
+
+    /// The same program, which takes its turns in the git queue there.
+    pub fn queueing(self, queue: Queue) -> Self {
+        Self { queue: Some(Arc::new(queue)), ..self }
+    }
+
+    /// Where turns are taken; none: in the repository itself.
+    pub(super) fn queue(&self) -> Option<&Arc<Queue>> {
+        self.queue.as_ref()
     }
 
     /// Where the program is.
     pub fn path(&self) -> &Path {
-        &self.0.path
+        &self.found.path
     }
 
     /// Its version.
     pub fn version(&self) -> Version {
-        self.0.version
+        self.found.version
     }
 
     /// The environment that every git gets.
     pub(super) fn environment(&self) -> &[(OsString, OsString)] {
-        &self.0.environment
+        &self.found.environment
     }
 
     /// The person's own list of files to ignore, where it is not in the usual place.
     pub(super) fn excludes_file(&self) -> Option<&OsStr> {
-        self.0.excludes_file.as_deref()
+        self.found.excludes_file.as_deref()
     }
 
     /// The same program, taken for an older one, so that the ways around what it lacks are tested.
     #[cfg(test)]
     pub(super) fn pretend(&self, version: Version) -> Self {
-        let Found { path, environment, excludes_file, safe_directories, .. } = &*self.0;
-        Self(Arc::new(Found {
+        let Found { path, environment, excludes_file, safe_directories, .. } = &*self.found;
+        let found = Found {
             path: path.clone(),
             version,
             environment: environment.clone(),
             excludes_file: excludes_file.clone(),
             safe_directories: safe_directories.clone(),
-        }))
+        };
+        Self { found: Arc::new(found), queue: self.queue.clone() }
     }
 
     /// Whether this user owns the repository or told git to trust it. Naming the git directory
@@ -155,7 +171,7 @@ impl Program {
     pub(super) fn trusts(&self, repository: &Repository) -> bool {
         let paths = [Some(repository.common_dir.as_path()), repository.top.as_deref()];
         let named = repository.top.as_deref().unwrap_or(&repository.common_dir);
-        self.0.safe_directories.iter().any(|safe| covers(safe, named))
+        self.found.safe_directories.iter().any(|safe| covers(safe, named))
             || paths.into_iter().flatten().all(|path| self.owns(path))
     }
 
@@ -164,7 +180,7 @@ impl Program {
         use std::os::unix::fs::MetadataExt;
         let Ok(metadata) = std::fs::metadata(path) else { return false };
         let own = rustix::process::geteuid().as_raw();
-        let sudo = self.0.environment.iter().find(|(name, _)| name == "SUDO_UID");
+        let sudo = self.found.environment.iter().find(|(name, _)| name == "SUDO_UID");
         let sudo = sudo.and_then(|(_, value)| value.to_str()?.parse::<u32>().ok());
         metadata.uid() == own || (own == 0 && sudo == Some(metadata.uid()))
     }

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::OnceLock;
 
-use super::Oid;
 use super::change::Mode;
 use super::run::{Git, GitError, unexpected};
+use super::{Oid, refs};
 use crate::base::paths::RepoPath;
 
 /// What `HEAD` of a checkout is.
@@ -64,6 +64,25 @@ pub fn resolve(git: &Git, rev: &str) -> Result<Option<Oid>, GitError> {
     let call = git.head_call("rev-parse").args(["--verify", "--quiet", "--end-of-options"]);
     let finished = call.arg(format!("{rev}^{{commit}}")).accept(&[0, 1, 128]).finish()?;
     Ok(Oid::parse(String::from_utf8_lossy(&finished.stdout).trim_end()))
+}
+
+/// The commit that a person's word names: as [`resolve`] does, but a branch goes before a tag that is called like it.
+/// git by itself takes the tag, and whoever writes `main` means the branch.
+pub fn named(git: &Git, rev: &str) -> Result<Option<Oid>, GitError> {
+    let name = &rev[..rev.find(['~', '^', ':']).or_else(|| rev.find("@{")).unwrap_or(rev.len())];
+    let is_odd = |c: char| c.is_control() || matches!(c, ' ' | '?' | '*' | '[' | '\\');
+    let is_plain = |segment: &str| !segment.is_empty() && !segment.starts_with(['.', '-']);
+    let may_be_branch = name.split('/').all(is_plain)
+        && !name.contains(is_odd)
+        && !name.contains("..")
+        && !name.contains('@');
+    if may_be_branch && Oid::parse(name).is_none() {
+        let branch = format!("refs/heads/{name}");
+        if refs::read(git, &branch)?.is_some() {
+            return resolve(git, &format!("refs/heads/{rev}"));
+        }
+    }
+    resolve(git, rev)
 }
 
 /// The tree of a commit.

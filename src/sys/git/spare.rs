@@ -10,7 +10,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use super::Oid;
-use super::queue::{GitQueue, Guard};
+use super::queue::Guard;
 use super::run::{Git, GitError};
 use super::worktree::{
     self, Ignored, OWN_BASE, OWN_INDEX, Saved, Worktree, WorktreeError, admin_name, free_admin_dir,
@@ -37,7 +37,7 @@ pub fn park(git: &Git, mut saved: Saved, commit: &Oid, most: usize) -> Result<Op
     let Some(folder) = parent.filter(|_| saved.tree.path.exists() && !has_reftable(git)) else {
         return Ok(Some(saved));
     };
-    let guard = GitQueue::lock(git.repository())?;
+    let guard = git.turn()?;
     worktree::keep_head(git, &guard, &saved)?;
     if spares(git, &folder).len() >= most {
         return Ok(Some(saved));
@@ -59,7 +59,7 @@ pub fn park(git: &Git, mut saved: Saved, commit: &Oid, most: usize) -> Result<Op
         }
     }
     Point::SpareCleaned.reach().map_err(GitError::from)?;
-    let guard = GitQueue::lock(git.repository())?;
+    let guard = git.turn()?;
     move_to(&mut saved.tree, &folder, PREFIX)?;
     drop(guard);
     Ok(None)
@@ -132,7 +132,7 @@ fn hand_over(git: &Git, spare: &Worktree, dest: &Path, commit: &Oid) -> Result<W
 /// Brings the spares of `folder` to `commit`, where the next attempt probably begins: then taking one writes no file.
 /// One that is being brought there cannot be taken; one that this fails for is left to [`sweep`].
 pub fn follow(git: &Git, folder: &Path, commit: &Oid) -> Result<(), WorktreeError> {
-    let guard = GitQueue::lock(git.repository())?;
+    let guard = git.turn()?;
     let mut behind = spares(git, folder);
     behind.retain(|(_, base)| base != commit);
     for (spare, _) in &behind {
@@ -154,7 +154,7 @@ fn unmark(spare: &Worktree) -> Result<(), GitError> {
 /// Takes away spares of `folder` that were parked `before` and nobody took, and what a kill left on the way of one. The
 /// answer are folders in `trash` to be [deleted](worktree::delete_folder).
 pub fn sweep(git: &Git, folder: &Path, trash: &Path, before: Time) -> Result<Vec<PathBuf>, WorktreeError> {
-    let guard = GitQueue::lock(git.repository())?;
+    let guard = git.turn()?;
     for tree in trees_in(git, folder) {
         let is_old = || {
             let mark = fs::metadata(tree.admin_dir.join(OWN_BASE));

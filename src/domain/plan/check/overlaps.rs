@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::ops::{Bound, ControlFlow};
 
-use crate::domain::pattern::overlap;
+use crate::domain::pattern::{IsFile, overlap_of};
 use crate::domain::plan::Plan;
 use crate::domain::plan::dag::{Dag, Order};
 use crate::domain::plan::problem::{Part, Places, Problem, ProblemCode, Problems};
@@ -58,7 +58,12 @@ struct Overlap {
 /// Calls `meet` with the overlap of every two tasks that have one and no order
 /// between them, for each task with those before it in the plan, the nearest
 /// first, until it breaks. `meet` may add to the order.
-fn each_unordered(plan: &Plan, dag: &Dag<'_>, mut meet: impl FnMut(Overlap, &mut Order) -> ControlFlow<()>) {
+fn each_unordered(
+    plan: &Plan,
+    dag: &Dag<'_>,
+    is_file: &IsFile<'_>,
+    mut meet: impl FnMut(Overlap, &mut Order) -> ControlFlow<()>,
+) {
     let mut index = Index::default();
     // Most plans have no two tasks that could meet.
     let mut order = None;
@@ -80,7 +85,7 @@ fn each_unordered(plan: &Plan, dag: &Dag<'_>, mut meet: impl FnMut(Overlap, &mut
                 continue;
             }
             let met = group.iter().find_map(|&((_, theirs), file)| {
-                let witness = overlap(&plan.tasks[first].files[theirs], &task.files[file])?;
+                let witness = overlap_of(&plan.tasks[first].files[theirs], &task.files[file], is_file)?;
                 Some(Overlap { first: (first, theirs), second: (second, file), witness })
             });
             if met.is_some_and(|met| meet(met, order).is_break()) {
@@ -94,14 +99,25 @@ fn each_unordered(plan: &Plan, dag: &Dag<'_>, mut meet: impl FnMut(Overlap, &mut
 }
 
 /// Adds an error for every overlap.
-pub(super) fn report(plan: &Plan, places: &Places, dag: &Dag<'_>, problems: &mut Problems) {
-    each_unordered(plan, dag, |met, _| {
+pub(super) fn report(
+    plan: &Plan,
+    places: &Places,
+    dag: &Dag<'_>,
+    is_file: &IsFile<'_>,
+    problems: &mut Problems,
+) {
+    each_unordered(plan, dag, is_file, |met, _| {
         let (first, second) = (&plan.tasks[met.first.0].id, &plan.tasks[met.second.0].id);
         let message =
             format!("tasks {first} and {second} both own {}, and nothing says which goes first", met.witness);
-        let hint = format!(
+        let mut hint = format!(
             "give the path to one of them, let one wait (\"depends_on\" of {second}: {first}), or plan with on_overlap \"serialize\""
         );
+        if let Some(path) = may_become_a_folder(plan, &met) {
+            hint.push_str(&format!(
+                "; {path} is no file yet and could become a folder: once it is there they do not meet"
+            ));
+        }
         problems.add(placed(Problem::error(ProblemCode::Overlap, message, hint), &met, plan, places));
         if problems.is_full() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
@@ -111,10 +127,10 @@ pub(super) fn report(plan: &Plan, places: &Places, dag: &Dag<'_>, problems: &mut
 /// for the earlier, until no two are left that could run at once. The new
 /// dependencies are only between tasks that had no order, so no cycle comes of
 /// them. Every one is told as a warning.
-pub fn serialize(plan: &mut Plan, places: &Places) -> Vec<Problem> {
+pub fn serialize(plan: &mut Plan, places: &Places, is_file: &IsFile<'_>) -> Vec<Problem> {
     let mut problems = Problems::default();
     let mut added = Vec::new();
-    each_unordered(plan, &Dag::of(plan), |met, order| {
+    each_unordered(plan, &Dag::of(plan), is_file, |met, order| {
         order.add(met.first.0, met.second.0);
         added.push((met.first.0, met.second.0));
         let (first, second) = (&plan.tasks[met.first.0].id, &plan.tasks[met.second.0].id);
@@ -131,6 +147,15 @@ pub fn serialize(plan: &mut Plan, places: &Places) -> Vec<Problem> {
         plan.tasks[second].depends_on.push(first);
     }
     problems.into_vec()
+}
+
+/// The bare path of the two that meet below it only, where they would not meet were it a file.
+fn may_become_a_folder<'p>(plan: &'p Plan, met: &Overlap) -> Option<&'p str> {
+    let own = |(position, file): Owner| &plan.tasks[position].files[file];
+    let (first, second) = (own(met.first), own(met.second));
+    let bare = [first, second].into_iter().find(|it| it.is_bare() && it.literal_path().contains('.'))?;
+    let path = bare.literal_path();
+    overlap_of(first, second, &|other| other == path).is_none().then_some(path)
 }
 
 fn placed(problem: Problem, met: &Overlap, plan: &Plan, places: &Places) -> Problem {

@@ -27,6 +27,38 @@ fn surroundings() -> Surroundings {
     }
 }
 
+/// As it is where nothing is there yet.
+fn check(plan: &Plan, places: &Places, around: &Surroundings) -> Vec<Problem> {
+    super::check(plan, places, around, &|_| false)
+}
+
+fn serialize(plan: &mut Plan, places: &Places) -> Vec<Problem> {
+    super::serialize(plan, places, &|_| false)
+}
+
+#[test]
+fn a_file_that_is_there_meets_nothing_below_it() {
+    let text =
+        plan_with(&[r#""id": 1, "files": ["README.md", "NEW.md"]"#, r#""id": 2, "files": ["**/*.rs"]"#]);
+    let (plan, places) = plan_of(&text, Format::Json);
+    let problems = |files: &[&str]| {
+        let found = super::check(&plan, &places, &surroundings(), &|path| files.contains(&path));
+        let told = found.into_iter().filter(|problem| problem.code == ProblemCode::Overlap);
+        told.map(|problem| (problem.path.unwrap_or_default(), problem.hint)).collect::<Vec<_>>()
+    };
+    assert_eq!(problems(&["README.md", "NEW.md"]), []);
+    let one = problems(&["README.md"]);
+    assert_eq!((one.len(), one[0].0.as_str()), (1, "NEW.md/a.rs"));
+    assert!(
+        one[0].1.ends_with(
+            "; NEW.md is no file yet and could become a folder: once it is there they do not meet"
+        )
+    );
+    let mut serialized = plan.clone();
+    assert_eq!(super::serialize(&mut serialized, &places, &|_| true), []);
+    assert!(serialized.tasks.iter().all(|task| task.depends_on.is_empty()));
+}
+
 fn pattern(text: &str) -> Pattern {
     Pattern::parse(text).unwrap()
 }

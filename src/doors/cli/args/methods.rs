@@ -19,7 +19,7 @@ Examples:
   generate-plan | kapell plan - --name nightly
   kapell plan --request 'add sign-in with passkeys'")]
 pub struct Plan {
-    /// Plan file, JSON or YAML; - reads JSON from stdin
+    /// Plan file, JSON or YAML; - reads either from stdin
     #[arg(required_unless_present = "request", conflicts_with = "request")]
     pub file: Option<String>,
     /// Have the planner agent make the plan from this text
@@ -380,7 +380,7 @@ Examples:
   generate-plan | kapell run - --max-parallel 2"
 )]
 pub struct Run {
-    /// Plan file, JSON or YAML; - reads JSON from stdin
+    /// Plan file, JSON or YAML; - reads either from stdin
     pub file: String,
     /// Start it and do not follow
     #[arg(long)]

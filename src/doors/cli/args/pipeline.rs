@@ -93,7 +93,7 @@ pub struct PipelineRun {
     /// What is wanted; - reads it from stdin
     #[arg(long, value_name = "TEXT")]
     pub request: Option<String>,
-    /// A plan file, or the id of a stored plan that was not started; - reads JSON from stdin
+    /// A plan file, or the id of a stored plan that was not started; - reads JSON or YAML from stdin
     #[arg(long, value_name = "FILE|ID")]
     pub plan: Option<String>,
     /// Follow it until it ends or waits for you

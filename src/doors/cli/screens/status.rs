@@ -172,6 +172,10 @@ pub fn task_change(view: &View, task: &TaskLine) -> String {
             line.push(span(Style::Faint, format!("{worker}  ")));
         }
         match (&task.reason, &task.commit) {
+            (Some(reason), Some(commit)) if task.state == "done" => {
+                line.push(span(Style::Faint, format!("landed as {}; ", short(commit))));
+                line.extend(sentence(Style::Warn, reason));
+            }
             (Some(reason), _) => line.extend(sentence(Style::Plain, reason)),
             (None, Some(commit)) => line.push(span(Style::Faint, format!("landed as {}", short(commit)))),
             (None, None) => line.extend(sentence(Style::Plain, &task.task)),

@@ -12,7 +12,7 @@ use super::surroundings::{names, session};
 use crate::api::methods::claims;
 use crate::base::paths::RepoPath;
 use crate::base::sorting;
-use crate::domain::overlap::overlap;
+use crate::domain::overlap::overlap_of;
 use crate::domain::pattern::Pattern;
 use crate::domain::plan::outline::{End, Item, Shape, Step};
 use crate::services::Session;
@@ -87,7 +87,7 @@ fn of_pattern(session: &Session, text: &str) -> Option<String> {
     }
     page.push('\n');
     if project.repository.is_some() {
-        page.push_str(&holders(session, &pattern).unwrap_or_default());
+        page.push_str(&holders(session, &project, &pattern).unwrap_or_default());
     }
     Some(page)
 }
@@ -104,12 +104,12 @@ pub fn matching(project: &Project, pattern: &Pattern) -> Option<Vec<RepoPath>> {
     Some(files.into_iter().filter(|file| pattern.contains(file)).collect())
 }
 
-fn holders(session: &Session, pattern: &Pattern) -> Option<String> {
+fn holders(session: &Session, project: &Project, pattern: &Pattern) -> Option<String> {
     let (claims, _) = claims::all(session, CLAIMS).ok()?;
     let mut lines = String::new();
     for claim in claims {
         let Ok(held) = Pattern::parse(&claim.status.pattern) else { continue };
-        let Some(witness) = overlap(pattern, &held) else { continue };
+        let Some(witness) = overlap_of(pattern, &held, &|path| project.is_file(path)) else { continue };
         let whose = if claim.own { "you".to_owned() } else { owned::holder(&claim) };
         lines.push_str(&format!("\n- {whose} as `{}` (`{witness}`)", claim.status.pattern));
     }

@@ -20,7 +20,7 @@ fn ahead() -> (Bench, Oid) {
 }
 
 fn go(bench: &Bench, new: &Oid) -> Forward {
-    let guard = GitQueue::lock(bench.git.repository()).unwrap();
+    let guard = bench.git.turn().unwrap();
     fast_forward(&bench.git, &guard, &bench.top(), MAIN, &bench.base, new).unwrap()
 }
 
@@ -117,7 +117,7 @@ fn other_reasons_not_to_move() {
     let (bench, new) = ahead();
     let git_dir = bench.top().join(".git");
     let side = bench.commit(&bench.base, &[("side", Some("s"))]);
-    let guard = GitQueue::lock(bench.git.repository()).unwrap();
+    let guard = bench.git.turn().unwrap();
     let diverged = fast_forward(&bench.git, &guard, &bench.top(), MAIN, &side, &new).unwrap();
     assert_eq!(diverged, Forward::Diverged);
     drop(guard);
@@ -193,7 +193,7 @@ fn edits_after_a_kill_are_not_overwritten() {
 fn a_lock_of_ours_that_was_left_is_let_go_and_no_other() {
     let (bench, _) = ahead();
     let git_dir = bench.top().join(".git");
-    let guard = GitQueue::lock(bench.git.repository()).unwrap();
+    let guard = bench.git.turn().unwrap();
     write(&git_dir.join("index.lock"), "");
     assert_eq!(mend(&bench.git, &guard), [""; 0].map(PathBuf::from));
     assert!(git_dir.join("index.lock").exists());
@@ -209,7 +209,7 @@ fn a_linked_checkout_moves_too() {
     git_in(&bench.top(), &["checkout", "-q", "--detach"]);
     let linked = bench.path("linked");
     git_in(&bench.top(), &["worktree", "add", "-q", linked.to_str().unwrap(), "main"]);
-    let guard = GitQueue::lock(bench.git.repository()).unwrap();
+    let guard = bench.git.turn().unwrap();
     let found = super::super::land::checked_out(&bench.git, MAIN).unwrap().unwrap();
     assert_eq!(found, fs::canonicalize(&linked).unwrap());
     let moved = fast_forward(&bench.git, &guard, &found, MAIN, &bench.base, &new).unwrap();
@@ -257,7 +257,7 @@ fn what_git_wrote_before_it_failed_is_taken_back() {
         ],
     );
     let before = state(&bench);
-    let guard = GitQueue::lock(bench.git.repository()).unwrap();
+    let guard = bench.git.turn().unwrap();
     fast_forward(&bench.git, &guard, &bench.top(), MAIN, &bench.base, &new).unwrap_err();
     assert_eq!(state(&bench), before);
 }

@@ -63,7 +63,7 @@ fn merges() {
 #[test]
 fn branches_move_by_compare_and_swap() {
     let bench = Bench::new();
-    let guard = GitQueue::lock(bench.git.repository()).unwrap();
+    let guard = bench.git.turn().unwrap();
     let commits: Vec<Oid> =
         (0..8).map(|i| bench.commit(&bench.base, &[("n", Some(&format!("{i}")))])).collect();
     let go =
@@ -222,7 +222,7 @@ fn a_branch_in_the_middle_of_a_rebase_or_a_bisect_is_not_moved() {
     for what in ["a rebase", "a bisect"] {
         let bench = Bench::new();
         let top = bench.top();
-        let guard = GitQueue::lock(bench.git.repository()).unwrap();
+        let guard = bench.git.turn().unwrap();
         let new = bench.commit(&bench.base, &[("n", Some("n"))]);
         write(&top.join("README"), "more\n");
         git_in(&top, &["commit", "-qam", "more"]);

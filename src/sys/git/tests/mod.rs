@@ -15,9 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::snapshot::{LARGEST_FILE, Request, snapshot};
-use super::{
-    Git, GitQueue, Oid, Program, Snapshot, SnapshotError, Worktree, discover as find, worktree as trees,
-};
+use super::{Git, Oid, Program, Snapshot, SnapshotError, Worktree, discover as find, worktree as trees};
 
 /// A repository `main` with a few files, and room for trees beside it.
 struct Bench {
@@ -70,7 +68,7 @@ impl Bench {
     }
 
     fn add(&self, name: &str) -> Worktree {
-        let guard = GitQueue::lock(self.git.repository()).unwrap();
+        let guard = self.git.turn().unwrap();
         trees::add(&self.git, guard, &self.path(name), &self.base).unwrap()
     }
 

@@ -163,7 +163,7 @@ fn checkpoints_follow_each_other_and_keep_the_earlier_ones() {
         assert_eq!(now.as_ref(), Some(&second.commit));
     }
     // Even after the ref went to the trash and everything unreachable was destroyed.
-    let guard = GitQueue::lock(bench.git.repository()).unwrap();
+    let guard = bench.git.turn().unwrap();
     let trashed = refs::trash(&bench.git, &guard, reference).unwrap().unwrap();
     assert_eq!(trashed, "refs/kapell/trash/tasks/T1/1");
     assert_eq!(refs::read(&bench.git, reference).unwrap(), None);

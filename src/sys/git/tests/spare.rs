@@ -14,7 +14,7 @@ fn put(bench: &Bench, tree: &Worktree, next: &Oid, most: usize) -> bool {
 }
 
 fn take(bench: &Bench, name: &str, commit: &Oid) -> Worktree {
-    let guard = GitQueue::lock(bench.git.repository()).unwrap();
+    let guard = bench.git.turn().unwrap();
     take_or_add(&bench.git, guard, &bench.path(name), commit).unwrap()
 }
 

@@ -1,6 +1,6 @@
 use super::super::exec::{Input, execute};
 use super::super::worktree::{Ignored, WorktreeError, check_saved, delete_folder, remove, reset};
-use super::super::{queue, read};
+use super::super::{environment, queue, read};
 use super::*;
 use std::os::unix::fs::symlink;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,7 +12,7 @@ fn make_old(path: &Path) {
 }
 
 fn lock(bench: &Bench) -> queue::Guard {
-    GitQueue::lock(bench.git.repository()).unwrap()
+    bench.git.turn().unwrap()
 }
 
 #[test]
@@ -286,7 +286,7 @@ fn the_queue_lasts_as_long_as_a_git_that_was_started_in_it() {
     let bench = Bench::new();
     let repository = bench.git.repository();
     let guard = lock(&bench);
-    assert!(GitQueue::try_lock(repository).unwrap().is_none());
+    assert!(bench.git.try_turn().unwrap().is_none());
     let is_lock = ["-c".into(), "test /dev/stdin -ef kapell.lock".into()];
     let lock_folder = &repository.common_dir;
     let given = Input::Lock(&guard);
@@ -302,12 +302,12 @@ fn the_queue_lasts_as_long_as_a_git_that_was_started_in_it() {
         .spawn()
         .unwrap();
     drop(guard);
-    assert!(GitQueue::try_lock(repository).unwrap().is_none());
+    assert!(bench.git.try_turn().unwrap().is_none());
     fs::write(&pipe, "end").unwrap();
     child.wait().unwrap();
     // Waited for rather than tried: a program that another test starts at this moment has a copy
     // of the lock between its fork and its exec.
-    drop(GitQueue::lock(repository).unwrap());
+    drop(bench.git.turn().unwrap());
 }
 
 #[test]
@@ -331,4 +331,40 @@ fn objects_that_somebodys_gc_deleted_are_written_again() {
             git_in(&bench.top(), &["update-ref", &first.reference, first.commit.as_str()]);
         }
     }
+}
+
+#[test]
+fn a_tag_that_is_called_like_a_branch_misleads_nobody() {
+    let bench = Bench::new();
+    let git = &bench.git;
+    let next = bench.commit(&bench.base, &[("n", Some("n"))]);
+    git_in(&bench.top(), &["tag", "main", next.as_str()]);
+    git_in(&bench.top(), &["branch", "env/a", next.as_str()]);
+    // A tag may even be of a file.
+    git_in(&bench.top(), &["tag", "env/a", "HEAD:README"]);
+    for (rev, expected) in [
+        ("main", &bench.base),
+        ("refs/heads/main", &bench.base),
+        ("refs/tags/main", &next),
+        ("main~0", &bench.base),
+        ("main^{commit}", &bench.base),
+        ("env/a", &next),
+        ("env/a~1", &bench.base),
+        ("HEAD", &bench.base),
+        (next.as_str(), &next),
+    ] {
+        assert_eq!(read::named(git, rev).unwrap().as_ref(), Some(expected), "{rev}");
+    }
+    for rev in ["", "-h", "nothing", "..", "a b", "main..main", "/", "main:README", "@{-1}"] {
+        assert_eq!(read::named(git, rev).unwrap(), None, "{rev}");
+    }
+    let guard = lock(&bench);
+    let path = bench.path("environment");
+    environment::add_worktree(git, &guard, &path, "env/a", &bench.base, "a").unwrap();
+    drop(guard);
+    let there = Git::new(&bench.program(), &find(&path).unwrap()).unwrap();
+    let branch = read::Head::Branch { reference: "refs/heads/env/a".into(), commit: Some(next) };
+    assert_eq!(read::head(&there).unwrap(), branch);
+    assert_eq!(fs::read_to_string(path.join("n")).unwrap(), "n");
+    assert_eq!(person(&path).args(["status", "--porcelain"]).output().unwrap().stdout, b"");
 }
