@@ -217,6 +217,7 @@ const OPERATIONS: &[Row] = &[
     }),
     ("write the caches of builds", ALL, |at| {
         fs::write(at.home.join(".cache/pip/one"), "x")?;
+        fs::create_dir_all(at.home.join(".cache/uv"))?;
         fs::write(at.home.join(".cache/uv/one"), "x")?;
         append(&at.home.join(".cache/huggingface/hub/model"))
     }),

@@ -61,12 +61,12 @@ impl Tests {
     }
 
     /// What is demanded by one of these.
-    fn any(branches: Vec<Self>) -> Self {
+    fn any(branches: &[Self]) -> Self {
         let mut any = Self::default();
         if branches.iter().all(|branch| !branch.names.is_empty()) {
             any.names = branches.iter().flat_map(|branch| branch.names.clone()).collect();
         }
-        if let [only] = &*branches {
+        if let [only] = branches {
             any.path.clone_from(&only.path);
         }
         any.kind = branches.first().and_then(|first| first.kind.clone());
@@ -133,7 +133,7 @@ impl Reading<'_> {
                 }
                 ")" => {
                     branches.push(std::mem::take(&mut tests));
-                    let any = Tests::any(std::mem::take(&mut branches));
+                    let any = Tests::any(&std::mem::take(&mut branches));
                     if let Some((before, outer, was_negated)) = open.pop() {
                         (tests, branches) = (before, outer);
                         if !was_negated {
