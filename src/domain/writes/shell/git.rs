@@ -95,7 +95,7 @@ impl Reading<'_> {
             }
             "fetch" | "remote" => self.has_fetched |= command == "fetch" || has_word(words, "update"),
             "bisect" if !has_word(words, "log") && !has_word(words, "view") && operands.paths.len() > 1 => {
-                whole(self)
+                whole(self);
             }
             "bisect"
                 if ["good", "bad", "old", "new", "skip", "reset", "run", "replay"]
@@ -107,7 +107,7 @@ impl Reading<'_> {
             "sparse-checkout"
                 if ["set", "add", "reapply", "disable"].iter().any(|it| has_word(words, it)) =>
             {
-                whole(self)
+                whole(self);
             }
             "filter-branch" | "filter-repo" => whole(self),
             "reset" if has("hard keep merge") => whole(self),
