@@ -172,7 +172,8 @@ pub fn command(bytes: &[u8]) {
 pub fn shell(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let known = |name: &str| (name == "HOME").then(|| "/home/ada".to_owned());
-    let writes = [of_command(text, &known), of_patch(text), of_diff(text, 1)].concat();
+    let of_diff = of_diff(text, 1).into_iter().map(|(write, _)| write).collect();
+    let writes = [of_command(text, &known), of_patch(text), of_diff].concat();
     assert!(writes.iter().all(|write| !write.path.is_empty()), "{writes:?}");
 }
 

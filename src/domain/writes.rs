@@ -9,7 +9,7 @@ mod shell;
 mod tests;
 
 pub use patch::{of_diff, of_patch};
-pub use shell::{TOP, of_command};
+pub use shell::{CONTENT, TOP, of_command};
 
 /// A file that is to be written, made, moved or removed.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -39,8 +39,47 @@ pub enum Reach {
     Below(String),
     /// Whatever git finds to change in the checkout around `path`, on behalf of this command.
     Checkout(String),
-    /// `path` is a diff with so many leading segments to strip from its names, which are relative to `inside`.
-    Diff(usize),
+    /// `path` is a diff, whose names are relative to `inside`.
+    Diff(Diff),
+    /// What commits bring into the checkout around `path`.
+    Commits(Commits),
+}
+
+/// How a diff is applied.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Diff {
+    /// So many leading segments are stripped from its names.
+    pub strip: usize,
+    /// git applies it: the names of its own diffs start from the top of the checkout.
+    pub is_gits: bool,
+    /// Its path is a glob, in the words of [`as_glob`].
+    pub is_glob: bool,
+    /// The command.
+    pub by: String,
+}
+
+/// Commits that a command brings into a checkout.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Commits {
+    /// What of them.
+    pub what: Brought,
+    /// Revisions, as git reads them.
+    pub revisions: Vec<String>,
+    /// The command.
+    pub by: String,
+}
+
+/// What of commits comes into a checkout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Brought {
+    /// What each of them changed, or each of a range of them.
+    Each,
+    /// What they have since they and the checkout parted.
+    Since,
+    /// What either side has since they parted.
+    Both,
+    /// All in which they differ from the checkout.
+    Unlike,
 }
 
 impl Write {

@@ -26,6 +26,7 @@ use crate::sys::git::discover::discover;
 use crate::sys::git::{Worktree, checkout};
 use crate::sys::process::life;
 
+mod brought;
 mod linked;
 mod naming;
 pub mod person;
@@ -78,6 +79,8 @@ impl Worker {
 /// What a tool is about to do, or did.
 #[derive(Debug, Clone, Copy)]
 pub struct Asked<'a> {
+    /// Where git is found, if what commits bring is asked too.
+    pub house: Option<&'a House>,
     /// A folder of the project that the session is about.
     pub folder: &'a Path,
     /// The folder that relative paths start from.
@@ -141,7 +144,7 @@ pub fn by_session(house: &House, editor: &Editor, asked: &Asked<'_>) -> Result<O
         return Ok(None);
     }
     let store = house.store()?;
-    let links = linked::held(house, &project, &wanted)?;
+    let links = linked::held(house, &project, editor, &wanted)?;
     wanted.extend(links.iter().map(|link| (link.other.clone(), link.pattern.clone())));
     let patterns: Vec<Pattern> = wanted.iter().map(|(_, pattern)| pattern.clone()).collect();
     let all: Vec<Pattern> = patterns.iter().chain(&whole).cloned().collect();
@@ -324,7 +327,7 @@ fn is_met(project: &Project, conflict: &Conflict) -> bool {
 }
 
 /// What is to be claimed, and what is only to be free, because a command changes whatever it finds
-/// there; with the command, if it is known.
+/// there; with how it comes by them, if that is known.
 fn wanted(project: &Project, asked: &Asked<'_>) -> (Vec<(Place, Pattern)>, Vec<Pattern>, Option<String>) {
     let (mut wanted, mut whole) = (Vec::<(Place, Pattern)>::new(), Vec::new());
     let mut by = None;
@@ -332,9 +335,13 @@ fn wanted(project: &Project, asked: &Asked<'_>) -> (Vec<(Place, Pattern)>, Vec<P
         if let Extent::Found(name) = &place.extent {
             let folder = if place.path.is_empty() { String::new() } else { as_glob(&place.path) + "/" };
             whole.extend(Pattern::parse(&format!("{folder}**/{name}")));
+            by.get_or_insert("the command finds its files by itself, and may find this one".to_owned());
+        } else if let Extent::Brought(command) = &place.extent {
+            by.get_or_insert(format!("{command} changes it"));
+            whole.extend(Pattern::of_path(&place.path));
         } else if place.path.is_empty() {
             if let Extent::Checkout(command) = &place.extent {
-                by = Some(command.clone());
+                by = Some(format!("{command} changes whatever it finds"));
             }
             whole.extend(Pattern::parse("**"));
         } else if let Ok(pattern) = Pattern::around_path(&place.path)

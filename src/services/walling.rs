@@ -18,6 +18,10 @@ use crate::sys::config::Config;
 use crate::sys::config::resolved::{Isolation, Wall as Wish};
 use crate::sys::wall::{self, Mode, Wall, WallSupport};
 
+mod secret;
+
+use secret::{CACHED, SECRETS, USUAL};
+
 /// What a run is to be kept to.
 #[derive(Debug)]
 pub struct Ground<'a> {
@@ -86,7 +90,7 @@ impl Ground<'_> {
             (_, Writes::Claim(claim)) if !self.kept.is_empty() => self.grant_beside(&mut wall, claim),
             (_, Writes::Claim(_) | Writes::All) => wall.writable.push(self.folder.to_owned()),
         }
-        wall.grant_persons(&outside);
+        wall.grant_persons(&beside_secrets(outside, &wall.hidden));
         Ok(wall)
     }
 
@@ -267,200 +271,53 @@ pub fn drop_placeholders(top: &Path, claim: &[Pattern]) {
     }
 }
 
-/// Where secrets lie: a variable that moves the folder, the folder in the home otherwise, the names in it.
-/// A name costs a look at each start, and what is below a folder costs a grant for each of its neighbours.
-const SECRETS: &[(&str, &str, &[&str])] = &[
-    // Keys, and sign-ins of tools.
-    (
-        "",
-        "",
-        &[
-            ".ssh",
-            ".aws",
-            ".azure",
-            ".kube",
-            ".oci",
-            ".fly",
-            ".railway",
-            ".netlify",
-            ".vercel",
-            ".wrangler",
-            ".cloudflared",
-            ".ngrok2",
-            ".pulumi",
-            ".snowflake",
-            ".snowsql",
-            ".databrickscfg",
-            ".kaggle",
-            ".huggingface",
-            ".age",
-            ".netrc",
-            ".authinfo",
-            ".authinfo.gpg",
-            ".git-credentials",
-            ".pgpass",
-            ".my.cnf",
-            ".mylogin.cnf",
-            ".pypirc",
-            ".wgetrc",
-            ".curlrc",
-            ".fetchmailrc",
-            ".msmtprc",
-            ".mbsyncrc",
-            ".vault-token",
-            ".password-store",
-            ".terraform.d",
-            ".dockercfg",
-            ".claude.json",
-            ".npmrc",
-            ".yarnrc.yml",
-            ".m2/settings.xml",
-            ".m2/settings-security.xml",
-            ".gradle/gradle.properties",
-            ".gem/credentials",
-            ".composer/auth.json",
-            ".ivy2/.credentials",
-            ".sbt/.credentials",
-            ".subversion/auth",
-            ".gemini/oauth_creds.json",
-            ".boto",
-            ".s3cfg",
-            ".passwd-s3fs",
-            ".mc",
-        ],
-    ),
-    // What was typed, and what programs remember of it.
-    (
-        "",
-        "",
-        &[
-            ".bash_history",
-            ".zsh_history",
-            ".zhistory",
-            ".histfile",
-            ".python_history",
-            ".psql_history",
-            ".mysql_history",
-            ".mariadb_history",
-            ".sqlite_history",
-            ".rediscli_history",
-            ".dbshell",
-            ".node_repl_history",
-            ".irb_history",
-            ".viminfo",
-            ".mozilla",
-            ".thunderbird",
-            ".vscode-server/data/User",
-            ".cursor-server/data/User",
-            "Library/Keychains",
-            "Library/Cookies",
-            "Library/Application Support/Code",
-            "Library/Application Support/Cursor",
-            "Library/Application Support/Firefox",
-            "Library/Application Support/Google/Chrome",
-        ],
-    ),
-    ("GNUPGHOME", ".gnupg", &[""]),
-    ("DOCKER_CONFIG", ".docker", &["config.json"]),
-    ("CARGO_HOME", ".cargo", &["credentials", "credentials.toml"]),
-    (
-        "XDG_CONFIG_HOME",
-        ".config",
-        &[
-            "gh",
-            "glab-cli",
-            "hub",
-            "github-copilot",
-            "git/credentials",
-            "gcloud",
-            "doctl",
-            "hcloud",
-            "linode-cli",
-            "netlify",
-            "stripe",
-            "ngrok",
-            "configstore/firebase-tools.json",
-            ".wrangler",
-            "sops",
-            "age",
-            "op",
-            "Bitwarden CLI",
-            "containers/auth.json",
-            "composer/auth.json",
-            "argocd",
-            "helm/registry",
-            "huggingface",
-            "rclone",
-            "filezilla",
-            "lftp",
-            "remmina",
-            // Browsers and editors: sessions, and what extensions signed in to.
-            "google-chrome",
-            "chromium",
-            "BraveSoftware",
-            "microsoft-edge",
-            "vivaldi",
-            "Code",
-            "Code - Insiders",
-            "Code - OSS",
-            "VSCodium",
-            "Cursor",
-            "Windsurf",
-            "Slack",
-            "discord",
-            "Signal",
-        ],
-    ),
-    (
-        "XDG_DATA_HOME",
-        ".local/share",
-        &[
-            "keyrings",
-            "kwalletd",
-            "com.vercel.cli",
-            "fish/fish_history",
-            "opencode/auth.json",
-            "opencode/storage",
-        ],
-    ),
-    ("CLAUDE_CONFIG_DIR", ".claude", &[".credentials.json", "projects", "history.jsonl"]),
-    ("CODEX_HOME", ".codex", &["auth.json", "sessions", "history.jsonl"]),
-    ("AWS_SHARED_CREDENTIALS_FILE", ".aws/credentials", &[""]),
-    ("AZURE_CONFIG_DIR", ".azure", &[""]),
-    ("KUBECONFIG", ".kube", &[""]),
-    ("CLOUDSDK_CONFIG", ".config/gcloud", &[""]),
-    ("OCI_CLI_CONFIG_FILE", ".oci", &[""]),
-    ("FLY_CONFIG_DIR", ".fly", &[""]),
-    ("GH_CONFIG_DIR", ".config/gh", &[""]),
-    ("SOPS_AGE_KEY_FILE", ".config/sops", &[""]),
-    ("PASSWORD_STORE_DIR", ".password-store", &[""]),
-    ("PGPASSFILE", ".pgpass", &[""]),
-    ("NETRC", ".netrc", &[""]),
-    ("WGETRC", ".wgetrc", &[""]),
-    ("CURL_HOME", "", &[".curlrc"]),
-    ("NPM_CONFIG_USERCONFIG", ".npmrc", &[""]),
-    ("REGISTRY_AUTH_FILE", ".docker/config.json", &[""]),
-    ("HISTFILE", ".bash_history", &[""]),
-    ("GOOGLE_APPLICATION_CREDENTIALS", ".config/gcloud", &[""]),
-];
-
 /// What no worker reads unless its agent needs it: keys and tokens, other agents' sign-ins and sessions,
 /// the person's own configuration of Kapell, which may set keys, and its state, with all that others do.
 pub fn secrets(house: &House) -> Vec<PathBuf> {
     let mut secrets = vec![house.root.clone(), house.person_config.clone()];
-    // `HISTFILE=/dev/null` names no secret, and a folder of everything is none.
-    let is_some =
-        |path: &PathBuf| path.is_absolute() && !path.starts_with("/dev") && !house.home.starts_with(path);
-    for (variable, in_home, names) in SECRETS {
-        let told = house.environment.get(*variable).map(PathBuf::from).filter(is_some);
-        for folder in [Some(house.home.join(in_home)), told].into_iter().flatten() {
-            secrets.extend(names.iter().map(|name| folder.join(name)));
-        }
-    }
+    secrets.extend(places(house, SECRETS));
+    let is_there = |path: &PathBuf| path.symlink_metadata().is_ok();
+    secrets.extend(places(house, CACHED).filter(is_there));
     secrets.extend(told_secrets(house));
     sorting::sort(&mut secrets);
     secrets.dedup();
     secrets
+}
+
+/// The places that a list tells, in the home and where variables say.
+fn places<'a>(
+    house: &'a House,
+    list: &'a [(&'a str, &'a str, &'a [&'a str])],
+) -> impl Iterator<Item = PathBuf> + 'a {
+    // `HISTFILE=/dev/null` names no secret, and a folder of everything is none.
+    let is_some =
+        |path: &PathBuf| path.is_absolute() && !path.starts_with("/dev") && !house.home.starts_with(path);
+    list.iter().flat_map(move |(variable, in_home, names)| {
+        let told = house.environment.get(*variable).map(PathBuf::from).filter(is_some);
+        let folders = [Some(house.home.join(in_home)), told].into_iter().flatten();
+        folders.flat_map(move |folder| names.iter().map(move |name| folder.join(name)))
+    })
+}
+
+/// The caches that are granted in the place of these: one with a secret in it only in part, what is beside
+/// that, and what builds usually make there.
+fn beside_secrets(caches: Vec<PathBuf>, hidden: &[PathBuf]) -> Vec<PathBuf> {
+    let mut beside = Vec::new();
+    for cache in caches {
+        let lies_in = |secret: &PathBuf| secret.starts_with(&cache) && secret.symlink_metadata().is_ok();
+        if !hidden.iter().any(lies_in) {
+            beside.push(cache);
+            continue;
+        }
+        if cache.file_name().is_some_and(|name| name == ".cache") {
+            for name in USUAL {
+                // What cannot be made is not written either.
+                let _ = fs::create_dir(cache.join(name));
+            }
+        }
+        beside.extend(wall::beside(&cache, hidden));
+    }
+    beside
 }
 
 /// Where paths lie, a line each, that somebody gave Kapell to keep secrets in.
@@ -690,6 +547,22 @@ mod tests {
             "/top/home/.mysql_history",
             "/top/home/.psql_history",
             "/top/home/.python_history",
+            "/top/home/.mcp-auth",
+            "/top/home/.zsh_sessions",
+            "/top/home/.local/share/python_keyring",
+            "/top/home/.local/share/opencode/auth.json",
+            "/top/home/.local/share/jupyter/runtime",
+            "/top/home/.local/state/nvim/shada",
+            "/top/home/.config/pypoetry/auth.toml",
+            "/top/home/.config/JetBrains",
+            "/top/home/.claude/file-history",
+            "/top/home/.docker/config.json",
+            "/top/home/.kube",
+            "/top/home/.config/gcloud",
+            "/top/home/.pgpass",
+            "/top/home/.npmrc",
+            "/top/home/.cargo/credentials.toml",
+            "/top/home/.config/chromium",
         ] {
             assert!(
                 secrets.iter().any(|path| path.components().eq(Path::new(secret).components())),
@@ -702,6 +575,30 @@ mod tests {
         {
             let needed = house.home.join(needed);
             assert!(secrets.iter().all(|path| !path.components().eq(needed.components())), "{needed:?}");
+        }
+    }
+
+    #[test]
+    fn a_cache_with_a_secret_in_it_is_granted_in_part() {
+        let top = tempfile::tempdir().unwrap();
+        let top = top.path().canonicalize().unwrap();
+        let (house, cache) = (house(&top), top.join("home/.cache"));
+        for folder in ["huggingface/hub", "pip", "other", "mozilla/firefox"] {
+            fs::create_dir_all(cache.join(folder)).unwrap();
+        }
+        let caches = vec![cache.clone(), top.join("home/.npm")];
+        fs::remove_dir_all(cache.join("mozilla")).unwrap();
+        assert!(!secrets(&house).iter().any(|secret| secret.starts_with(&cache)));
+        assert_eq!(beside_secrets(caches.clone(), &secrets(&house)), caches);
+        fs::create_dir(cache.join("mozilla")).unwrap();
+        fs::write(cache.join("huggingface/token"), "hf_x").unwrap();
+        let granted = beside_secrets(caches, &secrets(&house));
+        for name in ["huggingface/hub", "pip", "other", "uv", "go-build"] {
+            assert!(granted.contains(&cache.join(name)), "{name}: {granted:?}");
+        }
+        assert!(granted.contains(&top.join("home/.npm")));
+        for name in ["", "huggingface", "huggingface/token", "mozilla"] {
+            assert!(granted.iter().all(|it| !it.components().eq(cache.join(name).components())), "{name}");
         }
     }
 

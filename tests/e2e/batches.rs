@@ -92,6 +92,32 @@ fn a_gate_that_passes_when_run_again_is_flaky_and_says_so() {
 }
 
 #[test]
+fn a_gate_that_is_flaky_while_landing_is_run_once_more_and_that_is_told() {
+    let bench = Bench::new();
+    // Only a tree with the work of both waits for the test.
+    let line = shell_words::join(["if-both", "a.txt", "b.txt", &bench.socket(), "merge"]);
+    let tasks = ["a", "b"].map(|name| {
+        let file = format!("{name}.txt");
+        task(name, &[&file], &[&bench.meet_line(name), &format!("write {file} {name}")])
+    });
+    let plan =
+        bench.start(&Plan::new(tasks).rule("test", bench.gate(&[&line])).with("max_parallel", json!(2)));
+    let [a, b] = ["a", "b"].map(|name| bench.meet(name));
+    a.go();
+    bench.task_is(&plan, "a", "done");
+    b.go();
+    drop(bench.meet("merge"));
+    bench.meet("merge").go();
+    assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
+    assert_eq!(bench.landed(&plan), ["a", "b"]);
+    let told = bench.events(Some(&plan)).into_iter().filter(|it| it.0 == "gate.flaky");
+    let told: Vec<String> = told.map(|it| it.1).collect();
+    assert_eq!(told.len(), 1, "{}", bench.story());
+    assert!(told[0].starts_with("landing-test: ") && told[0].ends_with("when run again"), "{told:?}");
+    assert_eq!(bench.task(&plan, "b")["attempts"].as_array().unwrap().len(), 1);
+}
+
+#[test]
 fn a_conflict_goes_back_with_its_hunks_and_is_tried_on_the_new_base() {
     let bench = Bench::new();
     let plan = bench.start(&Plan::new([task(

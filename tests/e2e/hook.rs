@@ -9,6 +9,8 @@ use serde_json::{Value, json};
 
 use crate::bench::{AGENT, Bench, KAPELL};
 
+mod commands;
+
 /// An event of the session in the project.
 fn event(bench: &Bench, session: &str, moment: &str) -> Value {
     json!({"session_id": session, "hook_event_name": moment, "cwd": bench.project, "transcript_path": "/t"})

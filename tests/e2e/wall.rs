@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use kapell::sys::process::spawn;
+use rustix::fs::{CWD, RenameFlags, XattrFlags, renameat_with, setxattr};
 use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 use serde_json::{Value, json};
@@ -18,10 +19,51 @@ use serde_json::{Value, json};
 use crate::bench::{Bench, KAPELL, Plan, task};
 
 /// What a claim of every kind owns: a folder, files that are there, one that is not.
-const CLAIM: [&str; 7] = ["own/", "c-place", "c-beside", "c-moved", "c-gone", "c-fallback", "c-new"];
+const CLAIM: [&str; 8] =
+    ["own/", "c-place", "c-beside", "c-moved", "c-gone", "c-away", "c-fallback", "c-new"];
 /// What the project has besides.
-const FOREIGN: [&str; 9] =
-    ["f-write", "f-cut", "f-over", "f-mode", "f-hard", "f-link", "f-root", "f-taken", "f-del"];
+const FOREIGN: [&str; 13] = [
+    "f-write",
+    "f-cut",
+    "f-over",
+    "f-mode",
+    "f-time",
+    "f-attribute",
+    "f-swap",
+    "f-hard",
+    "f-link",
+    "f-root",
+    "f-taken",
+    "f-del",
+    "f-folder/kept",
+];
+/// What a person keeps in the home that no worker is to see, of each kind.
+const SECRETS: [&str; 24] = [
+    ".bash_history",
+    ".zsh_sessions/one",
+    ".python_history",
+    ".pgpass",
+    ".npmrc",
+    ".docker/config.json",
+    ".kube/config",
+    ".cargo/credentials.toml",
+    ".mcp-auth/token",
+    ".claude/history.jsonl",
+    ".claude/file-history/one",
+    ".config/gcloud/credentials.db",
+    ".config/pypoetry/auth.toml",
+    ".config/chromium/Default/Cookies",
+    ".config/JetBrains/c.kdbx",
+    ".mozilla/firefox/one/logins.json",
+    ".local/share/keyrings/login.keyring",
+    ".local/share/python_keyring/one",
+    ".local/share/opencode/auth.json",
+    ".local/state/nvim/shada/main.shada",
+    ".cache/huggingface/token",
+    ".cache/gh/one",
+    ".cache/gcloud/one",
+    ".cache/claude-cli-nodejs/one",
+];
 
 /// Where the operations happen.
 struct Place {
@@ -68,15 +110,43 @@ const OPERATIONS: &[Row] = &[
         save(&at.tree.join("c-beside.tmp"), &at.tree.join("c-beside"))
     }),
     ("save with a file of TMPDIR", IN_TREE, |at| save(&at.tmp.join("saved"), &at.tree.join("c-moved"))),
+    ("rename a claimed file away", IN_TREE, |at| {
+        fs::rename(at.tree.join("c-away"), at.tree.join("own/away"))
+    }),
     ("remove a claimed file", IN_TREE, |at| fs::remove_file(at.tree.join("c-gone"))),
     // What is in the tree and not claimed.
     ("write a foreign file", IN_TREE, |at| append(&at.tree.join("f-write"))),
     ("empty a foreign file", IN_TREE, |at| File::create(at.tree.join("f-cut")).map(drop)),
-    ("create a foreign file", IN_TREE, |at| File::create_new(at.tree.join("f-new")).map(drop)),
+    ("create a foreign file", IN_TREE, |at| {
+        let path = at.tree.join("f-new");
+        let made = File::create_new(&path).map(drop);
+        // What is refused must leave nothing behind.
+        if made.is_err() && path.exists() { Err(io::Error::other("an empty file")) } else { made }
+    }),
+    ("make a folder beside the claim", IN_TREE, |at| fs::create_dir(at.tree.join("f-made"))),
+    ("make a link beside the claim", IN_TREE, |at| symlink("README", at.tree.join("f-made-link"))),
+    ("rename a foreign folder", IN_TREE, |at| {
+        fs::rename(at.tree.join("f-folder"), at.tree.join("f-folder-before"))
+    }),
+    ("exchange a foreign file with a claimed one", IN_TREE, |at| {
+        fs::write(at.tree.join("own/swap"), "mine")?;
+        let (own, foreign) = (at.tree.join("own/swap"), at.tree.join("f-swap"));
+        renameat_with(CWD, own, CWD, foreign, RenameFlags::EXCHANGE).map_err(Into::into)
+    }),
     ("rename over a neighbour", IN_TREE, |at| save(&at.tree.join("own/over"), &at.tree.join("f-over"))),
     ("remove a foreign file", IN_TREE, |at| fs::remove_file(at.tree.join("f-del"))),
     ("chmod a foreign file", ALL, |at| {
         fs::set_permissions(at.tree.join("f-mode"), fs::Permissions::from_mode(0o755))
+    }),
+    ("set the times of a foreign file", ALL, |at| {
+        File::open(at.tree.join("f-time"))?.set_modified(std::time::UNIX_EPOCH)
+    }),
+    ("set an attribute of a foreign file", ALL, |at| {
+        match setxattr(at.tree.join("f-attribute"), "user.kapell", b"x", XattrFlags::empty()) {
+            // Not every file system has them.
+            Err(Errno::NOTSUP) => Ok(()),
+            set => set.map_err(Into::into),
+        }
     }),
     ("link a foreign file into the claim", IN_TREE, |at| {
         fs::hard_link(at.tree.join("f-hard"), at.tree.join("own/hard"))
@@ -132,6 +202,25 @@ const OPERATIONS: &[Row] = &[
     ("read ~/.aws", NO_WALL, |at| read(&at.home.join(".aws/credentials"))),
     ("read ~/.config/gh", NO_WALL, |at| read(&at.home.join(".config/gh/hosts.yml"))),
     ("read ~/.netrc", NO_WALL, |at| read(&at.home.join(".netrc"))),
+    ("read any other secret of the home", NO_WALL, |at| {
+        let read = SECRETS.map(|name| (name, read(&at.home.join(name))));
+        match read.iter().filter(|(_, read)| read.is_ok()).count() {
+            0 => Err(Errno::ACCESS.into()),
+            n if n == SECRETS.len() => Ok(()),
+            _ => Err(io::Error::other(format!("{read:?}"))),
+        }
+    }),
+    ("move a secret out of a cache", NO_WALL, |at| {
+        let token = at.home.join(".cache/huggingface/token");
+        fs::rename(&token, at.tree.join("own/token"))
+            .and_then(|()| fs::rename(at.tree.join("own/token"), token))
+    }),
+    ("write the caches of builds", ALL, |at| {
+        fs::write(at.home.join(".cache/pip/one"), "x")?;
+        fs::create_dir_all(at.home.join(".cache/uv"))?;
+        fs::write(at.home.join(".cache/uv/one"), "x")?;
+        append(&at.home.join(".cache/huggingface/hub/model"))
+    }),
     ("read ~/.gnupg, a link", NO_WALL, |at| read(&at.home.join(".gnupg/key"))),
     ("read it where the link leads", NO_WALL, |at| read(&at.home.join("vault/key"))),
     ("read another agent's sign-in", NO_WALL, |at| read(&at.home.join(".codex/auth.json"))),
@@ -256,10 +345,15 @@ fn bench(level: &str, socket: &str) -> Bench {
         (&home, ".gitconfig"),
         (&home, ".codex/auth.json"),
         (&home, "vault/key"),
+        (&home, ".cache/pip/kept"),
+        (&home, ".cache/huggingface/hub/model"),
         (&state, "serve.token"),
         (&state, "run/a-other/job.json"),
         (&state, "worktrees/other/a-other/file"),
-    ] {
+    ]
+    .into_iter()
+    .chain(SECRETS.map(|secret| (&home, secret)))
+    {
         let path = folder.join(file);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, "").unwrap();
@@ -268,7 +362,7 @@ fn bench(level: &str, socket: &str) -> Bench {
     let exe = std::env::current_exe().unwrap();
     let words = json!([exe, "--exact", "wall::operator", "--ignored", "--nocapture"]);
     bench.configure(&format!(
-        "[project]\nwall = \"{level}\"\ncaches = []\n\n[providers.operator]\nkind = \"command\"\ncommand = {words}\n\
+        "[project]\nwall = \"{level}\"\ncaches = [\"~/.cache\"]\n\n[providers.operator]\nkind = \"command\"\ncommand = {words}\n\
          set_env = {{ WALL_MAIN = {main}, WALL_STATE = {state}, WALL_TESTER = \"{tester}\", WALL_SOCKET = \"{socket}\" }}\n",
         main = json!(bench.project),
         state = json!(state),

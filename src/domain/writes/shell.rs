@@ -7,6 +7,7 @@ mod expand;
 mod find;
 mod git;
 mod letters;
+mod lists;
 mod operands;
 mod programs;
 mod read;
@@ -20,11 +21,14 @@ use super::Write;
 /// The name under which [`of_command`] asks for the top of the checkout.
 pub const TOP: &str = "git rev-parse --show-toplevel";
 
+/// What [`of_command`] asks for the text of a file by, in front of its path: a list of names, say.
+pub const CONTENT: &str = "cat ";
+
 /// The files that a shell command is about to write, in the order in which they are met.
 ///
 /// Relative paths are relative to the folder in which the command starts: a `cd` on the way is
 /// reckoned with. `known` tells the values of variables that the shell has from outside (`HOME`,
-/// `PWD` and the like), and that of [`TOP`]. What only a running shell can know is left out, and globs
+/// `PWD` and the like), that of [`TOP`], and the texts of files ([`CONTENT`]). What only a running shell can know is left out, and globs
 /// are left to whoever can list files.
 pub fn of_command(text: &str, known: &dyn Fn(&str) -> Option<String>) -> Vec<Write> {
     let mut reading = run::Reading::new(known);

@@ -2,11 +2,15 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod lists;
+
 /// What the shell has from outside in these tests.
 fn known(name: &str) -> Option<String> {
     let value = match name {
         "HOME" => "/home/ada",
         "PWD" | "CLAUDE_PROJECT_DIR" | TOP => "/p",
+        "cat names" => "one\ntwo words\n",
+        "cat sub/nul" => "x\0y z\0",
         _ => return None,
     };
     Some(value.to_owned())
@@ -23,7 +27,12 @@ fn shown(writes: &[Write]) -> String {
             Reach::Names => format!("{path}<glob {inside}"),
             Reach::Below(name) => format!("{path}/**/{name}"),
             Reach::Checkout(by) => format!("{path} by {by}"),
-            Reach::Diff(strip) => format!("diff {path} -p{strip} in '{inside}'"),
+            Reach::Diff(Diff { strip, is_gits, is_glob, .. }) => {
+                let (kind, glob) =
+                    (if *is_gits { "git" } else { "diff" }, if *is_glob { " glob" } else { "" });
+                format!("{kind}{glob} {path} -p{strip} in '{inside}'")
+            }
+            Reach::Commits(Commits { what, revisions, .. }) => format!("{what:?} {}", revisions.join(" ")),
         }
     });
     shown.collect::<Vec<_>>().join(" | ")
@@ -117,11 +126,11 @@ fn words() {
             "cd sub; rm /proc/self/cwd/a; rm /proc/thread-self/cwd/../b /proc/self/cwdx",
             "sub/a | sub/../b | /proc/self/cwdx",
         ),
-        ("read F <<< a.txt; rm $F; read -r F G <<< 'a b'; rm $F", "a.txt"),
+        ("read F <<< a.txt; rm $F; read -r F G <<< 'a b'; rm $F $G", "a.txt | a | b"),
         ("find . -name '*.o' | while read -r f; do rm \"$f\"; done", "./**/*.o"),
         ("git ls-files '*.c' | while IFS= read -r f; do sed -i s/a/b/ \"$f\"; done", "./**/*.c"),
         ("ls *.txt | while read f; do rm $f; done", "glob *.txt"),
-        ("printf '%s\\n' a b | while read f; do rm $f; done", ""),
+        ("printf '%s\\n' a b | while read f; do rm $f; done", "a | b"),
         ("F=a sh -c 'rm $F'; rm $F", "a"),
         ("F=$(mktemp); rm $F; rm b", "b"),
         ("F=a; read F; rm $F", ""),
@@ -134,7 +143,7 @@ fn words() {
         ("for f in *.txt; do rm \"$f\"; done", "glob *.txt"),
         ("for d in x y\ndo for f in a b; do rm $d/$f; done; done", "x/a | x/b | y/a | y/b"),
         ("for f in $x; do rm $f; rm b; done", "b"),
-        ("while read f; do rm $f; rm b; done < list", "b"),
+        ("while read f; do rm $f; rm b; done < list", "./**/* | b"),
         ("rm *.o a?b [ab]c src/*/x", "glob *.o | glob a?b | glob [ab]c | glob src/*/x"),
         ("rm '*'.o \"a?\" \\[x] a[^b] x/'[y]'*", "*.o | a? | [x] | glob a[!b] | glob x/[[]y[]]*"),
         ("rm !(a.txt); rm b", "b"),
@@ -311,10 +320,16 @@ fn git() {
     check(&[
         ("git checkout -- a b", "a | b"),
         ("git checkout HEAD~1 -- a", "a"),
-        ("git checkout main", "main?"),
-        ("git checkout a.txt", "a.txt?"),
+        ("git checkout main", "main? | Unlike main"),
+        ("git checkout a.txt", "a.txt? | Unlike a.txt"),
         ("git checkout HEAD a.txt b", "HEAD? | a.txt | b"),
         ("git checkout -b new", ""),
+        (
+            "git checkout -b new origin/main; git checkout -; git checkout -p",
+            "Unlike origin/main | -? | Unlike @{-1} | . by git checkout -p",
+        ),
+        ("git switch main; git switch -c new v1; git switch -c x", "Unlike main | Unlike v1"),
+        ("git switch --orphan x", ". by git switch --orphan x"),
         ("git checkout -f main", ". by git checkout -f main"),
         ("git checkout -p", ". by git checkout -p"),
         ("git checkout .", "."),
@@ -336,20 +351,27 @@ fn git() {
         ("git rm -r a", "a"),
         ("git mv a b", "a | b<a"),
         ("git clean -fd; git clean -fdn", "."),
-        ("git switch -f x; git switch y", ". by git switch -f x"),
+        ("git switch -f x; git switch y", ". by git switch -f x | Unlike y"),
         ("git checkout-index -fa", ". by git checkout-index -fa"),
         ("git checkout-index -f a", "a"),
         ("git read-tree -u -m HEAD", ". by git read-tree -u -m"),
         ("git apply <<EOF\n--- a/a.txt\n+++ b/a.txt\n@@ -1 +1 @@\n-a\n+b\nEOF", "a.txt"),
-        ("git apply x.diff", "diff x.diff -p1 in ''"),
+        ("git apply x.diff", "git x.diff -p1 in ''"),
+        ("git apply *.diff; git am p/*.patch", "git glob *.diff -p1 in '' | git glob p/*.patch -p1 in ''"),
+        ("cd sub; git apply x.diff", "git sub/x.diff -p1 in 'sub'"),
+        ("cd src; git apply <<EOF\ndiff --git a/a.txt b/a.txt\n--- a/a.txt\n+++ b/a.txt\nEOF", "/p/a.txt"),
+        ("git diff main > /t/x && git apply /t/x", "/t/x | . by git apply"),
+        ("git show topic | git apply -R; curl -s http://x | git am", ". by git apply | . by git am"),
+        ("git diff -- a.txt src | git apply -R", "a.txt/**/* | src/**/*"),
+        ("git am --abort; git am --continue", ""),
         ("git apply --check x.diff", ""),
-        ("cat x.diff | git apply -p0 -", "diff x.diff -p0 in ''"),
-        ("git am < x", "diff x -p1 in ''"),
+        ("cat x.diff | git apply -p0 -", "git x.diff -p0 in ''"),
+        ("git am < x", "git x -p1 in ''"),
         ("git -c x=y rm a.txt", "a.txt"),
         ("git status; git log > l", "l"),
         ("git diff --output=d", "d"),
         ("git ls-files '*.txt' | xargs rm", "./**/*.txt"),
-        ("git commit -am x; git add a; git merge x; git pull", ""),
+        ("git commit -am x; git add a", ""),
     ]);
 }
 
@@ -366,10 +388,10 @@ fn carriers() {
         ("time rm a; time -p rm b; command rm c; exec rm d", "a | b | c | d"),
         ("command -v rm a", ""),
         ("busybox rm a; watch -n 1 rm b", "a | b"),
-        ("xargs rm a < list", "a"),
+        ("xargs rm a < list", "a | ./**/*"),
         ("echo a.txt b | xargs rm", "a.txt | b"),
         ("printf '%s\\n' a 'b c' | xargs -I{} cp x/{} {}.bak", "a.bak<a | b c.bak<b c"),
-        ("ls | xargs -I{} sed -i s/x/y/ {}", ""),
+        ("ls | xargs -I{} sed -i s/x/y/ {}", "glob *"),
         ("ls *.txt | xargs rm", "glob *.txt"),
         ("parallel rm ::: a b", "a | b"),
         ("parallel 'rm {}' ::: a b", "a | b"),
@@ -379,8 +401,19 @@ fn carriers() {
         ("find . -name '*.o' -delete", "./**/*.o"),
         ("find src -type f -name a.txt -exec rm {} \\;", "src/**/a.txt"),
         ("find . -maxdepth 1 -name '*.o' -exec rm {} +", "glob ./*.o"),
-        ("find . -mtime +3 -delete", ""),
-        ("find . ! -name a -delete", ""),
+        // Some of them, nobody knows which.
+        ("find . -mtime +3 -delete; find src -newer x -name '*.c' -delete", "./**/* | src/**/*.c"),
+        ("find . ! -name a -delete", "./**/*"),
+        ("find . -maxdepth 1 -type f -delete", "glob ./*"),
+        ("find . \\( -name '*.a' -o -name '*.b' \\) -type f -delete", "./**/*.a | ./**/*.b"),
+        ("find . -name '*.a' -o -name '*.b' | xargs rm", "./**/*.a | ./**/*.b"),
+        ("find . -name x -o -name '*.b' -exec rm {} +", "./**/*.b"),
+        ("find . -path '*/gen/*' -delete; find . -path './gen/*' -delete", "./**/gen/** | ./gen/**/*"),
+        ("find . -not -path '*/.git/*' -name '*.c' -exec sed -i s/a/b/ {} +", "./**/*.c"),
+        ("find . -type d -name build -exec rm -rf {} +", "./**/build/**"),
+        ("find . -name build -exec rm -rf {} +", "./**/build | ./**/build/**"),
+        ("find src/*/x -name '*.o' -delete; find $x -name a -delete", "src/**/*.o"),
+        ("find . -name '*.c' -exec sh -c 'rm \"$1\"' _ {} \\;", "./**/*.c"),
         ("find . -name x -prune -o -name '*.o' -print | xargs rm", "./**/*.o"),
         ("find . -name a -exec sh -c 'echo x > b' \\;", "b"),
         ("find . -name '*.o'", ""),
@@ -536,10 +569,22 @@ fn the_files_of_diffs() {
     let mut lines: Vec<&str> = diff.lines().collect();
     lines.retain(|line| *line != "--- not" && *line != "+++ b/no");
     let diff = lines.join("\n");
-    assert_eq!(shown(&of_diff(&diff, 1)), "x | d/new | old | d/moved | i.png");
-    assert_eq!(shown(&of_diff("--- a/b/c\n+++ a/b/c\n", usize::MAX)), "c");
-    assert_eq!(shown(&of_diff("--- c\n+++ c\n", 0)), "c");
-    assert_eq!(of_diff("--- c\n+++ c\n", 2), []);
+    let told = |diff: &str, strip| {
+        let told: Vec<Write> = of_diff(diff, strip).into_iter().map(|(write, _)| write).collect();
+        shown(&told)
+    };
+    assert_eq!(told(&diff, 1), "x | d/new | old | d/moved | i.png");
+    assert_eq!(told("--- a/b/c\n+++ a/b/c\n", usize::MAX), "c");
+    assert_eq!(told("--- c\n+++ c\n", 0), "c");
+    assert_eq!(told("--- c\n+++ c\n", 2), "");
+    // What has no `---` is told by the first line: new rights, empty files, files that are no text.
+    let bare = "diff --git a/run.sh b/run.sh\nold mode 100644\nnew mode 100755\n\
+                diff --git \"a/\\303\\244 b\" \"b/\\303\\244 b\"\nnew file mode 100644\n\
+                diff --git a/i.png b/i.png\nGIT binary patch\n\
+                diff -u x y\n--- other/z\n+++ other/z\n";
+    assert_eq!(told(bare, 1), "run.sh | ä b | i.png | z");
+    let is_gits: Vec<bool> = of_diff(bare, 1).into_iter().map(|(_, is_gits)| is_gits).collect();
+    assert_eq!(is_gits, [true, true, true, false]);
 }
 
 /// Texts that repeat themselves are read in a time that grows with their length.

@@ -5,7 +5,7 @@
 
 use std::io::{Read, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
@@ -16,7 +16,7 @@ use crate::domain::claim::{Holder, HolderKind};
 use crate::domain::pattern::Pattern;
 use crate::domain::refusal::Refusal;
 use crate::domain::task::TaskState;
-use crate::domain::writes::TOP;
+use crate::domain::writes::{CONTENT, TOP};
 use crate::services::editing::{self, Asked, Editor, Worker, touching};
 use crate::services::lending::{self, Lent};
 use crate::services::project::Project;
@@ -33,6 +33,9 @@ use event::{Event, Moment};
 
 /// More than this is no event: a tool's input is a file at most.
 const LARGEST_EVENT: u64 = 64 << 20;
+
+/// A longer list of names is not read.
+const LARGEST_LIST: u64 = 64 << 10;
 
 /// How many claims of a project are looked through for a worker's own.
 const MOST_CLAIMS: usize = 500;
@@ -85,6 +88,7 @@ fn decide(house: &House, agent: Option<&str>, event: &Event) -> Result<Option<Re
     let known = |name: &str| match name {
         "PWD" => cwd.to_str().map(str::to_owned),
         TOP => top(),
+        name if name.starts_with(CONTENT) => text_of(&cwd.join(&name[CONTENT.len()..])),
         name if SHELLS_OWN.contains(&name) => None,
         // An agent's commands and its hooks are its children alike.
         name => house.environment.get(name).cloned(),
@@ -101,7 +105,7 @@ fn decide(house: &House, agent: Option<&str>, event: &Event) -> Result<Option<Re
             worktree: variable("KAPELL_WORKTREE").map(PathBuf::from),
             lent: house.shim_socket().and_then(|it| it.parent()).map(lending::noted).unwrap_or_default(),
         };
-        let asked = Asked { folder: &cwd, cwd: &cwd, writes: &writes };
+        let asked = Asked { house: Some(house), folder: &cwd, cwd: &cwd, writes: &writes };
         let plan = variable("KAPELL_PLAN").map_or("", String::as_str);
         return editing::by_worker(&worker, &asked, || held(house, attempt), |it| is_open(house, plan, it));
     }
@@ -114,7 +118,7 @@ fn decide(house: &House, agent: Option<&str>, event: &Event) -> Result<Option<Re
         let alive = tree::patron().map(|(patron, _)| life::proof_of(&patron));
         Editor { holder: Holder { kind: HolderKind::Agent, name }, alive }
     };
-    let asked = Asked { folder: &folder, cwd: &cwd, writes: &writes };
+    let asked = Asked { house: Some(house), folder: &folder, cwd: &cwd, writes: &writes };
     match event.moment {
         Moment::Before => {
             if event.is_command() {
@@ -139,6 +143,12 @@ fn decide(house: &House, agent: Option<&str>, event: &Event) -> Result<Option<Re
         }
         Moment::Other => Ok(None),
     }
+}
+
+/// The text of a small file, such as a list of names.
+fn text_of(file: &Path) -> Option<String> {
+    let is_small = std::fs::metadata(file).is_ok_and(|it| it.is_file() && it.len() <= LARGEST_LIST);
+    is_small.then(|| std::fs::read_to_string(file).ok()).flatten()
 }
 
 /// What an attempt holds by now. Within its wall only its shim can tell.

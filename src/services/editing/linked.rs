@@ -1,15 +1,22 @@
 //! Hard links: who writes to one name of a file writes to all of them, and claims are of names.
 
-use std::os::unix::fs::MetadataExt as _;
+use std::fs::Metadata;
+use std::os::unix::fs::{DirEntryExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
 
 use super::place::Place;
-use super::{House, Project};
+use super::{Editor, House, Project};
+use crate::base::paths::RepoPath;
+use crate::domain::claim::HolderKind;
 use crate::domain::pattern::Pattern;
 use crate::services::Error;
 use crate::store::claims::ClaimPage;
 
 /// More claims than these are not looked through: a hook has to answer in milliseconds.
 const MOST_CLAIMS: usize = 10_000;
+
+/// So many entries of folders are looked through for the other names of a file.
+const MOST_ENTRIES: usize = 20_000;
 
 /// Another name of a file that is to be written, which somebody holds.
 #[derive(Debug, Clone)]
@@ -22,14 +29,15 @@ pub(super) struct Link {
     pub pattern: Pattern,
 }
 
-/// The other names of these files that somebody holds, whoever it is. Files with one name, as nearly all have,
-/// cost nothing.
+/// The other names of these files that somebody holds, whoever it is; by a pattern of several files, somebody
+/// else. Files with one name, as nearly all have, cost nothing.
 pub(super) fn held(
     house: &House,
     project: &Project,
+    editor: &Editor,
     wanted: &[(Place, Pattern)],
 ) -> Result<Vec<Link>, Error> {
-    let inode = |file: &std::path::Path| {
+    let inode = |file: &Path| {
         let found = file.symlink_metadata().ok().filter(|it| it.is_file() && it.nlink() > 1)?;
         Some((found.dev(), found.ino()))
     };
@@ -40,17 +48,83 @@ pub(super) fn held(
     }
     let page = ClaimPage { after: 0, limit: MOST_CLAIMS };
     let claims = house.store()?.read(|tx| tx.live_claims(&project.id, page))?;
+    let is_known = |pattern: &Pattern| wanted.iter().any(|(_, known)| known == pattern);
     let mut links = Vec::new();
-    for claim in claims.iter().filter(|claim| claim.pattern.is_literal() && !claim.pattern.is_folder()) {
+    let mut left = MOST_ENTRIES;
+    for claim in &claims {
         let path = claim.pattern.literal_path();
         for (place, own, inode_of_it) in &several {
+            let is_it = |file: &Path| inode(file) == Some(*inode_of_it);
             let other = place.beside(path);
-            let is_known = |pattern: &Pattern| wanted.iter().any(|(_, known)| known == pattern);
-            if **own != claim.pattern && !is_known(&claim.pattern) && inode(&other.file) == Some(*inode_of_it)
-            {
-                links.push(Link { named: place.path.clone(), other, pattern: claim.pattern.clone() });
+            if claim.pattern.is_literal() && !other.file.is_dir() {
+                if **own != claim.pattern && !is_known(&claim.pattern) && is_it(&other.file) {
+                    links.push(Link { named: place.path.clone(), other, pattern: claim.pattern.clone() });
+                }
+                continue;
             }
+            // Attempts work in checkouts of their own, which hold no names of this one's files.
+            if claim.holder == editor.holder || claim.holder.kind == HolderKind::Attempt {
+                continue;
+            }
+            let top = place.top();
+            let is_meant = |name: &str, file: &Path| {
+                *name != place.path && claim.pattern.contains(&RepoPath::from(name)) && is_it(file)
+            };
+            walk(&other.file, top, &mut left, &mut |name, file, ino| {
+                if ino != inode_of_it.1 || !is_meant(name, file) {
+                    return true;
+                }
+                if let Ok(pattern) = Pattern::of_path(name)
+                    && !is_known(&pattern)
+                {
+                    links.push(Link { named: place.path.clone(), other: place.beside(name), pattern });
+                }
+                // One is enough to be refused for.
+                false
+            });
         }
     }
     Ok(links)
+}
+
+/// The files below a folder that a claim of several owns and that fulfil something, up to so many entries.
+pub(super) fn below(
+    top: &Path,
+    pattern: &Pattern,
+    left: &mut usize,
+    is_it: impl Fn(&Metadata) -> bool,
+) -> Vec<String> {
+    let mut found = Vec::new();
+    walk(&top.join(pattern.literal_path()), top, left, &mut |name, file, _| {
+        if pattern.contains(&RepoPath::from(name)) && file.symlink_metadata().is_ok_and(|file| is_it(&file)) {
+            found.push(name.to_owned());
+        }
+        true
+    });
+    found
+}
+
+/// Goes through the files below a folder, each with its path from `top` and its inode, until one says that it
+/// is enough. Git's own folder, and repositories within, are none of theirs.
+fn walk(folder: &Path, top: &Path, left: &mut usize, each: &mut dyn FnMut(&str, &Path, u64) -> bool) {
+    let mut folders: Vec<PathBuf> = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
+            if *left == 0 {
+                return;
+            }
+            *left -= 1;
+            let (path, Ok(kind)) = (entry.path(), entry.file_type()) else { continue };
+            if kind.is_dir() {
+                if entry.file_name() != ".git" && !path.join(".git").exists() {
+                    folders.push(path);
+                }
+            } else if kind.is_file()
+                && let Some(name) = path.strip_prefix(top).ok().and_then(Path::to_str)
+                && !each(name, &path, entry.ino())
+            {
+                return;
+            }
+        }
+    }
 }

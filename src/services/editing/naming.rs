@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use super::Asked;
+use super::{Asked, brought};
 use crate::base::paths::RepoPath;
 use crate::domain::pattern::Pattern;
-use crate::domain::writes::{Reach, Write, of_diff};
+use crate::domain::writes::{Diff, Reach, Write, of_diff};
+use crate::sys::git::discover::discover;
 
 /// How many entries of a folder are looked through for a glob: a hook has to answer in milliseconds.
 const MOST_ENTRIES: usize = 10_000;
@@ -14,7 +15,7 @@ const MOST_ENTRIES: usize = 10_000;
 /// How many files a glob may stand for; what is beyond is not asked about.
 const MOST_MATCHES: usize = 256;
 
-/// A diff above this is no patch that an agent wrote.
+/// A diff above this is not read: it may be about any file.
 const LARGEST_DIFF: u64 = 1 << 20;
 
 /// How much of a place is written.
@@ -26,6 +27,8 @@ pub(in crate::services) enum Extent {
     Found(String),
     /// It is the top of a checkout, of which this command changes what it finds.
     Checkout(String),
+    /// This command brings another content of it, or takes it away.
+    Brought(String),
 }
 
 /// The files of a write, as paths that may have links and dots.
@@ -49,14 +52,33 @@ pub(super) fn files(asked: &Asked<'_>, write: &Write) -> Vec<(PathBuf, Extent)> 
         Reach::Below(name) if file.is_dir() => vec![(file, Extent::Found(name.clone()))],
         Reach::Below(_) => whole(vec![file]),
         Reach::Checkout(by) => vec![(file, Extent::Checkout(by.clone()))],
-        Reach::Diff(strip) => {
-            let is_small = file.metadata().is_ok_and(|diff| diff.is_file() && diff.len() <= LARGEST_DIFF);
-            let bytes = is_small.then(|| std::fs::read(&file).ok()).flatten().unwrap_or_default();
+        Reach::Commits(commits) => brought::files(asked, &file, commits),
+        Reach::Diff(diff) => {
+            let diffs = if diff.is_glob { matching(asked.cwd, &write.path) } else { vec![file] };
             let folder = asked.cwd.join(inside.unwrap_or_default());
-            let named = of_diff(&String::from_utf8_lossy(&bytes), *strip);
-            whole(named.into_iter().take(MOST_MATCHES).map(|write| folder.join(write.path)).collect())
+            diffs.iter().flat_map(|file| diffed(file, &folder, diff)).collect()
         }
     }
+}
+
+/// The files that a diff changes which is applied in a folder.
+fn diffed(file: &Path, folder: &Path, diff: &Diff) -> Vec<(PathBuf, Extent)> {
+    let Some(found) = file.metadata().ok().filter(std::fs::Metadata::is_file) else { return Vec::new() };
+    let whole = || vec![(folder.to_owned(), Extent::Checkout(diff.by.clone()))];
+    if found.len() > LARGEST_DIFF {
+        return whole();
+    }
+    let named = of_diff(&String::from_utf8_lossy(&std::fs::read(file).unwrap_or_default()), diff.strip);
+    if named.len() > MOST_MATCHES {
+        return whole();
+    }
+    let is_topmost = diff.is_gits && named.iter().any(|(_, is_gits)| *is_gits);
+    let top = if is_topmost { discover(folder).ok().and_then(|found| found.top) } else { None };
+    let place = |(write, is_gits): (Write, bool)| {
+        let start = top.as_deref().filter(|_| is_gits).unwrap_or(folder);
+        (start.join(write.path), Extent::Whole)
+    };
+    named.into_iter().map(place).collect()
 }
 
 /// What matches a glob, as a shell would list it.
@@ -110,12 +132,23 @@ mod tests {
     #[test]
     fn globs_and_diffs_are_looked_up() {
         let folder = tempfile::tempdir().unwrap();
-        let cwd = folder.path();
+        let cwd = &folder.path().canonicalize().unwrap();
         for name in ["a.txt", "b.txt", ".c.txt", "sub/a.rs", "sub/b[1].rs", "sub/deep/x.rs", "goal/old"] {
             std::fs::create_dir_all(cwd.join(name).parent().unwrap()).unwrap();
             std::fs::write(cwd.join(name), "").unwrap();
         }
         std::fs::write(cwd.join("p.diff"), "--- a/x\n+++ b/x\n--- /dev/null\n+++ b/sub/new\n").unwrap();
+        std::fs::write(
+            cwd.join("git.patch"),
+            "diff --git a/top b/top\n--- a/top\n+++ b/top\ndiff -u x y\n--- a/sub/own\n+++ b/sub/own\n",
+        )
+        .unwrap();
+        for name in [".git/objects", ".git/refs"] {
+            std::fs::create_dir_all(cwd.join(name)).unwrap();
+        }
+        std::fs::write(cwd.join(".git/HEAD"), "ref: refs/heads/main\n").unwrap();
+        let diff =
+            |is_gits, is_glob| Reach::Diff(Diff { strip: 1, is_gits, is_glob, by: "git apply".to_owned() });
         let table: &[(Reach, &str, Option<&str>, &[&str])] = &[
             (Reach::Glob, "*.txt", None, &["a.txt", "b.txt"]),
             (Reach::Glob, ".*.txt", None, &[".c.txt"]),
@@ -132,16 +165,19 @@ mod tests {
             (Reach::IfThere, "a.txt", None, &["a.txt"]),
             (Reach::IfThere, "main", None, &[]),
             (Reach::Below("*.rs".to_owned()), "a.txt", None, &["a.txt"]),
-            (Reach::Diff(1), "p.diff", Some(""), &["x", "sub/new"]),
-            (Reach::Diff(1), "p.diff", Some("goal"), &["goal/x", "goal/sub/new"]),
-            (Reach::Diff(1), "none.diff", Some(""), &[]),
+            (diff(false, false), "p.diff", Some(""), &["x", "sub/new"]),
+            (diff(false, false), "p.diff", Some("goal"), &["goal/x", "goal/sub/new"]),
+            (diff(false, false), "none.diff", Some(""), &[]),
+            (diff(true, false), "git.patch", Some("sub"), &["top", "sub/sub/own"]),
+            (diff(false, false), "git.patch", Some("sub"), &["sub/top", "sub/sub/own"]),
+            (diff(true, true), "p*.diff", Some(""), &["x", "sub/new"]),
             (Reach::Path, "goal", Some("x"), &["goal/x"]),
             (Reach::Path, "new", Some("x"), &["new"]),
         ];
         for (reach, path, inside, expected) in table {
             let write =
                 Write { path: (*path).to_owned(), inside: inside.map(str::to_owned), reach: reach.clone() };
-            let asked = Asked { folder: cwd, cwd, writes: &[] };
+            let asked = Asked { house: None, folder: cwd, cwd, writes: &[] };
             let found = files(&asked, &write);
             assert!(found.iter().all(|(_, extent)| *extent == Extent::Whole), "{write:?}");
             let found: Vec<&str> =

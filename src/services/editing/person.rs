@@ -59,7 +59,7 @@ pub fn spot(file: &Path) -> Option<Spot> {
     let folder = file.ancestors().skip(1).find(|folder| folder.is_dir())?;
     let project = Project::of(folder).ok().filter(|project| project.repository.is_some())?;
     let writes = [Write::at(file.to_str()?)];
-    let found = places(&project, &Asked { folder, cwd: folder, writes: &writes });
+    let found = places(&project, &Asked { house: None, folder, cwd: folder, writes: &writes });
     let mut top = None;
     let (mut paths, mut patterns) = (Vec::new(), Vec::new());
     for place in found {

@@ -175,16 +175,16 @@ mod tests {
         for (path, inside, expected) in table {
             let writes =
                 [Write { path: path.to_owned(), inside: inside.map(str::to_owned), reach: Reach::Path }];
-            let asked = Asked { folder: &top, cwd: &top, writes: &writes };
+            let asked = Asked { house: None, folder: &top, cwd: &top, writes: &writes };
             let found: Vec<String> = places(&project, &asked).into_iter().map(|place| place.path).collect();
             assert_eq!(found, expected, "{path}");
         }
         let writes = [Write::at("a.rs"), Write::at(root.join("p/src/a.rs").to_str().unwrap())];
-        let asked = Asked { folder: &top, cwd: &top.join("src"), writes: &writes };
+        let asked = Asked { house: None, folder: &top, cwd: &top.join("src"), writes: &writes };
         assert_eq!(places(&project, &asked).len(), 1);
         let reach = Reach::Checkout("git stash".to_owned());
         let writes = [Write { path: "deep".to_owned(), inside: None, reach }];
-        let asked = Asked { folder: &top, cwd: &top.join("src"), writes: &writes };
+        let asked = Asked { house: None, folder: &top, cwd: &top.join("src"), writes: &writes };
         let found = places(&project, &asked);
         assert_eq!((found.len(), found[0].path.as_str(), &found[0].file), (1, "", &top));
     }

@@ -8,6 +8,9 @@ use crate::domain::claim::Conflict;
 use crate::domain::pattern::Pattern;
 use crate::domain::refusal::{Code, Refusal};
 
+/// What is refused for what the other side may have, and not for what is here.
+const PULLS: [&str; 3] = ["git pull", "git merge", "git rebase"];
+
 /// What a worker may not write, why, and what it can do instead.
 pub(super) fn beyond(project: &Project, place: &Place, claim: &[Pattern]) -> Refusal {
     let mut owned: Vec<&str> = Vec::new();
@@ -99,14 +102,23 @@ pub(super) fn refused(conflicts: &[Conflict], by: Option<&str>) -> Option<Refusa
         text.push_str(&format!("; {} more are held by others", conflicts.len() - 1));
     }
     if let Some(by) = by {
-        text.push_str(&format!("; {by} changes whatever it finds"));
+        text.push_str(&format!("; {by}"));
     }
     let ask = match asking(&conflict.witness, Some(600)) {
         Ok(how) => format!(", or ask for it: {how}"),
         Err(_) => String::new(),
     };
+    // Once the commits are there, what they bring can be told.
+    let is_pull = by.is_some_and(|by| PULLS.iter().any(|pull| by.starts_with(pull)));
+    let alone = if is_pull {
+        ". Or git fetch, which changes no file, and then, as a command of its own, git merge: it is refused only for \
+         files that it changes"
+    } else {
+        ""
+    };
     let hint = format!(
-        "do not write it another way. Work on something else{ask}; kapell status --scope claims shows who holds what"
+        "do not write it another way. Work on something else{ask}; kapell status --scope claims shows who holds \
+         what{alone}"
     );
     Some(Refusal::new(Code::Conflict, text, hint).with("holder", &held.holder.name))
 }

@@ -5,13 +5,16 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use super::{Editor, Held, HolderKind, is_of_agent, near, tell};
+use super::{Editor, Held, HolderKind, is_of_agent, linked, near, tell};
 use crate::base::ids::HolderName;
 use crate::domain::pattern::Pattern;
 use crate::domain::refusal::{Code, Refusal};
 use crate::services::project::Project;
 use crate::services::{Error, House};
 use crate::sys::process::life;
+
+/// So many files in folders that others hold are looked at: a hook has to answer in milliseconds.
+const LOOKED_AT: usize = 5000;
 
 /// So many are named.
 const NAMED: usize = 5;
@@ -58,21 +61,31 @@ pub fn touched(house: &House, editor: &Editor, folder: &Path) -> Result<Option<R
             && claim.holder != editor.holder
             && (claim.alive.as_deref().is_some_and(life::is_of_process)
                 || !is_of_agent(claim, editor.alive.as_deref()))
-            && claim.pattern.is_literal()
-            && !claim.pattern.is_folder()
-    };
-    let has_changed = |claim: &&Held| {
-        let file = top.join(claim.pattern.literal_path());
-        fs::symlink_metadata(&file).is_ok_and(|found| found.is_file() && changed_at(&found) >= began)
             // Whoever used a tool meanwhile did it rather than this one.
             && since(&claim.holder.name).is_none_or(|theirs| theirs < began)
     };
-    let changed: Vec<&Held> = held.iter().filter(is_others).filter(has_changed).collect();
-    let Some(first) = changed.first() else { return Ok(None) };
+    let has_changed = |found: &fs::Metadata| found.is_file() && changed_at(found) >= began;
+    let mut left = LOOKED_AT;
+    let mut changed: Vec<(String, &Held)> = Vec::new();
+    for claim in held.iter().filter(is_others) {
+        let file = top.join(claim.pattern.literal_path());
+        match fs::symlink_metadata(&file) {
+            Ok(found) if claim.pattern.is_literal() && !found.is_dir() => {
+                if has_changed(&found) {
+                    changed.push((claim.pattern.literal_path().to_owned(), claim));
+                }
+            }
+            _ => {
+                let found = linked::below(top, &claim.pattern, &mut left, has_changed);
+                changed.extend(found.into_iter().map(|path| (path, claim)));
+            }
+        }
+    }
+    let Some((_, first)) = changed.first() else { return Ok(None) };
     let names: Vec<String> = changed
         .iter()
         .take(NAMED)
-        .map(|claim| format!("{} (held by {})", claim.pattern.literal_path(), claim.holder.name))
+        .map(|(path, claim)| format!("{path} (held by {})", claim.holder.name))
         .collect();
     let more = changed.len().saturating_sub(NAMED);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };

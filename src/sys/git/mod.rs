@@ -19,6 +19,7 @@
 //!
 //! The git queue ([`Git::turn`]) serialises what git itself does not: adding and removing worktrees, deleting refs, landing.
 
+pub mod brought;
 pub mod bundle;
 pub mod change;
 pub mod checkout;

@@ -79,6 +79,11 @@ pub struct Wall {
     pub readable: Vec<PathBuf>,
 }
 
+/// What lies in a folder beside secrets, in the fewest folders and files. Links are none of them.
+pub fn beside(folder: &Path, hidden: &[PathBuf]) -> Vec<PathBuf> {
+    reading::beside(folder, hidden)
+}
+
 impl Wall {
     /// No wall.
     pub fn off() -> Self {

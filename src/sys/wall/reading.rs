@@ -19,6 +19,17 @@ pub(super) fn all_but(hidden: &[PathBuf]) -> Vec<PathBuf> {
     rest
 }
 
+/// The same within one folder.
+pub(super) fn beside(folder: &Path, hidden: &[PathBuf]) -> Vec<PathBuf> {
+    let Ok(folder) = folder.canonicalize() else { return Vec::new() };
+    let is_there = |path: &PathBuf| path.starts_with(&folder) && path.symlink_metadata().is_ok();
+    let hidden: BTreeSet<PathBuf> = real(hidden).into_iter().filter(is_there).collect();
+    let above = hidden.iter().flat_map(|path| path.ancestors().skip(1)).map(Path::to_owned).collect();
+    let mut rest = Vec::new();
+    around(&folder, &hidden, &above, &mut rest);
+    rest
+}
+
 /// What the answer of [`all_but`] depends on: the folders above the secrets, by their names and by their real
 /// paths, and when each was last changed. Two equal ones mean the same answer.
 #[derive(Debug, PartialEq, Eq)]

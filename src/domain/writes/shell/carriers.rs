@@ -1,7 +1,7 @@
 //! Programs that run others: shells, `env`, `xargs`, `parallel`.
 
 use super::operands::Operands;
-use super::run::{Input, Reading};
+use super::run::{Input, Reading, anything};
 use super::word::Arg;
 
 /// So many names of an input are told one by one.
@@ -49,13 +49,22 @@ impl Reading<'_> {
             let mark = operands.value("I i replace").and_then(Arg::text).filter(|mark| !mark.is_empty());
             mark.unwrap_or("{}").to_owned()
         });
-        let names = match input {
+        let told = operands.value("a arg-file").map(|file| match file {
+            Arg::Text(path) => Input::File(path.clone()),
+            _ => Input::Something,
+        });
+        let names = match self.settled(told.unwrap_or(input)) {
+            Input::Text(text) if operands.has("0 null") => text
+                .split(['\0', '\n'])
+                .filter(|name| !name.is_empty())
+                .map(|name| Arg::Text(name.to_owned()))
+                .collect(),
             Input::Text(text) if mark.is_some() || operands.has("d") => {
                 text.lines().map(|line| Arg::Text(line.trim().to_owned())).collect()
             }
             Input::Text(text) => text.split_whitespace().map(|word| Arg::Text(word.to_owned())).collect(),
             Input::Names(names) => names,
-            _ => vec![Arg::Unknown],
+            _ => vec![anything()],
         };
         self.spread_over(&operands.paths, &names, mark.as_deref());
     }
@@ -67,10 +76,10 @@ impl Reading<'_> {
         let (command, names) = match at {
             Some(at) => (&operands.paths[..at], operands.after(at + 1).to_vec()),
             None => {
-                let names = match input {
+                let names = match self.settled(input) {
                     Input::Text(text) => text.lines().map(|line| Arg::Text(line.trim().to_owned())).collect(),
                     Input::Names(names) => names,
-                    _ => vec![Arg::Unknown],
+                    _ => vec![anything()],
                 };
                 (operands.paths.as_slice(), names)
             }
@@ -79,8 +88,10 @@ impl Reading<'_> {
         if let [Arg::Text(text)] = command
             && text.contains(' ')
         {
-            for name in names.iter().take(MOST_NAMES).filter_map(Arg::text) {
-                self.apart(&text.replace("{}", name), None);
+            for name in names.iter().take(MOST_NAMES) {
+                if let Some(name) = self.standing_in(name).or_else(|| name.text().map(str::to_owned)) {
+                    self.apart(&text.replace("{}", &name), None);
+                }
             }
             return;
         }
@@ -95,15 +106,16 @@ impl Reading<'_> {
             return;
         };
         for name in names.iter().take(MOST_NAMES) {
+            let part = self.standing_in(name).or_else(|| name.text().map(str::to_owned));
             let words = command.iter().map(|word| match word {
                 Arg::Text(text) if text == mark => name.clone(),
-                Arg::Text(text) if text.contains(mark) => match name {
-                    Arg::Text(name) => Arg::Text(text.replace(mark, name)),
-                    _ => Arg::Unknown,
-                },
+                Arg::Text(text) if text.contains(mark) => {
+                    part.as_ref().map_or(Arg::Unknown, |name| Arg::Text(text.replace(mark, name)))
+                }
                 other => other.clone(),
             });
-            self.program(&words.collect::<Vec<Arg>>(), Input::Unknown);
+            let words: Vec<Arg> = words.collect();
+            self.program(&words, Input::Unknown);
         }
     }
 }

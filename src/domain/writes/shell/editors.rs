@@ -1,9 +1,9 @@
 //! Programs whose options no table can tell: what each of them writes.
 
 use super::operands::Operands;
-use super::run::{Input, Reading};
+use super::run::{Input, Reading, place};
 use super::word::Arg;
-use crate::domain::writes::{Reach, Write, of_diff};
+use crate::domain::writes::{Diff, Reach, Write, of_diff};
 
 impl Reading<'_> {
     pub fn packed(&mut self, name: &str, end: &str, operands: &Operands) {
@@ -165,17 +165,40 @@ impl Reading<'_> {
                 here.write(goal);
             } else {
                 // Without a number only the last segment counts.
-                here.patched(&input, strip.unwrap_or(usize::MAX));
+                let strip = strip.unwrap_or(usize::MAX);
+                here.patched(&input, Diff { strip, is_gits: false, is_glob: false, by: "patch".to_owned() });
             }
         });
     }
 
     /// The files that a diff changes, which may stand in a file.
-    pub fn patched(&mut self, diff: &Input, strip: usize) {
-        match diff {
-            Input::Text(text) => self.named(of_diff(text, strip)),
-            Input::File(path) => self.add(path, None, Reach::Diff(strip)),
-            _ => {}
+    pub fn patched(&mut self, input: &Input, diff: Diff) {
+        match input {
+            Input::Text(text) => {
+                // git's own names start from the top, wherever it is called.
+                let top = diff.is_gits.then(|| self.top()).flatten().map(Arg::Text);
+                let (tops, heres): (Vec<_>, _) = of_diff(text, diff.strip).into_iter().partition(|it| it.1);
+                self.within(top.as_ref(), |top| top.named(tops.into_iter().map(|it| it.0).collect()));
+                self.named(heres.into_iter().map(|it| it.0).collect());
+            }
+            Input::File(path) => {
+                let at = place(self.state.folder.as_deref(), path);
+                let is_made = |write: &Write| {
+                    at.as_deref().is_some_and(|at| {
+                        at.strip_prefix(&*write.path)
+                            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+                    })
+                };
+                if self.writes.iter().any(is_made) {
+                    self.add(".", None, Reach::Checkout(diff.by));
+                } else {
+                    self.add(path, None, Reach::Diff(diff));
+                }
+            }
+            // The files that it is about.
+            Input::Names(names) => self.write_all(names),
+            Input::Something => self.add(".", None, Reach::Checkout(diff.by)),
+            Input::Unknown => {}
         }
     }
 

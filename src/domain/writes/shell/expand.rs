@@ -2,7 +2,7 @@
 
 use super::TOP;
 use super::operands::Operands;
-use super::run::{Input, LONGEST, Reading, place};
+use super::run::{Input, LONGEST, Reading, anything, place};
 use super::word::{
     Arg, Part, Variable, Word, arg_text, args_of, changed, globbed, is_name, push_escaped, unescaped,
 };
@@ -37,19 +37,49 @@ impl Reading<'_> {
     /// `read`: one variable for what one line says, where there is only one.
     pub fn read_into(&mut self, args: &[Arg], input: Input) {
         let operands = Operands::of(args, "d:n:N:p:t:u:i:a:", "");
-        let value = match (&*operands.paths, input) {
-            ([Arg::Text(name)], Input::Names(names)) if is_name(name) => <[Arg; 1]>::try_from(names).ok(),
-            ([Arg::Text(name)], Input::Text(text))
-                if is_name(name) && text.trim_end().lines().count() == 1 =>
-            {
-                Some([Arg::Text(text.trim().to_owned())])
-            }
-            _ => None,
+        let line = match self.settled(input) {
+            Input::Unknown => Arg::Unknown,
+            Input::Names(names) => <[Arg; 1]>::try_from(names).map_or_else(|_| anything(), |[name]| name),
+            Input::Text(text) if text.trim_end().lines().count() <= 1 => Arg::Text(text.trim().to_owned()),
+            _ => anything(),
         };
-        match (value, operands.paths.first().and_then(Arg::text)) {
-            (Some([value]), Some(name)) if !operands.has("a") => self.set(name, vec![value]),
-            _ => self.forgotten(args),
+        let names: Vec<&str> = operands.paths.iter().filter_map(Arg::text).collect();
+        match (&*names, line) {
+            _ if operands.has("a") => self.forgotten(args),
+            ([], line) => self.set("REPLY", vec![line]),
+            ([name], line) => self.set(name, vec![line]),
+            (names, Arg::Text(text)) => {
+                let ifs =
+                    self.value("IFS").and_then(|ifs| ifs.first().and_then(Arg::text).map(str::to_owned));
+                let is_gap = |c: char| match ifs.as_deref() {
+                    Some(ifs) if !ifs.is_empty() => ifs.contains(c),
+                    _ => c.is_whitespace(),
+                };
+                // The last one gets what is left, which is a word mostly.
+                let mut words = text.split(is_gap).filter(|word| !word.is_empty());
+                for name in names {
+                    self.set(name, vec![Arg::Text(words.next().unwrap_or_default().to_owned())]);
+                }
+            }
+            // A column of a line.
+            (names, Arg::Unknown) => names.iter().for_each(|name| self.set(name, vec![Arg::Unknown])),
+            (names, _) => names.iter().for_each(|name| self.set(name, vec![anything()])),
         }
+    }
+
+    /// `mapfile`: a list of what the lines say.
+    pub fn listed_into(&mut self, args: &[Arg], input: Input) {
+        let operands = Operands::of(args, "d:n:O:s:u:C:c:", "");
+        let Some(name) = operands.paths.last().and_then(Arg::text).filter(|name| is_name(name)) else {
+            return;
+        };
+        let values = match self.settled(input) {
+            Input::Text(text) => text.lines().map(|line| Arg::Text(line.to_owned())).collect(),
+            Input::Names(names) => names,
+            Input::Unknown => vec![Arg::Unknown],
+            _ => vec![anything()],
+        };
+        self.set(name, values);
     }
 
     /// Variables that are set to what nobody knows.
@@ -134,6 +164,14 @@ impl Reading<'_> {
                 Some(Arg::Text(text)) if !text.is_empty() => value.truncate(1),
                 _ => return vec![Arg::Unknown],
             },
+            then if matches!(value.first(), Some(Arg::Found { .. })) => {
+                // Without its folder it lies in this one.
+                let folder = match value.first() {
+                    Some(Arg::Found { folder, .. }) if !then.starts_with('#') => folder.clone(),
+                    _ => ".".to_owned(),
+                };
+                return vec![Arg::Found { folder, name: "*".to_owned() }];
+            }
             then => {
                 let changed = value.first().and_then(Arg::text).and_then(|value| changed(value, then));
                 return vec![changed.map_or(Arg::Unknown, Arg::Text)];
@@ -154,7 +192,8 @@ impl Reading<'_> {
             }
             Part::Run { nodes, is_quoted } => {
                 self.isolated(nodes);
-                match std::mem::take(&mut self.output) {
+                let printed = std::mem::take(&mut self.output);
+                match self.settled(printed) {
                     Input::Text(text) => {
                         let value = vec![Arg::Text(text.trim_end_matches('\n').to_owned())];
                         if *is_quoted { value } else { split(value) }
@@ -189,7 +228,11 @@ impl Reading<'_> {
             let texts: Vec<Option<String>> = match part {
                 Part::Text(text) if at == 0 => vec![self.homely(text)],
                 Part::Text(text) => vec![Some(text.clone())],
-                part => self.meant(part).iter().map(arg_text).collect(),
+                part => self
+                    .meant(part)
+                    .iter()
+                    .map(|arg| self.standing_in(arg).or_else(|| arg_text(arg)))
+                    .collect(),
             };
             for (at, text) in texts.into_iter().enumerate() {
                 if at > 0 {
@@ -221,8 +264,11 @@ impl Reading<'_> {
                 Part::Text(text) if at == 0 => self.homely(text).map(|text| unescaped(&text)),
                 part => {
                     let values = self.meant(part);
-                    let texts: Option<Vec<&str>> = values.iter().map(Arg::text).collect();
-                    texts.map(|texts| texts.join(" "))
+                    let mut texts = Vec::new();
+                    for value in &values {
+                        texts.push(self.standing_in(value).or_else(|| value.text().map(str::to_owned)));
+                    }
+                    texts.into_iter().collect::<Option<Vec<String>>>().map(|texts| texts.join(" "))
                 }
             };
             // All parts are looked at: commands in them run.
@@ -269,6 +315,9 @@ impl Reading<'_> {
         self.state.folder = match goal {
             Some(Arg::Text(goal)) if goal == "-" => self.state.before.take(),
             Some(Arg::Text(goal)) => place(now.as_deref(), goal),
+            Some(found @ Arg::Found { .. }) => {
+                self.standing_in(found).and_then(|goal| place(now.as_deref(), &goal))
+            }
             Some(_) => None,
             None => self.known("HOME"),
         };

@@ -2,9 +2,9 @@
 
 use super::operands::Operands;
 use super::programs::spread;
-use super::run::{Input, Reading};
-use super::word::Arg;
-use crate::domain::writes::Reach;
+use super::run::{Input, Reading, anything};
+use super::word::{Arg, glob_of};
+use crate::domain::writes::{Brought, Commits, Diff, Reach};
 
 impl Reading<'_> {
     pub(super) fn git(&mut self, words: &[Arg], input: &Input) {
@@ -28,6 +28,10 @@ impl Reading<'_> {
             "apply" => ("p:C:", "directory exclude include whitespace build-fake-ancestor"),
             "am" => ("p:C:", "directory exclude include whitespace patch-format"),
             "clean" => ("e:", "exclude"),
+            "merge" => ("m:s:X:F:S;", "message strategy strategy-option file into-name cleanup"),
+            "cherry-pick" | "revert" => ("m:s:X:S;", "mainline strategy strategy-option cleanup"),
+            "rebase" => ("s:X:x:C:S;", "onto strategy strategy-option exec whitespace"),
+            "grep" => ("e:f:m:A:B:C:O;", "max-depth threads"),
             "diff" | "log" | "show" | "archive" | "bundle" => ("o:S:G:n:U:", "output format prefix remote"),
             _ => ("", "pathspec-from-file"),
         };
@@ -41,8 +45,12 @@ impl Reading<'_> {
             here.add(".", None, Reach::Checkout(by));
         };
         let has = |names: &str| operands.has(names);
+        let starts = operands.paths.get(..1).unwrap_or_default();
         match command {
-            "checkout" if has("b B orphan") => {}
+            // Which files such a list names is not looked up.
+            "checkout" | "restore" | "rm" | "stash" if has("pathspec-from-file") => whole(self),
+            "checkout" if has("orphan") => {}
+            "checkout" if has("b B") => self.commits(Brought::Unlike, command, starts, whole),
             "checkout" if after.is_none() => match paths.split_first() {
                 None if has("f force p patch") => whole(self),
                 None => {}
@@ -52,6 +60,9 @@ impl Reading<'_> {
                     match first {
                         Arg::Text(name) if !name.contains(['*', ':']) && name != "." => {
                             self.add(name, None, Reach::IfThere);
+                            if rest.is_empty() {
+                                self.commits(Brought::Unlike, command, starts, whole);
+                            }
                         }
                         first => self.specs(std::slice::from_ref(first)),
                     }
@@ -63,7 +74,42 @@ impl Reading<'_> {
             "rm" if has("cached n dry-run") => {}
             "checkout" | "restore" | "rm" => self.specs(paths),
             "mv" if !has("n dry-run") => self.moved("git", &operands, true),
-            "switch" if has("f force discard-changes") => whole(self),
+            "switch" if has("f force discard-changes orphan") => whole(self),
+            "switch" => self.commits(Brought::Unlike, command, starts, whole),
+            // Whoever began it goes on with it; these two throw away what is not committed, whose ever it is.
+            "rebase" if has("abort skip") => whole(self),
+            "merge" | "cherry-pick" | "revert" | "rebase"
+                if has("abort quit continue skip edit-todo show-current-patch") => {}
+            "rebase" if has("onto root autostash x exec") => whole(self),
+            "merge" | "rebase" => {
+                let what = if command == "merge" { Brought::Since } else { Brought::Both };
+                let upstream = [Arg::Text("@{upstream}".to_owned())];
+                let revisions = if operands.paths.is_empty() { &upstream[..] } else { &operands.paths };
+                self.commits(what, command, revisions, whole);
+            }
+            "cherry-pick" | "revert" => self.commits(Brought::Each, command, &operands.paths, whole),
+            // What it brings only the other side knows.
+            "pull" if !has("dry-run") => {
+                self.has_fetched = true;
+                whole(self);
+            }
+            "fetch" | "remote" => self.has_fetched |= command == "fetch" || has_word(words, "update"),
+            "bisect" if !has_word(words, "log") && !has_word(words, "view") && operands.paths.len() > 1 => {
+                whole(self);
+            }
+            "bisect"
+                if ["good", "bad", "old", "new", "skip", "reset", "run", "replay"]
+                    .iter()
+                    .any(|it| has_word(words, it)) =>
+            {
+                whole(self);
+            }
+            "sparse-checkout"
+                if ["set", "add", "reapply", "disable"].iter().any(|it| has_word(words, it)) =>
+            {
+                whole(self);
+            }
+            "filter-branch" | "filter-repo" => whole(self),
             "reset" if has("hard keep merge") => whole(self),
             "clean" if has("n dry-run") => {}
             "clean" if paths.is_empty() => self.add(".", None, Reach::Path),
@@ -81,29 +127,56 @@ impl Reading<'_> {
             "am" if has("abort quit skip continue resolved show-current-patch") => {}
             "apply" | "am" => {
                 let strip = operands.value("p").and_then(Arg::text).and_then(|n| n.parse().ok()).unwrap_or(1);
-                self.within(operands.value("directory"), |here| {
+                let by = format!("git {command}");
+                let diff = |is_glob| Diff { strip, is_gits: true, is_glob, by: by.clone() };
+                let folder = operands.value("directory").cloned();
+                self.within(folder.as_ref(), |here| {
                     if paths.iter().all(|path| path.text() == Some("-")) {
-                        here.patched(input, strip);
+                        here.patched(input, diff(false));
                     }
-                    for path in paths.iter().filter_map(Arg::text).filter(|path| *path != "-") {
-                        here.patched(&Input::File(path.to_owned()), strip);
+                    for path in paths.iter().filter(|path| path.text() != Some("-")) {
+                        match path {
+                            Arg::Text(path) => here.patched(&Input::File(path.clone()), diff(false)),
+                            Arg::Glob(glob) => here.add(&glob_of(glob), None, Reach::Diff(diff(true))),
+                            _ => here.patched(&Input::Something, diff(false)),
+                        }
                     }
                 });
             }
-            "diff" | "log" | "show" | "archive" => self.values(&operands, "o output"),
-            "ls-files" if !has("o others d deleted s stage") => {
-                let found = |path: &Arg| match path.text().and_then(spread) {
-                    Some((folder, name)) => Arg::Found { folder, name },
-                    None => path.clone(),
-                };
-                let all = [Arg::Found { folder: ".".to_owned(), name: "*".to_owned() }];
-                let names = if paths.is_empty() { &all[..] } else { paths };
-                self.output = Input::Names(names.iter().map(found).collect());
+            "diff" | "log" | "show" | "archive" => {
+                self.values(&operands, "o output");
+                if command == "diff"
+                    && !has("o output stat numstat shortstat name-status summary quiet check")
+                {
+                    self.output = Input::Names(told(after.unwrap_or_default()));
+                }
+            }
+            "ls-files" if !has("s stage") => self.output = Input::Names(told(paths)),
+            "grep" if has("l files-with-matches name-only L files-without-match") => {
+                let named = operands.after(usize::from(!has("e f")));
+                self.output = Input::Names(told(after.unwrap_or(named)));
             }
             "rev-parse" if has("show-toplevel") => {
                 self.output = self.top().map_or(Input::Unknown, Input::Text);
             }
             _ => {}
+        }
+    }
+
+    /// What these commits bring.
+    fn commits(&mut self, what: Brought, command: &str, revisions: &[Arg], whole: impl Fn(&mut Self)) {
+        let revision = |arg: &Arg| match arg.text()? {
+            "-" => Some("@{-1}".to_owned()),
+            text => Some(text.to_owned()),
+        };
+        match revisions.iter().map(revision).collect::<Option<Vec<String>>>() {
+            Some(revisions) if revisions.is_empty() => {}
+            // What was fetched just now is not there yet.
+            Some(revisions) if !self.has_fetched => {
+                let by = format!("git {command} {}", revisions.join(" "));
+                self.add(".", None, Reach::Commits(Commits { what, revisions, by }));
+            }
+            _ => whole(self),
         }
     }
 
@@ -137,4 +210,20 @@ impl Reading<'_> {
             }
         }
     }
+}
+
+fn has_word(words: &[Arg], word: &str) -> bool {
+    words.iter().any(|it| it.text() == Some(word))
+}
+
+/// The names that git tells for such paths: all, if there are none.
+fn told(paths: &[Arg]) -> Vec<Arg> {
+    let found = |path: &Arg| match path.text().and_then(spread) {
+        Some((folder, name)) => Arg::Found { folder, name },
+        None => match path {
+            Arg::Text(folder) => Arg::Found { folder: folder.clone(), name: "*".to_owned() },
+            path => path.clone(),
+        },
+    };
+    if paths.is_empty() { vec![anything()] } else { paths.iter().map(found).collect() }
 }

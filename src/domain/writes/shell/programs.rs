@@ -33,7 +33,8 @@ impl Reading<'_> {
             "popd" => self.pop(),
             "export" | "declare" | "typeset" | "local" | "readonly" => self.declared(words),
             "read" => self.read_into(words, input),
-            "mapfile" | "readarray" | "getopts" | "unset" => self.forgotten(words),
+            "mapfile" | "readarray" => self.listed_into(words, input),
+            "getopts" | "unset" => self.forgotten(words),
             "shift" => self.shift(),
             "set" => {
                 if let Some(at) = words.iter().position(|word| word.text() == Some("--")) {
@@ -63,6 +64,13 @@ impl Reading<'_> {
             "xargs" | "gxargs" => self.xargs(words, input),
             "parallel" => self.parallel(words, input),
             "find" | "gfind" => self.find(words),
+            "fd" | "fdfind" => self.fd(words),
+            "grep" | "egrep" | "fgrep" | "rg" | "ag" | "ack" => self.searched(name, words, input),
+            "head" | "tail" | "tac" | "sort" | "uniq" | "shuf" | "tr" | "tee" => {
+                let passed = self.passed(name, words, &input);
+                self.listed(name, words, input);
+                self.output = passed;
+            }
             "git" => self.git(words, &input),
             "apply_patch" | "applypatch" => {
                 let text = words.first().and_then(Arg::text).map(str::to_owned);
@@ -158,6 +166,7 @@ impl Reading<'_> {
                     self.add(folder, None, found());
                 }
                 Arg::Text(text) => self.add(text, None, found()),
+                Arg::Found { folder, name } if name == "*" => self.add(folder, None, found()),
                 other => self.write(other),
             }
         }
@@ -201,6 +210,10 @@ impl Reading<'_> {
                     self.add(goal, (!name.is_empty()).then(|| name.to_owned()), Reach::Path);
                 }
                 Arg::Glob(glob) => self.add(goal, Some(glob_of(glob)), Reach::Names),
+                Arg::Found { name, .. } => {
+                    let name = if name.contains('/') { "*" } else { name };
+                    self.add(goal, None, Reach::Below(name.to_owned()));
+                }
                 // What it becomes in the folder cannot be told.
                 _ if sources.len() == 1 && !goal.ends_with('/') => self.add(goal, None, Reach::Path),
                 _ => {}
@@ -213,7 +226,9 @@ impl Reading<'_> {
         let operands = Operands::of(words, "", "");
         let texts: Option<Vec<&str>> = operands.paths.iter().map(Arg::text).collect();
         match (name, texts.as_deref()) {
-            ("echo", Some([])) | ("ls", _) if operands.paths.is_empty() => Input::Unknown,
+            ("ls", _) if operands.has("l R g o n s i recursive") => Input::Unknown,
+            ("ls", Some([])) => Input::Names(vec![Arg::Glob("*".to_owned())]),
+            ("echo", Some([])) => Input::Unknown,
             ("echo", Some(texts)) => {
                 let text = texts.join(" ");
                 Input::Text(if operands.has("e") { text.replace("\\n", "\n") } else { text })

@@ -14,10 +14,12 @@ pub(super) const DEEPEST: usize = 24;
 #[derive(Debug)]
 pub(super) enum Node {
     Command(Command),
-    /// `(…)`, which leaves nothing behind, or `{…}` and the body of a loop.
+    /// `(…)`, which leaves nothing behind, or `{…}` and a loop: its condition and its body.
     Group {
         body: Vec<Node>,
         is_subshell: bool,
+        /// It reads what the command before it prints.
+        is_piped: bool,
     },
     /// One of these runs: `if`, `case`.
     Either(Vec<Vec<Node>>),
@@ -101,6 +103,18 @@ impl List {
 
     fn is_fresh(&self) -> bool {
         self.command.words.is_empty() && self.command.lists.is_empty() && self.command.redirects.is_empty()
+    }
+}
+
+impl Command {
+    /// Whether all of it is redirections: those of the group before it.
+    pub fn is_bare(&self) -> bool {
+        self.words.is_empty() && self.lists.is_empty()
+    }
+
+    /// Whether it is `read`.
+    pub fn reads(&self) -> bool {
+        self.words.iter().any(|word| word.keyword().as_deref() == Some("read"))
     }
 }
 
@@ -263,8 +277,16 @@ impl Reader<'_> {
                 list.nodes.extend(condition);
                 self.branches(list);
             }
+            "while" | "until" => {
+                let is_piped = std::mem::take(&mut list.command.is_piped);
+                let (mut body, stop) = self.nested(&["do"]);
+                if stop.is_some() {
+                    body.extend(self.nested(&["done"]).0);
+                }
+                list.nodes.push(Node::Group { body, is_subshell: false, is_piped });
+            }
             // Behind `do` and without it these are nothing.
-            "while" | "until" | "then" | "else" | "elif" | "fi" | "done" | "esac" | "}" | "!" | "coproc" => {}
+            "then" | "else" | "elif" | "fi" | "done" | "esac" | "}" | "!" | "coproc" => {}
             "do" => self.group(list, "done"),
             "{" => self.group(list, "}"),
             "for" | "select" => self.each(list),
@@ -304,8 +326,9 @@ impl Reader<'_> {
     }
 
     fn group(&mut self, list: &mut List, stop: &'static str) {
+        let is_piped = std::mem::take(&mut list.command.is_piped);
         let (body, _) = self.nested(&[stop]);
-        list.nodes.push(Node::Group { body, is_subshell: false });
+        list.nodes.push(Node::Group { body, is_subshell: false, is_piped });
     }
 
     /// Behind the `then` of an `if`.
@@ -420,8 +443,9 @@ impl Reader<'_> {
         }
         let _ = self.next();
         if list.is_fresh() {
+            let is_piped = std::mem::take(&mut list.command.is_piped);
             let (body, _) = self.nested(&[")"]);
-            list.nodes.push(Node::Group { body, is_subshell: true });
+            list.nodes.push(Node::Group { body, is_subshell: true, is_piped });
             return;
         }
         self.blanks();

@@ -3,8 +3,9 @@
 
 use std::rc::Rc;
 
+use super::CONTENT;
 use super::read::{Command, DEEPEST, Node, Redirect, read};
-use super::word::{Arg, glob_of};
+use super::word::{Arg, Part, Word, glob_of};
 use crate::domain::writes::{Reach, Write, as_glob};
 
 /// What reading may cost, in commands and in pieces of text: loops and functions repeat themselves.
@@ -19,11 +20,17 @@ const MOST_WRITES: usize = 1024;
 /// The longest text that a variable or a pipe is followed with.
 pub(super) const LONGEST: usize = 1 << 16;
 
+/// So many lines of a list are told one by one.
+const MOST_LINES: usize = 64;
+
 /// What a command reads from the one before it, or from a here document.
 #[derive(Debug, Clone, Default)]
 pub(super) enum Input {
+    /// Nothing that is of interest: nobody gave it anything.
     #[default]
     Unknown,
+    /// Something that only a running shell can know.
+    Something,
     Text(String),
     /// Names, a line each.
     Names(Vec<Arg>),
@@ -50,6 +57,12 @@ pub(super) struct Reading<'a> {
     left: usize,
     /// What the last command printed.
     pub output: Input,
+    /// What the commands of a group read that are given nothing else.
+    pub stdin: Input,
+    /// Files that a program finds, by the numbers in their stand-ins.
+    pub found: Vec<(String, String)>,
+    /// What the refs of others are is not what it was before this command.
+    pub has_fetched: bool,
 }
 
 impl<'a> Reading<'a> {
@@ -63,6 +76,9 @@ impl<'a> Reading<'a> {
             depth: 0,
             left: BUDGET,
             output: Input::Unknown,
+            stdin: Input::Unknown,
+            found: Vec::new(),
+            has_fetched: false,
         }
     }
 
@@ -96,19 +112,69 @@ impl<'a> Reading<'a> {
             return;
         }
         self.depth += 1;
-        for node in nodes {
+        let mut nodes = nodes.iter().peekable();
+        while let Some(node) = nodes.next() {
             if !self.spend(0) {
                 break;
             }
-            self.node(node);
+            match (node, nodes.peek()) {
+                (Node::Command(command), _) => self.command(command),
+                (_, Some(Node::Command(then))) if then.is_bare() => self.compound(node, Some(then)),
+                _ => self.compound(node, None),
+            }
         }
         self.depth -= 1;
+    }
+
+    /// More than one command, with the redirections behind it.
+    fn compound(&mut self, node: &Node, then: Option<&Command>) {
+        let printed = std::mem::take(&mut self.output);
+        let is_piped = matches!(node, Node::Group { is_piped: true, .. });
+        let mut given = is_piped.then(|| piped(printed));
+        for redirect in then.iter().flat_map(|then| &then.redirects) {
+            given = self.read_from(redirect).or(given);
+        }
+        let outer = given.map(|given| std::mem::replace(&mut self.stdin, given));
+        match node {
+            Node::Group { body, is_subshell: false, .. } if matches!(body.first(), Some(Node::Command(it)) if it.reads()) =>
+            {
+                self.lines(body);
+            }
+            node => self.node(node),
+        }
+        if let Some(outer) = outer {
+            self.stdin = outer;
+        }
+        self.output = Input::Unknown;
+    }
+
+    /// A loop that reads lines: it runs for each that is known.
+    fn lines(&mut self, body: &[Node]) {
+        let stdin = std::mem::take(&mut self.stdin);
+        let stdin = self.settled(stdin);
+        let lines = match &stdin {
+            Input::Text(text) => text.lines().map(|line| Arg::Text(line.to_owned())).collect(),
+            Input::Names(names) => names.clone(),
+            other => {
+                self.stdin = other.clone();
+                return self.nodes(body);
+            }
+        };
+        let is_more = lines.len() > MOST_LINES;
+        for line in lines.into_iter().take(MOST_LINES).chain(is_more.then(anything)) {
+            if !self.spend(0) {
+                break;
+            }
+            self.stdin = Input::Names(vec![line]);
+            self.nodes(body);
+        }
+        self.stdin = Input::Unknown;
     }
 
     fn node(&mut self, node: &Node) {
         match node {
             Node::Command(command) => return self.command(command),
-            Node::Group { body, is_subshell: true } => self.isolated(body),
+            Node::Group { body, is_subshell: true, .. } => self.isolated(body),
             Node::Group { body, .. } => self.nodes(body),
             Node::Either(branches) => self.either(branches),
             Node::For { name, values, body } => {
@@ -163,7 +229,17 @@ impl<'a> Reading<'a> {
 
     fn command(&mut self, command: &Command) {
         let printed = std::mem::take(&mut self.output);
-        let mut input = if command.is_piped { printed } else { Input::Unknown };
+        let mut input = if command.is_piped {
+            piped(printed)
+        } else {
+            match &self.stdin {
+                Input::Unknown => Input::Unknown,
+                stdin => {
+                    let stdin = stdin.clone();
+                    if self.spend(stdin.length()) { stdin } else { Input::Something }
+                }
+            }
+        };
         let (mut args, mut assigned) = (Vec::new(), Vec::new());
         for word in &command.words {
             match word.assignment().filter(|_| args.is_empty()) {
@@ -186,25 +262,7 @@ impl<'a> Reading<'a> {
                     let goals = self.expand(word);
                     self.write_all(&goals);
                 }
-                Redirect::From(word) => {
-                    input = match &*self.expand(word) {
-                        [Arg::Text(path)] => Input::File(path.clone()),
-                        _ => Input::Unknown,
-                    };
-                }
-                Redirect::Text(word) => {
-                    input = match self.joined(word) {
-                        Arg::Text(text) => Input::Text(text),
-                        _ => Input::Unknown,
-                    };
-                }
-                Redirect::Document(document) => {
-                    let Some(document) = document.get() else { continue };
-                    let text = document.word.as_ref().map(|word| self.joined(word));
-                    // With a variable that is not known the rest of it still says something.
-                    let text = text.as_ref().and_then(Arg::text).unwrap_or(&document.text);
-                    input = Input::Text(text.to_owned());
-                }
+                redirect => input = self.read_from(redirect).unwrap_or(input),
             }
         }
         if args.is_empty() {
@@ -241,6 +299,44 @@ impl<'a> Reading<'a> {
         }
     }
 
+    /// What a redirection gives to read.
+    fn read_from(&mut self, redirect: &Redirect) -> Option<Input> {
+        match redirect {
+            Redirect::Into(..) => None,
+            Redirect::From(word) => Some(match process(word) {
+                Some(nodes) => {
+                    self.isolated(&nodes);
+                    piped(std::mem::take(&mut self.output))
+                }
+                None => match &*self.expand(word) {
+                    [Arg::Text(path)] => Input::File(path.clone()),
+                    _ => Input::Something,
+                },
+            }),
+            Redirect::Text(word) => Some(match self.joined(word) {
+                Arg::Text(text) => Input::Text(text),
+                _ => Input::Something,
+            }),
+            Redirect::Document(document) => {
+                let document = document.get()?;
+                let text = document.word.as_ref().map(|word| self.joined(word));
+                // With a variable that is not known the rest of it still says something.
+                let text = text.as_ref().and_then(Arg::text).unwrap_or(&document.text);
+                Some(Input::Text(text.to_owned()))
+            }
+        }
+    }
+
+    /// The text of a file, where it lies there and this command does not write it first.
+    pub fn settled(&self, input: Input) -> Input {
+        let Input::File(path) = &input else { return input };
+        let text = place(self.state.folder.as_deref(), path).and_then(|path| {
+            let is_new = self.writes.iter().any(|write| write.path == path);
+            (!is_new).then(|| self.known(&format!("{CONTENT}{path}"))).flatten()
+        });
+        text.map_or(Input::Something, Input::Text)
+    }
+
     /// A program with its words.
     pub fn program(&mut self, args: &[Arg], input: Input) {
         self.output = Input::Unknown;
@@ -274,7 +370,12 @@ impl<'a> Reading<'a> {
             (Some(folder), Reach::Glob) => Some(as_glob(folder)),
             (folder, _) => folder.clone(),
         };
-        let Some(path) = folder.and_then(|folder| place(Some(&folder), path)) else { return };
+        let Some(mut path) = folder.and_then(|folder| place(Some(&folder), path)) else { return };
+        let (mut inside, mut reach) = (inside, reach);
+        // A folder that was found may lie in one that was.
+        while let Some((folder, name)) = self.found_at(&path, inside.as_deref()) {
+            (path, inside, reach) = (folder, None, Reach::Below(name));
+        }
         // A relative glob, or the folder that a diff's names start from, lies in this folder too.
         let inside = match (inside, &reach) {
             (Some(names), Reach::Names) if !names.starts_with('/') => {
@@ -309,6 +410,39 @@ impl<'a> Reading<'a> {
         for arg in args {
             self.write(arg);
         }
+    }
+}
+
+impl Input {
+    /// How long it is, about.
+    fn length(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::Names(names) => names.len() * PIECE,
+            _ => 0,
+        }
+    }
+}
+
+/// What comes through a pipe.
+fn piped(printed: Input) -> Input {
+    match printed {
+        Input::Unknown => Input::Something,
+        printed => printed,
+    }
+}
+
+/// Any file below the folder, nobody knows which.
+pub(super) fn anything() -> Arg {
+    Arg::Found { folder: ".".to_owned(), name: "*".to_owned() }
+}
+
+/// The commands of a word that is `<(…)`.
+fn process(word: &Word) -> Option<Rc<Vec<Node>>> {
+    match &*word.parts {
+        [Part::Process(nodes)] => Some(Rc::clone(nodes)),
+        [Part::Text(text), Part::Process(nodes)] if text.is_empty() => Some(Rc::clone(nodes)),
+        _ => None,
     }
 }
 

@@ -1,0 +1,125 @@
+//! What is looked up: names in lists, and what commits bring.
+
+use super::*;
+
+/// What git brings from commits is looked up; what only the other side knows may be all.
+#[test]
+fn commits() {
+    check(&[
+        ("git merge x", "Since x"),
+        ("git merge -m 'a b' --no-ff x y", "Since x y"),
+        ("git merge", "Since @{upstream}"),
+        ("git merge --abort; git merge --continue; git cherry-pick --skip; git revert --quit", ""),
+        ("git cherry-pick -x a..b c", "Each a..b c"),
+        ("git revert -m 1 --no-edit HEAD", "Each HEAD"),
+        ("git cherry-pick $(git rev-parse x)", ". by git cherry-pick"),
+        ("git rebase main", "Both main"),
+        ("git rebase -i HEAD~3", "Both HEAD~3"),
+        ("git rebase --continue; git rebase --quit", ""),
+        ("git rebase --abort", ". by git rebase --abort"),
+        ("git rebase --onto a b c", ". by git rebase --onto a"),
+        ("git rebase --autostash main", ". by git rebase --autostash main"),
+        ("git pull --rebase", ". by git pull --rebase"),
+        ("git fetch; git log origin/main", ""),
+        ("git fetch && git merge origin/main", ". by git merge origin/main"),
+        ("git fetch && git rebase @{u}", ". by git rebase @{u}"),
+        ("git -C sub merge x", "Since x"),
+        ("git bisect start; git bisect log", ""),
+        ("git bisect good", ". by git bisect good"),
+        ("git checkout --pathspec-from-file=x", ". by git checkout --pathspec-from-file=x"),
+        ("git sparse-checkout set src; git sparse-checkout list", ". by git sparse-checkout set src"),
+    ]);
+}
+
+/// Names that stand in a list: read where it lies there, else any below the folder.
+#[test]
+fn lists() {
+    check(&[
+        ("xargs rm < names", "one | two | words"),
+        ("xargs -a names rm; xargs --arg-file names sed -i s/a/b/", "one | two | words"),
+        ("cat names | xargs -d '\\n' rm", "one | two words"),
+        ("xargs -I{} mv {} old/{} < names", "one | old/one<one | two words | old/two words<two words"),
+        ("cd sub; xargs -0 rm < nul", "sub/x | sub/y z"),
+        ("while read -r f; do rm \"$f\"; done < names", "one | two words"),
+        ("while read -r f; do sort -o \"new/$f\" x; done < names", "new/one | new/two words"),
+        ("while read a b; do rm $a $b; done < names", "one | two | words"),
+        ("cat names | while read f; do rm \"$f\"; done", "one | two words"),
+        ("cat names | { while read f; do rm \"$f\"; done; }", "one | two words"),
+        ("for f in $(cat names); do rm $f; done", "one | two | words"),
+        ("mapfile -t all < names; rm \"${all[@]}\"", "one | two words"),
+        (
+            "grep one names | xargs rm; head -1 names | xargs rm; sort names | xargs touch",
+            "one | two | words",
+        ),
+        ("grep -v one names | sort -u | xargs rm", "one | two | words"),
+        ("parallel rm < names", "one | two words"),
+        ("xargs rm <<E\na\nb\nE", "a | b"),
+        ("while read f; do rm $f; done <<< a", "a"),
+        // A list that is made first, or is not there, may name any file.
+        ("./list > names; xargs rm < names", "names | ./**/*"),
+        ("xargs rm < none; xargs -a none rm", "./**/*"),
+        ("./list | xargs rm", "./**/*"),
+        ("./list | xargs sed -i s/a/b/", "./**/*"),
+        ("cat none | xargs -I{} cp {} {}.bak", "./**/*.bak"),
+        ("./list | xargs -I{} sh -c 'echo x > {}'", "./**/*"),
+        ("./list | while read f; do rm \"src/$f\" \"/tmp/$f\"; done", "src/./**/* | /tmp/./**/*"),
+        ("./list | while read a b; do mv $a $b; done", "./**/*"),
+        ("cd src; ./list | xargs rm", "src/./**/*"),
+        ("while read f; do sed -i s/a/b/ \"$f\"; done < <(./list)", "./**/*"),
+        ("while read; do rm \"$REPLY\"; done < none", "./**/*"),
+        ("./list | parallel rm", "./**/*"),
+        (
+            "./list | xargs prettier --write",
+            "./**/*.{js,jsx,ts,tsx,mjs,cjs,mts,cts,vue,css,scss,less,html,json,md,mdx,yaml,yml,graphql}",
+        ),
+        // What prints names says where they lie.
+        ("grep -rl old src | xargs sed -i s/a/b/", "src/**/*"),
+        ("grep -rl --include=*.rs old src lib | xargs rm", "src/**/*.rs | lib/**/*.rs"),
+        ("grep -rlZ --include='*.c' --include='*.h' x . | xargs -0 rm", "./**/{*.c,*.h}"),
+        ("grep -l x *.c | xargs rm", "glob *.c"),
+        ("rg -l x | xargs sed -i s/a/b/; rg -l -g '*.ts' x web | xargs rm", "./**/* | web/**/*.ts"),
+        ("sed -i s/a/b/ $(rg -l -t rust x src)", "src/**/*"),
+        ("git grep -l x -- '*.c' | xargs rm; git grep -l x src | xargs rm", "./**/*.c | src/**/*"),
+        ("git diff --name-only -- src | xargs rm; git ls-files -m lib | xargs touch", "src/**/* | lib/**/*"),
+        ("ls | xargs rm; ls *.log | grep old | head -5 | xargs rm", "glob * | glob *.log"),
+        ("find . -name '*.o' | sort | tee all | xargs rm", "all | ./**/*.o"),
+        ("while read f; do rm \"$f\"; done < <(find . -name '*.o' -print0)", "./**/*.o"),
+        ("mapfile -t all < <(find src -name '*.o'); rm \"${all[@]}\"", "src/**/*.o"),
+        ("for f in $(find src -name '*.o'); do mv $f ${f%.o}.x; done", "src/**/*.o | src/**/*.x"),
+        ("find . -name '*.md' | xargs -I{} cp {} docs/", "docs//**/*.md"),
+        (
+            "find . -name pkg -type d | while read d; do rm $d/lock; (cd $d && touch out); done",
+            "./**/lock | ./**/out",
+        ),
+        ("fd -e pyc -x rm; fd -e o . src | xargs rm", "./**/*.pyc | src/**/*.o"),
+    ]);
+}
+
+/// Such lists where no file of anybody is written for what they say.
+#[test]
+fn harmless_lists() {
+    for command in [
+        "ps aux | grep node | awk '{print $2}' | xargs kill",
+        "pgrep node | xargs -r kill -9",
+        "docker ps -q | xargs docker rm -f",
+        "git branch --merged | grep -v main | xargs git branch -d",
+        "cat requirements.txt | xargs -n1 pip install",
+        "find . -name '*.rs' | xargs wc -l",
+        "find . -type f -mtime -1 -exec ls -l {} +",
+        "find . -name '*.rs' -exec grep -l x {} +",
+        "./list | xargs -I{} sh -c 'cat {} | head'",
+        "while read -r url; do curl -s \"$url\"; done < urls",
+        "while read -r l; do echo \"$l\" | tr a b; done < names",
+        "./list | while read f; do wc -l \"$f\"; done",
+        "while ! curl -s localhost; do sleep 1; done",
+        "until test -e x; do sleep 1; done < /dev/null",
+        "git log --oneline | head -5; git diff | head",
+        "git ls-files | xargs cat | wc -l",
+        "seq 3 | while read n; do echo $n; done",
+        "rg -l x | xargs cat; grep -rn x src | head",
+        "F=$(mktemp); rm \"$F\"; rm -rf $(mktemp -d)",
+        "git fetch origin; git remote update; git stash list",
+    ] {
+        assert_eq!(shown(&of_command(command, &known)), "", "{command}");
+    }
+}
