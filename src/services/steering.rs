@@ -18,7 +18,7 @@ use crate::store::Tx;
 use crate::store::attempts::AttemptRow;
 use crate::store::events::NewEvent;
 use crate::store::pipelines::StageRow;
-use crate::store::plans::PlanRow;
+use crate::store::plans::{PlanRow, TaskLight};
 use crate::store::watch::Watch;
 use crate::sys::shim::client;
 use crate::sys::shim::job::Request;
@@ -464,7 +464,12 @@ fn forced(session: &Session, project: &Project, id: &PlanId, workers: usize) -> 
     let ended = |patience: Duration| -> Result<bool, Error> {
         let deadline = Instant::now() + patience;
         loop {
-            if session.store()?.read(|tx| tx.live_attempts(id))?.is_empty() {
+            // An attempt has ended before it is saved; its task says when it is.
+            let is_over = session.store()?.read(|tx| -> Result<bool, Error> {
+                let is_at_work = |task: &TaskLight| task.state == TaskState::Running;
+                Ok(tx.live_attempts(id)?.is_empty() && !tx.task_lights(id)?.iter().any(is_at_work))
+            })?;
+            if is_over {
                 return Ok(true);
             }
             if Instant::now() >= deadline {
