@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::planning::surroundings::absent_program;
+use super::planning::surroundings::{absent_program, not_there};
 use super::project::Project;
 use super::{Error, House, Session, health, owning, querying, spending, windows};
 use crate::base::clock::Time;
@@ -104,7 +104,9 @@ pub fn look_around(roster: &mut Roster, config: &Config, house: &House) {
     for (name, provider) in &config.providers {
         let Some(program) = absent_program(house, provider) else { continue };
         let seats = roster.seats.values_mut().filter(|seat| seat.provider == *name);
-        seats.for_each(|seat| seat.lacks = Some(not_on_path(program)));
+        seats.for_each(|seat| {
+            seat.lacks = Some(format!("{}; install it, then retry the task", not_there(program)))
+        });
     }
     let Some(lacks) = windows::missing(house, config) else { return };
     for (name, seat) in &mut roster.seats {
@@ -119,10 +121,6 @@ pub fn lacks_something(roster: &Roster, config: &Config, house: &House, worker: 
     let provider = roster.seats.get(worker).and_then(|seat| config.providers.get(&seat.provider));
     provider.is_some_and(|it| absent_program(house, it).is_some())
         || is_shown(config, worker) && windows::missing(house, config).is_some()
-}
-
-fn not_on_path(program: &str) -> String {
-    format!("`{program}` is not on the PATH; install it, then retry the task")
 }
 
 fn is_shown(config: &Config, worker: &WorkerName) -> bool {

@@ -461,6 +461,31 @@ fn a_file_whose_name_reads_as_a_pattern_is_told_with_its_right_spelling() {
 }
 
 #[test]
+fn specs_that_cannot_be_files_or_say_two_things_are_refused() {
+    let bench = Bench::new();
+    bench.write("src/a.txt", "x\n");
+    bench.commit("a folder");
+    let specs = json!([
+        {"file": "src"}, {"file": "s.md", "description": "one"}, {"file": "s.md", "description": "another"},
+    ]);
+    let tasks = json!([{"id": 1, "task": "t", "files": ["b.txt"]}]);
+    let planned = bench.rpc().ok("plan", json!({"plan": {"name": "n", "specs": specs, "tasks": tasks}}));
+    let problems = planned["problems"].as_array().unwrap().iter();
+    let problems: Vec<(&str, &str)> = problems
+        .filter(|problem| problem["severity"] == "error")
+        .map(|problem| (problem["code"].as_str().unwrap(), problem["message"].as_str().unwrap()))
+        .collect();
+    assert_eq!(
+        problems,
+        [
+            ("overlap", "the spec s.md is described twice, each time otherwise"),
+            ("bad-path", "the spec src is a folder, and its task would own all in it"),
+        ],
+        "{planned:#}"
+    );
+}
+
+#[test]
 fn a_repository_that_is_away_for_a_while_costs_no_task() {
     let bench = Bench::new();
     let plan = bench.start(&Plan::new([

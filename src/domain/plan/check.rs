@@ -328,7 +328,14 @@ fn targets(plan: &Plan, places: &Places, around: &Surroundings, problems: &mut P
         let mut problem = match known.get(name.as_str()).filter(|target| fits(target)) {
             Some(target) if target.protected => Problem::error(
                 ProblemCode::ProtectedWorker,
-                format!("{whose} is given to {name}, which is protected and never gets a task"),
+                match target.kind {
+                    TargetKind::Worker => {
+                        format!("{whose} is given to {name}, which is protected and never gets a task")
+                    }
+                    _ => format!(
+                        "{whose} is given to {name}, whose workers are all protected and never get a task"
+                    ),
+                },
                 "choose another target, or leave it out: `auto` never chooses a protected worker",
             ),
             Some(_) => return,

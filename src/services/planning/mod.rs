@@ -439,6 +439,7 @@ fn check_document_again(
     let is_file = |path: &str| project.is_file(path);
     problems.extend(check::check(&plan, &reading.places, &around, &is_file));
     problems.extend(surroundings::detours(top, &plan, &reading.places));
+    problems.extend(surroundings::folders_for_specs(top, &plan, &reading.places));
     problems.extend(surroundings::outside_of_pipeline(
         config,
         &plan,

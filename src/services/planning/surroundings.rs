@@ -8,7 +8,7 @@ use crate::domain::pattern::Pattern;
 use crate::domain::plan::check::{KnownTarget, OnOverlap, Surroundings, TargetKind, Walls};
 use crate::domain::plan::document;
 use crate::domain::plan::problem::{Part, Places, Problem, ProblemCode};
-use crate::domain::plan::{Plan, Task};
+use crate::domain::plan::{Plan, Spec, Task};
 use crate::services::landing::full_name;
 use crate::services::project::Project;
 use crate::services::{Error, House, claiming, ground, pipelines};
@@ -75,11 +75,19 @@ pub fn absent_program<'p>(house: &House, provider: &'p Provider) -> Option<&'p s
     (is_anywhere && find_program(program, path.map_or("", String::as_str)).is_none()).then_some(program)
 }
 
+/// That a program is lacking, in words.
+pub fn not_there(program: &str) -> String {
+    match program.contains('/') {
+        true => format!("there is no program `{program}`"),
+        false => format!("`{program}` is not on the PATH"),
+    }
+}
+
 /// The programs of all who may do what is given to `target`, where none of them is on the PATH.
 pub fn absent_programs(house: &House, config: &Config, target: &str) -> Option<Vec<String>> {
     let absent = |name: &str| {
         let (_, provider) = config.providers.iter().find(|(known, _)| known.as_str() == name)?;
-        absent_program(house, provider).map(|program| format!("{name}: `{program}`"))
+        absent_program(house, provider).map(|program| format!("{name}: {}", not_there(program)))
     };
     let of_worker = |worker: &Worker| worker.provider.to_string();
     let worker = config.workers.iter().find(|(name, _)| name.as_str() == target).map(|(_, it)| of_worker(it));
@@ -107,11 +115,7 @@ pub fn missing_programs(house: &House, config: &Config, plan: &Plan, places: &Pl
         }
         let problem = Problem::warning(
             ProblemCode::UnknownAgent,
-            format!(
-                "task {}: nobody can do it here, the program is not on the PATH ({})",
-                task.id,
-                absent.join(", ")
-            ),
+            format!("task {}: nobody can do it here ({})", task.id, absent.join(", ")),
             "install it, give its path in kapell.toml (providers.NAME.command), or choose another agent; kapell doctor tells what there is",
         );
         problems.push(problem.of(&task.id).at(places.field(Part::Task(position), "target")));
@@ -226,6 +230,19 @@ pub fn outside_of_pipeline(config: &Config, plan: &Plan, place: Option<document:
         }
     };
     Some(Problem::error(ProblemCode::UnknownPipeline, what, hint).at(place))
+}
+
+/// Specs that cannot be files, since folders are in their place.
+pub fn folders_for_specs(top: &Path, plan: &Plan, places: &Places) -> Vec<Problem> {
+    let specs = plan.specs.iter().enumerate();
+    let folders = specs.filter(|(_, spec)| top.join(&spec.file).is_dir());
+    let problem = |(position, spec): (usize, &Spec)| {
+        let message = format!("the spec {} is a folder, and its task would own all in it", spec.file);
+        let hint = format!("name a file, such as {}/spec.md", spec.file.trim_end_matches('/'));
+        let problem = Problem::error(ProblemCode::BadPath, message, hint).about(spec.file.as_str());
+        problem.at(places.field(Part::Spec(position), "file"))
+    };
+    folders.map(problem).collect()
 }
 
 /// Patterns that pass through a symbolic link or into another repository.

@@ -92,14 +92,18 @@ pub fn spec_tasks(plan: &Plan, around: &Surroundings) -> SpecTasks {
     result
 }
 
-/// Refuses specs whose names are one where the case of letters, or how they are composed, does not count: two
+/// Refuses a spec with two descriptions, of which one would be lost, and specs whose names are one where the case of letters, or how they are composed, does not count: two
 /// tasks would write one file.
 pub(super) fn twins(plan: &Plan, places: &Places, problems: &mut Problems) {
-    let mut seen: HashMap<String, &str> = HashMap::new();
+    let mut seen: HashMap<String, &Spec> = HashMap::new();
     for (position, spec) in plan.specs.iter().enumerate() {
         let Ok(pattern) = Pattern::parse(&spec.file) else { continue };
-        let first = *seen.entry(pattern.key()).or_insert(&spec.file);
-        if first != spec.file {
+        let Spec { file: first, description } = *seen.entry(pattern.key()).or_insert(spec);
+        if *first == spec.file && *description != spec.description {
+            let message = format!("the spec {first} is described twice, each time otherwise");
+            let problem = Problem::error(ProblemCode::Overlap, message, "say all of it in one description");
+            problems.add(problem.at(places.field(Part::Spec(position), "file")));
+        } else if *first != spec.file {
             let message =
                 format!("the specs {first} and {} are one file where case does not count", spec.file);
             let problem = Problem::error(ProblemCode::Overlap, message, "give one of them another name");
