@@ -715,6 +715,11 @@ pub fn run(session: &Session, id: &str) -> Result<RunRow, Error> {
     session.store()?.read(|tx| tx.run(id))?.ok_or_else(|| no_such("run", id))
 }
 
+/// When it began, and when it ended, where it has.
+pub fn run_times(session: &Session, id: &str) -> Result<(Time, Option<Time>), Error> {
+    session.store()?.read(|tx| tx.run_times(id))?.ok_or_else(|| no_such("run", id))
+}
+
 fn no_such(what: &str, id: &str) -> Error {
     Refusal::new(
         Code::NotFound,

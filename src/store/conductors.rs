@@ -1,6 +1,6 @@
 //! The registry of conductors, and the runs that callers ask about.
 
-use rusqlite::{Row, params};
+use rusqlite::{OptionalExtension as _, Row, params};
 
 use super::connection::Tx;
 use super::error::StoreError;
@@ -258,6 +258,15 @@ impl Tx<'_> {
             }),
             None => None,
         })
+    }
+
+    /// When a run began, and when it ended, where it has.
+    pub fn run_times(&self, id: &str) -> Result<Option<(Time, Option<Time>)>, StoreError> {
+        let mut statement = self.sql.prepare_cached("SELECT created_at, ended_at FROM runs WHERE id = ?1")?;
+        let times = statement.query_row([id], |row| {
+            Ok((Time::from_millis(row.get(0)?), row.get::<_, Option<i64>>(1)?.map(Time::from_millis)))
+        });
+        Ok(times.optional()?)
     }
 }
 

@@ -37,7 +37,13 @@ fn the_legacy_era_begins_with_a_handshake() {
     let about = server.initialize("test");
     assert_eq!(about["protocolVersion"], "2025-11-25");
     assert_eq!(about["serverInfo"]["name"], "kapell");
-    assert_eq!(about["capabilities"], json!({"tools": {}, "resources": {"subscribe": true}, "prompts": {}}));
+    assert_eq!(
+        about["capabilities"],
+        json!({
+            "tools": {}, "resources": {"subscribe": true}, "prompts": {},
+            "extensions": {"io.modelcontextprotocol/tasks": {}},
+        })
+    );
     assert!(about["instructions"].as_str().unwrap().len() <= 2048);
     assert_eq!(server.result("ping", &json!({})), json!({}));
     server.finish();

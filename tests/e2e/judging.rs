@@ -399,6 +399,15 @@ fn a_project_whose_name_is_no_text_is_judged_too() {
 }
 
 #[test]
+fn a_tree_in_no_repository_and_paths_outside_of_it_are_refused_at_once() {
+    let bench = Bench::new();
+    let refused = bench.rpc().refused("judge", json!({"path": bench.project, "paths": ["../x"]}));
+    assert_eq!(refused.kind, "bad-path", "{refused:?}");
+    let refused = bench.rpc().refused("judge", json!({"path": "/"}));
+    assert_eq!(refused.kind, "unsupported", "{refused:?}");
+}
+
+#[test]
 fn of_code_that_no_test_was_run_for_it_is_said_so() {
     let bench = Bench::new();
     let plan = bench.start(&Plan::new([

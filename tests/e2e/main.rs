@@ -17,6 +17,7 @@ mod belongings;
 mod environments;
 mod errands;
 mod fleet;
+mod handles;
 mod health;
 mod hook;
 mod inside;

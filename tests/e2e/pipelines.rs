@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::bench::{Bench, KAPELL};
+use crate::bench::{Bench, KAPELL, Mcp};
 
 /// Rules and workers for stages; `stages` are the lines of the pipeline `feature`.
 fn bench(stages: &str) -> Bench {
@@ -432,54 +432,6 @@ fn bad_input_is_refused_with_what_to_do() {
     // A pipeline of a command alone runs for a request.
     let run = run(&bench, "anything");
     assert_eq!(bench.at_rest(&run)["state"], "done", "{}", bench.story());
-}
-
-/// An MCP server at the project, spoken to line by line.
-struct Mcp {
-    child: std::process::Child,
-    lines: std::io::BufReader<std::process::ChildStdout>,
-}
-
-impl Mcp {
-    fn open(bench: &Bench) -> Self {
-        use std::process::Stdio;
-        let mut child =
-            bench.command(KAPELL).arg("mcp").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let lines = std::io::BufReader::new(child.stdout.take().unwrap());
-        Self { child, lines }
-    }
-
-    fn send(&mut self, message: &Value) {
-        use std::io::Write as _;
-        writeln!(self.child.stdin.as_mut().unwrap(), "{message}").unwrap();
-    }
-
-    fn next(&mut self) -> Value {
-        use std::io::BufRead as _;
-        let mut line = String::new();
-        self.lines.read_line(&mut line).unwrap();
-        serde_json::from_str(&line).unwrap()
-    }
-
-    /// The legacy handshake of a client with these capabilities.
-    fn greet(&mut self, capabilities: &Value) {
-        self.send(&json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {
-            "protocolVersion": "2025-11-25", "capabilities": capabilities, "clientInfo": {"name": "test", "version": "1"}}}));
-        self.next();
-        self.send(&json!({"jsonrpc": "2.0", "method": "notifications/initialized"}));
-    }
-
-    fn call(&mut self, params: &Value) {
-        self.send(&json!({"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": params}));
-    }
-}
-
-impl Drop for Mcp {
-    fn drop(&mut self) {
-        // Its input closes, and it ends.
-        drop(self.child.stdin.take());
-        let _ = self.child.wait();
-    }
 }
 
 #[test]

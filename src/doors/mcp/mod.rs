@@ -3,6 +3,7 @@
 
 mod asking;
 mod fitting;
+mod handles;
 mod news;
 mod prompts;
 mod resources;

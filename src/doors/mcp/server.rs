@@ -6,11 +6,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rmcp::model::{
-    CallToolRequestParams, CallToolResponse, CustomRequest, CustomResult, ErrorCode, GetPromptRequestParams,
-    GetPromptResponse, Implementation, ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult,
-    ListToolsResult, PaginatedRequestParams, ProgressNotificationParam, ProgressToken,
-    ReadResourceRequestParams, ReadResourceResponse, ResourceUpdatedNotificationParam, ServerCapabilities,
-    ServerConfig, SubscribeRequestParams, SubscriptionFilter, Tool, UnsubscribeRequestParams,
+    CallToolRequestParams, CallToolResponse, CancelTaskParams, CustomRequest, CustomResult, ErrorCode,
+    GetPromptRequestParams, GetPromptResponse, GetTaskParams, GetTaskResult, Implementation,
+    ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult, ListToolsResult,
+    PaginatedRequestParams, ProgressNotificationParam, ProgressToken, ReadResourceRequestParams,
+    ReadResourceResponse, ResourceUpdatedNotificationParam, ServerCapabilities, ServerConfig,
+    SubscribeRequestParams, SubscriptionFilter, Tool, UnsubscribeRequestParams, UpdateTaskParams,
 };
 use rmcp::service::{RequestContext, SubscriptionContext};
 use rmcp::{ErrorData, RoleServer, ServerHandler};
@@ -21,7 +22,7 @@ use super::asking::{self, Said};
 use super::news::{Batch, News};
 use super::resources;
 use super::transport::Closing;
-use super::{prompts, tools};
+use super::{handles, prompts, tools};
 use crate::api::methods::pipeline::asks as gate;
 use crate::api::resources::Named;
 use crate::api::{ApiError, Client, table};
@@ -45,6 +46,9 @@ const KNOWN: &[&str] = &[
     "resources/templates/list",
     "resources/unsubscribe",
     "subscriptions/listen",
+    "tasks/cancel",
+    "tasks/get",
+    "tasks/update",
     "tools/call",
     "tools/list",
 ];
@@ -284,6 +288,7 @@ impl ServerHandler for Server {
             .enable_resources()
             .enable_resources_subscribe()
             .enable_prompts()
+            .enable_tasks()
             .build();
         let kapell = Implementation::new("kapell", env!("CARGO_PKG_VERSION"))
             .with_title("Kapell")
@@ -319,13 +324,55 @@ impl ServerHandler for Server {
         self.introduce(&context);
         let params = Value::Object(request.arguments.clone().unwrap_or_default());
         match self.asked_first(method, &params, &request, &context).await {
-            Ok(None) => Ok(tools::result(self.answer(method, params, &context).await).into()),
+            Ok(None) => {
+                let answer = self.answer(method, params, &context).await;
+                let wants_handles = context.client_capabilities().is_some_and(|it| it.supports_tasks());
+                match answer
+                    .as_ref()
+                    .ok()
+                    .filter(|_| wants_handles)
+                    .and_then(|it| handles::handle(method.name, it))
+                {
+                    Some(handle) => Ok(handle.into()),
+                    None => Ok(tools::result(answer).into()),
+                }
+            }
             Ok(Some(Said::Ask(question))) => Ok((*question).into()),
             Ok(Some(Said::Decided { is_approved, message, gate })) => {
                 Ok(tools::result(self.decided(&gate, is_approved, message, &context).await).into())
             }
             Err(error) => Ok(tools::result(Err(error)).into()),
         }
+    }
+
+    async fn get_task(
+        &self,
+        request: GetTaskParams,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<GetTaskResult, ErrorData> {
+        let client = self.client.clone();
+        let state = tokio::task::spawn_blocking(move || handles::state(&client, &request.task_id)).await;
+        state.unwrap_or_else(|error| Err(ErrorData::internal_error(error.to_string(), None)))
+    }
+
+    async fn update_task(
+        &self,
+        request: UpdateTaskParams,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        let message = format!("{} asks nothing of its client", request.task_id);
+        Err(ErrorData::invalid_params(message, None))
+    }
+
+    async fn cancel_task(
+        &self,
+        request: CancelTaskParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        self.introduce(&context);
+        let client = self.client.clone();
+        let done = tokio::task::spawn_blocking(move || handles::cancel(&client, &request.task_id)).await;
+        done.unwrap_or_else(|error| Err(ErrorData::internal_error(error.to_string(), None)))
     }
 
     async fn list_resources(

@@ -24,7 +24,7 @@ use crate::store::conductors::RunRow;
 use crate::sys::config::ecosystem;
 use crate::sys::git::change::Change;
 use crate::sys::git::read::{self, Head};
-use crate::sys::git::{Worktree, construct, discover, refs, snapshot};
+use crate::sys::git::{Repository, Worktree, construct, discover, refs, snapshot};
 use crate::sys::process::life::Life;
 use crate::sys::process::spawn;
 
@@ -164,6 +164,7 @@ pub fn start(
     question: &Question,
     plan: Option<&PlanId>,
 ) -> Result<String, Error> {
+    refuse_nonsense(question)?;
     let house = &session.house;
     let id = format!("r-{}", random_tail(8));
     let alive = house.life_file(&format!("run-{id}"));
@@ -195,6 +196,24 @@ pub fn start(
     spawn::detach(&house.program, &args, &session.folder, environment, &log, || {})
         .map_err(|error| Error::system("cannot start the judge", std::io::Error::other(error)))?;
     Ok(id)
+}
+
+/// Refuses at once what cannot be judged: a tree that is in no repository, and paths that cannot be in it.
+fn refuse_nonsense(question: &Question) -> Result<(), Error> {
+    let Some(path) = question.path.as_ref().map(Path::new) else { return Ok(()) };
+    let repository = repository_of(path)?;
+    if let Some(paths) = &question.paths {
+        let tree = Worktree::of_checkout(&repository).map_err(Error::from_git)?;
+        claiming::patterns(Some(tree.path.as_path()), paths)?;
+    }
+    Ok(())
+}
+
+fn repository_of(path: &Path) -> Result<Repository, Error> {
+    discover(path).map_err(|error| {
+        Refusal::new(Code::Unsupported, error.to_string(), "judge a folder that is in a git repository")
+            .into()
+    })
 }
 
 /// Judges, in the process that [`start`] started, and records what came of it.
@@ -288,9 +307,7 @@ fn of_tree(session: &Session, id: &str, path: &Path, question: &Question) -> Res
     let session = session.in_folder(path);
     let project = session.project()?;
     let config = session.config(&project)?;
-    let repository = discover(path).map_err(|error| {
-        Refusal::new(Code::Unsupported, error.to_string(), "judge a folder that is in a git repository")
-    })?;
+    let repository = repository_of(path)?;
     let git = ground::git(&session.house, &project)?;
     let base = match read::head(&git)? {
         Head::Branch { commit: Some(commit), .. } | Head::Detached(commit) => commit,

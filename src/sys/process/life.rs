@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FlockOperation, flock};
 
 use super::tree::{self, Identity};
+use crate::base::ids::random_tail;
 
 /// How the proof of a process's own life begins; every other proof is the path of a file, perhaps with the
 /// process on whose behalf its holder works.
@@ -32,15 +33,22 @@ impl Life {
             std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         }
         loop {
-            let file = OpenOptions::new()
-                .read(true)
-                .write(true)
-                .create(true)
-                .truncate(false)
-                .mode(0o600)
-                .open(path)?;
+            if let Some(lock) = appear(path)? {
+                return Ok(Some(Self { path: path.to_owned(), _lock: lock }));
+            }
+            // Of somebody who lives, or who was killed.
+            let file = match OpenOptions::new().read(true).write(true).open(path) {
+                Ok(file) => file,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(error),
+            };
             match flock(&file, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => {}
+                // Whoever only looks has it for a moment, and shares it.
+                Err(rustix::io::Errno::WOULDBLOCK) if !is_held(path) => {
+                    std::thread::yield_now();
+                    continue;
+                }
                 Err(rustix::io::Errno::WOULDBLOCK) => return Ok(None),
                 Err(rustix::io::Errno::INTR) => continue,
                 Err(errno) => return Err(errno.into()),
@@ -173,6 +181,25 @@ pub fn on_behalf_of(proof: &str) -> Option<&str> {
     parts(proof).1
 }
 
+/// Makes the file with its lock held: nobody finds it there without, and takes its holder for dead. `None` if
+/// there is one.
+fn appear(path: &Path) -> io::Result<Option<File>> {
+    let mut aside = path.as_os_str().to_owned();
+    aside.push(format!(".{}", random_tail(8)));
+    let aside = PathBuf::from(aside);
+    let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&aside)?;
+    let linked = match flock(&file, FlockOperation::LockExclusive) {
+        Ok(()) => std::fs::hard_link(&aside, path),
+        Err(errno) => Err(errno.into()),
+    };
+    let _ = std::fs::remove_file(&aside);
+    match linked {
+        Ok(()) => Ok(Some(file)),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 fn is_same_file(file: &File, path: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;
     match (file.metadata(), std::fs::metadata(path)) {
@@ -199,6 +226,32 @@ mod tests {
         assert!(waits.join().unwrap() && wait_for_end(path.to_str().unwrap()));
         assert!(!is_held(&path));
         assert!(Life::take(&path).unwrap().is_some());
+    }
+
+    /// Neither is somebody who begins taken for dead, nor does looking keep anybody from beginning.
+    #[test]
+    fn who_begins_is_never_seen_dead() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("life");
+        let is_over = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    while !is_over.load(std::sync::atomic::Ordering::SeqCst) {
+                        is_held(&path);
+                    }
+                });
+            }
+            for number in 0..500 {
+                if number % 2 == 0 {
+                    // As somebody left it who was killed.
+                    File::create(&path).unwrap();
+                }
+                drop(Life::take(&path).unwrap().expect("nobody else takes it"));
+            }
+            is_over.store(true, std::sync::atomic::Ordering::SeqCst);
+        });
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 
     #[cfg(target_os = "linux")]
