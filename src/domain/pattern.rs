@@ -35,7 +35,7 @@ use std::sync::Arc;
 
 use crate::base::paths::RepoPath;
 use crate::domain::pattern::names::is_ownable;
-use crate::domain::pattern::parse::{Segment, parse};
+use crate::domain::pattern::parse::{Piece, Segment, parse};
 use crate::domain::pattern::steps::{Automaton, Form};
 
 mod fold;
@@ -64,6 +64,8 @@ struct Parsed {
     /// Unquoted; see [`Pattern::literal_path`].
     literal_path: String,
     key: String,
+    lead: String,
+    end: String,
     kind: Kind,
     alternatives: Vec<Vec<Segment>>,
     /// For bytes against bytes: containment.
@@ -192,6 +194,23 @@ impl Pattern {
         &self.parsed.key
     }
 
+    /// What everything it owns begins with, folded, as far as that is ASCII: `src/m_` of `src/m_*.rs`, `src/db/`
+    /// of `src/db`. Two patterns can overlap only if one's is a prefix of the other's. It may end within a
+    /// name, which a [`Self::key`] does not.
+    pub fn lead(&self) -> &str {
+        &self.parsed.lead
+    }
+
+    /// Whether nothing that one of them owns can be owned by the other, as far as that is told by how paths
+    /// begin and end: cheap, and never wrong about it.
+    pub fn is_surely_apart(&self, other: &Self) -> bool {
+        let (a, b) = (&self.parsed, &other.parsed);
+        let begin = a.key.starts_with(&b.key) || b.key.starts_with(&a.key);
+        let lead = a.lead.starts_with(&b.lead) || b.lead.starts_with(&a.lead);
+        let end = a.end.ends_with(&b.end) || b.end.ends_with(&a.end);
+        !(begin && lead && end)
+    }
+
     /// Whether the pattern owns exactly this path, byte by byte. Never a path that git
     /// would not store: with an empty, `.`, `..` or `.git` segment.
     pub fn contains(&self, path: &RepoPath) -> bool {
@@ -229,17 +248,66 @@ fn parsed(text: &str, alternatives: Vec<Vec<Segment>>, kind: Kind) -> Parsed {
     let literal_path = literal_path(&alternatives, kind);
     let key = if literal_path.is_empty() { String::new() } else { fold(&literal_path) + "/" };
     let owns_below = kind == Kind::Path;
+    let (lead, end) = match kind {
+        Kind::Glob => (shared_start(&alternatives), shared_end(&alternatives)),
+        // What is below ends as it likes.
+        Kind::Path | Kind::Folder => {
+            let ascii = key.bytes().take_while(u8::is_ascii).count();
+            (key[..ascii].to_owned(), String::new())
+        }
+    };
     let automaton = |form| Automaton::new(&alternatives, owns_below, form);
     Parsed {
         text: text.to_owned(),
         literal_path,
         key,
+        lead,
+        end,
         kind,
         exact: automaton(Form::Exact),
         folded: automaton(Form::Folded),
         decomposed: (!text.is_ascii()).then(|| automaton(Form::Decomposed)),
         alternatives,
     }
+}
+
+/// The characters of an alternative with slashes between its segments; `None` for a wildcard, and for what is
+/// not ASCII: marks and other cases of that are for the automata.
+fn characters(alternative: &[Segment]) -> impl DoubleEndedIterator<Item = Option<u8>> {
+    let of_segment = |segment: &Segment| -> Vec<Option<u8>> {
+        let Segment::Name(pieces) = segment else { return vec![None] };
+        let of_piece = |piece: &Piece| match piece {
+            Piece::Text(text) => {
+                text.bytes().map(|byte| byte.is_ascii().then(|| byte.to_ascii_lowercase())).collect()
+            }
+            Piece::OneOf(_) | Piece::Star => vec![None],
+        };
+        pieces.iter().flat_map(of_piece).collect()
+    };
+    let segments: Vec<Vec<Option<u8>>> = alternative.iter().map(of_segment).collect();
+    segments.join(&Some(b'/')).into_iter()
+}
+
+/// What all alternatives begin with.
+fn shared_start(alternatives: &[Vec<Segment>]) -> String {
+    let starts = alternatives.iter().map(|it| characters(it).map_while(|c| c).collect::<Vec<u8>>());
+    let shared = starts.reduce(|mut shared, other| {
+        let same = shared.iter().zip(&other).take_while(|(a, b)| a == b).count();
+        shared.truncate(same);
+        shared
+    });
+    shared.unwrap_or_default().into_iter().map(char::from).collect()
+}
+
+/// What all alternatives end with. Below a `**` at the end anything may be.
+fn shared_end(alternatives: &[Vec<Segment>]) -> String {
+    let ends = alternatives.iter().map(|it| characters(it).rev().map_while(|c| c).collect::<Vec<u8>>());
+    let shared = ends.reduce(|mut shared, other| {
+        let same = shared.iter().zip(&other).take_while(|(a, b)| a == b).count();
+        shared.truncate(same);
+        shared
+    });
+    shared.unwrap_or_default().into_iter().rev().map(char::from).collect()
 }
 
 /// The leading literal segments that all alternatives share; of a glob, never its file name.

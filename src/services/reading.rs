@@ -14,13 +14,16 @@ use crate::domain::refusal::{Code, Refusal};
 use crate::store::attempts::AttemptRow;
 use crate::store::events::{EventFilter, EventRow};
 use crate::store::watch::{Watch, Woken};
-use crate::sys::git::{Oid, read};
+use crate::sys::git::environment::Beside;
+use crate::sys::git::{Git, Oid, SnapshotError, Worktree, read, snapshot};
 
 /// The end of a file is what tells how it went. With two files an answer stays below the
 /// 16 KB that any answer may have.
 const TAIL: u64 = 7 * 1024;
 /// As much of a diff is shown.
 const DIFF: usize = 15 * 1024;
+/// Of an attempt that runs, larger files are not looked into.
+const LARGEST_SHOWN: u64 = 16 << 20;
 /// Longest part of a log that is handed over at once to whoever follows it.
 const PART: u64 = 256 * 1024;
 
@@ -147,21 +150,67 @@ fn part(path: &Path, offset: u64, is_over: bool) -> std::io::Result<Part> {
 pub enum Side {
     /// Where the attempt began.
     Before,
-    /// As the attempt left it.
+    /// As the attempt left it; while it runs, as it is now.
     After,
 }
 
 /// A file before or after an attempt; nothing where it did not exist.
 pub fn attempt_file(session: &Session, id: &str, path: &str, side: Side) -> Result<String, Error> {
     let attempt = attempt(session, id)?;
-    let commit = match side {
-        Side::Before => attempt.base.as_deref(),
-        Side::After => attempt.snapshot.as_deref(),
+    let (git, tree) = match side {
+        Side::Before => {
+            let base = attempt.base.as_deref().and_then(Oid::parse).ok_or_else(|| not_saved(id))?;
+            (super::ground::git(&session.house, &session.project()?)?, base)
+        }
+        Side::After => {
+            let Ends { git, after, .. } = ends(session, &attempt)?;
+            (git, after)
+        }
     };
-    let commit = commit.and_then(Oid::parse).ok_or_else(|| not_saved(id))?;
-    let git = super::ground::git(&session.house, &session.project()?)?;
-    let content = read::show_file(&git, &commit, &RepoPath::from(path))?.unwrap_or_default();
+    let content = read::show_file(&git, &tree, &RepoPath::from(path))?.unwrap_or_default();
     Ok(String::from_utf8_lossy(&content).into_owned())
+}
+
+/// What an attempt is compared by.
+struct Ends {
+    /// Where both are found.
+    git: Git,
+    /// The commit that it began from.
+    before: Oid,
+    /// What it made of that.
+    after: Oid,
+}
+
+/// The two ends of an attempt: of one that runs, its files as they are now; else what was saved of it.
+fn ends(session: &Session, attempt: &AttemptRow) -> Result<Ends, Error> {
+    let id = attempt.id.as_str();
+    let project = session.project()?;
+    let git = super::ground::git(&session.house, &project)?;
+    let before = attempt.base.as_deref().and_then(Oid::parse).ok_or_else(|| not_saved(id))?;
+    if attempt.ended_at.is_none()
+        && let Some(Beside { git, tree }) = checkout(&git, attempt)
+    {
+        let scratch = session.house.root.join("tmp");
+        match snapshot::present(&git, &tree, &before, &scratch, LARGEST_SHOWN) {
+            Ok(after) => return Ok(Ends { git, before, after }),
+            // It was saved, and its tree is gone by now.
+            Err(SnapshotError::TreeGone { .. }) => {}
+            Err(error) => return Err(Error::from_git(error)),
+        }
+    }
+    let after = attempt.snapshot.as_deref().and_then(Oid::parse).ok_or_else(|| not_saved(id))?;
+    Ok(Ends { git, before, after })
+}
+
+/// Where an attempt works: in a worktree of its own, in an environment, or in the folder of all.
+fn checkout(git: &Git, attempt: &AttemptRow) -> Option<Beside> {
+    let path = Path::new(attempt.worktree.as_deref()?);
+    if attempt.environment.is_some() {
+        return Beside::open(git, path).ok();
+    }
+    let shared = || Worktree::of_checkout(git.repository()).ok().filter(|tree| tree.path == path);
+    let tree = Worktree::find(git, path).or_else(shared)?;
+    Some(Beside { git: git.clone(), tree })
 }
 
 fn not_saved(id: &str) -> Refusal {
@@ -172,22 +221,15 @@ fn not_saved(id: &str) -> Refusal {
     )
 }
 
-/// What an attempt changed, as a unified diff, short enough for any answer.
+/// What an attempt changed, or did so far, as a unified diff, short enough for any answer.
 pub fn attempt_diff(session: &Session, id: &str) -> Result<String, Error> {
     attempt_diff_up_to(session, id, DIFF)
 }
 
 /// The same, at most `most` bytes of it.
 pub fn attempt_diff_up_to(session: &Session, id: &str, most: usize) -> Result<String, Error> {
-    let attempt = attempt(session, id)?;
-    let project = session.project()?;
-    let git = super::ground::git(&session.house, &project)?;
-    let ends =
-        (attempt.base.as_deref().and_then(Oid::parse), attempt.snapshot.as_deref().and_then(Oid::parse));
-    let (Some(base), Some(snapshot)) = ends else {
-        return Err(not_saved(id).into());
-    };
-    let diff = read::diff_text(&git, &base, &snapshot, &[], most)?;
+    let Ends { git, before, after } = ends(session, &attempt(session, id)?)?;
+    let diff = read::diff_text(&git, &before, &after, &[], most)?;
     let cut = if diff.is_cut {
         "\n… (the rest is cut off; the ref that status names holds all of it)\n"
     } else {
@@ -226,7 +268,6 @@ pub fn evidence(session: &Session, id: &str, gate: &str) -> Result<String, Error
     })
 }
 
-/// An attempt of this project.
 /// A folder of the project that an attempt belongs to, if both are still there.
 pub fn home_of(house: &House, id: &str) -> Result<Option<PathBuf>, Error> {
     let found = house.store()?.read(|tx| {
@@ -237,6 +278,7 @@ pub fn home_of(house: &House, id: &str) -> Result<Option<PathBuf>, Error> {
     Ok(folders.map(PathBuf::from).filter(|folder| folder.is_dir()))
 }
 
+/// An attempt of this project.
 fn attempt(session: &Session, id: &str) -> Result<AttemptRow, Error> {
     let project = session.project()?.id;
     let attempt = session.store()?.read(|tx| tx.attempt(&AttemptId::new(id)))?;

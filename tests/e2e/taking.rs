@@ -99,6 +99,48 @@ fn a_task_that_was_stopped_says_what_is_needed_and_the_plan_ends_without_it() {
 }
 
 #[test]
+fn a_plan_file_whose_plan_runs_is_not_begun_a_second_time() {
+    let bench = Bench::new();
+    let mut editor = editor(&bench);
+    let plan = Plan::new([task("a", &["a.txt"], &["write a.txt a", &bench.meet_line("a")])]);
+    let text = plan.params()["plan"].to_string();
+    bench.write("one.plan.json", &text);
+    bench.commit("a plan");
+    let path = bench.project.canonicalize().unwrap().join("one.plan.json");
+    editor.open(&path, &text);
+    let titles = |editor: &mut Editor| -> Vec<String> {
+        let lenses = editor.result("textDocument/codeLens", json!({"textDocument": {"uri": uri(&path)}}));
+        let title = |lens: &Value| lens["command"]["title"].as_str().unwrap().to_owned();
+        lenses.as_array().unwrap().iter().map(title).collect()
+    };
+    let dispatch = |editor: &mut Editor| {
+        let command = json!({"command": "kapell.dispatchPlan", "arguments": [{"uri": uri(&path)}]});
+        editor.call("workspace/executeCommand", command)
+    };
+    // One that is stored and waits is begun, and no copy of it.
+    let stored = bench.command(KAPELL).args(["plan", "one.plan.json", "--json"]).output().unwrap();
+    let stored: Value = serde_json::from_slice(&stored.stdout).unwrap();
+    let id = stored["plan_id"].as_str().unwrap_or_else(|| panic!("{stored}")).to_owned();
+    assert_eq!(titles(&mut editor)[..2], ["Check", "Dispatch"]);
+    let begun = dispatch(&mut editor);
+    assert_eq!(begun["result"]["plan"]["plan_id"], json!(id), "{begun}");
+    let worker = bench.meet("a");
+    let shown = titles(&mut editor);
+    assert_eq!(shown[..3], ["Check", "Pause", "Stop"], "{shown:?}");
+    assert!(shown.contains(&format!("{id}: running")), "{shown:?}");
+    let again = dispatch(&mut editor);
+    assert_eq!(again["error"]["data"]["kind"], "duplicate-plan", "{again}");
+    let hint = again["error"]["data"]["hint"].as_str().unwrap();
+    assert!(hint.contains(&format!("kapell stop {id}")), "{again}");
+    // Another text is another plan, whatever its name.
+    editor.change(&path, 2, &text.replace("# a", "# a b"));
+    assert!(titles(&mut editor).contains(&"Dispatch".to_owned()));
+    editor.finish();
+    worker.go();
+    assert_eq!(bench.at_rest(&id)["state"], "done", "{}", bench.story());
+}
+
+#[test]
 fn only_a_person_with_a_reason_takes_over() {
     let bench = Bench::new();
     let wish = json!({"paths": ["a.txt"], "take_over": true, "reason": "x"});
@@ -137,6 +179,12 @@ fn a_running_plan_is_a_progress_that_can_be_cancelled_and_an_attempt_can_be_read
     editor.notify("$/cancelRequest", json!({"id": given_up}));
     assert_eq!(editor.answer(given_up)["error"]["code"], -32800);
     let more = editor.ask("kapell/read", wish(45_000));
+    // What it did so far is shown before anything of it was saved, and nothing is left of the look.
+    let refs = bench.refs("refs/kapell");
+    let diff = read(&mut editor, "diff", None);
+    assert!(diff["text"].as_str().unwrap().contains("+a"), "{diff}");
+    assert_eq!(read(&mut editor, "files/a.txt", None)["text"], "a\n");
+    assert_eq!(bench.refs("refs/kapell"), refs);
     let verdict = read(&mut editor, "verdict", None);
     assert_eq!(verdict["mime_type"], "text/markdown");
     assert!(verdict["text"].as_str().unwrap().contains("not judged yet"), "{verdict}");

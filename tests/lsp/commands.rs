@@ -220,6 +220,16 @@ fn bytes_are_counted_where_the_editor_offers_it() {
 }
 
 #[test]
+fn a_request_of_the_protocol_itself_that_nobody_knows_is_answered() {
+    let world = World::new(&[]);
+    let mut editor = world.editor();
+    let answer = editor.call("$/dance", json!({}));
+    assert_eq!(answer["error"]["code"], -32601, "{answer}");
+    editor.notify("$/dance", json!({}));
+    editor.finish();
+}
+
+#[test]
 fn what_is_no_message_is_answered_or_passed_over() {
     let world = World::new(&[("a", "")]);
     let mut editor = world.editor();

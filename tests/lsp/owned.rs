@@ -138,6 +138,41 @@ fn unsaved_changes_are_claimed_until_they_are_saved_undone_or_closed() {
 }
 
 #[test]
+fn a_file_of_another_encoding_is_let_go_of_once_its_changes_are_undone() {
+    for opens_clean in [false, true] {
+        let world = World::new(&[("latin.txt", "")]);
+        let path = world.path("latin.txt");
+        std::fs::write(&path, b"caf\xe9\n").unwrap();
+        let mut hello = world.hello();
+        hello["initializationOptions"] = json!({"opensClean": opens_clean});
+        let mut editor = world.quiet_editor(hello);
+        wait_for_claims(&mut editor, &[]);
+        editor.open(&path, "caf\u{e9}\n");
+        editor.change(&path, 2, "caf\u{e9}s\n");
+        wait_for_claims(&mut editor, &[("ann", "latin.txt")]);
+        editor.change(&path, 3, "caf\u{e9}\n");
+        wait_for_claims(&mut editor, &[]);
+        // What was saved is what can be come back to from then on.
+        editor.change(&path, 4, "th\u{e9}\n");
+        wait_for_claims(&mut editor, &[("ann", "latin.txt")]);
+        std::fs::write(&path, b"th\xe9\n").unwrap();
+        editor.save(&path);
+        wait_for_claims(&mut editor, &[]);
+        editor.change(&path, 5, "caf\u{e9}\n");
+        wait_for_claims(&mut editor, &[("ann", "latin.txt")]);
+        editor.change(&path, 6, "th\u{e9}\n");
+        wait_for_claims(&mut editor, &[]);
+        // One that says that it opened changes has nothing to come back to.
+        editor.close(&path);
+        editor.open(&path, "other\n");
+        let change = json!({"textDocument": {"uri": uri(&path), "version": 2}, "contentChanges": []});
+        editor.notify("textDocument/didChange", change);
+        wait_for_claims(&mut editor, &[("ann", "latin.txt")]);
+        editor.finish();
+    }
+}
+
+#[test]
 fn who_edits_what_an_agent_holds_is_warned_once_and_gets_it_when_it_is_free() {
     let world = World::new(&[("a.txt", "one\n")]);
     let path = world.path("a.txt");

@@ -294,6 +294,34 @@ fn yaml_is_mended_in_its_own_way() {
 }
 
 #[test]
+fn a_comment_behind_quotes_is_no_part_of_a_yaml_value() {
+    let text = "rules: {spec_first: false, tdd: false}\ntasks:\n- id: 'c'   # comment one\n  task: x\n  files: [a.rs]\n- id: 'c'   # comment two\n  task: y\n  files:\n  - 'src/*'   # all of it\n- id: d\n  task: z\n  files: ['src/a.rs']\n";
+    let mut open = Open::new("q.plan.yaml", text);
+    let problems = open.problems();
+    let found = shown(&open, &problems);
+    assert!(found.contains(&"duplicate-id 'c'".to_owned()), "{found:?}");
+    let twice: Vec<Value> = problems.into_iter().filter(|it| it["code"] == "duplicate-id").collect();
+    let actions = open.actions(&twice);
+    assert_eq!(actions[0]["title"], "Call it c-2");
+    let edited = open.edited(&actions[0]["edit"]["changes"][uri(&open.path)]);
+    assert!(edited.contains("- id: 'c-2'   # comment two\n"), "{edited}");
+    let problems = open.change(&edited);
+    assert!(shown(&open, &problems).contains(&"overlap 'src/*'".to_owned()), "{:?}", shown(&open, &problems));
+    let broad: Vec<Value> =
+        problems.into_iter().filter(|it| open.text_of(&it["range"]) == "'src/*'").collect();
+    let actions = open.actions(&broad);
+    let narrow = actions.iter().find(|it| it["title"].as_str().unwrap().starts_with("Narrow")).unwrap();
+    assert_eq!(
+        narrow["title"],
+        "Narrow src/* of task c-2 down to src/b.rs, which the other task does not own"
+    );
+    let edited = open.edited(&narrow["edit"]["changes"][uri(&open.path)]);
+    assert!(edited.contains("  - src/b.rs   # all of it\n"), "{edited}");
+    assert_eq!(open.change(&edited), Vec::<Value>::new());
+    open.editor.finish();
+}
+
+#[test]
 fn what_an_action_writes_ends_its_lines_as_the_text_does_and_leaves_comments_where_they_are() {
     // The text, an action, and what stands where in the text afterwards.
     let table = [
@@ -512,6 +540,11 @@ fn ids_agents_groups_paths_and_keys_are_completed() {
     );
     let items = open.complete("tasks:\n  - id: 1\n    com|\n");
     assert!(labels(&items).contains(&"complexity"));
+    // What a task has is not offered once more, and what the plan has is.
+    let items = open.complete("rules: {tdd: false}\ntasks:\n  - id: 1\n    |\n    files: [a]\n");
+    let found = labels(&items);
+    assert!(!found.contains(&"id") && !found.contains(&"files"), "{found:?}");
+    assert!(found.contains(&"task") && found.contains(&"rules"), "{found:?}");
     open.editor.finish();
 }
 
@@ -572,6 +605,13 @@ fn lenses_check_dispatch_and_tell_how_far_tasks_are() {
     let found = lenses(&mut open);
     assert_eq!(title(found.last().unwrap()), "waiting");
     assert_eq!(found.last().unwrap()["range"]["start"]["line"], 1);
+    // Another file of that name is another plan, and steers nothing of this one.
+    let other = open.world.write("sub/plan.json", &text.replace("\"x\"", "\"y\""));
+    let own = open.path.clone();
+    open.editor.open(&other, &std::fs::read_to_string(&other).unwrap());
+    open.path = other;
+    assert_eq!(lenses(&mut open).iter().map(title).collect::<Vec<_>>(), ["Check", "Dispatch"]);
+    open.path = own;
     // What is not saved is not dispatched.
     open.change("{}");
     let refused = open.editor.call(
@@ -685,6 +725,21 @@ fn the_configuration_is_checked_completed_and_explained() {
         shown(&open, &problems),
         ["bad-value \"of\"", "unknown-key isolaton", "unknown-name \"claud\""]
     );
+    // What was meant is written by an action, with the quotes that are there.
+    let actions = open.actions(&problems);
+    let titles: Vec<&str> = actions.iter().map(|action| action["title"].as_str().unwrap()).collect();
+    assert_eq!(titles, ["Write isolation instead", "Write off instead", "Write claude instead"]);
+    let mut mended = text.to_owned();
+    for action in actions.iter().rev() {
+        let edit = &action["edit"]["changes"][uri(&open.path)][0];
+        let (start, end) = (offset(text, &edit["range"]["start"]), offset(text, &edit["range"]["end"]));
+        mended = mended.replace(&text[start..end], edit["newText"].as_str().unwrap());
+    }
+    assert_eq!(
+        mended,
+        text.replace("isolaton", "isolation").replace("\"of\"", "\"off\"").replace("\"claud\"", "\"claude\"")
+    );
+    assert_eq!(open.change(&mended), Vec::<Value>::new());
     let items = open.complete("[project]\nmax|");
     assert!(labels(&items).contains(&"max_workers") && !labels(&items).contains(&"provider"));
     let items = open.complete("[project]\nisolation = \"|\"\n");

@@ -156,6 +156,18 @@ proptest! {
     }
 
     #[test]
+    fn what_is_surely_apart_has_no_overlap(
+        (a, _) in prop_oneof![ascii(), beyond_ascii()],
+        (b, _) in prop_oneof![ascii(), beyond_ascii()],
+    ) {
+        if overlap(&a, &b).is_some() {
+            prop_assert!(!a.is_surely_apart(&b) && !b.is_surely_apart(&a), "{} and {}", a, b);
+            let (a, b) = (a.lead(), b.lead());
+            prop_assert!(a.starts_with(b) || b.starts_with(a), "{} and {}", a, b);
+        }
+    }
+
+    #[test]
     fn a_pattern_overlaps_each_path_that_it_owns((a, path) in prop_oneof![ascii(), beyond_ascii()]) {
         if let (true, Ok(literal)) = (a.contains(&RepoPath::from(&*path)), Pattern::of_path(&path)) {
             let witness = overlap(&a, &literal);

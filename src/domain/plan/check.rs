@@ -284,7 +284,7 @@ fn shared_files(plan: &Plan, places: &Places, around: &Surroundings, problems: &
     let mut found: Vec<_> = around
         .integrator
         .iter()
-        .flat_map(|shared| index.related(&shared.key()).into_iter().map(move |owner| (owner, shared)))
+        .flat_map(|shared| index.related(shared).into_iter().map(move |owner| (owner, shared)))
         .collect();
     sorting::sort_by_key(&mut found, |(owner, _)| *owner);
     for ((position, file), shared) in found {

@@ -1,7 +1,8 @@
 //! `workspace/executeCommand`: every method of the contract as `kapell.METHOD`, and what editors need
 //! besides.
 
-use std::sync::Arc;
+use std::path::Path;
+use std::sync::{Arc, PoisonError};
 
 use serde_json::{Map, Value, json};
 
@@ -12,9 +13,12 @@ use super::outbox::Message;
 use super::reading::{aside, folder_of, ownership};
 use super::types::{ErrorCode, ExecuteCommandParams, LSPAny, MessageType, RpcError, Uri};
 use crate::api::{ApiError, table};
+use crate::domain::conducting::PlanState;
+use crate::domain::plan::problem::ProblemCode;
 use crate::domain::refusal::{Code, Refusal};
-use crate::services::Cancel;
 use crate::services::project::Project;
+use crate::services::{Cancel, planning};
+use crate::store::plans::PlanRow;
 
 /// How the commands of the contract begin.
 const PREFIX: &str = "kapell.";
@@ -101,7 +105,21 @@ fn of_file(desk: &Desk, argument: &Value, is_check: bool) -> Result<Value, ApiEr
     // An absolute path stays what it is when it is joined to the top.
     let file = path.canonicalize().unwrap_or(path);
     let file = file.strip_prefix(top).unwrap_or(&file).to_string_lossy().into_owned();
-    let plan = run("plan", json!({"file": file, "check_only": is_check}))?;
+    let _beginning = (!is_check).then(|| desk.beginning.lock().unwrap_or_else(PoisonError::into_inner));
+    let twin = if is_check { None } else { twin(desk, &folder, &top.join(&file))? };
+    if let Some(twin) = &twin
+        && twin.state != PlanState::Draft
+    {
+        return Err(begun(twin).into());
+    }
+    let mut plan = run("plan", json!({"file": file, "check_only": is_check || twin.is_some()}))?;
+    if let Some(twin) = &twin {
+        // That one is begun, and no copy of it.
+        plan["plan_id"] = json!(twin.id.as_str());
+        if let Some(problems) = plan["problems"].as_array_mut() {
+            problems.retain(|problem| problem["code"] != ProblemCode::SamePlan.as_str());
+        }
+    }
     let dispatched = match plan["plan_id"].as_str() {
         Some(id) if !is_check => Some(run("dispatch", json!({"plan_id": id}))?),
         _ => None,
@@ -110,6 +128,25 @@ fn of_file(desk: &Desk, argument: &Value, is_check: bool) -> Result<Value, ApiEr
         Some(dispatched) => json!({"plan": plan, "dispatch": dispatched}),
         None => json!({"plan": plan}),
     })
+}
+
+/// The stored plan that is what a file holds and is not over.
+fn twin(desk: &Desk, folder: &Path, file: &Path) -> Result<Option<PlanRow>, ApiError> {
+    // What cannot be read is told by whoever stores it.
+    let Ok(text) = std::fs::read_to_string(file) else { return Ok(None) };
+    let format = planning::format_of(&file.to_string_lossy());
+    let stem = file.file_stem().and_then(|stem| stem.to_str());
+    Ok(planning::twin(&desk.session(folder), &text, format, stem)?)
+}
+
+/// Why a plan is not begun that is begun already.
+fn begun(twin: &PlanRow) -> Refusal {
+    let id = &twin.id;
+    let (how, hint) = match twin.state {
+        PlanState::Paused => ("is paused", format!("resume it instead: kapell resume {id}")),
+        _ => ("runs", format!("follow it, or stop it first: kapell stop {id}")),
+    };
+    Refusal::new(Code::DuplicatePlan, format!("plan {id} has the same tasks and {how}"), hint)
 }
 
 /// Claims a file as soon as it is free, and says so then.

@@ -1,15 +1,17 @@
 //! `kapell.toml` as it is written in an editor: what is wrong, what can be written, what it means.
 
+use std::collections::HashMap;
 use std::ops::Range as Span;
 
 use super::desk::Desk;
 use super::documents::Document;
 use super::owned::SOURCE;
+use super::plans::actions::meant;
 use super::schema;
 use super::types::{
-    CompletionItem, CompletionItemKind, CompletionTextEdit, Diagnostic, DiagnosticSeverity, DocumentSymbol,
-    FoldingRange, Hover, HoverContents, Location, MarkupContent, MarkupKind, NumberOrString, Position,
-    SymbolKind, TextEdit,
+    CodeAction, CodeActionKind, CodeActionOrCommand, CompletionItem, CompletionItemKind, CompletionTextEdit,
+    Diagnostic, DiagnosticSeverity, DocumentSymbol, FoldingRange, Hover, HoverContents, Location,
+    MarkupContent, MarkupKind, NumberOrString, Position, SymbolKind, TextEdit, WorkspaceEdit,
 };
 use crate::domain::plan::document::Place;
 use crate::services::configuring;
@@ -41,6 +43,34 @@ pub fn diagnostics(desk: &Desk, document: &Document) -> Vec<Diagnostic> {
         }
     })
     .collect()
+}
+
+/// What was meant instead of what was mistyped, for the problems among `shown`.
+pub fn actions(document: &Document, shown: &[Diagnostic]) -> Vec<CodeActionOrCommand> {
+    let action = |problem: &Diagnostic| {
+        let meant = meant(problem.data.as_ref()?.get("hint")?.as_str()?)?;
+        let span = document.offset(problem.range.start)..document.offset(problem.range.end);
+        let written = document.text.get(span)?;
+        let quote = written.chars().next().filter(|first| matches!(first, '"' | '\''));
+        // The hint is about one word, and so must be what it takes the place of.
+        let word = quote.map_or(written, |quote| written.trim_matches(quote));
+        if word.is_empty() || word.contains(|c: char| c.is_whitespace() || "=[]{}\"'".contains(c)) {
+            return None;
+        }
+        let quote = quote.map(String::from).unwrap_or_default();
+        let edit = TextEdit { range: problem.range, new_text: format!("{quote}{meant}{quote}") };
+        Some(CodeActionOrCommand::CodeAction(CodeAction {
+            title: format!("Write {meant} instead"),
+            kind: Some(CodeActionKind::QUICKFIX),
+            diagnostics: Some(vec![problem.clone()]),
+            edit: Some(WorkspaceEdit {
+                changes: Some(HashMap::from([(document.uri.clone(), vec![edit])])),
+                ..WorkspaceEdit::default()
+            }),
+            ..CodeAction::default()
+        }))
+    };
+    shown.iter().filter(|shown| shown.source.as_deref() == Some(SOURCE)).filter_map(action).collect()
 }
 
 /// The key or value that begins somewhere.

@@ -69,6 +69,8 @@ pub struct Desk {
     pub goodbye: AtomicBool,
     /// It told the server to exit.
     pub left: AtomicBool,
+    /// Held while a plan file is stored and begun, so that a second wish finds what came of the first.
+    pub beginning: Mutex<()>,
     /// Turns of what may wait, so that it leaves threads to what does not.
     turns: Arc<Semaphore>,
     /// The files that were asked for and are waited for.
@@ -93,6 +95,7 @@ impl Desk {
             outbox,
             goodbye: AtomicBool::new(false),
             left: AtomicBool::new(false),
+            beginning: Mutex::default(),
             turns: Arc::new(Semaphore::new(super::SLOW_CALLS)),
             asked: Mutex::default(),
             notes,

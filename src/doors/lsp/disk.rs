@@ -86,7 +86,7 @@ impl Seen {
 
 /// A digest of what an editor calls the text: without the mark at its start, whatever its lines end with,
 /// and whether its last line has an end or not, which some editors add for themselves.
-fn digest_of(text: &str) -> u64 {
+pub fn digest_of(text: &str) -> u64 {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let text = text.strip_suffix('\n').unwrap_or(text);
     let text = text.strip_suffix('\r').unwrap_or(text);

@@ -342,7 +342,7 @@ impl Keeper {
                 Err(error) => tracing::warn!("the last commit of {}: {error}", open.path.display()),
             }
         }
-        open.compare(&document.text, self.desk.settings().opens_clean);
+        open.compare(&document.text, document.clean, self.desk.settings().opens_clean);
         let Some(spot) = open.spot.clone().filter(|_| !open.gone) else { return Ok(()) };
         let house = self.desk.client.house();
         if !open.dirty && !open.taken.is_empty() {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::disk::{Difference, Seen};
+use super::disk::{Difference, Seen, digest_of};
 use super::owned::Ownership;
 use super::types::Uri;
 use crate::base::ids::{ClaimId, ProjectId};
@@ -84,8 +84,9 @@ impl Open {
         self.seen.remember(text);
     }
 
-    /// Finds out whether it has unsaved changes; one that was just opened has none if `opens_clean`.
-    pub fn compare(&mut self, text: &str, opens_clean: bool) {
+    /// Finds out whether it has unsaved changes; one that was just opened has none if `opens_clean`. `clean` is
+    /// a digest of the text that the editor had without any.
+    pub fn compare(&mut self, text: &str, clean: Option<u64>, opens_clean: bool) {
         let news = std::mem::take(&mut self.news);
         if news == News::None || self.gone {
             return;
@@ -93,6 +94,12 @@ impl Open {
         let difference = match news {
             News::Saved => Difference::None,
             _ => self.seen.compare(&self.path, text),
+        };
+        // What is no UTF-8 is another text in the editor than its bytes are: that text can be come back to.
+        let is_clean = || clean == Some(digest_of(text));
+        let difference = match difference {
+            Difference::Unknown if is_clean() => Difference::None,
+            other => other,
         };
         let difference = if news == News::Opened && opens_clean { Difference::None } else { difference };
         self.dirty = after(self.dirty, news, difference);

@@ -52,6 +52,13 @@ impl Service<Request> for Ordered {
         if request.id().is_none() && take(&self.desk, request.method(), request.params()) {
             return Box::pin(ready(Ok(None)));
         }
+        if let Some(id) = request.id()
+            && request.method().starts_with("$/")
+        {
+            // There is no such request, and the library answers none of that kind.
+            let error = RpcError::method_not_found();
+            return Box::pin(ready(Ok(Some(Response::from_error(id.clone(), error)))));
+        }
         if request.method() == "shutdown" {
             self.desk.goodbye.store(true, Ordering::SeqCst);
         }
@@ -88,6 +95,7 @@ fn take(desk: &Arc<Desk>, method: &str, params: Option<&Value>) -> bool {
         }
         "textDocument/didSave" => {
             if let Some(saved) = read::<DidSaveTextDocumentParams>(method, params) {
+                desk.documents.saved(&saved.text_document.uri);
                 desk.note(Note::Saved(saved.text_document.uri));
                 // What plans are held against may be another now: the configuration, a spec.
                 desk.checker.touch_all();

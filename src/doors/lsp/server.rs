@@ -155,7 +155,11 @@ impl LanguageServer for Server {
         let uri = params.text_document.uri.clone();
         let actions = move |desk: &Desk, document: &Document| {
             let shown = &params.context.diagnostics;
-            let mut actions = plans::actions::actions(desk, document, shown);
+            let mut actions = match document.kind {
+                Kind::Plan(_) => plans::actions::actions(desk, document, shown),
+                Kind::Config => config::actions(document, shown),
+                Kind::Other => Vec::new(),
+            };
             actions.extend(owned::actions(document, &ownership(desk, document), shown));
             Some(actions)
         };

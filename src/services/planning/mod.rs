@@ -28,6 +28,7 @@ use crate::store::error::StoreError;
 use crate::store::events::NewEvent;
 use crate::store::plans::{NewTask, PlanRow};
 use crate::sys::config::Config;
+use crate::sys::config::resolved::Pipeline;
 use crate::sys::{text, tree};
 
 /// A plan file of more bytes is refused; ten thousand tasks need about three million.
@@ -126,17 +127,8 @@ pub fn plan(session: &Session, project: &Project, wish: &Wish) -> Result<Planned
         let unseen = proving::uncommitted_specs(house, project, &config, plan, &checked.specs, places)?;
         checked.problems.extend(unseen);
     }
-    let name = [
-        wish.name.as_deref(),
-        checked.plan.as_ref().and_then(|plan| plan.name.as_deref()),
-        default_name.as_deref(),
-    ]
-    .into_iter()
-    .flatten()
-    .map(str::trim)
-    .find(|name| !name.is_empty())
-    .unwrap_or("plan")
-    .to_owned();
+    let said = checked.plan.as_ref().and_then(|plan| plan.name.as_deref());
+    let name = first_name([wish.name.as_deref(), said, default_name.as_deref()]);
     if let (Some(pipeline), Some(plan)) = (&wish.pipeline, &mut checked.plan) {
         plan.pipeline = Some(pipeline.clone());
         checked.problems.retain(|problem| problem.code != ProblemCode::UnknownPipeline);
@@ -157,16 +149,12 @@ pub fn plan(session: &Session, project: &Project, wish: &Wish) -> Result<Planned
     planned.critical_path = dag::critical_path(&plan).unwrap_or_default();
     planned.ownership = ownership(project, &plan)?;
     plan.name = Some(planned.name.clone());
+    let pipeline = made_to_be_stored(&config, &mut plan);
     if wish.check_only {
         let twin = session.store()?.read(|tx| twin_of(tx, project, &plan))?;
         planned.problems.extend(twin.as_ref().map(twin_problem));
     } else if is_sound {
         let id = new_id(&planned.name);
-        let pipeline = plan.pipeline.as_deref().and_then(|name| config.pipelines.get(name));
-        if let Some(pipeline) = pipeline {
-            pipelines::settle(&mut plan, pipeline);
-        }
-        plan.tasks.iter_mut().for_each(|task| routing::prioritise(&config, task));
         let twin = session.store()?.write(|tx| -> Result<_, Error> {
             let twin = twin_of(tx, project, &plan)?;
             store(tx, project, &id, &plan)?;
@@ -180,6 +168,38 @@ pub fn plan(session: &Session, project: &Project, wish: &Wish) -> Result<Planned
         planned.id = Some(id);
     }
     Ok(planned)
+}
+
+/// The first name that is one.
+fn first_name<const N: usize>(names: [Option<&str>; N]) -> String {
+    let mut names = names.into_iter().flatten().map(str::trim);
+    names.find(|name| !name.is_empty()).unwrap_or("plan").to_owned()
+}
+
+/// Gives a plan what the configuration says of it, as it is stored, and gives its pipeline.
+fn made_to_be_stored<'c>(config: &'c Config, plan: &mut Plan) -> Option<&'c Pipeline> {
+    let pipeline = plan.pipeline.as_deref().and_then(|name| config.pipelines.get(name));
+    if let Some(pipeline) = pipeline {
+        pipelines::settle(plan, pipeline);
+    }
+    plan.tasks.iter_mut().for_each(|task| routing::prioritise(config, task));
+    pipeline
+}
+
+/// The newest stored plan that came of this very text and is not over. `stem` names it where the text does not.
+pub fn twin(
+    session: &Session,
+    text: &str,
+    format: Format,
+    stem: Option<&str>,
+) -> Result<Option<PlanRow>, Error> {
+    let project = session.project()?;
+    let config = session.config(&project)?;
+    let checked = check_text(&project, &config, text, format, OnOverlap::Reject)?;
+    let Some(mut plan) = checked.into_plan() else { return Ok(None) };
+    plan.name = Some(first_name([plan.name.as_deref(), stem]));
+    made_to_be_stored(&config, &mut plan);
+    Ok(session.store()?.read(|tx| twin_of(tx, &project, &plan))?)
 }
 
 /// A plan's id: its name, as far as it fits a file name, and a random tail.

@@ -193,6 +193,18 @@ fn attempt(
     Ok((snapshot, is_base && previous.is_none()))
 }
 
+/// What a tree holds now, as a tree among git's objects, for whoever looks at it while its worker is at it:
+/// without a commit and a ref, so that nobody's snapshot knows of it. Larger files are as the base has them.
+pub fn present(
+    git: &Git,
+    tree: &Worktree,
+    base: &Oid,
+    scratch: &Path,
+    largest: u64,
+) -> Result<Oid, SnapshotError> {
+    Ok(capture(git, tree, base, scratch, largest, false)?.tree)
+}
+
 /// What a tree holds now.
 pub(super) struct Captured {
     pub tree: Oid,

@@ -34,20 +34,22 @@ function M.refresh_all(client_id)
   end
 end
 
---- The lenses of a buffer that has another name now.
-function M.renamed(client, bufnr)
-  if not options.current.code_lens then
-    return
-  end
-  -- When the command is over: until then the server knows the old name only.
-  vim.schedule(function()
-    if KEEPS and vim.lsp.get_client_by_id(client.id) then
-      vim.lsp.codelens.enable(false, { client_id = client.id })
-      vim.lsp.codelens.enable(true, { client_id = client.id })
-    else
-      refresh(client, bufnr)
+--- Neovim 0.12 keeps the lenses of buffers and clients that are gone, and cannot ask for those of any other
+--- one then. Should another version not have them there, it looks after them by itself.
+function M.forget_gone()
+  local known, capability = pcall(require, 'vim.lsp._capability')
+  local lenses = known and type(capability) == 'table' and capability.all and capability.all.codelens
+  for bufnr, provider in pairs(lenses and lenses.active or {}) do
+    for id in pairs(provider.client_state or {}) do
+      if not vim.lsp.get_client_by_id(id) then
+        provider.client_state[id] = nil
+      end
     end
-  end)
+    if not vim.api.nvim_buf_is_valid(bufnr) then
+      pcall(provider.reset_timer, provider)
+      lenses.active[bufnr] = nil
+    end
+  end
 end
 
 function M.attach(client, bufnr)
@@ -58,6 +60,7 @@ function M.attach(client, bufnr)
     return
   end
   if KEEPS then
+    M.forget_gone()
     vim.lsp.codelens.enable(true, { client_id = client.id })
     return
   end

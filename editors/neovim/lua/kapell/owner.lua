@@ -196,14 +196,17 @@ function M.setup()
       end
     end,
   })
+  -- Neovim tells the server of another name when the file is saved, and until then the old one is held.
+  vim.api.nvim_create_autocmd('BufFilePre', {
+    group = group,
+    callback = function(event)
+      server.close_for_rename(event.buf)
+    end,
+  })
   vim.api.nvim_create_autocmd('BufFilePost', {
     group = group,
     callback = function(event)
-      -- The server clears what it said of the old name, and Neovim looks for a buffer of that name.
-      for _, client in ipairs(vim.lsp.get_clients({ name = 'kapell', bufnr = event.buf })) do
-        vim.diagnostic.reset(vim.lsp.diagnostic.get_namespace(client.id), event.buf)
-        require('kapell.lens').renamed(client, event.buf)
-      end
+      server.open_renamed(event.buf)
       M.refresh(event.buf)
     end,
   })

@@ -54,6 +54,7 @@ end
 
 local function on_lens_refresh(err, result, ctx)
   require('kapell.lens').refresh_all(ctx.client_id)
+  require('kapell.lens').forget_gone()
   local builtin = vim.lsp.handlers['workspace/codeLens/refresh']
   if builtin then
     builtin(err, result, ctx)
@@ -248,6 +249,39 @@ function M.start(root, bufnr)
   end
   if id and not M.running(root) then
     starting[root] = id
+  end
+end
+
+---@type table<integer, integer[]> By buffer that gets another name: the clients that it was open in.
+local renaming = {}
+
+--- A buffer is about to get another name: its file is closed, so that nothing is held by its old one.
+---@param bufnr integer
+function M.close_for_rename(bufnr)
+  for _, client in ipairs(vim.lsp.get_clients({ name = 'kapell', bufnr = bufnr })) do
+    renaming[bufnr] = renaming[bufnr] or {}
+    table.insert(renaming[bufnr], client.id)
+    vim.diagnostic.reset(vim.lsp.diagnostic.get_namespace(client.id), bufnr)
+    vim.lsp.buf_detach_client(bufnr, client.id)
+  end
+  -- Nobody tells of a name that was refused.
+  vim.schedule(function()
+    M.open_renamed(bufnr)
+  end)
+end
+
+--- A buffer has another name, or kept its own: it is opened in its clients again.
+---@param bufnr integer
+function M.open_renamed(bufnr)
+  local clients = renaming[bufnr] or {}
+  renaming[bufnr] = nil
+  if not vim.api.nvim_buf_is_loaded(bufnr) or vim.api.nvim_buf_get_name(bufnr) == '' then
+    return
+  end
+  for _, id in ipairs(clients) do
+    if vim.lsp.get_client_by_id(id) then
+      vim.lsp.buf_attach_client(bufnr, id)
+    end
   end
 end
 

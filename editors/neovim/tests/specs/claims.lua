@@ -116,6 +116,55 @@ return {
     end)
   end },
 
+  { 'a changed buffer with another name holds that one, and lets go of the old one', function(place)
+    local function held()
+      return vim.tbl_map(function(claim)
+        return claim.pattern
+      end, place:claims())
+    end
+    local nvim = place:nvim()
+    nvim:open('src/a.rs')
+    nvim:type('ohello<Esc>')
+    place:wait('for the claim', function()
+      return vim.deep_equal(held(), { 'src/a.rs' })
+    end)
+    nvim:cmd('file src/new.rs')
+    place:wait('for the claim of the new name', function()
+      return vim.deep_equal(held(), { 'src/new.rs' })
+    end)
+    place:claim('ada', { 'src/a.rs' })
+    place:release('ada')
+    nvim:cmd('bwipeout!')
+    place:wait('for it to be free', function()
+      return #held() == 0
+    end)
+  end },
+
+  { 'lenses go on to show after another buffer was wiped', function(place)
+    local nvim = place:nvim({ signs = false })
+    nvim:edit('src/a.rs')
+    nvim:attached()
+    nvim:open('src/b.rs')
+    nvim:cmd('bwipeout src/a.rs')
+    place:claim('ada', { 'src/b.rs' }, 'new schema')
+    local function lens()
+      return nvim:lua([[
+        local one = vim.lsp.codelens.get(vim.fn.has('nvim-0.12') == 1 and { bufnr = 0 } or 0)[1]
+        one = one and (one.lens or one)
+        return one and one.command and one.command.title or ''
+      ]])
+    end
+    place:wait('for the lens', function()
+      return lens():find('ada', 1, true)
+    end)
+    place:release('ada')
+    place:wait('for the lens to go', function()
+      return lens() == ''
+    end)
+    local told = nvim:lua([[return vim.api.nvim_exec2('messages', { output = true }).output]])
+    assert(not told:find('HANDLER_ERROR', 1, true), told)
+  end },
+
   { 'who edits a held file is warned once, in the editor and by a diagnostic', function(place)
     place:claim('ada', { 'src/a.rs' }, 'new schema')
     local nvim = place:nvim()

@@ -1,10 +1,10 @@
 //! Tasks that own the same path with no order between them.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Bound, ControlFlow};
 
-use crate::domain::pattern::{IsFile, overlap_of};
+use crate::domain::pattern::{IsFile, Pattern, overlap_of};
 use crate::domain::plan::Plan;
 use crate::domain::plan::dag::{Dag, Order};
 use crate::domain::plan::problem::{Part, Places, Problem, ProblemCode, Problems};
@@ -12,39 +12,50 @@ use crate::domain::plan::problem::{Part, Places, Problem, ProblemCode, Problems}
 /// A file pattern of a plan: the position of its task, and its own among the task's files.
 pub(super) type Owner = (usize, usize);
 
-/// The patterns of tasks by their keys. Two patterns can overlap only if the key
+/// The patterns of tasks by their leads. Two patterns can overlap only if the lead
 /// of one is a prefix of the other's, so whom a pattern may meet is found without
-/// looking at all others: above it in as many steps as its key has segments, and
-/// below it in one stretch of the sorted keys.
+/// looking at all others: above it in as many steps as its lead has segments (and
+/// there are lengths of leads that end within a name), and below it in one stretch
+/// of the sorted leads.
 #[derive(Default)]
-pub(super) struct Index {
-    owners: BTreeMap<String, Vec<Owner>>,
+pub(super) struct Index<'p> {
+    owners: BTreeMap<&'p str, Vec<(Owner, &'p Pattern)>>,
+    /// The lengths of leads that end within a name.
+    ragged: BTreeSet<usize>,
 }
 
-impl Index {
+impl<'p> Index<'p> {
     /// All patterns of `plan`.
-    pub(super) fn of(plan: &Plan) -> Self {
+    pub(super) fn of(plan: &'p Plan) -> Self {
         let mut index = Self::default();
         for (position, task) in plan.tasks.iter().enumerate() {
             for (file, pattern) in task.files.iter().enumerate() {
-                index.insert(pattern.key(), (position, file));
+                index.insert(pattern, (position, file));
             }
         }
         index
     }
 
-    fn insert(&mut self, key: String, owner: Owner) {
-        self.owners.entry(key).or_default().push(owner);
+    fn insert(&mut self, pattern: &'p Pattern, owner: Owner) {
+        let lead = pattern.lead();
+        if !lead.is_empty() && !lead.ends_with('/') {
+            self.ragged.insert(lead.len());
+        }
+        self.owners.entry(lead).or_default().push((owner, pattern));
     }
 
-    /// Everything that may overlap a pattern with this key.
-    pub(super) fn related(&self, key: &str) -> Vec<Owner> {
-        // A key is empty or ends with a slash, so every shorter prefix that is a key ends at one.
-        let ends = std::iter::once(0).chain(key.match_indices('/').map(|(at, _)| at + 1));
-        let above = ends.filter(|&end| end < key.len()).filter_map(|end| self.owners.get(&key[..end]));
-        let from_key = self.owners.range::<str, _>((Bound::Included(key), Bound::Unbounded));
-        let below = from_key.take_while(|(other, _)| other.starts_with(key)).map(|(_, owners)| owners);
-        above.chain(below).flatten().copied().collect()
+    /// Everything that may overlap a pattern.
+    pub(super) fn related(&self, pattern: &Pattern) -> Vec<Owner> {
+        let lead = pattern.lead();
+        // A lead is ASCII, and is empty, ends with a slash or has one of the lengths.
+        let whole = std::iter::once(0).chain(lead.match_indices('/').map(|(at, _)| at + 1));
+        let ragged = self.ragged.range(..lead.len()).copied().filter(|&end| !lead[..end].ends_with('/'));
+        let ends = whole.chain(ragged).filter(|&end| end < lead.len());
+        let above = ends.filter_map(|end| self.owners.get(&lead[..end]));
+        let from_lead = self.owners.range::<str, _>((Bound::Included(lead), Bound::Unbounded));
+        let below = from_lead.take_while(|(other, _)| other.starts_with(lead)).map(|(_, owners)| owners);
+        let near = above.chain(below).flatten();
+        near.filter(|(_, other)| !pattern.is_surely_apart(other)).map(|(owner, _)| *owner).collect()
     }
 }
 
@@ -73,9 +84,8 @@ fn each_unordered(
             continue;
         }
         let mut near: Vec<(Owner, usize)> = Vec::new();
-        let keys: Vec<String> = task.files.iter().map(|pattern| pattern.key()).collect();
-        for (file, key) in keys.iter().enumerate() {
-            near.extend(index.related(key).into_iter().map(|owner| (owner, file)));
+        for (file, pattern) in task.files.iter().enumerate() {
+            near.extend(index.related(pattern).into_iter().map(|owner| (owner, file)));
         }
         near.sort_unstable_by_key(|((first, theirs), file)| (Reverse(*first), *theirs, *file));
         for group in near.chunk_by(|((a, _), _), ((b, _), _)| a == b) {
@@ -92,8 +102,8 @@ fn each_unordered(
                 return;
             }
         }
-        for (file, key) in keys.into_iter().enumerate() {
-            index.insert(key, (second, file));
+        for (file, pattern) in task.files.iter().enumerate() {
+            index.insert(pattern, (second, file));
         }
     }
 }

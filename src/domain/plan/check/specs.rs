@@ -69,7 +69,7 @@ pub fn spec_tasks(plan: &Plan, around: &Surroundings) -> SpecTasks {
         // What was read as a spec is a pattern; a plan made otherwise may hold anything.
         let Ok(pattern) = Pattern::parse(&spec.file) else { continue };
         let path = RepoPath::from(spec.file.as_str());
-        let owners = index.related(&pattern.key()).into_iter();
+        let owners = index.related(&pattern).into_iter();
         let owners = owners.filter(|&(task, file)| plan.tasks[task].files[file].contains(&path));
         // Of several owners, which follow each other, the first one writes it.
         let level = |task: usize| levels.as_ref().map(|levels| levels[task]);

@@ -59,6 +59,27 @@ fn a_file_that_is_there_meets_nothing_below_it() {
     assert!(serialized.tasks.iter().all(|task| task.depends_on.is_empty()));
 }
 
+#[test]
+fn globs_in_one_folder_are_compared_only_with_those_that_they_could_meet() {
+    let shapes: [fn(usize) -> String; 4] = [
+        |n| format!("tests/t{n}_*.rs"),
+        |n| format!("src/*/m{n}.rs"),
+        |n| format!("**/a{n}.rs"),
+        |n| format!("docs/ü{n}x.md"),
+    ];
+    for shape in shapes {
+        let tasks: Vec<String> =
+            (100..300).map(|n| format!("\"id\": {n}, \"files\": [\"{}\"]", shape(n))).collect();
+        let tasks: Vec<&str> = tasks.iter().map(String::as_str).collect();
+        let (plan, _) = plan_of(&plan_with(&tasks), Format::Json);
+        let index = overlaps::Index::of(&plan);
+        for (at, task) in plan.tasks.iter().enumerate() {
+            let near = index.related(&task.files[0]);
+            assert_eq!(near, [(at, 0)], "{}", task.files[0]);
+        }
+    }
+}
+
 fn pattern(text: &str) -> Pattern {
     Pattern::parse(text).unwrap()
 }

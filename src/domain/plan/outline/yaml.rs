@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use saphyr_parser::{Event, Parser};
+use saphyr_parser::{Event, Parser, ScalarStyle};
 
 use super::{Entry, Item, Shape};
 use crate::domain::plan::document::MAX_DEPTH;
@@ -96,12 +96,12 @@ impl Builder {
     /// Takes an event; nothing where it is time to stop.
     fn take(&mut self, event: Event<'_>, span: Range<usize>, text: &str) -> Option<()> {
         match event {
-            Event::Scalar(scalar, ..) => {
+            Event::Scalar(scalar, style, ..) => {
+                let span = written(text, span, style);
                 if self.awaits_key() {
                     let (_, key) = self.open.last_mut()?;
-                    *key = Some((scalar.into_owned(), trimmed(text, span)));
+                    *key = Some((scalar.into_owned(), span));
                 } else {
-                    let span = trimmed(text, span);
                     self.add(Item { shape: Shape::Scalar(scalar.into_owned()), span });
                 }
             }
@@ -180,10 +180,34 @@ fn close(item: &mut Item, key: Option<Name>) {
     }
 }
 
-/// Without blanks at its end, which the parser counts to a text that is followed by a comment or a line.
-fn trimmed(text: &str, span: Range<usize>) -> Range<usize> {
-    let length = text.get(span.clone()).map_or(span.len(), |text| text.trim_end().len());
-    span.start..span.start + length
+/// What is written of a scalar: the parser counts blanks and lines behind it to it, and a comment behind
+/// a quote.
+fn written(text: &str, span: Range<usize>, style: ScalarStyle) -> Range<usize> {
+    let Some(all) = text.get(span.clone()) else { return span };
+    let quoted = match style {
+        ScalarStyle::SingleQuoted => quoted_length(all, '\''),
+        ScalarStyle::DoubleQuoted => quoted_length(all, '"'),
+        _ => None,
+    };
+    span.start..span.start + quoted.unwrap_or(all.trim_end().len())
+}
+
+/// How long a text in quotes is that stands at the beginning, with its quotes.
+fn quoted_length(text: &str, quote: char) -> Option<usize> {
+    let mut rest = text.char_indices().peekable();
+    rest.next().filter(|(_, first)| *first == quote)?;
+    while let Some((at, c)) = rest.next() {
+        if c == '\\' && quote == '"' {
+            rest.next();
+        } else if c == quote {
+            // Two single quotes are one of the text.
+            let is_double = quote == '\'' && rest.next_if(|(_, next)| *next == quote).is_some();
+            if !is_double {
+                return Some(at + 1);
+            }
+        }
+    }
+    None
 }
 
 /// Turns numbers of characters, which mostly grow, into offsets.

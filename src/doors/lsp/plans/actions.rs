@@ -19,7 +19,7 @@ use super::slot::What;
 use super::surroundings::session;
 use crate::base::paths::RepoPath;
 use crate::base::sorting;
-use crate::domain::pattern::Pattern;
+use crate::domain::pattern::{Pattern, overlap_of};
 use crate::domain::plan::document::Format;
 use crate::domain::plan::outline::Item;
 
@@ -106,6 +106,9 @@ impl Mending<'_> {
     /// A text in the place of another one, in quotes where that one has them.
     fn as_written(&self, span: &Span<usize>, text: &str) -> String {
         let before = self.document.text.get(span.clone()).unwrap_or_default();
+        if before.starts_with('\'') {
+            return format!("'{}'", text.replace('\'', "''"));
+        }
         let is_text = self.format == Format::Json && text.parse::<i64>().is_err();
         if is_text || before.starts_with('"') { Value::from(text).to_string() } else { text.to_owned() }
     }
@@ -202,17 +205,16 @@ impl Mending<'_> {
         if files.is_empty() || files.len() == before && before <= 1 || files.len() > MOST_PARTS {
             return None;
         }
-        let texts: Vec<String> = files
-            .iter()
-            .filter_map(RepoPath::as_str)
-            .map(|path| {
-                quoted(
-                    Pattern::of_path(path).map_or(path.to_owned(), |it| it.as_str().to_owned()).as_str(),
-                    self.format,
-                    What::Value,
-                )
-            })
-            .collect();
+        let paths: Vec<&str> = files.iter().filter_map(RepoPath::as_str).collect();
+        let parts: Vec<Pattern> = paths.iter().filter_map(|path| Pattern::of_path(path).ok()).collect();
+        // What would still meet the other task's is no way out.
+        let is_file = |path: &str| project.is_file(path);
+        let meets = |part: &Pattern| theirs.iter().any(|it| overlap_of(part, it, &is_file).is_some());
+        if parts.len() != files.len() || parts.iter().any(meets) {
+            return None;
+        }
+        let texts: Vec<String> =
+            parts.iter().map(|part| quoted(part.as_str(), self.format, What::Value)).collect();
         let is_flow = self.document.text[own.get("files")?.span.start..].starts_with('[');
         let line = self.document.lines.line_of(item.span.start);
         let start = self.document.lines.span(&self.document.text, line).start;
@@ -221,11 +223,16 @@ impl Mending<'_> {
         } else {
             format!("{}{}", self.document.line_end(), &self.document.text[start..item.span.start])
         };
-        let title = format!(
-            "Split {} of task {id} into {} files, without those of the other task",
-            pattern.as_str(),
-            files.len()
-        );
+        let pattern = pattern.as_str();
+        let title = match paths[..] {
+            [only] => {
+                format!("Narrow {pattern} of task {id} down to {only}, which the other task does not own")
+            }
+            _ => format!(
+                "Split {pattern} of task {id} into {} files, without those of the other task",
+                files.len()
+            ),
+        };
         Some((title, vec![(item.span.clone(), texts.join(&gap))]))
     }
 
@@ -292,7 +299,7 @@ impl Mending<'_> {
 }
 
 /// What a hint of the form "did you mean x?" suggests.
-fn meant(hint: &str) -> Option<&str> {
+pub fn meant(hint: &str) -> Option<&str> {
     let rest = hint.strip_prefix("did you mean ")?;
     let end = rest.find('?')?;
     Some(rest[..end].trim_matches('`'))

@@ -63,11 +63,19 @@ pub fn complete(desk: &Desk, document: &Document, position: Position) -> Option<
 
 fn keys(document: &Document, slot: &Slot, offset: usize) -> Vec<Choice> {
     let path: Vec<&str> = slot.path.iter().map(String::as_str).collect();
-    let map = document.outline().and_then(|root| map_around(root, offset));
+    let line = document.lines.span(&document.text, document.lines.line_of(offset));
+    let is_flow = document.text[line].contains('{');
+    // A line of YAML that is not written yet lies in no map of the outline.
+    let (map, beside) = if document.kind == Kind::Plan(Format::Yaml) && !is_flow {
+        (None, slot::beside_in_yaml(&document.text, offset))
+    } else {
+        (document.outline().and_then(|root| map_around(root, offset)), Vec::new())
+    };
     let is_there = |key: &str| {
-        map.is_some_and(|map| {
-            map.entries().iter().any(|entry| entry.key == key && entry.key_span != slot.replace)
-        })
+        beside.contains(&key)
+            || map.is_some_and(|map| {
+                map.entries().iter().any(|entry| entry.key == key && entry.key_span != slot.replace)
+            })
     };
     schema::keys(&schema::PLAN, &path)
         .into_iter()

@@ -18,7 +18,7 @@ use crate::services::querying::TaskView;
 pub fn lenses(desk: &Desk, document: &Document) -> Vec<CodeLens> {
     let Kind::Plan(_) = document.kind else { return Vec::new() };
     let session = session(desk, document);
-    let stored = stored::of(&session, document);
+    let stored = stored::same_or_newest(&session, document);
     let top = document.range(&(0..0));
     let lens = |range, title: String, command: &str, argument: Value| CodeLens {
         range,
@@ -30,11 +30,13 @@ pub fn lenses(desk: &Desk, document: &Document) -> Vec<CodeLens> {
         data: None,
     };
     let about = json!({"uri": document.uri});
-    let mut lenses = vec![
-        lens(top, "Check".to_owned(), "kapell.checkPlan", about.clone()),
-        lens(top, "Dispatch".to_owned(), "kapell.dispatchPlan", about),
-    ];
-    let Some(Stored { view, tasks: known }) = stored else { return lenses };
+    let mut lenses = vec![lens(top, "Check".to_owned(), "kapell.checkPlan", about.clone())];
+    // What is begun is not begun a second time: its work would be done and paid for twice.
+    let is_begun = |(stored, is_same): &(Stored, bool)| *is_same && stored.view.state != PlanState::Draft;
+    if !stored.as_ref().is_some_and(is_begun) {
+        lenses.push(lens(top, "Dispatch".to_owned(), "kapell.dispatchPlan", about));
+    }
+    let Some((Stored { view, tasks: known }, _)) = stored else { return lenses };
     let id = view.row.id.as_str();
     let control = |action: &str| json!({"action": action, "target": id});
     match view.state {

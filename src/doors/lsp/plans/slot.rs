@@ -129,6 +129,38 @@ fn in_yaml(text: &str, offset: usize) -> Option<Slot> {
     Some(Slot { path, what: if is_value { What::Value } else { What::Key }, replace })
 }
 
+/// The keys that stand beside what is typed at an offset of YAML, in the same map; by lines and columns as well.
+pub fn beside_in_yaml(text: &str, offset: usize) -> Vec<&str> {
+    let start = text[..offset].rfind(['\n', '\r']).map_or(0, |at| at + 1);
+    let end = text[offset..].find(['\n', '\r']).map_or(text.len(), |at| offset + at);
+    let own = Line::of(&text[start..offset]);
+    let is_said = |line: &Line<'_>| !line.content.is_empty() && !line.content.starts_with('#');
+    let mut keys = Vec::new();
+    // The first key of an item has nothing above it.
+    if own.dash.is_none() {
+        for line in text[..start].lines().rev().map(Line::of).filter(is_said) {
+            if line.column < own.column {
+                break;
+            }
+            if line.column == own.column {
+                keys.extend(line.key().map(|(key, _)| key));
+            }
+            if line.dash.is_some_and(|dash| dash < own.column) {
+                break;
+            }
+        }
+    }
+    for line in text[end..].lines().map(Line::of).filter(is_said) {
+        if line.column < own.column || line.dash.is_some_and(|dash| dash < own.column) {
+            break;
+        }
+        if line.column == own.column && line.dash.is_none() {
+            keys.extend(line.key().map(|(key, _)| key));
+        }
+    }
+    keys
+}
+
 /// The word at the end of what is typed of a value, up to where it ends.
 fn word(text: &str, offset: usize, typed: &str, line_end: usize) -> Span<usize> {
     let begun = typed.rfind(['[', ',']).map_or(typed, |at| typed[at + 1..].trim_start());
@@ -196,6 +228,23 @@ mod tests {
         ];
         for (text, expected) in table {
             assert_eq!(shown(text, Format::Json), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_keys_beside_what_is_typed_in_yaml_are_known() {
+        let table = [
+            ("name: x\n|\ntasks:\n- id: 1\n", "name tasks"),
+            (
+                "tasks:\n  - id: 1\n    rules:\n      tdd: true\n    |\n    # x: 1\n    files:\n    - a: b\n  - id: 2\n    task: x\n",
+                "rules id files",
+            ),
+            ("tasks:\n- id: 1\n  task: x\n- |\n  role: y\n- agent: z\n", "role"),
+            ("tasks:\n- id: 1\n  fi|: 2\n\n  task: x\nname: y\n", "id task"),
+        ];
+        for (text, expected) in table {
+            let offset = text.find('|').unwrap();
+            assert_eq!(beside_in_yaml(&text.replacen('|', "", 1), offset).join(" "), expected, "{text}");
         }
     }
 
