@@ -105,7 +105,7 @@ pub fn look_around(roster: &mut Roster, config: &Config, house: &House) {
         let Some(program) = absent_program(house, provider) else { continue };
         let seats = roster.seats.values_mut().filter(|seat| seat.provider == *name);
         seats.for_each(|seat| {
-            seat.lacks = Some(format!("{}; install it, then retry the task", not_there(program)))
+            seat.lacks = Some(format!("{}; install it, then retry the task", not_there(program)));
         });
     }
     let Some(lacks) = windows::missing(house, config) else { return };

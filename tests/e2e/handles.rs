@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::bench::{Bench, Mcp, Plan, task};
+use crate::bench::mcp::Mcp;
+use crate::bench::{Bench, Plan, task};
 
 /// A request of the modern era, by a client that takes handles or does not.
 fn request(method: &str, mut params: Value, takes_handles: bool) -> Value {

@@ -1,7 +1,7 @@
 //! A bench for whole runs: a home, a state folder and a project of its own, the built `kapell`
 //! behind `kapell rpc`, and the scripted agent. Nothing of the machine's own settings is seen.
 
-mod mcp;
+pub mod mcp;
 pub mod meeting;
 pub mod plan;
 pub mod processes;
@@ -17,7 +17,6 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-pub use mcp::Mcp;
 pub use meeting::{Guest, Meeting};
 pub use plan::{Plan, task};
 pub use processes::Process;
