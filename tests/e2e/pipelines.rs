@@ -4,8 +4,8 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::bench::Bench;
 use crate::bench::mcp::Mcp;
+use crate::bench::{Bench, KAPELL};
 
 /// Rules and workers for stages; `stages` are the lines of the pipeline `feature`.
 fn bench(stages: &str) -> Bench {
