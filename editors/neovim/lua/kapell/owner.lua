@@ -197,16 +197,18 @@ function M.setup()
     end,
   })
   -- Neovim tells the server of another name when the file is saved, and until then the old one is held.
+  local names = {} ---@type table<integer, string>
   vim.api.nvim_create_autocmd('BufFilePre', {
     group = group,
     callback = function(event)
-      server.close_for_rename(event.buf)
+      names[event.buf] = vim.api.nvim_buf_get_name(event.buf)
     end,
   })
   vim.api.nvim_create_autocmd('BufFilePost', {
     group = group,
     callback = function(event)
-      server.open_renamed(event.buf)
+      server.renamed(event.buf, names[event.buf] or '')
+      names[event.buf] = nil
       M.refresh(event.buf)
     end,
   })

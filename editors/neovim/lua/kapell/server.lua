@@ -252,35 +252,23 @@ function M.start(root, bufnr)
   end
 end
 
----@type table<integer, integer[]> By buffer that gets another name: the clients that it was open in.
-local renaming = {}
-
---- A buffer is about to get another name: its file is closed, so that nothing is held by its old one.
+--- A buffer has another name: its old file is closed, so that nothing is held by it, and the new one is opened.
+--- Neovim itself says so only when it is saved.
 ---@param bufnr integer
-function M.close_for_rename(bufnr)
-  for _, client in ipairs(vim.lsp.get_clients({ name = 'kapell', bufnr = bufnr })) do
-    renaming[bufnr] = renaming[bufnr] or {}
-    table.insert(renaming[bufnr], client.id)
-    vim.diagnostic.reset(vim.lsp.diagnostic.get_namespace(client.id), bufnr)
-    vim.lsp.buf_detach_client(bufnr, client.id)
-  end
-  -- Nobody tells of a name that was refused.
-  vim.schedule(function()
-    M.open_renamed(bufnr)
-  end)
-end
-
---- A buffer has another name, or kept its own: it is opened in its clients again.
----@param bufnr integer
-function M.open_renamed(bufnr)
-  local clients = renaming[bufnr] or {}
-  renaming[bufnr] = nil
-  if not vim.api.nvim_buf_is_loaded(bufnr) or vim.api.nvim_buf_get_name(bufnr) == '' then
+---@param old string The name before.
+function M.renamed(bufnr, old)
+  if old == vim.api.nvim_buf_get_name(bufnr) or not vim.api.nvim_buf_is_loaded(bufnr) then
     return
   end
-  for _, id in ipairs(clients) do
-    if vim.lsp.get_client_by_id(id) then
-      vim.lsp.buf_attach_client(bufnr, id)
+  for _, client in ipairs(vim.lsp.get_clients({ name = 'kapell', bufnr = bufnr })) do
+    vim.diagnostic.reset(vim.lsp.diagnostic.get_namespace(client.id), bufnr)
+    if old ~= '' then
+      M.notify(client, 'textDocument/didClose', { textDocument = { uri = vim.uri_from_fname(old) } })
+    end
+    -- This closes the new name, which is not open, and opens it.
+    vim.lsp.buf_detach_client(bufnr, client.id)
+    if vim.api.nvim_buf_get_name(bufnr) ~= '' then
+      vim.lsp.buf_attach_client(bufnr, client.id)
     end
   end
 end

@@ -134,6 +134,13 @@ return {
     end)
     place:claim('ada', { 'src/a.rs' })
     place:release('ada')
+    -- A name that is refused changes nothing.
+    nvim:cmd('badd src/b.rs')
+    nvim:lua([[vim.fn.bufload('src/b.rs')]])
+    nvim:lua([[pcall(vim.cmd, 'file src/b.rs')]])
+    nvim:type('omore<Esc>')
+    nvim:idle()
+    eq(held(), { 'src/new.rs' })
     nvim:cmd('bwipeout!')
     place:wait('for it to be free', function()
       return #held() == 0
