@@ -81,6 +81,18 @@ fn another_process_claims_and_the_open_file_shows_it_until_it_is_free() {
 }
 
 #[test]
+fn an_editor_that_opens_what_is_held_is_told_to_ask_for_lenses_again() {
+    // It may have asked just before the claim: the server knows only what it showed since.
+    let world = World::new(&[("src/a.rs", "fn a() {}\n")]);
+    let path = world.path("src/a.rs");
+    world.claim("robot", "src");
+    let mut editor = world.editor();
+    editor.open(&path, "fn a() {}\n");
+    editor.wait_for("a refresh", |message| message["method"] == "workspace/codeLens/refresh");
+    assert!(lens_titles(&mut editor, &path)[0].starts_with("held by robot (agent) since "));
+}
+
+#[test]
 fn a_claim_shows_soon() {
     let world = World::new(&[("a", "")]);
     let path = world.path("a");

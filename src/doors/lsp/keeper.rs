@@ -386,7 +386,12 @@ impl Keeper {
                 }
             }
         }
-        if open.shown.as_ref().is_some_and(|shown| *shown != ownership) {
+        // Of a file that was just opened the editor may have asked before somebody took it.
+        let is_news = match &open.shown {
+            Some(shown) => *shown != ownership,
+            None => !(ownership.others.is_empty() && ownership.own.is_empty()),
+        };
+        if is_news {
             self.lenses_due |= self.desk.settings().lens_refresh;
             if self.desk.settings().hint_refresh {
                 self.desk.outbox.leave(Message::RefreshHints);

@@ -12,8 +12,7 @@ export class AttentionTree extends Tree {
     this.subscriptions.push(board.onChange(() => this.redraw()));
   }
 
-  override getChildren(node?: Node): Node[] {
-    if (node) return [];
+  override rows(): Node[] {
     return this.board.needs.map(({ plan, task, why }) => {
       const id = `${plan.plan_id}/${task.id}`;
       const subject = task.attempt === undefined

@@ -13,8 +13,8 @@ export class ClaimsTree extends Tree {
     this.subscriptions.push(board.onClaims(() => this.redraw()));
   }
 
-  override getChildren(node?: Node): Node[] {
-    return this.byProject(node, ({ claims }) => claims.map((claim) => {
+  override rows(project?: Node): Node[] {
+    return this.byProject(project, ({ claims }) => claims.map((claim) => {
       const row = new Node({ kind: 'claim', id: String(claim.claim_id), claim }, claim.pattern);
       row.id = `claim:${claim.claim_id}`;
       row.description = [

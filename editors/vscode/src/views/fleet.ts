@@ -13,8 +13,8 @@ export class WorkersTree extends Tree {
     this.subscriptions.push(board.onChange(() => this.redraw()));
   }
 
-  override getChildren(node?: Node): Node[] {
-    return this.byProject(node, ({ snapshot }) => (snapshot?.workers ?? []).map((worker) => {
+  override rows(project?: Node): Node[] {
+    return this.byProject(project, ({ snapshot }) => (snapshot?.workers ?? []).map((worker) => {
       const row = new Node({ kind: 'worker', id: worker.worker, worker }, worker.worker);
       row.id = `worker:${worker.worker}`;
       row.iconPath = worker.protected ? new vscode.ThemeIcon('shield') : iconOf(worker.state);
@@ -36,8 +36,7 @@ export class ConductorsTree extends Tree {
     this.subscriptions.push(board.onChange(() => this.redraw()));
   }
 
-  override getChildren(node?: Node): Node[] {
-    if (node) return [];
+  override rows(): Node[] {
     // Every project is told of all conductors of the machine.
     const all = this.board.shown.flatMap(({ snapshot }) => snapshot?.conductors ?? []);
     return [...new Map(all.map((conductor) => [conductor.id, conductor])).values()].map((conductor) => {
@@ -62,8 +61,7 @@ export class EventsTree extends Tree {
     this.subscriptions.push(board.onChange(() => this.redraw()), board.onEvent(() => this.redraw()));
   }
 
-  override getChildren(node?: Node): Node[] {
-    if (node) return [];
+  override rows(): Node[] {
     return this.board.events.slice(-MOST_ROWS).reverse().map((event) => {
       const row = new Node({ kind: 'event', id: String(event.seq), event }, event.text);
       row.id = `event:${event.seq}`;

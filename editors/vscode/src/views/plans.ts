@@ -14,19 +14,20 @@ export class PlansTree extends Tree {
     this.subscriptions.push(board.onChange(() => this.redraw()));
   }
 
-  override async getChildren(node?: Node): Promise<Node[]> {
-    const subject = node?.subject;
-    if (!subject || subject.kind === 'project') {
-      return this.byProject(node, ({ snapshot }) => (snapshot?.plans ?? []).map((plan) => this.planNode(plan)));
-    }
-    const ofSame = (row: Node): Node => Object.assign(row, { root: node?.root });
+  override rows(project?: Node): Node[] {
+    return this.byProject(project, ({ snapshot }) => (snapshot?.plans ?? []).map((plan) => this.planNode(plan)));
+  }
+
+  override async below(node: Node): Promise<Node[]> {
+    const { subject } = node;
+    const ofSame = (row: Node): Node => Object.assign(row, { root: node.root });
     if (subject.kind === 'plan') {
       // The row may be older than what is known of the plan.
       const plan = this.board.plans.find((one) => one.plan_id === subject.id) ?? subject.plan;
       return plan.tasks.map((task) => ofSame(this.taskNode(plan, task)));
     }
     if (subject.kind === 'task') {
-      const task = await this.board.task(subject.id, node?.root);
+      const task = await this.board.task(subject.id, node.root);
       return task.attempts.map((attempt) => ofSame(attemptNode(attempt))).reverse();
     }
     return [];

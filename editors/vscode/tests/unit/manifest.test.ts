@@ -6,7 +6,7 @@ import { before, test } from 'node:test';
 import * as vscode from 'vscode';
 import { projectOf } from '../../src/commands/context';
 import { activate, type Api } from '../../src/extension';
-import { AttentionTree, keepBadges } from '../../src/views/attention';
+import { keepBadges } from '../../src/views/attention';
 import { rowDecorations } from '../../src/views/node';
 import type { PlansTree } from '../../src/views/plans';
 
@@ -153,10 +153,10 @@ test('rows show state, worker, tries; badges tell needs from ends', async () => 
   keepBadges(board, attention, plans);
   board.unseen.add('web-1/1');
   const tree = api.trees['plans'] as PlansTree;
-  const [plan] = await tree.getChildren();
+  const [plan] = (await tree.getChildren())!;
   assert.equal(plan?.contextValue, 'plan.running');
   assert.equal(plan?.description, '1 of 3, running, 1 at work, 1 failed');
-  const rows = await tree.getChildren(plan);
+  const rows = (await tree.getChildren(plan))!;
   assert.deepEqual(rows.map((row) => [row.label, row.description, row.contextValue]), [
     ['1  first', 'done', 'task.done+attempt'],
     ['two  second', 'running, by ben, try 2', 'task.running+attempt'],
@@ -164,7 +164,26 @@ test('rows show state, worker, tries; badges tell needs from ends', async () => 
   ]);
   const marks = rows.map((row) => (rowDecorations.provideFileDecoration(row.resourceUri!, undefined as never) as vscode.FileDecoration | undefined)?.badge);
   assert.deepEqual(marks, ['✓', undefined, '!']);
-  assert.deepEqual((api.trees['attention'] as AttentionTree).getChildren().map((row) => row.description), ['lint']);
+  assert.deepEqual((await api.trees['attention']!.getChildren())!.map((row) => row.description), ['lint']);
+
+  // A row that stays is changed in place: drawn anew as a whole, the editor would know none for a moment.
+  const told: (object[] | undefined)[] = [];
+  const listens = tree.onDidChangeTreeData((changed) => told.push(changed));
+  const fire = (): void => (board as unknown as { changed: vscode.EventEmitter<void> }).changed.fire();
+  const [room] = board.rooms;
+  const known = room!.snapshot!;
+  fire();
+  assert.deepEqual(told, []);
+  room!.snapshot = { ...known, plans: known.plans!.map((one) => ({ ...one, done: 2 })) };
+  fire();
+  assert.equal(told.length, 1);
+  assert.equal(told[0]![0], plan);
+  assert.equal(plan?.description, '2 of 3, running, 1 at work, 1 failed');
+  room!.snapshot = { ...known, plans: [] };
+  fire();
+  assert.deepEqual(told.slice(1), [undefined]);
+  room!.snapshot = known;
+  listens.dispose();
 
   board.markSeen();
   assert.equal(attention.badge, undefined);
