@@ -1,5 +1,6 @@
 //! Environments: made, and looked at, against what git itself takes for that.
 
+use std::cell::Cell;
 use std::fs;
 
 use anyhow::{Result, ensure};
@@ -23,32 +24,39 @@ pub fn run(around: &Around) -> Result<Vec<Figure>> {
         ensure!(output.status.success(), "env {words:?}: {}", String::from_utf8_lossy(&output.stderr));
         Ok(())
     };
-    let count = COUNT.to_string();
+    // What was made is removed at the end only: for five seconds ext4 gives away no number of a file that was
+    // just deleted, and looks through all of them for each new file. Two that make files at once pay for
+    // that twice, and that was half of the figure.
+    let made = Cell::new(0);
     let create = || {
-        let ((), time) = timed(|| kapell(&["create", "--count", &count]))?;
-        for number in 1..=COUNT {
-            kapell(&["remove", &format!("dev{number}")])?;
-        }
-        Ok(time)
+        let first = made.get() + 1;
+        made.set(made.get() + COUNT);
+        let names: Vec<String> = (first..first + COUNT).map(|number| format!("dev{number}")).collect();
+        let words: Vec<&str> = std::iter::once("create").chain(names.iter().map(String::as_str)).collect();
+        Ok(timed(|| kapell(&words))?.1)
     };
     let clones = place.project.with_file_name("clones");
+    let cloned = Cell::new(0);
     let clone = || {
         let ((), time) = timed(|| {
-            for number in 0..COUNT {
-                let to = clones.join(number.to_string()).to_string_lossy().into_owned();
+            for _ in 0..COUNT {
+                cloned.set(cloned.get() + 1);
+                let to = clones.join(cloned.get().to_string()).to_string_lossy().into_owned();
                 place.git(&["clone", "-q", "--local", ".", &to])?;
             }
             Ok(())
         })?;
-        fs::remove_dir_all(&clones)?;
         Ok(time)
     };
     // The first of each warms what the system remembers.
     create()?;
     clone()?;
     let mut competitors: [Run<'_>; 2] = [Box::new(create), Box::new(clone)];
-    let made = Rounds::take(around.rounds(10), 1, &mut competitors)?;
-    kapell(&["create", "--count", &count])?;
+    let rounds = Rounds::take(around.rounds(10), 1, &mut competitors)?;
+    fs::remove_dir_all(&clones)?;
+    for number in COUNT + 1..=made.get() {
+        kapell(&["remove", &format!("dev{number}")])?;
+    }
     let status = || Ok(timed(|| kapell(&["status"]))?.1);
     let plain = || {
         let ((), time) = timed(|| {
@@ -78,7 +86,7 @@ pub fn run(around: &Around) -> Result<Vec<Figure>> {
         ))
     };
     Ok(vec![
-        figure("env create", &made, "5 git clone --local", 1.3)?,
+        figure("env create", &rounds, "5 git clone --local", 1.3)?,
         figure("env status", &looked, "5 git status", 2.0)?,
     ])
 }
