@@ -12,7 +12,7 @@ use kapell::domain::plan::dag;
 use kapell::domain::plan::document::{self, Format};
 use kapell::domain::plan::read::read_plan;
 use kapell::domain::writes::{of_command, of_diff, of_patch};
-use kapell::doors::rpc::message::{self, Line};
+use kapell::api::message::{self, Line};
 use kapell::sys::agent::{AgentKind, End, Reader};
 use kapell::sys::config::check::{ConfigProblem, check};
 use kapell::sys::config::load::load;

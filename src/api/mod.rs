@@ -3,6 +3,7 @@
 
 pub mod client;
 pub mod error;
+pub mod message;
 pub mod methods;
 pub mod open_api;
 pub mod reads;

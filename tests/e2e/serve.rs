@@ -391,6 +391,17 @@ fn what_cannot_be_asked_is_refused_with_the_next_step() {
             "{body}: {answer}"
         );
     }
+    // Ids come back as they were written, and what is none is refused.
+    for id in ["-1", "1.50", "123456789012345678901234567890", "null", "\"a\""] {
+        let asked = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"status"}}"#);
+        let answer = served.rpc("/rpc", &asked).body;
+        assert!(answer.starts_with(&format!(r#"{{"jsonrpc":"2.0","id":{id},"result":"#)), "{answer}");
+    }
+    for body in ["null", "[]", r#"{"jsonrpc":"2.0","id":{},"method":"status"}"#] {
+        let answer = served.rpc("/rpc", body);
+        assert_eq!((answer.status, &answer.json()["error"]["code"]), (200, &json!(-32600)), "{body}");
+        assert_eq!(answer.json()["error"]["data"]["kind"], "invalid-request");
+    }
     let nothing = served.rpc("/rpc", r#"{"jsonrpc":"2.0","method":"status"}"#);
     assert_eq!((nothing.status, nothing.body.as_str()), (204, ""), "{nothing:?}");
 }

@@ -8,11 +8,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::message::{self, Id, Line, Message, Request};
 use super::pool::Pool;
 use super::reply::{Batch, Reply};
 use super::subscriptions::Subscriptions;
 use crate::api::client::guard;
+use crate::api::message::{self, Id, Line, Message, Request};
 use crate::api::wire::{CancelParams, CancelResult, SubscribeParams, UnsubscribeParams, UnsubscribeResult};
 use crate::api::{ApiError, Client, schema, table};
 use crate::domain::refusal::{Code, Refusal};

@@ -2,7 +2,6 @@
 //! over the table of methods.
 
 mod connection;
-pub mod message;
 mod pool;
 mod reply;
 mod subscriptions;
@@ -40,7 +39,7 @@ pub fn serve(house: House, folder: PathBuf) -> ExitCode {
     let end = loop {
         match lines.read() {
             Input::Line(line) => connection.take(&line),
-            Input::TooLong => connection.refuse(message::too_long()),
+            Input::TooLong => connection.refuse(crate::api::message::too_long()),
             Input::End(end) => break end,
         }
     };

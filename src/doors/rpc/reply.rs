@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::Value;
 
-use super::message::{self, Id};
 use crate::api::ApiError;
+use crate::api::message::{self, Id};
 use crate::sys::stdio::Outlet;
 
 /// What is to happen once an answer is on its way.

@@ -10,6 +10,7 @@ mod assets;
 mod desk;
 mod live;
 mod metrics;
+mod posted;
 mod query;
 mod routes;
 mod secret;

@@ -17,8 +17,7 @@ use axum::response::Response;
 use axum::routing::any;
 use hyper::body::Body as _;
 use jsonrpsee::server::{HttpBody, ws};
-use serde::de::IgnoredAny;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::sync::{OnceCell, OwnedSemaphorePermit};
 use tower::Service as _;
 
@@ -26,6 +25,7 @@ use super::admission::{self, Refused};
 use super::assets::{ASSETS, Asset};
 use super::desk::{Desk, Ends};
 use super::live::{Place, Wish};
+use super::posted::Posted;
 use super::{answer, metrics, query};
 use crate::api::methods::reads as own;
 use crate::api::reads::{self, Asked, Read};
@@ -370,28 +370,26 @@ async fn rpc(desk: Arc<Desk>, request: Request) -> Response {
         Ok(body) => body,
         Err(answer) => return answer,
     };
-    if let Err(error) = serde_json::from_slice::<IgnoredAny>(&body) {
-        return answer::json(StatusCode::OK, &no_json(&error));
+    let (posted, handed) = Posted::read(&body);
+    drop(body);
+    let mut given = Bytes::new();
+    if let Some(handed) = handed {
+        let mut request = Request::from_parts(head, Body::from(handed));
+        request.headers_mut().remove(CONTENT_LENGTH);
+        given = match axum::body::to_bytes(spoken(&desk, request, asker).await.into_body(), usize::MAX).await
+        {
+            Ok(given) => given,
+            Err(error) => return answer::error(&ApiError::bug(error.to_string())),
+        };
     }
-    let mut request = Request::from_parts(head, Body::from(body));
-    request.headers_mut().remove(CONTENT_LENGTH);
-    let mut answer = spoken(&desk, request, asker).await;
-    // Notifications alone are not answered; jsonrpsee then says nothing, or `null`.
-    if answer.status() == StatusCode::OK && matches!(answer.body().size_hint().exact(), Some(0 | 4)) {
-        answer = Response::new(Body::empty());
-        *answer.status_mut() = StatusCode::NO_CONTENT;
+    match posted.answer(&given) {
+        Some(answer) => answer::text(StatusCode::OK, "application/json", answer),
+        None => {
+            let mut answer = Response::new(Body::empty());
+            *answer.status_mut() = StatusCode::NO_CONTENT;
+            answer
+        }
     }
-    answer
-}
-
-/// What is said to a body that is no JSON, as JSON-RPC says it.
-fn no_json(error: &serde_json::Error) -> Value {
-    let data = json!({"kind": "parse-error", "hint": "send one JSON-RPC request, or an array of them", "retryable": false});
-    json!({
-        "jsonrpc": "2.0",
-        "id": null,
-        "error": {"code": -32700, "message": format!("the body is no JSON: {error}"), "data": data},
-    })
 }
 
 async fn spoken(desk: &Desk, request: Request, asker: Asker) -> Response {

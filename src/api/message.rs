@@ -148,6 +148,11 @@ fn invalid(id: Id, why: impl Into<String>) -> (Id, ApiError) {
     (id, error(-32600, "invalid-request", why.into(), hint))
 }
 
+/// The answer to what is empty where a message is to be.
+pub fn empty() -> (Id, ApiError) {
+    (Id::null(), error(-32700, "parse-error", "there is no message".to_owned(), "send one JSON message"))
+}
+
 /// The answer to a line that was too long to be read.
 pub fn too_long() -> (Id, ApiError) {
     invalid(Id::null(), "the line is longer than 16 MiB")
