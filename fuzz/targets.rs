@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use globset::GlobBuilder;
+use kapell::api::message::{self, Line};
 use kapell::base::clock::Time;
 use kapell::base::paths::RepoPath;
 use kapell::domain::overlap::overlap;
@@ -12,7 +13,6 @@ use kapell::domain::plan::dag;
 use kapell::domain::plan::document::{self, Format};
 use kapell::domain::plan::read::read_plan;
 use kapell::domain::writes::{of_command, of_diff, of_patch};
-use kapell::api::message::{self, Line};
 use kapell::sys::agent::{AgentKind, End, Reader};
 use kapell::sys::config::check::{ConfigProblem, check};
 use kapell::sys::config::load::load;

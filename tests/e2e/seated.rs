@@ -395,6 +395,37 @@ fn what_lies_outside_of_a_claim_may_be_a_persons_and_stays() {
 }
 
 #[test]
+fn what_is_approved_lies_there_beside_what_is_a_persons() {
+    // The person leaves it, or goes on with it.
+    for more in ["", "more\n"] {
+        let place = Place::new("");
+        let bench = &place.bench;
+        let lines =
+            ["write a.txt a", "append src/lib.txt two", "append src/b.txt b", &bench.meet_line("here")];
+        let files = ["a.txt", "src/lib.txt", "src/b.txt"];
+        let plan = bench.start(&Plan::new([seated("a", &files, &lines)]).rule("max_attempts", json!(1)));
+        let worker = bench.meet("here");
+        fs::write(place.folder().join("README"), "a person's\n").unwrap();
+        fs::write(place.folder().join("mine.txt"), "mine\n").unwrap();
+        worker.go();
+        bench.at_rest(&plan);
+        let readme = format!("a person's\n{more}");
+        fs::write(place.folder().join("README"), &readme).unwrap();
+        bench.control("approve", &format!("{plan}/a"));
+        place.done(&plan);
+        assert_eq!(place.results(), ["a"], "{}", bench.story());
+        assert_eq!(place.git(&["status", "--porcelain"]), " M README\n?? mine.txt", "{}", bench.story());
+        assert_eq!(fs::read_to_string(place.folder().join("README")).unwrap(), readme);
+        assert_eq!((place.holds("mine.txt").as_str(), place.holds("a.txt").as_str()), ("mine", "a"));
+        assert_eq!(
+            (place.holds("src/lib.txt").as_str(), place.holds("src/b.txt").as_str()),
+            ("one\ntwo", "b")
+        );
+        assert!(bench.story().contains("changes of somebody else stay there: "), "{}", bench.story());
+    }
+}
+
+#[test]
 fn what_does_not_land_is_taken_off_the_branch_again() {
     let place = Place::new("");
     let bench = &place.bench;

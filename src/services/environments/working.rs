@@ -337,19 +337,21 @@ fn settle(
     let said = format!("its result is on {} as {}", row.branch, short(commit));
     if head == base || head == commit {
         let left = beside.changes_since(base, &scratch(ground)).map_err(Error::from_git)?;
-        let held = changed_between(&ground.git, base, &saved.snapshot.commit)?;
-        if let Some(left) = left.filter(|left| left.iter().all(|change| held.contains(change))) {
-            let lands = changed_between(&ground.git, base, commit)?;
-            let extra = left.iter().filter(|it| !lands.iter().any(|landing| landing.path == it.path));
-            beside.delete_files(added(extra))?;
-            beside.reset(commit)?;
-            return Ok(Some(said));
-        }
         if head == base {
             beside.move_branch(base, commit)?;
         }
+        if let Some(left) = left {
+            let held = changed_between(&ground.git, base, &saved.snapshot.commit)?;
+            let lands = changed_between(&ground.git, base, commit)?;
+            let due = Due::between(&left, &lands, &held, &outside(attempt));
+            beside.delete_files(due.goes.into_iter())?;
+            beside.restore_files(commit, due.comes.into_iter())?;
+        }
         let now = beside.look()?;
-        return Ok(Some(format!("{said}; changes of somebody else stay there: {}", changed(&now))));
+        return Ok(Some(match now.changed.is_empty() {
+            true => said,
+            false => format!("{said}; changes of somebody else stay there: {}", changed(&now)),
+        }));
     }
     if !look.changed.is_empty() {
         return refuse(
@@ -368,6 +370,57 @@ fn settle(
             sync(name),
         ),
     }
+}
+
+/// What is missing in a checkout so that it is as a commit that landed, less what is somebody else's.
+struct Due<'c> {
+    /// What is to be deleted.
+    goes: Vec<&'c RepoPath>,
+    /// What is to be written as the commit has it.
+    comes: Vec<&'c RepoPath>,
+}
+
+impl<'c> Due<'c> {
+    /// What is due where `left` is in the checkout and `lands` is in the commit, both against the same base.
+    /// Of what the attempt's snapshot held, that goes which was within its claim and does not land; what lay
+    /// outside of it may be a person's.
+    fn between(left: &'c [Change], lands: &'c [Change], held: &[Change], outside: &[String]) -> Self {
+        let mut due = Self { goes: Vec::new(), comes: Vec::new() };
+        let mut stays = Vec::new();
+        for change in left.iter().filter(|change| !lands.contains(change)) {
+            let is_theirs = !held.contains(change) || outside.contains(&change.path.to_string());
+            if is_theirs || lands.iter().any(|landing| landing.path == change.path) {
+                stays.push(&change.path);
+            } else if change.kind == ChangeKind::Added {
+                due.goes.push(&change.path);
+            } else {
+                due.comes.push(&change.path);
+            }
+        }
+        // A file of somebody else may lie where a folder is to be, and the other way round.
+        let is_in_the_way = |path: &RepoPath| {
+            let path = path.to_path_buf();
+            stays
+                .iter()
+                .map(|other| other.to_path_buf())
+                .any(|it| it.starts_with(&path) || path.starts_with(&it))
+        };
+        for landing in lands.iter().filter(|landing| !left.contains(landing)) {
+            if is_in_the_way(&landing.path) {
+                continue;
+            }
+            match landing.kind {
+                ChangeKind::Deleted => due.goes.push(&landing.path),
+                _ => due.comes.push(&landing.path),
+            }
+        }
+        due
+    }
+}
+
+/// What a snapshot of the attempt held outside of its claim.
+fn outside(attempt: &AttemptRow) -> Vec<String> {
+    attempt.outside_claim.as_deref().and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default()
 }
 
 /// Takes a result off the branch of its environment again, since it did not land: its task is tried again from
@@ -425,8 +478,7 @@ fn put_back(ground: &Ground<'_>, beside: &Beside, look: &Look, attempt: &Attempt
     let Some(now) = now.filter(|now| now.iter().all(|change| saved.contains(change))) else {
         return Ok(false);
     };
-    let outside: Vec<String> =
-        attempt.outside_claim.as_deref().and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default();
+    let outside = outside(attempt);
     let (stays, goes): (Vec<Change>, Vec<Change>) =
         now.into_iter().partition(|change| outside.contains(&change.path.to_string()));
     beside.delete_files(added(&goes))?;
