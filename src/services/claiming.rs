@@ -224,6 +224,9 @@ pub fn claim(session: &Session, project: &Project, wish: &Wish) -> Result<Answer
         // for this waits for nobody any more.
         if !wish.take_over {
             waiting::refuse_deadlock(tx, project, &waiting::queue(tx, &project.id)?, &wish.holder)?;
+            project.ensure(tx)?;
+            let held = taking::each_once(conflicts);
+            tx.tell_asked(&project.id, &wish.holder, &wish.patterns, &held, wish.reason.as_deref())?;
         }
         Ok(place)
     })?;

@@ -40,6 +40,17 @@ impl Files {
         config::check_files(source(&self.project), source(&self.person))
     }
 
+    /// The first problem for which they cannot be used.
+    pub fn first_error(&self) -> Option<ConfigProblem> {
+        self.check().into_iter().find(ConfigProblem::is_error)
+    }
+
+    /// The text of one of them.
+    pub fn text(&self, path: &Path) -> Option<&str> {
+        let files = [&self.project, &self.person].into_iter().flatten();
+        files.filter(|(own, _)| own == path).map(|(_, text)| text.as_str()).next()
+    }
+
     /// What both files say together, without the defaults.
     ///
     /// # Errors

@@ -272,6 +272,40 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// Records that somebody asks for what others hold, and waits for it.
+    pub fn tell_asked(
+        &self,
+        project: &ProjectId,
+        by: &Holder,
+        patterns: &[Pattern],
+        held: &[&Held],
+        reason: Option<&str>,
+    ) -> Result<(), StoreError> {
+        let patterns: Vec<&str> = patterns.iter().map(Pattern::as_str).collect();
+        let mut from: Vec<&str> = held.iter().map(|claim| claim.holder.name.as_str()).collect();
+        from.dedup();
+        let mut kinds: Vec<&str> = held.iter().map(|claim| claim.holder.kind.as_str()).collect();
+        kinds.dedup();
+        let whose = if from.is_empty() { String::new() } else { format!(" from {}", from.join(", ")) };
+        let why = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
+        let claims: Vec<i64> = held.iter().map(|claim| claim.id.0).collect();
+        let data = serde_json::json!({"patterns": patterns, "by": by.name.as_str(), "kind": by.kind.as_str(),
+            "from": from, "from_kinds": kinds, "claims": claims, "reason": reason});
+        let attempt = attempt_of(by);
+        self.append_event(
+            project,
+            &NewEvent {
+                kind: "claim.asked",
+                attempt: attempt.as_ref(),
+                holder: Some(by.name.as_str()),
+                text: format!("{} asks for {}{whose}{why}", by.name, patterns.join(", ")),
+                data: Some(data.to_string()),
+                ..NewEvent::default()
+            },
+        )?;
+        Ok(())
+    }
+
     /// Releases all that an attempt holds and gives the numbers.
     pub fn release_attempt_claims(
         &self,

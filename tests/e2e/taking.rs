@@ -157,10 +157,15 @@ fn a_running_plan_is_a_progress_that_can_be_cancelled_and_an_attempt_can_be_read
         task("b", &["b.txt"], &["write b.txt b"]).after(&["a"]),
     ]));
     let a = bench.meet("a");
-    let token = format!("kapell/plan/{plan}");
-    editor.wait_for("a request for a progress", |message| {
-        message["method"] == "window/workDoneProgress/create" && message["params"]["token"] == token.as_str()
-    });
+    let begins = format!("kapell/plan/{plan}/");
+    let made = |editor: &mut Editor| {
+        let message = editor.wait_for("a request for a progress", |message| {
+            message["method"] == "window/workDoneProgress/create"
+        });
+        message["params"]["token"].as_str().unwrap().to_owned()
+    };
+    let token = made(&mut editor);
+    assert!(token.starts_with(&begins), "{token}");
     let begun = editor.told("$/progress", |params| params["value"]["kind"] == "begin");
     assert_eq!((&begun["token"], &begun["value"]["cancellable"]), (&json!(token), &json!(true)));
     let read = |editor: &mut Editor, what: &str, offset: Option<u64>| {
@@ -213,7 +218,12 @@ fn a_running_plan_is_a_progress_that_can_be_cancelled_and_an_attempt_can_be_read
     let nothing = editor.call("kapell/read", json!({"uri": "kapell://nothing"}));
     assert_eq!(nothing["error"]["data"]["kind"], "not-found");
     bench.control("resume", &plan);
-    editor.told("$/progress", |params| params["value"]["kind"] == "begin");
+    // A token is good for one progress, also to cancel it.
+    let another = made(&mut editor);
+    assert!(another.starts_with(&begins) && another != token, "{another}");
+    editor.notify("window/workDoneProgress/cancel", json!({"token": token}));
+    let begun = editor.told("$/progress", |params| params["value"]["kind"] == "begin");
+    assert_eq!(begun["token"], json!(another));
     let ended = editor.told("$/progress", |params| params["value"]["kind"] == "end");
     assert!(ended["value"]["message"].as_str().unwrap().starts_with("done: 2 of 2 done"), "{ended}");
     editor.finish();

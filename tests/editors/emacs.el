@@ -43,17 +43,23 @@
   (mapcar #'flymake-diagnostic-text (flymake-diagnostics)))
 
 ;; Beginning of what editors/README.md says.
-(add-to-list 'eglot-server-programs `((prog-mode text-mode conf-mode) . (,kapell "lsp")))
+(define-derived-mode kapell-plan-mode js-json-mode "Plan"
+  "A plan of Kapell in JSON.")
+(add-to-list 'auto-mode-alist '("\\(?:/\\|\\.\\)plan\\.json\\'" . kapell-plan-mode))
+(add-to-list 'eglot-server-programs `((prog-mode text-mode conf-mode) . (,kapell "lsp")) t)
+(add-to-list 'eglot-server-programs `(kapell-plan-mode . (,kapell "lsp")))
 (defun kapell-take-over (reason)
   "Take the file of this buffer over from its holder, who is told the REASON."
   (interactive "sWhy? ")
   (let* ((server (eglot-current-server))
-         (owner (jsonrpc-request server :kapell/owner
-                                 (list :uri (eglot-path-to-uri buffer-file-name)))))
+         (uri (funcall (if (fboundp 'eglot-path-to-uri) 'eglot-path-to-uri 'eglot--path-to-uri)
+                       buffer-file-name))
+         (owner (jsonrpc-request server :kapell/owner (list :uri uri))))
     (jsonrpc-request server :workspace/executeCommand
                      (list :command "kapell.claim-files"
-                           :arguments (vector (list :paths (vector (plist-get owner :path))
-                                                    :take_over t :reason reason))))))
+                           :arguments (vector (list :paths (vector (plist-get owner :pattern))
+                                                    :take_over t :reason reason)
+                                              (list :uri uri))))))
 ;; End of it.
 
 (setq eglot-sync-connect t eglot-autoshutdown nil flymake-no-changes-timeout 0.05
@@ -91,6 +97,19 @@
         (until "no diagnostic" (lambda () (null (notes))))
         (unless (string-match-p "the release is today" (run kapell "status" "--scope" "claims" "--json"))
           (error "It is not ours")))
+      (check "a language keeps the server of its own"
+        (require 'python)
+        (when (equal (cdr (eglot--lookup-mode 'python-mode)) (list kapell "lsp")) (error "It would be Kapell")))
+      (check "a plan is Kapell's"
+        (with-temp-file (expand-file-name "my.plan.json" repo)
+          (insert "{\"tasks\": [{\"id\": 1, \"task\": \"x\", \"fils\": [\"a\"]}]}\n"))
+        (find-file (expand-file-name "my.plan.json" repo))
+        (unless (eq major-mode 'kapell-plan-mode) (error "Its mode is %s" major-mode))
+        (unless (equal (cdr (eglot--lookup-mode major-mode)) (list kapell "lsp")) (error "It is another's"))
+        ;; In batch nobody looks at the buffer, and Flymake waits for that.
+        (flymake-start)
+        (until "the problem" (lambda () (cl-find-if (lambda (text) (string-match-p "fils" text)) (notes))))
+        (set-buffer (get-file-buffer (expand-file-name "a.txt" repo))))
       (check "commands of the contract are carried out"
         (let ((result (jsonrpc-request (eglot-current-server) :workspace/executeCommand
                                        '(:command "kapell.claim-files" :arguments [(:paths ["a.txt"])]))))

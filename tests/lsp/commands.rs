@@ -61,6 +61,60 @@ fn a_second_argument_names_the_project() {
 }
 
 #[test]
+fn a_second_argument_that_names_no_project_is_refused() {
+    let world = World::new(&[]);
+    let plain = world.root().join("plain");
+    std::fs::create_dir(&plain).unwrap();
+    let mut editor = world.editor();
+    let claim = |editor: &mut Editor, second: Value| {
+        let arguments = json!([{"paths": ["x"]}, second]);
+        editor.call(
+            "workspace/executeCommand",
+            json!({"command": "kapell.claim-files", "arguments": arguments}),
+        )
+    };
+    let foreign = json!({"uri": "untitled:Untitled-1"});
+    for second in [json!(5), json!("junk"), json!({"x": 1}), json!(["file:///"]), foreign] {
+        let answer = claim(&mut editor, second.clone());
+        assert_eq!(answer["error"]["data"]["kind"], "invalid-params", "{second}: {answer}");
+        assert!(answer["error"]["message"].as_str().unwrap().contains("second argument"), "{answer}");
+    }
+    for second in [json!("file:///nowhere/x"), json!("file:///"), json!({"uri": uri(&plain.join("x"))})] {
+        let answer = claim(&mut editor, second.clone());
+        assert_eq!(answer["error"]["data"]["kind"], "not-found", "{second}: {answer}");
+    }
+    assert_eq!(world.claims(), []);
+    // Nothing is no project of its own, and a folder is one by its configuration.
+    assert_eq!(claim(&mut editor, Value::Null)["result"]["granted"], true);
+    assert_eq!(world.claims().len(), 1);
+    std::fs::write(plain.join("kapell.toml"), "[project]\nisolation = \"shared\"\n").unwrap();
+    assert_eq!(claim(&mut editor, json!({"uri": uri(&plain)}))["result"]["granted"], true);
+    editor.finish();
+}
+
+#[test]
+fn a_message_that_is_too_long_to_be_read_is_told_of_and_the_server_lives_on() {
+    let world = World::new(&[("huge.txt", ""), ("small.txt", "one\n")]);
+    let (huge, small) = (world.path("huge.txt"), world.path("small.txt"));
+    let mut editor = world.editor();
+    let text = "x".repeat((64 << 20) + 1);
+    editor.open(&huge, &text);
+    let answer = editor.wait_for("an error", |message| message["error"]["code"] == -32700);
+    let said = editor.told("window/showMessage", |_| true);
+    let sentence = said["message"].as_str().unwrap();
+    let begin = format!("kapell: what the editor sent about {} has 65 MiB", huge.display());
+    assert!(sentence.starts_with(&begin) && sentence.contains("claim-files --as me"), "{sentence}");
+    assert_eq!((&said["type"], &answer["error"]["message"]), (&json!(2), &said["message"]));
+    // The person is told once; everything else goes on.
+    editor.change(&huge, 2, &text);
+    editor.wait_for("an error", |message| message["error"]["code"] == -32700);
+    editor.open(&small, "two\n");
+    editor.told("kapell/claims", |params| params["total"] == 1);
+    assert!(!editor.unread().any(|message| message["method"] == "window/showMessage"));
+    editor.finish();
+}
+
+#[test]
 fn what_waits_blocks_nobody_and_can_be_given_up() {
     let world = World::new(&[]);
     let mut editor = world.editor();

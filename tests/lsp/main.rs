@@ -11,6 +11,8 @@
 
 mod client;
 mod commands;
+mod config;
+mod open;
 mod owned;
 mod plans;
 mod world;

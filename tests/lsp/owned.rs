@@ -378,7 +378,7 @@ fn what_lies_in_no_repository_is_left_alone() {
         editor.open(path, "one\n");
         editor.change(path, 2, "two\n");
         let owner = editor.result("kapell/owner", json!({"uri": uri(path)}));
-        assert_eq!(owner, json!({"path": null, "claims": [], "own": false}), "{path:?}");
+        assert_eq!(owner, json!({"path": null, "pattern": null, "claims": [], "own": false}), "{path:?}");
         assert_eq!(lens_titles(&mut editor, path), Vec::<String>::new());
     }
     editor.notify(
@@ -434,6 +434,67 @@ fn a_file_is_found_by_its_own_folder_through_links_and_in_other_repositories() {
 }
 
 #[test]
+fn a_file_is_held_whatever_its_name_has_in_it() {
+    let names = [
+        ("back\\slash", "back?slash"),
+        ("new\nline", "new?line"),
+        ("!bang", "?bang"),
+        ("blank ", "blank?"),
+        ("dot.", "dot?"),
+        ("src/a \\ b/c.", "src/a ? b/c?"),
+        ("app/[id]/{a}*?.rs", "app/[[]id[]]/[{]a[}][*][?].rs"),
+    ];
+    let files: Vec<(&str, &str)> = names.iter().map(|(name, _)| (*name, "one\n")).collect();
+    let world = World::new(&files);
+    let mut editor = world.editor();
+    let free = |editor: &mut Editor, pattern: &str, why: &str| {
+        let text = format!("ann lets go of {pattern} ({why})");
+        editor.told("kapell/event", |event| event["text"] == text.as_str());
+    };
+    for (name, pattern) in names {
+        let path = world.path(name);
+        editor.open(&path, "one\n");
+        editor.change(&path, 2, "two\n");
+        let told = wait_for_claims(&mut editor, &[("ann", pattern)]);
+        assert_eq!(told["claims"][0]["own"], true);
+        let owner = editor.result("kapell/owner", json!({"uri": uri(&path)}));
+        assert_eq!(
+            (&owner["path"], &owner["pattern"], &owner["own"]),
+            (&json!(name), &json!(pattern), &json!(true))
+        );
+        editor.change(&path, 3, "one\n");
+        free(&mut editor, pattern, "its changes are saved or undone");
+        // What somebody else holds around it is shown, and taken over by what it is called.
+        world.claim("robot", "**");
+        let shown = editor.diagnostics(&path, has("held"));
+        let message = shown[0]["message"].as_str().unwrap();
+        assert!(
+            message.contains(" is held by robot (agent) as ** since ") && !message.contains('\n'),
+            "{message}"
+        );
+        let taken = editor.command(
+            "kapell.claim-files",
+            json!({"paths": [owner["pattern"]], "take_over": true, "reason": "mine now"}),
+        );
+        assert_eq!(taken["granted"], true, "{taken}");
+        editor.diagnostics(&path, none);
+        editor.command("kapell.release-files", json!({"paths": [owner["pattern"]]}));
+        free(&mut editor, pattern, "released");
+        editor.close(&path);
+    }
+    // A file that was deleted and is open as it was has no changes, and its last commit is asked by its name.
+    for (name, _) in names {
+        std::fs::remove_file(world.path(name)).unwrap();
+        editor.open(&world.path(name), "one\n");
+    }
+    let new = world.path("new.txt");
+    editor.open(&new, "typed\n");
+    wait_for_claims(&mut editor, &[("ann", "new.txt")]);
+    editor.finish();
+    assert_eq!(world.claims(), []);
+}
+
+#[test]
 fn actions_ask_take_over_and_release() {
     let world = World::new(&[("a.txt", "one\n")]);
     let path = world.path("a.txt");
@@ -457,10 +518,28 @@ fn actions_ask_take_over_and_release() {
         json!({"command": "kapell.ask", "arguments": found[0]["arguments"]}),
     );
     assert_eq!(answer, json!({"waiting": true, "path": "a.txt"}));
+    let asked = editor.told("kapell/event", |event| event["kind"] == "claim.asked");
+    assert_eq!(asked["text"], "ann asks for a.txt from robot: asked for in an editor");
+    assert_eq!(
+        (&asked["data"]["by"], &asked["data"]["from"], &asked["data"]["patterns"]),
+        (&json!("ann"), &json!(["robot"]), &json!(["a.txt"]))
+    );
     world.release("robot");
     let message = editor.told("window/showMessage", |_| true);
     assert_eq!(message, json!({"type": 3, "message": "a.txt is yours now."}));
     wait_for_claims(&mut editor, &[("ann", "a.txt")]);
+    // What one has is not waited for, nor is what is free.
+    let ask = |editor: &mut Editor, path: &Path| editor.command("kapell.ask", json!({"uri": uri(path)}));
+    assert_eq!(ask(&mut editor, &path), json!({"waiting": false, "path": "a.txt"}));
+    let message = editor.told("window/showMessage", |_| true);
+    assert_eq!(message["message"], "a.txt is yours already.");
+    let free = world.path("app/[id].txt");
+    assert_eq!(ask(&mut editor, &free), json!({"waiting": false, "path": "app/[id].txt"}));
+    let message = editor.told("window/showMessage", |_| true);
+    assert_eq!(message["message"], "app/[id].txt is yours now.");
+    wait_for_claims(&mut editor, &[("ann", "a.txt"), ("ann", "app/[[]id[]].txt")]);
+    editor.command("kapell.release-files", json!({"paths": ["app/[[]id[]].txt"]}));
+    assert!(!editor.unread().any(|message| message["params"]["kind"] == "claim.asked"));
     // What is one's own can be let go of.
     let found = actions(&mut editor, &[]);
     assert_eq!(found.len(), 1);

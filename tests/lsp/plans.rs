@@ -1,125 +1,12 @@
-//! Plans and the configuration as they are written.
+//! Plans as they are written.
 
-use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::client::{Editor, uri};
+use crate::client::uri;
+use crate::open::{Open, QUIET, labels, offset, position, shown, text_of};
 use crate::world::World;
-
-/// A plan file that is open.
-struct Open {
-    world: World,
-    editor: Editor,
-    path: PathBuf,
-    text: String,
-    version: i32,
-}
-
-impl Open {
-    fn new(name: &str, text: &str) -> Self {
-        Self::in_world(World::new(&[("src/a.rs", ""), ("src/b.rs", ""), ("src/db/c.rs", "")]), name, text)
-    }
-
-    fn in_world(world: World, name: &str, text: &str) -> Self {
-        let path = world.path(name);
-        let mut editor = world.editor();
-        editor.open(&path, text);
-        Self { world, editor, path, text: text.to_owned(), version: 1 }
-    }
-
-    /// Replaces the text and gives what is wrong with it.
-    fn change(&mut self, text: &str) -> Vec<Value> {
-        self.version += 1;
-        self.text = text.to_owned();
-        self.editor.change(&self.path, self.version, text);
-        self.problems()
-    }
-
-    /// What is wrong with the text as it is now.
-    fn problems(&mut self) -> Vec<Value> {
-        let (uri, version) = (uri(&self.path), self.version);
-        let told = self.editor.told("textDocument/publishDiagnostics", |params| {
-            params["uri"] == uri.as_str() && params["version"] == version
-        });
-        told["diagnostics"].as_array().unwrap().clone()
-    }
-
-    fn at(&self, position: Value) -> Value {
-        json!({"textDocument": {"uri": uri(&self.path)}, "position": position})
-    }
-
-    /// The text of a range.
-    fn text_of(&self, range: &Value) -> String {
-        text_of(&self.text, range)
-    }
-
-    /// The text with the edits of an action.
-    fn edited(&self, edits: &Value) -> String {
-        let mut text = self.text.clone();
-        let mut edits: Vec<&Value> = edits.as_array().unwrap().iter().collect();
-        edits.sort_by_key(|edit| std::cmp::Reverse(offset(&self.text, &edit["range"]["start"])));
-        for edit in edits {
-            let span = offset(&self.text, &edit["range"]["start"])..offset(&self.text, &edit["range"]["end"]);
-            text.replace_range(span, edit["newText"].as_str().unwrap());
-        }
-        text
-    }
-
-    /// The code actions for these diagnostics.
-    fn actions(&mut self, diagnostics: &[Value]) -> Vec<Value> {
-        let range = diagnostics.first().map_or(
-            json!({"start": {"line": 0, "character": 0}, "end": {"line": 0, "character": 0}}),
-            |it| it["range"].clone(),
-        );
-        let params = json!({"textDocument": {"uri": uri(&self.path)}, "range": range, "context": {"diagnostics": diagnostics}});
-        self.editor.result("textDocument/codeAction", params).as_array().unwrap().clone()
-    }
-
-    /// What can be typed at `|` in a text: labels, and the text with the first choice of that label.
-    fn complete(&mut self, marked: &str) -> Vec<Value> {
-        let at = marked.find('|').unwrap();
-        let text = marked.replacen('|', "", 1);
-        self.change(&text);
-        let params = self.at(position(&text, at));
-        let answer = self.editor.result("textDocument/completion", params);
-        answer.as_array().cloned().unwrap_or_default()
-    }
-}
-
-/// The offset of a position, all of ASCII.
-fn offset(text: &str, position: &Value) -> usize {
-    let line = position["line"].as_u64().unwrap() as usize;
-    let start: usize = text.split_inclusive('\n').take(line).map(str::len).sum();
-    start + position["character"].as_u64().unwrap() as usize
-}
-
-fn position(text: &str, offset: usize) -> Value {
-    let line = text[..offset].matches('\n').count();
-    let start = text[..offset].rfind('\n').map_or(0, |at| at + 1);
-    json!({"line": line, "character": offset - start})
-}
-
-fn text_of(text: &str, range: &Value) -> String {
-    text[offset(text, &range["start"])..offset(text, &range["end"])].to_owned()
-}
-
-fn labels(items: &[Value]) -> Vec<&str> {
-    items.iter().map(|item| item["label"].as_str().unwrap()).collect()
-}
-
-/// Codes and the texts that they are about, sorted.
-fn shown(open: &Open, diagnostics: &[Value]) -> Vec<String> {
-    let mut shown: Vec<String> = diagnostics
-        .iter()
-        .map(|it| format!("{} {}", it["code"].as_str().unwrap(), open.text_of(&it["range"])))
-        .collect();
-    shown.sort();
-    shown
-}
-
-const QUIET: &str = r#""rules": {"spec_first": false, "tdd": false}"#;
 
 #[test]
 fn every_problem_stands_at_its_text() {
@@ -254,7 +141,7 @@ fn what_was_meant_and_what_is_missing_is_written_by_an_action() {
     let files = mend(
         &mut open,
         &format!("{{\"tasks\": [{{\"id\": 1, \"task\": \"x\"}}], {QUIET}}}"),
-        "Give task 1 files of its own",
+        "Give task 1 files of its own: src/",
     );
     assert!(files.contains("\"task\": \"x\", \"files\": [\"src/\"]}"), "{files}");
     let id = mend(
@@ -266,6 +153,40 @@ fn what_was_meant_and_what_is_missing_is_written_by_an_action() {
     );
     assert!(id.contains("{\"id\": 2, \"task\": \"x\", \"files\": [\"b\"]}"), "{id}");
     open.editor.finish();
+}
+
+#[test]
+fn a_task_without_files_is_given_a_folder_that_is_there_and_nobodys() {
+    let one = r#"{"id": 1, "task": "x"}"#;
+    let with = |files: &str| format!(r#"{one}, {{"id": 2, "task": "x", "files": [{files}]}}"#);
+    let here: &[&str] = &["docs/a.md", "docs/b.md", "lib/a.rs", ".github/a", "out/a", "[id]/a", "top.txt"];
+    let there: &[&str] = &["src/a.rs", "docs/a.md", "docs/b.md"];
+    let table = [
+        (here, one.to_owned(), Some("docs/")),
+        (here, with(r#""docs/a.md""#), Some("[[]id[]]/")),
+        (here, with(r#""docs/*.md", "lib", "[[]id[]]/**""#), None),
+        (there, one.to_owned(), Some("src/")),
+        (there, with(r#""src/a.rs""#), Some("docs/")),
+        (&["top.txt"], one.to_owned(), None),
+    ];
+    for (files, tasks, expected) in table {
+        let mut all: Vec<(&str, &str)> = files.iter().map(|file| (*file, "")).collect();
+        all.push((".gitignore", "out/\n"));
+        let text = format!("{{\"tasks\": [{tasks}], {QUIET}}}");
+        let mut open = Open::in_world(World::new(&all), "plan.json", &text);
+        let problems = open.problems();
+        let mut actions = open.actions(&problems);
+        actions.retain(|action| action.get("edit").is_some());
+        let titles: Vec<String> =
+            actions.iter().map(|action| action["title"].as_str().unwrap().to_owned()).collect();
+        let title = expected.map(|folder| format!("Give task 1 files of its own: {folder}"));
+        assert_eq!(titles, Vec::from_iter(title), "{text}");
+        if let Some(action) = actions.first() {
+            let mended = open.edited(&action["edit"]["changes"][uri(&open.path)]);
+            assert_eq!(open.change(&mended), Vec::<Value>::new(), "{mended}");
+        }
+        open.editor.finish();
+    }
 }
 
 #[test]
@@ -644,123 +565,5 @@ fn json_is_formed_and_nothing_else_is() {
     let params =
         json!({"textDocument": {"uri": uri(&other)}, "options": {"tabSize": 2, "insertSpaces": true}});
     assert_eq!(open.editor.result("textDocument/formatting", params), Value::Null);
-    open.editor.finish();
-}
-
-#[test]
-fn the_configuration_names_further_plans() {
-    let world = World::new(&[("kapell.toml", "[project]\nplans = [\"plans/*.json\"]\n")]);
-    let mut open = Open::in_world(world, "plans/next.json", "{");
-    let problems = open.problems();
-    assert!(problems.is_empty() || problems[0]["code"] == "syntax");
-    if problems.is_empty() {
-        let path = open.path.clone();
-        open.editor.diagnostics(&path, |problems| problems.iter().any(|it| it["code"] == "syntax"));
-    }
-    // What it names later is a plan from then on, be it open or not.
-    let later = open.world.write("work/later.json", "{");
-    open.editor.open(&later, "{");
-    open.editor.result("kapell/owner", json!({"uri": uri(&later)}));
-    let config = open.world.write("kapell.toml", "[project]\nplans = [\"plans/*.json\", \"work/*.json\"]\n");
-    open.editor.open(&config, "");
-    open.editor.save(&config);
-    open.editor.diagnostics(&later, |problems| problems.iter().any(|it| it["code"] == "syntax"));
-    open.editor.finish();
-}
-
-#[test]
-fn every_problem_of_the_configuration_has_its_code_and_its_text() {
-    let mut open = Open::new("kapell.toml", "[project]\n");
-    let table: [(&str, &[&str]); 22] = [
-        ("[rules]\ntdd = \n", &["syntax "]),
-        ("[rules]\nlint = cargo test\n", &["syntax cargo test"]),
-        ("[rules]\ntdd = true\ntdd = false\n", &["duplicate-key tdd"]),
-        ("[project]\n\"is o\" = 1\n", &["unknown-key \"is o\""]),
-        ("[providers.mine]\nmodel = \"x\"\n", &["missing-key mine"]),
-        ("[[routes]]\nto = \"claude\"\n", &["missing-key [[routes]]"]),
-        ("[machine]\nmax_workers = 1\n", &["person-only machine"]),
-        ("[rules]\ntdd = [1,\n  2]\n", &["wrong-type [1,\n  2]"]),
-        ("[rules]\nmax_attempts = 0\n", &["bad-value 0"]),
-        ("[rules]\nlint = \"cargo 'x\" # why\n", &["bad-command \"cargo 'x\""]),
-        ("[project]\nplans = [\"a\", \"/etc/x y\"]\n", &["bad-path \"/etc/x y\""]),
-        ("[groups.g]\nmatch = 'dev[0'\n", &["bad-pattern ["]),
-        ("[workers.\"a b\"]\nprovider = \"claude\"\n", &["bad-name \"a b\""]),
-        ("[workers.all]\nprovider = \"claude\"\n", &["bad-name all"]),
-        ("[groups.claude]\nmatch = 'x'\n", &["duplicate-name claude"]),
-        ("[roles]\njudge = \"nobody at all\"\n", &["unknown-name \"nobody at all\""]),
-        (
-            "[workers.w]\nprovider = \"claude\"\nprotected = true\n[[routes]]\nmatch = 'x'\nto = \"w\"\n",
-            &["protected-worker \"w\""],
-        ),
-        ("[groups.g]\n", &["empty-group [groups.g]"]),
-        (
-            "[[routes]]\nmatch = '.*'\nto = \"claude\"\n[[routes]]\nmatch = 'y z'\nto = \"codex\"\n",
-            &["unreachable 'y z'"],
-        ),
-        (
-            "[[pipelines.p.stages]]\nname = \"a\"\ntask = \"x\"\ntriggers_on = [\"a\", \"approval\"]\n",
-            &["cycle [\"a\", \"approval\"]"],
-        ),
-        ("[[pipelines.p.stages]]\nname = \"a\"\ntask = \"x\"\nfan_out = true\n", &["bad-stage true"]),
-        ("[rules]\ntimeout_s = 10\nstuck_after_s = 20\n", &["contradiction 20"]),
-    ];
-    let told: Vec<String> = table
-        .iter()
-        .filter_map(|(text, expected)| {
-            let problems = open.change(text);
-            let shown = shown(&open, &problems);
-            (shown != *expected).then(|| format!("{text}: {shown:?} and not {expected:?}"))
-        })
-        .collect();
-    assert!(told.is_empty(), "{}", told.join("\n"));
-    open.editor.finish();
-}
-
-#[test]
-fn the_configuration_is_checked_completed_and_explained() {
-    let text = "[project]\nisolaton = \"shared\"\nwall = \"of\"\n[workers.w]\nprovider = \"claud\"\n";
-    let mut open = Open::new("kapell.toml", text);
-    let problems = open.problems();
-    assert_eq!(
-        shown(&open, &problems),
-        ["bad-value \"of\"", "unknown-key isolaton", "unknown-name \"claud\""]
-    );
-    // What was meant is written by an action, with the quotes that are there.
-    let actions = open.actions(&problems);
-    let titles: Vec<&str> = actions.iter().map(|action| action["title"].as_str().unwrap()).collect();
-    assert_eq!(titles, ["Write isolation instead", "Write off instead", "Write claude instead"]);
-    let mut mended = text.to_owned();
-    for action in actions.iter().rev() {
-        let edit = &action["edit"]["changes"][uri(&open.path)][0];
-        let (start, end) = (offset(text, &edit["range"]["start"]), offset(text, &edit["range"]["end"]));
-        mended = mended.replace(&text[start..end], edit["newText"].as_str().unwrap());
-    }
-    assert_eq!(
-        mended,
-        text.replace("isolaton", "isolation").replace("\"of\"", "\"off\"").replace("\"claud\"", "\"claude\"")
-    );
-    assert_eq!(open.change(&mended), Vec::<Value>::new());
-    let items = open.complete("[project]\nmax|");
-    assert!(labels(&items).contains(&"max_workers") && !labels(&items).contains(&"provider"));
-    let items = open.complete("[project]\nisolation = \"|\"\n");
-    assert_eq!(labels(&items), ["worktree", "shared"]);
-    assert_eq!(items[0]["textEdit"]["newText"], "\"worktree\"");
-    let items = open.complete("[pro|]\n");
-    assert!(labels(&items).contains(&"project") && labels(&items).contains(&"rules"));
-    let items = open.complete("[workers.w]\n[groups.g]\nmembers = [\"|\"]\n");
-    assert_eq!(labels(&items), ["w"]);
-    let text = "[providers.mine]\nkind = \"command\"\n\n[workers.w]\nprovider = \"mine\"\n";
-    open.change(text);
-    let params = open.at(position(text, text.rfind("mine").unwrap() + 1));
-    let definition = open.editor.result("textDocument/definition", params);
-    assert_eq!(definition["range"]["start"]["line"], 0);
-    let params = open.at(position(text, text.rfind("provider").unwrap() + 1));
-    let hover = open.editor.result("textDocument/hover", params);
-    assert!(hover["contents"]["value"].as_str().unwrap().starts_with("`workers.w.provider`: "), "{hover}");
-    let params = json!({"textDocument": {"uri": uri(&open.path)}});
-    let symbols = open.editor.result("textDocument/documentSymbol", params);
-    assert_eq!(symbols[1]["name"], "workers.w");
-    let path: &Path = &open.path;
-    assert!(path.ends_with("kapell.toml"));
     open.editor.finish();
 }

@@ -21,7 +21,14 @@ const TASKS: usize = 500;
 /// Measures.
 pub fn run(around: &Around) -> Result<Vec<Figure>> {
     let place = Place::new(&around.folder, 3)?;
-    Ok(vec![start(around, &place)?, claim(around, &place)?, typing(around, &place)?, plan(around, &place)?])
+    let folders = plan(around, &place, "", |number| {
+        [format!("src/m{number}/a.rs"), format!("src/m{number}/b.rs"), format!("tests/m{number}.rs")].into()
+    })?;
+    // Each of them could meet each other one, as far as their folder tells.
+    let globs = plan(around, &place, ", with wildcards in one folder,", |number| {
+        vec![format!("tests/t{number}_*.rs")]
+    })?;
+    Ok(vec![start(around, &place)?, claim(around, &place)?, typing(around, &place)?, folders, globs])
 }
 
 fn start(around: &Around, place: &Place) -> Result<Figure> {
@@ -87,14 +94,16 @@ fn typing(around: &Around, place: &Place) -> Result<Figure> {
         .noting(format!("99 of 100 took at most {:.2} ms", rounds.slow(0).as_secs_f64() * 1e3)))
 }
 
-/// A change in a long plan, from the key press to the diagnostics of that text.
-fn plan(around: &Around, place: &Place) -> Result<Figure> {
+/// A change in a long plan, from the key press to the diagnostics of that text. `files` are those of a task.
+fn plan(around: &Around, place: &Place, what: &str, files: impl Fn(usize) -> Vec<String>) -> Result<Figure> {
     let path = place.project.join("bench.plan.json");
     let tasks: Vec<Value> = (0..TASKS)
         .map(|number| {
             let before: Vec<usize> = number.checked_sub(1).into_iter().collect();
+            // Without an order between the tasks all of them are held against one another.
+            let before = if what.is_empty() { before } else { Vec::new() };
             json!({"id": number, "task": format!("Do part {number}"), "depends_on": before,
-                "files": [format!("src/m{number}/a.rs"), format!("src/m{number}/b.rs"), format!("tests/m{number}.rs")]})
+                "files": files(number)})
         })
         .collect();
     let text = serde_json::to_string_pretty(&json!({"rules": {"spec_first": false}, "tasks": tasks}))?;
@@ -118,7 +127,7 @@ fn plan(around: &Around, place: &Place) -> Result<Figure> {
         Ok(began.elapsed())
     };
     let rounds = Rounds::take(around.rounds(10), 5, &mut [Box::new(once)])?;
-    let name = format!("a key press in a plan of {TASKS} tasks to its diagnostics");
+    let name = format!("a key press in a plan of {TASKS} tasks{what} to its diagnostics");
     Ok(Figure::told(CASE, name, Amount::Time(rounds.median(0)?))
         .limited(Amount::Time(Duration::from_millis(50)))
         .noting(format!("the slowest took {:.1} ms", rounds.worst(0).as_secs_f64() * 1e3)))

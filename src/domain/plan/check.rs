@@ -34,8 +34,9 @@ pub enum OnOverlap {
 #[derive(Debug, Clone)]
 pub struct Surroundings {
     /// Everything that a task can be given to. `auto` is always one. Names that the
-    /// configuration places by pattern are in it as far as the plan uses them.
-    pub targets: Vec<KnownTarget>,
+    /// configuration places by pattern are in it as far as the plan uses them. `None`
+    /// where nobody knows who there is: then whoever is named may be.
+    pub targets: Option<Vec<KnownTarget>>,
     /// What the integrator regenerates while landing.
     pub integrator: Vec<Pattern>,
     /// Whether specs come first in a plan that does not say.
@@ -315,8 +316,9 @@ fn holds(outer: &Pattern, inner: &Pattern) -> bool {
 
 /// Targets, roles and reviewers are known, and may be given work.
 fn targets(plan: &Plan, places: &Places, around: &Surroundings, problems: &mut Problems) {
+    let Some(targets) = &around.targets else { return };
     let known: HashMap<&str, &KnownTarget> =
-        around.targets.iter().map(|target| (target.name.as_str(), target)).collect();
+        targets.iter().map(|target| (target.name.as_str(), target)).collect();
     let mut check = |part: Part, field: &'static str, name: Option<&String>, task: Option<&TaskId>| {
         let Some(name) = name else { return };
         let is_role = field == "role";
@@ -342,7 +344,7 @@ fn targets(plan: &Plan, places: &Places, around: &Surroundings, problems: &mut P
             None => {
                 let what = if is_role { "role" } else { "provider, worker, group or role" };
                 let candidates = || {
-                    let fitting = around.targets.iter().filter(|target| fits(target) && !target.protected);
+                    let fitting = targets.iter().filter(|target| fits(target) && !target.protected);
                     fitting.map(|target| target.name.as_str()).chain((field == "target").then_some("auto"))
                 };
                 let hint = match closest(name, candidates()) {

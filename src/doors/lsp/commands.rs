@@ -13,6 +13,7 @@ use super::outbox::Message;
 use super::reading::{aside, folder_of, ownership};
 use super::types::{ErrorCode, ExecuteCommandParams, LSPAny, MessageType, RpcError, Uri};
 use crate::api::{ApiError, table};
+use crate::base::paths::RepoPath;
 use crate::domain::conducting::PlanState;
 use crate::domain::plan::problem::ProblemCode;
 use crate::domain::refusal::{Code, Refusal};
@@ -50,11 +51,7 @@ impl Drop for CancelOnDrop {
 pub async fn execute(desk: &Arc<Desk>, params: ExecuteCommandParams) -> Result<Value, ApiError> {
     let mut arguments = params.arguments.into_iter();
     let argument = arguments.next().unwrap_or_else(|| Value::Object(Map::new()));
-    // A second argument names a file or folder of the project that is meant.
-    let root = arguments.next().and_then(|second| {
-        let uri = second.as_str().or_else(|| second.get("uri")?.as_str())?.to_owned();
-        uri.parse::<Uri>().ok()
-    });
+    let root = arguments.next().filter(|second| !second.is_null()).map(|it| meant(&it)).transpose()?;
     if params.command == ASK {
         return ask(desk, &argument).await;
     }
@@ -64,7 +61,13 @@ pub async fn execute(desk: &Arc<Desk>, params: ExecuteCommandParams) -> Result<V
     }
     let name = params.command.strip_prefix(PREFIX).unwrap_or(&params.command);
     let method = table::find(name).ok_or_else(|| ApiError::unknown_method(&params.command))?;
-    let call = desk.client.begin().in_folder(folder_of(desk, root.as_ref()));
+    let folder = folder_of(desk, root.as_ref());
+    if method.name == "claim-files"
+        && let Some(root) = &root
+    {
+        in_project(desk, root, &folder)?;
+    }
+    let call = desk.client.begin().in_folder(folder);
     let _cancel = CancelOnDrop(call.cancel().clone());
     let turn = if (method.slow)(&argument) { desk.turn().await } else { None };
     aside(desk, move |_| {
@@ -72,6 +75,35 @@ pub async fn execute(desk: &Arc<Desk>, params: ExecuteCommandParams) -> Result<V
         call.run(method, argument)
     })
     .await?
+}
+
+/// The file or folder of the project that is meant, as a second argument names it.
+fn meant(second: &Value) -> Result<Uri, ApiError> {
+    let uri = second.as_str().or_else(|| second.get("uri")?.as_str()).and_then(|uri| uri.parse::<Uri>().ok());
+    uri.filter(|uri| path_of(uri).is_some()).ok_or_else(|| {
+        ApiError::invalid_params(
+            format!("the second argument names a file or folder of the project, and {second} is none"),
+            "give the URI of one, as in {\"uri\": \"file:///…\"}, or leave it out for the first folder",
+        )
+    })
+}
+
+/// Whether there is a project around what was named, in whose folder nobody would heed a claim otherwise: a
+/// repository, a folder with a configuration, or one of the workspace.
+fn in_project(desk: &Desk, named: &Uri, folder: &Path) -> Result<(), ApiError> {
+    let project = Project::of(folder)?;
+    let is_one = project.repository.is_some()
+        || project.top.as_deref().is_some_and(|top| top.join("kapell.toml").is_file())
+        || desk.folders().iter().any(|own| folder.starts_with(own));
+    if is_one {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        Code::NotFound,
+        format!("{} lies in no project", named.as_str()),
+        "name a file or folder of a repository, of a folder with kapell.toml, or of the workspace",
+    )
+    .into())
 }
 
 /// Checks the plan that a file holds, or stores and starts it: `{plan, dispatch?}`.
@@ -159,8 +191,8 @@ async fn ask(desk: &Arc<Desk>, argument: &Value) -> Result<Value, ApiError> {
         ));
     };
     let asked = path.clone();
-    let found = aside(desk, move |desk| ownership(desk, &asked)).await??;
-    let Some(path_in_project) = found.and_then(|found| found.path) else {
+    let found = aside(desk, move |desk| ownership(desk, &asked)).await??.unwrap_or_default();
+    let (Some(path_in_project), Some(pattern)) = (found.path, found.pattern) else {
         return Err(Refusal::new(
             Code::NotFound,
             format!("{} lies in no repository", path.display()),
@@ -169,14 +201,30 @@ async fn ask(desk: &Arc<Desk>, argument: &Value) -> Result<Value, ApiError> {
         .into());
     };
     let method = table::find("claim-files").ok_or_else(|| ApiError::unknown_method("claim-files"))?;
-    let told = json!({"waiting": true, "path": path_in_project});
+    let told = |waiting: bool| json!({"waiting": waiting, "path": path_in_project});
+    let name = RepoPath::from(path_in_project.as_str()).to_string();
+    let yours = |sentence: String| desk.outbox.leave(Message::Show(MessageType::INFO, sentence));
+    if found.others.is_empty() && !found.own.is_empty() {
+        yours(format!("{name} is yours already."));
+        return Ok(told(false));
+    }
+    let begin = || desk.client.begin().in_folder(folder_of(desk, uri.as_ref()));
+    let reason = argument.get("reason").and_then(Value::as_str).unwrap_or("asked for in an editor");
+    let mut wish = json!({"paths": [pattern], "reason": reason});
+    if found.others.is_empty() {
+        let (call, at_once) = (begin(), wish.clone());
+        if aside(desk, move |_| call.run(method, at_once)).await??["granted"] == true {
+            yours(format!("{name} is yours now."));
+            return Ok(told(false));
+        }
+    }
     // Who asks once more does not wait twice.
     if !desk.ask_for(&path) {
-        return Ok(told);
+        return Ok(told(true));
     }
-    let call = desk.client.begin().in_folder(folder_of(desk, uri.as_ref()));
-    let reason = argument.get("reason").and_then(Value::as_str).unwrap_or("asked for in an editor");
-    let wish = json!({"paths": [path_in_project], "wait_s": ASKED_FOR_S, "reason": reason});
+    wish["wait_s"] = json!(ASKED_FOR_S);
+    let call = begin();
+    let answered = told(true);
     let desk = desk.clone();
     tokio::spawn(async move {
         let turn = desk.turn().await;
@@ -185,10 +233,10 @@ async fn ask(desk: &Arc<Desk>, argument: &Value) -> Result<Value, ApiError> {
             let cancel = call.cancel().clone();
             let answer = call.run(method, wish);
             desk.asked_for(&path);
-            told_of_wait(&desk, &path_in_project, answer, &cancel);
+            told_of_wait(&desk, &name, answer, &cancel);
         });
     });
-    Ok(told)
+    Ok(answered)
 }
 
 /// Says what became of a file that was asked for.

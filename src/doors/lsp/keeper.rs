@@ -19,6 +19,7 @@ use super::progress::Progress;
 use super::types::{MessageType, Uri};
 use crate::api::methods::{claims, events};
 use crate::base::clock::Time;
+use crate::base::notices::Notices;
 use crate::domain::claim::{Held, HolderKind};
 use crate::services::editing::Editor;
 use crate::services::editing::person::{self, Hold, Spot, Standing};
@@ -52,6 +53,7 @@ pub fn start(desk: &Arc<Desk>, progress: Progress) -> std::io::Result<()> {
         roots: Vec::new(),
         folders: Vec::new(),
         changed_folders: false,
+        person_config: None,
         projects: None,
         touched: HashSet::new(),
         look: false,
@@ -76,6 +78,8 @@ struct Keeper {
     folders: Vec<(PathBuf, Option<PathBuf>)>,
     /// Folders are to be looked at again.
     changed_folders: bool,
+    /// Tells of changes of the person's own configuration.
+    person_config: Option<Notices>,
     /// What was told of projects.
     projects: Option<Value>,
     /// What is to be looked at again.
@@ -450,6 +454,7 @@ pub fn ownership(session: &crate::services::Session, spot: &Spot, standing: &Sta
     let view = |held: &Held| claims::view(session, held, held.alive.as_deref().map(life::holds));
     Ownership {
         path: spot.paths.first().cloned(),
+        pattern: spot.pattern().map(|pattern| pattern.as_str().to_owned()),
         others: standing.others.iter().map(view).collect(),
         own: standing.own.iter().map(view).collect(),
     }

@@ -10,6 +10,7 @@ use super::disk::{Difference, Seen, digest_of};
 use super::owned::Ownership;
 use super::types::Uri;
 use crate::base::ids::{ClaimId, ProjectId};
+use crate::base::notices::Notices;
 use crate::services::Session;
 use crate::services::editing::person::Spot;
 use crate::services::following::Reader;
@@ -140,6 +141,9 @@ pub struct Root {
     pub told_at: Option<Instant>,
     /// What was told.
     pub told: Option<Value>,
+    /// Tells of changes of its configuration; nothing where the folder cannot be watched.
+    #[expect(dead_code, reason = "held for what its end does")]
+    pub config: Option<Notices>,
 }
 
 impl Root {

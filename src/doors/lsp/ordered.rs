@@ -2,6 +2,7 @@
 //! one. Here every message about a document is taken in the order in which it was read, before anything
 //! that came after it can begin.
 
+use std::collections::HashSet;
 use std::future::{Future, ready};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -14,12 +15,13 @@ use tower::Service;
 
 use super::desk::{Desk, Note};
 use super::documents::path_of;
-use super::stream::UNREADABLE;
+use super::outbox::Message;
+use super::stream::{LONGEST, UNREADABLE};
 use super::types::{
     DeleteFilesParams, DidChangeTextDocumentParams, DidChangeWorkspaceFoldersParams,
     DidCloseTextDocumentParams, DidOpenTextDocumentParams, DidSaveTextDocumentParams, ExitedError,
-    LspService, RenameFilesParams, Request, Response, RpcError, RpcId, Uri, WorkDoneProgressCancelParams,
-    WorkspaceFolder,
+    LspService, MessageType, RenameFilesParams, Request, Response, RpcError, RpcId, Uri,
+    WorkDoneProgressCancelParams, WorkspaceFolder,
 };
 use super::{progress, server};
 
@@ -27,12 +29,31 @@ use super::{progress, server};
 pub struct Ordered {
     inner: LspService<server::Server>,
     desk: Arc<Desk>,
+    /// The documents of which messages were too long.
+    passed: HashSet<String>,
 }
 
 impl Ordered {
     /// Puts the order in front of a service.
     pub fn new(inner: LspService<server::Server>, desk: Arc<Desk>) -> Self {
-        Self { inner, desk }
+        Self { inner, desk, passed: HashSet::new() }
+    }
+
+    /// Tells the person, once for each file, that a message was too long to be read; and gives that sentence.
+    fn passed_over(&mut self, passed: &Value) -> Option<String> {
+        let length = passed.get("length")?.as_u64()?;
+        let uri = passed.get("uri").and_then(Value::as_str).unwrap_or_default();
+        let path = uri.parse().ok().and_then(|uri: Uri| path_of(&uri));
+        // What is a little too long is not said to be as long as may be.
+        let (size, most) = (length.div_ceil(1 << 20), LONGEST >> 20);
+        let file = path.map_or_else(|| "a file".to_owned(), |path| path.display().to_string());
+        let sentence = format!(
+            "kapell: what the editor sent about {file} has {size} MiB and was not read: {most} MiB are the most. Nobody is told that you edit it; to keep others from it, run kapell claim-files --as me PATH"
+        );
+        if self.passed.insert(uri.to_owned()) {
+            self.desk.outbox.leave(Message::Show(MessageType::WARNING, sentence.clone()));
+        }
+        Some(sentence)
     }
 }
 
@@ -47,7 +68,11 @@ impl Service<Request> for Ordered {
 
     fn call(&mut self, request: Request) -> Self::Future {
         if request.method() == UNREADABLE {
-            return Box::pin(ready(Ok(Some(Response::from_error(RpcId::Null, RpcError::parse_error())))));
+            let mut error = RpcError::parse_error();
+            if let Some(sentence) = request.params().and_then(|passed| self.passed_over(passed)) {
+                error.message = sentence.into();
+            }
+            return Box::pin(ready(Ok(Some(Response::from_error(RpcId::Null, error)))));
         }
         if request.id().is_none() && take(&self.desk, request.method(), request.params()) {
             return Box::pin(ready(Ok(None)));

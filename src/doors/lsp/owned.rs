@@ -9,6 +9,7 @@ use super::types::{
 };
 use crate::api::methods::claims::ClaimView;
 use crate::base::clock::{Time, Zone};
+use crate::base::paths::RepoPath;
 
 /// Who we are, beside every diagnostic.
 pub const SOURCE: &str = "kapell";
@@ -18,6 +19,8 @@ pub const SOURCE: &str = "kapell";
 pub struct Ownership {
     /// Its path in the project.
     pub path: Option<String>,
+    /// What is asked for to own it: the path, with what would be a wildcard in quotes.
+    pub pattern: Option<String>,
     /// Claims in the person's way.
     pub others: Vec<ClaimView>,
     /// The person's own.
@@ -26,10 +29,10 @@ pub struct Ownership {
 
 /// Diagnostics for what others hold; warnings where the person edits it at the same time.
 pub fn diagnostics(document: &Document, ownership: &Ownership, meets: bool) -> Vec<Diagnostic> {
-    let path = ownership.path.as_deref().unwrap_or_default();
+    let path = name(ownership);
     let diagnostic = |claim: &ClaimView| {
         let mut message = format!("{path} is held by {}", holder(claim));
-        if claim.status.pattern != path {
+        if Some(&claim.status.pattern) != ownership.pattern.as_ref() {
             message.push_str(&format!(" as {}", claim.status.pattern));
         }
         message.push_str(&since(claim));
@@ -58,10 +61,15 @@ pub fn meeting(ownership: &Ownership) -> Option<String> {
     let claim = ownership.others.first()?;
     Some(format!(
         "{} is held by {}{}. Your changes and theirs will meet: take it over, ask for it, or undo.",
-        ownership.path.as_deref().unwrap_or_default(),
+        name(ownership),
         holder(claim),
         since(claim),
     ))
+}
+
+/// The file as it is called in a sentence, on one line.
+fn name(ownership: &Ownership) -> String {
+    RepoPath::from(ownership.path.as_deref().unwrap_or_default()).to_string()
 }
 
 /// One lens above the first line.
@@ -184,7 +192,13 @@ fn one_line(text: &str) -> String {
 
 /// What commands about a file are given.
 fn argument(document: &Document, ownership: &Ownership) -> Value {
-    json!({"uri": document.uri, "path": ownership.path, "claims": ownership.others, "own": ownership.own})
+    json!({
+        "uri": document.uri,
+        "path": ownership.path,
+        "pattern": ownership.pattern,
+        "claims": ownership.others,
+        "own": ownership.own,
+    })
 }
 
 fn first_line(document: &Document) -> Range {

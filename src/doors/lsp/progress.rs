@@ -24,12 +24,12 @@ use crate::services::querying::{self, PlanView};
 /// How the tokens of plans begin.
 const TOKEN: &str = "kapell/plan/";
 
-/// The plans whose progress is shown, by their ids, with a folder of their project.
+/// The plans whose progress is shown, by the tokens, with a folder of their project.
 #[derive(Debug, Default)]
-pub struct Shown(Mutex<HashMap<String, PathBuf>>);
+pub struct Shown(Mutex<HashMap<String, (String, PathBuf)>>);
 
 impl Shown {
-    fn plans(&self) -> MutexGuard<'_, HashMap<String, PathBuf>> {
+    fn plans(&self) -> MutexGuard<'_, HashMap<String, (String, PathBuf)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -40,8 +40,17 @@ pub struct Progress {
     desk: Arc<Desk>,
     editor: Editor,
     runtime: Handle,
-    /// Those that are being shown.
-    steps: HashMap<String, UnboundedSender<Step>>,
+    /// The plans that are being shown.
+    steps: HashMap<String, Steps>,
+    /// How many were shown so far.
+    count: u64,
+}
+
+/// The way to what tells of one plan, and by which token it does.
+#[derive(Debug)]
+struct Steps {
+    token: String,
+    sender: UnboundedSender<Step>,
 }
 
 /// What is told of a plan.
@@ -56,7 +65,7 @@ enum Step {
 impl Progress {
     /// Nothing is shown yet. Called on the runtime.
     pub fn new(desk: Arc<Desk>, editor: Editor) -> Self {
-        Self { desk, editor, runtime: Handle::current(), steps: HashMap::new() }
+        Self { desk, editor, runtime: Handle::current(), steps: HashMap::new(), count: 0 }
     }
 
     /// Shows the plans of a project that run already.
@@ -75,13 +84,18 @@ impl Progress {
     pub fn leave(&mut self, top: &Path) {
         let gone: Vec<String> = {
             let plans = self.desk.shown.plans();
-            plans.iter().filter(|(_, folder)| *folder == top).map(|(plan, _)| plan.clone()).collect()
+            plans.values().filter(|(_, folder)| *folder == top).map(|(plan, _)| plan.clone()).collect()
         };
         for plan in gone {
-            self.desk.shown.plans().remove(&plan);
-            if let Some(steps) = self.steps.remove(&plan) {
-                let _ = steps.send(Step::End("its folder was closed".to_owned()));
-            }
+            self.end(&plan, "its folder was closed".to_owned());
+        }
+    }
+
+    /// Tells of a plan no more, if it was told of.
+    fn end(&mut self, plan: &str, why: String) {
+        if let Some(steps) = self.steps.remove(plan) {
+            self.desk.shown.plans().remove(&steps.token);
+            let _ = steps.sender.send(Step::End(why));
         }
     }
 
@@ -100,26 +114,26 @@ impl Progress {
         let id = view.row.id.as_str();
         let (text, percentage) = shown(view);
         if view.state != PlanState::Running {
-            if let Some(steps) = self.steps.remove(id) {
-                let _ = steps.send(Step::End(format!("{}: {text}", view.state.as_str())));
-                self.desk.shown.plans().remove(id);
-            }
+            self.end(id, format!("{}: {text}", view.state.as_str()));
             return;
         }
         if let Some(steps) = self.steps.get(id) {
-            let _ = steps.send(Step::Report(text, percentage));
+            let _ = steps.sender.send(Step::Report(text, percentage));
             return;
         }
         let (sender, steps) = unbounded_channel();
-        self.steps.insert(id.to_owned(), sender);
-        self.desk.shown.plans().insert(id.to_owned(), session.folder.clone());
+        // A token is used once: a plan that is resumed is told of by another.
+        self.count += 1;
+        let token = format!("{TOKEN}{id}/{}", self.count);
+        self.desk.shown.plans().insert(token.clone(), (id.to_owned(), session.folder.clone()));
+        self.steps.insert(id.to_owned(), Steps { token: token.clone(), sender });
         let begin = WorkDoneProgressBegin {
             title: format!("Plan {}", view.row.name),
             cancellable: Some(true),
             message: Some(text),
             percentage: Some(percentage),
         };
-        self.runtime.spawn(follow(self.editor.clone(), id.to_owned(), begin, steps));
+        self.runtime.spawn(follow(self.editor.clone(), token, begin, steps));
     }
 }
 
@@ -142,12 +156,11 @@ fn shown(view: &PlanView) -> (String, u32) {
 /// Tells of one plan until it runs no more.
 async fn follow(
     editor: Editor,
-    plan: String,
+    token: String,
     begin: WorkDoneProgressBegin,
     mut steps: UnboundedReceiver<Step>,
 ) {
-    // Several servers may show one plan to one editor, so a token is made anew each time.
-    let token = NumberOrString::String(format!("{TOKEN}{plan}"));
+    let token = NumberOrString::String(token);
     if editor.create_work_done_progress(token.clone()).await.is_err() {
         return;
     }
@@ -183,8 +196,7 @@ async fn tell(editor: &Editor, token: &ProgressToken, progress: WorkDoneProgress
 /// The person cancelled a progress: its plan is paused.
 pub fn cancel(desk: &Arc<Desk>, token: &ProgressToken) {
     let NumberOrString::String(token) = token else { return };
-    let Some(plan) = token.strip_prefix(TOKEN).map(str::to_owned) else { return };
-    let Some(folder) = desk.shown.plans().get(&plan).cloned() else { return };
+    let Some((plan, folder)) = desk.shown.plans().get(token).cloned() else { return };
     let (client, outbox) = (desk.client.clone(), desk.outbox.clone());
     tokio::task::spawn_blocking(move || {
         let Some(method) = table::find("control") else { return };

@@ -117,10 +117,10 @@ pub fn read(desk: &Desk, call: Call, params: &ReadParams) -> Result<ReadResult, 
 /// Answers `kapell/owner`.
 pub fn owner(desk: &Desk, params: &OwnerParams) -> Result<Value, ApiError> {
     let found = path_of(&params.uri).map(|path| ownership(desk, &path)).transpose()?.flatten();
-    let Ownership { path, others, own } = found.unwrap_or_default();
+    let Ownership { path, pattern, others, own } = found.unwrap_or_default();
     let is_own = others.is_empty() && !own.is_empty();
     let claims: Vec<_> = others.into_iter().chain(own).collect();
-    Ok(json!({"path": path, "claims": claims, "own": is_own}))
+    Ok(json!({"path": path, "pattern": pattern, "claims": claims, "own": is_own}))
 }
 
 /// Who holds a file now; nothing outside of every repository.

@@ -12,10 +12,13 @@ use tokio::io::{AsyncRead, ReadBuf, Stdin};
 use super::types::{Request, Response};
 use crate::api::Client;
 
-/// What stands in the place of a frame that is no message.
+/// What stands in the place of a frame that is no message; of one that is too long with its length, and the URI
+/// of the document that it is about as far as that could be seen.
 pub const UNREADABLE: &str = "kapell/unreadable";
 /// The longest message that is read.
-const LONGEST: usize = 64 << 20;
+pub const LONGEST: usize = 64 << 20;
+/// So much of both ends of a message that is passed over is looked at.
+const END: usize = 4096;
 /// The longest head of a message that is waited for.
 const LONGEST_HEAD: usize = 4096;
 /// How much is read at once.
@@ -75,8 +78,40 @@ impl AsyncRead for Input {
 #[derive(Debug, Default)]
 struct Frames {
     raw: Vec<u8>,
-    /// Bytes of a message that is too long, which are passed over.
-    skipped: usize,
+    /// A message that is too long.
+    passed: Option<Passed>,
+}
+
+/// A message that is passed over.
+#[derive(Debug)]
+struct Passed {
+    length: usize,
+    /// Bytes that are still to come.
+    left: usize,
+    begin: Vec<u8>,
+    end: Vec<u8>,
+}
+
+impl Passed {
+    fn take(&mut self, bytes: &[u8]) {
+        self.left -= bytes.len();
+        let room = END - self.begin.len();
+        self.begin.extend_from_slice(&bytes[..room.min(bytes.len())]);
+        self.end.extend_from_slice(&bytes[bytes.len().saturating_sub(END)..]);
+        let old = self.end.len().saturating_sub(END);
+        self.end.drain(..old);
+    }
+
+    /// What stands in its place. Within a text quotes have backslashes, so what is found is a key.
+    fn message(&self) -> Vec<u8> {
+        let uri = [&self.begin, &self.end].into_iter().find_map(|part| {
+            let key = br#""uri":"#;
+            let value = &part[find(part, key)? + key.len()..];
+            serde_json::Deserializer::from_slice(value).into_iter::<String>().next()?.ok()
+        });
+        let params = serde_json::json!({"length": self.length, "uri": uri});
+        serde_json::json!({"jsonrpc": "2.0", "method": UNREADABLE, "params": params}).to_string().into_bytes()
+    }
 }
 
 impl Frames {
@@ -84,11 +119,15 @@ impl Frames {
     fn take(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
         self.raw.extend_from_slice(bytes);
         loop {
-            let passed = self.skipped.min(self.raw.len());
-            self.raw.drain(..passed);
-            self.skipped -= passed;
-            if self.skipped > 0 {
-                return;
+            if let Some(passed) = &mut self.passed {
+                let length = passed.left.min(self.raw.len());
+                passed.take(&self.raw[..length]);
+                self.raw.drain(..length);
+                if passed.left > 0 {
+                    return;
+                }
+                write(&passed.message(), out);
+                self.passed = None;
             }
             let Some(head) = find(&self.raw, b"\r\n\r\n") else {
                 // A head without an end is none.
@@ -102,8 +141,7 @@ impl Frames {
             match length(&self.raw[..head]) {
                 Some(length) if length > LONGEST => {
                     self.raw.drain(..body);
-                    self.skipped = length;
-                    write(UNREADABLE_MESSAGE, out);
+                    self.passed = Some(Passed { length, left: length, begin: Vec::new(), end: Vec::new() });
                 }
                 Some(length) => {
                     let Some(message) = self.raw.get(body..body + length) else { return };
@@ -187,8 +225,20 @@ mod tests {
             }
         }
         assert_eq!(messages(&vec![b'x'; LONGEST_HEAD + 1], 1000), [unreadable]);
-        let long = format!("Content-Length: {}\r\n\r\n", LONGEST + 1);
-        let long = [long.as_bytes(), &vec![b'x'; LONGEST + 1], framed(A).as_bytes()].concat();
-        assert_eq!(messages(&long, CHUNK), [unreadable, A]);
+        let table = [
+            ("", "", "null"),
+            (r#"{"uri":"file:///a%20b","text":""#, "", r#""file:///a%20b""#),
+            (r#"{"text":"\"uri\":\"no\""#, r#"","uri": "file:///\u00e9"}"#, r#""file:///é""#),
+            (r#"{"uri":17,"#, r#"{"uri":"#, "null"),
+        ];
+        for (begin, end, uri) in table {
+            let rest = vec![b'x'; LONGEST + 1 - begin.len() - end.len()];
+            let long = format!("Content-Length: {}\r\n\r\n", LONGEST + 1);
+            let long =
+                [long.as_bytes(), begin.as_bytes(), &rest, end.as_bytes(), framed(A).as_bytes()].concat();
+            let params = format!(r#"{{"length":{},"uri":{uri}}}"#, LONGEST + 1);
+            let told = format!(r#"{{"jsonrpc":"2.0","method":"kapell/unreadable","params":{params}}}"#);
+            assert_eq!(messages(&long, CHUNK), [&*told, A]);
+        }
     }
 }

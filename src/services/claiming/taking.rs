@@ -123,7 +123,8 @@ fn is_attempts(held: &Held) -> bool {
     held.holder.kind == HolderKind::Attempt
 }
 
-fn each_once(conflicts: &[Conflict]) -> Vec<&Held> {
+/// The claims in the way, each once.
+pub(super) fn each_once(conflicts: &[Conflict]) -> Vec<&Held> {
     let mut held: Vec<&Held> = conflicts.iter().map(|conflict| &conflict.held).collect();
     sorting::sort_by_key(&mut held, |held| held.id);
     held.dedup_by_key(|held| held.id);

@@ -33,6 +33,13 @@ pub struct Spot {
     patterns: Vec<Pattern>,
 }
 
+impl Spot {
+    /// What owns the file: the first of its paths as a pattern, in which nothing of its name is a wildcard.
+    pub fn pattern(&self) -> Option<&Pattern> {
+        self.patterns.first()
+    }
+}
+
 /// Who holds a file.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Standing {
@@ -63,7 +70,8 @@ pub fn spot(file: &Path) -> Option<Spot> {
     let mut top = None;
     let (mut paths, mut patterns) = (Vec::new(), Vec::new());
     for place in found {
-        let Ok(pattern) = Pattern::of_path(&place.path) else { continue };
+        // What no pattern can say of a name is one character like any other.
+        let Ok(pattern) = Pattern::around_path(&place.path) else { continue };
         top.get_or_insert_with(|| place.top().to_owned());
         patterns.push(pattern);
         paths.push(place.path);

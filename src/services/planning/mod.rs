@@ -397,12 +397,12 @@ pub(crate) fn check_text(
     format: Format,
     on_overlap: OnOverlap,
 ) -> Result<Checked, Error> {
-    check_text_again(project, config, text, format, on_overlap, &mut Patterns::default())
+    check_text_again(project, Some(config), text, format, on_overlap, &mut Patterns::default())
 }
 
 fn check_text_again(
     project: &Project,
-    config: &Config,
+    config: Option<&Config>,
     text: &str,
     format: Format,
     on_overlap: OnOverlap,
@@ -414,6 +414,15 @@ fn check_text_again(
     }
 }
 
+/// What is wrong with the text of a plan.
+#[derive(Debug)]
+pub struct Findings {
+    /// Every problem that was found.
+    pub problems: Vec<Problem>,
+    /// Why the configuration cannot be used, if it cannot: then nothing was found that hangs on it.
+    pub unused: Option<Error>,
+}
+
 /// Everything that is wrong with the text of a plan, be it stored or not. `patterns` are those of the
 /// same plan as it was a moment ago.
 pub fn problems_of(
@@ -421,10 +430,14 @@ pub fn problems_of(
     text: &str,
     format: Format,
     patterns: &mut Patterns,
-) -> Result<Vec<Problem>, Error> {
+) -> Result<Findings, Error> {
     let project = session.project()?;
-    let config = session.config(&project)?;
-    Ok(check_text_again(&project, &config, text, format, OnOverlap::Reject, patterns)?.problems)
+    let (config, unused) = match session.config(&project) {
+        Ok(config) => (Some(config), None),
+        Err(error) => (None, Some(error)),
+    };
+    let checked = check_text_again(&project, config.as_ref(), text, format, OnOverlap::Reject, patterns)?;
+    Ok(Findings { problems: checked.problems, unused })
 }
 
 /// Reads and checks a plan: its own sense, and whether it fits this project.
@@ -434,12 +447,13 @@ pub(crate) fn check_document(
     document: &Node,
     on_overlap: OnOverlap,
 ) -> Result<Checked, Error> {
-    check_document_again(project, config, document, on_overlap, &mut Patterns::default())
+    check_document_again(project, Some(config), document, on_overlap, &mut Patterns::default())
 }
 
+/// Without a configuration all that does not hang on it.
 fn check_document_again(
     project: &Project,
-    config: &Config,
+    config: Option<&Config>,
     document: &Node,
     on_overlap: OnOverlap,
     patterns: &mut Patterns,
@@ -454,17 +468,17 @@ fn check_document_again(
     let existing_specs: BTreeSet<String> =
         plan.specs.iter().map(|spec| spec.file.clone()).filter(|file| exists(file)).collect();
     let specs = plan.specs.iter().map(|spec| (spec.file.clone(), exists(&spec.file))).collect();
-    let around = surroundings::of(config, &plan, existing_specs, on_overlap);
+    let around = match config {
+        Some(config) => surroundings::of(config, &plan, existing_specs, on_overlap),
+        None => surroundings::unknown(existing_specs, on_overlap),
+    };
     // Asked of the checkout, as what specs exist is: it costs no git at each keystroke of an editor.
     let is_file = |path: &str| project.is_file(path);
     problems.extend(check::check(&plan, &reading.places, &around, &is_file));
     problems.extend(surroundings::detours(top, &plan, &reading.places));
     problems.extend(surroundings::folders_for_specs(top, &plan, &reading.places));
-    problems.extend(surroundings::outside_of_pipeline(
-        config,
-        &plan,
-        reading.places.field(Part::Plan, "pipeline"),
-    ));
+    let pipeline = reading.places.field(Part::Plan, "pipeline");
+    problems.extend(config.and_then(|config| surroundings::outside_of_pipeline(config, &plan, pipeline)));
     if !problems.iter().any(Problem::is_error) {
         check::spec_tasks(&plan, &around).add_to(&mut plan);
         if on_overlap == OnOverlap::Serialize {

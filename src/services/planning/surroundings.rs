@@ -52,7 +52,7 @@ pub fn of(
         }
     }
     Surroundings {
-        targets,
+        targets: Some(targets),
         integrator: config.integrator.iter().flat_map(|integrator| integrator.files.clone()).collect(),
         spec_first: config.rules.spec_first.unwrap_or(true),
         tdd: config.rules.tdd.unwrap_or(true),
@@ -63,6 +63,19 @@ pub fn of(
             (resolved::Wall::Strict, Isolation::Worktree) => Walls::Strict,
             _ => Walls::Any,
         },
+    }
+}
+
+/// What is known around a plan whose configuration cannot be used: only what the plan says itself is asked of it.
+pub fn unknown(existing_specs: BTreeSet<String>, on_overlap: OnOverlap) -> Surroundings {
+    Surroundings {
+        targets: None,
+        integrator: Vec::new(),
+        spec_first: false,
+        tdd: false,
+        existing_specs,
+        on_overlap,
+        walls: Walls::Any,
     }
 }
 

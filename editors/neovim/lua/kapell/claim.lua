@@ -12,7 +12,7 @@ local function with_paths(names, go)
   end
   owner.find(vim.api.nvim_get_current_buf(), function(own)
     if own and own.path then
-      return go({ own.path })
+      return go({ own.pattern })
     end
     say.fail('this buffer is no file of a project; name a path')
   end)
@@ -79,7 +79,7 @@ end
 function M.take(root, arguments)
   local names, reason = split(arguments)
   owner.find(vim.api.nvim_get_current_buf(), function(own)
-    local path = own and own.path
+    local path = own and own.pattern
     -- `:Kapell take because of this` means the file of the buffer: a reason is what is typed most.
     if not reason and path then
       names, reason = {}, table.concat(names, ' ')

@@ -10,6 +10,7 @@ local signs = vim.api.nvim_create_namespace('kapell.signs')
 
 ---@class kapell.Owner
 ---@field path? string The file's path in the project.
+---@field pattern? string What is asked for to own it: in a pattern some characters of a name stand in quotes.
 ---@field held table[] The claims of others on it.
 ---@field own table[] One's own claims on it.
 
@@ -70,7 +71,7 @@ local function warn_if_met(bufnr)
 end
 
 local function take(bufnr, answer)
-  local owner = { path = answer.path, held = {}, own = {} }
+  local owner = { path = answer.path, pattern = answer.pattern or answer.path, held = {}, own = {} }
   for _, claim in ipairs(answer.claims or {}) do
     table.insert(claim.own and owner.own or owner.held, claim)
   end

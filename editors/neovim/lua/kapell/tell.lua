@@ -19,6 +19,8 @@ function M.setup()
     if event.kind == 'claim.taken' and vim.tbl_get(event, 'data', 'from_kind') == 'person' then
       -- Perhaps it was this person's: who takes over gives a reason.
       say.warn(event.text)
+    elseif event.kind == 'claim.asked' and vim.tbl_contains(vim.tbl_get(event, 'data', 'from_kinds') or {}, 'person') then
+      say.say(event.text)
     elseif state.needs_person(event) then
       say.warn(where .. event.text .. ' (:Kapell status)')
       vim.cmd.redrawstatus({ bang = true })

@@ -12,7 +12,7 @@ end
 
 --- Takes a file over, with a reason, which is asked for where none is given.
 ---@param root string
----@param path string Of the file, in the project.
+---@param path string Of the file, in the project, as a pattern.
 ---@param holder string?
 ---@param reason string?
 function M.take_over(root, path, holder, reason)
@@ -52,7 +52,7 @@ function M.register()
     read.log(root, arguments.attempt)
   end)
   on('takeOver', function(root, arguments)
-    M.take_over(root, arguments.path, arguments.holder)
+    M.take_over(root, arguments.pattern or arguments.path, arguments.holder)
   end)
   on('openPlan', function(root)
     require('kapell.status').open(root)
@@ -96,7 +96,7 @@ function M.register()
     local choices = {}
     if held then
       table.insert(choices, { 'Take over', function()
-        M.take_over(root, arguments.path, require('kapell.say').holder(held))
+        M.take_over(root, arguments.pattern or arguments.path, require('kapell.say').holder(held))
       end })
       table.insert(choices, { 'Ask for it: claim it once it is free', function()
         server.request(root, 'workspace/executeCommand', {
@@ -114,7 +114,7 @@ function M.register()
       end
     elseif arguments.path then
       table.insert(choices, { 'Release', function()
-        require('kapell.claim').release(root, { arguments.path })
+        require('kapell.claim').release(root, { arguments.pattern or arguments.path })
       end })
     end
     vim.ui.select(choices, {

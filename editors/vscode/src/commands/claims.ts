@@ -23,9 +23,9 @@ export function registerClaims(context: Context): void {
   });
 
   command(context, 'kapell.releaseFile', async (given: unknown) => {
-    const { id: path, about } = await pathOf(context, given);
-    const { released } = await server.call<{ released: number[] }>('release-files', { paths: [path] }, about);
-    if (released.length === 0) await say(`you hold no claim of ${path} itself.`);
+    const { id, name, about } = await pathOf(context, given);
+    const { released } = await server.call<{ released: number[] }>('release-files', { paths: [id] }, about);
+    if (released.length === 0) await say(`you hold no claim of ${name ?? id} itself.`);
   });
 
   command(context, 'kapell.releaseAll', async () => {
@@ -44,16 +44,14 @@ export function registerClaims(context: Context): void {
     const uri = fileOf(given);
     if (!uri) throw new Error('no file is open');
     const owner = await context.ownership.of(uri);
-    if (!owner?.path) throw new Error(`${uri.fsPath} belongs to no project`);
-    await takeOver(context, { id: owner.path, about: uri.toString() }, owner.claims.find((one) => !one.own));
+    await takeOver(context, await pathOf(context, uri), owner?.claims.find((one) => !one.own));
   });
 
   // Lenses and code actions of the server carry this one.
-  command(context, 'kapell.ui.takeOver', async (given: { path?: string; uri?: string; holder?: string }) => {
+  command(context, 'kapell.ui.takeOver', async (given: { uri?: string }) => {
     const uri = given.uri ? vscode.Uri.parse(given.uri) : undefined;
-    const target = given.path && uri ? { id: given.path, about: uri.toString() } : await pathOf(context, uri);
     const owner = uri ? await context.ownership.of(uri) : undefined;
-    await takeOver(context, target, owner?.claims.find((one) => !one.own));
+    await takeOver(context, await pathOf(context, uri), owner?.claims.find((one) => !one.own));
   });
 
   command(context, 'kapell.takeOverClaim', async (given: unknown) => {
@@ -95,17 +93,17 @@ async function tellConflict(context: Context, conflict: ClaimConflict | undefine
 
 /** Takes files over; whoever held them is told the reason, so there must be one. */
 async function takeOver(
-  context: Context, { id: path, about }: Target, held: Pick<Claim, 'holder' | 'task' | 'reason' | 'worker'> | undefined,
+  context: Context, { id, name, about }: Target, held: Pick<Claim, 'holder' | 'task' | 'reason' | 'worker'> | undefined,
 ): Promise<void> {
   const from = held ? ` from ${holderOf(held)}` : '';
   const reason = await vscode.window.showInputBox({
-    title: `Take ${path} over${from}`,
+    title: `Take ${name ?? id} over${from}`,
     prompt: 'Why? The holder is told.',
     validateInput: (text) => (text.trim() === '' ? 'A reason is needed.' : undefined),
   });
   if (!reason?.trim()) return;
   const result = await context.server.call<ClaimResult>('claim-files', {
-    paths: [path], take_over: true, reason: reason.trim(),
+    paths: [id], take_over: true, reason: reason.trim(),
   }, about);
   if (!result.granted) await tellConflict(context, result.conflicts[0]);
 }

@@ -56,16 +56,18 @@ export function fileOf(given: unknown): vscode.Uri | undefined {
 /** What something is, and in which project: a file or folder of it. */
 export interface Target {
   id: string;
+  /** What people call it, if that is something else. */
+  name?: string;
   about: string | undefined;
 }
 
-/** The path in its project of the file that is meant. */
+/** What is asked for to own the file that is meant: in a pattern some characters of a name stand in quotes. */
 export async function pathOf(context: Context, given: unknown): Promise<Target> {
   const uri = fileOf(given);
   if (!uri) throw new Error('no file is open');
   const owner = await context.ownership.of(uri);
   if (!owner?.path) throw new Error(`${uri.fsPath} belongs to no project`);
-  return { id: owner.path, about: uri.toString() };
+  return { id: owner.pattern ?? owner.path, name: owner.path, about: uri.toString() };
 }
 
 /** The project that is meant: that of the row or of the file in the editor, the only one, or the one that

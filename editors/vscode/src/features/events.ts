@@ -17,6 +17,11 @@ export function eventStream(board: Board, channel: vscode.LogOutputChannel): vsc
   });
 }
 
+/** Whether a person is among those who are asked to let go. */
+function asksPerson(kinds: unknown): boolean {
+  return Array.isArray(kinds) && kinds.includes('person');
+}
+
 async function tell(event: Event, concern: ReturnType<typeof concernOf>, where: string): Promise<void> {
   const text = `Kapell${where === '' ? '' : ` in ${where}`}: ${event.text}`;
   const how = vscode.workspace.getConfiguration('kapell').get<string>('notifications', 'needsYou');
@@ -24,6 +29,8 @@ async function tell(event: Event, concern: ReturnType<typeof concernOf>, where: 
   if (event.kind === 'claim.taken' && event.data?.['from_kind'] === 'person') {
     // Perhaps it was this person's: who takes over gives a reason, and it is told.
     void vscode.window.showWarningMessage(text);
+  } else if (event.kind === 'claim.asked' && asksPerson(event.data?.['from_kinds'])) {
+    void vscode.window.showInformationMessage(text);
   } else if (concern === 'needs-you') {
     const buttons = event.attempt === undefined ? ['Show'] : ['Show', 'Log'];
     const answer = await vscode.window.showWarningMessage(text, ...buttons);

@@ -162,6 +162,8 @@ export interface Meeting {
 
 export interface Owner {
   path?: string;
+  /** What is asked for to own it; a server before this one has only the path. */
+  pattern?: string;
   claims: Claim[];
   own?: unknown;
 }

@@ -10,14 +10,14 @@ use crate::domain::plan::read::{check_id, read_plan};
 fn surroundings() -> Surroundings {
     let target = |name: &str, kind, protected| KnownTarget { name: name.to_owned(), kind, protected };
     Surroundings {
-        targets: vec![
+        targets: Some(vec![
             target("claude", TargetKind::Provider, false),
             target("codex", TargetKind::Provider, false),
             target("dev1", TargetKind::Worker, false),
             target("arch_prod", TargetKind::Worker, true),
             target("pr_review", TargetKind::Group, false),
             target("oracle", TargetKind::Role, false),
-        ],
+        ]),
         integrator: ["Cargo.lock", "gen/", "**/index.ts"].map(pattern).to_vec(),
         spec_first: false,
         tdd: false,
@@ -351,9 +351,11 @@ fn agents() {
             "error unknown-agent 8:50 (6)",
         ],
     );
-    let nobody = Surroundings { targets: Vec::new(), ..surroundings() };
+    let unknown = Surroundings { targets: None, ..surroundings() };
+    let nobody = Surroundings { targets: Some(Vec::new()), ..surroundings() };
     let (plan, places) = plan_of(&plan_with(&[r#""id": 1, "files": ["a"], "role": "judge""#]), Format::Json);
     assert_eq!(check(&plan, &places, &nobody)[0].hint, "known are none; kapell.toml can name more");
+    assert_eq!(check(&plan, &places, &unknown), []);
     let known = "claude, codex, dev1, pr_review, oracle";
     assert_eq!(problems[0].hint, format!("did you mean claude? Known are {known}"));
     assert_eq!(problems[1].hint, format!("did you mean claude? Known are {known}, auto"));

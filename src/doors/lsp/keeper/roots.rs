@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 use std::time::Instant;
@@ -10,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::Keeper;
 use crate::api::methods::claims;
+use crate::base::notices::Notices;
 use crate::base::sorting;
 use crate::doors::lsp::desk::{Desk, Note};
 use crate::doors::lsp::keeping::Root;
@@ -115,6 +117,10 @@ impl Keeper {
             Ok(events) => {
                 self.rings = true;
                 self.progress.begin(&session);
+                let config = watch_config(&self.desk, &top.join("kapell.toml"));
+                if self.person_config.is_none() {
+                    self.person_config = watch_config(&self.desk, &session.house.person_config);
+                }
                 self.roots.push(Root {
                     project: project.id,
                     name: top.file_name().unwrap_or(top.as_os_str()).to_string_lossy().into_owned(),
@@ -125,6 +131,7 @@ impl Keeper {
                     due: true,
                     told_at: None,
                     told: None,
+                    config,
                 });
             }
             Err(error) => {
@@ -157,6 +164,22 @@ fn top_of(session: &Session) -> Option<(PathBuf, Project)> {
     let project = session.project().ok()?;
     let top = project.top.clone()?;
     (project.repository.is_some() || top.join("kapell.toml").is_file()).then_some((top, project))
+}
+
+/// Has plans checked again when a configuration is another: not every editor watches files for its servers, and
+/// those that do watch only what lies in the workspace.
+fn watch_config(desk: &Arc<Desk>, file: &Path) -> Option<Notices> {
+    let (desk, own) = (desk.clone(), file.to_owned());
+    let tell = move |paths: &[PathBuf]| {
+        if paths.is_empty() || paths.contains(&own) {
+            desk.checker.touch_all();
+            // A plain folder is a project by its configuration, which also says what is a plan.
+            desk.note(Note::Folders);
+        }
+    };
+    // A file that is replaced by another is seen in its folder only.
+    let watched = Notices::of(file.parent().filter(|folder| folder.is_dir())?, tell);
+    watched.inspect_err(|error| tracing::debug!("{} is not watched: {error}", file.display())).ok()
 }
 
 /// Passes the bell on, one note at a time.

@@ -1,6 +1,7 @@
 //! Mending a plan: the fixes for what is wrong with it.
 
-use std::collections::HashMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range as Span;
 
 use serde_json::Value;
@@ -22,6 +23,7 @@ use crate::base::sorting;
 use crate::domain::pattern::{Pattern, overlap_of};
 use crate::domain::plan::document::Format;
 use crate::domain::plan::outline::Item;
+use crate::sys::tree;
 
 /// A pattern is split into so many files at most.
 const MOST_PARTS: usize = 40;
@@ -272,7 +274,8 @@ impl Mending<'_> {
         let start = self.span(problem).start;
         let task = self.owner(&(start..start))?;
         let id = id_of(task)?.text()?;
-        let path = quoted("src/", self.format, What::Value);
+        let folder = self.free_folder()?;
+        let path = quoted(&folder, self.format, What::Value);
         let edits = match task.entry("files") {
             Some(entry) => match &entry.value {
                 Some(list) => vec![(list.span.clone(), format!("[{path}]"))],
@@ -280,7 +283,29 @@ impl Mending<'_> {
             },
             None => self.with_entry(task, "files", &format!("[{path}]"))?,
         };
-        Some((format!("Give task {id} files of its own"), edits))
+        Some((format!("Give task {id} files of its own: {folder}"), edits))
+    }
+
+    /// A folder of the project that no task owns anything of: the sources, else the one with the most files.
+    fn free_folder(&self) -> Option<String> {
+        let project = session(self.desk, self.document).project().ok()?;
+        let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+        for file in tree::files(project.top.as_deref()?) {
+            let folder = file.as_str().and_then(|path| path.split_once('/')).map(|(folder, _)| folder);
+            // Folders with a dot are tools' own.
+            if let Some(folder) = folder.filter(|folder| !folder.starts_with('.')) {
+                *counts.entry(folder.to_owned()).or_default() += 1;
+            }
+        }
+        let items = tasks(self.root).into_iter().filter_map(|task| task.get("files")).flat_map(Item::items);
+        let owned: Vec<Pattern> = items.filter_map(|item| Pattern::parse(item.text()?).ok()).collect();
+        let is_file = |path: &str| project.is_file(path);
+        let free = counts.into_iter().filter_map(|(folder, count)| {
+            let whole = Pattern::of_path(&format!("{folder}/")).ok()?;
+            let is_met = owned.iter().any(|it| overlap_of(&whole, it, &is_file).is_some());
+            (!is_met).then(|| ((folder == "src", count, Reverse(folder)), whole))
+        });
+        free.max_by(|(a, _), (b, _)| a.cmp(b)).map(|(_, whole)| whole.as_str().to_owned())
     }
 
     /// The next number that is free.

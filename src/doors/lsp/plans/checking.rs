@@ -7,16 +7,18 @@ use serde_json::{Value, json};
 use super::super::desk::Desk;
 use super::super::documents::Document;
 use super::super::owned::SOURCE;
-use super::super::text::floor;
+use super::super::text::{Lines, floor};
 use super::super::types::{
-    Diagnostic, DiagnosticRelatedInformation, DiagnosticSeverity, Location, NumberOrString,
+    Diagnostic, DiagnosticRelatedInformation, DiagnosticSeverity, Location, NumberOrString, Uri,
 };
 use super::surroundings::session;
 use crate::domain::plan::document::{Format, Place};
 use crate::domain::plan::outline::{Item, Shape};
 use crate::domain::plan::problem::{Problem, ProblemCode, Severity};
 use crate::domain::plan::read::Patterns;
-use crate::services::planning;
+use crate::services::configuring::Files;
+use crate::services::planning::{self, Findings};
+use crate::services::{Error, Session};
 
 /// A cycle may lead through all tasks of a plan; whoever mends it sees the rest.
 const MOST_ENDS: usize = 200;
@@ -30,20 +32,53 @@ pub fn diagnostics(
     format: Format,
     patterns: &mut Patterns,
 ) -> Vec<Diagnostic> {
-    match planning::problems_of(&session(desk, document), &document.text, format, patterns) {
-        Ok(problems) => problems.iter().flat_map(|problem| shown(document, problem)).collect(),
-        Err(error) => vec![unchecked(document, &error.to_string())],
+    let session = session(desk, document);
+    match planning::problems_of(&session, &document.text, format, patterns) {
+        Ok(Findings { problems, unused }) => {
+            let unused = unused.map(|error| without_config(desk, document, &session, &error));
+            let found = problems.iter().flat_map(|problem| shown(document, problem));
+            unused.into_iter().chain(found).collect()
+        }
+        Err(error) => vec![unchecked(document, &format!("this plan cannot be checked: {error}"), HINT, None)],
     }
 }
 
-/// The plan cannot be held against its project.
-fn unchecked(document: &Document, why: &str) -> Diagnostic {
+const HINT: &str = "kapell doctor tells what is wrong with the project around it";
+
+/// The configuration cannot be used, so the plan was not held against it. Leads to the first mistake there.
+fn without_config(desk: &Desk, document: &Document, session: &Session, error: &Error) -> Diagnostic {
+    let found = || {
+        let files = Files::read(&session.house, &session.project().ok()?).ok()?;
+        let problem = files.first_error()?;
+        // Columns count as in any other document.
+        let text = files.text(&problem.file)?;
+        let lines = Lines::of(text);
+        let offset = |line, column| lines.offset_of(text, Place::new(line, column));
+        let (start, end) =
+            (offset(problem.line, problem.column), offset(problem.end_line, problem.end_column));
+        let range = lines.range(text, &(start..end.max(start)), desk.settings().encoding);
+        let location = Location::new(Uri::from_file_path(&problem.file)?, range);
+        Some(DiagnosticRelatedInformation { location, message: problem.message })
+    };
+    let message = format!("who does it, and what the rules want, was not checked: {error}");
+    unchecked(document, &message, "mend the configuration; kapell config check explains it", found())
+}
+
+/// Not all of the plan, or nothing, could be held against its project.
+fn unchecked(
+    document: &Document,
+    message: &str,
+    hint: &str,
+    leads_to: Option<DiagnosticRelatedInformation>,
+) -> Diagnostic {
     Diagnostic {
         range: document.range(&document.lines.span(&document.text, 0)),
         severity: Some(DiagnosticSeverity::WARNING),
         code: Some(NumberOrString::String("unchecked".to_owned())),
         source: Some(SOURCE.to_owned()),
-        message: format!("this plan cannot be checked: {why}"),
+        message: format!("{message}\n{hint}"),
+        related_information: leads_to.map(|place| vec![place]),
+        data: Some(json!({"hint": hint})),
         ..Diagnostic::default()
     }
 }
