@@ -37,7 +37,7 @@ function Month({ days, forecast, limit }) {
   const year = nowDay.getUTCFullYear(), month = nowDay.getUTCMonth(), today = nowDay.getUTCDate();
   const length = new Date(Date.UTC(year, month + 1, 0)).getUTCDate();
   const spent = new Map(days.map((it) => [Number(it.name.slice(8)), it.usd]));
-  const most = Math.max(...spent.values());
+  const most = Math.max(...spent.values()) || 1;
   const top = Math.max(forecast.total_usd, forecast.spent_usd, limit !== null && limit < forecast.total_usd * 8 ? limit : 0) * 1.08 || 1;
   const W = innerWidth < 760 ? 380 : 760, H = 210, L = 46, B = 24, R = 10, step = (W - L - R) / length;
   const y = (usd) => H - B - (usd / top) * (H - B - 12);

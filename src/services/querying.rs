@@ -710,6 +710,11 @@ pub fn count_missed(session: &Session, project: &Project) -> Result<u64, Error> 
     Ok(missed)
 }
 
+/// Tasks that go on once a person has done something in an environment, and what; at most `most`.
+pub fn needing_a_person(session: &Session, project: &Project, most: u32) -> Result<Vec<String>, Error> {
+    Ok(session.store()?.read(|tx| tx.needing_a_person(&project.id, most))?)
+}
+
 /// A run, as `dispatch` or `judge` answered with it.
 pub fn run(session: &Session, id: &str) -> Result<RunRow, Error> {
     session.store()?.read(|tx| tx.run(id))?.ok_or_else(|| no_such("run", id))

@@ -219,6 +219,20 @@ impl Tx<'_> {
         Ok(waiting)
     }
 
+    /// Tasks that go on once a person has done something in an environment, and what; at most `most`. Who waits
+    /// for somebody that is at work is told no next step.
+    pub fn needing_a_person(&self, project: &ProjectId, most: u32) -> Result<Vec<String>, StoreError> {
+        let mut statement = self.sql.prepare_cached(
+            "SELECT p.id || '/' || t.id || ' waits: ' || substr(t.reason, 14)
+             FROM plans p JOIN tasks t ON t.plan = p.id AND t.wanted = 1
+                AND t.state IN ('waiting', 'ready', 'rejected') AND t.state <> 'waiting'
+             WHERE p.project = ?1 AND p.state IN ('running', 'paused') AND t.reason LIKE 'environment: %; %'
+             ORDER BY p.id, t.ordinal LIMIT ?2",
+        )?;
+        let rows = statement.query_map(params![project.as_str(), most], |row| row.get(0))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
     /// How many tasks that may start have waited past their deadline, and the foremost of them.
     /// `classes`: from which priority on, and after how long.
     pub fn count_missed(

@@ -13,8 +13,9 @@ pub fn room(path: &Path) -> io::Result<(u64, u64)> {
     Ok((stat.f_bavail.saturating_mul(stat.f_frsize), stat.f_favail))
 }
 
-/// How programs say that there was no room: the system's own words, and SQLite's.
-const FULL: [&str; 3] = ["No space left on device", "Disk quota exceeded", "database or disk is full"];
+/// How programs say that there was no room: the system's own words, git's, and SQLite's.
+const FULL: [&str; 4] =
+    ["No space left on device", "Disk quota exceeded", "Out of diskspace", "database or disk is full"];
 
 /// Whether what a program said of its failure is that there was no room.
 pub fn says_full(said: &str) -> bool {

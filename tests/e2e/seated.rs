@@ -388,6 +388,9 @@ fn what_lies_outside_of_a_claim_may_be_a_persons_and_stays() {
     assert_eq!(place.holds("README"), "a person's");
     let plan = bench.start(&Plan::new([seated("b", &["b.txt"], &["write b.txt b"])]));
     assert!(place.waits(&plan, "b").contains("not committed: README"));
+    let overview = bench.rpc().ok("status", json!({"scope": "overview"}));
+    let warning = format!("task {plan}/b waits: dev1 has changes that are not committed: README; ");
+    assert!(overview["warnings"].to_string().contains(&warning), "{overview:#}");
     place.ok(&["env", "git", "dev1", "commit", "a person's"]);
     place.done(&plan);
     assert_eq!(place.results(), ["b"]);

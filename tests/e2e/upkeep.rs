@@ -201,6 +201,47 @@ fn the_clock_decides_nothing_about_backups() {
 }
 
 #[test]
+fn a_newest_backup_that_cannot_be_read_is_not_passed_over() {
+    let street = street("");
+    street.ok(&["create", "a"]);
+    let old = street.ok(&["backup", "a"])["backups"][0]["backup"].as_str().unwrap().to_owned();
+    add_row(&street);
+    let new = street.ok(&["backup", "a"])["backups"][0].clone();
+    fs::write(Path::new(new["path"].as_str().unwrap()).join("manifest.json"), "{").unwrap();
+    let no = street.no(&["restore", "a"], new["backup"].as_str().unwrap());
+    assert!(hint(&no).contains(&format!("kapell env restore a {old}")), "{no:#}");
+    assert_eq!(street.ok(&["restore", "a", &old, "--force"])["backups"][0]["backup"], old);
+}
+
+#[test]
+fn what_a_worktree_had_is_named_when_it_goes() {
+    let street = street("worktree = true");
+    street.ok(&["create", "a"]);
+    fs::write(street.folder("a").join("new.txt"), "mine\n").unwrap();
+    let removed = street.ok(&["remove", "a", "--force"]);
+    let kept: Vec<&str> = removed["kept"].as_array().unwrap().iter().map(|it| it.as_str().unwrap()).collect();
+    assert!(
+        kept.iter().all(|name| !name.starts_with("refs/") || name.starts_with("refs/kapell/environments/a/"))
+    );
+    let mine = |name: &&&str| {
+        let output = street.bench.command("/usr/bin/git").args(["show", &format!("{name}:new.txt")]).output();
+        output.unwrap().stdout == b"mine\n"
+    };
+    assert_eq!(kept.iter().filter(mine).count(), 1, "{removed:#}");
+}
+
+#[test]
+fn a_making_that_did_not_end_says_so() {
+    let street = street("");
+    street.bench.write("kapell.toml", "[environments]\nbase_port = 9000\ninit = [\"false\"]\n");
+    street.bench.commit("an init that fails");
+    street.no(&["create", "a"], "init ended with 1");
+    let view = street.status("a");
+    assert_eq!(view["state"], "creating", "{view:#}");
+    assert!(view["problem"].as_str().unwrap().contains("kapell env create a goes on"), "{view:#}");
+}
+
+#[test]
 fn a_submodule_follows_what_is_brought_in() {
     let street = street("");
     let part = street.bench.root.join("part");

@@ -375,6 +375,9 @@ fn fleet(
     Ok((querying::workers(session, project, &config, &budget)?, budget))
 }
 
+/// So many tasks that wait for a person are named among the warnings.
+const MOST_WAITING: u32 = 5;
+
 fn overview(session: &Session, project: &Project, limit: usize) -> Result<Overview, ApiError> {
     let plans = querying::plans(session, project, limit.min(20))?;
     let mut warnings: Vec<String> = disk::warning(&session.house.root).into_iter().collect();
@@ -403,6 +406,8 @@ fn overview(session: &Session, project: &Project, limit: usize) -> Result<Overvi
         1 => warnings.push("1 task waits past its deadline: status with scope queue".to_owned()),
         n => warnings.push(format!("{n} tasks wait past their deadlines: status with scope queue")),
     }
+    let needing = querying::needing_a_person(session, project, MOST_WAITING)?;
+    warnings.extend(needing.iter().map(|wait| format!("task {wait}")));
     for quarantine in workers.iter().filter_map(|worker| worker.quarantine.as_ref()) {
         let worker = &quarantine.worker;
         warnings.push(format!(

@@ -99,12 +99,20 @@ fn put(screen: &mut Buffer, line: Rect, spans: &[(Style, String)]) {
 }
 
 fn headline(model: &Model, theme: &Theme, screen: &mut Buffer) {
-    let at_work = model.known.plans.iter().filter(|row| row.status.fresh).count();
-    let busy = model.known.workers.iter().filter(|worker| worker.state == "busy").count();
+    // Of all projects, as the rows below are.
+    let fresh = || model.known.plans.iter().map(|row| &row.status).filter(|status| status.fresh);
+    let count = |state: &str| fresh().filter(|status| status.state == state).count();
+    let at_work: u64 = fresh().filter_map(|status| Some(status.progress.as_ref()?.running)).sum();
+    let mut counts = format!("  {} running", count("running"));
+    for state in ["paused", "queued"] {
+        if count(state) > 0 {
+            counts.push_str(&format!(", {} {state}", count(state)));
+        }
+    }
     let usd: f64 = model.known.workers.iter().map(|worker| worker.usd_today).sum();
     let mut spans = vec![
         (theme.focus, "kapell top".to_owned()),
-        (theme.plain, format!("  {at_work} running, {busy} at work, {} claimed", model.known.claims.len())),
+        (theme.plain, format!("{counts}, {at_work} at work, {} claimed", model.known.claims.len())),
     ];
     if usd > 0.0 {
         spans.push((theme.plain, format!(", ${usd:.2} today")));

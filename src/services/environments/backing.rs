@@ -327,6 +327,20 @@ pub fn restore(session: &Session, name: &str, which: Option<&str>, force: bool) 
         Some(which) => all.iter().find(|backup| backup.backup == which),
         None => all.first(),
     };
+    if which.is_none()
+        && let Some(unread) = all.iter().find(|it| manifest(it).is_none())
+        && chosen.is_none_or(|chosen| unread.backup > chosen.backup)
+    {
+        // Its number cannot be read, but its name says when it was made.
+        let older = chosen.filter(|chosen| manifest(chosen).is_some());
+        let hint = match older {
+            Some(older) => format!("kapell env restore {name} {} takes the one before it", older.backup),
+            None => format!("kapell env backup {name} --list shows those that there are"),
+        };
+        let message =
+            format!("the newest backup of {name}, {}, has no {MANIFEST} that can be read", unread.backup);
+        return Err(Refusal::new(Code::Conflict, message, hint).into());
+    }
     let chosen = chosen.cloned().ok_or_else(|| {
         let shown = which.map(|which| format!(" `{}`", which.escape_debug())).unwrap_or_default();
         let hint = match all.is_empty() {

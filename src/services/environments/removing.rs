@@ -13,6 +13,7 @@ use crate::domain::refusal::{Code, Refusal};
 use crate::services::{Error, Session};
 use crate::store::environments::EnvironmentRow;
 use crate::sys::git::environment::{self, Beside, Container};
+use crate::sys::git::refs;
 
 /// What became of one that was removed.
 #[derive(Debug, Clone)]
@@ -142,7 +143,15 @@ fn keep(
     let snapshot = keeping::snapshot(ground, row, beside, "removed")?;
     let guard = ground.git.turn()?;
     let prefix = keeping::project_prefix(ground, row)?;
-    Ok((beside.keep_in(&ground.git, &guard, &prefix)?, snapshot.left))
+    let mut kept = beside.keep_in(&ground.git, &guard, &prefix)?;
+    if row.is_worktree {
+        // Its refs are the project's own: its files lie there already, and get the name that all has.
+        let files = format!("{prefix}/{}", snapshot.reference.trim_start_matches("refs/"));
+        refs::update(&ground.git, &files, &snapshot.commit, None, "kapell: environment removed")?;
+        refs::forget(&ground.git, &snapshot.reference)?;
+        kept.push(files);
+    }
+    Ok((kept, snapshot.left))
 }
 
 /// Deletes its folder, and what was on the way to be it. Each step may have been done before. What somebody

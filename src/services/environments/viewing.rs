@@ -18,6 +18,9 @@ use crate::sys::git::{Oid, checkout, refs};
 /// How long a service may take to say whether it is well.
 const ANSWER: Duration = Duration::from_secs(2);
 
+/// So many are asked at once.
+const MOST_ASKED: usize = 32;
+
 /// An environment as it is.
 #[derive(Debug, Clone)]
 pub struct View {
@@ -97,6 +100,7 @@ pub fn list(session: &Session, name: Option<&str>) -> Result<Vec<View>, Error> {
 pub(super) fn views(ground: &Ground<'_>, rows: &[EnvironmentRow]) -> Result<Vec<View>, Error> {
     let states = worker_states(ground)?;
     let mut views = each(rows, at_once(), |row| view(ground, row));
+    ask_all(ground, &mut views);
     ground.session.store()?.read(|tx| -> Result<(), Error> {
         for view in &mut views {
             view.at_work = tx.attempt_in(&ground.project.id, &view.row.name)?;
@@ -137,17 +141,27 @@ fn view(ground: &Ground<'_>, row: &EnvironmentRow) -> View {
     if let Err(error) = look_at(ground, &mut view) {
         view.problem = Some(error.to_string());
     }
-    for sub in &row.subs {
-        let mut found = running::look(ground, row, sub);
-        if found.state == "running" {
-            let probes = ground.probes(row, &sub.name, sub.port);
-            if !probes.is_empty() {
-                found.health = Some(ground.ask(&probes, ANSWER).err().unwrap_or_else(|| "ok".to_owned()));
-            }
-        }
-        view.subs.push(found);
+    if row.stage == Stage::Creating && ground.try_hold(&row.name).is_ok_and(|hold| hold.is_some()) {
+        let why =
+            format!("it is not made to its end; kapell env create {} goes on, or says why not", row.name);
+        view.problem = Some(why);
     }
+    view.subs = row.subs.iter().map(|sub| running::look(ground, row, sub)).collect();
     view
+}
+
+/// Asks all services that run how they are, all at once: one that accepts and never answers costs the others
+/// nothing.
+fn ask_all(ground: &Ground<'_>, views: &mut [View]) {
+    let all = views.iter().enumerate().flat_map(|(at, view)| {
+        let subs = view.subs.iter().enumerate().filter(|(_, sub)| sub.state == "running");
+        subs.map(move |(of, sub)| (at, of, ground.probes(&view.row, &sub.name, sub.port)))
+    });
+    let asked: Vec<_> = all.filter(|(_, _, probes)| !probes.is_empty()).collect();
+    let answers = each(&asked, MOST_ASKED, |(_, _, probes)| ground.ask(probes, ANSWER));
+    for ((at, of, _), answer) in asked.iter().zip(answers) {
+        views[*at].subs[*of].health = Some(answer.err().unwrap_or_else(|| "ok".to_owned()));
+    }
 }
 
 fn look_at(ground: &Ground<'_>, view: &mut View) -> Result<(), Error> {

@@ -344,8 +344,8 @@ fn settle(
             let held = changed_between(&ground.git, base, &saved.snapshot.commit)?;
             let lands = changed_between(&ground.git, base, commit)?;
             let due = Due::between(&left, &lands, &held, &outside(attempt));
-            beside.delete_files(due.goes.into_iter())?;
-            beside.restore_files(commit, due.comes.into_iter())?;
+            beside.delete_files(due.goes)?;
+            beside.restore_files(commit, due.comes)?;
         }
         let now = beside.look()?;
         return Ok(Some(match now.changed.is_empty() {
