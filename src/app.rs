@@ -17,7 +17,7 @@ use crate::base::ids::PlanId;
 use crate::domain::claim::HolderKind;
 use crate::doors;
 use crate::services::judging::runs;
-use crate::services::{Caller, Cancel, House, Session, conductor};
+use crate::services::{Caller, Cancel, House, Session, conductor, steering};
 use crate::store::Check;
 use crate::sys::process::{signals, spawn};
 use crate::sys::shim::job::Door;
@@ -190,10 +190,12 @@ fn conduct(house: House, words: &[String]) -> anyhow::Result<ExitCode> {
         }
         [plan, rest @ ..] => {
             let launch_anyway = rest.iter().any(|flag| flag == "--launch");
-            // The first signal ends the attempts, saves them and stops the plan. After a second they go
-            // on by themselves, and the next conductor takes them up.
+            // The first signal ends the attempts, saves them and stops the plan. The second leaves them no time
+            // for that. After a third they go on by themselves, and the next conductor takes them up.
             let cancel = session.cancel.clone();
-            signals::on_first(move || cancel.cancel()).context("waiting for signals")?;
+            let (insistent, id) = (session.clone(), PlanId::new(plan));
+            let kill = move || steering::kill_workers(&insistent, &id);
+            signals::on_first_and_second(move || cancel.cancel(), kill).context("waiting for signals")?;
             conductor::conduct(&session, &PlanId::new(plan), launch_anyway, |vitals| {
                 let served =
                     doors::http::serve(session.house.clone(), session.folder.clone(), vitals.clone());

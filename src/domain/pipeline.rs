@@ -189,6 +189,8 @@ pub struct Now {
     pub findings: usize,
     /// Its command, since it was last approved.
     pub command: Option<CommandState>,
+    /// Its command could not be begun, so that there is nothing to undo.
+    pub is_unbegun: bool,
     /// What undoes it.
     pub rollback: Option<CommandState>,
 }
@@ -205,6 +207,7 @@ impl Default for Now {
             fixes: Tally::default(),
             findings: 0,
             command: None,
+            is_unbegun: false,
             rollback: None,
         }
     }
@@ -435,7 +438,7 @@ fn running(stage: &Stage, now: &Now, at: usize) -> Option<Step> {
         (false, _) | (true, Some(CommandState::Passed)) => ends(StageState::Done, Why::Finished),
         (true, None) => Some(Step::Command(at)),
         (true, Some(CommandState::Running)) => None,
-        (true, Some(CommandState::Failed)) if stage.rolls_back => Some(Step::Rollback(at)),
+        (true, Some(CommandState::Failed)) if stage.rolls_back && !now.is_unbegun => Some(Step::Rollback(at)),
         (true, Some(CommandState::Failed)) => fails(Why::Command),
         (true, Some(CommandState::Unknown)) => ends(StageState::Unknown, Why::Unknown),
     }

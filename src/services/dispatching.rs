@@ -10,7 +10,7 @@ use super::conductor::stages::WAITS_FOR_APPROVAL;
 use super::planning::{self, rows};
 use super::project::Project;
 use super::routing::{self, Explanation};
-use super::{Error, Session, ground, querying, walling, windows};
+use super::{Error, Session, ground, launching, querying, walling, windows};
 use rustix::process::Signal;
 
 use crate::base::clock::Time;
@@ -176,6 +176,7 @@ pub fn dispatch(session: &Session, project: &Project, wish: &Wish) -> Result<Dis
         }
         // It says that it runs, but nobody runs it: the one before died. Take it over.
     }
+    let is_anyway = wish.when_full == WhenFull::Launch;
     if wish.when_full == WhenFull::Refuse {
         refuse_if_full(session, project, &config, &plan_id)?;
     }
@@ -225,6 +226,9 @@ pub fn dispatch(session: &Session, project: &Project, wish: &Wish) -> Result<Dis
             }
         }
         go_on(tx, &project.id, &plan_id)?;
+        if let Some((_, why)) = launching::lacking(&config.machine).filter(|_| is_anyway) {
+            launching::note(tx, &project.id, &plan_id, &why)?;
+        }
         tx.insert_run(
             &project.id,
             &RunRow {
@@ -254,7 +258,7 @@ pub fn dispatch(session: &Session, project: &Project, wish: &Wish) -> Result<Dis
         other => other?,
     };
     Point::DispatchRecorded.reach()?;
-    let conductor = ensure_conductor(session, project, &plan_id, wish.when_full == WhenFull::Launch)?;
+    let conductor = ensure_conductor(session, project, &plan_id, is_anyway)?;
     drop(turn);
     let all = Seats { project: &project.id, most: config.max_workers };
     Ok(Dispatched { note, ..told(session, plan_id, all, run, conductor, since, &wanted)? })
@@ -706,14 +710,16 @@ fn refuse_if_full(session: &Session, project: &Project, config: &Config, plan: &
     let here = running.iter().filter(|row| row.project == project.id).count();
     let of_machine = config.machine.max_conductors;
     let full = if here >= config.max_conductors as usize {
-        format!("{here} plans of this project run already")
+        format!("{here} of this project's plans run already, as many as allowed")
     } else if of_machine.is_some_and(|most| running.len() >= most as usize) {
-        format!("{} plans run already on this machine", running.len())
+        format!("{} plans run already on this machine, as many as allowed", running.len())
+    } else if let Some((_, why)) = launching::lacking(&config.machine) {
+        format!("nothing would begin: {why}")
     } else {
         return Ok(());
     };
-    let next = "wait for one to end, or dispatch with when_full queue or launch";
-    Err(Refusal::new(Code::Busy, format!("{full}, as many as allowed"), next).into())
+    Err(Refusal::new(Code::Busy, full, "wait for that to end, or dispatch with when_full queue or launch")
+        .into())
 }
 
 /// Waits until the conductor has looked at the plan once, or a little while; not where nothing of what

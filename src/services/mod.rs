@@ -19,6 +19,7 @@ pub mod initialising;
 pub mod inside;
 pub mod judging;
 pub mod landing;
+pub mod launching;
 pub mod lending;
 pub mod local;
 pub mod nudging;

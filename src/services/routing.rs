@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::planning::surroundings::{absent_program, not_there};
 use super::project::Project;
-use super::{Error, House, Session, health, owning, querying, spending, windows};
+use super::{Error, House, Session, launching, owning, querying, spending, windows};
 use crate::base::clock::Time;
 use crate::base::ids::{PlanId, ProjectId, ProviderName, TaskId, WorkerName};
 use crate::domain::environment::Stage;
@@ -235,11 +235,13 @@ pub fn now(
     let seats = seats_left(tx, config, (project, plan), live)?;
     (now.full, now.taken_seats) = match seats {
         Some((pool, why)) => (Some(("slot", why)), Some(pool)),
-        None => {
-            let memory = || health::short_of_memory(&config.machine).map(|why| ("memory", why));
-            let load = || health::short_of_processors(&config.machine).map(|why| ("load", why));
-            (memory().or_else(load), None)
-        }
+        None => match launching::lacking(&config.machine) {
+            Some(why) => {
+                let is_decided = plan.map(|plan| launching::is_decided(tx, plan)).transpose()?;
+                ((is_decided != Some(true)).then_some(why), None)
+            }
+            None => (None, None),
+        },
     };
     Ok(now)
 }

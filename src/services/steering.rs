@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::conductor::launching::kind_of_run;
 use super::pipelines::deciding;
 use super::project::Project;
-use super::{Error, Session, approving, dispatching, nudging, querying, spending};
+use super::{Error, Session, approving, dispatching, launching, nudging, querying, spending};
 use crate::base::ids::{AttemptId, ConductorId, PlanId, TaskId, WorkerName};
 use crate::domain::attempt::AttemptState;
 use crate::domain::conducting::{ConductorState, PlanState};
@@ -30,15 +30,13 @@ mod yielding;
 pub(super) use bringing::tell_landed;
 use bringing::{land, land_all};
 pub(in crate::services) use ending::is_stopping;
+pub use ending::kill_workers;
 use ending::{being_judged, end_by_force, judged};
 use releasing::{nobody, release};
 pub(in crate::services) use yielding::make_way;
 
 /// How long a conductor may take to save what a forced stop ended before it is taken for hung.
 const PATIENCE: Duration = Duration::from_secs(10);
-
-/// The kind of the event by which a conductor that waits for room is told not to.
-pub const LAUNCHED: &str = "conductor.launched";
 
 /// What is to be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -388,13 +386,17 @@ fn on_plan(
         ));
     }
     let is_queued = conductor.as_ref().is_some_and(|row| row.state == ConductorState::Queued);
+    let lacking = match is_queued {
+        true => Some("there is no room".to_owned()),
+        false => launching::lacking(&session.config_at_work(project)?.machine).map(|(_, why)| why),
+    };
     let live = store.write(|tx| -> Result<Vec<AttemptRow>, Error> {
         tx.set_plan_state(&project.id, id, state, message)?;
-        if action == Action::Launch && is_queued {
+        if action == Action::Launch
+            && let Some(why) = &lacking
+        {
             // It waits for room, and finds this when it looks again.
-            let text = format!("plan {id} begins although there is no room");
-            let event = NewEvent { kind: LAUNCHED, plan: Some(id), text, ..NewEvent::default() };
-            tx.append_event(&project.id, &event)?;
+            launching::note(tx, &project.id, id, why)?;
         }
         let live = tx.live_attempts(id)?;
         for attempt in &live {
@@ -447,7 +449,10 @@ fn on_plan(
             Some((what, hint)) => format!("it is to stop, but {what}: {hint}"),
             None => format!("{} being ended, what they did is saved first", are(n)),
         },
-        (Action::Launch, _) if is_queued => "it begins, although there is no room".to_owned(),
+        (Action::Launch, _) => match &lacking {
+            Some(why) => format!("it begins, although {why}"),
+            None => "it goes on".to_owned(),
+        },
         _ => "it goes on".to_owned(),
     };
     Ok(Done { state: state.as_str().to_owned(), message, ..Done::default() })
@@ -502,6 +507,7 @@ fn cancel_plan(
     message: Option<&str>,
 ) -> Result<Done, Error> {
     let is_draft = plan.state == PlanState::Draft;
+    let is_run = !plan.state.is_at_rest() && session.store()?.read(|tx| tx.pipeline_run(&plan.id))?.is_some();
     let called_off = session.store()?.write(|tx| -> Result<usize, Error> {
         let mut called_off = 0;
         for task in tx.task_lights(&plan.id)? {
@@ -517,7 +523,8 @@ fn cancel_plan(
                 tx.want_task(&plan.id, &task.id, false)?;
             }
         }
-        if is_draft {
+        if is_draft || is_run {
+            // The stages of a pipeline that have commands have no tasks.
             tx.set_plan_state(&project.id, &plan.id, PlanState::Stopped, message)?;
         } else if plan.state == PlanState::Paused {
             // Nothing of it is left to be held up; so it comes to its rest.
@@ -535,7 +542,12 @@ fn cancel_plan(
     }
     Ok(Done {
         state: "cancelled".to_owned(),
-        message: "its open tasks are called off; what landed stays".to_owned(),
+        message: match is_run {
+            true => {
+                "its open tasks are called off, and no further stage begins; what landed stays".to_owned()
+            }
+            false => "its open tasks are called off; what landed stays".to_owned(),
+        },
         ..Done::default()
     })
 }

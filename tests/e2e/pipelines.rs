@@ -216,6 +216,43 @@ fn a_deployment_that_fails_is_rolled_back_and_another_on_demand() {
 }
 
 #[test]
+fn nothing_is_undone_of_what_never_began() {
+    let bench = bench_with(|bench| {
+        bench.write("no-program", "not executable");
+        let undo = json!(["sh", "-c", format!("touch {}", bench.root.join("undone").display())]);
+        format!("{{ name = \"deploy\", command = [\"no-such-program-zz\"], rollback = {undo} }},")
+    });
+    let first = run(&bench, "go");
+    assert_eq!(bench.at_rest(&first)["state"], "failed", "{}", bench.story());
+    let shown = show(&bench, &first);
+    assert_eq!(stage(&shown, "deploy")["state"], "failed", "{shown:#}");
+    let commands = stage(&shown, "deploy")["commands"].as_array().unwrap();
+    assert_eq!(commands.len(), 1, "{shown:#}");
+    assert!(!bench.root.join("undone").exists());
+}
+
+#[test]
+fn a_run_that_is_cancelled_goes_no_further() {
+    let bench = bench_with(|bench| {
+        let gate = bench.meet_line("one");
+        let one = json!([crate::bench::AGENT, "do", gate]);
+        format!(
+            "{{ name = \"one\", command = {one} }},\n\
+             {{ name = \"two\", triggers_on = [\"one\"], command = [\"true\"] }},"
+        )
+    });
+    let run = run(&bench, "go");
+    let one = bench.meet("one");
+    bench.control("cancel", &run);
+    one.go();
+    assert_eq!(bench.at_rest(&run)["state"], "stopped", "{}", bench.story());
+    let shown = show(&bench, &run);
+    let commands = stage(&shown, "two")["commands"].as_array();
+    assert!(commands.is_none_or(Vec::is_empty), "{shown:#}");
+    bench.quiet();
+}
+
+#[test]
 fn findings_that_never_end_end_the_run_and_say_so() {
     let test = toml(&format!("# test\nsay {}", json!({"kapell": "finding", "text": "append log.txt x"})));
     let stages = format!(

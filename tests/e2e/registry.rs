@@ -7,7 +7,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::bench::{Bench, Guest, KAPELL, Plan, task};
+use crate::bench::{AGENT, Bench, Guest, KAPELL, Plan, task};
 
 /// A command in some folder: its exit code, its stdout, its stderr.
 fn run_in(bench: &Bench, folder: &Path, words: &[&str]) -> (Option<i32>, String, String) {
@@ -359,4 +359,53 @@ fn who_waits_for_room_has_a_place_and_can_be_launched_anyway() {
     for plan in [&first, &second, &third] {
         assert_eq!(bench.at_rest(plan)["state"], "done", "{}", bench.story());
     }
+}
+
+#[test]
+fn a_machine_that_is_short_of_memory_refuses_waits_or_is_launched_anyway() {
+    let bench = Bench::new();
+    bench.configure("[machine]\nmin_free_memory_mb = 900000000\n");
+    let plan = bench.plan(&Plan::new([task("a", &["a.txt"], &["write a.txt a"])]));
+    let no = bench.rpc().refused("dispatch", json!({"plan_id": plan, "when_full": "refuse"}));
+    assert_eq!(no.kind, "busy", "{no:?}");
+    assert!(no.message.starts_with("nothing would begin: "), "{no:?}");
+    bench.dispatch(&plan);
+    bench.until(json!({"scope": "task", "id": format!("{plan}/a")}), |status| {
+        status["reason"].as_str().is_some_and(|reason| reason.starts_with("memory: "))
+    });
+    let told = bench.control("launch", &plan);
+    assert!(told["message"].as_str().unwrap().starts_with("it begins, although "), "{told:#}");
+    assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
+    // Also from the start.
+    let other = bench.plan(&Plan::new([task("b", &["b.txt"], &["write b.txt b"])]));
+    bench.rpc().ok("dispatch", json!({"plan_id": other, "when_full": "launch"}));
+    assert_eq!(bench.at_rest(&other)["state"], "done", "{}", bench.story());
+}
+
+#[test]
+fn a_second_signal_leaves_workers_no_time_and_nothing_behind() {
+    let bench = Bench::new();
+    // What a shell ignores, its programs ignore.
+    let deaf = format!("trap '' TERM INT; exec {AGENT} do '{}'", bench.meet_line("deaf"));
+    let deaf = json!(["sh", "-c", deaf]);
+    bench.configure(&format!("[providers.deaf]\nkind = \"command\"\ncommand = {deaf}\n"));
+    let plan = bench.start(&Plan::new([task("a", &["a.txt"], &[]).with("agent", json!("deaf"))]));
+    let worker = bench.meet("deaf");
+    bench.settled();
+    let conductor = bench.conductor(&plan);
+    conductor.signal(Signal::TERM);
+    bench.until(json!({"scope": "plan", "id": plan}), |status| status["state"] == "stopped");
+    conductor.signal(Signal::TERM);
+    worker.gone();
+    bench.quiet();
+    assert_eq!(listed_of_all(&bench, &plan)["state"], "stopped");
+    let claims = bench.rpc().ok("status", json!({"scope": "claims"}));
+    assert_eq!(claims["claims"], json!([]), "{}", bench.story());
+}
+
+/// The last conductor of a plan, also one that ended.
+fn listed_of_all(bench: &Bench, plan: &str) -> Value {
+    let list: Value = serde_json::from_str(&ok(bench, &["list", "--all", "--json"])).unwrap();
+    let mut found = list["conductors"].as_array().unwrap().iter().filter(|one| one["plan_id"] == plan);
+    found.next().cloned().unwrap_or_else(|| panic!("{plan} is not in {list:#}"))
 }

@@ -36,6 +36,7 @@ fn a_stage_goes_its_way() {
     let found = |round, counted_from| Now { findings: 2, round, counted_from, ..at_work(DONE) };
     let runs = |command| Now { command, ..at_work(Tally::default()) };
     let undone = |rollback| Now { rollback, command: Some(CommandState::Failed), ..now(RollingBack) };
+    let unbegun = Now { is_unbegun: true, ..runs(Some(CommandState::Failed)) };
     let table: Vec<(&Stage, Now, Option<Step>)> = vec![
         (&tester, now(StageState::Waiting), Some(Step::Begin(0))),
         (&tester, at_work(open), None),
@@ -58,6 +59,8 @@ fn a_stage_goes_its_way() {
         (&deploy, runs(Some(CommandState::Passed)), Some(Step::End(0, Done, Why::Finished))),
         (&deploy, runs(Some(CommandState::Unknown)), Some(Step::End(0, Unknown, Why::Unknown))),
         (&deploy, runs(Some(CommandState::Failed)), Some(Step::Rollback(0))),
+        // Nothing is undone of what never began.
+        (&deploy, unbegun, Some(Step::End(0, Failed, Why::Command))),
         (&deploy, undone(None), Some(Step::Rollback(0))),
         (&deploy, undone(Some(CommandState::Running)), None),
         (&deploy, undone(Some(CommandState::Passed)), Some(Step::End(0, RolledBack, Why::Undone))),

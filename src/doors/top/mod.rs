@@ -77,7 +77,7 @@ pub fn run(house: &Arc<House>, folder: PathBuf, options: Options) -> Result<u8, 
     let failed = |error| Error::system("the terminal", error);
     let (tell, events) = channel();
     let ended = tell.clone();
-    signals::on_first(move || drop(ended.send(Event::Ended))).map_err(failed)?;
+    signals::on_end_of_screen(move || drop(ended.send(Event::Ended))).map_err(failed)?;
     let log = house.root.join("log").join("top.log");
     let feed = Feed::open(Arc::clone(house), folder, tell.clone())?;
     let mut screen = Screen::take(&log).map_err(failed)?;

@@ -91,6 +91,10 @@ fn carried(desk: &Desk, command: &CommandRow) -> Result<End, Error> {
     let ended = client::wait(&run_dir)
         .map_err(|error| Error::system("cannot follow the command", std::io::Error::other(error)))?;
     let (state, reason) = match &ended {
+        Ended::Exit(exit) if exit.ended == Cause::NotStarted => {
+            let (state, reason) = told(exit);
+            return Ok((state, reason, None));
+        }
         Ended::Exit(exit) => {
             let (state, mut reason) = told(exit);
             let is_denied = || commands::output(&run_dir).to_lowercase().contains("permission denied");

@@ -60,6 +60,11 @@ pub fn of(tx: &Tx<'_>, plan: &PlanId) -> Result<Option<Facts>, Error> {
         let id = id.as_deref()?;
         commands.iter().find(|command| command.id == id).map(|command| command.state)
     };
+    // Of what began there is a log.
+    let is_unbegun = |id: &Option<String>| {
+        let command = commands.iter().find(|command| Some(&command.id) == id.as_ref());
+        command.is_some_and(|command| command.state == CommandState::Failed && command.log.is_none())
+    };
     let mut now: Vec<Now> = rows
         .iter()
         .map(|row| Now {
@@ -69,6 +74,7 @@ pub fn of(tx: &Tx<'_>, plan: &PlanId) -> Result<Option<Facts>, Error> {
             approved: row.decision.as_ref().map(|decision| decision.is_approved),
             is_worked: row.is_worked,
             command: state_of(&row.command),
+            is_unbegun: is_unbegun(&row.command),
             rollback: state_of(&row.rollback),
             ..Now::default()
         })

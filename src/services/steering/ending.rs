@@ -1,5 +1,6 @@
 //! What runs for a plan besides its workers when it is told to stop: the commands of gates, and reviewers.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::{PATIENCE, cancel};
@@ -12,6 +13,7 @@ use crate::services::{Error, Session, dispatching};
 use crate::store::Tx;
 use crate::store::plans::{PlanRow, TaskLight};
 use crate::store::watch::Watch;
+use crate::sys::shim::client;
 use crate::sys::shim::job::Request;
 
 /// How often it is looked whether a conductor that ends has ended.
@@ -59,6 +61,18 @@ pub(super) fn being_judged(
     };
     let ended = if is_over { "has ended" } else { "is being ended" };
     Ok(format!("{what}: what runs for that {ended}, and they are judged again when the plan goes on"))
+}
+
+/// Leaves the workers of a plan no time to end by themselves.
+pub fn kill_workers(session: &Session, plan: &PlanId) {
+    let live = session.store().and_then(|store| Ok(store.read(|tx| tx.live_attempts(plan))?));
+    match live {
+        Ok(live) => live.iter().for_each(|attempt| {
+            // Whose shim does not answer has ended.
+            let _ = client::send(Path::new(&attempt.run_dir), Request::Kill);
+        }),
+        Err(error) => tracing::warn!("the workers of {plan} are not killed: {error}"),
+    }
 }
 
 /// Kills what judges these attempts.
