@@ -386,15 +386,14 @@ fn on_plan(
         ));
     }
     let is_queued = conductor.as_ref().is_some_and(|row| row.state == ConductorState::Queued);
-    let lacking = match is_queued {
-        true => Some("there is no room".to_owned()),
-        false => launching::lacking(&session.config_at_work(project)?.machine).map(|(_, why)| why),
+    let lacking = match action {
+        Action::Launch if is_queued => Some("there is no room".to_owned()),
+        Action::Launch => launching::lacking(&session.config_at_work(project)?.machine).map(|(_, why)| why),
+        _ => None,
     };
     let live = store.write(|tx| -> Result<Vec<AttemptRow>, Error> {
         tx.set_plan_state(&project.id, id, state, message)?;
-        if action == Action::Launch
-            && let Some(why) = &lacking
-        {
+        if let Some(why) = &lacking {
             // It waits for room, and finds this when it looks again.
             launching::note(tx, &project.id, id, why)?;
         }
@@ -449,11 +448,10 @@ fn on_plan(
             Some((what, hint)) => format!("it is to stop, but {what}: {hint}"),
             None => format!("{} being ended, what they did is saved first", are(n)),
         },
-        (Action::Launch, _) => match &lacking {
+        _ => match &lacking {
             Some(why) => format!("it begins, although {why}"),
             None => "it goes on".to_owned(),
         },
-        _ => "it goes on".to_owned(),
     };
     Ok(Done { state: state.as_str().to_owned(), message, ..Done::default() })
 }
