@@ -423,7 +423,7 @@ fn an_open_websocket_keeps_what_it_claimed_and_a_request_does_not() {
 }
 
 #[test]
-fn a_second_signal_ends_at_once_and_the_next_conductor_replaces_the_socket() {
+fn a_second_signal_ends_the_workers_and_the_next_conductor_replaces_what_a_killed_one_left() {
     let mut world = World::new(DEAF);
     world.hear_worker();
     let mut web = Web::open(&world.socket);
@@ -431,8 +431,15 @@ fn a_second_signal_ends_at_once_and_the_next_conductor_replaces_the_socket() {
     let end = world.end();
     world.signal(Signal::TERM);
     assert_eq!(web.next().unwrap()["params"]["event"]["data"]["state"], "stopped");
-    // The worker does not hear that it should end, so the conductor waits for it.
+    // The worker does not hear that it should end, and is given no time.
     world.signal(Signal::TERM);
+    end();
+    assert!(!world.socket.exists());
+    let stopped = world.conductor;
+    world.dispatch();
+    assert_ne!(world.conductor, stopped);
+    let end = world.end();
+    world.signal(Signal::KILL);
     end();
     assert!(world.socket.exists(), "nobody was there to remove it");
     // A process that ends closes what it had open one by one, and the lock may come before the socket: whoever
