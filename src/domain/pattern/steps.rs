@@ -1,5 +1,7 @@
 //! A pattern as a nondeterministic automaton over the bytes of a path.
 
+use std::ops::Range;
+
 use crate::domain::pattern::fold::{fold, fold_decomposed};
 use crate::domain::pattern::parse::{Piece, Segment};
 
@@ -57,6 +59,12 @@ impl ByteSet {
         1_u128.checked_shl(byte.into()).map_or(self.beyond, |bit| self.ascii & bit != 0)
     }
 
+    /// Whether no byte is in it.
+    #[inline(always)]
+    pub(in crate::domain) fn is_empty(self) -> bool {
+        self.ascii == 0 && !self.beyond
+    }
+
     /// Whether bytes beyond ASCII are in it.
     pub(in crate::domain) fn has_beyond(self) -> bool {
         self.beyond
@@ -100,15 +108,26 @@ enum Step {
     End,
 }
 
-/// What a state reads, `/` aside.
+/// What a state of a name reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::domain) enum Reads {
     /// One byte, which the pattern writes as `shown`.
     Byte { byte: u8, shown: u8 },
     /// Any of these.
     OneOf(ByteSet),
-    /// Only `/`, or nothing at all.
-    Nothing,
+    /// Any bytes: it is a `*`.
+    Many,
+}
+
+/// One segment of an alternative, or any number of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::domain) enum Part {
+    /// A segment whose name these states read; behind the last of them it ends.
+    Name(Range<u32>),
+    /// Any one segment.
+    Any,
+    /// Any number of segments, none included.
+    Dirs,
 }
 
 /// A pattern over one spelling of paths. States are numbered; a state reads at most one way.
@@ -116,34 +135,53 @@ pub(in crate::domain) struct Automaton {
     steps: Vec<Step>,
     sets: Vec<ByteSet>,
     starts: Vec<u32>,
-    /// For each state the fewest bytes to an end, with no `*` left empty.
+    /// For each state the fewest bytes to the end of its name, with no `*` left empty.
     least: Vec<u32>,
+    /// The alternatives, segment by segment.
+    alternatives: Vec<Vec<Part>>,
 }
 
 impl Automaton {
     /// The automaton of a pattern's alternatives; `owns_below` for a literal path.
     pub(super) fn new(alternatives: &[Vec<Segment>], owns_below: bool, form: Form) -> Self {
-        let mut automaton =
-            Self { steps: Vec::new(), sets: Vec::new(), starts: Vec::new(), least: Vec::new() };
+        let mut automaton = Self {
+            steps: Vec::new(),
+            sets: Vec::new(),
+            starts: Vec::new(),
+            least: Vec::new(),
+            alternatives: Vec::with_capacity(alternatives.len()),
+        };
         for alternative in alternatives {
             automaton.starts.push(number(automaton.steps.len()));
             let end: &[Step] =
                 if owns_below { &[Step::Below, Step::Rest, Step::RestMore] } else { &[Step::End] };
-            automaton.add(alternative, end, form);
+            let mut parts = automaton.add(alternative, end, form);
+            parts.extend(owns_below.then_some(Part::Dirs));
+            automaton.alternatives.push(parts);
         }
         automaton.steps.shrink_to_fit();
         automaton.least = automaton.fewest();
         automaton
     }
 
-    fn add(&mut self, alternative: &[Segment], end: &[Step], form: Form) {
+    fn add(&mut self, alternative: &[Segment], end: &[Step], form: Form) -> Vec<Part> {
+        let mut parts = Vec::with_capacity(alternative.len() + 1);
         for (n, segment) in alternative.iter().enumerate() {
             let is_last = n + 1 == alternative.len();
             match segment {
-                Segment::Globstar if is_last => return self.steps.extend([Step::Rest, Step::RestMore]),
-                Segment::Globstar => self.steps.extend([Step::Dirs, Step::DirsMore]),
+                Segment::Globstar if is_last => {
+                    self.steps.extend([Step::Rest, Step::RestMore]);
+                    parts.extend([Part::Any, Part::Dirs]);
+                    return parts;
+                }
+                Segment::Globstar => {
+                    self.steps.extend([Step::Dirs, Step::DirsMore]);
+                    parts.push(Part::Dirs);
+                }
                 Segment::Name(pieces) => {
+                    let start = number(self.steps.len());
                     pieces.iter().for_each(|piece| self.add_piece(piece, form));
+                    parts.push(Part::Name(start..number(self.steps.len())));
                     if !is_last {
                         self.steps.push(Step::Byte { byte: b'/', shown: b'/' });
                     }
@@ -151,6 +189,7 @@ impl Automaton {
             }
         }
         self.steps.extend_from_slice(end);
+        parts
     }
 
     fn add_piece(&mut self, piece: &Piece, form: Form) {
@@ -174,48 +213,43 @@ impl Automaton {
         }
     }
 
-    /// The fewest bytes from each state to an end. Only `**/` leads back, and is shortest when it is
-    /// passed over, so that what follows a state is known before it.
+    /// The fewest bytes from each state to the end of its name.
     fn fewest(&self) -> Vec<u32> {
         let mut least = vec![0; self.len()];
         for (state, step) in self.steps.iter().enumerate().rev() {
             least[state] = match step {
+                Step::Byte { byte: b'/', .. } => 0,
                 Step::Byte { .. } | Step::OneOf(_) | Step::Star => 1 + least[state + 1],
                 Step::StarMore => least[state + 1],
-                Step::Dirs => least[state + 2],
-                // Its `/`, and the `**/` passed over.
-                Step::DirsMore => 1 + least[state + 1],
-                Step::Rest => 1,
-                Step::RestMore | Step::Below | Step::End => 0,
+                _ => 0,
             };
         }
         least
     }
 
-    /// The fewest bytes from a state to an end, with no `*` left empty.
+    /// The fewest bytes from a state to the end of its name, with no `*` left empty.
     #[inline(always)]
     pub(in crate::domain) fn least(&self, state: u32) -> u32 {
         self.least[state as usize]
     }
 
+    /// The alternatives, segment by segment.
+    pub(in crate::domain) fn alternatives(&self) -> &[Vec<Part>] {
+        &self.alternatives
+    }
+
     /// How many states there are.
-    pub(in crate::domain) fn len(&self) -> usize {
+    fn len(&self) -> usize {
         self.steps.len()
     }
 
-    /// Where it may begin.
-    pub(in crate::domain) fn starts(&self) -> &[u32] {
-        &self.starts
-    }
-
-    /// What the state reads, `/` aside.
+    /// What a state of a name reads.
     #[inline(always)]
     pub(in crate::domain) fn reads(&self, state: u32) -> Reads {
         match self.steps[state as usize] {
-            Step::Byte { byte: b'/', .. } | Step::Below | Step::End => Reads::Nothing,
             Step::Byte { byte, shown } => Reads::Byte { byte, shown },
             Step::OneOf(set) => Reads::OneOf(self.sets[set as usize]),
-            _ => Reads::OneOf(ByteSet::ANY),
+            _ => Reads::Many,
         }
     }
 
@@ -247,8 +281,7 @@ impl Automaton {
     }
 
     /// Whether a path may end here.
-    #[inline(always)]
-    pub(in crate::domain) fn may_end(&self, state: u32) -> bool {
+    fn may_end(&self, state: u32) -> bool {
         matches!(self.steps[state as usize], Step::RestMore | Step::Below | Step::End)
     }
 
