@@ -19,7 +19,7 @@ use crate::doors;
 use crate::services::judging::runs;
 use crate::services::{Caller, Cancel, House, Session, conductor, steering};
 use crate::store::Check;
-use crate::sys::process::{signals, spawn};
+use crate::sys::process::{pages, signals, spawn};
 use crate::sys::shim::job::Door;
 use crate::sys::shim::relay;
 
@@ -175,6 +175,7 @@ fn stand_in(shim: &Path, door: Door) -> anyhow::Result<ExitCode> {
 /// The conductor of a plan: `conduct PLAN_ID [--launch]`, or the judge of a run: `conduct --judge RUN_ID QUESTION`.
 fn conduct(house: House, words: &[String]) -> anyhow::Result<ExitCode> {
     spawn::become_session_leader();
+    pages::share_heaps();
     let folder = std::env::current_dir().context("the current folder")?;
     let caller = Caller::new(HolderKind::Agent, "conductor");
     let session = Session { house: Arc::new(house), caller, folder, cancel: Cancel::default() };

@@ -170,6 +170,18 @@ impl Store {
         Ok(())
     }
 
+    /// Folds what others need not wait for into the database, while nobody does: beside readers and writers, on a
+    /// connection of its own. A commit that finds a hundred pages in the log does it itself, and that takes as
+    /// long as some commits.
+    pub fn fold_aside(&self) {
+        if let Some(aside) = self.second()
+            && let Err(error) = aside.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
+        {
+            // A commit does it then.
+            tracing::debug!("not folded: {error}");
+        }
+    }
+
     /// Lets go of the database without tidying up, in a process that ends now: the system closes what
     /// is open, and whoever opens it next finds the write-ahead log as it lies. One that has grown is
     /// folded in all the same, because the first to open it has to read it all.
@@ -201,16 +213,18 @@ impl Store {
             Err(TryLockError::Poisoned(poisoned)) => return poisoned.into_inner(),
             Err(TryLockError::WouldBlock) => {}
         }
+        self.second().unwrap_or_else(|| self.connection())
+    }
+
+    /// The connection beside that of the writers, where it can be had.
+    fn second(&self) -> Option<MutexGuard<'_, Connection>> {
         if self.second.get().is_none()
             && let Ok(second) = connect(&self.path)
         {
             // Should another thread have been quicker, this one is closed again.
             let _ = self.second.set(Mutex::new(second));
         }
-        match self.second.get() {
-            Some(second) => second.lock().unwrap_or_else(PoisonError::into_inner),
-            None => self.connection(),
-        }
+        Some(self.second.get()?.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Tells everybody who watches that something was committed. The log file beside the database

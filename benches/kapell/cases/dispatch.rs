@@ -194,9 +194,10 @@ fn drain(around: &Around) -> Result<Vec<Figure>> {
     let sent = began.elapsed();
     // Both that wait for somebody who writes are let go of.
     drop(std::fs::OpenOptions::new().write(true).open(&gate)?);
-    // A question without a number waits for the end, as `pueue wait` does.
+    // Woken by what becomes of the run as a whole, as by `pueue wait`.
     loop {
-        let (status, _) = door.call("status", json!({"run_id": run, "wait_ms": 20_000, "limit": 1}))?;
+        let waits = json!({"run_id": run, "kind": "plan.", "wait_ms": 20_000, "limit": 1});
+        let (status, _) = door.call("status", waits)?;
         if matches!(status["state"].as_str(), Some("done" | "failed" | "stopped")) {
             break;
         }

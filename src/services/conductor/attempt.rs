@@ -25,7 +25,7 @@ use crate::domain::tries;
 use crate::services::environments::working;
 use crate::services::planning::surroundings::absent_programs;
 use crate::services::windows::{self, Place};
-use crate::services::{Error, owning, walling};
+use crate::services::{Error, owning};
 use crate::store::Tx;
 use crate::store::attempts::{AttemptRow, Ending};
 use crate::store::events::{EventFilter, NewEvent};
@@ -33,7 +33,6 @@ use crate::sys::agent::AgentKind;
 use crate::sys::config::resolved::Isolation;
 use crate::sys::git::refs;
 use crate::sys::shim::client;
-use crate::sys::shim::job::Request;
 
 /// What an attempt says is recorded at most this often, so that a talkative worker does not
 /// make the event log its own.
@@ -310,16 +309,8 @@ fn launch(desk: &Arc<Desk>, attempt: &AttemptRow, task: &Task) -> Result<bool, E
     }
     launching::launch(desk, attempt, task, tree, told)?;
     tracing::info!(attempt = %attempt.id, "its shim is started");
-    if walling::is_walled(&desk.config) {
-        let (desk, attempt) = (Arc::clone(desk), attempt.clone());
-        // Nobody waits for it: it is only shown, and the record of the end tells it too.
-        thread::spawn(move || {
-            note_wall(&desk, &attempt);
-            if !desk.is_stopping() {
-                desk.spares.refill();
-            }
-        });
-    }
+    // The worker is at work, and nobody waits for the disk.
+    desk.store()?.fold_aside();
     Ok(true)
 }
 
@@ -339,16 +330,6 @@ fn not_begun(desk: &Desk, attempt: &AttemptRow, task: &Task, why: &str) -> Resul
         tx.finish_attempt(&attempt.id, &ending)?;
         try_again(tx, desk, attempt, task, Outcome::Interrupted, why)
     })
-}
-
-/// Asks the shim for the wall that it really built, and records it.
-fn note_wall(desk: &Desk, attempt: &AttemptRow) {
-    let Ok(reply) = client::send(Path::new(&attempt.run_dir), Request::State) else { return };
-    let Some(state) = reply.state else { return };
-    let noted = desk.store().and_then(|store| Ok(store.write(|tx| tx.set_wall(&attempt.id, &state.wall))?));
-    if let Err(error) = noted {
-        tracing::warn!(attempt = %attempt.id, "its wall is not shown: {error}");
-    }
 }
 
 pub(super) fn tell(

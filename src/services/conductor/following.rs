@@ -13,13 +13,14 @@ use crate::base::failpoint::Point;
 use crate::domain::attempt::Outcome;
 use crate::domain::health::Patience;
 use crate::domain::plan::Task;
-use crate::services::{Error, asking, health, inside, nudging, spending};
+use crate::services::{Error, asking, health, inside, nudging, spending, walling};
 use crate::store::Tx;
 use crate::store::attempts::{AttemptRow, Ending};
 use crate::store::events::EventFilter;
 use crate::store::health::Vitals;
 use crate::sys::agent::{AgentKind, Event, Finding};
 use crate::sys::shim::client;
+use crate::sys::shim::job::Request;
 
 pub(super) fn follow(desk: &Desk, attempt: &AttemptRow, task: &Task, is_new: bool) -> Result<(), Error> {
     let provider = desk.config.providers.get(&attempt.provider);
@@ -118,6 +119,18 @@ impl Companion<'_> {
 }
 
 impl Attendant for Companion<'_> {
+    fn settled(&mut self) {
+        if walling::is_walled(&self.desk.config)
+            && let Ok(reply) = client::send(Path::new(&self.attempt.run_dir), Request::State)
+            && let Some(state) = reply.state
+        {
+            self.record(|tx| Ok(tx.set_wall(&self.attempt.id, &state.wall)?));
+        }
+        if !self.desk.is_stopping() {
+            self.desk.spares.refill();
+        }
+    }
+
     fn hear(&mut self, event: &Event) {
         if let Event::Usage(usage) = event {
             return self.meter.note(*usage);

@@ -23,6 +23,9 @@ const RETRY_PATIENCE: Duration = Duration::from_secs(45);
 /// An agent that does not count its tries itself has this many in a row. opencode asks again for
 /// ever, several times a second, when an answer breaks off, and every request costs.
 const MOST_RETRIES: u32 = 10;
+/// Who lives for so long lives on. What is only to be shown of a run waits for that: most of what ends before is
+/// a program that had nothing to do, of which the end tells all.
+const SETTLED: Duration = Duration::from_millis(100);
 /// What was printed is read this often at least, should the system tell of no change.
 const LOOK: Duration = Duration::from_secs(60);
 
@@ -58,6 +61,9 @@ pub struct Sight {
 pub trait Attendant {
     /// Hears every event as it is read, from the first line on, also when an earlier conductor read it before.
     fn hear(&mut self, event: &Event);
+
+    /// Hears once of a run that lives on after its start.
+    fn settled(&mut self) {}
 
     /// What an earlier conductor knew of it: whether it was nudged and silent since.
     fn was_nudged(&mut self) -> bool {
@@ -129,6 +135,8 @@ struct Ear {
     stdout: Lines,
     stderr: Lines,
     pulse: Pulse,
+    /// When it has lived for a while; nothing once that was told.
+    settles_at: Option<Instant>,
     /// The limit that the agent runs into, and since when; nothing once it has got past it.
     limited: Option<(Instant, Limit)>,
     /// What we ended it for.
@@ -173,6 +181,7 @@ impl Ear {
             stdout: Lines::new(&watched.run_dir.join("stdout"), MAX_LINE),
             stderr: Lines::new(&watched.run_dir.join("stderr"), MAX_LINE),
             pulse,
+            settles_at: Some(now + SETTLED),
             limited: None,
             cut: None,
         }
@@ -191,6 +200,9 @@ impl Ear {
             self.pulse.last_life = before;
         }
         loop {
+            if self.settles_at.take_if(|at| *at <= Instant::now()).is_some() {
+                by.settled();
+            }
             let deadline = self.deadline(watched);
             match notices.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
                 Ok(Notice::Ended(ended)) => return ended,
@@ -206,6 +218,9 @@ impl Ear {
 
     fn deadline(&self, watched: &Watched<'_>) -> Instant {
         let mut deadline = Instant::now() + LOOK;
+        if let Some(settles_at) = self.settles_at {
+            deadline = deadline.min(settles_at);
+        }
         if self.cut.is_none() {
             if watched.patience.is_some() {
                 deadline = deadline.min(self.pulse.look_at);
