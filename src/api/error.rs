@@ -138,6 +138,12 @@ impl From<Error> for ApiError {
                 kind: "system",
                 message: failed.to_string(),
                 hint: match &failed {
+                    // The system's words for something that is no folder where a folder is wanted.
+                    Error::Store(_)
+                        if ["(os error 17)", "(os error 20)"].iter().any(|it| failed.to_string().contains(it)) =>
+                    {
+                        "where the state lies there is something that is no folder: set KAPELL_HOME to a folder; nothing was changed".to_owned()
+                    }
                     Error::Store(store) if store.is_environment() => {
                         "free space or permission is missing where the state lies (KAPELL_HOME moves it); nothing was changed".to_owned()
                     }

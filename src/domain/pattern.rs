@@ -147,6 +147,21 @@ impl Pattern {
         })
     }
 
+    /// The same for a path as it is shown, with `\xNN` for each byte that is no text ([`RepoPath`]).
+    ///
+    /// # Errors
+    /// As [`Self::parse`], of a path that may not be owned whatever its bytes are.
+    pub fn around_shown(shown: &str) -> Result<Self, BadPattern> {
+        let mut parts = shown.split("\\x");
+        let mut path = parts.next().unwrap_or_default().to_owned();
+        for part in parts {
+            // Two digits; any one byte that cannot be said stands for them.
+            path.push('\u{1}');
+            path.push_str(part.get(2..).unwrap_or_default());
+        }
+        Self::around_path(&path)
+    }
+
     /// The pattern as it was written, less a leading `./`. Parses to an equal pattern.
     pub fn as_str(&self) -> &str {
         &self.parsed.text

@@ -9,6 +9,7 @@ use super::project::Project;
 use super::steering::Done;
 use super::{Error, Session, claiming, dispatching, ground, owning};
 use crate::base::ids::{ClaimId, HolderName, TaskId};
+use crate::base::paths::RepoPath;
 use crate::domain::claim::{self, Conflict, Decision, Holder, HolderKind, Mode};
 use crate::domain::pattern::Pattern;
 use crate::domain::refusal::{Code, Refusal};
@@ -34,17 +35,23 @@ pub fn approve(
     let store = session.store()?;
     let (plan, task) = (&attempt.plan, TaskId::text(&attempt.task));
     let outside = outside_of(attempt);
+    // Whoever names a path as the system has it means the one that is shown so.
+    let as_shown = |path: &String| match outside.contains(path) {
+        true => path.clone(),
+        false => RepoPath::from(path.as_str()).to_string(),
+    };
+    let paths = &*paths.iter().map(as_shown).collect::<Vec<_>>();
     let patterns = patterns(attempt, &outside, paths)?;
     refuse_what_is_not_saved(session, project, attempt, paths)?;
     let who = session.caller.holder.name.as_str();
     let next = if paths.is_empty() { TaskState::Approved } else { TaskState::Judging };
     let kept = leaving::keep(&session.house, project, &patterns)?;
     let is_done = store.write(|tx| -> Result<bool, Error> {
-        let why = message.unwrap_or("approved by a person");
-        if !tx.move_task(&project.id, plan, &task, next, Some(why))? {
+        let why = message.map_or_else(|| format!("approved by {who}"), str::to_owned);
+        if !tx.move_task(&project.id, plan, &task, next, Some(&why))? {
             return Ok(false);
         }
-        if let Some(conflict) = hold(tx, project, attempt, &patterns, &kept, "approved by a person")? {
+        if let Some(conflict) = hold(tx, project, attempt, &patterns, &kept, &format!("approved by {who}"))? {
             return Err(held_by_another(&conflict).into());
         }
         for path in paths {
@@ -111,7 +118,7 @@ fn patterns(attempt: &AttemptRow, outside: &[String], paths: &[String]) -> Resul
             };
             return Err(Refusal::new(Code::BadPath, message, hint).with("path", path));
         }
-        let pattern = Pattern::of_path(path)
+        let pattern = Pattern::around_shown(path)
             .map_err(|bad| Refusal::new(Code::BadPath, bad.reason, bad.hint).with("path", path))?;
         patterns.push(pattern);
     }

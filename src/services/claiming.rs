@@ -192,6 +192,9 @@ pub fn claim(session: &Session, project: &Project, wish: &Wish) -> Result<Answer
     let kept = leaving::keep(&session.house, project, &wish.patterns)?;
     let first = store.write(|tx| -> Result<Answer, Error> {
         free_the_dead(tx, &project.id, &wish.patterns, &kept)?;
+        if waiting::is_behind(tx, project, wish)? {
+            return Ok(Answer::Refused(Vec::new()));
+        }
         taking::granted(tx, project, wish, attempt)
     })?;
     let Answer::Refused(conflicts) = &first else { return Ok(first) };
@@ -226,7 +229,9 @@ pub fn claim(session: &Session, project: &Project, wish: &Wish) -> Result<Answer
             waiting::refuse_deadlock(tx, project, &waiting::queue(tx, &project.id)?, &wish.holder)?;
             project.ensure(tx)?;
             let held = taking::each_once(conflicts);
-            tx.tell_asked(&project.id, &wish.holder, &wish.patterns, &held, wish.reason.as_deref())?;
+            if !held.is_empty() {
+                tx.tell_asked(&project.id, &wish.holder, &wish.patterns, &held, wish.reason.as_deref())?;
+            }
         }
         Ok(place)
     })?;

@@ -7,6 +7,7 @@ use crate::base::sorting;
 use crate::domain::claim::{Held, Holder, HolderKind, Mode};
 use crate::domain::pattern::Pattern;
 use crate::domain::plan::Task;
+use crate::domain::task::TaskState;
 use crate::services::planning::rows;
 use crate::services::{Error, claiming};
 use crate::store::Tx;
@@ -49,8 +50,34 @@ pub fn task_of(tx: &Tx<'_>, attempt: &AttemptRow, task: Task) -> Result<Task, Er
 
 /// What children of a task own that are at work, or will be.
 pub fn lent(tx: &Tx<'_>, plan: &PlanId, task: &TaskId) -> Result<Vec<(TaskId, Vec<Pattern>)>, Error> {
-    let open = tx.children(plan, task)?.into_iter().filter(is_open);
-    open.map(|child| Ok((child.id.clone(), rows::stored_files(&child)?))).collect()
+    let open = open_below(tx, plan, task)?;
+    open.into_iter().map(|child| Ok((child.id.clone(), rows::stored_files(&child)?))).collect()
+}
+
+/// The tasks at work that a task delegated; where one of these is over, what it delegated itself: a worker that
+/// failed leaves its own children behind, and what they do is still the task's.
+fn open_below(tx: &Tx<'_>, plan: &PlanId, task: &TaskId) -> Result<Vec<TaskRow>, Error> {
+    let mut open = Vec::new();
+    for child in tx.children(plan, task)? {
+        if is_open(&child) {
+            open.push(child);
+        } else {
+            open.extend(open_below(tx, plan, &child.id)?);
+        }
+    }
+    Ok(open)
+}
+
+/// Calls off what was delegated below a task and did not get done: it is done without it.
+pub fn do_without(tx: &Tx<'_>, project: &ProjectId, plan: &PlanId, task: &TaskId) -> Result<(), Error> {
+    for child in tx.children(plan, task)? {
+        do_without(tx, project, plan, &child.id)?;
+        if matches!(child.state, TaskState::Failed | TaskState::Blocked) {
+            let why = format!("task {task}, which delegated it, landed without it");
+            tx.move_task(project, plan, &child.id, TaskState::Cancelled, Some(&why))?;
+        }
+    }
+    Ok(())
 }
 
 /// Whether a task is at work or will be.
@@ -60,7 +87,7 @@ fn is_open(task: &TaskRow) -> bool {
 
 /// Whether children of the task are at work: its own work waits for theirs.
 pub fn has_open_children(tx: &Tx<'_>, plan: &PlanId, task: &TaskId) -> Result<bool, Error> {
-    Ok(tx.children(plan, task)?.iter().any(is_open))
+    Ok(!open_below(tx, plan, task)?.is_empty())
 }
 
 /// The tasks whose workers delegated this one, the nearest first.

@@ -691,7 +691,7 @@ pub fn queue(
         let (reason, on) = match (row.state, said) {
             (TaskState::Ready, Some(said @ ("budget", _))) => owned(said),
             _ if row.is_paused => paused(&row.plan),
-            (TaskState::Waiting, _) => owned(("dependency", "what it depends on")),
+            (TaskState::Waiting, _) if row.depends => owned(("dependency", "what it depends on")),
             (TaskState::Ready, Some(said)) => owned(said),
             (TaskState::Rejected, _) => owned(("slot", "its next try")),
             _ => owned(("slot", "its turn")),

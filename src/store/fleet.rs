@@ -50,6 +50,8 @@ pub struct WaitingRow {
     pub since: Time,
     /// What is to be done.
     pub text: String,
+    /// Whether other tasks go before it.
+    pub depends: bool,
     /// Whether its plan is paused, and it waits for no other task.
     pub is_paused: bool,
 }
@@ -184,6 +186,7 @@ impl Tx<'_> {
         let mut statement = self.sql.prepare_cached(
             "SELECT t.plan, t.id, t.is_number, t.ordinal, t.state, t.reason, t.priority, t.changed_at,
                     substr(json_extract(t.document, '$.task'), 1, 200),
+                    coalesce(json_array_length(t.document, '$.depends_on'), 0) > 0,
                     p.state = 'paused' AND (t.state <> 'waiting'
                                             OR coalesce(json_array_length(t.document, '$.depends_on'), 0) = 0)
              FROM plans p JOIN tasks t ON t.plan = p.id AND t.wanted = 1
@@ -213,7 +216,8 @@ impl Tx<'_> {
                 priority: row.get(6)?,
                 since: Time::from_millis(row.get(7)?),
                 text: row.get::<_, Option<String>>(8)?.unwrap_or_default(),
-                is_paused: row.get(9)?,
+                depends: row.get(9)?,
+                is_paused: row.get(10)?,
             });
         }
         Ok(waiting)

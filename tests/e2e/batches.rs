@@ -146,7 +146,46 @@ fn a_conflict_goes_back_with_its_hunks_and_is_tried_on_the_new_base() {
     bench.meet("a").go();
     assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
     assert_eq!(bench.on_branch(&plan, "src/lib.txt"), "theirs\nmine");
-    assert_eq!(bench.task(&plan, "a")["attempts"].as_array().unwrap().len(), 2);
+    let attempts = bench.task(&plan, "a")["attempts"].take();
+    assert_eq!(attempts.as_array().unwrap().len(), 2);
+    // Whoever asks later reads what the worker was told.
+    assert_eq!(attempts[0]["verdict"], "rejected", "{attempts:#}");
+    let landing = attempts[0]["gates"].as_array().unwrap().last().unwrap().clone();
+    assert_eq!((&landing["name"], &landing["outcome"]), (&json!("landing"), &json!("fail")));
+    assert_eq!(landing["why"], "what landed meanwhile conflicts in src/lib.txt");
+    assert!(landing["evidence"].as_str().unwrap().contains("<<<<<<< landed"), "{landing}");
+    assert_eq!(attempts[1]["verdict"], "approved");
+    assert!(attempts[1]["gates"].as_array().unwrap().iter().all(|gate| gate["name"] != "landing"));
+}
+
+#[test]
+fn every_command_of_the_rules_is_run_on_what_comes_of_two_works() {
+    for gate in ["lint", "build", "custom"] {
+        let bench = Bench::new();
+        let line = shell_words::join(["if-both", "a.txt", "b.txt", &bench.socket(), "merge"]);
+        let tasks = ["a", "b"].map(|name| {
+            let file = format!("{name}.txt");
+            task(name, &[&file], &[&bench.meet_line(name), &format!("write {file} {name}")])
+        });
+        let command = bench.gate(&[&line]);
+        let command = if gate == "custom" { json!([command]) } else { command };
+        let plan = Plan::new(tasks).rule(gate, command).rule("max_attempts", json!(1));
+        let plan = bench.start(&plan.with("max_parallel", json!(2)));
+        let [a, b] = ["a", "b"].map(|name| bench.meet(name));
+        a.go();
+        bench.task_is(&plan, "a", "done");
+        b.go();
+        // It fails, and does again.
+        drop(bench.meet("merge"));
+        drop(bench.meet("merge"));
+        assert_eq!(bench.at_rest(&plan)["state"], "failed", "{gate}: {}", bench.story());
+        assert_eq!(bench.landed(&plan), ["a"], "{gate}");
+        let attempt = bench.task(&plan, "b")["attempts"][0].take();
+        let landing = attempt["gates"].as_array().unwrap().last().unwrap();
+        assert_eq!(landing["name"], "landing", "{gate}: {attempt:#}");
+        let why = landing["why"].as_str().unwrap();
+        assert!(why.starts_with("together with what landed meanwhile"), "{gate}: {why}");
+    }
 }
 
 #[test]

@@ -501,12 +501,29 @@ fn nonsense_is_answered_with_nothing_and_a_line_in_the_log() {
         assert_eq!(answer_of(bench.command(KAPELL).arg("hook"), nonsense), "");
         assert_eq!(log(), at + 1);
     }
+    // An input that does not tell which files a tool writes is nonsense too.
+    for (tool, input) in [
+        ("Edit", json!({"file_path": 5})),
+        ("Write", json!("x")),
+        ("Bash", json!({"command": 5})),
+        ("apply_patch", json!({"command": "garbage"})),
+    ] {
+        let before = log();
+        let event = json!({"hook_event_name": "PreToolUse", "session_id": "n", "cwd": bench.project,
+                           "tool_name": tool, "tool_input": input});
+        assert_eq!(
+            answer_of(bench.command(KAPELL).args(["hook", "claude"]), event.to_string().as_bytes()),
+            ""
+        );
+        assert_eq!(log(), before + 1, "{tool}");
+    }
+    let nine = log();
     // A word that names no agent leaves the event what it is: an agent would take an error for a refusal.
     let said = answer_of(
         bench.command(KAPELL).args(["hook", "clod", "x"]),
         edit(&bench, "a", "README").to_string().as_bytes(),
     );
-    assert_eq!((said.as_str(), log()), ("", 6));
+    assert_eq!((said.as_str(), log()), ("", nine + 1));
     let claims = bench.rpc().ok("status", json!({"scope": "claims"}));
     assert_eq!(claims["claims"][0]["holder"], "claude-a", "{claims:#}");
     // A store that cannot be used lets the tool through, and says so.

@@ -162,6 +162,26 @@ fn waits(bench: &Bench) -> Vec<String> {
 }
 
 #[test]
+fn who_waits_is_served_in_the_order_of_asking_also_where_something_is_free() {
+    let bench = Bench::new();
+    let [mut first, mut second, mut third] = [bench.rpc(), bench.rpc(), bench.rpc()];
+    let claim = |paths: &[&str], holder: &str| json!({"paths": paths, "holder": holder, "wait_s": 600});
+    let held = first.ok("claim-files", claim(&["src/q"], "first"));
+    second.send("claim-files", claim(&["src/q", "src/r"], "second"));
+    bench.until(json!({"scope": "claims"}), |_| waits(&bench) == ["second"]);
+    third.send("claim-files", claim(&["src/r"], "third"));
+    bench.until(json!({"scope": "claims"}), |_| waits(&bench) == ["second", "third"]);
+    // Who holds something goes on: the second would wait for it, and it for the second.
+    assert_eq!(first.ok("claim-files", claim(&["src/r/x"], "first"))["granted"], true);
+    first.ok("release-files", json!({"all": true, "holder": "first"}));
+    assert_eq!(held["granted"], true);
+    assert_eq!(second.answer().unwrap()["granted"], true);
+    assert_eq!(waits(&bench), ["third"]);
+    second.ok("release-files", json!({"all": true, "holder": "second"}));
+    assert_eq!(third.answer().unwrap()["granted"], true);
+}
+
+#[test]
 fn workers_that_wait_for_each_other_are_not_left_waiting() {
     let bench = Bench::new();
     let names = ["a", "b", "c"];
@@ -537,6 +557,30 @@ fn a_parent_lands_without_what_its_child_failed_to_do() {
     assert_eq!(bench.at_rest(&plan)["state"], "done", "{}\n{}", bench.story(), printed(&bench, &plan, "a"));
     assert_eq!(bench.task(&plan, "a.1")["state"], "cancelled");
     assert_eq!(bench.landed(&plan), ["a"]);
+}
+
+#[test]
+fn a_task_waits_for_what_a_child_that_failed_had_delegated() {
+    let bench = Bench::new();
+    let lines = [&bench.door_line("door", "rpc"), "write src/a.txt a"];
+    let plan = bench.start(&Plan::new([task("a", &["src"], &lines)]).rule("max_attempts", json!(1)));
+    let mut talk = bench.meet("door").talk();
+    let script = format!("# child\n{}\nexit 3", bench.door_line("child", "rpc"));
+    talk.ok("dispatch", json!({"task": script, "files": ["src/x"], "target": "fake"}));
+    let mut child = bench.meet("child").talk();
+    let script = format!("# grandchild\n{}\nwrite src/x/y.txt y", bench.meet_line("grandchild"));
+    child.ok("dispatch", json!({"task": script, "files": ["src/x/y.txt"], "target": "fake"}));
+    let grandchild = bench.meet("grandchild");
+    drop(child);
+    bench.task_is(&plan, "a.1", "failed");
+    drop(talk);
+    bench.until(json!({"scope": "task", "id": format!("{plan}/a")}), |status| {
+        status["reason"].as_str().is_some_and(|why| why.contains("children are at work"))
+    });
+    grandchild.go();
+    assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
+    assert_eq!(bench.task(&plan, "a.1")["state"], "cancelled");
+    assert_eq!(bench.landed(&plan), ["a.1.1", "a"]);
 }
 
 #[test]

@@ -170,6 +170,23 @@ fn a_person_approves_path_by_path() {
 }
 
 #[test]
+fn a_path_that_is_no_text_is_approved_as_it_is_shown_or_as_it_is() {
+    let bench = Bench::new();
+    let lines = ["write a.txt a", r"write 'b\x0ab' b", r"write 'c\xff' c"];
+    let plan = Plan::new([task("a", &["a.txt"], &lines)]).rule("max_attempts", json!(1));
+    let plan = bench.start(&plan);
+    assert_eq!(bench.at_rest(&plan)["state"], "failed", "{}", bench.story());
+    let id = attempt(&bench, &plan, "a")["attempt"].as_str().unwrap().to_owned();
+    let asked = json!({"action": "approve", "target": id, "paths": ["d\nd"]});
+    let refusal = bench.rpc().refused("control", asked);
+    assert!(refusal.message.starts_with(r"d\x0ad is not among"), "{refusal:?}");
+    approve(&bench, &id, &["b\nb", r"c\xff"]);
+    assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
+    let landed = bench.git(["ls-tree", "-r", "--name-only", "-z", &format!("kapell/{plan}")]);
+    assert!(landed.contains("b\nb\0c"), "{landed:?}");
+}
+
+#[test]
 fn what_was_approved_before_is_not_said_to_be_left_out() {
     let bench = Bench::new();
     let (plan, attempt) = greedy(&bench, json!("true"));

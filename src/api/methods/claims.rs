@@ -56,7 +56,10 @@ pub fn claim_files(session: &Session, params: ClaimFilesParams) -> Result<ClaimF
         Answer::Refused(conflicts) => ClaimFilesResult {
             granted: false,
             conflicts: conflicts.iter().map(conflict).collect(),
-            note: (!notes.is_empty()).then(|| notes.join("; ")),
+            note: conflicts
+                .is_empty()
+                .then(|| "nobody holds it, and others asked for it before".to_owned())
+                .or_else(|| (!notes.is_empty()).then(|| notes.join("; "))),
             ..ClaimFilesResult::default()
         },
     })

@@ -482,6 +482,7 @@ fn whatever_a_file_is_called_something_owns_it() {
         ("", None),
     ] {
         let pattern = Pattern::around_path(path).ok();
+        assert_eq!(Pattern::around_shown(&RepoPath::from(path).to_string()).ok(), pattern, "{path:?}");
         assert_eq!(pattern.as_ref().map(Pattern::as_str), expected, "{path:?}");
         assert!(pattern.is_none_or(|pattern| pattern.contains(&RepoPath::from(path))), "{path:?}");
     }

@@ -322,7 +322,8 @@ fn targets(plan: &Plan, places: &Places, around: &Surroundings, problems: &mut P
     let mut check = |part: Part, field: &'static str, name: Option<&String>, task: Option<&TaskId>| {
         let Some(name) = name else { return };
         let is_role = field == "role";
-        if name == "auto" && field == "target" {
+        // What the program chooses, and no such gate.
+        if matches!((field, name.as_str()), ("target", "auto") | ("rules.review", "none")) {
             return;
         }
         let fits = |target: &KnownTarget| !is_role || target.kind == TargetKind::Role;
@@ -345,7 +346,10 @@ fn targets(plan: &Plan, places: &Places, around: &Surroundings, problems: &mut P
                 let what = if is_role { "role" } else { "provider, worker, group or role" };
                 let candidates = || {
                     let fitting = targets.iter().filter(|target| fits(target) && !target.protected);
-                    fitting.map(|target| target.name.as_str()).chain((field == "target").then_some("auto"))
+                    fitting
+                        .map(|target| target.name.as_str())
+                        .chain((field == "target").then_some("auto"))
+                        .chain((field == "rules.review").then_some("none"))
                 };
                 let hint = match closest(name, candidates()) {
                     Some(meant) => format!("did you mean {meant}? Known are {}", listed(candidates())),

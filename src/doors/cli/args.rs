@@ -303,8 +303,10 @@ Examples:
   kapell serve --listen 127.0.0.1:7777
   kapell serve --json                        # {"url", "board", "token_file", "pid"} once it answers
   kapell serve --openapi > openapi.json      # what can be asked
-  kapell serve --listen 0.0.0.0:7777 --name board.example --cert fullchain.pem --key privkey.pem
-  curl -H "Authorization: Bearer $(cat ~/.local/state/kapell/serve.token)" http://127.0.0.1:7777/api/plans"#
+  kapell serve --listen 0.0.0.0:7777 --name board.example \
+      --cert fullchain.pem --key privkey.pem
+  TOKEN=$(cat ~/.local/state/kapell/serve.token)
+  curl -H "Authorization: Bearer $TOKEN" http://127.0.0.1:7777/api/plans"#
     )]
     Serve(Serve),
     /// Serve an editor: the Language Server Protocol on stdin and stdout
@@ -328,7 +330,11 @@ It always ends with 0; what went wrong stands in hook.log in the state folder.
 
 Examples:
   cat event.json | kapell hook codex
-  echo '{"hook_event_name":"PreToolUse","session_id":"s","cwd":".","tool_name":"Edit","tool_input":{"file_path":"a"}}' | kapell hook"#
+  kapell hook < event.json
+
+An event:
+  {"hook_event_name": "PreToolUse", "session_id": "s", "cwd": ".",
+   "tool_name": "Edit", "tool_input": {"file_path": "a"}}"#
     )]
     Hook {
         /// Whose events these are: claude (also where nothing is said) or codex

@@ -92,6 +92,21 @@ impl Event {
         matches!(self.tool.as_str(), "Bash" | "shell" | "shell_command" | "local_shell" | "exec_command")
     }
 
+    /// What of a tool's input cannot be read, where that is what tells which files it writes.
+    pub fn unreadable(&self) -> Option<String> {
+        let wanted = match self.tool.as_str() {
+            "Edit" | "Write" | "MultiEdit" | "NotebookEdit" if self.input.path.is_none() => {
+                "the path of a file"
+            }
+            "apply_patch" if of_patch(self.input.command.as_deref().unwrap_or_default()).is_empty() => {
+                "a patch that names its files"
+            }
+            _ if self.is_command() && self.input.command.is_none() => "a command",
+            _ => return None,
+        };
+        Some(format!("the input of {} has no text that is {wanted}", self.tool))
+    }
+
     /// The files that the tool writes, as far as its input tells. `known` is what a command's shell has
     /// from outside.
     pub fn writes(&self, known: &dyn Fn(&str) -> Option<String>) -> Vec<Write> {

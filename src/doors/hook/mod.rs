@@ -62,6 +62,9 @@ pub fn answer(house: &House, agent: Option<&str>, input: &mut dyn Read, output: 
         Ok(event) => event,
         Err(why) => return log(house, &why),
     };
+    if let Some(why) = event.unreadable().filter(|_| matches!(event.moment, Moment::Before | Moment::After)) {
+        log(house, &why);
+    }
     let known = agent.filter(|agent| AGENTS.contains(agent));
     if let (Some(agent), None) = (agent, known) {
         log(house, &format!("kapell hook knows the events of {}, not of {agent}", AGENTS.join(" and ")));

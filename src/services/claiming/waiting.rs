@@ -38,6 +38,15 @@ pub fn is_before(project: &Project, wait: &ClaimWait, wish: &Wish) -> bool {
     excludes(project, wait, wish.mode, &wish.patterns)
 }
 
+/// Whether a wish that may wait has its place behind others, also where all of it is free: who waits for that and
+/// for more would else wait for ever. Who holds something already goes on, or both would wait for each other.
+pub fn is_behind(tx: &Tx<'_>, project: &Project, wish: &Wish) -> Result<bool, Error> {
+    if wish.wait_s == 0 || wish.take_over || !tx.claims_of(&project.id, &wish.holder)?.is_empty() {
+        return Ok(false);
+    }
+    Ok(queue(tx, &project.id)?.iter().any(|wait| is_before(project, wait, wish)))
+}
+
 /// Who waits for what overlaps these patterns, and so is to have it before a task that comes now: what it is and
 /// whose wish. A person who takes files over waits until their worker has ended.
 pub(in crate::services) fn asked_first(

@@ -15,11 +15,14 @@ use crate::services::claiming::leaving;
 use crate::services::environments::working;
 use crate::services::judging::{self, Case, Judgement};
 use crate::services::landing::{self, Landing, Work};
-use crate::services::{Error, approving};
+use crate::services::{Error, approving, owning};
 use crate::store::Tx;
-use crate::store::attempts::AttemptRow;
+use crate::store::attempts::{AttemptRow, GateRow};
 use crate::sys::git::change::Change;
 use crate::sys::git::{Oid, construct};
+
+/// What stands among the gates where landing itself spoke against a work.
+const LANDING: &str = "landing";
 
 /// The commit that may land: the base and the changes within the claim.
 pub(crate) fn construct_work(
@@ -195,14 +198,42 @@ fn may_land(
     Ok(true)
 }
 
+/// Sends approved work back that could not land, and keeps for whoever asks what spoke against it: it is one more
+/// gate, of which all is evidence.
+fn give_back(desk: &Desk, attempt: &AttemptRow, task: &Task, why: &str) -> Result<(), Error> {
+    let line = why.lines().next().unwrap_or_default().trim_end_matches(':');
+    let folder = Path::new(&attempt.run_dir).join("evidence");
+    let evidence = folder.join("landing.txt");
+    std::fs::create_dir_all(&folder)
+        .and_then(|()| std::fs::write(&evidence, format!("{}\n", why.trim_end())))
+        .map_err(|error| Error::system(format!("cannot write {}", evidence.display()), error))?;
+    let gate = GateRow {
+        name: LANDING.to_owned(),
+        outcome: GateOutcome::Fail,
+        why: line.to_owned(),
+        evidence: Some(evidence.to_string_lossy().into_owned()),
+        duration_ms: 0,
+    };
+    desk.store()?.write(|tx| -> Result<(), Error> {
+        let mut gates = tx.gates(&attempt.id)?;
+        gates.retain(|gate| gate.name != LANDING);
+        gates.push(gate);
+        tx.set_verdict(&attempt.id, Verdict::Rejected, &gates)?;
+        tx.set_feedback(&desk.plan_id, &task.id, Some(why))?;
+        let text = format!("task {}: try {} does not land: {line}", attempt.task, attempt.number);
+        tell(tx, desk, attempt, "landing.rejected", &text)?;
+        tx.move_task(&desk.project.id, &desk.plan_id, &task.id, TaskState::Rejected, Some(line))?;
+        reject(tx, desk, attempt, task, line)
+    })
+}
+
 pub(super) fn land(desk: &Desk, attempt: &AttemptRow, task: &Task, saved: Saved) -> Result<(), Error> {
     let id = &task.id;
     let store = desk.store()?;
     let commit = construct_work(desk, attempt, task, &saved)?;
     let mut patterns = task.files.clone();
-    // What cannot be said as a pattern could not be approved.
     let approved = store.read(|tx| tx.approved_paths(&attempt.id))?;
-    patterns.extend(approved.iter().filter_map(|path| Pattern::of_path(path).ok()));
+    patterns.extend(approved.iter().filter_map(|path| Pattern::around_shown(path).ok()));
     let kept = leaving::keep(&desk.session.house, &desk.project, &patterns)?;
     let may_land = store.write(|tx| may_land(tx, desk, attempt, task, &patterns, &kept))?;
     if !may_land {
@@ -228,33 +259,21 @@ pub(super) fn land(desk: &Desk, attempt: &AttemptRow, task: &Task, saved: Saved)
             if attempt.environment.is_some() {
                 working::take_back(desk, attempt, &base, &commit)?;
             }
-            return store.write(|tx| -> Result<(), Error> {
-                tx.set_feedback(&desk.plan_id, id, Some(&why))?;
-                let line = why.lines().next().unwrap_or_default();
-                tx.move_task(&desk.project.id, &desk.plan_id, id, TaskState::Rejected, Some(line))?;
-                reject(tx, desk, attempt, task, line)
-            });
+            return give_back(desk, attempt, task, &why);
         }
     };
     store.write(|tx| -> Result<(), Error> {
         tx.set_committed(&desk.plan_id, id, commit.as_str())?;
-        let gates = tx.gates(&attempt.id)?;
+        let mut gates = tx.gates(&attempt.id)?;
+        if gates.iter().any(|gate| gate.name == LANDING) {
+            // It did not land before, and does since somebody approved it again.
+            gates.retain(|gate| gate.name != LANDING);
+            tx.set_verdict(&attempt.id, Verdict::Approved, &gates)?;
+        }
         let but = judging::unproved(&gates);
         if tx.move_task(&desk.project.id, &desk.plan_id, id, TaskState::Done, but)? {
             tx.release_attempt_claims(&desk.project.id, &attempt.id, "its work landed")?;
-            // What a child did not get done was done without it.
-            for child in tx.children(&desk.plan_id, id)? {
-                if matches!(child.state, TaskState::Failed | TaskState::Blocked) {
-                    let why = format!("task {id}, which delegated it, landed without it");
-                    tx.move_task(
-                        &desk.project.id,
-                        &desk.plan_id,
-                        &child.id,
-                        TaskState::Cancelled,
-                        Some(&why),
-                    )?;
-                }
-            }
+            owning::do_without(tx, &desk.project.id, &desk.plan_id, id)?;
             let short = &commit.as_str()[..12.min(commit.as_str().len())];
             let text = match branch.strip_prefix("refs/heads/") {
                 Some(on) => format!("task {id}: landed as {short} on {on}"),

@@ -19,9 +19,13 @@ pub fn report(attempt: &AttemptRow, saved: &Saved, quarantine: &str) -> Result<P
 
 fn text(attempt: &AttemptRow, saved: &Saved, quarantine: &str) -> String {
     let quoted = |path: &RepoPath| shell_words::quote(&path.to_string()).into_owned();
+    let is_kept = |path: &RepoPath| lands_for_nobody(&saved.snapshot.changed, &path.to_string()).is_none();
+    let (kept, nowhere): (Vec<_>, Vec<_>) =
+        saved.outside.iter().map(|(path, _)| path).partition(|it| is_kept(it));
+    let all = if nowhere.is_empty() { "All of it" } else { "All of it but what is named last" };
     let mut text = format!(
         "Attempt {} (task {} of plan {}, try {}) changed what it may not.\n\
-         Nothing of it landed. All of it is kept as {quarantine}\n\nNot allowed:\n",
+         Nothing of it landed. {all} is kept as {quarantine}\n\nNot allowed:\n",
         attempt.id, attempt.task, attempt.plan, attempt.number
     );
     for (path, why) in &saved.outside {
@@ -34,9 +38,6 @@ fn text(attempt: &AttemptRow, saved: &Saved, quarantine: &str) -> String {
         text.push_str(&format!("\nWithin its claim:\n  {first}\n"));
         allowed.for_each(|path| text.push_str(&format!("  {path}\n")));
     }
-    let is_kept = |path: &RepoPath| lands_for_nobody(&saved.snapshot.changed, &path.to_string()).is_none();
-    let (kept, nowhere): (Vec<_>, Vec<_>) =
-        saved.outside.iter().map(|(path, _)| path).partition(|it| is_kept(it));
     if let Some(first) = kept.first().map(|path| quoted(path)) {
         text.push_str(&format!(
             "\nTo see it:\n  git --literal-pathspecs diff {} {quarantine} -- {first}\n\
@@ -44,6 +45,13 @@ fn text(attempt: &AttemptRow, saved: &Saved, quarantine: &str) -> String {
              kapell approve {} --path {first}\n",
             saved.snapshot.base, attempt.id
         ));
+        if saved.outside.len() > 1 {
+            text.push_str(&format!(
+                "What is not approved keeps it from landing; when all that you want is approved, this lands it \
+                 without the rest:\n  kapell approve {}\n",
+                attempt.id
+            ));
+        }
     }
     if !nowhere.is_empty() {
         text.push_str("\nIn no commit, so that nobody can approve it:\n");

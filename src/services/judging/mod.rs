@@ -218,7 +218,7 @@ fn command_gate(
 
 /// Whether a usual command failed because the subcommand of Cargo that it is was never installed:
 /// distributions have Clippy in a package of its own, and rustup's minimal profile leaves it out.
-fn lacks_its_tool(
+pub(crate) fn lacks_its_tool(
     case: &Case<'_>,
     verify: &mut Option<verify::VerifyTree>,
     gate: &str,

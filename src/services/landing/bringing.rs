@@ -23,7 +23,9 @@ pub struct Brought {
 
 /// Brings what a plan landed onto its target branch, on a person's word: a clean checkout of it is
 /// moved along, a dirty one is left alone.
-pub fn bring(git: &Git, plan: &PlanRow) -> Result<Brought, Error> {
+///
+/// `None`: the target moved meanwhile. What is on it by now may want the merge to be proved first.
+pub fn bring(git: &Git, plan: &PlanRow) -> Result<Option<Brought>, Error> {
     let refuse = |message: String, hint: &str| Error::from(Refusal::new(Code::Conflict, message, hint));
     let branch = branch_of(plan);
     let Some(work) = tip(git, &plan.id, &branch)? else {
@@ -46,7 +48,8 @@ pub fn bring(git: &Git, plan: &PlanRow) -> Result<Brought, Error> {
     let old = refs::read(git, &reference)?;
     let Some(old) = old else {
         return match land::advance(git, &guard, &reference, &work, None)? {
-            Advance::Advanced => Ok(Brought { commit: work, branch: target.to_owned(), is_new: true }),
+            Advance::Advanced => Ok(Some(Brought { commit: work, branch: target.to_owned(), is_new: true })),
+            Advance::Moved { .. } => Ok(None),
             other => Err(refuse(
                 format!("the branch {target} could not be made: {other:?}"),
                 "look at git branch -a",
@@ -54,7 +57,7 @@ pub fn bring(git: &Git, plan: &PlanRow) -> Result<Brought, Error> {
         };
     };
     if read::is_ancestor(git, &work, &old)? {
-        return Ok(Brought { commit: old, branch: target.to_owned(), is_new: false });
+        return Ok(Some(Brought { commit: old, branch: target.to_owned(), is_new: false }));
     }
     let new = if read::is_ancestor(git, &old, &work)? {
         work
@@ -62,12 +65,7 @@ pub fn bring(git: &Git, plan: &PlanRow) -> Result<Brought, Error> {
         merge_with_target(git, plan, &old, &work, &work)?
     };
     drop(guard);
-    match place(git, plan, &old, &new)? {
-        Some(brought) => Ok(brought),
-        None => {
-            Err(refuse(format!("{target} moved while landing"), "land again; its work stays where it is"))
-        }
-    }
+    place(git, plan, &old, &new)
 }
 
 /// Moves the target from `old` to `new`, with the checkout that has it; `None`: it is no longer at `old`.

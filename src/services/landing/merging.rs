@@ -17,8 +17,8 @@ use crate::sys::config::{Config, ecosystem};
 use crate::sys::git::change::{Change, changed_between};
 use crate::sys::git::{Git, Oid, Snapshot, construct, read, refs, snapshot};
 
-/// The target may move while the merge is proved; it is proved so often, and then left to whoever asked.
-const TRIES: usize = 5;
+/// The target may move meanwhile; a landing is tried so often, and then left to whoever asked.
+pub const TRIES: usize = 5;
 
 /// Whether bringing a plan's work to its target makes a merge that something can prove.
 ///
@@ -29,7 +29,7 @@ pub fn needs_proof(session: &Session, project: &Project, git: &Git, plan: &PlanR
     let config = session.config_at_work(project)?;
     let (.., stored) = dispatching::load(session, &plan.id, None)?;
     let rules = effective_rules(&[&stored.rules, &config.rules], &ecosystem::find(project.top()?));
-    if rules.test.is_none() && rules.build.is_none() && config.integrator.is_empty() {
+    if !proving::can_prove(&rules) && config.integrator.is_empty() {
         return Ok(false);
     }
     merged(git, &config, plan, &old, &work, &session.house.root.join("tmp"))?;
@@ -60,7 +60,12 @@ pub fn prove_and_bring(desk: &Desk, name: &str, evidence: &Path) -> Result<Resul
     let rules = effective_rules(&[&plan.rules, &desk.config.rules], &desk.ecosystem);
     let mut verify = None;
     for _ in 0..TRIES {
-        let Some((old, work)) = parted(git, &row)? else { return bringing::bring(git, &row).map(Ok) };
+        let Some((old, work)) = parted(git, &row)? else {
+            match bringing::bring(git, &row)? {
+                Some(brought) => return Ok(Ok(brought)),
+                None => continue,
+            }
+        };
         let (merged, snapshot) = merged(git, &desk.config, &row, &old, &work, evidence)?;
         let case = case(desk, name, &snapshot, &merged, rules.clone(), evidence);
         let cases = [case];
@@ -75,13 +80,18 @@ pub fn prove_and_bring(desk: &Desk, name: &str, evidence: &Path) -> Result<Resul
             return Ok(Ok(brought));
         }
     }
-    let target = row.target.unwrap_or_default();
-    Err(Refusal::new(
+    Err(moved_too_often(&row))
+}
+
+/// The target did not stay for as long as a landing takes, several times in a row.
+pub fn moved_too_often(plan: &PlanRow) -> Error {
+    let target = plan.target.as_deref().unwrap_or_default();
+    Refusal::new(
         Code::Busy,
-        format!("{target} moved {TRIES} times while the merge was proved"),
+        format!("{target} moved {TRIES} times while plan {} was to land there", plan.id),
         "land again when it is quieter there; the work stays where it is",
     )
-    .into())
+    .into()
 }
 
 /// The merge as a commit, and what it changes of the target. What the integrator makes anew is left as the

@@ -11,7 +11,7 @@ mod proving;
 mod queue;
 
 pub use bringing::{Brought, bring};
-pub use merging::{needs_proof, prove_and_bring};
+pub use merging::{TRIES, moved_too_often, needs_proof, prove_and_bring};
 pub use queue::{Landing, Queue, Work, land};
 
 use super::Error;

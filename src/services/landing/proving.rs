@@ -1,20 +1,20 @@
 //! Proving a merge: what can be run still passes with what others landed.
 
-use crate::domain::plan::CommandLine;
+use crate::domain::plan::{CommandLine, Rules};
 use crate::domain::refusal::{Code, Refusal};
 use crate::services::Error;
 use crate::services::conductor::desk::Desk;
 use crate::services::judging::commands::{End, on_commit_twice};
 use crate::services::judging::verify::VerifyTree;
-use crate::services::judging::{Case, is_from_ecosystem};
+use crate::services::judging::{Case, is_from_ecosystem, lacks_its_tool};
 use crate::store::events::NewEvent;
 use crate::sys::git::Oid;
 
 /// As much of a command's output is told to a worker, in bytes from its end.
 const SHOWN: usize = 6000;
 
-/// What is wrong with a merge of these cases, if anything is: their tests and their builds are run
-/// on it, each command once.
+/// What is wrong with a merge of these cases, if anything is: whatever of their rules is a command is run on it,
+/// each command once.
 pub(super) fn prove(
     desk: &Desk,
     cases: &[Case<'_>],
@@ -23,8 +23,10 @@ pub(super) fn prove(
 ) -> Result<Option<String>, Error> {
     let mut done: Vec<&CommandLine> = Vec::new();
     for case in cases {
-        for (gate, command) in [("landing-test", &case.rules.test), ("landing-build", &case.rules.build)] {
-            let Some(command) = command.as_ref().filter(|command| !done.contains(command)) else { continue };
+        for (gate, command) in commands(&case.rules) {
+            if done.contains(&command) {
+                continue;
+            }
             done.push(command);
             let seen = on_commit_twice(case, verify, merged, gate, command)?;
             let shown = shell_words::join(&command.0);
@@ -33,6 +35,7 @@ pub(super) fn prove(
                 End::Flaky(how) => {
                     tell_flaky(desk, &format!("{gate}: `{shown}` {how}, and succeeds when run again"))?;
                 }
+                End::Failed(_) if lacks_its_tool(case, verify, gate, command)? => {}
                 End::Failed(how) => {
                     let output = end_of(&seen.output);
                     return Ok(Some(format!(
@@ -53,6 +56,22 @@ pub(super) fn prove(
         }
     }
     Ok(None)
+}
+
+/// Whether there is a command that a merge can be proved by.
+pub(super) fn can_prove(rules: &Rules) -> bool {
+    commands(rules).next().is_some()
+}
+
+/// The commands that prove a merge, the quickest kind first.
+fn commands(rules: &Rules) -> impl Iterator<Item = (&'static str, &CommandLine)> {
+    let custom = rules.custom.iter().flatten().map(|command| ("landing-custom", command));
+    let known = [
+        ("landing-lint", rules.lint.as_ref()),
+        ("landing-test", rules.test.as_ref()),
+        ("landing-build", rules.build.as_ref()),
+    ];
+    known.into_iter().filter_map(|(gate, command)| Some((gate, command?))).chain(custom)
 }
 
 /// The last of what a command printed, as much as is told.

@@ -32,9 +32,6 @@ pub fn to_node(value: &Value) -> Node {
 /// # Errors
 /// It is neither; told as of YAML unless it begins as JSON does.
 pub fn object_of(text: &str) -> Result<Map<String, Value>, SyntaxError> {
-    if let Ok(Value::Object(object)) = serde_json::from_str(text) {
-        return Ok(object);
-    }
     let is_json = text.trim_start_matches('\u{feff}').trim_start().starts_with(['{', '[', '/']);
     let formats = if is_json { [Format::Json, Format::Yaml] } else { [Format::Yaml, Format::Json] };
     let [first, second] = formats.map(|format| document::read(text, format));

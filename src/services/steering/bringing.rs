@@ -10,6 +10,7 @@ use crate::services::{Error, Session, ground, landing, querying};
 use crate::store::Tx;
 use crate::store::events::NewEvent;
 use crate::store::plans::{PlanRow, TaskLight};
+use crate::sys::git::Git;
 
 /// Brings everything that was accepted to its target, the oldest plan first. What cannot be brought is
 /// told, and keeps nothing else back.
@@ -72,16 +73,27 @@ pub(super) fn land_all(session: &Session, project: &Project) -> Result<Done, Err
 pub(super) fn land(session: &Session, project: &Project, plan: &PlanRow) -> Result<Done, Error> {
     let git = ground::git(&session.house, project)?;
     landing::mend(&git)?;
-    if landing::needs_proof(session, project, &git, plan)? {
+    // Others land too: whoever comes second lands on what the first made of the target.
+    for _ in 0..landing::TRIES {
+        if let Some(done) = land_once(session, project, &git, plan)? {
+            return Ok(done);
+        }
+    }
+    Err(landing::moved_too_often(plan))
+}
+
+/// The same, on the target as it is now; `None` if it moved meanwhile.
+fn land_once(session: &Session, project: &Project, git: &Git, plan: &PlanRow) -> Result<Option<Done>, Error> {
+    if landing::needs_proof(session, project, git, plan)? {
         let question = Question { merge: Some(plan.id.to_string()), ..Question::default() };
         let run = runs::start(session, project, &question, Some(&plan.id))?;
         let target = plan.target.as_deref().unwrap_or_default();
         let message = format!(
             "{target} has moved on: the merge is proved first, and lands if it is good (kapell status --run-id {run})"
         );
-        return Ok(Done { state: "proving".to_owned(), message, runs: vec![run] });
+        return Ok(Some(Done { state: "proving".to_owned(), message, runs: vec![run] }));
     }
-    let brought = landing::bring(&git, plan)?;
+    let Some(brought) = landing::bring(git, plan)? else { return Ok(None) };
     let has_landed = |tx: &Tx<'_>| -> Result<bool, Error> {
         let is_done = |task: &TaskLight| task.state == TaskState::Done;
         Ok(tx.task_lights(&plan.id)?.iter().any(is_done) || tx.pipeline_run(&plan.id)?.is_some())
@@ -90,7 +102,7 @@ pub(super) fn land(session: &Session, project: &Project, plan: &PlanRow) -> Resu
         let message = format!("no task of plan {} is done, so there is nothing to land", plan.id);
         return Err(Refusal::new(Code::Conflict, message, "status with scope plan tells why").into());
     }
-    tell_landed(session, project, plan, &brought)
+    tell_landed(session, project, plan, &brought).map(Some)
 }
 
 /// Records that a plan's work is on its target, and says it.
