@@ -303,8 +303,7 @@ Examples:
   kapell serve --listen 127.0.0.1:7777
   kapell serve --json                        # {"url", "board", "token_file", "pid"} once it answers
   kapell serve --openapi > openapi.json      # what can be asked
-  kapell serve --listen 0.0.0.0:7777 --name board.example \
-      --cert fullchain.pem --key privkey.pem
+  kapell serve --listen 0.0.0.0:7777 --name a.example --cert chain.pem --key key.pem
   TOKEN=$(cat ~/.local/state/kapell/serve.token)
   curl -H "Authorization: Bearer $TOKEN" http://127.0.0.1:7777/api/plans"#
     )]
@@ -330,7 +329,7 @@ It always ends with 0; what went wrong stands in hook.log in the state folder.
 
 Examples:
   cat event.json | kapell hook codex
-  kapell hook < event.json
+  cat event.json | kapell hook
 
 An event:
   {"hook_event_name": "PreToolUse", "session_id": "s", "cwd": ".",

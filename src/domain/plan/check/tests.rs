@@ -357,7 +357,7 @@ fn agents() {
     assert_eq!(check(&plan, &places, &nobody)[0].hint, "known are none; kapell.toml can name more");
     assert_eq!(check(&plan, &places, &unknown), []);
     let known = "claude, codex, dev1, pr_review, oracle";
-    assert_eq!(problems[0].hint, format!("did you mean claude? Known are {known}"));
+    assert_eq!(problems[0].hint, format!("did you mean claude? Known are {known}, none"));
     assert_eq!(problems[1].hint, format!("did you mean claude? Known are {known}, auto"));
     assert_eq!(
         problems[1].message,
