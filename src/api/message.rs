@@ -102,13 +102,11 @@ fn read_message(message: &RawValue) -> Message {
     };
     let id = match fields.get("id").map(|id| id.get()) {
         None => None,
-        Some(id)
-            if id == "null"
-                || id.starts_with(['"', '-', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9']) =>
-        {
-            Some(Id(id.to_owned()))
-        }
-        Some(_) => return Err(invalid(Id::null(), "an id is a string, a number, or null")),
+        // The syntax was looked at, and not yet whether it is half a letter or a number beyond all bounds.
+        Some(id) => match serde_json::from_str::<Value>(id) {
+            Ok(Value::String(_) | Value::Number(_) | Value::Null) => Some(Id(id.to_owned())),
+            _ => return Err(invalid(Id::null(), "an id is a string, a number, or null")),
+        },
     };
     let answered = || id.clone().unwrap_or_else(Id::null);
     let text = |name: &str| fields.get(name).and_then(|text| serde_json::from_str::<String>(text.get()).ok());
@@ -220,6 +218,8 @@ mod tests {
             (r#"{"jsonrpc":"2.0","id":true,"method":"m"}"#, "null -32600"),
             (r#"{"jsonrpc":"2.0","id":[1],"method":"m"}"#, "null -32600"),
             (r#"{"jsonrpc":"2.0","id":{},"method":"m"}"#, "null -32600"),
+            (r#"{"jsonrpc":"2.0","id":"\ud800","method":"m"}"#, "null -32600"),
+            (r#"{"jsonrpc":"2.0","id":1e999,"method":"m"}"#, "null -32600"),
             // Messages that are none.
             (r#"{"jsonrpc":"2.0","method":1,"params":"bar"}"#, "null -32600"),
             (r#"{"jsonrpc":"2.0","id":"x","method":1}"#, "\"x\" -32600"),

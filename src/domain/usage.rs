@@ -61,7 +61,8 @@ impl Usage {
             output_tokens: self.output_tokens.saturating_add(other.output_tokens),
             usd: match (self.usd, other.usd) {
                 (None, None) => None,
-                (a, b) => Some(a.unwrap_or(0.0) + b.unwrap_or(0.0)),
+                // However absurd the parts, the sum is a figure.
+                (a, b) => Some((a.unwrap_or(0.0) + b.unwrap_or(0.0)).min(f64::MAX)),
             },
         }
     }

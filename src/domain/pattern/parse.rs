@@ -23,7 +23,8 @@ pub(super) fn sayable(name: &str, is_first: bool) -> String {
             || at == 0 && is_first && c == '!'
             || at == last && (c == ' ' || c == '.') && name != "." && name != "..";
         match c {
-            _ if is_odd => text.push('?'),
+            // Which is one byte.
+            _ if is_odd => text.extend(std::iter::repeat_n('?', c.len_utf8())),
             c if QUOTABLE.contains(&c) => text.extend(['[', c, ']']),
             c => text.push(c),
         }

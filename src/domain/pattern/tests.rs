@@ -469,6 +469,7 @@ fn whatever_a_file_is_called_something_owns_it() {
         ("src/a.rs", Some("src/a.rs")),
         ("app/[id]", Some("app/[[]id[]]")),
         ("!x", Some("?x")),
+        ("a\u{85}", Some("a??")),
         ("src/!x", Some("src/!x")),
         (" a", Some(" a")),
         ("a ", Some("a?")),

@@ -2,6 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod costs;
 mod lists;
 
 /// What the shell has from outside in these tests.
@@ -48,6 +49,17 @@ fn check(table: &[(&str, &str)]) {
         })
         .collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[track_caller]
+fn is_soon_read(commands: &[String]) {
+    for command in commands {
+        let started = std::time::Instant::now();
+        let writes = of_command(command, &known);
+        let start: String = command.chars().take(80).collect();
+        assert!(started.elapsed().as_secs() < 10, "{start:?} took {:?}", started.elapsed());
+        assert!(writes.len() <= 1024, "{start:?} is told {} times", writes.len());
+    }
 }
 
 #[test]

@@ -197,14 +197,13 @@ impl Dialect for Lines {
                 }
                 self.is_in_step = true;
                 self.reason = None;
-                self.text.clear();
+                self.say(seen);
             }
             Some("text") => {
                 if let Some(text) = part["text"].as_str() {
                     let refused = self.still_refused(&part["time"], seen);
                     self.text.push_str(text);
                     seen.emit(Event::Text(text.to_owned()));
-                    seen.text = Some(self.text.clone());
                     refused.into_iter().for_each(|event| seen.emit(event));
                 }
             }
@@ -242,12 +241,23 @@ impl Dialect for Lines {
         }
     }
 
+    fn over(&mut self, seen: &mut Seen) {
+        self.say(seen);
+    }
+
     fn is_done(&self) -> bool {
         !self.failed && self.reason.as_deref() == Some("stop")
     }
 }
 
 impl Lines {
+    /// What was said since the last step began is its answer, all of it.
+    fn say(&mut self, seen: &mut Seen) {
+        if !self.text.is_empty() {
+            seen.text = Some(std::mem::take(&mut self.text));
+        }
+    }
+
     fn works(&mut self, seen: &mut Seen) {
         self.retries = 0;
         self.refused = None;

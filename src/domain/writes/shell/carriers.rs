@@ -2,7 +2,7 @@
 
 use super::operands::Operands;
 use super::run::{Input, Reading, anything};
-use super::word::Arg;
+use super::word::{Arg, replaced};
 
 /// So many names of an input are told one by one.
 const MOST_NAMES: usize = 64;
@@ -89,8 +89,9 @@ impl Reading<'_> {
             && text.contains(' ')
         {
             for name in names.iter().take(MOST_NAMES) {
-                if let Some(name) = self.standing_in(name).or_else(|| name.text().map(str::to_owned)) {
-                    self.apart(&text.replace("{}", &name), None);
+                let name = self.standing_in(name).or_else(|| name.text().map(str::to_owned));
+                if let Some(text) = name.and_then(|name| replaced(text, "{}", &name)) {
+                    self.apart(&text, None);
                 }
             }
             return;
@@ -102,7 +103,8 @@ impl Reading<'_> {
     /// The command with names behind it, or in the place of a mark.
     pub(super) fn spread_over(&mut self, command: &[Arg], names: &[Arg], mark: Option<&str>) {
         let Some(mark) = mark else {
-            self.program(&[command, names].concat(), Input::Unknown);
+            let words = self.paid([command, names].concat());
+            self.program(&words, Input::Unknown);
             return;
         };
         for name in names.iter().take(MOST_NAMES) {
@@ -110,7 +112,7 @@ impl Reading<'_> {
             let words = command.iter().map(|word| match word {
                 Arg::Text(text) if text == mark => name.clone(),
                 Arg::Text(text) if text.contains(mark) => {
-                    part.as_ref().map_or(Arg::Unknown, |name| Arg::Text(text.replace(mark, name)))
+                    part.as_ref().and_then(|name| replaced(text, mark, name)).map_or(Arg::Unknown, Arg::Text)
                 }
                 other => other.clone(),
             });

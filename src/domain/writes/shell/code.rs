@@ -5,7 +5,7 @@
 
 use super::run::{Input, Reading};
 use super::tokens::{Token, tokens};
-use super::word::Arg;
+use super::word::{Arg, LONGEST_WORD};
 use crate::domain::writes::Reach;
 
 /// So many words of a call, or behind a `=`, are looked at.
@@ -64,6 +64,9 @@ struct Known<'a> {
 
 impl Reading<'_> {
     pub(super) fn code(&mut self, text: &str, is_awk: bool) {
+        if !self.spend(text.len()) {
+            return;
+        }
         let tokens = tokens(text);
         if is_awk {
             return self.awk(&tokens);
@@ -242,8 +245,11 @@ fn closed<'t, 'a>(tokens: &'t [Token<'a>]) -> &'t [Token<'a>] {
     &[]
 }
 
-fn set<'a>(known: &mut Vec<Known<'a>>, name: &'a str, texts: Vec<String>, is_path: bool) {
+fn set<'a>(known: &mut Vec<Known<'a>>, name: &'a str, mut texts: Vec<String>, is_path: bool) {
     known.retain(|known| known.name != name);
+    // One that is made of others could double with every line.
+    texts.retain(|text| text.len() <= LONGEST_WORD);
+    texts.truncate(LONGEST_CALL);
     if !texts.is_empty() && known.len() < LONGEST_CALL {
         known.push(Known { name, texts, is_path });
     }

@@ -4,8 +4,15 @@ use super::TOP;
 use super::operands::Operands;
 use super::run::{Input, LONGEST, Reading, anything, place};
 use super::word::{
-    Arg, Part, Variable, Word, arg_text, args_of, changed, globbed, is_name, push_escaped, unescaped,
+    Arg, LONGEST_WORD, Part, Variable, Word, arg_text, args_of, changed, globbed, is_name, push_escaped,
+    unescaped,
 };
+
+/// What words are of which nothing is known.
+const UNKNOWN: &[Arg] = &[Arg::Unknown];
+
+/// More variables than these are not followed.
+const MOST_VARIABLES: usize = 1000;
 
 impl Reading<'_> {
     pub fn positional(&self) -> Vec<Arg> {
@@ -17,11 +24,17 @@ impl Reading<'_> {
     }
 
     pub fn set(&mut self, name: &str, value: Vec<Arg>) {
+        // Nothing runs any more that could ask for it.
+        if self.is_spent() {
+            return;
+        }
         let length: usize = value.iter().filter_map(Arg::text).map(str::len).sum();
-        let value = if length > LONGEST || !self.spend(length) { vec![Arg::Unknown] } else { value };
+        let value = if length > LONGEST { vec![Arg::Unknown] } else { self.paid(value) };
+        let is_room = self.state.variables.len() < MOST_VARIABLES;
         match self.state.variables.iter_mut().find(|(known, _)| known == name) {
             Some((_, known)) => *known = value,
-            None => self.state.variables.push((name.to_owned(), value)),
+            None if is_room => self.state.variables.push((name.to_owned(), value)),
+            None => {}
         }
     }
 
@@ -126,8 +139,9 @@ impl Reading<'_> {
             "PWD" => self.value(name).or_else(|| self.here().map(|here| vec![Arg::Text(here)])),
             _ => match name.parse::<usize>() {
                 Ok(at) => {
-                    let all = self.positional();
-                    at.checked_sub(1).and_then(|at| all.into_iter().nth(at)).map(|value| vec![value])
+                    let all = self.state.variables.iter().find(|(known, _)| known == "@");
+                    let all = all.map_or(UNKNOWN, |(_, all)| all.as_slice());
+                    at.checked_sub(1).and_then(|at| all.get(at)).map(|value| vec![value.clone()])
                 }
                 Err(_) => self.value(name).or_else(|| self.known(name).map(|value| vec![Arg::Text(value)])),
             },
@@ -185,7 +199,11 @@ impl Reading<'_> {
         match part {
             Part::Text(text) => vec![Arg::Text(unescaped(text))],
             Part::Variable(variable) => {
+                if self.is_spent() {
+                    return vec![Arg::Unknown];
+                }
                 let values = self.looked_up(variable);
+                let values = self.paid(values);
                 let is_text = |part: &Part| matches!(part, Part::Text(_));
                 let is_quoted = !variable.inner.is_empty() && variable.inner.iter().all(is_text);
                 if variable.is_quoted || is_quoted { values } else { split(values) }
@@ -213,7 +231,16 @@ impl Reading<'_> {
 
     /// The words that a word becomes.
     pub fn expand(&mut self, word: &Word) -> Vec<Arg> {
+        if self.is_spent() {
+            return vec![Arg::Unknown];
+        }
+        let words = self.expanded(word);
+        if words.len() > 1 { self.paid(words) } else { words }
+    }
+
+    fn expanded(&mut self, word: &Word) -> Vec<Arg> {
         match &*word.parts {
+            [Part::Text(text)] if text.len() > LONGEST_WORD => return vec![Arg::Unknown],
             [Part::Text(text)] => {
                 let Some(text) = self.homely(text) else { return vec![Arg::Unknown] };
                 return if text.is_empty() && !word.is_quoted { Vec::new() } else { args_of(&text) };

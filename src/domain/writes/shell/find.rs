@@ -4,6 +4,9 @@ use super::run::{Input, Reading, anything};
 use super::word::{Arg, glob_of, globbed, push_escaped, unescaped};
 use crate::domain::writes::as_glob;
 
+/// More files, or folders with names below them, are not told one by one.
+const MOST_FOUND: usize = 1024;
+
 /// What one branch of its expression demands of a file, as far as that is of use: what else it asks
 /// leaves some of these files, nobody knows which.
 #[derive(Default, Clone)]
@@ -26,7 +29,7 @@ impl Tests {
     fn found(&self, starts: &[Arg]) -> Vec<Arg> {
         let names = if self.names.is_empty() { vec![None] } else { self.names.iter().map(Some).collect() };
         let each = starts.iter().flat_map(|start| names.iter().map(move |name| (start, *name)));
-        each.map(|(start, name)| self.found_in(start, name.map(String::as_str))).collect()
+        each.take(MOST_FOUND).map(|(start, name)| self.found_in(start, name.map(String::as_str))).collect()
     }
 
     fn found_in(&self, start: &Arg, name: Option<&str>) -> Arg {
@@ -61,17 +64,17 @@ impl Tests {
     }
 
     /// What is demanded by one of these.
-    fn any(branches: &[Self]) -> Self {
+    fn any(branches: Vec<Self>) -> Self {
         let mut any = Self::default();
-        if branches.iter().all(|branch| !branch.names.is_empty()) {
-            any.names = branches.iter().flat_map(|branch| branch.names.clone()).collect();
-        }
-        if let [only] = branches {
+        if let [only] = &*branches {
             any.path.clone_from(&only.path);
         }
         any.kind = branches.first().and_then(|first| first.kind.clone());
         if branches.iter().any(|branch| branch.kind != any.kind) {
             any.kind = None;
+        }
+        if branches.iter().all(|branch| !branch.names.is_empty()) {
+            any.names = branches.into_iter().flat_map(|branch| branch.names).collect();
         }
         any
     }
@@ -124,6 +127,10 @@ impl Reading<'_> {
         let mut printed: Option<Vec<Arg>> = None;
         let mut words = words.iter();
         while let Some(word) = words.next() {
+            // Every action may be about all that was found.
+            if !self.spend(0) {
+                break;
+            }
             let was_negated = std::mem::take(&mut is_negated);
             match word.text().unwrap_or_default() {
                 "!" | "-not" => is_negated = true,
@@ -133,7 +140,7 @@ impl Reading<'_> {
                 }
                 ")" => {
                     branches.push(std::mem::take(&mut tests));
-                    let any = Tests::any(&std::mem::take(&mut branches));
+                    let any = Tests::any(std::mem::take(&mut branches));
                     if let Some((before, outer, was_negated)) = open.pop() {
                         (tests, branches) = (before, outer);
                         if !was_negated {
@@ -158,7 +165,8 @@ impl Reading<'_> {
                 },
                 "-delete" => {
                     has_acted = true;
-                    self.write_all(&tests.found(starts));
+                    let found = self.paid(tests.found(starts));
+                    self.write_all(&found);
                 }
                 "-exec" | "-execdir" | "-ok" | "-okdir" => {
                     has_acted = true;
@@ -180,6 +188,7 @@ impl Reading<'_> {
                         tests.kind = None;
                     }
                     found.dedup();
+                    let found = self.paid(found);
                     self.spread_over(&command, &found, Some("{}"));
                 }
                 "-fprint" | "-fprint0" | "-fls" | "-fprintf" => {
@@ -187,7 +196,9 @@ impl Reading<'_> {
                         self.write(goal);
                     }
                 }
-                "-print" | "-print0" => printed.get_or_insert_default().extend(tests.found(starts)),
+                "-print" | "-print0" => {
+                    printed.get_or_insert_default().extend(self.paid(tests.found(starts)));
+                }
                 "-a" | "-and" | "-depth" | "-prune" | "-xdev" | "-mount" | "-empty" | "-executable"
                 | "-readable" | "-writable" | "-follow" | "-noleaf" | "-nouser" | "-nogroup" | "-quit" => {}
                 // A test with a value.
@@ -197,7 +208,7 @@ impl Reading<'_> {
         }
         if !has_acted {
             branches.push(tests);
-            let all = || branches.iter().flat_map(|branch| branch.found(starts)).collect();
+            let all = || branches.iter().flat_map(|branch| branch.found(starts)).take(MOST_FOUND).collect();
             let mut names: Vec<Arg> = printed.unwrap_or_else(all);
             if names.contains(&Arg::Unknown) {
                 names = vec![anything()];

@@ -20,6 +20,8 @@ impl Reading<'_> {
         let at = match self.found.iter().position(|known| *known == found) {
             Some(at) => at,
             None if self.found.len() >= MOST_FOUND => return None,
+            // A text of the command that looks like one: it would lie in itself.
+            None if number(folder).is_some_and(|(_, at, _)| at >= self.found.len()) => return None,
             None => {
                 self.found.push(found);
                 self.found.len() - 1
@@ -31,10 +33,8 @@ impl Reading<'_> {
     /// The folder and the names that a path with such a text means.
     pub(super) fn found_at(&self, path: &str, inside: Option<&str>) -> Option<(String, String)> {
         let read = |text: &str| {
-            let (before, rest) = text.split_once(BEGIN)?;
-            let (at, after) = rest.split_once(END)?;
-            let found = self.found.get(at.parse::<usize>().ok()?)?.clone();
-            Some((before.to_owned(), found, after.to_owned()))
+            let (before, at, after) = number(text)?;
+            Some((before.to_owned(), self.found.get(at)?.clone(), after.to_owned()))
         };
         let Some((before, (folder, name), after)) = read(path) else {
             return inside.and_then(read).map(|_| (path.to_owned(), "*".to_owned()));
@@ -167,6 +167,13 @@ impl Reading<'_> {
             None => self.output = Input::Names(found),
         }
     }
+}
+
+/// The number of the files that a text stands for, with what is before and behind it.
+fn number(text: &str) -> Option<(&str, usize, &str)> {
+    let (before, rest) = text.split_once(BEGIN)?;
+    let (at, after) = rest.split_once(END)?;
+    Some((before, at.parse().ok()?, after))
 }
 
 /// Whether a pattern is itself and nothing else.

@@ -14,6 +14,9 @@ const BUDGET: usize = 20_000;
 /// So many bytes of a text cost as much as a command.
 const PIECE: usize = 64;
 
+/// What a word costs as a piece of text, however short it is.
+const WORD: usize = 8;
+
 /// More files than these are not asked about one by one.
 const MOST_WRITES: usize = 1024;
 
@@ -88,6 +91,17 @@ impl<'a> Reading<'a> {
         let is_left = self.left >= cost;
         self.left = self.left.saturating_sub(cost);
         is_left
+    }
+
+    /// Words that few letters stood for, as far as the budget reaches.
+    pub fn paid(&mut self, words: Vec<Arg>) -> Vec<Arg> {
+        let bytes = words.iter().map(|word| WORD + word.text().map_or(0, str::len)).sum();
+        if self.spend(bytes) { words } else { vec![Arg::Unknown] }
+    }
+
+    /// Whether nothing is left of the budget.
+    pub fn is_spent(&self) -> bool {
+        self.left == 0
     }
 
     /// A text that runs in this shell, as with `eval`.
@@ -242,7 +256,8 @@ impl<'a> Reading<'a> {
         };
         let (mut args, mut assigned) = (Vec::new(), Vec::new());
         for word in &command.words {
-            match word.assignment().filter(|_| args.is_empty()) {
+            let assignment = if args.is_empty() { word.assignment() } else { None };
+            match assignment {
                 Some((name, value)) => {
                     let value = self.joined(&value);
                     assigned.push((name, vec![value]));
@@ -322,19 +337,19 @@ impl<'a> Reading<'a> {
                 let text = document.word.as_ref().map(|word| self.joined(word));
                 // With a variable that is not known the rest of it still says something.
                 let text = text.as_ref().and_then(Arg::text).unwrap_or(&document.text);
-                Some(Input::Text(text.to_owned()))
+                Some(if self.spend(text.len()) { Input::Text(text.to_owned()) } else { Input::Something })
             }
         }
     }
 
     /// The text of a file, where it lies there and this command does not write it first.
-    pub fn settled(&self, input: Input) -> Input {
+    pub fn settled(&mut self, input: Input) -> Input {
         let Input::File(path) = &input else { return input };
         let text = place(self.state.folder.as_deref(), path).and_then(|path| {
             let is_new = self.writes.iter().any(|write| write.path == path);
             (!is_new).then(|| self.known(&format!("{CONTENT}{path}"))).flatten()
         });
-        text.map_or(Input::Something, Input::Text)
+        text.filter(|text| self.spend(text.len())).map_or(Input::Something, Input::Text)
     }
 
     /// A program with its words.

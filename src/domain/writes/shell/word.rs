@@ -6,6 +6,7 @@
 use std::rc::Rc;
 
 use super::read::Node;
+use super::run::LONGEST;
 use crate::domain::writes::as_glob;
 
 /// What a shell may take for more than itself.
@@ -13,6 +14,9 @@ const SPECIAL: [char; 8] = ['\\', '*', '?', '[', ']', '{', '}', '~'];
 
 /// How many words the braces of one may make.
 const MOST_WORDS: usize = 64;
+
+/// A longer word, in bytes, is not looked at: it is no name of a file.
+pub(super) const LONGEST_WORD: usize = 4096;
 
 #[derive(Debug, Clone, Default)]
 pub(super) struct Word {
@@ -215,7 +219,7 @@ pub(super) fn args_of(text: &str) -> Vec<Arg> {
     let mut words = vec![text.to_owned()];
     let mut done = Vec::new();
     while let Some(word) = words.pop() {
-        if words.len() + done.len() > MOST_WORDS || word.len() > 4096 {
+        if words.len() + done.len() > MOST_WORDS || word.len() > LONGEST_WORD {
             return vec![Arg::Unknown];
         }
         match braced(&word) {
@@ -306,7 +310,11 @@ pub(super) fn changed(value: &str, then: &str) -> Option<String> {
         let (is_all, rest) = rest.strip_prefix('/').map_or((false, rest), |rest| (true, rest));
         let (from, to) = rest.split_once('/').unwrap_or((rest, ""));
         let is_plain = !from.is_empty() && !from.contains(SPECIAL) && !from.starts_with(['#', '%']);
-        return is_plain.then(|| if is_all { value.replace(from, to) } else { value.replacen(from, to, 1) });
+        return match is_all {
+            _ if !is_plain => None,
+            true => replaced(value, from, to),
+            false => Some(value.replacen(from, to, 1)),
+        };
     }
     let (sign, pattern) =
         ["%%", "%", "##", "#"].iter().find_map(|sign| Some((*sign, then.strip_prefix(*sign)?)))?;
@@ -330,6 +338,12 @@ pub(super) fn changed(value: &str, then: &str) -> Option<String> {
         },
     };
     Some(changed.to_owned())
+}
+
+/// The text with something else in each place of a mark; nothing where that is too long to be followed.
+pub(super) fn replaced(text: &str, mark: &str, by: &str) -> Option<String> {
+    let more = text.matches(mark).count().saturating_mul(by.len());
+    (text.len().saturating_add(more) <= LONGEST).then(|| text.replace(mark, by))
 }
 
 /// An argument as text with backslashes, to be a part of another.

@@ -137,6 +137,21 @@ fn figures_never_fall() {
 }
 
 #[test]
+fn absurd_figures_have_a_sum_that_is_a_figure() {
+    let dear = r#"{"kapell":"usage","usd":1.7e308}"#;
+    assert_eq!(report(AgentKind::Command, &[dear, dear]).usage.usd, Some(f64::MAX));
+}
+
+#[test]
+fn who_talks_much_in_one_step_is_not_read_again_with_every_word() {
+    let word = format!(r#"{{"type":"text","part":{{"text":"{}"}}}}"#, "x".repeat(500));
+    let started = std::time::Instant::now();
+    let report = report(AgentKind::OpenCode, &vec![word.as_str(); 20_000]);
+    assert_eq!(report.text.map(|text| text.len()), Some(500 * 20_000));
+    assert!(started.elapsed().as_secs() < 4, "{:?}", started.elapsed());
+}
+
+#[test]
 fn a_command_reports_by_lines_with_a_key() {
     let lines = [
         "starting",
