@@ -284,7 +284,8 @@ fn a_conductor_answers_over_http_until_it_is_shut_down() {
     assert_eq!(condition["progress"], json!({"done": 0, "total": 1, "running": 1, "failed": 0}));
     assert!(condition["iteration"].as_u64().unwrap() > 0, "{condition}");
     assert_eq!(world.http("conductor.pause", &json!({}))["result"]["state"], "paused");
-    assert_eq!(world.http("conductor.status", &Value::Null)["result"]["paused"], true);
+    let condition = world.http("conductor.status", &Value::Null)["result"].clone();
+    assert_eq!((&condition["state"], &condition["paused"]), (&json!("paused"), &json!(true)));
     assert_eq!(world.http("conductor.resume", &json!([]))["result"]["state"], "running");
     assert_eq!(world.http("conductor.status", &json!({}))["result"]["paused"], false);
     assert_eq!(world.http("conductor.shutdown", &json!({"now": true}))["error"]["code"], -32602);

@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -11,6 +13,24 @@ use crate::api::ApiError;
 
 /// A batch of more messages than this is refused as a whole.
 const MOST_IN_BATCH: usize = 10_000;
+
+/// The parameters of a method that is not in the table.
+///
+/// # Errors
+/// They do not fit it.
+pub fn params_of<P: DeserializeOwned>(method: &str, params: &Value) -> Result<P, ApiError> {
+    P::deserialize(params).map_err(|error| {
+        ApiError::invalid_params(format!("{method}: {error}"), "rpc.discover describes the parameters")
+    })
+}
+
+/// A result as it is sent.
+///
+/// # Errors
+/// It is no JSON, which is a bug.
+pub fn written(result: impl Serialize) -> Result<Value, ApiError> {
+    serde_json::to_value(result).map_err(|error| ApiError::bug(error.to_string()))
+}
 
 /// What a line asks.
 #[derive(Debug)]

@@ -4,11 +4,11 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize as _;
-use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::ApiError;
 use super::client::{Call, guard};
+use super::message::written;
 use super::methods::{reads, status};
 #[cfg(test)]
 use super::schema::generating;
@@ -449,10 +449,6 @@ impl Asked {
             .map_err(|error| ApiError::bug(format!("the question of {scope:?}: {error}")))?;
         Ok(StatusParams { scope, ..params })
     }
-}
-
-fn written(result: impl Serialize) -> Result<Value, ApiError> {
-    serde_json::to_value(result).map_err(|error| ApiError::bug(error.to_string()))
 }
 
 #[cfg(test)]

@@ -122,6 +122,12 @@ impl StageState {
     pub fn is_active(self) -> bool {
         matches!(self, Self::Running | Self::Fixing | Self::RollingBack)
     }
+
+    /// What is told of one at which something was being done when its run came to rest: nobody goes on with it,
+    /// whatever was recorded last. `is_conducted`: what was begun for it is being ended.
+    pub fn held_up(self, is_conducted: bool) -> Option<&'static str> {
+        self.is_active().then_some(if is_conducted { "stopping" } else { "stopped" })
+    }
 }
 
 /// How many tasks are where.

@@ -10,7 +10,7 @@ use super::conductor::stages::WAITS_FOR_APPROVAL;
 use super::planning::{self, rows};
 use super::project::Project;
 use super::routing::{self, Explanation};
-use super::{Error, Session, ground, launching, querying, walling, windows};
+use super::{Error, Session, ground, insisting, querying, walling, windows};
 use rustix::process::Signal;
 
 use crate::base::clock::Time;
@@ -118,7 +118,7 @@ pub fn dispatch(session: &Session, project: &Project, wish: &Wish) -> Result<Dis
         What::Plan { id, tasks } => (find_plan(session, project, id)?.id, tasks.clone()),
         What::AdHoc(task) => {
             let task = ad_hoc(project, &config, task)?;
-            let inbox = PlanId::new(format!("inbox-{}", project.id));
+            let inbox = project.inbox();
             if wish.dry_run {
                 let route = Some(routing::explain(session, project, &config, &task)?);
                 let (started, waiting) = (Vec::new(), Vec::new());
@@ -226,8 +226,8 @@ pub fn dispatch(session: &Session, project: &Project, wish: &Wish) -> Result<Dis
             }
         }
         go_on(tx, &project.id, &plan_id)?;
-        if let Some((_, why)) = launching::lacking(&config.machine).filter(|_| is_anyway) {
-            launching::note(tx, &project.id, &plan_id, &why)?;
+        if let Some((_, why)) = insisting::lacking(&config.machine).filter(|_| is_anyway) {
+            insisting::note(tx, &project.id, &plan_id, &why)?;
         }
         tx.insert_run(
             &project.id,
@@ -713,7 +713,7 @@ fn refuse_if_full(session: &Session, project: &Project, config: &Config, plan: &
         format!("{here} of this project's plans run already, as many as allowed")
     } else if of_machine.is_some_and(|most| running.len() >= most as usize) {
         format!("{} plans run already on this machine, as many as allowed", running.len())
-    } else if let Some((_, why)) = launching::lacking(&config.machine) {
+    } else if let Some((_, why)) = insisting::lacking(&config.machine) {
         format!("nothing would begin: {why}")
     } else {
         return Ok(());

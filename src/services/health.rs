@@ -426,9 +426,11 @@ fn alive(
     let why = format!("no output and no work for {} s", silent.as_secs());
     if let Some(nudged) = health.nudged_at.filter(|nudged| *nudged >= last) {
         let (ago, look) = (length(nudged), patience.between_looks());
-        let left = look.saturating_sub(ago).as_secs();
-        let why =
-            format!("{why}; nudged {} s ago, and stopped in {left} s unless it shows life", ago.as_secs());
+        let when = match look.saturating_sub(ago).as_secs() {
+            0 => "at the next look".to_owned(),
+            left => format!("in {left} s"),
+        };
+        let why = format!("{why}; nudged {} s ago, and stopped {when} unless it shows life", ago.as_secs());
         return (Verdict::Stuck, Some(why));
     }
     if silent >= patience.stuck_after {
@@ -472,19 +474,27 @@ mod tests {
             (300, None, Some(9), Some(vitals(0, 2_000, None)), Verdict::Ok),
             (300, None, Some(7), Some(vitals(0, 2_000, None)), Verdict::Stuck),
             (330, None, None, Some(vitals(0, 0, Some(300))), Verdict::Stuck),
+            (400, None, None, Some(vitals(0, 0, Some(300))), Verdict::Stuck),
             (330, Some(320), None, Some(vitals(0, 0, Some(300))), Verdict::Ok),
         ];
         for (now, output, cpu, vitals, expected) in table {
+            let nudged = vitals.as_ref().and_then(|vitals| vitals.nudged_at);
             let health = WorkerHealth {
                 since: Some(at(0)),
                 last_output: output.map(at),
                 cpu: cpu.map(s),
-                nudged_at: vitals.as_ref().and_then(|vitals| vitals.nudged_at),
+                nudged_at: nudged,
                 ..blank("w", "p", "busy")
             };
             let (verdict, why) = alive(&health, vitals.as_ref(), patience, at(now));
             assert_eq!(verdict, expected, "{now} {output:?} {cpu:?} {vitals:?}: {why:?}");
             assert_eq!(why.is_some(), verdict != Verdict::Ok);
+            // Whoever is due is not stopped "in 0 s" at every look.
+            if nudged.is_some() && verdict == Verdict::Stuck {
+                let when = if now < 400 { "in 70 s" } else { "at the next look" };
+                let why = why.unwrap();
+                assert!(why.ends_with(&format!("and stopped {when} unless it shows life")), "{why}");
+            }
         }
     }
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{Error, House, Session, local};
-use crate::base::ids::{ProjectId, random_tail};
+use crate::base::ids::{PlanId, ProjectId, random_tail};
 use crate::domain::refusal::{Code, Refusal};
 use crate::store::Tx;
 use crate::sys::config::{self, Config, ProviderKind};
@@ -96,6 +96,11 @@ impl Project {
             .map_or_else(|| self.id.to_string(), |name| name.to_string_lossy().into_owned())
     }
 
+    /// The plan that its tasks belong to which came without one.
+    pub fn inbox(&self) -> PlanId {
+        PlanId::new(format!("inbox-{}", self.id))
+    }
+
     /// Makes the project known to the database.
     pub fn ensure(&self, tx: &Tx<'_>) -> Result<(), Error> {
         let top = self.top.as_ref().map(|top| top.to_string_lossy());
@@ -179,6 +184,15 @@ impl Session {
             let kept = std::fs::read(kept_at(self, project)).ok();
             let texts: Option<Texts> = kept.and_then(|kept| serde_json::from_slice(&kept).ok());
             texts.and_then(|texts| texts.load(self, project).ok()).ok_or(error)
+        })
+    }
+
+    /// What is wrong with the files of the configuration where [`Self::config_at_work`] gives the kept one, in a
+    /// sentence that says so.
+    pub fn why_kept(&self, project: &Project) -> Option<String> {
+        let broken = self.config(project).err()?;
+        self.config_at_work(project).is_ok().then(|| {
+            format!("{broken}; until that is mended what was configured before is used (kapell config check)")
         })
     }
 

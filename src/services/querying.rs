@@ -264,10 +264,17 @@ fn plan_view(tx: &Tx<'_>, house: &House, row: PlanRow) -> Result<PlanView, Error
     if row.state.is_at_rest() {
         // What it was stopped in the midst of does not go on; while it is being saved, it does.
         let is_open = counts.iter().any(|(state, n)| *n > 0 && is_in_hand(*state));
-        if is_open && !tx.conductor_of(&row.id)?.is_some_and(|conductor| is_alive(&conductor)) {
+        let ends_it = if is_open { tx.conductor_of(&row.id)?.filter(is_alive) } else { None };
+        if is_open && ends_it.is_none() {
             recount(&mut counts, at_work(tx, &row.id)?);
         }
-        return Ok(PlanView { state: row.state, reason: row.reason.clone(), conductor: None, counts, row });
+        return Ok(PlanView {
+            state: row.state,
+            reason: row.reason.clone(),
+            conductor: ends_it,
+            counts,
+            row,
+        });
     }
     let conductor = tx.conductor_of(&row.id)?.filter(is_alive);
     if conductor.is_some()

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::planning::surroundings::{absent_program, not_there};
 use super::project::Project;
-use super::{Error, House, Session, launching, owning, querying, spending, windows};
+use super::{Error, House, Session, insisting, owning, querying, spending, windows};
 use crate::base::clock::Time;
 use crate::base::ids::{PlanId, ProjectId, ProviderName, TaskId, WorkerName};
 use crate::domain::environment::Stage;
@@ -235,9 +235,9 @@ pub fn now(
     let seats = seats_left(tx, config, (project, plan), live)?;
     (now.full, now.taken_seats) = match seats {
         Some((pool, why)) => (Some(("slot", why)), Some(pool)),
-        None => match launching::lacking(&config.machine) {
+        None => match insisting::lacking(&config.machine) {
             Some(why) => {
-                let is_decided = plan.map(|plan| launching::is_decided(tx, plan)).transpose()?;
+                let is_decided = plan.map(|plan| insisting::is_decided(tx, plan)).transpose()?;
                 ((is_decided != Some(true)).then_some(why), None)
             }
             None => (None, None),

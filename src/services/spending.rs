@@ -29,7 +29,7 @@ use crate::sys::shim::job::Request;
 
 /// Set aside for a provider's first attempts, before anything is known of it: one dollar.
 const FIRST: Money = Money::from_micros(1_000_000);
-/// The same in tokens.
+/// The same in tokens; where a day has fewer for each that may be at work at once, that share of it.
 const FIRST_TOKENS: u64 = 100_000;
 /// As many attempts are looked at to say what the next one will cost.
 const LAST: usize = 20;
@@ -124,6 +124,8 @@ fn all_stands(tx: &Tx<'_>, config: &Config, wish: &Wish<'_>) -> Result<Vec<(Stri
 struct Expected {
     money: u64,
     tokens: u64,
+    /// Where nothing is known of the provider: among how many a day's tokens are shared.
+    sharers: Option<u64>,
     /// The task said so; what is only expected is never more than a whole limit.
     is_said: bool,
 }
@@ -132,7 +134,7 @@ impl Expected {
     /// What the task or the configuration says. Without a limit nothing else is set aside: nobody waits for it.
     fn said(config: &Config, provider: &ProviderName, task_usd: Option<f64>) -> Self {
         let money = said(config, provider, task_usd).unwrap_or_default();
-        Self { money, tokens: 0, is_said: task_usd.is_some() }
+        Self { money, tokens: 0, sharers: None, is_said: task_usd.is_some() }
     }
 
     fn of(
@@ -145,13 +147,18 @@ impl Expected {
         let (money, tokens): (Vec<u64>, Vec<u64>) = last.into_iter().unzip();
         let money = said(config, provider, task_usd)
             .unwrap_or_else(|| expected(&money, FIRST.micros().unsigned_abs()));
-        Ok(Self { money, tokens: expected(&tokens, FIRST_TOKENS), is_said: task_usd.is_some() })
+        let at_once = config.providers.get(provider).map_or(1, |it| it.max_parallel.min(config.max_workers));
+        let sharers = tokens.is_empty().then_some(u64::from(at_once));
+        Ok(Self { money, tokens: expected(&tokens, FIRST_TOKENS), sharers, is_said: task_usd.is_some() })
     }
 
     /// What is wanted of one limit.
     fn wanted(&self, line: &Line) -> u64 {
         match line.measure {
-            Measure::DayTokens => line.reserve(self.tokens),
+            Measure::DayTokens => match self.sharers {
+                Some(sharers) => line.share(self.tokens, sharers),
+                None => line.reserve(self.tokens),
+            },
             _ if self.is_said => self.money,
             _ => line.reserve(self.money),
         }

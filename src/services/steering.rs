@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::conductor::launching::kind_of_run;
 use super::pipelines::deciding;
 use super::project::Project;
-use super::{Error, Session, approving, dispatching, launching, nudging, querying, spending};
+use super::{Error, Session, approving, dispatching, insisting, nudging, querying, spending};
 use crate::base::ids::{AttemptId, ConductorId, PlanId, TaskId, WorkerName};
 use crate::domain::attempt::AttemptState;
 use crate::domain::conducting::{ConductorState, PlanState};
@@ -26,6 +26,7 @@ use crate::sys::shim::job::Request;
 mod bringing;
 mod ending;
 mod releasing;
+mod resuming;
 mod yielding;
 pub(super) use bringing::tell_landed;
 use bringing::{land, land_all};
@@ -385,17 +386,20 @@ fn on_plan(
             "dispatch starts a plan",
         ));
     }
+    if state == PlanState::Running {
+        resuming::refuse_in_vain(session, plan)?;
+    }
     let is_queued = conductor.as_ref().is_some_and(|row| row.state == ConductorState::Queued);
     let lacking = match action {
         Action::Launch if is_queued => Some("there is no room".to_owned()),
-        Action::Launch => launching::lacking(&session.config_at_work(project)?.machine).map(|(_, why)| why),
+        Action::Launch => insisting::lacking(&session.config_at_work(project)?.machine).map(|(_, why)| why),
         _ => None,
     };
     let live = store.write(|tx| -> Result<Vec<AttemptRow>, Error> {
         tx.set_plan_state(&project.id, id, state, message)?;
         if let Some(why) = &lacking {
             // It waits for room, and finds this when it looks again.
-            launching::note(tx, &project.id, id, why)?;
+            insisting::note(tx, &project.id, id, why)?;
         }
         let live = tx.live_attempts(id)?;
         for attempt in &live {
@@ -450,7 +454,7 @@ fn on_plan(
         },
         _ => match &lacking {
             Some(why) => format!("it begins, although {why}"),
-            None => "it goes on".to_owned(),
+            None => resuming::told(plan),
         },
     };
     Ok(Done { state: state.as_str().to_owned(), message, ..Done::default() })

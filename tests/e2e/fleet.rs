@@ -200,6 +200,16 @@ fn one_who_becomes_protected_while_a_plan_runs_gets_nothing_more() {
     assert_eq!(looked["workers"].as_array().unwrap().iter().filter(busy).count(), 1, "{looked:#}");
     assert_eq!(bench.rpc().ok("status", json!({}))["workers"]["busy"], 1);
     bench.rpc().ok("status", json!({"scope": "health"}));
+    // And is told that it may not be what the file says.
+    for scope in ["overview", "workers", "health"] {
+        let warnings = bench.rpc().ok("status", json!({"scope": scope}))["warnings"].to_string();
+        assert!(warnings.contains("kapell.toml:2:") && warnings.contains("is used"), "{scope}: {warnings}");
+    }
+    for command in ["status", "fleet", "health"] {
+        let out = bench.command(KAPELL).arg(command).output().unwrap();
+        let text = String::from_utf8_lossy(&out.stdout);
+        assert!(text.contains("warning: ") && text.contains("kapell.toml:2:"), "{command}: {text}");
+    }
     bench.write("kapell.toml", &config(true));
     bench.until(json!({"scope": "events", "kind": "config.changed"}), |status| {
         !status["events"].as_array().unwrap().is_empty()

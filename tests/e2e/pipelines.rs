@@ -173,8 +173,17 @@ fn what_is_refused_is_not_begun_until_it_is_asked_again() {
     assert_eq!(stage(&show(&bench, &run), "deploy")["commands"], Value::Null);
     let events = bench.events(Some(&run));
     assert!(events.iter().any(|(kind, text)| kind == "stage.refused" && text.contains("not on a Friday")));
+    // Nothing of it is open: resume would find that again, and says so.
+    let vain = bench.rpc().refused("control", json!({"action": "resume", "target": run}));
+    assert_eq!(vain.kind, "conflict", "{vain:?}");
+    assert!(vain.message.contains("stage deploy is refused"), "{vain:?}");
+    assert!(vain.data["hint"].as_str().unwrap().contains(&format!("kapell retry {run}/deploy")), "{vain:?}");
+    assert_eq!(bench.rpc().ok("status", json!({"scope": "plan", "id": run}))["state"], "failed");
     // Asked again, by `control` as well as by `pipeline`.
     bench.control("retry", &run);
+    asks(&bench, &run);
+    let told = bench.control("resume", &run)["message"].clone();
+    assert!(told.as_str().unwrap().contains(&format!("kapell pipeline approve {run} deploy")), "{told}");
     asks(&bench, &run);
     bench.control("approve", &format!("{run}/deploy"));
     assert_eq!(bench.at_rest(&run)["state"], "done", "{}", bench.story());
@@ -250,6 +259,28 @@ fn a_run_that_is_cancelled_goes_no_further() {
     let commands = stage(&shown, "two")["commands"].as_array();
     assert!(commands.is_none_or(Vec::is_empty), "{shown:#}");
     bench.quiet();
+}
+
+#[test]
+fn the_stages_of_a_run_that_was_stopped_do_not_say_that_they_run() {
+    let bench = watched();
+    let run = run(&bench, &format!("{}\nwrite a.txt a", bench.meet_line("build")));
+    let build = bench.meet("build");
+    assert_eq!(stage(&show(&bench, &run), "build")["state"], "running");
+    let stopped = pipeline(&bench, json!({"action": "stop", "run": run}));
+    assert_ne!(stage(&stopped, "build")["state"], "running", "{stopped:#}");
+    build.gone();
+    assert_eq!(bench.at_rest(&run)["state"], "stopped", "{}", bench.story());
+    let shown = show(&bench, &run);
+    let build = stage(&shown, "build");
+    assert_eq!(build["state"], "stopped", "{shown:#}");
+    assert!(build["reason"].as_str().unwrap().contains(&format!("kapell resume {run} goes on")), "{shown:#}");
+    assert_eq!(stage(&shown, "deploy")["state"], "waiting", "{shown:#}");
+    bench.control("resume", &run);
+    let build = bench.meet("build");
+    assert_eq!(stage(&show(&bench, &run), "build")["state"], "running");
+    build.go();
+    asks(&bench, &run);
 }
 
 #[test]

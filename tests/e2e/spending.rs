@@ -225,6 +225,28 @@ fn claude_is_told_what_it_may_cost_and_whose_budget_ended_it_is_known() {
 }
 
 #[test]
+fn the_first_tries_share_the_tokens_of_a_day_and_a_word_brings_no_more() {
+    let bench = budgeted("tokens_per_day = 4000", false);
+    let one = |id: &str| {
+        let file = format!("{id}.txt");
+        let used = r#"say {"kapell":"usage","input_tokens":2000}"#;
+        task(id, &[&file], &[&bench.meet_line(id), used, &format!("write {file} {id}")])
+            .with("agent", json!("main"))
+    };
+    let plan = bench.start(&Plan::new([one("a"), one("b"), one("c").after(&["a", "b"])]));
+    // Nothing is known of it yet, and the first does not keep the second waiting.
+    let guests = ["a", "b"].map(|id| bench.meet(id));
+    guests.into_iter().for_each(super::bench::Guest::go);
+    bench.until(json!({"scope": "task", "id": format!("{plan}/c")}), |status| {
+        status["reason"].as_str().is_some_and(|why| why.starts_with("budget"))
+    });
+    let vain = bench.rpc().refused("control", json!({"action": "resume", "target": "main"}));
+    assert_eq!(vain.kind, "over-budget", "{vain:?}");
+    assert!(vain.message.contains("4000 of 4000 tokens"), "{vain:?}");
+    assert!(vain.data["hint"].as_str().unwrap().contains("[providers.main.budget]"), "{vain:?}");
+}
+
+#[test]
 fn a_plan_whose_own_money_is_spent_is_paused_and_says_what_to_do() {
     let bench = Bench::new();
     let spends = costs(1.0);

@@ -67,6 +67,51 @@ fn a_paused_plan_starts_nothing_new() {
 }
 
 #[test]
+fn a_paused_plan_that_has_nothing_left_is_done() {
+    let bench = Bench::new();
+    let plan = bench.start(&Plan::new([task("a", &["a.txt"], &[&bench.meet_line("a"), "write a.txt a"])]));
+    let a = bench.meet("a");
+    bench.control("pause", &plan);
+    a.go();
+    assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
+    assert_eq!(bench.on_branch(&plan, "a.txt"), "a");
+}
+
+#[test]
+fn a_paused_inbox_stays_paused_for_what_is_sent_later() {
+    let bench = Bench::new();
+    let send = |name: &str| {
+        let text = format!("{}\nwrite {name} x", bench.meet_line(name));
+        bench.rpc().ok("dispatch", json!({"task": text, "files": [name], "target": "fake"}))
+    };
+    let inbox = send("a.txt")["plan_id"].as_str().unwrap().to_owned();
+    let a = bench.meet("a.txt");
+    bench.control("pause", &inbox);
+    a.go();
+    bench.until(json!({"scope": "plan", "id": inbox}), |status| status["done"] == 1);
+    let sent = send("b.txt");
+    assert_eq!(sent["waiting"][0]["reason"], "paused", "{sent:#}");
+    bench.control("resume", &inbox);
+    bench.meet("b.txt").go();
+    assert_eq!(bench.at_rest(&inbox)["state"], "done", "{}", bench.story());
+}
+
+#[test]
+fn a_plan_that_failed_is_not_said_to_go_on() {
+    let bench = Bench::new();
+    let plan = Plan::new([
+        task("a", &["a.txt"], &["exit 3"]),
+        task("b", &["b.txt"], &["write b.txt b"]).after(&["a"]),
+    ]);
+    let plan = bench.start(&plan.rule("max_attempts", json!(1)));
+    assert_eq!(bench.at_rest(&plan)["state"], "failed", "{}", bench.story());
+    let vain = bench.rpc().refused("control", json!({"action": "resume", "target": plan}));
+    assert_eq!(vain.kind, "conflict", "{vain:?}");
+    assert!(vain.message.contains("task a is failed"), "{vain:?}");
+    assert!(vain.data["hint"].as_str().unwrap().contains(&format!("kapell retry {plan}")), "{vain:?}");
+}
+
+#[test]
 fn pause_with_force_suspends_workers_and_resume_wakes_them() {
     let bench = Bench::new();
     let plan = bench.start(&two(&bench));

@@ -361,6 +361,19 @@ fn how_a_plan_is_run_is_said_when_it_starts() {
     bench.meet("l").go();
     assert_eq!(bench.at_rest(&long)["state"], "done");
 
+    // Whoever runs one in the foreground is told when its workers have ended, not before.
+    let file = Plan::new([task("m", &["m.txt"], &[&bench.meet_line("m"), "write m.txt m"])]);
+    bench.write("long.json", &file.params()["plan"].to_string());
+    let mut run = bench.command(KAPELL);
+    let run = run.args(["run", "long.json", "--run-timeout-s", "2", "--json"]);
+    let run = run.stdout(Stdio::piped()).spawn().unwrap();
+    let m = bench.meet("m");
+    let told = run.wait_with_output().unwrap();
+    let told: Value = serde_json::from_slice(&told.stdout).unwrap();
+    assert_eq!((&told["state"], &told["running"]), (&json!("stopped"), &json!(0)), "{told:#}");
+    assert_eq!(told["tasks"][0]["state"], "ready", "{told:#}");
+    m.gone();
+
     for (wrong, says) in [
         (json!({"plan_id": long, "batch_size": 0}), "batch_size"),
         (json!({"plan_id": long, "run_timeout_s": 0}), "run_timeout_s"),

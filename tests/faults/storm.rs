@@ -4,10 +4,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use kapell::base::clock::Time;
@@ -369,35 +371,33 @@ impl Storm {
 /// Whoever follows from the first moment on, and hears everything, once and in order.
 struct Witness {
     door: Child,
-    heard: PathBuf,
+    /// Its lines, as they come.
+    heard: Receiver<String>,
 }
 
 impl Witness {
     fn of(storm: &Storm) -> Self {
-        let heard = storm.bench.root.join("heard");
-        let file = fs::File::create(&heard).unwrap();
         let mut door = storm.door(0, &["events", "--follow", "--all-projects", "--since", "0"]);
-        Self { door: door.stdout(file).spawn().unwrap(), heard }
+        let mut door = door.stdout(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(door.stdout.take().unwrap()).lines();
+        let (say, heard) = channel();
+        std::thread::spawn(move || lines.map_while(Result::ok).try_for_each(|line| say.send(line)));
+        Self { door, heard }
     }
 
     /// What it did not hear as it was recorded.
     fn missed(mut self, storm: &Storm) -> Option<String> {
         let door = storm.door(0, &["events", "--all-projects", "--since", "0"]).output().unwrap();
         let recorded = String::from_utf8_lossy(&door.stdout).into_owned();
+        let seq = |line: &str| serde_json::from_str::<Value>(line).unwrap()["seq"].as_i64();
+        let recorded: Vec<_> = recorded.lines().map(seq).collect();
         let deadline = Instant::now() + DEADLINE;
-        let heard = loop {
-            let heard = fs::read_to_string(&self.heard).unwrap();
-            if heard.len() >= recorded.len() || Instant::now() > deadline {
-                break heard;
-            }
-            pause(CALM.0);
-        };
+        let lines = (0..recorded.len())
+            .map_while(|_| self.heard.recv_timeout(deadline.saturating_duration_since(Instant::now())).ok());
+        let heard: Vec<_> = lines.map(|line| seq(&line)).collect();
         self.door.kill().unwrap();
         self.door.wait().unwrap();
-        let seq = |line: &str| serde_json::from_str::<Value>(line).map(|event| event["seq"].as_i64());
-        let seqs = |text: &str| text.lines().map(|line| seq(line).unwrap()).collect::<Vec<_>>();
-        let (heard, recorded) = (seqs(&heard), seqs(&recorded));
-        let is_same = heard.get(..recorded.len()) == Some(&recorded[..]);
+        let is_same = heard == recorded;
         (!is_same).then(|| format!("{} events were heard of {} recorded", heard.len(), recorded.len()))
     }
 }

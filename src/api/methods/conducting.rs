@@ -1,12 +1,11 @@
 //! What a conductor answers on its own socket, beside the table: how it is, and to pause, to go
 //! on, or to end. The same as `control` on its plan, without having to name it.
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::status::views::progress;
 use crate::api::ApiError;
+use crate::api::message::{params_of, written};
 #[cfg(test)]
 use crate::api::schema::generating;
 use crate::api::wire::{ConductorCondition, ConductorParams, ControlResult, ShutdownParams};
@@ -38,7 +37,7 @@ pub fn methods() -> [ConductorMethod; 4] {
             title: "How this conductor is",
             description: "Its state, the scheduling passes so far, and how far its plan is.",
             call: |session, vitals, params| {
-                let ConductorParams {} = read("conductor.status", &params)?;
+                let ConductorParams {} = params_of("conductor.status", &params)?;
                 written(condition(session, vitals)?)
             },
             #[cfg(test)]
@@ -49,7 +48,7 @@ pub fn methods() -> [ConductorMethod; 4] {
             title: "Let nothing new start",
             description: "Workers finish what they do. control suspends them too, with force.",
             call: |session, vitals, params| {
-                let ConductorParams {} = read("conductor.pause", &params)?;
+                let ConductorParams {} = params_of("conductor.pause", &params)?;
                 steer(session, vitals, Action::Pause, false)
             },
             #[cfg(test)]
@@ -60,7 +59,7 @@ pub fn methods() -> [ConductorMethod; 4] {
             title: "Go on",
             description: "Tasks start again, and suspended workers go on.",
             call: |session, vitals, params| {
-                let ConductorParams {} = read("conductor.resume", &params)?;
+                let ConductorParams {} = params_of("conductor.resume", &params)?;
                 steer(session, vitals, Action::Resume, false)
             },
             #[cfg(test)]
@@ -72,7 +71,7 @@ pub fn methods() -> [ConductorMethod; 4] {
             description: "Workers are ended, their work is saved, the plan is stopped, and the conductor ends; \
                           its socket goes with it. dispatch goes on with the plan.",
             call: |session, vitals, params| {
-                let ShutdownParams { force } = read("conductor.shutdown", &params)?;
+                let ShutdownParams { force } = params_of("conductor.shutdown", &params)?;
                 steer(session, vitals, Action::Stop, force)
             },
             #[cfg(test)]
@@ -98,14 +97,4 @@ fn steer(session: &Session, vitals: &Vitals, action: Action, force: bool) -> Res
     let asked = Asked { force, ..Asked::default() };
     let done = steering::control(session, &project, action, vitals.plan.as_str(), &asked)?;
     written(ControlResult { ack: true, state: done.state, message: done.message, run_ids: done.runs })
-}
-
-fn read<P: DeserializeOwned>(name: &str, params: &Value) -> Result<P, ApiError> {
-    P::deserialize(params).map_err(|error| {
-        ApiError::invalid_params(format!("{name}: {error}"), "rpc.discover describes the parameters")
-    })
-}
-
-fn written(result: impl Serialize) -> Result<Value, ApiError> {
-    serde_json::to_value(result).map_err(|error| ApiError::bug(error.to_string()))
 }

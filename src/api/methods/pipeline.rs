@@ -172,7 +172,7 @@ fn show(session: &Session, project: &Project, params: PipelineParams) -> Result<
     }
     let stages = viewing::configured(session, project, &what)?;
     let names: Vec<String> = stages.iter().map(|view| view.stage.name.clone()).collect();
-    let stages = stages.into_iter().map(|view| stage(view, &names)).collect();
+    let stages = stages.into_iter().map(|view| stage(view, &names, None)).collect();
     Ok(PipelineResult { name: Some(what), stages, ..PipelineResult::default() })
 }
 
@@ -184,8 +184,13 @@ fn told(
     message: String,
 ) -> Result<PipelineResult, ApiError> {
     let plan = pipelines::find(session, project, run)?;
-    let view = viewing::view(session, &plan)?;
+    let mut view = viewing::view(session, &plan)?;
     let names: Vec<String> = view.stages.iter().map(|view| view.stage.name.clone()).collect();
+    let mut stages = Vec::new();
+    for one in std::mem::take(&mut view.stages) {
+        let held_up = one.row.as_ref().and_then(|row| view.held_up(row));
+        stages.push(stage(one, &names, held_up));
+    }
     Ok(PipelineResult {
         name: Some(view.run.pipeline),
         run: Some(plan.as_str().to_owned()),
@@ -194,18 +199,20 @@ fn told(
         reason: view.plan.reason,
         message: Some(message).filter(|message| !message.is_empty()),
         request: view.run.request,
-        stages: view.stages.into_iter().map(|view| stage(view, &names)).collect(),
+        stages,
         ..PipelineResult::default()
     })
 }
 
-fn stage(view: StageView, names: &[String]) -> PipelineStage {
+/// `held_up`: what is told of it in place of what was recorded last, and why.
+fn stage(view: StageView, names: &[String], held_up: Option<(&'static str, String)>) -> PipelineStage {
     let StageView { stage, row, tasks, commands, findings } = view;
+    let (state, why) = held_up.map_or((None, None), |(state, why)| (Some(state.to_owned()), Some(why)));
     let decision = row.as_ref().and_then(|row| row.decision.clone());
     let said = |is_approved| if is_approved { "approved" } else { "refused" };
     PipelineStage {
-        state: row.as_ref().map(|row| row.state.as_str().to_owned()),
-        reason: row.as_ref().and_then(|row| row.reason.clone()),
+        state: state.or_else(|| row.as_ref().map(|row| row.state.as_str().to_owned())),
+        reason: why.or_else(|| row.as_ref().and_then(|row| row.reason.clone())),
         round: row.as_ref().map(|row| row.round).filter(|round| *round > 0),
         max_rounds: stage.takes_findings.then_some(stage.max_rounds),
         findings_to: stage.fixer.and_then(|fixer| names.get(fixer).cloned()),

@@ -9,7 +9,8 @@ pub(super) mod views;
 use crate::api::ApiError;
 use crate::api::methods::events;
 use crate::api::wire::{
-    CostBy, Overview, PlanStatus, Scope, StatusBody, StatusParams, StatusResult, TaskStatus, WorkerCounts,
+    CostBy, HealthStatus, Overview, PlanStatus, Scope, StatusBody, StatusParams, StatusResult, TaskStatus,
+    WorkerCounts,
 };
 use crate::base::clock::Time;
 use crate::base::ids::{AttemptId, PlanId, TaskId};
@@ -230,14 +231,17 @@ fn body(
             standing::add_sessions(session, project, &session.config_at_work(project)?, &mut workers);
             let workers: Vec<_> = workers.iter().map(views::worker).collect();
             let (workers, next) = page(workers, question.after, limit);
-            (StatusBody::Workers { workers, missed: querying::count_missed(session, project)? }, next)
+            let missed = querying::count_missed(session, project)?;
+            let warnings = session.why_kept(project).into_iter().collect();
+            (StatusBody::Workers { workers, missed, warnings }, next)
         }
         Scope::Health => {
             let config = session.config_at_work(project)?;
             let report = health::report(session, project, &config)?;
             let workers = report.workers.iter().map(views::worker_health).collect();
             let (workers, next) = page(workers, question.after, limit);
-            (StatusBody::Health(views::health(&report, workers)), next)
+            let warnings = session.why_kept(project).into_iter().collect();
+            (StatusBody::Health(HealthStatus { warnings, ..views::health(&report, workers) }), next)
         }
         Scope::Claims => {
             let page = ClaimPage { after: question.after, limit: limit + 1 };
@@ -381,6 +385,7 @@ const MOST_WAITING: u32 = 5;
 fn overview(session: &Session, project: &Project, limit: usize) -> Result<Overview, ApiError> {
     let plans = querying::plans(session, project, limit.min(20))?;
     let mut warnings: Vec<String> = disk::warning(&session.house.root).into_iter().collect();
+    warnings.extend(session.why_kept(project));
     if let Some(full) = room::lacking(&session.house.root) {
         warnings.push(format!("{full}: what ends cannot be recorded, and nothing begins; {}", room::NEXT));
     }

@@ -24,7 +24,7 @@ pub struct ConductorCondition {
     pub id: String,
     /// The plan it runs.
     pub plan_id: String,
-    /// `queued`, `running`, `stopping` or `stopped`.
+    /// `queued`, `running`, `paused`, `stopping` or `stopped`.
     pub state: String,
     /// Nothing new starts, because the plan is paused.
     pub paused: bool,

@@ -12,6 +12,9 @@ pub struct HealthStatus {
     pub checks: Vec<HealthCheck>,
     /// The workers, one for each attempt where they do several.
     pub health: Vec<WorkerHealthStatus>,
+    /// Why what is told may not be what the files of the configuration say.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// Something that all workers need.

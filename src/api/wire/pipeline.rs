@@ -141,7 +141,8 @@ pub struct PipelineStage {
     /// Its name.
     pub stage: String,
     /// Where it is: `waiting`, `approval`, `running`, `fixing`, `done`, `failed`, `refused`, `blocked`, `unknown`,
-    /// `rolling-back` or `rolled-back`; none for a pipeline that does not run.
+    /// `rolling-back` or `rolled-back`; of a run at rest `stopping` or `stopped` what was being done; none for a
+    /// pipeline that does not run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<String>,
     /// Why it is there.

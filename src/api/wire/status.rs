@@ -56,6 +56,7 @@ impl StatusResult {
             Scope::Workers => StatusBody::Workers {
                 workers: list(value, "workers")?,
                 missed: value.get("missed").map_or(Ok(0), u64::deserialize)?,
+                warnings: value.get("warnings").map_or(Ok(Vec::new()), Deserialize::deserialize)?,
             },
             Scope::Health => StatusBody::Health(HealthStatus::deserialize(value)?),
             Scope::Claims => StatusBody::Claims { claims: list(value, "claims")? },
@@ -120,6 +121,9 @@ pub enum StatusBody {
         /// Tasks of the project that wait past their deadline.
         #[serde(default, skip_serializing_if = "is_none")]
         missed: u64,
+        /// Why what is told may not be what the files of the configuration say.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        warnings: Vec<String>,
     },
     /// Scope `queue`.
     Queue {
@@ -436,6 +440,9 @@ pub struct ConductorStatus {
     /// Its place in the queue, from 1, while it waits for room.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub position: Option<u64>,
+    /// Where its plan is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan_state: Option<String>,
 }
 
 /// A plan that was started, in one line.

@@ -101,24 +101,25 @@ pub fn fleet(desk: &mut Desk<'_>, args: &args::Fleet) -> Result<u8, ApiError> {
     };
     let mut last = None;
     loop {
-        let (mut value, seq, workers, missed) = all_workers(desk)?;
+        let (mut value, seq, all) = all_workers(desk)?;
         let environments = match by {
             screens::By::Environment => Some(environments(desk)?),
             _ => None,
         };
-        if last.as_ref() != Some(&(workers.clone(), missed, environments.clone())) {
+        let now = Some((all, environments));
+        if let Some((all, environments)) = now.as_ref().filter(|_| last != now) {
             if desk.out.is_json() {
-                if let (Some(fields), Some(all)) = (value.as_object_mut(), &environments) {
+                if let (Some(fields), Some(all)) = (value.as_object_mut(), environments) {
                     fields.insert("totals".to_owned(), serde_json::json!(all.totals));
                 }
                 desk.out.json(&value);
             } else {
-                let text = screens::fleet(&desk.view(), &workers, missed, by, environments.as_ref());
+                let text = screens::fleet(&desk.view(), all, by, environments.as_ref());
                 if args.watch { desk.out.redraw(&text) } else { desk.out.result(&text) }
             }
         }
-        let is_untold = environments.is_some();
-        last = Some((workers, missed, environments));
+        let is_untold = by == screens::By::Environment;
+        last = now;
         if !args.watch || desk.cancel.is_cancelled() || desk.out.is_closed() {
             return Ok(0);
         }
@@ -181,24 +182,26 @@ fn whole_health(desk: &Desk<'_>) -> Result<(Value, i64, HealthStatus), ApiError>
     }
 }
 
-/// All workers of the project, page by page, and how many of its tasks wait past their deadline.
-fn all_workers(desk: &Desk<'_>) -> Result<(Value, i64, Vec<WorkerStatus>, u64), ApiError> {
+/// All workers of the project, page by page.
+fn all_workers(desk: &Desk<'_>) -> Result<(Value, i64, screens::Fleet), ApiError> {
     let mut params = StatusParams { scope: Scope::Workers, limit: Some(PAGE), ..StatusParams::default() };
     let mut all: Vec<WorkerStatus> = Vec::new();
     loop {
         let mut status: StatusResult = typed(&desk.call("status", &params)?)?;
-        let StatusBody::Workers { workers, missed } = &mut status.body else {
+        let StatusBody::Workers { workers, missed, warnings } = &mut status.body else {
             return Err(Error::Bug("the workers are something else".to_owned()).into());
         };
         all.append(workers);
-        let missed = *missed;
+        let (missed, warnings) = (*missed, std::mem::take(warnings));
         params.cursor.clone_from(&status.next_cursor);
         if params.cursor.is_none() {
             let seq = status.seq;
-            status.body = StatusBody::Workers { workers: all.clone(), missed };
+            let fleet = screens::Fleet { workers: all, missed, warnings };
+            let screens::Fleet { workers, missed, warnings } = fleet.clone();
+            status.body = StatusBody::Workers { workers, missed, warnings };
             let value = serde_json::to_value(&status)
                 .map_err(|error| Error::Bug(format!("the status is no JSON: {error}")))?;
-            return Ok((value, seq, all, missed));
+            return Ok((value, seq, fleet));
         }
     }
 }
@@ -206,7 +209,7 @@ fn all_workers(desk: &Desk<'_>) -> Result<(Value, i64, Vec<WorkerStatus>, u64), 
 /// Whether nothing more will happen to what was asked about; `status` does not wait then.
 fn is_final(body: &StatusBody) -> bool {
     match body {
-        StatusBody::Plan(plan) => is_over(&plan.state),
+        StatusBody::Plan(plan) => is_over(plan),
         StatusBody::Task(task) => matches!(task.state.as_str(), "done" | "failed" | "cancelled"),
         StatusBody::Attempt(attempt) => attempt.state == "finished",
         StatusBody::Judgement(judgement) => judgement.state != "running",
@@ -214,9 +217,9 @@ fn is_final(body: &StatusBody) -> bool {
     }
 }
 
-/// Whether a plan has ended.
-fn is_over(state: &str) -> bool {
-    matches!(state, "done" | "failed" | "stopped")
+/// Whether a plan has ended. One that was stopped is told with its conductor for as long as that ends what runs.
+fn is_over(plan: &PlanStatus) -> bool {
+    matches!(plan.state.as_str(), "done" | "failed" | "stopped") && plan.conductor.is_none()
 }
 
 /// `judge`: starts it and, unless told otherwise, waits for the verdict.
@@ -329,7 +332,8 @@ pub fn run(desk: &mut Desk<'_>, args: &args::Run) -> Result<u8, ApiError> {
             return Ok(1);
         }
     };
-    let started = desk.call("dispatch", params::dispatch_of_run(args, plan_id.clone()))?;
+    let started = desk.call("dispatch", params::dispatch_of_run(args, plan_id.clone()));
+    let started = started.map_err(|error| with_what_is_kept(desk, error, &plan_id))?;
     if args.detach {
         let result = desk.show::<DispatchResult>(&started, screens::dispatch)?;
         desk.out.tip(&format!("kapell status --scope plan --id {} --watch", result.plan_id));
@@ -384,6 +388,18 @@ pub fn run(desk: &mut Desk<'_>, args: &args::Run) -> Result<u8, ApiError> {
             Ok(INTERRUPTED)
         }
     }
+}
+
+/// A refusal to start a plan, and that the plan is stored where it is a draft: what was made of the file is not lost.
+fn with_what_is_kept(desk: &Desk<'_>, error: ApiError, plan_id: &str) -> ApiError {
+    let is_draft = whole_plan(desk, plan_id).is_ok_and(|(_, _, plan)| plan.state == "draft");
+    if !is_draft {
+        return error;
+    }
+    let kept =
+        format!("the plan is kept as the draft {plan_id}: kapell dispatch --plan-id {plan_id} starts it");
+    let hint = if error.hint.is_empty() { kept } else { format!("{}; {kept}", error.hint) };
+    ApiError { hint, ..error }
 }
 
 /// How a run is left by Ctrl-C.
@@ -457,10 +473,11 @@ fn follow_plan(
                 desk.out.result(&line);
             }
         }
-        if is_over(&status.state) {
+        if is_over(&status) {
             return Ok(Some((value, status)));
         }
-        let PlanStatus { done, total, running, state, .. } = &status;
+        let PlanStatus { done, total, running, .. } = &status;
+        let state = if status.state == "stopped" { "stopping" } else { &status.state };
         // Such as that nobody runs it any more.
         if status.reason != reason {
             reason.clone_from(&status.reason);

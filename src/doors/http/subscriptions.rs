@@ -10,14 +10,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use jsonrpsee::core::RegisterMethodError;
 use jsonrpsee::server::{MethodCallback, MethodResponse, MethodSink, ResponsePayload, RpcModule};
 use jsonrpsee::types::ErrorObjectOwned;
-use serde::de::DeserializeOwned;
+use serde_json::json;
 use serde_json::value::to_raw_value;
-use serde_json::{Value, json};
 use tokio::runtime::Handle;
 
 use super::methods::{Asker, Context, asker, carry_out, read};
 use crate::api::ApiError;
 use crate::api::client::{Call, guard};
+use crate::api::message::params_of;
 use crate::api::methods::events;
 use crate::api::wire::{EventParams, SubscribeParams, SubscribeResult, UnsubscribeParams, UnsubscribeResult};
 use crate::domain::refusal::{Code, Refusal};
@@ -59,7 +59,7 @@ pub fn register(module: &mut RpcModule<Context>, context: &Arc<Context>) -> Resu
         MethodCallback::Subscription(Arc::new(move |id, params, sink, _, extensions| {
             let context = context.clone();
             let id = id.into_owned();
-            let params = read(&params, SUBSCRIBE).and_then(|params| parsed(SUBSCRIBE, &params));
+            let params = read(&params, SUBSCRIBE).and_then(|params| params_of(SUBSCRIBE, &params));
             Box::pin(async move {
                 let most = sink.max_response_size() as usize;
                 let opened = match (asker(&extensions), params) {
@@ -74,18 +74,12 @@ pub fn register(module: &mut RpcModule<Context>, context: &Arc<Context>) -> Resu
         })),
     )?;
     module.register_async_method(UNSUBSCRIBE, |params, _, extensions| async move {
-        let params: UnsubscribeParams = parsed(UNSUBSCRIBE, &read(&params, UNSUBSCRIBE)?)?;
+        let params: UnsubscribeParams = params_of(UNSUBSCRIBE, &read(&params, UNSUBSCRIBE)?)?;
         let session = session(asker(&extensions)?)?;
         let unsubscribed = session.close(params.subscription).await;
         Ok::<_, ErrorObjectOwned>(UnsubscribeResult { unsubscribed })
     })?;
     Ok(())
-}
-
-fn parsed<P: DeserializeOwned>(method: &str, params: &Value) -> Result<P, ApiError> {
-    P::deserialize(params).map_err(|error| {
-        ApiError::invalid_params(format!("{method}: {error}"), "rpc.discover describes the parameters")
-    })
 }
 
 fn session(asker: &Asker) -> Result<&Arc<Session>, ApiError> {

@@ -4,15 +4,13 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::pool::Pool;
 use super::reply::{Batch, Reply};
 use super::subscriptions::Subscriptions;
 use crate::api::client::guard;
-use crate::api::message::{self, Id, Line, Message, Request};
+use crate::api::message::{self, Id, Line, Message, Request, params_of, written};
 use crate::api::wire::{CancelParams, CancelResult, SubscribeParams, UnsubscribeParams, UnsubscribeResult};
 use crate::api::{ApiError, Client, schema, table};
 use crate::domain::refusal::{Code, Refusal};
@@ -82,7 +80,7 @@ impl Connection {
             "rpc.discover" => reply.send(&Ok(schema::open_rpc())),
             "rpc.cancel" => reply.send(&self.cancel(&params)),
             "events.subscribe" => {
-                let subscribed = read::<SubscribeParams>(name, &params)
+                let subscribed = params_of::<SubscribeParams>(name, &params)
                     .and_then(|params| guard(name, || self.subscriptions.open(params)));
                 match subscribed {
                     Ok((result, start)) => reply.send_then(&written(result), Some(start)),
@@ -90,7 +88,7 @@ impl Connection {
                 }
             }
             "events.unsubscribe" => {
-                reply.send(&read::<UnsubscribeParams>(name, &params).and_then(|params| {
+                reply.send(&params_of::<UnsubscribeParams>(name, &params).and_then(|params| {
                     let unsubscribed = self.subscriptions.close(params.subscription);
                     written(UnsubscribeResult { unsubscribed })
                 }));
@@ -133,7 +131,7 @@ impl Connection {
     }
 
     fn cancel(&self, params: &Value) -> Result<Value, ApiError> {
-        let params: CancelParams = read("rpc.cancel", params)?;
+        let params: CancelParams = params_of("rpc.cancel", params)?;
         let mut cancelled = 0;
         for (id, cancel) in slow_calls(&self.slow).running.values() {
             if *id == params.id {
@@ -147,14 +145,4 @@ impl Connection {
 
 fn slow_calls(slow: &Mutex<SlowCalls>) -> MutexGuard<'_, SlowCalls> {
     slow.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn read<P: DeserializeOwned>(name: &str, params: &Value) -> Result<P, ApiError> {
-    P::deserialize(params).map_err(|error| {
-        ApiError::invalid_params(format!("{name}: {error}"), "rpc.discover describes the parameters")
-    })
-}
-
-fn written(result: impl Serialize) -> Result<Value, ApiError> {
-    serde_json::to_value(result).map_err(|error| ApiError::bug(error.to_string()))
 }

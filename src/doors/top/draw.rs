@@ -99,7 +99,7 @@ fn put(screen: &mut Buffer, line: Rect, spans: &[(Style, String)]) {
 }
 
 fn headline(model: &Model, theme: &Theme, screen: &mut Buffer) {
-    // Of all projects, as the rows below are.
+    // Of all projects, as the rows of orchestrators are.
     let fresh = || model.known.plans.iter().map(|row| &row.status).filter(|status| status.fresh);
     let count = |state: &str| fresh().filter(|status| status.state == state).count();
     let at_work: u64 = fresh().filter_map(|status| Some(status.progress.as_ref()?.running)).sum();
@@ -110,12 +110,16 @@ fn headline(model: &Model, theme: &Theme, screen: &mut Buffer) {
         }
     }
     let usd: f64 = model.known.workers.iter().map(|worker| worker.usd_today).sum();
-    let mut spans = vec![
-        (theme.focus, "kapell top".to_owned()),
-        (theme.plain, format!("{counts}, {at_work} at work, {} claimed", model.known.claims.len())),
-    ];
-    if usd > 0.0 {
-        spans.push((theme.plain, format!(", ${usd:.2} today")));
+    let mut spans =
+        vec![(theme.focus, "kapell top".to_owned()), (theme.plain, format!("{counts}, {at_work} at work"))];
+    // These are of one project, as the panels of workers and claims are.
+    let claims = model.known.claims.len();
+    if claims > 0 || usd > 0.0 {
+        let mut own = format!("; {}: {claims} claimed", model.project().unwrap_or("here"));
+        if usd > 0.0 {
+            own.push_str(&format!(", ${usd:.2} today"));
+        }
+        spans.push((theme.plain, own));
     }
     if !model.filter.is_empty() || model.mode == Mode::Filter {
         spans.push((theme.warn, format!("  / {}", model.filter)));

@@ -370,5 +370,6 @@ fn without_conductor(plan: &PlanStatus) -> ConductorStatus {
             failed: plan.failed,
         }),
         position: None,
+        plan_state: Some(plan.state.clone()),
     }
 }

@@ -2,6 +2,7 @@
 //! elsewhere.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::path::Path;
 
 use super::layout::{self, Layout};
 use crate::api::wire::{ClaimStatus, ConductorStatus, EventStatus, Id, PlanStatus, TaskLine, WorkerStatus};
@@ -405,6 +406,13 @@ impl Model {
                 || self.matches(&[plan, event.task.as_deref().unwrap_or(""), &event.kind, &event.text])
         };
         self.events.iter().rev().filter(is_shown).collect()
+    }
+
+    /// The name of the project that the workers and claims are of: the selected plan's.
+    pub fn project(&self) -> Option<&str> {
+        let plan = &self.known.plan.as_ref()?.plan_id;
+        let row = self.known.plans.iter().find(|row| row.status.plan_id == *plan)?;
+        Path::new(row.status.project.as_deref()?).file_name()?.to_str()
     }
 
     /// What needs somebody: each with the plan that can be launched, where one waits for room.

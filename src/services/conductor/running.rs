@@ -26,13 +26,12 @@ use crate::domain::schedule::{self, Step};
 use crate::domain::share::Pool;
 use crate::domain::task::TaskState;
 use crate::services::judging::commands;
-use crate::services::launching::LAUNCHED;
 use crate::services::project::Files;
 use crate::services::spending::Spent;
 use crate::services::{Error, Session};
-use crate::services::{ground, landing, querying};
+use crate::services::{ground, insisting, landing, querying};
 use crate::store::conductors::ConductorRow;
-use crate::store::events::{EventFilter, NewEvent};
+use crate::store::events::NewEvent;
 use crate::store::plans::{Pace, PlanRow, TaskLight};
 use crate::store::watch::Watch;
 use crate::sys::process::life::{self, Life};
@@ -41,6 +40,7 @@ use crate::sys::shim::client;
 use crate::sys::shim::job::Request;
 
 mod waiting;
+use waiting::first_end;
 
 /// A conductor says that it lives this often; after 60 s without it is taken for stale.
 const HEARTBEAT: Duration = Duration::from_secs(10);
@@ -102,6 +102,7 @@ pub fn conduct<S: Socket>(
             launch_anyway,
             is_admitted: false,
             waits_for_reset: false,
+            ends_at: None,
             unpaid: HashMap::new(),
             document: String::new(),
             is_short_of_memory: false,
@@ -221,6 +222,8 @@ struct Conductor {
     is_admitted: bool,
     /// Whether a task waits for the next day's or month's money.
     waits_for_reset: bool,
+    /// When the first of the limits and quarantines ends for which tasks wait.
+    ends_at: Option<Time>,
     /// Tasks that the plan's own money does not do for.
     unpaid: HashMap<TaskId, Spent>,
     /// The plan without its tasks, as it was read last.
@@ -294,12 +297,13 @@ impl Conductor {
                     Point::ConductorRested.reach()?;
                     return Ok(());
                 }
-            } else if self.at_work.is_empty() && row.state != PlanState::Paused {
+            } else if self.at_work.is_empty() && (row.state != PlanState::Paused || self.is_through()?) {
                 return Ok(());
             }
             if !std::mem::take(&mut self.has_more) {
                 let rest = TRY_AGAIN.min(HEARTBEAT.saturating_sub(self.last_beat.elapsed()));
                 let rest = self.until_reset().map_or(rest, |reset| reset.min(rest));
+                let rest = self.ends_at.map_or(rest, |at| until(at).min(rest));
                 let rest = row.stop_at.map_or(rest, |at| until(at).min(rest));
                 self.watch.wait(Some(Instant::now() + rest));
             }
@@ -389,6 +393,7 @@ impl Conductor {
             self.note_missed(&desk)?;
         } else {
             self.note_seat_wait(&desk, None)?;
+            self.ends_at = None;
         }
         Ok(())
     }
@@ -402,9 +407,11 @@ impl Conductor {
             self.left_of_batch = batch_size.map_or(u32::MAX, |size| size.max(1));
         }
         // With a new day comes new money, and with the end of an attempt what was set aside for it.
-        self.agenda.try_again(desk, std::mem::take(&mut self.waits_for_reset))?;
+        let is_over = self.ends_at.take_if(|at| *at <= Time::now()).is_some();
+        self.agenda.try_again(desk, std::mem::take(&mut self.waits_for_reset) || is_over)?;
         let mut base = None;
         let mut in_vain = 0;
+        let mut waits_for_end = false;
         let closed = loop {
             let closed = self.agenda.closed_lanes(desk)?;
             if self.at_work.len() >= most || batch_size.is_some() && self.left_of_batch == 0 {
@@ -436,6 +443,7 @@ impl Conductor {
                 }
                 begun => {
                     self.waits_for_reset |= matches!(begun, Begun::Waits("budget", _));
+                    waits_for_end |= matches!(begun, Begun::Waits("rate-limit" | "unhealthy", _));
                     if let Begun::Unpaid(spent) = begun {
                         self.unpaid.insert(task.id.clone(), spent);
                     }
@@ -446,6 +454,10 @@ impl Conductor {
             self.agenda.refresh(desk)?;
         };
         self.waits_for_reset |= closed.iter().flatten().any(|(reason, _)| *reason == "budget");
+        waits_for_end |= closed.iter().flatten().any(|(why, _)| matches!(*why, "rate-limit" | "unhealthy"));
+        if waits_for_end {
+            self.ends_at = first_end(desk)?;
+        }
         let may_more = self.at_work.len() < most && !(batch_size.is_some() && self.left_of_batch == 0);
         self.note_seat_wait(desk, self.agenda.awaits(&closed).filter(|_| may_more))?;
         self.tell_why(desk, &closed)?;
@@ -615,24 +627,13 @@ impl Conductor {
         let everywhere = live.iter().filter(older).count();
         let is_full = here >= desk.config.max_conductors as usize
             || desk.config.machine.max_conductors.is_some_and(|most| everywhere >= most as usize);
-        let is_full = is_full && !self.was_launched(own.started_at)?;
+        let is_full = is_full && !desk.store()?.read(|tx| insisting::is_decided(tx, &desk.plan_id))?;
         let state = if is_full { ConductorState::Queued } else { ConductorState::Running };
         if own.state != state {
             desk.store()?.write(|tx| tx.set_conductor_state(&desk.conductor, state))?;
         }
         self.is_admitted = !is_full;
         Ok(self.is_admitted)
-    }
-
-    /// Whether somebody decided since this conductor began that it is not to wait for room.
-    fn was_launched(&self, since: Time) -> Result<bool, Error> {
-        let filter = EventFilter {
-            plan: Some(self.desk.plan_id.as_str()),
-            kind: Some(LAUNCHED),
-            ..EventFilter::default()
-        };
-        let newest = self.desk.store()?.read(|tx| tx.newest_events(&filter, 1))?;
-        Ok(newest.last().is_some_and(|event| event.at >= since))
     }
 
     fn tell_first_pass(&self) -> Result<(), Error> {

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::base::ids::{ConductorId, PlanId};
-use crate::domain::conducting::{ConductorState, PlanState};
+use crate::domain::conducting::{self, ConductorState, PlanState};
 use crate::services::querying::{self, PlanView};
 use crate::services::{Error, Session};
 
@@ -57,7 +57,11 @@ impl Vitals {
         let plan = querying::plan(session, &self.plan)?;
         Ok(Condition {
             // Its socket is there a moment before its row is.
-            state: row.map_or(ConductorState::Running, |row| row.state),
+            state: conducting::where_it_is(
+                row.map_or(ConductorState::Running, |row| row.state),
+                true,
+                Some(plan.row.state),
+            ),
             is_paused: plan.row.state == PlanState::Paused,
             passes: self.passes.load(Ordering::Relaxed),
             plan,

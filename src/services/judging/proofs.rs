@@ -10,7 +10,7 @@ use crate::domain::plan::CommandLine;
 use crate::domain::verdict::GateOutcome;
 use crate::services::Error;
 use crate::sys::git::change::{Change, Mode};
-use crate::sys::git::{Oid, construct, read};
+use crate::sys::git::{Oid, Snapshot, construct, read};
 
 /// Nothing outside the claim was changed.
 pub fn ownership(case: &Case<'_>) -> Finding {
@@ -215,37 +215,32 @@ pub fn red_green(case: &Case<'_>, verify: &mut Option<VerifyTree>) -> Result<Fin
         };
         let reds = own.iter().filter_map(|own| Some((own.path.clone(), own.red.clone()?)));
         let alone = construct::standing_in(case.git, case.snapshot, reds)?;
-        let red = construct::construct(case.git, &alone, &tests_only, "kapell: tests alone", &case.evidence)
-            .map_err(Error::from_git)?;
-        let seen = commands::on_commit(case, verify, &red, "red", command)?;
-        evidence.push_str(&format!("== the tests without the implementation: {shown}\n{}\n", seen.output));
-        match seen.end {
-            End::Failed(_) => {}
-            End::Passed | End::Flaky(_) => {
-                let why = format!("`{shown}` passes without the implementation: the new tests prove nothing");
-                return Ok(Finding { outcome: GateOutcome::Fail, why, evidence });
-            }
-            End::Unknown(why) => return Ok(unknown(case, command, &shown, &why, evidence)),
+        let red = Red {
+            name: "red",
+            keep: &tests_only,
+            message: "kapell: tests alone",
+            heading: format!("the tests without the implementation: {shown}"),
+            passes: format!("`{shown}` passes without the implementation: the new tests prove nothing"),
+        };
+        if let Some(finding) = red.stands(case, verify, &alone, command, &mut evidence)? {
+            return Ok(finding);
         }
         let is_code_besides =
             changed(case).any(|path| !is_test(case, path) && !is_all_tests(path) && !defining.contains(path));
         if !defining.is_empty() && is_code_besides {
             // With what the work made of the command: one that passes whatever there is proves nothing.
             let with_command = |change: &Change| tests_only(change) || defining.contains(&change.path);
-            let message = "kapell: tests and what runs them";
-            let red = construct::construct(case.git, &alone, &with_command, message, &case.evidence)
-                .map_err(Error::from_git)?;
-            let seen = commands::on_commit(case, verify, &red, "red-own", command)?;
-            evidence.push_str(&format!("== the same with the work's own {by}\n{}\n", seen.output));
-            match seen.end {
-                End::Failed(_) => {}
-                End::Passed | End::Flaky(_) => {
-                    let why = format!(
-                        "`{shown}` passes without the implementation as soon as {by} is changed, which says what it runs: that proves nothing"
-                    );
-                    return Ok(Finding { outcome: GateOutcome::Fail, why, evidence });
-                }
-                End::Unknown(why) => return Ok(unknown(case, command, &shown, &why, evidence)),
+            let red = Red {
+                name: "red-own",
+                keep: &with_command,
+                message: "kapell: tests and what runs them",
+                heading: format!("the same with the work's own {by}"),
+                passes: format!(
+                    "`{shown}` passes without the implementation as soon as {by} is changed, which says what it runs: that proves nothing"
+                ),
+            };
+            if let Some(finding) = red.stands(case, verify, &alone, command, &mut evidence)? {
+                return Ok(finding);
             }
         }
     }
@@ -273,6 +268,46 @@ pub fn red_green(case: &Case<'_>, verify: &mut Option<VerifyTree>) -> Result<Fin
         }
         End::Unknown(why) => unknown(case, command, &shown, &why, evidence),
     })
+}
+
+/// The work without its implementation, on which its tests must fail.
+struct Red<'a> {
+    /// The name of the run.
+    name: &'a str,
+    /// What of the change is in it.
+    keep: &'a dyn Fn(&Change) -> bool,
+    /// The message of its commit.
+    message: &'a str,
+    /// Above what the run printed.
+    heading: String,
+    /// What is found where they pass.
+    passes: String,
+}
+
+impl Red<'_> {
+    /// Runs them; what is found unless they fail.
+    fn stands(
+        &self,
+        case: &Case<'_>,
+        verify: &mut Option<VerifyTree>,
+        alone: &Snapshot,
+        command: &CommandLine,
+        evidence: &mut String,
+    ) -> Result<Option<Finding>, Error> {
+        let commit = construct::construct(case.git, alone, self.keep, self.message, &case.evidence)
+            .map_err(Error::from_git)?;
+        let seen = commands::on_commit(case, verify, &commit, self.name, command)?;
+        evidence.push_str(&format!("== {}\n{}\n", self.heading, seen.output));
+        let (why, evidence) = match seen.end {
+            End::Failed(_) => return Ok(None),
+            End::Passed | End::Flaky(_) => (self.passes.clone(), std::mem::take(evidence)),
+            End::Unknown(why) => {
+                let shown = shell_words::join(&command.0);
+                return Ok(Some(unknown(case, command, &shown, &why, std::mem::take(evidence))));
+            }
+        };
+        Ok(Some(Finding { outcome: GateOutcome::Fail, why, evidence }))
+    }
 }
 
 /// The changed files, tests aside, that say what a test command runs: a script that it names, the scripts of

@@ -4,7 +4,7 @@ use super::facts::{self, Finding};
 use super::stages::{self, Stage};
 use crate::base::ids::PlanId;
 use crate::services::project::Project;
-use crate::services::{Error, Session};
+use crate::services::{Error, Session, querying};
 use crate::store::events::EventFilter;
 use crate::store::pipelines::{CommandRow, PipelineRow, StageRow, StageTask};
 use crate::store::plans::PlanRow;
@@ -21,6 +21,21 @@ pub struct RunView {
     pub plan: PlanRow,
     /// Its stages.
     pub stages: Vec<StageView>,
+    /// Whether somebody conducts it.
+    pub is_conducted: bool,
+}
+
+impl RunView {
+    /// What is told of the stages of a run at rest that were being done when it came to that, and why.
+    pub fn held_up(&self, stage: &StageRow) -> Option<(&'static str, String)> {
+        let told = self.plan.state.is_at_rest().then(|| stage.state.held_up(self.is_conducted)).flatten()?;
+        let (was, run) = (stage.state.as_str(), &self.run.plan);
+        let why = match self.is_conducted {
+            true => format!("it was {was}; what runs for it is being ended"),
+            false => format!("it was {was} when the run came to rest; kapell resume {run} goes on with it"),
+        };
+        Some((told, why))
+    }
 }
 
 /// A stage as it is now.
@@ -104,6 +119,7 @@ pub fn view(session: &Session, plan: &PlanId) -> Result<RunView, Error> {
                 stage,
             });
         }
-        Ok(RunView { run, plan: row, stages: views })
+        let is_conducted = tx.conductor_of(plan)?.is_some_and(|conductor| querying::is_alive(&conductor));
+        Ok(RunView { run, plan: row, stages: views, is_conducted })
     })
 }

@@ -5,7 +5,7 @@ use crate::base::clock::Time;
 use crate::base::ids::{ProviderName, WorkerName};
 use crate::domain::refusal::Code;
 use crate::services::project::Project;
-use crate::services::{Error, Session};
+use crate::services::{Error, Session, querying};
 use crate::store::events::NewEvent;
 
 /// Lets a worker go on that is in quarantine, and forgets what it was there for; or a provider, by its name or by
@@ -29,6 +29,9 @@ pub(super) fn release(session: &Session, project: &Project, target: &str) -> Res
         }
         Ok((released, lifted))
     })?;
+    if !released && !lifted {
+        return Ok(None);
+    }
     let mut told = Vec::new();
     if released {
         told.push(format!("worker {worker} may get tasks again; what it failed at before is forgotten"));
@@ -36,11 +39,21 @@ pub(super) fn release(session: &Session, project: &Project, target: &str) -> Res
     if lifted {
         told.push(format!("provider {provider} is asked again, whatever limit it told of"));
     }
-    Ok((!told.is_empty()).then(|| Done {
-        state: "idle".to_owned(),
-        message: told.join("; "),
-        ..Done::default()
-    }))
+    // Its money is another matter.
+    let unpaid = unpaid(session, project, &provider);
+    let state = if unpaid.is_some() { "over-budget" } else { "idle" };
+    told.extend(unpaid.map(|(why, next)| format!("it gets none yet, {why}: {next}")));
+    Ok(Some(Done { state: state.to_owned(), message: told.join("; "), ..Done::default() }))
+}
+
+/// Why a provider gets nothing though it would do it, if its money is spent, and what changes that.
+fn unpaid(session: &Session, project: &Project, provider: &ProviderName) -> Option<(String, String)> {
+    let config = session.config_at_work(project).ok()?;
+    let all = querying::budget(session, &config).ok()?;
+    let view = all.into_iter().find(|view| view.provider == provider.as_str())?;
+    let why = view.reason?;
+    let anew = view.resets_at.map_or_else(String::new, |at| format!(", or wait until {at}"));
+    Some((why, format!("raise its limit in [providers.{provider}.budget]{anew}")))
 }
 
 /// The provider that a name means: itself, or that of a worker. A configuration that cannot be read names none.
@@ -53,6 +66,7 @@ fn provider_of(session: &Session, project: &Project, target: &str) -> ProviderNa
 /// Why a name that is no plan's means nobody at work, where it is that of a worker or provider.
 pub(super) fn nobody(session: &Session, project: &Project, target: &str) -> Option<Error> {
     let config = session.config_at_work(project).ok()?;
+    let provider = provider_of(session, project, target);
     let what = if config.workers.contains_key(&WorkerName::new(target)) {
         "worker"
     } else if config.providers.contains_key(&ProviderName::new(target)) {
@@ -60,6 +74,10 @@ pub(super) fn nobody(session: &Session, project: &Project, target: &str) -> Opti
     } else {
         return None;
     };
+    if let Some((why, next)) = unpaid(session, project, &provider) {
+        let what = format!("{what} {target} gets no tasks, and a word does not change that: {why}");
+        return Some(refuse(Code::OverBudget, what, next));
+    }
     Some(refuse(
         Code::Conflict,
         format!("{what} {target} is at work on nothing, and nothing keeps it from getting tasks"),

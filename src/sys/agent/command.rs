@@ -9,7 +9,7 @@ use super::event::{Event, Finding, Limit, LimitKind};
 use super::launch::{BadCommand, Brief, Launch, Program, text};
 use super::reader::{Dialect, Seen, dollars};
 use crate::base::clock::Time;
-use crate::domain::usage::Usage;
+use crate::domain::usage::{MOST_USD, Usage};
 
 pub(super) fn launch(
     program: &Program<'_>,
@@ -84,7 +84,25 @@ pub(super) struct Lines {
     used: Usage,
     counted: HashSet<String>,
     is_limited: bool,
+    /// Whether it was told that a report of what was used makes no sense.
+    is_odd_told: bool,
 }
+
+/// What of a report of what was used is no number of tokens or dollars, which counts as nothing.
+fn nonsense(line: &Value) -> Option<String> {
+    let is_count = |value: &Value| value.is_null() || value.is_u64();
+    let is_money = |value: &Value| value.is_null() || dollars(value).is_some_and(|usd| usd <= MOST_USD);
+    let is_odd = |name: &str| !if name == "usd" { is_money(&line[name]) } else { is_count(&line[name]) };
+    let odd = FIGURES.into_iter().filter(|name| is_odd(name));
+    let odd: Vec<String> = odd.map(|name| format!("{name} {}", line[name])).collect();
+    (!odd.is_empty()).then(|| {
+        let odd: String = odd.join(", ").chars().take(200).collect();
+        format!("its report of what it used has no number in {odd}: that counts as nothing")
+    })
+}
+
+/// The figures of a report of what was used.
+const FIGURES: [&str; 5] = ["input_tokens", "cached_tokens", "cache_write_tokens", "output_tokens", "usd"];
 
 impl Dialect for Lines {
     fn object(&mut self, line: &Value, seen: &mut Seen) {
@@ -98,6 +116,12 @@ impl Dialect for Lines {
                     && !self.counted.insert(id)
                 {
                     return;
+                }
+                if !self.is_odd_told
+                    && let Some(what) = nonsense(line)
+                {
+                    self.is_odd_told = true;
+                    seen.emit(Event::Warning(what));
                 }
                 // Each report is of what came since the one before.
                 self.used = self.used.plus(Usage {

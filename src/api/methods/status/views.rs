@@ -156,6 +156,7 @@ pub(super) fn conductor(entry: &Entry) -> ConductorStatus {
         note: entry.note.clone(),
         progress: entry.plan.as_ref().map(progress),
         position: entry.position,
+        plan_state: entry.plan.as_ref().map(|plan| plan.state.as_str().to_owned()),
     }
 }
 
@@ -343,6 +344,7 @@ pub(super) fn health(report: &Report, workers: Vec<WorkerHealthStatus>) -> Healt
         healthy: report.is_healthy(),
         checks: report.checks.iter().map(check).collect(),
         health: workers,
+        warnings: Vec::new(),
     }
 }
 

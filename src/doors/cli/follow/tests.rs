@@ -58,7 +58,10 @@ fn play(words: &[&str], script: Vec<Turn>, interrupt: usize) -> Played {
             let (expected, answer) =
                 script.borrow_mut().pop_front().unwrap_or_else(|| panic!("unexpected {method} {params}"));
             assert_eq!(method, expected);
-            Ok(answer)
+            match answer.get("refused") {
+                Some(_) => Err(Refusal::new(Code::Busy, "there is no room", "make room").into()),
+                None => Ok(answer),
+            }
         }),
         wait: Box::new(|_, _| {
             *waits.borrow_mut() += 1;
@@ -131,6 +134,37 @@ fn a_run_tells_each_change_once_and_ends_with_its_plan() {
     let played = play(&["run", "plan.json", "--json"], script("done"), 0);
     assert_eq!(played.stdout.lines().count(), 1);
     assert_eq!(serde_json::from_str::<Value>(&played.stdout).unwrap(), script("done")[6].1);
+}
+
+#[test]
+fn a_run_that_is_stopped_is_told_when_its_workers_have_ended() {
+    let ending = |seq, tasks| {
+        let mut turn = plan_status(seq, "stopped", tasks);
+        turn.1["conductor"] = json!({"id": "c-1", "pid": 1});
+        turn
+    };
+    let script = vec![
+        planned(&json!([])),
+        dispatched(),
+        plan_status(1, "running", &[(1, "running")]),
+        ending(2, &[(1, "running")]),
+        plan_status(3, "stopped", &[(1, "waiting")]),
+    ];
+    let played = play(&["run", "plan.json"], script, 0);
+    assert_eq!((played.result.unwrap(), played.waits), (1, 2));
+    assert!(played.stdout.contains("waiting    1"), "{}", played.stdout);
+}
+
+#[test]
+fn a_plan_that_is_not_started_is_kept_and_named() {
+    let refused = |state: &str| {
+        let script =
+            vec![planned(&json!([])), ("dispatch", json!({"refused": true})), plan_status(1, state, &[])];
+        play(&["run", "plan.json"], script, 0).result.unwrap_err().hint
+    };
+    let kept = "make room; the plan is kept as the draft demo-1: kapell dispatch --plan-id demo-1 starts it";
+    assert_eq!(refused("draft"), kept);
+    assert_eq!(refused("running"), "make room");
 }
 
 #[test]

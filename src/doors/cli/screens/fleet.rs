@@ -24,9 +24,23 @@ pub struct Places {
     pub totals: EnvironmentTotals,
 }
 
+/// The workers of a project.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Fleet {
+    /// All of them.
+    pub workers: Vec<WorkerStatus>,
+    /// Tasks that wait past their deadline.
+    pub missed: u64,
+    /// Why what is told may not be what the files of the configuration say.
+    pub warnings: Vec<String>,
+}
+
 /// `kapell fleet`: the workers, those apart that never get a task.
-pub fn fleet(view: &View, workers: &[WorkerStatus], missed: u64, by: By, places: Option<&Places>) -> String {
+pub fn fleet(view: &View, fleet: &Fleet, by: By, places: Option<&Places>) -> String {
+    let Fleet { workers, missed, warnings } = fleet;
+    let missed = *missed;
     view.page(|page| {
+        warn(page, warnings);
         if workers.is_empty() {
             page.line(&[span(Style::Faint, "no workers")]);
             return;

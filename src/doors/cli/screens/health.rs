@@ -6,6 +6,7 @@ use crate::api::wire::{HealthStatus, WorkerHealthStatus};
 /// Scope `health`, and `kapell health`.
 pub fn health(view: &View, status: &HealthStatus) -> String {
     view.page(|page| {
+        warn(page, &status.warnings);
         if status.health.is_empty() {
             page.line(&[span(Style::Faint, "no workers")]);
         } else {

@@ -19,7 +19,7 @@ mod work;
 pub use claims::{claim_files, release_files};
 pub use cost::csv;
 pub use environments::environments;
-pub use fleet::{By, Places, fleet, route};
+pub use fleet::{By, Fleet, Places, fleet, route};
 pub use health::health;
 pub use inside::{checkpoint, report};
 pub use pipeline::{pipeline, pipelines};
@@ -89,7 +89,7 @@ pub fn status(view: &View, result: &StatusResult) -> String {
         StatusBody::Budget { budget } => status::budget(view, budget),
         StatusBody::Cost(costs) => cost::cost(view, costs),
         StatusBody::Health(health) => health::health(view, health),
-        StatusBody::Workers { workers, .. } => status::workers(view, workers),
+        StatusBody::Workers { workers, warnings, .. } => status::workers(view, workers, warnings),
         StatusBody::Queue { queue, waiting } => {
             status::queue(view, queue, waiting, result.next_cursor.as_deref())
         }
@@ -128,6 +128,14 @@ fn style_of(word: &str) -> Style {
         "waiting" | "idle" | "draft" | "skipped" | "stopped" | "cancelled" => Style::Faint,
         _ => Style::Plain,
     }
+}
+
+/// What needs somebody's attention, above all else.
+fn warn(page: &mut Page, warnings: &[String]) {
+    for warning in warnings {
+        page.wrapped(&cell(Style::Warn, "warning: "), Style::Plain, warning);
+    }
+    page.gap();
 }
 
 /// A state, outcome or verdict in its colour.

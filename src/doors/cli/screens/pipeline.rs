@@ -108,6 +108,7 @@ fn mark(state: Option<&str>) -> (Style, &'static str) {
         Some("approval") => (Style::Warn, "?"),
         Some("failed" | "refused" | "unknown" | "rolled-back") => (Style::Bad, "✗"),
         Some("blocked") => (Style::Bad, "–"),
+        Some("stopping" | "stopped") => (Style::Warn, "■"),
         _ => (Style::Faint, "○"),
     }
 }

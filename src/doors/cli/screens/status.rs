@@ -11,10 +11,7 @@ const BAR: u64 = 8;
 /// Scope `overview`.
 pub fn overview(view: &View, overview: &Overview) -> String {
     view.page(|page| {
-        for warning in &overview.warnings {
-            page.wrapped(&cell(Style::Warn, "warning: "), Style::Plain, warning);
-        }
-        page.gap();
+        warn(page, &overview.warnings);
         if overview.plans.is_empty() {
             page.line(&[span(Style::Faint, "no plans")]);
         } else {
@@ -263,8 +260,9 @@ fn budget_table(view: &View, budget: &[BudgetStatus]) -> Table {
 }
 
 /// Scope `workers`.
-pub fn workers(view: &View, workers: &[WorkerStatus]) -> String {
+pub fn workers(view: &View, workers: &[WorkerStatus], warnings: &[String]) -> String {
     view.page(|page| {
+        warn(page, warnings);
         if workers.is_empty() {
             page.line(&[span(Style::Faint, "no workers")]);
             return;

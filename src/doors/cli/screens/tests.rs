@@ -237,6 +237,10 @@ fn lists_screen() {
              "started_at": "2026-11-21T10:00:00Z", "heartbeat_at": "2026-11-21T11:59:55Z", "fresh": true},
             {"id": "c-00000000", "pid": 99, "plan_id": "old-000000", "state": "crashed",
              "started_at": "2026-11-19T10:00:00Z", "heartbeat_at": "2026-11-19T11:00:00Z", "fresh": false},
+            {"id": "c-11111111", "pid": 98, "plan_id": "good-00000", "state": "stopped", "plan_state": "done",
+             "started_at": "2026-11-19T10:00:00Z", "heartbeat_at": "2026-11-19T11:00:00Z", "fresh": false},
+            {"id": "c-22222222", "pid": 97, "plan_id": "bad-000000", "state": "stopped", "plan_state": "failed",
+             "started_at": "2026-11-19T10:00:00Z", "heartbeat_at": "2026-11-19T11:00:00Z", "fresh": false},
         ]}),
         json!({"seq": 1, "scope": "workers", "workers": [
             {"worker": "codex2", "provider": "codex", "groups": ["development", "review"], "state": "busy", "tasks": ["auth-3kq9zx/2"]},
@@ -454,10 +458,13 @@ fn fleet_screen() {
         let totals = EnvironmentTotals { directories: 2, environments: 6, running: 3, ..Default::default() };
         (by == By::Environment).then_some(Places { names, totals })
     };
+    let whole = Fleet { workers, missed: 2, ..Fleet::default() };
     let all = [By::Group, By::Provider, By::Environment]
-        .map(|by| all_looks(|view| fleet(view, &workers, 2, by, places(by).as_ref())));
+        .map(|by| all_looks(|view| fleet(view, &whole, by, places(by).as_ref())));
     snapshot!(all.concat());
-    assert_eq!(fleet(&view(None, false), &[], 0, By::Group, None), "no workers\n");
+    let none = Fleet { warnings: vec!["kapell.toml:1:1: broken".to_owned()], ..Fleet::default() };
+    let shown = fleet(&view(None, false), &none, By::Group, None);
+    assert_eq!(shown, "warning: kapell.toml:1:1: broken\n\nno workers\n");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What does not start yet: why, since when, and what is told of it.
 
 use super::Conductor;
+use crate::base::clock::Time;
 use crate::domain::conducting::PlanState;
 use crate::domain::schedule;
 use crate::domain::share::Pool;
@@ -14,6 +15,16 @@ use crate::store::events::NewEvent;
 const TOLD_WHY: usize = 16;
 /// Of so many it is recorded at once that they wait too long; the others follow.
 const MISSED_AT_ONCE: usize = 100;
+
+/// When the first of the limits that providers told of ends, or of the quarantines.
+pub(super) fn first_end(desk: &Desk) -> Result<Option<Time>, Error> {
+    let now = Time::now();
+    desk.store()?.read(|tx| -> Result<_, Error> {
+        let limits = tx.cooldowns(now)?.into_iter().map(|it| it.until);
+        let quarantines = tx.quarantines(&desk.project.id, now)?.into_iter().map(|it| it.until);
+        Ok(limits.chain(quarantines).min())
+    })
+}
 
 impl Conductor {
     /// Pauses a plan whose own money is spent: no waiting brings more, and somebody has to decide.
@@ -76,6 +87,17 @@ impl Conductor {
             tx.append_event(&desk.project.id, &event)?;
             Ok(())
         })
+    }
+
+    /// Brings a paused plan to its end all of whose tasks are done: nothing is left to be held up. The inbox stays
+    /// paused, for what is sent later; and of a run of a pipeline the stages have the word.
+    pub(super) fn is_through(&self) -> Result<bool, Error> {
+        let desk = &self.desk;
+        let is_done = schedule::conclusion(&self.agenda.views) == Some(PlanState::Done);
+        if !is_done || self.stages.is_run || desk.plan_id == desk.project.inbox() {
+            return Ok(false);
+        }
+        self.rest()
     }
 
     /// Says of those that are next why they wait. Whoever stands behind them waits for them.

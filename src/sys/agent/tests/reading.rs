@@ -188,6 +188,39 @@ fn a_command_reports_by_lines_with_a_key() {
 }
 
 #[test]
+fn a_report_of_use_that_makes_no_sense_is_told_once() {
+    let lines = [
+        r#"{"kapell":"usage","input_tokens":-5,"output_tokens":"many","cached_tokens":null,"usd":0.25}"#,
+        r#"{"kapell":"usage","input_tokens":1.5,"usd":"free"}"#,
+        r#"{"kapell":"usage","input_tokens":10,"usd":20000}"#,
+    ];
+    let read = |lines: &[&str]| -> Vec<Event> {
+        let mut reader = reader(AgentKind::Command);
+        lines.iter().flat_map(|line| reader.stdout(line.as_bytes(), false)).collect()
+    };
+    let warnings = |events: &[Event]| -> Vec<String> {
+        let text = |event: &Event| match event {
+            Event::Warning(text) => Some(text.clone()),
+            _ => None,
+        };
+        events.iter().filter_map(text).collect()
+    };
+    let told = warnings(&read(&lines));
+    assert_eq!(
+        told,
+        [
+            r#"its report of what it used has no number in input_tokens -5, output_tokens "many": that counts as nothing"#
+        ]
+    );
+    for (line, says) in [(lines[1], "input_tokens 1.5, usd \"free\""), (lines[2], "usd 20000")] {
+        let told = warnings(&read(&[line]));
+        assert!(told.len() == 1 && told[0].contains(says), "{told:?}");
+    }
+    // What is not told is no nonsense.
+    assert_eq!(warnings(&read(&[r#"{"kapell":"usage","usd":0.5}"#])), [""; 0]);
+}
+
+#[test]
 fn a_command_that_reports_a_limit_is_limited_unless_a_result_comes_after_it() {
     let limited = r#"{"kapell":"rate-limited","resets_at":"2026-11-21T02:00:00Z"}"#;
     let result = r#"{"kapell":"result","text":"bye"}"#;

@@ -1,4 +1,4 @@
-//! Starting although there is no room: who decided so, and how long that holds.
+//! Insisting on a start though there is no room: what is lacking, who decided so, and how long that holds.
 
 use super::{Error, health};
 use crate::base::ids::{PlanId, ProjectId};
@@ -7,7 +7,7 @@ use crate::store::events::{EventFilter, NewEvent};
 use crate::sys::config::resolved::Machine;
 
 /// The kind of the event by which a plan that waits for room is told not to.
-pub const LAUNCHED: &str = "conductor.launched";
+const LAUNCHED: &str = "conductor.launched";
 
 /// What this machine lacks for another worker, if anything: the reason and its figures.
 pub fn lacking(machine: &Machine) -> Option<(&'static str, String)> {
