@@ -639,7 +639,8 @@ fn reading_costs_what_a_text_is_long() {
         let started = std::time::Instant::now();
         let _ = of_command(&format!("F='rm a'; {text}"), &known);
         let _ = of_command(&format!("python3 - <<'EOF'\n{text}\nEOF\n"), &known);
-        assert!(started.elapsed().as_secs() < 4, "{piece:?} took {:?}", started.elapsed());
+        // Not how fast it is: what grows with the square of the length takes hours.
+        assert!(started.elapsed().as_secs() < 120, "{piece:?} took {:?}", started.elapsed());
     }
 }
 

@@ -17,7 +17,7 @@ use super::{advising, continuing, lacking, recovering, reporting};
 use crate::base::failpoint::Point;
 use crate::base::ids::{ProviderName, TaskId};
 use crate::base::paths::RepoPath;
-use crate::domain::attempt::Outcome;
+use crate::domain::attempt::{AttemptState, Outcome};
 use crate::domain::budget::Money;
 use crate::domain::plan::Task;
 use crate::domain::task::TaskState;
@@ -33,6 +33,7 @@ use crate::sys::agent::AgentKind;
 use crate::sys::config::resolved::Isolation;
 use crate::sys::git::refs;
 use crate::sys::shim::client;
+use crate::sys::shim::job::Request;
 
 /// What an attempt says is recorded at most this often, so that a talkative worker does not
 /// make the event log its own.
@@ -309,6 +310,11 @@ fn launch(desk: &Arc<Desk>, attempt: &AttemptRow, task: &Task) -> Result<bool, E
     }
     launching::launch(desk, attempt, task, tree, told)?;
     tracing::info!(attempt = %attempt.id, "its shim is started");
+    // Whoever stopped it while it had no shim yet was not heard, also not by force. It has done nothing, and needs
+    // no time to end.
+    if reread(desk, attempt)?.state == AttemptState::Stopping {
+        let _ = client::send(Path::new(&attempt.run_dir), Request::Kill);
+    }
     // The worker is at work, and nobody waits for the disk.
     desk.store()?.fold_aside();
     Ok(true)
