@@ -191,6 +191,7 @@ fn carry_on(desk: &Arc<Desk>, attempt: &AttemptRow, mut stage: Stage) -> Result<
                 if !desk.is_stopping() {
                     // Now, while nobody waits for a worker.
                     desk.spares.refill();
+                    desk.store()?.fold_aside();
                 }
                 attempt = reread(desk, &attempt)?;
                 Stage::Save
@@ -315,8 +316,6 @@ fn launch(desk: &Arc<Desk>, attempt: &AttemptRow, task: &Task) -> Result<bool, E
     if reread(desk, attempt)?.state == AttemptState::Stopping {
         let _ = client::send(Path::new(&attempt.run_dir), Request::Kill);
     }
-    // The worker is at work, and nobody waits for the disk.
-    desk.store()?.fold_aside();
     Ok(true)
 }
 
