@@ -23,8 +23,8 @@ const RETRY_PATIENCE: Duration = Duration::from_secs(45);
 /// An agent that does not count its tries itself has this many in a row. opencode asks again for
 /// ever, several times a second, when an answer breaks off, and every request costs.
 const MOST_RETRIES: u32 = 10;
-/// Who lives for so long lives on. What is only to be shown of a run waits for that: most of what ends before is
-/// a program that had nothing to do, of which the end tells all.
+/// Who lives for so long lives on. Watching what a run prints, and what is only to be shown of it, waits for that:
+/// most of what ends before is a program that had nothing to do, of which the end tells all.
 const SETTLED: Duration = Duration::from_millis(100);
 /// What was printed is read this often at least, should the system tell of no change.
 const LOOK: Duration = Duration::from_secs(60);
@@ -115,7 +115,7 @@ enum Notice {
 /// Follows a run to its end.
 pub fn listen(watched: &Watched<'_>, by: &mut dyn Attendant) -> Result<Heard, Error> {
     let (sender, notices) = channel();
-    let _notices = watch(watched.run_dir, sender.clone());
+    let grew = sender.clone();
     let run_dir: PathBuf = watched.run_dir.to_owned();
     thread::Builder::new()
         .name("kapell-wait".to_owned())
@@ -126,7 +126,7 @@ pub fn listen(watched: &Watched<'_>, by: &mut dyn Attendant) -> Result<Heard, Er
         })
         .map_err(|error| Error::system("cannot start a thread", error))?;
     let mut ear = Ear::new(watched, by);
-    let ended = ear.until_end(watched, &notices, by);
+    let ended = ear.until_end(watched, &notices, &grew, by);
     Ok(ear.conclude(watched, ended, by))
 }
 
@@ -135,7 +135,7 @@ struct Ear {
     stdout: Lines,
     stderr: Lines,
     pulse: Pulse,
-    /// When it has lived for a while; nothing once that was told.
+    /// When it has lived for a while, and is watched from then on; nothing once it is.
     settles_at: Option<Instant>,
     /// The limit that the agent runs into, and since when; nothing once it has got past it.
     limited: Option<(Instant, Limit)>,
@@ -181,7 +181,7 @@ impl Ear {
             stdout: Lines::new(&watched.run_dir.join("stdout"), MAX_LINE),
             stderr: Lines::new(&watched.run_dir.join("stderr"), MAX_LINE),
             pulse,
-            settles_at: Some(now + SETTLED),
+            settles_at: Some(if watched.is_new { now + SETTLED } else { now }),
             limited: None,
             cut: None,
         }
@@ -191,16 +191,20 @@ impl Ear {
         &mut self,
         watched: &Watched<'_>,
         notices: &Receiver<Notice>,
+        grew: &Sender<Notice>,
         by: &mut dyn Attendant,
     ) -> Ended {
-        // What was printed before anybody listened is no life now.
-        let before = self.pulse.last_life;
-        self.read(watched, by);
-        if !watched.is_new {
-            self.pulse.last_life = before;
-        }
+        let mut watches = Vec::new();
         loop {
             if self.settles_at.take_if(|at| *at <= Instant::now()).is_some() {
+                // It watches before it reads, so that nothing is missed in between.
+                watches.extend(watch(watched.run_dir, grew.clone()));
+                // What was printed before anybody listened is no life now.
+                let before = self.pulse.last_life;
+                self.read(watched, by);
+                if !watched.is_new {
+                    self.pulse.last_life = before;
+                }
                 by.settled();
             }
             let deadline = self.deadline(watched);
