@@ -44,6 +44,8 @@ use waiting::first_end;
 
 /// A conductor says that it lives this often; after 60 s without it is taken for stale.
 const HEARTBEAT: Duration = Duration::from_secs(10);
+/// By then it has begun what it can begin.
+const BEGUN: Duration = Duration::from_secs(1);
 /// How often it is looked whether a conductor that ends has ended.
 const LAST_STEPS: Duration = Duration::from_millis(20);
 /// Something that waits for a claim, a seat or a reset is tried again at least this often.
@@ -96,7 +98,8 @@ pub fn conduct<S: Socket>(
             watch: Watch::new(&session.house.root)?,
             at_work: HashMap::new(),
             ended: channel(),
-            last_beat: Instant::now(),
+            // The first comes after a second: what it took to begin is let go of with it.
+            last_beat: Instant::now().checked_sub(HEARTBEAT - BEGUN).unwrap_or_else(Instant::now),
             told: HashMap::new(),
             has_more: false,
             launch_anyway,
