@@ -1,7 +1,7 @@
 //! Whether two patterns can own one file, decided exactly, with a file that both own.
 //!
 //! Two alternatives are walked through together, segment by segment: where one has `**` the other goes on alone,
-//! and two names must have one in common ([`segment`]), which is searched for only where their begins and ends
+//! and two names must have one in common (`segment`), which is searched for only where their begins and ends
 //! can be the same. The path found has as few segments as can be.
 //!
 //! Granting is cautious: paths are compared folded, and a search that grows too big says that the
