@@ -53,15 +53,17 @@ pub fn claim_files(session: &Session, params: ClaimFilesParams) -> Result<ClaimF
             ..ClaimFilesResult::default()
         },
         Answer::Free => ClaimFilesResult { granted: true, ..ClaimFilesResult::default() },
-        Answer::Refused(conflicts) => ClaimFilesResult {
-            granted: false,
-            conflicts: conflicts.iter().map(conflict).collect(),
-            note: conflicts
-                .is_empty()
-                .then(|| "nobody holds it, and others asked for it before".to_owned())
-                .or_else(|| (!notes.is_empty()).then(|| notes.join("; "))),
-            ..ClaimFilesResult::default()
-        },
+        Answer::Refused(conflicts) => {
+            if conflicts.is_empty() {
+                notes.push("nobody holds it, and others asked for it before".to_owned());
+            }
+            ClaimFilesResult {
+                granted: false,
+                conflicts: conflicts.iter().map(conflict).collect(),
+                note: (!notes.is_empty()).then(|| notes.join("; ")),
+                ..ClaimFilesResult::default()
+            }
+        }
     })
 }
 
