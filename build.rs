@@ -46,6 +46,8 @@ fn main() -> io::Result<()> {
         writeln!(cargo, "cargo::rustc-link-arg-bin=kapell=-Wl,--no-warn-symbol-ordering")?;
         // Functions that are the same to the byte are one: 100 KB. Nothing here compares their addresses.
         writeln!(cargo, "cargo::rustc-link-arg-bin=kapell=-Wl,--icf=all")?;
+        // Strings that end alike are one.
+        writeln!(cargo, "cargo::rustc-link-arg-bin=kapell=-Wl,-O2")?;
         // For `benches/hot.py`, which makes that list.
         writeln!(cargo, "cargo::rerun-if-env-changed=KAPELL_LINK_MAP")?;
         let map = variable("KAPELL_LINK_MAP");

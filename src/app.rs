@@ -28,10 +28,7 @@ use crate::sys::shim::relay;
 pub fn house() -> anyhow::Result<House> {
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
     let var = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    // Values that are no text cannot be passed on as text; agents have no use for them.
-    let environment: BTreeMap<String, String> = std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .collect();
+    let environment = environment();
     let home = var("HOME").unwrap_or_else(|| PathBuf::from("/"));
     if let Some(relative) = var("KAPELL_HOME").filter(|path| path.is_relative()) {
         anyhow::bail!(
@@ -56,6 +53,13 @@ pub fn house() -> anyhow::Result<House> {
     let person_config = std::path::absolute(person_config).context("the person's configuration")?;
     let program = std::env::current_exe().context("where kapell itself lies")?;
     Ok(House::new(root, environment, program, home, person_config, Check::Pages))
+}
+
+/// Values that are no text cannot be passed on as text; agents have no use for them.
+fn environment() -> BTreeMap<String, String> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
 }
 
 /// The real path of a folder that may not exist yet: walls are built around real paths, and a
@@ -108,27 +112,35 @@ pub fn run() -> ExitCode {
             Some(shim) => stand_in(shim, Door::Rpc),
             None => Ok(doors::rpc::serve(house, std::env::current_dir()?)),
         }),
-        _ => opened(|house| {
-            let folder = std::env::current_dir();
-            let argv: Vec<OsString> = std::env::args_os().collect();
-            let doors = doors::cli::Doors {
-                top: |house, folder, plan, theme| {
-                    doors::top::run(house, folder, doors::top::Options { plan, theme: Some(theme) })
-                },
-                serve: |house, folder, asked, tell| {
-                    let doors::cli::Serve { listen, token_file, names, cert, key, openapi: _ } = asked;
-                    let options = doors::http::serve::Options {
-                        listen: Some(listen),
-                        token_file,
-                        names,
-                        certificate: cert.zip(key),
-                    };
-                    doors::http::serve::run(house, folder, options, tell)
-                },
-            };
-            Ok(doors::cli::run(house, folder, &argv, doors))
-        }),
+        _ => command_line(),
     }
+}
+
+/// The door of people and scripts, which tells in its own way what is wrong with the surroundings.
+fn command_line() -> ExitCode {
+    let argv: Vec<OsString> = std::env::args_os().collect();
+    let house = match house() {
+        Ok(house) => house,
+        Err(error) => return doors::cli::refuse(&environment(), &argv, &error),
+    };
+    log(house.environment.get("KAPELL_LOG").map(String::as_str));
+    let folder = std::env::current_dir();
+    let doors = doors::cli::Doors {
+        top: |house, folder, plan, theme| {
+            doors::top::run(house, folder, doors::top::Options { plan, theme: Some(theme) })
+        },
+        serve: |house, folder, asked, tell| {
+            let doors::cli::Serve { listen, token_file, names, cert, key, openapi: _ } = asked;
+            let options = doors::http::serve::Options {
+                listen: Some(listen),
+                token_file,
+                names,
+                certificate: cert.zip(key),
+            };
+            doors::http::serve::run(house, folder, options, tell)
+        },
+    };
+    doors::cli::run(house, folder, &argv, doors)
 }
 
 /// What an editor's library puts behind the command that it was told.

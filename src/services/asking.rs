@@ -67,13 +67,14 @@ pub fn provider_of(config: &Config, who: &str) -> Result<ProviderName, Refusal> 
     ))
 }
 
-/// Asks, and gives the answer as a JSON object. It is not checked against the schema.
+/// Asks, and gives the answer as a JSON object, which is not checked against the schema; or, of an answer that is
+/// none, what it was instead, for who asked may ask again.
 pub fn ask(
     session: &Session,
     project: &Project,
     config: &Config,
     question: &Question<'_>,
-) -> Result<Value, Error> {
+) -> Result<Result<Value, Refusal>, Error> {
     let name = provider_of(config, question.who)?;
     let provider =
         config.providers.get(&name).ok_or_else(|| Error::Bug(format!("provider {name} vanished")))?;
@@ -167,7 +168,7 @@ pub fn ask(
         )
         .into());
     }
-    heard.report.structured.ok_or_else(|| {
+    Ok(heard.report.structured.ok_or_else(|| {
         let said = heard.report.text.unwrap_or_default();
         let mut said: String = said.chars().take(300).collect();
         if !said.is_empty() {
@@ -178,8 +179,7 @@ pub fn ask(
             format!("{name} answered as {}, but not with a JSON object{said}", question.part),
             format!("ask again, or name another provider; its output is kept in {}", run_dir.display()),
         )
-        .into()
-    })
+    }))
 }
 
 /// The limit that a provider's server is away.

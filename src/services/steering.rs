@@ -633,12 +633,14 @@ fn on_task(
     let state = store.read(|tx| tx.task(&plan.id, task))?.map(|row| row.state);
     let state =
         state.ok_or_else(|| refuse(Code::NotFound, format!("no task {task}"), "status lists the tasks"))?;
-    let wrong = |what: &str| {
-        refuse(
+    let wrong = |what: &str| -> Error {
+        let refusal = Refusal::new(
             Code::Conflict,
             format!("task {}/{task} is {}, so it cannot be {what}", plan.id, state.as_str()),
             "status with scope task tells more",
-        )
+        );
+        // What is over stays as it is, however long one waits.
+        if state == TaskState::Done { refusal.for_good().into() } else { refusal.into() }
     };
     match action {
         Action::Cancel => {
@@ -696,11 +698,13 @@ fn approve_attempt(
 ) -> Result<Done, Error> {
     let last = session.store()?.read(|tx| tx.attempts_at(&plan.id, task))?.pop();
     if let Some(last) = last.filter(|last| last.id != attempt.id) {
-        return Err(refuse(
+        return Err(Refusal::new(
             Code::Conflict,
             format!("attempt {} was followed by try {} at task {task}", attempt.id, last.number),
             format!("only the newest can be approved: {}", last.id),
-        ));
+        )
+        .for_good()
+        .into());
     }
     on_task(session, project, Action::Approve, plan, task, asked)
 }
@@ -730,11 +734,13 @@ fn on_attempt(
 ) -> Result<Done, Error> {
     let Asked { force, message, .. } = *asked;
     if attempt.state.outcome().is_some() {
-        return Err(refuse(
+        return Err(Refusal::new(
             Code::Conflict,
             format!("attempt {} has ended", attempt.id),
             "control retry begins another",
-        ));
+        )
+        .for_good()
+        .into());
     }
     let (next, request) = match action {
         Action::Pause => (AttemptState::Paused, Request::Pause),

@@ -193,6 +193,14 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// Notes that a plan which waits for a seat got one: from now on it waits for the next.
+    pub fn renew_seat_wait(&self, plan: &PlanId) -> Result<(), StoreError> {
+        self.sql
+            .prepare_cached("UPDATE seat_waits SET since = ?2 WHERE plan = ?1")?
+            .execute(params![plan.as_str(), Time::now().as_millis()])?;
+        Ok(())
+    }
+
     /// The plans that run and wait for one of these seats: of the project, or of all.
     pub fn seat_waits(&self, pool: Pool, project: &ProjectId) -> Result<Vec<SeatWait>, StoreError> {
         let mut statement = self.sql.prepare_cached(

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, FileControl, OpenFlags, TransactionBehavior};
 use rustix::fs::{FlockOperation, flock};
 
 use super::error::StoreError;
@@ -19,8 +19,16 @@ pub(super) const APPLICATION_ID: i32 = 0x4b61_706c;
 /// The file on whose lock writers queue, and which each of them touches after a commit.
 pub(super) const BELL: &str = "kapell.lock";
 
-/// Bytes of the log that are read again in well under a millisecond.
-const SMALL_LOG: u64 = 128 << 10;
+/// Bytes of a page. A change of some rows touches a page for each of their tables and indexes, whatever its size, and
+/// all of them are written twice and summed up: the smaller, the less of that. What a database has is kept.
+const PAGE: u64 = 1 << 10;
+
+/// Bytes of the log that are read again in a part of a millisecond.
+const SMALL_LOG: u64 = 192 << 10;
+
+/// With so many bytes in the log a commit folds them into the database, which takes as long as some commits: not
+/// one claim of a hundred is to wait for that.
+const LARGE_LOG: u64 = 600 << 10;
 
 /// The database of one person on one machine. Cheap to share between threads.
 #[derive(Debug)]
@@ -63,7 +71,8 @@ impl Store {
         // Nobody writes meanwhile, so what looks cut short is cut short. And nobody else opens it: of those who
         // find a database that somebody was killed while making, all but one would be told that it is locked.
         let mut opening = Some(turn(&turnstile, &path)?);
-        look_at_header(&path)?;
+        let page = look_at_header(&path)?.unwrap_or(PAGE);
+        let had_log = path.with_extension("db-wal").exists();
         // The file is made by us, so that it is private from its first byte.
         drop(open_private(&path).map_err(|source| StoreError::Io { path: path.clone(), source })?);
         Point::StoreMade.reach().map_err(StoreError::from)?;
@@ -93,17 +102,24 @@ impl Store {
         }
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
         if found == 0 {
-            // It stands in the file, so it is set once.
-            connection.execute_batch("PRAGMA journal_mode = WAL")?;
+            // Both stand in the file, so they are set once.
+            connection.execute_batch(&format!("PRAGMA page_size = {PAGE}; PRAGMA journal_mode = WAL"))?;
         }
-        connection.execute_batch(
+        let large = LARGE_LOG / page;
+        connection.execute_batch(&format!(
             "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
-             PRAGMA journal_size_limit = 1048576; PRAGMA wal_autocheckpoint = 100",
-        )?;
+             PRAGMA journal_size_limit = 1048576; PRAGMA wal_autocheckpoint = {large}",
+        ))?;
         drop(opening);
         let store = Self { path, connection: Mutex::new(connection), second: OnceLock::new(), turnstile };
         if found < migrate::NEWEST {
             store.migrate()?;
+        }
+        if !had_log {
+            // Or a loss of power could take the log, and with it what was committed. SQLite is built without that,
+            // since it cannot know whether the log was there.
+            let synced = File::open(folder).and_then(|folder| folder.sync_all());
+            synced.map_err(|source| StoreError::Io { path: folder.to_owned(), source })?;
         }
         Ok(store)
     }
@@ -171,8 +187,8 @@ impl Store {
     }
 
     /// Folds what others need not wait for into the database, while nobody does: beside readers and writers, on a
-    /// connection of its own. A commit that finds a hundred pages in the log does it itself, and that takes as
-    /// long as some commits.
+    /// connection of its own. A commit that finds very many in the log does it itself, and that takes as long
+    /// as some commits.
     pub fn fold_aside(&self) {
         if let Some(aside) = self.second()
             && let Err(error) = aside.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
@@ -184,7 +200,7 @@ impl Store {
 
     /// Lets go of the database without tidying up, in a process that ends now: the system closes what
     /// is open, and whoever opens it next finds the write-ahead log as it lies. One that has grown is
-    /// folded in all the same, because the first to open it has to read it all.
+    /// folded in all the same if nobody else has it open, because the first to open it has to read it all.
     pub fn leave(self) {
         let log = std::fs::metadata(self.path.with_extension("db-wal"));
         if log.is_ok_and(|log| log.len() <= SMALL_LOG) {
@@ -249,6 +265,10 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
     // index might serve: a quarter of all that a conductor did.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.busy_timeout(std::time::Duration::from_secs(10))?;
+    // Whoever is the last to close it empties the log and leaves the file: to make a file anew and have its folder
+    // written takes as long as some commits.
+    let mut stays = 1;
+    connection.file_control(Some("main"), FileControl::PersistWal(&mut stays))?;
     connection.execute_batch("PRAGMA temp_store = MEMORY;")?;
     Ok(connection)
 }
@@ -289,14 +309,14 @@ fn open_private(path: &Path) -> std::io::Result<File> {
     OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
 }
 
-/// Reads the first hundred bytes without SQLite, which would create and recover files beside it.
-/// Offsets are those of the SQLite file format, section 1.3.
-fn look_at_header(path: &Path) -> Result<(), StoreError> {
+/// Reads the first hundred bytes without SQLite, which would create and recover files beside it, and gives the bytes of
+/// a page if there are any. Offsets are those of the SQLite file format, section 1.3.
+fn look_at_header(path: &Path) -> Result<Option<u64>, StoreError> {
     let io = |source| StoreError::Io { path: path.to_owned(), source };
     let damaged = |what: &str| StoreError::Damaged { path: path.to_owned(), what: what.to_owned() };
     let mut file = match File::open(path) {
         Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(io(error)),
     };
     let length = file.metadata().map_err(io)?.len();
@@ -305,7 +325,7 @@ fn look_at_header(path: &Path) -> Result<(), StoreError> {
         let has_rung = path.with_file_name(BELL).metadata().is_ok_and(|bell| bell.len() > 0);
         return match has_rung {
             true => Err(damaged("it is empty, though something was written into it")),
-            false => Ok(()),
+            false => Ok(None),
         };
     }
     let mut header = [0u8; 100];
@@ -317,6 +337,7 @@ fn look_at_header(path: &Path) -> Result<(), StoreError> {
     }
     let number = |at: usize| u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
     let page_size = match u16::from_be_bytes([header[16], header[17]]) {
+        0 => return Err(damaged("its pages have no size")),
         1 => 65_536,
         size => u64::from(size),
     };
@@ -337,7 +358,7 @@ fn look_at_header(path: &Path) -> Result<(), StoreError> {
     if is_folded && length < u64::from(pages) * page_size {
         return Err(damaged("it is cut short"));
     }
-    Ok(())
+    Ok(Some(page_size))
 }
 
 #[cfg(test)]
@@ -345,6 +366,33 @@ mod tests {
     use std::sync::mpsc::channel;
 
     use super::*;
+
+    #[test]
+    fn the_last_to_close_empties_the_log_and_leaves_it() {
+        let folder = tempfile::tempdir().unwrap();
+        drop(Store::open(folder.path(), Check::Header).unwrap());
+        let log = folder.path().join("kapell.db-wal");
+        assert_eq!(log.metadata().unwrap().len(), 0);
+        let store = Store::open(folder.path(), Check::Pages).unwrap();
+        assert_eq!(store.integrity().unwrap(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_database_of_larger_pages_keeps_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let made = Connection::open(folder.path().join("kapell.db")).unwrap();
+        made.execute_batch("PRAGMA page_size = 4096; CREATE TABLE t (a INTEGER) STRICT; DROP TABLE t;")
+            .unwrap();
+        drop(made);
+        let size = |store: &Store| -> (i64, i64) {
+            let one = |of: &str| store.connection().pragma_query_value(None, of, |row| row.get(0)).unwrap();
+            (one("page_size"), one("wal_autocheckpoint"))
+        };
+        let store = Store::open(folder.path(), Check::Pages).unwrap();
+        assert_eq!(size(&store), (4096, 150));
+        let small = tempfile::tempdir().unwrap();
+        assert_eq!(size(&Store::open(small.path(), Check::Pages).unwrap()), (1024, 600));
+    }
 
     #[test]
     fn who_looks_does_not_wait_for_who_writes() {

@@ -386,9 +386,9 @@ fn a_pipe_is_no_plan_file_and_holds_nobody_up() {
 #[test]
 fn what_git_ignores_is_told_and_kept() {
     let bench = Bench::new();
-    bench.write(".gitignore", "*.env\n");
+    bench.write(".gitignore", "*.env\nbuild/\n");
     bench.commit("rules");
-    let owning = ["secret.env", "src/"];
+    let owning = ["secret.env", "src/", "build/web/*.js"];
     let lines = ["write secret.env key", "write src/more.txt x", "write src/own.env y"];
     let plan = Plan::new([task("a", &owning, &lines)]);
     let planned = bench.rpc().ok("plan", plan.params());
@@ -399,6 +399,8 @@ fn what_git_ignores_is_told_and_kept() {
         "{planned:#}"
     );
     assert!(problem["message"].as_str().unwrap().contains("git ignores secret.env"), "{planned:#}");
+    let problem = &planned["problems"][1];
+    assert!(problem["message"].as_str().unwrap().contains("git ignores build/web/*.js"), "{planned:#}");
     let id = planned["plan_id"].as_str().unwrap();
     bench.dispatch(id);
     assert_eq!(bench.at_rest(id)["state"], "done", "{}", bench.story());

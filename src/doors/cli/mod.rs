@@ -3,13 +3,14 @@
 //! Results go to stdout, everything else to stderr. Exit codes: 0 ok, 1 refused or
 //! rejected, 2 usage, 3 not found, 4 store or system failure; 130 after Ctrl-C where work goes on.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory as _, Parser as _};
 
 mod args;
@@ -52,9 +53,14 @@ pub struct Doors {
 
 /// Runs one command. `argv` begins with the program's name; `folder` is where it was started, if that is still there.
 pub fn run(house: House, folder: io::Result<PathBuf>, argv: &[OsString], doors: Doors) -> ExitCode {
+    // The parser's own `help` takes no flag, and whoever types one wants the same.
+    let of_help = [OsString::from("kapell"), OsString::from("--help")];
+    let asks_of_help =
+        argv.len() == 3 && argv[1] == "help" && ["-h", "--help"].iter().any(|flag| argv[2] == *flag);
+    let argv = if asks_of_help { &of_help[..] } else { argv };
     let cli = match Cli::try_parse_from(argv) {
         Ok(cli) => cli,
-        Err(error) => return ExitCode::from(usage(&house, argv, &error)),
+        Err(error) => return ExitCode::from(usage(&house.environment, argv, error)),
     };
     let mut out = Out::of_process(cli.global.color, cli.global.json, &house.environment);
     let code = command(house, folder, cli, &mut out, doors).unwrap_or_else(|error| {
@@ -62,6 +68,17 @@ pub fn run(house: House, folder: io::Result<PathBuf>, argv: &[OsString], doors: 
         error.exit_code
     });
     ExitCode::from(out.finish(code))
+}
+
+/// Tells why no command can be run at all, as any other error.
+pub fn refuse(environment: &BTreeMap<String, String>, argv: &[OsString], error: &anyhow::Error) -> ExitCode {
+    let mut out = Out::of_process(Color::Auto, is_json(argv), environment);
+    let error = ApiError {
+        hint: "mend the environment that it is started with".to_owned(),
+        ..ApiError::from(Error::system(format!("{error:#}"), io::Error::other("nothing was begun")))
+    };
+    out.error(&error);
+    ExitCode::from(out.finish(error.exit_code))
 }
 
 fn command(
@@ -178,10 +195,9 @@ fn not_first(door: &str) -> ApiError {
 }
 
 /// Help and version on stdout; what was typed wrongly as any other error.
-fn usage(house: &House, argv: &[OsString], error: &clap::Error) -> u8 {
-    // What was typed is not understood, but this much of it may be.
-    let json = argv.iter().take_while(|word| *word != "--").any(|word| word == "--json");
-    let mut out = Out::of_process(Color::Auto, json, &house.environment);
+fn usage(environment: &BTreeMap<String, String>, argv: &[OsString], error: clap::Error) -> u8 {
+    let json = is_json(argv);
+    let mut out = Out::of_process(Color::Auto, json, environment);
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
             let text = error.render();
@@ -199,15 +215,29 @@ fn usage(house: &House, argv: &[OsString], error: &clap::Error) -> u8 {
             out.finish(2)
         }
         _ => {
-            let error = usage_error(&error.render().to_string(), argv);
+            let error = usage_error(error, argv);
             out.error(&error);
             out.finish(error.exit_code)
         }
     }
 }
 
+/// What was typed is not understood, but this much of it may be.
+fn is_json(argv: &[OsString]) -> bool {
+    argv.iter().take_while(|word| *word != "--").any(|word| word == "--json")
+}
+
 /// From clap's page (what is wrong, tips, the usage) to one error with one hint.
-fn usage_error(rendered: &str, argv: &[OsString]) -> ApiError {
+fn usage_error(mut error: clap::Error, argv: &[OsString]) -> ApiError {
+    let known = Cli::command();
+    // What Kapell starts by itself is not for people, and so it is not proposed.
+    if let Some(ContextValue::Strings(mut similar)) = error.remove(ContextKind::SuggestedSubcommand) {
+        similar.retain(|word| known.find_subcommand(word).is_none_or(|it| !it.is_hide_set()));
+        if !similar.is_empty() {
+            error.insert(ContextKind::SuggestedSubcommand, ContextValue::Strings(similar));
+        }
+    }
+    let rendered = error.render().to_string();
     let mut message = Vec::new();
     let mut tips = Vec::new();
     let mut usage = None;
@@ -222,7 +252,6 @@ fn usage_error(rendered: &str, argv: &[OsString]) -> ApiError {
         }
     }
     // A page without the usage is about a command all the same.
-    let known = Cli::command();
     let typed = || {
         argv.iter()
             .skip(1)

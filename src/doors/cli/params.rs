@@ -67,7 +67,7 @@ impl From<Status> for StatusParams {
 impl From<Dispatch> for DispatchParams {
     fn from(args: Dispatch) -> Self {
         Self {
-            plan_id: args.plan_id,
+            plan_id: args.plan.or(args.plan_id),
             tasks: args.tasks,
             task: args.task,
             files: args.single.files,

@@ -281,6 +281,7 @@ fn wrong_words_are_told_in_two_lines() {
             "unexpected argument '--scop' found",
             "a similar argument exists: '--scope'; kapell status --help",
         ),
+        ("stnd", "unrecognized subcommand 'stnd'", "a similar subcommand exists: 'send'; kapell --help"),
         (
             "config chek",
             "unrecognized subcommand 'chek'",
@@ -295,7 +296,7 @@ fn wrong_words_are_told_in_two_lines() {
         let words = shell_words::split(&format!("kapell {line}")).unwrap();
         let argv: Vec<OsString> = words.iter().map(OsString::from).collect();
         let error = Cli::try_parse_from(&argv).unwrap_err();
-        let told = usage_error(&error.render().to_string(), &argv);
+        let told = usage_error(error, &argv);
         assert_eq!((told.message.as_str(), told.hint.as_str()), (message, hint));
         assert_eq!((told.exit_code, told.kind), (2, "invalid-params"));
     }

@@ -70,8 +70,8 @@ pub fn advice(
         timeout_s: PATIENCE_S,
     };
     let said = match ask(&session, &desk.project, &desk.config, &question) {
-        Ok(answer) => text_of(&answer).ok_or_else(|| "it said nothing".to_owned()),
-        Err(Error::Refused(refusal)) => Err(refusal.message),
+        Ok(Ok(answer)) => text_of(&answer).ok_or_else(|| "it said nothing".to_owned()),
+        Ok(Err(refusal)) | Err(Error::Refused(refusal)) => Err(refusal.message),
         Err(error @ (Error::Store(_) | Error::Bug(_))) => return Err(error),
         Err(error) => Err(error.to_string()),
     };

@@ -440,8 +440,6 @@ impl Conductor {
             match starting::begin(desk, &task, base.as_ref().and_then(Option::as_deref))? {
                 Begun::Attempt(attempt) => {
                     self.left_of_batch = self.left_of_batch.saturating_sub(1);
-                    // Its wait ended with that; the next is a new one.
-                    self.awaits = None;
                     self.spawn(*attempt, Stage::Launch)?;
                 }
                 begun => {

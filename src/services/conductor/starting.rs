@@ -230,7 +230,7 @@ fn record(desk: &Desk, task: &Task, base: Option<&str>, id: &AttemptId, seen: &S
         if !tx.move_task(&desk.project.id, &desk.plan_id, &task.id, TaskState::Running, None)? {
             return Err(Error::Bug(format!("task {} could not start", task.id)));
         }
-        tx.set_seat_wait(&desk.project.id, &desk.plan_id, None)?;
+        tx.renew_seat_wait(&desk.plan_id)?;
         let place = match (entered, &seat.environment) {
             (Some(entered), _) => format!(" in {}", entered.name),
             (None, Some(own)) => format!(", outside of {own}, which nobody has made"),

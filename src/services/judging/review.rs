@@ -40,8 +40,10 @@ pub fn review(case: &Case<'_>) -> Result<Finding, Error> {
     let question =
         Question { part: "review", who, prompt: &prompt, schema, folder, run, timeout_s: TIMEOUT_S };
     let answer = match ask(&session, case.project, case.config, &question) {
-        Ok(answer) => answer,
-        Err(Error::Refused(refusal)) => return Ok(Finding::new(GateOutcome::Error, refusal.message)),
+        Ok(Ok(answer)) => answer,
+        Ok(Err(refusal)) | Err(Error::Refused(refusal)) => {
+            return Ok(Finding::new(GateOutcome::Error, refusal.message));
+        }
         Err(error) => return Err(error),
     };
     let summary = ["summary", "reason"]

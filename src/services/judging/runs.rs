@@ -14,6 +14,7 @@ use crate::domain::pattern::PatternSet;
 use crate::domain::refusal::{Code, Refusal};
 use crate::domain::task::TaskState;
 use crate::domain::verdict::Verdict;
+use crate::services::asking::provider_of;
 use crate::services::conductor::concluding::construct_work;
 use crate::services::conductor::desk::{Desk, effective_rules};
 use crate::services::conductor::saving;
@@ -164,7 +165,7 @@ pub fn start(
     question: &Question,
     plan: Option<&PlanId>,
 ) -> Result<String, Error> {
-    refuse_nonsense(question)?;
+    refuse_nonsense(session, project, question)?;
     let house = &session.house;
     let id = format!("r-{}", random_tail(8));
     let alive = house.life_file(&format!("run-{id}"));
@@ -198,8 +199,12 @@ pub fn start(
     Ok(id)
 }
 
-/// Refuses at once what cannot be judged: a tree that is in no repository, and paths that cannot be in it.
-fn refuse_nonsense(question: &Question) -> Result<(), Error> {
+/// Refuses at once what cannot be judged: by a reviewer that nobody knows, a tree that is in no repository, and
+/// paths that cannot be in it.
+fn refuse_nonsense(session: &Session, project: &Project, question: &Question) -> Result<(), Error> {
+    if let Some(who) = question.review.as_deref().filter(|who| *who != "none") {
+        provider_of(&session.config_at_work(project)?, who)?;
+    }
     let Some(path) = question.path.as_ref().map(Path::new) else { return Ok(()) };
     let repository = repository_of(path)?;
     if let Some(paths) = &question.paths {

@@ -66,7 +66,19 @@ pub(super) fn ask_for_plan(
             run: None,
             timeout_s: TIMEOUT_S,
         };
-        let answer = ask(session, project, config, &question)?;
+        let answer = match ask(session, project, config, &question)? {
+            Ok(answer) => answer,
+            Err(words) if correction == CORRECTIONS => return Err(words.into()),
+            Err(words) => {
+                prompt = format!(
+                    "{}\n\nYou were asked before: {}. Answer with the plan as one JSON object of the schema, and \
+                     nothing else.",
+                    first_prompt(config, request),
+                    words.message,
+                );
+                continue;
+            }
+        };
         let checked = check_document(project, config, &rows::to_node(&answer), on_overlap)?;
         if correction == CORRECTIONS || !checked.problems.iter().any(Problem::is_error) {
             return Ok(checked);

@@ -195,7 +195,13 @@ fn without_environment(
     Ok(problems)
 }
 
-/// Files of tasks that git ignores: what is written there cannot land.
+/// What git is asked about a pattern: the file, or the folder in which all that it owns lies.
+fn place_of(pattern: &Pattern) -> RepoPath {
+    let path = pattern.literal_path();
+    RepoPath::from(if pattern.is_bare() { path.to_owned() } else { format!("{path}/") }.as_str())
+}
+
+/// Files and folders of tasks that git ignores: what is written there cannot land.
 pub fn ignored(
     house: &House,
     project: &Project,
@@ -204,12 +210,13 @@ pub fn ignored(
 ) -> Result<Vec<Problem>, Error> {
     let named = || {
         plan.tasks.iter().enumerate().flat_map(|(position, task)| {
-            let literal = task.files.iter().enumerate().filter(|(_, pattern)| pattern.is_literal());
-            literal.map(move |(index, pattern)| (position, task, index, pattern))
+            let placed =
+                task.files.iter().enumerate().filter(|(_, pattern)| !pattern.literal_path().is_empty());
+            placed.map(move |(index, pattern)| (position, task, index, pattern))
         })
     };
     let (Some(repository), Some(_)) = (&project.repository, &project.top) else { return Ok(Vec::new()) };
-    let paths: Vec<RepoPath> = named().map(|(.., pattern)| RepoPath::from(pattern.literal_path())).collect();
+    let paths: Vec<RepoPath> = named().map(|(.., pattern)| place_of(pattern)).collect();
     if paths.is_empty() {
         return Ok(Vec::new());
     }
@@ -221,7 +228,7 @@ pub fn ignored(
         let problem = Problem::warning(ProblemCode::BadPath, message, hint).of(&task.id);
         problem.about(pattern.as_str()).at(places.item(Part::Task(position), "files", index))
     };
-    let is_ignored = |pattern: &Pattern| ignored.contains(&RepoPath::from(pattern.literal_path()));
+    let is_ignored = |pattern: &Pattern| ignored.contains(&place_of(pattern));
     Ok(named().filter(|(.., pattern)| is_ignored(pattern)).map(problem).collect())
 }
 

@@ -38,19 +38,20 @@ pub struct Plan {
 
 /// `dispatch`.
 #[derive(Debug, Args)]
-#[command(group = ArgGroup::new("work").required(true).args(["plan_id", "task"]))]
+#[command(group = ArgGroup::new("work").required(true).args(["plan", "plan_id", "task"]))]
 #[command(after_help = "Examples:
-  kapell dispatch --plan-id auth-3kq9zx
-  kapell dispatch --plan-id auth-3kq9zx --tasks 1,2 --max-parallel 2
-  kapell dispatch --plan-id auth-3kq9zx --dry-run
+  kapell dispatch auth-3kq9zx
+  kapell dispatch auth-3kq9zx --tasks 1,2 --max-parallel 2
+  kapell dispatch auth-3kq9zx --dry-run
   kapell dispatch --task 'fix the typo' --files README.md --target codex2")]
 pub struct Dispatch {
     /// The plan to start
+    pub plan: Option<String>,
+    /// The same, by its name in the contract
     #[arg(long)]
     pub plan_id: Option<String>,
     /// Only these tasks of it
-    #[arg(long, value_delimiter = ',', value_parser = id, value_name = "IDS")]
-    #[arg(requires = "plan_id", conflicts_with = "task")]
+    #[arg(long, value_delimiter = ',', value_parser = id, value_name = "IDS", conflicts_with = "task")]
     pub tasks: Option<Vec<Id>>,
     /// One task without a plan: what is to be done
     #[arg(long, value_name = "TEXT")]
