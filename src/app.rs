@@ -1,5 +1,6 @@
 //! Wiring: reads the surroundings of the process once and opens the door that was asked for.
 
+use crate::base::sorting::Gather as _;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::Write;
@@ -59,7 +60,7 @@ pub fn house() -> anyhow::Result<House> {
 fn environment() -> BTreeMap<String, String> {
     std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .collect()
+        .gather()
 }
 
 /// The real path of a folder that may not exist yet: walls are built around real paths, and a

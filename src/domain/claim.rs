@@ -2,6 +2,7 @@
 
 use crate::base::clock::Time;
 use crate::base::ids::{ClaimId, HolderName};
+use crate::base::sorting::sort;
 use crate::domain::overlap::{IsFile, overlap_of};
 use crate::domain::pattern::Pattern;
 
@@ -95,7 +96,7 @@ pub fn decide(
 ) -> Decision {
     // Canonical order: two wishes for the same paths never lock each other out halfway.
     let mut wanted: Vec<&Pattern> = wanted.iter().collect();
-    wanted.sort();
+    sort(&mut wanted);
     wanted.dedup();
     let mut conflicts = Vec::new();
     let (mut renew, mut insert, mut replace) = (Vec::new(), Vec::new(), Vec::new());

@@ -1,5 +1,6 @@
 //! Dispatch: work is marked as wanted, and a conductor sees to it.
 
+use crate::base::sorting::Gather as _;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
@@ -447,7 +448,7 @@ fn wanted(
         }
         return Ok(open);
     };
-    let named: BTreeSet<&str> = only.iter().map(TaskId::as_str).collect();
+    let named: BTreeSet<&str> = only.iter().map(TaskId::as_str).gather();
     for id in only {
         let (Some(task), Some(state)) = (
             plan.tasks.iter().find(|task| task.id == *id),

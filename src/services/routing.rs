@@ -1,5 +1,6 @@
 //! Where a task goes: the configuration and the store as routing sees them, and the explanation.
 
+use crate::base::sorting::Gather as _;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::planning::surroundings::{absent_program, not_there};
@@ -225,7 +226,7 @@ pub fn now(
         now.quarantined.insert(quarantine.worker, why);
     }
     let bound: BTreeSet<&str> =
-        config.workers.values().filter_map(|worker| worker.environment.as_deref()).collect();
+        config.workers.values().filter_map(|worker| worker.environment.as_deref()).gather();
     if !bound.is_empty() {
         let rows = tx.environments(project)?;
         for name in bound {
@@ -380,7 +381,7 @@ pub fn let_its_own_pass(tx: &Tx<'_>, now: &mut Now, plan: &PlanId, task: &TaskId
     }
     now.go_on(&format!("{plan}/{task}"));
     let above: BTreeSet<String> =
-        owning::ancestors(tx, plan, task)?.iter().map(|above| format!("{plan}/{above}")).collect();
+        owning::ancestors(tx, plan, task)?.iter().map(|above| format!("{plan}/{above}")).gather();
     now.taken.retain(|_, at| !above.contains(at));
     Ok(())
 }

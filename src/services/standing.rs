@@ -1,6 +1,7 @@
 //! Standing sessions: agents in tmux that people talk to, started and ended as a fleet, found where they
 //! exist already, and typed into safely.
 
+use crate::base::sorting::Gather as _;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -262,7 +263,7 @@ fn start(
     env.insert("KAPELL_CONFIG".to_owned(), house.person_config.to_string_lossy().into_owned());
     let stand = Stand {
         argv: argv.into_iter().map(Into::into).collect(),
-        env: env.into_iter().map(|(name, value)| (name.into(), value.into())).collect(),
+        env: env.into_iter().map(|(name, value)| (name.into(), value.into())).gather(),
         cwd: folder(project, config, worker)?,
     };
     let folder = house.root.join("standing").join(project.id.as_str()).join(tmux_name(worker.as_str()));
@@ -538,7 +539,8 @@ fn tell(
     what: &str,
 ) -> Result<(), Error> {
     let name = outcome.session.as_deref().unwrap_or_default();
-    let facts: BTreeMap<&str, &str> = [("worker", outcome.worker.as_str()), ("session", name)].into();
+    let facts: BTreeMap<&str, &str> =
+        [("worker", outcome.worker.as_str()), ("session", name)].into_iter().gather();
     session.store()?.write(|tx| -> Result<(), Error> {
         project.ensure(tx)?;
         tx.append_event(

@@ -1,5 +1,6 @@
 //! What dashboards read beside the methods: lists and sums for one page, and what attempts left.
 
+use crate::base::sorting::Gather as _;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -136,7 +137,7 @@ pub fn services(session: &Session) -> Result<ServicesRead, ApiError> {
 pub fn groups(session: &Session) -> Result<GroupsRead, ApiError> {
     let config = session.config_at_work(&session.project()?)?;
     let mut members: BTreeMap<String, Vec<WorkerStatus>> =
-        config.groups.keys().map(|name| (name.clone(), Vec::new())).collect();
+        config.groups.keys().map(|name| (name.clone(), Vec::new())).gather();
     for seat in seats(session)? {
         for group in &seat.groups {
             members.entry(group.clone()).or_default().push(seat.clone());
@@ -228,7 +229,7 @@ pub fn figures(session: &Session) -> Result<Figures, ApiError> {
         Ok((tx.task_counts_of_project(&project.id)?, today, tx.newest_event()?))
     })?;
     let mut figures = Figures {
-        tasks: tasks.into_iter().map(|(state, n)| (state.as_str(), n)).collect(),
+        tasks: tasks.into_iter().map(|(state, n)| (state.as_str(), n)).gather(),
         claims: querying::count_claims(session, &project)?,
         usd_today: today.usd(),
         seq,

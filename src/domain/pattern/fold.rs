@@ -1,5 +1,6 @@
 //! Names that differ only in case or normal form are one name on some systems.
 
+use crate::base::sorting::sort;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
@@ -60,7 +61,7 @@ pub fn twins<'a>(paths: impl IntoIterator<Item = &'a RepoPath>) -> Vec<(RepoPath
         }
         previous = path;
     }
-    pairs.sort();
+    sort(&mut pairs);
     pairs.dedup();
     pairs
 }

@@ -2,7 +2,7 @@
 //! A client of the legacy era is sent the question; one of 2026-07-28 gets it as the answer to its call,
 //! and calls again with what the person said.
 
-use std::collections::BTreeMap;
+use crate::base::sorting::Gather as _;
 
 use rmcp::RoleServer;
 use rmcp::model::{
@@ -59,7 +59,7 @@ pub async fn ask(
         let of_this = request.request_state.as_deref() == Some(state(&gate).as_str());
         let answers = request.input_responses.as_ref().filter(|_| of_this);
         let Some(answer) = answers.and_then(|answers| answers.get(QUESTION)) else {
-            let questions = BTreeMap::from([(QUESTION.to_owned(), InputRequest::Elicitation(question))]);
+            let questions = [(QUESTION.to_owned(), InputRequest::Elicitation(question))].into_iter().gather();
             return Ok(Said::Ask(Box::new(InputRequiredResult::new(Some(questions), Some(state(&gate))))));
         };
         serde_json::from_value(answer.clone()).map_err(|error| {

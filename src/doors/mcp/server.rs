@@ -1,5 +1,6 @@
 //! The server: MCP's requests answered from the table.
 
+use crate::base::sorting::Gather as _;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -448,7 +449,7 @@ impl ServerHandler for Server {
     async fn listen(&self, context: SubscriptionContext) -> Result<(), ErrorData> {
         let watched: BTreeMap<String, Named> = (context.accepted().resource_subscriptions.iter().flatten())
             .filter_map(|uri| Some((uri.clone(), Named::parse(uri)?)))
-            .collect();
+            .gather();
         let mut news = self.news.listen().await.map_err(|error| resources::protocol_error(&error))?;
         loop {
             let events = tokio::select! {

@@ -1,5 +1,6 @@
 //! Making what an attempt needs, and starting its shim.
 
+use crate::base::sorting::Gather as _;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
@@ -255,7 +256,7 @@ fn job(launch: &Launch, assignment: &Assignment<'_>, kind: AgentKind) -> Job {
     let mut job = Job::new(assignment.name, argv, assignment.worktree);
     job.plan = assignment.of.0.to_owned();
     job.task = assignment.of.1.to_owned();
-    job.env = launch.env.iter().map(|(name, value)| (name.into(), value.into())).collect();
+    job.env = launch.env.iter().map(|(name, value)| (name.into(), value.into())).gather();
     if let Some(name) = assignment.environment {
         job.env.insert("KAPELL_ENVIRONMENT".into(), name.into());
     }
@@ -289,7 +290,7 @@ fn relay(house: &House, folder: &Path) -> Relay {
     let mut env: BTreeMap<OsString, OsString> = (house.environment.iter())
         .filter(|(name, _)| passes(name))
         .map(|(name, value)| (name.into(), value.into()))
-        .collect();
+        .gather();
     env.insert("KAPELL_HOME".into(), house.root.clone().into());
     env.insert("KAPELL_CONFIG".into(), house.person_config.clone().into());
     Relay { program: house.program.clone(), env, cwd: folder.to_owned() }

@@ -1,5 +1,6 @@
 //! Saving what an attempt left: its tree goes under a ref before anything else is decided.
 
+use crate::base::sorting::Gather as _;
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
@@ -314,7 +315,7 @@ fn objections(
         .iter()
         .filter(|change| change.old_mode == Mode::Absent)
         .map(|change| &change.path)
-        .collect();
+        .gather();
     if !added.is_empty() {
         let entries = read::ls_tree(git, &snapshot.tree, &[])?;
         for (a, b) in twins(entries.iter().map(|entry| &entry.path)) {

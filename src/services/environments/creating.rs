@@ -1,6 +1,7 @@
 //! Making environments. It can be done again at any moment: what is there stays, what is missing is made,
 //! and what a killed process left half-done is done anew.
 
+use crate::base::sorting::Gather as _;
 use std::collections::BTreeSet;
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
@@ -91,8 +92,8 @@ fn record(
     store.write(|tx| -> Result<(), Error> {
         ground.project.ensure(tx)?;
         let known = tx.environments(&ground.project.id)?;
-        let mut positions: BTreeSet<u32> = known.iter().map(|row| row.position).collect();
-        let mut ports: BTreeSet<u16> = tx.environment_ports()?.into_iter().collect();
+        let mut positions: BTreeSet<u32> = known.iter().map(|row| row.position).gather();
+        let mut ports: BTreeSet<u16> = tx.environment_ports()?.into_iter().gather();
         for name in names {
             match known.iter().find(|row| row.name.eq_ignore_ascii_case(name)) {
                 Some(row) if row.name == *name => add_subs(ground, tx, row, &mut ports)?,

@@ -1,5 +1,6 @@
 //! Whether what is in a database is anywhere else: as it was made, or in a backup.
 
+use crate::base::sorting::sort_by;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
@@ -121,7 +122,7 @@ pub(super) fn put_aside(row: &EnvironmentRow, sub: &str) -> Vec<String> {
         let rest = name.strip_prefix(start).unwrap_or(name);
         rest.split_once('-').map_or("", |(_, moment)| moment)
     }
-    found.sort_by(|one, other| moment(other, &start).cmp(moment(one, &start)));
+    sort_by(&mut found, |one, other| moment(other, &start).cmp(moment(one, &start)));
     found
 }
 

@@ -1,6 +1,7 @@
 //! Services of environments: started under a shim, which outlives its starter and ends the whole tree, and
 //! asked whether they are well.
 
+use crate::base::sorting::Gather as _;
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -138,7 +139,7 @@ fn act<T: Send + Sync>(
     }
     let all = rows.iter().map(|row| if sub.is_some() { 1 } else { row.subs.len() }).sum();
     let failed = super::or_all_failed(all, failed)?;
-    let names: BTreeSet<String> = rows.into_iter().map(|row| row.name).collect();
+    let names: BTreeSet<String> = rows.into_iter().map(|row| row.name).gather();
     let rows: Vec<EnvironmentRow> =
         ground.rows()?.into_iter().filter(|row| names.contains(&row.name)).collect();
     Ok((viewing::views(ground, &rows)?, failed))
@@ -261,7 +262,7 @@ fn free_or_other(ground: &Ground<'_>, row: &EnvironmentRow, sub: &SubRow, moves:
         return Err(refusal.into());
     }
     let port = ground.session.store()?.write(|tx| -> Result<u16, Error> {
-        let mut taken: BTreeSet<u16> = tx.environment_ports()?.into_iter().collect();
+        let mut taken: BTreeSet<u16> = tx.environment_ports()?.into_iter().gather();
         let port = super::creating::free_port(sub.port, 0, 1, 0, &mut taken)?;
         tx.set_sub_port(&ground.project.id, &row.name, &sub.name, port)?;
         Ok(port)

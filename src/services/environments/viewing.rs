@@ -1,5 +1,6 @@
 //! How environments are: from git, from locks and from what answers, at this moment.
 
+use crate::base::sorting::Gather as _;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -121,7 +122,7 @@ fn worker_states(ground: &Ground<'_>) -> Result<BTreeMap<String, &'static str>, 
     }
     let budget = querying::budget(ground.session, config)?;
     let workers = querying::workers(ground.session, &ground.project, config, &budget)?;
-    Ok(workers.into_iter().map(|worker| (worker.worker, worker.state)).collect())
+    Ok(workers.into_iter().map(|worker| (worker.worker, worker.state)).gather())
 }
 
 fn view(ground: &Ground<'_>, row: &EnvironmentRow) -> View {

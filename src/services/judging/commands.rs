@@ -1,5 +1,6 @@
 //! Running a command on a commit: in a verify worktree, under a shim, within the wall.
 
+use crate::base::sorting::Gather as _;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::Path;
@@ -180,7 +181,7 @@ impl Launch<'_> {
         let mut argv: Vec<OsString> = vec![found.into()];
         argv.extend(self.command.0[1..].iter().map(OsString::from));
         let mut job = Job::new(self.name, argv, self.folder);
-        job.env = env.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
+        job.env = env.into_iter().map(|(name, value)| (name.into(), value.into())).gather();
         job.timeout_ms = Some(self.timeout_s.saturating_mul(1000));
         let ground = Ground {
             wish: self.wall,
@@ -263,7 +264,7 @@ pub fn environment(house: &House) -> BTreeMap<String, String> {
                 || name.to_ascii_lowercase().starts_with("npm_config_")
         })
         .map(|(name, value)| (name.clone(), value.clone()))
-        .collect();
+        .gather();
     env.insert("TERM".to_owned(), "dumb".to_owned());
     env.insert("NO_COLOR".to_owned(), "1".to_owned());
     env.insert("CI".to_owned(), "true".to_owned());

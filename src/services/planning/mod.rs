@@ -5,6 +5,7 @@ pub mod request;
 pub mod rows;
 pub mod surroundings;
 
+use crate::base::sorting::Gather as _;
 use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::Path;
@@ -466,7 +467,7 @@ fn check_document_again(
         std::fs::metadata(top.join(file)).is_ok_and(|metadata| metadata.is_file() && metadata.len() > 0)
     };
     let existing_specs: BTreeSet<String> =
-        plan.specs.iter().map(|spec| spec.file.clone()).filter(|file| exists(file)).collect();
+        plan.specs.iter().map(|spec| spec.file.clone()).filter(|file| exists(file)).gather();
     let specs = plan.specs.iter().map(|spec| (spec.file.clone(), exists(&spec.file))).collect();
     let around = match config {
         Some(config) => surroundings::of(config, &plan, existing_specs, on_overlap),

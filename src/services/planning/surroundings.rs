@@ -1,5 +1,6 @@
 //! Whether a plan fits the project around it: its configuration, its tree, the machine's programs.
 
+use crate::base::sorting::Gather as _;
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -107,9 +108,9 @@ pub fn absent_programs(house: &House, config: &Config, target: &str) -> Option<V
     let group = config.groups.get(target).map(|group| group.members.iter());
     let members = group.into_iter().flatten().filter_map(|name| config.workers.get(name)).map(of_worker);
     let providers: BTreeSet<String> = match worker {
-        Some(provider) => [provider].into(),
-        None if config.groups.contains_key(target) => members.collect(),
-        None => [target.to_owned()].into(),
+        Some(provider) => [provider].into_iter().gather(),
+        None if config.groups.contains_key(target) => members.gather(),
+        None => [target.to_owned()].into_iter().gather(),
     };
     let absent: Vec<String> = providers.iter().filter_map(|name| absent(name)).collect();
     (!providers.is_empty() && absent.len() == providers.len()).then_some(absent)

@@ -1,5 +1,6 @@
 //! The environment of a worker: built from nothing, never inherited.
 
+use crate::base::sorting::Gather as _;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::LazyLock;
@@ -102,7 +103,7 @@ pub(super) fn allowed(
         .iter()
         .filter(|(name, _)| is_allowed(name))
         .map(|(name, value)| (name.clone(), value.clone()))
-        .collect();
+        .gather();
     env.entry("PATH".to_owned()).or_insert_with(|| "/usr/local/bin:/usr/bin:/bin".to_owned());
     Ok(env)
 }
@@ -116,7 +117,7 @@ pub fn passed(
     let never = globs(NEVER)?;
     let is_passed = |name: &str| allowed.is_match(name) && !never.is_match(name);
     let named = caller.iter().filter(|(name, _)| is_passed(name));
-    Ok(named.map(|(name, value)| (name.clone(), value.clone())).collect())
+    Ok(named.map(|(name, value)| (name.clone(), value.clone())).gather())
 }
 
 fn globs<'a>(globs: impl IntoIterator<Item = &'a str>) -> Result<GlobSet, BadCommand> {

@@ -44,7 +44,8 @@ pub(super) fn for_opencode(brief: &Brief<'_>) -> Result<Option<(String, Value)>,
 
 /// What the server needs to find its way out.
 fn variables(brief: &Brief<'_>) -> Result<BTreeMap<&'static str, String>, BadCommand> {
-    let mut variables = BTreeMap::from([("KAPELL_ATTEMPT", brief.attempt.to_owned())]);
+    let mut variables = BTreeMap::new();
+    variables.insert("KAPELL_ATTEMPT", brief.attempt.to_owned());
     if let Some(socket) = brief.socket {
         variables.insert("KAPELL_SOCKET", text(socket)?.to_owned());
     }

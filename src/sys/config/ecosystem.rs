@@ -3,6 +3,7 @@
 //! Files are read, nothing is run. What a file says decides; a command is only
 //! named if it can exist.
 
+use crate::base::sorting::Gather as _;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -174,7 +175,7 @@ fn cargo(top: &Path) -> Option<Ecosystem> {
     });
     let autotests = manifest.get("package").and_then(|package| package.get("autotests"));
     let runner = Runner::Cargo {
-        named: named.collect(),
+        named: named.gather(),
         by_place: autotests.and_then(toml::Value::as_bool).unwrap_or(true),
     };
     Some(Ecosystem {

@@ -1,5 +1,6 @@
 //! Both files and the defaults made into one [`Config`].
 
+use crate::base::sorting::Gather as _;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
@@ -226,7 +227,9 @@ fn resolve(file: &File, agents_found: &[ProviderKind]) -> Result<Config, String>
                 let stages = all(pipeline.stages.clone().unwrap_or_default(), stage)?;
                 Ok((name.clone(), Pipeline { stages }))
             })
-            .collect::<Result<_, String>>()?,
+            .collect::<Result<Vec<_>, String>>()?
+            .into_iter()
+            .gather(),
         environments: environments(file.environments.clone().unwrap_or_default())?,
         machine: file.machine.map_or_else(Machine::default, |machine| Machine {
             max_workers: machine.max_workers,
@@ -283,7 +286,7 @@ fn providers(
     agents_found: &[ProviderKind],
 ) -> Result<BTreeMap<ProviderName, Provider>, String> {
     let known = ProviderKind::KNOWN.map(|kind| kind.as_str().to_owned());
-    let names: BTreeSet<String> = known.into_iter().chain(file.providers.keys().cloned()).collect();
+    let names: BTreeSet<String> = known.into_iter().chain(file.providers.keys().cloned()).gather();
     let mut providers = BTreeMap::new();
     let takes_over = |name: &str| {
         let failover = file.failover.as_ref();
@@ -430,7 +433,7 @@ fn fleet(file: &File, providers: &BTreeMap<ProviderName, Provider>) -> Result<Fl
     }
     let listed = |group: &types::Group| texts(group.members.clone());
     if file.workers.is_empty() {
-        let members: BTreeSet<String> = file.groups.values().flat_map(listed).collect();
+        let members: BTreeSet<String> = file.groups.values().flat_map(listed).gather();
         for (name, provider) in providers {
             if provider.is_available || members.contains(name.as_str()) {
                 workers.insert(WorkerName::from(name.as_str()), seat(name.as_str(), provider.max_parallel));

@@ -3,6 +3,7 @@
 //! A file may name what the other file defines, so every document is held
 //! against all of them merged; a problem stands in the document that says it.
 
+use crate::base::sorting::Gather as _;
 use std::collections::{BTreeSet, HashMap};
 
 use serde::Deserialize;
@@ -84,18 +85,18 @@ impl Names {
     fn of(file: &File) -> Self {
         let text = |name: &Name| name.0.clone();
         let known = ProviderKind::KNOWN.map(|kind| kind.as_str().to_owned());
-        let providers: BTreeSet<String> = known.into_iter().chain(file.providers.keys().cloned()).collect();
+        let providers: BTreeSet<String> = known.into_iter().chain(file.providers.keys().cloned()).gather();
         let placing = Placing::of(file);
-        let mut workers: BTreeSet<String> = file.workers.keys().cloned().collect();
+        let mut workers: BTreeSet<String> = file.workers.keys().cloned().gather();
         if workers.is_empty() {
             workers.clone_from(&providers);
         }
         let members = file.groups.values().flat_map(|group| group.members.iter().flatten()).map(text);
         workers.extend(members.filter(|member| placing.provider(member).is_some()));
         let of_workers = file.workers.values().flat_map(|worker| worker.groups.iter().flatten()).map(text);
-        let groups = file.groups.keys().cloned().chain(of_workers).collect();
+        let groups = file.groups.keys().cloned().chain(of_workers).gather();
         let environments = file.environments.iter().flat_map(|all| all.names.iter().flatten()).map(text);
-        Self { providers, workers, groups, environments: environments.collect(), placing }
+        Self { providers, workers, groups, environments: environments.gather(), placing }
     }
 
     fn all(&self, thing: Thing) -> &BTreeSet<String> {

@@ -3,6 +3,7 @@
 use super::read::resolve;
 use super::run::{Call, Git, GitError};
 use crate::base::paths::RepoPath;
+use crate::base::sorting::sort;
 use crate::domain::writes::Brought;
 
 /// More of git's answer is not read: nobody asks about so many files one by one.
@@ -45,7 +46,7 @@ fn listed(call: Call<'_>) -> Result<Option<Vec<RepoPath>>, GitError> {
     let finished = call.limit(LONGEST).finish()?;
     let names = finished.stdout.split(|byte| *byte == 0).map(|name| name.strip_prefix(b"\n").unwrap_or(name));
     let mut paths: Vec<RepoPath> = names.filter(|name| !name.is_empty()).map(RepoPath::from_bytes).collect();
-    paths.sort();
+    sort(&mut paths);
     paths.dedup();
     Ok((!finished.is_cut).then_some(paths))
 }

@@ -7,6 +7,7 @@
 //! removes the lock by hand and commits then commits what was landing, where with an old index it would
 //! be its reverse.
 
+use crate::base::sorting::Gather as _;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
@@ -144,7 +145,7 @@ impl Mover<'_> {
         }
         let changes = changed_between(self.git, old, new)?;
         let changes: BTreeMap<&RepoPath, &Change> =
-            changes.iter().map(|change| (&change.path, change)).collect();
+            changes.iter().map(|change| (&change.path, change)).gather();
         let modified =
             self.call("diff-files").args(["--name-only", "-z", "--ignore-submodules=all"]).run()?;
         let mut suspects = paths(&modified);
@@ -404,7 +405,7 @@ fn remove_copies(admin_dir: &Path) {
 
 fn paths(printed: &[u8]) -> BTreeSet<RepoPath> {
     let names = printed.split(|byte| *byte == 0).filter(|name| !name.is_empty());
-    names.map(RepoPath::from_bytes).collect()
+    names.map(RepoPath::from_bytes).gather()
 }
 
 /// The folders above a path, the top one first.
@@ -442,7 +443,7 @@ pub fn ignored(git: &Git, tree: &Worktree, paths: &[RepoPath]) -> Result<BTreeSe
     // 128: one of them lies behind a link, of which git tells nothing.
     let printed = call.accept(&[0, 1, 128]).run()?;
     let named = printed.split(|byte| *byte == 0).filter_map(|name| name.strip_prefix(b"./"));
-    Ok(named.map(RepoPath::from_bytes).collect())
+    Ok(named.map(RepoPath::from_bytes).gather())
 }
 
 /// Whether a checkout has the path, or all below it, as its last commit has it: nothing changed,

@@ -1,5 +1,6 @@
 //! Builds the commit that may land: the base plus exactly the changes that are kept.
 
+use crate::base::sorting::Gather as _;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -60,13 +61,13 @@ pub fn construct(
         tree = build_tree(git, base, &kept, scratch)?;
         built = changed_between(git, base, &tree)?;
     }
-    let by_path: BTreeMap<&RepoPath, &Change> = kept.iter().map(|change| (&change.path, change)).collect();
+    let by_path: BTreeMap<&RepoPath, &Change> = kept.iter().map(|change| (&change.path, change)).gather();
     if let Some(extra) = built.iter().find(|change| by_path.get(&change.path) != Some(change)) {
         let path = extra.path.clone();
         let is_lost = extra.kind == ChangeKind::Deleted;
         return Err(if is_lost { ConstructError::Clash { path } } else { ConstructError::Differs { path } });
     }
-    let built: BTreeSet<&RepoPath> = built.iter().map(|change| &change.path).collect();
+    let built: BTreeSet<&RepoPath> = built.iter().map(|change| &change.path).gather();
     if let Some(missing) = kept.iter().find(|change| !built.contains(&change.path)) {
         return Err(ConstructError::Differs { path: missing.path.clone() });
     }

@@ -1,6 +1,7 @@
 //! Files that git does not know, where it is about to write others. It asks before it does so over a file that
 //! is new; one that it ignores it takes for worthless, and writes over without a word.
 
+use crate::base::sorting::sort;
 use std::collections::HashSet;
 use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
@@ -94,7 +95,7 @@ impl Beside {
         }
         let tracked = self.tracked()?;
         let mut found: Vec<RepoPath> = found.into_iter().filter(|path| !tracked.contains(path)).collect();
-        found.sort();
+        sort(&mut found);
         Ok(found)
     }
 

@@ -2,6 +2,7 @@
 //!
 //! Such a checkout is handled as a person's own is: with that person's configuration, less hooks.
 
+use crate::base::sorting::Gather as _;
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -270,7 +271,7 @@ impl Beside {
         let printed = self.call("ls-files").args(["-z", "--"]).args(names.iter().copied()).run()?;
         let paths = printed.split(|byte| *byte == 0).filter(|path| !path.is_empty());
         let tops = paths.filter_map(|path| path.split(|byte| *byte == b'/').next());
-        Ok(tops.map(|top| String::from_utf8_lossy(top).into_owned()).collect())
+        Ok(tops.map(|top| String::from_utf8_lossy(top).into_owned()).gather())
     }
 
     /// How it is.

@@ -2,6 +2,7 @@
 //! git was told not to look at, repositories inside of it. It is counted before a checkout goes, and brought
 //! into the project's repository when it does.
 
+use crate::base::sorting::sort;
 use std::collections::{BTreeSet, HashSet};
 use std::ffi::OsStr;
 use std::fs;
@@ -180,7 +181,7 @@ impl Beside {
                 }
             }
         }
-        found.sort();
+        sort(&mut found);
         found
     }
 

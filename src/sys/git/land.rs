@@ -1,5 +1,6 @@
 //! Landing: merging without files, and moving a branch that nobody has checked out.
 
+use crate::base::sorting::Gather as _;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
@@ -58,7 +59,7 @@ pub fn merge(git: &Git, onto: &Oid, work: &Oid, base: &Oid) -> Result<Merge, Git
         return Ok(Merge::Conflict { paths, report });
     }
     let asked: BTreeSet<RepoPath> =
-        changed_between(git, base, work)?.into_iter().map(|change| change.path).collect();
+        changed_between(git, base, work)?.into_iter().map(|change| change.path).gather();
     let merged = changed_between(git, onto, &tree)?.into_iter().map(|change| change.path);
     let astray: Vec<RepoPath> = merged.filter(|path| !asked.contains(path)).collect();
     if astray.is_empty() {

@@ -1,6 +1,7 @@
 //! Paths, arguments and variables in JSON. On Unix they are bytes: a string where
 //! they are text, and a list of byte values where they are not.
 
+use crate::base::sorting::Gather as _;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -68,7 +69,7 @@ in_json!(
     /// An environment, as pairs: a name need not be text, and a key of an object must be.
     pairs: BTreeMap<OsString, OsString> => Vec<(Word, Word)>,
     |pairs: BTreeMap<OsString, OsString>| pairs.into_iter().map(|(name, value)| (name.into(), value.into())).collect(),
-    |wire: Vec<(Word, Word)>| wire.into_iter().map(|(name, value)| (name.into(), value.into())).collect()
+    |wire: Vec<(Word, Word)>| wire.into_iter().map(|(name, value)| (name.into(), value.into())).gather()
 );
 in_json!(
     /// A path.

@@ -5,6 +5,7 @@
 //! the one that `tmux` alone means, so that `tmux attach -t NAME` finds what Kapell made; it is never one
 //! that merely surrounds this process, since another process would not find that again.
 
+use crate::base::sorting::Gather as _;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io;
@@ -158,7 +159,7 @@ impl Tmux {
         let passes =
             |name: &str| PASSED.contains(&name) || name.starts_with("LC_") || name.starts_with("XDG_");
         let env = environment.iter().filter(|(name, _)| passes(name));
-        let env = env.map(|(name, value)| (name.into(), value.into())).collect();
+        let env = env.map(|(name, value)| (name.into(), value.into())).gather();
         let folder = if home.is_dir() { home.to_owned() } else { PathBuf::from("/") };
         Ok(Self { program, env, folder })
     }

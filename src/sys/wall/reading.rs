@@ -2,6 +2,7 @@
 //! out by granting everything beside it and beside the folders above it.
 
 use crate::base::sorting;
+use crate::base::sorting::Gather as _;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -11,9 +12,9 @@ use std::path::{Path, PathBuf};
 /// is now: what is made later beside a secret is hidden too. Links are none of them, since the rights are those
 /// of what a link leads to.
 pub(super) fn all_but(hidden: &[PathBuf]) -> Vec<PathBuf> {
-    let mut hidden: BTreeSet<PathBuf> = real(hidden).into_iter().collect();
+    let mut hidden: BTreeSet<PathBuf> = real(hidden).into_iter().gather();
     hidden.insert("/dev".into());
-    let above = hidden.iter().flat_map(|path| path.ancestors().skip(1)).map(Path::to_owned).collect();
+    let above = hidden.iter().flat_map(|path| path.ancestors().skip(1)).map(Path::to_owned).gather();
     let mut rest = Vec::new();
     around(Path::new("/"), &hidden, &above, &mut rest);
     rest
@@ -23,8 +24,8 @@ pub(super) fn all_but(hidden: &[PathBuf]) -> Vec<PathBuf> {
 pub(super) fn beside(folder: &Path, hidden: &[PathBuf]) -> Vec<PathBuf> {
     let Ok(folder) = folder.canonicalize() else { return Vec::new() };
     let is_there = |path: &PathBuf| path.starts_with(&folder) && path.symlink_metadata().is_ok();
-    let hidden: BTreeSet<PathBuf> = real(hidden).into_iter().filter(is_there).collect();
-    let above = hidden.iter().flat_map(|path| path.ancestors().skip(1)).map(Path::to_owned).collect();
+    let hidden: BTreeSet<PathBuf> = real(hidden).into_iter().filter(is_there).gather();
+    let above = hidden.iter().flat_map(|path| path.ancestors().skip(1)).map(Path::to_owned).gather();
     let mut rest = Vec::new();
     around(&folder, &hidden, &above, &mut rest);
     rest
@@ -41,11 +42,11 @@ type Change = (u64, u64, i64, i64);
 impl Surroundings {
     /// As they are now. Taken before the folders are read, so that what changes meanwhile tells.
     pub(super) fn of(hidden: &[PathBuf]) -> Self {
-        let folders = hidden.iter().filter_map(|path| path.parent()).collect::<BTreeSet<_>>();
+        let folders = hidden.iter().filter_map(|path| path.parent()).gather::<BTreeSet<_>>();
         let real = folders.iter().filter_map(|folder| folder.canonicalize().ok()).collect::<Vec<_>>();
         let named = folders.iter().copied().chain(real.iter().map(PathBuf::as_path));
-        let all: BTreeSet<&Path> = named.flat_map(Path::ancestors).chain([Path::new("/")]).collect();
-        Self(all.into_iter().map(|folder| (folder.to_owned(), last_change(folder))).collect())
+        let all: BTreeSet<&Path> = named.flat_map(Path::ancestors).chain([Path::new("/")]).gather();
+        Self(all.into_iter().map(|folder| (folder.to_owned(), last_change(folder))).gather())
     }
 
     /// Whether they are still so.
@@ -120,7 +121,7 @@ mod tests {
         symlink(top.join("home"), top.join("alias")).unwrap();
         let hidden = ["alias/.ssh", "home/.config/gh", "home/.netrc", "home/.gnupg", "home/.aws", "no/where"];
         let rest = all_but(&hidden.map(|path| top.join(path)));
-        let ours: BTreeSet<&Path> = rest.iter().filter_map(|path| path.strip_prefix(&top).ok()).collect();
+        let ours: BTreeSet<&Path> = rest.iter().filter_map(|path| path.strip_prefix(&top).ok()).gather();
         let expected = ["home/.config/tool", "home/code", "home/notes"];
         assert_eq!(ours, expected.iter().map(Path::new).collect());
         for path in rest.iter().filter(|path| !path.starts_with(&top)) {

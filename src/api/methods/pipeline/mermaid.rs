@@ -1,5 +1,6 @@
 //! Stages as a Mermaid flowchart.
 
+use crate::base::sorting::Gather as _;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
@@ -15,7 +16,7 @@ pub fn drawn(stages: &[PipelineStage]) -> String {
     // Workers and groups, by number: two names may differ only in what no node can be called.
     let triggers = stages.iter().flat_map(|stage| stage.triggers_on.iter().chain(&stage.triggers_on_any));
     let others: BTreeSet<&str> =
-        (triggers.map(String::as_str)).filter(|name| place(name).is_none() && *name != APPROVAL).collect();
+        (triggers.map(String::as_str)).filter(|name| place(name).is_none() && *name != APPROVAL).gather();
     let node = |name: &str| others.iter().position(|other| *other == name).map(|at| format!("w{at}"));
     let mut edges = String::new();
     for (at, stage) in stages.iter().enumerate() {

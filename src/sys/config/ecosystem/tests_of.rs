@@ -1,5 +1,6 @@
 //! Which files are tests, and how given ones are run.
 
+use crate::base::sorting::Gather as _;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{EcosystemKind, Runner, words};
@@ -77,12 +78,14 @@ pub(super) fn test_files_command(runner: &Runner, paths: &[&str]) -> Option<Vec<
                     None => ".".to_owned(),
                 })
             };
-            let folders: BTreeSet<String> = paths.iter().map(folder).collect::<Option<_>>()?;
+            let folders: Vec<String> = paths.iter().map(folder).collect::<Option<_>>()?;
+            let folders: BTreeSet<String> = folders.into_iter().gather();
             followed_by(&words("go test").0, folders.into_iter().collect())
         }
         Runner::Maven(program) => {
-            let classes: BTreeSet<String> =
+            let classes: Vec<String> =
                 paths.iter().map(|path| Some(jvm_class(path)?.1)).collect::<Option<_>>()?;
+            let classes: BTreeSet<String> = classes.into_iter().gather();
             let chosen = format!("-Dtest={}", classes.into_iter().collect::<Vec<_>>().join(","));
             // Modules without these classes are no failure.
             let command =

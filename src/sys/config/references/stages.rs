@@ -1,5 +1,6 @@
 //! Stages of a pipeline: their names, what starts them, and that they wait in no circle.
 
+use crate::base::sorting::Gather as _;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Said, Thing};
@@ -136,10 +137,10 @@ impl Said<'_, '_> {
             let joins = |worker: &Worker| worker.groups.iter().flatten().any(|name| name.as_str() == group);
             let joined =
                 merged.workers.iter().filter(|(_, worker)| joins(worker)).map(|(name, _)| name.clone());
-            Some(listed.map(|name| name.0.clone()).chain(joined).collect())
+            Some(listed.map(|name| name.0.clone()).chain(joined).gather())
         };
         let meant = match (merged.workers.contains_key(name), self.names.has(Thing::Group, name)) {
-            (true, _) => Some(BTreeSet::from([name.to_owned()])),
+            (true, _) => Some([name.to_owned()].into_iter().gather()),
             (false, true) => members(name),
             (false, false) => None,
         };
