@@ -51,7 +51,6 @@ fn a_configuration_that_another_program_changes_is_looked_at_again() {
     // The editor watches no files for its servers, as Neovim on Linux does not.
     let world = World::new(&[("src/a.rs", "")]);
     let own = world.root().join(".config/kapell");
-    std::fs::create_dir_all(&own).unwrap();
     let text = format!(
         "{{\"tasks\": [{{\"id\": 1, \"task\": \"x\", \"files\": [\"a\"], \"agent\": \"w\"}}], {QUIET}}}"
     );
@@ -73,8 +72,11 @@ fn a_configuration_that_another_program_changes_is_looked_at_again() {
     std::fs::remove_file(open.world.path("kapell.toml")).unwrap();
     codes(&mut open, &["unknown-agent"]);
     // The person's own names workers too.
+    std::fs::create_dir_all(&own).unwrap();
     std::fs::write(own.join("config.toml"), worker).unwrap();
     codes(&mut open, &[]);
+    std::fs::remove_file(own.join("config.toml")).unwrap();
+    codes(&mut open, &["unknown-agent"]);
     open.editor.finish();
 }
 

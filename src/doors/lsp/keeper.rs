@@ -78,8 +78,8 @@ struct Keeper {
     folders: Vec<(PathBuf, Option<PathBuf>)>,
     /// Folders are to be looked at again.
     changed_folders: bool,
-    /// Tells of changes of the person's own configuration.
-    person_config: Option<Notices>,
+    /// Tells of changes of the person's own configuration, by the folder that is watched for it.
+    person_config: Option<(PathBuf, Notices)>,
     /// What was told of projects.
     projects: Option<Value>,
     /// What is to be looked at again.

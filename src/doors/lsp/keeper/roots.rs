@@ -102,6 +102,7 @@ impl Keeper {
         let Some((top, project)) = top_of(&session) else { return false };
         // A plain folder that became a repository is another project.
         self.roots.retain(|root| root.top != top || root.project == project.id);
+        self.watch_person(&session.house.person_config);
         if self.roots.iter().any(|root| root.top == top) {
             return false;
         }
@@ -117,10 +118,7 @@ impl Keeper {
             Ok(events) => {
                 self.rings = true;
                 self.progress.begin(&session);
-                let config = watch_config(&self.desk, &top.join("kapell.toml"));
-                if self.person_config.is_none() {
-                    self.person_config = watch_config(&self.desk, &session.house.person_config);
-                }
+                let config = watch_config(&self.desk, &top.join("kapell.toml"), &top);
                 self.roots.push(Root {
                     project: project.id,
                     name: top.file_name().unwrap_or(top.as_os_str()).to_string_lossy().into_owned(),
@@ -140,6 +138,19 @@ impl Keeper {
             }
         }
         true
+    }
+
+    /// Watches the person's own configuration where it lies, or the folder in which its folder will be made.
+    fn watch_person(&mut self, file: &Path) {
+        let Some(folder) = file.ancestors().skip(1).find(|folder| folder.is_dir()) else { return };
+        if self.person_config.as_ref().is_none_or(|(watched, _)| watched != folder) {
+            let Some(watched) = watch_config(&self.desk, file, folder) else { return };
+            let before = self.person_config.replace((folder.to_owned(), watched));
+            if before.is_some() {
+                // The file may have been written before anybody watched its folder.
+                self.desk.checker.touch_all();
+            }
+        }
     }
 
     /// Listens to the bell, from the first time on.
@@ -168,17 +179,18 @@ fn top_of(session: &Session) -> Option<(PathBuf, Project)> {
 
 /// Has plans checked again when a configuration is another: not every editor watches files for its servers, and
 /// those that do watch only what lies in the workspace.
-fn watch_config(desk: &Arc<Desk>, file: &Path) -> Option<Notices> {
+fn watch_config(desk: &Arc<Desk>, file: &Path, folder: &Path) -> Option<Notices> {
     let (desk, own) = (desk.clone(), file.to_owned());
     let tell = move |paths: &[PathBuf]| {
-        if paths.is_empty() || paths.contains(&own) {
+        // Itself, or a folder in which it lies.
+        if paths.is_empty() || paths.iter().any(|path| own.starts_with(path)) {
             desk.checker.touch_all();
             // A plain folder is a project by its configuration, which also says what is a plan.
             desk.note(Note::Folders);
         }
     };
     // A file that is replaced by another is seen in its folder only.
-    let watched = Notices::of(file.parent().filter(|folder| folder.is_dir())?, tell);
+    let watched = Notices::of(folder, tell);
     watched.inspect_err(|error| tracing::debug!("{} is not watched: {error}", file.display())).ok()
 }
 
