@@ -491,6 +491,28 @@ fn a_hook_that_dies_is_noticed_and_one_that_cannot_look_says_so() {
 }
 
 #[test]
+fn hooks_alone_keep_the_log_small() {
+    let bench = Bench::new();
+    let log = bench.state().join("kapell.db-wal");
+    let length = || fs::metadata(&log).map_or(0, |log| log.len());
+    // Each claims a file; now and then one empties the log.
+    let (mut largest, mut folds) = (0, 0);
+    for at in 0..60 {
+        let before = length();
+        assert_eq!(ask(&bench, &edit(&bench, "a", &format!("new{at}"))), "");
+        largest = largest.max(length());
+        folds += usize::from(length() < before);
+    }
+
+    assert!(folds > 0 && largest < 512 << 10, "{folds} folds, at most {largest} bytes");
+    let mut store = bench.rpc();
+    assert_eq!(
+        store.ok("status", json!({"scope": "claims", "limit": 100}))["claims"].as_array().unwrap().len(),
+        60
+    );
+}
+
+#[test]
 fn nonsense_is_answered_with_nothing_and_a_line_in_the_log() {
     let bench = Bench::new();
     let log = || fs::read_to_string(bench.state().join("hook.log")).unwrap_or_default().lines().count();

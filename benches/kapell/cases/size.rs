@@ -18,7 +18,7 @@ pub fn run(around: &Around) -> Result<Vec<Figure>> {
     server.end()?;
     let program = std::fs::metadata(KAPELL)?.len();
     Ok(vec![
-        Figure::told(CASE, "the program", Amount::Bytes(program)).limited(Amount::Bytes(15 << 20)),
+        Figure::told(CASE, "the program", Amount::Bytes(program)).limited(Amount::Bytes(15_000_000)),
         Figure::told(CASE, "the answer to tools/list", Amount::Bytes(answer.len() as u64))
             .limited(Amount::Bytes(16 << 10))
             .noting(format!("about {} tokens, at four bytes each", answer.len() / 4)),
