@@ -122,7 +122,7 @@ fn command_line() -> ExitCode {
     let argv: Vec<OsString> = std::env::args_os().collect();
     let house = match house() {
         Ok(house) => house,
-        Err(error) => return doors::cli::refuse(&environment(), &argv, &error),
+        Err(error) => return doors::cli::refuse(&environment(), &argv, &format!("{error:#}")),
     };
     log(house.environment.get("KAPELL_LOG").map(String::as_str));
     let folder = std::env::current_dir();

@@ -71,11 +71,16 @@ pub fn run(house: House, folder: io::Result<PathBuf>, argv: &[OsString], doors: 
 }
 
 /// Tells why no command can be run at all, as any other error.
-pub fn refuse(environment: &BTreeMap<String, String>, argv: &[OsString], error: &anyhow::Error) -> ExitCode {
+pub fn refuse(environment: &BTreeMap<String, String>, argv: &[OsString], why: &str) -> ExitCode {
     let mut out = Out::of_process(Color::Auto, is_json(argv), environment);
     let error = ApiError {
-        hint: "mend the environment that it is started with".to_owned(),
-        ..ApiError::from(Error::system(format!("{error:#}"), io::Error::other("nothing was begun")))
+        code: -32603,
+        kind: "system",
+        message: why.to_owned(),
+        hint: "mend the environment that it is started with; nothing was begun".to_owned(),
+        retryable: false,
+        facts: Vec::new(),
+        exit_code: 4,
     };
     out.error(&error);
     ExitCode::from(out.finish(error.exit_code))
