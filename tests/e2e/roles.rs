@@ -1,5 +1,7 @@
 //! Who plays which part: the oracle is shown what is stuck, the librarian answers who only asks.
 
+use std::fs;
+
 use serde_json::json;
 
 use crate::bench::{AGENT, Bench, Plan, task};
@@ -72,4 +74,48 @@ fn a_question_about_the_code_base_goes_to_the_librarian() {
     // Who is to do something, or owns files, is no reader.
     let would = bench.rpc().ok("dispatch", json!({"task": "Can you mend it?", "dry_run": true}));
     assert!(!would.to_string().contains("it asks and owns nothing"), "{would:#}");
+}
+
+#[test]
+fn a_planner_that_answers_in_words_is_asked_again() {
+    let bench = Bench::new();
+    // Whoever answers may write nothing of the project; a cache stays.
+    let cache = bench.project.with_file_name("cache");
+    fs::create_dir(&cache).unwrap();
+    let asked = cache.join("asked");
+    let asked = asked.to_str().unwrap();
+    let answer = |text: &str| format!("say {}", json!({"kapell": "result", "text": text}));
+    let plan = json!({"name": "texts", "specs": [],
+        "tasks": [{"id": 1, "task": "do it", "files": ["a.txt"], "depends_on": []}]});
+    let command = json!([
+        AGENT,
+        "do",
+        format!("without {asked} {}", answer("I would begin with a.txt.")),
+        format!("without {asked} leave {asked} 0"),
+        answer(&plan.to_string()),
+    ]);
+    bench.configure(&format!(
+        "[project]\ncaches = [{cache:?}]\n[providers.sage]\nkind = \"command\"\ncommand = {command}\n\
+         [roles]\nplanner = \"sage\"\n"
+    ));
+    let made = bench.rpc().ok("plan", json!({"request": "a text"}));
+    assert_eq!(made["waves"], json!([[1]]), "{made:#}");
+    let runs =
+        fs::read_dir(bench.state().join("run")).unwrap().map(|run| run.unwrap().path().join("prompt.md"));
+    let prompts: Vec<String> = runs.map(|prompt| fs::read_to_string(prompt).unwrap()).collect();
+    let said = |text: &str| prompts.iter().filter(|prompt| prompt.contains(text)).count();
+    assert_eq!((prompts.len(), said("but not with a JSON object: I would begin with a.txt.")), (2, 1));
+    // Who has nothing but words is asked three times, and then that is said.
+    bench
+        .configure(&format!("{}[roles]\nplanner = \"chatter\"\n", answering("chatter", "It is a fine day.")));
+    let refusal = bench.rpc().refused("plan", json!({"request": "a text"}));
+    assert!(refusal.message.contains("not with a JSON object: It is a fine day."), "{refusal:?}");
+}
+
+#[test]
+fn a_reviewer_that_nobody_knows_is_refused_before_anything_is_judged() {
+    let bench = Bench::new();
+    let refusal = bench.rpc().refused("judge", json!({"path": bench.project, "review": "nobody"}));
+    assert_eq!(refusal.kind, "not-found", "{refusal:?}");
+    assert!(refusal.message.contains("there is no provider or worker nobody"), "{refusal:?}");
 }
