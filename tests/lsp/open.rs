@@ -73,7 +73,10 @@ impl Open {
             |it| it["range"].clone(),
         );
         let params = json!({"textDocument": {"uri": uri(&self.path)}, "range": range, "context": {"diagnostics": diagnostics}});
-        self.editor.result("textDocument/codeAction", params).as_array().unwrap().clone()
+        let mut actions = self.editor.result("textDocument/codeAction", params).as_array().unwrap().clone();
+        // Whoever holds the file can let go of it too, which is so from the moment in which the server claimed it.
+        actions.retain(|action| !action["title"].as_str().unwrap().starts_with("Release "));
+        actions
     }
 
     /// What can be typed at `|` in a text: labels, and the text with the first choice of that label.
