@@ -310,17 +310,16 @@ fn wall_around(scratch: &Path) -> Check {
 fn configuration(session: &Session) -> Check {
     const NAME: &str = "configuration";
     let person = &session.house.person_config;
-    if session.house.environment.contains_key("KAPELL_CONFIG") && !person.exists() {
-        return Check::warn(
+    let is_named = session.house.environment.get("KAPELL_CONFIG").is_some_and(|name| !name.is_empty());
+    match session.project().and_then(|project| session.config(&project)) {
+        Ok(_) if is_named && !person.exists() => Check::warn(
             NAME,
             format!(
                 "KAPELL_CONFIG names {}, where there is nothing, so nothing is set by it",
                 person.display()
             ),
             "correct the variable, or unset it",
-        );
-    }
-    match session.project().and_then(|project| session.config(&project)) {
+        ),
         Ok(config) if config.warnings.is_empty() => Check::ok(NAME, "it can be used"),
         Ok(config) => Check::warn(
             NAME,
