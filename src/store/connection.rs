@@ -3,6 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 
 use rusqlite::config::DbConfig;
@@ -37,6 +38,10 @@ pub struct Store {
     connection: Mutex<Connection>,
     /// For who looks while another thread writes; opened when that first happens.
     second: OnceLock<Mutex<Connection>>,
+    /// Whether who looks waits for a writer of this process instead.
+    is_shared: AtomicBool,
+    /// Held by the thread that writes or waits for its turn among the processes.
+    writing: Mutex<()>,
     // SQLite's busy handler starves writers when many processes write (a writer waited
     // 3 s for a commit of 60 µs), so they queue on this file's lock instead, for 7 µs.
     turnstile: File,
@@ -111,7 +116,14 @@ impl Store {
              PRAGMA journal_size_limit = 2097152; PRAGMA wal_autocheckpoint = {large}",
         ))?;
         drop(opening);
-        let store = Self { path, connection: Mutex::new(connection), second: OnceLock::new(), turnstile };
+        let store = Self {
+            path,
+            connection: Mutex::new(connection),
+            second: OnceLock::new(),
+            is_shared: AtomicBool::new(false),
+            writing: Mutex::new(()),
+            turnstile,
+        };
         if found < migrate::NEWEST {
             store.migrate()?;
         }
@@ -135,8 +147,10 @@ impl Store {
         &self,
         change: impl FnOnce(&Tx<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        let mut connection = self.connection();
+        // Whoever looks waits for the transaction at most, and not for those of other processes before it.
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let _turn = self.turn()?;
+        let mut connection = self.connection();
         let transaction =
             connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(StoreError::from)?;
         let before = transaction.total_changes();
@@ -178,21 +192,37 @@ impl Store {
         Ok(lines.into_iter().filter(|line| line != "ok").collect())
     }
 
+    /// From now on who looks waits until a writer of this process has committed. That is for processes whose threads
+    /// write all the time: a connection forgets what it has read with each commit of another, and to read all of it
+    /// again takes as long.
+    pub fn share_one_connection(&self) {
+        self.is_shared.store(true, Ordering::Relaxed);
+    }
+
     /// Folds the write-ahead log into the database, so that whoever opens it next does not have to.
     pub fn checkpoint(&self) -> Result<(), StoreError> {
-        let connection = self.connection();
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let _turn = self.turn()?;
+        let connection = self.connection();
         connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
         Ok(())
     }
 
     /// Folds what others need not wait for into the database, while nobody does: beside readers and writers, on a
     /// connection of its own. A commit that finds very many in the log does it itself, and that takes as long
-    /// as some commits.
+    /// as some commits. A few pages are left for later, as most of them will have changed again by then.
     pub fn fold_aside(&self) {
-        if let Some(aside) = self.second()
-            && let Err(error) = aside.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
-        {
+        let Some(aside) = self.second() else { return };
+        let fold = || -> Result<(), rusqlite::Error> {
+            let frames = |row: &rusqlite::Row<'_>| Ok(row.get::<_, i64>(1)? - row.get::<_, i64>(2)?);
+            let unfolded = aside.query_row("PRAGMA wal_checkpoint(NOOP)", [], frames)?;
+            let page: i64 = aside.pragma_query_value(None, "page_size", |row| row.get(0))?;
+            if unfolded * page > SMALL_LOG as i64 {
+                aside.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
+            }
+            Ok(())
+        };
+        if let Err(error) = fold() {
             // A commit does it then.
             tracing::debug!("not folded: {error}");
         }
@@ -224,6 +254,9 @@ impl Store {
 
     /// A connection to look with: who looks need not wait until a writer's commit is on the disk.
     fn free_connection(&self) -> MutexGuard<'_, Connection> {
+        if self.is_shared.load(Ordering::Relaxed) {
+            return self.connection();
+        }
         match self.connection.try_lock() {
             Ok(connection) => return connection,
             Err(TryLockError::Poisoned(poisoned)) => return poisoned.into_inner(),

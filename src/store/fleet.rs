@@ -129,7 +129,8 @@ impl Tx<'_> {
         let count: i64 = self
             .sql
             .prepare_cached(
-                "SELECT count(*) FROM tasks t JOIN attempts a ON a.plan = t.plan AND a.task = t.id
+                "SELECT count(*) FROM tasks t INDEXED BY tasks_at_work
+                 CROSS JOIN attempts a ON a.plan = t.plan AND a.task = t.id
                   AND a.number = (SELECT max(number) FROM attempts WHERE plan = t.plan AND task = t.id)
                  WHERE t.plan = ?1 AND t.state IN ('running', 'judging', 'approved', 'landing')
                    AND t.state = 'running' AND a.state = 'finished' AND a.outcome = 'rate-limited'",
@@ -145,8 +146,9 @@ impl Tx<'_> {
                     EXISTS (SELECT 1 FROM claims c WHERE c.project = p.project AND c.holder = a.id
                             AND c.holder_kind = 'attempt' AND c.released_at IS NULL)
              FROM plans p
-             JOIN tasks t ON t.plan = p.id AND t.state = 'running'
-             JOIN attempts a ON a.plan = t.plan AND a.task = t.id
+             CROSS JOIN tasks t INDEXED BY tasks_at_work
+               ON t.plan = p.id AND t.state IN ('running', 'judging', 'approved', 'landing') AND t.state = 'running'
+             CROSS JOIN attempts a ON a.plan = t.plan AND a.task = t.id
               AND a.number = (SELECT max(number) FROM attempts WHERE plan = t.plan AND task = t.id)
              WHERE p.project = ?1",
         )?;

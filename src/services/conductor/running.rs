@@ -72,6 +72,7 @@ pub fn conduct<S: Socket>(
     let life_file = session.house.life_file(&format!("plan-{plan}"));
     let Some(life) = take_plan(session, plan, &life_file)? else { return Ok(false) };
     Point::ConductorLocked.reach()?;
+    session.store()?.share_one_connection();
     let project = session.project()?;
     let config = session.take_up_config(&project).or_else(|error| {
         tracing::warn!("the configuration by which others went on is used: {error}");
