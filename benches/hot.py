@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Makes `hot.symbols` anew: the functions that the hook and the shim run, in the order in which they
-lie in the program. The linker puts them side by side (see `build.rs`).
+lie in the program, and after them what a conductor runs all the time while its workers work: it lives for
+hours, and what lies side by side takes fewer pages of its memory. The linker puts them so (see `build.rs`).
 
 Run it when these figures have become worse; a list that is old does no harm. Needs valgrind.
 """
@@ -10,8 +11,10 @@ import glob
 import json
 import os
 import re
+import signal
 import subprocess
 import tempfile
+import time
 
 CONFIGURATION = """
 [rules]
@@ -23,6 +26,15 @@ kind = "command"
 command = ["true"]
 [project]
 isolation = """
+BUSY = """
+[providers.busy]
+kind = "command"
+command = ["sh", "-c", "while :; do echo tick; sleep 1; done"]
+[project]
+max_workers = 8
+isolation = "shared"
+"""
+WORKERS = 8
 PLAN = json.dumps({"tasks": [{"id": 1, "agent": "quick", "task": "Do nothing", "files": ["out"]}]}).encode()
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -59,8 +71,50 @@ def edit(project, name):
     }).encode()
 
 
+def addresses_in(profile):
+    """The addresses of the instructions that were run."""
+    found = set()
+    for out in glob.glob(profile + "*"):
+        with open(out) as lines:
+            found.update(int(line.split()[0], 16) for line in lines if line.startswith("0x"))
+    return found
+
+
+def conductor_addresses(folder, program, project, env):
+    """Every address of an instruction that a conductor ran while its workers worked and others claimed files."""
+    def kapell(*words):
+        return json.loads(subprocess.run([program, *words, "--json"], cwd=project, env=env, check=True,
+                                         stdout=subprocess.PIPE).stdout)
+
+    with open(os.path.join(project, "kapell.toml"), "w") as file:
+        file.write(CONFIGURATION.split("[project]")[0] + BUSY)
+    plan = os.path.join(folder, "busy.json")
+    with open(plan, "w") as file:
+        json.dump({"name": "busy", "tasks": [{"id": at, "target": "busy", "task": "Tick", "files": [f"busy{at}"]}
+                                             for at in range(WORKERS)]}, file)
+    plan = kapell("plan", plan)["plan_id"]
+    # Its workers live on without it, and the next one finds them at work.
+    os.kill(kapell("dispatch", "--plan-id", plan)["conductor"]["pid"], signal.SIGKILL)
+    profile = os.path.join(folder, "conductor")
+    conductor = subprocess.Popen(
+        ["valgrind", "--tool=callgrind", "--instr-atstart=no", "--dump-instr=yes", "--compress-pos=no",
+         f"--callgrind-out-file={profile}", program, "conduct", plan],
+        cwd=project, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    time.sleep(20)
+    switch = ["callgrind_control", "-i"]
+    subprocess.run([*switch, "on", str(conductor.pid)], check=True, stdout=subprocess.DEVNULL)
+    for _ in range(15):
+        kapell("claim-files", "other", "--holder", "somebody")
+        kapell("release-files", "other", "--holder", "somebody")
+        time.sleep(2)
+    subprocess.run([*switch, "off", str(conductor.pid)], check=True, stdout=subprocess.DEVNULL)
+    kapell("stop", "--force", plan)
+    conductor.wait()
+    return addresses_in(profile)
+
+
 def run_addresses(folder, program):
-    """Every address of an instruction that one of the jobs ran."""
+    """Every address of an instruction that one of the jobs ran, and those that a conductor runs besides."""
     project, state = os.path.join(folder, "project"), os.path.join(folder, "state")
     os.makedirs(project)
     env = {"PATH": os.environ["PATH"], "HOME": folder, "KAPELL_HOME": state}
@@ -90,18 +144,18 @@ def run_addresses(folder, program):
         with open(os.path.join(run_dirs[-1], "job.json"), "w") as file:
             json.dump(job, file)
     addresses = set()
+    conductor = conductor_addresses(folder, program, project, env)
     jobs = [(["hook", "claude"], edit(project, "first")), (["hook", "claude"], edit(project, "first")),
             *((["shim", run_dir], b"") for run_dir in run_dirs)]
     for number, (words, text) in enumerate(jobs):
         out = os.path.join(folder, f"profile{number}")
         kapell(*words, text=text, under=(
             "valgrind", "--tool=callgrind", "--dump-instr=yes", "--compress-pos=no", f"--callgrind-out-file={out}"))
-        with open(out) as lines:
-            addresses.update(int(line.split()[0], 16) for line in lines if line.startswith("0x"))
+        addresses |= addresses_in(out)
     for run_dir in run_dirs:
         with open(os.path.join(run_dir, "exit.json")) as file:
             print(f"a shim ran, wall: {json.load(file)['wall']}")
-    return addresses
+    return addresses, conductor
 
 
 def main():
@@ -109,13 +163,15 @@ def main():
         program, functions = build(folder)
         starts = [start for start, _, _ in functions]
         names = {}
-        for address in run_addresses(folder, program):
-            at = bisect.bisect_right(starts, address) - 1
-            if at >= 0 and address < functions[at][0] + max(functions[at][1], 1):
-                names[functions[at][2]] = at
+        for group, addresses in enumerate(run_addresses(folder, program)):
+            for address in addresses:
+                at = bisect.bisect_right(starts, address) - 1
+                if at >= 0 and address < functions[at][0] + max(functions[at][1], 1):
+                    names.setdefault(functions[at][2], (group, at))
     with open(os.path.join(TOP, "benches", "hot.symbols"), "w") as file:
         file.writelines(f"{name}\n" for name in sorted(names, key=names.get))
-    print(f"{len(names)} of {len(functions)} functions")
+    besides = sum(group for group, _ in names.values())
+    print(f"{len(names)} of {len(functions)} functions, {besides} of them the conductor's alone")
 
 
 main()

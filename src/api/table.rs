@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::error::ApiError;
 use super::methods;
 use super::schema;
+use crate::domain::claim::HolderKind;
 use crate::domain::refusal::{Code, Refusal};
 use crate::services::{Session, nudging};
 
@@ -88,6 +89,17 @@ impl Method {
             if !nudges.is_empty() {
                 let told =
                     nudges.iter().map(|it| json!({"who": it.who, "text": it.text, "at": it.at.to_string()}));
+                fields.insert(NUDGES.to_owned(), told.collect());
+            }
+        }
+        // A session of an agent's is told what others wait for that it holds.
+        if session.caller.attempt.is_none()
+            && session.caller.holder.kind == HolderKind::Agent
+            && let Some(fields) = result.as_object_mut()
+        {
+            let asked = nudging::asked(&session.house, &session.caller.holder.name);
+            if !asked.is_empty() {
+                let told = asked.into_iter().map(|(who, text)| json!({"who": who, "text": text}));
                 fields.insert(NUDGES.to_owned(), told.collect());
             }
         }

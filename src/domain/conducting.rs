@@ -102,7 +102,7 @@ pub fn where_it_is(noted: ConductorState, is_alive: bool, plan: Option<PlanState
         (ConductorState::Running | ConductorState::Queued, Some(PlanState::Stopped)) => {
             ConductorState::Stopping
         }
-        (ConductorState::Running, Some(PlanState::Paused)) => ConductorState::Paused,
+        (ConductorState::Running | ConductorState::Queued, Some(PlanState::Paused)) => ConductorState::Paused,
         (noted, _) => noted,
     }
 }
@@ -131,7 +131,7 @@ mod tests {
             (C::Running, true, Some(P::Paused), C::Paused),
             (C::Running, true, Some(P::Stopped), C::Stopping),
             (C::Queued, true, Some(P::Running), C::Queued),
-            (C::Queued, true, Some(P::Paused), C::Queued),
+            (C::Queued, true, Some(P::Paused), C::Paused),
             (C::Queued, true, Some(P::Stopped), C::Stopping),
             (C::Stopping, true, Some(P::Stopped), C::Stopping),
             (C::Running, true, None, C::Running),

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::project::Project;
-use super::{Error, Session, inside, owning};
+use super::{Error, Session, inside, nudging, owning};
 use crate::base::clock::Time;
 use crate::base::ids::{AttemptId, ClaimId, HolderName, PlanId, ProjectId, TaskId, random_tail};
 use crate::base::sorting;
@@ -139,6 +139,11 @@ pub fn claim(session: &Session, project: &Project, wish: &Wish) -> Result<Answer
             return Ok(Answer::Refused(Vec::new()));
         }
         let mut held = near(tx, &project.id, &wish.patterns)?;
+        if wish.check_only {
+            // Whoever asks to have it finds it freed.
+            let now = Time::now();
+            held.retain(|claim| !is_gone(claim, now));
+        }
         // What its agent edits, the agent holds under the name of its session.
         held.retain(|claim| claim.holder == wish.holder || !is_of_agent(claim, patron));
         let is_file = |path: &str| project.is_file(path);
@@ -151,16 +156,18 @@ pub fn claim(session: &Session, project: &Project, wish: &Wish) -> Result<Answer
         project.ensure(tx)?;
         let task = claimant.task(tx)?;
         let now = Time::now();
-        let expires_at = claimant.expires_at;
+        // Counted from now: who waited for it has not held it meanwhile.
+        let expires_at = claimant.expires_at();
         let mut granted = Vec::new();
         for claim in held.iter().filter(|claim| replace.contains(&claim.id)) {
             tx.release_claim(&project.id, claim, &format!("asked for again as {}", wish.mode.as_str()))?;
         }
         for id in renew {
-            tx.renew_claim(id, expires_at)?;
-            granted.extend(
-                held.iter().find(|claim| claim.id == id).map(|claim| Held { expires_at, ..claim.clone() }),
-            );
+            tx.renew_claim(id, expires_at, wish.reason.as_deref())?;
+            granted.extend(held.iter().find(|claim| claim.id == id).map(|claim| {
+                let reason = wish.reason.clone().or_else(|| claim.reason.clone());
+                Held { expires_at, reason, ..claim.clone() }
+            }));
         }
         let new = NewClaims {
             holder: &wish.holder,
@@ -235,6 +242,13 @@ pub fn claim(session: &Session, project: &Project, wish: &Wish) -> Result<Answer
         }
         Ok(place)
     })?;
+    if !wish.take_over {
+        let held: Vec<Held> = taking::each_once(conflicts).into_iter().cloned().collect();
+        if let Err(error) = nudging::ask(session, project, &held, &wish.holder, wish.reason.as_deref()) {
+            // It is waited for all the same.
+            tracing::warn!("who holds it is not told: {error}");
+        }
+    }
     let answer = loop {
         let kept = leaving::keep(&session.house, project, &wish.patterns)?;
         let answer = store.write(|tx| -> Result<Answer, Error> {
@@ -278,8 +292,8 @@ pub fn claim(session: &Session, project: &Project, wish: &Wish) -> Result<Answer
 struct Claimant {
     /// What proves that the holder lives.
     alive: Option<String>,
-    /// When the claim runs out unless renewed.
-    expires_at: Time,
+    /// Seconds until the claim runs out unless renewed; none for an attempt's, which lasts as long as that.
+    ttl_s: Option<i64>,
     /// The attempt, where a worker claims for itself.
     attempt: Option<AttemptId>,
 }
@@ -300,16 +314,17 @@ impl Claimant {
             let lock = session.house.run_dir(id).join(files::LOCK);
             return Ok(Self {
                 alive: Some(lock.to_string_lossy().into_owned()),
-                expires_at: owning::expiry(),
+                ttl_s: None,
                 attempt: Some(AttemptId::new(id)),
             });
         }
         let alive = caller.alive.as_ref().filter(|_| wish.holder == caller.holder);
-        Ok(Self {
-            alive: alive.cloned(),
-            expires_at: Time::now().plus_seconds(wish.ttl_s.min(LONGEST_TTL_S) as i64),
-            attempt: None,
-        })
+        Ok(Self { alive: alive.cloned(), ttl_s: Some(wish.ttl_s.min(LONGEST_TTL_S) as i64), attempt: None })
+    }
+
+    /// When a claim that is granted now runs out.
+    fn expires_at(&self) -> Time {
+        self.ttl_s.map_or_else(owning::expiry, |seconds| Time::now().plus_seconds(seconds))
     }
 
     /// The plan and the task that the claim is for. Asked in the transaction that grants: an attempt

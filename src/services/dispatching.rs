@@ -2,11 +2,11 @@
 
 use crate::base::sorting::Gather as _;
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use super::admitting::{self, Seats};
 use super::conductor::stages::WAITS_FOR_APPROVAL;
 use super::planning::{self, rows};
 use super::project::Project;
@@ -179,7 +179,7 @@ pub fn dispatch(session: &Session, project: &Project, wish: &Wish) -> Result<Dis
     }
     let is_anyway = wish.when_full == WhenFull::Launch;
     if wish.when_full == WhenFull::Refuse {
-        refuse_if_full(session, project, &config, &plan_id)?;
+        admitting::refuse_if_full(session, project, &config, &plan_id)?;
     }
     let mut note = None;
     let mut has_ground = row.base.is_some();
@@ -227,7 +227,7 @@ pub fn dispatch(session: &Session, project: &Project, wish: &Wish) -> Result<Dis
             }
         }
         go_on(tx, &project.id, &plan_id)?;
-        if let Some((_, why)) = insisting::lacking(&config.machine).filter(|_| is_anyway) {
+        if is_anyway && let Some((_, why)) = admitting::why_no_worker(tx, &config, &project.id)? {
             insisting::note(tx, &project.id, &plan_id, &why)?;
         }
         tx.insert_run(
@@ -273,24 +273,6 @@ fn without_its_base(row: &PlanRow) -> Refusal {
         format!("plan {} began from {base}, which is not in this repository any more", row.id),
         "its history was rewritten, or it was made anew; plan the work again from what is there now",
     )
-}
-
-/// The workers of a project who may be at work at once.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Seats<'a> {
-    /// The project.
-    pub project: &'a ProjectId,
-    /// How many they are.
-    pub most: u32,
-}
-
-impl Seats<'_> {
-    /// What is said of it where all of them are busy.
-    fn taken(self, tx: &Tx<'_>) -> Result<Option<String>, Error> {
-        let live = tx.all_live_attempts()?;
-        let count = live.iter().filter(|attempt| attempt.project == *self.project).count();
-        Ok((count >= self.most as usize).then(|| routing::busy(count, self.most)))
-    }
 }
 
 /// What a run came to as far as it is known at once.
@@ -702,25 +684,6 @@ fn is_of_a_session(name: &str) -> bool {
             | "KAPELL_PROMPT_FILE"
             | "KAPELL_SOCKET"
     )
-}
-
-fn refuse_if_full(session: &Session, project: &Project, config: &Config, plan: &PlanId) -> Result<(), Error> {
-    let live = session.store()?.read(|tx| tx.conductors(None, false, 10_000))?;
-    let running: Vec<&ConductorRow> =
-        live.iter().filter(|row| row.plan != *plan && life::is_held(Path::new(&row.alive))).collect();
-    let here = running.iter().filter(|row| row.project == project.id).count();
-    let of_machine = config.machine.max_conductors;
-    let full = if here >= config.max_conductors as usize {
-        format!("{here} of this project's plans run already, as many as allowed")
-    } else if of_machine.is_some_and(|most| running.len() >= most as usize) {
-        format!("{} plans run already on this machine, as many as allowed", running.len())
-    } else if let Some((_, why)) = insisting::lacking(&config.machine) {
-        format!("nothing would begin: {why}")
-    } else {
-        return Ok(());
-    };
-    Err(Refusal::new(Code::Busy, full, "wait for that to end, or dispatch with when_full queue or launch")
-        .into())
 }
 
 /// Waits until the conductor has looked at the plan once, or a little while; not where nothing of what

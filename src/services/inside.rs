@@ -9,7 +9,7 @@ use super::conductor::saving::{self, Saved};
 use super::dispatching::{self, Dispatched};
 use super::planning::{self, rows};
 use super::project::Project;
-use super::{Error, Session, ground, lending, owning};
+use super::{Error, Session, admitting, ground, lending, owning};
 use crate::base::ids::{AttemptId, ConductorId, HolderName, TaskId, random_tail};
 use crate::base::sorting;
 use crate::domain::attempt::AttemptState;
@@ -325,7 +325,7 @@ pub fn delegate(
     {
         tracing::warn!(attempt = %id, "its hook is not told what it lends to {}: {error}", child.id);
     }
-    let all = dispatching::Seats { project: &project.id, most: config.max_workers };
+    let all = admitting::Seats { project: &project.id, most: config.max_workers };
     dispatching::told(session, plan, all, run, Some(conductor), since, &[child.id])
 }
 

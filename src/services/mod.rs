@@ -1,6 +1,7 @@
 //! What the methods do. A service decides with `domain`, records in `store`, and only
 //! then acts through `sys`.
 
+pub mod admitting;
 pub mod approving;
 pub mod asking;
 pub mod claiming;

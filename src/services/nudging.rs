@@ -1,19 +1,29 @@
 //! Telling a worker something while it works. None of the agents can be spoken to headless, so it waits
 //! for the next thing that the worker asks; and a program of any other kind may read it in a file.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::{Error, Session};
-use crate::base::ids::AttemptId;
+use super::conductor::launching::kind_of_run;
+use super::project::Project;
+use super::{Error, House, Session};
+use crate::base::ids::{AttemptId, HolderName};
 use crate::domain::attempt::AttemptState;
+use crate::domain::claim::{Held, Holder, HolderKind};
 use crate::domain::refusal::{Code, Refusal};
 use crate::store::attempts::AttemptRow;
 use crate::store::health::Nudge;
 use crate::sys::agent::{AgentKind, NUDGES};
+
+/// The folder with what sessions of agents are asked for, in the state folder.
+const ASKED: &str = "asked";
+
+/// A session is told of so many at once.
+const MOST_ASKED: usize = 20;
 
 /// A worker is told no more at once than this, in characters.
 const LONGEST: usize = 2000;
@@ -48,9 +58,78 @@ pub fn nudge(
         Ok(tx.tell_of_attempt(attempt, "attempt.nudged", told, Some(data.to_string()))?)
     })?;
     let line = json!({"kapell": "nudge", "who": who, "text": text}).to_string();
-    append(run_dir, &line)
+    append(&run_dir.join(NUDGES), &line)
         .map_err(|error| Error::system(format!("cannot write {} in {}", NUDGES, run_dir.display()), error))?;
     Ok(how)
+}
+
+/// Tells those who hold what somebody asks for that it is asked for, so far as they can be told: a worker as by
+/// [`nudge`], a session of an agent's with the answer to the next thing that it asks. An editor follows the events.
+pub fn ask(
+    session: &Session,
+    project: &Project,
+    held: &[Held],
+    by: &Holder,
+    reason: Option<&str>,
+) -> Result<(), Error> {
+    let config = session.config_at_work(project)?;
+    let mut told = BTreeSet::new();
+    for claim in held.iter().filter(|claim| told.insert(claim.holder.name.as_str())) {
+        let theirs = held.iter().filter(|other| other.holder == claim.holder);
+        let patterns: Vec<&str> = theirs.map(|claim| claim.pattern.as_str()).collect();
+        let why = reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
+        let text = format!(
+            "I wait for {}{why}; let go of it with release-files as soon as you can do without it",
+            patterns.join(", ")
+        );
+        match claim.holder.kind {
+            HolderKind::Attempt => {
+                let row =
+                    session.store()?.read(|tx| tx.attempt(&AttemptId::new(claim.holder.name.as_str())))?;
+                let Some(row) = row.filter(|row| row.state.outcome().is_none()) else { continue };
+                let kind = kind_of_run(config.providers.get(&row.provider), Path::new(&row.run_dir));
+                match nudge(session, &row, kind, by.name.as_str(), &text) {
+                    // It ended at this moment.
+                    Ok(_) | Err(Error::Refused(_)) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            HolderKind::Agent => {
+                let file = asked_file(&session.house, &claim.holder.name);
+                let failed = |error| Error::system(format!("cannot write {}", file.display()), error);
+                if let Some(folder) = file.parent() {
+                    std::fs::create_dir_all(folder).map_err(failed)?;
+                }
+                let line = json!({"who": by.name.as_str(), "text": text}).to_string();
+                append(&file, &line).map_err(failed)?;
+            }
+            HolderKind::Person => {}
+        }
+    }
+    Ok(())
+}
+
+/// What a session of an agent's was asked for since it was told last: by whom, and in what words.
+pub fn asked(house: &House, holder: &HolderName) -> Vec<(String, String)> {
+    let file = asked_file(house, holder);
+    // Mostly there is none, and each edit of an agent's asks.
+    let Ok(told) = std::fs::read_to_string(&file) else { return Vec::new() };
+    if std::fs::remove_file(&file).is_err() {
+        // Somebody else tells it.
+        return Vec::new();
+    }
+    let lines = told.lines().take(MOST_ASKED).filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    lines
+        .filter_map(|line| Some((line["who"].as_str()?.to_owned(), line["text"].as_str()?.to_owned())))
+        .collect()
+}
+
+/// A name may have any letters, and a file may not.
+fn asked_file(house: &House, holder: &HolderName) -> PathBuf {
+    use sha2::{Digest, Sha256};
+    let digest = Sha256::digest(holder.as_str().as_bytes());
+    let name: String = digest[..12].iter().map(|byte| format!("{byte:02x}")).collect();
+    house.root.join(ASKED).join(name)
 }
 
 /// How a worker of that kind hears of what it is told.
@@ -65,7 +144,7 @@ fn how_it_hears(kind: AgentKind) -> &'static str {
 }
 
 /// The folder is not the worker's to change behind a wall; without one it may have put anything there.
-fn append(run_dir: &Path, line: &str) -> std::io::Result<()> {
+fn append(file: &Path, line: &str) -> std::io::Result<()> {
     use std::os::unix::fs::OpenOptionsExt as _;
     let no_tricks = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
     let mut file = File::options()
@@ -73,7 +152,7 @@ fn append(run_dir: &Path, line: &str) -> std::io::Result<()> {
         .create(true)
         .mode(0o600)
         .custom_flags(no_tricks.bits() as i32)
-        .open(run_dir.join(NUDGES))?;
+        .open(file)?;
     file.write_all(format!("{line}\n").as_bytes())
 }
 

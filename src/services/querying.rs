@@ -35,6 +35,11 @@ use crate::sys::process::tree::{self, Handle};
 use crate::sys::process::vigil::{self, Vigil};
 use crate::sys::shim::client;
 
+mod attending;
+use attending::{
+    at_work, is_in_hand, mark_halted, mark_unattended, mark_unrecorded, recount, recount_running,
+};
+
 /// A wait is at most this long: clients drop calls of a minute.
 pub const LONGEST_WAIT: Duration = Duration::from_millis(45_000);
 
@@ -319,78 +324,12 @@ fn plan_view(tx: &Tx<'_>, house: &House, row: PlanRow) -> Result<PlanView, Error
     Ok(PlanView { state, reason, conductor, counts, row })
 }
 
-/// How many workers of a plan live.
-fn at_work(tx: &Tx<'_>, plan: &PlanId) -> Result<u64, Error> {
-    let live = tx.live_attempts(plan)?;
-    Ok(live.iter().filter(|attempt| client::is_alive(Path::new(&attempt.run_dir))).count() as u64)
-}
-
-/// Whether somebody is to be at work on a task in that state: its worker, or its conductor.
-fn is_in_hand(state: TaskState) -> bool {
-    matches!(state, TaskState::Running | TaskState::Judging | TaskState::Landing)
-}
-
-/// A task whose worker has ended while nobody conducts its plan neither runs nor is judged, whatever was
-/// recorded last.
-fn mark_unattended(task: &mut TaskRow, last: Option<&AttemptRow>) {
-    let is_dead = |attempt: &AttemptRow| !client::is_alive(Path::new(&attempt.run_dir));
-    let why = match task.state {
-        TaskState::Running => "its worker has ended and its conductor died",
-        TaskState::Judging => "nobody judges it, its conductor has ended",
-        TaskState::Landing => "nobody lands it, its conductor has ended",
-        _ => return,
-    };
-    if last.is_some_and(is_dead) {
-        task.state = TaskState::Waiting;
-        task.reason = Some(format!("{why}: dispatch the plan again to go on"));
-    }
-}
-
-/// A task whose worker has ended since the state folder is `full` does not run, though its conductor cannot record
-/// that yet.
-fn mark_unrecorded(task: &mut TaskRow, last: Option<&AttemptRow>, full: &str) {
-    let is_over = |attempt: &AttemptRow| !client::is_alive(Path::new(&attempt.run_dir));
-    if task.state == TaskState::Running && last.is_some_and(is_over) {
-        task.state = TaskState::Waiting;
-        task.reason =
-            Some(format!("nobody works on it, and that cannot be recorded: {full}; {}", room::NEXT));
-    }
-}
-
 /// Whether an attempt has neither a shim nor a conductor.
 fn is_unattended(tx: &Tx<'_>, attempt: &AttemptRow) -> Result<bool, Error> {
     if client::is_alive(Path::new(&attempt.run_dir)) {
         return Ok(false);
     }
     Ok(!tx.conductor_of(&attempt.plan)?.is_some_and(|conductor| is_alive(&conductor)))
-}
-
-/// As many tasks run as there are workers; the others wait.
-fn recount_running(counts: &mut Vec<(TaskState, u64)>, at_work: u64) {
-    let find = |counts: &[(TaskState, u64)], state| counts.iter().position(|(known, _)| *known == state);
-    let Some(running) = find(counts, TaskState::Running) else { return };
-    let unattended = counts[running].1.saturating_sub(at_work);
-    counts[running].1 -= unattended;
-    match find(counts, TaskState::Waiting) {
-        Some(waiting) => counts[waiting].1 += unattended,
-        None => counts.push((TaskState::Waiting, unattended)),
-    }
-}
-
-/// The same, and none is judged or lands.
-fn recount(counts: &mut Vec<(TaskState, u64)>, at_work: u64) {
-    let mut count = |state: TaskState| match counts.iter().position(|(known, _)| *known == state) {
-        Some(at) => at,
-        None => {
-            counts.push((state, 0));
-            counts.len() - 1
-        }
-    };
-    let [judging, landing, waiting] =
-        [TaskState::Judging, TaskState::Landing, TaskState::Waiting].map(&mut count);
-    let unlooked = std::mem::take(&mut counts[judging].1) + std::mem::take(&mut counts[landing].1);
-    counts[waiting].1 += unlooked;
-    recount_running(counts, at_work);
 }
 
 /// Whether a conductor lives: its lock is asked, not its row. The locks of a killed process are let go by the
@@ -426,9 +365,13 @@ pub fn tasks(session: &Session, plan: &PlanId, after: i64, limit: usize) -> Resu
     session.store()?.read(|tx| {
         let is_conducted = tx.conductor_of(plan)?.is_some_and(|row| is_alive(&row));
         let full = room::lacking(&session.house.root);
+        let of = tx.plan(plan)?;
         tx.tasks(plan, after, limit)?
             .into_iter()
             .map(|mut row| {
+                if let Some(of) = &of {
+                    mark_halted(&mut row, of, is_conducted);
+                }
                 let mut attempts = tx.attempts_at(plan, &row.id)?;
                 let (count, last) = (attempts.len() as u32, attempts.pop());
                 match &full {
@@ -447,7 +390,11 @@ pub fn task(session: &Session, plan: &PlanId, id: &TaskId) -> Result<(TaskRow, V
     session.store()?.read(|tx| {
         let mut row = tx.task(plan, id)?.ok_or_else(|| no_such("task", &format!("{plan}/{id}")))?;
         let attempts = tx.attempts_at(plan, id)?;
-        if !tx.conductor_of(plan)?.is_some_and(|conductor| is_alive(&conductor)) {
+        let is_conducted = tx.conductor_of(plan)?.is_some_and(|conductor| is_alive(&conductor));
+        if let Some(of) = tx.plan(plan)? {
+            mark_halted(&mut row, &of, is_conducted);
+        }
+        if !is_conducted {
             mark_unattended(&mut row, attempts.last());
         } else if let Some(full) = room::lacking(&session.house.root) {
             mark_unrecorded(&mut row, attempts.last(), &full);

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::project::Project;
 use super::querying::{self, PlanView};
 use super::steering::{self, Action, Asked, Done};
-use super::{Error, Session};
+use super::{Error, Session, admitting};
 use crate::base::clock::Time;
 use crate::base::ids::{AttemptId, ConductorId, PlanId, ProjectId, WorkerName};
 use crate::domain::conducting::{self, ConductorState};
@@ -45,6 +45,8 @@ pub struct Entry {
     pub plan: Option<PlanView>,
     /// While it waits for room: its place in its project's queue, from 1.
     pub position: Option<u64>,
+    /// What the machine lacks for its next worker; the note says more.
+    pub lacks: Option<&'static str>,
 }
 
 /// A page of the registry: conductors that have not ended, with `ended` the others too, newest first.
@@ -55,31 +57,22 @@ pub fn entries(session: &Session, ended: bool, after: usize, limit: usize) -> Re
     let rows = querying::conductors(session, None, ended, after.saturating_add(limit))?;
     let entries = rows.into_iter().skip(after).map(|(row, place)| entry(session, row, place));
     let mut entries = entries.collect::<Result<Vec<_>, Error>>()?;
-    for entry in entries.iter_mut().filter(|entry| entry.state == ConductorState::Queued) {
-        entry.position = Some(place_in_queue(session, &entry.row)?);
+    for entry in &mut entries {
+        if entry.state == ConductorState::Queued {
+            entry.position = Some(admitting::place_in_queue(session, &entry.row)?);
+        }
+        if entry.state == ConductorState::Running
+            && entry.note.is_none()
+            && let Some(plan) = &entry.plan
+            && let Some((what, why)) = admitting::kept_back(session, plan)?
+        {
+            let id = &plan.row.id;
+            entry.note =
+                Some(format!("no worker starts: {why}; kapell control launch {id} begins all the same"));
+            entry.lacks = Some(what);
+        }
     }
     Ok(entries)
-}
-
-/// The place of a conductor that waits for room, from 1: who came first begins first. Where the machine has as many
-/// as it may, it stands among those of all projects, else among those of its own.
-///
-/// # Errors
-/// The database fails.
-pub fn place_in_queue(session: &Session, row: &ConductorRow) -> Result<u64, Error> {
-    let live = session.store()?.read(|tx| tx.conductors(None, false, 10_000))?;
-    let is_older = |other: &&ConductorRow| {
-        (other.started_at, &other.id) < (row.started_at, &row.id) && querying::is_alive(other)
-    };
-    let older: Vec<&ConductorRow> = live.iter().filter(is_older).collect();
-    // The limits of the machine are the person's, whichever project is asked.
-    let config = session.project().and_then(|project| session.config_at_work(&project)).ok();
-    let is_of_machine =
-        config.and_then(|it| it.machine.max_conductors).is_some_and(|most| older.len() >= most as usize);
-    let is_before = |other: &&&ConductorRow| {
-        other.state == ConductorState::Queued && (is_of_machine || other.project == row.project)
-    };
-    Ok(older.iter().filter(is_before).count() as u64 + 1)
 }
 
 fn entry(session: &Session, row: ConductorRow, place: Option<String>) -> Result<Entry, Error> {
@@ -102,7 +95,7 @@ fn entry(session: &Session, row: ConductorRow, place: Option<String>) -> Result<
         }
         false => (false, None),
     };
-    Ok(Entry { row, place, state, is_fresh, note, plan, position: None })
+    Ok(Entry { row, place, state, is_fresh, note, plan, position: None, lacks: None })
 }
 
 /// What an id means, and whose it is.

@@ -331,17 +331,31 @@ fn seats_left(
         (Pool::Project, count, Some(config.max_workers)),
         (Pool::Machine, live.len(), config.machine.max_workers),
     ];
+    let working = |plan: &PlanId| live.iter().filter(|attempt| attempt.plan == *plan).count();
+    let mut is_decided = None;
     for (pool, taken, most) in pools.into_iter().filter_map(|(pool, taken, most)| Some((pool, taken, most?)))
     {
+        if let Some(plan) = plan
+            && working(plan) < most as usize
+            && working(plan) < taken
+        {
+            // Who is not to wait for room begins as if there were no others.
+            let decided = match is_decided {
+                Some(decided) => decided,
+                None => *is_decided.insert(insisting::is_decided(tx, plan)?),
+            };
+            if decided {
+                continue;
+            }
+        }
         let free = (most as usize).saturating_sub(taken);
         if free == 0 {
             return Ok(Some(match pool {
                 Pool::Project => (pool, busy(taken, most)),
-                Pool::Machine => (pool, format!("{most} workers run on this machine")),
+                Pool::Machine => (pool, busy_machine(most)),
             }));
         }
         let Some(plan) = plan else { continue };
-        let working = |plan: &PlanId| live.iter().filter(|attempt| attempt.plan == *plan).count();
         let waits = tx.seat_waits(pool, project)?;
         let own = Share {
             plan: plan.clone(),
@@ -366,6 +380,11 @@ fn seats_left(
         }
     }
     Ok(None)
+}
+
+/// What is said where a machine has no seat left.
+pub fn busy_machine(most: u32) -> String {
+    format!("{most} workers run on this machine")
 }
 
 /// What is said where a project has no seat left.

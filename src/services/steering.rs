@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::conductor::launching::kind_of_run;
 use super::pipelines::deciding;
 use super::project::Project;
-use super::{Error, Session, approving, dispatching, insisting, nudging, querying, spending};
+use super::{Error, Session, admitting, approving, dispatching, insisting, nudging, querying, spending};
 use crate::base::ids::{AttemptId, ConductorId, PlanId, TaskId, WorkerName};
 use crate::domain::attempt::AttemptState;
 use crate::domain::conducting::{ConductorState, PlanState};
@@ -392,7 +392,11 @@ fn on_plan(
     let is_queued = conductor.as_ref().is_some_and(|row| row.state == ConductorState::Queued);
     let lacking = match action {
         Action::Launch if is_queued => Some("there is no room".to_owned()),
-        Action::Launch => insisting::lacking(&session.config_at_work(project)?.machine).map(|(_, why)| why),
+        Action::Launch => {
+            let config = session.config_at_work(project)?;
+            let no_worker = store.read(|tx| admitting::why_no_worker(tx, &config, &project.id))?;
+            no_worker.map(|(_, why)| why)
+        }
         _ => None,
     };
     let live = store.write(|tx| -> Result<Vec<AttemptRow>, Error> {

@@ -191,11 +191,14 @@ impl Tx<'_> {
         Ok(ClaimId(id))
     }
 
-    /// Moves a live claim's end.
-    pub fn renew_claim(&self, id: ClaimId, expires_at: Time) -> Result<(), StoreError> {
+    /// Moves a live claim's end; it is held for another reason now where one is given.
+    pub fn renew_claim(&self, id: ClaimId, expires_at: Time, reason: Option<&str>) -> Result<(), StoreError> {
         self.sql
-            .prepare_cached("UPDATE claims SET expires_at = ?2 WHERE id = ?1 AND released_at IS NULL")?
-            .execute(params![id.0, expires_at.as_millis()])?;
+            .prepare_cached(
+                "UPDATE claims SET expires_at = ?2, reason = coalesce(?3, reason)
+                 WHERE id = ?1 AND released_at IS NULL",
+            )?
+            .execute(params![id.0, expires_at.as_millis(), reason])?;
         Ok(())
     }
 

@@ -22,9 +22,10 @@ use crate::services::following::Interest;
 use crate::services::project::Project;
 use crate::services::querying::{self, AttemptView, BudgetView, PlanView, WorkerView};
 use crate::services::{
-    Session, costing, dispatching, health, planning, registry, replaying, room, standing, windows,
+    Session, admitting, costing, dispatching, health, planning, registry, replaying, room, standing, windows,
 };
 use crate::store::claims::ClaimPage;
+use crate::store::conductors::ConductorRow;
 use crate::store::events::EventFilter;
 use crate::store::money::GroupBy;
 
@@ -401,6 +402,13 @@ fn overview(session: &Session, project: &Project, limit: usize) -> Result<Overvi
             warnings.push(format!("plan {} is paused: {why}", plan.row.id));
         }
     }
+    for plan in plans.iter().filter(|plan| plan.conductor.is_some()) {
+        if let Some((_, why)) = admitting::kept_back(session, plan)? {
+            let id = &plan.row.id;
+            warnings
+                .push(format!("plan {id}: no worker starts: {why}; control launch {id} begins all the same"));
+        }
+    }
     // A broken configuration must not hide everything else.
     let (workers, budget) = fleet(session, project).unwrap_or_else(|error| {
         warnings.push(ApiError::from(error).message);
@@ -457,8 +465,10 @@ fn plan_status(
     });
     let standing = session.store()?.read(|tx| tx.plan_standing(id)).map_err(crate::services::Error::from)?;
     let line = views::plan_line(&view);
-    let queued = view.conductor.as_ref().filter(|row| row.state == ConductorState::Queued);
-    let position = queued.map(|row| registry::place_in_queue(session, row)).transpose()?;
+    let is_queued =
+        |row: &&ConductorRow| row.state == ConductorState::Queued && view.row.state == PlanState::Running;
+    let queued = view.conductor.as_ref().filter(is_queued);
+    let position = queued.map(|row| admitting::place_in_queue(session, row)).transpose()?;
     let status = PlanStatus {
         position,
         plan_id: line.plan_id,

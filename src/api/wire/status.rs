@@ -440,6 +440,10 @@ pub struct ConductorStatus {
     /// Its place in the queue, from 1, while it waits for room.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub position: Option<u64>,
+    /// What the machine lacks for its next worker: `memory` or `load`; `note` says more, and `control launch` begins
+    /// all the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lacks: Option<String>,
     /// Where its plan is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan_state: Option<String>,

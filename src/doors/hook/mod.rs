@@ -20,7 +20,7 @@ use crate::domain::writes::{CONTENT, TOP};
 use crate::services::editing::{self, Asked, Editor, Worker, touching};
 use crate::services::lending::{self, Lent};
 use crate::services::project::Project;
-use crate::services::{Error, House};
+use crate::services::{Error, House, nudging};
 use crate::sys::agent::REFUSAL_PREFIX;
 use crate::sys::process::{life, tree};
 
@@ -73,7 +73,7 @@ pub fn answer(house: &House, agent: Option<&str>, input: &mut dyn Read, output: 
     let done = catch_unwind(AssertUnwindSafe(|| decide(house, agent, &event)));
     let answer = match done {
         Ok(Ok(Some(refusal))) => Some(refused(event.moment, &refusal)),
-        Ok(Ok(None)) => nudged(house, agent, event.moment),
+        Ok(Ok(None)) => nudged(house, agent, &event),
         Ok(Err(error)) => failed(house, &event, &error.to_string()),
         Err(_) => failed(house, &event, "bug: it panicked"),
     };
@@ -116,8 +116,7 @@ fn decide(house: &House, agent: Option<&str>, event: &Event) -> Result<Option<Re
     let folder = variable("CLAUDE_PROJECT_DIR").map(PathBuf::from).filter(|folder| folder.is_dir());
     let folder = folder.unwrap_or_else(|| cwd.clone());
     let editor = || {
-        let agent = agent.unwrap_or(event.agent());
-        let name = HolderName::new(format!("{agent}-{}", event.session));
+        let name = session_name(agent, event);
         let alive = tree::patron().map(|(patron, _)| life::proof_of(&patron));
         Editor { holder: Holder { kind: HolderKind::Agent, name }, alive }
     };
@@ -146,6 +145,11 @@ fn decide(house: &House, agent: Option<&str>, event: &Event) -> Result<Option<Re
         }
         Moment::Other => Ok(None),
     }
+}
+
+/// The name under which a session holds what it edits.
+fn session_name(agent: Option<&str>, event: &Event) -> HolderName {
+    HolderName::new(format!("{}-{}", agent.unwrap_or(event.agent()), event.session))
 }
 
 /// The text of a small file, such as a list of names.
@@ -183,10 +187,17 @@ fn is_open(house: &House, plan: &str, lent: &Lent) -> bool {
 }
 
 /// What a worker is told besides that it may use the tool. Only Claude Code is known to hand that on.
-fn nudged(house: &House, agent: Option<&str>, moment: Moment) -> Option<Value> {
-    let nudges = house.environment.get("KAPELL_NUDGES").filter(|_| agent == Some("claude"))?;
-    let is_there = std::fs::metadata(nudges).is_ok_and(|file| file.len() > 0);
-    if moment != Moment::Before || !is_there {
+fn nudged(house: &House, agent: Option<&str>, event: &Event) -> Option<Value> {
+    if event.moment != Moment::Before || agent != Some("claude") {
+        return None;
+    }
+    if !house.environment.contains_key("KAPELL_ATTEMPT") {
+        let asked = nudging::asked(house, &session_name(agent, event));
+        let told: Vec<String> = asked.iter().map(|(who, text)| format!("{who} says: {text}")).collect();
+        return (!told.is_empty()).then(|| besides(&told.join("\n")));
+    }
+    let nudges = house.environment.get("KAPELL_NUDGES")?;
+    if !std::fs::metadata(nudges).is_ok_and(|file| file.len() > 0) {
         return None;
     }
     // Any answer tells it; the one that costs least.
@@ -197,12 +208,15 @@ fn nudged(house: &House, agent: Option<&str>, moment: Moment) -> Option<Value> {
     let told: Vec<String> = told
         .filter_map(|nudge| Some(format!("{} says: {}", nudge["who"].as_str()?, nudge["text"].as_str()?)))
         .collect();
-    (!told.is_empty()).then(|| {
-        json!({"hookSpecificOutput": {
-            "hookEventName": "PreToolUse",
-            "additionalContext": format!("{REFUSAL_PREFIX}{}", told.join("\n")),
-        }})
-    })
+    (!told.is_empty()).then(|| besides(&told.join("\n")))
+}
+
+/// What an agent is told with the leave to use its tool.
+fn besides(told: &str) -> Value {
+    json!({"hookSpecificOutput": {
+        "hookEventName": "PreToolUse",
+        "additionalContext": format!("{REFUSAL_PREFIX}{told}"),
+    }})
 }
 
 /// The answer that keeps the tool from being used, or tells what it should not have done.

@@ -354,7 +354,8 @@ impl Keeper {
             open.taken.clear();
         }
         let mut standing = person::standing(house, &self.me.holder, &spot)?;
-        if open.dirty && standing.own.is_empty() {
+        let is_held = standing.own.iter().any(|claim| person::lasts(claim) || open.taken.contains(&claim.id));
+        if open.dirty && !is_held {
             // Who let go of what we took, with nobody else at it, was the person.
             open.let_alone |= !open.taken.is_empty() && standing.others.is_empty();
             open.taken.clear();

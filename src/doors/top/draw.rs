@@ -11,8 +11,10 @@ use super::theme::Theme;
 use crate::base::clock::Time;
 use crate::services::watching::{LineStyle, harmless};
 
-/// What launches a plan that waits for room, where the mouse reaches it.
-pub const LAUNCH: &str = " [launch anyway] [queue]";
+/// What is asked about a plan that waits for room, where the mouse reaches it.
+pub const LAUNCH: &str = " [launch anyway]";
+/// The other answer.
+pub const QUEUE: &str = " [queue]";
 /// Columns of a bar that shows how much is done.
 const BAR: u64 = 10;
 
@@ -69,9 +71,9 @@ pub fn draw(model: &Model, theme: &Theme, screen: &mut Buffer) {
         let line = line_of(layout.warnings, y);
         put(screen, line, &[(theme.warn, format!("! {text}"))]);
         if plan.is_some() {
-            let wide = u16::try_from(LAUNCH.len()).unwrap_or(0).min(line.width);
+            let wide = u16::try_from(LAUNCH.len() + QUEUE.len()).unwrap_or(0).min(line.width);
             let place = Rect::new(line.right() - wide, line.y, wide, 1);
-            put(screen, place, &[(theme.focus, LAUNCH.to_owned())]);
+            put(screen, place, &[(theme.focus, format!("{LAUNCH}{QUEUE}"))]);
         }
     }
     footer(model, theme, screen, layout.footer);

@@ -370,6 +370,7 @@ fn without_conductor(plan: &PlanStatus) -> ConductorStatus {
             failed: plan.failed,
         }),
         position: None,
+        lacks: None,
         plan_state: Some(plan.state.clone()),
     }
 }

@@ -1,10 +1,11 @@
 //! What keys and the mouse mean.
 
+use super::draw::{LAUNCH, QUEUE};
 use super::model::{Effect, Input, Mode, Model, Panel};
 use crate::services::watching::{Line, LineStyle};
 
 /// What can be pressed, for the help: the keys, and what they do.
-pub const HELP: [(&str, &str); 24] = [
+pub const HELP: [(&str, &str); 25] = [
     ("1 … 5, Tab", "go to a panel: plans, tasks, workers, claims, events"),
     ("↑ ↓ j k", "move; PgUp, PgDn, Home, End farther"),
     ("Enter", "on a plan: look at it; on anything else: its log"),
@@ -17,7 +18,8 @@ pub const HELP: [(&str, &str); 24] = [
     ("a", "approve: accept work that the judge refused, or a stage that waits"),
     ("c", "cancel: call the task off"),
     ("n", "land the plan on its target branch"),
-    ("g", "launch anyway a plan that waits for room"),
+    ("g", "launch anyway the plan that is looked at and waits for room"),
+    ("w", "leave it in the queue, and do not ask again"),
     ("l", "open the log of the attempt, and follow it"),
     ("d", "open the diff of the attempt"),
     ("/", "show only what has these words in it; Esc shows all again"),
@@ -26,7 +28,7 @@ pub const HELP: [(&str, &str); 24] = [
     ("?", "this"),
     ("q, Ctrl-C", "leave; what runs goes on"),
     ("", ""),
-    ("mouse", "click a row, a panel, or [launch anyway]; the wheel moves"),
+    ("mouse", "click a row, a panel, [launch anyway] or [queue]; the wheel moves"),
     ("", ""),
     ("", "Esc or q closes this."),
 ];
@@ -94,6 +96,7 @@ fn panels(model: &mut Model, input: Input) -> Vec<Effect> {
         Input::Char('c') => return ask(model, "cancel", false, "call it off for good"),
         Input::Char('n') => return ask(model, "land", false, "bring it to its target branch"),
         Input::Char('g') => return launch(model),
+        Input::Char('w') => leave(model),
         Input::Char('d') => return diff(model),
         Input::Char('l') => return log(model),
         Input::Enter if focus == Panel::Plans => model.focus = Panel::Tasks,
@@ -137,12 +140,14 @@ fn click(model: &mut Model, x: u16, y: u16) -> Vec<Effect> {
     if layout.warnings.contains((x, y).into()) {
         let at = usize::from(y - layout.warnings.y);
         let plan = model.warnings().get(at).and_then(|(_, plan)| plan.clone());
-        return match plan {
-            Some(plan) if x >= layout.warnings.right().saturating_sub(super::draw::LAUNCH.len() as u16) => {
-                launched(plan)
-            }
-            _ => Vec::new(),
-        };
+        let Some(plan) = plan else { return Vec::new() };
+        let from_right = usize::from(layout.warnings.right().saturating_sub(x));
+        if from_right <= QUEUE.len() {
+            left(model, plan);
+        } else if from_right <= QUEUE.len() + LAUNCH.len() {
+            return launched(plan);
+        }
+        return Vec::new();
     }
     let Some((panel, row)) = layout.at(x, y) else { return Vec::new() };
     model.focus = panel;
@@ -195,15 +200,38 @@ fn ask(model: &mut Model, action: &'static str, force: bool, what: &str) -> Vec<
 }
 
 fn launch(model: &mut Model) -> Vec<Effect> {
-    let looked_at = model.plan_row().filter(|row| row.status.position.is_some());
-    let first = || model.warnings().into_iter().find_map(|(_, plan)| plan);
-    match looked_at.map(|row| row.status.plan_id.clone()).or_else(first) {
+    match waiting(model) {
         Some(plan) => launched(plan),
-        None => {
-            model.notice = Some((true, "no plan waits for room".to_owned()));
-            Vec::new()
-        }
+        None => Vec::new(),
     }
+}
+
+/// Leaves the plan that is looked at in the queue.
+fn leave(model: &mut Model) {
+    if let Some(plan) = waiting(model) {
+        left(model, plan);
+    }
+}
+
+fn left(model: &mut Model, plan: String) {
+    model.notice = Some((false, format!("{plan} begins by itself as soon as there is room")));
+    model.left_waiting.insert(plan);
+}
+
+/// The plan that is looked at, where it waits for room; of another nothing is done unasked.
+fn waiting(model: &mut Model) -> Option<String> {
+    let waits = model.plan_row().filter(|row| row.status.position.is_some() || row.status.lacks.is_some());
+    if let Some(row) = waits {
+        return Some(row.status.plan_id.clone());
+    }
+    let other =
+        model.known.plans.iter().find(|row| row.status.position.is_some() || row.status.lacks.is_some());
+    let why = match other {
+        Some(row) => format!("{} waits for room: go to it first", row.status.plan_id),
+        None => "no plan waits for room".to_owned(),
+    };
+    model.notice = Some((true, why));
+    None
 }
 
 fn launched(target: String) -> Vec<Effect> {

@@ -195,6 +195,8 @@ pub struct Model {
     pub focus: Panel,
     /// By panel: the row that is looked at, counted among those shown. Of events from the newest.
     pub rows: HashMap<Panel, usize>,
+    /// Plans that the person leaves waiting for room: nobody is asked about them again.
+    pub left_waiting: BTreeSet<String>,
     /// Only rows with this text are shown.
     pub filter: String,
     /// Whether plans that ended are shown.
@@ -223,6 +225,7 @@ impl Model {
             said: HashMap::new(),
             focus: Panel::Plans,
             rows: HashMap::new(),
+            left_waiting: BTreeSet::new(),
             filter: String::new(),
             shows_ended: true,
             mode: Mode::Panels,
@@ -417,16 +420,29 @@ impl Model {
 
     /// What needs somebody: each with the plan that can be launched, where one waits for room.
     pub fn warnings(&self) -> Vec<(String, Option<String>)> {
+        let is_asked = |plan: &String| !self.left_waiting.contains(plan);
         let queued = self.known.plans.iter().filter_map(|row| {
             let place = row.status.position?;
-            let plan = row.status.plan_id.clone();
+            let plan = Some(row.status.plan_id.clone()).filter(is_asked)?;
             Some((format!("{plan} waits for room, #{place} in the queue"), Some(plan)))
         });
-        let notes =
-            self.known.plans.iter().filter_map(|row| {
-                Some((format!("{}: {}", row.status.plan_id, row.status.note.as_ref()?), None))
-            });
-        let told = self.known.warnings.iter().map(|text| (text.clone(), None));
+        let notes = self.known.plans.iter().filter_map(|row| {
+            let (plan, note) = (&row.status.plan_id, row.status.note.as_ref()?);
+            if row.status.lacks.is_none() {
+                return Some((format!("{plan}: {note}"), None));
+            }
+            // How to launch it stands beside.
+            let why = note.split("; ").next().unwrap_or(note);
+            is_asked(plan).then(|| (format!("{plan}: {why}"), Some(plan.clone())))
+        });
+        // The overview says the same of this project's plans.
+        let is_said = |text: &String| {
+            let lacking = self.known.plans.iter().filter(|row| row.status.lacks.is_some());
+            lacking
+                .map(|row| &row.status.plan_id)
+                .any(|plan| text.starts_with(&format!("plan {plan}: no worker starts")))
+        };
+        let told = self.known.warnings.iter().filter(|text| !is_said(text)).map(|text| (text.clone(), None));
         let mut seen = BTreeSet::new();
         let mut all: Vec<_> = queued.chain(notes).chain(told).collect();
         all.retain(|(text, _)| seen.insert(text.clone()));

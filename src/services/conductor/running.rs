@@ -1,7 +1,7 @@
 //! The conductor's loop: look, decide, start, wait for news.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
@@ -29,25 +29,23 @@ use crate::services::judging::commands;
 use crate::services::project::Files;
 use crate::services::spending::Spent;
 use crate::services::{Error, Session};
-use crate::services::{ground, insisting, landing, querying};
-use crate::store::conductors::ConductorRow;
+use crate::services::{ground, landing};
 use crate::store::events::NewEvent;
 use crate::store::plans::{Pace, PlanRow, TaskLight};
 use crate::store::watch::Watch;
-use crate::sys::process::life::{self, Life};
-use crate::sys::process::{pages, tree};
+use crate::sys::process::pages;
 use crate::sys::shim::client;
 use crate::sys::shim::job::Request;
 
+mod entering;
 mod waiting;
+use entering::{register, take_plan};
 use waiting::first_end;
 
 /// A conductor says that it lives this often; after 60 s without it is taken for stale.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 /// By then it has begun what it can begin.
 const BEGUN: Duration = Duration::from_secs(1);
-/// How often it is looked whether a conductor that ends has ended.
-const LAST_STEPS: Duration = Duration::from_millis(20);
 /// Something that waits for a claim, a seat or a reset is tried again at least this often.
 const TRY_AGAIN: Duration = Duration::from_secs(5);
 /// How the commands of gates are ended: with the time that a program gets to put its things away.
@@ -83,7 +81,8 @@ pub fn conduct<S: Socket>(
     let vitals = Arc::new(Vitals::new(id.clone(), plan.clone()));
     let socket = open(&vitals);
     let path = socket.as_ref().map(|socket| socket.path().to_owned());
-    let fencing = register(session, &project.id, plan, &id, &life, path)?;
+    let admission = (&config, launch_anyway);
+    let fencing = register(session, &project.id, plan, &id, &life, path, admission)?;
     Point::ConductorRegistered.reach()?;
     let project_id = project.id.clone();
     let lay_out = || -> Result<Conductor, Error> {
@@ -144,58 +143,6 @@ pub fn conduct<S: Socket>(
     }
     session.store()?.write(|tx| tx.set_conductor_state(&id, state))?;
     ended.map(|()| true)
-}
-
-/// The lock of the plan; `None` if a conductor has it that will see what is to be done. One that has
-/// recorded its end will not, so its last steps are waited for.
-fn take_plan(session: &Session, plan: &PlanId, life_file: &Path) -> Result<Option<Life>, Error> {
-    let watch = Watch::new(&session.house.root)?;
-    loop {
-        let taken = Life::take(life_file).map_err(|error| Error::system("cannot lock the plan", error))?;
-        let holder = session.store()?.read(|tx| tx.conductor_of(plan))?;
-        let will_see = |holder: ConductorRow| holder.state.should_live() && querying::has_process(&holder);
-        if taken.is_some() || holder.is_some_and(will_see) {
-            return Ok(taken);
-        }
-        // The end of a process is told by no change of the database.
-        watch.wait(Some(Instant::now() + LAST_STEPS));
-    }
-}
-
-fn register(
-    session: &Session,
-    project: &crate::base::ids::ProjectId,
-    plan: &PlanId,
-    id: &ConductorId,
-    life: &Life,
-    socket: Option<PathBuf>,
-) -> Result<i64, Error> {
-    let pid = std::process::id();
-    let identity = tree::identity(pid as i32);
-    session.store()?.write(|tx| -> Result<i64, Error> {
-        // Whoever had the plan before is dead: its lock was free.
-        if let Some(before) = tx.conductor_of(plan)? {
-            tx.set_conductor_state(&before.id, ConductorState::Crashed)?;
-        }
-        tx.set_seat_wait(project, plan, None)?;
-        let fencing = tx.next_fencing(plan)?;
-        let now = Time::now();
-        tx.insert_conductor(&ConductorRow {
-            id: id.clone(),
-            project: project.clone(),
-            plan: plan.clone(),
-            state: ConductorState::Running,
-            pid,
-            start_time: identity.as_ref().map_or(0, |identity| identity.start_time),
-            boot_id: identity.map(|identity| identity.boot_id).unwrap_or_default(),
-            socket: socket.map(|path| path.to_string_lossy().into_owned()),
-            alive: life.path().to_string_lossy().into_owned(),
-            fencing,
-            started_at: now,
-            heartbeat_at: now,
-        })?;
-        Ok(fencing)
-    })
 }
 
 /// How long it is until then.
@@ -611,31 +558,6 @@ impl Conductor {
             pages::let_go_of_code();
         }
         Ok(())
-    }
-
-    /// Whether there is room for this conductor; the older ones go first.
-    fn admitted(&mut self) -> Result<bool, Error> {
-        if self.is_admitted || self.launch_anyway {
-            self.is_admitted = true;
-            return Ok(true);
-        }
-        let desk = &self.desk;
-        let live = desk.store()?.read(|tx| tx.conductors(None, false, 10_000))?;
-        let Some(own) = live.iter().find(|row| row.id == desk.conductor) else { return Ok(false) };
-        let older = |row: &&ConductorRow| {
-            (row.started_at, &row.id) < (own.started_at, &own.id) && life::is_held(Path::new(&row.alive))
-        };
-        let here = live.iter().filter(older).filter(|row| row.project == desk.project.id).count();
-        let everywhere = live.iter().filter(older).count();
-        let is_full = here >= desk.config.max_conductors as usize
-            || desk.config.machine.max_conductors.is_some_and(|most| everywhere >= most as usize);
-        let is_full = is_full && !desk.store()?.read(|tx| insisting::is_decided(tx, &desk.plan_id))?;
-        let state = if is_full { ConductorState::Queued } else { ConductorState::Running };
-        if own.state != state {
-            desk.store()?.write(|tx| tx.set_conductor_state(&desk.conductor, state))?;
-        }
-        self.is_admitted = !is_full;
-        Ok(self.is_admitted)
     }
 
     fn tell_first_pass(&self) -> Result<(), Error> {

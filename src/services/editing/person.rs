@@ -110,7 +110,9 @@ pub fn hold(house: &House, editor: &Editor, spot: &Spot) -> Result<Hold, Error> 
             Decision::Grant { .. } => {
                 let is_covered = |path: &str| {
                     held.iter().any(|claim| {
-                        claim.holder == editor.holder && claim.pattern.contains(&RepoPath::from(path))
+                        claim.holder == editor.holder
+                            && lasts(claim)
+                            && claim.pattern.contains(&RepoPath::from(path))
                     })
                 };
                 spot.patterns.iter().zip(&spot.paths).filter(move |(_, path)| !is_covered(path))
@@ -182,6 +184,12 @@ pub fn committed(house: &House, spot: &Spot) -> Result<Option<String>, Error> {
         }
     }
     Ok(None)
+}
+
+/// Whether a claim of the person's lives as long as a process, and not only until its lease runs out: changes may
+/// stay unsaved for longer than that.
+pub fn lasts(claim: &Held) -> bool {
+    claim.alive.is_some()
 }
 
 fn is_own(claim: &Held, person: &Holder, spot: &Spot) -> bool {

@@ -156,6 +156,7 @@ pub(super) fn conductor(entry: &Entry) -> ConductorStatus {
         note: entry.note.clone(),
         progress: entry.plan.as_ref().map(progress),
         position: entry.position,
+        lacks: entry.lacks.map(str::to_owned),
         plan_state: entry.plan.as_ref().map(|plan| plan.state.as_str().to_owned()),
     }
 }

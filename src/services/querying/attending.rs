@@ -1,0 +1,100 @@
+//! What is true of tasks while nobody attends to them: what was recorded last was said by a conductor that has ended,
+//! waits, or cannot write.
+
+use std::path::Path;
+
+use super::paused;
+use crate::base::ids::PlanId;
+use crate::domain::conducting::PlanState;
+use crate::domain::task::TaskState;
+use crate::services::{Error, room};
+use crate::store::Tx;
+use crate::store::attempts::AttemptRow;
+use crate::store::plans::{PlanRow, TaskRow};
+use crate::sys::shim::client;
+
+/// How many workers of a plan live.
+pub(super) fn at_work(tx: &Tx<'_>, plan: &PlanId) -> Result<u64, Error> {
+    let live = tx.live_attempts(plan)?;
+    Ok(live.iter().filter(|attempt| client::is_alive(Path::new(&attempt.run_dir))).count() as u64)
+}
+
+/// Whether somebody is to be at work on a task in that state: its worker, or its conductor.
+pub(super) fn is_in_hand(state: TaskState) -> bool {
+    matches!(state, TaskState::Running | TaskState::Judging | TaskState::Landing)
+}
+
+/// A task whose worker has ended while nobody conducts its plan neither runs nor is judged, whatever was
+/// recorded last.
+pub(super) fn mark_unattended(task: &mut TaskRow, last: Option<&AttemptRow>) {
+    let is_dead = |attempt: &AttemptRow| !client::is_alive(Path::new(&attempt.run_dir));
+    let why = match task.state {
+        TaskState::Running => "its worker has ended and its conductor died",
+        TaskState::Judging => "nobody judges it, its conductor has ended",
+        TaskState::Landing => "nobody lands it, its conductor has ended",
+        _ => return,
+    };
+    if last.is_some_and(is_dead) {
+        task.state = TaskState::Waiting;
+        task.reason = Some(format!("{why}: dispatch the plan again to go on"));
+    }
+}
+
+/// A task whose worker has ended since the state folder is `full` does not run, though its conductor cannot record
+/// that yet.
+pub(super) fn mark_unrecorded(task: &mut TaskRow, last: Option<&AttemptRow>, full: &str) {
+    let is_over = |attempt: &AttemptRow| !client::is_alive(Path::new(&attempt.run_dir));
+    if task.state == TaskState::Running && last.is_some_and(is_over) {
+        task.state = TaskState::Waiting;
+        task.reason =
+            Some(format!("nobody works on it, and that cannot be recorded: {full}; {}", room::NEXT));
+    }
+}
+
+/// What a conductor noted of why a task does not begin, which nobody looks at again while it conducts nothing.
+const NOTED: [&str; 6] = ["slot: ", "claim: ", "memory: ", "load: ", "rate-limit: ", "unhealthy: "];
+
+/// A task of a plan that does not go on waits for nothing but that, whatever it waited for when it still did.
+pub(super) fn mark_halted(task: &mut TaskRow, plan: &PlanRow, is_conducted: bool) {
+    let is_noted = |why: &String| NOTED.iter().any(|noted| why.starts_with(noted));
+    let is_open = matches!(task.state, TaskState::Waiting | TaskState::Ready | TaskState::Rejected);
+    if !is_open || !task.reason.as_ref().is_some_and(is_noted) {
+        return;
+    }
+    let halted = match plan.state {
+        PlanState::Paused => Some(paused(&plan.id)),
+        _ if !is_conducted => Some(("stopped".to_owned(), format!("kapell resume {} goes on", plan.id))),
+        _ => None,
+    };
+    if let Some((reason, on)) = halted {
+        task.reason = Some(format!("{reason}: {on}"));
+    }
+}
+
+/// As many tasks run as there are workers; the others wait.
+pub(super) fn recount_running(counts: &mut Vec<(TaskState, u64)>, at_work: u64) {
+    let find = |counts: &[(TaskState, u64)], state| counts.iter().position(|(known, _)| *known == state);
+    let Some(running) = find(counts, TaskState::Running) else { return };
+    let unattended = counts[running].1.saturating_sub(at_work);
+    counts[running].1 -= unattended;
+    match find(counts, TaskState::Waiting) {
+        Some(waiting) => counts[waiting].1 += unattended,
+        None => counts.push((TaskState::Waiting, unattended)),
+    }
+}
+
+/// The same, and none is judged or lands.
+pub(super) fn recount(counts: &mut Vec<(TaskState, u64)>, at_work: u64) {
+    let mut count = |state: TaskState| match counts.iter().position(|(known, _)| *known == state) {
+        Some(at) => at,
+        None => {
+            counts.push((state, 0));
+            counts.len() - 1
+        }
+    };
+    let [judging, landing, waiting] =
+        [TaskState::Judging, TaskState::Landing, TaskState::Waiting].map(&mut count);
+    let unlooked = std::mem::take(&mut counts[judging].1) + std::mem::take(&mut counts[landing].1);
+    counts[waiting].1 += unlooked;
+    recount_running(counts, at_work);
+}
