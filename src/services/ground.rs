@@ -122,12 +122,16 @@ pub fn lay(
         }
     };
     let integration = row.integration.clone().unwrap_or_else(|| integration_branch(id));
-    if refs::read(git, &integration)?.is_none() {
-        match refs::update(git, &integration, &base, None, "kapell: plan started")? {
-            Update::Done | Update::Moved { .. } => {}
-        }
-    }
-    Ok(Ground { base, target, integration })
+    // One who was killed before this was recorded, or another at this moment, has made the branch: the plan begins
+    // where that does, whatever its target gained since. A merge takes away what is in the base and not in the branch.
+    let begun = match refs::read(git, &integration)? {
+        Some(begun) => Some(begun),
+        None => match refs::update(git, &integration, &base, None, "kapell: plan started")? {
+            Update::Done => None,
+            Update::Moved { now } => now,
+        },
+    };
+    Ok(Ground { base: begun.unwrap_or(base), target, integration })
 }
 
 /// Whether the commit that a plan began from is still in the repository. One that was made anew at its place, or

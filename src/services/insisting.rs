@@ -26,12 +26,9 @@ pub fn note(tx: &Tx<'_>, project: &ProjectId, plan: &PlanId, why: &str) -> Resul
 
 /// Whether somebody decided so since the plan began or went on last.
 pub fn is_decided(tx: &Tx<'_>, plan: &PlanId) -> Result<bool, Error> {
-    let newest = |kind| -> Result<Option<i64>, Error> {
-        let filter = EventFilter { plan: Some(plan.as_str()), kind: Some(kind), ..EventFilter::default() };
-        Ok(tx.newest_events(&filter, 1)?.first().map(|event| event.seq))
-    };
-    Ok(match newest(LAUNCHED)? {
-        None => false,
-        Some(decided) => newest("plan.state")?.is_none_or(|began| decided > began),
-    })
+    let Some(decided) = tx.newest_launch(plan)? else { return Ok(false) };
+    let filter =
+        EventFilter { plan: Some(plan.as_str()), kind: Some("plan.state"), ..EventFilter::default() };
+    let began = tx.newest_events(&filter, 1)?.first().map(|event| event.seq);
+    Ok(began.is_none_or(|began| decided > began))
 }

@@ -180,11 +180,19 @@ pub fn now(
     limits: BTreeMap<ProviderName, Limit>,
 ) -> Result<Now, Error> {
     let mut now = Now { limits, ..Now::default() };
+    let is_launched = plan.map(|plan| insisting::is_decided(tx, plan)).transpose()? == Some(true);
+    // Who is not to wait for room begins as if others had left theirs, but for what somebody set a limit to.
+    let stands_aside = |attempt: &AttemptRow| {
+        is_launched
+            && plan != Some(&attempt.plan)
+            && config.providers.get(&attempt.provider).is_some_and(|provider| !provider.is_bounded)
+            && config.workers.get(&attempt.worker).is_some_and(|worker| worker.slots > 1)
+    };
     let mine = || live.iter().filter(|attempt| attempt.project == *project);
-    for attempt in mine() {
+    for attempt in mine().filter(|attempt| !stands_aside(attempt)) {
         now.loads.entry(attempt.worker.clone()).or_default().busy += 1;
     }
-    for attempt in live {
+    for attempt in live.iter().filter(|attempt| !stands_aside(attempt)) {
         *now.providers.entry(attempt.provider.clone()).or_default() += 1;
     }
     for turn in tx.turns(project, Time::now())? {
@@ -233,14 +241,11 @@ pub fn now(
             note_environment(tx, config, project, &rows, &mut now, (name, Asks::Worker))?;
         }
     }
-    let seats = seats_left(tx, config, (project, plan), live)?;
+    let seats = seats_left(tx, config, (project, plan), live, is_launched)?;
     (now.full, now.taken_seats) = match seats {
         Some((pool, why)) => (Some(("slot", why)), Some(pool)),
         None => match insisting::lacking(&config.machine) {
-            Some(why) => {
-                let is_decided = plan.map(|plan| insisting::is_decided(tx, plan)).transpose()?;
-                ((is_decided != Some(true)).then_some(why), None)
-            }
+            Some(why) => ((!is_launched).then_some(why), None),
             None => (None, None),
         },
     };
@@ -323,6 +328,7 @@ fn seats_left(
     config: &Config,
     (project, plan): (&ProjectId, Option<&PlanId>),
     live: &[AttemptRow],
+    is_launched: bool,
 ) -> Result<Option<(Pool, String)>, Error> {
     let count = live.iter().filter(|attempt| attempt.project == *project).count();
     // The seat of one that was limited just now is for whoever goes on with it.
@@ -332,21 +338,11 @@ fn seats_left(
         (Pool::Machine, live.len(), config.machine.max_workers),
     ];
     let working = |plan: &PlanId| live.iter().filter(|attempt| attempt.plan == *plan).count();
-    let mut is_decided = None;
     for (pool, taken, most) in pools.into_iter().filter_map(|(pool, taken, most)| Some((pool, taken, most?)))
     {
-        if let Some(plan) = plan
-            && working(plan) < most as usize
-            && working(plan) < taken
-        {
-            // Who is not to wait for room begins as if there were no others.
-            let decided = match is_decided {
-                Some(decided) => decided,
-                None => *is_decided.insert(insisting::is_decided(tx, plan)?),
-            };
-            if decided {
-                continue;
-            }
+        // Who is not to wait for room begins as if there were no others.
+        if is_launched && plan.is_some_and(|plan| working(plan) < most as usize) {
+            continue;
         }
         let free = (most as usize).saturating_sub(taken);
         if free == 0 {

@@ -84,6 +84,12 @@ impl Tx<'_> {
         Ok(self.sql.last_insert_rowid())
     }
 
+    /// The number of the event by which a plan was last told not to wait for room.
+    pub fn newest_launch(&self, plan: &PlanId) -> Result<Option<i64>, StoreError> {
+        let newest = "SELECT max(seq) FROM events WHERE kind = 'conductor.launched' AND plan = ?1";
+        Ok(self.sql.prepare_cached(newest)?.query_row([plan.as_str()], |row| row.get(0))?)
+    }
+
     /// The newest event's number, 0 in an empty log.
     pub fn newest_event(&self) -> Result<i64, StoreError> {
         let newest = self

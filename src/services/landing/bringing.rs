@@ -126,7 +126,7 @@ pub(super) fn merge_with_target(
     work: &Oid,
     side: &Oid,
 ) -> Result<Oid, Error> {
-    match land::merge(git, old, side, &base_of(plan, old))? {
+    match land::merge(git, old, side, &base_of(git, plan, old, work)?)? {
         Merge::Clean { tree } => {
             let target = plan.target.as_deref().unwrap_or_default();
             let message = format!("Merge plan {} into {target}\n", plan.id);
@@ -136,9 +136,12 @@ pub(super) fn merge_with_target(
     }
 }
 
-/// The commit that a plan began from.
-pub(super) fn base_of(plan: &PlanRow, old: &Oid) -> Oid {
-    plan.base.as_deref().and_then(Oid::parse).unwrap_or_else(|| old.clone())
+/// The newest commit that a plan's work and its target share. Not the one that it began from: what it landed before
+/// is part of both since, and whoever changed that on the target has the last word.
+pub(super) fn base_of(git: &Git, plan: &PlanRow, old: &Oid, work: &Oid) -> Result<Oid, Error> {
+    let shared = read::merge_base(git, old, work)?;
+    let begun = || plan.base.as_deref().and_then(Oid::parse);
+    Ok(shared.or_else(begun).unwrap_or_else(|| old.clone()))
 }
 
 /// The target and the plan changed the same.

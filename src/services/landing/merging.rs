@@ -104,7 +104,7 @@ fn merged(
     work: &Oid,
     scratch: &Path,
 ) -> Result<(Oid, Snapshot), Error> {
-    let base = bringing::base_of(plan, old);
+    let base = bringing::base_of(git, plan, old, work)?;
     let integrator = PatternSet::new(config.integrator.iter().flat_map(|it| it.files.clone()));
     let of_work = look(git, &base, work)?;
     let keep = |change: &Change| !integrator.contains(&change.path);

@@ -151,7 +151,7 @@ pub(super) fn provider_of<'f>(
 fn resolve(file: &File, agents_found: &[ProviderKind]) -> Result<Config, String> {
     let project = file.project.clone().unwrap_or_default();
     let max_workers = project.max_workers.unwrap_or(MAX_WORKERS);
-    let providers = providers(file, agents_found)?;
+    let providers = providers(file, max_workers, agents_found)?;
     // The agents found come first, as they are preferred; then those that only a file names.
     let known = agents_found.iter().chain(&ProviderKind::KNOWN).map(|kind| ProviderName::from(kind.as_str()));
     let mut chain: Vec<ProviderName> = Vec::new();
@@ -280,7 +280,11 @@ fn health(said: types::Health) -> Health {
     }
 }
 
-fn providers(file: &File, agents_found: &[ProviderKind]) -> Result<BTreeMap<ProviderName, Provider>, String> {
+fn providers(
+    file: &File,
+    max_workers: u32,
+    agents_found: &[ProviderKind],
+) -> Result<BTreeMap<ProviderName, Provider>, String> {
     let known = ProviderKind::KNOWN.map(|kind| kind.as_str().to_owned());
     let names: BTreeSet<String> = known.into_iter().chain(file.providers.keys().cloned()).gather();
     let mut providers = BTreeMap::new();
@@ -320,8 +324,8 @@ fn providers(file: &File, agents_found: &[ProviderKind]) -> Result<BTreeMap<Prov
                 None => env.iter().map(|&pattern| pattern.to_owned()).collect(),
             },
             set_env: said.set_env,
-            // What works at once is bounded by the seats, of which this is one of all projects.
-            max_parallel: said.max_parallel.unwrap_or(u32::MAX),
+            max_parallel: said.max_parallel.unwrap_or(max_workers),
+            is_bounded: said.max_parallel.is_some(),
             capability: match said.capability {
                 Some(1) => Complexity::Simple,
                 Some(2) => Complexity::Normal,

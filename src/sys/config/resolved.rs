@@ -117,6 +117,8 @@ pub struct Provider {
     pub set_env: BTreeMap<String, String>,
     /// Attempts of it at once; at least 1.
     pub max_parallel: u32,
+    /// Whether somebody said that; it is the project's number of seats otherwise.
+    pub is_bounded: bool,
     /// The hardest task it may get.
     pub capability: Complexity,
     /// What its tokens cost, for where its program tells no money, and for comparisons.

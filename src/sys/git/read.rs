@@ -100,6 +100,12 @@ pub fn is_ancestor(git: &Git, ancestor: &Oid, descendant: &Oid) -> Result<bool, 
     Ok(call.accept(&[0, 1]).finish()?.code == Some(0))
 }
 
+/// The newest commit that both have; the first of them where none is newer than the others.
+pub fn merge_base(git: &Git, a: &Oid, b: &Oid) -> Result<Option<Oid>, GitError> {
+    let found = git.call("merge-base").oid(a).oid(b).accept(&[0, 1]).finish()?;
+    Ok(std::str::from_utf8(&found.stdout).ok().and_then(|text| Oid::parse(text.trim())))
+}
+
 /// Whether everything of a commit that `base` does not have is in the object store. A `git gc --prune=now`
 /// of somebody's deletes objects between their writing and the ref that holds them.
 pub fn is_whole(git: &Git, commit: &Oid, base: &Oid) -> Result<bool, GitError> {
