@@ -58,6 +58,10 @@ export async function ask(context: Context, uri: vscode.Uri, reason = 'asked for
   void say(granted ? `${name} is yours now.` : `${name} did not become free in an hour.`);
 }
 
+export function isAwaited(context: Context, target: Target): boolean {
+  return waiting.has(keyOf(context, target));
+}
+
 /** Gives up waiting for what is had in another way now. */
 export async function withdraw(context: Context, target: Target): Promise<void> {
   const wait = waiting.get(keyOf(context, target));

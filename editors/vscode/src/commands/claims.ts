@@ -3,7 +3,7 @@ import * as vscode from 'vscode';
 import { nameOfPattern } from '../model/pattern';
 import { count, holderOf } from '../model/text';
 import type { Claim, ClaimConflict, ClaimResult } from '../model/wire';
-import { ask, withdraw } from './asks';
+import { ask, isAwaited, withdraw } from './asks';
 import {
   byProject, command, fileOf, nameOfAll, pathOf, pathsOf, projectOf, rootOf, say, subjectOf, type Context, type Target,
 } from './context';
@@ -140,7 +140,10 @@ async function fileMenu(context: Context, given: unknown): Promise<void> {
   };
   if (held) {
     add('$(person) Take Over…', 'kapell.takeOver', uri);
-    items.push({ label: '$(bell) Ask for It: Claim It Once It Is Free', run: () => ask(context, uri) });
+    const target = { id: owner.pattern ?? owner.path, name: owner.path, about: uri.toString() };
+    items.push(isAwaited(context, target)
+      ? { label: '$(bell-slash) Stop Waiting for It', run: () => withdraw(context, target) }
+      : { label: '$(bell) Ask for It: Claim It Once It Is Free', run: () => ask(context, uri) });
   }
   if (!held && !own) add('$(lock) Claim', 'kapell.claimFile', uri);
   if (own) add('$(unlock) Release', 'kapell.releaseFile', uri);

@@ -20,9 +20,11 @@ export function registerWork(context: Context): void {
     vscode.commands.executeCommand(given.attempt ? 'kapell.showVerdict' : 'kapell.plans.focus', given.attempt));
 
   const active = (it: PlanStatus): boolean => it.state === 'running' || it.state === 'paused';
+  // What waits for an approval goes on by that.
+  const isResumable = (it: PlanStatus): boolean => it.state === 'stopped' || (it.state === 'paused' && !it.reason?.startsWith('approval'));
   const begun = (it: PlanStatus): boolean => it.state !== 'draft';
   steer(context, 'pause', 'Pause which plan?', (it) => it.state === 'running');
-  steer(context, 'resume', 'Resume which plan?', (it) => it.state === 'paused');
+  steer(context, 'resume', 'Resume which plan?', isResumable);
   steer(context, 'stop', 'Stop which plan?', active);
   steer(context, 'retry', 'Retry which?', begun);
   steer(context, 'cancel', 'Cancel which?', begun);
@@ -117,7 +119,7 @@ async function plan(context: Context, given: unknown, checkOnly: boolean): Promi
 
 async function dispatch(context: Context, given: unknown): Promise<void> {
   const plan = await planOf(
-    context, given, 'Dispatch which plan?', (it) => it.state !== 'running' && it.state !== 'done',
+    context, given, 'Dispatch which plan?', (it) => it.state === 'draft' || it.state === 'failed',
   );
   if (plan !== undefined) await start(context, plan);
 }

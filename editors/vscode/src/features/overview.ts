@@ -16,6 +16,10 @@ export function overviewItem(server: Connection, board: Board): vscode.Disposabl
       item.text = '$(warning) Kapell';
       item.tooltip = `Kapell: ${server.why}`;
       item.command = server.state === 'missing' ? 'kapell.install' : 'kapell.showLog';
+    } else if (server.state === 'starting') {
+      item.text = '$(loading~spin) Kapell';
+      item.tooltip = `Kapell: ${server.place?.program ?? 'the server'} is being started`;
+      item.command = 'kapell.showLog';
     } else if (server.state !== 'ready') {
       item.hide();
       return;

@@ -46,6 +46,8 @@ export class Board implements vscode.Disposable {
   private asking: Promise<void> | undefined;
   /** The rooms, by their roots, of which something else is to be asked. */
   private readonly stale = new Set<string>();
+  /** What needs somebody, by what it was found in: every row asks for it. */
+  private readonly known = new WeakMap<Snapshot, Need[]>();
   /** Counts changes of what is seen and unseen, which is no part of a snapshot. */
   private marks = 0;
   private marksShown = 0;
@@ -328,7 +330,12 @@ export class Board implements vscode.Disposable {
   }
 
   get needs(): Need[] {
-    return this.shown.flatMap(({ snapshot }) => (snapshot ? needsOf(snapshot.plans, snapshot.runs) : []));
+    return this.shown.flatMap(({ snapshot }) => {
+      if (!snapshot) return [];
+      const needs = this.known.get(snapshot) ?? needsOf(snapshot.plans, snapshot.runs);
+      this.known.set(snapshot, needs);
+      return needs;
+    });
   }
 
   /** What the server warns of, with the project's top folder. */

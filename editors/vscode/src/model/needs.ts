@@ -57,11 +57,12 @@ export function needsOf(plans: Iterable<PlanStatus>, runs: Iterable<RunLine> = [
   for (const plan of plans) {
     const { plan_id: id, tasks } = plan;
     const before = needs.length;
+    const lost = new Set(tasks.filter(({ state }) => state === 'failed' || state === 'blocked').map((task) => String(task.id)));
     for (const stage of waiting.get(id) ?? []) {
       needs.push({ kind: 'stage', key: stageKey(id, stage), plan, stage, why: 'waits for your approval' });
     }
     for (const task of tasks) {
-      if (isNeedy(task, tasks)) {
+      if (isNeedy(task, lost)) {
         needs.push({ kind: 'task', key: taskKey(id, task.id), plan, task, why: task.reason ?? task.state });
       }
     }
@@ -77,12 +78,9 @@ function isHeldUp(plan: PlanStatus): boolean {
   return plan.state === 'failed' || (plan.state === 'paused' && plan.reason !== undefined);
 }
 
-/** A failed task, or one that cannot begin for another reason than a failed one, which is told itself. */
-function isNeedy(task: TaskLine, all: TaskLine[]): boolean {
-  if (task.state === 'failed') return true;
-  if (task.state !== 'blocked') return false;
-  const before = new Set((task.depends_on ?? []).map(String));
-  return !all.some((one) => before.has(String(one.id)) && (one.state === 'failed' || one.state === 'blocked'));
+/** A failed task, or one that cannot begin for another reason than a lost one, which is told itself. */
+function isNeedy({ state, depends_on }: TaskLine, lost: Set<string>): boolean {
+  return state === 'failed' || (state === 'blocked' && !(depends_on ?? []).some((id) => lost.has(String(id))));
 }
 
 /** What the server warns of, without what is told as a need already. */

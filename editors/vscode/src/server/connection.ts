@@ -38,6 +38,8 @@ const NEVER = new vscode.CancellationTokenSource().token;
 interface Live {
   client: LanguageClient;
   run: Run;
+  /** It has answered. */
+  isUp: boolean;
 }
 
 export class Connection implements vscode.Disposable {
@@ -127,6 +129,8 @@ export class Connection implements vscode.Disposable {
       const late = (): Error => new Unusable('silent', `${place.program} does not answer: nothing came within ${ANSWER_MS / 1000} s`);
       await within(Promise.race([live.client.start(), live.run.ended]), ANSWER_MS, late, signal);
     } catch (error) {
+      // It answered, and died at once: that is told by its connection.
+      if (this.live?.isUp && !signal.aborted) return;
       await this.drop();
       if (signal.aborted) return this.become('stopped');
       this.log.error(`${place.program} could not be started: ${sentence(error)}`);
@@ -178,7 +182,7 @@ export class Connection implements vscode.Disposable {
         error: () => ({ action: ErrorAction.Continue, handled: true }),
         closed: () => {
           // While it starts, whoever starts it is told. The client is still busy with this end.
-          if (live.client.state === State.Running) setImmediate(() => void this.inTurn(() => this.again(live)));
+          if (live.isUp) setImmediate(() => void this.inTurn(() => this.again(live)));
           return { action: CloseAction.DoNotRestart, handled: true };
         },
       },
@@ -212,9 +216,11 @@ export class Connection implements vscode.Disposable {
       },
     };
     const client: LanguageClient = new QuietClient('kapell', 'Kapell', async () => run.begin(), options);
-    const live = { client, run };
+    const live: Live = { client, run, isUp: false };
     client.onDidChangeState(({ newState }) => {
-      if (this.live === live && newState === State.Running) this.become('ready');
+      if (this.live !== live || newState !== State.Running) return;
+      live.isUp = true;
+      this.become('ready');
     });
     client.registerFeature(withoutOurs(this.context));
     client.onNotification('kapell/meeting', (meeting: Meeting) => this.meetingHeard.fire(meeting));

@@ -57,7 +57,7 @@ export class PlansTree extends Tree {
       `${plan.done} of ${plan.total}`,
       plan.state,
       plan.running > 0 ? `${plan.running} at work` : '',
-      plan.failed > 0 ? `${plan.failed} failed` : '',
+      ...losses(plan),
     ].filter((part) => part !== '').join(', ');
     node.contextValue = planContext(plan, this.board.needs.some((need) => need.kind === 'stage' && need.plan.plan_id === plan.plan_id));
     node.resourceUri = rowUri(plan.plan_id, this.board.isUnseen(plan.plan_id) ? 'finished' : undefined);
@@ -107,6 +107,12 @@ const LEFT = new Set(['judging', 'rejected', 'approved', 'landing', 'done', 'fai
 function planContext(plan: PlanStatus, waits: boolean): string {
   const left = plan.tasks.some(({ state, attempt }) => attempt !== undefined && LEFT.has(state));
   return `plan.${plan.state}${left ? '+left' : ''}${plan.done > 0 ? '+done' : ''}${waits ? '+approval' : ''}`;
+}
+
+/** The server counts what is blocked among the failed. */
+function losses({ failed, tasks }: PlanStatus): string[] {
+  const blocked = tasks.filter(({ state }) => state === 'blocked').length;
+  return [failed > blocked ? `${failed - blocked} failed` : '', blocked > 0 ? `${blocked} blocked` : ''];
 }
 
 function describe(attempt: Attempt): string {

@@ -144,6 +144,14 @@ test('a task that is paused by itself says so', async () => {
   assert.deepEqual(await task(), ['running, by ben', 'task.running+attempt']);
 });
 
+test('a plan tells what failed from what waits for it', async () => {
+  const tasks = [{ id: 1, state: 'failed', task: 'a', attempts: 1 }, { id: 2, state: 'blocked', task: 'b', attempts: 0, depends_on: [1] }];
+  show({ plans: [plan('failed', { done: 0, failed: 2, tasks })] });
+  const [row] = (await api.trees['plans']!.getChildren())!;
+  assert.equal(row?.description, '0 of 2, failed, 1 failed, 1 blocked');
+  assert.equal(api.context.board.needs.length, 1);
+});
+
 test('one failure is told once; who takes a file over is not told of it', () => {
   const news = new News(api.context.board);
   const event = (kind: string, data: object, more: Partial<Event> = {}): Event => ({ seq: 1, at: '', kind, text: '', data: { ...data }, plan_id: 'web-1', ...more });
@@ -195,6 +203,13 @@ test('a file is waited for where one sees it, and no longer once it is taken ove
   assert.deepEqual(asked, ['Kapell: waiting for src/a.ts, held by ada (task web-1/2)']);
   await api.context.server.guard('kapell.ask', [{ uri: `${ROOT}/src/a.ts` }]);
   assert.equal(asked.at(-1), 'Kapell: you wait for src/a.ts already.');
+  const offered: string[] = [];
+  const window = vscode.window as unknown as Record<string, unknown>;
+  const { showQuickPick } = window;
+  window['showQuickPick'] = async (items: { label: string }[]) => void offered.push(...items.map(({ label }) => label));
+  await run('fileMenu', uri('src/a.ts'));
+  window['showQuickPick'] = showQuickPick;
+  assert.ok(offered.some((label) => /Stop Waiting/.test(label)) && !offered.some((label) => /Ask for It/.test(label)), offered.join());
   await run('takeOver', uri('src/a.ts'));
   assert.equal(ended, 'given up');
   assert.equal(await waits, false);
@@ -271,6 +286,21 @@ test('how long ago something was is told anew as time goes by', async () => {
   } finally {
     Date.now = real;
   }
+});
+
+test('the configuration for other agents has the server\'s environment', async () => {
+  const settings: Record<string, unknown> = { 'server.path': process.execPath, 'server.environment': { KAPELL_HOME: '/state' } };
+  let copied = '';
+  const had = vscode.workspace.getConfiguration;
+  try {
+    Object.assign(vscode.workspace, { getConfiguration: () => ({ get: (key: string, otherwise: unknown) => settings[key] ?? otherwise }) });
+    Object.assign(vscode.env.clipboard, { writeText: async (text: string) => void (copied = text) });
+    person();
+    await run('copyMcpConfig');
+  } finally {
+    Object.assign(vscode.workspace, { getConfiguration: had });
+  }
+  assert.deepEqual(JSON.parse(copied), { mcpServers: { kapell: { command: process.execPath, args: ['mcp'], env: { KAPELL_HOME: '/state' } } } });
 });
 
 test('how the server is had is a document without changes to save', async () => {

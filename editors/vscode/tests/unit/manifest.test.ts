@@ -100,6 +100,7 @@ test('a row offers what the server will do, and dots stand where something is as
     ['plan.running', ['pause', 'stop'], ['land', 'judgeWork', 'resume']],
     ['plan.done+left+done', ['land', 'judgeWork'], ['stop', 'approveStage']],
     ['plan.paused+left', ['resume'], ['land', 'approveStage']],
+    ['plan.stopped+left', ['resume'], ['startPlan']],
     // Going on is what the approval does.
     ['plan.paused+left+done+approval', ['approveStage', 'refuseStage', 'land'], ['resume']],
     ['stage.approval', ['approveStage', 'refuseStage'], []],
