@@ -4,6 +4,7 @@ import * as vscode from 'vscode';
 import { registerClaims } from './commands/claims';
 import type { Context } from './commands/context';
 import { registerLook } from './commands/look';
+import { registerStages } from './commands/stages';
 import { registerWork } from './commands/work';
 import { Decorations } from './features/decorations';
 import { Documents } from './features/documents';
@@ -67,9 +68,10 @@ export async function activate(extension: vscode.ExtensionContext): Promise<Api>
 
   registerClaims(context);
   registerWork(context);
+  registerStages(context);
   registerLook(context);
   keep(overviewItem(server, board));
-  const decorations = keep(new Decorations(board));
+  const decorations = keep(new Decorations(board, ownership));
   keep(warnOfMeetings(server));
   keep(eventStream(board, events));
   const mcp = keep(provideMcp(extension, server));

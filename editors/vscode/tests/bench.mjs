@@ -55,7 +55,7 @@ const agent = (base) => `echo "starting on $KAPELL_TASK"
 `;
 
 /** The ids of tasks that tests use. */
-const IDS = ['1', '2', '3', '4', '5', '6', '7', '8', 'two'];
+const IDS = ['1', '2', '3', '4', '5', '6', '7', '8', 'two', 'build'];
 
 /** Writes a script into a pipe, which waits for its reader, though not for ever. */
 export function writePipe(pipe, script) {

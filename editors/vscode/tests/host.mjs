@@ -1,6 +1,6 @@
 // Runs the tests inside of the extension host: opens the editor in a browser and waits for results.
-// host.mjs [tests|several|untrusted …]
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+// host.mjs [tests|steering|several|untrusted …]
+import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Bench, until } from './bench.mjs';
@@ -22,10 +22,21 @@ kind = "command"
 command = ["sh", "AGENT"]
 max_parallel = 8
 `;
+const PIPELINE = `[pipelines.feature]
+stages = [
+  { name = "build", target = "hand", task = "{request}" },
+  { name = "deploy", triggers_on = ["build"], approval = true, command = ["true"] },
+  { name = "tell", triggers_on = ["build"], approval = true, command = ["true"] },
+]
+`;
 
 /** What each file of tests is run in. */
 const SUITES = {
-  tests: { begin: (bench) => bench.begin(FILES, TOML) },
+  tests: { begin: (bench) => bench.begin(FILES, TOML), drive: sayYes },
+  steering: {
+    begin: (bench) => bench.begin({ ...FILES, 'src/[id]/page.ts': 'export {};\n', 'docs/a.md': 'A.\n' }, `${TOML}${PIPELINE}`),
+    drive: sayYes,
+  },
   several: {
     begin: (bench) => {
       bench.begin(FILES, TOML);
@@ -36,6 +47,7 @@ const SUITES = {
       writeFileSync(workspace, JSON.stringify({ folders }));
       return { page: { workspace } };
     },
+    drive: sayYes,
   },
   untrusted: {
     begin: (bench) => {
@@ -64,6 +76,19 @@ const SUITES = {
 for (const name of process.argv.length > 2 ? process.argv.slice(2) : Object.keys(SUITES)) await runSuite(name, SUITES[name]);
 console.log(`${passed} passed, ${failed} failed, 0 skipped`);
 process.exit(failed > 0 ? 1 : 0);
+
+/** Answers what is asked in dialogs, and writes down what it was, until the browser is closed. */
+async function sayYes(bench, page) {
+  const dialog = page.locator('.monaco-dialog-box');
+  const results = path.join(bench.base, 'host-results.json');
+  while (!existsSync(results)) {
+    const isThere = await dialog.waitFor({ timeout: 500 }).then(() => true, () => false);
+    if (!isThere) continue;
+    appendFileSync(path.join(bench.base, 'asked'), `${(await dialog.innerText()).replace(/\n+/g, ' | ')}\n`);
+    await dialog.locator('.monaco-button:not(:text-is("Cancel"))').first().click();
+    await dialog.waitFor({ state: 'hidden' });
+  }
+}
 
 async function runSuite(name, suite) {
   const bench = new Bench('host');

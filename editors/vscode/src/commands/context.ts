@@ -61,6 +61,29 @@ export interface Target {
   about: string | undefined;
 }
 
+/** All files that are meant: where several are selected in the explorer, each of them. */
+export async function pathsOf(context: Context, given: unknown, selected: unknown): Promise<Target[]> {
+  const uris = Array.isArray(selected) && selected.length > 1 ? selected.filter((one) => one instanceof vscode.Uri) : [given];
+  return Promise.all(uris.map((uri) => pathOf(context, uri)));
+}
+
+/** The same by their projects, as one call is about one. */
+export function byProject(context: Context, targets: Target[]): Target[][] {
+  const projects = new Map<string, Target[]>();
+  for (const target of targets) {
+    const place = target.about === undefined ? undefined : context.board.place(vscode.Uri.parse(target.about));
+    const root = place?.room.project.root ?? '';
+    projects.set(root, [...(projects.get(root) ?? []), target]);
+  }
+  return [...projects.values()];
+}
+
+/** Several files in a sentence. */
+export function nameOfAll(targets: Target[]): string {
+  const [first] = targets;
+  return targets.length === 1 && first ? (first.name ?? first.id) : `${targets.length} files`;
+}
+
 /** What is asked for to own the file that is meant: in a pattern some characters of a name stand in quotes. */
 export async function pathOf(context: Context, given: unknown): Promise<Target> {
   const uri = fileOf(given);
@@ -99,7 +122,7 @@ interface Choice<T> extends vscode.QuickPickItem {
   value: T;
 }
 
-async function choose<T>(choices: Choice<T>[], title: string, none: string): Promise<T | undefined> {
+export async function choose<T>(choices: Choice<T>[], title: string, none: string): Promise<T | undefined> {
   if (choices.length === 0) throw new Error(none);
   if (choices.length === 1) return choices[0]!.value;
   return (await vscode.window.showQuickPick(choices, { title, matchOnDescription: true }))?.value;

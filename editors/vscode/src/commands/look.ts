@@ -4,24 +4,6 @@ import { count, sentence } from '../model/text';
 import { find } from '../features/mcp';
 import { attemptOf, command, say, subjectOf, type Context } from './context';
 
-const INSTALL = [
-  '# Installing the Kapell server',
-  '',
-  'The extension needs one program, `kapell`. It is looked for in this order:',
-  '',
-  '1. the setting `kapell.server.path`,',
-  '2. inside of the extension (packages for a platform bring it along),',
-  '3. on the `PATH` of the editor.',
-  '',
-  'With Rust it is built from the sources:',
-  '',
-  '    cargo install --path .',
-  '',
-  'Then run **Kapell: Restart Server**.',
-  'On a remote machine the program must be there, not where the window is.',
-  '',
-].join('\n');
-
 export function registerLook(context: Context): void {
   const { documents, logs, server, board } = context;
 
@@ -64,10 +46,7 @@ export function registerLook(context: Context): void {
     vscode.commands.executeCommand('workbench.action.openSettings', `@ext:${context.extension.extension.id}`));
   command(context, 'kapell.openWalkthrough', () =>
     vscode.commands.executeCommand('workbench.action.openWalkthrough', `${context.extension.extension.id}#start`, false));
-  command(context, 'kapell.install', async () => {
-    const document = await vscode.workspace.openTextDocument({ content: INSTALL, language: 'markdown' });
-    await vscode.window.showTextDocument(document);
-  });
+  command(context, 'kapell.install', () => documents.showInstall());
   command(context, 'kapell.copyDiagnostics', async () => {
     await vscode.env.clipboard.writeText(diagnostics(context));
     await say('what helps to find what is wrong is in the clipboard.');
@@ -75,7 +54,10 @@ export function registerLook(context: Context): void {
   command(context, 'kapell.copyMcpConfig', async () => {
     const place = find(context.extension);
     if (typeof place === 'string') throw new Error(place);
-    const config = { mcpServers: { kapell: { command: place.program, args: ['mcp'] } } };
+    // Without them the agent would look at another state than the window.
+    const env = vscode.workspace.getConfiguration('kapell').get<Record<string, string>>('server.environment', {});
+    const kapell = { command: place.program, args: ['mcp'], ...(Object.keys(env).length === 0 ? {} : { env }) };
+    const config = { mcpServers: { kapell } };
     await vscode.env.clipboard.writeText(`${JSON.stringify(config, null, 2)}\n`);
     await say('the configuration is in the clipboard: it goes into .mcp.json, or where your agent keeps its own.');
   });

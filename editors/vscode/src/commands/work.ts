@@ -1,7 +1,9 @@
 // The whole work: plans, dispatch, judgement, landing, and what steers them.
 import * as vscode from 'vscode';
-import { count } from '../model/text';
+import { count, quotePattern, splitPatterns } from '../model/text';
 import type { ControlResult, DispatchResult, JudgeResult, PlanResult, PlanStatus } from '../model/wire';
+import { isWanted } from './care';
+import { guard } from './guard';
 import { command, planOf, projectOf, rootOf, say, subjectOf, targetOf, type Context, type Target } from './context';
 
 export function registerWork(context: Context): void {
@@ -11,27 +13,24 @@ export function registerWork(context: Context): void {
   command(context, 'kapell.sendTask', (given: unknown) => sendTask(context, given));
   command(context, 'kapell.judgeWork', (given: unknown) => judge(context, given));
 
+  context.server.guard = (id, args) => guard(context, id, args);
   context.extension.subscriptions.push(context.server.onExecuted((done) => tellExecuted(context, done)));
   command(context, 'kapell.ui.openPlan', () => vscode.commands.executeCommand('kapell.plans.focus'));
   command(context, 'kapell.ui.openTask', (given: { attempt?: string }) =>
     vscode.commands.executeCommand(given.attempt ? 'kapell.showVerdict' : 'kapell.plans.focus', given.attempt));
 
   const active = (it: PlanStatus): boolean => it.state === 'running' || it.state === 'paused';
+  // What waits for an approval goes on by that.
+  const isResumable = (it: PlanStatus): boolean => it.state === 'stopped' || (it.state === 'paused' && !it.reason?.startsWith('approval'));
   const begun = (it: PlanStatus): boolean => it.state !== 'draft';
   steer(context, 'pause', 'Pause which plan?', (it) => it.state === 'running');
-  steer(context, 'resume', 'Resume which plan?', (it) => it.state === 'paused');
-  steer(context, 'stop', 'Stop which plan?', active, {
-    confirm: (target) => `Stop ${target}? What runs is ended; its work is kept.`, button: 'Stop',
-  });
+  steer(context, 'resume', 'Resume which plan?', isResumable);
+  steer(context, 'stop', 'Stop which plan?', active);
   steer(context, 'retry', 'Retry which?', begun);
-  steer(context, 'cancel', 'Cancel which?', begun, {
-    confirm: (target) => `Cancel ${target}? It will not be done.`, button: 'Cancel It',
-  });
-  steer(context, 'approve', 'Approve which?', begun, {
-    confirm: (target) => `Accept ${target} although the judge refused it?`, button: 'Approve', ask: 'Why?',
-  });
-  steer(context, 'nudge', 'Tell whom?', active, { ask: 'What is the worker to be told?', needed: true });
-  steer(context, 'land', 'Land which plan?', begun);
+  steer(context, 'cancel', 'Cancel which?', begun);
+  steer(context, 'approve', 'Approve which?', begun, { question: 'Why?' });
+  steer(context, 'nudge', 'Tell whom?', active, { question: 'What is the worker to be told?', isNeeded: true });
+  steer(context, 'land', 'Land which plan?', (it) => it.done > 0);
 }
 
 /** What lenses and actions had the server do is told as well. */
@@ -52,34 +51,33 @@ function tellExecuted(
   }
 }
 
-interface Care {
-  confirm?: (target: string) => string;
-  button?: string;
-  ask?: string;
-  needed?: boolean;
+/** What is asked with an action. */
+interface Message {
+  question: string;
+  isNeeded?: boolean;
 }
+
+/** What the server says of it is told where nothing else shows that it was done. */
+const TOLD = new Set(['land', 'nudge']);
 
 /** An action of `control`, with as much care as it wants. */
 function steer(
-  context: Context, action: string, title: string, wanted: (plan: PlanStatus) => boolean, care: Care = {},
+  context: Context, action: string, title: string, wanted: (plan: PlanStatus) => boolean, asked?: Message,
 ): void {
   command(context, `kapell.${action}`, async (given: unknown) => {
     const meant = await targetOf(context, given, title, wanted);
     if (meant === undefined) return;
     const { id: target, about } = meant;
-    if (care.confirm && care.button) {
-      const answer = await vscode.window.showWarningMessage(care.confirm(target), { modal: true }, care.button);
-      if (answer !== care.button) return;
-    }
+    if (!(await isWanted(context, action, target, about))) return;
     let message: string | undefined;
-    if (care.ask) {
-      message = await vscode.window.showInputBox({ title: care.ask, prompt: target });
-      if (message === undefined || (care.needed && message.trim() === '')) return;
+    if (asked) {
+      message = await vscode.window.showInputBox({ title: asked.question, prompt: target });
+      if (message === undefined || (asked.isNeeded && message.trim() === '')) return;
     }
     const result = await context.server.call<ControlResult>('control', {
       action, target, ...(message ? { message } : {}),
     }, about);
-    if (action === 'land' || !result.ack) await say(result.message ?? `${target} is ${result.state ?? action}`);
+    if (TOLD.has(action) || !result.ack) await say(result.message ?? `${target} is ${result.state ?? action}`);
   });
 }
 
@@ -121,7 +119,7 @@ async function plan(context: Context, given: unknown, checkOnly: boolean): Promi
 
 async function dispatch(context: Context, given: unknown): Promise<void> {
   const plan = await planOf(
-    context, given, 'Dispatch which plan?', (it) => it.state !== 'running' && it.state !== 'done',
+    context, given, 'Dispatch which plan?', (it) => it.state === 'draft' || it.state === 'failed',
   );
   if (plan !== undefined) await start(context, plan);
 }
@@ -141,19 +139,22 @@ async function sendTask(context: Context, given: unknown): Promise<void> {
   const task = await vscode.window.showInputBox({ title: 'What is to be done?' });
   if (!task) return;
   const uri = vscode.window.activeTextEditor?.document.uri;
-  const place = uri && context.board.place(uri);
-  const here = place?.room.project.root === about ? place.path : undefined;
+  const isHere = uri !== undefined && context.board.place(uri)?.room.project.root === about;
+  const owner = isHere ? await context.ownership.of(uri) : undefined;
+  const here = owner?.pattern ?? owner?.path ?? '';
   const files = await vscode.window.showInputBox({
-    title: 'Which files may it change?', prompt: 'Paths or patterns, separated by spaces', value: here ?? '',
+    title: 'Which files may it change?',
+    prompt: 'Paths or patterns, separated by blanks; in "quotes" what has some itself',
+    value: quotePattern(here),
   });
-  if (!files?.trim()) return;
+  if (files === undefined || splitPatterns(files).length === 0) return;
   const workers = context.board.workersOf(about).filter((it) => !it.protected);
   const choice = await vscode.window.showQuickPick(
     ['auto', ...workers.map((it) => it.worker)], { title: 'Who does it?' },
   );
   if (!choice) return;
   tellDispatch(await context.server.call<DispatchResult>('dispatch', {
-    task, files: files.trim().split(/\s+/), target: choice,
+    task, files: splitPatterns(files), target: choice,
   }, about));
 }
 

@@ -11,8 +11,33 @@ export function documentUri(attempt: string, part: 'diff' | 'log' | 'verdict'): 
   return vscode.Uri.from({ scheme: 'kapell', authority: 'attempts', path: `/${attempt}/${part}/${name}` });
 }
 
+/** Any other document of the server, which has no changes to save. */
+function namedUri(uri: string): vscode.Uri {
+  return vscode.Uri.from({ scheme: 'kapell', authority: 'document', path: `/${uri.split('/').at(-1)}`, query: uri });
+}
+
+const INSTALL_URI = vscode.Uri.from({ scheme: 'kapell', authority: 'help', path: '/Installing the Kapell Server.md' });
+const INSTALL = [
+  '# Installing the Kapell server',
+  '',
+  'The extension needs one program, `kapell`. It is looked for in this order:',
+  '',
+  '1. the setting `kapell.server.path`,',
+  '2. inside of the extension (packages for a platform bring it along),',
+  '3. on the `PATH` of the editor.',
+  '',
+  'With Rust it is built from the sources:',
+  '',
+  '    cargo install --path .',
+  '',
+  'Then run **Kapell: Restart Server**.',
+  'On a remote machine the program must be there, not where the window is.',
+  '',
+].join('\n');
+
 /** How the server calls that document. */
 export function serverUri(uri: vscode.Uri): string {
+  if (uri.authority === 'document') return uri.query;
   const [, attempt, part] = uri.path.split('/');
   return `kapell://attempts/${attempt}/${part}`;
 }
@@ -54,7 +79,12 @@ export class Documents implements vscode.TextDocumentContentProvider, vscode.Dis
   }
 
   async provideTextDocumentContent(uri: vscode.Uri): Promise<string> {
-    return this.whole(serverUri(uri));
+    return uri.authority === 'help' ? INSTALL : this.whole(serverUri(uri));
+  }
+
+  /** How the server is had, which is to be read without one. */
+  async showInstall(): Promise<void> {
+    await this.show(INSTALL_URI, 'markdown');
   }
 
   /** A document that comes in pieces. */
@@ -132,15 +162,20 @@ export class Documents implements vscode.TextDocumentContentProvider, vscode.Dis
     const [, attempt, part] = /^kapell:\/\/attempts\/([^/]+)\/(\w+)/.exec(uri) ?? [];
     if (attempt !== undefined && part === 'diff') return this.showDiff(attempt);
     if (attempt !== undefined && part === 'verdict') return this.showVerdict(attempt);
-    const document = await vscode.workspace.openTextDocument({ content: await this.whole(uri) });
-    await vscode.window.showTextDocument(document, { preview: true });
+    // One that is open already may be of another time.
+    this.changed.fire(namedUri(uri));
+    await this.open(namedUri(uri));
   }
 
-  private async open(uri: vscode.Uri, language: string): Promise<void> {
+  private async open(uri: vscode.Uri, language?: string): Promise<void> {
     // Asked first: what cannot be read is a message, not an empty tab.
     await this.server.read(serverUri(uri));
+    await this.show(uri, language);
+  }
+
+  private async show(uri: vscode.Uri, language?: string): Promise<void> {
     const document = await vscode.workspace.openTextDocument(uri);
-    await vscode.languages.setTextDocumentLanguage(document, language).then(undefined, () => undefined);
+    if (language) await vscode.languages.setTextDocumentLanguage(document, language).then(undefined, () => undefined);
     await vscode.window.showTextDocument(document, { preview: true });
   }
 

@@ -1,17 +1,22 @@
 // The log of an attempt: a document that grows while the attempt lives, as long as it is open.
 import * as vscode from 'vscode';
+import { Tail, whereToBegin } from '../model/tail';
 import { sentence } from '../model/text';
 import type { Connection } from '../server/connection';
 
 /** How long one question waits for more; the server answers as soon as there is any. */
 const WAIT_MS = 30_000;
+/** The whole text goes to the editor with each change: not more often than so. */
+const SHOW_MS = 250;
 
 interface Following {
-  text: string;
+  tail: Tail;
   offset: number;
   ended: boolean;
   /** Ends the question that is being waited for. */
   stop: vscode.CancellationTokenSource;
+  /** What is to be shown, soon. */
+  show?: NodeJS.Timeout;
 }
 
 export class Logs implements vscode.TextDocumentContentProvider, vscode.Disposable {
@@ -26,7 +31,7 @@ export class Logs implements vscode.TextDocumentContentProvider, vscode.Disposab
       vscode.workspace.registerTextDocumentContentProvider('kapell-log', this),
       vscode.workspace.onDidCloseTextDocument(({ uri }) => {
         const following = this.followed.get(uri.toString());
-        following?.stop.cancel();
+        if (following) leave(following);
         this.followed.delete(uri.toString());
       }),
       // While it is on its way back nothing is asked; then it goes on where it was.
@@ -36,12 +41,13 @@ export class Logs implements vscode.TextDocumentContentProvider, vscode.Disposab
       }),
       // Who looks at the end goes on looking at the end.
       vscode.workspace.onDidChangeTextDocument(({ document, contentChanges }) => {
-        const [change] = contentChanges;
-        if (document.uri.scheme !== 'kapell-log' || !change) return;
+        if (document.uri.scheme !== 'kapell-log' || contentChanges.length === 0) return;
+        // What was cut off at its beginning is no news.
+        const last = Math.max(...contentChanges.map(({ range }) => range.start.line));
         for (const editor of vscode.window.visibleTextEditors) {
           if (editor.document !== document) continue;
           const seen = editor.visibleRanges.at(-1)?.end.line ?? 0;
-          if (seen >= change.range.start.line - 1) {
+          if (seen >= last - 1) {
             const end = document.lineAt(document.lineCount - 1).range;
             editor.revealRange(end, vscode.TextEditorRevealType.Default);
           }
@@ -68,27 +74,28 @@ export class Logs implements vscode.TextDocumentContentProvider, vscode.Disposab
     const key = uri.toString();
     let following = this.followed.get(key);
     if (!following) {
-      following = { text: '', offset: 0, ended: false, stop: new vscode.CancellationTokenSource() };
+      const offset = await whereToBegin((at) => this.server.read(address(uri), at));
+      following = { tail: new Tail(offset), offset, ended: false, stop: new vscode.CancellationTokenSource() };
       this.followed.set(key, following);
       await this.more(uri, following);
       void this.follow(uri, following);
     }
-    return following.text;
+    return following.tail.text;
   }
 
   /** Takes what is there, waiting for it if that is wished; whether it was anything. */
   private async more(uri: vscode.Uri, following: Following, wait?: vscode.CancellationToken): Promise<boolean> {
-    const had = following.text.length;
+    const began = following.offset;
     for (let first = true; ; first = false) {
       const waiting = first && wait ? { wait_ms: WAIT_MS, token: wait } : {};
       const piece = await this.server.read(address(uri), following.offset, waiting);
-      following.text += piece.text;
+      following.tail.add(piece.text);
       following.ended = piece.ended === true;
       const next = piece.next_offset;
       if (next === undefined || next === following.offset || piece.text === '') break;
       following.offset = next;
     }
-    return following.text.length > had;
+    return following.offset > began;
   }
 
   /** Waits for more as long as the document is open and the attempt lives. */
@@ -99,7 +106,7 @@ export class Logs implements vscode.TextDocumentContentProvider, vscode.Disposab
     const goesOn = (): boolean => !stop.token.isCancellationRequested && !following.ended;
     try {
       while (goesOn()) {
-        if (await this.more(uri, following, stop.token)) this.changed.fire(uri);
+        if (await this.more(uri, following, stop.token)) this.showSoon(uri, following);
       }
     } catch (error) {
       // The server ended: when it is back, its state says so.
@@ -109,11 +116,23 @@ export class Logs implements vscode.TextDocumentContentProvider, vscode.Disposab
     }
   }
 
+  private showSoon(uri: vscode.Uri, following: Following): void {
+    following.show ??= setTimeout(() => {
+      delete following.show;
+      this.changed.fire(uri);
+    }, SHOW_MS);
+  }
+
   dispose(): void {
-    for (const { stop } of this.followed.values()) stop.cancel();
+    for (const following of this.followed.values()) leave(following);
     this.followed.clear();
     for (const one of this.subscriptions) one.dispose();
   }
+}
+
+function leave({ stop, show }: Following): void {
+  stop.cancel();
+  clearTimeout(show);
 }
 
 function address(uri: vscode.Uri): string {

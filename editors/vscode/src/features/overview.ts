@@ -1,6 +1,7 @@
 // The whole work in the status bar.
 import * as vscode from 'vscode';
 import type { Board } from '../model/board';
+import { nameOfNeed } from '../model/needs';
 import type { Connection } from '../server/connection';
 
 export function overviewItem(server: Connection, board: Board): vscode.Disposable {
@@ -15,18 +16,23 @@ export function overviewItem(server: Connection, board: Board): vscode.Disposabl
       item.text = '$(warning) Kapell';
       item.tooltip = `Kapell: ${server.why}`;
       item.command = server.state === 'missing' ? 'kapell.install' : 'kapell.showLog';
+    } else if (server.state === 'starting') {
+      item.text = '$(loading~spin) Kapell';
+      item.tooltip = `Kapell: ${server.place?.program ?? 'the server'} is being started`;
+      item.command = 'kapell.showLog';
     } else if (server.state !== 'ready') {
       item.hide();
       return;
     } else if (needs > 0) {
       item.text = `$(bell-dot) Kapell: ${needs} need${needs === 1 ? 's' : ''} you`;
-      item.tooltip = board.unseenNeeds.map(({ task, why }) => `${task.id}: ${why}`).join('\n');
+      item.tooltip = board.unseenNeeds.map((need) => `${nameOfNeed(need)}: ${need.why}`).join('\n');
       item.command = 'kapell.attention.focus';
       item.backgroundColor = new vscode.ThemeColor('statusBarItem.warningBackground');
     } else if (running.length > 0) {
       const done = running.reduce((sum, plan) => sum + plan.done, 0);
       const total = running.reduce((sum, plan) => sum + plan.total, 0);
-      item.text = `$(sync~spin) Kapell ${done}/${total}`;
+      const isAtWork = running.some((plan) => plan.state === 'running');
+      item.text = `$(${isAtWork ? 'sync~spin' : 'debug-pause'}) Kapell ${done}/${total}`;
       item.tooltip = running.map((plan) => {
         const where = board.label(board.roomOfPlan(plan.plan_id)?.project.root);
         return `${where === '' ? '' : `${where}, `}${plan.name}: ${plan.done} of ${plan.total} done`;
@@ -34,6 +40,12 @@ export function overviewItem(server: Connection, board: Board): vscode.Disposabl
     } else {
       item.text = '$(organization) Kapell';
       item.tooltip = `${server.serverInfo}: nothing runs`;
+    }
+    const { warnings } = board;
+    if (server.state === 'ready' && needs === 0 && warnings.length > 0) {
+      item.text += ' $(warning)';
+      item.tooltip = [item.tooltip, ...warnings.map(({ text }) => text)].join('\n');
+      item.command = 'kapell.attention.focus';
     }
     item.show();
   };

@@ -18,6 +18,7 @@ export class Ownership implements vscode.Disposable {
       this.item,
       vscode.window.onDidChangeActiveTextEditor(() => void this.show()),
       board.onClaims(() => void this.show()),
+      board.onMinute(() => void this.show()),
       server.onState(() => void this.show()),
     ];
     void this.show();

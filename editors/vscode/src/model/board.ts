@@ -2,9 +2,11 @@
 // what happens meanwhile is in the next. A window has a room for each project that is open in it.
 import * as vscode from 'vscode';
 import type { Connection } from '../server/connection';
-import { concernOf, needsOf, type Need } from './needs';
+import { concernOf, keyOf, needsOf, warningsOf, type Need } from './needs';
 import { sentence } from './text';
-import type { Claim, Conductor, Event, Overview, PlanStatus, Project, TaskStatus, Worker } from './wire';
+import type {
+  Claim, Conductor, Event, Overview, PipelineResult, PlanStatus, Project, RunLine, TaskLine, TaskStatus, Worker,
+} from './wire';
 
 /** So many events are kept. */
 const MOST_EVENTS = 500;
@@ -20,6 +22,8 @@ export interface Snapshot {
   plans: PlanStatus[];
   workers: Worker[];
   conductors: Conductor[];
+  /** Runs of pipelines. */
+  runs?: RunLine[];
 }
 
 /** A project that is open in the window, with what is known of it. */
@@ -42,11 +46,18 @@ export class Board implements vscode.Disposable {
   private asking: Promise<void> | undefined;
   /** The rooms, by their roots, of which something else is to be asked. */
   private readonly stale = new Set<string>();
+  /** What needs somebody, by what it was found in: every row asks for it. */
+  private readonly known = new WeakMap<Snapshot, Need[]>();
   /** Counts changes of what is seen and unseen, which is no part of a snapshot. */
   private marks = 0;
   private marksShown = 0;
   private readonly subscriptions: vscode.Disposable[];
 
+  private readonly minute = new vscode.EventEmitter<void>();
+  private readonly clock = setInterval(() => this.minute.fire(), 60_000).unref();
+
+  /** Time went by, and what says how long ago something was is another. */
+  readonly onMinute = this.minute.event;
   readonly onChange = this.changed.event;
   readonly onClaims = this.claimsChanged.event;
   readonly onEvent = this.eventAdded.event;
@@ -177,8 +188,10 @@ export class Board implements vscode.Disposable {
     if (!room) return;
     this.events.push(event);
     if (this.events.length > MOST_EVENTS) this.events.shift();
-    const id = event.task === undefined ? event.plan_id : `${event.plan_id}/${event.task}`;
+    const id = keyOf(event);
     const concern = concernOf(event);
+    // That an attempt pauses is in no snapshot.
+    if (event.kind === 'attempt.state') this.marks++;
     if (id !== undefined && concern !== undefined) {
       this.marks++;
       if (concern === 'finished') this.unseen.add(id);
@@ -240,12 +253,15 @@ export class Board implements vscode.Disposable {
       ]);
       let old = 0;
       const wanted = overview.plans.filter((plan) => !isOver(plan.state) || old++ < MOST_OLD_PLANS);
-      const plans = await Promise.all(wanted.map((plan) => this.plan(plan.plan_id, root)));
+      const [runs, plans] = await Promise.all([
+        this.runs(overview, root), Promise.all(wanted.map((plan) => this.plan(plan.plan_id, root))),
+      ]);
       this.take(room, {
         overview,
         plans: plans.filter((plan): plan is PlanStatus => plan !== undefined),
         workers: workers.workers,
         conductors: conductors.conductors,
+        runs,
       });
     } catch (error) {
       this.server.log.warn(`the status could not be read: ${sentence(error)}`);
@@ -261,6 +277,17 @@ export class Board implements vscode.Disposable {
     room.facts = facts;
     this.marksShown = this.marks;
     this.changed.fire();
+  }
+
+  /** Where stages may wait for a person, which of them do. */
+  private async runs({ plans }: Overview, root: string): Promise<RunLine[]> {
+    if (!plans.some(({ state }) => state === 'running' || state === 'paused')) return [];
+    try {
+      return (await this.server.call<PipelineResult>('pipeline', { action: 'list' }, root)).runs ?? [];
+    } catch (error) {
+      this.server.log.warn(`the pipelines could not be read: ${sentence(error)}`);
+      return [];
+    }
   }
 
   private async plan(id: string, root: string): Promise<PlanStatus | undefined> {
@@ -293,13 +320,34 @@ export class Board implements vscode.Disposable {
     return task;
   }
 
+  /** Whether the attempt at a task that runs is paused: its last word on that, else what its worker does. */
+  isPaused(plan: string, task: TaskLine): boolean {
+    if (task.state !== 'running' || task.attempt === undefined) return false;
+    const said = this.events.findLast(({ kind, attempt }) => kind === 'attempt.state' && attempt === task.attempt);
+    if (said) return said.data?.['state'] === 'paused';
+    const workers = this.shown.flatMap(({ snapshot }) => snapshot?.workers ?? []);
+    return workers.some(({ state, tasks }) => state === 'stopped' && tasks?.includes(`${plan}/${task.id}`));
+  }
+
   get needs(): Need[] {
-    return needsOf(this.plans);
+    return this.shown.flatMap(({ snapshot }) => {
+      if (!snapshot) return [];
+      const needs = this.known.get(snapshot) ?? needsOf(snapshot.plans, snapshot.runs);
+      this.known.set(snapshot, needs);
+      return needs;
+    });
+  }
+
+  /** What the server warns of, with the project's top folder. */
+  get warnings(): { root: string; text: string }[] {
+    const { needs } = this;
+    return this.shown.flatMap(({ project: { root }, snapshot }) =>
+      warningsOf(snapshot?.overview.warnings ?? [], needs).map((text) => ({ root, text })));
   }
 
   /** What needs the person and was not looked at yet. */
   get unseenNeeds(): Need[] {
-    return this.needs.filter((need) => !this.seen.has(`${need.plan.plan_id}/${need.task.id}`));
+    return this.needs.filter(({ key }) => !this.seen.has(key));
   }
 
   isUnseen(id: string): boolean {
@@ -309,7 +357,7 @@ export class Board implements vscode.Disposable {
   markSeen(): void {
     const overviews = this.shown.map((room) => room.snapshot?.overview.seq ?? 0);
     this.seenUpTo = Math.max(this.seenUpTo, ...overviews, ...this.plans.map((plan) => plan.seq ?? 0));
-    for (const need of this.needs) this.seen.add(`${need.plan.plan_id}/${need.task.id}`);
+    for (const { key } of this.needs) this.seen.add(key);
     this.unseen.clear();
     this.changed.fire();
   }
@@ -322,7 +370,8 @@ export class Board implements vscode.Disposable {
   }
 
   dispose(): void {
-    for (const one of [...this.subscriptions, this.changed, this.claimsChanged, this.eventAdded]) one.dispose();
+    clearInterval(this.clock);
+    for (const one of [...this.subscriptions, this.minute, this.changed, this.claimsChanged, this.eventAdded]) one.dispose();
   }
 }
 

@@ -1,47 +1,90 @@
 // What needs a person, as opposed to what is merely finished.
-import type { Event, PlanStatus, TaskLine } from './wire';
-
-/** How an attempt may end that a person has to look at. */
-const TROUBLE = new Set(['violation', 'failed', 'stuck', 'timed-out']);
+import type { Event, PlanStatus, RunLine, TaskLine } from './wire';
 
 export type Concern = 'needs-you' | 'finished' | undefined;
 
+/** Where a stage of a pipeline wants somebody to look. */
+const STAGES = new Set(['approval', 'failed', 'unknown']);
+
+/** A try that came to nothing is no concern yet: Kapell tries again, and what it gives up is a task that
+ * failed. What waits for a failed task is none besides that one. */
 export function concernOf(event: Event): Concern {
   const data = event.data ?? {};
   switch (event.kind) {
-    case 'attempt.finished':
-      return TROUBLE.has(String(data['outcome'])) ? 'needs-you' : undefined;
     case 'task.state':
-      if (data['to'] === 'failed' || data['to'] === 'blocked') return 'needs-you';
+      if (data['to'] === 'failed') return 'needs-you';
       return data['to'] === 'done' ? 'finished' : undefined;
+    case 'stage.state':
+      return STAGES.has(String(data['to'])) ? 'needs-you' : undefined;
     case 'plan.state':
       if (data['state'] === 'failed') return 'needs-you';
       return data['state'] === 'done' ? 'finished' : undefined;
     default:
-      return event.kind.startsWith('approval.') ? 'needs-you' : undefined;
+      return undefined;
   }
 }
 
-/** Why a task wants a decision; nothing where it does not. */
-export function needOf(task: TaskLine): string | undefined {
-  if (task.state === 'failed' || task.state === 'blocked') return task.reason ?? task.state;
-  if (task.reason?.startsWith('approval')) return task.reason;
-  return undefined;
+/** What an event is about, as needs are called. */
+export function keyOf({ plan_id, task, kind, data }: Event): string | undefined {
+  if (plan_id === undefined) return undefined;
+  if (task !== undefined) return taskKey(plan_id, task);
+  return kind === 'stage.state' ? stageKey(plan_id, String(data?.['stage'])) : plan_id;
 }
 
-export interface Need {
-  plan: PlanStatus;
-  task: TaskLine;
+const taskKey = (plan: string, task: string | number): string => `${plan}/${task}`;
+const stageKey = (plan: string, stage: string): string => `${plan}#${stage}`;
+
+interface Why {
+  key: string;
   why: string;
 }
 
-export function needsOf(plans: Iterable<PlanStatus>): Need[] {
+export type Need =
+  | (Why & { kind: 'task'; plan: PlanStatus; task: TaskLine })
+  | (Why & { kind: 'stage'; plan: PlanStatus; stage: string })
+  | (Why & { kind: 'plan'; plan: PlanStatus });
+
+/** What a need is about, in a word. */
+export function nameOfNeed(need: Need): string {
+  if (need.kind === 'task') return String(need.task.id);
+  return need.kind === 'stage' ? `${need.plan.name}, stage ${need.stage}` : need.plan.name;
+}
+
+/** `runs` are those of pipelines: only they say of each stage whether it waits for a person. */
+export function needsOf(plans: Iterable<PlanStatus>, runs: Iterable<RunLine> = []): Need[] {
+  const waiting = new Map([...runs].map((run) => [run.run, run.to_approve ?? []]));
   const needs: Need[] = [];
   for (const plan of plans) {
-    for (const task of plan.tasks) {
-      const why = needOf(task);
-      if (why !== undefined) needs.push({ plan, task, why });
+    const { plan_id: id, tasks } = plan;
+    const before = needs.length;
+    const lost = new Set(tasks.filter(({ state }) => state === 'failed' || state === 'blocked').map((task) => String(task.id)));
+    for (const stage of waiting.get(id) ?? []) {
+      needs.push({ kind: 'stage', key: stageKey(id, stage), plan, stage, why: 'waits for your approval' });
+    }
+    for (const task of tasks) {
+      if (isNeedy(task, lost)) {
+        needs.push({ kind: 'task', key: taskKey(id, task.id), plan, task, why: task.reason ?? task.state });
+      }
+    }
+    // Nothing in it says why, so it does.
+    if (needs.length === before && isHeldUp(plan)) {
+      needs.push({ kind: 'plan', key: id, plan, why: plan.reason ?? plan.state });
     }
   }
   return needs;
+}
+
+function isHeldUp(plan: PlanStatus): boolean {
+  return plan.state === 'failed' || (plan.state === 'paused' && plan.reason !== undefined);
+}
+
+/** A failed task, or one that cannot begin for another reason than a lost one, which is told itself. */
+function isNeedy({ state, depends_on }: TaskLine, lost: Set<string>): boolean {
+  return state === 'failed' || (state === 'blocked' && !(depends_on ?? []).some((id) => lost.has(String(id))));
+}
+
+/** What the server warns of, without what is told as a need already. */
+export function warningsOf(warnings: string[], needs: Need[]): string[] {
+  return warnings.filter((text) =>
+    !needs.some(({ plan, key }) => text.startsWith(`plan ${plan.plan_id}`) || text.startsWith(`task ${key} `)));
 }

@@ -7,10 +7,17 @@ export function isGlob(pattern: string): boolean {
   return GLOB.test(pattern);
 }
 
+/** The one file that a pattern is about, where it quotes wildcards of a name: `src/[[]id[]]` is `src/[id]`. */
+export function nameOfPattern(pattern: string): string | undefined {
+  const name = pattern.replace(/\[([*?[\]{}])\]/g, (_, c: string) => `\0${c}`);
+  // What is a wildcard still is one.
+  return /(^|[^\0])[*?[{]/.test(name) ? undefined : name.replaceAll('\0', '');
+}
+
 /** A test for paths with `/`, relative to the top of the repository. */
 export function matcher(pattern: string): (path: string) => boolean {
-  if (!isGlob(pattern)) {
-    const plain = pattern.replace(/\/+$/, '');
+  const plain = nameOfPattern(pattern)?.replace(/\/+$/, '');
+  if (plain !== undefined) {
     return (path) => path === plain || path.startsWith(`${plain}/`);
   }
   let expression: RegExp;
@@ -45,8 +52,8 @@ function translate(pattern: string): string {
       if (end === -1) {
         out += '\\[';
       } else {
-        const inside = pattern.slice(i + 1, end).replace(/^[!^]/, '^').replace(/\\/g, '\\\\').replace(/\[/g, '\\[');
-        out += `[${inside}]`;
+        const inside = pattern.slice(i + 1, end).replace(/[\\[\]]/g, '\\$&');
+        out += `[${inside.replace(/^[!^]/, '^')}]`;
         i = end;
       }
     } else if (c === '{') {

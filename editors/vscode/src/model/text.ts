@@ -64,3 +64,13 @@ export function ago(time: string | undefined, now: number): string {
 export function count(n: number, one: string, more = `${one}s`): string {
   return `${n} ${n === 1 ? one : more}`;
 }
+
+/** Paths and patterns as they are typed: separated by blanks, in quotes where they have some themselves. */
+export function splitPatterns(text: string): string[] {
+  return [...text.matchAll(/"([^"]*)"|(\S+)/g)].map(([, quoted, bare]) => quoted ?? bare ?? '').filter((one) => one !== '');
+}
+
+/** One of them, so that it is read as one. */
+export function quotePattern(pattern: string): string {
+  return /\s/.test(pattern) ? `"${pattern}"` : pattern;
+}

@@ -30,6 +30,7 @@ export interface TaskLine {
   worker?: string;
   reason?: string;
   commit?: string;
+  depends_on?: Id[];
 }
 
 export interface PlanStatus extends Omit<PlanLine, 'conductor'> {
@@ -41,6 +42,21 @@ export interface PlanStatus extends Omit<PlanLine, 'conductor'> {
   usd?: number;
   tasks: TaskLine[];
   next_cursor?: string;
+}
+
+/** A run of a pipeline, which is a plan of the same id. */
+export interface RunLine {
+  run: string;
+  name: string;
+  state: string;
+  /** The stages that wait for a person. */
+  to_approve?: string[];
+  request?: string;
+}
+
+export interface PipelineResult {
+  runs?: RunLine[];
+  message?: string;
 }
 
 export interface Gate {

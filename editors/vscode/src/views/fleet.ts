@@ -23,7 +23,7 @@ export class WorkersTree extends Tree {
         worker.tasks?.length ? `task ${worker.tasks.map(taskOf).join(', ')}` : '',
         worker.provider === worker.worker ? '' : worker.provider,
       ].filter((part) => part !== '').join(', ');
-      row.contextValue = `worker.${worker.state}`;
+      row.contextValue = `worker.${worker.state}${worker.protected ? '+protected' : ''}`;
       row.tooltip = [worker.worker, worker.provider, worker.state, ...(worker.tasks ?? [])].join(', ');
       return row;
     }));

@@ -24,6 +24,7 @@ const STATES: Record<string, [icon: string, colour?: string]> = {
   stuck: ['watch', 'charts.red'],
   'rate-limited': ['watch', 'kapell.needsYou'],
   'over-budget': ['credit-card', 'kapell.needsYou'],
+  approval: ['pass', 'kapell.needsYou'],
   paused: ['debug-pause', 'kapell.needsYou'],
   stopping: ['debug-stop'],
   stopped: ['debug-stop'],

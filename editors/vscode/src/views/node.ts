@@ -4,13 +4,16 @@ import type { Attempt, Claim, Conductor, Event, PlanStatus, TaskLine, Worker } f
 
 /** What a command that is called on a row, or by hand, is about. */
 export type Subject =
-  | { kind: 'plan'; id: string; plan: PlanStatus }
+  | { kind: 'plan'; id: string; plan: PlanStatus; paused?: string[] }
   | { kind: 'task'; id: string; task: TaskLine; attempt?: string }
   | { kind: 'attempt'; id: string; attempt: string; detail: Attempt }
   | { kind: 'worker'; id: string; worker: Worker }
   | { kind: 'conductor'; id: string; conductor: Conductor }
   | { kind: 'claim'; id: string; claim: Claim }
   | { kind: 'event'; id: string; event: Event }
+  | { kind: 'stage'; id: string; plan_id: string; stage: string }
+  | { kind: 'warning'; id: string }
+  | { kind: 'more'; id: string }
   | { kind: 'project'; id: string };
 
 export class Node extends vscode.TreeItem {
@@ -24,6 +27,11 @@ export class Node extends vscode.TreeItem {
   ) {
     super(label, open);
   }
+}
+
+/** What menus go by: a task's state, and whether there is an attempt to look at. */
+export function taskContext(state: string, task: TaskLine): string {
+  return `task.${state}${task.attempt === undefined ? '' : '+attempt'}`;
 }
 
 /** The marks of rows: `!` on what needs a person, `✓` on what finished and was not seen yet. */

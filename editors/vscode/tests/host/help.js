@@ -76,13 +76,17 @@ async function findRow(tree, what, matches, node) {
   return until(what, async () => (await rows(tree, node)).find(matches));
 }
 
-/** The processes of servers that this extension host has started. */
-function servers() {
+/** The processes that this extension host has started, by the end of their command lines. */
+function children(end) {
   return execFileSync('ps', ['-o', 'pid=,args=', '--ppid', String(process.pid)], { encoding: 'utf8' })
-    .split('\n').filter((line) => /kapell\S* lsp$/.test(line)).map((line) => Number(line.trim().split(' ')[0]));
+    .split('\n').filter((line) => line.trimEnd().endsWith(end)).map((line) => Number(line.trim().split(' ')[0]));
 }
+const servers = () => children('kapell lsp');
+
+/** What was asked in dialogs, each of which was answered with yes. */
+const asked = () => textOf(path.join(base, 'asked'));
 
 module.exports = {
-  api, base, claim, claims, closeAll, diagnostics, findRow, kapell, kapellIn, open, release, repo, rows, run, servers, textOf, type,
+  api, asked, base, children, claim, claims, closeAll, diagnostics, findRow, kapell, kapellIn, open, release, repo, rows, run, servers, textOf, type,
   until, uriOf, work,
 };

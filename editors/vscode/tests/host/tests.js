@@ -5,7 +5,7 @@ const fs = require('node:fs');
 const path = require('node:path');
 const vscode = require('vscode');
 const {
-  api, claim, claims, closeAll, diagnostics, findRow, kapell, open, release, repo, rows, run, servers, textOf, type, until, uriOf, work,
+  api, asked, base, children, claim, claims, closeAll, diagnostics, findRow, kapell, open, release, repo, rows, run, servers, textOf, type, until, uriOf, work,
 } = require('./help.js');
 
 exports.tests = [
@@ -183,14 +183,14 @@ exports.tests = [
     const plan = await findRow('plans', 'the plan', (one) => one.subject.plan.name === 'small');
     assert.equal(plan.contextValue, 'plan.draft');
     await run('kapell.startPlan', plan);
-    await findRow('plans', 'the plan to run', (one) => one.contextValue === 'plan.running');
+    await findRow('plans', 'the plan to run', (one) => one.contextValue.startsWith('plan.running'));
     await findRow('plans', 'a task to run', (one) => one.contextValue === 'task.running+attempt', plan);
     await findRow('workers', 'a busy worker', (one) => one.contextValue === 'worker.busy');
     await findRow('conductors', 'a conductor', (one) => one.contextValue === 'conductor.running');
     await run('kapell.pause', plan);
-    await findRow('plans', 'a pause', (one) => one.contextValue === 'plan.paused');
+    await findRow('plans', 'a pause', (one) => one.contextValue.startsWith('plan.paused'));
     await run('kapell.resume', plan);
-    await findRow('plans', 'the plan to go on', (one) => one.contextValue === 'plan.running');
+    await findRow('plans', 'the plan to go on', (one) => one.contextValue.startsWith('plan.running'));
   }],
 
   ['the log of an attempt follows it', async () => {
@@ -246,10 +246,11 @@ exports.tests = [
     work('3', 'echo "// c" >> src/c.rs');
     const [need] = await rows('attention');
     await run('kapell.retry', need);
-    const plan = await findRow('plans', 'the plan to be done', (one) => one.contextValue === 'plan.done');
+    const plan = await findRow('plans', 'the plan to be done', (one) => one.contextValue.startsWith('plan.done'));
     // The message at the end is not waited for.
     void run('kapell.land', plan);
     await until('it to land', () => textOf(path.join(repo, 'src/c.rs')).includes('// c'));
+    assert.match(asked(), /Land small\? What is done of it goes onto main/);
   }],
 
   ['events are there, newest first', async () => {
@@ -340,10 +341,18 @@ exports.tests = [
     assert.match(api().context.server.why, /names \/no\/such\/kapell, which is no program/);
     for (const name of Object.keys(api().trees)) if (name !== 'events') assert.deepEqual(await rows(name), [], name);
     // A program that is no server at all.
-    await settings.update('server.path', '/bin/false', vscode.ConfigurationTarget.Workspace);
+    await settings.update('server.path', '/bin/true', vscode.ConfigurationTarget.Workspace);
     await until('the failure', () => api().context.server.state === 'failed', 30_000);
+    assert.match(api().context.server.why, /^\/bin\/true is not Kapell/);
+    // One that does not answer keeps nobody from naming another.
+    const hang = path.join(base, 'hang');
+    fs.writeFileSync(hang, '#!/bin/sh\n[ "$1" = --version ] && echo "kapell 0.1.0" && exit\nexec sleep 600\n', { mode: 0o755 });
+    await settings.update('server.path', hang, vscode.ConfigurationTarget.Workspace);
+    await until('its start', () => api().context.server.state === 'starting' && children('sleep 600').length === 1);
     await settings.update('server.path', undefined, vscode.ConfigurationTarget.Workspace);
     await until('the server again', () => api().context.server.state === 'ready');
+    await until('the end of the other', () => children('sleep 600').length === 0);
+    assert.equal(servers().length, 1);
     fs.rmSync(path.join(repo, '.vscode'), { recursive: true, force: true });
     return `set ${had?.globalValue !== undefined ? 'for the machine' : 'elsewhere'}`;
   }],

@@ -5,22 +5,13 @@ import path from 'node:path';
 import { before, test } from 'node:test';
 import * as vscode from 'vscode';
 import { projectOf } from '../../src/commands/context';
-import { activate, type Api } from '../../src/extension';
+import type { Api } from '../../src/extension';
 import { keepBadges } from '../../src/views/attention';
 import { rowDecorations } from '../../src/views/node';
 import type { PlansTree } from '../../src/views/plans';
+import { begin, here, manifest, overview, project, registered } from './begin';
 
-const here = process.cwd();
-const manifest = JSON.parse(readFileSync(path.join(here, 'package.json'), 'utf8'));
 const { contributes } = manifest;
-
-interface Registered {
-  commands: Map<string, unknown>;
-  views: { id: string }[];
-  contexts: Map<string, unknown>;
-  settings: Set<string>;
-}
-const registered = (vscode as unknown as { registered: Registered }).registered;
 let api: Api;
 
 function sources(folder: string): string[] {
@@ -32,10 +23,7 @@ function sources(folder: string): string[] {
 const code = sources(path.join(here, 'src')).map((file) => readFileSync(file, 'utf8')).join('\n');
 
 before(async () => {
-  const extension = {
-    subscriptions: [], extensionPath: here, extension: { id: 'kapell.kapell', packageJSON: manifest },
-  } as unknown as vscode.ExtensionContext;
-  api = await activate(extension);
+  api = await begin();
 });
 
 test('every command of the manifest is registered, and every registered one is in it', () => {
@@ -75,10 +63,11 @@ test('rows of menus match rows that there are', () => {
     attempt: ['starting', 'running', 'paused', 'stopping', 'finished'],
     worker: ['idle', 'busy', 'rate-limited', 'over-budget', 'unhealthy', 'stopped'],
     conductor: ['queued', 'running', 'paused', 'stopping', 'stopped', 'crashed'],
+    stage: ['approval'],
     claim: ['own', 'attempt', 'agent', 'person'],
   };
   const values = Object.entries(states).flatMap(([kind, all]) => all.flatMap((state) => [
-    `${kind}.${state}`, `${kind}.${state}+attempt`, `${kind}.${state}+attempt+worktree`, `${kind}.${state}+file`,
+    `${kind}.${state}`, `${kind}.${state}+done`, `${kind}.${state}+left+done+approval`, `${kind}.${state}+attempt`, `${kind}.${state}+attempt+worktree`, `${kind}.${state}+file`,
   ]));
   for (const { command, when } of contributes.menus['view/item/context']) {
     const expression = /viewItem =~ \/(.*)\//.exec(when)?.[1];
@@ -88,8 +77,46 @@ test('rows of menus match rows that there are', () => {
   }
 });
 
+test('a row offers what the server will do, and dots stand where something is asked', () => {
+  const offered = (value: string): string[] => [...new Set(
+    (contributes.menus['view/item/context'] as { command: string; when: string }[])
+      .filter(({ when }) => new RegExp(/viewItem =~ \/(.*)\//.exec(when)![1]!).test(value))
+      .map(({ command }) => command.replace('kapell.', '')),
+  )];
+  const table: [string, string[], string[]][] = [
+    ['task.ready', ['cancel'], ['pause', 'judgeWork', 'stop', 'resume']],
+    ['task.waiting', ['cancel'], ['pause', 'judgeWork']],
+    ['task.running+attempt', ['pause', 'stop', 'nudge'], ['judgeWork', 'resume']],
+    ['task.paused+attempt', ['resume', 'stop', 'cancel'], ['pause', 'nudge']],
+    ['task.failed+attempt', ['retry', 'approve', 'judgeWork'], ['pause']],
+    ['task.blocked', ['retry', 'cancel'], ['approve', 'judgeWork']],
+    ['worker.idle', [], ['pause', 'resume']],
+    ['worker.idle+protected', [], ['pause']],
+    ['worker.busy', ['pause'], ['resume']],
+    ['worker.stopped', ['resume'], ['pause']],
+    ['attempt.finished+attempt+worktree', ['openWorktree'], ['judgeWork', 'pause']],
+    ['attempt.finished+attempt+left', ['judgeWork'], []],
+    ['plan.draft', ['startPlan'], ['land', 'judgeWork', 'stop']],
+    ['plan.running', ['pause', 'stop'], ['land', 'judgeWork', 'resume']],
+    ['plan.done+left+done', ['land', 'judgeWork'], ['stop', 'approveStage']],
+    ['plan.paused+left', ['resume'], ['land', 'approveStage']],
+    ['plan.stopped+left', ['resume'], ['startPlan']],
+    // Going on is what the approval does.
+    ['plan.paused+left+done+approval', ['approveStage', 'refuseStage', 'land'], ['resume']],
+    ['stage.approval', ['approveStage', 'refuseStage'], []],
+  ];
+  for (const [value, yes, no] of table) {
+    const all = offered(value);
+    for (const id of yes) assert.ok(all.includes(id), `${value} offers no ${id}`);
+    for (const id of no) assert.ok(!all.includes(id), `${value} offers ${id}`);
+  }
+  const title = new Map(contributes.commands.map((one: { command: string; title: string }) => [one.command, one.title]));
+  for (const id of ['pause', 'resume', 'retry', 'judgeWork', 'startPlan']) assert.doesNotMatch(String(title.get(`kapell.${id}`)), /…/, id);
+  for (const id of ['stop', 'land', 'cancel', 'approve', 'nudge', 'approveStage', 'refuseStage']) assert.match(String(title.get(`kapell.${id}`)), /…$/, id);
+});
+
 test('contexts that the manifest asks for are set by the code', () => {
-  const whens = [...JSON.stringify(contributes).matchAll(/kapell\.(ready|state|fileOwner|anyProject)/g)].map(([key]) => key);
+  const whens = [...JSON.stringify(contributes).matchAll(/kapell\.(ready|state|failure|fileOwner|anyProject)/g)].map(([key]) => key);
   for (const key of new Set(whens)) assert.ok(code.includes(`'${key}'`), key);
   assert.equal(registered.contexts.get('kapell.state'), 'noFolder');
   assert.equal(registered.contexts.get('kapell.ready'), false);
@@ -133,10 +160,9 @@ test('without a server the views are empty and nothing breaks', async () => {
 
 test('rows show state, worker, tries; badges tell needs from ends', async () => {
   const { board } = api.context;
-  const project = (root: string, id: string) => ({ root, project: id, name: root.split('/').at(-1)!, folders: [{ uri: root, path: '' }] });
   board.settle([project('file:///w/shop', 'p1')]);
   board.take(board.shown[0]!, {
-    overview: { seq: 1, plans: [], workers: { busy: 1, idle: 0, unhealthy: 0 }, claims: 0, warnings: [] },
+    overview: overview(),
     plans: [{
       plan_id: 'web-1', name: 'web', state: 'running', done: 1, total: 3, running: 1, failed: 1,
       tasks: [
@@ -154,7 +180,7 @@ test('rows show state, worker, tries; badges tell needs from ends', async () => 
   board.unseen.add('web-1/1');
   const tree = api.trees['plans'] as PlansTree;
   const [plan] = (await tree.getChildren())!;
-  assert.equal(plan?.contextValue, 'plan.running');
+  assert.equal(plan?.contextValue, 'plan.running+left+done');
   assert.equal(plan?.description, '1 of 3, running, 1 at work, 1 failed');
   const rows = (await tree.getChildren(plan))!;
   assert.deepEqual(rows.map((row) => [row.label, row.description, row.contextValue]), [
@@ -235,7 +261,7 @@ test('several projects: rows below their names, files found in theirs, worktrees
   assert.equal(place('file:///w/shopping/x'), undefined);
   // Both checkouts of the first mark the file, by the claim that holds it in all of them.
   (board as unknown as { claimsChanged: vscode.EventEmitter<void> }).claimsChanged.fire();
-  const mark = (uri: string) => api.decorations.provideFileDecoration(vscode.Uri.parse(uri))?.badge;
+  const mark = (uri: string) => (api.decorations.provideFileDecoration(vscode.Uri.parse(uri)) as vscode.FileDecoration | undefined)?.badge;
   assert.deepEqual(['file:///link/a.ts', 'file:///w/shop-2/web/a.ts', 'file:///w/other/shop/src/b', 'file:///w/other/shop/web/a.ts'].map(mark), ['AD', 'AD', 'AD', undefined]);
   // A command goes by its row, then by the file in the editor; where neither tells, it asks.
   const window = vscode.window as unknown as { activeTextEditor: unknown; showQuickPick: unknown };

@@ -3,45 +3,71 @@ import { chmodSync, mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
-import { concernOf, needsOf } from '../../src/model/needs';
+import { concernOf, keyOf, nameOfNeed, needsOf, warningsOf } from '../../src/model/needs';
 import { parsePatch } from '../../src/model/patch';
-import { matcher } from '../../src/model/pattern';
-import { ago, holderOf, initials, sentence } from '../../src/model/text';
-import type { Event, PlanStatus } from '../../src/model/wire';
+import { matcher, nameOfPattern } from '../../src/model/pattern';
+import { KEEP, MOST, Tail, whereToBegin } from '../../src/model/tail';
+import { ago, holderOf, initials, quotePattern, sentence, splitPatterns } from '../../src/model/text';
+import type { Event, PlanStatus, TaskLine } from '../../src/model/wire';
 import { locate, type Where } from '../../src/server/locate';
 
 test('what needs a person is told from what finished', () => {
   const event = (kind: string, data: Record<string, unknown>): Event => ({ seq: 1, at: '', kind, text: '', data });
   const table: [string, Record<string, unknown>, ReturnType<typeof concernOf>][] = [
-    ['attempt.finished', { outcome: 'violation' }, 'needs-you'],
-    ['attempt.finished', { outcome: 'failed' }, 'needs-you'],
-    ['attempt.finished', { outcome: 'submitted' }, undefined],
-    ['attempt.finished', { outcome: 'rate-limited' }, undefined],
+    // Kapell tries again by itself; what it gives up is a task that failed.
+    ['attempt.finished', { outcome: 'violation' }, undefined],
+    ['attempt.finished', { outcome: 'failed' }, undefined],
+    ['attempt.outcome', { outcome: 'violation' }, undefined],
     ['task.state', { to: 'failed' }, 'needs-you'],
-    ['task.state', { to: 'blocked' }, 'needs-you'],
+    // What waits for a failed task is told with that one.
+    ['task.state', { to: 'blocked' }, undefined],
     ['task.state', { to: 'rejected' }, undefined],
     ['task.state', { to: 'done' }, 'finished'],
+    ['stage.state', { to: 'approval' }, 'needs-you'],
+    ['stage.state', { to: 'failed' }, 'needs-you'],
+    ['stage.state', { to: 'done' }, undefined],
     ['plan.state', { state: 'done' }, 'finished'],
     ['plan.state', { state: 'failed' }, 'needs-you'],
-    ['approval.asked', {}, 'needs-you'],
+    ['plan.state', { state: 'paused' }, undefined],
     ['claim.granted', {}, undefined],
   ];
   for (const [kind, data, want] of table) assert.equal(concernOf(event(kind, data)), want, `${kind} ${JSON.stringify(data)}`);
 });
 
-test('the tasks that need a person, with why', () => {
-  const plan = {
-    plan_id: 'p', name: 'p', state: 'running', done: 0, total: 4, running: 0, failed: 1,
-    tasks: [
-      { id: 1, state: 'failed', task: 'a', attempts: 3, reason: 'three tries' },
-      { id: 2, state: 'blocked', task: 'b', attempts: 0 },
-      { id: 3, state: 'waiting', task: 'c', attempts: 0, reason: 'approval: deploy' },
-      { id: 4, state: 'waiting', task: 'd', attempts: 0, reason: 'dependency: task 1' },
-    ],
-  } satisfies PlanStatus;
-  assert.deepEqual(needsOf([plan]).map(({ task, why }) => [task.id, why]), [
-    [1, 'three tries'], [2, 'blocked'], [3, 'approval: deploy'],
+const plan = (id: string, state: string, tasks: TaskLine[] = [], reason?: string): PlanStatus => ({
+  plan_id: id, name: id, state, done: 0, total: tasks.length, running: 0, failed: 0, tasks,
+  ...(reason === undefined ? {} : { reason }),
+});
+
+test('one decision is one need: a failed task, and not what waits for it', () => {
+  const tasks = [
+    { id: 1, state: 'failed', task: 'a', attempts: 3, reason: 'three tries' },
+    { id: 2, state: 'blocked', task: 'b', attempts: 0, reason: 'task 1 is not done', depends_on: [1] },
+    { id: 3, state: 'blocked', task: 'c', attempts: 0, reason: 'task 2 is not done', depends_on: [2] },
+    { id: 4, state: 'cancelled', task: 'd', attempts: 0 },
+    { id: 5, state: 'blocked', task: 'e', attempts: 0, reason: 'task 4 is not done', depends_on: [4] },
+    { id: 6, state: 'waiting', task: 'f', attempts: 0, reason: 'dependency: task 1' },
+  ];
+  assert.deepEqual(needsOf([plan('p', 'failed', tasks, 'failed: 1')]).map(({ key, why }) => [key, why]), [
+    ['p/1', 'three tries'], ['p/5', 'task 4 is not done'],
   ]);
+});
+
+test('stages that wait for a person are needs, and so is a plan that is held up', () => {
+  const why = 'approval: stage deploy waits for a person: kapell pipeline approve web-1 deploy';
+  const paused = plan('web-1', 'paused', [{ id: 'build', state: 'done', task: 'a', attempts: 1 }], why);
+  const run = { run: 'web-1', name: 'web', state: 'paused', to_approve: ['deploy', 'tell'] };
+  const needs = needsOf([paused, plan('by-hand', 'paused')], [run]);
+  assert.deepEqual(needs.map((need) => [need.kind, need.key, nameOfNeed(need)]), [
+    ['stage', 'web-1#deploy', 'web-1, stage deploy'], ['stage', 'web-1#tell', 'web-1, stage tell'],
+  ]);
+  // Where the runs are not known the plan says it.
+  assert.deepEqual(needsOf([paused]).map((need) => [need.kind, need.why]), [['plan', why]]);
+  assert.deepEqual(needsOf([plan('x', 'failed', [], 'no worker')]).map(({ why: text }) => text), ['no worker']);
+  const event: Event = { seq: 1, at: '', kind: 'stage.state', plan_id: 'web-1', text: '', data: { stage: 'deploy', to: 'approval' } };
+  assert.equal(keyOf(event), needs[0]?.key);
+  // What the server warns of is told once.
+  assert.deepEqual(warningsOf([`plan web-1: ${why}`, 'the disk is nearly full'], needs), ['the disk is nearly full']);
 });
 
 test('patterns own what the contract says', () => {
@@ -66,8 +92,54 @@ test('patterns own what the contract says', () => {
     ['gen*/', 'generated/x.rs', true],
     ['naïve*.md', 'naïve-1.md', true],
     ['a[', 'a[', true],
+    // As the server quotes what would be a wildcard in a name.
+    ['src/[[]id[]]/page.ts', 'src/[id]/page.ts', true],
+    ['src/[[]id[]]/page.ts', 'src/i/page.ts', false],
+    ['src/[[]id[]]', 'src/[id]/page.ts', true],
+    ['src/[[]...all[]]/[*].ts', 'src/[...all]/*.ts', true],
+    ['src/[[]id[]]/**', 'src/[id]/a/b.ts', true],
+    ['x[]a].c', 'x].c', true],
+    ['x[!]a].c', 'xb.c', true],
   ];
   for (const [pattern, file, want] of table) assert.equal(matcher(pattern)(file), want, `${pattern} ${file}`);
+});
+
+test('a pattern that quotes a name says that name', () => {
+  assert.equal(nameOfPattern('src/a.ts'), 'src/a.ts');
+  assert.equal(nameOfPattern('src/[[]id[]]/[{]a[}][*].ts'), 'src/[id]/{a}*.ts');
+  for (const pattern of ['src/*.ts', 'src/[[]id[]]/*', '[ab].c', 'a.{ts,js}']) assert.equal(nameOfPattern(pattern), undefined, pattern);
+});
+
+test('patterns are typed with blanks between them, and in quotes where they have some', () => {
+  assert.deepEqual(splitPatterns('  src/a.ts "src/sp ace é.ts"\tdocs/ '), ['src/a.ts', 'src/sp ace é.ts', 'docs/']);
+  for (const name of ['src/a.ts', 'src/sp ace é.ts', 'src/[[]id[]].ts']) assert.deepEqual(splitPatterns(quotePattern(name)), [name]);
+  assert.deepEqual(splitPatterns(' "" '), []);
+});
+
+test('of a long log the end is read and kept', async () => {
+  const log = (bytes: number): { read: (offset: number) => Promise<{ text: string }>; asked: number[] } => {
+    const asked: number[] = [];
+    return { asked, read: async (offset) => (asked.push(offset), { text: offset < bytes ? 'x' : '' }) };
+  };
+  const short = log(3 << 20);
+  assert.equal(await whereToBegin(short.read), 0);
+  assert.equal(short.asked.length, 1);
+  for (const bytes of [5 << 20, 60_000_000, 1 << 30]) {
+    const long = log(bytes);
+    const begin = await whereToBegin(long.read);
+    assert.ok(begin < bytes && bytes - begin <= 2 * KEEP, `${bytes}: ${begin}`);
+    assert.ok(long.asked.length < 30, `${bytes}: ${long.asked.length} questions`);
+  }
+  const tail = new Tail(100);
+  tail.add('half a line\nwhole\n');
+  assert.match(tail.text, /left out …\nwhole\n$/);
+  const grown = new Tail();
+  grown.add('first\n');
+  assert.equal(grown.text, 'first\n');
+  const line = `${'x'.repeat(999)}\n`;
+  for (let i = 0; i < MOST / 1000 + 10; i++) grown.add(line);
+  assert.ok(grown.text.length < MOST && grown.text.length >= KEEP - 1000, String(grown.text.length));
+  assert.match(grown.text, /left out …\nx{999}\n/);
 });
 
 test('a diff names its files', () => {

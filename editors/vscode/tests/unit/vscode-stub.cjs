@@ -89,7 +89,19 @@ class FileDecoration {
   }
 }
 
-const registered = { commands: new Map(), views: [], contexts: new Map(), settings: new Set(), decorators: [] };
+class CancellationTokenSource {
+  constructor() {
+    this.cancelled = new Emitter();
+    this.token = { isCancellationRequested: false, onCancellationRequested: this.cancelled.event };
+  }
+  cancel() {
+    this.token.isCancellationRequested = true;
+    this.cancelled.fire();
+  }
+  dispose() {}
+}
+
+const registered = { commands: new Map(), views: [], contexts: new Map(), settings: new Set(), decorators: [], executed: [], providers: new Map() };
 const nothing = () => new Disposable();
 const event = () => nothing();
 
@@ -103,6 +115,8 @@ const vscode = {
   ThemeColor,
   MarkdownString,
   FileDecoration,
+  CancellationTokenSource,
+  FileType: { File: 1, Directory: 2 },
   TreeItemCollapsibleState: { None: 0, Collapsed: 1, Expanded: 2 },
   StatusBarAlignment: { Left: 1, Right: 2 },
   ProgressLocation: { Notification: 15 },
@@ -114,7 +128,7 @@ const vscode = {
   lm: undefined,
   McpStdioServerDefinition: undefined,
   env: { appName: 'stub', clipboard: { writeText: async () => undefined } },
-  languages: {},
+  languages: { setTextDocumentLanguage: async () => undefined },
   commands: {
     registerCommand(id, action) {
       if (registered.commands.has(id)) throw new Error(`command ${id} is registered twice`);
@@ -123,6 +137,7 @@ const vscode = {
     },
     async executeCommand(id, key, value) {
       if (id === 'setContext') registered.contexts.set(key, value);
+      else registered.executed.push([id, key, value]);
     },
   },
   window: {
@@ -156,7 +171,10 @@ const vscode = {
         return otherwise;
       },
     }),
-    registerTextDocumentContentProvider: nothing,
+    registerTextDocumentContentProvider(scheme, provider) {
+      registered.providers.set(scheme, provider);
+      return nothing();
+    },
     onDidChangeTextDocument: event,
     onDidCloseTextDocument: event,
     onDidChangeConfiguration: event,
