@@ -181,12 +181,13 @@ pub fn now(
 ) -> Result<Now, Error> {
     let mut now = Now { limits, ..Now::default() };
     let is_launched = plan.map(|plan| insisting::is_decided(tx, plan)).transpose()? == Some(true);
-    // Who is not to wait for room begins as if others had left theirs, but for what somebody set a limit to.
+    // Who is not to wait for room begins as if others had left theirs, but for what somebody set a limit to: a
+    // provider, or a worker who is not a whole provider.
     let stands_aside = |attempt: &AttemptRow| {
         is_launched
             && plan != Some(&attempt.plan)
             && config.providers.get(&attempt.provider).is_some_and(|provider| !provider.is_bounded)
-            && config.workers.get(&attempt.worker).is_some_and(|worker| worker.slots > 1)
+            && attempt.worker.as_str() == attempt.provider.as_str()
     };
     let mine = || live.iter().filter(|attempt| attempt.project == *project);
     for attempt in mine().filter(|attempt| !stands_aside(attempt)) {

@@ -667,3 +667,54 @@ fn a_command_that_changed_what_another_session_holds_is_told_of_it() {
     fs::write(&path, "again\n").unwrap();
     assert_eq!(after("a", "./generate"), "");
 }
+
+#[test]
+fn a_session_hears_that_somebody_waits_for_what_it_holds() {
+    let bench = Bench::new();
+    assert_eq!(ask(&bench, &edit(&bench, "one", "a.txt")), "");
+    let mut other = bench.rpc();
+    other.send("claim-files", json!({"paths": ["a.txt"], "wait_s": 80, "holder": "bob", "reason": "a test"}));
+    bench.until(json!({"scope": "events", "kind": "claim.asked"}), |told| {
+        told["events"].as_array().is_some_and(|events| !events.is_empty())
+    });
+    let asked = bench.state().join("asked");
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while !asked.read_dir().is_ok_and(|mut files| files.next().is_some()) {
+        assert!(std::time::Instant::now() < deadline, "nobody is told");
+        std::thread::yield_now();
+    }
+    let event = bash(&bench, "one", "ls").to_string();
+    let said = answer_of(bench.command(KAPELL).args(["hook", "claude"]), event.as_bytes());
+    let answer: Value = serde_json::from_str(&said).unwrap();
+    let told = answer["hookSpecificOutput"]["additionalContext"].as_str().unwrap();
+    assert_eq!(
+        told,
+        "kapell: bob says: I wait for a.txt (a test); let go of it with release-files as soon as you can do without it"
+    );
+    assert_eq!(answer_of(bench.command(KAPELL).args(["hook", "claude"]), event.as_bytes()), "", "only once");
+    other.kill();
+}
+
+#[test]
+fn a_claim_that_was_waited_for_lasts_from_when_it_is_granted() {
+    let bench = Bench::new();
+    let claim = |holder: &str, ttl_s: u64, wait_s: u64| json!({"paths": ["docs/z"], "holder": holder, "ttl_s": ttl_s, "wait_s": wait_s});
+    let eve = bench.rpc().ok("claim-files", claim("eve", 2, 0));
+    assert_eq!(eve["granted"], true);
+    let mut bob = bench.rpc();
+    bob.send("claim-files", claim("bob", 1, 60));
+    let granted = bob.answer().unwrap();
+    assert_eq!(granted["granted"], true, "{granted:#}");
+    // Eve's lease, for which he waited, was longer than his own.
+    let until = |claims: &Value| claims["claims"][0]["expires_at"].as_str().unwrap().to_owned();
+    assert!(until(&granted) > until(&eve), "{granted:#}");
+    drop(bob);
+    // Only looking says what asking would.
+    let looks = |holder: &str| {
+        let mut asked = claim(holder, 5, 0);
+        asked["check_only"] = json!(true);
+        bench.rpc().ok("claim-files", asked)["granted"] == true
+    };
+    bench.until(json!({"scope": "claims"}), |told| told["claims"].as_array().is_some_and(Vec::is_empty));
+    assert!(looks("carl"));
+}

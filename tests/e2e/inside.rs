@@ -656,3 +656,23 @@ fn whatever_is_killed_nothing_stays_behind_and_nobody_waits_for_the_dead() {
         assert!(left.is_empty(), "{victim}: {left:?}");
     }
 }
+
+#[test]
+fn who_holds_what_others_wait_for_is_told() {
+    let bench = Bench::new();
+    let (plan, mut talk) = one_door(&bench, &[]);
+    let mut person = bench.rpc();
+    person.send("claim-files", json!({"paths": ["src/a.txt"], "wait_s": 80, "reason": "to try it"}));
+    bench.until(json!({"scope": "claims"}), |_| waits(&bench).len() == 1);
+    bench.until(json!({"scope": "events", "kind": "attempt.nudged"}), |told| {
+        told["events"].as_array().is_some_and(|events| !events.is_empty())
+    });
+    let answer = talk.ok("status", json!({"scope": "claims"}));
+    let text = answer["nudges"][0]["text"].as_str().unwrap_or_default();
+    assert!(text.starts_with("I wait for ") && text.contains("(to try it); let go of it"), "{answer:#}");
+    talk.ok("release-files", json!({"all": true}));
+    assert_eq!(person.answer().unwrap()["granted"], true);
+    bench.control("stop", &plan);
+    talk.closes();
+    bench.at_rest(&plan);
+}

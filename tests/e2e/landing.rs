@@ -398,3 +398,45 @@ fn tasks_of_a_file_and_of_files_of_another_kind_run_side_by_side() {
     b.go();
     assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
 }
+
+#[test]
+fn a_plan_whose_dispatch_was_killed_takes_nothing_from_its_target() {
+    let bench = Bench::new();
+    let plan = bench.plan(&Plan::new([task("a", &["a.txt"], &["write a.txt a"])]));
+    let killed = bench
+        .command(KAPELL)
+        .args(["dispatch", &plan])
+        .env("KAPELL_FAILPOINT", "dispatch.ground:kill")
+        .output()
+        .unwrap();
+    assert!(killed.status.code().is_none(), "{killed:?}");
+    // Its branch is there, and nobody recorded where it begins.
+    assert_eq!(bench.refs("refs/heads/kapell"), [format!("refs/heads/kapell/{plan}")]);
+    bench.write("others.txt", "somebody else's work\n");
+    bench.commit("others");
+    bench.dispatch(&plan);
+    assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
+    bench.control("land", &plan);
+    assert_eq!(bench.git(["show", "main:others.txt"]), "somebody else's work");
+    assert_eq!(bench.git(["show", "main:a.txt"]), "a");
+}
+
+#[test]
+fn what_a_person_took_back_is_not_landed_again_with_what_came_later() {
+    let bench = Bench::new();
+    let plan = bench.start(&Plan::new([
+        task("a", &["a.txt"], &["write a.txt a"]),
+        task("b", &["b.txt"], &[&bench.meet_line("b"), "write b.txt b"]).after(&["a"]),
+    ]));
+    let worker = bench.meet("b");
+    bench.control("land", &plan);
+    assert_eq!(bench.git(["show", "main:a.txt"]), "a");
+    bench.git(["checkout", "-q", "main"]);
+    bench.write("a.txt", "as the person has it\n");
+    bench.commit("not like that");
+    worker.go();
+    assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
+    bench.control("land", &plan);
+    assert_eq!(bench.git(["show", "main:a.txt"]), "as the person has it");
+    assert_eq!(bench.git(["show", "main:b.txt"]), "b");
+}

@@ -409,3 +409,91 @@ fn listed_of_all(bench: &Bench, plan: &str) -> Value {
     let mut found = list["conductors"].as_array().unwrap().iter().filter(|one| one["plan_id"] == plan);
     found.next().cloned().unwrap_or_else(|| panic!("{plan} is not in {list:#}"))
 }
+
+#[test]
+fn a_plan_that_is_paused_while_it_waits_keeps_nobody_back() {
+    let bench = Bench::new();
+    bench.write("kapell.toml", "[project]\nmax_conductors = 1\n");
+    bench.commit("one at a time");
+    let (first, worker) = waiting(&bench, "first");
+    let later = |name: &str, file: &str| {
+        let plan = Plan::new([task("a", &[file], &[&format!("write {file} x")])]);
+        bench.start(&plan.with("name", json!(name)))
+    };
+    let (second, third) = (later("second", "b.txt"), later("third", "c.txt"));
+    bench.until(json!({"scope": "plan", "id": third}), |status| status["position"] == 2);
+    bench.control("pause", &second);
+    let place = bench.until(json!({"scope": "plan", "id": third}), |status| status["position"] == 1);
+    assert_eq!(place["state"], "running");
+    assert_eq!(listed(&bench, &second)["state"], "paused");
+    worker.go();
+    let done =
+        |plan: &str| bench.until(json!({"scope": "plan", "id": plan}), |status| status["state"] == "done");
+    done(&third);
+    done(&first);
+    bench.control("resume", &second);
+    assert_eq!(bench.at_rest(&second)["state"], "done", "{}", bench.story());
+    let told = |kind: &str| bench.events(Some(&third)).iter().filter(|(it, _)| it == kind).count();
+    assert_eq!((told("conductor.queued"), told("conductor.admitted")), (1, 1), "{}", bench.story());
+}
+
+#[test]
+fn where_all_workers_are_busy_a_start_is_refused_or_goes_beside_them() {
+    let bench = Bench::new();
+    bench.write("kapell.toml", "[project]\nmax_workers = 1\n");
+    bench.commit("one worker");
+    let (first, worker) = waiting(&bench, "first");
+    let other =
+        bench.plan(&Plan::new([task("b", &["b.txt"], &[&bench.meet_line("beside"), "write b.txt b"])]));
+    let no = bench.rpc().refused("dispatch", json!({"plan_id": other, "when_full": "refuse"}));
+    assert_eq!(
+        (no.kind.as_str(), no.message.as_str()),
+        ("busy", "nothing would begin: 1 of 1 workers of this project are busy")
+    );
+    bench.dispatch(&other);
+    bench.until(json!({"scope": "task", "id": format!("{other}/b")}), |status| {
+        status["reason"].as_str().is_some_and(|reason| reason.starts_with("slot: "))
+    });
+    // What waits for a seat waits for nothing once its plan is held up.
+    bench.control("pause", &other);
+    let why = bench.task(&other, "b")["reason"].clone();
+    assert_eq!(why, format!("paused: kapell resume {other} lets it go on"));
+    bench.control("launch", &other);
+    bench.meet("beside").go();
+    bench.until(json!({"scope": "plan", "id": other}), |status| status["state"] == "done");
+    worker.go();
+    assert_eq!(bench.at_rest(&first)["state"], "done", "{}", bench.story());
+}
+
+#[test]
+fn what_a_machine_lacks_is_among_the_warnings_with_what_to_do() {
+    let bench = Bench::new();
+    bench.configure("[machine]\nmin_free_memory_mb = 900000000\n");
+    let plan = bench.start(&Plan::new([task("a", &["a.txt"], &["write a.txt a"])]));
+    bench.task_is(&plan, "a", "ready");
+    let overview = bench.rpc().ok("status", json!({}));
+    let warning = overview["warnings"][0].as_str().unwrap_or_default();
+    assert!(warning.starts_with(&format!("plan {plan}: no worker starts: ")), "{overview:#}");
+    assert!(warning.ends_with(&format!("; control launch {plan} begins all the same")), "{warning}");
+    assert_eq!(listed(&bench, &plan)["lacks"], "memory");
+    bench.control("launch", &plan);
+    assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
+    assert_eq!(bench.rpc().ok("status", json!({}))["warnings"], json!([]));
+}
+
+#[test]
+fn who_takes_over_a_plan_tells_that_its_conductor_died() {
+    let bench = Bench::new();
+    let (plan, worker) = waiting(&bench, "first");
+    bench.settled();
+    bench.conductor(&plan).kill();
+    bench.dispatch(&plan);
+    worker.go();
+    assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
+    let told: Vec<String> = (bench.events(Some(&plan)).into_iter())
+        .filter(|(kind, _)| kind == "conductor.crashed")
+        .map(|(_, text)| text)
+        .collect();
+    assert_eq!(told.len(), 1, "{}", bench.story());
+    assert!(told[0].contains("died; it was last heard of at "), "{told:?}");
+}

@@ -205,7 +205,8 @@ fn keys_steer_what_is_looked_at() {
         ("2jt", control("retry", "auth-3kq9zx/api", false)),
         ("2jjjay", control("approve", "auth-3kq9zx/login", false)),
         ("3sy", control("stop", "auth-3kq9zx/api", false)),
-        ("g", control("launch", "nightly-77aa01", false)),
+        // Of a plan that nobody looks at nothing is done.
+        ("g", vec![]),
         ("4l", vec![Effect::Log("a-api".to_owned())]),
         ("5d", vec![Effect::Diff("a-api".to_owned())]),
         ("2jjjjl", vec![]),
@@ -217,6 +218,7 @@ fn keys_steer_what_is_looked_at() {
     }
     let mut model = model((120, 40));
     assert_eq!(press(&mut model, "j"), [Effect::Load(Some("nightly-77aa01".to_owned()))]);
+    assert_eq!(press(&mut model, "g"), control("launch", "nightly-77aa01", false));
     // Before that is there, nothing of the plan before is steered.
     assert_eq!(press(&mut model, "2jt"), []);
     assert_eq!(model.update(Event::Input(Input::Interrupt)), [Effect::Quit]);
@@ -239,6 +241,9 @@ fn the_mouse_reaches_rows_panels_and_what_is_offered() {
     let launched = model.update(Event::Input(Input::Click(warning.right() - 10, warning.y)));
     assert!(matches!(&launched[..], [Effect::Control { action: "launch", .. }]), "{launched:?}");
     assert_eq!(model.update(Event::Input(Input::Click(warning.x, warning.y))), []);
+    let asked = model.warnings().len();
+    assert_eq!(model.update(Event::Input(Input::Click(warning.right() - 3, warning.y))), []);
+    assert_eq!(model.warnings().len(), asked - 1, "who leaves it in the queue is not asked again");
     model.update(Event::Input(Input::Wheel(1, 2, 3)));
     assert_eq!(model.row(Panel::Plans), 3);
     // Beside everything.
