@@ -49,6 +49,8 @@ function Place(it) {
   const [busy, set] = useState('');
   const does = (action, more) => ({ method: 'environments', params: { action, name, ...more } });
   const isRunning = subs.some((sub) => sub.state === 'running');
+  const hasCrashed = subs.some((sub) => sub.state === 'crashed');
+  const [state, says] = hasCrashed ? ['crashed', 'crashed'] : isRunning ? ['running', 'services run'] : ['idle', 'at rest'];
   const git = async (verb, args) => {
     set(verb);
     const answer = await perform('environments', { action: 'git', name, git: { verb, ...(args && { args }) } }, args ? '' : null);
@@ -79,7 +81,7 @@ function Place(it) {
     if (sure !== null) await perform('environments', { action, name, force: true });
   };
   const lost = [it.dirty && 'it has changes that are not committed', it.ahead > 0 && `${count(it.ahead, 'commit')} that the main branch does not have`, isRunning && 'services of it run'].filter(Boolean);
-  return html`<section class="card place" aria-labelledby="env-${name}"><div class="line spread"><h2 id="env-${name}">${name}</h2>${it.verdict && html`<${State} name=${it.verdict} />`}<${State} name=${it.state === 'ready' ? (isRunning ? 'running' : 'idle') : it.state || 'missing'} text=${it.state === 'ready' ? (isRunning ? 'services run' : 'at rest') : it.state} /></div>
+  return html`<section class="card place" aria-labelledby="env-${name}"><div class="line spread"><h2 id="env-${name}">${name}</h2>${it.verdict && html`<${State} name=${it.verdict} />`}<${State} name=${it.state === 'ready' ? state : it.state || 'missing'} text=${it.state === 'ready' ? says : it.state} /></div>
     <p class="line small"><code>${it.branch ?? 'no branch'}</code>${it.ahead > 0 && html`<span title="commits that the main branch does not have">↑ ${it.ahead} ahead</span>`}${it.behind > 0 && html`<span class="warn">↓ ${it.behind} behind</span>`}${it.dirty && html`<span class="warn">not committed</span>`}${it.worker && html`<span>worker ${it.worker}</span>`}</p>
     ${(it.problem || it.reason) && html`<p class="reason"><${Sign} name="attention" />${it.problem ?? it.reason}</p>`}
     <ul class="subs">${subs.map((sub) => html`<${Sub} key=${sub.name} env=${name} ...${sub} />`)}</ul>

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::domain::refusal::{Code, Refusal};
 use crate::services::Error;
+use crate::sys::disk;
 
 /// An error as every door shows it.
 #[derive(Debug, Clone, PartialEq)]
@@ -128,6 +129,15 @@ fn short(text: String) -> String {
     format!("{} … ({} bytes more) … {}", &text[..head], tail - head, &text[tail..])
 }
 
+/// A failure in a line where that is enough: git says of every file that there was no room for it.
+fn plainly(message: String) -> String {
+    match (message.lines().next(), message.lines().find(|line| disk::says_full(line))) {
+        (Some(first), Some(full)) if first != full => format!("the disk is full: {}: {}", first, full.trim()),
+        (Some(first), Some(_)) if message.lines().count() > 1 => format!("the disk is full: {first}"),
+        _ => message,
+    }
+}
+
 impl From<Error> for ApiError {
     fn from(error: Error) -> Self {
         match error {
@@ -136,7 +146,7 @@ impl From<Error> for ApiError {
             failed => Self {
                 code: -32603,
                 kind: "system",
-                message: failed.to_string(),
+                message: plainly(failed.to_string()),
                 hint: match &failed {
                     // The system's words for something that is no folder where a folder is wanted.
                     Error::Store(_)
@@ -147,7 +157,7 @@ impl From<Error> for ApiError {
                     Error::Store(store) if store.is_environment() => {
                         "free space or permission is missing where the state lies (KAPELL_HOME moves it); nothing was changed".to_owned()
                     }
-                    failed if failed.to_string().contains("No space left on device") => {
+                    failed if disk::says_full(&failed.to_string()) => {
                         "the disk is full: free space there, then the same again".to_owned()
                     }
                     _ => "kapell doctor looks for the cause".to_owned(),
@@ -157,5 +167,28 @@ impl From<Error> for ApiError {
                 exit_code: 4,
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_called_that_in_a_line() {
+        let told = |said: &str| ApiError::from(Error::system("git", std::io::Error::other(said)));
+        let of_git = told(
+            "git checkout dev1 failed (exit status: 128): error: unable to write file blob\nerror: unable to write file a\nfatal: write error. Out of diskspace",
+        );
+        assert_eq!(
+            of_git.message,
+            "the disk is full: git: git checkout dev1 failed (exit status: 128): error: unable to write file blob: fatal: write error. Out of diskspace"
+        );
+        let plain = told("No space left on device (os error 28)");
+        assert_eq!(plain.message, "git: No space left on device (os error 28)");
+        for error in [of_git, plain] {
+            assert!(error.hint.starts_with("the disk is full"), "{error:?}");
+        }
+        assert_eq!(told("no such thing").hint, "kapell doctor looks for the cause");
     }
 }

@@ -176,6 +176,12 @@ pub fn too_long() -> (Id, ApiError) {
     invalid(Id::null(), "the line is longer than 16 MiB")
 }
 
+/// The answer to a batch whose answers are longer than `most` bytes together.
+pub fn answer_too_long(most: u32) -> ApiError {
+    let why = format!("the answers to this batch are longer than {most} bytes together");
+    error(-32011, "too-long", why, "ask less at once")
+}
+
 fn error(code: i64, kind: &'static str, message: String, hint: &str) -> ApiError {
     ApiError { code, kind, message, hint: hint.to_owned(), retryable: false, facts: Vec::new(), exit_code: 2 }
 }

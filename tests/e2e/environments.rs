@@ -132,7 +132,7 @@ impl Street {
 
     /// Its status once a service is in a state that nobody tells of.
     #[track_caller]
-    fn until(&self, name: &str, service: &str, state: &str) -> Value {
+    pub fn until(&self, name: &str, service: &str, state: &str) -> Value {
         let until = Instant::now() + DEADLINE;
         loop {
             let status = self.status(name);

@@ -42,6 +42,7 @@ mod tmux;
 mod top;
 mod trying;
 mod twice;
+mod unharmed;
 mod upkeep;
 mod violations;
 mod wall;

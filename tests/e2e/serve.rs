@@ -577,6 +577,53 @@ fn a_websocket_has_the_whole_contract_and_the_events() {
 }
 
 #[test]
+fn a_websocket_answers_under_whatever_id_it_is_asked() {
+    let bench = Bench::new();
+    let served = Served::start(&bench, &[]);
+    let (_, mut stream) = served.upgrade(&[&served.bearer()]);
+    let mut ask = |text: &str| {
+        stream.write_all(&frame(text)).unwrap();
+        message(&mut stream)
+    };
+    let asked = |id: &str| {
+        format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"status","params":{{"scope":"claims"}}}}"#)
+    };
+    for id in ["-1", "1.5", "1e20", "18446744073709551616", "9007199254740993", "null", "\"\"", "\"é\""] {
+        let answer = ask(&asked(id));
+        assert!(answer["result"].is_object(), "{id}: {answer:#}");
+        assert_eq!(answer["id"], serde_json::from_str::<Value>(id).unwrap());
+    }
+    for (text, code) in [
+        (asked("true"), -32600),
+        (asked("[1]"), -32600),
+        (asked("{}"), -32600),
+        ("nonsense".to_owned(), -32700),
+        ("[]".to_owned(), -32600),
+    ] {
+        let answer = ask(&text);
+        assert_eq!(answer["error"]["code"], code, "{text}: {answer:#}");
+        for field in ["kind", "hint"] {
+            assert!(answer["error"]["data"][field].is_string(), "{text}: {answer:#}");
+        }
+    }
+    let answer = ask(&format!("[{},{}]", asked("-1"), asked("2")));
+    assert_eq!((&answer[0]["id"], &answer[1]["id"]), (&json!(-1), &json!(2)), "{answer:#}");
+}
+
+#[test]
+fn who_says_nothing_shuts_nobody_out() {
+    let bench = Bench::new();
+    let served = Served::start(&bench, &[]);
+    let known = served.follow("/api/events", &[]);
+    let silent: Vec<TcpStream> = (0..520).map(|_| served.connect()).collect();
+    let began = Instant::now();
+    served.read("/api/plans");
+    // Otherwise the first is let in when one of them has been silent for 15 s.
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    drop((silent, known));
+}
+
+#[test]
 fn a_worker_that_has_the_token_decides_nothing_all_the_same() {
     let bench = Bench::new();
     let served = Served::start(&bench, &[]);

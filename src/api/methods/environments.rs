@@ -7,12 +7,12 @@ use crate::api::wire::{
     AtWork, BackupStatus, EnvironmentFailure, EnvironmentStatus, EnvironmentTotals, EnvironmentsAction,
     EnvironmentsParams, EnvironmentsResult, GitCommit, GitFile, GitOutcome, SubEnvironmentStatus,
 };
+use crate::services::Session;
 use crate::services::environments::backing::{self, Backup};
 use crate::services::environments::caring::{self, Checked};
 use crate::services::environments::git::Gave;
 use crate::services::environments::viewing::{self, SubView, View};
 use crate::services::environments::{Failed, creating, git, removing, running};
-use crate::services::{Error, Session};
 
 /// Lines of a log, unless told.
 const LINES: u32 = 50;
@@ -183,11 +183,8 @@ fn told(views: &[View], failed: Vec<Failed>) -> EnvironmentsResult {
 
 fn failure(failed: Failed) -> EnvironmentFailure {
     let Failed { name, sub, error } = failed;
-    let (message, hint) = match *error {
-        Error::Refused(refusal) => (refusal.message, Some(refusal.hint)),
-        other => (other.to_string(), None),
-    };
-    EnvironmentFailure { name, sub, message, hint }
+    let ApiError { message, hint, .. } = ApiError::from(*error);
+    EnvironmentFailure { name, sub, message, hint: Some(hint) }
 }
 
 fn monitored(checked: &[Checked]) -> EnvironmentsResult {

@@ -414,6 +414,18 @@ fn overview(session: &Session, project: &Project, limit: usize) -> Result<Overvi
         warnings.push(ApiError::from(error).message);
         (Vec::new(), Vec::new())
     });
+    warnings.extend(crate::services::environments::viewing::warnings(session, project)?);
+    let made =
+        session.store()?.read(|tx| tx.environments(&project.id)).map_err(crate::services::Error::from)?;
+    for worker in &workers {
+        let Some(bound) = &worker.environment else { continue };
+        if !made.iter().any(|row| row.name.eq_ignore_ascii_case(bound)) {
+            warnings.push(format!(
+                "{} is bound to environment {bound}, which nobody made, and works elsewhere; kapell env create {bound} makes it",
+                worker.worker
+            ));
+        }
+    }
     match querying::count_missed(session, project)? {
         0 => {}
         1 => warnings.push("1 task waits past its deadline: status with scope queue".to_owned()),

@@ -227,6 +227,11 @@ pub fn run(desk: &mut Desk<'_>, command: Command) -> Result<u8, ApiError> {
     }
 }
 
+/// Whether the command goes on when it is told to end once.
+pub fn goes_on(command: &Command) -> bool {
+    matches!(command, Command::Env(args) if environments::goes_on(&args.what))
+}
+
 /// Whether the command waits, so that Ctrl-C ends the wait and not the process.
 pub fn waits(command: &Command) -> bool {
     match command {

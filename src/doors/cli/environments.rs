@@ -27,6 +27,11 @@ pub fn waits(command: &EnvCommand) -> bool {
     }
 }
 
+/// Whether the command goes on when it is told to end, until all is whole: half of it would lie in a checkout.
+pub fn goes_on(command: &EnvCommand) -> bool {
+    matches!(command, EnvCommand::Git { .. } | EnvCommand::Sync { .. } | EnvCommand::Maintain { .. })
+}
+
 fn with(action: Action, name: Option<String>) -> EnvironmentsParams {
     EnvironmentsParams { action, name, ..EnvironmentsParams::default() }
 }

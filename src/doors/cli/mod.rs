@@ -35,6 +35,7 @@ use serde_json::Value;
 use crate::api::{ApiError, open_api};
 use crate::domain::refusal::{Code, Refusal};
 use crate::services::{Caller, Cancel, Error, House, Session, dispatching, registry};
+use crate::sys::process::signals;
 
 /// Opens the screen of all orchestrations, which is a door of its own: in a folder, at a plan, in a theme.
 pub type OpenTop = fn(&Arc<House>, PathBuf, Option<String>, String) -> Result<u8, ApiError>;
@@ -122,6 +123,10 @@ fn command(
     };
     if calls::waits(&cli.command) {
         end_on_interrupt(&session.cancel)?;
+    }
+    if calls::goes_on(&cli.command) {
+        // At the second it ends at once.
+        signals::on_end_of_screen(|| {}).map_err(|error| Error::system("listening for Ctrl-C", error))?;
     }
     match cli.command {
         Command::Init(_) | Command::Doctor if session.house.shim_socket().is_some() => Err(Refusal::new(

@@ -23,8 +23,10 @@ pub struct Contract<S> {
 
 /// How a request came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Came {
+pub enum Came {
+    /// By itself.
     Alone,
+    /// With others.
     InBatch,
     /// As a notification, which is not answered.
     Unanswered,
@@ -36,23 +38,31 @@ impl<S> Contract<S> {
         Self { service, methods, longest }
     }
 
-    /// The request as the service knows it, or why it cannot be had.
-    fn accept<'a>(&self, mut request: Request<'a>, came: Came) -> Result<Request<'a>, MethodResponse> {
-        if let Some(method) = table::find(&request.method) {
-            request.method = Cow::Borrowed(method.name);
-        }
-        let name = &*request.method;
-        let refused = if self.methods.method(name).is_none() {
-            Some(ApiError::unknown_method(name))
-        } else if subscriptions::NAMES.contains(&name) {
-            subscription_refused(&request, came)
-        } else {
-            None
-        };
-        match refused {
-            None => Ok(request),
-            Some(error) => Err(MethodResponse::error(request.id, ErrorObjectOwned::from(error))),
-        }
+    fn accept<'a>(&self, request: Request<'a>, came: Came) -> Result<Request<'a>, MethodResponse> {
+        accept(&self.methods, request, came)
+    }
+}
+
+/// A request as the service that has `methods` knows it, or why it cannot be had.
+pub fn accept<'a>(
+    methods: &Methods,
+    mut request: Request<'a>,
+    came: Came,
+) -> Result<Request<'a>, MethodResponse> {
+    if let Some(method) = table::find(&request.method) {
+        request.method = Cow::Borrowed(method.name);
+    }
+    let name = &*request.method;
+    let refused = if methods.method(name).is_none() {
+        Some(ApiError::unknown_method(name))
+    } else if subscriptions::NAMES.contains(&name) {
+        subscription_refused(&request, came)
+    } else {
+        None
+    };
+    match refused {
+        None => Ok(request),
+        Some(error) => Err(MethodResponse::error(request.id, ErrorObjectOwned::from(error))),
     }
 }
 

@@ -6,11 +6,13 @@
 
 mod contract;
 mod methods;
+mod posted;
 pub mod serve;
 mod serving;
 mod socket;
 mod speaking;
 mod subscriptions;
+mod talking;
 
 use std::io;
 use std::path::{Path, PathBuf};

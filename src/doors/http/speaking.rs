@@ -13,20 +13,21 @@ use hyper_util::service::TowerToHyperService;
 use jsonrpsee::core::BoxError;
 use jsonrpsee::core::middleware::RpcServiceBuilder;
 use jsonrpsee::server::{
-    BatchRequestConfig, HttpRequest, HttpResponse, Methods, PingConfig, Server, ServerConfig, StopHandle,
+    BatchRequestConfig, HttpRequest, HttpResponse, Methods, Server, ServerConfig, StopHandle,
 };
 use tower::Service as _;
 use tower::util::BoxCloneService;
 
 use super::contract::Contract;
 use super::methods::Asker;
+use super::talking;
 
 /// The longest message that is read, and answer that is sent, in bytes.
 pub const LONGEST_MESSAGE: u32 = 16 * 1024 * 1024;
 /// A batch of more messages than this is refused as a whole.
 const MOST_IN_BATCH: u32 = 10_000;
 /// So many messages wait for a client that does not read; whoever has more to say waits with them.
-const MESSAGES_AHEAD: u32 = 64;
+pub const MESSAGES_AHEAD: u32 = 64;
 
 /// An answer that is on its way.
 pub type Answering = Pin<Box<dyn Future<Output = Result<HttpResponse, BoxError>> + Send>>;
@@ -55,21 +56,22 @@ pub fn speaker(
     most: u32,
     patience: Patience,
 ) -> impl Fn(HttpRequest, Asker) -> Answering + Clone + Send + Sync + 'static {
-    let mut config = ServerConfig::builder()
+    let config = ServerConfig::builder()
+        .http_only()
         .max_connections(most)
         .max_request_body_size(LONGEST_MESSAGE)
         .max_response_body_size(LONGEST_MESSAGE)
-        .set_message_buffer_capacity(MESSAGES_AHEAD)
         .set_batch_request_config(BatchRequestConfig::Limit(MOST_IN_BATCH));
-    if let Some(often) = patience.ping {
-        config = config.enable_ws_ping(PingConfig::new().ping_interval(often).inactive_limit(often * 2));
-    }
     let known = methods.clone();
     let contract = RpcServiceBuilder::new()
         .layer_fn(move |service| Contract::new(service, known.clone(), LONGEST_MESSAGE as usize));
     let builder =
         Server::builder().set_config(config.build()).set_rpc_middleware(contract).to_service_builder();
-    move |mut request: HttpRequest, asker| {
+    move |mut request: HttpRequest, asker: Asker| {
+        if asker.session.is_some() {
+            let answer = talking::open(request, &methods, asker, stop.clone(), patience.ping);
+            return Box::pin(std::future::ready(Ok(answer)));
+        }
         request.extensions_mut().insert(asker);
         let mut service = builder.clone().build(methods.clone(), stop.clone());
         Box::pin(async move { service.call(request).await })

@@ -101,6 +101,28 @@ pub(super) fn has_any(ground: &Ground<'_>, name: &str) -> bool {
     !found(ground, name).is_empty()
 }
 
+/// How the backups of an environment are, by their content: the newest that is as it was written, and how many
+/// newer ones are not.
+pub(super) struct Soundness {
+    /// Its name; `None` where there is none.
+    pub newest: Option<String>,
+    /// Those that are newer and damaged.
+    pub damaged: Vec<String>,
+}
+
+/// Looks at the backups of an environment until one is found that is as it was written.
+pub(super) fn soundness(ground: &Ground<'_>, name: &str) -> Soundness {
+    let mut soundness = Soundness { newest: None, damaged: Vec::new() };
+    for backup in found(ground, name) {
+        if proved(&backup).is_ok() {
+            soundness.newest = Some(backup.backup);
+            break;
+        }
+        soundness.damaged.push(backup.backup);
+    }
+    soundness
+}
+
 /// Which copy of a database is looked for.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Which<'a> {
@@ -218,7 +240,9 @@ fn write(
         keeping::snapshot(ground, row, beside, "backup")?;
     let look = beside.look()?;
     let (tree, databases) = (part.join(TREE), part.join(DATABASES));
-    let written = bundle::write_tree(&ground.git, beside, look.branch.as_deref(), &kept, &tree);
+    // A branch without a commit is no ref.
+    let branch = look.branch.as_deref().filter(|_| look.head.is_some());
+    let written = bundle::write_tree(&ground.git, beside, branch, &kept, &tree);
     // The bundle has it from now on, or there is none.
     beside.forget(&kept)?;
     written?;
@@ -360,15 +384,19 @@ pub fn restore(session: &Session, name: &str, which: Option<&str>, force: bool) 
     stop_or_refuse(&ground, &row, force, "restore")?;
     let text = |key: &str| manifest[key].as_str();
     let head = text("head").and_then(Oid::parse);
-    let (Some(kept), Some(head)) = (text("kept"), head) else {
+    let Some(kept) = text("kept").filter(|_| head.is_some() || manifest["head"].is_null()) else {
         return Err(damaged(&chosen, "its manifest is not whole").into());
     };
     let shallow = manifest["shallow"].as_array().into_iter().flatten();
     let shallow: Vec<Oid> = shallow.filter_map(|oid| Oid::parse(oid.as_str()?)).collect();
     let files = beside.unpack(&chosen.path.join(TREE), kept, &shallow)?;
     let now = keeping::snapshot(&ground, &row, &beside, "restored")?;
-    let guarded = guarding::nothing_lost(&row, "restore", &beside, &now, &files.commit, true)
-        .and_then(|()| guarding::nothing_lost(&row, "restore", &beside, &now, &head, true));
+    let guarded = guarding::nothing_lost(&row, "restore", &beside, &now, &files.commit, true).and_then(
+        |()| match &head {
+            Some(head) => guarding::nothing_lost(&row, "restore", &beside, &now, head, true),
+            None => Ok(()),
+        },
+    );
     if let Err(no) = guarded {
         beside.forget(&now.reference)?;
         beside.forget(&files.reference)?;
@@ -380,7 +408,7 @@ pub fn restore(session: &Session, name: &str, which: Option<&str>, force: bool) 
     beside.quit_operation()?;
     {
         let guard = ground.git.turn()?;
-        beside.restore(&guard, &files, text("branch"), &head)?;
+        beside.restore(&guard, &files, text("branch"), head.as_ref())?;
     }
     Point::RestoreTree.reach()?;
     let aside = restore_databases(&ground, &row, &chosen)?;
@@ -502,6 +530,7 @@ pub(super) fn put_aside(
             Err(error) => return Err(failed(error)),
         }
     }
+    databases::note_damage(row, sub, None);
     let most = usize::try_from(ground.config.environments.backups).unwrap_or(usize::MAX);
     for old in databases::put_aside(row, sub).iter().skip(most.max(1)) {
         // What is nowhere else stays, however old it is.

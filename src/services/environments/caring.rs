@@ -29,10 +29,10 @@ pub fn monitor(session: &Session, name: Option<&str>) -> Result<Vec<Checked>, Er
     let ground = Ground::of(session)?;
     let rows = ground.meant(name)?;
     let views = viewing::views(&ground, &rows)?;
-    Ok(each(&views, super::at_once(), checked))
+    Ok(each(&views, super::at_once(), |view| checked(&ground, view)))
 }
 
-fn checked(view: &View) -> Checked {
+fn checked(ground: &Ground<'_>, view: &View) -> Checked {
     let sound = |sub: &SubView| match foreign::check(&sub.database) {
         Ok(()) if databases::is_emptied(&view.row, &sub.name) => {
             Err(Unsound::Damaged("somebody emptied the file".to_owned()))
@@ -68,7 +68,7 @@ fn checked(view: &View) -> Checked {
         }
         let name = &view.row.name;
         match sound {
-            Ok(()) => {}
+            Ok(()) => databases::note_damage(&view.row, &sub.name, None),
             Err(Unsound::Busy) => {
                 findings.push(Finding::Note(format!("the database of {} is in use, and was not checked", sub.name)));
             }
@@ -76,20 +76,27 @@ fn checked(view: &View) -> Checked {
                 "the database of {} is gone: kapell env restore {name} brings it back, kapell env create {name} makes a new one",
                 sub.name
             ))),
-            Err(Unsound::Damaged(why)) => findings.push(bad(format!(
-                "the database of {} is damaged: {why}; kapell env restore {name} brings an earlier one back",
-                sub.name
-            ))),
+            Err(Unsound::Damaged(why)) => {
+                databases::note_damage(&view.row, &sub.name, Some(why));
+                findings.push(bad(format!(
+                    "the database of {} is damaged: {why}; kapell env restore {name} brings an earlier one back",
+                    sub.name
+                )));
+            }
         }
     }
     if let Some(look) = &view.look {
         let conflicts = look.changed.iter().filter(|file| file.how == "conflict").count();
         if conflicts > 0 {
-            findings.push(bad(format!("a merge waits to be settled: {conflicts} conflicts")));
+            let what = view.under_way.unwrap_or("a merge");
+            findings.push(bad(format!("{what} waits to be settled: {conflicts} conflicts")));
         }
         match (view.under_way, &look.branch) {
             (Some(what), _) => findings.push(Finding::Note(format!("{what} is under way"))),
             (None, None) => findings.push(Finding::Note("no branch is checked out".to_owned())),
+            (None, Some(branch)) if look.head.is_none() => {
+                findings.push(Finding::Note(format!("its branch {branch} has no commit yet")));
+            }
             _ => {}
         }
         if !look.changed.is_empty() {
@@ -103,8 +110,25 @@ fn checked(view: &View) -> Checked {
     if view.behind > 0 {
         findings.push(Finding::Note(format!("{} behind {}", view.behind, view.row.main)));
     }
+    findings.extend(of_backups(ground, &view.row.name));
     let (verdict, reason) = verdict(&findings);
     Checked { view: view.clone(), integrity, verdict, reason }
+}
+
+/// What is to be said of its backups: that they are there says nothing of whether they can be restored.
+fn of_backups(ground: &Ground<'_>, name: &str) -> Option<Finding> {
+    let backing::Soundness { newest, damaged } = backing::soundness(ground, name);
+    let again = format!("kapell env backup {name} makes another");
+    match (newest, damaged.as_slice()) {
+        (_, []) => None,
+        (Some(newest), damaged) => Some(Finding::Note(format!(
+            "damaged backups: {}; {newest} is whole; {again}",
+            damaged.join(", ")
+        ))),
+        (None, damaged) => {
+            Some(Finding::Bad(format!("no backup is whole, damaged are {}; {again}", damaged.join(", "))))
+        }
+    }
 }
 
 /// Begins anew: the branch at the main branch, no files that nobody knows, databases as init makes them.

@@ -4,14 +4,13 @@
 use crate::base::sorting::Gather as _;
 use std::collections::BTreeSet;
 use std::fs;
-use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 
 use serde_json::{Value, json};
 
 use super::place::Place;
 use super::viewing::{self, View};
-use super::{Failed, Ground, at_once, each, furnishing};
+use super::{Failed, Ground, at_once, each, furnishing, keeping};
 use crate::base::clock::Time;
 use crate::base::failpoint::Point;
 use crate::domain::environment::{self as rules, Stage};
@@ -23,6 +22,7 @@ use crate::store::environments::{EnvironmentRow, SubRow};
 use crate::sys::git::environment::{self, Beside, Container};
 use crate::sys::git::read::{self, Head};
 use crate::sys::git::{Oid, refs};
+use crate::sys::process::port;
 
 /// Makes those that are named, or the first so many, or all that are configured.
 pub fn create(
@@ -36,8 +36,22 @@ pub fn create(
     room_for_branches(&ground)?;
     let (rows, mut failed) = record(&ground, &names, &main)?;
     Point::EnvironmentRecorded.reach()?;
+    let make_one = |row: &EnvironmentRow| {
+        ground.hold(&row.name).and_then(|_hold| make(&ground, &ground.row(&row.name)?))
+    };
     let made = each(&rows, at_once(), |row| {
-        let made = ground.hold(&row.name).and_then(|_hold| make(&ground, &ground.row(&row.name)?));
+        let made = match make_one(row) {
+            // Another call took it away while this one waited for it: that is over, and it is made anew.
+            Err(Error::Refused(no)) if no.code == Code::NotFound && ground.row(&row.name).is_err() => {
+                record(&ground, std::slice::from_ref(&row.name), &main).and_then(|(_, failed)| {
+                    match failed.into_iter().next() {
+                        Some(failed) => Err(*failed.error),
+                        None => make_one(row),
+                    }
+                })
+            }
+            made => made,
+        };
         made.map_err(|error| Failed { name: row.name.clone(), sub: None, error: Box::new(error) })
     });
     failed.extend(made.into_iter().filter_map(Result::err));
@@ -61,6 +75,14 @@ fn main_branch(ground: &Ground<'_>) -> Result<String, Error> {
         }
     };
     if refs::read(&ground.git, &format!("refs/heads/{name}"))?.is_none() {
+        if ground.config.target.is_some() && read::resolve(&ground.git, "HEAD")?.is_some() {
+            return Err(Refusal::new(
+                Code::Unsupported,
+                format!("the project has no branch {name}, which target under [project] names"),
+                format!("git branch {name} makes it, or name another in kapell.toml"),
+            )
+            .into());
+        }
         return Err(Refusal::new(
             Code::Unsupported,
             format!("the branch {name} has no commit yet"),
@@ -180,7 +202,7 @@ pub(super) fn free_port(
     at: usize,
     taken: &mut BTreeSet<u16>,
 ) -> Result<u16, Refusal> {
-    let is_free = |port| !taken.contains(&port) && TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).is_ok();
+    let is_free = |port| !taken.contains(&port) && port::is_free(port).unwrap_or(false);
     let port = rules::port(base, position, subs, at, is_free).ok_or_else(|| {
         let message = format!("there is no free port from {base} on");
         Refusal::new(Code::Busy, message, "choose a smaller base_port under [environments] in kapell.toml")
@@ -226,7 +248,15 @@ fn check_out(ground: &Ground<'_>, row: &EnvironmentRow) -> Result<Beside, Error>
     let base = base(ground, row)?;
     if row.is_worktree {
         let guard = ground.git.turn()?;
-        environment::prune_worktree(&ground.git, &guard, dest)?;
+        let prefix = keeping::project_prefix(ground, row)?;
+        let kept = environment::prune_worktree(&ground.git, &guard, dest, &prefix)?;
+        if !kept.is_empty() {
+            ground.session.store()?.write(|tx| {
+                let text =
+                    format!("the folder of {} was gone; what it had is kept: {}", row.name, kept.join(", "));
+                tx.tell_of_environment(&ground.project.id, &row.name, None, "environment.kept", text)
+            })?;
+        }
         environment::add_worktree(&ground.git, &guard, dest, &row.branch, &base, &row.name)?;
         let beside = Beside::open(&ground.git, dest)?;
         Point::EnvironmentCloned.reach()?;

@@ -68,6 +68,31 @@ pub(super) fn remember(
     fs::write(made_file(row, sub), format!("{}{from}", stamp(path).unwrap_or_default()))
 }
 
+/// The file that says what was found to be wrong with a database, until that is mended.
+fn damage_file(row: &EnvironmentRow, sub: &str) -> PathBuf {
+    own_folder(row).join(format!("{sub}.damaged"))
+}
+
+/// Notes what is wrong with a database for whoever looks without reading through it, or that nothing is.
+pub(super) fn note_damage(row: &EnvironmentRow, sub: &str, why: Option<&str>) {
+    let path = damage_file(row, sub);
+    // Without the note only warnings are fewer.
+    let _ = match why {
+        Some(why) => fs::write(&path, why),
+        None => fs::remove_file(&path),
+    };
+}
+
+/// What was found to be wrong with a database when somebody last looked into it.
+pub(super) fn noted_damage(row: &EnvironmentRow, sub: &str) -> Option<String> {
+    plain::read_to_string(&damage_file(row, sub)).ok()
+}
+
+/// Whether a database was made once, and is gone.
+pub(super) fn is_gone(row: &EnvironmentRow, sub: &str) -> bool {
+    !database(row, sub).exists() && made_file(row, sub).exists()
+}
+
 /// Whether somebody emptied the file, which `init` made with something in it.
 pub(super) fn is_emptied(row: &EnvironmentRow, sub: &str) -> bool {
     let path = database(row, sub);

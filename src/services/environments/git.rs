@@ -6,6 +6,7 @@ use crate::domain::environment::some_of;
 use crate::domain::refusal::{Code, Refusal};
 use crate::services::{Error, Session};
 use crate::store::environments::EnvironmentRow;
+use crate::sys::disk;
 use crate::sys::git::checkout::{self, Forward};
 use crate::sys::git::environment::{Beside, Changed, Look};
 use crate::sys::git::flow::{self, Brought, Logged, Pushed, Tried};
@@ -100,6 +101,8 @@ pub(super) fn done(
     let work = Work { ground, row, beside, look };
     let arg = match (verb, args) {
         ("feature" | "commit", [arg]) => arg.as_str(),
+        // Back to its own branch.
+        ("feature", []) => row.branch.as_str(),
         ("feature" | "commit", _) => {
             let message = format!("{verb} wants one argument, and got {}", args.len());
             let hint = format!(
@@ -169,11 +172,23 @@ fn explained(row: &EnvironmentRow, verb: &str, error: Error) -> Error {
         ["fatal: ", "error: "].iter().find_map(|start| line.strip_prefix(start)).unwrap_or(line)
     });
     let lines: Vec<&str> = lines.filter(|line| !line.is_empty() && !line.starts_with("hint: ")).collect();
-    if lines.is_empty() || stderr.contains("No space left") {
+    if lines.is_empty() || disk::says_full(stderr) {
         return error;
     }
     let message = format!("git does not {verb} {name}: {}", lines.join("; "));
+    if let Some(lock) = locked(stderr) {
+        let hint = format!("another git is at work there; where none is, one was killed over it: rm {lock}");
+        return Refusal::new(Code::Busy, message, hint).into();
+    }
     Refusal::new(Code::Conflict, message, format!("git status in {} says more", row.path)).into()
+}
+
+/// The lock of another git that is in the way, as git names it.
+fn locked(stderr: &str) -> Option<String> {
+    let line =
+        stderr.lines().find(|line| line.contains("Unable to create '") && line.contains("File exists"))?;
+    let path = line.split('\'').nth(1).filter(|path| path.ends_with(".lock"))?;
+    Some(shell_words::quote(path).into_owned())
 }
 
 fn said(message: impl Into<String>) -> Gave {
@@ -200,7 +215,7 @@ impl Work<'_> {
             Refusal::new(
                 Code::Unsupported,
                 format!("{} has no commit", self.row.name),
-                "kapell env git NAME commit makes one",
+                format!("kapell env git {} commit 'MESSAGE' makes one", self.row.name),
             )
         })?)
     }
@@ -320,14 +335,17 @@ impl Work<'_> {
     }
 
     fn feature(&self, name: &str) -> Result<Gave, Error> {
-        let branch = if name.starts_with("feature/") { name.to_owned() } else { format!("feature/{name}") };
+        let branch = match name {
+            name if name == self.row.branch || name.starts_with("feature/") => name.to_owned(),
+            name => format!("feature/{name}"),
+        };
         if !self.beside.is_branch_name(&branch)? {
             let message = format!("`{}` cannot be the name of a branch", name.escape_debug());
             return Err(Refusal::new(Code::BadPath, message, "use letters, digits and hyphens").into());
         }
         self.room_for(&branch, "feature")?;
         let is_new = self.beside.switch(&branch)?;
-        if is_new {
+        if is_new && branch != self.row.branch {
             self.beside.claim_branch(&branch, &self.row.name)?;
         }
         Ok(said(format!("{} {branch}", if is_new { "is on a new branch," } else { "is on" })))
@@ -435,6 +453,7 @@ impl Work<'_> {
                 Refusal::new(Code::Usage, message, "1 to 1000")
             })?,
         };
+        self.head()?;
         let commits = self.beside.log(count)?;
         Ok(Gave {
             commits,
@@ -567,10 +586,14 @@ impl Work<'_> {
         let own = self.beside.look()?.head.unwrap_or_else(|| head.clone());
         let message = format!("Merge {branch} into {}", self.row.branch);
         match self.beside.bring_in(&own, &head, &message, &guarding::spared(self.row)) {
-            Ok(Brought::UpToDate) => Ok(said(format!("{} has all of {branch}", self.row.branch))),
-            Ok(Brought::Done(now)) => {
-                Ok(said(format!("{} has all of {branch} now, at {}", self.row.branch, short(&now))))
+            Ok(Brought::UpToDate) => {
+                Ok(said(format!("{} has all of {branch}, and is checked out now", self.row.branch)))
             }
+            Ok(Brought::Done(now)) => Ok(said(format!(
+                "{} has all of {branch} now, at {}, and is checked out now",
+                self.row.branch,
+                short(&now)
+            ))),
             Ok(Brought::Conflict { paths, report }) => {
                 self.beside.switch(&branch)?;
                 Err(self.conflict("merge", &self.row.branch, &paths, &report))

@@ -12,6 +12,7 @@ use crate::domain::environment::Stage;
 use crate::domain::refusal::{Code, Refusal};
 use crate::services::{Error, Session};
 use crate::store::environments::EnvironmentRow;
+use crate::sys::disk;
 use crate::sys::git::environment::{self, Beside, Container};
 use crate::sys::git::refs;
 
@@ -92,7 +93,7 @@ pub fn remove(session: &Session, name: &str, force: bool) -> Result<Removed, Err
         let moved = keeping::move_left(&ground, &row, &left)?;
         kept.extend(moved.map(|folder| folder.to_string_lossy().into_owned()));
     }
-    take_away(&ground, &row, &place)?;
+    kept.extend(take_away(&ground, &row, &place)?);
     Point::EnvironmentGone.reach()?;
     for run in row.subs.iter().filter_map(|sub| sub.run.as_ref()) {
         // What stays of it is of no harm.
@@ -109,7 +110,7 @@ pub fn remove(session: &Session, name: &str, force: bool) -> Result<Removed, Err
 }
 
 fn is_full(error: &std::io::Error) -> bool {
-    error.kind() == std::io::ErrorKind::StorageFull || error.to_string().contains("No space left")
+    error.kind() == std::io::ErrorKind::StorageFull || disk::says_full(&error.to_string())
 }
 
 /// Forgets an environment whose repository cannot be read, and leaves its folder under another name.
@@ -118,20 +119,21 @@ fn put_by(ground: &Ground<'_>, row: &EnvironmentRow, why: &str) -> Result<Remove
     let aside = keeping::left_folder(dest);
     fs::rename(dest, &aside)
         .map_err(|error| Error::system(format!("cannot move {} away", row.path), error))?;
-    if row.is_worktree {
-        let guard = ground.git.turn()?;
-        environment::prune_worktree(&ground.git, &guard, dest)?;
-    }
-    let kept = aside.to_string_lossy().into_owned();
+    let mut kept = match row.is_worktree {
+        true => prune(ground, row)?,
+        false => Vec::new(),
+    };
+    let folder = aside.to_string_lossy().into_owned();
     ground.session.store()?.write(|tx| {
         let text = format!(
-            "environment {} is removed; its folder is {kept}, since its repository cannot be read: {why}",
+            "environment {} is removed; its folder is {folder}, since its repository cannot be read: {why}",
             row.name
         );
         tx.delete_environment(&ground.project.id, &row.name, text)
     })?;
     let (name, path, branch) = (row.name.clone(), row.path.clone(), row.branch.clone());
-    Ok(Removed { name, path, branch, kept: vec![kept] })
+    kept.push(folder);
+    Ok(Removed { name, path, branch, kept })
 }
 
 /// Keeps what it has in the project; the refs, and what git cannot keep.
@@ -155,8 +157,8 @@ fn keep(
 }
 
 /// Deletes its folder, and what was on the way to be it. Each step may have been done before. What somebody
-/// else put there stays.
-fn take_away(ground: &Ground<'_>, row: &EnvironmentRow, place: &Place) -> Result<(), Error> {
+/// else put there stays. Gives the refs that keep what only git's record of it had.
+fn take_away(ground: &Ground<'_>, row: &EnvironmentRow, place: &Place) -> Result<Vec<String>, Error> {
     let dest = Path::new(&row.path);
     let aside = Container::of(dest, ".removed");
     if matches!(place, Place::Ours(_) | Place::Half) {
@@ -171,8 +173,14 @@ fn take_away(ground: &Ground<'_>, row: &EnvironmentRow, place: &Place) -> Result
             .map_err(|error| Error::system(format!("cannot delete what is left of {}", row.name), error))?;
     }
     if row.is_worktree && !matches!(place, Place::Foreign(_)) {
-        let guard = ground.git.turn()?;
-        environment::prune_worktree(&ground.git, &guard, dest)?;
+        return prune(ground, row);
     }
-    Ok(())
+    Ok(Vec::new())
+}
+
+/// Has git forget a worktree whose folder is gone; the refs that keep what only its record had.
+fn prune(ground: &Ground<'_>, row: &EnvironmentRow) -> Result<Vec<String>, Error> {
+    let guard = ground.git.turn()?;
+    let prefix = keeping::project_prefix(ground, row)?;
+    Ok(environment::prune_worktree(&ground.git, &guard, Path::new(&row.path), &prefix)?)
 }

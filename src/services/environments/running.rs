@@ -11,12 +11,12 @@ use std::time::{Duration, Instant};
 
 use super::furnishing::{self, fill};
 use super::viewing::{self, SubView, View};
-use super::{Failed, Ground, database, each, log, own_folder};
+use super::{Failed, Ground, database, databases, each, log, own_folder};
 use crate::base::failpoint::Point;
 use crate::base::ids::{AttemptId, random_tail};
 use crate::domain::environment::Stage;
 use crate::domain::refusal::{Code, Refusal};
-use crate::services::{Error, Session};
+use crate::services::{Error, House, Session};
 use crate::store::environments::{EnvironmentRow, SubRow};
 use crate::sys::plain;
 use crate::sys::probe::Probe;
@@ -40,6 +40,8 @@ const LAST_LINES: usize = 8;
 const LOG_FROM: &str = "log-from";
 /// The file of a run that says why it was stopped, if nobody wanted that.
 const WHY: &str = "why";
+/// The file of a run whose service was seen to listen at its port.
+const LISTENED: &str = "listened";
 /// So many services are started at once.
 const AT_ONCE: usize = 32;
 
@@ -204,6 +206,23 @@ fn launch_one(
             program => return Err(no_program(row, sub, program.map_or("", String::as_str)).into()),
         }
     };
+    if databases::is_gone(row, &sub.name) {
+        // An empty one in its place would look as if all were well.
+        return Err(Refusal::new(
+            Code::Conflict,
+            format!(
+                "the database of {}/{} is gone: {}",
+                row.name,
+                sub.name,
+                database(row, &sub.name).display()
+            ),
+            format!(
+                "kapell env restore {0} brings an earlier one back, kapell env create {0} makes a new one",
+                row.name
+            ),
+        )
+        .into());
+    }
     furnishing::make_database(ground, row, &sub.name, port)?;
     let run = format!("e-{}", random_tail(10));
     ground
@@ -348,6 +367,10 @@ fn wait_until_well(
         pause = ASK_AGAIN;
         let asked = ground.ask(&probes, ANSWER);
         let Err(why) = asked else {
+            if *is_new && port::is_held_by(port, *pid) {
+                // Where that cannot be written, a stranger that takes its place later is not told from it.
+                let _ = fs::write(run_dir.join(LISTENED), "");
+            }
             return Ok(());
         };
         let is_cancelled = ground.session.cancel.is_cancelled();
@@ -399,10 +422,12 @@ fn did_not_start(row: &EnvironmentRow, sub: &SubRow, how: &str, before: u64) -> 
     let lines = last_lines(&log(row, &sub.name), before);
     let said =
         if lines.is_empty() { "; it printed nothing".to_owned() } else { format!("\n{}", lines.join("\n")) };
+    // By somebody else: there is nothing to mend.
+    let mend = if how == STOPPED { "" } else { "mend it, then " };
     Refusal::new(
         Code::Conflict,
         format!("{}/{} did not start: {how}{said}", row.name, sub.name),
-        format!("mend it, then kapell env launch {} {}", row.name, sub.name),
+        format!("{mend}kapell env launch {} {}", row.name, sub.name),
     )
 }
 
@@ -416,13 +441,16 @@ pub(super) fn last_lines(log: &Path, since: u64) -> Vec<String> {
     lines[lines.len().saturating_sub(LAST_LINES)..].iter().map(|line| (*line).to_owned()).collect()
 }
 
+/// What is said of one that somebody stopped.
+const STOPPED: &str = "it was stopped";
+
 /// How a service ended, as it stands after "did not start:" and the like.
 pub(super) fn ended(exit: &Exit) -> String {
     let mut how = match (exit.ended, exit.code, exit.signal) {
         (Cause::NotStarted, ..) => {
             exit.reason.clone().unwrap_or_else(|| "it could not be started".to_owned())
         }
-        (Cause::Stopped | Cause::Killed, ..) => "it was stopped".to_owned(),
+        (Cause::Stopped | Cause::Killed, ..) => STOPPED.to_owned(),
         (_, Some(code), _) => format!("it ended with exit code {code}"),
         (_, None, Some(signal)) => format!("it died of signal {signal}"),
         _ => "it ended".to_owned(),
@@ -496,13 +524,14 @@ fn end_rest(ground: &Ground<'_>, run: &str) -> Result<(), Error> {
 }
 
 /// How a sub-environment is, without asking whether it is well.
-pub(super) fn look(ground: &Ground<'_>, row: &EnvironmentRow, sub: &SubRow) -> SubView {
+pub(super) fn look(house: &House, row: &EnvironmentRow, sub: &SubRow) -> SubView {
     let database = database(row, &sub.name);
     let mut view = SubView {
         name: sub.name.clone(),
         port: sub.port,
         state: "stopped",
         pid: None,
+        root: None,
         since: None,
         health: None,
         reason: None,
@@ -512,11 +541,12 @@ pub(super) fn look(ground: &Ground<'_>, row: &EnvironmentRow, sub: &SubRow) -> S
         log: log(row, &sub.name),
     };
     let Some(run) = &sub.run else { return view };
-    let run_dir = ground.session.house.run_dir(run);
+    let run_dir = house.run_dir(run);
     if client::is_alive(&run_dir) {
         let state = client::send(&run_dir, Request::State).ok().and_then(|reply| reply.state);
         view.state = "running";
         view.pid = state.as_ref().map(|state| state.pid);
+        view.root = state.as_ref().map(|state| if state.shim > 0 { state.shim } else { state.pid });
         view.since = state.map(|state| state.started_at);
         return view;
     }
@@ -546,6 +576,16 @@ pub(super) fn look(ground: &Ground<'_>, row: &EnvironmentRow, sub: &SubRow) -> S
     view.reason = Some(reason);
     view.last_lines = last_lines(&view.log, log_from(&run_dir));
     view
+}
+
+/// Who answers at the port of a service that was seen to listen there, and does so no longer.
+pub(super) fn stranger(house: &House, run: &str, port: u16, root: i32) -> Option<String> {
+    if !house.run_dir(run).join(LISTENED).exists() || port::is_held_by(port, root) {
+        return None;
+    }
+    let holder = port::holder(port).ok().flatten();
+    let who = holder.map_or_else(|| "somebody else".to_owned(), |holder| holder.to_string());
+    Some(format!("it listens no longer: at its port {port} answers {who}"))
 }
 
 impl Ground<'_> {
@@ -581,6 +621,36 @@ impl Ground<'_> {
     }
 }
 
+/// So many bytes of a log are read for its last lines.
+const LONGEST_LOG: usize = 1 << 20;
+
+/// The last lines of what is left of a log after its first `before` bytes. Where more was asked for than that has,
+/// the first line says how much is not shown.
+fn last_of(bytes: &[u8], before: u64, lines: usize, path: &Path) -> String {
+    // What is left begins in the middle of a line, which is shown only where it is all that there is.
+    let first = bytes.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |at| at + 1);
+    let is_all_one_line = first == bytes.len();
+    let cut = match before {
+        0 => 0,
+        // Not in the middle of a letter, either.
+        _ if is_all_one_line => bytes.iter().position(|byte| byte & 0xc0 != 0x80).unwrap_or(0),
+        _ => first,
+    };
+    let text = String::from_utf8_lossy(&bytes[cut..]);
+    let all: Vec<&str> = text.lines().collect();
+    let mut shown = String::new();
+    if before > 0 && (all.len() < lines || is_all_one_line) && lines > 0 {
+        let left = before + cut as u64;
+        let of = if is_all_one_line { " of this line, or lines before it," } else { "" };
+        shown.push_str(&format!("[... {left} bytes{of} are left out: {} has all ...]\n", path.display()));
+    }
+    for line in &all[all.len().saturating_sub(lines)..] {
+        shown.push_str(line);
+        shown.push('\n');
+    }
+    shown
+}
+
 /// The last lines of a log.
 pub fn logs(session: &Session, name: &str, sub: Option<&str>, lines: usize) -> Result<(View, String), Error> {
     let ground = Ground::of_any(session)?;
@@ -594,21 +664,38 @@ pub fn logs(session: &Session, name: &str, sub: Option<&str>, lines: usize) -> R
             return Err(Refusal::new(Code::Usage, message, format!("say which: {}", known.join(", "))).into());
         }
     };
-    const MOST: usize = 1 << 20;
-    let bytes = plain::tail(&log(&row, &sub.name), MOST).unwrap_or_default();
-    // The first line of a tail is none.
-    let cut = if bytes.len() < MOST {
-        0
-    } else {
-        bytes.iter().position(|byte| *byte == b'\n').map_or(0, |at| at + 1)
-    };
-    let text = String::from_utf8_lossy(&bytes[cut..]);
-    let all: Vec<&str> = text.lines().collect();
-    let mut last = all[all.len().saturating_sub(lines)..].join("\n");
-    if !last.is_empty() {
-        last.push('\n');
-    }
+    let path = log(&row, &sub.name);
+    let bytes = plain::tail(&path, LONGEST_LOG).unwrap_or_default();
+    let before = fs::metadata(&path).map_or(0, |log| log.len()).saturating_sub(bytes.len() as u64);
+    let last = last_of(&bytes, before, lines, &path);
     let mut view = viewing::views(&ground, std::slice::from_ref(&row))?.remove(0);
     view.subs.retain(|view| view.name == sub.name);
     Ok((view, last))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_of_a_log_is_left_out_is_said() {
+        let path = Path::new("/dev.log");
+        let shown = |text: &str, before, lines| last_of(text.as_bytes(), before, lines, path);
+        assert_eq!(shown("", 0, 5), "");
+        assert_eq!(shown("one\ntwo\n", 0, 5), "one\ntwo\n");
+        assert_eq!(shown("one\ntwo\nthree", 0, 2), "two\nthree\n");
+        // More than was asked for is there.
+        assert_eq!(shown("e\ntwo\nthree\n", 7, 2), "two\nthree\n");
+        assert_eq!(
+            shown("e\ntwo\nthree\n", 7, 5),
+            "[... 9 bytes are left out: /dev.log has all ...]\ntwo\nthree\n"
+        );
+        // The end of a line that is longer than all that is read.
+        for end in ["", "\n"] {
+            let text = format!("nd of a long line{end}");
+            let left = "[... 7 bytes of this line, or lines before it, are left out: /dev.log has all ...]\n";
+            assert_eq!(shown(&text, 7, 1), format!("{left}nd of a long line\n"));
+        }
+        assert!(last_of(&"é!".as_bytes()[1..], 9, 1, path).starts_with("[... 10 bytes of this line"));
+    }
 }

@@ -9,12 +9,14 @@ use super::place::Place;
 use super::{Ground, at_once, databases, each, keeping, running};
 use crate::base::clock::Time;
 use crate::domain::environment::{Losses, Stage};
+use crate::services::project::Project;
 use crate::services::{Error, Session, querying};
 use crate::store::attempts::Occupant;
 use crate::store::environments::EnvironmentRow;
+use crate::store::foreign;
 use crate::sys::git::environment::{Beside, Look};
 use crate::sys::git::holdings::{Of, tips};
-use crate::sys::git::{Oid, checkout, refs};
+use crate::sys::git::{Oid, checkout, discover, refs};
 
 /// How long a service may take to say whether it is well.
 const ANSWER: Duration = Duration::from_secs(2);
@@ -60,6 +62,8 @@ pub struct SubView {
     pub state: &'static str,
     /// The service's process.
     pub pid: Option<i32>,
+    /// The process that all of the service are below.
+    pub root: Option<i32>,
     /// Since when it runs, or when it ended.
     pub since: Option<Time>,
     /// `ok`, or why it is not well; `None` where nobody can be asked, or it does not run.
@@ -95,6 +99,49 @@ pub fn list(session: &Session, name: Option<&str>) -> Result<Vec<View>, Error> {
         None => ground.rows()?,
     };
     views(&ground, &rows)
+}
+
+/// What of the environments of a project needs somebody, as far as that is seen at a glance: nobody is asked, and
+/// nothing is read through.
+pub fn warnings(session: &Session, project: &Project) -> Result<Vec<String>, Error> {
+    let rows = session.store()?.read(|tx| tx.environments(&project.id))?;
+    let mut warnings = Vec::new();
+    for row in rows.iter().filter(|row| row.stage == Stage::Ready) {
+        let name = &row.name;
+        let Ok(repository) = discover(Path::new(&row.path)) else {
+            warnings.push(format!(
+                "environment {name}: its folder is gone; kapell env create {name} makes it again"
+            ));
+            continue;
+        };
+        if let Some(what) = checkout::in_progress(&repository.git_dir) {
+            warnings.push(format!("environment {name}: {what} is under way in {}", row.path));
+        }
+        for sub in &row.subs {
+            let of = format!("environment {name}/{}", sub.name);
+            if sub.is_wanted {
+                let view = running::look(&session.house, row, sub);
+                if let Some(reason) = view.reason.filter(|_| view.state == "crashed") {
+                    warnings.push(format!(
+                        "{of} crashed: {reason}; kapell env logs {name} {} says more",
+                        sub.name
+                    ));
+                }
+            }
+            let file = super::database(row, &sub.name);
+            let damage = match file.exists() {
+                false => Some("is gone".to_owned()),
+                true if databases::is_emptied(row, &sub.name) => Some("was emptied".to_owned()),
+                true if !foreign::is_one(&file) => Some("is no SQLite database any more".to_owned()),
+                true => databases::noted_damage(row, &sub.name).map(|why| format!("is damaged: {why}")),
+            };
+            if let Some(what) = damage {
+                warnings
+                    .push(format!("{of}: its database {what}; kapell env restore {name} brings one back"));
+            }
+        }
+    }
+    Ok(warnings)
 }
 
 /// How these are.
@@ -147,7 +194,7 @@ fn view(ground: &Ground<'_>, row: &EnvironmentRow) -> View {
             format!("it is not made to its end; kapell env create {} goes on, or says why not", row.name);
         view.problem = Some(why);
     }
-    view.subs = row.subs.iter().map(|sub| running::look(ground, row, sub)).collect();
+    view.subs = row.subs.iter().map(|sub| running::look(&ground.session.house, row, sub)).collect();
     view
 }
 
@@ -159,7 +206,17 @@ fn ask_all(ground: &Ground<'_>, views: &mut [View]) {
         subs.map(move |(of, sub)| (at, of, ground.probes(&view.row, &sub.name, sub.port)))
     });
     let asked: Vec<_> = all.filter(|(_, _, probes)| !probes.is_empty()).collect();
-    let answers = each(&asked, MOST_ASKED, |(_, _, probes)| ground.ask(probes, ANSWER));
+    let answers = each(&asked, MOST_ASKED, |(at, of, probes)| {
+        ground.ask(probes, ANSWER)?;
+        let (view, sub) = (&views[*at], &views[*at].subs[*of]);
+        let run = view.row.sub(&sub.name).and_then(|sub| sub.run.as_deref());
+        match (run, sub.root) {
+            (Some(run), Some(root)) => {
+                running::stranger(&ground.session.house, run, sub.port, root).map_or(Ok(()), Err)
+            }
+            _ => Ok(()),
+        }
+    });
     for ((at, of, _), answer) in asked.iter().zip(answers) {
         views[*at].subs[*of].health = Some(answer.err().unwrap_or_else(|| "ok".to_owned()));
     }
@@ -205,7 +262,7 @@ pub(super) fn losses(ground: &Ground<'_>, row: &EnvironmentRow, place: &Place) -
 /// What of it runs.
 pub(super) fn running(ground: &Ground<'_>, row: &EnvironmentRow, losses: &mut Losses) {
     for sub in &row.subs {
-        let view = running::look(ground, row, sub);
+        let view = running::look(&ground.session.house, row, sub);
         if view.state == "running" {
             losses.running.push((sub.name.clone(), view.pid));
         }

@@ -171,17 +171,20 @@ impl Beside {
         Ok(Unpacked { reference, commit })
     }
 
-    /// Brings files and branch back: the branch at its commit, and the files as they were, whether they
-    /// were committed or not. What is there now must be kept already.
+    /// Brings files and branch back: the branch at its commit, or without any, and the files as they were,
+    /// whether they were committed or not. What is there now must be kept already.
     pub fn restore(
         &self,
         guard: &Guard,
         files: &Unpacked,
         branch: Option<&str>,
-        head: &Oid,
+        head: Option<&Oid>,
     ) -> Result<(), GitError> {
         self.call("reset").args(["--quiet", "--hard"]).holding(guard).run()?;
         self.delete_unknown()?;
+        let Some(head) = head else {
+            return self.restore_unborn(guard, files, branch);
+        };
         let call = self.call("checkout").args(["--quiet", "--force"]);
         let call = match branch {
             Some(branch) => call.args(["--no-track", "-B", branch]),
@@ -196,6 +199,22 @@ impl Beside {
             call.args(["--reset", "-u"]).oid(head).oid(&files.commit).run()?;
             self.call("reset").arg("--quiet").run()?;
         }
+        self.forget(&files.reference)
+    }
+
+    /// The same of a branch that had no commit: git knew none of the files.
+    fn restore_unborn(&self, guard: &Guard, files: &Unpacked, branch: Option<&str>) -> Result<(), GitError> {
+        let call = self.call("read-tree").set("core.autocrlf", "false");
+        let call = call.set("core.attributesFile", "/dev/null");
+        call.args(["--reset", "-u"]).oid(&files.commit).run()?;
+        if let Some(branch) = branch {
+            let reference = format!("refs/heads/{branch}");
+            self.call("symbolic-ref").args(["HEAD", &reference]).run()?;
+            if refs::read(&self.git, &reference)?.is_some() {
+                self.git.call("update-ref").args(["-d", &reference]).holding(guard).run()?;
+            }
+        }
+        self.call("read-tree").arg("--empty").run()?;
         self.forget(&files.reference)
     }
 

@@ -183,13 +183,15 @@ pub fn is_half_made(main: &Git, dest: &Path, name: &str) -> bool {
     })
 }
 
-/// Has git forget a worktree of the project whose folder is gone.
-pub fn prune_worktree(main: &Git, guard: &Guard, dest: &Path) -> Result<(), GitError> {
+/// Has git forget a worktree of the project whose folder is gone. What only its record held is kept first, under
+/// refs below `prefix`, which are given.
+pub fn prune_worktree(main: &Git, guard: &Guard, dest: &Path, prefix: &str) -> Result<Vec<String>, GitError> {
+    let kept = super::holdings::keep_gone(main, guard, dest, prefix)?;
     let args = ["worktree", "remove", "--force", "--force"].map(OsStr::new);
     let args: Vec<&OsStr> = args.into_iter().chain([dest.as_os_str()]).collect();
     match plain(main.program(), &main.repository().common_dir, &args, Some(guard)) {
-        Err(GitError::Failed { stderr, .. }) if stderr.contains("is not a working tree") => Ok(()),
-        other => other.map(drop),
+        Err(GitError::Failed { stderr, .. }) if stderr.contains("is not a working tree") => Ok(kept),
+        other => other.map(|_| kept),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -81,6 +82,9 @@ pub(super) fn execute_within(
     let mut command = Command::new(program);
     command.args(args).env_clear().envs(environment.iter().map(|(name, value)| (name, value)));
     command.current_dir(folder).stdout(Stdio::piped()).stderr(Stdio::piped());
+    // Ctrl-C in a terminal is for whoever was started there. A git that ends by it in the middle of a checkout
+    // leaves half of the files; in a group of its own it comes to its end, whatever becomes of this process.
+    command.process_group(0);
     match &input {
         Input::Nothing => command.stdin(Stdio::null()),
         Input::Bytes(_) => command.stdin(Stdio::piped()),

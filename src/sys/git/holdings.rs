@@ -8,11 +8,11 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::discover::discover;
+use super::discover::{Repository, discover};
 use super::environment::{Beside, KEPT, plain};
 use super::queue::Guard;
 use super::run::{Git, GitError, unexpected};
-use super::worktree::Worktree;
+use super::worktree::{Keeper, Worktree, admin_dirs, canonical_even_if_gone};
 use super::{Oid, land, read, refs};
 use crate::base::ids::random_tail;
 use crate::base::paths::RepoPath;
@@ -137,6 +137,7 @@ impl Beside {
                 let name = format!("{KEPT}strays-{}", random_tail(6));
                 refs::create(&self.git, &name, strays, "kapell env remove")?;
             }
+            self.name_heads_of_worktrees()?;
             let own = self.own_refs(main)?.into_iter().map(|(name, _)| name);
             let own = own.filter(|name| !PRIVATE.iter().any(|start| name.starts_with(start)));
             let mut specs: Vec<String> =
@@ -152,6 +153,29 @@ impl Beside {
                 }
             }
         }
+        self.keep_modules(main, guard, prefix)?;
+        refs_below(main, prefix)
+    }
+
+    /// Gives the heads of other worktrees of a clone's repository names of their own, where no ref has them.
+    fn name_heads_of_worktrees(&self) -> Result<(), GitError> {
+        let common_dir = &self.git.repository().common_dir;
+        for admin_dir in admin_dirs(common_dir) {
+            let name = admin_dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let repository = Repository { common_dir: common_dir.clone(), git_dir: admin_dir, top: None };
+            let other = Git::new(self.git.program(), &repository)?;
+            // One that is damaged has nothing that could be named.
+            let Ok(Some(head)) = read::resolve(&other, "HEAD") else { continue };
+            if !is_held(&self.git, &head) {
+                let name = format!("{KEPT}worktree-{}-{}", random_tail(6), safe(&name));
+                refs::create(&self.git, &name, &head, "kapell env remove")?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Brings the commits of its submodules into the project's repository. Gives the refs.
+    fn keep_modules(&self, main: &Git, guard: &Guard, prefix: &str) -> Result<Vec<String>, GitError> {
         for (at, module) in self.modules().iter().enumerate() {
             let to = format!("{prefix}/modules/{at}");
             let specs = [format!("+refs/heads/*:{to}/heads/*"), format!("+refs/tags/*:{to}/tags/*")];
@@ -162,8 +186,22 @@ impl Beside {
                 Err(error) => return Err(error),
             }
         }
-        let printed = main.call("for-each-ref").args(["--format=%(refname)", &format!("{prefix}/")]).run()?;
-        Ok(String::from_utf8_lossy(&printed).lines().map(str::to_owned).collect())
+        refs_below(main, &format!("{prefix}/modules"))
+    }
+
+    /// A commit of what its index has and its head has not, where that can be one.
+    fn staged(&self, head: Option<&Oid>) -> Result<Option<Oid>, GitError> {
+        let index = self.tree.admin_dir.join("index");
+        let Some(head) = head.filter(|_| index.is_file()) else { return Ok(None) };
+        // One with conflicts is no tree, and what is in it came from commits.
+        let call = self.git.call("write-tree").index(&index).accept(&[0, 128]);
+        let Some(tree) = Oid::parse(String::from_utf8_lossy(&call.run()?).trim_end()) else {
+            return Ok(None);
+        };
+        if tree == read::tree_of(&self.git, head)? {
+            return Ok(None);
+        }
+        land::commit_tree(&self.git, &tree, &[head], "kapell: what was staged").map(Some)
     }
 
     /// The git directories of its submodules.
@@ -259,6 +297,55 @@ impl Beside {
             call.args(["--tags", "--glob=refs/stash", "--not", "--remotes"]).accept(&[0, 128]).run()?;
         Ok(printed.trim_ascii() != b"0")
     }
+}
+
+/// Keeps what of a worktree whose folder is gone only git's record of it holds: its head where it was on no
+/// branch, commits that it was at before, what was staged there. Gives the refs, which are below `prefix`.
+pub fn keep_gone(main: &Git, guard: &Guard, dest: &Path, prefix: &str) -> Result<Vec<String>, GitError> {
+    let common_dir = &main.repository().common_dir;
+    let leads_there = |admin_dir: &PathBuf| {
+        let Ok(link) = fs::read_to_string(admin_dir.join("gitdir")) else { return false };
+        let link = admin_dir.join(link.trim_end());
+        link.parent().is_some_and(|folder| canonical_even_if_gone(folder) == canonical_even_if_gone(dest))
+    };
+    let mut kept = Vec::new();
+    for admin_dir in admin_dirs(common_dir).filter(leads_there) {
+        let repository = Repository { common_dir: common_dir.clone(), git_dir: admin_dir.clone(), top: None };
+        let git = Git::new(main.program(), &repository)?;
+        let tree = Worktree { path: dest.to_path_buf(), admin_dir, keeper: Keeper::Person };
+        let gone = Beside { git, tree };
+        let mut found = Vec::new();
+        // What a branch has, or was kept already, needs no further name.
+        let head = read::resolve(&gone.git, "HEAD")?;
+        if let Some(head) = head.as_ref().filter(|head| !is_held(main, head)) {
+            found.push(("HEAD", head.clone()));
+        }
+        found.extend(gone.gathered(main)?.map(|strays| ("strays", strays)));
+        found.extend(gone.staged(head.as_ref())?.map(|staged| ("staged", staged)));
+        for (name, oid) in found {
+            let name = format!("{prefix}/{name}");
+            refs::create(main, &name, &oid, "kapell: a worktree whose folder is gone")?;
+            kept.push(name);
+        }
+        kept.extend(gone.keep_modules(main, guard, prefix)?);
+    }
+    Ok(kept)
+}
+
+/// A folder's name as part of a ref's.
+fn safe(name: &str) -> String {
+    name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect()
+}
+
+fn refs_below(main: &Git, prefix: &str) -> Result<Vec<String>, GitError> {
+    let printed = main.call("for-each-ref").args(["--format=%(refname)", &format!("{prefix}/")]).run()?;
+    Ok(String::from_utf8_lossy(&printed).lines().map(str::to_owned).collect())
+}
+
+/// Whether a ref of the repository has the commit.
+fn is_held(main: &Git, oid: &Oid) -> bool {
+    let call = main.call("for-each-ref").args(["--count=1", "--format=%(refname)", "--contains"]);
+    call.oid(oid).run().is_ok_and(|printed| !printed.trim_ascii().is_empty())
 }
 
 fn fetch_from(main: &Git, guard: &Guard, git_dir: &Path, specs: &[String]) -> Result<(), GitError> {

@@ -2,8 +2,10 @@
 
 use std::fs;
 use std::io;
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, Ipv6Addr, TcpListener};
 use std::os::unix::ffi::OsStrExt as _;
+
+use super::tree;
 
 /// Who listens at a port.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,25 +34,48 @@ impl std::fmt::Display for Holder {
     }
 }
 
-/// Who has the port; `None` where it is free. It is taken for a moment to see that.
+/// Whether nobody has the port, at any address of either kind. It is taken for a moment to see that.
 ///
 /// # Errors
 /// It can be neither taken nor is somebody there: below 1024 the system keeps it.
-pub fn holder(port: u16) -> io::Result<Option<Holder>> {
+pub fn is_free(port: u16) -> io::Result<bool> {
+    let is_taken = |error: &io::Error| error.kind() == io::ErrorKind::AddrInUse;
     match TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)) {
-        Ok(_) => Ok(None),
-        Err(error) if error.kind() == io::ErrorKind::AddrInUse => Ok(Some(found(port))),
-        Err(error) => Err(error),
+        Ok(_) => {}
+        Err(error) if is_taken(&error) => return Ok(false),
+        Err(error) => return Err(error),
     }
+    // Where there is no IPv6, nobody has it there.
+    Ok(!TcpListener::bind((Ipv6Addr::UNSPECIFIED, port)).is_err_and(|error| is_taken(&error)))
 }
 
-fn found(port: u16) -> Holder {
-    let sockets: Vec<Socket> = ["/proc/net/tcp", "/proc/net/tcp6"]
+/// Who has the port; `None` where it is free.
+///
+/// # Errors
+/// As [`is_free`].
+pub fn holder(port: u16) -> io::Result<Option<Holder>> {
+    Ok(if is_free(port)? { None } else { Some(found(port)) })
+}
+
+/// The sockets that listen at a port.
+fn listeners(port: u16) -> Vec<Socket> {
+    ["/proc/net/tcp", "/proc/net/tcp6"]
         .iter()
         .filter_map(|table| fs::read_to_string(table).ok())
         .flat_map(|table| table.lines().filter_map(listening).collect::<Vec<_>>())
         .filter(|socket| socket.port == port)
-        .collect();
+        .collect()
+}
+
+/// Whether a process, or one that it started, listens at a port. Where that cannot be seen nobody does.
+pub fn is_held_by(port: u16, root: i32) -> bool {
+    let sockets = listeners(port);
+    let has = |pid: i32| sockets.iter().any(|socket| has_open(pid, socket.inode));
+    !sockets.is_empty() && (has(root) || tree::descendants(root).iter().any(|process| has(process.pid)))
+}
+
+fn found(port: u16) -> Holder {
+    let sockets = listeners(port);
     for socket in &sockets {
         if let Some(pid) = owner(socket.inode) {
             return Holder::Process { pid, command: command(pid) };
@@ -98,17 +123,19 @@ fn listening(line: &str) -> Option<Socket> {
 
 /// The process that has this socket open.
 fn owner(inode: u64) -> Option<i32> {
-    let wanted = format!("socket:[{inode}]");
     let pids =
         fs::read_dir("/proc").ok()?.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    let has = |pid: &i32| {
-        let files = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
-        files
-            .filter_map(|file| fs::read_link(file.path()).ok())
-            .any(|target| target.as_os_str().as_bytes() == wanted.as_bytes())
-    };
     // A child that inherited the socket has it too; whoever was there first is named.
-    pids.filter(has).min()
+    pids.filter(|pid| has_open(*pid, inode)).min()
+}
+
+/// Whether a process has this socket open.
+fn has_open(pid: i32, inode: u64) -> bool {
+    let wanted = format!("socket:[{inode}]");
+    let files = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+    files
+        .filter_map(|file| fs::read_link(file.path()).ok())
+        .any(|target| target.as_os_str().as_bytes() == wanted.as_bytes())
 }
 
 fn command(pid: i32) -> String {
@@ -142,6 +169,20 @@ mod tests {
         assert_eq!(peer(ours, theirs), Some(std::process::id().cast_signed()));
         drop((here, there));
         assert_eq!(peer(ours, theirs), None);
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn who_listens_is_found_whatever_the_address() {
+        // Where there is no IPv6, nobody can be there.
+        let here = [TcpListener::bind((Ipv4Addr::LOCALHOST, 0)), TcpListener::bind((Ipv6Addr::LOCALHOST, 0))];
+        for listener in here.into_iter().flatten() {
+            let port = listener.local_addr().unwrap().port();
+            assert!(!is_free(port).unwrap(), "{listener:?}");
+            let own = std::process::id().cast_signed();
+            assert!(matches!(holder(port).unwrap(), Some(Holder::Process { pid, .. }) if pid == own));
+            assert!(is_held_by(port, own) && !is_held_by(port, i32::MAX));
+        }
     }
 
     #[test]

@@ -93,7 +93,7 @@ Examples:
     #[command(after_help = "Verbs:
   status          what is not committed
   sync            bring in the main branch; a conflict is shown, and nothing is left half-done
-  feature NAME    a branch of its own, or back to it
+  feature NAME    a branch of its own, or back to it; without a name back to the environment's branch
   commit MESSAGE  all changes
   push            the branch into the project
   pull            the branch from the project
@@ -120,12 +120,14 @@ Examples:
         args: Vec<String>,
     },
     /// A verdict of each, with the reason: checkout, services, databases, worker
-    #[command(after_help = "Ends with 1 if somebody should look.
+    #[command(
+        after_help = "Ends with 1 if the verdict of one is bad: somebody should look. What only deserves attention ends with 0.
 
 Examples:
   kapell env monitor
   kapell env monitor dev1 --json
-  kapell env monitor --watch")]
+  kapell env monitor --watch"
+    )]
     Monitor {
         /// Which; all, unless told
         name: Option<String>,

@@ -8,9 +8,9 @@ mod admission;
 mod answer;
 mod assets;
 mod desk;
+mod guests;
 mod live;
 mod metrics;
-mod posted;
 mod query;
 mod routes;
 mod secret;
@@ -34,6 +34,7 @@ use tower::util::BoxCloneService;
 
 use self::admission::Names;
 use self::desk::{Desk, Ends};
+use self::guests::{Guest, Guests};
 use self::routes::Connection;
 use self::secret::Secret;
 use self::stream::Patient;
@@ -46,7 +47,7 @@ use crate::domain::refusal::{Code, Refusal};
 use crate::services::{Error, House, walling};
 use crate::sys::process::{port, signals};
 
-/// At most so many connections at once; others wait to be let in.
+/// At most so many connections at once; for others those make room who have not shown the token, then they wait.
 const MOST_CONNECTIONS: u32 = 512;
 /// How long the head of a request may take, and a connection may rest.
 const HEAD: Duration = Duration::from_secs(15);
@@ -228,13 +229,16 @@ async fn serve(
 ) {
     let router = routes::router(desk);
     let places = Arc::new(Semaphore::new(MOST_CONNECTIONS as usize));
+    let guests = Guests::default();
     loop {
         let accepted = tokio::select! {
-            accepted = next(listener, &places) => accepted,
+            accepted = next(listener, &places, &guests) => accepted,
             _ = &mut ends => return,
         };
         match accepted {
-            Ok((stream, place)) => connect(stream, desk, &router, tls, stop, Arc::new(place)),
+            Ok((stream, place)) => {
+                connect(stream, desk, &router, tls, stop, (Arc::new(place), guests.enter()));
+            }
             Err(error) => {
                 tracing::warn!("letting somebody in: {error}");
                 tokio::time::sleep(NO_ROOM).await;
@@ -247,9 +251,16 @@ async fn serve(
 async fn next(
     listener: &TcpListener,
     places: &Arc<Semaphore>,
+    guests: &Guests,
 ) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
-    let place = places.clone().acquire_owned().await.map_err(io::Error::other)?;
     let (stream, _) = listener.accept().await?;
+    let place = match places.clone().try_acquire_owned() {
+        Ok(place) => place,
+        Err(_) => {
+            guests.ask_one_out();
+            places.clone().acquire_owned().await.map_err(io::Error::other)?
+        }
+    };
     Ok((stream, place))
 }
 
@@ -260,13 +271,14 @@ fn connect(
     router: &Router,
     tls: Option<&Tls>,
     stop: &StopHandle,
-    place: Arc<OwnedSemaphorePermit>,
+    (place, guest): (Arc<OwnedSemaphorePermit>, Arc<Guest>),
 ) {
     // Whoever is gone already is asked nothing.
     let (Ok(local), Ok(remote)) = (stream.local_addr(), stream.peer_addr()) else { return };
     let is_near = remote.ip().is_loopback() || remote.ip() == local.ip();
     let connection = Connection {
         place,
+        guest: guest.clone(),
         local: Some(local.ip()),
         ends: is_near.then_some(Ends { ours: local.port(), theirs: remote.port() }),
         caller: Arc::default(),
@@ -283,7 +295,7 @@ fn connect(
     let stopped = stop.clone().shutdown();
     let patience = Patience { head: Some(HEAD), ping: None };
     let tls = tls.cloned();
-    tokio::spawn(async move {
+    let conversation = async move {
         let stream: Box<dyn speaking::Stream> = match tls {
             None => Box::new(TokioIo::new(Patient::new(stream, READER))),
             Some(tls) => match tokio::time::timeout(HEAD, tls.accept(stream, READER)).await {
@@ -293,6 +305,12 @@ fn connect(
         };
         speaking::converse(stream, BoxCloneService::new(service), stopped, patience).await;
         drop(connected);
+    };
+    tokio::spawn(async move {
+        tokio::select! {
+            () = conversation => {}
+            () = guest.asked_out() => {}
+        }
     });
 }
 

@@ -24,13 +24,14 @@ use tower::Service as _;
 use super::admission::{self, Refused};
 use super::assets::{ASSETS, Asset};
 use super::desk::{Desk, Ends};
+use super::guests::Guest;
 use super::live::{Place, Wish};
-use super::posted::Posted;
 use super::{answer, metrics, query};
 use crate::api::methods::reads as own;
 use crate::api::reads::{self, Asked, Read};
 use crate::api::{ApiError, Client, open_api};
 use crate::doors::http::methods::{self, Asker};
+use crate::doors::http::posted::Posted;
 use crate::doors::http::speaking::LONGEST_MESSAGE;
 use crate::doors::http::subscriptions::{Following, Session};
 use crate::services::Caller;
@@ -46,6 +47,8 @@ const UNWANTED: Duration = Duration::from_secs(5);
 pub struct Connection {
     /// Its place among all, which each of its requests holds.
     pub place: Arc<OwnedSemaphorePermit>,
+    /// Whether somebody with the token speaks over it.
+    pub guest: Arc<Guest>,
     /// The address of this end.
     pub local: Option<IpAddr>,
     /// The ports of both ends, where both are on this machine.
@@ -126,6 +129,9 @@ async fn readable(desk: Arc<Desk>, what: Readable, parts: Parts, request: Reques
     let is_open = matches!(what, Readable::File(_) | Readable::Life);
     if !is_open && let Err(refused) = admission::authorize(&head.headers, false, &desk.secret) {
         return turned_away(refused);
+    }
+    if let Some(connection) = head.extensions.get::<Connection>().filter(|_| !is_open) {
+        connection.guest.know();
     }
     match what {
         Readable::File(asset) => asset.answer(&head.headers),
@@ -334,6 +340,7 @@ async fn rpc(desk: Arc<Desk>, request: Request) -> Response {
     let Some(connection) = request.extensions().get::<Connection>().cloned() else {
         return answer::error(&ApiError::bug("a request without a connection"));
     };
+    connection.guest.know();
     let asked = query::fields(request.uri().query());
     let asked = asked.and_then(|fields| reads::asked(&[], &fields).map(|_| fields));
     let entered = async {

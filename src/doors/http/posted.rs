@@ -86,9 +86,17 @@ impl Posted {
 }
 
 /// Answers by the ids under which the requests were handed on: the field, `result` or `error`, and its value.
-struct Given(HashMap<usize, (&'static str, Box<RawValue>)>);
+pub struct Given(HashMap<usize, (&'static str, Box<RawValue>)>);
 
 impl Given {
+    /// The answer to a request that was handed on by itself under the id 0, under its own.
+    pub fn one(answer: &RawValue, id: &Id) -> String {
+        match Self::read(answer.get().as_bytes()) {
+            Ok(mut given) => given.take(0, id),
+            Err(whole) => whole,
+        }
+    }
+
     fn read(given: &[u8]) -> Result<Self, String> {
         let text = std::str::from_utf8(given).unwrap_or_default().trim();
         let all: Vec<Box<RawValue>> = if text.starts_with('[') {
