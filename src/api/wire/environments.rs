@@ -79,7 +79,7 @@ pub enum EnvironmentsAction {
 pub struct GitCommand {
     /// status, sync, feature, commit, push, pull, log, diff, rebase, reset, clean or merge.
     pub verb: String,
-    /// What belongs to it; feature without a name goes back to the environment's branch.
+    /// What it takes; feature alone goes back.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub args: Vec<String>,
 }

@@ -177,6 +177,7 @@ fn explained(row: &EnvironmentRow, verb: &str, error: Error) -> Error {
     }
     let message = format!("git does not {verb} {name}: {}", lines.join("; "));
     if let Some(lock) = locked(stderr) {
+        let message = format!("git does not {verb} {name}: {lock} is there");
         let hint = format!("another git is at work there; where none is, one was killed over it: rm {lock}");
         return Refusal::new(Code::Busy, message, hint).into();
     }
