@@ -409,7 +409,7 @@ fn the_place_in_the_queue_is_that_of_the_machine() {
         (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
     };
     let (went, told) = run(&["--when-full", "refuse"]);
-    assert!(!went && told.contains("plans run already on this machine"), "{told}");
+    assert!(!went && told.contains("1 of 1 plans on this machine run, and 1 waits already"), "{told}");
     let (went, told) = run(&[]);
     assert!(went, "{told}");
     let place = |name: &str| {
