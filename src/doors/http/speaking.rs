@@ -13,9 +13,9 @@ use hyper_util::service::TowerToHyperService;
 use jsonrpsee::core::BoxError;
 use jsonrpsee::core::middleware::RpcServiceBuilder;
 use jsonrpsee::server::{
-    BatchRequestConfig, HttpRequest, HttpResponse, Methods, Server, ServerConfig, StopHandle,
+    BatchRequestConfig, ConnectionGuard, ConnectionId, ConnectionState, HttpRequest, HttpResponse, Methods,
+    ServerConfig, StopHandle, http,
 };
-use tower::Service as _;
 use tower::util::BoxCloneService;
 
 use super::contract::Contract;
@@ -57,24 +57,33 @@ pub fn speaker(
     patience: Patience,
 ) -> impl Fn(HttpRequest, Asker) -> Answering + Clone + Send + Sync + 'static {
     let config = ServerConfig::builder()
-        .http_only()
-        .max_connections(most)
         .max_request_body_size(LONGEST_MESSAGE)
         .max_response_body_size(LONGEST_MESSAGE)
         .set_batch_request_config(BatchRequestConfig::Limit(MOST_IN_BATCH));
     let known = methods.clone();
     let contract = RpcServiceBuilder::new()
         .layer_fn(move |service| Contract::new(service, known.clone(), LONGEST_MESSAGE as usize));
-    let builder =
-        Server::builder().set_config(config.build()).set_rpc_middleware(contract).to_service_builder();
+    let (config, guard) = (config.build(), ConnectionGuard::new(most as usize));
     move |mut request: HttpRequest, asker: Asker| {
         if asker.session.is_some() {
             let answer = talking::open(request, &methods, asker, stop.clone(), patience.ping);
             return Box::pin(std::future::ready(Ok(answer)));
         }
         request.extensions_mut().insert(asker);
-        let mut service = builder.clone().build(methods.clone(), stop.clone());
-        Box::pin(async move { service.call(request).await })
+        // jsonrpsee's whole service has its own loop for WebSockets too, which nobody would ever enter.
+        let Some(permit) = guard.try_acquire() else {
+            return Box::pin(std::future::ready(Ok(http::response::too_many_requests())));
+        };
+        request.extensions_mut().insert(ConnectionId(0));
+        let connection = ConnectionState::new(stop.clone(), 0, permit);
+        let answer = http::call_with_service_builder(
+            request,
+            config.clone(),
+            connection,
+            methods.clone(),
+            contract.clone(),
+        );
+        Box::pin(async move { Ok(answer.await) })
     }
 }
 
