@@ -119,7 +119,7 @@ pub fn why_no_worker(
     Ok(insisting::lacking(&config.machine))
 }
 
-/// Why nothing more of a running plan begins on this machine, though something could: what lacks, and its figures.
+/// Why nothing more of a running plan begins on this machine, though something could: what lacks, and that in words.
 ///
 /// # Errors
 /// The database fails.
@@ -133,7 +133,8 @@ pub fn kept_back(session: &Session, plan: &PlanView) -> Result<Option<(&'static 
     };
     let Some(lacking) = insisting::lacking(&config.machine) else { return Ok(None) };
     let is_decided = session.store()?.read(|tx| insisting::is_decided(tx, &plan.row.id))?;
-    Ok((!is_decided).then_some(lacking))
+    let (what, why) = lacking;
+    Ok((!is_decided).then(|| (what, format!("no worker starts: {why}"))))
 }
 
 /// Refuses to start a plan where it would have to wait.

@@ -67,8 +67,7 @@ pub fn entries(session: &Session, ended: bool, after: usize, limit: usize) -> Re
             && let Some((what, why)) = admitting::kept_back(session, plan)?
         {
             let id = &plan.row.id;
-            entry.note =
-                Some(format!("no worker starts: {why}; kapell control launch {id} begins all the same"));
+            entry.note = Some(format!("{why}; kapell control launch {id} begins all the same"));
             entry.lacks = Some(what);
         }
     }

@@ -405,8 +405,7 @@ fn overview(session: &Session, project: &Project, limit: usize) -> Result<Overvi
     for plan in plans.iter().filter(|plan| plan.conductor.is_some()) {
         if let Some((_, why)) = admitting::kept_back(session, plan)? {
             let id = &plan.row.id;
-            warnings
-                .push(format!("plan {id}: no worker starts: {why}; control launch {id} begins all the same"));
+            warnings.push(format!("plan {id}: {why}; control launch {id} begins all the same"));
         }
     }
     // A broken configuration must not hide everything else.
