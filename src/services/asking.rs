@@ -127,6 +127,7 @@ pub fn ask(
             .stuck_after_s
             .map(|seconds| Patience { stuck_after: Duration::from_secs(seconds), look: config.health.look }),
         is_new: true,
+        line: None,
     };
     // Whoever gives up the call is not left with an agent that goes on for nobody.
     let stopping = run_dir.clone();

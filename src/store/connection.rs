@@ -9,6 +9,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, FileControl, OpenFlags, TransactionBehavior};
 use rustix::fs::{FlockOperation, flock};
+use rustix::process::{Flock, FlockOffsetType, FlockType, fcntl_getlk};
 
 use super::error::StoreError;
 use super::migrate;
@@ -233,7 +234,7 @@ impl Store {
     /// folded in all the same if nobody else has it open, because the first to open it has to read it all.
     pub fn leave(self) {
         let log = std::fs::metadata(self.path.with_extension("db-wal"));
-        if log.is_ok_and(|log| log.len() <= SMALL_LOG) {
+        if log.is_ok_and(|log| log.len() <= SMALL_LOG) || others_have_it_open(&self.path) {
             std::mem::forget(self);
         }
     }
@@ -304,6 +305,24 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
     connection.file_control(Some("main"), FileControl::PersistWal(&mut stays))?;
     connection.execute_batch("PRAGMA temp_store = MEMORY;")?;
     Ok(connection)
+}
+
+/// Whether another process has the database at `path` open. Each that has keeps a lock on one byte of the index of
+/// the log, which SQLite calls its dead man's switch (`UNIX_SHM_DMS` in `os_unix.c`).
+fn others_have_it_open(path: &Path) -> bool {
+    const SWITCH: u64 = 128;
+    let Ok(index) = File::open(path.with_extension("db-shm")) else { return false };
+    let lock = Flock {
+        start: SWITCH,
+        length: 1,
+        pid: None,
+        typ: FlockType::WriteLock,
+        offset_type: FlockOffsetType::Set,
+    };
+    let other = fcntl_getlk(&index, &lock);
+    // With it closed this process would lose its own lock, which closing the database asks for.
+    std::mem::forget(index);
+    matches!(other, Ok(Some(_)))
 }
 
 /// Waits for the turn of whoever writes the database at `path`.
@@ -408,6 +427,41 @@ mod tests {
         assert_eq!(log.metadata().unwrap().len(), 0);
         let store = Store::open(folder.path(), Check::Pages).unwrap();
         assert_eq!(store.integrity().unwrap(), Vec::<String>::new());
+    }
+
+    /// What another process is told to do: it has the database open until its stdin ends.
+    #[test]
+    #[ignore = "played by another process"]
+    fn has_it_open() {
+        #[expect(clippy::disallowed_methods, reason = "how a test tells another process")]
+        let folder = std::env::var_os("KAPELL_TEST_FOLDER").unwrap();
+        let _store = Store::open(Path::new(&folder), Check::Header).unwrap();
+        println!("it is open");
+        std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
+    }
+
+    #[test]
+    fn only_another_process_has_it_open_beside_this_one() {
+        use std::io::BufRead as _;
+        use std::process::Stdio;
+
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path(), Check::Header).unwrap();
+        assert!(!others_have_it_open(store.path()));
+        drop(store);
+        let tests = std::env::current_exe().unwrap();
+        #[expect(clippy::disallowed_methods, reason = "the store does not start programs, but for this test")]
+        let mut command = std::process::Command::new(tests);
+        command.args(["--exact", "--ignored", "--nocapture", "store::connection::tests::has_it_open"]);
+        command.env("KAPELL_TEST_FOLDER", folder.path()).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut other = command.spawn().unwrap();
+        let said = std::io::BufReader::new(other.stdout.take().unwrap()).lines().map_while(Result::ok);
+        assert!(said.into_iter().any(|line| line.contains("it is open")));
+        let store = Store::open(folder.path(), Check::Header).unwrap();
+        assert!(others_have_it_open(store.path()));
+        drop(other.stdin.take());
+        other.wait().unwrap();
+        assert!(!others_have_it_open(store.path()));
     }
 
     #[test]

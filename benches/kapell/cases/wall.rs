@@ -114,10 +114,10 @@ fn start(
     let mut job = Job::new(&name, vec!["/bin/true".into()], folder);
     job.wall = wall.clone();
     let (ended, time) = timed(|| {
-        match spares {
+        let _ = match spares {
             Some(spares) => spares.take(&run_dir).context("there is a spare")?.start(&job)?.leave(),
             None => client::start(Path::new(KAPELL), &run_dir, &job)?.leave(),
-        }
+        };
         Ok(client::wait(&run_dir)?)
     })?;
     match ended {

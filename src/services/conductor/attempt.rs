@@ -30,9 +30,9 @@ use crate::store::Tx;
 use crate::store::attempts::{AttemptRow, Ending};
 use crate::store::events::{EventFilter, NewEvent};
 use crate::sys::agent::AgentKind;
-use crate::sys::config::resolved::Isolation;
+use crate::sys::config::resolved::{Isolation, ProviderKind};
 use crate::sys::git::refs;
-use crate::sys::shim::client;
+use crate::sys::shim::client::{self, Line};
 use crate::sys::shim::job::Request;
 
 /// What an attempt says is recorded at most this often, so that a talkative worker does not
@@ -64,14 +64,55 @@ pub enum Stage {
     Land,
 }
 
+/// An attempt whose worker was started just now.
+#[derive(Debug)]
+pub struct Launched {
+    /// Where its end is seen soonest.
+    line: Option<Line>,
+}
+
+/// Starts a worker at once, where nothing takes time that others would have to wait for: it is the first to try its
+/// task, in the project's folder, and a shim waits for it. `None` of any other, which needs a thread of its own.
+pub fn launch_at_once(desk: &Desk, attempt: &AttemptRow, task: &Task) -> Option<Result<Launched, Error>> {
+    let is_local = || {
+        let provider = desk.config.providers.get(&attempt.provider);
+        provider.is_none_or(|provider| provider.kind == ProviderKind::Ollama)
+    };
+    let is_quick = attempt.number == 1
+        && attempt.environment.is_none()
+        && desk.config.isolation == Isolation::Shared
+        && desk.spares.has(attempt.id.as_str())
+        && !is_local();
+    let launched = || {
+        let launched = guarded(attempt, || launch(desk, attempt, task));
+        launched?.ok_or_else(|| Error::Bug(format!("attempt {} has no environment to wait for", attempt.id)))
+    };
+    is_quick.then(launched)
+}
+
 /// Carries an attempt on from a stage. What fails around Kapell (a disk that was full for a moment) is tried once
 /// more, from what is recorded, as the next conductor would; a git that somebody killed some times. Whatever else
 /// fails in Kapell itself is the task's reason to fail, never a silent stop.
 pub fn carry(desk: &Arc<Desk>, attempt: &AttemptRow, stage: Stage) {
-    let caught = |stage| {
-        catch_unwind(AssertUnwindSafe(|| carry_on(desk, attempt, stage)))
-            .unwrap_or_else(|_| Err(Error::Bug(format!("attempt {} ran into a panic", attempt.id))))
-    };
+    see_through(desk, attempt, guarded(attempt, || carry_on(desk, attempt, stage, None)));
+}
+
+/// Carries on an attempt that was to be [started at once](launch_at_once), as [`carry`] does.
+pub fn carry_launched(desk: &Arc<Desk>, attempt: &AttemptRow, launched: Result<Launched, Error>) {
+    let carried = launched
+        .and_then(|launched| guarded(attempt, || carry_on(desk, attempt, Stage::Follow, Some(launched))));
+    see_through(desk, attempt, carried);
+}
+
+/// A panic of Kapell's own is an error like others.
+fn guarded<T>(attempt: &AttemptRow, act: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+    catch_unwind(AssertUnwindSafe(act))
+        .unwrap_or_else(|_| Err(Error::Bug(format!("attempt {} ran into a panic", attempt.id))))
+}
+
+/// Sees to it that an attempt goes on where that failed, or that its task does.
+fn see_through(desk: &Arc<Desk>, attempt: &AttemptRow, carried: Result<(), Error>) {
+    let caught = |stage| guarded(attempt, || carry_on(desk, attempt, stage, None));
     let again = |error: Error| {
         // A run that did not come about has no shim: nobody must wait for it.
         desk.spares.dismiss(attempt.id.as_str());
@@ -82,7 +123,7 @@ pub fn carry(desk: &Arc<Desk>, attempt: &AttemptRow, stage: Stage) {
             _ => Ok(()),
         }
     };
-    let mut carried = caught(stage).or_else(again);
+    let mut carried = carried.or_else(again);
     for _ in 1..MOST_KILLED {
         match carried {
             Err(error) if error.is_of_killed_git() && !desk.is_stopping() => carried = again(error),
@@ -164,10 +205,15 @@ fn outlast(
     }
 }
 
-fn carry_on(desk: &Arc<Desk>, attempt: &AttemptRow, mut stage: Stage) -> Result<(), Error> {
+fn carry_on(
+    desk: &Arc<Desk>,
+    attempt: &AttemptRow,
+    mut stage: Stage,
+    mut launched: Option<Launched>,
+) -> Result<(), Error> {
     let planned = desk.task(&task_id(desk, attempt))?;
     // What is to be launched was recorded just now; its worker should not wait for another look.
-    let is_new = stage == Stage::Launch;
+    let is_new = stage == Stage::Launch || launched.is_some();
     let mut attempt = if is_new { attempt.clone() } else { reread(desk, attempt)? };
     let mut saved = None;
     loop {
@@ -176,18 +222,19 @@ fn carry_on(desk: &Arc<Desk>, attempt: &AttemptRow, mut stage: Stage) -> Result<
         stage = match stage {
             Stage::Judge | Stage::Land if desk.is_stopping() => return Ok(()),
             Stage::Launch => {
-                if !launch(desk, &attempt, &task)? {
+                launched = launch(desk, &attempt, &task)?;
+                if launched.is_none() {
                     return Ok(());
                 }
-                show(desk, &attempt);
                 Stage::Follow
             }
             Stage::Follow => {
-                if !is_new && client::is_alive(Path::new(&attempt.run_dir)) {
-                    // The conductor before may have died before it came to that.
+                if is_new || client::is_alive(Path::new(&attempt.run_dir)) {
+                    // Also of one that is not new: the conductor before may have died before it came to that.
                     show(desk, &attempt);
                 }
-                follow(desk, &attempt, &task, is_new)?;
+                let line = launched.take().and_then(|launched| launched.line);
+                follow(desk, &attempt, &task, is_new, line.as_ref())?;
                 if !desk.is_stopping() {
                     // Now, while nobody waits for a worker.
                     desk.spares.refill();
@@ -272,8 +319,8 @@ fn show(desk: &Desk, attempt: &AttemptRow) {
     }
 }
 
-/// Starts it; `false` where it cannot begin after all, which is recorded.
-fn launch(desk: &Arc<Desk>, attempt: &AttemptRow, task: &Task) -> Result<bool, Error> {
+/// Starts it; `None` where it cannot begin after all, which is recorded.
+fn launch(desk: &Desk, attempt: &AttemptRow, task: &Task) -> Result<Option<Launched>, Error> {
     Point::AttemptBegun.reach()?;
     let (feedback, mut earlier) = desk.store()?.read(|tx| -> Result<_, Error> {
         let feedback = tx.task(&desk.plan_id, &task.id)?.and_then(|row| row.feedback);
@@ -307,16 +354,16 @@ fn launch(desk: &Arc<Desk>, attempt: &AttemptRow, task: &Task) -> Result<bool, E
         && let Err(why) = working::begin(desk, attempt, task, seed.as_deref())?
     {
         not_begun(desk, attempt, task, &why)?;
-        return Ok(false);
+        return Ok(None);
     }
-    launching::launch(desk, attempt, task, tree, told)?;
+    let line = launching::launch(desk, attempt, task, tree, told)?;
     tracing::info!(attempt = %attempt.id, "its shim is started");
     // Whoever stopped it while it had no shim yet was not heard, also not by force. It has done nothing, and needs
     // no time to end.
     if reread(desk, attempt)?.state == AttemptState::Stopping {
         let _ = client::send(Path::new(&attempt.run_dir), Request::Kill);
     }
-    Ok(true)
+    Ok(Some(Launched { line }))
 }
 
 /// Records that an attempt came to nothing before it began: the environment that it was to work in is not as it

@@ -19,10 +19,16 @@ use crate::store::attempts::{AttemptRow, Ending};
 use crate::store::events::EventFilter;
 use crate::store::health::Vitals;
 use crate::sys::agent::{AgentKind, Event, Finding};
-use crate::sys::shim::client;
+use crate::sys::shim::client::{self, Line};
 use crate::sys::shim::job::Request;
 
-pub(super) fn follow(desk: &Desk, attempt: &AttemptRow, task: &Task, is_new: bool) -> Result<(), Error> {
+pub(super) fn follow(
+    desk: &Desk,
+    attempt: &AttemptRow,
+    task: &Task,
+    is_new: bool,
+    line: Option<&Line>,
+) -> Result<(), Error> {
     let provider = desk.config.providers.get(&attempt.provider);
     let stuck_after = desk.rules(task).stuck_after_s.map(Duration::from_secs);
     let look = desk.config.health.look;
@@ -33,6 +39,7 @@ pub(super) fn follow(desk: &Desk, attempt: &AttemptRow, task: &Task, is_new: boo
         wants_answer: false,
         patience: stuck_after.map(|stuck_after| Patience { stuck_after, look }),
         is_new,
+        line,
     };
     // Its output is read from the start; what an earlier conductor recorded of it is not told twice.
     let told = || {

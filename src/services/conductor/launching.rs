@@ -23,7 +23,7 @@ use crate::sys::git::worktree::Ignored;
 use crate::sys::git::{Oid, Worktree, spare, worktree};
 use crate::sys::process::find::{find_program, native_program};
 use crate::sys::process::life;
-use crate::sys::shim::client::{self, Started};
+use crate::sys::shim::client::{self, Line, Started};
 use crate::sys::shim::job::{Allowance, FirstSignal, Job, Relay};
 use crate::sys::shim::spare::Spares;
 use crate::sys::wall::{Mode, WallSupport};
@@ -85,7 +85,7 @@ pub fn launch(
     task: &Task,
     tree: Tree<'_>,
     told: Told<'_>,
-) -> Result<(), Error> {
+) -> Result<Option<Line>, Error> {
     let worktree = Path::new(attempt.worktree.as_deref().unwrap_or_default());
     if attempt.environment.is_none() && desk.config.isolation == Isolation::Worktree {
         make_worktree(desk, attempt, worktree, tree)?;
@@ -135,13 +135,13 @@ pub fn launch(
     )
 }
 
-/// Starts an agent under a shim of its own, one of `spares` where there is one.
+/// Starts an agent under a shim of its own, one of `spares` where there is one, which tells its end soonest.
 pub fn start(
     session: &crate::services::Session,
     provider: &Provider,
     spares: Option<&Spares>,
     assignment: &Assignment<'_>,
-) -> Result<(), Error> {
+) -> Result<Option<Line>, Error> {
     let house = &session.house;
     let run_dir = assignment.run_dir;
     let failed = |what: &str| {

@@ -13,7 +13,7 @@ use crate::domain::usage::Usage;
 use crate::services::Error;
 use crate::sys::agent::{AgentKind, End, Ending, Event, Limit, MAX_LINE, Reader, Report};
 use crate::sys::process::tree::Processes;
-use crate::sys::shim::client::{self, Ended};
+use crate::sys::shim::client::{self, Ended, Line};
 use crate::sys::shim::job::{Cause, PhaseName, Request};
 use crate::sys::shim::output::Lines;
 
@@ -44,6 +44,8 @@ pub struct Watched<'a> {
     pub patience: Option<Patience>,
     /// Whether it has just been started.
     pub is_new: bool,
+    /// Where the end of one that was just started is seen soonest.
+    pub line: Option<&'a Line>,
 }
 
 /// What a look at a run saw.
@@ -114,20 +116,31 @@ enum Notice {
 
 /// Follows a run to its end.
 pub fn listen(watched: &Watched<'_>, by: &mut dyn Attendant) -> Result<Heard, Error> {
+    let mut ear = Ear::new(watched, by);
+    // Most that end at once are not worth a thread that waits for them.
+    let ended = match watched.line.is_some_and(|line| line.is_cut_within(SETTLED)) {
+        true => wait(watched.run_dir),
+        false => follow(watched, &mut ear, by)?,
+    };
+    Ok(ear.conclude(watched, ended, by))
+}
+
+/// A run that cannot even be asked about has nobody who minds it.
+fn wait(run_dir: &Path) -> Ended {
+    client::wait(run_dir).unwrap_or(Ended::Vanished)
+}
+
+fn follow(watched: &Watched<'_>, ear: &mut Ear, by: &mut dyn Attendant) -> Result<Ended, Error> {
     let (sender, notices) = channel();
     let grew = sender.clone();
     let run_dir: PathBuf = watched.run_dir.to_owned();
     thread::Builder::new()
         .name("kapell-wait".to_owned())
         .spawn(move || {
-            // A run that cannot even be asked about has nobody who minds it.
-            let ended = client::wait(&run_dir).unwrap_or(Ended::Vanished);
-            let _ = sender.send(Notice::Ended(ended));
+            let _ = sender.send(Notice::Ended(wait(&run_dir)));
         })
         .map_err(|error| Error::system("cannot start a thread", error))?;
-    let mut ear = Ear::new(watched, by);
-    let ended = ear.until_end(watched, &notices, &grew, by);
-    Ok(ear.conclude(watched, ended, by))
+    Ok(ear.until_end(watched, &notices, &grew, by))
 }
 
 struct Ear {

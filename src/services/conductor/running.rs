@@ -8,7 +8,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::agenda::Agenda;
-use super::attempt::{Stage, carry};
+use super::attempt::{Stage, carry, carry_launched, launch_at_once};
 use super::deploying;
 use super::desk::Desk;
 use super::lacking;
@@ -388,7 +388,12 @@ impl Conductor {
             match starting::begin(desk, &task, base.as_ref().and_then(Option::as_deref))? {
                 Begun::Attempt(attempt) => {
                     self.left_of_batch = self.left_of_batch.saturating_sub(1);
-                    self.spawn(*attempt, Stage::Launch)?;
+                    match launch_at_once(desk, &attempt, &task) {
+                        Some(launched) => self.work(attempt.task.clone(), move |desk| {
+                            carry_launched(desk, &attempt, launched);
+                        })?,
+                        None => self.spawn(*attempt, Stage::Launch)?,
+                    }
                 }
                 begun => {
                     self.waits_for_reset |= matches!(begun, Begun::Waits("budget", _));

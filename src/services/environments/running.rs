@@ -324,7 +324,7 @@ fn start(
         Error::system(format!("cannot start {}/{}", row.name, sub.name), std::io::Error::other(error))
     })?;
     let shim = started.shim.id();
-    started.leave();
+    let _ = started.leave();
     Ok((shim, before))
 }
 

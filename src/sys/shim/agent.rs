@@ -64,8 +64,7 @@ pub(super) fn start(
     before_exec(&mut command, move || {
         bond_to(shim).map_err(|error| Step::Bond.failed(&error))?;
         wall.enter().map_err(|error| Step::Wall.failed(&error))
-    })
-    .map_err(|error| format!("/dev/fd: {error}"))?;
+    });
     match command.spawn() {
         // Its end is noticed together with that of all other descendants, by `wait`.
         Ok(child) => Ok(Agent { pid: Pid::from_child(&child), wall: description }),
@@ -73,30 +72,31 @@ pub(super) fn start(
     }
 }
 
-/// Has `action` run in the child between fork and exec, and nothing but the three
-/// streams handed on: whoever started the shim may have left it a descriptor, such as
-/// somebody's lock, that a worker would then hold.
+/// Has `action` run in the child between fork and exec.
 #[expect(unsafe_code, reason = "what is done to a child before exec has no safe form in std")]
 pub(super) fn before_exec(
     command: &mut Command,
-    mut action: impl FnMut() -> io::Result<()> + Send + Sync + 'static,
-) -> io::Result<()> {
-    let mut surplus: Vec<RawFd> = Vec::new();
-    for entry in fs::read_dir("/dev/fd")? {
-        let number = entry?.file_name().to_str().and_then(|name| name.parse::<RawFd>().ok());
-        surplus.extend(number.filter(|fd| *fd > 2));
-    }
+    action: impl FnMut() -> io::Result<()> + Send + Sync + 'static,
+) {
     // SAFETY: After a fork only what is safe in a signal handler may be done, because other
     // threads may have held locks; the shim has one thread, and makes system calls here on
-    // what was prepared before the fork. The descriptors are borrowed for a flag only; one
-    // that was closed meanwhile (the listing's own) is refused by the system.
+    // what was prepared before the fork.
     unsafe {
-        command.pre_exec(move || {
-            for fd in &surplus {
-                let _ = rustix::io::fcntl_setfd(BorrowedFd::borrow_raw(*fd), FdFlags::CLOEXEC);
-            }
-            action()
-        });
+        command.pre_exec(action);
+    }
+}
+
+/// Has this process hand on nothing but the three streams to what it starts: whoever started the
+/// shim may have left it a descriptor, such as somebody's lock, that a worker would then hold.
+/// What a shim opens itself is never handed on.
+#[expect(unsafe_code, reason = "a descriptor that nobody here knows of has no owner to be borrowed from")]
+pub(super) fn keep_descriptors() -> io::Result<()> {
+    for entry in fs::read_dir("/dev/fd")? {
+        let number = entry?.file_name().to_str().and_then(|name| name.parse::<RawFd>().ok());
+        if let Some(fd) = number.filter(|fd| *fd > 2) {
+            // SAFETY: It is borrowed for a flag only; one that was closed meanwhile is refused by the system.
+            let _ = rustix::io::fcntl_setfd(unsafe { BorrowedFd::borrow_raw(fd) }, FdFlags::CLOEXEC);
+        }
     }
     Ok(())
 }

@@ -13,6 +13,7 @@ use std::process::{Child, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::{FlockOperation, Mode};
 use rustix::io::Errno;
 use rustix::net::{self, AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
@@ -40,16 +41,33 @@ const DEATH_TIME: Duration = Duration::from_secs(10);
 pub struct Started {
     /// The shim's own process. Its exit status is not the worker's.
     pub shim: Child,
+    /// How the end of its run is seen soonest, where it waited for this start.
+    pub line: Option<Line>,
+}
+
+/// A line to a shim, which closes it behind the lock of its run.
+#[derive(Debug)]
+pub struct Line(pub(super) UnixStream);
+
+impl Line {
+    /// Waits until the shim has let go of the run, and tells whether it has; at most so long.
+    pub fn is_cut_within(&self, longest: Duration) -> bool {
+        // What it may have said before is nothing to wake for.
+        let mut fds = [PollFd::new(&self.0, PollFlags::empty())];
+        let timeout = Timespec::try_from(longest).ok();
+        matches!(rustix::event::poll(&mut fds, timeout.as_ref()), Ok(1..))
+    }
 }
 
 impl Started {
     /// Leaves the shim to itself. Its process is seen off when another is left, so that those
     /// that have ended do not pile up as zombies of a conductor that runs for days.
-    pub fn leave(self) {
+    pub fn leave(self) -> Option<Line> {
         static LEFT: Mutex<Vec<Child>> = Mutex::new(Vec::new());
         let mut left = LEFT.lock().unwrap_or_else(PoisonError::into_inner);
         left.retain_mut(|shim| matches!(shim.try_wait(), Ok(None)));
         left.push(self.shim);
+        self.line
     }
 }
 
@@ -124,7 +142,7 @@ pub fn start(exe: &Path, run_dir: &Path, job: &Job) -> Result<Started, ClientErr
     Point::LaunchReady.reach()?;
     let shim = berth.spawn(exe, &[], log.into())?;
     Point::LaunchDone.reach()?;
-    Ok(Started { shim })
+    Ok(Started { shim, line: None })
 }
 
 /// A run folder with what its starter makes: the lock, which is held, and the socket.

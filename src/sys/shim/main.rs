@@ -74,11 +74,14 @@ fn shim(run_dir: &Path, is_spare: bool) -> io::Result<ExitCode> {
     let signals = Signals::catch()?;
     let listener = listen()?;
     release_standard_streams()?;
+    agent::keep_descriptors()?;
     let outputs = Outputs::open();
     let mut foundation = Foundation::default();
+    // Whoever gave the order may wait at its other end.
+    let mut line = None;
     if let Some(order) = order {
         match order.wait(&signals, run_dir)? {
-            Some(laid) => foundation = laid,
+            Some(ordered) => (foundation, line) = (ordered.foundation, Some(ordered.line)),
             None => return Ok(ExitCode::SUCCESS),
         }
         started_at = Time::now();
@@ -99,6 +102,7 @@ fn shim(run_dir: &Path, is_spare: bool) -> io::Result<ExitCode> {
     // Everybody waits for this. What the run has open is closed after it: the kernel
     // takes 5 to 20 ms to let go of a watch on files.
     drop(lock);
+    drop(line);
     drop(run);
     let _ = fs::remove_file(files::SOCKET);
     Ok(ExitCode::SUCCESS)

@@ -50,6 +50,14 @@ impl Ahead {
 /// What a spare says once it has everything ready.
 pub(super) const READY: &[u8] = b".";
 
+/// What a spare has once it is ordered to run its job.
+pub(super) struct Ordered {
+    /// On which the wall of the run stands.
+    pub(super) foundation: Foundation,
+    /// Closed behind the lock of the run: who gave the order sees the end of the run by it.
+    pub(super) line: UnixStream,
+}
+
 /// The line on which the order comes. It ends with whoever holds the other end.
 pub(super) struct Order {
     line: UnixStream,
@@ -67,7 +75,7 @@ impl Order {
 
     /// Waits for the order, with everything ready. `None`: it will not come, or SIGTERM came instead, and
     /// nothing is left in `run_dir`, the current folder.
-    pub(super) fn wait(mut self, signals: &Signals, run_dir: &Path) -> io::Result<Option<Foundation>> {
+    pub(super) fn wait(mut self, signals: &Signals, run_dir: &Path) -> io::Result<Option<Ordered>> {
         let ahead = match self.read_line(signals)? {
             Some(line) => serde_json::from_slice(&line)?,
             None => Ahead::default(),
@@ -82,7 +90,7 @@ impl Order {
         if ordered.is_none() {
             ahead.undo(run_dir);
         }
-        Ok(ordered.map(|_| foundation))
+        Ok(ordered.map(|_| Ordered { foundation, line: self.line }))
     }
 
     /// The next line without its end.

@@ -49,7 +49,7 @@ impl Relays {
         command.arg(door.as_str()).envs(&relay.env).env(ATTEMPT_VARIABLE, attempt).process_group(0);
         command.stdin(end().map_err(failed)?).stdout(end().map_err(failed)?);
         let shim = rustix::process::getpid();
-        before_exec(&mut command, move || bond_to(shim)).map_err(failed)?;
+        before_exec(&mut command, move || bond_to(shim));
         let child = command.spawn().map_err(failed)?;
         self.pids.push(Pid::from_child(&child));
         Ok(())

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::sync::{Mutex, PoisonError};
 
-use super::client::{self, Berth, ClientError, Started, failed, write_job};
+use super::client::{self, Berth, ClientError, Line, Started, failed, write_job};
 use super::job::Job;
 use super::order::{Ahead, READY};
 use super::{SPARE, files};
@@ -96,6 +96,11 @@ impl Spares {
     /// Ends the spare of that name, if it still is one: its run does not come about.
     pub fn dismiss(&self, name: &str) {
         drop(self.take(Path::new(name)));
+    }
+
+    /// Whether a shim waits for the run of that name.
+    pub fn has(&self, name: &str) -> bool {
+        self.waiting().iter().any(|spare| spare.folder.file_name() == Some(name.as_ref()))
     }
 
     /// The shim that waits in `run_dir`, if one does.
@@ -216,10 +221,10 @@ impl Berthed {
         if let Err(error) = self.spare.tell(b"start") {
             tracing::info!("a spare shim is gone: {error}");
         }
-        let Some(Waiting { shim, .. }) = self.spare.waiting.take() else {
+        let Some(Waiting { shim, line, .. }) = self.spare.waiting.take() else {
             return Err(ClientError::NotRunning { run_dir: self.spare.folder.clone() });
         };
         Point::LaunchDone.reach()?;
-        Ok(Started { shim })
+        Ok(Started { shim, line: Some(Line(line)) })
     }
 }
