@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -73,7 +72,7 @@ fn real(path: &Path) -> PathBuf {
 }
 
 /// Runs the program and gives its exit code.
-pub fn run() -> ExitCode {
+pub fn run() -> u8 {
     let mut arguments = std::env::args_os().skip(1);
     let door = arguments.next();
     if door.as_ref().is_some_and(|door| door == "conduct") {
@@ -118,7 +117,7 @@ pub fn run() -> ExitCode {
 }
 
 /// The door of people and scripts, which tells in its own way what is wrong with the surroundings.
-fn command_line() -> ExitCode {
+fn command_line() -> u8 {
     let argv: Vec<OsString> = std::env::args_os().collect();
     let house = match house() {
         Ok(house) => house,
@@ -151,7 +150,7 @@ fn is_editors(word: &OsString) -> bool {
 
 /// A tool of an agent waits for this one: nothing is set up that it can do without. It always ends
 /// well, since an agent takes a failed hook for none.
-fn hook(agent: Option<&str>) -> ExitCode {
+fn hook(agent: Option<&str>) -> u8 {
     let output = &mut std::io::stdout().lock();
     match house() {
         Ok(mut house) => {
@@ -162,11 +161,11 @@ fn hook(agent: Option<&str>) -> ExitCode {
         }
         Err(error) => doors::hook::unanswered(&format!("{error:#}"), &mut std::io::stdin().lock(), output),
     }
-    ExitCode::SUCCESS
+    0
 }
 
 /// Opens a door with the surroundings, or says what is wrong with them.
-fn opened(open: impl FnOnce(House) -> anyhow::Result<ExitCode>) -> ExitCode {
+fn opened(open: impl FnOnce(House) -> anyhow::Result<u8>) -> u8 {
     house()
         .and_then(|house| {
             log(house.environment.get("KAPELL_LOG").map(String::as_str));
@@ -175,18 +174,18 @@ fn opened(open: impl FnOnce(House) -> anyhow::Result<ExitCode>) -> ExitCode {
         .unwrap_or_else(|error| {
             // With nobody to read it the exit code has to do.
             let _ = writeln!(std::io::stderr(), "kapell: {error:#}");
-            ExitCode::from(4)
+            4
         })
 }
 
 /// A worker's door: its shim opens the real one outside of the wall, and this passes on what is said.
-fn stand_in(shim: &Path, door: Door) -> anyhow::Result<ExitCode> {
+fn stand_in(shim: &Path, door: Door) -> anyhow::Result<u8> {
     relay::stand_in(shim, door).with_context(|| format!("no way out of the wall by {}", shim.display()))?;
-    Ok(ExitCode::SUCCESS)
+    Ok(0)
 }
 
 /// The conductor of a plan: `conduct PLAN_ID [--launch]`, or the judge of a run: `conduct --judge RUN_ID QUESTION`.
-fn conduct(house: House, words: &[String]) -> anyhow::Result<ExitCode> {
+fn conduct(house: House, words: &[String]) -> anyhow::Result<u8> {
     spawn::become_session_leader();
     pages::share_heaps();
     let folder = std::env::current_dir().context("the current folder")?;
@@ -219,7 +218,7 @@ fn conduct(house: House, words: &[String]) -> anyhow::Result<ExitCode> {
         }
         [] => anyhow::bail!("conduct wants the id of a plan"),
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(0)
 }
 
 /// The folder that an agent's session is about: Claude Code names it, others start us in it.

@@ -4,7 +4,6 @@
 
 use std::io::{self, BufRead as _, Write as _};
 use std::path::Path;
-use std::process::ExitCode;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::Duration;
@@ -26,12 +25,12 @@ enum News {
 }
 
 /// Shows the run until its window is closed.
-pub fn show(house: &House, run_dir: &Path, kind: &str, title: &str) -> ExitCode {
+pub fn show(house: &House, run_dir: &Path, kind: &str, title: &str) -> u8 {
     match watch(house, run_dir, kind, title) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => 0,
         Err(error) => {
             say(&format!("\u{1b}[31m{}: {error}\u{1b}[0m", run_dir.display()));
-            ExitCode::FAILURE
+            1
         }
     }
 }

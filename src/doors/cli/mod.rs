@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -53,7 +52,7 @@ pub struct Doors {
 }
 
 /// Runs one command. `argv` begins with the program's name; `folder` is where it was started, if that is still there.
-pub fn run(house: House, folder: io::Result<PathBuf>, argv: &[OsString], doors: Doors) -> ExitCode {
+pub fn run(house: House, folder: io::Result<PathBuf>, argv: &[OsString], doors: Doors) -> u8 {
     // The parser's own `help` takes no flag, and whoever types one wants the same.
     let of_help = [OsString::from("kapell"), OsString::from("--help")];
     let asks_of_help =
@@ -61,18 +60,18 @@ pub fn run(house: House, folder: io::Result<PathBuf>, argv: &[OsString], doors: 
     let argv = if asks_of_help { &of_help[..] } else { argv };
     let cli = match Cli::try_parse_from(argv) {
         Ok(cli) => cli,
-        Err(error) => return ExitCode::from(usage(&house.environment, argv, error)),
+        Err(error) => return usage(&house.environment, argv, error),
     };
     let mut out = Out::of_process(cli.global.color, cli.global.json, &house.environment);
     let code = command(house, folder, cli, &mut out, doors).unwrap_or_else(|error| {
         out.error(&error);
         error.exit_code
     });
-    ExitCode::from(out.finish(code))
+    out.finish(code)
 }
 
 /// Tells why no command can be run at all, as any other error.
-pub fn refuse(environment: &BTreeMap<String, String>, argv: &[OsString], why: &str) -> ExitCode {
+pub fn refuse(environment: &BTreeMap<String, String>, argv: &[OsString], why: &str) -> u8 {
     let mut out = Out::of_process(Color::Auto, is_json(argv), environment);
     let error = ApiError {
         code: -32603,
@@ -84,7 +83,7 @@ pub fn refuse(environment: &BTreeMap<String, String>, argv: &[OsString], why: &s
         exit_code: 4,
     };
     out.error(&error);
-    ExitCode::from(out.finish(error.exit_code))
+    out.finish(error.exit_code)
 }
 
 fn command(

@@ -28,7 +28,6 @@ mod text;
 mod types;
 
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::channel;
@@ -54,13 +53,13 @@ const LAST_NOTES: Duration = Duration::from_secs(1);
 
 /// Serves until the editor says so, standard input ends, or a signal comes; then exits with 0, or with 1
 /// for an `exit` that no `shutdown` came before.
-pub fn serve(house: House, folder: PathBuf) -> ExitCode {
+pub fn serve(house: House, folder: PathBuf) -> u8 {
     match run(Arc::new(house), folder) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
+        Ok(true) => 0,
+        Ok(false) => 1,
         Err(error) => {
             tracing::error!("kapell lsp: {error}");
-            ExitCode::from(4)
+            4
         }
     }
 }

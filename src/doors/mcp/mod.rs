@@ -13,7 +13,6 @@ mod tools;
 mod transport;
 
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -28,12 +27,12 @@ use crate::sys::stdio;
 const SLOW_CALLS: usize = 32;
 
 /// Serves until standard input ends or a signal comes, then exits with 0.
-pub fn serve(house: House, folder: PathBuf) -> ExitCode {
+pub fn serve(house: House, folder: PathBuf) -> u8 {
     match run(Arc::new(house), folder) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => 0,
         Err(error) => {
             tracing::error!("kapell mcp: {error:#}");
-            ExitCode::from(4)
+            4
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Programs: finding and starting them, bounding them, and ending all that they started.
 
+pub mod begin;
 pub mod find;
 pub mod life;
 pub mod pages;

@@ -6,7 +6,6 @@ use std::io::{self, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -40,13 +39,13 @@ const ALREADY: u8 = 3;
 /// Exit status: 0 when the end of the worker is recorded or a spare was not needed, 1 when
 /// something failed before it could be, 2 for a wrong command line, 3 when this run has begun
 /// before (and nothing was touched).
-pub fn main(argv: &[OsString]) -> ExitCode {
+pub fn main(argv: &[OsString]) -> u8 {
     let (run_dir, is_spare) = match argv.get(2..) {
         Some([run_dir]) => (run_dir, false),
         Some([run_dir, spare]) if spare == SPARE => (run_dir, true),
         _ => {
             log("usage: kapell shim RUN_DIR [--spare]");
-            return USAGE.into();
+            return USAGE;
         }
     };
     // From here on all files have short names, however long the folder's is: the
@@ -54,19 +53,19 @@ pub fn main(argv: &[OsString]) -> ExitCode {
     let outcome = std::env::set_current_dir(run_dir).and_then(|()| shim(run_dir.as_ref(), is_spare));
     outcome.unwrap_or_else(|error| {
         log(&format!("{}: {error}", run_dir.display()));
-        FAILED.into()
+        FAILED
     })
 }
 
 /// Does everything, in the run folder as the current one. `run_dir` is its name.
-fn shim(run_dir: &Path, is_spare: bool) -> io::Result<ExitCode> {
+fn shim(run_dir: &Path, is_spare: bool) -> io::Result<u8> {
     let mut started_at = Time::now();
     let order = if is_spare { Some(Order::take()?) } else { None };
     if Record::is_taken() {
-        return Ok(ALREADY.into());
+        return Ok(ALREADY);
     }
-    let Some(lock) = lock()? else { return Ok(ALREADY.into()) };
-    let Some(record) = Record::take()? else { return Ok(ALREADY.into()) };
+    let Some(lock) = lock()? else { return Ok(ALREADY) };
+    let Some(record) = Record::take()? else { return Ok(ALREADY) };
     Point::ShimTaken.reach()?;
     spawn::become_session_leader();
     #[cfg(target_os = "linux")]
@@ -82,7 +81,7 @@ fn shim(run_dir: &Path, is_spare: bool) -> io::Result<ExitCode> {
     if let Some(order) = order {
         match order.wait(&signals, run_dir)? {
             Some(ordered) => (foundation, line) = (ordered.foundation, Some(ordered.line)),
-            None => return Ok(ExitCode::SUCCESS),
+            None => return Ok(0),
         }
         started_at = Time::now();
     }
@@ -105,7 +104,7 @@ fn shim(run_dir: &Path, is_spare: bool) -> io::Result<ExitCode> {
     drop(line);
     drop(run);
     let _ = fs::remove_file(files::SOCKET);
-    Ok(ExitCode::SUCCESS)
+    Ok(0)
 }
 
 /// Starts the worker's program. The error is a sentence for the record.

@@ -9,7 +9,6 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 use serde::{Deserialize, Serialize};
 
@@ -49,16 +48,16 @@ impl Stand {
 }
 
 /// `kapell stand FOLDER`. Only returns where the program cannot be started.
-pub fn main(argv: &[OsString]) -> ExitCode {
+pub fn main(argv: &[OsString]) -> u8 {
     let Some([folder]) = argv.get(2..) else {
         say("usage: kapell stand FOLDER");
-        return ExitCode::from(2);
+        return 2;
     };
     let why = become_it(Path::new(folder));
     say(&format!("kapell: {why}\r\nEnter closes this window."));
     // The window would be gone before anybody could read it.
     let _ = io::stdin().read_line(&mut String::new());
-    ExitCode::FAILURE
+    1
 }
 
 fn become_it(folder: &Path) -> String {
