@@ -23,7 +23,7 @@ const FOR: &str = " for ";
 #[derive(Debug)]
 pub struct Life {
     path: PathBuf,
-    _lock: File,
+    lock: File,
 }
 
 impl Life {
@@ -34,7 +34,7 @@ impl Life {
         }
         loop {
             if let Some(lock) = appear(path)? {
-                return Ok(Some(Self { path: path.to_owned(), _lock: lock }));
+                return Ok(Some(Self { path: path.to_owned(), lock }));
             }
             // Of somebody who lives, or who was killed.
             let file = match OpenOptions::new().read(true).write(true).open(path) {
@@ -55,7 +55,7 @@ impl Life {
             }
             // The holder before may have removed the file between our opening and locking it.
             if is_same_file(&file, path) {
-                return Ok(Some(Self { path: path.to_owned(), _lock: file }));
+                return Ok(Some(Self { path: path.to_owned(), lock: file }));
             }
         }
     }
@@ -73,12 +73,25 @@ impl Life {
     pub fn path(&self) -> &Path {
         &self.path
     }
+
+    /// Makes the file anew where somebody removed it, unless it is another's by now.
+    pub fn mend(&mut self) -> io::Result<()> {
+        if !is_same_file(&self.lock, &self.path)
+            && let Some(lock) = appear(&self.path)?
+        {
+            self.lock = lock;
+        }
+        Ok(())
+    }
 }
 
 impl Drop for Life {
     fn drop(&mut self) {
-        // While the lock is still held, so that nobody else's file can be meant.
-        let _ = std::fs::remove_file(&self.path);
+        // While the lock is still held, so that nobody else's file can be meant. One that somebody removed may be
+        // another's by now.
+        if is_same_file(&self.lock, &self.path) {
+            let _ = std::fs::remove_file(&self.path);
+        }
     }
 }
 
@@ -226,6 +239,24 @@ mod tests {
         assert!(waits.join().unwrap() && wait_for_end(path.to_str().unwrap()));
         assert!(!is_held(&path));
         assert!(Life::take(&path).unwrap().is_some());
+    }
+
+    #[test]
+    fn a_file_that_was_removed_is_made_again_and_anothers_is_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("life");
+        let mut life = Life::take(&path).unwrap().unwrap();
+        std::fs::remove_file(&path).unwrap();
+        assert!(!is_held(&path));
+        life.mend().unwrap();
+        assert!(is_held(&path) && Life::take(&path).unwrap().is_none());
+        std::fs::remove_file(&path).unwrap();
+        let other = Life::take(&path).unwrap().unwrap();
+        life.mend().unwrap();
+        drop(life);
+        assert!(is_held(&path), "the other's stays");
+        drop(other);
+        assert!(!path.exists());
     }
 
     /// Neither is somebody who begins taken for dead, nor does looking keep anybody from beginning.
