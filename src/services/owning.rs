@@ -11,7 +11,7 @@ use crate::domain::plan::Task;
 use crate::domain::task::TaskState;
 use crate::services::conductor::continuing;
 use crate::services::planning::rows;
-use crate::services::{Error, House, claiming, querying};
+use crate::services::{Error, House, Session, claiming, querying};
 use crate::store::Tx;
 use crate::store::attempts::AttemptRow;
 use crate::store::plans::TaskRow;
@@ -97,6 +97,20 @@ pub fn held_by(tx: &Tx<'_>, house: &House, conflict: &Conflict) -> Result<String
         },
         (None, Some(reason)) => format!("{text} ({reason}); it begins when {who} lets go of it"),
         (None, None) => format!("{text}; it begins when {who} lets go of it"),
+    })
+}
+
+/// What keeps those from letting go who hold what somebody asked for, each once; nothing of those who are at work.
+///
+/// # Errors
+/// The database fails.
+pub fn why_they_stay(session: &Session, conflicts: &[Conflict]) -> Result<Vec<String>, Error> {
+    session.store()?.read(|tx| {
+        let mut found: Vec<String> = Vec::new();
+        for task in conflicts.iter().filter_map(|conflict| conflict.held.task.as_deref()) {
+            found.extend(why_it_stays(tx, &session.house, task)?.filter(|why| !found.contains(why)));
+        }
+        Ok(found)
     })
 }
 

@@ -359,8 +359,8 @@ pub fn conducts(row: &ConductorRow) -> bool {
 /// What is said of a conductor whose lock's file was removed.
 pub fn without_lock(row: &ConductorRow) -> String {
     format!(
-        "the lock file of its conductor (process {}) was removed, which makes it again within 10 s; kapell resume {} \
-         has another take over",
+        "the lock file of its conductor (process {}) was removed: it makes it again within 10 s; kapell resume {} has \
+         another take over at once",
         row.pid, row.plan
     )
 }

@@ -189,6 +189,8 @@ fn a_stopped_plan_keeps_no_files_that_others_want_and_claims_them_again() {
     bench.until(json!({"scope": "task", "id": format!("{first}/a")}), |task| {
         task["reason"].as_str().is_some_and(|reason| reason.contains(&halted))
     });
+    let asked = bench.rpc().ok("claim-files", json!({"paths": ["a.txt"], "holder": "someone"}));
+    assert!(asked["note"].as_str().is_some_and(|note| note.contains(&halted)), "{asked:#}");
     bench.control("resume", &second);
     worker.go();
     bench.meet("lint").go();

@@ -29,9 +29,7 @@ pub struct Life {
 impl Life {
     /// Takes the lock of `path`, making the file. `None` if another process holds it.
     pub fn take(path: &Path) -> io::Result<Option<Self>> {
-        if let Some(folder) = path.parent() {
-            std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-        }
+        make_folder(path)?;
         loop {
             if let Some(lock) = appear(path)? {
                 return Ok(Some(Self { path: path.to_owned(), lock }));
@@ -76,9 +74,11 @@ impl Life {
 
     /// Makes the file anew where somebody removed it, unless it is another's by now.
     pub fn mend(&mut self) -> io::Result<()> {
-        if !is_same_file(&self.lock, &self.path)
-            && let Some(lock) = appear(&self.path)?
-        {
+        if is_same_file(&self.lock, &self.path) {
+            return Ok(());
+        }
+        make_folder(&self.path)?;
+        if let Some(lock) = appear(&self.path)? {
             self.lock = lock;
         }
         Ok(())
@@ -192,6 +192,13 @@ pub fn file(proof: &str) -> &str {
 /// The process that a proof is about, or on whose behalf the holder of its file works: a proof by itself.
 pub fn on_behalf_of(proof: &str) -> Option<&str> {
     parts(proof).1
+}
+
+fn make_folder(file: &Path) -> io::Result<()> {
+    match file.parent() {
+        Some(folder) => std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder),
+        None => Ok(()),
+    }
 }
 
 /// Makes the file with its lock held: nobody finds it there without, and takes its holder for dead. `None` if
