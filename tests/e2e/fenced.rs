@@ -42,8 +42,8 @@ fn waiting(bench: &Bench) -> (String, Guest) {
     (plan, bench.meet("a"))
 }
 
-/// What is done to files is told by nothing.
 #[track_caller]
+#[expect(clippy::disallowed_methods, reason = "no event tells that somebody listens at a socket")]
 fn soon(what: impl Fn() -> bool) {
     let deadline = Instant::now() + A_HEARTBEAT;
     while !what() {
