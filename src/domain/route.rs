@@ -135,6 +135,8 @@ pub struct Now {
     pub loads: BTreeMap<WorkerName, Load>,
     /// Attempts each provider does, for all projects.
     pub providers: BTreeMap<ProviderName, u32>,
+    /// How many of those are for other projects.
+    pub elsewhere: BTreeMap<ProviderName, u32>,
     /// Providers that get nothing now, and why.
     pub limits: BTreeMap<ProviderName, Limit>,
     /// Groups that work at one task at a time, and the task that each is at.
@@ -239,6 +241,8 @@ pub enum WhyNot {
     Shut(String),
     /// It does as much as it may.
     Busy(String),
+    /// It is free, and its provider does as much as that may.
+    Crowded(String),
 }
 
 impl WhyNot {
@@ -255,7 +259,8 @@ impl WhyNot {
             | Self::Elsewhere(why)
             | Self::Nowhere(why)
             | Self::Shut(why)
-            | Self::Busy(why) => why,
+            | Self::Busy(why)
+            | Self::Crowded(why) => why,
         }
     }
 
@@ -399,11 +404,12 @@ fn choose(roster: &Roster, candidates: &[Candidate], need: Need<'_>) -> Choice {
             Some((first, why)) => format!("{} {}", first.worker, why.text()),
         });
     }
-    let (mut limited, mut spent, mut unhealthy, mut shut, mut full) = (None, None, None, None, None);
+    let (mut limited, mut spent, mut unhealthy, mut shut) = (None, None, None, None);
+    let (mut full, mut crowded) = (None, None);
     for is_avoided in [false, true] {
         for takes_over in [false, true] {
             // Whoever was asked for and is only busy will be free before long.
-            if takes_over && (full.is_some() || shut.is_some()) {
+            if takes_over && (full.is_some() || crowded.is_some() || shut.is_some()) {
                 continue;
             }
             let tier = |it: &&Candidate| {
@@ -426,6 +432,7 @@ fn choose(roster: &Roster, candidates: &[Candidate], need: Need<'_>) -> Choice {
                     Some(WhyNot::Unhealthy(why)) => drop(unhealthy.get_or_insert_with(|| why.clone())),
                     Some(WhyNot::Shut(why)) => drop(shut.get_or_insert_with(|| why.clone())),
                     Some(WhyNot::Busy(why)) => drop(full.get_or_insert_with(|| why.clone())),
+                    Some(WhyNot::Crowded(why)) => drop(crowded.get_or_insert_with(|| why.clone())),
                     Some(
                         WhyNot::Capability
                         | WhyNot::HadItsTries
@@ -441,7 +448,8 @@ fn choose(roster: &Roster, candidates: &[Candidate], need: Need<'_>) -> Choice {
     // A seat that becomes free comes sooner than a reset or a new month.
     let wait = |reason, on| Choice::Wait { reason, on };
     let waits = [
-        ("slot", full),
+        // Where one is free, who is busy is not the reason.
+        ("slot", crowded.or(full)),
         ("environment", shut),
         ("unhealthy", unhealthy),
         ("rate-limit", limited.map(|(_, why)| why)),
@@ -491,5 +499,13 @@ fn why_not(roster: &Roster, now: &Now, seat: &Seat, need: Need<'_>) -> Option<Wh
     }
     let most = roster.providers.get(&seat.provider).map_or(u32::MAX, |provider| provider.max_parallel);
     let busy = now.providers.get(&seat.provider).copied().unwrap_or(0);
-    (busy >= most).then(|| WhyNot::Busy(format!("{} does as much at once as it may", seat.provider)))
+    (busy >= most).then(|| {
+        let elsewhere = match now.elsewhere.get(&seat.provider).copied().unwrap_or(0) {
+            0 => String::new(),
+            others => format!(", {others} of them for other projects"),
+        };
+        let provider = &seat.provider;
+        let why = format!("{provider} does as much at once as it may: {busy} of {most}{elsewhere}");
+        WhyNot::Crowded(why)
+    })
 }

@@ -156,6 +156,16 @@ pub fn refuse_if_full(
     Err(Refusal::new(Code::Busy, why, next).into())
 }
 
+/// The place in the queue of a plan that is to run and waits for room.
+///
+/// # Errors
+/// The database fails.
+pub fn position(session: &Session, plan: &PlanView) -> Result<Option<u64>, Error> {
+    let is_queued =
+        |row: &&ConductorRow| row.state == ConductorState::Queued && plan.row.state == PlanState::Running;
+    plan.conductor.as_ref().filter(is_queued).map(|row| place_in_queue(session, row)).transpose()
+}
+
 /// The place of a conductor that waits for room, from 1: who came first begins first. Where the machine has as many
 /// as it may, it stands among those of all projects, else among those of its own.
 ///

@@ -153,7 +153,7 @@ fn refuse_what_is_not_saved(
 
 /// Takes claims for work that is to land, beside those it holds. Who is in the way, if somebody is;
 /// then nothing was taken.
-pub(super) fn hold(
+pub(in crate::services) fn hold(
     tx: &Tx<'_>,
     project: &Project,
     attempt: &AttemptRow,

@@ -297,6 +297,12 @@ pub(super) fn told(
         for (_, reason, on) in &mut waiting {
             (*reason, *on) = querying::paused(&plan_id);
         }
+    } else if let Some(place) = admitting::position(session, &querying::plan(session, &plan_id)?)? {
+        for (_, _, on) in waiting.iter_mut().filter(|(_, reason, _)| reason == "slot") {
+            *on = format!(
+                "room for its plan, #{place} in the queue; kapell control launch {plan_id} goes without"
+            );
+        }
     }
     Ok(Dispatched { run: Some(run), plan: plan_id, conductor, started, waiting, route: None, note: None })
 }
@@ -713,11 +719,21 @@ fn await_news(
 
 /// Whether anything was begun, or all that is wanted waits for a reason that is known.
 fn has_news(tx: &Tx<'_>, plan: &PlanId, since: i64, wanted: &[TaskId]) -> Result<bool, Error> {
-    for kind in ["conductor.started", "attempt.started"] {
+    let is_told = |kind| -> Result<bool, Error> {
         let filter = EventFilter { plan: Some(plan.as_str()), kind: Some(kind), ..EventFilter::default() };
-        if !tx.events_after(since, &filter, 1)?.is_empty() {
-            return Ok(true);
-        }
+        Ok(!tx.events_after(since, &filter, 1)?.is_empty())
+    };
+    if is_told("attempt.started")? || is_told("conductor.queued")? {
+        return Ok(true);
+    }
+    // One that came to rest has nothing left to begin.
+    if tx.plan(plan)?.is_none_or(|row| row.state.is_at_rest()) {
+        return Ok(true);
+    }
+    // A conductor that began nothing in its first pass says that it lives at the end of it.
+    let has_passed = |row: ConductorRow| row.heartbeat_at != row.started_at;
+    if is_told("conductor.started")? && tx.conductor_of(plan)?.is_some_and(has_passed) {
+        return Ok(true);
     }
     for task in wanted {
         if tx.task(plan, task)?.is_none_or(|row| row.reason.is_none()) {

@@ -193,6 +193,11 @@ impl Cancel {
         }
     }
 
+    /// Has waits wait again: what ended them was seen to.
+    pub fn take_back(&self) {
+        self.0.flag.store(false, Ordering::SeqCst);
+    }
+
     /// Ends the call because nobody wants its result any more: what it has not begun is not begun.
     pub fn give_up(&self) {
         self.0.given_up.store(true, Ordering::SeqCst);

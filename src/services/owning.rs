@@ -4,15 +4,19 @@
 use crate::base::clock::Time;
 use crate::base::ids::{HolderName, PlanId, ProjectId, TaskId};
 use crate::base::sorting;
-use crate::domain::claim::{Held, Holder, HolderKind, Mode};
+use crate::domain::claim::{Conflict, Held, Holder, HolderKind, Mode};
+use crate::domain::conducting::PlanState;
 use crate::domain::pattern::Pattern;
 use crate::domain::plan::Task;
 use crate::domain::task::TaskState;
+use crate::services::conductor::continuing;
 use crate::services::planning::rows;
-use crate::services::{Error, claiming};
+use crate::services::{Error, House, Session, claiming, querying};
 use crate::store::Tx;
 use crate::store::attempts::AttemptRow;
 use crate::store::plans::TaskRow;
+use crate::sys::config::resolved::Isolation;
+use crate::sys::process::life;
 
 /// Why a claim ended that its own worker let go of: what lies in it is not the attempt's any more.
 pub const LET_GO: &str = "its worker let go of it";
@@ -46,6 +50,91 @@ pub fn task_of(tx: &Tx<'_>, attempt: &AttemptRow, task: Task) -> Result<Task, Er
     });
     files.dedup();
     Ok(Task { files, ..task })
+}
+
+/// Lets go of what a plan that was stopped holds, as far as its work is kept under refs: nothing of it can be lost, and
+/// others need not wait for a plan that does not go on. What is judged or lands is claimed again before that.
+///
+/// In a shared folder, and in an environment, the work lies where others would begin theirs: there it stays claimed.
+pub fn leave_stopped(
+    tx: &Tx<'_>,
+    project: &ProjectId,
+    plan: &PlanId,
+    isolation: Isolation,
+) -> Result<(), Error> {
+    if isolation != Isolation::Worktree || tx.plan(plan)?.is_none_or(|row| row.state != PlanState::Stopped) {
+        return Ok(());
+    }
+    for task in tx.task_lights(plan)? {
+        let last = match task.state {
+            // What lands may have moved its branch already.
+            TaskState::Judging | TaskState::Approved | TaskState::Rejected | TaskState::Ready => {
+                tx.attempts_at(plan, &task.id)?.pop()
+            }
+            _ => None,
+        };
+        let is_kept = |attempt: &AttemptRow| {
+            attempt.state.outcome().is_some() && attempt.snapshot.is_some() && attempt.environment.is_none()
+        };
+        if let Some(attempt) = last.filter(is_kept)
+            && !continuing::goes_on(isolation, &attempt)
+        {
+            tx.release_attempt_claims(project, &attempt.id, "its plan was stopped, and its work is kept")?;
+        }
+    }
+    Ok(())
+}
+
+/// Who holds what somebody wants, and what lets it go where that is no other task's end.
+pub fn held_by(tx: &Tx<'_>, house: &House, conflict: &Conflict) -> Result<String, Error> {
+    let held = &conflict.held;
+    let who = held.task.clone().unwrap_or_else(|| held.holder.name.to_string());
+    let text = format!("{} is held by {who} since {}", conflict.witness, held.since);
+    Ok(match (&held.task, &held.reason) {
+        (Some(task), _) => match why_it_stays(tx, house, task)? {
+            Some(why) => format!("{text}; {why}"),
+            None => text,
+        },
+        (None, Some(reason)) => format!("{text} ({reason}); it begins when {who} lets go of it"),
+        (None, None) => format!("{text}; it begins when {who} lets go of it"),
+    })
+}
+
+/// What keeps those from letting go who hold what somebody asked for, each once; nothing of those who are at work.
+///
+/// # Errors
+/// The database fails.
+pub fn why_they_stay(session: &Session, conflicts: &[Conflict]) -> Result<Vec<String>, Error> {
+    session.store()?.read(|tx| {
+        let mut found: Vec<String> = Vec::new();
+        for task in conflicts.iter().filter_map(|conflict| conflict.held.task.as_deref()) {
+            found.extend(why_it_stays(tx, &session.house, task)?.filter(|why| !found.contains(why)));
+        }
+        Ok(found)
+    })
+}
+
+/// Why a task's claim is not let go of by itself, and what to do about it: its plan does not go on.
+fn why_it_stays(tx: &Tx<'_>, house: &House, task: &str) -> Result<Option<String>, Error> {
+    let plan = PlanId::new(task.split_once('/').map_or(task, |(plan, _)| plan));
+    let Some(row) = tx.plan(&plan)? else { return Ok(None) };
+    let gives_up = format!("kapell cancel {plan} gives it up");
+    Ok(match row.state {
+        PlanState::Stopped => {
+            Some(format!("plan {plan} is stopped: kapell resume {plan} goes on with it, {gives_up}"))
+        }
+        PlanState::Paused => {
+            Some(format!("plan {plan} is paused: kapell resume {plan} lets it go on, {gives_up}"))
+        }
+        PlanState::Running => {
+            let is_conducted = tx.conductor_of(&plan)?.is_some_and(|row| querying::conducts(&row))
+                || life::is_held(&querying::starting_file(house, &plan));
+            (!is_conducted).then(|| {
+                format!("the conductor of plan {plan} died: kapell resume {plan} goes on with it, {gives_up}")
+            })
+        }
+        PlanState::Draft | PlanState::Done | PlanState::Failed => None,
+    })
 }
 
 /// What children of a task own that are at work, or will be.

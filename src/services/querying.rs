@@ -31,13 +31,14 @@ use crate::store::money::Cooldown;
 use crate::store::plans::{PlanRow, TaskRow};
 use crate::sys::config::Config;
 use crate::sys::process::life;
-use crate::sys::process::tree::{self, Handle};
+use crate::sys::process::tree::{self, Handle, Identity};
 use crate::sys::process::vigil::{self, Vigil};
 use crate::sys::shim::client;
 
 mod attending;
 use attending::{
-    at_work, is_in_hand, mark_halted, mark_unattended, mark_unrecorded, recount, recount_running,
+    at_work, is_in_hand, mark_halted, mark_unattended, mark_unrecorded, orphaned, recount, recount_running,
+    suspended,
 };
 
 /// A wait is at most this long: clients drop calls of a minute.
@@ -193,7 +194,7 @@ fn vigil(
     let Some(row) = row else { return Ok(None) };
     // Taken before it is looked whether it is that process.
     let handle = Handle::open(row.pid.cast_signed()).ok().flatten();
-    let Some(handle) = handle.filter(|_| is_alive(&row)) else {
+    let Some(handle) = handle.filter(|_| conducts(&row)) else {
         has_died.store(known.is_some(), Ordering::Release);
         return Ok(None);
     };
@@ -245,7 +246,7 @@ fn settled<T>(
 /// # Errors
 /// The database fails.
 pub fn settled_conductor(session: &Session, row: ConductorRow) -> Result<(ConductorRow, bool), Error> {
-    if is_alive(&row) {
+    if conducts(&row) {
         return Ok((row, true));
     }
     let now = match row.state.should_live() {
@@ -269,7 +270,7 @@ fn plan_view(tx: &Tx<'_>, house: &House, row: PlanRow) -> Result<PlanView, Error
     if row.state.is_at_rest() {
         // What it was stopped in the midst of does not go on; while it is being saved, it does.
         let is_open = counts.iter().any(|(state, n)| *n > 0 && is_in_hand(*state));
-        let ends_it = if is_open { tx.conductor_of(&row.id)?.filter(is_alive) } else { None };
+        let ends_it = if is_open { tx.conductor_of(&row.id)?.filter(conducts) } else { None };
         if is_open && ends_it.is_none() {
             recount(&mut counts, at_work(tx, &row.id)?);
         }
@@ -281,7 +282,7 @@ fn plan_view(tx: &Tx<'_>, house: &House, row: PlanRow) -> Result<PlanView, Error
             row,
         });
     }
-    let conductor = tx.conductor_of(&row.id)?.filter(is_alive);
+    let conductor = tx.conductor_of(&row.id)?.filter(conducts);
     if conductor.is_some()
         && let Some(full) = room::lacking(&house.root)
     {
@@ -299,6 +300,9 @@ fn plan_view(tx: &Tx<'_>, house: &House, row: PlanRow) -> Result<PlanView, Error
         Some(conductor) => {
             let silent = Time::now().millis_since(conductor.heartbeat_at);
             let odd = || {
+                if is_unlocked(conductor) {
+                    return Some(without_lock(conductor));
+                }
                 let why = conducting::why_stale(silent)?;
                 let pid = conductor.pid;
                 Some(format!(
@@ -313,11 +317,7 @@ fn plan_view(tx: &Tx<'_>, house: &House, row: PlanRow) -> Result<PlanView, Error
         None => {
             let at_work = at_work(tx, &row.id)?;
             recount(&mut counts, at_work);
-            let reason = match at_work {
-                0 => "its conductor died; dispatch it again to go on".to_owned(),
-                1 => "its conductor died, 1 worker goes on; dispatch it again to take it up".to_owned(),
-                n => format!("its conductor died, {n} workers go on; dispatch it again to take them up"),
-            };
+            let reason = orphaned(at_work, suspended(tx, &row.id)?);
             (if at_work == 0 { PlanState::Stopped } else { row.state }, Some(reason))
         }
     };
@@ -329,13 +329,40 @@ fn is_unattended(tx: &Tx<'_>, attempt: &AttemptRow) -> Result<bool, Error> {
     if client::is_alive(Path::new(&attempt.run_dir)) {
         return Ok(false);
     }
-    Ok(!tx.conductor_of(&attempt.plan)?.is_some_and(|conductor| is_alive(&conductor)))
+    Ok(!tx.conductor_of(&attempt.plan)?.is_some_and(|conductor| conducts(&conductor)))
 }
 
 /// Whether a conductor lives: its lock is asked, not its row. The locks of a killed process are let go by the
 /// last of its threads, a moment after it has become a zombie.
 pub fn is_alive(row: &ConductorRow) -> bool {
     row.state.should_live() && life::is_held(Path::new(&row.alive)) && has_process(row)
+}
+
+/// Whether a conductor's very process lives although nobody holds its lock: the lock's file was removed. It conducts
+/// until another takes the plan over, or makes the file again.
+pub fn is_unlocked(row: &ConductorRow) -> bool {
+    row.state.should_live() && !life::is_held(Path::new(&row.alive)) && is_itself(row)
+}
+
+/// Whether a conductor's process is surely that one, and runs.
+pub(super) fn is_itself(row: &ConductorRow) -> bool {
+    let (pid, start_time) = (row.pid.cast_signed(), row.start_time);
+    let process = Identity { pid, start_time, boot_id: row.boot_id.clone() };
+    start_time != 0 && has_process(row) && process.is_same()
+}
+
+/// Whether somebody conducts: with the plan's lock, or without where that was removed.
+pub fn conducts(row: &ConductorRow) -> bool {
+    is_alive(row) || is_unlocked(row)
+}
+
+/// What is said of a conductor whose lock's file was removed.
+pub fn without_lock(row: &ConductorRow) -> String {
+    format!(
+        "the lock file of its conductor (process {}) was removed: it makes it again within 10 s; kapell resume {} has \
+         another take over at once",
+        row.pid, row.plan
+    )
 }
 
 /// Whether a conductor's process runs, by its number and its start. Where processes cannot be identified the
@@ -363,7 +390,7 @@ pub fn attempt_state(row: &AttemptRow) -> AttemptState {
 /// A page of a plan's tasks, from `after` (exclusive) in their order.
 pub fn tasks(session: &Session, plan: &PlanId, after: i64, limit: usize) -> Result<Vec<TaskView>, Error> {
     session.store()?.read(|tx| {
-        let is_conducted = tx.conductor_of(plan)?.is_some_and(|row| is_alive(&row));
+        let is_conducted = tx.conductor_of(plan)?.is_some_and(|row| conducts(&row));
         let full = room::lacking(&session.house.root);
         let of = tx.plan(plan)?;
         tx.tasks(plan, after, limit)?
@@ -390,7 +417,7 @@ pub fn task(session: &Session, plan: &PlanId, id: &TaskId) -> Result<(TaskRow, V
     session.store()?.read(|tx| {
         let mut row = tx.task(plan, id)?.ok_or_else(|| no_such("task", &format!("{plan}/{id}")))?;
         let attempts = tx.attempts_at(plan, id)?;
-        let is_conducted = tx.conductor_of(plan)?.is_some_and(|conductor| is_alive(&conductor));
+        let is_conducted = tx.conductor_of(plan)?.is_some_and(|conductor| conducts(&conductor));
         if let Some(of) = tx.plan(plan)? {
             mark_halted(&mut row, &of, is_conducted);
         }

@@ -1,7 +1,8 @@
 //! The registry of conductors, over all projects of this person: what it tells, and what an id in it means.
 
 use std::collections::BTreeMap;
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::os::unix::fs::FileTypeExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -86,8 +87,9 @@ fn entry(session: &Session, row: ConductorRow, place: Option<String>) -> Result<
     let silent_ms = Time::now().millis_since(row.heartbeat_at);
     let (is_fresh, note) = match is_alive {
         true => {
-            let odd = conducting::why_stale(silent_ms);
-            (odd.is_none(), odd)
+            let unlocked = querying::is_unlocked(&row).then(|| querying::without_lock(&row));
+            let odd = unlocked.or_else(|| conducting::why_stale(silent_ms));
+            (odd.is_none(), odd.or_else(|| without_socket(&row)))
         }
         false if row.state.should_live() => {
             (false, Some(format!("its process {} is gone; kapell resume {} goes on", row.pid, row.plan)))
@@ -95,6 +97,28 @@ fn entry(session: &Session, row: ConductorRow, place: Option<String>) -> Result<
         false => (false, None),
     };
     Ok(Entry { row, place, state, is_fresh, note, plan, position: None, lacks: None })
+}
+
+/// Where a conductor can be spoken to, if it can be.
+pub fn socket(row: &ConductorRow) -> Option<&str> {
+    let is_socket =
+        |path: &&str| std::fs::symlink_metadata(path).is_ok_and(|there| there.file_type().is_socket());
+    row.socket.as_deref().filter(|_| row.state.should_live()).filter(is_socket)
+}
+
+/// What is said of a conductor at whose socket nobody can speak to it.
+fn without_socket(row: &ConductorRow) -> Option<String> {
+    let socket = row.socket.as_deref()?;
+    let what = match std::fs::symlink_metadata(socket) {
+        Ok(there) if there.file_type().is_socket() => return None,
+        Ok(there) if there.is_dir() => "a folder lies in the place of its socket",
+        Ok(_) => "something else lies in the place of its socket",
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            return Some(format!("its socket {socket} was removed; it makes it again within 10 s"));
+        }
+        Err(_) => return None,
+    };
+    Some(format!("{what}, {socket}: move it away, and the socket is there within 10 s"))
 }
 
 /// What an id means, and whose it is.
@@ -302,7 +326,7 @@ fn watch_over(
     let Some(row) = row else { return Ok(None) };
     let failed = |error| Error::system(format!("the process {}", row.pid), error);
     // Taken before it is looked whether it is that process.
-    let handle = Handle::open(row.pid.cast_signed()).map_err(failed)?.filter(|_| querying::is_alive(&row));
+    let handle = Handle::open(row.pid.cast_signed()).map_err(failed)?.filter(|_| querying::conducts(&row));
     let Some(handle) = handle else {
         // It ended since it was listed.
         told();

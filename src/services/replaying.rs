@@ -1,7 +1,7 @@
 //! What was: the plans that were run, and one of them again, event by event, with what was known at each and
 //! why it was decided so. All of it is read from the log and from the evidence that was kept.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::project::Project;
 use super::querying::{self, PlanView};
@@ -180,7 +180,7 @@ fn walk(
     events: Vec<EventRow>,
 ) -> impl Iterator<Item = Step> {
     // A task began where its first step leads from; without one it is where it was.
-    let mut seen = std::collections::BTreeSet::new();
+    let mut seen = BTreeSet::new();
     for event in events.iter().filter(|event| event.kind == "task.state") {
         if let (Some(task), Some(from)) = (&event.task, field(event, "from"))
             && seen.insert(task.clone())
@@ -207,6 +207,8 @@ struct Fold {
     states: BTreeMap<String, TaskState>,
     /// By attempt: its worker and its task.
     at_work: BTreeMap<String, (String, String)>,
+    /// The attempts of those that are suspended.
+    suspended: BTreeSet<String>,
     /// By task: its last attempt.
     last: BTreeMap<String, String>,
 }
@@ -246,8 +248,15 @@ impl Fold {
                 self.at_work.insert(attempt.clone(), (worker, task.clone()));
                 self.last.insert(task.clone(), attempt.clone());
             }
+            ("attempt.state", _, Some(attempt)) => {
+                match field(event, "state").as_deref() {
+                    Some("paused") => self.suspended.insert(attempt.clone()),
+                    _ => self.suspended.remove(attempt),
+                };
+            }
             ("attempt.finished", _, Some(attempt)) => {
                 self.at_work.remove(attempt);
+                self.suspended.remove(attempt);
             }
             _ => {}
         }
@@ -339,7 +348,16 @@ impl Fold {
                 format!("{done} of {total} tasks are done, {failed} will not be, and nothing else can start")
             }
             "stopped" => format!("{done} of {total} tasks were done, {at_work} at work were ended"),
-            "paused" => format!("{at_work} at work may finish, {waiting} wait"),
+            "paused" => {
+                let suspended = self.suspended.len() as u64;
+                let may_finish = at_work.saturating_sub(suspended);
+                let at_work = match (suspended, may_finish) {
+                    (0, _) => format!("{at_work} at work may finish"),
+                    (_, 0) => format!("{suspended} at work are suspended"),
+                    _ => format!("{suspended} at work are suspended, {may_finish} may finish"),
+                };
+                format!("{at_work}, {waiting} wait")
+            }
             _ => return None,
         })
     }
@@ -430,6 +448,39 @@ mod tests {
         assert_eq!(why(11), "what it depends on is done: 1");
         assert_eq!((known(13), why(13)), ([0, 0, 2, 0], "all 2 tasks are done"));
         assert_eq!((steps[12].number, steps[12].after_ms), (13, 1200));
+    }
+
+    #[test]
+    fn who_was_suspended_by_a_pause_does_not_finish() {
+        let states = BTreeMap::from([
+            ("1".to_owned(), TaskState::Done),
+            ("2".to_owned(), TaskState::Done),
+            ("3".to_owned(), TaskState::Waiting),
+        ]);
+        let paused = |seq| event(seq, "plan.state", None, None, r#"{"state":"paused"}"#);
+        let turned = |seq, attempt, to: &str| {
+            event(seq, "attempt.state", None, Some(attempt), &format!(r#"{{"state":"{to}"}}"#))
+        };
+        let events = vec![
+            moved(1, "1", "ready", "running"),
+            started(2, "1", "a1"),
+            moved(3, "2", "ready", "running"),
+            started(4, "2", "a2"),
+            paused(5),
+            turned(6, "a1", "paused"),
+            paused(7),
+            turned(8, "a2", "paused"),
+            paused(9),
+            turned(10, "a1", "running"),
+            event(11, "attempt.finished", Some("2"), Some("a2"), "{}"),
+            paused(12),
+        ];
+        let steps: Vec<Step> = walk(states, &Facts::default(), events).collect();
+        let why = |seq: usize| steps[seq - 1].why.as_deref().unwrap_or_default();
+        assert_eq!(why(5), "2 at work may finish, 1 wait");
+        assert_eq!(why(7), "1 at work are suspended, 1 may finish, 1 wait");
+        assert_eq!(why(9), "2 at work are suspended, 1 wait");
+        assert_eq!(why(12), "2 at work may finish, 1 wait");
     }
 
     #[test]

@@ -195,6 +195,9 @@ pub fn now(
     }
     for attempt in live.iter().filter(|attempt| !stands_aside(attempt)) {
         *now.providers.entry(attempt.provider.clone()).or_default() += 1;
+        if attempt.project != *project {
+            *now.elsewhere.entry(attempt.provider.clone()).or_default() += 1;
+        }
     }
     for turn in tx.turns(project, Time::now())? {
         let load = now.loads.entry(turn.worker).or_default();

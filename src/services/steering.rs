@@ -2,12 +2,13 @@
 //! recorded; the conductor sees it and acts. Where no conductor lives, this does.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use super::conductor::launching::kind_of_run;
 use super::pipelines::deciding;
 use super::project::Project;
-use super::{Error, Session, admitting, approving, dispatching, insisting, nudging, querying, spending};
+use super::{
+    Error, Session, admitting, approving, dispatching, insisting, nudging, owning, querying, spending,
+};
 use crate::base::ids::{AttemptId, ConductorId, PlanId, TaskId, WorkerName};
 use crate::domain::attempt::AttemptState;
 use crate::domain::conducting::{ConductorState, PlanState};
@@ -18,8 +19,8 @@ use crate::store::Tx;
 use crate::store::attempts::AttemptRow;
 use crate::store::events::NewEvent;
 use crate::store::pipelines::StageRow;
-use crate::store::plans::{PlanRow, TaskLight};
-use crate::store::watch::Watch;
+use crate::store::plans::PlanRow;
+use crate::sys::config::resolved::Isolation;
 use crate::sys::shim::client;
 use crate::sys::shim::job::Request;
 
@@ -32,12 +33,9 @@ pub(super) use bringing::tell_landed;
 use bringing::{land, land_all};
 pub(in crate::services) use ending::is_stopping;
 pub use ending::kill_workers;
-use ending::{being_judged, end_by_force, judged};
+use ending::{being_judged, end_by_force, forced, judged};
 use releasing::{nobody, release};
 pub(in crate::services) use yielding::make_way;
-
-/// How long a conductor may take to save what a forced stop ended before it is taken for hung.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What is to be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -399,12 +397,9 @@ fn on_plan(
         }
         _ => None,
     };
+    // Where it is not known everything stays as it is.
+    let isolation = session.config_at_work(project).map_or(Isolation::Shared, |config| config.isolation);
     let live = store.write(|tx| -> Result<Vec<AttemptRow>, Error> {
-        tx.set_plan_state(&project.id, id, state, message)?;
-        if let Some(why) = &lacking {
-            // It waits for room, and finds this when it looks again.
-            insisting::note(tx, &project.id, id, why)?;
-        }
         let live = tx.live_attempts(id)?;
         for attempt in &live {
             let next = match state {
@@ -414,6 +409,16 @@ fn on_plan(
                 _ => continue,
             };
             tx.set_attempt_state(&attempt.id, next)?;
+        }
+        // After its attempts', so that the record tells at this one what became of them.
+        tx.set_plan_state(&project.id, id, state, message)?;
+        if let Some(why) = &lacking {
+            // It waits for room, and finds this when it looks again.
+            insisting::note(tx, &project.id, id, why)?;
+        }
+        if live.is_empty() && conductor.is_none() {
+            // Nobody comes to do it who would have to save something first.
+            owning::leave_stopped(tx, &project.id, id, isolation)?;
         }
         Ok(live)
     })?;
@@ -466,44 +471,6 @@ fn on_plan(
 
 fn are(workers: usize) -> String {
     if workers == 1 { "1 worker is".to_owned() } else { format!("{workers} workers are") }
-}
-
-/// Waits until the killed workers of a stopped plan are saved, and says what came of it. A conductor that
-/// does not get to it in its time hangs: it is ended, and another takes up what it left.
-fn forced(session: &Session, project: &Project, id: &PlanId, workers: usize) -> Result<String, Error> {
-    let watch = Watch::new(&session.house.root)?;
-    let ended = |patience: Duration| -> Result<bool, Error> {
-        let deadline = Instant::now() + patience;
-        loop {
-            // An attempt has ended before it is saved; its task says when it is.
-            let is_over = session.store()?.read(|tx| -> Result<bool, Error> {
-                let is_at_work = |task: &TaskLight| task.state == TaskState::Running;
-                Ok(tx.live_attempts(id)?.is_empty() && !tx.task_lights(id)?.iter().any(is_at_work))
-            })?;
-            if is_over {
-                return Ok(true);
-            }
-            if Instant::now() >= deadline {
-                return Ok(false);
-            }
-            watch.wait(Some(deadline));
-        }
-    };
-    if ended(PATIENCE)? {
-        return Ok(format!("{} ended, what they did is saved", are(workers)));
-    }
-    let Some(conductor) = dispatching::live_conductor(session, id)? else {
-        dispatching::ensure_conductor(session, project, id, false)?;
-        return Ok(format!("{} ended, and what they did is being saved", are(workers)));
-    };
-    dispatching::end_hung(&conductor)?;
-    dispatching::ensure_conductor(session, project, id, false)?;
-    let saved = if ended(PATIENCE)? { "is saved" } else { "is being saved" };
-    Ok(format!(
-        "its conductor (process {}) did not answer and was ended; {} ended, what they did {saved}",
-        conductor.pid,
-        are(workers)
-    ))
 }
 
 fn cancel_plan(

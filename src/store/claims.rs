@@ -328,6 +328,7 @@ impl Tx<'_> {
     pub fn hand_over_claims(
         &self,
         project: &ProjectId,
+        (plan, task): (&PlanId, &TaskId),
         from: &AttemptId,
         to: &AttemptId,
         alive: &str,
@@ -345,11 +346,12 @@ impl Tx<'_> {
                 project,
                 &NewEvent {
                     kind: "claim.handed-over",
+                    plan: Some(plan),
+                    task: Some(task),
                     attempt: Some(to),
                     holder: Some(to.as_str()),
                     text: format!("{to} takes over what {from} claimed"),
                     data: Some(data.to_string()),
-                    ..NewEvent::default()
                 },
             )?;
         }

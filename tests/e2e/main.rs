@@ -16,6 +16,7 @@ mod batches;
 mod belongings;
 mod environments;
 mod errands;
+mod fenced;
 mod fleet;
 mod handles;
 mod health;

@@ -172,7 +172,7 @@ fn everything_is_seen_and_steered_by_keys() {
     top.keys(&["1", "r"]);
     top.has(&format!("● {id}  running"));
     one.go();
-    top.has(&format!("○ {id}  stopped     ━━━━━━━━━━     3/3"));
+    top.has(&format!("○ {id}  done        ━━━━━━━━━━     3/3"));
     top.keys(&["n"]);
     top.has(&format!("land {id}: bring it to its target branch?  y / n"));
     top.keys(&["y"]);

@@ -110,6 +110,8 @@ impl Socket for NoSocket {
     fn path(&self) -> &Path {
         Path::new("")
     }
+
+    fn tend(&mut self) {}
 }
 
 /// Conducts a plan in this process, one task at a time, and tells for each how long its start, its

@@ -11,7 +11,7 @@ use crate::api::wire::{
 use crate::base::ids::{AttemptId, ClaimId, HolderName};
 use crate::domain::claim::{Conflict, Held, Holder, HolderKind, Mode};
 use crate::services::claiming::{self, Answer, Which, Wish};
-use crate::services::{Session, inside, querying};
+use crate::services::{Session, inside, owning, querying};
 use crate::store::claims::ClaimPage;
 
 /// Answers `claim-files`.
@@ -57,6 +57,7 @@ pub fn claim_files(session: &Session, params: ClaimFilesParams) -> Result<ClaimF
             if conflicts.is_empty() {
                 notes.push("nobody holds it, and others asked for it before".to_owned());
             }
+            notes.extend(owning::why_they_stay(session, &conflicts)?);
             ClaimFilesResult {
                 granted: false,
                 conflicts: conflicts.iter().map(conflict).collect(),

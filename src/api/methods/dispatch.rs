@@ -13,7 +13,7 @@ use crate::domain::route::Choice;
 use crate::services::dispatching::{self, Dispatched, What, Wish};
 use crate::services::project::Project;
 use crate::services::routing::Explanation;
-use crate::services::{Session, inside};
+use crate::services::{Session, inside, registry};
 use crate::store::conductors::ConductorRow;
 use crate::store::plans::Pace;
 
@@ -247,5 +247,9 @@ fn route(explanation: &Explanation) -> RouteStatus {
 
 /// A conductor as other answers name it.
 pub(super) fn conductor_ref(row: &ConductorRow) -> ConductorRef {
-    ConductorRef { id: row.id.as_str().to_owned(), pid: row.pid, socket: row.socket.clone() }
+    ConductorRef {
+        id: row.id.as_str().to_owned(),
+        pid: row.pid,
+        socket: registry::socket(row).map(str::to_owned),
+    }
 }

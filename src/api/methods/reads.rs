@@ -29,7 +29,8 @@ const LARGEST_PAGE: u32 = 500;
 pub fn plans(session: &Session, limit: Option<u32>) -> Result<PlansRead, ApiError> {
     let limit = limit.unwrap_or(PLANS).clamp(1, LARGEST_PAGE) as usize;
     let views = querying::plans(session, &session.project()?, limit)?;
-    Ok(PlansRead { seq: querying::newest(session)?, plans: views.iter().map(views::plan_line).collect() })
+    let plans = views.iter().map(|view| views::placed_line(session, view)).collect::<Result<Vec<_>, _>>()?;
+    Ok(PlansRead { seq: querying::newest(session)?, plans })
 }
 
 /// The projects of this person.

@@ -15,7 +15,7 @@ use crate::api::wire::{
 use crate::base::clock::Time;
 use crate::base::ids::{AttemptId, PlanId, TaskId};
 use crate::domain::budget::Money;
-use crate::domain::conducting::{ConductorState, PlanState};
+use crate::domain::conducting::PlanState;
 use crate::domain::task::TaskState;
 use crate::services::diagnosing::disk;
 use crate::services::following::Interest;
@@ -25,7 +25,6 @@ use crate::services::{
     Session, admitting, costing, dispatching, health, planning, registry, replaying, room, standing, windows,
 };
 use crate::store::claims::ClaimPage;
-use crate::store::conductors::ConductorRow;
 use crate::store::events::EventFilter;
 use crate::store::money::GroupBy;
 
@@ -408,6 +407,7 @@ fn overview(session: &Session, project: &Project, limit: usize) -> Result<Overvi
             warnings.push(format!("plan {id}: {why}; control launch {id} begins all the same"));
         }
     }
+    let lines = plans.iter().map(|plan| views::placed_line(session, plan)).collect::<Result<Vec<_>, _>>()?;
     // A broken configuration must not hide everything else.
     let (workers, budget) = fleet(session, project).unwrap_or_else(|error| {
         warnings.push(ApiError::from(error).message);
@@ -457,7 +457,7 @@ fn overview(session: &Session, project: &Project, limit: usize) -> Result<Overvi
             .filter(|view| view.percent.is_some() || view.spent.spent > Money::ZERO)
             .map(views::budget)
             .collect(),
-        plans: plans.iter().map(views::plan_line).collect(),
+        plans: lines,
         warnings,
     })
 }
@@ -476,10 +476,7 @@ fn plan_status(
     });
     let standing = session.store()?.read(|tx| tx.plan_standing(id)).map_err(crate::services::Error::from)?;
     let line = views::plan_line(&view);
-    let is_queued =
-        |row: &&ConductorRow| row.state == ConductorState::Queued && view.row.state == PlanState::Running;
-    let queued = view.conductor.as_ref().filter(is_queued);
-    let position = queued.map(|row| admitting::place_in_queue(session, row)).transpose()?;
+    let position = admitting::position(session, &view)?;
     let status = PlanStatus {
         position,
         plan_id: line.plan_id,

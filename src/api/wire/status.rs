@@ -193,6 +193,9 @@ pub struct PlanLine {
     /// The conductor, where one lives.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conductor: Option<String>,
+    /// Its conductor's place in the queue, from 1, while that waits for room.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub position: Option<u64>,
 }
 
 /// Seats by what they do.

@@ -282,6 +282,23 @@ fn each_strategy_finds_its_member() {
 }
 
 #[test]
+fn a_providers_limit_is_the_reason_where_its_workers_are_free() {
+    let mut roster = fleet();
+    let provider: ProviderName = "codex".into();
+    roster.providers.get_mut(&provider).unwrap().max_parallel = 3;
+    let mut now = Now {
+        loads: BTreeMap::from([("merge2".into(), load(1, 1, 1))]),
+        providers: BTreeMap::from([(provider.clone(), 3)]),
+        ..Now::default()
+    };
+    let asked = |now: &Now| came(&roster, now, Wish { text: "x", target: Some("codex"), ..Wish::default() });
+    assert_eq!(asked(&now), "target waits, slot: codex does as much at once as it may: 3 of 3");
+    now.elsewhere.insert(provider, 2);
+    let why = "codex does as much at once as it may: 3 of 3, 2 of them for other projects";
+    assert_eq!(asked(&now), format!("target waits, slot: {why}"));
+}
+
+#[test]
 fn a_sequential_group_works_at_one_task_whoever_asks() {
     let roster = fleet();
     let now = Now { taken: BTreeMap::from([("merging".into(), "p/1".into())]), ..Now::default() };

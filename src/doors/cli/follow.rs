@@ -2,7 +2,6 @@
 //! All are woken by events; none looks again because time has passed.
 
 use std::collections::HashMap;
-use std::io::IsTerminal as _;
 use std::time::Instant;
 
 use serde_json::Value;
@@ -15,14 +14,16 @@ use super::screens;
 use super::status_file::StatusFile;
 use crate::api::ApiError;
 use crate::api::wire::{
-    Action, ControlParams, ControlResult, DispatchResult, EventStatus, HealthStatus, JudgeParams,
-    JudgeResult, PlanResult, PlanStatus, Scope, StatusBody, StatusParams, StatusResult, TaskLine,
-    WorkerStatus,
+    ControlParams, ControlResult, DispatchResult, EventStatus, HealthStatus, JudgeParams, JudgeResult,
+    PlanResult, PlanStatus, Scope, StatusBody, StatusParams, StatusResult, TaskLine, WorkerStatus,
 };
 use crate::domain::refusal::{Code, Refusal};
 use crate::services::following::{Follower, Interest, newest};
 use crate::services::{Error, Session, dispatching, registry};
 use crate::store::events::EventRow;
+
+mod leaving;
+use leaving::Left;
 
 /// Tasks asked for at once while a run is followed.
 const PAGE: u32 = 500;
@@ -349,8 +350,12 @@ pub fn run(desk: &mut Desk<'_>, args: &args::Run) -> Result<u8, ApiError> {
         };
         desk.out.result(&text);
     }
-    match follow_plan(desk, &plan_id, file)? {
-        Some((value, status)) => {
+    let ended = match follow_plan(desk, &plan_id, file)? {
+        Some(ended) => Ok(ended),
+        None => leaving::what_now(desk, &plan_id)?,
+    };
+    match ended {
+        Ok((value, status)) => {
             if desk.out.is_json() {
                 desk.out.json(&value);
             } else {
@@ -364,8 +369,7 @@ pub fn run(desk: &mut Desk<'_>, args: &args::Run) -> Result<u8, ApiError> {
             }
             Ok(u8::from(status.state != "done"))
         }
-        None => {
-            let state = what_now(desk, &plan_id)?;
+        Err(state) => {
             let told = match state {
                 Left::Runs => format!("{plan_id} goes on in the background"),
                 Left::Paused => format!("{plan_id} is paused: kapell resume {plan_id} goes on"),
@@ -400,56 +404,6 @@ fn with_what_is_kept(desk: &Desk<'_>, error: ApiError, plan_id: &str) -> ApiErro
         format!("the plan is kept as the draft {plan_id}: kapell dispatch --plan-id {plan_id} starts it");
     let hint = if error.hint.is_empty() { kept } else { format!("{}; {kept}", error.hint) };
     ApiError { hint, ..error }
-}
-
-/// How a run is left by Ctrl-C.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Left {
-    Runs,
-    Paused,
-    Stopped,
-}
-
-/// Asks a person what becomes of the work; without one it goes on. A second Ctrl-C ends the process.
-fn what_now(desk: &mut Desk<'_>, plan_id: &str) -> Result<Left, ApiError> {
-    if desk.out.is_json() || !desk.out.can_ask() || !std::io::stdin().is_terminal() {
-        return Ok(Left::Runs);
-    }
-    let action = loop {
-        desk.out.ask(&format!("{plan_id} is at work. [d]etach and let it go on, [p]ause, or [s]top it? [d]"));
-        let mut answer = String::new();
-        let read = std::io::stdin().read_line(&mut answer).unwrap_or(0);
-        match Left::of_answer(&answer, read == 0) {
-            Some(Left::Runs) => return Ok(Left::Runs),
-            Some(Left::Paused) => break (Action::Pause, Left::Paused),
-            Some(Left::Stopped) => break (Action::Stop, Left::Stopped),
-            None => {}
-        }
-    };
-    let (action, left) = action;
-    let params = ControlParams {
-        action,
-        target: plan_id.to_owned(),
-        force: false,
-        message: None,
-        paths: Vec::new(),
-        budget_usd: None,
-    };
-    desk.call("control", params)?;
-    Ok(left)
-}
-
-impl Left {
-    /// From what was typed; `None` for what is no answer. Nothing at all lets it go on.
-    fn of_answer(answer: &str, is_over: bool) -> Option<Self> {
-        match answer.trim().to_lowercase().as_str() {
-            "" | "d" | "detach" => Some(Self::Runs),
-            "p" | "pause" => Some(Self::Paused),
-            "s" | "stop" => Some(Self::Stopped),
-            _ if is_over => Some(Self::Runs),
-            _ => None,
-        }
-    }
 }
 
 /// Follows a plan to its end and gives its last status; nothing if it was interrupted.

@@ -15,13 +15,16 @@ mod subscriptions;
 mod talking;
 
 use std::io;
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 
 use self::socket::SocketFile;
+use crate::base::ids::PlanId;
 use crate::services::House;
 use crate::services::conductor::{Socket, Vitals};
 
@@ -34,43 +37,71 @@ const QUICK_CALLS: usize = 8;
 /// all waits, sends what is left to be said, and is gone.
 #[derive(Debug)]
 pub struct Server {
-    /// Taken first when it ends.
+    house: Arc<House>,
+    plan: PlanId,
+    /// Taken first when it ends; none as long as something lies in its place.
     file: Option<SocketFile>,
     path: PathBuf,
+    listeners: UnboundedSender<UnixListener>,
+    is_told: bool,
     ending: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
 /// Serves the socket of the conductor, whose calls are about `folder`. Whoever holds the plan's
-/// life lock may call this. From its return on everybody can connect.
+/// life lock may call this. From its return on everybody can connect, unless something lies in the socket's place:
+/// then from when that has gone and the server is tended.
 ///
 /// # Errors
-/// The socket cannot be bound, or the system has no thread or descriptor left.
+/// The system has no thread or descriptor left.
 pub fn serve(house: Arc<House>, folder: PathBuf, vitals: Arc<Vitals>) -> io::Result<Server> {
-    let (listener, file) = socket::bind(&house.root, &vitals.plan)?;
-    listener.set_nonblocking(true)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .enable_time()
         .max_blocking_threads(SLOW_CALLS + QUICK_CALLS)
         .thread_name("kapell-call")
         .build()?;
-    let listener = {
-        let _inside = runtime.enter();
-        tokio::net::UnixListener::from_std(listener)?
-    };
     let (ending, ends) = oneshot::channel();
+    let (listeners, opened) = unbounded_channel();
+    let (path, plan) = (socket::path(&house.root, &vitals.plan), vitals.plan.clone());
+    let served = house.clone();
     let thread = std::thread::Builder::new().name("kapell-http".to_owned()).spawn(move || {
-        runtime.block_on(serving::run(&listener, house, folder, vitals, ends));
+        runtime.block_on(serving::run(opened, served, folder, vitals, ends));
         // A call that does not end by being told to holds nobody up.
         runtime.shutdown_background();
     })?;
-    Ok(Server { path: file.path().to_owned(), file: Some(file), ending: Some(ending), thread: Some(thread) })
+    let (ending, thread) = (Some(ending), Some(thread));
+    let mut server = Server { house, plan, file: None, path, listeners, is_told: false, ending, thread };
+    server.tend();
+    Ok(server)
 }
 
 impl Socket for Server {
     fn path(&self) -> &Path {
         &self.path
+    }
+
+    fn tend(&mut self) {
+        if self.file.as_ref().is_some_and(SocketFile::is_there) {
+            return;
+        }
+        let bound = socket::bind(&self.house.root, &self.plan).and_then(|(listener, file)| {
+            listener.set_nonblocking(true)?;
+            Ok((listener, file))
+        });
+        match bound {
+            Ok((listener, file)) => {
+                self.file = Some(file);
+                self.is_told = false;
+                // Who serves is there until this is dropped.
+                let _ = self.listeners.send(listener);
+            }
+            // Tried again each time, and told once.
+            Err(error) if !std::mem::replace(&mut self.is_told, true) => {
+                tracing::warn!("the socket of plan {}: {error}", self.plan);
+            }
+            Err(_) => {}
+        }
     }
 }
 

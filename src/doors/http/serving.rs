@@ -8,6 +8,7 @@ use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use jsonrpsee::server::{HttpBody, HttpRequest, Methods, StopHandle, stop_channel, ws};
 use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 use tower::util::BoxCloneService;
 
@@ -31,9 +32,9 @@ const NO_ROOM: Duration = Duration::from_millis(100);
 /// Who is connected, so that all waits can be ended.
 type Clients = Mutex<Vec<Weak<Client>>>;
 
-/// Serves until `ends`, then tells everybody the last of it and returns.
+/// Serves the socket that was opened last until `ends`, then tells everybody the last of it and returns.
 pub async fn run(
-    listener: &UnixListener,
+    mut opened: UnboundedReceiver<std::os::unix::net::UnixListener>,
     house: Arc<House>,
     folder: PathBuf,
     vitals: Arc<Vitals>,
@@ -47,9 +48,18 @@ pub async fn run(
     let (stop, server) = stop_channel();
     let places = Arc::new(Semaphore::new(MOST_CONNECTIONS as usize));
     let clients = Clients::default();
+    let mut listener = None;
     loop {
         let stream = tokio::select! {
-            stream = next(listener, &places) => stream,
+            stream = next(listener.as_ref(), &places) => stream,
+            Some(newest) = opened.recv() => {
+                // Who is connected by the one before stays so.
+                match UnixListener::from_std(newest) {
+                    Ok(newest) => listener = Some(newest),
+                    Err(error) => tracing::warn!("a conductor's socket: {error}"),
+                }
+                continue;
+            }
             _ = &mut ends => break,
         };
         let (stream, place) = match stream {
@@ -92,11 +102,12 @@ pub async fn run(
     }
 }
 
-/// The next connection, with its place among all.
+/// The next connection, with its place among all; none comes where no socket is open.
 async fn next(
-    listener: &UnixListener,
+    listener: Option<&UnixListener>,
     places: &Arc<Semaphore>,
 ) -> std::io::Result<(UnixStream, OwnedSemaphorePermit)> {
+    let Some(listener) = listener else { return std::future::pending().await };
     let place = places.clone().acquire_owned().await.map_err(std::io::Error::other)?;
     let (stream, _) = listener.accept().await?;
     Ok((stream, place))

@@ -2,7 +2,7 @@
 
 use std::fs::{self, DirBuilder, File, Permissions};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
@@ -12,10 +12,17 @@ use crate::base::ids::PlanId;
 /// with the NUL at its end).
 const LONGEST: usize = 100;
 
-/// The file; it is removed when this is dropped.
+/// The file; it is removed when this is dropped, unless another's lies in its place by then.
 #[derive(Debug)]
 pub struct SocketFile {
     path: PathBuf,
+    /// Its device and its number there: what makes it this one.
+    identity: (u64, u64),
+}
+
+/// Where the socket of a plan lies.
+pub fn path(root: &Path, plan: &PlanId) -> PathBuf {
+    root.join("sock").join(format!("{plan}.sock"))
 }
 
 /// Binds the socket of a plan, `<root>/sock/<plan>.sock`, in place of one that a dead conductor
@@ -24,20 +31,25 @@ pub struct SocketFile {
 /// # Errors
 /// The folder cannot be made, or something that is no socket lies in the way.
 pub fn bind(root: &Path, plan: &PlanId) -> io::Result<(UnixListener, SocketFile)> {
+    let path = path(root, plan);
     let folder = root.join("sock");
     DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
     // Its files are as private as their folder, also at the moment at which they are made.
     fs::set_permissions(&folder, Permissions::from_mode(0o700))?;
     let name = format!("{plan}.sock");
-    let path = folder.join(&name);
     match fs::remove_file(&path) {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
         _ => {}
     }
     let listener = bind_in(&folder, &name)?;
-    let file = SocketFile { path };
+    let file = SocketFile { identity: identity(&path)?, path };
     fs::set_permissions(&file.path, Permissions::from_mode(0o600))?;
     Ok((listener, file))
+}
+
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    let there = fs::symlink_metadata(path)?;
+    Ok((there.dev(), there.ino()))
 }
 
 /// Binds `name` in `folder`, also where the path is too long for a socket's address.
@@ -52,16 +64,18 @@ fn bind_in(folder: &Path, name: &str) -> io::Result<UnixListener> {
 }
 
 impl SocketFile {
-    /// Where it lies.
-    pub fn path(&self) -> &Path {
-        &self.path
+    /// Whether it still lies where it was made.
+    pub fn is_there(&self) -> bool {
+        identity(&self.path).is_ok_and(|there| there == self.identity)
     }
 }
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        // Whoever comes next replaces one that cannot be removed.
-        let _ = fs::remove_file(&self.path);
+        if self.is_there() {
+            // Whoever comes next replaces one that cannot be removed.
+            let _ = fs::remove_file(&self.path);
+        }
     }
 }
 
@@ -84,11 +98,17 @@ mod tests {
         fs::set_permissions(root.path().join("sock"), Permissions::from_mode(0o777)).unwrap();
         let (_listener, file) = bind(root.path(), &plan).unwrap();
         let path = root.path().join("sock/p-1.sock");
-        assert_eq!(file.path(), path);
         assert_eq!((mode(path.parent().unwrap()), mode(&path)), (0o700, 0o600));
         UnixStream::connect(&path).unwrap();
+        assert!(file.is_there());
         drop(file);
         assert!(!path.exists());
+        // Another's in the same place is left alone.
+        let (_first, file) = bind(root.path(), &plan).unwrap();
+        let (_second, other) = bind(root.path(), &plan).unwrap();
+        assert!(!file.is_there() && other.is_there());
+        drop(file);
+        assert!(path.exists());
     }
 
     #[test]
@@ -115,8 +135,10 @@ mod tests {
         let root = top.path().join("d".repeat(60)).join("e".repeat(60));
         fs::create_dir_all(&root).unwrap();
         let (_listener, file) = bind(&root, &PlanId::new("p-1")).unwrap();
-        assert_eq!(mode(file.path()), 0o600);
-        assert!(UnixStream::connect(file.path()).is_err(), "the path fits into no address");
+        assert!(file.is_there());
+        let path = path(&root, &PlanId::new("p-1"));
+        assert_eq!(mode(&path), 0o600);
+        assert!(UnixStream::connect(&path).is_err(), "the path fits into no address");
         // As somebody in its folder reaches it.
         use std::os::fd::AsRawFd as _;
         let folder = File::open(root.join("sock")).unwrap();

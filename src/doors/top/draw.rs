@@ -216,18 +216,18 @@ fn plans(model: &Model, theme: &Theme, width: u16) -> Vec<Spans> {
         let status = &row.status;
         let mark =
             if status.fresh { (theme.good, "● ".to_owned()) } else { (theme.faint, "○ ".to_owned()) };
-        let mut state = status.state.clone();
+        // That a conductor has ended does not say how its plan has.
+        let ended = status.plan_state.as_ref().filter(|_| status.state == "stopped");
+        let mut state = ended.unwrap_or(&status.state).clone();
+        let style = theme.of(&state);
         if let Some(position) = status.position {
             state.push_str(&format!(" #{position}"));
         }
         // So that it is seen which one the other panels are about.
         let is_looked_at = model.known.plan.as_ref().is_some_and(|plan| plan.plan_id == status.plan_id);
         let name = if is_looked_at { theme.focus } else { theme.strong };
-        let mut spans = vec![
-            mark,
-            (name, column(&status.plan_id, wide)),
-            (theme.of(&status.state), format!("  {}", column(&state, 10))),
-        ];
+        let mut spans =
+            vec![mark, (name, column(&status.plan_id, wide)), (style, format!("  {}", column(&state, 10)))];
         if let Some(progress) = &status.progress {
             let full = (progress.done.min(progress.total) * BAR).checked_div(progress.total).unwrap_or(0);
             let (full, empty) = (full as usize, (BAR - full) as usize);

@@ -128,6 +128,21 @@ fn text(model: &Model) -> String {
 }
 
 #[test]
+fn how_a_plan_ended_is_shown_and_not_that_its_conductor_did() {
+    let mut model = model((120, 40));
+    let mut found = loaded();
+    for (plan, state) in [("good-1", "done"), ("bad-1", "failed"), ("held-1", "stopped")] {
+        found.plans.push(plan_row(plan, "stopped", 8, &json!({"plan_state": state})));
+    }
+    model.update(Event::Loaded(Box::new(found)));
+    let screen = text(&model);
+    for (plan, state) in [("good-1", "done"), ("bad-1", "failed"), ("held-1", "stopped")] {
+        let line = screen.lines().find(|line| line.contains(plan)).unwrap_or_else(|| panic!("{screen}"));
+        assert!(line.contains(state), "{line}");
+    }
+}
+
+#[test]
 fn the_screen_in_several_sizes() {
     let mut all = String::new();
     for size in [(40, 8), LEAST, (80, 24), (100, 24), (140, 40)] {

@@ -80,7 +80,7 @@ pub fn advice(
         Err(why) => ("oracle.silent", format!("task {}: {who} was asked and gave no advice: {why}", task.id)),
     };
     let data = json!({"who": who, "text": said.as_ref().ok()});
-    desk.store()?.write(|tx| tell_with(tx, desk, attempt, kind, &told, Some(data.to_string())))?;
+    desk.write(|tx| tell_with(tx, desk, attempt, kind, &told, Some(data.to_string())))?;
     let Ok(text) = said else { return Ok(None) };
     let advice = Advice { who: who.to_owned(), text };
     keep(run_dir, &advice).map_err(|error| Error::system("cannot keep the advice of the oracle", error))?;

@@ -144,19 +144,17 @@ fn see_through(desk: &Arc<Desk>, attempt: &AttemptRow, carried: Result<(), Error
             Error::Refused(refusal) => format!("{}; {}", refusal.message, refusal.hint),
             other => other.to_string(),
         };
-        let recorded = desk.store().and_then(|store| {
-            store.write(|tx| -> Result<(), Error> {
-                let ending = Ending {
-                    outcome: Outcome::Failed,
-                    reason: Some(&why),
-                    usage: attempt.usage,
-                    said: None,
-                    session: None,
-                    wall: None,
-                };
-                tx.finish_attempt(&attempt.id, &ending)?;
-                give_up(tx, desk, attempt, &task_id(desk, attempt), &why)
-            })
+        let recorded = desk.write(|tx| -> Result<(), Error> {
+            let ending = Ending {
+                outcome: Outcome::Failed,
+                reason: Some(&why),
+                usage: attempt.usage,
+                said: None,
+                session: None,
+                wall: None,
+            };
+            tx.finish_attempt(&attempt.id, &ending)?;
+            give_up(tx, desk, attempt, &task_id(desk, attempt), &why)
         });
         if let Err(error) = recorded {
             tracing::error!(attempt = %attempt.id, "cannot record the failure: {error}");
@@ -370,7 +368,7 @@ fn launch(desk: &Desk, attempt: &AttemptRow, task: &Task) -> Result<Option<Launc
 /// was when it was taken. Its task waits for that again.
 fn not_begun(desk: &Desk, attempt: &AttemptRow, task: &Task, why: &str) -> Result<(), Error> {
     desk.spares.dismiss(attempt.id.as_str());
-    desk.store()?.write(|tx| -> Result<(), Error> {
+    desk.write(|tx| -> Result<(), Error> {
         let ending = Ending {
             outcome: Outcome::Interrupted,
             reason: Some(why),
@@ -428,7 +426,7 @@ fn save(desk: &Desk, attempt: &AttemptRow, task: &Task) -> Result<Option<Saved>,
     Point::SnapshotHeld.reach()?;
     let id = &task.id;
     let Some(saved) = saved else {
-        store.write(|tx| try_again(tx, desk, attempt, task, outcome, "its working tree is gone"))?;
+        desk.write(|tx| try_again(tx, desk, attempt, task, outcome, "its working tree is gone"))?;
         return Ok(None);
     };
     let widened = match outcome {
@@ -450,7 +448,7 @@ fn save(desk: &Desk, attempt: &AttemptRow, task: &Task) -> Result<Option<Saved>,
         let quarantine = refs::quarantine(&desk.git, &name, &saved.snapshot.commit)?;
         Some(reporting::report(attempt, &saved, &quarantine)?)
     };
-    let goes_on = store.write(|tx| -> Result<bool, Error> {
+    let goes_on = desk.write(|tx| -> Result<bool, Error> {
         saving::record(tx, attempt, &saved)?;
         if !saved.dropped.is_empty() {
             let names: Vec<String> = saved.dropped.iter().map(ToString::to_string).collect();

@@ -94,7 +94,7 @@ pub(super) fn judge(desk: &Desk, attempt: &AttemptRow, task: &Task, saved: &Save
     }
     let feedback = judging::feedback(&judgement);
     Point::JudgeConcluded.reach()?;
-    let approved = desk.store()?.write(|tx| record(tx, desk, attempt, task, &judgement, &feedback))?;
+    let approved = desk.write(|tx| record(tx, desk, attempt, task, &judgement, &feedback))?;
     Point::JudgeRecorded.reach()?;
     Ok(approved)
 }
@@ -166,8 +166,7 @@ fn reject(tx: &Tx<'_>, desk: &Desk, attempt: &AttemptRow, task: &Task, why: &str
     Ok(())
 }
 
-/// Whether the work may land now: this conductor has the plan, and the attempt holds what it
-/// changed. Claims that were let go (the task had failed, and a person approved it after all) are
+/// Whether the work may land now: the attempt holds what it changed. Claims that were let go (the task had failed, and a person approved it after all) are
 /// taken again; if somebody else has them by now, the task fails and tells so.
 fn may_land(
     tx: &Tx<'_>,
@@ -179,7 +178,7 @@ fn may_land(
 ) -> Result<bool, Error> {
     let (project, plan, id) = (&desk.project.id, &desk.plan_id, &task.id);
     let state = tx.task(plan, id)?.map(|row| row.state);
-    if tx.fencing(plan)? != desk.fencing || !matches!(state, Some(TaskState::Approved | TaskState::Landing)) {
+    if !matches!(state, Some(TaskState::Approved | TaskState::Landing)) {
         return Ok(false);
     }
     if let Some(conflict) =
@@ -214,7 +213,7 @@ fn give_back(desk: &Desk, attempt: &AttemptRow, task: &Task, why: &str) -> Resul
         evidence: Some(evidence.to_string_lossy().into_owned()),
         duration_ms: 0,
     };
-    desk.store()?.write(|tx| -> Result<(), Error> {
+    desk.write(|tx| -> Result<(), Error> {
         let mut gates = tx.gates(&attempt.id)?;
         gates.retain(|gate| gate.name != LANDING);
         gates.push(gate);
@@ -235,7 +234,7 @@ pub(super) fn land(desk: &Desk, attempt: &AttemptRow, task: &Task, saved: Saved)
     let approved = store.read(|tx| tx.approved_paths(&attempt.id))?;
     patterns.extend(approved.iter().filter_map(|path| Pattern::around_shown(path).ok()));
     let kept = leaving::keep(&desk.session.house, &desk.project, &patterns)?;
-    let may_land = store.write(|tx| may_land(tx, desk, attempt, task, &patterns, &kept))?;
+    let may_land = desk.write(|tx| may_land(tx, desk, attempt, task, &patterns, &kept))?;
     if !may_land {
         return Ok(());
     }
@@ -262,7 +261,7 @@ pub(super) fn land(desk: &Desk, attempt: &AttemptRow, task: &Task, saved: Saved)
             return give_back(desk, attempt, task, &why);
         }
     };
-    store.write(|tx| -> Result<(), Error> {
+    desk.write(|tx| -> Result<(), Error> {
         tx.set_committed(&desk.plan_id, id, commit.as_str())?;
         let mut gates = tx.gates(&attempt.id)?;
         if gates.iter().any(|gate| gate.name == LANDING) {

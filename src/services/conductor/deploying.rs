@@ -45,17 +45,8 @@ pub fn carry(desk: &Desk, command: &CommandRow) {
         }
     };
     let log = log.as_deref().map(Path::to_string_lossy);
-    let recorded = desk.store().and_then(|store| {
-        store.write(|tx| -> Result<bool, Error> {
-            Ok(tx.end_command(
-                &desk.project.id,
-                &desk.plan_id,
-                &command.id,
-                state,
-                &reason,
-                log.as_deref(),
-            )?)
-        })
+    let recorded = desk.write(|tx| {
+        tx.end_command(&desk.project.id, &desk.plan_id, &command.id, state, &reason, log.as_deref())
     });
     match recorded {
         Ok(_) => put_away(desk, &command.id),

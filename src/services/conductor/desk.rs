@@ -8,11 +8,12 @@ use super::starting::new_attempt;
 use crate::base::clock::Time;
 use crate::base::ids::{ConductorId, PlanId, TaskId};
 use crate::domain::plan::{CommandLine, Plan, Rules, Task};
+use crate::domain::refusal::{Code, Refusal};
 use crate::services::planning::rows::stored_plan;
 use crate::services::project::Project;
 use crate::services::{Error, Session, landing, walling};
-use crate::store::Store;
 use crate::store::plans::{Pace, PlanRow};
+use crate::store::{Store, Tx};
 use crate::sys::config::{Config, Ecosystem};
 use crate::sys::git::Git;
 use crate::sys::shim::spare::{MadeAhead, Spares};
@@ -113,6 +114,34 @@ impl Desk {
     /// The database.
     pub fn store(&self) -> Result<&Store, Error> {
         self.session.store()
+    }
+
+    /// Records something as the plan's conductor. Once another has the plan, what becomes of it is the other's to
+    /// say: nothing is recorded, and this one leaves.
+    ///
+    /// # Errors
+    /// The database fails, the change is refused, or another conductor has the plan.
+    pub fn write<T, E: Into<Error>>(&self, change: impl FnOnce(&Tx<'_>) -> Result<T, E>) -> Result<T, Error> {
+        self.store()?.write(|tx| {
+            if tx.fencing(&self.plan_id)? != self.fencing {
+                self.set_stopping(true);
+                return Err(self.superseded().into());
+            }
+            change(tx).map_err(Into::into)
+        })
+    }
+
+    /// Whether another conductor has taken the plan over.
+    pub fn is_superseded(&self) -> Result<bool, Error> {
+        Ok(self.store()?.read(|tx| tx.fencing(&self.plan_id))? != self.fencing)
+    }
+
+    fn superseded(&self) -> Refusal {
+        Refusal::new(
+            Code::Conflict,
+            format!("another conductor has taken plan {} over", self.plan_id),
+            "kapell list shows it; nothing was changed",
+        )
     }
 
     /// Says whether everything is being left, to be gone on with by the next conductor.

@@ -70,7 +70,7 @@ pub(super) fn follow(
     }
     let usage = heard.report.usage.priced(provider.and_then(|it| it.prices));
     let heard = meter.judged(heard, task);
-    desk.store()?.write(|tx| -> Result<(), Error> {
+    desk.write(|tx| -> Result<(), Error> {
         // A stop that somebody asked for is recorded as such, whatever the worker made of it.
         let asked = tx
             .attempt(&attempt.id)?
@@ -115,7 +115,7 @@ struct Companion<'a> {
 impl Companion<'_> {
     /// Records something, which the work does not depend on.
     fn record(&self, what: impl FnOnce(&Tx<'_>) -> Result<(), Error>) {
-        if let Err(error) = self.desk.store().and_then(|store| store.write(what)) {
+        if let Err(error) = self.desk.write(what) {
             tracing::warn!(attempt = %self.attempt.id, "{error}");
         }
     }

@@ -14,6 +14,7 @@ pub mod lacking;
 pub mod launching;
 pub mod listening;
 pub mod prompt;
+mod reclaiming;
 pub mod recovering;
 mod reporting;
 pub mod running;

@@ -12,6 +12,7 @@ use super::attempt::{Stage, carry, carry_launched, launch_at_once};
 use super::deploying;
 use super::desk::Desk;
 use super::lacking;
+use super::reclaiming;
 use super::recovering;
 use super::stages::Stages;
 use super::starting::{self, Begun};
@@ -28,8 +29,7 @@ use crate::domain::task::TaskState;
 use crate::services::judging::commands;
 use crate::services::project::Files;
 use crate::services::spending::Spent;
-use crate::services::{Error, Session};
-use crate::services::{ground, landing};
+use crate::services::{Error, Session, ground, landing, owning};
 use crate::store::events::NewEvent;
 use crate::store::plans::{Pace, PlanRow, TaskLight};
 use crate::store::watch::Watch;
@@ -68,7 +68,7 @@ pub fn conduct<S: Socket>(
     open: impl FnOnce(&Arc<Vitals>) -> Option<S>,
 ) -> Result<bool, Error> {
     let life_file = session.house.life_file(&format!("plan-{plan}"));
-    let Some(life) = take_plan(session, plan, &life_file)? else { return Ok(false) };
+    let Some(mut life) = take_plan(session, plan, &life_file)? else { return Ok(false) };
     Point::ConductorLocked.reach()?;
     session.store()?.share_one_connection();
     let project = session.project()?;
@@ -79,13 +79,22 @@ pub fn conduct<S: Socket>(
     let git = ground::git(&session.house, &project)?;
     let id = ConductorId::new(format!("c-{}", random_tail(8)));
     let vitals = Arc::new(Vitals::new(id.clone(), plan.clone()));
-    let socket = open(&vitals);
+    let mut socket = open(&vitals);
     let path = socket.as_ref().map(|socket| socket.path().to_owned());
     let admission = (&config, launch_anyway);
     let fencing = register(session, &project.id, plan, &id, &life, path, admission)?;
     Point::ConductorRegistered.reach()?;
     let project_id = project.id.clone();
-    let lay_out = || -> Result<Conductor, Error> {
+    let mut tend = || {
+        // What somebody removed or put in its place while it runs.
+        if let Err(error) = life.mend() {
+            tracing::warn!("the lock of plan {plan} is gone: {error}");
+        }
+        if let Some(socket) = &mut socket {
+            socket.tend();
+        }
+    };
+    let lay_out = || -> Result<Conductor<'_>, Error> {
         let desk = Desk::new(session.clone(), project, config, git, plan.clone(), id.clone(), fencing)?;
         let files = Files::of(session, &desk.project);
         Ok(Conductor {
@@ -112,6 +121,8 @@ pub fn conduct<S: Socket>(
             // What an earlier conductor left at work is a batch.
             left_of_batch: 0,
             awaits: None,
+            has_begun: false,
+            tend: &mut tend,
         })
     };
     let ended = lay_out().and_then(|mut conductor| {
@@ -130,6 +141,11 @@ pub fn conduct<S: Socket>(
         }
         Ok(())
     });
+    if session.store()?.read(|tx| tx.fencing(plan))? != fencing {
+        // Its workers go on, and the other has taken them up.
+        tracing::warn!("plan {plan} was taken over by another conductor, and this one leaves");
+        return Ok(false);
+    }
     let state = if ended.is_ok() { ConductorState::Stopped } else { ConductorState::Crashed };
     if let Err(error) = &ended {
         let why = error.to_string();
@@ -150,7 +166,7 @@ fn until(at: Time) -> Duration {
     Duration::from_millis(u64::try_from(at.millis_since(Time::now())).unwrap_or(0))
 }
 
-struct Conductor {
+struct Conductor<'a> {
     desk: Arc<Desk>,
     agenda: Agenda,
     /// Where the plan is a run of a pipeline: what its stages are about.
@@ -185,15 +201,22 @@ struct Conductor {
     left_of_batch: u32,
     /// The seats that it is noted to wait for.
     awaits: Option<Pool>,
+    /// Whether it began an attempt.
+    has_begun: bool,
+    /// Sees to what proves that it lives and where it is spoken to, at each heartbeat.
+    tend: &'a mut dyn FnMut(),
 }
 
-impl Conductor {
+impl Conductor<'_> {
     /// Runs, and goes on where that failed for want of room or of the repository, as soon as it is there.
     fn run_on(&mut self) -> Result<(), Error> {
         let mut teller = lacking::Teller::default();
         let mut killed = 0;
         loop {
             let Err(error) = self.run() else { return Ok(()) };
+            if self.desk.is_superseded()? {
+                return Ok(());
+            }
             let is_told_to_stop = self.desk.session.cancel.is_cancelled();
             if error.is_of_killed_git() && killed < MOST_KILLED && !is_told_to_stop {
                 tracing::warn!("gone on: {error}");
@@ -212,6 +235,11 @@ impl Conductor {
         self.desk.set_stopping(false);
         let mut is_first = true;
         loop {
+            if self.desk.is_superseded()? {
+                // It ends as if it had been killed: what is at work is the other's.
+                self.desk.set_stopping(true);
+                return Ok(());
+            }
             self.beat()?;
             self.gather();
             let row = self.desk.row()?;
@@ -239,9 +267,9 @@ impl Conductor {
                     self.take_steps()?;
                     self.vitals.count_pass();
                 }
-                if is_first {
-                    self.tell_first_pass()?;
-                    is_first = false;
+                if std::mem::take(&mut is_first) && !self.has_begun {
+                    // Whoever sent the plan waits for this; what it began would have told it by itself.
+                    self.desk.write(|tx| tx.heartbeat(&self.desk.conductor))?;
                 }
                 let may_rest = || schedule::conclusion(&self.agenda.views).is_some();
                 if self.at_work.is_empty() && may_rest() && self.rest()? {
@@ -268,7 +296,7 @@ impl Conductor {
         }
         let desk = &self.desk;
         let why = format!("its time is up; kapell resume {} goes on", desk.plan_id);
-        desk.store()?.write(|tx| -> Result<(), Error> {
+        desk.write(|tx| -> Result<(), Error> {
             tx.set_plan_state(&desk.project.id, &desk.plan_id, PlanState::Stopped, Some(&why))?;
             Ok(())
         })?;
@@ -296,7 +324,7 @@ impl Conductor {
     /// Goes on with the attempts that nobody is at work on any more.
     fn take_up(&mut self) -> Result<(), Error> {
         for (attempt, stage) in recovering::unfinished(&self.desk)? {
-            if !self.at_work.contains_key(&attempt.task) {
+            if !self.at_work.contains_key(&attempt.task) && reclaiming::holds(&self.desk, &attempt, stage)? {
                 self.spawn(attempt, stage)?;
             }
         }
@@ -323,7 +351,7 @@ impl Conductor {
         let steps = schedule::steps(&self.agenda.views);
         if !steps.is_empty() {
             let id = |at: usize| &self.agenda.lights[at].id;
-            desk.store()?.write(|tx| -> Result<(), Error> {
+            desk.write(|tx| -> Result<(), Error> {
                 for step in &steps {
                     let (at, state, reason) = match step {
                         Step::MakeReady(at) => (*at, TaskState::Ready, None),
@@ -387,6 +415,7 @@ impl Conductor {
             }
             match starting::begin(desk, &task, base.as_ref().and_then(Option::as_deref))? {
                 Begun::Attempt(attempt) => {
+                    self.has_begun = true;
                     self.left_of_batch = self.left_of_batch.saturating_sub(1);
                     match launch_at_once(desk, &attempt, &task) {
                         Some(launched) => self.work(attempt.task.clone(), move |desk| {
@@ -452,7 +481,7 @@ impl Conductor {
             Err(error) => ("config.broken", format!("the old configuration stays: {error}")),
         };
         let desk = &self.desk;
-        desk.store()?.write(|tx| -> Result<(), Error> {
+        desk.write(|tx| -> Result<(), Error> {
             tx.append_event(
                 &desk.project.id,
                 &NewEvent { kind, plan: Some(&desk.plan_id), text, ..NewEvent::default() },
@@ -557,7 +586,8 @@ impl Conductor {
 
     fn beat(&mut self) -> Result<(), Error> {
         if self.last_beat.elapsed() >= HEARTBEAT {
-            self.desk.store()?.write(|tx| tx.heartbeat(&self.desk.conductor))?;
+            (self.tend)();
+            self.desk.write(|tx| tx.heartbeat(&self.desk.conductor))?;
             self.last_beat = Instant::now();
             // It may wait for hours, and what it ran once need not lie in memory for so long.
             pages::let_go_of_code();
@@ -565,32 +595,11 @@ impl Conductor {
         Ok(())
     }
 
-    fn tell_first_pass(&self) -> Result<(), Error> {
-        let desk = &self.desk;
-        desk.store()?.write(|tx| -> Result<(), Error> {
-            tx.append_event(
-                &desk.project.id,
-                &NewEvent {
-                    kind: "conductor.started",
-                    plan: Some(&desk.plan_id),
-                    text: format!(
-                        "conductor {} (process {}) runs plan {}",
-                        desk.conductor,
-                        std::process::id(),
-                        desk.plan_id
-                    ),
-                    ..Default::default()
-                },
-            )?;
-            Ok(())
-        })
-    }
-
     /// Notes the end, unless somebody dispatched work meanwhile, who found this conductor alive and
     /// relies on it.
     fn is_needed_again(&self) -> Result<bool, Error> {
         let desk = &self.desk;
-        desk.store()?.write(|tx| -> Result<bool, Error> {
+        desk.write(|tx| -> Result<bool, Error> {
             let has_ended = tx.conductor(&desk.conductor)?.is_none_or(|row| !row.state.should_live());
             let row = tx.plan(&desk.plan_id)?;
             if has_ended || row.is_none_or(|row| row.state != PlanState::Running) {
@@ -607,7 +616,7 @@ impl Conductor {
     fn rest(&self) -> Result<bool, Error> {
         let desk = &self.desk;
         let agenda = &self.agenda;
-        desk.store()?.write(|tx| -> Result<bool, Error> {
+        desk.write(|tx| -> Result<bool, Error> {
             let lights = tx.task_lights(&desk.plan_id)?;
             if lights.len() != agenda.views.len() {
                 return Ok(false);
@@ -636,7 +645,7 @@ impl Conductor {
     fn stop(&mut self, state: &PlanState) -> Result<(), Error> {
         let desk = Arc::clone(&self.desk);
         desk.set_stopping(true);
-        desk.store()?.write(|tx| -> Result<(), Error> {
+        desk.write(|tx| -> Result<(), Error> {
             tx.set_conductor_state(&desk.conductor, ConductorState::Stopping)?;
             for attempt in tx.live_attempts(&desk.plan_id)? {
                 tx.set_attempt_state(&attempt.id, AttemptState::Stopping)?;
@@ -654,12 +663,15 @@ impl Conductor {
         // Also the workers of a conductor that died: nobody else would end them.
         self.take_up()?;
         while !self.at_work.is_empty() {
+            if desk.is_superseded()? {
+                return Ok(());
+            }
             self.obey()?;
             self.end_gates()?;
             self.watch.wait(Some(Instant::now() + Duration::from_secs(1)));
             self.beat()?;
             self.gather();
         }
-        Ok(())
+        desk.write(|tx| owning::leave_stopped(tx, &desk.project.id, &desk.plan_id, desk.config.isolation))
     }
 }

@@ -183,7 +183,7 @@ pub fn own_what_it_changed(
     let paths = saved.outside.iter().filter_map(|(path, _)| Pattern::of_path(&path.to_string()).ok());
     let paths: Vec<Pattern> = paths.collect();
     let kept = leaving::keep(&desk.session.house, &desk.project, &paths)?;
-    desk.store()?.write(|tx| -> Result<Option<Task>, Error> {
+    desk.write(|tx| -> Result<Option<Task>, Error> {
         for path in &paths {
             // Whoever holds one of them has it; it stays outside, and the others do not suffer for it.
             let path = std::slice::from_ref(path);

@@ -45,7 +45,7 @@ impl Stages {
         })?;
         if is_due {
             let landed = landed(desk)?;
-            desk.store()?.write(|tx| take_steps(tx, desk, &landed))?;
+            desk.write(|tx| take_steps(tx, desk, &landed))?;
         } else {
             self.seen = Some(newest);
         }

@@ -31,10 +31,14 @@ pub struct Condition {
     pub plan: PlanView,
 }
 
-/// Where a conductor can be spoken to. Whoever connects is served until this is dropped.
+/// Where a conductor can be spoken to. Whoever connects is served until this is dropped. It may not be open: something
+/// lies in its place.
 pub trait Socket {
     /// The socket's path.
     fn path(&self) -> &Path;
+
+    /// Opens it anew where somebody removed its file or put something else in its place.
+    fn tend(&mut self);
 }
 
 impl Vitals {

@@ -31,7 +31,7 @@ pub(super) fn land(desk: &Desk, branch: &str, waiting: &[Waiting]) -> Result<(),
 
 /// Notes that commits are on the branch, and lets the target follow.
 pub(super) fn finish(desk: &Desk, branch: &str, landed: &[(i64, Oid)]) -> Result<(), Error> {
-    desk.store()?.write(|tx| -> Result<(), Error> {
+    desk.write(|tx| -> Result<(), Error> {
         for (id, commit) in landed {
             tx.step_landing(*id, LandingState::Landed, None, Some(commit.as_str()), None)?;
         }
@@ -228,15 +228,13 @@ impl Batch<'_> {
     }
 
     fn give_back(&self, alone: &Waiting, why: String) -> Result<(), Error> {
-        self.desk
-            .store()?
-            .write(|tx| tx.step_landing(alone.id, LandingState::Conflict, None, None, Some(&why)))?;
+        self.desk.write(|tx| tx.step_landing(alone.id, LandingState::Conflict, None, None, Some(&why)))?;
         alone.answer(Landing::Rejected(why));
         Ok(())
     }
 
     fn tell(&self, text: String) -> Result<(), Error> {
-        self.desk.store()?.write(|tx| -> Result<(), Error> {
+        self.desk.write(|tx| -> Result<(), Error> {
             let plan = Some(&self.desk.plan_id);
             let event = NewEvent { kind: "landing.batch", plan, text, ..NewEvent::default() };
             tx.append_event(&self.desk.project.id, &event)?;

@@ -79,7 +79,7 @@ pub fn land(desk: &Desk, work: Work) -> Result<Landing, Error> {
     let store = desk.store()?;
     let attempt = &work.attempt;
     let branch = desk.row()?.integration.unwrap_or_else(|| integration_branch(&desk.plan_id));
-    let id = store.write(|tx| {
+    let id = desk.write(|tx| {
         let commit = work.commit.as_str();
         tx.queue_landing(&desk.project.id, &desk.plan_id, &attempt.task, &attempt.id, &branch, commit)
     })?;

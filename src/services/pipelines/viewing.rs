@@ -119,7 +119,7 @@ pub fn view(session: &Session, plan: &PlanId) -> Result<RunView, Error> {
                 stage,
             });
         }
-        let is_conducted = tx.conductor_of(plan)?.is_some_and(|conductor| querying::is_alive(&conductor));
+        let is_conducted = tx.conductor_of(plan)?.is_some_and(|conductor| querying::conducts(&conductor));
         Ok(RunView { run, plan: row, stages: views, is_conducted })
     })
 }

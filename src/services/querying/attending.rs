@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::paused;
 use crate::base::ids::PlanId;
+use crate::domain::attempt::AttemptState;
 use crate::domain::conducting::PlanState;
 use crate::domain::task::TaskState;
 use crate::services::{Error, room};
@@ -17,6 +18,36 @@ use crate::sys::shim::client;
 pub(super) fn at_work(tx: &Tx<'_>, plan: &PlanId) -> Result<u64, Error> {
     let live = tx.live_attempts(plan)?;
     Ok(live.iter().filter(|attempt| client::is_alive(Path::new(&attempt.run_dir))).count() as u64)
+}
+
+/// How many of those are suspended.
+pub(super) fn suspended(tx: &Tx<'_>, plan: &PlanId) -> Result<u64, Error> {
+    let live = tx.live_attempts(plan)?;
+    let is_suspended = |attempt: &&AttemptRow| {
+        attempt.state == AttemptState::Paused && client::is_alive(Path::new(&attempt.run_dir))
+    };
+    Ok(live.iter().filter(is_suspended).count() as u64)
+}
+
+/// What is said of a plan whose conductor died, by how many of its workers live and are suspended.
+pub(super) fn orphaned(at_work: u64, suspended: u64) -> String {
+    let going = at_work.saturating_sub(suspended);
+    let going = match going {
+        0 => None,
+        1 => Some("1 worker goes on".to_owned()),
+        n => Some(format!("{n} workers go on")),
+    };
+    let suspended = match suspended {
+        0 => None,
+        1 => Some("1 worker is suspended".to_owned()),
+        n => Some(format!("{n} workers are suspended")),
+    };
+    let workers: Vec<String> = [going, suspended].into_iter().flatten().collect();
+    match (workers.is_empty(), at_work) {
+        (true, _) => "its conductor died; dispatch it again to go on".to_owned(),
+        (_, 1) => format!("its conductor died, {}; dispatch it again to take it up", workers.join(", ")),
+        _ => format!("its conductor died, {}; dispatch it again to take them up", workers.join(", ")),
+    }
 }
 
 /// Whether somebody is to be at work on a task in that state: its worker, or its conductor.
@@ -97,4 +128,26 @@ pub(super) fn recount(counts: &mut Vec<(TaskState, u64)>, at_work: u64) {
     let unlooked = std::mem::take(&mut counts[judging].1) + std::mem::take(&mut counts[landing].1);
     counts[waiting].1 += unlooked;
     recount_running(counts, at_work);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::orphaned;
+
+    #[test]
+    fn workers_that_are_suspended_do_not_go_on() {
+        for (at_work, suspended, says) in [
+            (0, 0, "its conductor died; dispatch it again to go on"),
+            (1, 0, "its conductor died, 1 worker goes on; dispatch it again to take it up"),
+            (1, 1, "its conductor died, 1 worker is suspended; dispatch it again to take it up"),
+            (
+                3,
+                1,
+                "its conductor died, 2 workers go on, 1 worker is suspended; dispatch it again to take them up",
+            ),
+            (2, 2, "its conductor died, 2 workers are suspended; dispatch it again to take them up"),
+        ] {
+            assert_eq!(orphaned(at_work, suspended), says);
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::{PATIENCE, cancel};
+use super::{are, cancel};
 use crate::base::ids::{AttemptId, PlanId, TaskId};
 use crate::domain::conducting::PlanState;
 use crate::domain::task::TaskState;
@@ -16,6 +16,8 @@ use crate::store::watch::Watch;
 use crate::sys::shim::client;
 use crate::sys::shim::job::Request;
 
+/// How long a conductor may take to save what a forced stop ended before it is taken for hung.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// How often it is looked whether a conductor that ends has ended.
 const LAST_STEPS: Duration = Duration::from_millis(20);
 
@@ -61,6 +63,49 @@ pub(super) fn being_judged(
     };
     let ended = if is_over { "has ended" } else { "is being ended" };
     Ok(format!("{what}: what runs for that {ended}, and they are judged again when the plan goes on"))
+}
+
+/// Waits until the killed workers of a stopped plan are saved, and says what came of it. A conductor that
+/// does not get to it in its time hangs: it is ended, and another takes up what it left.
+pub(super) fn forced(
+    session: &Session,
+    project: &Project,
+    id: &PlanId,
+    workers: usize,
+) -> Result<String, Error> {
+    let watch = Watch::new(&session.house.root)?;
+    let ended = |patience: Duration| -> Result<bool, Error> {
+        let deadline = Instant::now() + patience;
+        loop {
+            // An attempt has ended before it is saved; its task says when it is.
+            let is_over = session.store()?.read(|tx| -> Result<bool, Error> {
+                let is_at_work = |task: &TaskLight| task.state == TaskState::Running;
+                Ok(tx.live_attempts(id)?.is_empty() && !tx.task_lights(id)?.iter().any(is_at_work))
+            })?;
+            if is_over {
+                return Ok(true);
+            }
+            if Instant::now() >= deadline {
+                return Ok(false);
+            }
+            watch.wait(Some(deadline));
+        }
+    };
+    if ended(PATIENCE)? {
+        return Ok(format!("{} ended, what they did is saved", are(workers)));
+    }
+    let Some(conductor) = dispatching::live_conductor(session, id)? else {
+        dispatching::ensure_conductor(session, project, id, false)?;
+        return Ok(format!("{} ended, and what they did is being saved", are(workers)));
+    };
+    dispatching::end_hung(&conductor)?;
+    dispatching::ensure_conductor(session, project, id, false)?;
+    let saved = if ended(PATIENCE)? { "is saved" } else { "is being saved" };
+    Ok(format!(
+        "its conductor (process {}) did not answer and was ended; {} ended, what they did {saved}",
+        conductor.pid,
+        are(workers)
+    ))
 }
 
 /// Leaves the workers of a plan no time to end by themselves.

@@ -23,18 +23,16 @@ const FOR: &str = " for ";
 #[derive(Debug)]
 pub struct Life {
     path: PathBuf,
-    _lock: File,
+    lock: File,
 }
 
 impl Life {
     /// Takes the lock of `path`, making the file. `None` if another process holds it.
     pub fn take(path: &Path) -> io::Result<Option<Self>> {
-        if let Some(folder) = path.parent() {
-            std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-        }
+        make_folder(path)?;
         loop {
             if let Some(lock) = appear(path)? {
-                return Ok(Some(Self { path: path.to_owned(), _lock: lock }));
+                return Ok(Some(Self { path: path.to_owned(), lock }));
             }
             // Of somebody who lives, or who was killed.
             let file = match OpenOptions::new().read(true).write(true).open(path) {
@@ -55,7 +53,7 @@ impl Life {
             }
             // The holder before may have removed the file between our opening and locking it.
             if is_same_file(&file, path) {
-                return Ok(Some(Self { path: path.to_owned(), _lock: file }));
+                return Ok(Some(Self { path: path.to_owned(), lock: file }));
             }
         }
     }
@@ -73,12 +71,27 @@ impl Life {
     pub fn path(&self) -> &Path {
         &self.path
     }
+
+    /// Makes the file anew where somebody removed it, unless it is another's by now.
+    pub fn mend(&mut self) -> io::Result<()> {
+        if is_same_file(&self.lock, &self.path) {
+            return Ok(());
+        }
+        make_folder(&self.path)?;
+        if let Some(lock) = appear(&self.path)? {
+            self.lock = lock;
+        }
+        Ok(())
+    }
 }
 
 impl Drop for Life {
     fn drop(&mut self) {
-        // While the lock is still held, so that nobody else's file can be meant.
-        let _ = std::fs::remove_file(&self.path);
+        // While the lock is still held, so that nobody else's file can be meant. One that somebody removed may be
+        // another's by now.
+        if is_same_file(&self.lock, &self.path) {
+            let _ = std::fs::remove_file(&self.path);
+        }
     }
 }
 
@@ -181,6 +194,13 @@ pub fn on_behalf_of(proof: &str) -> Option<&str> {
     parts(proof).1
 }
 
+fn make_folder(file: &Path) -> io::Result<()> {
+    match file.parent() {
+        Some(folder) => std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder),
+        None => Ok(()),
+    }
+}
+
 /// Makes the file with its lock held: nobody finds it there without, and takes its holder for dead. `None` if
 /// there is one.
 fn appear(path: &Path) -> io::Result<Option<File>> {
@@ -226,6 +246,24 @@ mod tests {
         assert!(waits.join().unwrap() && wait_for_end(path.to_str().unwrap()));
         assert!(!is_held(&path));
         assert!(Life::take(&path).unwrap().is_some());
+    }
+
+    #[test]
+    fn a_file_that_was_removed_is_made_again_and_anothers_is_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("life");
+        let mut life = Life::take(&path).unwrap().unwrap();
+        std::fs::remove_file(&path).unwrap();
+        assert!(!is_held(&path));
+        life.mend().unwrap();
+        assert!(is_held(&path) && Life::take(&path).unwrap().is_none());
+        std::fs::remove_file(&path).unwrap();
+        let other = Life::take(&path).unwrap().unwrap();
+        life.mend().unwrap();
+        drop(life);
+        assert!(is_held(&path), "the other's stays");
+        drop(other);
+        assert!(!path.exists());
     }
 
     /// Neither is somebody who begins taken for dead, nor does looking keep anybody from beginning.

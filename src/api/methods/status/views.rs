@@ -21,8 +21,9 @@ use crate::services::diagnosing::Check;
 use crate::services::health::{Report, WorkerHealth};
 use crate::services::judging::runs::Answer;
 use crate::services::querying::{self, AttemptView, BudgetView, PlanView, QueuedView, TaskView, WorkerView};
-use crate::services::registry::Entry;
+use crate::services::registry::{self, Entry};
 use crate::services::replaying::{Run, Step};
+use crate::services::{Error, Session, admitting};
 use crate::store::conductors::RunRow;
 use crate::store::landings::LandingRow;
 use crate::store::money::CostRow;
@@ -47,7 +48,13 @@ pub(in crate::api) fn plan_line(view: &PlanView) -> PlanLine {
         running: view.count(&AT_WORK),
         failed: view.count(&[TaskState::Failed, TaskState::Blocked]),
         conductor: view.conductor.as_ref().map(|row| row.id.as_str().to_owned()),
+        position: None,
     }
+}
+
+/// The same, with its place in the queue while it waits for room.
+pub(in crate::api) fn placed_line(session: &Session, view: &PlanView) -> Result<PlanLine, Error> {
+    Ok(PlanLine { position: admitting::position(session, view)?, ..plan_line(view) })
 }
 
 pub(super) fn task_line(view: &TaskView) -> TaskLine {
@@ -149,7 +156,7 @@ pub(super) fn conductor(entry: &Entry) -> ConductorStatus {
         project: entry.place.clone(),
         state: entry.state.as_str().to_owned(),
         // What a dead one left is nobody's, or somebody else's by now.
-        socket: row.socket.clone().filter(|_| entry.state.should_live()),
+        socket: registry::socket(row).filter(|_| entry.state.should_live()).map(str::to_owned),
         started_at: row.started_at.to_string(),
         heartbeat_at: row.heartbeat_at.to_string(),
         fresh: entry.is_fresh,

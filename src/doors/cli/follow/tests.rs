@@ -293,3 +293,50 @@ fn only_what_waits_listens_for_ctrl_c() {
         assert_eq!(calls::waits(&command), waits, "{words:?}");
     }
 }
+
+/// Asked what becomes of a run: what was typed, and what the contract answers then.
+fn left(typed: &[&str], script: Vec<Turn>) -> (Result<Result<String, Left>, ApiError>, String) {
+    let (said, answers) = std::sync::mpsc::channel();
+    for answer in typed {
+        said.send(((*answer).to_owned(), false)).unwrap();
+    }
+    let (stdout, stderr) = (Paper::default(), Paper::default());
+    let mut out = Out::of_sinks(Box::new(stdout), Box::new(stderr.clone()), false, true);
+    let script = RefCell::new(VecDeque::from(script));
+    let mut desk = Desk {
+        ask: Box::new(|method, _| {
+            let (expected, answer) = script.borrow_mut().pop_front().unwrap();
+            assert_eq!(method, expected);
+            match answer.get("refused") {
+                Some(_) => Err(Refusal::new(Code::Conflict, "it is done", "nothing to stop").into()),
+                None => Ok(answer),
+            }
+        }),
+        wait: Box::new(|_, _| Ok(())),
+        folder: PathBuf::from("/nowhere"),
+        cancel: Cancel::default(),
+        out: &mut out,
+        zone: Zone::Utc,
+    };
+    let left = leaving::decide(&mut desk, "demo-1", &answers);
+    drop(desk);
+    assert!(script.borrow().is_empty(), "not asked: {:?}", script.borrow());
+    (left.map(|left| left.map(|(_, status)| status.state)), stderr.text())
+}
+
+#[test]
+fn a_run_that_ends_while_its_person_is_asked_needs_no_answer() {
+    let running = || plan_status(1, "running", &[(1, "running")]);
+    let done = || plan_status(2, "done", &[(1, "done")]);
+    let (ended, told) = left(&[], vec![running(), done()]);
+    assert_eq!(ended.unwrap(), Ok("done".to_owned()));
+    assert!(told.contains("[d]etach") && told.contains("it is done meanwhile"), "{told}");
+    // It ended after the answer, and before that was heard.
+    let refused = || ("control", json!({"refused": true}));
+    let (ended, _) = left(&["what?\n", "s\n"], vec![refused(), done()]);
+    assert_eq!(ended.unwrap(), Ok("done".to_owned()));
+    let (ended, _) = left(&["s\n"], vec![refused(), running()]);
+    assert!(ended.is_err(), "what was refused for another reason is said");
+    let (left, _) = left(&["p\n"], vec![("control", json!({"ack": true, "state": "paused", "message": ""}))]);
+    assert_eq!(left.unwrap(), Err(Left::Paused));
+}

@@ -31,9 +31,13 @@ pub fn overview(view: &View, overview: &Overview) -> String {
             for plan in &overview.plans {
                 // An id begins with the name; saying both helps nobody.
                 let name = if plan.plan_id.starts_with(&plan.name) { Cell::new() } else { plain(&plan.name) };
+                let state = match plan.position {
+                    Some(place) => vec![word("queued"), span(Style::Faint, format!(" #{place}"))],
+                    None => vec![word(&plan.state)],
+                };
                 table.row([
                     cell(Style::Strong, &plan.plan_id),
-                    vec![word(&plan.state)],
+                    state,
                     bar(plan.done, plan.total),
                     plain(format!("{}/{}", plan.done, plan.total)),
                     number(Style::Strong, plan.running),

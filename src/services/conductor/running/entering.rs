@@ -47,17 +47,21 @@ pub(super) fn register(
     let pid = std::process::id();
     let identity = tree::identity(pid as i32);
     session.store()?.write(|tx| -> Result<i64, Error> {
-        // Whoever had the plan before is dead: its lock was free.
-        if let Some(before) = tx.conductor_of(plan)? {
-            tx.set_conductor_state(&before.id, ConductorState::Crashed)?;
-            if before.state.should_live() {
-                let text = format!(
-                    "conductor {} (process {}) of plan {plan} died; it was last heard of at {}",
-                    before.id, before.pid, before.heartbeat_at
-                );
-                let event =
-                    NewEvent { kind: "conductor.crashed", plan: Some(plan), text, ..NewEvent::default() };
-                tx.append_event(project, &event)?;
+        let tell = |kind, text| {
+            tx.append_event(project, &NewEvent { kind, plan: Some(plan), text, ..NewEvent::default() })
+        };
+        // Whoever had the plan before is dead: its lock was free. Or somebody removed the lock's file, and it leaves
+        // as soon as it finds the plan taken.
+        if let Some(before) = tx.conductor_of(plan)?.filter(|before| before.state.should_live()) {
+            let who = format!("conductor {} (process {}) of plan {plan}", before.id, before.pid);
+            if querying::is_itself(&before) {
+                tx.set_conductor_state(&before.id, ConductorState::Stopped)?;
+                let text = format!("{who} has lost its lock file, and leaves the plan to another");
+                tell("conductor.superseded", text)?;
+            } else {
+                tx.set_conductor_state(&before.id, ConductorState::Crashed)?;
+                let text = format!("{who} died; it was last heard of at {}", before.heartbeat_at);
+                tell("conductor.crashed", text)?;
             }
         }
         let (config, launch_anyway) = admission;
@@ -83,6 +87,8 @@ pub(super) fn register(
             started_at: now,
             heartbeat_at: now,
         })?;
+        // In one with its row: whatever becomes of it, who began its attempts is known.
+        tell("conductor.started", format!("conductor {id} (process {pid}) runs plan {plan}"))?;
         if why.is_some() {
             admit(tx, own, id, why.as_deref())?;
         }
@@ -108,7 +114,7 @@ fn admit(
     Ok(())
 }
 
-impl Conductor {
+impl Conductor<'_> {
     /// Whether there is room for this conductor; those who wait for longer go first.
     pub(super) fn admitted(&mut self) -> Result<bool, Error> {
         if self.is_admitted {
@@ -128,7 +134,7 @@ impl Conductor {
         let is_queued = row.is_some_and(|row| row.state == ConductorState::Queued);
         if why.is_some() != is_queued {
             // Decided and recorded at once: of two who see the same room one gets it.
-            why = desk.store()?.write(|tx| -> Result<_, Error> {
+            why = desk.write(|tx| -> Result<_, Error> {
                 let (_, why) = look(tx)?;
                 admit(tx, own, &desk.conductor, why.as_deref())?;
                 Ok(why)

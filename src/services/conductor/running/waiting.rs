@@ -26,7 +26,7 @@ pub(super) fn first_end(desk: &Desk) -> Result<Option<Time>, Error> {
     })
 }
 
-impl Conductor {
+impl Conductor<'_> {
     /// Pauses a plan whose own money is spent: no waiting brings more, and somebody has to decide.
     pub(super) fn pause_where_unpaid(&self, desk: &Desk) -> Result<(), Error> {
         if !self.at_work.is_empty() {
@@ -53,7 +53,7 @@ impl Conductor {
             "budget: {}; what landed stays. kapell resume {id} --budget-usd USD goes on with more, kapell cancel {id} ends it",
             spent.why
         );
-        desk.store()?.write(|tx| -> Result<(), Error> {
+        desk.write(|tx| -> Result<(), Error> {
             if tx.plan(id)?.is_some_and(|row| row.state == PlanState::Running) {
                 tx.set_plan_state(&desk.project.id, id, PlanState::Paused, Some(&why))?;
             }
@@ -65,7 +65,7 @@ impl Conductor {
     /// who have more leave it the next.
     pub(super) fn note_seat_wait(&mut self, desk: &Desk, pool: Option<Pool>) -> Result<(), Error> {
         if self.awaits != pool {
-            desk.store()?.write(|tx| tx.set_seat_wait(&desk.project.id, &desk.plan_id, pool))?;
+            desk.write(|tx| tx.set_seat_wait(&desk.project.id, &desk.plan_id, pool))?;
             self.awaits = pool;
         }
         Ok(())
@@ -82,7 +82,7 @@ impl Conductor {
             Some(why) => ("memory.short", format!("no worker starts: {why}")),
             None => ("memory.enough", "there is memory again, and workers start".to_owned()),
         };
-        desk.store()?.write(|tx| -> Result<(), Error> {
+        desk.write(|tx| -> Result<(), Error> {
             let event = NewEvent { kind, plan: Some(&desk.plan_id), text, ..NewEvent::default() };
             tx.append_event(&desk.project.id, &event)?;
             Ok(())
@@ -121,7 +121,7 @@ impl Conductor {
         if told.is_empty() {
             return Ok(());
         }
-        desk.store()?.write(|tx| -> Result<(), Error> {
+        desk.write(|tx| -> Result<(), Error> {
             for (task, why) in &told {
                 // It may have moved since, and then it has another reason.
                 if tx.task(&desk.plan_id, task)?.is_some_and(|row| row.state == TaskState::Ready) {
@@ -145,7 +145,7 @@ impl Conductor {
         if late.is_empty() {
             return Ok(());
         }
-        desk.store()?.write(|tx| -> Result<(), Error> {
+        desk.write(|tx| -> Result<(), Error> {
             for &at in &late {
                 let light = &agenda.lights[at];
                 if tx.set_missed(&desk.plan_id, &light.id)? {

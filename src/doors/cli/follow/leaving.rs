@@ -1,0 +1,130 @@
+//! Leaving a run that goes on: what a person wants done with it after Ctrl-C, unless it ends before they say so.
+
+use std::io::IsTerminal as _;
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+
+use serde_json::Value;
+
+use super::{is_over, whole_plan};
+use crate::api::ApiError;
+use crate::api::wire::{Action, ControlParams, PlanStatus};
+use crate::doors::cli::calls::Desk;
+use crate::services::Cancel;
+use crate::services::following::Interest;
+
+/// How a run is left by Ctrl-C.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Left {
+    /// It goes on.
+    Runs,
+    /// Nothing new begins.
+    Paused,
+    /// It is ended.
+    Stopped,
+}
+
+/// A plan that has ended, as it is told and as it is read.
+type Ended = (Value, PlanStatus);
+
+/// A line that was typed, and whether it was the last.
+type Answer = (String, bool);
+
+/// Asks a person what becomes of the work; without one it goes on. A second Ctrl-C ends the process. A plan that
+/// ends meanwhile needs no answer.
+pub fn what_now(desk: &mut Desk<'_>, plan_id: &str) -> Result<Result<Ended, Left>, ApiError> {
+    if desk.out.is_json() || !desk.out.can_ask() || !std::io::stdin().is_terminal() {
+        return Ok(Err(Left::Runs));
+    }
+    let answers = answers(desk.cancel.clone());
+    decide(desk, plan_id, &answers)
+}
+
+/// What is typed, line by line; each ends a wait.
+fn answers(cancel: Cancel) -> Receiver<Answer> {
+    let (said, answers) = channel();
+    // It ends with the process.
+    thread::spawn(move || {
+        loop {
+            let mut answer = String::new();
+            let is_last = std::io::stdin().read_line(&mut answer).unwrap_or(0) == 0;
+            let is_heard = said.send((answer, is_last)).is_ok();
+            cancel.cancel();
+            if is_last || !is_heard {
+                return;
+            }
+        }
+    });
+    answers
+}
+
+pub(super) fn decide(
+    desk: &mut Desk<'_>,
+    plan_id: &str,
+    answers: &Receiver<Answer>,
+) -> Result<Result<Ended, Left>, ApiError> {
+    let (action, left) = loop {
+        desk.out.ask(&format!("{plan_id} is at work. [d]etach and let it go on, [p]ause, or [s]top it? [d]"));
+        let (answer, is_last) = match answer_or_end(desk, plan_id, answers)? {
+            Ok(answer) => answer,
+            Err(ended) => {
+                // The question stands in a line that nobody has ended.
+                desk.out.note("");
+                desk.out.note(&format!("it is {} meanwhile, and needs no answer", ended.1.state));
+                return Ok(Ok(ended));
+            }
+        };
+        match Left::of_answer(&answer, is_last) {
+            Some(Left::Runs) => return Ok(Err(Left::Runs)),
+            Some(Left::Paused) => break (Action::Pause, Left::Paused),
+            Some(Left::Stopped) => break (Action::Stop, Left::Stopped),
+            None => {}
+        }
+    };
+    let params = ControlParams {
+        action,
+        target: plan_id.to_owned(),
+        force: false,
+        message: None,
+        paths: Vec::new(),
+        budget_usd: None,
+    };
+    let Err(error) = desk.call("control", params) else { return Ok(Err(left)) };
+    // It may have ended before it was told.
+    let (value, _, status) = whole_plan(desk, plan_id)?;
+    if is_over(&status) { Ok(Ok((value, status))) } else { Err(error) }
+}
+
+/// What was typed next, or how the plan ended before that.
+fn answer_or_end(
+    desk: &Desk<'_>,
+    plan_id: &str,
+    answers: &Receiver<Answer>,
+) -> Result<Result<Answer, Ended>, ApiError> {
+    loop {
+        desk.cancel.take_back();
+        if let Ok(answer) = answers.try_recv() {
+            return Ok(Ok(answer));
+        }
+        let (value, seq, status) = whole_plan(desk, plan_id)?;
+        if is_over(&status) {
+            return Ok(Err((value, status)));
+        }
+        let conductor = status.conductor.map(|conductor| conductor.id);
+        let interest = Interest { plan: Some(plan_id.to_owned()), conductor, ..Interest::default() };
+        (desk.wait)(interest, seq)?;
+    }
+}
+
+impl Left {
+    /// From what was typed; `None` for what is no answer. Nothing at all lets it go on.
+    pub(super) fn of_answer(answer: &str, is_over: bool) -> Option<Self> {
+        match answer.trim().to_lowercase().as_str() {
+            "" | "d" | "detach" => Some(Self::Runs),
+            "p" | "pause" => Some(Self::Paused),
+            "s" | "stop" => Some(Self::Stopped),
+            _ if is_over => Some(Self::Runs),
+            _ => None,
+        }
+    }
+}
