@@ -4,7 +4,7 @@
 use crate::base::clock::Time;
 use crate::base::ids::{HolderName, PlanId, ProjectId, TaskId};
 use crate::base::sorting;
-use crate::domain::claim::{Held, Holder, HolderKind, Mode};
+use crate::domain::claim::{Conflict, Held, Holder, HolderKind, Mode};
 use crate::domain::pattern::Pattern;
 use crate::domain::plan::Task;
 use crate::domain::task::TaskState;
@@ -115,4 +115,16 @@ pub fn in_the_way(
         ancestors(tx, plan, task)?.iter().map(|above| format!("{plan}/{above}")).collect();
     held.retain(|claim| claim.task.as_ref().is_none_or(|task| !lenders.contains(task)));
     Ok(held)
+}
+
+/// Who holds what a task wants, and what lets it begin where that is no other task's end.
+pub fn held_by(conflict: &Conflict) -> String {
+    let held = &conflict.held;
+    let who = held.task.clone().unwrap_or_else(|| held.holder.name.to_string());
+    let text = format!("{} is held by {who} since {}", conflict.witness, held.since);
+    match (&held.task, &held.reason) {
+        (Some(_), _) => text,
+        (None, Some(reason)) => format!("{text} ({reason}); it begins when {who} lets go of it"),
+        (None, None) => format!("{text}; it begins when {who} lets go of it"),
+    }
 }

@@ -37,7 +37,8 @@ use crate::sys::shim::client;
 
 mod attending;
 use attending::{
-    at_work, is_in_hand, mark_halted, mark_unattended, mark_unrecorded, recount, recount_running,
+    at_work, is_in_hand, mark_claimed, mark_halted, mark_unattended, mark_unrecorded, recount,
+    recount_running,
 };
 
 /// A wait is at most this long: clients drop calls of a minute.
@@ -362,6 +363,7 @@ pub fn attempt_state(row: &AttemptRow) -> AttemptState {
 
 /// A page of a plan's tasks, from `after` (exclusive) in their order.
 pub fn tasks(session: &Session, plan: &PlanId, after: i64, limit: usize) -> Result<Vec<TaskView>, Error> {
+    let project = session.project()?;
     session.store()?.read(|tx| {
         let is_conducted = tx.conductor_of(plan)?.is_some_and(|row| is_alive(&row));
         let full = room::lacking(&session.house.root);
@@ -372,6 +374,7 @@ pub fn tasks(session: &Session, plan: &PlanId, after: i64, limit: usize) -> Resu
                 if let Some(of) = &of {
                     mark_halted(&mut row, of, is_conducted);
                 }
+                mark_claimed(tx, &project, plan, &mut row)?;
                 let mut attempts = tx.attempts_at(plan, &row.id)?;
                 let (count, last) = (attempts.len() as u32, attempts.pop());
                 match &full {
@@ -387,6 +390,7 @@ pub fn tasks(session: &Session, plan: &PlanId, after: i64, limit: usize) -> Resu
 
 /// One task with all its attempts.
 pub fn task(session: &Session, plan: &PlanId, id: &TaskId) -> Result<(TaskRow, Vec<AttemptView>), Error> {
+    let project = session.project()?;
     session.store()?.read(|tx| {
         let mut row = tx.task(plan, id)?.ok_or_else(|| no_such("task", &format!("{plan}/{id}")))?;
         let attempts = tx.attempts_at(plan, id)?;
@@ -394,6 +398,7 @@ pub fn task(session: &Session, plan: &PlanId, id: &TaskId) -> Result<(TaskRow, V
         if let Some(of) = tx.plan(plan)? {
             mark_halted(&mut row, &of, is_conducted);
         }
+        mark_claimed(tx, &project, plan, &mut row)?;
         if !is_conducted {
             mark_unattended(&mut row, attempts.last());
         } else if let Some(full) = room::lacking(&session.house.root) {

@@ -4,13 +4,16 @@ use super::{Id, Object, OneOrMany};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Parameters of `plan`: exactly one of `plan`, `file`, `request`.
+/// Parameters of `plan`: exactly one of `plan`, `text`, `file`, `request`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PlanParams {
     /// The plan: {"specs":[{"file","description"}],"tasks":[{"id","agent","task","files","depends_on"}]}.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<Object>,
+    /// The plan as JSON or YAML text: problems then say where.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
     /// Path of a plan file in the project, JSON or YAML.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,

@@ -9,7 +9,7 @@ use super::seating::Tried;
 use super::{continuing, crashing, seating};
 use crate::base::ids::{AttemptId, HolderName, ProviderName, random_tail};
 use crate::domain::attempt::Outcome;
-use crate::domain::claim::{self, Conflict, Decision, Holder, HolderKind, Mode};
+use crate::domain::claim::{self, Decision, Holder, HolderKind, Mode};
 use crate::domain::plan::Task;
 use crate::domain::route::{Choice, Shut};
 use crate::domain::task::TaskState;
@@ -173,7 +173,7 @@ fn record(desk: &Desk, task: &Task, base: Option<&str>, id: &AttemptId, seen: &S
                 (renew.iter().map(|id| id.0).max().unwrap_or(0), insert)
             }
             Decision::Refuse(conflicts) => {
-                let on = conflicts.first().map_or_else(String::new, held_by);
+                let on = conflicts.first().map_or_else(String::new, owning::held_by);
                 return Ok(Step::Begun(waits(tx, desk, task, "claim", on)?));
             }
         };
@@ -254,18 +254,6 @@ fn record(desk: &Desk, task: &Task, base: Option<&str>, id: &AttemptId, seen: &S
         let row = tx.attempt(id)?.ok_or_else(|| Error::Bug(format!("attempt {id} vanished")))?;
         Ok(Step::Begun(Begun::Attempt(Box::new(row))))
     })
-}
-
-/// Who holds what a task wants, and what lets it begin where that is no other task's end.
-fn held_by(conflict: &Conflict) -> String {
-    let held = &conflict.held;
-    let who = held.task.clone().unwrap_or_else(|| held.holder.name.to_string());
-    let text = format!("{} is held by {who} since {}", conflict.witness, held.since);
-    match (&held.task, &held.reason) {
-        (Some(_), _) => text,
-        (None, Some(reason)) => format!("{text} ({reason}); it begins when {who} lets go of it"),
-        (None, None) => format!("{text}; it begins when {who} lets go of it"),
-    }
 }
 
 /// Who keeps a task from beginning where all work in one folder. A task without files owns what it changes; as long
