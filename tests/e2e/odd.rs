@@ -484,7 +484,7 @@ fn what_a_missing_filter_cannot_write_is_not_landed_and_nothing_is_lost() {
     assert!(said.contains("lfs") && said.contains("a.psd"), "{said}");
     // The checkout is as it was, and the work is where it was.
     assert_eq!(bench.git(["rev-parse", "HEAD"]), before);
-    assert_eq!(std::fs::read_to_string(bench.project.join("a.psd")).unwrap(), "pointer\n");
+    assert_eq!(fs::read_to_string(bench.project.join("a.psd")).unwrap(), "pointer\n");
     assert!(!bench.project.join("b.txt").exists());
     assert_eq!(bench.git(["show", &format!("kapell/{plan}:a.psd")]), "other");
     // Once the program is there it lands.
@@ -493,7 +493,7 @@ fn what_a_missing_filter_cannot_write_is_not_landed_and_nothing_is_lost() {
     }
     let landed = bench.command(KAPELL).args(["land", &plan]).output().unwrap();
     assert_eq!(landed.status.code(), Some(0), "{landed:?}");
-    assert_eq!(std::fs::read_to_string(bench.project.join("a.psd")).unwrap().trim_end(), "other");
+    assert_eq!(fs::read_to_string(bench.project.join("a.psd")).unwrap().trim_end(), "other");
 }
 
 #[test]
