@@ -4,14 +4,14 @@ use super::{Id, Object, OneOrMany};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Parameters of `plan`: exactly one of `plan`, `text`, `file`, `request`.
+/// Parameters of `plan`: exactly one of `plan`, `file`, `request`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PlanParams {
     /// The plan: {"specs":[{"file","description"}],"tasks":[{"id","agent","task","files","depends_on"}]}.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<Object>,
-    /// The plan as JSON or YAML text: problems then say where.
+    /// In place of plan: the same as JSON or YAML text, whose problems say where they stand.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
     /// Path of a plan file in the project, JSON or YAML.
