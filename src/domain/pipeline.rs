@@ -377,6 +377,23 @@ pub fn conclusion(stages: &[Stage], now: &[Now], seats: &Seats) -> Option<Conclu
         .map_or(Some(Conclusion::Done), |at| Some(Conclusion::Left(at)))
 }
 
+/// Whether all that is left of a run is to say of its stages that they are done: nothing would be begun, and nobody
+/// asked.
+pub fn is_through(stages: &[Stage], now: &[Now], seats: &Seats) -> bool {
+    let mut now = now.to_vec();
+    loop {
+        let steps = steps(stages, &now, seats);
+        if steps.is_empty() {
+            return conclusion(stages, &now, seats) == Some(Conclusion::Done);
+        }
+        // Each ends one stage more.
+        for step in steps {
+            let Step::End(at, StageState::Done, Why::Finished) = step else { return false };
+            now[at].state = StageState::Done;
+        }
+    }
+}
+
 fn step(stages: &[Stage], all: &[Now], seats: &Seats, at: usize) -> Option<Step> {
     let (stage, now) = (&stages[at], &all[at]);
     match now.state {

@@ -18,8 +18,12 @@ use crate::sys::process::life::{self, Life};
 use crate::sys::shim::files;
 
 pub(super) mod leaving;
+pub(super) mod misread;
 mod taking;
-pub(super) mod waiting;
+pub mod waiting;
+mod withdrawing;
+
+pub use withdrawing::withdraw;
 
 /// Seconds a claim lasts unless told; TOOLS.md names this figure.
 pub const DEFAULT_TTL_S: u64 = 900;
@@ -58,6 +62,10 @@ pub enum Answer {
     Free,
     /// Somebody is in the way.
     Refused(Vec<Conflict>),
+    /// Nobody holds it, but somebody asked for it before and waits.
+    Behind(waiting::Before),
+    /// The holder does not wait for it any more: it said so elsewhere.
+    Withdrawn,
 }
 
 /// Parses patterns and looks at the tree for what no pattern may go through.
@@ -82,20 +90,22 @@ pub fn patterns(top: Option<&Path>, texts: &[String]) -> Result<Vec<Pattern>, Re
         .collect()
 }
 
+/// Patterns of what is to be let go of. Where one was written as a name of the tree is, what owns that name is
+/// meant too: nothing else could be claimed for it.
+pub fn to_let_go_of(top: Option<&Path>, texts: &[String]) -> Result<Vec<Pattern>, Refusal> {
+    let mut patterns = patterns(None, texts)?;
+    let named = |top: &Path| -> Vec<Pattern> {
+        patterns.iter().filter_map(|pattern| Some(misread::meant(top, pattern)?.1)).collect()
+    };
+    let named = top.map(named).unwrap_or_default();
+    patterns.extend(named);
+    Ok(patterns)
+}
+
 /// A pattern that passes through a symbolic link or into another repository would own
 /// something else than it says.
 pub(super) fn refuse_detours(top: &Path, pattern: &Pattern) -> Result<(), Refusal> {
-    // `[slug]` is one of four letters to a pattern, and a folder's whole name to whoever wrote it.
-    let written = pattern.as_str();
-    if !pattern.is_literal() && written.contains('[') && top.join(written).symlink_metadata().is_ok() {
-        let own = Pattern::of_path(written).map_or_else(|_| written.to_owned(), |it| it.as_str().to_owned());
-        return Err(Refusal::new(
-            Code::BadPath,
-            format!("{written} is there by that very name, but as a pattern it means others: [ ] stand for one letter"),
-            format!("write {own}"),
-        )
-        .with("path", written));
-    }
+    misread::refuse(top, pattern)?;
     let mut path = top.to_owned();
     let segments: Vec<&str> =
         pattern.literal_path().split('/').filter(|segment| !segment.is_empty()).collect();
@@ -133,7 +143,7 @@ pub fn claim(session: &Session, project: &Project, wish: &Wish) -> Result<Answer
     let store = session.store()?;
     let claimant = Claimant::of(session, wish)?;
     let patron = claimant.alive.as_deref().and_then(life::on_behalf_of);
-    let attempt = |tx: &Tx<'_>| -> Result<Answer, Error> {
+    let attempt = |tx: &Tx<'_>, is_next: bool| -> Result<Answer, Error> {
         // Nobody would hear of the claim.
         if session.cancel.is_given_up() {
             return Ok(Answer::Refused(Vec::new()));
@@ -150,9 +160,18 @@ pub fn claim(session: &Session, project: &Project, wish: &Wish) -> Result<Answer
         let decision = claim::decide(&wish.patterns, wish.mode, &wish.holder, &held, &is_file);
         let (renew, insert, replace) = match decision {
             Decision::Refuse(conflicts) => return Ok(Answer::Refused(conflicts)),
-            Decision::Grant { .. } if wish.check_only => return Ok(Answer::Free),
             Decision::Grant { renew, insert, replace } => (renew, insert, replace),
         };
+        // What is free is for who waits for it, also where that one waits for more: else it might wait for ever.
+        if !is_next
+            && !wish.take_over
+            && let Some(before) = waiting::before(tx, project, &wish.holder, wish.mode, &insert)?
+        {
+            return Ok(Answer::Behind(before));
+        }
+        if wish.check_only {
+            return Ok(Answer::Free);
+        }
         project.ensure(tx)?;
         let task = claimant.task(tx)?;
         let now = Time::now();
@@ -194,17 +213,18 @@ pub fn claim(session: &Session, project: &Project, wish: &Wish) -> Result<Answer
         Ok(Answer::Granted(granted))
     };
     if wish.check_only {
-        return store.read(attempt);
+        return store.read(|tx| attempt(tx, false));
     }
     let kept = leaving::keep(&session.house, project, &wish.patterns)?;
     let first = store.write(|tx| -> Result<Answer, Error> {
         free_the_dead(tx, &project.id, &wish.patterns, &kept)?;
-        if waiting::is_behind(tx, project, wish)? {
-            return Ok(Answer::Refused(Vec::new()));
-        }
-        taking::granted(tx, project, wish, attempt)
+        taking::granted(tx, project, wish, |tx| attempt(tx, false))
     })?;
-    let Answer::Refused(conflicts) = &first else { return Ok(first) };
+    let conflicts = match &first {
+        Answer::Refused(conflicts) => conflicts.as_slice(),
+        Answer::Behind(_) => &[],
+        Answer::Granted(_) | Answer::Free | Answer::Withdrawn => return Ok(first),
+    };
     let mut wait_s = wish.wait_s;
     if wish.take_over && taking::stop_attempts(session, project, wish, conflicts)? && wait_s == 0 {
         wait_s = taking::STOPPING_S;
@@ -221,7 +241,7 @@ pub fn claim(session: &Session, project: &Project, wish: &Wish) -> Result<Answer
     let life = Life::take(&session.house.life_file(&name));
     let life = life.map_err(|error| Error::system("cannot wait for a claim", error))?;
     let life_file = life.as_ref().map(|life| life.path().to_string_lossy().into_owned());
-    let place = store.write(|tx| -> Result<i64, Error> {
+    let (place, joined_at) = store.write(|tx| -> Result<(i64, i64), Error> {
         let place = tx.join_claim_queue(
             &project.id,
             &wish.holder,
@@ -240,7 +260,7 @@ pub fn claim(session: &Session, project: &Project, wish: &Wish) -> Result<Answer
                 tx.tell_asked(&project.id, &wish.holder, &wish.patterns, &held, wish.reason.as_deref())?;
             }
         }
-        Ok(place)
+        Ok((place, tx.newest_event()?))
     })?;
     if !wish.take_over {
         let held: Vec<Held> = taking::each_once(conflicts).into_iter().cloned().collect();
@@ -254,36 +274,57 @@ pub fn claim(session: &Session, project: &Project, wish: &Wish) -> Result<Answer
         let answer = store.write(|tx| -> Result<Answer, Error> {
             free_the_dead(tx, &project.id, &wish.patterns, &kept)?;
             let queue = waiting::queue(tx, &project.id)?;
-            // Who gave up does not want it any more; nobody would hear of the claim.
-            let is_next = !session.cancel.is_cancelled()
-                && !queue.iter().any(|wait| wait.place < place && waiting::is_before(project, wait, wish));
-            let answer =
-                attempt_in_turn(is_next, || taking::granted(tx, project, wish, attempt), tx, project, wish)?;
+            if queue.iter().all(|wait| wait.place != place)
+                && waiting::is_withdrawn(tx, &project.id, joined_at, place)?
+            {
+                return Ok(Answer::Withdrawn);
+            }
+            let before = queue.iter().filter(|wait| wait.place < place);
+            let before = waiting::first(project, before, wish.mode, &wish.patterns);
+            let answer = match before {
+                // Who gave up does not want it any more; nobody would hear of the claim.
+                None if !session.cancel.is_cancelled() => {
+                    taking::granted(tx, project, wish, |tx| attempt(tx, true))?
+                }
+                before => in_the_way(tx, project, wish, before)?,
+            };
             match &answer {
                 Answer::Granted(_) => tx.leave_claim_queue(place)?,
                 // Looked for each time: what was granted since may have closed a circle too.
-                Answer::Refused(_) if !wish.take_over => {
+                Answer::Refused(_) | Answer::Behind(_) if !wish.take_over => {
                     waiting::refuse_deadlock(tx, project, &queue, &wish.holder)?;
                 }
-                Answer::Refused(_) | Answer::Free => {}
+                _ => {}
             }
             Ok(answer)
         });
-        match answer {
-            Ok(Answer::Refused(conflicts)) if Instant::now() < deadline && !session.cancel.is_cancelled() => {
+        let in_the_way: &[Conflict] = match &answer {
+            Ok(Answer::Refused(conflicts)) => conflicts,
+            _ => &[],
+        };
+        match &answer {
+            Ok(Answer::Refused(_) | Answer::Behind(_))
+                if Instant::now() < deadline && !session.cancel.is_cancelled() =>
+            {
                 // A lease may run out without anybody writing a word about it.
-                let runs_out = conflicts.iter().map(|conflict| conflict.held.expires_at).min();
+                let runs_out = in_the_way.iter().map(|conflict| conflict.held.expires_at).min();
                 // One that ran out and is kept by a living holder ends with that holder, which no commit tells.
                 let until = runs_out.map(|time| time.millis_since(Time::now()).max(1000).unsigned_abs());
                 let until = until
                     .map_or(deadline, |millis| deadline.min(Instant::now() + Duration::from_millis(millis)));
                 watch.wait(Some(until));
             }
-            ended => break ended,
+            _ => break answer,
         }
     };
-    if !matches!(answer, Ok(Answer::Granted(_))) {
+    if !matches!(answer, Ok(Answer::Granted(_) | Answer::Withdrawn)) {
         store.write(|tx| tx.leave_claim_queue(place))?;
+    }
+    if !wish.take_over {
+        let held: Vec<Held> = taking::each_once(conflicts).into_iter().cloned().collect();
+        if let Err(error) = nudging::unask(session, &held, &wish.holder, wish.reason.as_deref()) {
+            tracing::warn!("who holds it is told all the same: {error}");
+        }
     }
     answer
 }
@@ -336,22 +377,19 @@ impl Claimant {
     }
 }
 
-/// Whoever is not first in the queue only learns who is in the way.
-fn attempt_in_turn(
-    is_next: bool,
-    attempt: impl FnOnce() -> Result<Answer, Error>,
+/// What whoever is not first in the queue learns: who holds it, else who is before it.
+fn in_the_way(
     tx: &Tx<'_>,
     project: &Project,
     wish: &Wish,
+    before: Option<waiting::Before>,
 ) -> Result<Answer, Error> {
-    if is_next {
-        return attempt();
-    }
     let held = near(tx, &project.id, &wish.patterns)?;
-    Ok(match claim::decide(&wish.patterns, wish.mode, &wish.holder, &held, &|path| project.is_file(path)) {
-        Decision::Refuse(conflicts) => Answer::Refused(conflicts),
-        // Nobody holds it, but somebody asked first.
-        Decision::Grant { .. } => Answer::Refused(Vec::new()),
+    let is_file = |path: &str| project.is_file(path);
+    Ok(match (claim::decide(&wish.patterns, wish.mode, &wish.holder, &held, &is_file), before) {
+        (Decision::Refuse(conflicts), _) => Answer::Refused(conflicts),
+        (Decision::Grant { .. }, Some(before)) => Answer::Behind(before),
+        (Decision::Grant { .. }, None) => Answer::Refused(Vec::new()),
     })
 }
 

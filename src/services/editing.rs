@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 
 use super::claiming::leaving::{self, Gone};
-use super::claiming::{DEFAULT_TTL_S, is_of_agent, near};
+use super::claiming::{DEFAULT_TTL_S, is_of_agent, near, waiting};
 use super::lending::Lent;
 use super::project::Project;
 use super::{Error, House, ground};
@@ -35,7 +35,7 @@ mod refusing;
 pub mod touching;
 use naming::Extent;
 use place::{Place, digest, places};
-use refusing::{beyond, lent_out, refused};
+use refusing::{awaited, beyond, lent_out, refused};
 
 /// A claim that a living process proves needs no clock; this is only what status shows.
 const SESSION_LEASE_S: i64 = 24 * 3600;
@@ -163,6 +163,7 @@ pub fn by_session(house: &House, editor: &Editor, asked: &Asked<'_>) -> Result<O
     // Read before the others are kept waiting.
     let before: Vec<String> = wanted.iter().map(|(place, _)| digest(&place.file)).collect();
     let mut by = None;
+    let mut first = None;
     // What is about to be written is a file, also where it is not there yet.
     let is_file = |path: &str| {
         wanted.iter().any(|(place, _)| *place.path == *path && !place.file.is_dir()) || project.is_file(path)
@@ -187,6 +188,10 @@ pub fn by_session(house: &House, editor: &Editor, asked: &Asked<'_>) -> Result<O
             Decision::Refuse(conflicts) => return Ok(named(conflicts, &wanted)),
             Decision::Grant { insert, .. } => insert,
         };
+        first = waiting::before(tx, &project, &editor.holder, Mode::Exclusive, &insert)?;
+        if first.is_some() {
+            return Ok(Vec::new());
+        }
         project.ensure(tx)?;
         let lease = if editor.alive.is_some() { SESSION_LEASE_S } else { DEFAULT_TTL_S as i64 };
         let expires_at = Time::now().plus_seconds(lease);
@@ -215,6 +220,9 @@ pub fn by_session(house: &House, editor: &Editor, asked: &Asked<'_>) -> Result<O
         }
         Ok(Vec::new())
     })?;
+    if let Some(first) = first {
+        return Ok(Some(awaited(&first)));
+    }
     let link = links.iter().find(|link| conflicts.first().is_some_and(|it| it.pattern == link.pattern));
     Ok(refused(&conflicts, by.as_deref()).map(|refusal| match link {
         Some(link) => {

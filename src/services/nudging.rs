@@ -75,13 +75,7 @@ pub fn ask(
     let config = session.config_at_work(project)?;
     let mut told = BTreeSet::new();
     for claim in held.iter().filter(|claim| told.insert(claim.holder.name.as_str())) {
-        let theirs = held.iter().filter(|other| other.holder == claim.holder);
-        let patterns: Vec<&str> = theirs.map(|claim| claim.pattern.as_str()).collect();
-        let why = reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
-        let text = format!(
-            "I wait for {}{why}; let go of it with release-files as soon as you can do without it",
-            patterns.join(", ")
-        );
+        let text = wish_for(held, &claim.holder, reason);
         match claim.holder.kind {
             HolderKind::Attempt => {
                 let row =
@@ -109,6 +103,52 @@ pub fn ask(
     Ok(())
 }
 
+/// What a holder is told that somebody waits for what it holds.
+fn wish_for(held: &[Held], holder: &Holder, reason: Option<&str>) -> String {
+    let theirs = held.iter().filter(|claim| claim.holder == *holder);
+    let patterns: Vec<&str> = theirs.map(|claim| claim.pattern.as_str()).collect();
+    let why = reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
+    let patterns = patterns.join(", ");
+    let text = format!(
+        "I wait for {patterns}{why}; let go of it with release-files as soon as you can do without it"
+    );
+    text.trim().chars().take(LONGEST).collect()
+}
+
+/// Takes back what [`ask`] left to be told, where it was not told yet: the wait is over, however it ended.
+pub fn unask(session: &Session, held: &[Held], by: &Holder, reason: Option<&str>) -> Result<(), Error> {
+    let mut seen = BTreeSet::new();
+    for claim in held.iter().filter(|claim| seen.insert(claim.holder.name.as_str())) {
+        let text = wish_for(held, &claim.holder, reason);
+        match claim.holder.kind {
+            HolderKind::Attempt => {
+                let id = AttemptId::new(claim.holder.name.as_str());
+                let is_this = |nudge: &Nudge| nudge.who == by.name.as_str() && nudge.text == text;
+                let store = session.store()?;
+                if store.read(|tx| tx.nudges_to_tell(&id))?.iter().any(is_this) {
+                    store.write(|tx| -> Result<(), Error> {
+                        for nudge in tx.nudges_to_tell(&id)?.iter().filter(|nudge| is_this(nudge)) {
+                            tx.drop_nudge(nudge.id)?;
+                        }
+                        Ok(())
+                    })?;
+                }
+            }
+            HolderKind::Agent => {
+                let file = asked_file(&session.house, &claim.holder.name);
+                // Behind what it takes back: whoever else asks meanwhile loses nothing.
+                if file.exists() {
+                    let line = json!({"who": by.name.as_str(), "text": text, "over": true}).to_string();
+                    append(&file, &line)
+                        .map_err(|error| Error::system(format!("cannot write {}", file.display()), error))?;
+                }
+            }
+            HolderKind::Person => {}
+        }
+    }
+    Ok(())
+}
+
 /// What a session of an agent's was asked for since it was told last: by whom, and in what words.
 pub fn asked(house: &House, holder: &HolderName) -> Vec<(String, String)> {
     let file = asked_file(house, holder);
@@ -118,10 +158,18 @@ pub fn asked(house: &House, holder: &HolderName) -> Vec<(String, String)> {
         // Somebody else tells it.
         return Vec::new();
     }
-    let lines = told.lines().take(MOST_ASKED).filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    lines
-        .filter_map(|line| Some((line["who"].as_str()?.to_owned(), line["text"].as_str()?.to_owned())))
-        .collect()
+    let mut asked: Vec<(String, String)> = Vec::new();
+    for line in told.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
+        let (Some(who), Some(text)) = (line["who"].as_str(), line["text"].as_str()) else { continue };
+        let wish = (who.to_owned(), text.to_owned());
+        if line["over"] != true {
+            asked.push(wish);
+        } else if let Some(at) = asked.iter().position(|other| *other == wish) {
+            asked.remove(at);
+        }
+    }
+    asked.truncate(MOST_ASKED);
+    asked
 }
 
 /// A name may have any letters, and a file may not.

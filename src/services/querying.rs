@@ -37,8 +37,8 @@ use crate::sys::shim::client;
 
 mod attending;
 use attending::{
-    at_work, is_in_hand, mark_halted, mark_unattended, mark_unrecorded, orphaned, recount, recount_running,
-    suspended,
+    at_work, is_in_hand, mark_claimed, mark_halted, mark_unattended, mark_unrecorded, orphaned, recount,
+    recount_running, suspended,
 };
 
 /// A wait is at most this long: clients drop calls of a minute.
@@ -389,6 +389,7 @@ pub fn attempt_state(row: &AttemptRow) -> AttemptState {
 
 /// A page of a plan's tasks, from `after` (exclusive) in their order.
 pub fn tasks(session: &Session, plan: &PlanId, after: i64, limit: usize) -> Result<Vec<TaskView>, Error> {
+    let project = session.project()?;
     session.store()?.read(|tx| {
         let is_conducted = tx.conductor_of(plan)?.is_some_and(|row| conducts(&row));
         let full = room::lacking(&session.house.root);
@@ -399,6 +400,7 @@ pub fn tasks(session: &Session, plan: &PlanId, after: i64, limit: usize) -> Resu
                 if let Some(of) = &of {
                     mark_halted(&mut row, of, is_conducted);
                 }
+                mark_claimed(tx, (&session.house, &project), plan, &mut row)?;
                 let mut attempts = tx.attempts_at(plan, &row.id)?;
                 let (count, last) = (attempts.len() as u32, attempts.pop());
                 match &full {
@@ -414,6 +416,7 @@ pub fn tasks(session: &Session, plan: &PlanId, after: i64, limit: usize) -> Resu
 
 /// One task with all its attempts.
 pub fn task(session: &Session, plan: &PlanId, id: &TaskId) -> Result<(TaskRow, Vec<AttemptView>), Error> {
+    let project = session.project()?;
     session.store()?.read(|tx| {
         let mut row = tx.task(plan, id)?.ok_or_else(|| no_such("task", &format!("{plan}/{id}")))?;
         let attempts = tx.attempts_at(plan, id)?;
@@ -421,6 +424,7 @@ pub fn task(session: &Session, plan: &PlanId, id: &TaskId) -> Result<(TaskRow, V
         if let Some(of) = tx.plan(plan)? {
             mark_halted(&mut row, &of, is_conducted);
         }
+        mark_claimed(tx, (&session.house, &project), plan, &mut row)?;
         if !is_conducted {
             mark_unattended(&mut row, attempts.last());
         } else if let Some(full) = room::lacking(&session.house.root) {

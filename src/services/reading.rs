@@ -66,27 +66,33 @@ pub struct Part {
     pub next: u64,
     /// Whether nothing more will come.
     pub ended: bool,
+    /// How many bytes there are by now.
+    pub size: u64,
 }
 
 /// What an attempt's agent wrote on its standard output from `offset` on, in whole lines as far as
-/// there are any. Past the end there is nothing yet.
-pub fn attempt_log_from(session: &Session, id: &str, offset: u64) -> Result<Part, Error> {
+/// there are any. Past the end there is nothing yet; an offset below 0 is from the end, and the line that it
+/// falls into is left out.
+pub fn attempt_log_from(session: &Session, id: &str, offset: i64) -> Result<Part, Error> {
     let attempt = attempt(session, id)?;
     // Asked before the file is read: what it wrote until then is in it.
     let is_over = attempt.state.outcome().is_some();
     let path = Path::new(&attempt.run_dir).join("stdout");
     match part(&path, offset, is_over) {
         Ok(part) => Ok(part),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            Ok(Part { text: String::new(), next: offset, ended: is_over })
-        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Part {
+            text: String::new(),
+            next: u64::try_from(offset).unwrap_or(0),
+            ended: is_over,
+            size: 0,
+        }),
         Err(error) => Err(Error::system(format!("cannot read {}", path.display()), error)),
     }
 }
 
 /// The same, waiting until the deadline where nothing new is there yet. Woken by the file and by the end
 /// of the attempt; ended by the session's cancel.
-pub fn attempt_log_after(session: &Session, id: &str, offset: u64, deadline: Instant) -> Result<Part, Error> {
+pub fn attempt_log_after(session: &Session, id: &str, offset: i64, deadline: Instant) -> Result<Part, Error> {
     let is_enough = |part: &Part| !part.text.is_empty() || part.ended;
     let found = attempt_log_from(session, id, offset)?;
     if is_enough(&found) {
@@ -121,11 +127,16 @@ pub fn attempt_log_after(session: &Session, id: &str, offset: u64, deadline: Ins
 }
 
 /// A part of a file. While it still grows, a last line without an end is left for the next part.
-fn part(path: &Path, offset: u64, is_over: bool) -> std::io::Result<Part> {
+fn part(path: &Path, offset: i64, is_over: bool) -> std::io::Result<Part> {
     let mut file = File::open(path)?;
     let mut bytes = Vec::new();
+    let size = file.metadata()?.len();
+    let offset = match u64::try_from(offset) {
+        Ok(offset) => offset,
+        Err(_) => line_after(&mut file, size.saturating_sub(offset.unsigned_abs()))?,
+    };
     // Past the end there is nothing yet, and far past it not even a place.
-    if offset < file.metadata()?.len() {
+    if offset < size {
         file.seek(SeekFrom::Start(offset))?;
         file.take(PART).read_to_end(&mut bytes)?;
     }
@@ -142,7 +153,18 @@ fn part(path: &Path, offset: u64, is_over: bool) -> std::io::Result<Part> {
         text: String::from_utf8_lossy(&bytes).into_owned(),
         next: offset + bytes.len() as u64,
         ended: is_over && !is_full,
+        size,
     })
+}
+
+/// Where the first line begins at a place or after it; the place itself where none does near it.
+fn line_after(file: &mut File, place: u64) -> std::io::Result<u64> {
+    let Some(before) = place.checked_sub(1) else { return Ok(0) };
+    file.seek(SeekFrom::Start(before))?;
+    let mut bytes = Vec::new();
+    (&mut *file).take(PART).read_to_end(&mut bytes)?;
+    let end = bytes.iter().position(|byte| *byte == b'\n');
+    Ok(end.map_or(place, |end| before + end as u64 + 1))
 }
 
 /// Which state of a file is meant.
@@ -157,6 +179,7 @@ pub enum Side {
 /// A file before or after an attempt; nothing where it did not exist.
 pub fn attempt_file(session: &Session, id: &str, path: &str, side: Side) -> Result<String, Error> {
     let attempt = attempt(session, id)?;
+    refuse_outside(path)?;
     let (git, tree) = match side {
         Side::Before => {
             let base = attempt.base.as_deref().and_then(Oid::parse).ok_or_else(|| not_saved(id))?;
@@ -169,6 +192,20 @@ pub fn attempt_file(session: &Session, id: &str, path: &str, side: Side) -> Resu
     };
     let content = read::show_file(&git, &tree, &RepoPath::from(path))?.unwrap_or_default();
     Ok(String::from_utf8_lossy(&content).into_owned())
+}
+
+/// What lies in no repository was never part of an attempt.
+fn refuse_outside(path: &str) -> Result<(), Refusal> {
+    let is_name = |segment: &str| !matches!(segment, "" | "." | "..") && !segment.contains('\0');
+    if path.split('/').all(is_name) {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        Code::BadPath,
+        format!("{path:?} is no path of a file in the repository"),
+        "give it from the top of the repository, without . and .., as in src/db/a.rs",
+    )
+    .with("path", path))
 }
 
 /// What an attempt is compared by.
@@ -320,19 +357,26 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
         let whole = "x".repeat(PART as usize);
-        let table: [(&str, u64, bool, &str, u64, bool); 8] = [
+        let table: [(&str, i64, bool, &str, u64, bool); 13] = [
             ("", 0, false, "", 0, false),
             ("one\ntw", 0, false, "one\n", 4, false),
             ("one\ntwo\n", 4, false, "two\n", 8, false),
             ("one\ntw", 4, false, "", 4, false),
             ("one\ntw", 4, true, "tw", 6, true),
             ("one\n", 9, true, "", 9, true),
-            ("one\n", u64::MAX, false, "", u64::MAX, false),
+            ("one\n", i64::MAX, false, "", i64::MAX as u64, false),
+            // From the end, in whole lines.
+            ("one\ntwo\n", -4, true, "two\n", 8, true),
+            ("one\ntwo\n", -5, true, "two\n", 8, true),
+            ("one\ntwo\nthr", -5, false, "", 8, false),
+            ("one\ntwo\n", -99, true, "one\ntwo\n", 8, true),
+            ("", i64::MIN, false, "", 0, false),
             (&whole, 0, true, &whole, PART, false),
         ];
         for (content, offset, is_over, text, next, ended) in table {
             std::fs::write(&path, content).unwrap();
-            let expected = Part { text: text.to_owned(), next, ended };
+            let size = content.len() as u64;
+            let expected = Part { text: text.to_owned(), next, ended, size };
             assert_eq!(part(&path, offset, is_over).unwrap(), expected, "{} {offset}", content.len());
         }
     }

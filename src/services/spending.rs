@@ -19,7 +19,7 @@ use crate::domain::usage::{Prices, Usage};
 use crate::store::Tx;
 use crate::store::attempts::AttemptRow;
 use crate::store::events::NewEvent;
-use crate::store::money::{Opening, Reserve};
+use crate::store::money::{GroupBy, Opening, Reserve};
 use crate::store::plans::PlanRow;
 use crate::sys::agent::AgentKind;
 use crate::sys::config::Config;
@@ -175,6 +175,24 @@ fn said(config: &Config, provider: &ProviderName, task_usd: Option<f64>) -> Opti
     }
     let configured = || facts.and_then(|provider| provider.budget.usd_per_attempt);
     Some(Money::from_usd(task_usd.or_else(configured)?).micros().unsigned_abs())
+}
+
+/// The providers with a limit in dollars whose use of this month nobody can tell in dollars: they told none, and
+/// their tokens have no price. With each, of how many tries that is so.
+pub fn unpriced(tx: &Tx<'_>, config: &Config, now: Time) -> Result<Vec<(String, u64)>, Error> {
+    let is_limited = |name: &str| {
+        config.providers.get(&ProviderName::new(name)).is_some_and(|facts| {
+            let budget = &facts.budget;
+            facts.prices.is_none() && (budget.usd_per_month.is_some() || budget.usd_per_day.is_some())
+        })
+    };
+    // Mostly every limit can be held, and nothing has to be added up for that.
+    if !config.providers.keys().any(|name| is_limited(name.as_str())) {
+        return Ok(Vec::new());
+    }
+    let costs = tx.costs(GroupBy::Provider, now.start_of_month(), now.next_month())?;
+    let unknown = costs.into_iter().filter(|row| row.untold > 0 && row.spent == Money::ZERO);
+    Ok(unknown.filter(|row| is_limited(&row.name)).map(|row| (row.name, row.untold)).collect())
 }
 
 /// Why a wish must wait, if so. That a limit is reached is told, once in its period.

@@ -448,6 +448,27 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// Ends a wait because whoever waits wants it no longer, and records it.
+    pub fn withdraw_wait(&self, project: &ProjectId, wait: &ClaimWait) -> Result<(), StoreError> {
+        self.leave_claim_queue(wait.place)?;
+        let patterns: Vec<&str> = wait.patterns.iter().map(Pattern::as_str).collect();
+        let data = serde_json::json!({"patterns": patterns, "by": wait.holder.name.as_str(),
+            "kind": wait.holder.kind.as_str(), "place": wait.place});
+        let attempt = attempt_of(&wait.holder);
+        self.append_event(
+            project,
+            &NewEvent {
+                kind: "claim.withdrawn",
+                attempt: attempt.as_ref(),
+                holder: Some(wait.holder.name.as_str()),
+                text: format!("{} does not wait for {} any more", wait.holder.name, patterns.join(", ")),
+                data: Some(data.to_string()),
+                ..NewEvent::default()
+            },
+        )?;
+        Ok(())
+    }
+
     /// The queue: all who wait, in the order of asking.
     pub fn claim_queue(&self, project: &ProjectId, now: Time) -> Result<Vec<ClaimWait>, StoreError> {
         let mut statement = self.sql.prepare_cached(

@@ -137,6 +137,14 @@ impl Tx<'_> {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
+    /// Forgets what a worker was not told yet.
+    pub fn drop_nudge(&self, nudge: i64) -> Result<(), StoreError> {
+        self.sql
+            .prepare_cached("DELETE FROM nudges WHERE id = ?1 AND told_at IS NULL")?
+            .execute(params![nudge])?;
+        Ok(())
+    }
+
     /// Records that a worker is told something now; `false` if it was told before.
     pub fn set_told(&self, nudge: i64) -> Result<bool, StoreError> {
         let changed = self

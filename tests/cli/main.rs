@@ -215,15 +215,18 @@ fn a_plan_comes_from_stdin_or_from_the_current_folder() {
     let said = desk.run_with(&["plan", "-", "--check-only", "--json"], plan.to_string().as_bytes());
     assert_eq!((said.code, &said.json()["waves"]), (Some(0), &json!([[1]])), "{said:?}");
     let said = desk.run_with(&["plan", "-"], b"{\n  \"tasks\": ]");
-    assert_eq!(said.code, Some(2));
-    assert!(said.stderr.contains("line 2, column 12: not JSON"), "{said:?}");
+    assert_eq!(said.code, Some(1));
+    assert!(said.stdout.contains("line 2, column 12") && said.stdout.contains("not JSON"), "{said:?}");
     let yaml = b"name: demo\nrules: {spec_first: false, tdd: false}\ntasks:\n  - id: 1\n    agent: local\n    task: make a\n    files: [a.txt]\n";
     let said = desk.run_with(&["plan", "-", "--check-only", "--json"], yaml);
     assert_eq!((said.code, &said.json()["waves"]), (Some(0), &json!([[1]])), "{said:?}");
     assert_eq!(said.json()["name"], "demo");
     let said = desk.run_with(&["plan", "-"], b"tasks:\n  - id: [");
-    assert_eq!(said.code, Some(2));
-    assert!(said.stderr.contains("not YAML"), "{said:?}");
+    assert_eq!(said.code, Some(1));
+    assert!(said.stdout.contains("not YAML"), "{said:?}");
+    let said = desk.run_with(&["run", "-"], b"one word");
+    assert_eq!(said.code, Some(1));
+    assert!(said.stdout.contains("syntax"), "{said:?}");
     let said = desk.run_with(&["plan", "-"], b"\xff");
     assert!(said.stderr.contains("no UTF-8 text, at byte 0"), "{said:?}");
 
@@ -241,6 +244,20 @@ fn a_plan_comes_from_stdin_or_from_the_current_folder() {
     let said = desk.run_with(&["plan", "-"], twice.to_string().as_bytes());
     assert_eq!(said.code, Some(1), "{said:?}");
     assert!(said.stdout.contains("duplicate-id"), "{said:?}");
+    // It has its place as in a file.
+    let lines = b"tasks:\n  - {id: 1, task: x, files: [a]}\n  - {id: 1, task: y, files: [b]}\n";
+    std::fs::write(desk.project().join("twice.yaml"), lines).unwrap();
+    let place = |said: &desk::Said| {
+        let problems = said.json()["problems"].as_array().cloned().unwrap_or_default();
+        let twice = problems.into_iter().find(|problem| problem["code"] == "duplicate-id");
+        twice.map(|problem| (problem["line"].clone(), problem["column"].clone()))
+    };
+    for command in ["plan", "run"] {
+        let read = desk.run_with(&[command, "-", "--json"], lines);
+        let written = desk.run(&[command, "twice.yaml", "--json"]);
+        assert_eq!(place(&read), Some((json!(3), json!(10))), "{read:?}");
+        assert_eq!(place(&read), place(&written), "{command}");
+    }
 }
 
 #[test]

@@ -50,6 +50,79 @@ fn a_cancelled_call_is_not_answered_and_makes_room() {
     holder.finish();
 }
 
+/// Waits until somebody is recorded to wait.
+fn until_asked(server: &mut Server, times: usize) {
+    let query = json!({"scope": "events", "kind": "claim.asked", "since_seq": 0});
+    while server.result("status", &query)["events"].as_array().map_or(0, Vec::len) < times {
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn what_is_free_is_for_who_waits_for_it() {
+    let world = World::new();
+    let (mut holder, mut waiter, mut newcomer) = (world.rpc(), world.rpc(), world.rpc());
+    assert_eq!(holder.result("claim-files", &json!({"paths": ["a"]}))["granted"], true);
+    waiter.ask("claim-files", &json!({"paths": ["a", "b"], "wait_s": 600}));
+    until_asked(&mut newcomer, 1);
+    for check_only in [false, true] {
+        let passed = newcomer.result("claim-files", &json!({"paths": ["b"], "check_only": check_only}));
+        assert_eq!((&passed["granted"], &passed["conflicts"]), (&json!(false), &json!([])), "{passed}");
+        let note = passed["note"].as_str().unwrap();
+        let who = format!("nobody holds b, but rpc-{} asked for it before and waits", waiter.pid());
+        assert!(note.starts_with(&who), "{note}");
+    }
+    // Who holds something else comes after it all the same.
+    assert_eq!(newcomer.result("claim-files", &json!({"paths": ["c"]}))["granted"], true);
+    assert_eq!(newcomer.result("claim-files", &json!({"paths": ["b"]}))["granted"], false);
+    // Whom it waits for goes on, or both would wait for each other.
+    assert_eq!(holder.result("claim-files", &json!({"paths": ["b"]}))["granted"], true);
+    assert_eq!(
+        holder.result("release-files", &json!({"paths": ["b"]}))["released"].as_array().unwrap().len(),
+        1
+    );
+    // Who is killed while it waits keeps nobody back.
+    drop(waiter);
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while newcomer.result("claim-files", &json!({"paths": ["b"]}))["granted"] != true {
+        assert!(std::time::Instant::now() < deadline, "a dead one keeps it");
+        std::thread::yield_now();
+    }
+    holder.finish();
+    newcomer.finish();
+}
+
+#[test]
+fn a_wait_is_withdrawn_from_another_door() {
+    let world = World::new();
+    let (mut holder, mut waiter, mut other) = (world.rpc(), world.rpc(), world.mcp("other"));
+    assert_eq!(holder.result("claim-files", &json!({"paths": ["a"]}))["granted"], true);
+    let id = waiter.ask("claim-files", &json!({"paths": ["a", "b"], "wait_s": 600}));
+    until_asked(&mut holder, 1);
+    // Nobody else's wish ends it, nor that for another file.
+    let kept = other.tool("release-files", &json!({"paths": ["a"]}));
+    assert_eq!(
+        (&kept["withdrawn"], &kept["still_held"][0]["pattern"]),
+        (&Value::Null, &json!("a")),
+        "{kept}"
+    );
+    let name = format!("rpc-{}", waiter.pid());
+    assert_eq!(
+        other.tool("release-files", &json!({"paths": ["c"], "holder": name}))["withdrawn"],
+        Value::Null
+    );
+    let ended = other.tool("release-files", &json!({"paths": ["b"], "holder": name}));
+    assert_eq!((&ended["withdrawn"], &ended["still_held"]), (&json!(["b"]), &Value::Null), "{ended}");
+    let answer = waiter.answer_among(id, |line| panic!("{line}"));
+    assert_eq!(answer["result"]["granted"], false);
+    assert!(answer["result"]["note"].as_str().unwrap().contains("withdrawn"), "{answer}");
+    // Nothing stands in line any more.
+    assert_eq!(other.tool("claim-files", &json!({"paths": ["b"]}))["granted"], true);
+    holder.finish();
+    waiter.finish();
+    other.finish();
+}
+
 #[test]
 fn plain_rpc_cancels_by_id_and_is_answered() {
     let world = World::new();

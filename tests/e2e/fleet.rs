@@ -174,6 +174,21 @@ fn a_protected_worker_is_refused_at_every_door() {
 }
 
 #[test]
+fn what_is_said_of_a_protected_worker_at_rest_says_so() {
+    let bench = Bench::new();
+    bench.write("kapell.toml", &format!(
+        "[workers.kept]\nprovider = \"fake\"\nprotected = true\n[workers.two]\nprovider = \"fake\"\n{RULES}"
+    ));
+    let said = |target: &str| bench.rpc().refused("control", json!({"action": "resume", "target": target}));
+    let kept = said("kept");
+    assert_eq!(kept.kind, "protected-worker", "{kept:?}");
+    assert!(kept.message.contains("worker kept is protected: it never gets a task"), "{kept:?}");
+    for open in ["two", "fake"] {
+        assert!(said(open).message.contains("nothing keeps it from getting tasks"), "{open}");
+    }
+}
+
+#[test]
 fn one_who_becomes_protected_while_a_plan_runs_gets_nothing_more() {
     let bench = Bench::new();
     let config = |protected: bool| {

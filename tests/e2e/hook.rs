@@ -693,6 +693,35 @@ fn a_session_hears_that_somebody_waits_for_what_it_holds() {
     );
     assert_eq!(answer_of(bench.command(KAPELL).args(["hook", "claude"]), event.as_bytes()), "", "only once");
     other.kill();
+    // Who waits no longer asks for nothing.
+    let mut third = bench.rpc();
+    third.send("claim-files", json!({"paths": ["a.txt"], "wait_s": 80, "holder": "carl"}));
+    while !asked.read_dir().is_ok_and(|mut files| files.next().is_some()) {
+        assert!(std::time::Instant::now() < deadline, "nobody is told");
+        std::thread::yield_now();
+    }
+    let withdrawn = bench.rpc().ok("release-files", json!({"paths": ["a.txt"], "holder": "carl"}));
+    assert_eq!(withdrawn["withdrawn"], json!(["a.txt"]), "{withdrawn}");
+    assert_eq!(third.answer().unwrap()["granted"], false);
+    assert_eq!(answer_of(bench.command(KAPELL).args(["hook", "claude"]), event.as_bytes()), "", "withdrawn");
+}
+
+#[test]
+fn a_session_does_not_edit_what_somebody_waits_for() {
+    let bench = Bench::new();
+    assert_eq!(ask(&bench, &edit(&bench, "one", "a.txt")), "");
+    let mut bob = bench.rpc();
+    bob.send("claim-files", json!({"paths": ["a.txt", "b.txt"], "wait_s": 80, "holder": "bob"}));
+    bench.until(json!({"scope": "events", "kind": "claim.asked"}), |told| {
+        told["events"].as_array().is_some_and(|events| !events.is_empty())
+    });
+    let refused = ask(&bench, &edit(&bench, "two", "b.txt"));
+    assert!(refused.contains("b.txt is free, but bob asked for it before and waits"), "{refused}");
+    // Whom bob waits for goes on.
+    let event = edit(&bench, "one", "b.txt").to_string();
+    let said = answer_of(bench.command(KAPELL).args(["hook", "claude"]), event.as_bytes());
+    assert!(!said.contains("deny"), "{said}");
+    bob.kill();
 }
 
 #[test]

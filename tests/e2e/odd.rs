@@ -429,6 +429,74 @@ fn files_that_a_filter_makes_are_told_by_the_plan() {
 }
 
 #[test]
+fn pointers_of_large_files_come_through_as_they_are() {
+    let bench = Bench::new();
+    let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393\nsize 12345\n";
+    bench.write(".gitattributes", "*.psd filter=lfs diff=lfs merge=lfs -text\n");
+    bench.write("art/a.psd", pointer);
+    bench.write("art/b.psd", pointer);
+    bench.commit("pointers");
+    // From now on there is a filter, as `git lfs install` makes it; without its program, and with one.
+    let filter = |clean: &str, smudge: &str| {
+        bench.git(["config", "filter.lfs.required", "true"]);
+        bench.git(["config", "filter.lfs.clean", clean]);
+        bench.git(["config", "filter.lfs.smudge", smudge]);
+    };
+    let table = [
+        ("no-such-git-lfs clean".to_owned(), "no-such-git-lfs smudge".to_owned()),
+        ("tr a-z A-Z".to_owned(), "tr A-Z a-z".to_owned()),
+    ];
+    for (round, (clean, smudge)) in table.iter().enumerate() {
+        filter(clean, smudge);
+        let name = format!("text-{round}.txt");
+        let plan = bench.start(&Plan::new([
+            task("text", &[&name], &[&format!("write {name} x")]),
+            task("art", &["art/a.psd"], &[&format!("append art/a.psd round-{round}")]),
+        ]));
+        assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
+        let at = |file: &str| bench.git(["show", &format!("kapell/{plan}:{file}")]);
+        assert_eq!(at("art/b.psd"), pointer.trim_end(), "round {round}");
+        assert!(
+            at("art/a.psd").starts_with(pointer.trim_end()) && at("art/a.psd").contains("round"),
+            "{round}"
+        );
+        assert_eq!(at(&name), "x");
+    }
+}
+
+#[test]
+fn what_a_missing_filter_cannot_write_is_not_landed_and_nothing_is_lost() {
+    let bench = Bench::new();
+    bench.write(".gitattributes", "*.psd filter=lfs -text\n");
+    bench.write("a.psd", "pointer\n");
+    bench.commit("a pointer");
+    let before = bench.git(["rev-parse", "HEAD"]);
+    for (key, value) in [("required", "true"), ("clean", "no-such-git-lfs"), ("smudge", "no-such-git-lfs")] {
+        bench.git(["config", &format!("filter.lfs.{key}"), value]);
+    }
+    let plan =
+        bench.start(&Plan::new([task("a", &["a.psd", "b.txt"], &["write a.psd other", "write b.txt b"])]));
+    assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
+    let landed = bench.command(KAPELL).args(["land", &plan]).output().unwrap();
+    let said =
+        format!("{}{}", String::from_utf8_lossy(&landed.stdout), String::from_utf8_lossy(&landed.stderr));
+    assert_eq!(landed.status.code(), Some(1), "{said}");
+    assert!(said.contains("lfs") && said.contains("a.psd"), "{said}");
+    // The checkout is as it was, and the work is where it was.
+    assert_eq!(bench.git(["rev-parse", "HEAD"]), before);
+    assert_eq!(fs::read_to_string(bench.project.join("a.psd")).unwrap(), "pointer\n");
+    assert!(!bench.project.join("b.txt").exists());
+    assert_eq!(bench.git(["show", &format!("kapell/{plan}:a.psd")]), "other");
+    // Once the program is there it lands.
+    for key in ["clean", "smudge"] {
+        bench.git(["config", &format!("filter.lfs.{key}"), "cat"]);
+    }
+    let landed = bench.command(KAPELL).args(["land", &plan]).output().unwrap();
+    assert_eq!(landed.status.code(), Some(0), "{landed:?}");
+    assert_eq!(fs::read_to_string(bench.project.join("a.psd")).unwrap().trim_end(), "other");
+}
+
+#[test]
 fn a_plan_of_which_nothing_is_done_has_nothing_to_land() {
     let bench = Bench::new();
     let plan = bench.start(&Plan::new([task("a", &["a.txt"], &["exit 1"])]).rule("max_attempts", json!(1)));
@@ -468,6 +536,23 @@ fn a_file_whose_name_reads_as_a_pattern_is_told_with_its_right_spelling() {
     assert!(problem.to_string().contains("app/[[]slug[]]/page.tsx"), "{problem}");
     let refusal = bench.rpc().refused("claim-files", json!({"paths": ["app/[slug]/page.tsx"]}));
     assert!(refusal.data["hint"].as_str().unwrap().contains("app/[[]slug[]]/page.tsx"), "{refusal:?}");
+    // Braces too, and a file that is not there yet in a folder that is.
+    bench.write("app/{x}.tsx", "x\n");
+    let table = [("app/{x}.tsx", "app/[{]x[}].tsx"), ("app/[slug]/new.tsx", "app/[[]slug[]]/new.tsx")];
+    for (written, own) in table {
+        for check_only in [false, true] {
+            let wish = json!({"paths": [written], "check_only": check_only});
+            let refusal = bench.rpc().refused("claim-files", wish);
+            assert_eq!(refusal.data["hint"], format!("write {own}"), "{refusal:?}");
+        }
+        let planned = bench.rpc().ok("plan", owning(written).params());
+        assert_eq!(planned["problems"][0]["hint"], format!("write {own}"), "{planned}");
+        // To let go of it by its name is plain.
+        let mut rpc = bench.rpc();
+        assert_eq!(rpc.ok("claim-files", json!({"paths": [own]}))["granted"], true);
+        let released = rpc.ok("release-files", json!({"paths": [written]}));
+        assert_eq!(released["released"].as_array().map(Vec::len), Some(1), "{released}");
+    }
     let plan = bench.start(&owning("app/[[]slug[]]/page.tsx"));
     assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
     assert_eq!(bench.on_branch(&plan, "app/[slug]/page.tsx"), "y");

@@ -123,6 +123,7 @@ fn two_bugs_are_found_mended_tested_again_reviewed_approved_and_deployed() {
     );
     let listed = pipeline(&bench, json!({"action": "list"}));
     assert_eq!(listed["runs"][0]["to_approve"], json!(["deploy"]), "{listed:#}");
+    assert_eq!(overview["to_approve"], json!([{"run": run, "stage": "deploy"}]), "{overview:#}");
 
     // Two at once: one is heard, the other is told of it.
     let mut children: Vec<_> = (0..2)
@@ -455,6 +456,30 @@ fn fan_out_groups_and_any_of() {
     assert!(bench.task(&run, "1")["attempts"][0]["worker"].as_str().unwrap().starts_with("dev"));
     pipeline(&bench, json!({"action": "approve", "run": run, "stage": "slow"}));
     assert_eq!(bench.at_rest(&run)["state"], "done", "{}", bench.story());
+}
+
+#[test]
+fn a_paused_run_is_done_when_nothing_of_it_is_left() {
+    let last = "{ name = \"build\", target = \"development\", task = \"{request}\" },";
+    let one_more = format!(
+        "{last}\n{{ name = \"check\", target = \"testing\", triggers_on = [\"build\"], task = \"say ok\" }},"
+    );
+    for (stages, at_rest) in [(last.to_owned(), true), (one_more, false)] {
+        let bench = bench(&stages);
+        let run = run(&bench, &format!("{}\nwrite a.txt a", bench.meet_line("a")));
+        let worker = bench.meet("a");
+        bench.control("pause", &run);
+        worker.go();
+        if at_rest {
+            assert_eq!(bench.at_rest(&run)["state"], "done", "{}", bench.story());
+            assert_eq!(stage(&show(&bench, &run), "build")["state"], "done");
+            continue;
+        }
+        let status = bench.until(json!({"scope": "plan", "id": run}), |status| status["done"] == 1);
+        assert_eq!(status["state"], "paused", "{status:#}");
+        bench.control("resume", &run);
+        assert_eq!(bench.at_rest(&run)["state"], "done", "{}", bench.story());
+    }
 }
 
 #[test]

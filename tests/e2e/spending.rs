@@ -46,6 +46,31 @@ fn start_with_clock(bench: &Bench, plan: &Plan, jump: &str) -> String {
 }
 
 #[test]
+fn a_limit_in_dollars_that_nothing_counts_for_is_told() {
+    let bench = budgeted("usd_per_day = 1.0", false);
+    let warned = |bench: &Bench| {
+        let overview = bench.rpc().ok("status", json!({}));
+        overview["warnings"]
+            .to_string()
+            .contains("main: its limit in dollars holds nothing: 1 try told no dollars")
+    };
+    assert!(!warned(&bench));
+    let tokens = "say {\"kapell\":\"usage\",\"input_tokens\":1000,\"output_tokens\":10}";
+    let plan = bench
+        .start(&Plan::new([task("a", &["a.txt"], &[tokens, "write a.txt a"]).with("agent", json!("main"))]));
+    assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
+    assert!(warned(&bench), "{:#}", bench.rpc().ok("status", json!({})));
+    // A model that no list has, of an agent that tells tokens only, is told before anything is spent.
+    bench.write(
+        "kapell.toml",
+        "[providers.codex]\nmodel = \"gpt-9-unheard-of\"\nbudget = { usd_per_month = 5.0 }\n",
+    );
+    let check = bench.command(KAPELL).args(["config", "check"]).output().unwrap();
+    let said = String::from_utf8_lossy(&check.stdout).into_owned();
+    assert!(said.contains("usd_per_month") && said.contains("has no price of gpt-9-unheard-of"), "{said}");
+}
+
+#[test]
 fn parallel_starts_do_not_overspend_the_fallback_takes_over_and_goes_back_the_next_day() {
     let bench = budgeted("usd_per_day = 1.0", true);
     let (meet, spends) = (bench.meet_line("here"), costs(0.5));

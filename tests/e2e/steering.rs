@@ -109,6 +109,13 @@ fn a_plan_that_failed_is_not_said_to_go_on() {
     assert_eq!(vain.kind, "conflict", "{vain:?}");
     assert!(vain.message.contains("task a is failed"), "{vain:?}");
     assert!(vain.data["hint"].as_str().unwrap().contains(&format!("kapell retry {plan}")), "{vain:?}");
+    // What is only blocked is told apart.
+    for status in [
+        bench.rpc().ok("status", json!({"scope": "plan", "id": plan})),
+        bench.rpc().ok("status", json!({}))["plans"][0].take(),
+    ] {
+        assert_eq!((&status["failed"], &status["blocked"]), (&json!(2), &json!(1)), "{status:#}");
+    }
 }
 
 #[test]
@@ -119,7 +126,13 @@ fn pause_with_force_suspends_workers_and_resume_wakes_them() {
     bench.rpc().ok("control", json!({"action": "pause", "target": plan, "force": true}));
     assert_eq!([state_of(a.pid), state_of(b.pid)], ['T', 'T']);
     assert_eq!(bench.task(&plan, "a")["attempts"][0]["state"], "paused");
+    let lines = |bench: &Bench| {
+        let status = bench.rpc().ok("status", json!({"scope": "plan", "id": plan}));
+        [status["tasks"][0]["paused"] == true, status["tasks"][1]["paused"] == true]
+    };
+    assert_eq!(lines(&bench), [true, true]);
     bench.control("resume", &a.attempt);
+    assert_eq!(lines(&bench), [false, true]);
     assert_eq!((state_of(a.pid) == 'T', state_of(b.pid)), (false, 'T'));
     bench.control("resume", &plan);
     assert_ne!(state_of(b.pid), 'T');

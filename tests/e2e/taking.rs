@@ -41,6 +41,9 @@ fn an_attempt_is_stopped_and_saved_before_a_person_has_its_files() {
     let event = editor.told("kapell/event", |event| event["kind"] == "claim.taken");
     assert_eq!((&event["data"]["by"], &event["data"]["from_kind"]), (&json!("ann"), &json!("attempt")));
     editor.diagnostics(&path, <[Value]>::is_empty);
+    // Nobody asks any more for what was granted.
+    let reason = bench.task(&plan, "a")["reason"].as_str().unwrap_or_default().to_owned();
+    assert!(!reason.contains("was asked for by"), "{reason}");
     // Its tree is saved, and its task waits for its files, and says so.
     assert_eq!(bench.refs("refs/kapell/tasks"), [format!("refs/kapell/tasks/{plan}/a/1")]);
     let waits = bench.until(json!({"scope": "task", "id": format!("{plan}/a")}), |task| {
@@ -215,6 +218,20 @@ fn a_running_plan_is_a_progress_that_can_be_cancelled_and_an_attempt_can_be_read
     let log = editor
         .result("kapell/read", json!({"uri": format!("kapell://attempts/{attempt}/log"), "offset": next}));
     assert_eq!(log["ended"], true, "{log}");
+    // The end of a log, and how much of it there is.
+    let whole = editor.result("kapell/read", json!({"uri": log_uri, "offset": 0}));
+    let size = whole["size"].as_u64().unwrap();
+    assert_eq!(whole["next_offset"].as_u64(), Some(size), "{whole}");
+    let end = editor.result("kapell/read", json!({"uri": log_uri, "offset": -5}));
+    assert_eq!((&end["text"], &end["size"]), (&json!("more\n"), &json!(size)), "{end}");
+    // What lies outside of the repository was never part of it.
+    for path in ["../secret", "a/../../b", "./a.txt", "a/./b"] {
+        for side in ["files", "base"] {
+            let uri = format!("kapell://attempts/{attempt}/{side}/{path}");
+            let refused = editor.call("kapell/read", json!({"uri": uri}));
+            assert_eq!(refused["error"]["data"]["kind"], "bad-path", "{refused}");
+        }
+    }
     let nothing = editor.call("kapell/read", json!({"uri": "kapell://nothing"}));
     assert_eq!(nothing["error"]["data"]["kind"], "not-found");
     bench.control("resume", &plan);

@@ -182,6 +182,8 @@ fn the_configuration_is_checked_completed_and_explained() {
     assert!(labels(&items).contains(&"project") && labels(&items).contains(&"rules"));
     let items = open.complete("[workers.w]\n[groups.g]\nmembers = [\"|\"]\n");
     assert_eq!(labels(&items), ["w"]);
+    let items = open.complete("[workers.w]\nprovider = \"|\"\n");
+    assert_eq!(labels(&items), ["claude", "codex", "opencode", "ollama"]);
     let text = "[providers.mine]\nkind = \"command\"\n\n[workers.w]\nprovider = \"mine\"\n";
     open.change(text);
     let params = open.at(position(text, text.rfind("mine").unwrap() + 1));

@@ -551,6 +551,40 @@ fn actions_ask_take_over_and_release() {
 }
 
 #[test]
+fn what_was_asked_for_is_withdrawn() {
+    let world = World::new(&[("a.txt", "one\n")]);
+    let path = world.path("a.txt");
+    let mut editor = world.editor();
+    editor.open(&path, "one\n");
+    world.claim("robot", "a.txt");
+    editor.diagnostics(&path, has("held"));
+    let first = |editor: &mut Editor| -> Value {
+        let range = json!({"start": {"line": 0, "character": 0}, "end": {"line": 0, "character": 0}});
+        let params =
+            json!({"textDocument": {"uri": uri(&path)}, "range": range, "context": {"diagnostics": []}});
+        editor.result("textDocument/codeAction", params)[0].clone()
+    };
+    editor.command("kapell.ask", json!({"uri": uri(&path)}));
+    editor.told("kapell/event", |event| event["kind"] == "claim.asked");
+    assert_eq!(editor.result("kapell/owner", json!({"uri": uri(&path)}))["asked"], true);
+    let action = first(&mut editor);
+    assert_eq!(
+        (&action["title"], &action["command"]["command"]),
+        (&json!("Stop waiting for it"), &json!("kapell.release-files"))
+    );
+    let params =
+        json!({"command": action["command"]["command"], "arguments": action["command"]["arguments"]});
+    assert_eq!(editor.result("workspace/executeCommand", params)["withdrawn"], json!(["a.txt"]));
+    let message = editor.told("window/showMessage", |_| true);
+    assert_eq!(message, json!({"type": 3, "message": "You do not wait for a.txt any more."}));
+    assert_eq!(first(&mut editor)["command"]["command"], "kapell.ask");
+    world.release("robot");
+    editor.diagnostics(&path, none);
+    assert_eq!(world.claims(), []);
+    editor.finish();
+}
+
+#[test]
 fn taking_over_releases_and_tells() {
     let world = World::new(&[("a.txt", "one\n")]);
     let path = world.path("a.txt");

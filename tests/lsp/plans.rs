@@ -436,6 +436,9 @@ fn ids_agents_groups_paths_and_keys_are_completed() {
         assert!(labels(&items).contains(&name), "{name}: {:?}", labels(&items));
     }
     assert!(!labels(&items).contains(&"kept"));
+    // A reviewer is a provider, also one that nobody is a worker of.
+    let items = open.complete(r#"{"rules": {"review": "|"}}"#);
+    assert_eq!(labels(&items), ["claude", "codex", "ollama", "opencode"]);
     let items = open.complete(r#"{"tasks": [{"id": 1, "files": ["src/|"]}]}"#);
     assert_eq!(labels(&items), ["src/a.rs", "src/db/"]);
     let items = open.complete(r#"{"tasks": [{"id": 1, "files": ["../|"]}]}"#);

@@ -54,9 +54,6 @@ pub fn claim_files(session: &Session, params: ClaimFilesParams) -> Result<ClaimF
         },
         Answer::Free => ClaimFilesResult { granted: true, ..ClaimFilesResult::default() },
         Answer::Refused(conflicts) => {
-            if conflicts.is_empty() {
-                notes.push("nobody holds it, and others asked for it before".to_owned());
-            }
             notes.extend(owning::why_they_stay(session, &conflicts)?);
             ClaimFilesResult {
                 granted: false,
@@ -64,6 +61,17 @@ pub fn claim_files(session: &Session, params: ClaimFilesParams) -> Result<ClaimF
                 note: (!notes.is_empty()).then(|| notes.join("; ")),
                 ..ClaimFilesResult::default()
             }
+        }
+        Answer::Withdrawn => {
+            notes.push("the wait was withdrawn with release-files".to_owned());
+            ClaimFilesResult { granted: false, note: Some(notes.join("; ")), ..ClaimFilesResult::default() }
+        }
+        Answer::Behind(before) => {
+            let (witness, who) = (&before.witness, &before.holder.name);
+            notes.push(format!(
+                "nobody holds {witness}, but {who} asked for it before and waits: wait_s waits in line behind"
+            ));
+            ClaimFilesResult { granted: false, note: Some(notes.join("; ")), ..ClaimFilesResult::default() }
         }
     })
 }
@@ -101,9 +109,12 @@ fn kept_mode(wish: &Wish, granted: &[Held]) -> Option<String> {
 
 /// Answers `release-files`.
 pub fn release_files(session: &Session, params: ReleaseFilesParams) -> Result<ReleaseFilesResult, ApiError> {
+    let project = session.project()?;
     let which = match (params.claim_ids, params.paths, params.all) {
         (Some(ids), None, false) => Which::Ids(ids.into_iter().map(ClaimId).collect()),
-        (None, Some(paths), false) => Which::Patterns(claiming::patterns(None, &paths)?),
+        (None, Some(paths), false) => {
+            Which::Patterns(claiming::to_let_go_of(project.top.as_deref(), &paths)?)
+        }
         (None, None, true) => Which::All,
         _ => {
             return Err(ApiError::invalid_params(
@@ -112,15 +123,20 @@ pub fn release_files(session: &Session, params: ReleaseFilesParams) -> Result<Re
             ));
         }
     };
-    let project = session.project()?;
     let holder = params.holder.map(|name| holder_name(&name)).transpose()?;
     let released = claiming::release(session, &project, &which, holder.as_ref())?;
-    let still_held = match &which {
-        Which::Patterns(asked) => claiming::still_held(session, &project, asked, &released)?,
-        Which::Ids(_) | Which::All => Vec::new(),
+    let (withdrawn, still_held) = match &which {
+        Which::Patterns(asked) => {
+            let withdrawn = claiming::withdraw(session, &project, asked, &released, holder.as_ref())?;
+            let asked: Vec<_> = asked.iter().filter(|it| !withdrawn.contains(it)).cloned().collect();
+            let still_held = claiming::still_held(session, &project, &asked, &released)?;
+            (withdrawn, still_held)
+        }
+        Which::Ids(_) | Which::All => (Vec::new(), Vec::new()),
     };
     Ok(ReleaseFilesResult {
         released: released.into_iter().map(|claim| claim.id.0).collect(),
+        withdrawn: withdrawn.iter().map(|pattern| pattern.as_str().to_owned()).collect(),
         still_held: still_held.iter().map(conflict).collect(),
     })
 }

@@ -137,14 +137,15 @@ fn run(session: &Session, project: &Project, params: PipelineParams) -> Result<P
         )
     };
     let name = params.name.ok_or_else(|| wanted("the name of a pipeline"))?;
-    let what = match (params.request, params.plan, params.file, params.plan_id) {
-        (Some(request), None, None, None) => For::Request(request),
-        (None, Some(plan), None, None) => {
+    let what = match (params.request, params.plan, params.text, params.file, params.plan_id) {
+        (Some(request), None, None, None, None) => For::Request(request),
+        (None, Some(plan), None, None, None) => {
             For::Plan(Source::Document(rows::to_node(&serde_json::Value::Object(plan))))
         }
-        (None, None, Some(file), None) => For::Plan(Source::File(file)),
-        (None, None, None, Some(plan)) => For::Stored(plan),
-        _ => return Err(wanted("exactly one of request, plan, file, plan_id")),
+        (None, None, Some(text), None, None) => For::Plan(Source::Text(text)),
+        (None, None, None, Some(file), None) => For::Plan(Source::File(file)),
+        (None, None, None, None, Some(plan)) => For::Stored(plan),
+        _ => return Err(wanted("exactly one of request, plan, text, file, plan_id")),
     };
     match pipelines::run(session, project, &name, what)? {
         Run::Started(plan) => told(session, project, plan.as_str(), "it runs".to_owned()),

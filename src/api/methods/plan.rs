@@ -10,13 +10,14 @@ use crate::services::planning::{self, Planned, Source, Wish, rows};
 
 /// Answers `plan`.
 pub fn call(session: &Session, params: PlanParams) -> Result<PlanResult, ApiError> {
-    let source = match (params.plan, params.file, params.request) {
-        (Some(plan), None, None) => Source::Document(rows::to_node(&serde_json::Value::Object(plan))),
-        (None, Some(file), None) => Source::File(file),
-        (None, None, Some(request)) if !request.trim().is_empty() => Source::Request(request),
+    let source = match (params.plan, params.text, params.file, params.request) {
+        (Some(plan), None, None, None) => Source::Document(rows::to_node(&serde_json::Value::Object(plan))),
+        (None, Some(text), None, None) => Source::Text(text),
+        (None, None, Some(file), None) => Source::File(file),
+        (None, None, None, Some(request)) if !request.trim().is_empty() => Source::Request(request),
         _ => {
             return Err(ApiError::invalid_params(
-                "plan wants exactly one of plan (an object), file (a path), request (a text)",
+                "plan wants exactly one of plan (an object), text (the same as JSON or YAML), file (a path), request (a wish)",
                 "for example {\"plan\": {\"tasks\": [{\"id\": 1, \"task\": \"…\", \"files\": [\"src/a.rs\"]}]}}",
             ));
         }

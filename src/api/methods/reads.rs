@@ -52,6 +52,8 @@ pub fn projects(session: &Session) -> Result<ProjectsRead, ApiError> {
 /// A part of an attempt's log, waiting for more where that is wanted.
 pub fn log(session: &Session, id: &str, offset: u64, wait_ms: u64) -> Result<LogRead, ApiError> {
     let wait = Duration::from_millis(wait_ms).min(querying::LONGEST_WAIT);
+    // As far as a file reaches.
+    let offset = i64::try_from(offset).unwrap_or(i64::MAX);
     let part = reading::attempt_log_after(session, id, offset, Instant::now() + wait)?;
     Ok(LogRead { attempt: id.to_owned(), text: part.text, next: part.next, ended: part.ended })
 }

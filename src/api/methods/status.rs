@@ -10,7 +10,7 @@ use crate::api::ApiError;
 use crate::api::methods::events;
 use crate::api::wire::{
     CostBy, HealthStatus, Overview, PlanStatus, Scope, StatusBody, StatusParams, StatusResult, TaskStatus,
-    WorkerCounts,
+    ToApprove, WorkerCounts,
 };
 use crate::base::clock::Time;
 use crate::base::ids::{AttemptId, PlanId, TaskId};
@@ -22,7 +22,8 @@ use crate::services::following::Interest;
 use crate::services::project::Project;
 use crate::services::querying::{self, AttemptView, BudgetView, PlanView, WorkerView};
 use crate::services::{
-    Session, admitting, costing, dispatching, health, planning, registry, replaying, room, standing, windows,
+    Session, admitting, costing, dispatching, health, planning, registry, replaying, room, spending,
+    standing, windows,
 };
 use crate::store::claims::ClaimPage;
 use crate::store::events::EventFilter;
@@ -439,10 +440,23 @@ fn overview(session: &Session, project: &Project, limit: usize) -> Result<Overvi
             quarantine.until, quarantine.reason
         ));
     }
+    let config = session.config_at_work(project).ok();
+    let unpriced =
+        config.map(|config| session.store()?.read(|tx| spending::unpriced(tx, &config, Time::now())));
+    for (provider, tries) in unpriced.transpose()?.unwrap_or_default() {
+        warnings.push(format!(
+            "{provider}: its limit in dollars holds nothing: {} told no dollars this month, and its tokens have no price; say prices in kapell.toml, or limit tokens_per_day",
+            if tries == 1 { "1 try".to_owned() } else { format!("{tries} tries") }
+        ));
+    }
     for limited in budget.iter().filter(|view| view.state != "ok") {
         let until = limited.cooldown.as_ref().map(|it| format!(" until {}", it.until)).unwrap_or_default();
         warnings.push(format!("{}: {}{until}", limited.provider, limited.state));
     }
+    let to_approve = session
+        .store()?
+        .read(|tx| tx.stages_to_approve(&project.id))
+        .map_err(crate::services::Error::from)?;
     let count =
         |states: &[&str]| workers.iter().filter(|worker| states.contains(&worker.state)).count() as u64;
     Ok(Overview {
@@ -459,6 +473,11 @@ fn overview(session: &Session, project: &Project, limit: usize) -> Result<Overvi
             .collect(),
         plans: lines,
         warnings,
+        to_approve: to_approve
+            .into_iter()
+            .take(MOST_WAITING as usize)
+            .map(|(run, stage)| ToApprove { run: run.as_str().to_owned(), stage })
+            .collect(),
     })
 }
 
@@ -495,6 +514,7 @@ fn plan_status(
         total: line.total,
         running: line.running,
         failed: line.failed,
+        blocked: line.blocked,
         usd: standing.spent.usd(),
         tasks: tasks.iter().map(views::task_line).collect(),
     };

@@ -221,6 +221,9 @@ pub struct ClaimConflict {
 pub struct ReleaseFilesResult {
     /// The numbers of the claims that are free now.
     pub released: Vec<i64>,
+    /// What of `paths` was waited for, and is no longer.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub withdrawn: Vec<String>,
     /// Who still holds something of `paths`: others, or the caller by another pattern.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub still_held: Vec<ClaimConflict>,

@@ -20,6 +20,9 @@ pub struct PipelineParams {
     /// With run: a plan whose tasks are the first stage's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<Object>,
+    /// The same as JSON or YAML text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
     /// The same as a file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,

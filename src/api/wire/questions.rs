@@ -11,6 +11,9 @@ pub struct PlanParams {
     /// The plan: {"specs":[{"file","description"}],"tasks":[{"id","agent","task","files","depends_on"}]}.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<Object>,
+    /// In place of plan: the same as JSON or YAML text, whose problems say where they stand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
     /// Path of a plan file in the project, JSON or YAML.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,

@@ -171,6 +171,18 @@ pub struct Overview {
     pub budget: Vec<BudgetStatus>,
     /// What needs somebody's attention.
     pub warnings: Vec<String>,
+    /// The stages of pipelines that wait for a person.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub to_approve: Vec<ToApprove>,
+}
+
+/// A stage that waits for a person.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct ToApprove {
+    /// The run.
+    pub run: String,
+    /// The stage.
+    pub stage: String,
 }
 
 /// A plan in one line.
@@ -190,6 +202,9 @@ pub struct PlanLine {
     pub running: u64,
     /// Tasks that failed or are blocked.
     pub failed: u64,
+    /// Those of them that are blocked.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub blocked: u64,
     /// The conductor, where one lives.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conductor: Option<String>,
@@ -244,6 +259,9 @@ pub struct PlanStatus {
     pub running: u64,
     /// Tasks that failed or are blocked.
     pub failed: u64,
+    /// Those of them that are blocked.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub blocked: u64,
     /// Money so far.
     pub usd: f64,
     /// Its tasks, a page of them.
@@ -267,6 +285,9 @@ pub struct TaskLine {
     /// The seat of that attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worker: Option<String>,
+    /// Whether its worker is held up until somebody resumes it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub paused: bool,
     /// Why it waits, failed or was rejected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,

@@ -15,15 +15,14 @@ use super::status_file::StatusFile;
 use super::{environments, follow, params, staging};
 use crate::api::wire::{
     Action, CheckpointParams, CheckpointResult, ClaimFilesParams, ClaimFilesResult, ControlParams,
-    ControlResult, CostStatus, DispatchParams, DispatchResult, JudgeResult, Object, PlanResult,
-    ReleaseFilesParams, ReleaseFilesResult, ReportParams, ReportResult, RouteStatus, Scope, StatusBody,
-    StatusParams, StatusResult,
+    ControlResult, CostStatus, DispatchParams, DispatchResult, JudgeResult, PlanResult, ReleaseFilesParams,
+    ReleaseFilesResult, ReportParams, ReportResult, RouteStatus, Scope, StatusBody, StatusParams,
+    StatusResult,
 };
 use crate::api::{ApiError, relayed, table};
 use crate::base::clock::{Time, Zone};
 use crate::domain::refusal::{Code, Refusal};
 use crate::services::following::Interest;
-use crate::services::planning::rows;
 use crate::services::{Cancel, Session, querying};
 
 /// The longest that nobody looks while nothing is told.
@@ -391,20 +390,9 @@ pub fn judgement_code(result: &JudgeResult) -> u8 {
     }
 }
 
-/// The plan on stdin if the file is called `-`.
-pub fn stdin_plan(file: Option<&str>) -> Result<Option<Object>, ApiError> {
-    if file != Some("-") {
-        return Ok(None);
-    }
-    let text = stdin_text("the plan")?;
-    rows::object_of(&text).map(Some).map_err(|error| {
-        let place = error.place.map(|place| format!(", line {}, column {}", place.line, place.column));
-        let place = place.unwrap_or_default();
-        ApiError::invalid_params(
-            format!("the plan on stdin{place}: {}", error.message),
-            format!("{}; JSON and YAML are both read", error.hint),
-        )
-    })
+/// The plan on stdin if the file is called `-`. It stays text, so that what is wrong with it has its place.
+pub fn stdin_plan(file: Option<&str>) -> Result<Option<String>, ApiError> {
+    (file == Some("-")).then(|| stdin_text("the plan")).transpose()
 }
 
 /// No plan and no task is longer; whatever is, was sent by mistake.

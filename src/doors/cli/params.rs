@@ -180,10 +180,11 @@ pub fn approve(args: Approve) -> ControlParams {
 }
 
 /// Parameters of `plan`; a plan that was read already takes the place of its file.
-pub fn plan(args: Plan, read: Option<Object>) -> PlanParams {
+pub fn plan(args: Plan, read: Option<String>) -> PlanParams {
     PlanParams {
+        plan: None,
         file: args.file.filter(|_| read.is_none()),
-        plan: read,
+        text: read,
         request: args.request,
         name: args.name,
         check_only: args.check_only,
@@ -192,10 +193,10 @@ pub fn plan(args: Plan, read: Option<Object>) -> PlanParams {
 }
 
 /// The first half of `run`.
-pub fn plan_of_run(args: &Run, file: String, read: Option<Object>) -> PlanParams {
+pub fn plan_of_run(args: &Run, file: String, read: Option<String>) -> PlanParams {
     PlanParams {
         file: read.is_none().then_some(file),
-        plan: read,
+        text: read,
         name: args.name.clone(),
         on_overlap: args.on_overlap.unwrap_or_default(),
         ..PlanParams::default()

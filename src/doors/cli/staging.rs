@@ -78,7 +78,7 @@ fn run(desk: &mut Desk<'_>, args: PipelineRun) -> Result<u8, ApiError> {
                 .extension()
                 .is_some_and(|ending| ["json", "yaml", "yml"].iter().any(|it| ending == *it));
         match (calls::stdin_plan(Some(&plan))?, is_file) {
-            (Some(read), _) => params.plan = Some(read),
+            (Some(read), _) => params.text = Some(read),
             (None, true) => params.file = Some(file),
             (None, false) => params.plan_id = Some(plan),
         }

@@ -213,13 +213,14 @@ fn every_field_of_every_method_is_an_option() {
         };
         let schema = method.params_schema();
         for field in schema["properties"].as_object().into_iter().flat_map(serde_json::Map::keys) {
-            // A plan as an object comes on stdin.
+            // A plan as an object or as text comes on stdin.
             // What is done about a pipeline is a command of its own.
             let is_command = field == "action" && command.has_subcommands();
             let all = std::iter::once(command).chain(command.get_subcommands());
             let mut arguments = all.flat_map(clap::Command::get_arguments);
             // A plan's file and id are told apart by how they look, and so are a run and a pipeline.
             let is_told = match method.name {
+                "plan" => field == "text",
                 "pipeline" => matches!(field.as_str(), "file" | "plan_id"),
                 // A verb and its arguments are what `env git` is given.
                 "environments" => field == "git",

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 use std::sync::{Arc, PoisonError};
+use std::time::Instant;
 
 use serde_json::{Map, Value, json};
 
@@ -210,6 +211,7 @@ async fn ask(desk: &Arc<Desk>, argument: &Value) -> Result<Value, ApiError> {
     }
     let begin = || desk.client.begin().in_folder(folder_of(desk, uri.as_ref()));
     let reason = argument.get("reason").and_then(Value::as_str).unwrap_or("asked for in an editor");
+    let since = Instant::now();
     let mut wish = json!({"paths": [pattern], "reason": reason});
     if found.others.is_empty() {
         let (call, at_once) = (begin(), wish.clone());
@@ -233,19 +235,21 @@ async fn ask(desk: &Arc<Desk>, argument: &Value) -> Result<Value, ApiError> {
             let cancel = call.cancel().clone();
             let answer = call.run(method, wish);
             desk.asked_for(&path);
-            told_of_wait(&desk, &name, answer, &cancel);
+            let is_over = since.elapsed().as_secs() >= ASKED_FOR_S;
+            told_of_wait(&desk, &name, answer, &cancel, is_over);
         });
     });
     Ok(answered)
 }
 
 /// Says what became of a file that was asked for.
-fn told_of_wait(desk: &Desk, path: &str, answer: Result<Value, ApiError>, cancel: &Cancel) {
+fn told_of_wait(desk: &Desk, path: &str, answer: Result<Value, ApiError>, cancel: &Cancel, is_over: bool) {
     let sentence = match answer {
         Ok(result) if result["granted"] == true => (MessageType::INFO, format!("{path} is yours now.")),
         // The editor is being closed.
         _ if cancel.is_cancelled() => return,
-        Ok(_) => (MessageType::WARNING, format!("{path} did not become free in an hour.")),
+        Ok(_) if is_over => (MessageType::WARNING, format!("{path} did not become free in an hour.")),
+        Ok(_) => (MessageType::INFO, format!("You do not wait for {path} any more.")),
         Err(error) => (MessageType::WARNING, format!("{path}: {}; {}", error.message, error.hint)),
     };
     desk.outbox.leave(Message::Show(sentence.0, sentence.1));

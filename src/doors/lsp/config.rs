@@ -225,7 +225,7 @@ fn names_for(document: &Document, path: &[&str]) -> Vec<String> {
         .map(|(keys, _)| keys[1].clone())
         .collect();
     if tables.contains(&"providers") {
-        names.extend(["claude", "codex", "opencode"].map(str::to_owned));
+        names.extend(["claude", "codex", "opencode", "ollama"].map(str::to_owned));
     }
     let mut seen = std::collections::BTreeSet::new();
     names.retain(|name| seen.insert(name.clone()));

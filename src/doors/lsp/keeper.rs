@@ -458,5 +458,6 @@ pub fn ownership(session: &crate::services::Session, spot: &Spot, standing: &Sta
         pattern: spot.pattern().map(|pattern| pattern.as_str().to_owned()),
         others: standing.others.iter().map(view).collect(),
         own: standing.own.iter().map(view).collect(),
+        asked: standing.asked,
     }
 }

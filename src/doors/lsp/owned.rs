@@ -25,6 +25,8 @@ pub struct Ownership {
     pub others: Vec<ClaimView>,
     /// The person's own.
     pub own: Vec<ClaimView>,
+    /// Whether the person asked for it and waits.
+    pub asked: bool,
 }
 
 /// Diagnostics for what others hold; warnings where the person edits it at the same time.
@@ -129,11 +131,16 @@ pub fn actions(document: &Document, ownership: &Ownership, shown: &[Diagnostic])
     if let Some(claim) = ownership.others.first() {
         let name = holder(claim);
         let whole = argument(document, ownership);
-        actions.push(about(action(
-            format!("Ask for it: claim it once {name} lets go"),
-            "kapell.ask",
-            json!({"uri": document.uri}),
-        )));
+        actions.push(about(match &ownership.pattern {
+            Some(pattern) if ownership.asked => {
+                action("Stop waiting for it".to_owned(), "kapell.release-files", json!({"paths": [pattern]}))
+            }
+            _ => action(
+                format!("Ask for it: claim it once {name} lets go"),
+                "kapell.ask",
+                json!({"uri": document.uri}),
+            ),
+        }));
         actions.push(about(action(format!("Take it over from {name}…"), "kapell.ui.takeOver", whole)));
     }
     for claim in &ownership.others {
@@ -198,6 +205,7 @@ fn argument(document: &Document, ownership: &Ownership) -> Value {
         "pattern": ownership.pattern,
         "claims": ownership.others,
         "own": ownership.own,
+        "asked": ownership.asked,
     })
 }
 

@@ -30,9 +30,9 @@ const LONGEST_WAIT_MS: u64 = 45_000;
 pub struct ReadParams {
     /// `kapell://attempts/ID/diff` and the like.
     uri: String,
-    /// Of a log: from where on.
+    /// Of a log: from where on; below 0 so many bytes before its end.
     #[serde(default)]
-    offset: Option<u64>,
+    offset: Option<i64>,
     /// Of a log, with `offset`: waits so long for more where nothing new is there yet.
     #[serde(default)]
     wait_ms: Option<u64>,
@@ -59,6 +59,9 @@ pub struct ReadResult {
     next_offset: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     ended: Option<bool>,
+    /// Of a log: how many bytes it has by now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    size: Option<u64>,
 }
 
 /// Parameters of `kapell/owner`.
@@ -88,6 +91,7 @@ pub fn read(desk: &Desk, call: Call, params: &ReadParams) -> Result<ReadResult, 
         mime_type: Some(mime_type),
         next_offset: None,
         ended: None,
+        size: None,
     };
     match (&named, params.offset) {
         (Named::Log(id), Some(offset)) => {
@@ -101,6 +105,7 @@ pub fn read(desk: &Desk, call: Call, params: &ReadParams) -> Result<ReadResult, 
                 mime_type: Some("text/plain"),
                 next_offset: Some(part.next),
                 ended: Some(part.ended),
+                size: Some(part.size),
             })
         }
         (Named::Diff(id), _) => {
@@ -117,10 +122,14 @@ pub fn read(desk: &Desk, call: Call, params: &ReadParams) -> Result<ReadResult, 
 /// Answers `kapell/owner`.
 pub fn owner(desk: &Desk, params: &OwnerParams) -> Result<Value, ApiError> {
     let found = path_of(&params.uri).map(|path| ownership(desk, &path)).transpose()?.flatten();
-    let Ownership { path, pattern, others, own } = found.unwrap_or_default();
+    let Ownership { path, pattern, others, own, asked } = found.unwrap_or_default();
     let is_own = others.is_empty() && !own.is_empty();
     let claims: Vec<_> = others.into_iter().chain(own).collect();
-    Ok(json!({"path": path, "pattern": pattern, "claims": claims, "own": is_own}))
+    let mut owner = json!({"path": path, "pattern": pattern, "claims": claims, "own": is_own});
+    if asked {
+        owner["asked"] = json!(true);
+    }
+    Ok(owner)
 }
 
 /// Who holds a file now; nothing outside of every repository.

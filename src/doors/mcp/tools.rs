@@ -15,9 +15,11 @@ use crate::base::packed;
 /// writes the file anew when the table says something else.
 const PACKED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/tools.json"));
 
-/// Parameters that only a person may give, and so nobody who reads a list of tools. Whoever gives one all
-/// the same is refused like anywhere.
-const OF_PERSONS: [(&str, &str); 6] = [
+/// Parameters that only a person may give, or a program that has the text of a plan and no object, and so nobody who
+/// reads a list of tools. Whoever gives one all the same is answered like anywhere.
+const OF_PERSONS: [(&str, &str); 8] = [
+    ("plan", "text"),
+    ("pipeline", "text"),
     ("claim-files", "take_over"),
     ("dispatch", "batch_size"),
     ("dispatch", "run_timeout_s"),

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Wish, near};
+use super::near;
 use crate::base::clock::Time;
 use crate::base::ids::{AttemptId, HolderName, ProjectId, TaskId};
 use crate::domain::claim::{self, Decision, Holder, HolderKind, Mode};
@@ -14,37 +14,98 @@ use crate::services::Error;
 use crate::services::project::Project;
 use crate::store::Tx;
 use crate::store::claims::ClaimWait;
+use crate::store::events::EventFilter;
 use crate::sys::process::life;
+
+/// Somebody who asked before for what is free, and waits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Before {
+    /// A path that both want.
+    pub witness: String,
+    /// Who.
+    pub holder: Holder,
+}
 
 /// Those who wait, in the order of asking. Whoever was killed while it waited is forgotten, and
 /// what it left with it.
-pub fn queue(tx: &Tx<'_>, project: &ProjectId) -> Result<Vec<ClaimWait>, Error> {
-    let mut queue = Vec::new();
-    for wait in tx.claim_queue(project, Time::now())? {
-        match wait.alive.as_deref().map(Path::new) {
-            Some(file) if !life::is_held(file) => {
-                tx.leave_claim_queue(wait.place)?;
-                // Nobody else has that name: it was made for this wait.
-                let _ = std::fs::remove_file(file);
-            }
-            _ => queue.push(wait),
-        }
+pub(super) fn queue(tx: &Tx<'_>, project: &ProjectId) -> Result<Vec<ClaimWait>, Error> {
+    let (queue, dead): (Vec<_>, Vec<_>) =
+        tx.claim_queue(project, Time::now())?.into_iter().partition(waits_on);
+    for wait in dead {
+        tx.leave_claim_queue(wait.place)?;
+        // Nobody else has that name: it was made for this wait.
+        let _ = wait.alive.map(std::fs::remove_file);
     }
     Ok(queue)
 }
 
-/// Whether `wait`, which came before, is to be served before `wish`.
-pub fn is_before(project: &Project, wait: &ClaimWait, wish: &Wish) -> bool {
-    excludes(project, wait, wish.mode, &wish.patterns)
+/// The same, where nothing may be written: who is gone is left where it is.
+pub(super) fn living(tx: &Tx<'_>, project: &ProjectId) -> Result<Vec<ClaimWait>, Error> {
+    let mut queue = tx.claim_queue(project, Time::now())?;
+    queue.retain(waits_on);
+    Ok(queue)
 }
 
-/// Whether a wish that may wait has its place behind others, also where all of it is free: who waits for that and
-/// for more would else wait for ever. Who holds something already goes on, or both would wait for each other.
-pub fn is_behind(tx: &Tx<'_>, project: &Project, wish: &Wish) -> Result<bool, Error> {
-    if wish.wait_s == 0 || wish.take_over || !tx.claims_of(&project.id, &wish.holder)?.is_empty() {
-        return Ok(false);
+/// Whether a wait that is in the queue no more was withdrawn since it began; a clock that jumps ends none.
+pub(super) fn is_withdrawn(tx: &Tx<'_>, project: &ProjectId, since: i64, place: i64) -> Result<bool, Error> {
+    let filter =
+        EventFilter { project: Some(project), kind: Some("claim.withdrawn"), ..EventFilter::default() };
+    let told = tx.events_after(since, &filter, usize::from(u16::MAX))?;
+    let place = serde_json::json!(place);
+    let is_it = |data: &String| {
+        serde_json::from_str::<serde_json::Value>(data).is_ok_and(|data| data["place"] == place)
+    };
+    Ok(told.iter().any(|event| event.data.as_ref().is_some_and(is_it)))
+}
+
+/// Whether a holder waits for one of these patterns.
+pub(in crate::services) fn is_asked(
+    tx: &Tx<'_>,
+    project: &ProjectId,
+    holder: &Holder,
+    patterns: &[Pattern],
+) -> Result<bool, Error> {
+    let waits = living(tx, project)?;
+    let mut own = waits.iter().filter(|wait| wait.holder == *holder);
+    Ok(own.any(|wait| wait.patterns.iter().any(|pattern| patterns.contains(pattern))))
+}
+
+/// Whether the process that waits is there.
+fn waits_on(wait: &ClaimWait) -> bool {
+    wait.alive.as_deref().is_none_or(|file| life::is_held(Path::new(file)))
+}
+
+/// The first of those who wait that a wish for these patterns comes after.
+pub(super) fn first<'w>(
+    project: &Project,
+    queue: impl IntoIterator<Item = &'w ClaimWait>,
+    mode: Mode,
+    patterns: &[Pattern],
+) -> Option<Before> {
+    queue.into_iter().find_map(|wait| {
+        let witness = excludes(project, wait, mode, patterns)?;
+        Some(Before { witness, holder: wait.holder.clone() })
+    })
+}
+
+/// Who is to have something of these patterns before a holder who asks now, also where all of it is free. A holder
+/// does not come after itself, nor after who waits for it: both would wait for each other.
+pub(in crate::services) fn before(
+    tx: &Tx<'_>,
+    project: &Project,
+    holder: &Holder,
+    mode: Mode,
+    patterns: &[Pattern],
+) -> Result<Option<Before>, Error> {
+    if patterns.is_empty() {
+        return Ok(None);
     }
-    Ok(queue(tx, &project.id)?.iter().any(|wait| is_before(project, wait, wish)))
+    let queue = living(tx, &project.id)?;
+    let others = queue.iter().filter(|wait| wait.holder != *holder);
+    let Some(before) = first(project, others, mode, patterns) else { return Ok(None) };
+    let mut graph = waits(tx, project, &queue)?;
+    graph.add(holder, &before.holder);
+    Ok(graph.cycle(holder).is_none().then_some(before))
 }
 
 /// Who waits for what overlaps these patterns, and so is to have it before a task that comes now: what it is and
@@ -54,21 +115,17 @@ pub(in crate::services) fn asked_first(
     project: &Project,
     patterns: &[Pattern],
 ) -> Result<Option<(String, HolderName)>, Error> {
-    for wait in queue(tx, &project.id)? {
-        if !claim::excludes(Mode::Exclusive, wait.mode) {
-            continue;
-        }
-        let mut pairs = patterns.iter().flat_map(|a| wait.patterns.iter().map(move |b| (a, b)));
-        if let Some(witness) = pairs.find_map(|(a, b)| meet(project, a, b)) {
-            return Ok(Some((witness, wait.holder.name)));
-        }
-    }
-    Ok(None)
+    let before = first(project, &queue(tx, &project.id)?, Mode::Exclusive, patterns);
+    Ok(before.map(|before| (before.witness, before.holder.name)))
 }
 
-fn excludes(project: &Project, wait: &ClaimWait, mode: Mode, patterns: &[Pattern]) -> bool {
-    claim::excludes(mode, wait.mode)
-        && patterns.iter().any(|a| wait.patterns.iter().any(|b| meet(project, a, b).is_some()))
+/// A path that a wait keeps from whoever comes later.
+fn excludes(project: &Project, wait: &ClaimWait, mode: Mode, patterns: &[Pattern]) -> Option<String> {
+    if !claim::excludes(mode, wait.mode) {
+        return None;
+    }
+    let mut pairs = patterns.iter().flat_map(|a| wait.patterns.iter().map(move |b| (a, b)));
+    pairs.find_map(|(a, b)| meet(project, a, b))
 }
 
 fn meet(project: &Project, a: &Pattern, b: &Pattern) -> Option<String> {
@@ -77,7 +134,7 @@ fn meet(project: &Project, a: &Pattern, b: &Pattern) -> Option<String> {
 
 /// Refuses a wait that can never end, because those whom it waits for wait for it: to whoever looks
 /// first, so that the others get on.
-pub fn refuse_deadlock(
+pub(super) fn refuse_deadlock(
     tx: &Tx<'_>,
     project: &Project,
     queue: &[ClaimWait],
@@ -116,8 +173,8 @@ fn waits(tx: &Tx<'_>, project: &Project, queue: &[ClaimWait]) -> Result<WaitsFor
                 attempts.push(conflict.held.holder);
             }
         }
-        for before in queue[..at].iter().filter(|before| excludes(project, before, wait.mode, &wait.patterns))
-        {
+        let before = queue[..at].iter();
+        for before in before.filter(|it| excludes(project, it, wait.mode, &wait.patterns).is_some()) {
             graph.add(&wait.holder, &before.holder);
         }
     }

@@ -233,7 +233,7 @@ impl Agenda {
         let has_news = desk.store()?.read(|tx| -> Result<bool, Error> {
             let newest = tx.newest_event()?;
             let mut has_news = false;
-            for kind in ["claim.released", "claim.taken"] {
+            for kind in ["claim.released", "claim.taken", "claim.withdrawn"] {
                 let filter = EventFilter {
                     project: Some(&desk.project.id),
                     kind: Some(kind),

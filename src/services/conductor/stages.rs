@@ -45,12 +45,23 @@ impl Stages {
         })?;
         if is_due {
             let landed = landed(desk)?;
-            desk.write(|tx| take_steps(tx, desk, &landed))?;
+            desk.write(|tx| take_steps(tx, desk, &landed, PlanState::Running))?;
         } else {
             self.seen = Some(newest);
         }
         let commands = desk.store()?.read(|tx| tx.stage_commands(&desk.plan_id))?;
         Ok(commands.into_iter().filter(|command| command.state == CommandState::Running).collect())
+    }
+
+    /// Ends the stages of a paused run of which nothing else is left; tells whether there was nothing else.
+    pub fn end_well(&self, desk: &Desk) -> Result<bool, Error> {
+        let facts = desk.store()?.read(|tx| known(tx, &desk.plan_id))?;
+        if !pipeline::is_through(&facts.machine, &facts.now, &facts.seats) {
+            return Ok(false);
+        }
+        let landed = landed(desk)?;
+        desk.write(|tx| take_steps(tx, desk, &landed, PlanState::Paused))?;
+        Ok(true)
     }
 
     /// What the plan comes to when no task is at work: as its stages say, where it has some. `None`:
@@ -107,10 +118,10 @@ fn landed(desk: &Desk) -> Result<String, Error> {
     landed.ok_or_else(|| Error::Bug(format!("plan {} has no commit", desk.plan_id)))
 }
 
-fn take_steps(tx: &Tx<'_>, desk: &Desk, landed: &str) -> Result<(), Error> {
+fn take_steps(tx: &Tx<'_>, desk: &Desk, landed: &str, state: PlanState) -> Result<(), Error> {
     let plan = &desk.plan_id;
     // Somebody else has it by now, or called it off.
-    let is_on = tx.plan(plan)?.is_some_and(|row| row.state == PlanState::Running);
+    let is_on = tx.plan(plan)?.is_some_and(|row| row.state == state);
     if tx.fencing(plan)? != desk.fencing || !is_on {
         return Ok(());
     }

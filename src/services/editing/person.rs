@@ -12,7 +12,7 @@ use crate::base::sorting;
 use crate::domain::claim::{self, Conflict, Decision, Held, Holder, Mode};
 use crate::domain::pattern::Pattern;
 use crate::domain::writes::Write;
-use crate::services::claiming::{is_gone, near};
+use crate::services::claiming::{is_gone, near, waiting};
 use crate::services::project::Project;
 use crate::services::{Error, House, ground};
 use crate::store::claims::NewClaims;
@@ -47,6 +47,8 @@ pub struct Standing {
     pub others: Vec<Held>,
     /// The person's own claims that own it.
     pub own: Vec<Held>,
+    /// Whether the person asked for it and waits.
+    pub asked: bool,
 }
 
 /// What came of claiming a file.
@@ -86,7 +88,10 @@ fn is_file(spot: &Spot, path: &str) -> bool {
 
 /// Who holds a file now.
 pub fn standing(house: &House, person: &Holder, spot: &Spot) -> Result<Standing, Error> {
-    let held = house.store()?.read(|tx| near(tx, &spot.project.id, &spot.patterns))?;
+    let (held, asked) = house.store()?.read(|tx| -> Result<_, Error> {
+        let held = near(tx, &spot.project.id, &spot.patterns)?;
+        Ok((held, waiting::is_asked(tx, &spot.project.id, person, &spot.patterns)?))
+    })?;
     let now = Time::now();
     let held: Vec<Held> = held.into_iter().filter(|claim| !is_gone(claim, now)).collect();
     let own = held.iter().filter(|claim| is_own(claim, person, spot)).cloned().collect();
@@ -95,7 +100,7 @@ pub fn standing(house: &House, person: &Holder, spot: &Spot) -> Result<Standing,
             Decision::Grant { .. } => Vec::new(),
             Decision::Refuse(conflicts) => each_once(conflicts),
         };
-    Ok(Standing { others, own })
+    Ok(Standing { others, own, asked })
 }
 
 /// Claims a file for its unsaved changes.

@@ -7,6 +7,7 @@ use crate::base::clock::Time;
 use crate::domain::claim::Conflict;
 use crate::domain::pattern::Pattern;
 use crate::domain::refusal::{Code, Refusal};
+use crate::services::claiming::waiting::Before;
 
 /// What is refused for what the other side may have, and not for what is here.
 const PULLS: [&str; 3] = ["git pull", "git merge", "git rebase"];
@@ -121,6 +122,21 @@ pub(super) fn refused(conflicts: &[Conflict], by: Option<&str>) -> Option<Refusa
          what{alone}"
     );
     Some(Refusal::new(Code::Conflict, text, hint).with("holder", &held.holder.name))
+}
+
+/// What nobody holds, and somebody asked for before.
+pub(super) fn awaited(before: &Before) -> Refusal {
+    let (path, who) = (shown(&before.witness), &before.holder.name);
+    let ask = match asking(&before.witness, Some(600)) {
+        Ok(how) => format!(", or wait in line for it: {how}"),
+        Err(_) => String::new(),
+    };
+    Refusal::new(
+        Code::Conflict,
+        format!("{path} is free, but {who} asked for it before and waits"),
+        format!("do not write it another way. Work on something else{ask}"),
+    )
+    .with("holder", who)
 }
 
 /// A path in a sentence of one line.

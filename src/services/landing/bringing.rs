@@ -76,7 +76,16 @@ pub(super) fn place(git: &Git, plan: &PlanRow, old: &Oid, new: &Oid) -> Result<O
     let brought = || Brought { commit: new.clone(), branch: target.to_owned(), is_new: true };
     let guard = git.turn()?;
     let moved = |path: &Path| -> Result<Option<Brought>, Error> {
-        match checkout::fast_forward(git, &guard, path, &reference, old, new)? {
+        let forward = checkout::fast_forward(git, &guard, path, &reference, old, new);
+        let forward = forward.map_err(|error| match error.failed_filter() {
+            Some(said) => refuse(
+                format!("git cannot write or compare files in {}: {said}", path.display()),
+                "make its program work there, or install it (git lfs install, for one), then land again; its work \
+                 stays where it is",
+            ),
+            None => Error::from(error),
+        })?;
+        match forward {
             checkout::Forward::Forwarded => Ok(Some(brought())),
             checkout::Forward::Moved { .. } => Ok(None),
             checkout::Forward::Dirty { paths } => {

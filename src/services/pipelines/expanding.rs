@@ -122,6 +122,8 @@ fn files(ground: &Ground<'_>, finding: &Finding) -> Vec<Pattern> {
     let integrator: Vec<&Pattern> = ground.config.integrator.iter().flat_map(|it| &it.files).collect();
     let own = |file: &String| {
         let pattern = Pattern::parse(file).ok()?;
+        // A tester names files, also one whose name would be a pattern.
+        let pattern = claiming::misread::meant(ground.top, &pattern).map_or(pattern, |(_, own)| own);
         claiming::refuse_detours(ground.top, &pattern).ok()?;
         let is_file = |path: &str| ground.top.join(path).symlink_metadata().is_ok_and(|it| !it.is_dir());
         let is_shared = integrator.iter().any(|other| overlap_of(other, &pattern, &is_file).is_some());

@@ -19,7 +19,7 @@ use crate::domain::pattern::{Pattern, PatternSet};
 use crate::domain::plan::Plan;
 use crate::domain::plan::check::{self, OnOverlap};
 use crate::domain::plan::dag;
-use crate::domain::plan::document::{self, Format, Node};
+use crate::domain::plan::document::{self, Format, Node, SyntaxError};
 use crate::domain::plan::problem::{Part, Places, Problem, ProblemCode};
 use crate::domain::plan::read::{Patterns, read_plan_again};
 use crate::domain::refusal::{Code, Refusal};
@@ -40,6 +40,8 @@ const LARGEST_FILE: u64 = 16 << 20;
 pub enum Source {
     /// A document that came with the call.
     Document(Node),
+    /// The text of one, which tells places.
+    Text(String),
     /// A file in the project.
     File(String),
     /// Text for the planner agent to make a plan of.
@@ -101,6 +103,11 @@ pub fn plan(session: &Session, project: &Project, wish: &Wish) -> Result<Planned
     let config = session.config(project)?;
     let (mut checked, default_name) = match &wish.source {
         Source::Document(document) => (check_document(project, &config, document, wish.on_overlap)?, None),
+        Source::Text(text) => {
+            let read = rows::document_of(text);
+            let patterns = &mut Patterns::default();
+            (check_read(project, Some(&config), read, wish.on_overlap, patterns)?, None)
+        }
         Source::File(file) => {
             let (text, format) = read_file(project, file)?;
             let stem = Path::new(file).file_stem().map(|stem| stem.to_string_lossy().into_owned());
@@ -409,7 +416,18 @@ fn check_text_again(
     on_overlap: OnOverlap,
     patterns: &mut Patterns,
 ) -> Result<Checked, Error> {
-    match document::read(text, format) {
+    check_read(project, config, document::read(text, format), on_overlap, patterns)
+}
+
+/// Checks what was read of a text; why it could not be read is a problem like any other.
+fn check_read(
+    project: &Project,
+    config: Option<&Config>,
+    read: Result<Node, SyntaxError>,
+    on_overlap: OnOverlap,
+    patterns: &mut Patterns,
+) -> Result<Checked, Error> {
+    match read {
         Ok(document) => check_document_again(project, config, &document, on_overlap, patterns),
         Err(error) => Ok(Checked { problems: vec![Problem::from(error)], ..Checked::default() }),
     }

@@ -27,39 +27,16 @@ pub fn to_node(value: &Value) -> Node {
     })
 }
 
-/// The object that a text is, which says of itself neither that it is JSON nor that it is YAML.
+/// The document that a text is, which says of itself neither that it is JSON nor that it is YAML.
 ///
 /// # Errors
 /// It is neither; told as of YAML unless it begins as JSON does.
-pub fn object_of(text: &str) -> Result<Map<String, Value>, SyntaxError> {
+pub fn document_of(text: &str) -> Result<Node, SyntaxError> {
     let is_json = text.trim_start_matches('\u{feff}').trim_start().starts_with(['{', '[', '/']);
     let formats = if is_json { [Format::Json, Format::Yaml] } else { [Format::Yaml, Format::Json] };
     let [first, second] = formats.map(|format| document::read(text, format));
     // What is said of the other format would mislead whoever wrote in this one.
-    let node = first.or_else(|error| second.map_err(|_| error))?;
-    match to_json(&node) {
-        Value::Object(object) => Ok(object),
-        _ => Err(SyntaxError {
-            message: format!("it is {}, and a plan is a map", node.describe()),
-            hint: "write {\"tasks\": [{\"id\": 1, \"task\": \"…\", \"files\": [\"…\"]}]}".to_owned(),
-            place: node.place,
-        }),
-    }
-}
-
-/// A document as a JSON value, without its places.
-fn to_json(node: &Node) -> Value {
-    match &node.value {
-        Document::Null => Value::Null,
-        Document::Bool(value) => json!(value),
-        Document::Int(number) => json!(number),
-        Document::Float(number) => json!(number),
-        Document::Text(text) => json!(text),
-        Document::List(nodes) => nodes.iter().map(to_json).collect(),
-        Document::Map(fields) => {
-            Value::Object(fields.iter().map(|(key, node)| (key.text.clone(), to_json(node))).collect())
-        }
-    }
+    first.or_else(|error| second.map_err(|_| error))
 }
 
 /// The plan object without its tasks.
@@ -167,8 +144,23 @@ fn put(fields: &mut Map<String, Value>, name: &str, value: Option<Value>) {
 mod tests {
     use super::*;
 
+    /// A document as a JSON value, without its places.
+    fn to_json(node: &Node) -> Value {
+        match &node.value {
+            Document::Null => Value::Null,
+            Document::Bool(value) => json!(value),
+            Document::Int(number) => json!(number),
+            Document::Float(number) => json!(number),
+            Document::Text(text) => json!(text),
+            Document::List(nodes) => nodes.iter().map(to_json).collect(),
+            Document::Map(fields) => {
+                Value::Object(fields.iter().map(|(key, node)| (key.text.clone(), to_json(node))).collect())
+            }
+        }
+    }
+
     #[test]
-    fn a_text_of_either_format_is_an_object() {
+    fn a_text_of_either_format_is_a_document() {
         let plan = json!({"tasks": [{"id": 1, "task": "a: b", "files": ["a"], "depends_on": []}]});
         let texts = [
             plan.to_string(),
@@ -177,12 +169,11 @@ mod tests {
             "{tasks: [{id: 1, task: 'a: b', files: [a], depends_on: []}]}".to_owned(),
         ];
         for text in texts {
-            assert_eq!(object_of(&text).map(Value::Object), Ok(plan.clone()), "{text}");
+            assert_eq!(document_of(&text).map(|node| to_json(&node)), Ok(plan.clone()), "{text}");
         }
-        let said = |text: &str| object_of(text).unwrap_err().message;
+        let said = |text: &str| document_of(text).unwrap_err().message;
         assert!(said("{\"tasks\": [").starts_with("not JSON: "), "{}", said("{\"tasks\": ["));
         assert!(said("tasks: [").starts_with("not YAML: "), "{}", said("tasks: ["));
-        assert_eq!(said("one word"), "it is the text \"one word\", and a plan is a map");
         assert!(said("  \n").contains("empty"), "{}", said("  \n"));
     }
 }

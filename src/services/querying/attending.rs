@@ -4,11 +4,15 @@
 use std::path::Path;
 
 use super::paused;
+use crate::base::clock::Time;
 use crate::base::ids::PlanId;
 use crate::domain::attempt::AttemptState;
+use crate::domain::claim::{self, Mode};
 use crate::domain::conducting::PlanState;
 use crate::domain::task::TaskState;
-use crate::services::{Error, room};
+use crate::services::planning::rows;
+use crate::services::project::Project;
+use crate::services::{Error, House, claiming, owning, room};
 use crate::store::Tx;
 use crate::store::attempts::AttemptRow;
 use crate::store::plans::{PlanRow, TaskRow};
@@ -100,6 +104,30 @@ pub(super) fn mark_halted(task: &mut TaskRow, plan: &PlanRow, is_conducted: bool
     if let Some((reason, on)) = halted {
         task.reason = Some(format!("{reason}: {on}"));
     }
+}
+
+/// A task that waits for files says who holds them now: who held them, or asked for them first, when its conductor
+/// looked may have lost them to somebody else since.
+pub(super) fn mark_claimed(
+    tx: &Tx<'_>,
+    (house, project): (&House, &Project),
+    plan: &PlanId,
+    task: &mut TaskRow,
+) -> Result<(), Error> {
+    let is_claimed = task.reason.as_ref().is_some_and(|why| why.starts_with("claim: "));
+    if !is_claimed || !matches!(task.state, TaskState::Ready | TaskState::Rejected) {
+        return Ok(());
+    }
+    let files = rows::stored_files(task)?;
+    let mut held = owning::in_the_way(tx, &project.id, plan, &task.id, &files)?;
+    let own = format!("{plan}/{}", task.id);
+    let now = Time::now();
+    held.retain(|claim| claim.task.as_ref() != Some(&own) && !claiming::is_gone(claim, now));
+    let meets = claim::touching(&files, &held, &|path| project.is_file(path));
+    if let Some(conflict) = meets.iter().find(|it| claim::excludes(Mode::Exclusive, it.held.mode)) {
+        task.reason = Some(format!("claim: {}", owning::held_by(tx, house, conflict)?));
+    }
+    Ok(())
 }
 
 /// As many tasks run as there are workers; the others wait.

@@ -78,6 +78,19 @@ pub(super) fn nobody(session: &Session, project: &Project, target: &str) -> Opti
         let what = format!("{what} {target} gets no tasks, and a word does not change that: {why}");
         return Some(refuse(Code::OverBudget, what, next));
     }
+    let mut seats = config.workers.iter().filter(|(name, worker)| {
+        name.as_str() == target || what == "provider" && worker.provider.as_str() == target
+    });
+    if let Some((_, first)) = seats.next()
+        && first.protected
+        && seats.all(|(_, worker)| worker.protected)
+    {
+        return Some(refuse(
+            Code::ProtectedWorker,
+            format!("{what} {target} is protected: it never gets a task, and is at work on nothing"),
+            "its line in kapell.toml says protected = true; kapell fleet shows who gets tasks",
+        ));
+    }
     Some(refuse(
         Code::Conflict,
         format!("{what} {target} is at work on nothing, and nothing keeps it from getting tasks"),

@@ -13,6 +13,7 @@ use super::document::{Document, closest, join, listed, shown, suggestion};
 use super::load::{BASE_PORT, Placing, STUCK_AFTER_S, SUBS, TIMEOUT_S, provider_of};
 use super::types::{File, Provider, ProviderKind, Route};
 use super::values::{Command, Name};
+use crate::domain::prices;
 
 mod stages;
 
@@ -565,6 +566,28 @@ fn whole(documents: &mut [Document<'_>], merged: &File, names: &Names) {
                 &key,
                 format!("`{key}` is more than usd_per_month"),
                 "the month ends the spending first",
+            );
+        }
+    }
+    for (name, provider) in &merged.providers {
+        let kind = provider.kind.or_else(|| ProviderKind::of_name(name));
+        let budget = provider.budget.unwrap_or_default();
+        let limit = [("usd_per_month", budget.usd_per_month), ("usd_per_day", budget.usd_per_day)];
+        let limit = limit.into_iter().find(|(_, usd)| usd.is_some());
+        // It tells tokens only; one that is not named is taken for the one that it is likely to choose.
+        let model = provider.model.as_deref().filter(|_| kind == Some(ProviderKind::Codex));
+        if let (Some((key, _)), Some(model), None) = (limit, model, &provider.prices)
+            && prices::listed(model).is_none()
+        {
+            let table = join("providers", name);
+            let key = join(&join(&table, "budget"), key);
+            whole.warn(
+                &key,
+                format!(
+                    "`{key}` holds nothing: {name} tells tokens and no dollars, and the list of {} has no price of {model}",
+                    prices::AS_OF
+                ),
+                &format!("say what it costs: prices under [{table}], or limit tokens_per_day"),
             );
         }
     }

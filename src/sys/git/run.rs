@@ -146,6 +146,13 @@ impl GitError {
         move |source| Self::Io { action, path, source }
     }
 
+    /// What git said of a filter of the repository that failed, and of the file that it was to make.
+    pub fn failed_filter(&self) -> Option<&str> {
+        let is_it = |line: &&str| line.contains("clean filter") || line.contains("smudge filter");
+        let said = self.stderr().lines().find(is_it)?;
+        Some(said.strip_prefix("fatal: ").or_else(|| said.strip_prefix("error: ")).unwrap_or(said))
+    }
+
     /// What git said on stderr, if it was git that failed.
     pub fn stderr(&self) -> &str {
         match self {

@@ -67,7 +67,9 @@ function M.release(root, arguments)
   with_paths(arguments, function(paths)
     server.call(root, 'release-files', { paths = paths }, function(result)
       local count = #(result.released or {})
-      if count == 0 then
+      if result.withdrawn and #result.withdrawn > 0 then
+        say.say('no longer waiting for ' .. table.concat(paths, ', '))
+      elseif count == 0 then
         say.warn(('you hold no claim of %s (:Kapell status shows the claims)'):format(table.concat(paths, ', ')))
       else
         say.say('let go of ' .. table.concat(paths, ', '))

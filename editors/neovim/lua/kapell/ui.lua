@@ -98,11 +98,17 @@ function M.register()
       table.insert(choices, { 'Take over', function()
         M.take_over(root, arguments.pattern or arguments.path, require('kapell.say').holder(held))
       end })
-      table.insert(choices, { 'Ask for it: claim it once it is free', function()
-        server.request(root, 'workspace/executeCommand', {
-          command = 'kapell.ask', arguments = { { uri = arguments.uri } },
-        }, function() end)
-      end })
+      if arguments.asked then
+        table.insert(choices, { 'Stop waiting for it', function()
+          require('kapell.claim').release(root, { arguments.pattern or arguments.path })
+        end })
+      else
+        table.insert(choices, { 'Ask for it: claim it once it is free', function()
+          server.request(root, 'workspace/executeCommand', {
+            command = 'kapell.ask', arguments = { { uri = arguments.uri } },
+          }, function() end)
+        end })
+      end
       local attempt = held.attempt or (held.holder_kind == 'attempt' and held.holder)
       if attempt then
         table.insert(choices, { 'Show what it changed so far', function()

@@ -12,6 +12,7 @@ use crate::api::wire::{
     WorkerHealthStatus, WorkerStatus,
 };
 use crate::base::clock::Time;
+use crate::domain::attempt::AttemptState;
 use crate::domain::budget::Money;
 use crate::domain::claim::Held;
 use crate::domain::prices;
@@ -47,6 +48,7 @@ pub(in crate::api) fn plan_line(view: &PlanView) -> PlanLine {
         total: view.total(),
         running: view.count(&AT_WORK),
         failed: view.count(&[TaskState::Failed, TaskState::Blocked]),
+        blocked: view.count(&[TaskState::Blocked]),
         conductor: view.conductor.as_ref().map(|row| row.id.as_str().to_owned()),
         position: None,
     }
@@ -70,6 +72,7 @@ pub(super) fn task_line(view: &TaskView) -> TaskLine {
         attempts: view.attempts,
         attempt: view.last.as_ref().map(|attempt| attempt.id.as_str().to_owned()),
         worker,
+        paused: view.last.as_ref().is_some_and(|attempt| attempt.state == AttemptState::Paused),
         reason: view.row.reason.as_ref().map(|reason| reason.chars().take(300).collect()),
         commit: view.row.committed.clone(),
         depends_on: depends_on.unwrap_or_default(),

@@ -75,7 +75,12 @@ fn in_the_way(view: &View, page: &mut Page, conflict: &ClaimConflict) {
 /// Result of `release-files`.
 pub fn release_files(view: &View, result: &ReleaseFilesResult) -> String {
     view.page(|page| {
+        if !result.withdrawn.is_empty() {
+            let patterns = result.withdrawn.join(", ");
+            page.wrapped(&[], Style::Plain, &format!("no longer waited for: {patterns}"));
+        }
         match result.released.as_slice() {
+            [] if !result.withdrawn.is_empty() && result.still_held.is_empty() => {}
             [] if result.still_held.is_empty() => {
                 page.line(&[span(Style::Faint, "nothing of that was held")]);
             }

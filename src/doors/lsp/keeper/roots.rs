@@ -213,7 +213,11 @@ pub(super) fn tell_claims(root: &mut Root, desk: &Desk) {
     root.told_at = Some(Instant::now());
     match claims::all(&root.session, MOST_CLAIMS) {
         Ok((claims, total)) => {
-            let params = json!({"root": root.uri, "claims": claims, "total": total});
+            let mut params = json!({"root": root.uri, "claims": claims, "total": total});
+            // `status` with scope `claims` goes on from there.
+            if let Some(last) = claims.last().filter(|_| (claims.len() as u64) < total) {
+                params["next_cursor"] = json!(last.status.claim_id.to_string());
+            }
             if root.told.as_ref() != Some(&params) {
                 desk.outbox.leave(Message::Claims(params.clone()));
                 root.told = Some(params);

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::super::desk::Desk;
 use super::super::documents::Document;
+use crate::base::ids::ProviderName;
 use crate::base::sorting;
 use crate::services::Session;
 use crate::sys::config::resolved::TargetKind;
@@ -52,13 +53,17 @@ pub fn names(session: &Session) -> Names {
             TargetKind::Group => "group",
             TargetKind::Provider => "provider",
         };
-        if target.kind == TargetKind::Provider {
-            names.providers.push((target.name.clone(), kind.to_owned()));
-        }
         if !names.targets.iter().any(|(name, _)| *name == target.name) {
             names.targets.push((target.name, kind.to_owned()));
         }
     }
+    // Also one that a worker is called after; not one all of whose workers are protected.
+    let is_open = |name: &&ProviderName| {
+        let mut workers = config.workers.values().filter(|worker| worker.provider == **name).peekable();
+        workers.peek().is_none() || workers.any(|worker| !worker.protected)
+    };
+    let providers = config.providers.keys().filter(is_open);
+    names.providers = providers.map(|name| (name.to_string(), "provider".to_owned())).collect();
     for role in ["planner", "judge", "oracle", "librarian"] {
         if let Some(who) = config.roles.get(role) {
             names.roles.push((role.to_owned(), format!("role, played by {who}")));

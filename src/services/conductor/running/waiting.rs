@@ -90,11 +90,14 @@ impl Conductor<'_> {
     }
 
     /// Brings a paused plan to its end all of whose tasks are done: nothing is left to be held up. The inbox stays
-    /// paused, for what is sent later; and of a run of a pipeline the stages have the word.
+    /// paused, for what is sent later; and a run of a pipeline of which a stage would begin, or ask somebody.
     pub(super) fn is_through(&self) -> Result<bool, Error> {
         let desk = &self.desk;
         let is_done = schedule::conclusion(&self.agenda.views) == Some(PlanState::Done);
-        if !is_done || self.stages.is_run || desk.plan_id == desk.project.inbox() {
+        if !is_done || desk.plan_id == desk.project.inbox() {
+            return Ok(false);
+        }
+        if self.stages.is_run && !self.stages.end_well(desk)? {
             return Ok(false);
         }
         self.rest()
