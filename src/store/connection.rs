@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, FileControl, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, FileControl, OpenFlags};
 use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Flock, FlockOffsetType, FlockType, fcntl_getlk};
 
@@ -148,32 +148,47 @@ impl Store {
         &self,
         change: impl FnOnce(&Tx<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        // Whoever looks waits for the transaction at most, and not for those of other processes before it.
-        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        let _turn = self.turn()?;
-        let mut connection = self.connection();
-        let transaction =
-            connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(StoreError::from)?;
-        let before = transaction.total_changes();
-        let done = change(&Tx { sql: &transaction })?;
-        let has_changed = transaction.total_changes() != before;
-        if has_changed {
-            Point::StoreChanged.reach().map_err(StoreError::from)?;
-        }
-        transaction.commit().map_err(StoreError::from)?;
-        if has_changed {
-            Point::StoreCommitted.reach().map_err(StoreError::from)?;
-            self.ring();
-        }
+        let opened = self.open_to_write()?;
+        let before = opened.connection.total_changes();
+        let done = change(&opened.tx())?;
+        self.commit(opened, before)?;
         Ok(done)
     }
 
     /// Runs `look` on one consistent view of the database.
     pub fn read<T, E: From<StoreError>>(&self, look: impl FnOnce(&Tx<'_>) -> Result<T, E>) -> Result<T, E> {
-        let mut connection = self.free_connection();
-        let transaction =
-            connection.transaction_with_behavior(TransactionBehavior::Deferred).map_err(StoreError::from)?;
-        look(&Tx { sql: &transaction })
+        look(&self.open_to_read()?.tx())
+    }
+
+    // What follows is the same for all changes and looks, of which there are hundreds.
+
+    fn open_to_write(&self) -> Result<Opened<'_>, StoreError> {
+        // Whoever looks waits for the transaction at most, and not for those of other processes before it.
+        let writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let turn = self.turn()?;
+        let connection = self.connection();
+        connection.execute_batch("BEGIN IMMEDIATE")?;
+        Ok(Opened { connection, _turn: Some(turn), _writing: Some(writing) })
+    }
+
+    fn open_to_read(&self) -> Result<Opened<'_>, StoreError> {
+        let connection = self.free_connection();
+        connection.execute_batch("BEGIN DEFERRED")?;
+        Ok(Opened { connection, _turn: None, _writing: None })
+    }
+
+    /// Commits, and tells everybody where anything changed since `before`.
+    fn commit(&self, opened: Opened<'_>, before: u64) -> Result<(), StoreError> {
+        let has_changed = opened.connection.total_changes() != before;
+        if has_changed {
+            Point::StoreChanged.reach()?;
+        }
+        opened.connection.execute_batch("COMMIT")?;
+        if has_changed {
+            Point::StoreCommitted.reach()?;
+            self.ring();
+        }
+        Ok(())
     }
 
     /// Looks at every page, and not whether indexes agree with their tables: quicker than [`Self::integrity`].
@@ -305,6 +320,29 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
     connection.file_control(Some("main"), FileControl::PersistWal(&mut stays))?;
     connection.execute_batch("PRAGMA temp_store = MEMORY;")?;
     Ok(connection)
+}
+
+/// A transaction that was begun, rolled back when it is dropped before its commit. What it holds is let go of in this
+/// order.
+struct Opened<'a> {
+    connection: MutexGuard<'a, Connection>,
+    _turn: Option<Turn<'a>>,
+    _writing: Option<MutexGuard<'a, ()>>,
+}
+
+impl Opened<'_> {
+    fn tx(&self) -> Tx<'_> {
+        Tx { sql: &self.connection }
+    }
+}
+
+impl Drop for Opened<'_> {
+    fn drop(&mut self) {
+        if !self.connection.is_autocommit() {
+            // One that fails has been rolled back by SQLite, or is when the connection is used next.
+            let _ = self.connection.execute_batch("ROLLBACK");
+        }
+    }
 }
 
 /// Whether another process has the database at `path` open. Each that has keeps a lock on one byte of the index of

@@ -471,22 +471,29 @@ fn what_a_missing_filter_cannot_write_is_not_landed_and_nothing_is_lost() {
     bench.write("a.psd", "pointer\n");
     bench.commit("a pointer");
     let before = bench.git(["rev-parse", "HEAD"]);
-    for (key, value) in [("required", "true"), ("clean", "no-such-git-lfs"), ("smudge", "no-such-git-lfs")] {
-        bench.git(["config", &format!("filter.lfs.{key}"), value]);
+    bench.git(["config", "filter.lfs.required", "true"]);
+    for key in ["clean", "smudge"] {
+        bench.git(["config", &format!("filter.lfs.{key}"), "cat"]);
     }
     let plan =
         bench.start(&Plan::new([task("a", &["a.psd", "b.txt"], &["write a.psd other", "write b.txt b"])]));
     assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
-    let landed = bench.command(KAPELL).args(["land", &plan]).output().unwrap();
-    let said =
-        format!("{}{}", String::from_utf8_lossy(&landed.stdout), String::from_utf8_lossy(&landed.stderr));
-    assert_eq!(landed.status.code(), Some(1), "{said}");
-    assert!(said.contains("lfs") && said.contains("a.psd"), "{said}");
-    // The checkout is as it was, and the work is where it was.
-    assert_eq!(bench.git(["rev-parse", "HEAD"]), before);
-    assert_eq!(fs::read_to_string(bench.project.join("a.psd")).unwrap(), "pointer\n");
-    assert!(!bench.project.join("b.txt").exists());
-    assert_eq!(bench.git(["show", &format!("kapell/{plan}:a.psd")]), "other");
+    for missing in [["clean", "smudge"].as_slice(), &["smudge"]] {
+        for key in ["clean", "smudge"] {
+            let program = if missing.contains(&key) { "no-such-git-lfs" } else { "cat" };
+            bench.git(["config", &format!("filter.lfs.{key}"), program]);
+        }
+        let landed = bench.command(KAPELL).args(["land", &plan]).output().unwrap();
+        let said =
+            format!("{}{}", String::from_utf8_lossy(&landed.stdout), String::from_utf8_lossy(&landed.stderr));
+        assert_eq!(landed.status.code(), Some(1), "{said}");
+        assert!(said.contains("lfs") && said.contains("a.psd") && !said.contains("half moved"), "{said}");
+        // The checkout is as it was, and the work is where it was.
+        assert_eq!(bench.git(["rev-parse", "HEAD"]), before);
+        assert_eq!(fs::read_to_string(bench.project.join("a.psd")).unwrap(), "pointer\n");
+        assert!(!bench.project.join("b.txt").exists());
+        assert_eq!(bench.git(["show", &format!("kapell/{plan}:a.psd")]), "other");
+    }
     // Once the program is there it lands.
     for key in ["clean", "smudge"] {
         bench.git(["config", &format!("filter.lfs.{key}"), "cat"]);

@@ -123,12 +123,17 @@ impl Desk {
     /// The database fails, the change is refused, or another conductor has the plan.
     pub fn write<T, E: Into<Error>>(&self, change: impl FnOnce(&Tx<'_>) -> Result<T, E>) -> Result<T, Error> {
         self.store()?.write(|tx| {
-            if tx.fencing(&self.plan_id)? != self.fencing {
-                self.set_stopping(true);
-                return Err(self.superseded().into());
-            }
+            self.still_has_it(tx)?;
             change(tx).map_err(Into::into)
         })
+    }
+
+    fn still_has_it(&self, tx: &Tx<'_>) -> Result<(), Error> {
+        if tx.fencing(&self.plan_id)? == self.fencing {
+            return Ok(());
+        }
+        self.set_stopping(true);
+        Err(self.superseded().into())
     }
 
     /// Whether another conductor has taken the plan over.

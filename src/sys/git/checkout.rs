@@ -9,8 +9,10 @@
 
 use crate::base::sorting::Gather as _;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use super::change::{Change, ChangeKind, changed_between, index_info};
@@ -161,12 +163,38 @@ impl Mover<'_> {
             self.set_entries(self.index, arrived.values().copied())?;
             self.refresh(self.index)?;
         }
+        self.try_filters(&changes, new)?;
         if let Err(error) = self.read_trees(&["-m", "-u"], old, new) {
             self.take_back(&changes);
             return Err(error);
         }
         self.install()?;
         self.move_branch(branch, old, new)
+    }
+
+    /// Has each filter that the new files pass through do one of them, before anything is touched: git removes a
+    /// file before it finds that it cannot write it anew, and then nobody can.
+    fn try_filters(&self, changes: &BTreeMap<&RepoPath, &Change>, new: &Oid) -> Result<(), GitError> {
+        let mut written = Vec::new();
+        for (path, _) in changes.iter().filter(|(_, change)| change.kind != ChangeKind::Deleted) {
+            written.extend_from_slice(path.as_bytes());
+            written.push(0);
+        }
+        if written.is_empty() {
+            return Ok(());
+        }
+        let said = self.call("check-attr").args(["-z", "--stdin", "filter"]).stdin(written).run()?;
+        let said: Vec<&[u8]> = said.split(|byte| *byte == 0).collect();
+        let mut tried = BTreeSet::new();
+        for fields in said.chunks_exact(3) {
+            let [path, _, filter] = fields else { continue };
+            if matches!(*filter, b"unspecified" | b"unset" | b"set") || !tried.insert(*filter) {
+                continue;
+            }
+            let file = [new.as_str().as_bytes(), b":", path].concat();
+            self.call("cat-file").arg("--filters").arg(OsStr::from_bytes(&file)).limit(1).run()?;
+        }
+        Ok(())
     }
 
     /// Undoes what git wrote before it failed, on a full disk say: all of these files were as the person's
