@@ -151,7 +151,7 @@ impl Store {
         let opened = self.open_to_write()?;
         let before = opened.connection.total_changes();
         let done = change(&opened.tx())?;
-        self.commit(opened, before)?;
+        self.commit(&opened, before)?;
         Ok(done)
     }
 
@@ -178,7 +178,7 @@ impl Store {
     }
 
     /// Commits, and tells everybody where anything changed since `before`.
-    fn commit(&self, opened: Opened<'_>, before: u64) -> Result<(), StoreError> {
+    fn commit(&self, opened: &Opened<'_>, before: u64) -> Result<(), StoreError> {
         let has_changed = opened.connection.total_changes() != before;
         if has_changed {
             Point::StoreChanged.reach()?;
