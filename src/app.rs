@@ -73,6 +73,22 @@ fn real(path: &Path) -> PathBuf {
 
 /// Runs the program and gives its exit code.
 pub fn run() -> u8 {
+    let mut words = std::env::args_os().skip(1);
+    match (words.next(), words.next()) {
+        // Whatever follows: an agent takes a usage error (2) for a refusal of everything it does.
+        (Some(door), agent)
+            if door == "hook" && agent.as_ref().is_none_or(|word| word != "--help" && word != "-h") =>
+        {
+            hook(agent.and_then(|agent| agent.into_string().ok()).as_deref())
+        }
+        _ => open(),
+    }
+}
+
+/// Opens any other door. Apart from [`run`], since whoever calls it touches all the stack that one of them may need:
+/// for a hook that is a dozen pages.
+#[inline(never)]
+fn open() -> u8 {
     let mut arguments = std::env::args_os().skip(1);
     let door = arguments.next();
     if door.as_ref().is_some_and(|door| door == "conduct") {
@@ -91,10 +107,6 @@ pub fn run() -> u8 {
     }
     // An editor or agent starts these again and again: they do not wait for the command line's parser.
     match (door.as_ref().and_then(|door| door.to_str()), arguments.next()) {
-        // Whatever follows: an agent takes a usage error (2) for a refusal of everything it does.
-        (Some("hook"), agent) if agent.as_ref().is_none_or(|word| word != "--help" && word != "-h") => {
-            hook(agent.and_then(|agent| agent.into_string().ok()).as_deref())
-        }
         (Some("mcp"), None) => opened(|house| match house.shim_socket() {
             Some(shim) => stand_in(shim, Door::Mcp),
             None => {
@@ -151,6 +163,7 @@ fn is_editors(word: &OsString) -> bool {
 /// A tool of an agent waits for this one: nothing is set up that it can do without. It always ends
 /// well, since an agent takes a failed hook for none.
 fn hook(agent: Option<&str>) -> u8 {
+    pages::have_at_once();
     let output = &mut std::io::stdout().lock();
     match house() {
         Ok(mut house) => {

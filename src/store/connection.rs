@@ -25,8 +25,11 @@ pub(super) const BELL: &str = "kapell.lock";
 /// all of them are written twice and summed up: the smaller, the less of that. What a database has is kept.
 const PAGE: u64 = 1 << 10;
 
-/// Bytes of the log that are read again in a part of a millisecond.
-const SMALL_LOG: u64 = 192 << 10;
+/// Bytes of the log that are read again in a tenth of a millisecond.
+const SMALL_LOG: u64 = 96 << 10;
+
+/// With so many bytes in the log it is folded by who keeps the database open, when nobody waits for that.
+const GROWN_LOG: u64 = 192 << 10;
 
 /// With so many bytes in the log a commit folds them into the database, which takes as long as some commits: not
 /// one claim of a hundred is to wait for that.
@@ -233,7 +236,7 @@ impl Store {
             let frames = |row: &rusqlite::Row<'_>| Ok(row.get::<_, i64>(1)? - row.get::<_, i64>(2)?);
             let unfolded = aside.query_row("PRAGMA wal_checkpoint(NOOP)", [], frames)?;
             let page: i64 = aside.pragma_query_value(None, "page_size", |row| row.get(0))?;
-            if unfolded * page > SMALL_LOG as i64 {
+            if unfolded * page > GROWN_LOG as i64 {
                 aside.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
             }
             Ok(())

@@ -39,6 +39,7 @@ const ALREADY: u8 = 3;
 /// Exit status: 0 when the end of the worker is recorded or a spare was not needed, 1 when
 /// something failed before it could be, 2 for a wrong command line, 3 when this run has begun
 /// before (and nothing was touched).
+#[inline(never)]
 pub fn main(argv: &[OsString]) -> u8 {
     let (run_dir, is_spare) = match argv.get(2..) {
         Some([run_dir]) => (run_dir, false),

@@ -48,6 +48,7 @@ impl Stand {
 }
 
 /// `kapell stand FOLDER`. Only returns where the program cannot be started.
+#[inline(never)]
 pub fn main(argv: &[OsString]) -> u8 {
     let Some([folder]) = argv.get(2..) else {
         say("usage: kapell stand FOLDER");
