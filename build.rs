@@ -66,16 +66,22 @@ const SCHEMAS: [(&str, &str); 4] = [
     ("src/doors/mcp/tools.json", "tools.json"),
 ];
 
-/// Compresses the files of `web/`, as which they are part of the program and are sent, and the schemas.
+/// Folders of such texts, and where they are compressed to: the board's files, as which they are sent, and the
+/// steps of the database, of which the program never reads the comments.
+const FOLDERS: [(&str, &str); 2] = [("web", "web"), ("src/store/migrations", "migrations")];
+
+/// Compresses what is part of the program so.
 fn compress(cargo: &mut impl Write) -> io::Result<()> {
     let top = PathBuf::from(variable("CARGO_MANIFEST_DIR"));
-    let folder = top.join("web");
-    writeln!(cargo, "cargo::rerun-if-changed={}", folder.display())?;
     let out = PathBuf::from(variable("OUT_DIR"));
-    std::fs::create_dir_all(out.join("web"))?;
-    for file in std::fs::read_dir(&folder)? {
-        let file = file?;
-        pack(&file.path(), &out.join("web").join(file.file_name()))?;
+    for (from, to) in FOLDERS {
+        let folder = top.join(from);
+        writeln!(cargo, "cargo::rerun-if-changed={}", folder.display())?;
+        std::fs::create_dir_all(out.join(to))?;
+        for file in std::fs::read_dir(&folder)? {
+            let file = file?;
+            pack(&file.path(), &out.join(to).join(file.file_name()))?;
+        }
     }
     for (file, name) in SCHEMAS {
         writeln!(cargo, "cargo::rerun-if-changed={file}")?;

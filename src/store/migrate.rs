@@ -5,18 +5,20 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::connection::APPLICATION_ID;
 use super::error::StoreError;
 use crate::base::failpoint::Point;
+use crate::base::packed;
 
-const STEPS: &[&str] = &[
-    include_str!("migrations/0001.sql"),
-    include_str!("migrations/0002.sql"),
-    include_str!("migrations/0003.sql"),
-    include_str!("migrations/0004.sql"),
-    include_str!("migrations/0005.sql"),
-    include_str!("migrations/0006.sql"),
-    include_str!("migrations/0007.sql"),
-    include_str!("migrations/0008.sql"),
-    include_str!("migrations/0009.sql"),
-    include_str!("migrations/0010.sql"),
+/// Each is a file of `migrations`, as `build.rs` packed it.
+const STEPS: &[&[u8]] = &[
+    include_bytes!(concat!(env!("OUT_DIR"), "/migrations/0001.sql")),
+    include_bytes!(concat!(env!("OUT_DIR"), "/migrations/0002.sql")),
+    include_bytes!(concat!(env!("OUT_DIR"), "/migrations/0003.sql")),
+    include_bytes!(concat!(env!("OUT_DIR"), "/migrations/0004.sql")),
+    include_bytes!(concat!(env!("OUT_DIR"), "/migrations/0005.sql")),
+    include_bytes!(concat!(env!("OUT_DIR"), "/migrations/0006.sql")),
+    include_bytes!(concat!(env!("OUT_DIR"), "/migrations/0007.sql")),
+    include_bytes!(concat!(env!("OUT_DIR"), "/migrations/0008.sql")),
+    include_bytes!(concat!(env!("OUT_DIR"), "/migrations/0009.sql")),
+    include_bytes!(concat!(env!("OUT_DIR"), "/migrations/0010.sql")),
 ];
 
 /// The newest format this program knows.
@@ -31,7 +33,7 @@ pub(super) fn run(connection: &mut Connection) -> Result<(), StoreError> {
         let Some(step) = usize::try_from(format).ok().and_then(|format| STEPS.get(format)) else {
             return Ok(());
         };
-        transaction.execute_batch(&bare(step))?;
+        transaction.execute_batch(&bare(&packed::text(step)))?;
         transaction.pragma_update(None, "user_version", format + 1)?;
         transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
         Point::MigrationWritten.reach()?;
@@ -78,7 +80,9 @@ mod tests {
         assert_eq!(bare(step), "CREATE TABLE t (\na TEXT,\nc TEXT DEFAULT '--'\n);\n");
         // A text over several lines would be told by that.
         for step in STEPS {
-            for line in bare(step).lines() {
+            let text = bare(&packed::text(step));
+            assert!(!text.is_empty());
+            for line in text.lines() {
                 assert_eq!(line.matches('\'').count() % 2, 0, "{line}");
             }
         }
@@ -87,7 +91,7 @@ mod tests {
     #[test]
     fn what_was_spent_before_money_was_exact_is_taken_over() {
         let mut connection = Connection::open_in_memory().unwrap();
-        connection.execute_batch(STEPS[0]).unwrap();
+        connection.execute_batch(&packed::text(STEPS[0])).unwrap();
         connection.pragma_update(None, "user_version", 1).unwrap();
         let attempt = |id: &str, state: &str, usd: Option<f64>, reserved: f64, tokens: i64| {
             let ended = (state == "finished").then_some(90_000_001);
