@@ -221,7 +221,7 @@ fn every_field_of_every_method_is_an_option() {
             // A plan's file and id are told apart by how they look, and so are a run and a pipeline.
             let is_told = match method.name {
                 "plan" => field == "text",
-                "pipeline" => matches!(field.as_str(), "file" | "plan_id"),
+                "pipeline" => matches!(field.as_str(), "file" | "plan_id" | "text"),
                 // A verb and its arguments are what `env git` is given.
                 "environments" => field == "git",
                 _ => false,
