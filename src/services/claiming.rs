@@ -1,6 +1,7 @@
 //! Claims: who owns what, granted all or nothing in one transaction.
 
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::project::Project;
@@ -235,12 +236,20 @@ pub fn claim(session: &Session, project: &Project, wish: &Wish) -> Result<Answer
     // The watch begins before the second look, so that no release is missed.
     let deadline = Instant::now() + Duration::from_secs(wait_s.min(LONGEST_WAIT_S));
     let watch = Watch::new(&session.house.root)?;
-    session.cancel.on_cancel(watch.waker().on_call());
-    // The wait lives as long as this: whoever is killed meanwhile waits no longer.
+    // The wait lives as long as this: whoever is killed meanwhile waits no longer, nor does who gives up, from then
+    // on, and not only once this thread has come to it.
     let name = format!("wait-{}-{}", std::process::id(), random_tail(6));
     let life = Life::take(&session.house.life_file(&name));
     let life = life.map_err(|error| Error::system("cannot wait for a claim", error))?;
     let life_file = life.as_ref().map(|life| life.path().to_string_lossy().into_owned());
+    let life = Arc::new(Mutex::new(life));
+    let (wake, lives) = (watch.waker().on_call(), Arc::downgrade(&life));
+    session.cancel.on_cancel(move || {
+        if let Some(life) = lives.upgrade() {
+            life.lock().unwrap_or_else(PoisonError::into_inner).take();
+        }
+        wake();
+    });
     let (place, joined_at) = store.write(|tx| -> Result<(i64, i64), Error> {
         let place = tx.join_claim_queue(
             &project.id,
