@@ -25,10 +25,11 @@ pub(super) const BELL: &str = "kapell.lock";
 /// all of them are written twice and summed up: the smaller, the less of that. What a database has is kept.
 const PAGE: u64 = 1 << 10;
 
-/// Bytes of the log that are read again in a tenth of a millisecond.
-const SMALL_LOG: u64 = 96 << 10;
+/// Bytes of the log that are read again in less than a tenth of a millisecond.
+const SMALL_LOG: u64 = 64 << 10;
 
-/// With so many bytes in the log it is folded by who keeps the database open, when nobody waits for that.
+/// With so many bytes in the log it is folded by who keeps the database open, when nobody waits for that, and by who
+/// has written and leaves.
 const GROWN_LOG: u64 = 192 << 10;
 
 /// With so many bytes in the log a commit folds them into the database, which takes as long as some commits: not
@@ -249,10 +250,12 @@ impl Store {
 
     /// Lets go of the database without tidying up, in a process that ends now: the system closes what
     /// is open, and whoever opens it next finds the write-ahead log as it lies. One that has grown is
-    /// folded in all the same if nobody else has it open, because the first to open it has to read it all.
+    /// folded in all the same if nobody else has it open, because the first to open it has to read it all: by
+    /// whoever only looked, if it can be, who did not wait for the disk already.
     pub fn leave(self) {
         let log = std::fs::metadata(self.path.with_extension("db-wal"));
-        if log.is_ok_and(|log| log.len() <= SMALL_LOG) || others_have_it_open(&self.path) {
+        let most = if self.connection().total_changes() == 0 { SMALL_LOG } else { GROWN_LOG };
+        if log.is_ok_and(|log| log.len() <= most) || others_have_it_open(&self.path) {
             std::mem::forget(self);
         }
     }
