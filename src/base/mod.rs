@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod failpoint;
+pub mod halves;
 pub mod ids;
 pub mod notices;
 pub mod packed;

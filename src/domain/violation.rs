@@ -32,9 +32,18 @@ pub struct Changed<'a> {
     /// Whether it holds what it held.
     pub is_same_content: bool,
     /// Where it leads, if it is a link.
-    pub leads_to: Option<&'a [u8]>,
+    pub leads_to: Option<Lead<'a>>,
     /// The other end, if this is one end of a move.
     pub moved: Option<&'a RepoPath>,
+}
+
+/// Where a symbolic link leads.
+#[derive(Debug, Clone, Copy)]
+pub struct Lead<'a> {
+    /// As the link says it.
+    pub target: &'a [u8],
+    /// The path that is found there, of [`end_of`]; none if it leaves the tree.
+    pub end: Option<&'a RepoPath>,
 }
 
 /// Why a changed path may not land. Shown after the path, it makes a sentence.
@@ -54,6 +63,8 @@ pub enum Objection {
     ForeignCommit,
     /// A repository inside the tree; nothing of it could be saved.
     NestedRepository,
+    /// It could not be saved, and what it is.
+    NotSaved(String),
     /// It changes how git treats other files.
     GitRules,
     /// It differs from this path only in case or normal form.
@@ -79,8 +90,9 @@ pub fn objection(changed: &Changed<'_>, owned: &PatternSet) -> Option<Objection>
     if rules_git(path) {
         return Some(Objection::GitRules);
     }
-    let target = changed.leads_to.filter(|_| is == Kind::Link)?;
-    (!stays_within(path, target, owned)).then(|| Objection::LeadsOut(RepoPath::from_bytes(target)))
+    let lead = changed.leads_to.filter(|_| is == Kind::Link)?;
+    let stays = lead.end.is_some_and(|end| owned.contains(end));
+    (!stays).then(|| Objection::LeadsOut(RepoPath::from_bytes(lead.target)))
 }
 
 /// Whether a file of this name says how git treats others: `.gitmodules`, `.gitattributes`.
@@ -89,32 +101,58 @@ fn rules_git(path: &RepoPath) -> bool {
     [b".gitmodules".as_slice(), b".gitattributes"].iter().any(|rules| name.eq_ignore_ascii_case(rules))
 }
 
-/// Whether a symbolic link leads to a path that the same claim owns.
-fn stays_within(link: &RepoPath, target: &[u8], owned: &PatternSet) -> bool {
+/// So many links are followed, as Linux does (`path_resolution(7)`).
+const MOST_LINKS: usize = 40;
+
+/// The path that a symbolic link leads to, by way of other links of the same tree, as a system finds it; none if it
+/// leaves the tree or goes round in a circle. `link_at` tells where a path leads that is a link.
+///
+/// # Errors
+/// Those of `link_at`.
+pub fn end_of<E>(
+    link: &RepoPath,
+    target: &[u8],
+    mut link_at: impl FnMut(&RepoPath) -> Result<Option<Vec<u8>>, E>,
+) -> Result<Option<RepoPath>, E> {
+    let segments = |path: &[u8]| path.split(|byte| *byte == b'/').map(<[u8]>::to_vec).collect::<Vec<_>>();
+    let mut walked = segments(link.as_bytes());
+    walked.pop();
     if target.is_empty() || target.starts_with(b"/") {
-        return false;
+        return Ok(None);
     }
-    let mut segments: Vec<&[u8]> = link.as_bytes().split(|&byte| byte == b'/').collect();
-    segments.pop();
-    for segment in target.split(|&byte| byte == b'/') {
-        match segment {
+    // The next one last.
+    let mut ahead: Vec<Vec<u8>> = segments(target).into_iter().rev().collect();
+    let mut left = MOST_LINKS;
+    while let Some(segment) = ahead.pop() {
+        match segment.as_slice() {
             b"" | b"." => {}
             b".." => {
-                if segments.pop().is_none() {
-                    return false;
+                if walked.pop().is_none() {
+                    return Ok(None);
                 }
             }
-            name => segments.push(name),
+            _ => {
+                walked.push(segment);
+                let path = RepoPath::from_bytes(walked.join(&b'/'));
+                if let Some(target) = link_at(&path)? {
+                    if left == 0 || target.is_empty() || target.starts_with(b"/") {
+                        return Ok(None);
+                    }
+                    left -= 1;
+                    walked.pop();
+                    ahead.extend(segments(&target).into_iter().rev());
+                }
+            }
         }
     }
-    owned.contains(&RepoPath::from_bytes(segments.join(&b'/')))
+    Ok(Some(RepoPath::from_bytes(walked.join(&b'/'))))
 }
 
 impl Objection {
     /// Whether a person can have the path land after all. What is not saved, or would have others
     /// fetch a repository that is not there, lands for nobody.
     pub fn may_be_approved(&self) -> bool {
-        !matches!(self, Self::ForeignCommit | Self::NestedRepository)
+        !matches!(self, Self::ForeignCommit | Self::NestedRepository | Self::NotSaved(_))
     }
 }
 
@@ -130,6 +168,7 @@ impl fmt::Display for Objection {
             Self::LeadsOut(target) => write!(f, "is a symbolic link that leaves the claim: {target}"),
             Self::ForeignCommit => f.write_str("is a link to a commit of another repository"),
             Self::NestedRepository => f.write_str("is a repository of its own inside the tree"),
+            Self::NotSaved(why) => write!(f, "{why}, and nothing of it is saved"),
             Self::GitRules => {
                 f.write_str("changes how git treats other files, which a person has to approve")
             }
@@ -148,17 +187,42 @@ mod tests {
         PatternSet::new(vec![Pattern::parse("src/a").unwrap(), Pattern::parse("lib/*.rs").unwrap()])
     }
 
+    /// Where a link leads in a tree of these links.
+    fn end(link: &RepoPath, target: &str, links: &[(&str, &str)]) -> Option<RepoPath> {
+        let link_at = |path: &RepoPath| {
+            let found = links.iter().find(|(at, _)| RepoPath::from(*at) == *path);
+            Ok::<_, std::convert::Infallible>(found.map(|(_, to)| to.as_bytes().to_vec()))
+        };
+        end_of(link, target.as_bytes(), link_at).unwrap()
+    }
+
+    #[test]
+    fn links_are_followed_as_a_system_follows_them() {
+        for (link, target, links, expected) in [
+            ("src/l", "k/m/d/../../other/o", &[("src/k/m/d", "..")][..], Some("other/o")),
+            ("src/l", "k/m/d/o", &[("src/k/m/d", "..")], Some("src/k/o")),
+            ("src/x/l", "out/o", &[("src/x/out", "../../other")], Some("other/o")),
+            ("src/x/l", "out", &[("src/x/out", "../../other")], Some("other")),
+            ("src/l", "a", &[("src/a", "b"), ("src/b", "c/"), ("src/c", "./d")], Some("src/d")),
+            ("src/l", "a/x", &[("src/a", "/etc")], None),
+            ("src/l", "a/x", &[("src/a", "../..")], None),
+            ("src/l", "l", &[("src/l", "l")], None),
+            ("src/l", "a", &[("src/a", "b"), ("src/b", "a")], None),
+            ("l", "a/", &[], Some("a")),
+            ("l", ".", &[], Some("")),
+        ] {
+            let expected = expected.map(RepoPath::from);
+            assert_eq!(end(&link.into(), target, links), expected, "{link} -> {target}");
+        }
+    }
+
     /// What is said of a path that became something else with other content.
     fn said(path: &str, was: Kind, is: Kind, leads_to: Option<&str>, moved: Option<&str>) -> Option<String> {
         let (path, moved) = (RepoPath::from(path), moved.map(RepoPath::from));
-        let changed = Changed {
-            path: &path,
-            was,
-            is,
-            is_same_content: false,
-            leads_to: leads_to.map(str::as_bytes),
-            moved: moved.as_ref(),
-        };
+        let end = leads_to.and_then(|target| end(&path, target, &[]));
+        let lead = leads_to.map(|target| Lead { target: target.as_bytes(), end: end.as_ref() });
+        let changed =
+            Changed { path: &path, was, is, is_same_content: false, leads_to: lead, moved: moved.as_ref() };
         objection(&changed, &owned()).map(|objection| objection.to_string())
     }
 

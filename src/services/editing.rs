@@ -138,57 +138,84 @@ fn owns_below(own: &Pattern, folder: &str) -> bool {
 
 /// Claims what a session is about to write; a refusal names who holds it.
 pub fn by_session(house: &House, editor: &Editor, asked: &Asked<'_>) -> Result<Option<Refusal>, Error> {
-    let project = Project::of(asked.folder)?;
-    let (mut wanted, whole, by_whom) = wanted(&project, asked);
+    for project in projects(asked)? {
+        if let Some(refusal) = claimed(house, editor, &project, asked)? {
+            return Ok(Some(refusal));
+        }
+    }
+    Ok(None)
+}
+
+/// The project of the session, and others into which it reaches: a file is held in its own, whoever comes from where.
+fn projects(asked: &Asked<'_>) -> Result<Vec<Project>, Error> {
+    let own = Project::of(asked.folder)?;
+    let tops = place::elsewhere(&own, asked);
+    let others = tops.iter().map(|top| Project::of(top)).collect::<Result<Vec<_>, _>>()?;
+    Ok(std::iter::once(own).chain(others).collect())
+}
+
+fn claimed(
+    house: &House,
+    editor: &Editor,
+    project: &Project,
+    asked: &Asked<'_>,
+) -> Result<Option<Refusal>, Error> {
+    let (mut wanted, whole, by_whom) = wanted(project, asked);
     if wanted.is_empty() && whole.is_empty() {
         return Ok(None);
     }
     let store = house.store()?;
-    let links = linked::held(house, &project, editor, &wanted)?;
+    let links = linked::held(house, project, editor, &wanted)?;
     wanted.extend(links.iter().map(|link| (link.other.clone(), link.pattern.clone())));
     let patterns: Vec<Pattern> = wanted.iter().map(|(_, pattern)| pattern.clone()).collect();
     let all: Vec<Pattern> = patterns.iter().chain(&whole).cloned().collect();
     let gone = store.read(|tx| -> Result<Option<Vec<Gone>>, Error> {
         let now = Time::now();
         let held = near(tx, &project.id, &patterns)?;
-        let is_own = |place| held.iter().any(|claim| covers(claim, editor, place, now));
+        // A claim of a file that was made a folder since owns all below, and some of that may be held by others.
+        let is_own = |place: &Place| {
+            held.iter().any(|claim| covers(claim, editor, place, now))
+                && !held.iter().any(|claim| {
+                    claim.holder != editor.holder && claim.pattern.contains(&RepoPath::from(&*place.path))
+                })
+        };
         // Nearly always it is the second edit of a file, which writes nothing.
         if whole.is_empty() && wanted.iter().all(|(place, _)| is_own(place)) {
             return Ok(None);
         }
-        leaving::gone(tx, &project, &all).map(Some)
+        leaving::gone(tx, project, &all).map(Some)
     })?;
     let Some(gone) = gone else { return Ok(None) };
-    let kept = leaving::save(house, &project, &gone)?;
+    let kept = leaving::save(house, project, &gone)?;
     // Read before the others are kept waiting.
     let before: Vec<String> = wanted.iter().map(|(place, _)| digest(&place.file)).collect();
     let mut by = None;
     let mut first = None;
-    // What is about to be written is a file, also where it is not there yet.
-    let is_file = |path: &str| {
-        wanted.iter().any(|(place, _)| *place.path == *path && !place.file.is_dir()) || project.is_file(path)
-    };
     let conflicts = store.write(|tx| -> Result<Vec<Conflict>, Error> {
-        let held = others_alive(tx, &project, editor, &all, &kept)?;
+        let held = others_alive(tx, project, editor, &all, &kept)?;
+        // What is about to be written is a file, also where it is not there yet and nobody holds what is to lie in it.
+        let is_file = |path: &str| {
+            let is_folder = |place: &Place| place.file.is_dir() || is_folder_of_others(path, &held, editor);
+            wanted.iter().any(|(place, _)| *place.path == *path && !is_folder(place)) || project.is_file(path)
+        };
         if let Decision::Refuse(mut conflicts) =
             claim::decide(&whole, Mode::Exclusive, &editor.holder, &held, &is_file)
         {
-            conflicts.retain(|conflict| is_met(&project, conflict));
+            conflicts.retain(|conflict| is_met(project, conflict));
             if !conflicts.is_empty() {
                 by = by_whom;
                 return Ok(conflicts);
             }
         }
         // Beside what a twin holds: the file stays held until both have ended.
-        let held: Vec<Held> = held
-            .into_iter()
-            .filter(|claim| claim.holder != editor.holder || !is_twins(claim.alive.as_deref(), editor))
-            .collect();
+        let beside =
+            |claim: &&Held| claim.holder != editor.holder || !is_twins(claim.alive.as_deref(), editor);
+        let held: Vec<Held> = held.iter().filter(beside).cloned().collect();
         let insert = match claim::decide(&patterns, Mode::Exclusive, &editor.holder, &held, &is_file) {
             Decision::Refuse(conflicts) => return Ok(named(conflicts, &wanted)),
             Decision::Grant { insert, .. } => insert,
         };
-        first = waiting::before(tx, &project, &editor.holder, Mode::Exclusive, &insert)?;
+        first = waiting::before(tx, project, &editor.holder, Mode::Exclusive, &insert)?;
         if first.is_some() {
             return Ok(Vec::new());
         }
@@ -239,12 +266,25 @@ pub fn written_by_session(
     editor: &Editor,
     asked: &Asked<'_>,
 ) -> Result<Option<Refusal>, Error> {
-    let project = Project::of(asked.folder)?;
     // What a glob stood for, and what was there, is another thing by now.
     let writes: Vec<Write> =
         asked.writes.iter().filter(|write| write.reach == Reach::Path).cloned().collect();
     let asked = &Asked { writes: &writes, ..*asked };
-    let (wanted, ..) = wanted(&project, asked);
+    for project in projects(asked)? {
+        if let Some(refusal) = written(house, editor, &project, asked)? {
+            return Ok(Some(refusal));
+        }
+    }
+    Ok(None)
+}
+
+fn written(
+    house: &House,
+    editor: &Editor,
+    project: &Project,
+    asked: &Asked<'_>,
+) -> Result<Option<Refusal>, Error> {
+    let (wanted, ..) = wanted(project, asked);
     if wanted.is_empty() {
         return Ok(None);
     }
@@ -269,39 +309,34 @@ pub fn written_by_session(
             editor.holder.name,
             missed.join(" ")
         );
-        tell(tx, &project, editor, "hook.missed", text)
+        tell(tx, project, editor, "hook.missed", text)
     })?;
-    by_session(house, editor, asked)
+    claimed(house, editor, project, asked)
 }
 
 /// The end of a turn or of a session: lets go of the files that are as they were when it claimed
 /// them, or committed. Others stay until they are, or until the agent's process has ended.
-pub fn rest(house: &House, editor: &Editor, folder: &Path) -> Result<(), Error> {
-    let project = Project::of(folder)?;
+pub fn rest(house: &House, editor: &Editor) -> Result<(), Error> {
     let store = house.store()?;
-    let edits = store.read(|tx| -> Result<_, Error> {
-        let mut edits = tx.edits_of(&project.id, &editor.holder)?;
-        let own = tx.claims_of(&project.id, &editor.holder)?;
-        let is_twins = |id| own.iter().any(|it| it.id == id && is_twins(it.alive.as_deref(), editor));
-        edits.retain(|edit| !is_twins(edit.claim));
-        Ok(edits)
-    })?;
+    let mut edits = store.read(|tx| tx.edits_of(&editor.holder))?;
+    edits.retain(|edit| !is_twins(edit.alive.as_deref(), editor));
     let mut done = Vec::new();
     for edit in edits {
         let now = digest(&edit.path);
         if now == edit.before && now != place::FOLDER {
-            done.push((edit.claim, "the file is as it was"));
+            done.push((edit, "the file is as it was"));
         } else if is_committed(house, &edit.path) {
-            done.push((edit.claim, "the file is committed"));
+            done.push((edit, "the file is committed"));
         }
     }
     if done.is_empty() {
         return Ok(());
     }
     store.write(|tx| -> Result<(), Error> {
-        for (id, why) in &done {
-            if let Some(claim) = tx.claim(&project.id, *id)?.filter(|claim| claim.holder == editor.holder) {
-                tx.release_claim(&project.id, &claim, why)?;
+        for (edit, why) in &done {
+            let claim = tx.claim(&edit.project, edit.claim)?;
+            if let Some(claim) = claim.filter(|claim| claim.holder == editor.holder) {
+                tx.release_claim(&edit.project, &claim, why)?;
             }
         }
         Ok(())
@@ -373,6 +408,16 @@ fn named(mut conflicts: Vec<Conflict>, wanted: &[(Place, Pattern)]) -> Vec<Confl
         }
     }
     conflicts
+}
+
+/// Whether others hold something that is to lie below a path, or the path as a folder.
+fn is_folder_of_others(path: &str, held: &[Held], editor: &Editor) -> bool {
+    let Ok(folder) = Pattern::of_path(path) else { return false };
+    held.iter().filter(|claim| claim.holder != editor.holder).any(|Held { pattern, .. }| {
+        let key = pattern.key();
+        let below = key.strip_prefix(&folder.key());
+        below.is_some_and(|below| !below.is_empty() || pattern.is_folder() || !pattern.is_literal())
+    })
 }
 
 /// Whether the session holds that path by a claim that needs no renewal.

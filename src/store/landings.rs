@@ -127,6 +127,16 @@ impl Tx<'_> {
         rows.next()?.map(landing_row).transpose()
     }
 
+    /// The newest commit that a plan landed, as it was recorded.
+    pub fn last_landed(&self, plan: &PlanId) -> Result<Option<String>, StoreError> {
+        let mut statement = self.sql.prepare_cached(
+            "SELECT merged FROM landings WHERE plan = ?1 AND state = 'landed' AND merged IS NOT NULL
+             ORDER BY id DESC LIMIT 1",
+        )?;
+        let mut rows = statement.query([plan.as_str()])?;
+        Ok(rows.next()?.map(|row| row.get(0)).transpose()?)
+    }
+
     /// The open landings of a project in their order.
     pub fn open_landings(&self, project: &ProjectId) -> Result<Vec<LandingRow>, StoreError> {
         let mut statement = self.sql.prepare_cached(&format!(

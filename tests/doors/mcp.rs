@@ -239,6 +239,20 @@ fn garbage_is_answered_and_survived() {
 }
 
 #[test]
+fn half_a_character_does_not_make_a_call_unreadable() {
+    let world = World::new();
+    let mut server = world.mcp("test");
+    server.result("ping", &json!({}));
+    server.send_bytes(
+        br#"{"jsonrpc":"2.0","id":"half","method":"tools/call","params":{"name":"claim-files","arguments":{"paths":["a"],"reason":"cut \ud83d"}}}"#,
+    );
+    server.send_bytes(b"\n");
+    let answer = server.next();
+    assert_eq!(answer["id"], "half", "{answer}");
+    server.finish();
+}
+
+#[test]
 fn the_last_line_needs_no_end() {
     let world = World::new();
     let mut server = world.mcp("test");

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::bench::{AGENT, Bench, KAPELL};
 
 mod commands;
+mod reach;
 
 /// An event of the session in the project.
 fn event(bench: &Bench, session: &str, moment: &str) -> Value {

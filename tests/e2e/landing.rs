@@ -135,6 +135,66 @@ fn a_branch_that_is_deleted_while_its_plan_goes_on_is_made_anew_where_it_was() {
 }
 
 #[test]
+fn what_landed_stays_landed_where_somebody_moves_the_branch_or_takes_all_its_refs_away() {
+    for way in ["back", "aside", "gone"] {
+        let bench = Bench::new();
+        let plan = bench.start(&Plan::new([
+            task("a", &["a.txt"], &["write a.txt a"]),
+            task("b", &["b.txt"], &[&bench.meet_line("b"), "write b.txt b"]).after(&["a"]),
+        ]));
+        let b = bench.meet("b");
+        let branch = format!("refs/heads/kapell/{plan}");
+        match way {
+            "back" => drop(bench.git(["update-ref", &branch, "main"])),
+            "aside" => {
+                let tree = bench.git(["rev-parse", "main^{tree}"]);
+                let theirs = bench.git(["commit-tree", "-p", "main", "-m", "theirs", &tree]);
+                bench.git(["update-ref", &branch, &theirs]);
+            }
+            _ => {
+                bench.git(["update-ref", "-d", &branch]);
+                bench.git(["update-ref", "-d", &format!("refs/kapell/landed/{plan}")]);
+            }
+        }
+        let moved = bench.git(["for-each-ref", "--format=%(objectname)", &branch]);
+        b.go();
+        assert_eq!(bench.at_rest(&plan)["state"], "done", "{way}: {}", bench.story());
+        assert_eq!(bench.landed(&plan), ["a", "b"], "{way}");
+        if way != "gone" {
+            assert!(bench.story().contains("is put back where it was"), "{way}: {}", bench.story());
+            assert_eq!(bench.git(["rev-parse", &format!("refs/kapell/moved/{plan}")]), moved, "{way}");
+        }
+        let (branch, anchor) = (bench.git(["rev-parse", &branch]), format!("refs/kapell/landed/{plan}"));
+        assert_eq!(bench.git(["rev-parse", &anchor]), branch, "{way}");
+        bench.control("land", &plan);
+        for name in ["a.txt", "b.txt"] {
+            assert!(bench.project.join(name).exists(), "{way}: {name}");
+        }
+    }
+}
+
+#[test]
+fn a_branch_that_was_rewritten_lands_if_it_holds_the_same_and_is_asked_about_if_not() {
+    let bench = Bench::new();
+    let plan = bench.start(&Plan::new([task("a", &["a.txt"], &["write a.txt a"])]));
+    assert_eq!(bench.at_rest(&plan)["state"], "done");
+    let branch = format!("refs/heads/kapell/{plan}");
+    let landed = bench.git(["rev-parse", &branch]);
+    let main = bench.git(["rev-parse", "main"]);
+    bench.git(["update-ref", &branch, "main"]);
+    let refused = bench.command(KAPELL).args(["land", &plan]).output().unwrap();
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && said.contains("does not hold what the plan landed"), "{said}");
+    assert_eq!(bench.git(["rev-parse", "main"]), main);
+    let squashed =
+        bench.git(["commit-tree", "-p", "main", "-m", "in my words", &format!("{landed}^{{tree}}")]);
+    bench.git(["update-ref", &branch, &squashed]);
+    bench.control("land", &plan);
+    assert_eq!(bench.git(["rev-parse", "main"]), squashed);
+    assert_eq!(bench.control("land", "all")["message"], "nothing is left to land");
+}
+
+#[test]
 fn what_landed_on_a_branch_that_is_deleted_afterwards_can_still_be_had() {
     let bench = Bench::new();
     let plan = bench.start(&diamond());

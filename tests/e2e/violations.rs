@@ -252,3 +252,67 @@ fn an_attempt_that_was_followed_by_another_is_not_approved_in_its_place() {
     assert!(refusal.message.contains("was followed by try 2"), "{refusal:?}");
     assert_eq!(bench.landed(&plan), Vec::<String>::new());
 }
+
+#[test]
+fn links_are_followed_by_way_of_other_links() {
+    let bench = Bench::new();
+    bench.write("out/x/way", "");
+    fs::remove_file(bench.project.join("out/x/way")).unwrap();
+    std::os::unix::fs::symlink("../../src", bench.project.join("out/x/way")).unwrap();
+    bench.commit("a link that leads elsewhere");
+    for (task_id, files, script, expected) in [
+        (
+            "made",
+            "k/",
+            &["write k/q/m/n k", "symlink .. k/q/m/d", "symlink q/m/d/../../src/lib.txt k/l"][..],
+            "k/l is a symbolic link that leaves the claim: q/m/d/../../src/lib.txt",
+        ),
+        (
+            "there",
+            "out/x",
+            &["symlink way/lib.txt out/x/l"],
+            "out/x/l is a symbolic link that leaves the claim: way/lib.txt",
+        ),
+    ] {
+        let plan = bench.start(&Plan::new([task(task_id, &[files], script)]));
+        bench.at_rest(&plan);
+        let report = bench.story();
+        let attempts = bench.task(&plan, task_id);
+        assert!(attempts.to_string().contains(expected), "{attempts:#}\n{report}");
+    }
+    let plan = bench.start(&Plan::new([task(
+        "fine",
+        &["f/"],
+        &["write f/q/m/n k", "symlink .. f/q/m/d", "symlink q/m/d/m/n f/l"],
+    )]));
+    assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
+}
+
+#[test]
+fn what_cannot_be_saved_is_told_and_does_not_pass_for_done() {
+    let bench = Bench::new();
+    for (id, files, script, expected) in [
+        ("large", "l/", &["write l/n x", "run truncate -s 1100M l/big"][..], "l/big is too large"),
+        (
+            "named",
+            "g/",
+            &["write g/.Git/config x", "write g/n x"],
+            "g/.Git/config has a name that git does not take",
+        ),
+        (
+            "pipe",
+            "src/lib.txt",
+            &["run rm src/lib.txt", "run mkfifo src/lib.txt"],
+            "src/lib.txt is a pipe, socket or device",
+        ),
+    ] {
+        let plan = bench.start(&Plan::new([task(id, &[files], script)]));
+        assert_ne!(bench.at_rest(&plan)["state"], "done", "{id}: {}", bench.story());
+        let task = bench.task(&plan, id).to_string();
+        assert!(task.contains(expected), "{id}: {task}");
+        assert_eq!(bench.landed(&plan), Vec::<String>::new(), "{id}");
+        // It is nowhere else.
+        let worktree = bench.task(&plan, id)["attempts"][0]["worktree"].as_str().unwrap().to_owned();
+        assert!(id == "pipe" || fs::exists(&worktree).unwrap(), "{id}: {worktree}");
+    }
+}

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::served;
+use crate::base::halves;
 use crate::domain::writes::{Write, of_command, of_patch};
 
 /// When in a session an event comes.
@@ -57,7 +58,12 @@ struct Input {
 impl Event {
     /// From the text on stdin; the error says what is wrong with it.
     pub fn read(bytes: &[u8]) -> Result<Self, String> {
-        let told: Told = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+        // A file with something in it that is no character is as much somebody's as any other.
+        let told = serde_json::from_slice(bytes).or_else(|_| {
+            let text = String::from_utf8_lossy(bytes);
+            serde_json::from_str(halves::mended(&text).as_deref().unwrap_or(&text))
+        });
+        let told: Told = told.map_err(|error| error.to_string())?;
         let session = told.session_id;
         if session.is_empty()
             || session.len() > 200

@@ -141,7 +141,7 @@ fn decide(house: &House, agent: Option<&str>, event: &Event) -> Result<Option<Re
         }
         Moment::Rest => {
             touching::forget(house, &editor());
-            editing::rest(house, &editor(), &folder).map(|()| None)
+            editing::rest(house, &editor()).map(|()| None)
         }
         Moment::Other => Ok(None),
     }

@@ -15,6 +15,9 @@ fn the_files_of_each_tool() {
         ("Write", r#"{"file_path":"/p/a","content":"x"}"#, &["/p/a"]),
         ("MultiEdit", r#"{"file_path":"/p/a","edits":[]}"#, &["/p/a"]),
         ("NotebookEdit", r#"{"notebook_path":"/p/a.ipynb"}"#, &["/p/a.ipynb"]),
+        // As JavaScript writes half a character.
+        ("Write", r#"{"file_path":"/p/a","content":"\ud83d"}"#, &["/p/a"]),
+        ("Bash", r#"{"command":"echo \udc00 > a"}"#, &["a"]),
         ("Read", r#"{"file_path":"/p/a"}"#, &[]),
         ("Bash", r#"{"command":"echo > a"}"#, &["a"]),
         ("shell", r#"{"command":["bash","-lc","echo > 'a b'"]}"#, &["a b"]),

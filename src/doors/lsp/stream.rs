@@ -11,6 +11,7 @@ use tokio::io::{AsyncRead, ReadBuf, Stdin};
 
 use super::types::{Request, Response};
 use crate::api::Client;
+use crate::base::halves;
 
 /// What stands in the place of a frame that is no message; of one that is too long with its length, and the URI
 /// of the document that it is about as far as that could be seen.
@@ -145,7 +146,14 @@ impl Frames {
                 }
                 Some(length) => {
                     let Some(message) = self.raw.get(body..body + length) else { return };
-                    write(if is_message(message) { message } else { UNREADABLE_MESSAGE }, out);
+                    if is_message(message) {
+                        write(message, out);
+                    } else {
+                        // An editor in JavaScript may tell of half a character.
+                        let mended = std::str::from_utf8(message).ok().and_then(halves::mended);
+                        let mended = mended.filter(|it| is_message(it.as_bytes()));
+                        write(mended.as_ref().map_or(UNREADABLE_MESSAGE, |message| message.as_bytes()), out);
+                    }
                     self.raw.drain(..body + length);
                 }
                 // Whatever it is, the next head is looked for behind it.
@@ -186,6 +194,9 @@ mod tests {
 
     const A: &str = r#"{"jsonrpc":"2.0","method":"a"}"#;
 
+    /// As a message with half a character is handed on.
+    const HALF: &str = r#"{"jsonrpc":"2.0","method":"a","params":["\ufffd"]}"#;
+
     fn framed(text: &str) -> String {
         format!("Content-Length: {}\r\n\r\n{text}", text.len())
     }
@@ -211,6 +222,7 @@ mod tests {
         let table = [
             (framed(A) + &framed(answer), vec![A, answer]),
             (framed("{\"a\":") + &framed(A), vec![unreadable, A]),
+            (framed(r#"{"jsonrpc":"2.0","method":"a","params":["\ud83d"]}"#), vec![HALF]),
             (framed("[]") + &framed("1") + &framed(A), vec![unreadable, unreadable, A]),
             (format!("content-length: {}\r\nContent-Type: x\r\n\r\n{A}", A.len()), vec![A]),
             (format!("garbage\n{}", framed(A)), vec![A]),

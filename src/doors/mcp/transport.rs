@@ -22,6 +22,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
 
 use crate::api::Client;
+use crate::base::halves;
 use crate::sys::stdio::{End, Input, Lines, Outlet};
 
 /// At most so many requests are in progress; more are not read before one is answered.
@@ -141,7 +142,14 @@ impl Intake<'_> {
     /// Hands over one message, or says why not; whether anybody takes more.
     fn take(&mut self, lines: &mut Lines<'static>, text: &[u8]) -> bool {
         let Self { outlet, sender, requests, has_begun } = self;
-        let mut message = match serde_json::from_slice::<RxJsonRpcMessage<RoleServer>>(text) {
+        // Clients are written in JavaScript, and a model's text may be cut in the middle of a character.
+        let message = serde_json::from_slice::<RxJsonRpcMessage<RoleServer>>(text);
+        let message =
+            message.or_else(|error| match std::str::from_utf8(text).ok().and_then(halves::mended) {
+                Some(mended) => serde_json::from_str(&mended),
+                None => Err(error),
+            });
+        let mut message = match message {
             Ok(message) => message,
             Err(error) if error.classify() == Category::Data => {
                 refuse(outlet, id_of(text), ErrorCode::INVALID_REQUEST, "this is no MCP message");

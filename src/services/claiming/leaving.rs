@@ -43,7 +43,7 @@ pub(in crate::services) fn gone(
     let mut gone = Vec::new();
     for claim in near(tx, &project.id, patterns)? {
         if is_gone(&claim, now) {
-            let edits = tx.edits_of(&project.id, &claim.holder)?.into_iter();
+            let edits = tx.edits_of(&claim.holder)?.into_iter();
             let files = edits.filter(|edit| edit.claim == claim.id).map(|edit| edit.path).collect();
             gone.push(Gone { claim, files });
         }

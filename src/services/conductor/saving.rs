@@ -12,7 +12,7 @@ use crate::base::paths::RepoPath;
 use crate::base::sorting;
 use crate::domain::pattern::{Pattern, PatternSet, twins};
 use crate::domain::plan::Task;
-use crate::domain::violation::{Changed, Kind, Objection, objection};
+use crate::domain::violation::{Changed, Kind, Lead, Objection, end_of, objection};
 use crate::services::claiming::leaving;
 use crate::services::environments::working;
 use crate::services::{Error, approving, owning, walling};
@@ -21,7 +21,8 @@ use crate::store::attempts::AttemptRow;
 use crate::sys::config::resolved::Isolation;
 use crate::sys::git::change::{Change, ChangeKind, Mode, changed_between};
 use crate::sys::git::land::{self, Merge};
-use crate::sys::git::{Oid, Snapshot, SnapshotError, Worktree, construct, read, refs, snapshot};
+use crate::sys::git::snapshot::{SkipReason, Skipped};
+use crate::sys::git::{Git, Oid, Snapshot, SnapshotError, Worktree, construct, read, refs, snapshot};
 
 /// As many bytes of ignored files are kept of an attempt.
 const MOST_IGNORED: u64 = 64 << 20;
@@ -222,11 +223,17 @@ pub fn saved_again(desk: &Desk, attempt: &AttemptRow, task: &Task) -> Result<Opt
         return Ok(None);
     };
     let changed = changed_between(git, &base, &commit)?;
-    // Repositories inside the tree are in no commit; that they were there is recorded.
+    // What could not be saved is in no commit; that it was there is recorded.
     let recorded: Vec<String> =
         attempt.outside_claim.as_deref().and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default();
     let is_change = |name: &String| changed.iter().any(|change| change.path.to_string() == *name);
-    let nested = recorded.iter().filter(|name| !is_change(name)).map(|name| name.as_str().into()).collect();
+    let unsaved = recorded.iter().filter(|name| !is_change(name)).map(|name| RepoPath::from(name.as_str()));
+    let is_repository = |path: &RepoPath| {
+        let place = attempt.worktree.as_deref().map(|tree| Path::new(tree).join(path.to_path_buf()));
+        place.is_none_or(|place| place.symlink_metadata().is_err() || place.join(".git").exists())
+    };
+    let (nested, other): (Vec<_>, Vec<_>) = unsaved.partition(is_repository);
+    let skipped = other.into_iter().map(|path| Skipped { path, why: SkipReason::Before }).collect();
     let snapshot = Snapshot {
         tree: read::tree_of(git, &commit)?,
         changed,
@@ -234,7 +241,7 @@ pub fn saved_again(desk: &Desk, attempt: &AttemptRow, task: &Task) -> Result<Opt
         base,
         reference: reference(attempt),
         nested,
-        skipped: Vec::new(),
+        skipped,
         ignored: Vec::new(),
         largest: snapshot::LARGEST_FILE,
     };
@@ -278,7 +285,7 @@ fn compared(desk: &Desk, attempt: &AttemptRow, task: &Task, mut snapshot: Snapsh
 /// Why a path that is no file of a saved tree cannot land, whoever approves it.
 pub fn lands_for_nobody(changed: &[Change], path: &str) -> Option<Objection> {
     match changed.iter().find(|change| change.path.to_string() == path) {
-        None => Some(Objection::NestedRepository),
+        None => Some(Objection::NotSaved("is a repository of its own, or could not be read".to_owned())),
         Some(change) if change.new_mode == Mode::Gitlink => Some(Objection::ForeignCommit),
         Some(_) => None,
     }
@@ -292,23 +299,35 @@ fn objections(
 ) -> Result<Vec<(RepoPath, Objection)>, Error> {
     let git = &desk.git;
     let moves = moves(&snapshot.changed);
+    let mut links = Links::new(git, snapshot);
     let mut found = Vec::new();
     for change in &snapshot.changed {
         let target = match change.new_mode {
-            Mode::Symlink => read::show_file(git, &snapshot.commit, &change.path)?,
+            Mode::Symlink => links.at(&change.path)?,
             _ => None,
+        };
+        let end = match &target {
+            Some(target) => end_of(&change.path, target, |path| links.at(path))?,
+            None => None,
         };
         let changed = Changed {
             path: &change.path,
             was: kind(change.old_mode),
             is: kind(change.new_mode),
             is_same_content: change.old_oid == change.new_oid,
-            leads_to: target.as_deref(),
+            leads_to: target.as_deref().map(|target| Lead { target, end: end.as_ref() }),
             moved: moves.get(&change.path).copied(),
         };
         found.extend(objection(&changed, owned).map(|objection| (change.path.clone(), objection)));
     }
     found.extend(snapshot.nested.iter().map(|nested| (nested.clone(), Objection::NestedRepository)));
+    let is_shared = desk.config.isolation == Isolation::Shared;
+    for skipped in &snapshot.skipped {
+        // What lies elsewhere in a shared folder is hardly the worker's.
+        if !is_shared || owned.contains(&skipped.path) {
+            found.push((skipped.path.clone(), Objection::NotSaved(skipped.why.to_string())));
+        }
+    }
     // Two new names that differ only in case cannot both be checked out everywhere.
     let added: BTreeSet<&RepoPath> = snapshot
         .changed
@@ -330,6 +349,32 @@ fn objections(
     sorting::sort(&mut found);
     found.dedup_by(|a, b| a.0 == b.0);
     Ok(found)
+}
+
+/// The symbolic links of a saved tree; looked for at the first that is asked about.
+struct Links<'a> {
+    git: &'a Git,
+    snapshot: &'a Snapshot,
+    found: Option<BTreeSet<RepoPath>>,
+}
+
+impl<'a> Links<'a> {
+    fn new(git: &'a Git, snapshot: &'a Snapshot) -> Self {
+        Self { git, snapshot, found: None }
+    }
+
+    /// Where a path leads, if it is a link.
+    fn at(&mut self, path: &RepoPath) -> Result<Option<Vec<u8>>, Error> {
+        if self.found.is_none() {
+            let entries = read::ls_tree(self.git, &self.snapshot.tree, &[])?.into_iter();
+            let links = entries.filter(|entry| entry.mode == Mode::Symlink).map(|entry| entry.path);
+            self.found = Some(links.collect());
+        }
+        if !self.found.as_ref().is_some_and(|links| links.contains(path)) {
+            return Ok(None);
+        }
+        Ok(read::show_file(self.git, &self.snapshot.commit, path)?)
+    }
 }
 
 /// Both ends of each file that was moved as it was; only where there is no doubt which went where.

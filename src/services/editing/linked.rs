@@ -5,7 +5,7 @@ use std::os::unix::fs::{DirEntryExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 use super::place::Place;
-use super::{Editor, House, Project};
+use super::{Editor, House, Project, owns_below};
 use crate::base::paths::RepoPath;
 use crate::domain::claim::HolderKind;
 use crate::domain::pattern::Pattern;
@@ -87,24 +87,43 @@ pub(super) fn held(
     Ok(links)
 }
 
-/// The files below a folder that a claim of several owns and that fulfil something, up to so many entries.
+/// The files below a folder that a claim of several owns and that fulfil something, up to so many entries; and the
+/// folders that do while nothing in them does: something was taken out of these.
 pub(super) fn below(
     top: &Path,
     pattern: &Pattern,
     left: &mut usize,
     is_it: impl Fn(&Metadata) -> bool,
 ) -> Vec<String> {
-    let mut found = Vec::new();
-    walk(&top.join(pattern.literal_path()), top, left, &mut |name, file, _| {
-        if pattern.contains(&RepoPath::from(name)) && file.symlink_metadata().is_ok_and(|file| is_it(&file)) {
+    let (mut found, mut folders) = (Vec::<String>::new(), Vec::new());
+    let is_it = |file: &Path| file.symlink_metadata().is_ok_and(|file| is_it(&file));
+    let literal = pattern.literal_path();
+    let start = top.join(literal);
+    if start.is_dir() && owns_below(pattern, literal) && is_it(&start) {
+        folders.push(format!("{literal}/"));
+    }
+    walk(&start, top, left, &mut |name, file, _| {
+        let is_folder = file.is_dir() && !file.is_symlink();
+        if is_folder && owns_below(pattern, name) && is_it(file) {
+            folders.push(format!("{name}/"));
+        } else if !is_folder && pattern.contains(&RepoPath::from(name)) && is_it(file) {
             found.push(name.to_owned());
         }
         true
     });
+    let is_in = |name: &String, folder: &String| {
+        name != folder
+            && name
+                .strip_prefix(folder.as_str())
+                .is_some_and(|rest| !rest.trim_end_matches('/').contains('/'))
+    };
+    let lost = |folder: &&String| !found.iter().chain(&folders).any(|name| is_in(name, folder));
+    let lost: Vec<String> = folders.iter().filter(lost).cloned().collect();
+    found.extend(lost);
     found
 }
 
-/// Goes through the files below a folder, each with its path from `top` and its inode, until one says that it
+/// Goes through what lies below a folder, each with its path from `top` and its inode, until one says that it
 /// is enough. Git's own folder, and repositories within, are none of theirs.
 fn walk(folder: &Path, top: &Path, left: &mut usize, each: &mut dyn FnMut(&str, &Path, u64) -> bool) {
     let mut folders: Vec<PathBuf> = vec![folder.to_owned()];
@@ -116,11 +135,12 @@ fn walk(folder: &Path, top: &Path, left: &mut usize, each: &mut dyn FnMut(&str, 
             *left -= 1;
             let (path, Ok(kind)) = (entry.path(), entry.file_type()) else { continue };
             if kind.is_dir() {
-                if entry.file_name() != ".git" && !path.join(".git").exists() {
-                    folders.push(path);
+                if entry.file_name() == ".git" || path.join(".git").exists() {
+                    continue;
                 }
-            } else if kind.is_file()
-                && let Some(name) = path.strip_prefix(top).ok().and_then(Path::to_str)
+                folders.push(path.clone());
+            }
+            if let Some(name) = path.strip_prefix(top).ok().and_then(Path::to_str)
                 && !each(name, &path, entry.ino())
             {
                 return;

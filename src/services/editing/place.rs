@@ -81,6 +81,30 @@ fn place(project: &Project, mut file: PathBuf, extent: Extent) -> Option<Place> 
     Some(Place { path, file, extent, top })
 }
 
+/// The tops of the checkouts of other projects in which files lie that are written; each once.
+pub(super) fn elsewhere(project: &Project, asked: &Asked<'_>) -> Vec<PathBuf> {
+    let is_own = |file: &Path| {
+        let top = project.top.as_deref().filter(|top| file.starts_with(top));
+        top.is_some_and(|top| !has_repository_between(file, top))
+    };
+    let mut tops = Vec::new();
+    for write in asked.writes {
+        for (file, _) in files(asked, write) {
+            let file = real_parent(&file);
+            let goal = file.canonicalize().ok().filter(|goal| *goal != file);
+            for file in std::iter::once(file).chain(goal).filter(|file| !is_own(file)) {
+                let folder = file.ancestors().find(|folder| folder.is_dir());
+                let found = folder.and_then(|folder| discover(folder).ok());
+                let top = found.filter(|found| found.common_dir != project.place).and_then(|found| found.top);
+                if let Some(top) = top.filter(|top| !tops.contains(top)) {
+                    tops.push(top);
+                }
+            }
+        }
+    }
+    tops
+}
+
 fn has_repository_between(file: &Path, top: &Path) -> bool {
     file.ancestors().skip(1).take_while(|folder| *folder != top).any(|folder| folder.join(".git").exists())
 }

@@ -5,16 +5,20 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use super::{Editor, Held, HolderKind, is_of_agent, linked, near, tell};
+use super::{Editor, Held, HolderKind, is_committed, is_of_agent, linked, near, tell};
 use crate::base::ids::HolderName;
 use crate::domain::pattern::Pattern;
 use crate::domain::refusal::{Code, Refusal};
 use crate::services::project::Project;
 use crate::services::{Error, House};
+use crate::store::events::EventFilter;
 use crate::sys::process::life;
 
 /// So many files in folders that others hold are looked at: a hook has to answer in milliseconds.
 const LOOKED_AT: usize = 5000;
+
+/// So many of the newest events are looked through for what was told already.
+const LOOKED_BACK: i64 = 10_000;
 
 /// So many are named.
 const NAMED: usize = 5;
@@ -64,7 +68,7 @@ pub fn touched(house: &House, editor: &Editor, folder: &Path) -> Result<Option<R
             // Whoever used a tool meanwhile did it rather than this one.
             && since(&claim.holder.name).is_none_or(|theirs| theirs < began)
     };
-    let has_changed = |found: &fs::Metadata| found.is_file() && changed_at(found) >= began;
+    let has_changed = |found: &fs::Metadata| changed_at(found) >= began;
     let mut left = LOOKED_AT;
     let mut changed: Vec<(String, &Held)> = Vec::new();
     for claim in held.iter().filter(is_others) {
@@ -72,6 +76,14 @@ pub fn touched(house: &House, editor: &Editor, folder: &Path) -> Result<Option<R
         match fs::symlink_metadata(&file) {
             Ok(found) if claim.pattern.is_literal() && !found.is_dir() => {
                 if has_changed(&found) {
+                    changed.push((claim.pattern.literal_path().to_owned(), claim));
+                }
+            }
+            Err(_) if claim.pattern.is_literal() => {
+                let folder = file.ancestors().skip(1).find_map(|folder| fs::symlink_metadata(folder).ok());
+                if folder.is_some_and(|folder| has_changed(&folder))
+                    && is_taken_away(house, &project, claim, &file)?
+                {
                     changed.push((claim.pattern.literal_path().to_owned(), claim));
                 }
             }
@@ -96,6 +108,21 @@ pub fn touched(house: &House, editor: &Editor, folder: &Path) -> Result<Option<R
         first.holder.name
     );
     Ok(Some(Refusal::new(Code::Conflict, text, hint)))
+}
+
+/// Whether a file that is held and not there was there, and nobody was told yet that it is gone: its holder may have
+/// removed it long ago.
+fn is_taken_away(house: &House, project: &Project, claim: &Held, file: &Path) -> Result<bool, Error> {
+    let name = claim.pattern.literal_path();
+    let (is_edited, is_told) = house.store()?.read(|tx| -> Result<_, Error> {
+        let mut edits = tx.edits_of(&claim.holder)?.into_iter();
+        let filter =
+            EventFilter { project: Some(&project.id), kind: Some("hook.touched"), ..EventFilter::default() };
+        let told = tx.events_after(tx.newest_event()? - LOOKED_BACK, &filter, usize::from(u16::MAX))?;
+        let is_told = told.iter().any(|event| event.at >= claim.since && event.text.contains(name));
+        Ok((edits.any(|edit| edit.claim == claim.id), is_told))
+    })?;
+    Ok(!is_told && (is_edited || project.repository.is_some() && !is_committed(house, file)))
 }
 
 /// When a file was last changed, its name and rights too: what is unpacked brings its own time with it.

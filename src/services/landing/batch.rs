@@ -29,15 +29,20 @@ pub(super) fn land(desk: &Desk, branch: &str, waiting: &[Waiting]) -> Result<(),
     settle(waiting, &mut |some| batch.try_together(some), &mut |alone, why| batch.give_back(alone, why))
 }
 
-/// Notes that commits are on the branch, and lets the target follow.
-pub(super) fn finish(desk: &Desk, branch: &str, landed: &[(i64, Oid)]) -> Result<(), Error> {
+/// Notes that commits are on the branch, which moved from `onto` if that is known, and lets the target follow.
+pub(super) fn finish(
+    desk: &Desk,
+    branch: &str,
+    landed: &[(i64, Oid)],
+    onto: Option<&Oid>,
+) -> Result<(), Error> {
     desk.write(|tx| -> Result<(), Error> {
         for (id, commit) in landed {
             tx.step_landing(*id, LandingState::Landed, None, Some(commit.as_str()), None)?;
         }
         Ok(())
     })?;
-    if let Err(why) = hold(&desk.git, &desk.plan_id, branch) {
+    if let Err(why) = hold(&desk.git, &desk.plan_id, branch, onto) {
         tracing::warn!(plan = %desk.plan_id, "what landed is held by {branch} alone: {why}");
     }
     // The work has landed, whatever becomes of this: a person can do it with `kapell land`.
@@ -64,7 +69,10 @@ impl Batch<'_> {
         let git = &self.desk.git;
         loop {
             let onto = match refs::read(git, self.branch)? {
-                Some(onto) => onto,
+                Some(at) => match self.put_back(at)? {
+                    Some(onto) => onto,
+                    None => continue,
+                },
                 None => self.revived()?,
             };
             let commits = match self.stacked(&onto, some)? {
@@ -87,7 +95,7 @@ impl Batch<'_> {
                 Advance::Advanced => {
                     drop(guard);
                     Point::LandingMoved.reach()?;
-                    finish(self.desk, self.branch, &commits)?;
+                    finish(self.desk, self.branch, &commits, Some(&onto))?;
                     for (waiting, (_, commit)) in some.iter().zip(commits) {
                         waiting.answer(Landing::Landed { commit, branch: self.branch.to_owned() });
                     }
@@ -95,28 +103,48 @@ impl Batch<'_> {
                 }
                 // Somebody landed between: merge again onto that.
                 Advance::Moved { .. } => {}
-                Advance::InProgress { path, what } => {
-                    return Err(Refusal::new(
-                        Code::Conflict,
-                        format!(
-                            "the branch {} is in the middle of {what} in {}",
-                            self.branch,
-                            path.display()
-                        ),
-                        "finish or abort it there, then control approve lands it",
-                    )
-                    .into());
-                }
-                Advance::CheckedOut { path } => {
-                    return Err(Refusal::new(
-                        Code::Conflict,
-                        format!("the branch {} is checked out in {}", self.branch, path.display()),
-                        "check out another branch there, then control approve lands it",
-                    )
-                    .into());
-                }
+                other => return Err(self.in_the_way(&other).into()),
             }
         }
+    }
+
+    /// Why the branch cannot be moved.
+    fn in_the_way(&self, found: &Advance) -> Refusal {
+        let (state, hint) = match found {
+            Advance::InProgress { path, what } => (
+                format!("is in the middle of {what} in {}", path.display()),
+                "finish or abort it there, then control approve lands it",
+            ),
+            Advance::CheckedOut { path } => (
+                format!("is checked out in {}", path.display()),
+                "check out another branch there, then control approve lands it",
+            ),
+            Advance::Advanced | Advance::Moved { .. } => {
+                ("moves all the time".to_owned(), "see what moves it, then control approve lands it")
+            }
+        };
+        Refusal::new(Code::Conflict, format!("the branch {} {state}", self.branch), hint)
+    }
+
+    /// Puts the branch back where it was, if somebody moved it to what does not hold what the plan landed; what it
+    /// was moved to is kept. `None`: it has moved again meanwhile.
+    fn put_back(&self, at: Oid) -> Result<Option<Oid>, Error> {
+        let (git, plan) = (&self.desk.git, &self.desk.plan_id);
+        let Some(landed) = tip(git, plan, self.branch)?.filter(|landed| *landed != at) else {
+            return Ok(Some(at));
+        };
+        let kept = refs::set_aside(git, &format!("{plan}"), &at)?;
+        let guard = git.turn()?;
+        match land::advance(git, &guard, self.branch, &landed, Some(&at))? {
+            Advance::Advanced => drop(guard),
+            Advance::Moved { .. } => return Ok(None),
+            other => return Err(self.in_the_way(&other).into()),
+        }
+        self.tell(format!(
+            "the branch {} was moved to what does not hold what the plan landed, and is put back where it was; what it was moved to is kept under {kept}",
+            self.branch
+        ))?;
+        Ok(Some(landed))
     }
 
     /// Makes the branch anew that somebody deleted, where it was.
@@ -124,9 +152,14 @@ impl Batch<'_> {
         let git = &self.desk.git;
         let started =
             || -> Result<Option<Oid>, Error> { Ok(self.desk.row()?.base.as_deref().and_then(Oid::parse)) };
+        let recorded = || -> Result<Option<Oid>, Error> {
+            let landed = self.desk.store()?.read(|tx| tx.last_landed(&self.desk.plan_id))?;
+            Ok(landed.map(|commit| read::resolve(git, &commit)).transpose()?.flatten())
+        };
+        // Its other ref may be gone too.
         let was = match tip(git, &self.desk.plan_id, self.branch)? {
             Some(tip) => Some(tip),
-            None => started()?,
+            None => recorded()?.map_or_else(started, |landed| Ok(Some(landed)))?,
         };
         let was = was.ok_or_else(|| Error::Bug(format!("plan {} has no commit", self.desk.plan_id)))?;
         refs::update(git, self.branch, &was, None, "kapell: the branch was deleted while its plan goes on")?;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{branch_of, full_name, is_shared, short_name, tip};
+use super::{anchor, branch_of, full_name, is_shared, short_name, tip};
 use crate::base::paths::RepoPath;
 use crate::domain::refusal::{Code, Refusal};
 use crate::services::Error;
@@ -44,6 +44,7 @@ pub fn bring(git: &Git, plan: &PlanRow) -> Result<Option<Brought>, Error> {
         ));
     };
     let reference = full_name(target);
+    refuse_moved(git, plan, &work)?;
     let guard = git.turn()?;
     let old = refs::read(git, &reference)?;
     let Some(old) = old else {
@@ -66,6 +67,23 @@ pub fn bring(git: &Git, plan: &PlanRow) -> Result<Option<Brought>, Error> {
     };
     drop(guard);
     place(git, plan, &old, &new)
+}
+
+/// Refuses where somebody moved the plan's branch to what does not hold what it landed, which is `work`: what is meant
+/// to be brought is that one's to say.
+pub(super) fn refuse_moved(git: &Git, plan: &PlanRow, work: &Oid) -> Result<(), Error> {
+    let branch = branch_of(plan);
+    let Some(at) = refs::read(git, &branch)?.filter(|at| at != work) else { return Ok(()) };
+    let short = short_name(&branch);
+    Err(Refusal::new(
+        Code::Conflict,
+        format!("the branch {short} was moved to {at}, which does not hold what the plan landed ({work})"),
+        format!(
+            "put it back (git branch -f {short} {}) and land again, or bring what you want by hand: git merge",
+            anchor(&plan.id)
+        ),
+    )
+    .into())
 }
 
 /// Moves the target from `old` to `new`, with the checkout that has it; `None`: it is no longer at `old`.

@@ -45,6 +45,7 @@ fn parted(git: &Git, plan: &PlanRow) -> Result<Option<(Oid, Oid)>, Error> {
     let (Some(target), Some(work)) = (plan.target.as_deref(), tip(git, &plan.id, &branch)?) else {
         return Ok(None);
     };
+    bringing::refuse_moved(git, plan, &work)?;
     let Some(old) = refs::read(git, &full_name(target))? else { return Ok(None) };
     if read::is_ancestor(git, &work, &old)? || read::is_ancestor(git, &old, &work)? {
         return Ok(None);

@@ -40,18 +40,27 @@ fn anchor(plan: &PlanId) -> String {
     format!("refs/kapell/landed/{plan}")
 }
 
-/// The newest commit that a plan landed; `None` before the first.
+/// The newest commit that a plan landed; `None` before the first. Where somebody moved its branch to what does not
+/// hold that, it has landed all the same; a branch that was rewritten to the same files is as good.
 pub fn tip(git: &Git, plan: &PlanId, branch: &str) -> Result<Option<Oid>, GitError> {
-    match refs::read(git, branch)? {
-        Some(tip) => Ok(Some(tip)),
-        None => refs::read(git, &anchor(plan)),
-    }
+    let (at, landed) = (refs::read(git, branch)?, refs::read(git, &anchor(plan))?);
+    let (Some(at), Some(landed)) = (&at, &landed) else { return Ok(at.or(landed)) };
+    let holds = at == landed
+        || read::is_ancestor(git, landed, at)?
+        || read::tree_of(git, at)? == read::tree_of(git, landed)?;
+    Ok(Some(if holds { at.clone() } else { landed.clone() }))
 }
 
-/// Keeps the anchor of a plan with its branch.
-fn hold(git: &Git, plan: &PlanId, branch: &str) -> Result<(), GitError> {
+/// Keeps the anchor of a plan with its branch, which moved from `onto`. Where that is not known the branch may have
+/// been moved since by somebody else.
+fn hold(git: &Git, plan: &PlanId, branch: &str, onto: Option<&Oid>) -> Result<(), GitError> {
     let (Some(tip), anchor) = (refs::read(git, branch)?, anchor(plan)) else { return Ok(()) };
     let before = refs::read(git, &anchor)?;
+    if let Some(before) = before.as_ref().filter(|before| Some(*before) != onto)
+        && !read::is_ancestor(git, before, &tip)?
+    {
+        return Ok(());
+    }
     if before.as_ref() != Some(&tip) {
         // Should somebody have moved it meanwhile, that one knew of a newer landing.
         refs::update(git, &anchor, &tip, before.as_ref(), "kapell: landed")?;

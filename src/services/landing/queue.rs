@@ -90,7 +90,7 @@ pub fn land(desk: &Desk, work: Work) -> Result<Landing, Error> {
         && read::is_ancestor(&desk.git, &merged, &now)?
     {
         // A step before us was about to move the branch to this commit, and did.
-        batch::finish(desk, &branch, &[(id, merged.clone())])?;
+        batch::finish(desk, &branch, &[(id, merged.clone())], None)?;
         return Ok(Landing::Landed { commit: merged, branch });
     }
     let work = Arc::new(work);

@@ -8,6 +8,7 @@ use super::event::{End, Ending, Event, Finding, Limit, Refused, Report};
 use super::launch::is_session;
 use super::{AgentKind, answer, claude, codex, command, opencode};
 use crate::base::clock::Time;
+use crate::base::halves;
 use crate::domain::usage::Usage;
 
 /// The longest line that is looked at, in bytes. A longer one is to be cut by whoever feeds it.
@@ -74,8 +75,12 @@ impl Reader {
             self.seen
                 .emit(Event::Warning(format!("a line of output of more than {kib} KiB was passed over")));
         } else {
-            match serde_json::from_slice::<Value>(line) {
-                Ok(object) if object.is_object() => self.dialect.object(&object, &mut self.seen),
+            let object = serde_json::from_slice::<Value>(line).ok();
+            // Agents are written in JavaScript, and what they print may be cut in the middle of a character.
+            let mended = || serde_json::from_str(&halves::mended(std::str::from_utf8(line).ok()?)?).ok();
+            let object = object.or_else(mended);
+            match object {
+                Some(object) if object.is_object() => self.dialect.object(&object, &mut self.seen),
                 _ => self.seen.note(&plain(line)),
             }
         }

@@ -21,6 +21,9 @@ pub const TRASH: &str = "refs/kapell/trash/";
 /// Where whole snapshots go that changed what was not theirs.
 pub const QUARANTINE: &str = "refs/kapell/quarantine/";
 
+/// Where goes what somebody moved a branch of ours to.
+const MOVED: &str = "refs/kapell/moved/";
+
 /// How a compare-and-swap ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Update {
@@ -177,13 +180,21 @@ pub fn forget(git: &Git, reference: &str) -> Result<(), GitError> {
 
 /// Keeps a commit that must not land, under `refs/kapell/quarantine/NAME`; the ref's name.
 pub fn quarantine(git: &Git, name: &str, commit: &Oid) -> Result<String, GitError> {
-    let reference = format!("{QUARANTINE}{name}");
+    keep(git, format!("{QUARANTINE}{name}"), commit)
+}
+
+/// Keeps what somebody moved a branch of ours to, under `refs/kapell/moved/NAME`; the ref's name.
+pub fn set_aside(git: &Git, name: &str, commit: &Oid) -> Result<String, GitError> {
+    keep(git, format!("{MOVED}{name}"), commit)
+}
+
+fn keep(git: &Git, reference: String, commit: &Oid) -> Result<String, GitError> {
     if read(git, &reference)?.is_some_and(|held| held != *commit) {
         let other = format!("{reference}-{}", random_tail(6));
-        create(git, &other, commit, "kapell: quarantine")?;
+        create(git, &other, commit, "kapell: kept")?;
         return Ok(other);
     }
-    create(git, &reference, commit, "kapell: quarantine")?;
+    create(git, &reference, commit, "kapell: kept")?;
     Ok(reference)
 }
 

@@ -90,7 +90,10 @@ pub struct Skipped {
 impl Skipped {
     /// Whether something is lost when the file is.
     pub fn has_content(&self) -> bool {
-        matches!(self.why, SkipReason::Unreadable | SkipReason::TooLarge(_))
+        matches!(
+            self.why,
+            SkipReason::Unreadable | SkipReason::TooLarge(_) | SkipReason::Name | SkipReason::Before
+        )
     }
 }
 
@@ -109,6 +112,12 @@ pub enum SkipReason {
     /// It has this many bytes.
     #[error("is too large ({0} bytes)")]
     TooLarge(u64),
+    /// git takes it for its own folder on some system.
+    #[error("has a name that git does not take")]
+    Name,
+    /// It was not saved when its tree was.
+    #[error("could not be read")]
+    Before,
 }
 
 /// Why there is no snapshot.
@@ -249,7 +258,9 @@ pub(super) fn capture(
             Err(error) => return Err(missing_or(tree, error)),
         };
         match update(git, tree, base, &index, &gone, &kept, &mut removed) {
-            Ok(()) => break Status { skipped: [status.skipped, skipped].concat(), ..status },
+            Ok(refused) => {
+                break Status { skipped: [status.skipped, skipped, refused].concat(), ..status };
+            }
             // A file changed or went away between looking and reading.
             Err(GitError::Failed { .. }) if tries < TRIES => index.remove(),
             Err(error) => return Err(missing_or(tree, error)),
@@ -504,6 +515,7 @@ fn is_executable(_metadata: &fs::Metadata) -> bool {
     false
 }
 
+/// Takes paths out of an index, and others in; gives those that git does not take.
 fn update(
     git: &Git,
     tree: &Worktree,
@@ -512,7 +524,7 @@ fn update(
     gone: &[RepoPath],
     kept: &[RepoPath],
     removed: &mut Vec<RepoPath>,
-) -> Result<(), GitError> {
+) -> Result<Vec<Skipped>, GitError> {
     let call = || git.tree_call(tree, "update-index").index(&index.0).arg("-z");
     if !gone.is_empty() {
         let zero = base.zero();
@@ -530,13 +542,22 @@ fn update(
             input.extend_from_slice(path.as_bytes());
             input.push(0);
         }
-        patiently(tree, removed, || {
+        let updated = patiently(tree, removed, || {
             // The lock of a run that was stopped; nobody else knows this index.
             let mut lock = index.0.as_os_str().to_owned();
             lock.push(".lock");
             let _ = fs::remove_file(lock);
             call().args(["--add", "--remove", "--replace", "--stdin"]).stdin(input.clone())
         })?;
+        // It says so, and ends well (`update_one` in `builtin/update-index.c`).
+        let is_refused = |path: &RepoPath| {
+            let name = String::from_utf8_lossy(path.as_bytes());
+            updated.stderr.contains(&format!("Ignoring path {name}\n"))
+        };
+        if !updated.stderr.is_empty() {
+            let refused = kept.iter().filter(|path| is_refused(path));
+            return Ok(refused.map(|path| Skipped { path: path.clone(), why: SkipReason::Name }).collect());
+        }
     }
-    Ok(())
+    Ok(Vec::new())
 }

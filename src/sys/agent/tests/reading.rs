@@ -44,6 +44,9 @@ fn success_needs_all_three() {
     assert!(matches!(end(End { code: Some(143), ..GOOD }), Ending::Failed { .. }));
     let signalled = end(End { code: None, signal: Some(9), ..GOOD });
     assert!(matches!(signalled, Ending::Failed { reason } if reason.starts_with("killed by signal 9: ")));
+    // Cut in the middle of a character, as JavaScript cuts and writes it.
+    let cut = r#"{"type":"result","subtype":"success","is_error":false,"result":"ok \ud83d"}"#;
+    assert_eq!(report(AgentKind::Claude, &[cut]).ending, Ending::Submitted);
     for lie in [
         r#"{"type":"result","subtype":"success","is_error":true,"result":"x"}"#,
         r#"{"type":"result","subtype":"success","result":"x"}"#,

@@ -1,0 +1,151 @@
+//! How far a session reaches: into folders that are not there yet, into other projects, and what it takes away.
+
+use super::*;
+
+/// Somebody claims them who needs no process for it.
+fn hold(bench: &Bench, paths: &[&str]) {
+    let output =
+        bench.command(KAPELL).arg("claim-files").args(paths).args(["--holder", "me"]).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+}
+
+/// What a session is told after a command.
+fn after(bench: &Bench, session: &str, command: &str) -> String {
+    ask(bench, &tool(bench, session, "PostToolUse", "Bash", json!({"command": command})))
+}
+
+#[test]
+fn a_path_that_is_not_there_is_no_file_where_others_hold_what_is_to_lie_in_it() {
+    let bench = Bench::new();
+    hold(&bench, &["lib/"]);
+    for path in ["pkg/mod.rs", "deep/er/x"] {
+        assert_eq!(ask(&bench, &edit(&bench, "c", path)), "");
+    }
+    for (asked, held) in
+        [("lib", "lib/"), ("pkg", "pkg/mod.rs"), ("Pkg", "pkg/mod.rs"), ("deep", "deep/er/x")]
+    {
+        for event in [edit(&bench, "d", asked), bash(&bench, "d", &format!("rm -rf {asked}"))] {
+            let reason = ask(&bench, &event);
+            assert!(reason.contains(" is held by ") && reason.contains(held), "{asked}: {reason}");
+        }
+    }
+    // What is a file for all that is known holds nothing else back.
+    let bench = Bench::new();
+    hold(&bench, &["**/*.toml"]);
+    assert_eq!(ask(&bench, &edit(&bench, "d", "new")), "");
+}
+
+#[test]
+fn a_file_that_became_a_folder_gives_nothing_that_others_hold() {
+    let bench = Bench::new();
+    bench.write("thing", "a file\n");
+    assert_eq!(ask(&bench, &edit(&bench, "a", "thing")), "");
+    // Nothing lies below a file, so the other may have it.
+    hold(&bench, &["thing/x"]);
+    fs::remove_file(bench.project.join("thing")).unwrap();
+    fs::create_dir(bench.project.join("thing")).unwrap();
+    assert_eq!(ask(&bench, &edit(&bench, "a", "thing/y")), "");
+    let reason = ask(&bench, &edit(&bench, "a", "thing/x"));
+    assert!(reason.starts_with("kapell: thing/x is held by me"), "{reason}");
+}
+
+#[test]
+fn a_file_is_held_in_its_own_project_whoever_comes_from_where() {
+    let bench = Bench::new();
+    let nested = bench.project.join("nested");
+    let make = |folder: &Path| {
+        fs::create_dir_all(folder).unwrap();
+        let made = bench.command("/usr/bin/git").args(["init", "-q"]).arg(folder).status().unwrap();
+        assert!(made.success());
+    };
+    make(&nested);
+    let other = bench.root.join("other");
+    make(&other);
+    hold(&bench, &["src/lib.txt"]);
+    for folder in [&nested, &other] {
+        let mut claim = bench.command(KAPELL);
+        claim.args(["claim-files", "a.rs", "--holder", "me"]).current_dir(folder);
+        assert!(claim.output().unwrap().status.success());
+    }
+    let from = |cwd: &Path, path: &Path| {
+        let mut event = edit(&bench, "s", path.to_str().unwrap());
+        event["cwd"] = cwd.to_str().into();
+        ask(&bench, &event)
+    };
+    for (cwd, file) in [
+        (&*bench.root, bench.project.join("src/lib.txt")),
+        (&other, bench.project.join("src/lib.txt")),
+        (&bench.project, other.join("a.rs")),
+        (&bench.project, nested.join("a.rs")),
+        (&*bench.root, nested.join("a.rs")),
+    ] {
+        let reason = from(cwd, &file);
+        assert!(reason.contains(" is held by me"), "{} from {}: {reason}", file.display(), cwd.display());
+    }
+    // What is free is claimed there, and let go of at the end of the turn as anywhere.
+    let free = other.join("b.rs");
+    assert_eq!(from(&bench.project, &free), "");
+    let claims = || {
+        let mut status = bench.command(KAPELL);
+        let output = status.args(["status", "--scope", "claims", "--json"]).current_dir(&other).output();
+        String::from_utf8(output.unwrap().stdout).unwrap()
+    };
+    assert!(claims().contains("b.rs"), "{}", claims());
+    assert_eq!(ask(&bench, &event(&bench, "s", "Stop")), "");
+    assert!(!claims().contains("b.rs"), "{}", claims());
+}
+
+#[test]
+fn what_a_command_takes_away_from_others_is_told_once() {
+    let bench = Bench::new();
+    for path in ["src/lib.txt", "new.txt"] {
+        assert_eq!(ask(&bench, &edit(&bench, "a", path)), "");
+        bench.write(path, "mine\n");
+    }
+    bench.write("held/x", "x\n");
+    bench.write("held/y", "y\n");
+    hold(&bench, &["held/", "never.txt"]);
+    let run = |command: &str, act: &dyn Fn()| {
+        assert_eq!(ask(&bench, &bash(&bench, "b", command)), "", "{command}");
+        act();
+        after(&bench, "b", command)
+    };
+    let path = |name: &str| bench.project.join(name);
+    assert_eq!(run("./none.sh", &|| {}), "");
+    for (name, told) in [
+        ("src/lib.txt", "src/lib.txt (held by claude-a)"),
+        ("new.txt", "new.txt (held by claude-a)"),
+        ("held/x", "held/ (held by me)"),
+    ] {
+        let said = run("./takes.sh", &|| fs::rename(path(name), bench.root.join("taken")).unwrap());
+        assert!(said.contains(told), "{name}: {said}");
+        // Whoever comes later did not do it.
+        bench.write("other.txt", name);
+        assert_eq!(run("./later.sh", &|| bench.write("another.txt", name)), "", "{name}");
+    }
+    let said = run("./links.sh", &|| {
+        fs::remove_file(path("held/y")).unwrap();
+        std::os::unix::fs::symlink("/etc/hostname", path("held/y")).unwrap();
+    });
+    assert!(said.contains("held/y (held by me)"), "{said}");
+}
+
+#[test]
+fn half_a_character_opens_nothing() {
+    let bench = Bench::new();
+    hold(&bench, &["src/lib.txt"]);
+    let path = json!(bench.project.join("src/lib.txt"));
+    let input = format!(r#"{{"file_path":{path},"content":"\ud83d"}}"#);
+    for (moment, input, tool) in [
+        ("PreToolUse", input.as_str(), "Write"),
+        ("PreToolUse", r#"{"command":"echo \udc00 > src/lib.txt"}"#, "Bash"),
+        ("PostToolUse", input.as_str(), "Write"),
+    ] {
+        let event = format!(
+            r#"{{"session_id":"s","hook_event_name":"{moment}","cwd":{},"tool_name":"{tool}","tool_input":{input}}}"#,
+            json!(bench.project)
+        );
+        let said = answer_of(bench.command(KAPELL).args(["hook", "claude"]), event.as_bytes());
+        assert!(said.contains("src/lib.txt is held by me"), "{moment} {tool}: {said}");
+    }
+}
