@@ -92,6 +92,10 @@ local function take(bufnr, answer)
     table.insert(claim.own and owner.own or owner.held, claim)
   end
   owners[bufnr] = owner
+  local root = require('kapell.project').of(bufnr)
+  if root then
+    state.add_own(root, owner.own)
+  end
   show_sign(bufnr, owner)
   warn_if_met(bufnr)
   vim.api.nvim_exec_autocmds('User', { pattern = 'KapellOwner', data = { buf = bufnr, owner = owner } })

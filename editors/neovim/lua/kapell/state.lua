@@ -8,6 +8,7 @@ local M = {}
 ---@field claims table[]
 ---@field total integer How many claims there are, of which `claims` may be a part.
 ---@field cursor string? Where the rest of them begins, if there is any.
+---@field own table<integer, true> The numbers of the person's claims, also of those that are no more: who lost one is told of it.
 ---@field needs table<string, true> What wants a decision since the person last looked: `PLAN/TASK`, `PLAN#STAGE` or a plan's id.
 
 ---@type table<string, kapell.State>
@@ -17,7 +18,7 @@ local listeners = {}
 ---@param root string
 ---@return kapell.State
 function M.of(root)
-  states[root] = states[root] or { events = {}, claims = {}, total = 0, needs = {} }
+  states[root] = states[root] or { events = {}, claims = {}, total = 0, own = {}, needs = {} }
   return states[root]
 end
 
@@ -136,11 +137,34 @@ function M.add_event(root, event)
   M.tell(root, 'event', event)
 end
 
+--- Remembers which claims are the person's.
+---@param root string
+---@param claims table[]
+function M.add_own(root, claims)
+  local own = M.of(root).own
+  for _, claim in ipairs(claims) do
+    if claim.own and claim.claim_id then
+      own[claim.claim_id] = true
+    end
+  end
+end
+
+--- Whether one of these claims is or was the person's.
+---@param root string
+---@param ids any[]
+---@return boolean
+function M.are_own(root, ids)
+  return vim.iter(ids):any(function(id)
+    return M.of(root).own[tonumber(id)] ~= nil
+  end)
+end
+
 function M.set_claims(root, claims, total, cursor)
   local state = M.of(root)
   state.claims = claims or {}
   state.total = total or #state.claims
   state.cursor = cursor
+  M.add_own(root, state.claims)
   M.tell(root, 'claims', state.claims)
 end
 

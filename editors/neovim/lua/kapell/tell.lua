@@ -31,10 +31,11 @@ function M.setup()
       return
     end
     local where = event.plan_id and (event.plan_id .. ': ') or ''
-    if event.kind == 'claim.taken' and vim.tbl_get(event, 'data', 'from_kind') == 'person' then
-      -- Perhaps it was this person's: who takes over gives a reason.
+    local data = type(event.data) == 'table' and event.data or {}
+    if event.kind == 'claim.taken' and state.are_own(root, { data.claim }) then
+      -- Who takes over gives a reason.
       say.warn(event.text)
-    elseif event.kind == 'claim.asked' and vim.tbl_contains(vim.tbl_get(event, 'data', 'from_kinds') or {}, 'person') then
+    elseif event.kind == 'claim.asked' and state.are_own(root, type(data.claims) == 'table' and data.claims or {}) then
       say.say(event.text)
     elseif state.needs_person(event) then
       say.warn(where .. event.text .. ' (:Kapell status)')

@@ -352,6 +352,27 @@ return {
     eq(nvim:lua([[return vim.fn.getcompletion('Kapell release s', 'cmdline')]]), { 'src/a.rs' })
   end },
 
+  { 'who loses a claim, or is asked for it, is told; what happens between others is not', function(place)
+    local nvim = place:nvim({ notify = 'needs-you' })
+    nvim:open('src/a.rs')
+    nvim:cmd('Kapell claim')
+    nvim:see('yours')
+    place:claim('ada', { 'src/b.rs' })
+    local function takes(file, why)
+      local result = place:kapell({ 'claim-files', file, '--as', 'eve', '--take-over', '--reason', why })
+      assert(result.granted, vim.inspect(result))
+    end
+    takes('src/b.rs', 'between others')
+    local wait = vim.system({ vim.env.KAPELL, 'claim-files', 'src/a.rs', '--as', 'zoe', '--wait-s', '20' },
+      { cwd = place.repo, env = place.env })
+    nvim:hear('zoe')
+    takes('src/a.rs', 'the release is today')
+    nvim:hear('the release is today')
+    assert(not nvim:heard('between others'), nvim:heard('between others'))
+    wait:kill('sigterm')
+    wait:wait()
+  end },
+
   { 'a code action takes the file over', function(place)
     place:claim('ada', { 'src/a.rs' })
     local nvim = place:nvim()
