@@ -160,6 +160,10 @@ end
 local function forget_project(root)
   for bufnr in pairs(owners) do
     if vim.api.nvim_buf_is_loaded(bufnr) and require('kapell.project').of(bufnr) == root then
+      -- It was the server that waited.
+      if owners[bufnr].asked then
+        say.warn(('nobody waits for %s any more: ask for it again'):format(owners[bufnr].path))
+      end
       M.forget(bufnr)
     end
   end

@@ -58,6 +58,22 @@ return {
     nvim:diagnostic('held')
   end },
 
+  { 'a wait that ends with its server is told', function(place)
+    place:claim('ada', { 'src/a.rs' })
+    local nvim = place:nvim()
+    nvim:open('src/a.rs')
+    nvim:diagnostic('held')
+    nvim:lua([[
+      require('kapell.server').request(require('kapell.project').here(), 'workspace/executeCommand',
+        { command = 'kapell.ask', arguments = { { uri = vim.uri_from_bufnr(0) } } }, function() end)
+    ]])
+    nvim:see('you wait for it')
+    vim.uv.kill(server_of(nvim), 'sigkill')
+    nvim:hear('nobody waits for src/a.rs any more: ask for it again')
+    nvim:see('held by ada')
+    nvim:see_not('you wait for it')
+  end },
+
   { 'a buffer that is older than its file has no unsaved changes, also for the next server', function(place)
     local nvim = place:nvim()
     nvim:lua('vim.o.autoread = false')
