@@ -6,6 +6,8 @@ import { pathOf, say, type Context, type Target } from './context';
 
 /** So long a file is waited for. */
 const WAIT_S = 3600;
+/** The server ended before it answered, as the client says it. */
+const NO_ANSWER = -32097;
 
 interface Wait {
   source: vscode.CancellationTokenSource;
@@ -41,8 +43,9 @@ export async function ask(context: Context, uri: vscode.Uri, reason = 'asked for
   const answer = context.server.call<ClaimResult>('claim-files', wish, target.about, source.token).then(
     ({ granted }) => granted,
     (error: unknown) => {
-      if (!source.token.isCancellationRequested) throw error;
-      return false;
+      if (source.token.isCancellationRequested) return false;
+      if ((error as { code?: number }).code === NO_ANSWER) throw new Error(`nobody waits for ${name} any more: the server ended; ask for it again`);
+      throw error;
     },
   );
   waiting.set(key, { source, over: answer.catch(() => undefined).finally(() => waiting.delete(key)) });

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { before, beforeEach, test } from 'node:test';
 import * as vscode from 'vscode';
+import { ask } from '../../src/commands/asks';
 import { News } from '../../src/features/events';
 import type { Api } from '../../src/extension';
 import type { Claim, Event } from '../../src/model/wire';
@@ -230,6 +231,14 @@ test('a file is waited for where one sees it, and no longer once it is taken ove
   assert.equal(ended, 'given up');
   assert.equal(await waits, false);
   assert.deepEqual(calls.map(({ params }) => params['reason']), ['asked for in an editor', 'urgent']);
+});
+
+test('a wait that ends with its server is told', async () => {
+  serve(api, async () => {
+    throw Object.assign(new Error('Pending response rejected since connection got disposed'), { code: -32097 });
+  }, { '/w/shop/src/a.ts': { path: 'src/a.ts', claims: [claim(1, 'src/a.ts')] } });
+  person();
+  await assert.rejects(ask(api.context, uri('src/a.ts')), { message: 'nobody waits for src/a.ts any more: the server ended; ask for it again' });
 });
 
 test('a wait that ends elsewhere is told as that, and one that began elsewhere can be given up here', async () => {
