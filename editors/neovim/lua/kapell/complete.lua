@@ -36,8 +36,7 @@ local kinds = {
   stage = stages,
   target = function(root)
     local found = plans(root)
-    vim.list_extend(found, stages(root))
-    for _, plan in ipairs(plans(root)) do
+    for _, plan in ipairs(vim.deepcopy(found)) do
       for _, task in ipairs(tasks(root, plan)) do
         table.insert(found, plan .. '/' .. tostring(task.id))
         if task.attempt then
@@ -45,7 +44,7 @@ local kinds = {
         end
       end
     end
-    return found
+    return vim.list_extend(found, stages(root))
   end,
   attempt = function(root)
     local found = {}
@@ -94,6 +93,7 @@ function M.complete(lead, line, position)
       return vim.fn.getcompletion(lead, 'file')
     end
     local root = project.here()
+    server.begin_now()
     found = kind and root and kinds[kind](root, words) or {}
   end
   return vim.tbl_filter(function(word)

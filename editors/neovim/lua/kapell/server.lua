@@ -396,6 +396,15 @@ end
 -- What `call_now` was answered last: what came too late is there the next time.
 local answers = {}
 
+-- So long a completion waits for all that it asks.
+local NOW_MS = 500
+local now_until = 0
+
+--- A completion begins, which may ask several questions.
+function M.begin_now()
+  now_until = vim.uv.hrtime() / 1e6 + NOW_MS
+end
+
 --- Calls a method and waits a moment for its answer, for completion only. Of a server that is slower
 --- than that, the answer before is given.
 ---@return any
@@ -410,7 +419,7 @@ function M.call_now(root, method, arguments)
     done = true
     answers[key] = not err and answer or nil
   end)
-  vim.wait(500, function()
+  vim.wait(math.max(0, math.floor(now_until - vim.uv.hrtime() / 1e6)), function()
     return done
   end, 5)
   return answers[key]
