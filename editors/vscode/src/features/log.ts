@@ -6,8 +6,11 @@ import type { Connection } from '../server/connection';
 
 /** How long one question waits for more; the server answers as soon as there is any. */
 const WAIT_MS = 30_000;
-/** The whole text goes to the editor with each change: not more often than so. */
+/** The whole text goes to the editor with each change: not more often than so. What is longer than `LONG`
+ * characters it does not compare with what it had, but replaces. */
 const SHOW_MS = 250;
+const SHOW_LONG_MS = 1000;
+const LONG = 100_000;
 
 interface Following {
   tail: Tail;
@@ -121,7 +124,7 @@ export class Logs implements vscode.TextDocumentContentProvider, vscode.Disposab
     following.show ??= setTimeout(() => {
       delete following.show;
       this.changed.fire(uri);
-    }, SHOW_MS);
+    }, following.tail.text.length > LONG ? SHOW_LONG_MS : SHOW_MS);
   }
 
   dispose(): void {

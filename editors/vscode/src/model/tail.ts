@@ -1,9 +1,10 @@
 // The end of a log that may be longer than an editor can show, and grows.
 import { bytes } from './text';
 
-/** So much of it is kept (characters), and what is shown may grow to so much before it is cut again. */
-export const KEEP = 1 << 20;
-export const MOST = 2 << 20;
+/** So much of it is kept (characters), and what is shown may grow to so much before it is cut again. An editor
+ * on a busy machine took four seconds to replace a megabyte, with each line that came. */
+export const KEEP = 1 << 18;
+export const MOST = 1 << 19;
 
 /** Where a log of so many bytes is read from at first: from its beginning, or so many bytes before its end. */
 export function whereToBegin(size: number): number {

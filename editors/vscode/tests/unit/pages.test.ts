@@ -114,7 +114,7 @@ test('the end of a log is asked for as such, and then what follows', async () =>
   });
   const uri = vscode.Uri.from({ scheme: 'kapell-log', path: '/a-1.log' });
   const logs = registered.providers.get('kapell-log')!;
-  assert.equal(await logs.provideTextDocumentContent(uri, undefined as never), '… this is the end of a long log; 59 MB before it are left out …\nthe end\n');
+  assert.equal(await logs.provideTextDocumentContent(uri, undefined as never), '… this is the end of a long log; 60 MB before it are left out …\nthe end\n');
   await settled();
   assert.match(String(await logs.provideTextDocumentContent(uri, undefined as never)), /left out …\nthe end\nand more\n$/);
   assert.deepEqual(asked, [[-1, false], [-KEEP, false], [60_000_000, false], [60_000_000, true], [60_000_009, false]]);
