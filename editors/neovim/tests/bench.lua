@@ -18,6 +18,13 @@ max_attempts = 1
 kind = "command"
 command = ["sh", "AGENT"]
 max_parallel = 8
+
+[pipelines.feature]
+stages = [
+  { name = "build", target = "hand", task = "{request}" },
+  { name = "deploy", triggers_on = ["build"], approval = true, command = ["true"] },
+  { name = "tell", triggers_on = ["build"], approval = true, command = ["true"] },
+]
 ]]
 
 -- A worker that does what the pipe says which has the name of its task, as soon as a test writes into
@@ -28,7 +35,7 @@ echo "starting on $KAPELL_TASK"
 ]]
 
 -- The ids of tasks that tests use.
-local IDS = { '1', '2', 'two' }
+local IDS = { '1', '2', 'two', 'build', 'later' }
 
 local FILES = {
   ['src/a.rs'] = 'fn a() {}\nfn more() {}\n',

@@ -63,7 +63,8 @@ M.commands = {
   resume = { run = control('resume'), takes = { 'target' }, help = 'go on' },
   stop = { run = control('stop'), takes = { 'target' }, help = 'end what runs, its work kept' },
   retry = { run = control('retry'), takes = { 'target' }, help = 'try a task again' },
-  approve = { run = control('approve'), takes = { 'target' }, help = 'accept work that the judge refused' },
+  approve = { run = control('approve'), takes = { 'target' }, help = 'accept work that the judge refused, or let a stage begin' },
+  refuse = { run = work('refuse'), takes = { 'stage' }, help = 'let a stage of a pipeline not begin' },
   cancel = { run = control('cancel'), takes = { 'target' }, help = 'call a task off' },
 }
 

@@ -13,8 +13,16 @@ local function plans(root)
 end
 
 local function tasks(root, plan)
-  local status = server.call_now(root, 'status', { scope = 'plan', id = plan }) or {}
+  local status = server.call_now(root, 'status', { scope = 'plan', id = plan, limit = 500 }) or {}
   return status.tasks or {}
+end
+
+--- The stages of pipelines that wait for a person.
+local function stages(root)
+  local overview = server.call_now(root, 'status', { scope = 'overview' }) or {}
+  return vim.tbl_map(function(one)
+    return one.run .. '/' .. one.stage
+  end, overview.to_approve or {})
 end
 
 --- For each kind of argument, what there is.
@@ -25,6 +33,7 @@ local kinds = {
       return tostring(task.id)
     end, tasks(root, words[3]))
   end,
+  stage = stages,
   target = function(root)
     local found = plans(root)
     for _, plan in ipairs(vim.deepcopy(found)) do
@@ -35,7 +44,7 @@ local kinds = {
         end
       end
     end
-    return found
+    return vim.list_extend(found, stages(root))
   end,
   attempt = function(root)
     local found = {}
@@ -51,9 +60,17 @@ local kinds = {
   end,
   own = function(root)
     local found = { 'all' }
+    -- Of many claims the server tells a part; those of files that are open are known in any case.
+    local open = require('kapell.owner').own_patterns(root)
     for _, claim in ipairs(state.of(root).claims) do
       if claim.own then
-        table.insert(found, claim.pattern)
+        table.insert(open, claim.pattern)
+      end
+    end
+    table.sort(open)
+    for _, pattern in ipairs(open) do
+      if found[#found] ~= pattern then
+        table.insert(found, pattern)
       end
     end
     return found
@@ -76,6 +93,7 @@ function M.complete(lead, line, position)
       return vim.fn.getcompletion(lead, 'file')
     end
     local root = project.here()
+    server.begin_now()
     found = kind and root and kinds[kind](root, words) or {}
   end
   return vim.tbl_filter(function(word)

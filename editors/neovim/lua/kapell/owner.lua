@@ -13,6 +13,7 @@ local signs = vim.api.nvim_create_namespace('kapell.signs')
 ---@field pattern? string What is asked for to own it: in a pattern some characters of a name stand in quotes.
 ---@field held table[] The claims of others on it.
 ---@field own table[] One's own claims on it.
+---@field asked boolean Whether the person waits for it.
 
 ---@type table<integer, kapell.Owner> By buffer.
 local owners = {}
@@ -26,6 +27,21 @@ local asked = {}
 ---@return kapell.Owner?
 function M.of(bufnr)
   return owners[(bufnr == nil or bufnr == 0) and vim.api.nvim_get_current_buf() or bufnr]
+end
+
+--- The patterns by which the person holds files of a project that are open.
+---@param root string
+---@return string[]
+function M.own_patterns(root)
+  local found = {}
+  for bufnr, owner in pairs(owners) do
+    if owner.own[1] and require('kapell.project').of(bufnr) == root then
+      for _, claim in ipairs(owner.own) do
+        table.insert(found, claim.pattern)
+      end
+    end
+  end
+  return found
 end
 
 local function show_sign(bufnr, owner)
@@ -71,11 +87,15 @@ local function warn_if_met(bufnr)
 end
 
 local function take(bufnr, answer)
-  local owner = { path = answer.path, pattern = answer.pattern or answer.path, held = {}, own = {} }
+  local owner = { path = answer.path, pattern = answer.pattern or answer.path, held = {}, own = {}, asked = answer.asked == true }
   for _, claim in ipairs(answer.claims or {}) do
     table.insert(claim.own and owner.own or owner.held, claim)
   end
   owners[bufnr] = owner
+  local root = require('kapell.project').of(bufnr)
+  if root then
+    state.add_own(root, owner.own)
+  end
   show_sign(bufnr, owner)
   warn_if_met(bufnr)
   vim.api.nvim_exec_autocmds('User', { pattern = 'KapellOwner', data = { buf = bufnr, owner = owner } })
@@ -140,6 +160,10 @@ end
 local function forget_project(root)
   for bufnr in pairs(owners) do
     if vim.api.nvim_buf_is_loaded(bufnr) and require('kapell.project').of(bufnr) == root then
+      -- It was the server that waited.
+      if owners[bufnr].asked then
+        say.warn(('nobody waits for %s any more: ask for it again'):format(owners[bufnr].path))
+      end
       M.forget(bufnr)
     end
   end
@@ -166,12 +190,15 @@ function M.statusline(bufnr)
     if held then
       local more = #owner.held > 1 and (' +%d'):format(#owner.held - 1) or ''
       table.insert(parts, 'held by ' .. say.holder(held) .. more)
+      if owner.asked then
+        table.insert(parts, 'you wait for it')
+      end
     elseif owner.own[1] then
       table.insert(parts, 'yours')
     end
   end
   local root = require('kapell.project').of(bufnr)
-  local needs = root and state.of(root).needs or 0
+  local needs = root and state.count_needs(root) or 0
   if needs > 0 then
     table.insert(parts, needs .. ' need you')
   end

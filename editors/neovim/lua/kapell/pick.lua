@@ -46,7 +46,7 @@ end
 --- Lets the person choose a task of a plan for its last attempt.
 local function choose_attempt(root, callback)
   M.plan(root, nil, function(plan)
-    server.call(root, 'status', { scope = 'plan', id = plan }, function(status)
+    server.status(root, { scope = 'plan', id = plan }, 'tasks', function(status)
       local tasks = vim.tbl_filter(function(task)
         return task.attempt ~= nil
       end, status.tasks or {})

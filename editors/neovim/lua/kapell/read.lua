@@ -8,6 +8,9 @@ local M = {}
 -- How long one question waits for more of a log; the server answers as soon as there is any.
 local LOG_WAIT_MS = 30000
 
+-- A longer log (bytes) is shown from so much before its end on.
+local LOG_MOST = 2 * 1024 * 1024
+
 local FILETYPES = { ['text/markdown'] = 'markdown', ['text/x-diff'] = 'diff', ['application/json'] = 'json' }
 
 ---@param attempt string
@@ -103,12 +106,19 @@ end)
 function M.log(root, attempt)
   local address = uri(attempt, 'log')
   -- Asked first: of an attempt that is not there, no window opens.
-  server.request(root, 'kapell/read', { uri = address, offset = 0 }, function()
+  server.request(root, 'kapell/read', { uri = address, offset = -1 }, function(answer)
     local bufnr = view.buffer(root, attempt .. '/log', 'kapell-log')
     view.show(bufnr)
-    if not vim.b[bufnr].kapell_following then
-      follow(root, address, bufnr, vim.b[bufnr].kapell_offset or 0)
+    if vim.b[bufnr].kapell_following then
+      return
     end
+    local offset = vim.b[bufnr].kapell_offset
+    local left_out = (answer.size or 0) - LOG_MOST
+    if not offset and left_out > 0 then
+      offset = -LOG_MOST
+      view.append(bufnr, ('… this is the end of a long log; %.0f MB before it are left out …\n'):format(left_out / 1e6))
+    end
+    follow(root, address, bufnr, offset or 0)
   end)
 end
 

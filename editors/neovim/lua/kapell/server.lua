@@ -48,7 +48,7 @@ end
 local function on_claims(_, told, ctx)
   local root = root_of(ctx.client_id)
   if root and type(told) == 'table' and is_of(root, told.root) then
-    state.set_claims(root, told.claims, told.total)
+    state.set_claims(root, told.claims, told.total, told.next_cursor)
   end
 end
 
@@ -361,8 +361,49 @@ function M.call(root, method, arguments, callback, on_error)
   M.request(root, 'workspace/executeCommand', command(method, arguments), callback, on_error)
 end
 
+-- What comes in pages: so much in one of them, and no more pages than these.
+local PAGE = 500
+local MOST_PAGES = 100
+
+--- Calls `status`, page by page where there are several. Calls back with the first answer, in which `list`
+--- has what is in all of them.
+---@param root string?
+---@param arguments table
+---@param list string
+---@param callback fun(result: any)
+---@param on_error? fun(err: any)
+function M.status(root, arguments, list, callback, on_error)
+  local first
+  local function page(cursor, left)
+    local asked = vim.tbl_extend('force', { limit = PAGE }, arguments, { cursor = cursor })
+    M.call(root, 'status', asked, function(answer)
+      if first then
+        vim.list_extend(first[list], answer[list] or {})
+      else
+        first = answer
+        first[list] = answer[list] or {}
+      end
+      if type(answer.next_cursor) == 'string' and left > 1 then
+        page(answer.next_cursor, left - 1)
+      else
+        callback(first)
+      end
+    end, on_error)
+  end
+  page(arguments.cursor, MOST_PAGES)
+end
+
 -- What `call_now` was answered last: what came too late is there the next time.
 local answers = {}
+
+-- So long a completion waits for all that it asks.
+local NOW_MS = 500
+local now_until = 0
+
+--- A completion begins, which may ask several questions.
+function M.begin_now()
+  now_until = vim.uv.hrtime() / 1e6 + NOW_MS
+end
 
 --- Calls a method and waits a moment for its answer, for completion only. Of a server that is slower
 --- than that, the answer before is given.
@@ -378,7 +419,7 @@ function M.call_now(root, method, arguments)
     done = true
     answers[key] = not err and answer or nil
   end)
-  vim.wait(500, function()
+  vim.wait(math.max(0, math.floor(now_until - vim.uv.hrtime() / 1e6)), function()
     return done
   end, 5)
   return answers[key]

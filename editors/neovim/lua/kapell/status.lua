@@ -19,7 +19,7 @@ local MARKS = {
 }
 local COLOURS = {
   running = 'DiagnosticInfo', judging = 'DiagnosticInfo', landing = 'DiagnosticInfo', done = 'DiagnosticOk',
-  approved = 'DiagnosticOk', failed = 'DiagnosticError', blocked = 'DiagnosticError', rejected = 'DiagnosticWarn',
+  approved = 'DiagnosticOk', paused = 'DiagnosticWarn', failed = 'DiagnosticError', blocked = 'DiagnosticError', rejected = 'DiagnosticWarn',
 }
 
 ---@class kapell.Page Lines under way, what each is about, and what is coloured.
@@ -47,29 +47,68 @@ local function clock(time)
   return os.date('%H:%M', utc + shift)
 end
 
-local function needs_person(task)
-  return task.state == 'failed' or task.state == 'blocked' or (task.reason or ''):match('^approval') ~= nil
+--- The tasks of a plan that want a decision: those that failed, and those that are blocked by something
+--- else than one that failed.
+local function needy(tasks)
+  local lost = {}
+  for _, task in ipairs(tasks) do
+    lost[tostring(task.id)] = task.state == 'failed' or task.state == 'blocked'
+  end
+  return vim.tbl_filter(function(task)
+    local by_lost = vim.iter(task.depends_on or {}):any(function(id)
+      return lost[tostring(id)]
+    end)
+    return task.state == 'failed' or (task.state == 'blocked' and not by_lost)
+  end, tasks)
+end
+
+--- The server's warnings without what is told as a need already. One about a plan may tell of something
+--- else than a need in it: that nobody runs it.
+local function other_warnings(warnings, needs)
+  return vim.tbl_filter(function(warning)
+    return not vim.iter(needs):any(function(need)
+      if not need.stage then
+        return vim.startswith(warning, 'task ' .. need.key .. ' ')
+      end
+      local of_plan = vim.startswith(warning, ('plan %s:'):format(need.plan))
+        or vim.startswith(warning, ('plan %s '):format(need.plan))
+      return of_plan and warning:find('approval: ', 1, true) ~= nil
+    end)
+  end, warnings or {})
 end
 
 local function add_plan(out, plan, status)
+  local tasks = status and status.tasks or {}
+  local paused = #vim.tbl_filter(function(task)
+    return task.paused
+  end, tasks)
   local head = ('%s %s  %s  %d of %d done'):format(
     MARKS[plan.state] or ' ', plan.plan_id, plan.state, plan.done or 0, plan.total or 0)
-  if (plan.running or 0) > 0 then
-    head = head .. (', %d running'):format(plan.running)
+  -- Each by itself: the server counts paused tasks among the running ones, and blocked ones among the failed.
+  for _, part in ipairs({
+    { (plan.running or 0) - paused, 'running' },
+    { paused, 'paused' },
+    { (plan.failed or 0) - (plan.blocked or 0), 'failed' },
+    { plan.blocked or 0, 'blocked' },
+  }) do
+    if part[1] > 0 then
+      head = head .. (', %d %s'):format(part[1], part[2])
+    end
   end
-  if (plan.failed or 0) > 0 then
-    head = head .. (', %d failed'):format(plan.failed)
+  if plan.position then
+    head = head .. (', place %d in the queue'):format(plan.position)
   end
   out.add(head, { plan = plan.plan_id }, 'Title')
-  for _, task in ipairs(status and status.tasks or {}) do
+  for _, task in ipairs(tasks) do
+    local is = task.paused and 'paused' or task.state
     local who = task.worker and ('  ' .. task.worker) or ''
     local tries = (task.attempts or 0) > 1 and ('  try %d'):format(task.attempts) or ''
     local why = task.reason and task.state ~= 'done' and ('  ' .. task.reason) or ''
     out.add(
       ('  %s %-4s %-9s %s%s%s%s'):format(
-        MARKS[task.state] or ' ', task.id, task.state, task.task, who, tries, why),
+        MARKS[is] or ' ', task.id, is, task.task, who, tries, why),
       { plan = plan.plan_id, task = plan.plan_id .. '/' .. tostring(task.id), attempt = task.attempt },
-      COLOURS[task.state]
+      COLOURS[is]
     )
   end
 end
@@ -83,26 +122,34 @@ local function draw(answers)
   local out = page()
   local overview = answers.overview
   local needs = {}
+  for _, one in ipairs(overview.to_approve or {}) do
+    table.insert(needs, {
+      plan = one.run, stage = one.stage, key = one.run .. '#' .. one.stage,
+      text = ('%s stage %s waits for your approval  (a approves, x refuses)'):format(one.run, one.stage),
+    })
+  end
   for _, plan in ipairs(overview.plans or {}) do
-    for _, task in ipairs(answers.plans[plan.plan_id] and answers.plans[plan.plan_id].tasks or {}) do
-      if needs_person(task) then
-        table.insert(needs, { plan = plan, task = task })
-      end
+    local id = plan.plan_id
+    for _, task in ipairs(needy(answers.plans[id] and answers.plans[id].tasks or {})) do
+      local key = id .. '/' .. tostring(task.id)
+      table.insert(needs, {
+        plan = id, task = key, key = key, attempt = task.attempt,
+        text = ('%s %s: %s'):format(key, task.state, task.reason or task.task),
+      })
     end
   end
+  local warnings = other_warnings(overview.warnings, needs)
   local workers = overview.workers or {}
   out.add(('Kapell: %d busy, %d idle, %d claims  (? for keys)'):format(
     workers.busy or 0, workers.idle or 0, overview.claims or 0), nil, 'Comment')
 
-  if #needs > 0 or #(overview.warnings or {}) > 0 then
+  if #needs > 0 or #warnings > 0 then
     out.add('')
     out.add('Needs you', nil, 'WarningMsg')
     for _, need in ipairs(needs) do
-      local id = need.plan.plan_id .. '/' .. tostring(need.task.id)
-      out.add(('  %s %s: %s'):format(id, need.task.state, need.task.reason or need.task.task),
-        { plan = need.plan.plan_id, task = id, attempt = need.task.attempt }, 'DiagnosticWarn')
+      out.add('  ' .. need.text, need, 'DiagnosticWarn')
     end
-    for _, warning in ipairs(overview.warnings or {}) do
+    for _, warning in ipairs(warnings) do
       out.add('  ' .. warning, nil, 'DiagnosticWarn')
     end
   end
@@ -119,7 +166,7 @@ local function draw(answers)
     out.add('No plan yet: `:Kapell plan FILE` makes one.', nil, 'Comment')
   end
 
-  local claims = answers.claims.claims or {}
+  local claims = answers.claims
   if #claims > 0 then
     out.add('')
     out.add('Claims', nil, 'Title')
@@ -127,6 +174,9 @@ local function draw(answers)
       local shared = claim.mode == 'shared' and ' (shared)' or ''
       out.add(('  %-32s %s%s since %s'):format(claim.pattern, say.holder(claim), shared, clock(claim.since)),
         { claim = claim, attempt = claim.holder_kind == 'attempt' and claim.holder or nil, task = claim.task })
+    end
+    if answers.total > #claims then
+      out.add(('  and %d more'):format(answers.total - #claims), nil, 'Comment')
     end
   end
   return out
@@ -178,7 +228,7 @@ local function refresh(root, bufnr)
     for _, plan in ipairs(overview.plans or {}) do
       if not over(plan) then
         open = open + 1
-        server.call(root, 'status', { scope = 'plan', id = plan.plan_id }, function(status)
+        server.status(root, { scope = 'plan', id = plan.plan_id }, 'tasks', function(status)
           answers.plans[plan.plan_id] = status
           arrived()
         end, function()
@@ -189,8 +239,14 @@ local function refresh(root, bufnr)
     end
     arrived()
   end, failed)
-  server.call(root, 'status', { scope = 'claims' }, function(claims)
-    answers.claims = claims
+  -- With each change the server tells the first of the claims; the rest is asked for.
+  local told = state.of(root)
+  answers.claims, answers.total = vim.list_slice(told.claims), told.total
+  if not told.cursor then
+    return arrived()
+  end
+  server.status(root, { scope = 'claims', cursor = told.cursor }, 'claims', function(rest)
+    vim.list_extend(answers.claims, rest.claims)
     arrived()
   end, failed)
 end
@@ -208,6 +264,8 @@ local HELP = {
   { 'r', 'resume it' },
   { 's', 'stop it' },
   { 'R', 'retry the task' },
+  { 'a', 'approve the stage, or the work that the judge refused' },
+  { 'x', 'refuse the stage' },
   { 'L', 'land the plan' },
   { 'q', 'close' },
 }
@@ -258,6 +316,30 @@ local function keys(root, bufnr)
   view.key(bufnr, 's', 'stop', on_plan('stop'))
   view.key(bufnr, 'R', 'retry', on_plan('retry'))
   view.key(bufnr, 'L', 'land', on_plan('land'))
+  -- What cannot be taken back is asked first.
+  view.key(bufnr, 'a', 'approve', function()
+    local it = target()
+    local id = it.stage and it.plan .. '/' .. it.stage or it.task
+    if not id then
+      return say.warn('there is neither a stage nor a task in this line')
+    end
+    vim.ui.select({ 'Approve', 'Leave it' }, { prompt = ('Approve %s?'):format(id) }, function(choice)
+      if choice == 'Approve' then
+        work.control('approve')(root, { id })
+      end
+    end)
+  end)
+  view.key(bufnr, 'x', 'refuse', function()
+    local it = target()
+    if not it.stage then
+      return say.warn('there is no stage in this line')
+    end
+    vim.ui.input({ prompt = ('Why do you refuse stage %s of %s? (may be left empty) '):format(it.stage, it.plan) }, function(why)
+      if why then
+        work.refuse(root, { it.plan .. '/' .. it.stage, why })
+      end
+    end)
+  end)
   view.key(bufnr, '?', 'keys', function()
     local lines = vim.tbl_map(function(entry)
       return ('%-5s %s'):format(entry[1], entry[2])
@@ -270,7 +352,7 @@ end
 function M.open(root)
   local bufnr = view.buffer(root, NAME, 'kapell-status')
   view.show(bufnr)
-  state.of(root).needs = 0
+  state.saw_needs(root)
   vim.cmd.redrawstatus({ bang = true })
   if not vim.b[bufnr].kapell_follows then
     vim.b[bufnr].kapell_follows = true
@@ -284,7 +366,7 @@ function M.open(root)
           drawing[root], dirty[root] = nil, nil
           view.write(bufnr, { 'The server of Kapell ended.' })
         else
-          state.of(root).needs = 0
+          state.saw_needs(root)
           refresh(root, bufnr)
         end
       end

@@ -169,6 +169,18 @@ function M.control(action)
   end
 end
 
+--- `:Kapell refuse RUN/STAGE [why]`.
+function M.refuse(root, arguments)
+  local run, stage = (arguments[1] or ''):match('^(.-)/(.+)$')
+  if not run then
+    return say.fail('name the stage: RUN/STAGE (`:Kapell status` shows those that wait)')
+  end
+  local why = table.concat(arguments, ' ', 2)
+  server.call(root, 'pipeline', {
+    action = 'approve', run = run, stage = stage, refuse = true, message = why ~= '' and why or nil,
+  }, M.told_control)
+end
+
 function M.log(root, arguments)
   pick.attempt(root, arguments[1], function(attempt)
     read.log(root, attempt)

@@ -254,6 +254,125 @@ return {
     nvim:hear('there is no `:Kapell dance`')
   end },
 
+  { 'a file is waited for, and Stop waiting for it gives that up', function(place)
+    place:claim('ada', { 'src/a.rs' }, 'new schema')
+    local nvim = place:nvim()
+    nvim:open('src/a.rs')
+    nvim:diagnostic('held')
+    --- What the lens is given, as soon as it says whether the person waits.
+    local function lens(asked)
+      return place:wait('for the lens', function()
+        return nvim:lua([[
+          local asked = ...
+          local answers = vim.lsp.buf_request_sync(0, 'textDocument/codeLens', {
+            textDocument = vim.lsp.util.make_text_document_params(0),
+          }, 2000) or {}
+          for _, answer in pairs(answers) do
+            for _, one in ipairs(answer.result or {}) do
+              local about = one.command and one.command.arguments and one.command.arguments[1]
+              if one.command.command == 'kapell.ui.owner' and (about.asked or false) == asked then
+                _G.lens = one.command
+                return true
+              end
+            end
+          end
+          return false
+        ]], asked)
+      end)
+    end
+    --- Chooses what the lens offers.
+    local function choose(title)
+      nvim:lua([[
+        local title = ...
+        local select = vim.ui.select
+        vim.ui.select = function(items, options, callback)
+          vim.ui.select = select
+          for _, item in ipairs(items) do
+            if options.format_item(item):find(title, 1, true) then
+              return callback(item)
+            end
+          end
+          vim.notify('it is not offered: ' .. title)
+        end
+        vim.lsp.commands['kapell.ui.owner'](_G.lens, { client_id = vim.lsp.get_clients({ name = 'kapell' })[1].id })
+      ]], title)
+    end
+    local function happened(kind)
+      return place:wait('for the event ' .. kind, function()
+        return vim.iter(place:kapell({ 'status', '--scope', 'events' }).events):any(function(event)
+          return event.kind == kind
+        end)
+      end)
+    end
+    lens(false)
+    choose('Ask for it')
+    happened('claim.asked')
+    nvim:see('you wait for it')
+    lens(true)
+    choose('Stop waiting for it')
+    nvim:hear('no longer waiting for src/a.rs')
+    happened('claim.withdrawn')
+    nvim:see_not('you wait for it')
+    lens(false)
+    -- What is free is nobody's then.
+    place:release('ada')
+    nvim:diagnostic(nil)
+    eq(place:claims(), {})
+    -- And who does wait, has it.
+    place:claim('ada', { 'src/a.rs' })
+    lens(false)
+    choose('Ask for it')
+    nvim:see('you wait for it')
+    place:release('ada')
+    nvim:see('yours')
+    eq(place:claims()[1].holder_kind, 'person')
+  end },
+
+  { 'the status window has the claims of all pages, and completion those of open files', function(place)
+    local files = {}
+    for i = 1, 620 do
+      files[i] = ('gen/%03d.rs'):format(i)
+    end
+    place:claim('ada', files)
+    local nvim = place:nvim()
+    nvim:open('src/a.rs')
+    nvim:cmd('Kapell claim')
+    nvim:see('yours')
+    nvim:cmd('Kapell status')
+    local function shown(part)
+      return place:wait('for ' .. part, function()
+        return nvim:text():find(part, 1, true)
+      end)
+    end
+    shown('gen/001.rs')
+    shown('gen/620.rs')
+    shown('src/a.rs')
+    assert(not nvim:text():find('and %d+ more'), nvim:text():match('and %d+ more'))
+    nvim:cmd('wincmd p')
+    eq(nvim:lua([[return vim.fn.getcompletion('Kapell release s', 'cmdline')]]), { 'src/a.rs' })
+  end },
+
+  { 'who loses a claim, or is asked for it, is told; what happens between others is not', function(place)
+    local nvim = place:nvim({ notify = 'needs-you' })
+    nvim:open('src/a.rs')
+    nvim:cmd('Kapell claim')
+    nvim:see('yours')
+    place:claim('ada', { 'src/b.rs' })
+    local function takes(file, why)
+      local result = place:kapell({ 'claim-files', file, '--as', 'eve', '--take-over', '--reason', why })
+      assert(result.granted, vim.inspect(result))
+    end
+    takes('src/b.rs', 'between others')
+    local wait = vim.system({ vim.env.KAPELL, 'claim-files', 'src/a.rs', '--as', 'zoe', '--wait-s', '20' },
+      { cwd = place.repo, env = place.env })
+    nvim:hear('zoe')
+    takes('src/a.rs', 'the release is today')
+    nvim:hear('the release is today')
+    assert(not nvim:heard('between others'), nvim:heard('between others'))
+    wait:kill('sigterm')
+    wait:wait()
+  end },
+
   { 'a code action takes the file over', function(place)
     place:claim('ada', { 'src/a.rs' })
     local nvim = place:nvim()

@@ -26,7 +26,7 @@ return {
     }) do
       assert(vim.tbl_contains(names, name), name .. ' is not completed')
     end
-    eq(nvim:lua([[return vim.fn.getcompletion('Kapell re', 'cmdline')]]), { 'release', 'resume', 'retry' })
+    eq(nvim:lua([[return vim.fn.getcompletion('Kapell re', 'cmdline')]]), { 'refuse', 'release', 'resume', 'retry' })
     eq(nvim:lua([[return vim.fn.getcompletion('Kapell claim LIC', 'cmdline')]]), { 'LICENCE' })
   end },
 

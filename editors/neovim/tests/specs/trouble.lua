@@ -58,6 +58,43 @@ return {
     nvim:diagnostic('held')
   end },
 
+  { 'completion waits half a second for a server that hangs, whatever it asks, and has what was known', function(place)
+    local plan = place:plan('small', { { id = 1, files = { 'src/a.rs' } } })
+    local nvim = place:nvim()
+    nvim:open('src/a.rs')
+    local function complete()
+      return nvim:lua([[return vim.fn.getcompletion('Kapell pause ', 'cmdline')]])
+    end
+    place:wait('for what there is', function()
+      return vim.deep_equal(complete(), { plan, plan .. '/1' })
+    end)
+    local server = server_of(nvim)
+    vim.uv.kill(server, 'sigstop')
+    local began = vim.uv.hrtime()
+    local found = complete()
+    local ms = (vim.uv.hrtime() - began) / 1e6
+    vim.uv.kill(server, 'sigcont')
+    eq(found, { plan, plan .. '/1' })
+    assert(ms < 900, ('%.0f ms'):format(ms))
+    place.note = ('%.0f ms'):format(ms)
+  end },
+
+  { 'a wait that ends with its server is told', function(place)
+    place:claim('ada', { 'src/a.rs' })
+    local nvim = place:nvim()
+    nvim:open('src/a.rs')
+    nvim:diagnostic('held')
+    nvim:lua([[
+      require('kapell.server').request(require('kapell.project').here(), 'workspace/executeCommand',
+        { command = 'kapell.ask', arguments = { { uri = vim.uri_from_bufnr(0) } } }, function() end)
+    ]])
+    nvim:see('you wait for it')
+    vim.uv.kill(server_of(nvim), 'sigkill')
+    nvim:hear('nobody waits for src/a.rs any more: ask for it again')
+    nvim:see('held by ada')
+    nvim:see_not('you wait for it')
+  end },
+
   { 'a buffer that is older than its file has no unsaved changes, also for the next server', function(place)
     local nvim = place:nvim()
     nvim:lua('vim.o.autoread = false')

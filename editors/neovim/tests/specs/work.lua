@@ -228,6 +228,129 @@ return {
     nvim:see('stopped')
   end },
 
+  { 'a task that is paused by itself says so, and its plan counts it', function(place)
+    local plan = place:plan('small', { { id = 1, files = { 'src/a.rs' } }, { id = 2, files = { 'src/b.rs' } } })
+    local nvim = place:nvim()
+    nvim:open('src/c.rs')
+    nvim:cmd('Kapell dispatch')
+    until_state(place, plan, '1', 'running')
+    until_state(place, plan, '2', 'running')
+    nvim:cmd('Kapell status')
+    nvim:see('0 of 2 done, 2 running')
+    nvim:cmd('Kapell pause ' .. plan .. '/1')
+    nvim:see('‖ 1    paused')
+    nvim:see('▶ 2    running')
+    nvim:see('0 of 2 done, 1 running, 1 paused')
+    nvim:cmd('Kapell resume ' .. plan .. '/1')
+    nvim:see('0 of 2 done, 2 running')
+    nvim:see('▶ 1    running')
+  end },
+
+  { 'what is blocked is told apart from what failed, and is no need of its own', function(place)
+    local plan = place:plan('small', {
+      { id = 1, files = { 'src/a.rs' } },
+      { id = 2, files = { 'src/b.rs' }, depends_on = { 1 } },
+    })
+    local nvim = place:nvim()
+    nvim:open('src/c.rs')
+    place:work('1', 'echo "not mine" >> src/b.rs')
+    nvim:cmd('Kapell dispatch ' .. plan)
+    until_state(place, plan, '2', 'blocked')
+    nvim:see('1 need you')
+    nvim:cmd('Kapell status')
+    nvim:see('0 of 2 done, 1 failed, 1 blocked')
+    nvim:see(plan .. '/1 failed')
+    nvim:see_not(plan .. '/2 blocked')
+  end },
+
+  { 'stages that wait for a person are told, and are approved and refused', function(place)
+    local nvim = place:nvim()
+    nvim:open('src/c.rs')
+    local run = place:kapell({ 'pipeline', 'run', 'feature', '--request', 'change a' }).run
+    place:work('build', 'echo "// built" >> src/a.rs')
+    nvim:see('2 need you')
+    -- An editor that comes later knows it as well.
+    local later = place:nvim()
+    later:open('src/c.rs')
+    later:see('2 need you')
+    nvim:cmd('Kapell status')
+    local function at(stage)
+      place:wait('for stage ' .. stage, function()
+        for number, line in ipairs(nvim:lines()) do
+          if line:find(('%s stage %s waits for your approval'):format(run, stage), 1, true) then
+            nvim:call('win_set_cursor', 0, { number, 0 })
+            return true
+          end
+        end
+      end)
+    end
+    at('tell')
+    at('deploy')
+    nvim:lua([[_G.answers = { 1 }]])
+    nvim:type('a')
+    nvim:hear(('Approve %s/deploy?'):format(run))
+    local function decisions()
+      local found = {}
+      for _, stage in ipairs(place:kapell({ 'pipeline', 'show', run }).stages) do
+        found[stage.stage] = stage.decision
+      end
+      return found
+    end
+    place:wait('for the approval', function()
+      return decisions().deploy == 'approved'
+    end)
+    later:see('1 need you')
+    place:wait('for completion', function()
+      return vim.deep_equal(later:lua([[return vim.fn.getcompletion('Kapell refuse ', 'cmdline')]]), { run .. '/tell' })
+    end)
+    at('tell')
+    nvim:lua([[_G.answers = { 'not today' }]])
+    nvim:type('x')
+    nvim:hear(('Why do you refuse stage tell of %s?'):format(run))
+    place:wait('for the refusal', function()
+      return decisions().tell == 'refused'
+    end)
+    place:wait('for nothing to wait', function()
+      return not nvim:text():find('waits for your approval', 1, true)
+    end)
+  end },
+
+  { 'a long log is shown from its end, and followed', function(place)
+    local plan = place:plan('small', { { id = 1, files = { 'src/a.rs' } } })
+    local nvim = place:nvim()
+    nvim:open('src/c.rs')
+    nvim:cmd('Kapell dispatch')
+    until_state(place, plan, '1', 'running')
+    place:work('1', ('yes "a line of a log that goes on and on, sixty-four characters long" | head -n 200000; echo "that was much"; . "%s/steps/later"'):format(place.base))
+    local attempt = attempt_of(place, plan, '1')
+    place:wait('for all of it', function()
+      return nvim:lua([[
+        local params = { uri = ('kapell://attempts/%s/log'):format(...) }
+        local answers = vim.lsp.buf_request_sync(0, 'kapell/read', params, 5000) or {}
+        return vim.iter(vim.tbl_values(answers)):any(function(answer)
+          return answer.result and answer.result.text:find('that was much', 1, true) ~= nil
+        end)
+      ]], attempt)
+    end)
+    nvim:cmd('Kapell log ' .. attempt)
+    nvim:see('that was much')
+    local lines = nvim:lines()
+    -- 200,000 lines of 65 bytes.
+    eq(lines[1], '… this is the end of a long log; 11 MB before it are left out …')
+    eq(lines[2], 'a line of a log that goes on and on, sixty-four characters long')
+    assert(#lines < 2 * 1024 * 1024 / 64 + 5, tostring(#lines))
+    place:work('later', 'echo "and a bit more"; echo "// x" >> src/a.rs')
+    nvim:see('and a bit more')
+    until_state(place, plan, '1', 'done')
+    -- Shown again it goes on where it was.
+    nvim:cmd('close')
+    nvim:cmd('Kapell log ' .. attempt)
+    nvim:see('and a bit more')
+    eq(#vim.tbl_filter(function(line)
+      return line:find('left out', 1, true)
+    end, nvim:lines()), 1)
+  end },
+
   { 'judge tells the verdict', function(place)
     local plan = place:plan('small', { { id = 1, files = { 'src/a.rs' } } })
     local nvim = place:nvim()

@@ -3,7 +3,7 @@ import * as vscode from 'vscode';
 import { nameOfPattern } from '../model/pattern';
 import { count, holderOf } from '../model/text';
 import type { Claim, ClaimConflict, ClaimResult } from '../model/wire';
-import { ask, isAwaited, withdraw } from './asks';
+import { ask, isAwaited, stopWaiting, withdraw } from './asks';
 import {
   byProject, command, fileOf, nameOfAll, pathOf, pathsOf, projectOf, rootOf, say, subjectOf, type Context, type Target,
 } from './context';
@@ -141,8 +141,8 @@ async function fileMenu(context: Context, given: unknown): Promise<void> {
   if (held) {
     add('$(person) Take Over…', 'kapell.takeOver', uri);
     const target = { id: owner.pattern ?? owner.path, name: owner.path, about: uri.toString() };
-    items.push(isAwaited(context, target)
-      ? { label: '$(bell-slash) Stop Waiting for It', run: () => withdraw(context, target) }
+    items.push(isAwaited(context, target, owner)
+      ? { label: '$(bell-slash) Stop Waiting for It', run: () => stopWaiting(context, target) }
       : { label: '$(bell) Ask for It: Claim It Once It Is Free', run: () => ask(context, uri) });
   }
   if (!held && !own) add('$(lock) Claim', 'kapell.claimFile', uri);

@@ -6,11 +6,15 @@ import type { Connection } from '../server/connection';
 
 /** How long one question waits for more; the server answers as soon as there is any. */
 const WAIT_MS = 30_000;
-/** The whole text goes to the editor with each change: not more often than so. */
+/** The whole text goes to the editor with each change: not more often than so. What is longer than `LONG`
+ * characters it does not compare with what it had, but replaces. */
 const SHOW_MS = 250;
+const SHOW_LONG_MS = 1000;
+const LONG = 100_000;
 
 interface Following {
   tail: Tail;
+  /** From where on more is asked for: until the first answer perhaps before the end. */
   offset: number;
   ended: boolean;
   /** Ends the question that is being waited for. */
@@ -62,7 +66,7 @@ export class Logs implements vscode.TextDocumentContentProvider, vscode.Disposab
 
   async open(attempt: string): Promise<void> {
     // Asked first: of an attempt that is not there, no tab opens.
-    await this.server.read(address(Logs.uri(attempt)), 0);
+    await this.server.read(address(Logs.uri(attempt)), -1);
     const document = await vscode.workspace.openTextDocument(Logs.uri(attempt));
     const editor = await vscode.window.showTextDocument(document, { preview: true });
     const end = document.lineAt(document.lineCount - 1).range.end;
@@ -74,7 +78,8 @@ export class Logs implements vscode.TextDocumentContentProvider, vscode.Disposab
     const key = uri.toString();
     let following = this.followed.get(key);
     if (!following) {
-      const offset = await whereToBegin((at) => this.server.read(address(uri), at));
+      const { size = 0 } = await this.server.read(address(uri), -1);
+      const offset = whereToBegin(size);
       following = { tail: new Tail(offset), offset, ended: false, stop: new vscode.CancellationTokenSource() };
       this.followed.set(key, following);
       await this.more(uri, following);
@@ -89,11 +94,10 @@ export class Logs implements vscode.TextDocumentContentProvider, vscode.Disposab
     for (let first = true; ; first = false) {
       const waiting = first && wait ? { wait_ms: WAIT_MS, token: wait } : {};
       const piece = await this.server.read(address(uri), following.offset, waiting);
-      following.tail.add(piece.text);
+      following.tail.add(piece);
       following.ended = piece.ended === true;
-      const next = piece.next_offset;
-      if (next === undefined || next === following.offset || piece.text === '') break;
-      following.offset = next;
+      following.offset = piece.next_offset ?? following.offset;
+      if (piece.text === '') break;
     }
     return following.offset > began;
   }
@@ -120,7 +124,7 @@ export class Logs implements vscode.TextDocumentContentProvider, vscode.Disposab
     following.show ??= setTimeout(() => {
       delete following.show;
       this.changed.fire(uri);
-    }, SHOW_MS);
+    }, following.tail.text.length > LONG ? SHOW_LONG_MS : SHOW_MS);
   }
 
   dispose(): void {

@@ -1,4 +1,5 @@
 // Kapell as an MCP server for the agents inside of the editor, where the editor has such a thing.
+import * as os from 'node:os';
 import * as vscode from 'vscode';
 import { locate, type Place } from '../server/locate';
 import type { Connection } from '../server/connection';
@@ -15,7 +16,7 @@ export function find(context: vscode.ExtensionContext): Place | string {
     extension: context.extensionPath,
     path: process.env['PATH'],
     platform: process.platform,
-    home: process.env['HOME'],
+    home: os.homedir(),
   });
 }
 

@@ -2,7 +2,15 @@
 import * as vscode from 'vscode';
 import type { Board } from '../model/board';
 import { nameOfNeed } from '../model/needs';
+import { pausedOf, standing } from '../model/text';
+import type { PlanStatus } from '../model/wire';
 import type { Connection } from '../server/connection';
+
+/** Whether nothing is done in a plan until somebody resumes it, or a task of it. */
+function isHeldUp(plan: PlanStatus): boolean {
+  const paused = pausedOf(plan);
+  return plan.state === 'paused' || (paused > 0 && paused >= plan.running);
+}
 
 export function overviewItem(server: Connection, board: Board): vscode.Disposable {
   const item = vscode.window.createStatusBarItem('kapell.overview', vscode.StatusBarAlignment.Left, 51);
@@ -31,11 +39,12 @@ export function overviewItem(server: Connection, board: Board): vscode.Disposabl
     } else if (running.length > 0) {
       const done = running.reduce((sum, plan) => sum + plan.done, 0);
       const total = running.reduce((sum, plan) => sum + plan.total, 0);
-      const isAtWork = running.some((plan) => plan.state === 'running');
-      item.text = `$(${isAtWork ? 'sync~spin' : 'debug-pause'}) Kapell ${done}/${total}`;
+      const paused = running.reduce((sum, plan) => sum + pausedOf(plan), 0);
+      const icon = running.every(isHeldUp) ? 'debug-pause' : 'sync~spin';
+      item.text = `$(${icon}) Kapell ${done}/${total}${paused > 0 ? `, ${paused} paused` : ''}`;
       item.tooltip = running.map((plan) => {
         const where = board.label(board.roomOfPlan(plan.plan_id)?.project.root);
-        return `${where === '' ? '' : `${where}, `}${plan.name}: ${plan.done} of ${plan.total} done`;
+        return `${where === '' ? '' : `${where}, `}${plan.name}: ${[`${plan.done} of ${plan.total} done`, ...standing(plan)].join(', ')}`;
       }).join('\n');
     } else {
       item.text = '$(organization) Kapell';

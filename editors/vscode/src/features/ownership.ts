@@ -18,6 +18,10 @@ export class Ownership implements vscode.Disposable {
       this.item,
       vscode.window.onDidChangeActiveTextEditor(() => void this.show()),
       board.onClaims(() => void this.show()),
+      // That somebody waits is no claim.
+      board.onEvent(({ kind }) => {
+        if (kind.startsWith('claim.')) void this.show();
+      }),
       board.onMinute(() => void this.show()),
       server.onState(() => void this.show()),
     ];
@@ -51,8 +55,9 @@ export class Ownership implements vscode.Disposable {
       return;
     } else if (first) {
       context = 'held';
-      this.item.text = `$(lock) ${nameOf(first)}${held.length > 1 ? ` +${held.length - 1}` : ''}`;
-      this.item.tooltip = `${owner.path} is held by ${holderOf(first)}, ${ago(first.since, Date.now())}`;
+      const waits = owner.asked ? ' $(bell)' : '';
+      this.item.text = `$(lock) ${nameOf(first)}${held.length > 1 ? ` +${held.length - 1}` : ''}${waits}`;
+      this.item.tooltip = `${owner.path} is held by ${holderOf(first)}, ${ago(first.since, Date.now())}${owner.asked ? '; you wait for it' : ''}`;
       this.item.backgroundColor = new vscode.ThemeColor('statusBarItem.warningBackground');
     } else if (own) {
       context = 'own';

@@ -3,9 +3,10 @@
 import * as vscode from 'vscode';
 import type { Connection } from '../server/connection';
 import { concernOf, keyOf, needsOf, warningsOf, type Need } from './needs';
+import { ClaimPages, type Held } from './pages';
 import { sentence } from './text';
 import type {
-  Claim, Conductor, Event, Overview, PipelineResult, PlanStatus, Project, RunLine, TaskLine, TaskStatus, Worker,
+  Claim, Conductor, Event, Overview, PipelineResult, PlanStatus, Project, TaskStatus, ToApprove, Worker,
 } from './wire';
 
 /** So many events are kept. */
@@ -14,26 +15,28 @@ const MOST_EVENTS = 500;
 const MOST_OLD_PLANS = 10;
 /** What changes without anything having happened. */
 const PASSING = new Set(['seq', 'heartbeat_at']);
+/** What comes in pages: so much in one of them. */
+const PAGE = 500;
 /** A plan's tasks come in pages; more pages than this are not shown. */
-const MOST_PAGES = 20;
+const MOST_PAGES = 100;
+/** So many stages that wait for a person are named by the overview; there may be more where it names as many. */
+const NAMED_STAGES = 5;
 
 export interface Snapshot {
   overview: Overview;
   plans: PlanStatus[];
   workers: Worker[];
   conductors: Conductor[];
-  /** Runs of pipelines. */
-  runs?: RunLine[];
+  /** The stages of pipelines that wait for a person. */
+  stages?: ToApprove[];
 }
 
 /** A project that is open in the window, with what is known of it. */
-export interface Room {
+export interface Room extends Held {
   project: Project;
   /** Its top folder and the window's folders in it, as the editor writes paths, with what these are in it. */
   bases: { base: string; path: string }[];
   snapshot: Snapshot | undefined;
-  claims: Claim[];
-  totalClaims: number;
   /** What was shown of it last, as text. */
   facts: string;
 }
@@ -51,6 +54,7 @@ export class Board implements vscode.Disposable {
   /** Counts changes of what is seen and unseen, which is no part of a snapshot. */
   private marks = 0;
   private marksShown = 0;
+  private readonly pages: ClaimPages;
   private readonly subscriptions: vscode.Disposable[];
 
   private readonly minute = new vscode.EventEmitter<void>();
@@ -75,23 +79,24 @@ export class Board implements vscode.Disposable {
   private seenUpTo = 0;
 
   constructor(private readonly server: Connection) {
+    const find = (root: string): Room | undefined => this.rooms.find((one) => one.project.root === root);
+    this.pages = new ClaimPages(server, find, (root) => {
+      this.claimsChanged.fire();
+      const room = find(root);
+      if (room) this.touch(room);
+    });
     this.subscriptions = [
+      this.pages,
       server.onProjects(({ projects }) => this.settle(projects)),
       server.onEvent((event) => this.add(event)),
-      server.onClaims(({ root, claims, total }) => {
-        const room = this.rooms.find((one) => one.project.root === root);
-        if (!room) return;
-        room.claims = claims;
-        room.totalClaims = total;
-        this.claimsChanged.fire();
-        this.touch(room);
-      }),
+      server.onClaims((told) => this.pages.take(told)),
       server.onState((state) => {
         if (state === 'ready') {
           // What happened while there was no server is in none of its news.
           for (const room of this.shown) void this.fillEvents(room);
           void this.refresh();
         } else if (state !== 'starting') {
+          this.pages.forget();
           this.settle([]);
         }
       }),
@@ -104,7 +109,7 @@ export class Board implements vscode.Disposable {
     const wereShown = new Set(this.shown.map((room) => room.project.root));
     this.rooms = projects.map((project) => {
       const room = before.get(project.root) ?? {
-        project, bases: [], snapshot: undefined, claims: [], totalClaims: 0, facts: '',
+        project, bases: [], snapshot: undefined, claims: [], totalClaims: 0, told: { count: 0, cursor: undefined }, facts: '',
       };
       room.project = project;
       room.bases = [{ uri: project.root, path: '' }, ...project.folders]
@@ -190,8 +195,6 @@ export class Board implements vscode.Disposable {
     if (this.events.length > MOST_EVENTS) this.events.shift();
     const id = keyOf(event);
     const concern = concernOf(event);
-    // That an attempt pauses is in no snapshot.
-    if (event.kind === 'attempt.state') this.marks++;
     if (id !== undefined && concern !== undefined) {
       this.marks++;
       if (concern === 'finished') this.unseen.add(id);
@@ -200,13 +203,14 @@ export class Board implements vscode.Disposable {
     }
     this.attempts.clear();
     this.eventAdded.fire(event);
+    if (event.kind.startsWith('claim.')) this.pages.touch(event.root);
     this.touch(room);
   }
 
   private async fillEvents(room: Room): Promise<void> {
     const { root } = room.project;
     try {
-      const { events } = await this.server.call<{ events: Event[] }>('status', { scope: 'events' }, root);
+      const { events } = await this.server.call<{ events: Event[] }>('status', { scope: 'events', limit: MOST_EVENTS }, root);
       if (!this.shown.includes(room)) return;
       const known = new Set(this.events.map(({ seq }) => seq));
       const old = events.filter(({ seq }) => !known.has(seq)).map((event) => ({ ...event, root }));
@@ -248,20 +252,21 @@ export class Board implements vscode.Disposable {
     try {
       const [overview, workers, conductors] = await Promise.all([
         this.server.call<Overview>('status', { scope: 'overview' }, root),
-        this.server.call<{ workers: Worker[] }>('status', { scope: 'workers' }, root),
-        this.server.call<{ conductors: Conductor[] }>('status', { scope: 'conductors' }, root),
+        this.server.call<{ workers: Worker[] }>('status', { scope: 'workers', limit: PAGE }, root),
+        this.server.call<{ conductors: Conductor[] }>('status', { scope: 'conductors', limit: PAGE }, root),
       ]);
       let old = 0;
       const wanted = overview.plans.filter((plan) => !isOver(plan.state) || old++ < MOST_OLD_PLANS);
-      const [runs, plans] = await Promise.all([
-        this.runs(overview, root), Promise.all(wanted.map((plan) => this.plan(plan.plan_id, root))),
-      ]);
+      const stages = await this.stages(overview, root);
+      // Of many plans not all are named there; one that waits for a person is shown in any case.
+      const ids = new Set([...wanted.map((plan) => plan.plan_id), ...stages.map(({ run }) => run)]);
+      const plans = await Promise.all([...ids].map((id) => this.plan(id, root)));
       this.take(room, {
         overview,
         plans: plans.filter((plan): plan is PlanStatus => plan !== undefined),
         workers: workers.workers,
         conductors: conductors.conductors,
-        runs,
+        stages,
       });
     } catch (error) {
       this.server.log.warn(`the status could not be read: ${sentence(error)}`);
@@ -279,20 +284,22 @@ export class Board implements vscode.Disposable {
     this.changed.fire();
   }
 
-  /** Where stages may wait for a person, which of them do. */
-  private async runs({ plans }: Overview, root: string): Promise<RunLine[]> {
-    if (!plans.some(({ state }) => state === 'running' || state === 'paused')) return [];
+  /** All stages that wait for a person. */
+  private async stages({ to_approve: named = [] }: Overview, root: string): Promise<ToApprove[]> {
+    if (named.length < NAMED_STAGES) return named;
     try {
-      return (await this.server.call<PipelineResult>('pipeline', { action: 'list' }, root)).runs ?? [];
+      const { runs = [] } = await this.server.call<PipelineResult>('pipeline', { action: 'list' }, root);
+      const listed = runs.flatMap(({ run, to_approve: stages = [] }) => stages.map((stage) => ({ run, stage })));
+      return [...new Map([...named, ...listed].map((one) => [`${one.run}#${one.stage}`, one])).values()];
     } catch (error) {
       this.server.log.warn(`the pipelines could not be read: ${sentence(error)}`);
-      return [];
+      return named;
     }
   }
 
   private async plan(id: string, root: string): Promise<PlanStatus | undefined> {
     const ask = (params: object): Promise<PlanStatus> =>
-      this.server.call<PlanStatus>('status', { scope: 'plan', id, ...params }, root);
+      this.server.call<PlanStatus>('status', { scope: 'plan', id, limit: PAGE, ...params }, root);
     try {
       const plan = await ask({});
       for (let page = 1; plan.next_cursor !== undefined && page < MOST_PAGES; page++) {
@@ -320,19 +327,10 @@ export class Board implements vscode.Disposable {
     return task;
   }
 
-  /** Whether the attempt at a task that runs is paused: its last word on that, else what its worker does. */
-  isPaused(plan: string, task: TaskLine): boolean {
-    if (task.state !== 'running' || task.attempt === undefined) return false;
-    const said = this.events.findLast(({ kind, attempt }) => kind === 'attempt.state' && attempt === task.attempt);
-    if (said) return said.data?.['state'] === 'paused';
-    const workers = this.shown.flatMap(({ snapshot }) => snapshot?.workers ?? []);
-    return workers.some(({ state, tasks }) => state === 'stopped' && tasks?.includes(`${plan}/${task.id}`));
-  }
-
   get needs(): Need[] {
     return this.shown.flatMap(({ snapshot }) => {
       if (!snapshot) return [];
-      const needs = this.known.get(snapshot) ?? needsOf(snapshot.plans, snapshot.runs);
+      const needs = this.known.get(snapshot) ?? needsOf(snapshot.plans, snapshot.stages);
       this.known.set(snapshot, needs);
       return needs;
     });

@@ -1,5 +1,6 @@
 // What needs a person, as opposed to what is merely finished.
-import type { Event, PlanStatus, RunLine, TaskLine } from './wire';
+import { count } from './text';
+import type { Event, PlanStatus, TaskLine, ToApprove } from './wire';
 
 export type Concern = 'needs-you' | 'finished' | undefined;
 
@@ -50,9 +51,23 @@ export function nameOfNeed(need: Need): string {
   return need.kind === 'stage' ? `${need.plan.name}, stage ${need.stage}` : need.plan.name;
 }
 
-/** `runs` are those of pipelines: only they say of each stage whether it waits for a person. */
-export function needsOf(plans: Iterable<PlanStatus>, runs: Iterable<RunLine> = []): Need[] {
-  const waiting = new Map([...runs].map((run) => [run.run, run.to_approve ?? []]));
+/** Needs in words, by what they are: `1 stage to approve, 2 failed tasks`. */
+export function wordsOf(needs: Need[]): string {
+  const states = (state: string): number => needs.filter((need) => need.kind === 'task' && need.task.state === state).length;
+  const kinds = (kind: Need['kind']): number => needs.filter((need) => need.kind === kind).length;
+  const parts: [number, string, string?][] = [
+    [kinds('stage'), 'stage to approve', 'stages to approve'],
+    [states('failed'), 'failed task'],
+    [states('blocked'), 'blocked task'],
+    [kinds('plan'), 'plan that is held up', 'plans that are held up'],
+  ];
+  return parts.filter(([n]) => n > 0).map(([n, one, more]) => count(n, one, more)).join(', ');
+}
+
+/** `stages` are those of pipelines that wait for a person. */
+export function needsOf(plans: Iterable<PlanStatus>, stages: Iterable<ToApprove> = []): Need[] {
+  const waiting = new Map<string, string[]>();
+  for (const { run, stage } of stages) waiting.set(run, [...(waiting.get(run) ?? []), stage]);
   const needs: Need[] = [];
   for (const plan of plans) {
     const { plan_id: id, tasks } = plan;
@@ -85,6 +100,13 @@ function isNeedy({ state, depends_on }: TaskLine, lost: Set<string>): boolean {
 
 /** What the server warns of, without what is told as a need already. */
 export function warningsOf(warnings: string[], needs: Need[]): string[] {
-  return warnings.filter((text) =>
-    !needs.some(({ plan, key }) => text.startsWith(`plan ${plan.plan_id}`) || text.startsWith(`task ${key} `)));
+  return warnings.filter((text) => !needs.some((need) => tells(text, need)));
+}
+
+/** A warning about a plan may tell of something else than a need in it: that nobody runs it. */
+function tells(text: string, need: Need): boolean {
+  const id = need.plan.plan_id;
+  if (need.kind === 'task') return text.startsWith(`task ${need.key} `);
+  const why = need.kind === 'stage' ? 'approval: ' : need.why;
+  return (text.startsWith(`plan ${id}:`) || text.startsWith(`plan ${id} `)) && text.includes(why);
 }

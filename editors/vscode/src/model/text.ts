@@ -1,5 +1,5 @@
 // Words for people.
-import type { Claim } from './wire';
+import type { Claim, PlanStatus } from './wire';
 
 interface Refusal {
   message?: string;
@@ -63,6 +63,30 @@ export function ago(time: string | undefined, now: number): string {
 
 export function count(n: number, one: string, more = `${one}s`): string {
   return `${n} ${n === 1 ? one : more}`;
+}
+
+/** A number of bytes: `812 bytes`, `34 KB`, `56 MB`. */
+export function bytes(n: number): string {
+  if (n < 1000) return count(n, 'byte');
+  return n < 1_000_000 ? `${Math.round(n / 1000)} KB` : `${Math.round(n / 1_000_000)} MB`;
+}
+
+/** How many tasks of a plan are paused. */
+export function pausedOf({ tasks }: PlanStatus): number {
+  return tasks.filter(({ paused }) => paused).length;
+}
+
+/** What is being done in a plan and what is lost of it, each by itself. */
+export function standing(plan: PlanStatus): string[] {
+  const { running, failed, blocked = 0, position } = plan;
+  const paused = pausedOf(plan);
+  return [
+    running > paused ? `${running - paused} at work` : '',
+    paused > 0 ? `${paused} paused` : '',
+    failed > blocked ? `${failed - blocked} failed` : '',
+    blocked > 0 ? `${blocked} blocked` : '',
+    position === undefined ? '' : `place ${position} in the queue`,
+  ].filter((part) => part !== '');
 }
 
 /** Paths and patterns as they are typed: separated by blanks, in quotes where they have some themselves. */

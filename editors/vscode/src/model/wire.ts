@@ -9,8 +9,19 @@ export interface PlanLine {
   done: number;
   total: number;
   running: number;
+  /** What failed, and what is blocked by that. */
   failed: number;
+  /** How many of those are blocked. */
+  blocked?: number;
   conductor?: string;
+  /** Its conductor's place in the queue, from 1, while that waits for room. */
+  position?: number;
+}
+
+/** A stage of a pipeline that waits for a person. */
+export interface ToApprove {
+  run: string;
+  stage: string;
 }
 
 export interface Overview {
@@ -19,6 +30,7 @@ export interface Overview {
   workers: { busy: number; idle: number; unhealthy: number };
   claims: number;
   warnings: string[];
+  to_approve?: ToApprove[];
 }
 
 export interface TaskLine {
@@ -28,6 +40,8 @@ export interface TaskLine {
   attempts: number;
   attempt?: string;
   worker?: string;
+  /** Its worker is held up until somebody resumes it. */
+  paused?: boolean;
   reason?: string;
   commit?: string;
   depends_on?: Id[];
@@ -167,6 +181,8 @@ export interface Claims {
   root: string;
   claims: Claim[];
   total: number;
+  /** Where there are more than these: where they go on. */
+  next_cursor?: string;
 }
 
 export interface Meeting {
@@ -182,6 +198,8 @@ export interface Owner {
   pattern?: string;
   claims: Claim[];
   own?: unknown;
+  /** The person waits for it. */
+  asked?: boolean;
 }
 
 export interface ReadResult {
@@ -189,6 +207,8 @@ export interface ReadResult {
   mime_type?: string;
   next_offset?: number;
   ended?: boolean;
+  /** Of a log: how many bytes it has by now. */
+  size?: number;
 }
 
 export interface ClaimConflict {

@@ -2,7 +2,7 @@
 // finished.
 import * as vscode from 'vscode';
 import type { Board } from '../model/board';
-import type { Need } from '../model/needs';
+import { wordsOf, type Need } from '../model/needs';
 import { iconOf } from './icons';
 import { Node, rowUri, taskContext } from './node';
 import { Tree } from './tree';
@@ -81,8 +81,10 @@ export function keepBadges(
   board: Board, attention: vscode.TreeView<Node>, plans: vscode.TreeView<Node>,
 ): vscode.Disposable {
   return board.onChange(() => {
-    const needs = board.unseenNeeds.length;
-    attention.badge = needs > 0 ? { value: needs, tooltip: `${needs} need${needs === 1 ? 's' : ''} you` } : undefined;
+    const { unseenNeeds } = board;
+    const needs = unseenNeeds.length;
+    attention.badge = needs > 0
+      ? { value: needs, tooltip: `${needs} need${needs === 1 ? 's' : ''} you: ${wordsOf(unseenNeeds)}` } : undefined;
     const finished = board.unseen.size;
     plans.badge = needs === 0 && finished > 0 ? { value: finished, tooltip: `${finished} finished` } : undefined;
     plans.description = finished > 0 ? `${finished} finished` : '';

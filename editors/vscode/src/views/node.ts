@@ -4,7 +4,7 @@ import type { Attempt, Claim, Conductor, Event, PlanStatus, TaskLine, Worker } f
 
 /** What a command that is called on a row, or by hand, is about. */
 export type Subject =
-  | { kind: 'plan'; id: string; plan: PlanStatus; paused?: string[] }
+  | { kind: 'plan'; id: string; plan: PlanStatus }
   | { kind: 'task'; id: string; task: TaskLine; attempt?: string }
   | { kind: 'attempt'; id: string; attempt: string; detail: Attempt }
   | { kind: 'worker'; id: string; worker: Worker }

@@ -2,7 +2,7 @@
 import * as vscode from 'vscode';
 import { isOver, type Board } from '../model/board';
 import { needsOf } from '../model/needs';
-import { ago } from '../model/text';
+import { ago, standing } from '../model/text';
 import type { Attempt, PlanStatus, TaskLine } from '../model/wire';
 import { iconOf } from './icons';
 import { Node, rowUri, taskContext } from './node';
@@ -48,17 +48,10 @@ export class PlansTree extends Tree {
 
   planNode(plan: PlanStatus): Node {
     const { Expanded, Collapsed } = vscode.TreeItemCollapsibleState;
-    // Its tasks are drawn anew when it is another row, and that one of them is paused is no part of the plan.
-    const paused = plan.tasks.filter((task) => this.board.isPaused(plan.plan_id, task)).map(({ id }) => String(id));
-    const node = new Node({ kind: 'plan', id: plan.plan_id, plan, paused }, plan.name, isOver(plan.state) ? Collapsed : Expanded);
+    const node = new Node({ kind: 'plan', id: plan.plan_id, plan }, plan.name, isOver(plan.state) ? Collapsed : Expanded);
     node.id = `plan:${plan.plan_id}`;
     node.iconPath = iconOf(plan.state);
-    node.description = [
-      `${plan.done} of ${plan.total}`,
-      plan.state,
-      plan.running > 0 ? `${plan.running} at work` : '',
-      ...losses(plan),
-    ].filter((part) => part !== '').join(', ');
+    node.description = [`${plan.done} of ${plan.total}`, plan.state, ...standing(plan)].join(', ');
     node.contextValue = planContext(plan, this.board.needs.some((need) => need.kind === 'stage' && need.plan.plan_id === plan.plan_id));
     node.resourceUri = rowUri(plan.plan_id, this.board.isUnseen(plan.plan_id) ? 'finished' : undefined);
     node.tooltip = tooltip(plan.name, [
@@ -74,7 +67,7 @@ export class PlansTree extends Tree {
 
   taskNode(plan: PlanStatus, task: TaskLine, needy: Set<string>): Node {
     const id = `${plan.plan_id}/${task.id}`;
-    const state = this.board.isPaused(plan.plan_id, task) ? 'paused' : task.state;
+    const state = task.paused ? 'paused' : task.state;
     const subject = task.attempt === undefined
       ? { kind: 'task' as const, id, task }
       : { kind: 'task' as const, id, task, attempt: task.attempt };
@@ -107,12 +100,6 @@ const LEFT = new Set(['judging', 'rejected', 'approved', 'landing', 'done', 'fai
 function planContext(plan: PlanStatus, waits: boolean): string {
   const left = plan.tasks.some(({ state, attempt }) => attempt !== undefined && LEFT.has(state));
   return `plan.${plan.state}${left ? '+left' : ''}${plan.done > 0 ? '+done' : ''}${waits ? '+approval' : ''}`;
-}
-
-/** The server counts what is blocked among the failed. */
-function losses({ failed, tasks }: PlanStatus): string[] {
-  const blocked = tasks.filter(({ state }) => state === 'blocked').length;
-  return [failed > blocked ? `${failed - blocked} failed` : '', blocked > 0 ? `${blocked} blocked` : ''];
 }
 
 function describe(attempt: Attempt): string {

@@ -11,6 +11,7 @@ export const manifest = JSON.parse(readFileSync(path.join(here, 'package.json'),
 export interface Registered {
   commands: Map<string, (...args: unknown[]) => Promise<unknown>>;
   views: { id: string }[];
+  items: Map<string, vscode.StatusBarItem>;
   contexts: Map<string, unknown>;
   settings: Set<string>;
   executed: unknown[][];

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { before, beforeEach, test } from 'node:test';
 import * as vscode from 'vscode';
+import { ask } from '../../src/commands/asks';
 import { News } from '../../src/features/events';
 import type { Api } from '../../src/extension';
 import type { Claim, Event } from '../../src/model/wire';
@@ -46,6 +47,7 @@ beforeEach(() => {
   board.settle([project(ROOT, 'p1')]);
 });
 
+const item = (id: string): vscode.StatusBarItem => registered.items.get(id)!;
 const run = (id: string, ...args: unknown[]): Promise<unknown> => registered.commands.get(`kapell.${id}`)!(...args);
 const rowOf = (one: ConstructorParameters<typeof Node>[0]): Node => Object.assign(new Node(one, ''), { root: ROOT });
 const uri = (path: string): vscode.Uri => vscode.Uri.parse(`${ROOT}/${path}`);
@@ -92,7 +94,7 @@ test('what is approved is told with what the judge says of it, and nothing else'
 });
 
 test('a stage that waits is a row, a badge, and can be approved or refused', async () => {
-  show({ plans: [plan('paused', { reason: 'approval: stage deploy waits' })], runs: [{ run: 'web-1', name: 'web', state: 'paused', to_approve: ['deploy'] }] });
+  show({ plans: [plan('paused', { reason: 'approval: stage deploy waits' })], stages: [{ run: 'web-1', stage: 'deploy' }] });
   const [row] = (await api.trees['attention']!.getChildren())!;
   assert.deepEqual([row?.label, row?.description, row?.contextValue], ['web: deploy', 'waits for your approval', 'stage.approval']);
   assert.equal((rowDecorations.provideFileDecoration(row!.resourceUri!, undefined as never) as vscode.FileDecoration).badge, '!');
@@ -117,39 +119,54 @@ test('what the server warns of has a row', async () => {
   assert.equal(api.context.board.unseenNeeds.length, 0);
 });
 
-test('a task that is paused by itself says so', async () => {
-  const workers = [{ worker: 'ben', provider: 'x', state: 'stopped', tasks: ['web-1/2'] }];
+test('a task that is paused by itself says so, and its plan and the status bar count it', async () => {
   const tree = api.trees['plans'] as PlansTree;
-  const task = async (): Promise<(string | boolean | undefined)[]> => {
+  const shown = async (): Promise<(string | boolean | undefined)[]> => {
     const [row] = (await tree.getChildren())!;
     const one = (await tree.getChildren(row))![1]!;
-    return [one.description, one.contextValue];
+    return [row?.description, one.description, one.contextValue, item('kapell.overview').text];
   };
-  show({ plans: [plan('running')], workers });
-  assert.deepEqual(await task(), ['paused, by ben', 'task.paused+attempt']);
-  // Where its worker has other tasks, its own last word on it counts.
-  show({ plans: [plan('running')], workers: [{ ...workers[0]!, state: 'busy' }] });
-  assert.deepEqual(await task(), ['running, by ben', 'task.running+attempt']);
+  const with_ = (paused: boolean) => {
+    const it = plan('running', { running: 1 });
+    return { plans: [{ ...it, tasks: [it.tasks[0], { ...it.tasks[1], paused }] }] };
+  };
+  api.context.server.state = 'ready';
+  show(with_(false));
+  assert.deepEqual(await shown(), ['1 of 2, running, 1 at work', 'running, by ben', 'task.running+attempt', '$(sync~spin) Kapell 1/2']);
   const told: unknown[] = [];
   const listens = tree.onDidChangeTreeData((rows) => told.push(rows));
-  const add = (seq: number, state: string): void => (api.context.board as unknown as { add(event: object): void }).add({
-    seq, root: ROOT, at: '', kind: 'attempt.state', plan_id: 'web-1', task: '2', attempt: 'a-2', text: '', data: { state },
-  });
-  add(1, 'paused');
-  show({ plans: [plan('running')], workers: [{ ...workers[0]!, state: 'busy' }] });
-  assert.equal(told.length, 1);
+  show(with_(true));
   listens.dispose();
-  assert.deepEqual(await task(), ['paused, by ben', 'task.paused+attempt']);
-  add(2, 'running');
-  assert.deepEqual(await task(), ['running, by ben', 'task.running+attempt']);
+  assert.equal(told.length, 1);
+  assert.deepEqual(await shown(), ['1 of 2, running, 1 paused', 'paused, by ben', 'task.paused+attempt', '$(debug-pause) Kapell 1/2, 1 paused']);
+  assert.equal(item('kapell.overview').tooltip, 'web: 1 of 2 done, 1 paused');
+  api.context.server.state = 'stopped';
 });
 
 test('a plan tells what failed from what waits for it', async () => {
   const tasks = [{ id: 1, state: 'failed', task: 'a', attempts: 1 }, { id: 2, state: 'blocked', task: 'b', attempts: 0, depends_on: [1] }];
-  show({ plans: [plan('failed', { done: 0, failed: 2, tasks })] });
+  // Of a large plan not all tasks are known here.
+  show({ plans: [plan('failed', { done: 0, failed: 9, blocked: 8, tasks })] });
   const [row] = (await api.trees['plans']!.getChildren())!;
-  assert.equal(row?.description, '0 of 2, failed, 1 failed, 1 blocked');
+  assert.equal(row?.description, '0 of 2, failed, 1 failed, 8 blocked');
   assert.equal(api.context.board.needs.length, 1);
+  assert.equal(api.views['attention']!.badge?.tooltip, '1 needs you: 1 failed task');
+});
+
+test('stages that wait come from the overview; where it names no more, all are asked for', async () => {
+  const stages = (n: number) => Array.from({ length: n }, (_, i) => ({ run: 'web-1', stage: `s${i}` }));
+  const listed = { runs: [{ run: 'web-1', name: 'web', state: 'paused', to_approve: stages(7).map(({ stage }) => stage) }] };
+  for (const [named, known, asked] of [[0, 0, 0], [2, 2, 0], [5, 7, 1]] as const) {
+    const calls = serve(api, ({ method, params }) => {
+      if (method === 'pipeline') return listed;
+      // The overview does not name all plans.
+      if (params['scope'] === 'overview') return overview({ to_approve: stages(named) });
+      return params['scope'] === 'plan' ? plan('paused') : { workers: [], conductors: [] };
+    });
+    await api.context.board.refresh();
+    assert.equal(api.context.board.needs.length, known);
+    assert.equal(calls.filter(({ method }) => method === 'pipeline').length, asked);
+  }
 });
 
 test('one failure is told once; who takes a file over is not told of it', () => {
@@ -214,6 +231,34 @@ test('a file is waited for where one sees it, and no longer once it is taken ove
   assert.equal(ended, 'given up');
   assert.equal(await waits, false);
   assert.deepEqual(calls.map(({ params }) => params['reason']), ['asked for in an editor', 'urgent']);
+});
+
+test('a wait that ends with its server is told', async () => {
+  serve(api, async () => {
+    throw Object.assign(new Error('Pending response rejected since connection got disposed'), { code: -32097 });
+  }, { '/w/shop/src/a.ts': { path: 'src/a.ts', claims: [claim(1, 'src/a.ts')] } });
+  person();
+  await assert.rejects(ask(api.context, uri('src/a.ts')), { message: 'nobody waits for src/a.ts any more: the server ended; ask for it again' });
+});
+
+test('a wait that ends elsewhere is told as that, and one that began elsewhere can be given up here', async () => {
+  const owner = { path: 'src/a.ts', claims: [claim(1, 'src/a.ts', { worker: 'ada' })], asked: true };
+  const calls = serve(api, ({ method }) => (method === 'claim-files' ? { granted: false, claims: [], conflicts: [] } : { released: [], withdrawn: ['src/a.ts'] }),
+    { '/w/shop/src/a.ts': owner });
+  const asked = person();
+  await api.context.server.guard('kapell.ask', [{ uri: `${ROOT}/src/a.ts` }]);
+  assert.equal(asked.at(-1), 'Kapell: you wait for src/a.ts no longer.');
+  const window = vscode.window as unknown as Record<string, unknown>;
+  const { showQuickPick } = window;
+  window['showQuickPick'] = async (items: { label: string }[]) => items.find(({ label }) => /Stop Waiting/.test(label));
+  await run('fileMenu', uri('src/a.ts'));
+  window['showQuickPick'] = showQuickPick;
+  assert.deepEqual(calls.slice(1).map(({ method, params }) => [method, params]), [['release-files', { paths: ['src/a.ts'] }]]);
+  window['activeTextEditor'] = { document: { uri: uri('src/a.ts') } };
+  (api.context.board as unknown as { add(event: object): void }).add({ seq: 9, root: ROOT, at: '', kind: 'claim.asked', text: '' });
+  await new Promise((done) => setImmediate(done));
+  window['activeTextEditor'] = undefined;
+  assert.deepEqual([item('kapell.owner').text, item('kapell.owner').tooltip], ['$(lock) ada $(bell)', 'src/a.ts is held by ada, ; you wait for it']);
 });
 
 test('a message to a worker is acknowledged', async () => {

@@ -220,7 +220,7 @@ test('rows show state, worker, tries; badges tell needs from ends', async () => 
     seq: 9, root: 'file:///w/shop', at: '', kind: 'task.state', plan_id: 'web-1', task: '3', text: '', data: { to: 'failed' },
   });
   (board as unknown as { changed: vscode.EventEmitter<void> }).changed.fire();
-  assert.deepEqual(attention.badge, { value: 1, tooltip: '1 needs you' });
+  assert.deepEqual(attention.badge, { value: 1, tooltip: '1 needs you: 1 failed task' });
   assert.equal(plans.badge, undefined);
 });
 

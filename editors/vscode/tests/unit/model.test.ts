@@ -3,11 +3,11 @@ import { chmodSync, mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
-import { concernOf, keyOf, nameOfNeed, needsOf, warningsOf } from '../../src/model/needs';
+import { concernOf, keyOf, nameOfNeed, needsOf, warningsOf, wordsOf } from '../../src/model/needs';
 import { parsePatch } from '../../src/model/patch';
 import { matcher, nameOfPattern } from '../../src/model/pattern';
 import { KEEP, MOST, Tail, whereToBegin } from '../../src/model/tail';
-import { ago, holderOf, initials, quotePattern, sentence, splitPatterns } from '../../src/model/text';
+import { ago, bytes, holderOf, initials, quotePattern, sentence, splitPatterns, standing } from '../../src/model/text';
 import type { Event, PlanStatus, TaskLine } from '../../src/model/wire';
 import { locate, type Where } from '../../src/server/locate';
 
@@ -56,18 +56,44 @@ test('one decision is one need: a failed task, and not what waits for it', () =>
 test('stages that wait for a person are needs, and so is a plan that is held up', () => {
   const why = 'approval: stage deploy waits for a person: kapell pipeline approve web-1 deploy';
   const paused = plan('web-1', 'paused', [{ id: 'build', state: 'done', task: 'a', attempts: 1 }], why);
-  const run = { run: 'web-1', name: 'web', state: 'paused', to_approve: ['deploy', 'tell'] };
-  const needs = needsOf([paused, plan('by-hand', 'paused')], [run]);
+  const stages = ['deploy', 'tell'].map((stage) => ({ run: 'web-1', stage }));
+  const needs = needsOf([paused, plan('by-hand', 'paused')], stages);
   assert.deepEqual(needs.map((need) => [need.kind, need.key, nameOfNeed(need)]), [
     ['stage', 'web-1#deploy', 'web-1, stage deploy'], ['stage', 'web-1#tell', 'web-1, stage tell'],
   ]);
-  // Where the runs are not known the plan says it.
+  // Where the stages are not known the plan says it.
   assert.deepEqual(needsOf([paused]).map((need) => [need.kind, need.why]), [['plan', why]]);
   assert.deepEqual(needsOf([plan('x', 'failed', [], 'no worker')]).map(({ why: text }) => text), ['no worker']);
   const event: Event = { seq: 1, at: '', kind: 'stage.state', plan_id: 'web-1', text: '', data: { stage: 'deploy', to: 'approval' } };
   assert.equal(keyOf(event), needs[0]?.key);
   // What the server warns of is told once.
-  assert.deepEqual(warningsOf([`plan web-1: ${why}`, 'the disk is nearly full'], needs), ['the disk is nearly full']);
+  const more = ['the disk is nearly full', 'plan web-1: nobody runs it', `plan web-12: ${why}`];
+  assert.deepEqual(warningsOf([`plan web-1: ${why}`, `plan web-1 is paused: ${why}`, ...more], needs), more);
+  const held = needsOf([plan('x', 'failed', [], 'no worker'), plan('y', 'running', [{ id: 1, state: 'failed', task: 'a', attempts: 1 }])]);
+  const others = ['plan x: nobody runs it', 'plan y: nobody runs it', 'task y/12 waits'];
+  assert.deepEqual(warningsOf(['plan x: no worker', 'task y/1 waits for you', ...others], held), others);
+});
+
+test('needs are counted by what they are', () => {
+  const tasks = [
+    { id: 1, state: 'failed', task: 'a', attempts: 3 }, { id: 2, state: 'failed', task: 'b', attempts: 3 },
+    { id: 3, state: 'blocked', task: 'c', attempts: 0 },
+  ];
+  const needs = needsOf([plan('web-1', 'paused', tasks), plan('x', 'failed', [], 'no worker')], [{ run: 'web-1', stage: 'deploy' }]);
+  assert.equal(wordsOf(needs), '1 stage to approve, 2 failed tasks, 1 blocked task, 1 plan that is held up');
+  assert.equal(wordsOf([]), '');
+});
+
+test('what is at work, paused, failed, blocked is told apart, by what the server counts', () => {
+  const line = (id: number, more: object = {}) => ({ id, state: 'running', task: 'a', attempts: 1, ...more });
+  const at = (more: object): string => standing({ ...plan('p', 'running'), ...more }).join(', ');
+  assert.equal(at({}), '');
+  assert.equal(at({ running: 2, tasks: [line(1), line(2, { paused: true })] }), '1 at work, 1 paused');
+  assert.equal(at({ running: 1, tasks: [line(1, { paused: true })] }), '1 paused');
+  // Its tasks may be more than are known here.
+  assert.equal(at({ failed: 7, blocked: 5 }), '2 failed, 5 blocked');
+  assert.equal(at({ failed: 2 }), '2 failed');
+  assert.equal(at({ position: 3 }), 'place 3 in the queue');
 });
 
 test('patterns own what the contract says', () => {
@@ -116,30 +142,29 @@ test('patterns are typed with blanks between them, and in quotes where they have
   assert.deepEqual(splitPatterns(' "" '), []);
 });
 
-test('of a long log the end is read and kept', async () => {
-  const log = (bytes: number): { read: (offset: number) => Promise<{ text: string }>; asked: number[] } => {
-    const asked: number[] = [];
-    return { asked, read: async (offset) => (asked.push(offset), { text: offset < bytes ? 'x' : '' }) };
-  };
-  const short = log(3 << 20);
-  assert.equal(await whereToBegin(short.read), 0);
-  assert.equal(short.asked.length, 1);
-  for (const bytes of [5 << 20, 60_000_000, 1 << 30]) {
-    const long = log(bytes);
-    const begin = await whereToBegin(long.read);
-    assert.ok(begin < bytes && bytes - begin <= 2 * KEEP, `${bytes}: ${begin}`);
-    assert.ok(long.asked.length < 30, `${bytes}: ${long.asked.length} questions`);
-  }
-  const tail = new Tail(100);
-  tail.add('half a line\nwhole\n');
-  assert.match(tail.text, /left out …\nwhole\n$/);
+test('of a long log the end is kept, and how much is left out is told', () => {
+  assert.equal(whereToBegin(MOST), 0);
+  const short = new Tail();
+  short.add({ text: 'first\n', size: 6 });
+  short.add({ text: '', size: 6 });
+  assert.equal(short.text, 'first\n');
+  // The server left the line out in which its answer would have begun.
+  const long = new Tail(whereToBegin(60_000_000 + KEEP));
+  long.add({ text: 'whole\n', size: 60_000_000 + KEEP });
+  long.add({ text: 'more\n', size: 60_000_005 + KEEP });
+  assert.equal(long.text, '… this is the end of a long log; 60 MB before it are left out …\nwhole\nmore\n');
   const grown = new Tail();
-  grown.add('first\n');
-  assert.equal(grown.text, 'first\n');
-  const line = `${'x'.repeat(999)}\n`;
-  for (let i = 0; i < MOST / 1000 + 10; i++) grown.add(line);
+  const line = `${'é'.repeat(499)}${'x'.repeat(500)}\n`;
+  let size = 0;
+  for (let i = 0; i < MOST / 1000 + 10; i++) grown.add({ text: line, size: (size += Buffer.byteLength(line)) });
   assert.ok(grown.text.length < MOST && grown.text.length >= KEEP - 1000, String(grown.text.length));
-  assert.match(grown.text, /left out …\nx{999}\n/);
+  const [head, ...rest] = grown.text.split('\n');
+  assert.equal(head, `… this is the end of a long log; ${bytes(size - Buffer.byteLength(rest.join('\n')))} before it are left out …`);
+  assert.equal(`${rest[0]}\n`, line);
+});
+
+test('numbers of bytes are told as people read them', () => {
+  assert.deepEqual([1, 812, 34_400, 999_400, 2_600_000, 61_000_000].map(bytes), ['1 byte', '812 bytes', '34 KB', '999 KB', '3 MB', '61 MB']);
 });
 
 test('a diff names its files', () => {

@@ -101,7 +101,7 @@ class CancellationTokenSource {
   dispose() {}
 }
 
-const registered = { commands: new Map(), views: [], contexts: new Map(), settings: new Set(), decorators: [], executed: [], providers: new Map() };
+const registered = { commands: new Map(), views: [], items: new Map(), contexts: new Map(), settings: new Set(), decorators: [], executed: [], providers: new Map() };
 const nothing = () => new Disposable();
 const event = () => nothing();
 
@@ -146,7 +146,11 @@ const vscode = {
     createOutputChannel: (name) => ({
       name, dispose() {}, show() {}, info() {}, warn() {}, error() {}, debug() {}, append() {}, appendLine() {},
     }),
-    createStatusBarItem: (id) => ({ id, text: '', show() {}, hide() {}, dispose() {} }),
+    createStatusBarItem: (id) => {
+      const item = { id, text: '', show() {}, hide() {}, dispose() {} };
+      registered.items.set(id, item);
+      return item;
+    },
     createTreeView: (id, options) => {
       const view = { id, options, visible: true, onDidChangeVisibility: event, dispose() {} };
       registered.views.push(view);
