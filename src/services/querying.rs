@@ -25,6 +25,7 @@ use crate::store::Tx;
 use crate::store::attempts::{AttemptRow, GateRow};
 use crate::store::claims::ClaimPage;
 use crate::store::conductors::{ConductorRow, RunRow};
+use crate::store::events::EventFilter;
 use crate::store::fleet::WaitingRow;
 use crate::store::health::Quarantine;
 use crate::store::money::Cooldown;
@@ -461,21 +462,40 @@ pub fn claims(
     page: ClaimPage,
 ) -> Result<Vec<(Held, Option<bool>)>, Error> {
     let now = Time::now();
-    let held = session.store()?.read(|tx| tx.live_claims(&project.id, page))?;
-    Ok(held
-        .into_iter()
-        .map(|claim| {
+    let mut found = Vec::new();
+    let mut after = page.after;
+    loop {
+        let rest = ClaimPage { after, limit: page.limit - found.len() };
+        let held = session.store()?.read(|tx| tx.live_claims(&project.id, rest))?;
+        let is_last = held.len() < rest.limit;
+        after = held.last().map_or(after, |claim| claim.id.0);
+        for claim in held {
             let alive = claim.alive.as_deref().map(life::holds);
-            (claim, alive)
-        })
-        // What ran out and has no living holder is free, though nobody has needed it since.
-        .filter(|(claim, alive)| claim.expires_at > now || *alive == Some(true))
-        .collect())
+            // What ran out and has no living holder is free, though nobody has needed it since.
+            if claim.expires_at > now || alive == Some(true) {
+                found.push((claim, alive));
+            }
+        }
+        if is_last || found.len() >= page.limit {
+            return Ok(found);
+        }
+    }
 }
 
 /// How many claims of the project are live.
 pub fn count_claims(session: &Session, project: &Project) -> Result<u64, Error> {
-    Ok(session.store()?.read(|tx| tx.count_claims(&project.id))?)
+    let (all, over) = session.store()?.read(|tx| -> Result<_, Error> {
+        Ok((tx.count_claims(&project.id)?, tx.expired_lives(&project.id, Time::now())?))
+    })?;
+    let free = over.iter().filter(|alive| !alive.as_deref().is_some_and(life::holds)).count();
+    Ok(all.saturating_sub(free as u64))
+}
+
+/// The number of the newest event about claims of the project: it grows with each change of them.
+pub fn newest_claim_event(session: &Session, project: &Project) -> Result<i64, Error> {
+    let filter = EventFilter { project: Some(&project.id), kind: Some("claim."), ..EventFilter::default() };
+    let newest = session.store()?.read(|tx| tx.newest_events(&filter, 1))?;
+    Ok(newest.first().map_or(0, |event| event.seq))
 }
 
 /// The registry: conductors that have not ended, with `ended` the newest others too.

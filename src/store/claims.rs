@@ -135,6 +135,15 @@ impl Tx<'_> {
             .query_row([project.as_str()], |row| row.get::<_, i64>(0).map(i64::unsigned_abs))?)
     }
 
+    /// By whose lives those claims live that ran out and are not let go of yet.
+    pub fn expired_lives(&self, project: &ProjectId, now: Time) -> Result<Vec<Option<String>>, StoreError> {
+        let mut statement = self.sql.prepare_cached(
+            "SELECT alive FROM claims WHERE released_at IS NULL AND project = ?1 AND expires_at <= ?2",
+        )?;
+        let rows = statement.query_map(params![project.as_str(), now.as_millis()], |row| row.get(0))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
     /// One live claim by its number.
     pub fn claim(&self, project: &ProjectId, id: ClaimId) -> Result<Option<Held>, StoreError> {
         let mut statement = self.sql.prepare_cached(&format!(

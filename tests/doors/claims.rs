@@ -282,3 +282,38 @@ fn eight_servers_claim_at_once_and_every_path_is_granted_once() {
     assert_eq!(events["events"].as_array().unwrap().len(), PATHS);
     reader.finish();
 }
+
+#[test]
+fn claims_that_ran_out_end_no_page_early_and_are_not_counted() {
+    let world = World::new();
+    let mut past = world.command("rpc", &[]);
+    past.env("KAPELL_FAILPOINT", "store.changed:clock-86400");
+    let mut past = Server::start(past);
+    // With the first commit its clock is a day back; what it claims from then on has run out for all others.
+    let claim = |server: &mut Server, path: &str| {
+        let params = json!({"paths": [path], "holder": "robot", "ttl_s": 60});
+        assert_eq!(server.result("claim-files", &params)["granted"], true);
+    };
+    for path in ["first", "over1", "over2", "over3"] {
+        claim(&mut past, path);
+    }
+    past.kill();
+    let mut server = world.rpc();
+    for path in ["a", "b", "c"] {
+        claim(&mut server, path);
+    }
+    let mut found = Vec::new();
+    let mut cursor = json!(null);
+    loop {
+        let page = server.result("status", &json!({"scope": "claims", "limit": 2, "cursor": cursor}));
+        let patterns = page["claims"].as_array().unwrap().iter();
+        found.extend(patterns.map(|claim| claim["pattern"].as_str().unwrap().to_owned()));
+        cursor = page["next_cursor"].clone();
+        if cursor.is_null() {
+            break;
+        }
+    }
+    assert_eq!(found, ["first", "a", "b", "c"]);
+    assert_eq!(server.result("status", &json!({}))["claims"], 4);
+    server.finish();
+}

@@ -212,6 +212,14 @@ impl Server {
         kill_process(self.pid, signal).unwrap();
     }
 
+    /// Kills it and waits for its end.
+    pub fn kill(mut self) {
+        self.signal(Signal::KILL);
+        let (status, _) = self.exit.recv_timeout(DEADLINE).expect("an exit");
+        self.ended = true;
+        assert_eq!(status.code(), None, "{status}");
+    }
+
     pub fn close_input(&mut self) {
         self.input = None;
     }

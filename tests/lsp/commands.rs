@@ -433,3 +433,28 @@ fn who_takes_the_last_folder_away_sees_nothing_of_it() {
     editor.told("kapell/projects", |params| *params == json!({"projects": [], "outside": []}));
     editor.finish();
 }
+
+#[test]
+fn a_change_among_claims_that_are_not_told_is_told() {
+    let world = World::new(&[]);
+    let mut editor = world.editor();
+    let names = |first: usize| (first..first + 200).map(|at| format!("f{at}")).collect::<Vec<_>>();
+    for first in [0, 200, 400] {
+        let output = world.output(
+            &[
+                &["claim-files", "--holder", "robot"][..],
+                &names(first).iter().map(String::as_str).collect::<Vec<_>>(),
+            ]
+            .concat(),
+        );
+        assert!(output.status.success(), "{output:?}");
+    }
+    let told = editor.told("kapell/claims", |params| params["total"] == 600);
+    assert_eq!(told["claims"].as_array().unwrap().len(), 500);
+    let output = world.output(&["claim-files", "f560", "--as", "me", "--take-over", "--reason", "mine"]);
+    assert!(output.status.success(), "{output:?}");
+    // As many as before, and the first of them are the same.
+    let again = editor.told("kapell/claims", |params| params["total"] == 600);
+    assert_eq!(again["claims"], told["claims"]);
+    editor.finish();
+}

@@ -208,6 +208,11 @@ pub fn view(session: &Session, held: &Held, alive: Option<bool>) -> ClaimView {
     }
 }
 
+/// The number of the newest event about claims of the project.
+pub fn newest(session: &Session) -> Result<i64, ApiError> {
+    Ok(querying::newest_claim_event(session, &session.project()?)?)
+}
+
 /// The project's live claims, at most `limit` of them, and how many there are.
 pub fn all(session: &Session, limit: usize) -> Result<(Vec<ClaimView>, u64), ApiError> {
     let project = session.project()?;

@@ -344,7 +344,7 @@ pub struct AttemptStatus {
     pub reason: Option<String>,
     /// The wall that was really built.
     pub wall: Option<String>,
-    /// The folder it works or worked in.
+    /// The folder it works or worked in, as long as that is there.
     pub worktree: Option<String>,
     /// The environment whose checkout that is.
     #[serde(default, skip_serializing_if = "Option::is_none")]

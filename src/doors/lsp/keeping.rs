@@ -140,7 +140,7 @@ pub struct Root {
     /// When they were told.
     pub told_at: Option<Instant>,
     /// What was told.
-    pub told: Option<Value>,
+    pub told: Option<(Value, Option<i64>)>,
     /// Tells of changes of its configuration; nothing where the folder cannot be watched.
     #[expect(dead_code, reason = "held for what its end does")]
     pub config: Option<Notices>,

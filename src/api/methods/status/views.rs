@@ -3,6 +3,7 @@
 use serde::Deserialize as _;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use super::{AT_WORK, tail_of};
 use crate::api::wire::{
@@ -101,7 +102,7 @@ pub(super) fn attempt(view: &AttemptView) -> AttemptStatus {
         outcome: view.state.outcome().map(|outcome| outcome.as_str().to_owned()),
         reason: row.reason.clone(),
         wall: row.wall.clone(),
-        worktree: row.worktree.clone(),
+        worktree: row.worktree.clone().filter(|folder| Path::new(folder).exists()),
         environment: row.environment.clone(),
         window: view.window.clone(),
         reference: row.reference.clone(),
@@ -386,10 +387,7 @@ pub(super) fn judgement(row: &RunRow) -> JudgeResult {
     let answer: Answer =
         row.result.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
     let died = row.state == "running"
-        && row
-            .alive
-            .as_deref()
-            .is_some_and(|file| std::path::Path::new(file).exists() && !querying::is_held(file));
+        && row.alive.as_deref().is_some_and(|file| Path::new(file).exists() && !querying::is_held(file));
     JudgeResult {
         run_id: row.id.clone(),
         state: if died { "failed".to_owned() } else { row.state.clone() },

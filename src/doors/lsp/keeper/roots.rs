@@ -215,12 +215,15 @@ pub(super) fn tell_claims(root: &mut Root, desk: &Desk) {
         Ok((claims, total)) => {
             let mut params = json!({"root": root.uri, "claims": claims, "total": total});
             // `status` with scope `claims` goes on from there.
-            if let Some(last) = claims.last().filter(|_| (claims.len() as u64) < total) {
+            let more = claims.last().filter(|_| (claims.len() as u64) < total);
+            if let Some(last) = more {
                 params["next_cursor"] = json!(last.status.claim_id.to_string());
             }
-            if root.told.as_ref() != Some(&params) {
-                desk.outbox.leave(Message::Claims(params.clone()));
-                root.told = Some(params);
+            // What changed may be among those that are not told.
+            let told = (params, more.and_then(|_| claims::newest(&root.session).ok()));
+            if root.told.as_ref() != Some(&told) {
+                desk.outbox.leave(Message::Claims(told.0.clone()));
+                root.told = Some(told);
             }
         }
         Err(error) => tracing::warn!("the claims of {}: {}", root.top.display(), error.message),
