@@ -13,11 +13,12 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use crate::api::ApiError;
 use crate::base::ids::PlanId;
 use crate::domain::claim::HolderKind;
 use crate::doors;
 use crate::services::judging::runs;
-use crate::services::{Caller, Cancel, House, Session, conductor, steering};
+use crate::services::{Caller, Cancel, Error, House, Session, conductor, steering};
 use crate::store::Check;
 use crate::sys::process::{pages, signals, spawn};
 use crate::sys::shim::job::Door;
@@ -185,9 +186,17 @@ fn opened(open: impl FnOnce(House) -> anyhow::Result<u8>) -> u8 {
             open(house)
         })
         .unwrap_or_else(|error| {
+            let (told, code) = match error.downcast::<Error>() {
+                Ok(error @ Error::Refused(_)) => {
+                    let refused = ApiError::from(error);
+                    (format!("{}; {}", refused.message, refused.hint), refused.exit_code)
+                }
+                Ok(error) => (error.to_string(), 4),
+                Err(error) => (format!("{error:#}"), 4),
+            };
             // With nobody to read it the exit code has to do.
-            let _ = writeln!(std::io::stderr(), "kapell: {error:#}");
-            4
+            let _ = writeln!(std::io::stderr(), "kapell: {told}");
+            code
         })
 }
 

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::domain::refusal::{Code, Refusal};
 use crate::services::Error;
+use crate::services::room::{self, Lack, Places};
 use crate::sys::disk;
 
 /// An error as every door shows it.
@@ -65,6 +66,23 @@ impl ApiError {
         }
     }
 
+    /// The same, told as what it is where a disk is full; the words of whoever found that are a fact of it.
+    #[must_use]
+    pub fn for_want_of_room(self, places: Places<'_>) -> Self {
+        if self.kind != SYSTEM {
+            return self;
+        }
+        let least = if disk::says_full(&self.message) { room::SHORT } else { room::NONE };
+        self.told_as(places.full(least))
+    }
+
+    fn told_as(self, lack: Option<Lack>) -> Self {
+        let Some(lack) = lack else { return self };
+        let mut facts = self.facts;
+        facts.push(("cause", self.message));
+        Self { message: lack.what, hint: MAKE_ROOM.to_owned(), facts, ..self }
+    }
+
     /// The object beside `code` and `message`: `{kind, hint, retryable, …}`.
     pub fn data(&self) -> Value {
         let mut data = json!({"kind": self.kind, "hint": self.hint, "retryable": self.retryable});
@@ -116,6 +134,12 @@ impl From<Refusal> for ApiError {
     }
 }
 
+/// The kind of a failure of the store, of git, or of the system.
+pub const SYSTEM: &str = "system";
+
+/// What to do on a full disk.
+const MAKE_ROOM: &str = "free space there, then the same again";
+
 /// A longer sentence echoes what was sent, a path of a megabyte say, in bytes.
 const LONGEST: usize = 2_000;
 
@@ -145,7 +169,7 @@ impl From<Error> for ApiError {
             Error::Bug(message) => Self::bug(message),
             failed => Self {
                 code: -32603,
-                kind: "system",
+                kind: SYSTEM,
                 message: plainly(failed.to_string()),
                 hint: match &failed {
                     // The system's words for something that is no folder where a folder is wanted.
@@ -157,9 +181,7 @@ impl From<Error> for ApiError {
                     Error::Store(store) if store.is_environment() => {
                         "free space or permission is missing where the state lies (KAPELL_HOME moves it); nothing was changed".to_owned()
                     }
-                    failed if disk::says_full(&failed.to_string()) => {
-                        "the disk is full: free space there, then the same again".to_owned()
-                    }
+                    failed if disk::says_full(&failed.to_string()) => format!("the disk is full: {MAKE_ROOM}"),
                     _ => "kapell doctor looks for the cause".to_owned(),
                 },
                 retryable: true,
@@ -172,6 +194,8 @@ impl From<Error> for ApiError {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     #[test]
@@ -190,5 +214,21 @@ mod tests {
             assert!(error.hint.starts_with("the disk is full"), "{error:?}");
         }
         assert_eq!(told("no such thing").hint, "kapell doctor looks for the cause");
+    }
+
+    #[test]
+    fn the_disk_that_is_full_is_named_and_what_git_said_is_a_fact() {
+        let git = "git update-ref failed (exit status: 128): fatal: update_ref failed";
+        let error = |said: &str| ApiError::from(Error::system("git", std::io::Error::other(said)));
+        let folder = tempfile::tempdir().unwrap();
+        let places = Places { root: Path::new("/no/such/folder"), place: Some(folder.path()) };
+        assert_eq!(error(git).for_want_of_room(places), error(git), "there is room");
+        // A disk of which nothing can be said stands for one that has room; one without any is told.
+        let told = error(git).told_as(places.full(u64::MAX));
+        assert_eq!(told.message, format!("the disk of {} is full", folder.path().display()));
+        assert_eq!(told.hint, MAKE_ROOM);
+        assert_eq!(told.facts, [("cause", format!("git: {git}"))]);
+        let refused = ApiError::invalid_params("no", "yes");
+        assert_eq!(refused.clone().for_want_of_room(places), refused);
     }
 }

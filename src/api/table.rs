@@ -7,11 +7,12 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::error::ApiError;
+use super::error::{ApiError, SYSTEM};
 use super::methods;
 use super::schema;
 use crate::domain::claim::HolderKind;
 use crate::domain::refusal::{Code, Refusal};
+use crate::services::room::Places;
 use crate::services::{Session, nudging};
 
 /// The field of every result that tells a worker what it was not asked for: what it is nudged to do.
@@ -62,6 +63,16 @@ impl std::fmt::Debug for Method {
     }
 }
 
+/// A failure with what is lacking where the call writes, which git and the database name only by their own words.
+fn in_its_place(session: &Session, error: ApiError) -> ApiError {
+    if error.kind != SYSTEM {
+        return error;
+    }
+    let project = session.project().ok();
+    let place = project.as_ref().map(|project| project.place.as_path());
+    error.for_want_of_room(Places { root: &session.house.root, place })
+}
+
 impl Method {
     /// JSON Schema of the parameters, an object.
     pub fn params_schema(&self) -> Value {
@@ -81,7 +92,7 @@ impl Method {
             let what = format!("a worker may not call {}", self.name);
             return Err(Refusal::new(Code::NotAllowed, what, instead).into());
         }
-        let mut result = (self.call)(session, params)?;
+        let mut result = (self.call)(session, params).map_err(|error| in_its_place(session, error))?;
         if session.caller.attempt.is_some()
             && let Some(fields) = result.as_object_mut()
         {

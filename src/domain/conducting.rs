@@ -107,6 +107,11 @@ pub fn where_it_is(noted: ConductorState, is_alive: bool, plan: Option<PlanState
     }
 }
 
+/// Whether a conductor has said nothing for so long that it hangs or is suspended, if no clock was set.
+pub fn is_silent(silent_ms: i64) -> bool {
+    silent_ms >= STALE_MS
+}
+
 /// Why a conductor that lives is not fresh, by how long ago it said so: it hangs or is suspended, or a clock
 /// was set and nothing is known.
 pub fn why_stale(silent_ms: i64) -> Option<String> {
@@ -115,7 +120,9 @@ pub fn why_stale(silent_ms: i64) -> Option<String> {
         return Some(format!("its last heartbeat is {ahead} s in the future: the clock was set back"));
     }
     let seconds = silent_ms / 1000;
-    (silent_ms >= STALE_MS).then(|| format!("no heartbeat for {seconds} s: it hangs or is suspended"))
+    is_silent(silent_ms).then(|| {
+        format!("no heartbeat for {seconds} s: it hangs or is suspended, or the clock was set forward")
+    })
 }
 
 #[cfg(test)]
@@ -154,6 +161,8 @@ mod tests {
             (60_000, Some("no heartbeat for 60 s")),
             (-3_600_000, Some("3600 s in the future")),
             (i64::MAX, Some("no heartbeat")),
+            // What is known is when it said so, and by which clock is not.
+            (18_000_000, Some("or the clock was set forward")),
         ] {
             let why = why_stale(silent_ms);
             assert_eq!(why.is_some(), says.is_some(), "{silent_ms}");

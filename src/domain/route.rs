@@ -91,6 +91,8 @@ pub struct Provider {
     pub price: Option<f64>,
     /// Whether a file names it; else its program was found.
     pub is_said: bool,
+    /// What it needs and this machine does not have, with what to do about it.
+    pub lacks: Option<String>,
 }
 
 /// Everybody there is, and the rules by which tasks find them: what the configuration says.

@@ -103,23 +103,25 @@ const CLOCK_SLACK_MS: i64 = 5_000;
 pub fn diagnose(session: &Session, begin: &mut dyn FnMut(&str)) -> Vec<Check> {
     let mut checks = Vec::new();
     begin("the state folder");
-    let scratch = match Scratch::make(&session.house.root) {
-        Ok(scratch) => scratch,
+    let root = &session.house.root;
+    let scratch = match Scratch::make(&root.join("tmp")) {
+        Ok(scratch) => {
+            checks.push(locks(root, &scratch.0));
+            checks.push(notices(&scratch.0));
+            Ok(scratch)
+        }
         Err(error) => {
             let next = "make it writable, or name another folder in KAPELL_HOME";
-            checks.push(Check::fail(
-                "state folder",
-                format!("{}: {error}", session.house.root.display()),
-                next,
-            ));
-            return checks;
+            checks.push(Check::fail("state folder", format!("{}: {error}", root.display()), next));
+            // What does not rest on it is tried elsewhere.
+            Scratch::make(&std::env::temp_dir())
         }
     };
-    checks.push(locks(&session.house.root, &scratch.0));
-    checks.push(notices(&scratch.0));
     begin("the store");
     checks.push(store(session));
-    checks.push(clock(session, &scratch.0));
+    if let Ok(scratch) = &scratch {
+        checks.push(clock(session, &scratch.0));
+    }
     let project = session.project();
     checks.push(disk::check(&session.house.root));
     checks.push(space("state disk", &session.house.root));
@@ -127,7 +129,14 @@ pub fn diagnose(session: &Session, begin: &mut dyn FnMut(&str)) -> Vec<Check> {
         checks.push(space("project disk", top));
     }
     begin("git");
-    checks.push(git::program(session, &scratch.0));
+    match &scratch {
+        Ok(scratch) => checks.push(git::program(session, &scratch.0)),
+        Err(error) => checks.push(Check::fail(
+            "folder for trials",
+            error.to_string(),
+            "git, the wall and the agents were not tried: set TMPDIR to a folder that can be written",
+        )),
+    }
     checks.push(match project {
         Ok(project) => git::repository(session, &project),
         Err(error) => Check::fail(
@@ -140,10 +149,12 @@ pub fn diagnose(session: &Session, begin: &mut dyn FnMut(&str)) -> Vec<Check> {
     checks.extend(tests(session));
     checks.extend(filters(session));
     checks.extend(tmux(session));
-    begin("the wall");
-    checks.push(wall_around(&scratch.0));
-    begin("the agents");
-    checks.extend(agents::all(session, &scratch.0));
+    if let Ok(scratch) = &scratch {
+        begin("the wall");
+        checks.push(wall_around(&scratch.0));
+        begin("the agents");
+        checks.extend(agents::all(session, &scratch.0));
+    }
     checks.push(agents::local(session));
     checks
 }
@@ -213,8 +224,8 @@ fn tmux(session: &Session) -> Option<Check> {
 struct Scratch(PathBuf);
 
 impl Scratch {
-    fn make(root: &Path) -> Result<Self, StoreError> {
-        let path = root.join("tmp").join(format!("doctor-{}", random_tail(10)));
+    fn make(within: &Path) -> Result<Self, StoreError> {
+        let path = within.join(format!("kapell-doctor-{}", random_tail(10)));
         crate::store::connection::private_folder(&path)?;
         Ok(Self(path))
     }

@@ -476,6 +476,9 @@ fn wanted(
     Ok(tasks.iter().filter(|task| named.contains(task.id.as_str())).map(|task| task.id.clone()).collect())
 }
 
+/// For what a task waits that would begin with the plan.
+const ANY_SLOT: &str = "a free worker, and nothing else";
+
 fn dry_run(id: &PlanId, plan: &Plan, tasks: &[TaskRow], wanted: &[TaskId]) -> Dispatched {
     let state = |id: &TaskId| tasks.iter().find(|task| task.id == *id).map(|task| task.state);
     let mut waiting = Vec::new();
@@ -488,7 +491,7 @@ fn dry_run(id: &PlanId, plan: &Plan, tasks: &[TaskRow], wanted: &[TaskId]) -> Di
                 .and_then(|task| task.depends_on.iter().find(|on| state(on) != Some(TaskState::Done)));
             match open {
                 Some(on) => waiting.push((task.clone(), "dependency".to_owned(), format!("task {on}"))),
-                None => waiting.push((task.clone(), "slot".to_owned(), "it would start at once".to_owned())),
+                None => waiting.push((task.clone(), "slot".to_owned(), ANY_SLOT.to_owned())),
             }
         }
     }

@@ -8,7 +8,8 @@ use super::diagnosing::{self, Check, Outcome};
 use super::planning::rows::stored_plan;
 use super::project::Project;
 use super::querying::{self, BudgetView, WorkerView};
-use super::{Error, Session, room};
+use super::room::{Lack, Places};
+use super::{Error, Session};
 use crate::base::clock::Time;
 use crate::base::ids::{ProviderName, TaskId, WorkerName};
 use crate::domain::attempt::AttemptState;
@@ -262,6 +263,7 @@ fn workers(
     let mut recorded = recorded;
     // Read once for all of them.
     let processes = if recorded.is_empty() { Processes::default() } else { Processes::read() };
+    let lack = Places { root: &session.house.root, place: Some(&project.place) }.lacking();
     let mut all = Vec::new();
     for seat in seats {
         let attempts = recorded.remove(&WorkerName::new(seat.worker.clone())).unwrap_or_default();
@@ -269,12 +271,12 @@ fn workers(
         if attempts.is_empty() {
             all.push(idle(seat, quarantine, budget));
         }
-        all.extend(attempts.iter().map(|it| at_work(it, quarantine, &processes, now)));
+        all.extend(attempts.iter().map(|it| at_work(it, quarantine, lack.as_ref(), &processes, now)));
     }
     // Standing workers that no file names.
     for attempt in recorded.values().flatten() {
         let quarantine = quarantines.iter().find(|it| it.worker == attempt.row.worker);
-        all.push(at_work(attempt, quarantine, &processes, now));
+        all.push(at_work(attempt, quarantine, lack.as_ref(), &processes, now));
     }
     let is_seen = |worker: &WorkerName| all.iter().any(|seen: &WorkerHealth| seen.worker == worker.as_str());
     let unseen: Vec<&Quarantine> = quarantines.iter().filter(|it| !is_seen(&it.worker)).collect();
@@ -350,6 +352,7 @@ fn idle(seat: &WorkerView, quarantine: Option<&Quarantine>, budget: &[BudgetView
 fn at_work(
     recorded: &Recorded,
     quarantine: Option<&Quarantine>,
+    lack: Option<&Lack>,
     processes: &Processes,
     now: Time,
 ) -> WorkerHealth {
@@ -370,14 +373,12 @@ fn at_work(
         nudged_at: vitals.and_then(|vitals| vitals.nudged_at),
         ..blank(row.worker.as_str(), row.provider.as_str(), "busy")
     };
-    // A run lies two folders below the state folder.
-    let root = run_dir.ancestors().nth(2).unwrap_or(run_dir);
-    let full = match state {
-        AttemptState::Starting | AttemptState::Stopping if !client::is_alive(run_dir) => room::lacking(root),
+    let lack = match state {
+        AttemptState::Starting | AttemptState::Stopping if !client::is_alive(run_dir) => lack,
         _ => None,
     };
-    if let Some(full) = full {
-        let reason = Some(format!("nobody works on its task: {full}; {}", room::NEXT));
+    if let Some(lack) = lack {
+        let reason = Some(format!("nobody works on its task: {lack}; {}", lack.next));
         return WorkerHealth { state: "unhealthy", verdict: Verdict::Gone, reason, ..health };
     }
     match state {

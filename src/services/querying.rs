@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use super::conductor::stages::WAITS_FOR_APPROVAL;
 use super::following::{Follower, Interest};
 use super::project::Project;
-use super::{Error, House, Session, local, room, spending};
+use super::room::Places;
+use super::{Error, House, Session, local, spending};
 
 use crate::base::clock::Time;
 use crate::base::ids::{AttemptId, ConductorId, PlanId, TaskId};
@@ -17,7 +18,7 @@ use crate::base::sorting;
 use crate::domain::attempt::{AttemptState, Outcome};
 use crate::domain::budget::Standing;
 use crate::domain::claim::Held;
-use crate::domain::conducting::{self, PlanState};
+use crate::domain::conducting::PlanState;
 use crate::domain::refusal::{Code, Refusal};
 use crate::domain::schedule;
 use crate::domain::task::TaskState;
@@ -38,9 +39,10 @@ use crate::sys::shim::client;
 
 mod attending;
 use attending::{
-    at_work, is_in_hand, mark_claimed, mark_halted, mark_unattended, mark_unrecorded, orphaned, recount,
-    recount_running, suspended,
+    at_work, is_in_hand, mark_claimed, mark_halted, mark_unattended, orphaned, recount, suspended,
 };
+mod standstill;
+use standstill::Standstill;
 
 /// A wait is at most this long: clients drop calls of a minute.
 pub const LONGEST_WAIT: Duration = Duration::from_millis(45_000);
@@ -54,6 +56,8 @@ pub struct PlanView {
     pub state: PlanState,
     /// Why, where that needs saying.
     pub reason: Option<String>,
+    /// What keeps its conductor, which lives, from going on.
+    pub trouble: Option<String>,
     /// Its conductor, if one lives.
     pub conductor: Option<ConductorRow>,
     /// How many tasks are in each state.
@@ -278,20 +282,22 @@ fn plan_view(tx: &Tx<'_>, house: &House, row: PlanRow) -> Result<PlanView, Error
         return Ok(PlanView {
             state: row.state,
             reason: row.reason.clone(),
+            trouble: None,
             conductor: ends_it,
             counts,
             row,
         });
     }
     let conductor = tx.conductor_of(&row.id)?.filter(conducts);
-    if conductor.is_some()
-        && let Some(full) = room::lacking(&house.root)
-    {
-        // Whoever ended since it is full is still recorded as being at work.
-        recount_running(&mut counts, at_work(tx, &row.id)?);
-        let reason =
-            Some(format!("{full}: what ends cannot be recorded, and nothing begins; {}", room::NEXT));
-        return Ok(PlanView { state: row.state, reason, conductor, counts, row });
+    let standstill = conductor.as_ref().map(|it| Standstill::of(tx, house, it)).transpose()?.flatten();
+    if let Some(standstill) = &standstill {
+        // Whoever ended since then is still recorded as being at work.
+        standstill.recount(&mut counts, at_work(tx, &row.id)?);
+    }
+    let trouble = standstill.as_ref().map(|it| it.why.clone());
+    if standstill.is_some_and(|it| it.is_lack) {
+        let reason = trouble.clone();
+        return Ok(PlanView { state: row.state, reason, trouble, conductor, counts, row });
     }
     // A run in which a person is to approve needs nobody until then.
     let is_asking = row.state == PlanState::Paused
@@ -299,16 +305,9 @@ fn plan_view(tx: &Tx<'_>, house: &House, row: PlanRow) -> Result<PlanView, Error
     let (state, reason) = match &conductor {
         None if is_asking => (row.state, row.reason.clone()),
         Some(conductor) => {
-            let silent = Time::now().millis_since(conductor.heartbeat_at);
-            let odd = || {
-                if is_unlocked(conductor) {
-                    return Some(without_lock(conductor));
-                }
-                let why = conducting::why_stale(silent)?;
-                let pid = conductor.pid;
-                Some(format!(
-                    "its conductor (process {pid}) may not go on, {why}; kapell stop --force ends it"
-                ))
+            let odd = || match is_unlocked(conductor) {
+                true => Some(without_lock(conductor)),
+                false => standstill::hanging(conductor),
             };
             (row.state, row.reason.clone().or_else(odd))
         }
@@ -322,7 +321,7 @@ fn plan_view(tx: &Tx<'_>, house: &House, row: PlanRow) -> Result<PlanView, Error
             (if at_work == 0 { PlanState::Stopped } else { row.state }, Some(reason))
         }
     };
-    Ok(PlanView { state, reason, conductor, counts, row })
+    Ok(PlanView { state, reason, trouble, conductor, counts, row })
 }
 
 /// Whether an attempt has neither a shim nor a conductor.
@@ -392,8 +391,9 @@ pub fn attempt_state(row: &AttemptRow) -> AttemptState {
 pub fn tasks(session: &Session, plan: &PlanId, after: i64, limit: usize) -> Result<Vec<TaskView>, Error> {
     let project = session.project()?;
     session.store()?.read(|tx| {
-        let is_conducted = tx.conductor_of(plan)?.is_some_and(|row| conducts(&row));
-        let full = room::lacking(&session.house.root);
+        let conductor = tx.conductor_of(plan)?.filter(conducts);
+        let is_conducted = conductor.is_some();
+        let standstill = conductor.map(|it| Standstill::of(tx, &session.house, &it)).transpose()?.flatten();
         let of = tx.plan(plan)?;
         tx.tasks(plan, after, limit)?
             .into_iter()
@@ -404,9 +404,9 @@ pub fn tasks(session: &Session, plan: &PlanId, after: i64, limit: usize) -> Resu
                 mark_claimed(tx, (&session.house, &project), plan, &mut row)?;
                 let mut attempts = tx.attempts_at(plan, &row.id)?;
                 let (count, last) = (attempts.len() as u32, attempts.pop());
-                match &full {
+                match &standstill {
                     _ if !is_conducted => mark_unattended(&mut row, last.as_ref()),
-                    Some(full) => mark_unrecorded(&mut row, last.as_ref(), full),
+                    Some(standstill) => standstill.mark(&mut row, last.as_ref()),
                     None => {}
                 }
                 Ok(TaskView { attempts: count, last, row })
@@ -421,15 +421,18 @@ pub fn task(session: &Session, plan: &PlanId, id: &TaskId) -> Result<(TaskRow, V
     session.store()?.read(|tx| {
         let mut row = tx.task(plan, id)?.ok_or_else(|| no_such("task", &format!("{plan}/{id}")))?;
         let attempts = tx.attempts_at(plan, id)?;
-        let is_conducted = tx.conductor_of(plan)?.is_some_and(|conductor| conducts(&conductor));
+        let conductor = tx.conductor_of(plan)?.filter(conducts);
         if let Some(of) = tx.plan(plan)? {
-            mark_halted(&mut row, &of, is_conducted);
+            mark_halted(&mut row, &of, conductor.is_some());
         }
         mark_claimed(tx, (&session.house, &project), plan, &mut row)?;
-        if !is_conducted {
-            mark_unattended(&mut row, attempts.last());
-        } else if let Some(full) = room::lacking(&session.house.root) {
-            mark_unrecorded(&mut row, attempts.last(), &full);
+        match conductor {
+            None => mark_unattended(&mut row, attempts.last()),
+            Some(conductor) => {
+                if let Some(standstill) = Standstill::of(tx, &session.house, &conductor)? {
+                    standstill.mark(&mut row, attempts.last());
+                }
+            }
         }
         let attempts = attempts.into_iter().map(|row| attempt_view(tx, row));
         Ok((row, attempts.collect::<Result<_, Error>>()?))
@@ -580,7 +583,7 @@ pub fn workers(
     budget: &[BudgetView],
 ) -> Result<Vec<WorkerView>, Error> {
     let now = Time::now();
-    let full = room::lacking(&session.house.root);
+    let lack = Places { root: &session.house.root, place: Some(&project.place) }.lacking();
     let (live, did, quarantines) = session.store()?.read(|tx| -> Result<_, Error> {
         let did = tx.done_since(&project.id, now.start_of_day())?;
         let mut live = Vec::new();
@@ -592,7 +595,7 @@ pub fn workers(
                 }
                 // Nor can it be recorded, or begin, where there is no room.
                 AttemptState::Stopping | AttemptState::Starting
-                    if full.is_some() && !client::is_alive(Path::new(&attempt.run_dir)) =>
+                    if lack.is_some() && !client::is_alive(Path::new(&attempt.run_dir)) =>
                 {
                     AttemptState::Finished(Outcome::Interrupted)
                 }
@@ -624,8 +627,8 @@ pub fn workers(
                 None => (None, None),
             };
             let are_over = are_all(|state| matches!(state, AttemptState::Finished(_)));
-            let away = match &full {
-                Some(full) if are_over => Some(format!("nobody works on its task: {full}; {}", room::NEXT)),
+            let away = match &lack {
+                Some(lack) if are_over => Some(format!("nobody works on its task: {lack}; {}", lack.next)),
                 _ => away,
             };
             let state = match money {
@@ -730,7 +733,8 @@ pub fn run_times(session: &Session, id: &str) -> Result<(Time, Option<Time>), Er
     session.store()?.read(|tx| tx.run_times(id))?.ok_or_else(|| no_such("run", id))
 }
 
-fn no_such(what: &str, id: &str) -> Error {
+/// That there is nothing of that kind with that id.
+pub(super) fn no_such(what: &str, id: &str) -> Error {
     Refusal::new(
         Code::NotFound,
         format!("there is no {what} {id}"),

@@ -69,6 +69,7 @@ pub fn roster(config: &Config) -> Roster {
                 max_parallel: provider.max_parallel,
                 capability: provider.capability,
                 is_said: provider.is_said,
+                lacks: None,
                 // What a task sends is about three times what it receives.
                 price: provider
                     .prices
@@ -104,10 +105,13 @@ fn seat(config: &Config, name: &WorkerName, worker: &resolved::Worker) -> Option
 pub fn look_around(roster: &mut Roster, config: &Config, house: &House) {
     for (name, provider) in &config.providers {
         let Some(program) = absent_program(house, provider) else { continue };
+        let lacks = format!("{}; install it, then retry the task", not_there(program));
         let seats = roster.seats.values_mut().filter(|seat| seat.provider == *name);
-        seats.for_each(|seat| {
-            seat.lacks = Some(format!("{}; install it, then retry the task", not_there(program)));
-        });
+        seats.for_each(|seat| seat.lacks = Some(lacks.clone()));
+        // One whose program was not found has no worker either, unless a file gives it one.
+        if let Some(known) = roster.providers.get_mut(name) {
+            known.lacks = Some(lacks);
+        }
     }
     let Some(lacks) = windows::missing(house, config) else { return };
     for (name, seat) in &mut roster.seats {

@@ -4,8 +4,10 @@ use rusqlite::{OptionalExtension, Row, params};
 
 use super::connection::Tx;
 use super::error::StoreError;
+use super::plans::task_state;
 use crate::base::clock::Time;
 use crate::base::ids::{AttemptId, PlanId, ProjectId, TaskId};
+use crate::domain::task::TaskState;
 
 /// Something that happened, to be recorded with the change that it tells of.
 #[derive(Debug, Clone, Default)]
@@ -98,6 +100,25 @@ impl Tx<'_> {
             .query_row([], |row| row.get(0))
             .optional()?;
         Ok(newest.unwrap_or(0))
+    }
+
+    /// The tasks of a plan that somebody is at work on, and of which the newest event is of that kind.
+    pub fn told_last(&self, plan: &PlanId, kind: &str) -> Result<Vec<(String, TaskState)>, StoreError> {
+        let mut statement = self.sql.prepare_cached(
+            "SELECT id, state FROM tasks
+             WHERE plan = ?1 AND state IN ('running', 'judging', 'approved', 'landing')
+               AND ?2 = (SELECT kind FROM events WHERE events.plan = tasks.plan AND events.task = tasks.id
+                         ORDER BY seq DESC LIMIT 1)
+             ORDER BY ordinal",
+        )?;
+        let rows = statement.query_map(params![plan.as_str(), kind], |row| {
+            Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))
+        })?;
+        rows.map(|row| {
+            let (id, state) = row?;
+            Ok((id, task_state(&state)?))
+        })
+        .collect()
     }
 
     /// At most `limit` events after number `after`, oldest first.

@@ -541,7 +541,7 @@ fn task_row(row: &Row<'_>) -> Result<TaskRow, StoreError> {
     })
 }
 
-fn task_state(text: &str) -> Result<TaskState, StoreError> {
+pub(super) fn task_state(text: &str) -> Result<TaskState, StoreError> {
     TaskState::parse(text).ok_or_else(|| StoreError::Row(format!("task state {text}")))
 }
 

@@ -1,4 +1,4 @@
-//! How much room a disk has left.
+//! How much room a disk has left, and whether a folder can be written.
 
 use std::io;
 use std::path::Path;
@@ -11,6 +11,17 @@ use std::path::Path;
 pub fn room(path: &Path) -> io::Result<(u64, u64)> {
     let stat = rustix::fs::statvfs(path)?;
     Ok((stat.f_bavail.saturating_mul(stat.f_frsize), stat.f_favail))
+}
+
+/// Why a file or folder that is there lets this process write nothing; `None` if it does, or is not there.
+pub fn refusal(path: &Path) -> Option<io::Error> {
+    let mut wanted = rustix::fs::Access::WRITE_OK;
+    if path.is_dir() {
+        wanted |= rustix::fs::Access::EXEC_OK;
+    }
+    let error = io::Error::from(rustix::fs::access(path, wanted).err()?);
+    let refuses = [io::ErrorKind::PermissionDenied, io::ErrorKind::ReadOnlyFilesystem];
+    refuses.contains(&error.kind()).then_some(error)
 }
 
 /// How programs say that there was no room: the system's own words, git's, and SQLite's.

@@ -32,6 +32,7 @@ mod overtaking;
 mod pipelines;
 mod registry;
 mod roles;
+mod room;
 mod seated;
 mod secured;
 mod serve;

@@ -2,12 +2,12 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::bench::{AGENT, Bench, Guest, KAPELL, Plan, task};
+use crate::bench::{AGENT, Bench, DEADLINE, Guest, KAPELL, Plan, task};
 
 /// A command in some folder: its exit code, its stdout, its stderr.
 fn run_in(bench: &Bench, folder: &Path, words: &[&str]) -> (Option<i32>, String, String) {
@@ -89,6 +89,28 @@ fn the_list_says_what_is_so_and_a_beginning_is_enough_to_steer() {
     assert_eq!(ok(&bench, &["list"]), "nothing runs\n");
     let all = ok(&bench, &["list", "--all"]);
     assert!(all.contains("○ ") && all.contains("stopped"), "{all}");
+}
+
+#[test]
+fn a_conductor_that_hangs_is_told_wherever_its_plan_is() {
+    let bench = Bench::new();
+    let (plan, worker) = waiting(&bench, "alpha");
+    let process = bench.conductor(&plan);
+    bench.settled();
+    // While it can do nothing, its worker ends.
+    process.signal(Signal::STOP);
+    let shim = bench.shim(&worker.attempt);
+    worker.go();
+    assert!(shim.ends_before(Instant::now() + DEADLINE), "{shim} does not end");
+    forge(&bench, "heartbeat_at = 1000");
+    let mut rpc = bench.rpc();
+    let said = |value: &Value| value.as_str().is_some_and(|text| text.contains("hangs or is suspended"));
+    let overview = rpc.ok("status", json!({}));
+    assert!(overview["warnings"].as_array().unwrap().iter().any(said), "{overview:#}");
+    let task = bench.task(&plan, "a");
+    assert!(task["state"] == "waiting" && said(&task["reason"]), "{task:#}");
+    process.signal(Signal::CONT);
+    assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
 }
 
 #[test]

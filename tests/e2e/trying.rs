@@ -158,6 +158,9 @@ fn some_tasks_of_a_plan_are_started_now_and_the_others_later() {
     assert!(refusal.message.contains("task b depends on task a"), "{refusal:?}");
     let dry = rpc.ok("dispatch", json!({"plan_id": plan, "dry_run": true}));
     assert_eq!((dry["waiting"].as_array().unwrap().len(), &dry["run_id"]), (3, &json!(null)), "{dry:#}");
+    let waits = |at: usize| (dry["waiting"][at]["reason"].clone(), dry["waiting"][at]["on"].clone());
+    assert_eq!(waits(0), (json!("slot"), json!("a free worker, and nothing else")), "{dry:#}");
+    assert_eq!(waits(2), (json!("dependency"), json!("task a")), "{dry:#}");
     rpc.ok("dispatch", json!({"plan_id": plan, "tasks": ["a"]}));
     assert_eq!(bench.at_rest(&plan)["state"], "stopped");
     assert_eq!(bench.landed(&plan), ["a"]);

@@ -21,9 +21,10 @@ use crate::services::diagnosing::disk;
 use crate::services::following::Interest;
 use crate::services::project::Project;
 use crate::services::querying::{self, AttemptView, BudgetView, PlanView, WorkerView};
+use crate::services::room::Places;
 use crate::services::{
-    Session, admitting, costing, dispatching, health, planning, registry, replaying, room, spending,
-    standing, windows,
+    Session, admitting, costing, dispatching, health, planning, registry, replaying, spending, standing,
+    windows,
 };
 use crate::store::claims::ClaimPage;
 use crate::store::events::EventFilter;
@@ -387,8 +388,14 @@ fn overview(session: &Session, project: &Project, limit: usize) -> Result<Overvi
     let plans = querying::plans(session, project, limit.min(20))?;
     let mut warnings: Vec<String> = disk::warning(&session.house.root).into_iter().collect();
     warnings.extend(session.why_kept(project));
-    if let Some(full) = room::lacking(&session.house.root) {
-        warnings.push(format!("{full}: what ends cannot be recorded, and nothing begins; {}", room::NEXT));
+    let lack = Places { root: &session.house.root, place: Some(&project.place) }.lacking();
+    let lack = lack.map(|lack| lack.sentence());
+    warnings.extend(lack.clone());
+    for plan in &plans {
+        // What all plans lack is told once.
+        if let Some(trouble) = plan.trouble.as_ref().filter(|trouble| Some(*trouble) != lack.as_ref()) {
+            warnings.push(format!("plan {}: {trouble}", plan.row.id));
+        }
     }
     for plan in plans.iter().filter(|plan| !plan.row.state.is_at_rest() && plan.conductor.is_none()) {
         warnings.push(format!(

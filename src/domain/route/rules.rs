@@ -137,8 +137,11 @@ fn named(roster: &Roster, name: &str) -> Result<(Pick, String), String> {
         }
         return Ok((Pick::Workers(vec![worker]), format!("worker {name}")));
     }
-    let may = |seats: Vec<&Seat>, what: &str| match seats.as_slice() {
-        [] => Err(format!("{what} {name} has no worker")),
+    let may = |seats: Vec<&Seat>, what: &str, lacks: Option<&String>| match seats.as_slice() {
+        [] => Err(match lacks {
+            Some(lacks) => format!("{what} {name} has no worker: {lacks}"),
+            None => format!("{what} {name} has no worker; give it one in kapell.toml, or name another"),
+        }),
         seats if seats.iter().all(|seat| seat.is_protected) => {
             Err(format!("all workers of {what} {name} are protected and never get a task"))
         }
@@ -146,12 +149,12 @@ fn named(roster: &Roster, name: &str) -> Result<(Pick, String), String> {
     };
     if let Some(group) = roster.groups.get(name) {
         let members = group.members.iter().filter_map(|member| roster.seats.get(member)).collect();
-        return may(members, "group").map(|found| (Pick::Group(name.to_owned()), found));
+        return may(members, "group", None).map(|found| (Pick::Group(name.to_owned()), found));
     }
     let provider = ProviderName::new(name);
-    if roster.providers.contains_key(&provider) {
+    if let Some(known) = roster.providers.get(&provider) {
         let seats = roster.seats.values().filter(|seat| seat.provider == provider).collect();
-        return may(seats, "provider").map(|found| (Pick::Provider(provider), found));
+        return may(seats, "provider", known.lacks.as_ref()).map(|found| (Pick::Provider(provider), found));
     }
     Err(format!("nothing is called {name}"))
 }

@@ -15,7 +15,10 @@ fn seat(name: &str, provider: &str) -> Seat {
 }
 
 fn provider(name: &str, capability: Complexity, price: Option<f64>) -> (ProviderName, Provider) {
-    (name.into(), Provider { name: name.into(), max_parallel: 9, capability, price, is_said: true })
+    (
+        name.into(),
+        Provider { name: name.into(), max_parallel: 9, capability, price, is_said: true, lacks: None },
+    )
 }
 
 fn group(strategy: Strategy, members: &[&str]) -> Group {
@@ -120,13 +123,33 @@ fn the_rules_are_asked_in_their_order() {
         // One who cannot do it is stood in for by those who can.
         ("Think", Some("local"), None, Complex, "target: merge1"),
         ("Think", Some("nobody"), None, Normal, "target, nobody: nothing is called nobody"),
-        ("Think", Some("empty"), None, Normal, "target, nobody: group empty has no worker"),
-        ("Think", Some("unstaffed"), None, Normal, "target, nobody: provider unstaffed has no worker"),
+        (
+            "Think",
+            Some("empty"),
+            None,
+            Normal,
+            "target, nobody: group empty has no worker; give it one in kapell.toml, or name another",
+        ),
+        (
+            "Think",
+            Some("unstaffed"),
+            None,
+            Normal,
+            "target, nobody: provider unstaffed has no worker; give it one in kapell.toml, or name another",
+        ),
     ];
     for (text, target, role, complexity, expected) in table {
         let wish = Wish { text, target: *target, role: *role, complexity: *complexity, ..Wish::default() };
         assert_eq!(came(&roster, &Now::default(), wish), *expected, "{text} {target:?}");
     }
+    // Of a provider without a worker it is said why, and what to do.
+    let mut absent = fleet();
+    absent.providers.get_mut(&ProviderName::new("unstaffed")).unwrap().lacks = Some("no `it`; get it".into());
+    let asked = Wish { text: "Think", target: Some("unstaffed"), ..Wish::default() };
+    assert_eq!(
+        came(&absent, &Now::default(), asked),
+        "target, nobody: provider unstaffed has no worker: no `it`; get it"
+    );
     let asked = Wish { text: "Fix", environment: Some("dev2"), ..Wish::default() };
     assert_eq!(came(&roster, &Now::default(), asked), "environment: keeper");
 }

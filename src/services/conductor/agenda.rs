@@ -130,7 +130,9 @@ impl Agenda {
                 // Who was marked as protected was meant.
                 && !why.contains("protected")
             {
-                let why = format!("{why} since kapell.toml was changed");
+                let (what, next) =
+                    why.split_once("; ").unwrap_or((why, "put it back, or plan the task for another"));
+                let why = format!("{what} since kapell.toml was changed; {next}");
                 self.stranded.insert(at, Some(("slot", why)));
             }
         }

@@ -29,7 +29,7 @@ use crate::domain::task::TaskState;
 use crate::services::judging::commands;
 use crate::services::project::Files;
 use crate::services::spending::Spent;
-use crate::services::{Error, Session, ground, landing, owning};
+use crate::services::{Error, Session, ground, landing, owning, querying};
 use crate::store::events::NewEvent;
 use crate::store::plans::{Pace, PlanRow, TaskLight};
 use crate::store::watch::Watch;
@@ -67,6 +67,9 @@ pub fn conduct<S: Socket>(
     launch_anyway: bool,
     open: impl FnOnce(&Arc<Vitals>) -> Option<S>,
 ) -> Result<bool, Error> {
+    if session.store()?.read(|tx| tx.plan(plan))?.is_none() {
+        return Err(querying::no_such("plan", plan.as_str()));
+    }
     let life_file = session.house.life_file(&format!("plan-{plan}"));
     let Some(mut life) = take_plan(session, plan, &life_file)? else { return Ok(false) };
     Point::ConductorLocked.reach()?;

@@ -49,7 +49,7 @@ pub fn seat<'s>(
     if let Some(target) = &task.target {
         routing::admit(&mut roster, config, target);
     }
-    let placed = route::place(&roster, &routing::wish(task));
+    let mut placed = route::place(&roster, &routing::wish(task));
     let limits =
         limits(tx, config, |provider| spending::limit(tx, config, &spending::wish(desk, provider, task)))?;
     let mut now = routing::now(tx, config, (&desk.project.id, Some(&desk.plan_id)), live, limits)?;
@@ -64,6 +64,8 @@ pub fn seat<'s>(
     if !matches!(&decision.choice, Choice::Seat(seat) if !routing::lacks_something(&roster, config, house, &seat.worker))
     {
         routing::look_around(&mut roster, config, house);
+        // By the same rules; of somebody without a worker it is known now why.
+        placed = route::place(&roster, &routing::wish(task));
         decision = route::decide(&roster, &now, &placed.pick, need);
     }
     let why = match &decision.choice {

@@ -75,6 +75,24 @@ fn a_sound_machine_is_sound_and_nothing_stays_behind() {
 }
 
 #[test]
+fn a_state_folder_that_refuses_hides_nothing_else() {
+    let ward = Ward::new();
+    ward.git("");
+    // Root is denied nothing, but no folder is made in a file.
+    fs::create_dir(ward.folder.path().join("state")).unwrap();
+    fs::write(ward.folder.path().join("state/tmp"), "a file").unwrap();
+    let checks = ward.diagnose();
+    assert_eq!(checks["state folder"].outcome, Outcome::Fail, "{:?}", checks["state folder"]);
+    assert!(checks["state folder"].next.as_ref().unwrap().contains("KAPELL_HOME"));
+    for name in ["git", "configuration", "clock", "state disk"] {
+        assert!(checks[name].outcome != Outcome::Fail, "{:?}", checks[name]);
+    }
+    for name in ["wall", "agents", "project"] {
+        assert!(checks.contains_key(name), "{name} was not tried: {checks:#?}");
+    }
+}
+
+#[test]
 fn git_is_judged_by_what_it_does() {
     for (lie, outcome, says) in [
         ("[ \"$1\" != --version ] || { echo git version 2.37.9; exit; }", Outcome::Fail, "too old"),
@@ -165,8 +183,11 @@ fn a_damaged_store_and_a_closed_folder_are_failures() {
     let ward = Ward::new();
     fs::write(ward.folder.path().join("state"), "a file").unwrap();
     let checks = ward.diagnose();
-    assert_eq!(checks.keys().copied().collect::<Vec<_>>(), ["state folder"]);
-    assert_eq!(checks["state folder"].outcome, Outcome::Fail);
+    for name in ["state folder", "store"] {
+        assert_eq!(checks[name].outcome, Outcome::Fail, "{:?}", checks[name]);
+        assert!(checks[name].next.is_some());
+    }
+    assert!(!checks.contains_key("file notices"), "it is tried in the state folder alone");
 }
 
 #[test]

@@ -12,7 +12,7 @@ use crate::domain::conducting::PlanState;
 use crate::domain::task::TaskState;
 use crate::services::planning::rows;
 use crate::services::project::Project;
-use crate::services::{Error, House, claiming, owning, room};
+use crate::services::{Error, House, claiming, owning};
 use crate::store::Tx;
 use crate::store::attempts::AttemptRow;
 use crate::store::plans::{PlanRow, TaskRow};
@@ -72,17 +72,6 @@ pub(super) fn mark_unattended(task: &mut TaskRow, last: Option<&AttemptRow>) {
     if last.is_some_and(is_dead) {
         task.state = TaskState::Waiting;
         task.reason = Some(format!("{why}: dispatch the plan again to go on"));
-    }
-}
-
-/// A task whose worker has ended since the state folder is `full` does not run, though its conductor cannot record
-/// that yet.
-pub(super) fn mark_unrecorded(task: &mut TaskRow, last: Option<&AttemptRow>, full: &str) {
-    let is_over = |attempt: &AttemptRow| !client::is_alive(Path::new(&attempt.run_dir));
-    if task.state == TaskState::Running && last.is_some_and(is_over) {
-        task.state = TaskState::Waiting;
-        task.reason =
-            Some(format!("nobody works on it, and that cannot be recorded: {full}; {}", room::NEXT));
     }
 }
 

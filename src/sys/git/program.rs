@@ -98,8 +98,13 @@ impl Program {
         passed.push(("LC_ALL".into(), "C".into()));
 
         let root = Path::new("/");
-        let printed = execute(&path, &["version".into()], &passed, root, Input::Nothing)?;
-        let printed = String::from_utf8_lossy(&printed.stdout).trim().to_owned();
+        let asked = execute(&path, &["version".into()], &passed, root, Input::Nothing)?;
+        if asked.code != Some(0) {
+            // It was ended, or cannot run: that says nothing of how old it is.
+            let (args, stderr) = ("version".to_owned(), asked.stderr.trim().to_owned());
+            return Err(GitError::Failed { args, status: asked.status, stderr });
+        }
+        let printed = String::from_utf8_lossy(&asked.stdout).trim().to_owned();
         let version = match Version::parse(&printed) {
             Some(version) if version >= OLDEST => version,
             _ => return Err(GitError::TooOld { path, found: printed }),
@@ -237,6 +242,25 @@ mod tests {
             assert_eq!(found, expected, "{printed:?}");
         }
         assert!(Version { major: 2, minor: 9 } < OLDEST);
+    }
+
+    #[test]
+    fn a_git_that_was_killed_is_not_told_as_old() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("git");
+        let find = |script: &str| {
+            std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+            Program::find([("PATH".into(), folder.path().into())]).unwrap_err()
+        };
+        let killed = find("kill -9 $$");
+        assert!(killed.to_string().starts_with("git version failed (signal: 9"), "{killed}");
+        assert!(crate::services::Error::from(killed).is_of_killed_git());
+        let broken = find("echo no library >&2; exit 127").to_string();
+        assert!(broken.contains("exit status: 127") && broken.contains("no library"), "{broken}");
+        let old = find("echo git version 2.37.9").to_string();
+        assert!(old.contains("is too old (git version 2.37.9)"), "{old}");
     }
 
     #[test]
