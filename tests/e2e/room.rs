@@ -134,23 +134,18 @@ fn a_repository_whose_disk_is_full_is_told_where_its_work_is() {
     }
 }
 
-/// Has a folder and those in it refuse whatever is new: by a mount of itself that can only be read, since no rights
-/// hold root. What is open goes on.
-struct Refusing<'a>(Disk<'a>);
-
-impl<'a> Refusing<'a> {
-    /// `None` where this user may mount nothing.
-    fn make(bench: &'a Bench, folder: std::path::PathBuf) -> Option<Self> {
-        let mount = |words: &[&str]| {
-            let mounted = bench.command("mount").args(words).arg(&folder).output();
-            mounted.is_ok_and(|mounted| mounted.status.success())
-        };
-        if !mount(&["--bind", folder.to_str()?]) {
-            return None;
-        }
-        let disk = Disk { bench, folder: folder.clone() };
-        mount(&["-o", "remount,bind,ro"]).then_some(Self(disk))
+/// Has a folder and those in it refuse whatever is new, as long as that lives: by a mount of itself that can only be
+/// read, since no rights hold root. What is open goes on. `None` where this user may mount nothing.
+fn refusing(bench: &Bench, folder: std::path::PathBuf) -> Option<Disk<'_>> {
+    let mount = |words: &[&str]| {
+        let mounted = bench.command("mount").args(words).arg(&folder).output();
+        mounted.is_ok_and(|mounted| mounted.status.success())
+    };
+    if !mount(&["--bind", folder.to_str()?]) {
+        return None;
     }
+    let is_refusing = mount(&["-o", "remount,bind,ro"]);
+    Some(Disk { bench, folder }).filter(|_| is_refusing)
 }
 
 #[test]
@@ -162,7 +157,7 @@ fn work_waits_for_a_state_folder_that_can_be_written_again() {
     let mut rpc = bench.rpc();
     let mut seq = rpc.ok("status", json!({}))["seq"].clone();
     bench.settled();
-    let Some(refusing) = Refusing::make(&bench, bench.state()) else {
+    let Some(refusing) = refusing(&bench, bench.state()) else {
         eprintln!("NOT TESTED: a folder cannot be made to refuse here");
         return;
     };

@@ -99,3 +99,52 @@ pub(super) fn hanging(conductor: &ConductorRow) -> Option<String> {
 fn silence(conductor: &ConductorRow) -> i64 {
     Time::now().millis_since(conductor.heartbeat_at)
 }
+
+#[cfg(test)]
+mod tests {
+    use TaskState::{Done, Judging, Landing, Running, Waiting};
+
+    use super::*;
+
+    fn standstill(is_total: bool, waiting: &[(&str, TaskState)]) -> Standstill {
+        let waiting = waiting.iter().map(|(id, state)| ((*id).to_owned(), *state)).collect();
+        Standstill { why: "full".to_owned(), is_lack: true, is_unrecorded: false, is_total, waiting }
+    }
+
+    #[test]
+    fn whoever_waits_is_counted_among_those_that_wait() {
+        let counts = [(Running, 3), (Judging, 2), (Landing, 1), (Done, 1)];
+        let sorted = |mut counts: Vec<(TaskState, u64)>| {
+            counts.retain(|(_, n)| *n > 0);
+            counts.sort_by_key(|(state, _)| state.as_str());
+            counts
+        };
+        for (is_total, waiting, at_work, expected) in [
+            // Nobody but workers that live goes on.
+            (true, &[][..], 1, [(Done, 1), (Judging, 2), (Landing, 1), (Running, 1), (Waiting, 2)].to_vec()),
+            (
+                true,
+                &[("a", Judging), ("b", Landing)],
+                3,
+                [(Done, 1), (Judging, 1), (Running, 3), (Waiting, 2)].to_vec(),
+            ),
+            // There is some room, and those of whom it was said wait.
+            (
+                false,
+                &[("a", Running)],
+                0,
+                [(Done, 1), (Judging, 2), (Landing, 1), (Running, 2), (Waiting, 1)].to_vec(),
+            ),
+            (
+                false,
+                &[("a", Judging)],
+                0,
+                [(Done, 1), (Judging, 1), (Landing, 1), (Running, 3), (Waiting, 1)].to_vec(),
+            ),
+        ] {
+            let mut counted = counts.to_vec();
+            standstill(is_total, waiting).recount(&mut counted, at_work);
+            assert_eq!(sorted(counted), expected, "{is_total} {waiting:?} {at_work}");
+        }
+    }
+}
