@@ -173,7 +173,7 @@ fn work_waits_for_a_state_folder_that_can_be_written_again() {
         if told["events"].as_array().unwrap().iter().any(|event| said(&event["text"])) {
             break;
         }
-        assert!(Instant::now() < until, "{:#}", rpc.ok("status", of_task.clone()));
+        assert!(Instant::now() < until, "{:#}", rpc.ok("status", of_task));
         seq = rpc.ok("status", json!({"since_seq": seq, "wait_ms": 2000}))["seq"].clone();
     }
     let task = rpc.ok("status", of_task);
