@@ -13,11 +13,9 @@
 //! 1 to 3 µs for two that meet, three `**` and seven `*` on each side among them. What runs for every state of a
 //! search is inlined by hand, as the program is built for size.
 
-use unicode_normalization::UnicodeNormalization;
-
 use crate::domain::overlap::segment::TooBig;
 use crate::domain::pattern::steps::{Automaton, Form, Part};
-use crate::domain::pattern::{Pattern, fold};
+use crate::domain::pattern::{Pattern, composed, fold};
 
 mod segment;
 
@@ -48,7 +46,7 @@ pub fn overlap(a: &Pattern, b: &Pattern) -> Option<String> {
         &[Form::Exact, Form::Folded, Form::Decomposed]
     };
     forms.iter().find_map(|&form| match search(a.automaton(form), b.automaton(form)) {
-        Answer::Path(path) if form == Form::Decomposed => Some(path.nfc().collect()),
+        Answer::Path(path) if form == Form::Decomposed => Some(composed(path.chars())),
         Answer::Path(path) => Some(path),
         Answer::None => None,
         Answer::TooBig if longer.literal_path().is_empty() => Some(longer.as_str().to_owned()),

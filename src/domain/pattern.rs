@@ -40,6 +40,7 @@ use crate::domain::pattern::steps::{Automaton, Form};
 
 mod fold;
 pub(super) mod names;
+mod normal;
 mod parse;
 mod set;
 pub(super) mod steps;
@@ -49,6 +50,7 @@ pub(super) mod tests;
 
 pub use crate::domain::overlap::{IsFile, overlap, overlap_of};
 pub use crate::domain::pattern::fold::{fold, twins};
+pub(super) use crate::domain::pattern::normal::composed;
 pub use crate::domain::pattern::parse::{MAX_ALTERNATIVES, MAX_BYTES};
 pub use crate::domain::pattern::set::PatternSet;
 

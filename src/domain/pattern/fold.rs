@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
 use caseless::Caseless;
-use unicode_normalization::UnicodeNormalization;
 
+use super::normal::{composed, decomposed};
 use crate::base::paths::RepoPath;
 
 /// The text without case and in one normal form: canonical caseless matching of the Unicode
@@ -16,12 +16,12 @@ pub fn fold(text: &str) -> String {
     if text.is_ascii() {
         return text.to_ascii_lowercase();
     }
-    text.nfd().default_case_fold().nfc().collect()
+    composed(decomposed(text.chars()).into_iter().default_case_fold())
 }
 
 /// [`fold`] in NFD: letters apart from their marks.
 pub(super) fn fold_decomposed(text: &str) -> String {
-    text.nfd().default_case_fold().nfd().collect()
+    decomposed(decomposed(text.chars()).into_iter().default_case_fold()).into_iter().collect()
 }
 
 /// [`fold`] of a path; bytes that are no text stay as they are.

@@ -368,7 +368,7 @@ impl<'a> Links<'a> {
         if self.found.is_none() {
             let entries = read::ls_tree(self.git, &self.snapshot.tree, &[])?.into_iter();
             let links = entries.filter(|entry| entry.mode == Mode::Symlink).map(|entry| entry.path);
-            self.found = Some(links.collect());
+            self.found = Some(links.gather());
         }
         if !self.found.as_ref().is_some_and(|links| links.contains(path)) {
             return Ok(None);
