@@ -33,8 +33,8 @@ const SMALL_LOG: u64 = 64 << 10;
 const GROWN_LOG: u64 = 192 << 10;
 
 /// With so many bytes in the log a commit folds them into the database, which takes as long as some commits: not
-/// one claim of a hundred is to wait for that.
-const LARGE_LOG: u64 = 1 << 20;
+/// one claim of two hundred is to wait for that.
+const LARGE_LOG: u64 = 2 << 20;
 
 /// The database of one person on one machine. Cheap to share between threads.
 #[derive(Debug)]
@@ -118,7 +118,7 @@ impl Store {
         let large = LARGE_LOG / page;
         connection.execute_batch(&format!(
             "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
-             PRAGMA journal_size_limit = 2097152; PRAGMA wal_autocheckpoint = {large}",
+             PRAGMA journal_size_limit = 4194304; PRAGMA wal_autocheckpoint = {large}",
         ))?;
         drop(opening);
         let store = Self {
@@ -520,9 +520,9 @@ mod tests {
             (one("page_size"), one("wal_autocheckpoint"))
         };
         let store = Store::open(folder.path(), Check::Pages).unwrap();
-        assert_eq!(size(&store), (4096, 256));
+        assert_eq!(size(&store), (4096, 512));
         let small = tempfile::tempdir().unwrap();
-        assert_eq!(size(&Store::open(small.path(), Check::Pages).unwrap()), (1024, 1024));
+        assert_eq!(size(&Store::open(small.path(), Check::Pages).unwrap()), (1024, 2048));
     }
 
     #[test]
