@@ -204,7 +204,7 @@ Examples:
     Health(Health),
     /// List running orchestrations, of all your projects
     #[command(
-        after_help = "A filled circle is one that lives and was heard of in the last minute, an empty one all others. Whether it lives
+        after_help = "A filled circle is one that lives and was heard of in the last minute, an empty one all others. Whether it lives \
 is asked of its lock and its process, not of what it wrote last.
 
 Examples:

@@ -39,7 +39,7 @@ pub struct Fleet {
 pub enum FleetCommand {
     /// Start standing sessions in tmux, each by the name of its worker
     #[command(
-        after_help = "Starts those with runtime = \"tmux\" and those that are protected, since people talk to these; where no
+        after_help = "Starts those with runtime = \"tmux\" and those that are protected, since people talk to these; where no \
 worker is either, all. What exists already, by name, is left as it is, whoever started it.
 Ends with 1 if one could not be started.
 
@@ -77,7 +77,7 @@ Examples:
     },
     /// Type a text into a standing session, and press Enter once
     #[command(
-        after_help = "The text is pasted, so that nothing in it acts as a key: control characters are left out, and lines do not
+        after_help = "The text is pasted, so that nothing in it acts as a key: control characters are left out, and lines do not \
 submit early. Where a program reads line by line, its lines are made one.
 A group means the sessions of all its workers but the protected; those are typed to by their own name.
 Ends with 1 if a session could not be typed into. For a task use kapell send.
