@@ -6,6 +6,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::naming::{Extent, files};
 use super::{Asked, Project, discover};
+use crate::domain::writes::Reach;
 
 /// What [`digest`] says of a folder.
 pub(super) const FOLDER: &str = "folder";
@@ -89,7 +90,12 @@ pub(super) fn elsewhere(project: &Project, asked: &Asked<'_>) -> Vec<PathBuf> {
     };
     let mut tops = Vec::new();
     for write in asked.writes {
-        for (file, _) in files(asked, write) {
+        let named = match &write.reach {
+            // What these bring lies in the checkout around their place; git is asked for it once.
+            Reach::Commits(_) => vec![asked.cwd.join(&write.path)],
+            _ => files(asked, write).into_iter().map(|(file, _)| file).collect(),
+        };
+        for file in named {
             let file = real_parent(&file);
             let goal = file.canonicalize().ok().filter(|goal| *goal != file);
             for file in std::iter::once(file).chain(goal).filter(|file| !is_own(file)) {
@@ -154,7 +160,7 @@ pub(super) fn digest(file: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::writes::{Reach, Write};
+    use crate::domain::writes::Write;
 
     #[test]
     fn paths_are_found_where_they_really_lie() {
