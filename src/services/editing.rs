@@ -138,20 +138,25 @@ fn owns_below(own: &Pattern, folder: &str) -> bool {
 
 /// Claims what a session is about to write; a refusal names who holds it.
 pub fn by_session(house: &House, editor: &Editor, asked: &Asked<'_>) -> Result<Option<Refusal>, Error> {
-    for project in projects(asked)? {
-        if let Some(refusal) = claimed(house, editor, &project, asked)? {
+    in_each_project(asked, |project| claimed(house, editor, project, asked))
+}
+
+/// The first refusal of the session's project, and of others into which it reaches: a file is held in its own,
+/// whoever comes from where.
+fn in_each_project(
+    asked: &Asked<'_>,
+    ask: impl Fn(&Project) -> Result<Option<Refusal>, Error>,
+) -> Result<Option<Refusal>, Error> {
+    let own = Project::of(asked.folder)?;
+    if let Some(refusal) = ask(&own)? {
+        return Ok(Some(refusal));
+    }
+    for top in place::elsewhere(&own, asked) {
+        if let Some(refusal) = ask(&Project::of(&top)?)? {
             return Ok(Some(refusal));
         }
     }
     Ok(None)
-}
-
-/// The project of the session, and others into which it reaches: a file is held in its own, whoever comes from where.
-fn projects(asked: &Asked<'_>) -> Result<Vec<Project>, Error> {
-    let own = Project::of(asked.folder)?;
-    let tops = place::elsewhere(&own, asked);
-    let others = tops.iter().map(|top| Project::of(top)).collect::<Result<Vec<_>, _>>()?;
-    Ok(std::iter::once(own).chain(others).collect())
 }
 
 fn claimed(
@@ -270,12 +275,7 @@ pub fn written_by_session(
     let writes: Vec<Write> =
         asked.writes.iter().filter(|write| write.reach == Reach::Path).cloned().collect();
     let asked = &Asked { writes: &writes, ..*asked };
-    for project in projects(asked)? {
-        if let Some(refusal) = written(house, editor, &project, asked)? {
-            return Ok(Some(refusal));
-        }
-    }
-    Ok(None)
+    in_each_project(asked, |project| written(house, editor, project, asked))
 }
 
 fn written(

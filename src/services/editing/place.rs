@@ -48,10 +48,7 @@ pub(super) fn places(project: &Project, asked: &Asked<'_>) -> Vec<Place> {
     let mut places: Vec<Place> = Vec::new();
     for write in asked.writes {
         for (file, extent) in files(asked, write) {
-            let file = real_parent(&file);
-            // Both the link and what it leads to: which of them is written is the tool's to know.
-            let goal = file.canonicalize().ok().filter(|goal| *goal != file);
-            for file in std::iter::once(file).chain(goal) {
+            for file in both(&file) {
                 let place = place(project, file, extent.clone());
                 if let Some(place) = place.filter(|place| !places.contains(place)) {
                     places.push(place);
@@ -60,6 +57,13 @@ pub(super) fn places(project: &Project, asked: &Asked<'_>) -> Vec<Place> {
         }
     }
     places
+}
+
+/// Both a link and what it leads to: which of them is written is the tool's to know.
+fn both(file: &Path) -> impl Iterator<Item = PathBuf> + use<> {
+    let file = real_parent(file);
+    let goal = file.canonicalize().ok().filter(|goal| *goal != file);
+    std::iter::once(file).chain(goal)
 }
 
 /// The place of a file in its checkout; none outside of the project and where a path is no text.
@@ -96,9 +100,7 @@ pub(super) fn elsewhere(project: &Project, asked: &Asked<'_>) -> Vec<PathBuf> {
             _ => files(asked, write).into_iter().map(|(file, _)| file).collect(),
         };
         for file in named {
-            let file = real_parent(&file);
-            let goal = file.canonicalize().ok().filter(|goal| *goal != file);
-            for file in std::iter::once(file).chain(goal).filter(|file| !is_own(file)) {
+            for file in both(&file).filter(|file| !is_own(file)) {
                 let folder = file.ancestors().find(|folder| folder.is_dir());
                 let found = folder.and_then(|folder| discover(folder).ok());
                 let top = found.filter(|found| found.common_dir != project.place).and_then(|found| found.top);
