@@ -174,6 +174,28 @@ fn what_landed_stays_landed_where_somebody_moves_the_branch_or_takes_all_its_ref
 }
 
 #[test]
+fn work_lands_upon_a_branch_that_was_rewritten_meanwhile_and_stays() {
+    let bench = Bench::new();
+    let plan = bench.start(&Plan::new([
+        task("a", &["a.txt"], &["write a.txt a"]),
+        task("b", &["b.txt"], &[&bench.meet_line("b"), "write b.txt b"]).after(&["a"]),
+        task("c", &["c.txt"], &["write c.txt c"]).after(&["b"]),
+    ]));
+    let b = bench.meet("b");
+    let branch = format!("refs/heads/kapell/{plan}");
+    let tree = bench.git(["rev-parse", &format!("{branch}^{{tree}}")]);
+    let squashed = bench.git(["commit-tree", "-p", "main", "-m", "in my words", &tree]);
+    bench.git(["update-ref", &branch, &squashed]);
+    b.go();
+    assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
+    assert!(!bench.story().contains("is put back"), "{}", bench.story());
+    let names = bench.git(["ls-tree", "--name-only", &branch]);
+    for name in ["a.txt", "b.txt", "c.txt"] {
+        assert!(names.contains(name), "{names}");
+    }
+}
+
+#[test]
 fn a_branch_that_was_rewritten_lands_if_it_holds_the_same_and_is_asked_about_if_not() {
     let bench = Bench::new();
     let plan = bench.start(&Plan::new([task("a", &["a.txt"], &["write a.txt a"])]));

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 
 use super::queue::{Landing, Waiting};
-use super::{follow_with_target, hold, integrating, proving, tip};
+use super::{follow, follow_with_target, hold, integrating, proving, tip};
 use crate::base::failpoint::Point;
 use crate::domain::halving::settle;
 use crate::domain::plan::Plan;
@@ -131,9 +131,11 @@ impl Batch<'_> {
     fn put_back(&self, at: Oid) -> Result<Option<Oid>, Error> {
         let (git, plan) = (&self.desk.git, &self.desk.plan_id);
         let Some(landed) = tip(git, plan, self.branch)?.filter(|landed| *landed != at) else {
+            // What lands upon a branch that was rewritten holds nothing of what the anchor is at.
+            follow(git, plan, &at)?;
             return Ok(Some(at));
         };
-        let kept = refs::set_aside(git, &format!("{plan}"), &at)?;
+        let kept = refs::set_aside(git, plan.as_str(), &at)?;
         let guard = git.turn()?;
         match land::advance(git, &guard, self.branch, &landed, Some(&at))? {
             Advance::Advanced => drop(guard),

@@ -51,6 +51,15 @@ pub fn tip(git: &Git, plan: &PlanId, branch: &str) -> Result<Option<Oid>, GitErr
     Ok(Some(if holds { at.clone() } else { landed.clone() }))
 }
 
+/// Has the anchor of a plan be at a commit that is as good, once there is one.
+fn follow(git: &Git, plan: &PlanId, at: &Oid) -> Result<(), GitError> {
+    let anchor = anchor(plan);
+    if let Some(before) = refs::read(git, &anchor)?.filter(|before| before != at) {
+        refs::update(git, &anchor, at, Some(&before), "kapell: its branch was rewritten")?;
+    }
+    Ok(())
+}
+
 /// Keeps the anchor of a plan with its branch, which moved from `onto`. Where that is not known the branch may have
 /// been moved since by somebody else.
 fn hold(git: &Git, plan: &PlanId, branch: &str, onto: Option<&Oid>) -> Result<(), GitError> {
