@@ -7,7 +7,7 @@
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use ::landlock::{
@@ -18,7 +18,7 @@ use rustix::fs::{CWD, FileType, Mode as FileMode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use rustix::thread::CapabilitySet;
 
-use super::reading::{self, Surroundings};
+use super::reading::{self, Granted, Surroundings};
 use super::{Mode, Wall, WallError};
 
 /// Devices that programs write to and read as a matter of course.
@@ -56,12 +56,19 @@ pub(super) struct Foundation {
     /// The kernel's own number for its level.
     number: i32,
     hidden: Vec<PathBuf>,
-    surroundings: Surroundings,
+    /// `None` where a wall is built on it at once.
+    surroundings: Option<Surroundings>,
 }
 
 impl Foundation {
+    /// Lays it for walls that are yet to come.
+    pub(super) fn lay_ahead(hidden: &[PathBuf]) -> Result<Self, WallError> {
+        let surroundings = Surroundings::of(hidden);
+        Ok(Self { surroundings: Some(surroundings), ..Self::lay(hidden)? })
+    }
+
     /// Grants to read everything but `hidden`, and the system's devices.
-    pub(super) fn lay(hidden: &[PathBuf]) -> Result<Self, WallError> {
+    fn lay(hidden: &[PathBuf]) -> Result<Self, WallError> {
         let (level, number) = level()?;
         let mut handled = AccessFs::from_write(level.min(SOUND));
         if !hidden.is_empty() {
@@ -78,26 +85,30 @@ impl Foundation {
             })
             .and_then(Ruleset::create)
             .map_err(refused)?;
-        let surroundings = Surroundings::of(hidden);
-        let mut laid = Self { ruleset, handled, level, number, hidden: hidden.to_vec(), surroundings };
+        let mut laid = Self { ruleset, handled, level, number, hidden: hidden.to_vec(), surroundings: None };
         let (folder, file, read) = (laid.folder(), laid.file(), laid.read());
         for (paths, rights) in
             [(&DEVICES[..], file), (&DEVICE_FOLDERS[..], folder), (&READ_DEVICES[..], read)]
         {
             for path in paths {
-                laid.grant_what_is_there(Path::new(path), OFlags::empty(), rights)?;
+                laid.grant_what_is_there(CWD, Path::new(path), OFlags::empty(), rights)?;
             }
         }
         let seen = if read.is_empty() { Vec::new() } else { reading::all_but(hidden) };
-        for path in seen {
-            laid.grant_what_is_there(&path, OFlags::NOFOLLOW, read)?;
+        for Granted { folder, names } in seen {
+            // Opened once, so that its way is not gone for each that lies in it.
+            let flags = OFlags::PATH | OFlags::CLOEXEC | OFlags::DIRECTORY | OFlags::NOFOLLOW;
+            let Ok(folder) = rustix::fs::open(&folder, flags, FileMode::empty()) else { continue };
+            for name in names {
+                laid.grant_what_is_there(folder.as_fd(), Path::new(&name), OFlags::NOFOLLOW, read)?;
+            }
         }
         Ok(laid)
     }
 
     /// Whether it is what would be laid for `wall` now.
     fn carries(&self, wall: &Wall) -> bool {
-        self.hidden == wall.hidden && self.surroundings.are_same()
+        self.hidden == wall.hidden && self.surroundings.as_ref().is_some_and(Surroundings::are_same)
     }
 
     /// What may be done in a folder. Nobody needs device nodes in a worktree, and root could write a
@@ -122,6 +133,7 @@ impl Foundation {
     /// The system's own are as they are: what is missing is not missed.
     fn grant_what_is_there(
         &mut self,
+        folder: BorrowedFd<'_>,
         path: &Path,
         flags: OFlags,
         rights: BitFlags<AccessFs>,
@@ -129,7 +141,7 @@ impl Foundation {
         if rights.is_empty() {
             return Ok(());
         }
-        match rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC | flags, FileMode::empty()) {
+        match rustix::fs::openat(folder, path, OFlags::PATH | OFlags::CLOEXEC | flags, FileMode::empty()) {
             Ok(found) => self.grant(found, rights),
             Err(_) => Ok(()),
         }
@@ -163,7 +175,7 @@ pub(super) fn ruleset(
         laid.grant(open(path, FileType::RegularFile)?, file)?;
     }
     for path in &wall.readable {
-        laid.grant_what_is_there(path, OFlags::empty(), read)?;
+        laid.grant_what_is_there(CWD, path, OFlags::empty(), read)?;
     }
     for stream in appendable {
         laid.grant(stream, AccessFs::WriteFile.into())?;

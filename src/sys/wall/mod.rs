@@ -171,7 +171,7 @@ impl Foundation {
     pub fn lay(hidden: &[PathBuf]) -> Self {
         Self(
             #[cfg(target_os = "linux")]
-            landlock::Foundation::lay(hidden).ok(),
+            landlock::Foundation::lay_ahead(hidden).ok(),
         )
     }
 }

@@ -4,31 +4,200 @@
 use crate::base::sorting;
 use crate::base::sorting::Gather as _;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
+
+/// What in one folder is granted: a part of an answer.
+#[derive(Debug)]
+pub(super) struct Granted {
+    pub(super) folder: PathBuf,
+    pub(super) names: Vec<OsString>,
+}
+
+impl Granted {
+    fn paths(&self) -> impl Iterator<Item = PathBuf> {
+        self.names.iter().map(|name| self.folder.join(name))
+    }
+}
 
 /// The fewest folders and files that hold everything except `hidden` and the devices of the system, as it
 /// is now: what is made later beside a secret is hidden too. Links are none of them, since the rights are those
 /// of what a link leads to.
-pub(super) fn all_but(hidden: &[PathBuf]) -> Vec<PathBuf> {
-    let mut hidden: BTreeSet<PathBuf> = real(hidden).into_iter().gather();
-    hidden.insert("/dev".into());
-    let above = hidden.iter().flat_map(|path| path.ancestors().skip(1)).map(Path::to_owned).gather();
+pub(super) fn all_but(hidden: &[PathBuf]) -> Vec<Granted> {
+    let mut sight = Sight::default();
+    let mut secrets = Place::default();
+    sight
+        .real(hidden)
+        .iter()
+        .map(PathBuf::as_path)
+        .chain([Path::new("/dev")])
+        .for_each(|path| secrets.hide(path));
     let mut rest = Vec::new();
-    around(Path::new("/"), &hidden, &above, &mut rest);
+    sight.around(Path::new("/"), &secrets, &mut rest);
     rest
 }
 
 /// The same within one folder.
 pub(super) fn beside(folder: &Path, hidden: &[PathBuf]) -> Vec<PathBuf> {
     let Ok(folder) = folder.canonicalize() else { return Vec::new() };
-    let is_there = |path: &PathBuf| path.starts_with(&folder) && path.symlink_metadata().is_ok();
-    let hidden: BTreeSet<PathBuf> = real(hidden).into_iter().filter(is_there).gather();
-    let above = hidden.iter().flat_map(|path| path.ancestors().skip(1)).map(Path::to_owned).gather();
+    let mut sight = Sight::default();
+    let mut secrets = Place::default();
+    for path in sight.real(hidden) {
+        if let Ok(below) = path.strip_prefix(&folder)
+            && path.symlink_metadata().is_ok()
+        {
+            secrets.hide(below);
+        }
+    }
     let mut rest = Vec::new();
-    around(&folder, &hidden, &above, &mut rest);
-    rest
+    sight.around(&folder, &secrets, &mut rest);
+    rest.iter().flat_map(Granted::paths).collect()
+}
+
+/// The same places by their real paths: by the name in its real folder, under which one that is missing would
+/// appear, and where a link leads to.
+#[cfg(target_os = "macos")]
+pub(super) fn real(paths: &[PathBuf]) -> Vec<PathBuf> {
+    Sight::default().real(paths)
+}
+
+/// What is hidden, and the folders on the way to it: a tree by names, in their order.
+#[derive(Debug, Default)]
+struct Place {
+    is_hidden: bool,
+    below: Vec<(OsString, Self)>,
+}
+
+impl Place {
+    fn hide(&mut self, path: &Path) {
+        let mut place = self;
+        for part in path.components() {
+            let Component::Normal(name) = part else { continue };
+            let at = match place.find(name) {
+                Ok(at) => at,
+                Err(at) => {
+                    place.below.insert(at, (name.to_owned(), Self::default()));
+                    at
+                }
+            };
+            place = &mut place.below[at].1;
+        }
+        place.is_hidden = true;
+    }
+
+    fn below(&self, name: &OsStr) -> Option<&Self> {
+        Some(&self.below[self.find(name).ok()?].1)
+    }
+
+    fn find(&self, name: &OsStr) -> Result<usize, usize> {
+        self.below.binary_search_by(|(known, _)| known.as_os_str().cmp(name))
+    }
+}
+
+/// What was seen of the tree so far. Most secrets that are known are not there, and lie in few folders: a call
+/// to the system for each name of each path was the greater part of a start.
+#[derive(Default)]
+struct Sight {
+    /// Folders and their real paths.
+    real: BTreeMap<PathBuf, Option<PathBuf>>,
+    /// What is in folders, by their real paths.
+    listed: BTreeMap<PathBuf, Option<Listing>>,
+}
+
+/// The names in a folder.
+#[derive(Debug, Default)]
+struct Listing {
+    links: Vec<OsString>,
+    others: Vec<OsString>,
+}
+
+impl Sight {
+    fn real(&mut self, paths: &[PathBuf]) -> Vec<PathBuf> {
+        let mut real = Vec::new();
+        for path in paths {
+            let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { continue };
+            let Some(folder) = self.real_folder(folder) else { continue };
+            let path = folder.join(name);
+            if self.is_link(&folder, name) {
+                real.extend(path.canonicalize().ok().filter(|path| path.parent().is_some()));
+            }
+            real.push(path);
+        }
+        sorting::sort(&mut real);
+        real.dedup();
+        real
+    }
+
+    /// `None` where there is none.
+    fn real_folder(&mut self, folder: &Path) -> Option<PathBuf> {
+        if let Some(real) = self.real.get(folder) {
+            return real.clone();
+        }
+        let real = match (folder.parent(), folder.file_name()) {
+            (Some(above), Some(name)) => self.real_folder(above).and_then(|above| {
+                let path = above.join(name);
+                match path.symlink_metadata().ok()?.is_symlink() {
+                    true => path.canonicalize().ok(),
+                    false => Some(path),
+                }
+            }),
+            // The root, or a way that goes up again.
+            _ => folder.canonicalize().ok(),
+        };
+        self.real.insert(folder.to_owned(), real.clone());
+        real
+    }
+
+    /// Whether that is a link, in a folder by its real path.
+    fn is_link(&mut self, folder: &Path, name: &OsStr) -> bool {
+        match self.list(folder) {
+            Some(listing) => listing.links.iter().any(|link| link == name),
+            None => folder.join(name).is_symlink(),
+        }
+    }
+
+    /// What is in it, if that can be seen.
+    fn list(&mut self, folder: &Path) -> Option<&Listing> {
+        if !self.listed.contains_key(folder) {
+            let listed = fs::read_dir(folder).ok().map(|entries| {
+                let mut listing = Listing::default();
+                for entry in entries.flatten() {
+                    match entry.file_type().is_ok_and(|kind| kind.is_symlink()) {
+                        true => listing.links.push(entry.file_name()),
+                        false => listing.others.push(entry.file_name()),
+                    }
+                }
+                listing
+            });
+            self.listed.insert(folder.to_owned(), listed);
+        }
+        self.listed.get(folder)?.as_ref()
+    }
+
+    fn around(&mut self, folder: &Path, secrets: &Place, rest: &mut Vec<Granted>) {
+        let Some(listing) = self.list(folder) else {
+            // Nothing can be seen here, yet the folders on the way may be passed.
+            for (name, place) in secrets.below.iter().filter(|(_, place)| !place.is_hidden) {
+                self.around(&folder.join(name), place, rest);
+            }
+            return;
+        };
+        let mut names = Vec::new();
+        let mut on_the_way = Vec::new();
+        for name in &listing.others {
+            match secrets.below(name) {
+                None => names.push(name.clone()),
+                Some(place) if place.is_hidden => {}
+                Some(place) => on_the_way.push((folder.join(name), place)),
+            }
+        }
+        rest.push(Granted { folder: folder.to_owned(), names });
+        for (path, place) in on_the_way {
+            self.around(&path, place, rest);
+        }
+    }
 }
 
 /// What the answer of [`all_but`] depends on: the folders above the secrets, by their names and by their real
@@ -60,47 +229,6 @@ fn last_change(folder: &Path) -> Option<Change> {
     Some((found.dev(), found.ino(), found.ctime(), found.ctime_nsec()))
 }
 
-fn around(folder: &Path, hidden: &BTreeSet<PathBuf>, above: &BTreeSet<PathBuf>, rest: &mut Vec<PathBuf>) {
-    let Ok(entries) = fs::read_dir(folder) else {
-        // Nothing can be seen here, yet the folders on the way may be passed.
-        for below in above.iter().filter(|path| path.parent() == Some(folder)) {
-            around(below, hidden, above, rest);
-        }
-        return;
-    };
-    for entry in entries.flatten() {
-        let path = entry.path();
-        if hidden.contains(&path) || entry.file_type().is_ok_and(|kind| kind.is_symlink()) {
-            continue;
-        }
-        if above.contains(&path) {
-            around(&path, hidden, above, rest);
-        } else {
-            rest.push(path);
-        }
-    }
-}
-
-/// The same places by their real paths: by the name in its real folder, under which one that is missing would
-/// appear, and where a link leads to.
-pub(super) fn real(paths: &[PathBuf]) -> Vec<PathBuf> {
-    let mut real = Vec::new();
-    let mut folders = BTreeMap::new();
-    for path in paths {
-        let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { continue };
-        // To resolve a path is a call for each of its names, and most lie in few folders.
-        let folder = folders.entry(folder).or_insert_with(|| folder.canonicalize().ok());
-        let Some(path) = folder.as_ref().map(|folder| folder.join(name)) else { continue };
-        if path.is_symlink() {
-            real.extend(path.canonicalize().ok().filter(|path| path.parent().is_some()));
-        }
-        real.push(path);
-    }
-    sorting::sort(&mut real);
-    real.dedup();
-    real
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::symlink;
@@ -120,7 +248,8 @@ mod tests {
         symlink(top.join("vault"), top.join("home/.gnupg")).unwrap();
         symlink(top.join("home"), top.join("alias")).unwrap();
         let hidden = ["alias/.ssh", "home/.config/gh", "home/.netrc", "home/.gnupg", "home/.aws", "no/where"];
-        let rest = all_but(&hidden.map(|path| top.join(path)));
+        let granted = all_but(&hidden.map(|path| top.join(path)));
+        let rest = granted.iter().flat_map(Granted::paths).collect::<Vec<_>>();
         let ours: BTreeSet<&Path> = rest.iter().filter_map(|path| path.strip_prefix(&top).ok()).gather();
         let expected = ["home/.config/tool", "home/code", "home/notes"];
         assert_eq!(ours, expected.iter().map(Path::new).collect());
@@ -157,6 +286,7 @@ mod tests {
 
     #[test]
     fn a_root_is_never_hidden() {
-        assert_eq!(real(&["/".into(), "/usr/..".into(), String::new().into()]), Vec::<PathBuf>::new());
+        let roots = ["/".into(), "/usr/..".into(), String::new().into()];
+        assert_eq!(Sight::default().real(&roots), Vec::<PathBuf>::new());
     }
 }
