@@ -7,4 +7,5 @@ pub mod ids;
 pub mod notices;
 pub mod packed;
 pub mod paths;
+pub mod shared;
 pub mod sorting;

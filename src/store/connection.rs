@@ -14,6 +14,7 @@ use rustix::process::{Flock, FlockOffsetType, FlockType, fcntl_getlk};
 use super::error::StoreError;
 use super::migrate;
 use crate::base::failpoint::Point;
+use crate::base::shared::assert_none_is_held;
 
 /// Marks the file as Kapell's ("Kapl"), in SQLite's header.
 pub(super) const APPLICATION_ID: i32 = 0x4b61_706c;
@@ -167,6 +168,7 @@ impl Store {
     // What follows is the same for all changes and looks, of which there are hundreds.
 
     fn open_to_write(&self) -> Result<Opened<'_>, StoreError> {
+        assert_none_is_held();
         // Whoever looks waits for the transaction at most, and not for those of other processes before it.
         let writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let turn = self.turn()?;
@@ -176,6 +178,7 @@ impl Store {
     }
 
     fn open_to_read(&self) -> Result<Opened<'_>, StoreError> {
+        assert_none_is_held();
         let connection = self.free_connection();
         connection.execute_batch("BEGIN DEFERRED")?;
         Ok(Opened { connection, _turn: None, _writing: None })

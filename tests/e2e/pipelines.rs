@@ -601,3 +601,22 @@ fn the_example_does_what_it_says() {
     assert!(said.trim_end().ends_with(": Hello World"), "{said}");
     bench.quiet();
 }
+
+#[test]
+fn more_stages_than_are_named_wait_for_a_person_and_a_warning_says_so() {
+    let gates: Vec<String> = (0..7)
+        .map(|number| format!("{{ name = \"g{number}\", approval = true, command = [\"true\"] }}"))
+        .collect();
+    let bench = bench(&gates.join(",\n"));
+    let run = run(&bench, "seven gates");
+    asks(&bench, &run);
+    let overview = bench.rpc().ok("status", json!({}));
+    assert_eq!(overview["to_approve"].as_array().unwrap().len(), 5, "{overview:#}");
+    let warnings = overview["warnings"].to_string();
+    assert!(
+        warnings.contains("2 more stages wait for a person: kapell pipeline list has all"),
+        "{overview:#}"
+    );
+    let listed = pipeline(&bench, json!({"action": "list"}));
+    assert_eq!(listed["runs"][0]["to_approve"].as_array().unwrap().len(), 7, "{listed:#}");
+}

@@ -438,8 +438,13 @@ fn overview(session: &Session, project: &Project, limit: usize) -> Result<Overvi
         1 => warnings.push("1 task waits past its deadline: status with scope queue".to_owned()),
         n => warnings.push(format!("{n} tasks wait past their deadlines: status with scope queue")),
     }
-    let needing = querying::needing_a_person(session, project, MOST_WAITING)?;
+    let mut needing = querying::needing_a_person(session, project, MOST_WAITING + 1)?;
+    let has_more = needing.len() > MOST_WAITING as usize;
+    needing.truncate(MOST_WAITING as usize);
     warnings.extend(needing.iter().map(|wait| format!("task {wait}")));
+    if has_more {
+        warnings.push("more tasks than these wait for a person: each plan's status has its own".to_owned());
+    }
     for quarantine in workers.iter().filter_map(|worker| worker.quarantine.as_ref()) {
         let worker = &quarantine.worker;
         warnings.push(format!(
@@ -464,6 +469,11 @@ fn overview(session: &Session, project: &Project, limit: usize) -> Result<Overvi
         .store()?
         .read(|tx| tx.stages_to_approve(&project.id))
         .map_err(crate::services::Error::from)?;
+    let unnamed = to_approve.len().saturating_sub(MOST_WAITING as usize);
+    if unnamed > 0 {
+        let stages = if unnamed == 1 { "1 more stage waits" } else { &format!("{unnamed} more stages wait") };
+        warnings.push(format!("{stages} for a person: kapell pipeline list has all"));
+    }
     let count =
         |states: &[&str]| workers.iter().filter(|worker| states.contains(&worker.state)).count() as u64;
     Ok(Overview {

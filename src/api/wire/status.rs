@@ -171,7 +171,7 @@ pub struct Overview {
     pub budget: Vec<BudgetStatus>,
     /// What needs somebody's attention.
     pub warnings: Vec<String>,
-    /// The stages of pipelines that wait for a person.
+    /// The first stages of pipelines that wait for a person; a warning tells of more.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub to_approve: Vec<ToApprove>,
 }

@@ -1,12 +1,13 @@
 //! What a conductor has before it: the project, the plan, the rules.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use super::launching::{PRIVATE, PRIVATE_TMP, PROMPT};
 use super::starting::new_attempt;
 use crate::base::clock::Time;
 use crate::base::ids::{ConductorId, PlanId, TaskId};
+use crate::base::shared::Shared;
 use crate::domain::plan::{CommandLine, Plan, Rules, Task};
 use crate::domain::refusal::{Code, Refusal};
 use crate::services::planning::rows::stored_plan;
@@ -44,8 +45,8 @@ pub struct Desk {
     pub landings: Arc<landing::Queue>,
     /// Shims that wait for an attempt.
     pub spares: Arc<Spares>,
-    plan: Arc<Mutex<Arc<Plan>>>,
-    pace: Arc<Mutex<Pace>>,
+    plan: Arc<Shared<Arc<Plan>>>,
+    pace: Arc<Shared<Pace>>,
     is_stopping: Arc<AtomicBool>,
 }
 
@@ -161,46 +162,50 @@ impl Desk {
 
     /// The plan, as it was read last.
     pub fn plan(&self) -> Arc<Plan> {
-        self.plan.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.plan.get()
     }
 
     /// Reads the tasks that were added to the plan: the inbox grows while it runs. Tasks are stored
     /// one behind the other and never taken out.
     pub fn take_in_the_new(&self) -> Result<(), Error> {
-        let mut plan = self.plan.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = plan.tasks.len();
+        let known = self.plan().tasks.len();
         let added = self.store()?.read(|tx| -> Result<Plan, Error> {
             let row =
                 tx.plan(&self.plan_id)?.ok_or_else(|| Error::Bug(format!("no plan {}", self.plan_id)))?;
             stored_plan(&row, &tx.tasks(&self.plan_id, known as i64 - 1, usize::MAX >> 1)?)
         })?;
-        if known == 0 {
-            *plan = Arc::new(added);
-        } else {
-            Arc::make_mut(&mut plan).tasks.extend(added.tasks);
-        }
+        self.plan.change(|plan| {
+            // Somebody else may have read them at the same time.
+            let new = plan.tasks.len() - known;
+            if plan.tasks.is_empty() {
+                *plan = Arc::new(added);
+            } else if new < added.tasks.len() {
+                Arc::make_mut(plan).tasks.extend(added.tasks.into_iter().skip(new));
+            }
+        });
         Ok(())
     }
 
     /// Takes up what the plan may cost from now on; whether that is another figure than before.
     pub fn take_in_the_budget(&self, row: &PlanRow) -> Result<bool, Error> {
-        let mut plan = self.plan.lock().unwrap_or_else(PoisonError::into_inner);
         let budget_usd = stored_plan(row, &[])?.budget_usd;
-        let is_new = plan.budget_usd != budget_usd;
-        if is_new {
-            Arc::make_mut(&mut plan).budget_usd = budget_usd;
-        }
-        Ok(is_new)
+        Ok(self.plan.change(|plan| {
+            let is_new = plan.budget_usd != budget_usd;
+            if is_new {
+                Arc::make_mut(plan).budget_usd = budget_usd;
+            }
+            is_new
+        }))
     }
 
     /// Takes up how the plan is run from now on.
     pub fn take_in_the_pace(&self, pace: Pace) {
-        *self.pace.lock().unwrap_or_else(PoisonError::into_inner) = pace;
+        self.pace.change(|known| *known = pace);
     }
 
     /// How the plan is run, as whoever started it said.
     fn pace(&self) -> Pace {
-        *self.pace.lock().unwrap_or_else(PoisonError::into_inner)
+        self.pace.get()
     }
 
     /// The plan's row as it is now.
