@@ -42,6 +42,7 @@ pub mod settle;
 pub mod shadow;
 pub mod snapshot;
 pub mod spare;
+mod unchanged;
 pub mod worktree;
 
 #[cfg(test)]

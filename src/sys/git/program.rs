@@ -157,6 +157,20 @@ impl Program {
         self.found.excludes_file.as_deref()
     }
 
+    /// Files outside of repositories that say what is ignored, as far as there are any.
+    pub(super) fn rules(&self) -> impl Iterator<Item = PathBuf> {
+        let folder = |name: &str| self.environment().iter().find(|(known, _)| known == name);
+        let folder = |name| folder(name).map(|(_, value)| PathBuf::from(value));
+        let home = folder("HOME");
+        let config = folder("XDG_CONFIG_HOME").or_else(|| home.as_ref().map(|home| home.join(".config")));
+        let config = config
+            .into_iter()
+            .flat_map(|folder| ["config", "ignore", "attributes"].map(|name| folder.join("git").join(name)));
+        let own = home.map(|home| home.join(".gitconfig"));
+        let told = self.excludes_file().map(PathBuf::from);
+        own.into_iter().chain(config).chain(told).chain([PathBuf::from("/etc/gitconfig")])
+    }
+
     /// The same program, taken for an older one, so that the ways around what it lacks are tested.
     #[cfg(test)]
     pub(super) fn pretend(&self, version: Version) -> Self {

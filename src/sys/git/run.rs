@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use super::discover::Repository;
@@ -13,6 +13,7 @@ use super::exec::{Finished, Input, Limits, Watch, execute_within};
 use super::program::{Program, Version};
 use super::queue::Guard;
 use super::read::Barriers;
+use super::unchanged::Seen;
 use super::worktree::{Keeper, Worktree};
 use super::{DiscoverError, Oid};
 use crate::base::failpoint::{Fault, Point};
@@ -178,6 +179,8 @@ pub struct Git {
     barriers: Arc<Mutex<Remembered>>,
     /// The index of the commit that was asked for last, as git wrote it: nothing in it is of a tree.
     index: Arc<Mutex<Option<MadeIndex>>>,
+    /// The tree that was found unchanged last.
+    seen: Arc<Mutex<Option<Seen>>>,
 }
 
 impl Git {
@@ -193,7 +196,13 @@ impl Git {
             no_filters: Arc::default(),
             barriers: Arc::default(),
             index: Arc::default(),
+            seen: Arc::default(),
         })
+    }
+
+    /// The tree that was found unchanged last; a thread that panicked left a whole one.
+    pub(super) fn seen(&self) -> MutexGuard<'_, Option<Seen>> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The repository.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::change::{Change, changed_between};
 use super::exec::Finished;
 use super::run::{Call, Git, GitError, unexpected};
+use super::unchanged::{Look, Seen};
 use super::worktree::{Keeper, Worktree, seed_index};
 use super::{Oid, refs, scan};
 use crate::base::failpoint::Point;
@@ -234,6 +235,14 @@ pub(super) fn capture(
     is_exact: bool,
 ) -> Result<Captured, SnapshotError> {
     require_tree(tree)?;
+    // A worker's own tree is looked at once, and mostly changed.
+    let look = if tree.keeper == Keeper::Person { Look::at(git, tree) } else { None };
+    let ignored = look.as_ref().and_then(|look| git.seen().as_ref()?.ignored(look, tree, base));
+    if let Some(ignored) = ignored {
+        let saved = super::read::remembered_tree(git, base)?;
+        let (nested, skipped) = (Vec::new(), Vec::new());
+        return Ok(Captured { tree: saved, is_base: true, nested, skipped, ignored });
+    }
     fs::create_dir_all(scratch).map_err(GitError::io("create", scratch))?;
     let index = OwnIndex(scratch.join(format!("index-{}", random_tail(10))));
     let mut removed = Vec::new();
@@ -280,6 +289,9 @@ pub(super) fn capture(
     };
     let mut skipped = status.skipped;
     skipped.extend(removed.into_iter().map(|path| Skipped { path, why: SkipReason::Removed }));
+    if let Some(look) = look.filter(|_| is_base && nested.is_empty() && skipped.is_empty()) {
+        *git.seen() = Some(Seen::new(look, tree, base, status.ignored.clone()));
+    }
     Ok(Captured { tree: saved, is_base, nested, skipped, ignored: status.ignored })
 }
 

@@ -7,6 +7,7 @@ mod discover;
 mod land;
 mod snapshot;
 mod spare;
+mod unchanged;
 mod worktree;
 
 use std::ffi::OsStr;
