@@ -12,11 +12,12 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use super::Oid;
 use super::run::Git;
 use super::worktree::Worktree;
+use crate::base::clock::Time;
 use crate::base::paths::RepoPath;
 
 /// More files and folders than these are git's to look at.
@@ -63,11 +64,11 @@ pub(super) struct Look(u64);
 impl Look {
     /// Looks at a tree; `None` of one that is large, cannot be seen whole, or changes just now.
     pub(super) fn at(git: &Git, tree: &Worktree) -> Option<Self> {
-        Self::as_of(git, tree, SystemTime::now())
+        Self::as_of(git, tree, Time::now())
     }
 
     /// The same, at a moment that tests choose.
-    pub(super) fn as_of(git: &Git, tree: &Worktree, now: SystemTime) -> Option<Self> {
+    pub(super) fn as_of(git: &Git, tree: &Worktree, now: Time) -> Option<Self> {
         static SEED: OnceLock<RandomState> = OnceLock::new();
         let mut looking = Looking {
             // Seeded at random, so that nobody can make two trees that look the same.
@@ -75,7 +76,7 @@ impl Look {
             latest: Duration::ZERO,
             left: MOST,
         };
-        let now = now.duration_since(UNIX_EPOCH).ok()?;
+        let now = Duration::from_millis(u64::try_from(now.as_millis()).ok()?);
         looking.folder(&tree.path, true)?;
         let repository = git.repository();
         for folder in [&repository.common_dir, &repository.git_dir] {

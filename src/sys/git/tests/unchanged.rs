@@ -2,14 +2,15 @@
 
 use std::fs::{self, File, FileTimes};
 use std::os::unix::fs::symlink;
-use std::time::{Duration, SystemTime};
+use std::time::UNIX_EPOCH;
 
 use super::super::unchanged::{Look, Seen};
 use super::*;
+use crate::base::clock::Time;
 
 /// A moment at which whatever was done in a test lies long enough ago.
-fn later() -> SystemTime {
-    SystemTime::now() + Duration::from_secs(3600)
+fn later() -> Time {
+    Time::now().plus_seconds(3600)
 }
 
 fn checkout(bench: &Bench) -> Worktree {
@@ -64,8 +65,11 @@ fn what_changed_just_now_or_is_large_is_gits_to_look_at() {
     let (top, tree) = (bench.top(), checkout(&bench));
     write(&top.join("new"), "");
     let changed = fs::metadata(top.join("new")).unwrap().modified().unwrap();
-    assert_eq!(Look::as_of(&bench.git, &tree, changed + Duration::from_millis(50)), None);
-    assert_eq!(Look::as_of(&bench.git, &tree, changed - Duration::from_secs(60)), None, "a clock set back");
+    let changed = changed.duration_since(UNIX_EPOCH).unwrap().as_millis() as i64;
+    for (after, what) in [(50, "just now"), (-60_000, "a clock set back")] {
+        assert_eq!(Look::as_of(&bench.git, &tree, Time::from_millis(changed + after)), None, "{what}");
+    }
+    assert!(Look::as_of(&bench.git, &tree, Time::from_millis(changed + 200)).is_some());
     for number in 0..4100 {
         fs::write(top.join(format!("many-{number}")), "").unwrap();
     }
