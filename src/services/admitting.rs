@@ -29,7 +29,7 @@ pub(super) struct Seats<'a> {
 impl Seats<'_> {
     /// What is said of it where all of them are busy.
     pub fn taken(self, tx: &Tx<'_>) -> Result<Option<String>, Error> {
-        let live = tx.all_live_attempts()?;
+        let live = querying::seated(tx)?;
         let count = live.iter().filter(|attempt| attempt.project == *self.project).count();
         Ok((count >= self.most as usize).then(|| routing::busy(count, self.most)))
     }
@@ -112,7 +112,7 @@ pub fn why_no_worker(
     }
     let of_machine = config.machine.max_workers;
     if let Some(most) = of_machine
-        && tx.all_live_attempts()?.len() >= most as usize
+        && querying::seated(tx)?.len() >= most as usize
     {
         return Ok(Some(("slot", routing::busy_machine(most))));
     }

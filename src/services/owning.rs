@@ -16,7 +16,6 @@ use crate::store::Tx;
 use crate::store::attempts::AttemptRow;
 use crate::store::plans::TaskRow;
 use crate::sys::config::resolved::Isolation;
-use crate::sys::process::life;
 
 /// Why a claim ended that its own worker let go of: what lies in it is not the attempt's any more.
 pub const LET_GO: &str = "its worker let go of it";
@@ -128,7 +127,7 @@ fn why_it_stays(tx: &Tx<'_>, house: &House, task: &str) -> Result<Option<String>
         }
         PlanState::Running => {
             let is_conducted = tx.conductor_of(&plan)?.is_some_and(|row| querying::conducts(&row))
-                || life::is_held(&querying::starting_file(house, &plan));
+                || querying::is_being_started(house, &plan);
             (!is_conducted).then(|| {
                 format!("the conductor of plan {plan} died: kapell resume {plan} goes on with it, {gives_up}")
             })

@@ -41,6 +41,7 @@ mod attending;
 use attending::{
     at_work, is_in_hand, mark_claimed, mark_halted, mark_unattended, orphaned, recount, suspended,
 };
+pub use attending::{is_deserted, seated, set_aside_for_the_dead};
 mod standstill;
 use standstill::Standstill;
 
@@ -270,6 +271,11 @@ pub(super) fn starting_file(house: &House, plan: &PlanId) -> PathBuf {
     house.life_file(&format!("starting-{plan}"))
 }
 
+/// Whether a conductor is being started for a plan.
+pub fn is_being_started(house: &House, plan: &PlanId) -> bool {
+    life::is_held(&starting_file(house, plan))
+}
+
 fn plan_view(tx: &Tx<'_>, house: &House, row: PlanRow) -> Result<PlanView, Error> {
     let mut counts = tx.task_counts(&row.id)?;
     if row.state.is_at_rest() {
@@ -311,7 +317,7 @@ fn plan_view(tx: &Tx<'_>, house: &House, row: PlanRow) -> Result<PlanView, Error
             };
             (row.state, row.reason.clone().or_else(odd))
         }
-        None if life::is_held(&starting_file(house, &row.id)) => {
+        None if is_being_started(house, &row.id) => {
             (row.state, Some("its conductor is being started".to_owned()))
         }
         None => {

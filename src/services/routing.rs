@@ -218,8 +218,16 @@ pub fn now(
             for_group: None,
             is_between: false,
         });
-        let (between, at_work): (Vec<_>, Vec<_>) =
-            tx.tasks_at_work(project)?.into_iter().partition(|it| it.is_between);
+        let mut held = Vec::new();
+        for task in tx.tasks_at_work(project)? {
+            let is_own = || plan == Some(&task.plan);
+            let has_worker =
+                || live.iter().any(|it| it.plan == task.plan && task.task == TaskId::text(&it.task));
+            if is_own() || has_worker() || !querying::is_deserted(tx, &task.plan)? {
+                held.push(task);
+            }
+        }
+        let (between, at_work): (Vec<_>, Vec<_>) = held.into_iter().partition(|it| it.is_between);
         for AtWork { plan, task, worker, for_group, is_between } in
             at_work.into_iter().chain(ends).chain(between)
         {
@@ -431,7 +439,7 @@ pub fn explain(
     look_around(&mut roster, config, &session.house);
     let placed = route::place(&roster, &wish(task));
     let now = session.store()?.read(|tx| -> Result<Now, Error> {
-        let live = tx.all_live_attempts()?;
+        let live = querying::seated(tx)?;
         let wanted_usd = task.budget_usd.unwrap_or(0.0);
         let limits = super::conductor::seating::limits(tx, config, |provider| {
             Ok(spending::spent(tx, config, &project.id, provider, wanted_usd)?.map(Limit::OverBudget))

@@ -7,7 +7,7 @@ use super::conductor::desk::Desk;
 use super::conductor::launching::kind_of;
 use super::conductor::listening::Heard;
 use super::project::Project;
-use super::{Error, Session};
+use super::{Error, Session, querying};
 use crate::base::clock::Time;
 use crate::base::ids::{PlanId, ProjectId, ProviderName, WorkerName};
 use crate::domain::attempt::Outcome;
@@ -203,7 +203,7 @@ pub fn refusal(tx: &Tx<'_>, config: &Config, wish: &Wish<'_>) -> Result<Option<S
     if stand.line.reserved == 0 && is_spent {
         tell_once(tx, wish, &whose, &stand, "reached", &why)?;
     }
-    Ok(Some(until(&why, &stand)))
+    Ok(Some(until(tx, wish, &why, &stand)?))
 }
 
 /// What keeps a provider from a wish, if anything does. What a task wants beyond all that its provider or
@@ -286,7 +286,8 @@ pub fn spent(
     wanted_usd: f64,
 ) -> Result<Option<String>, Error> {
     let wish = Wish { project, provider, plan: None, task_usd: Some(wanted_usd), now: Time::now() };
-    Ok(obstacle(tx, config, &wish)?.map(|obstacle| until(&obstacle.why, &obstacle.stand)))
+    let obstacle = obstacle(tx, config, &wish)?;
+    obstacle.map(|obstacle| until(tx, &wish, &obstacle.why, &obstacle.stand)).transpose()
 }
 
 /// A limit that a wish does not keep to.
@@ -315,11 +316,16 @@ fn obstacle(tx: &Tx<'_>, config: &Config, wish: &Wish<'_>) -> Result<Option<Obst
     }))
 }
 
-fn until(why: &str, stand: &Stand) -> String {
-    match stand.resets_at {
+fn until(tx: &Tx<'_>, wish: &Wish<'_>, why: &str, stand: &Stand) -> Result<String, Error> {
+    let until = match stand.resets_at {
         Some(at) => format!("{why}; anew at {at}"),
         None => format!("{why}; resumed with a higher budget_usd it goes on"),
-    }
+    };
+    let dead = match stand.line.reserved {
+        0 => None,
+        _ => querying::set_aside_for_the_dead(tx, wish.provider, wish.plan.map(|(plan, _)| plan))?,
+    };
+    Ok(dead.map_or(until.clone(), |dead| format!("{until}; {dead}")))
 }
 
 /// Why a provider gets nothing more until one of `stands`, its limits, begins anew, and when that is.

@@ -14,6 +14,7 @@ mod client;
 
 mod batches;
 mod belongings;
+mod deserted;
 mod environments;
 mod errands;
 mod fenced;

@@ -89,6 +89,34 @@ fn in_a_shared_folder_what_nobody_owns_is_told_where_it_may_be_anybodys() {
 }
 
 #[test]
+fn a_wall_in_a_shared_folder_keeps_the_persons_git_out() {
+    let bench = Bench::new();
+    bench.configure("[project]\nisolation = \"shared\"\nwall = \"worktree\"\n");
+    let plan = bench.start(
+        &Plan::new([task(
+            "a",
+            &["a.txt", "new/b.txt", "src/"],
+            &[
+                "write a.txt a",
+                "write new/b.txt b",
+                "write src/c.txt c",
+                "run sh -c '! touch .git/hooks/post-commit'",
+                "run sh -c '! echo x >> .git/config'",
+                "run sh -c '! mv .git away'",
+                "run sh -c '! cp .git/refs/heads/main .git/refs/heads/evil'",
+                "run git status",
+            ],
+        )])
+        .rule("max_attempts", json!(1)),
+    );
+    assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
+    let attempt = &bench.task(&plan, "a")["attempts"][0];
+    assert!(attempt["wall"].as_str().unwrap().ends_with(", worktree"), "{attempt}");
+    assert_eq!(attempt["changed"], json!(["a.txt", "new/b.txt", "src/c.txt"]));
+    assert_eq!(bench.git(["branch", "--format=%(refname:short)"]), "main");
+}
+
+#[test]
 fn a_strict_wall_keeps_a_worker_of_a_shared_folder_to_its_claim() {
     let bench = Bench::new();
     bench.configure("[project]\nisolation = \"shared\"\nwall = \"strict\"\n");

@@ -54,6 +54,33 @@ fn the_next_try_is_told_what_was_wrong_and_goes_on_from_there() {
 }
 
 #[test]
+fn what_a_try_left_is_there_for_the_next_also_where_other_work_landed_meanwhile() {
+    let bench = Bench::new();
+    let first = format!("first {}", bench.meet_line("first"));
+    let lines = [
+        "first append src/lib.txt two",
+        "first write src/new n",
+        "first write src/bad x",
+        &first,
+        "again expect The folder holds what the try before left within your files",
+        "again run sh -c 'test -e src/new && test -e lib/z && rm src/bad'",
+        "again write src/fix f",
+    ];
+    let plan = bench.start(
+        &Plan::new([task("a", &["src/"], &lines), task("z", &["lib/z"], &["write lib/z z"])])
+            .rule("lint", json!(["test", "!", "-e", "src/bad"])),
+    );
+    let first = bench.meet("first");
+    bench.task_is(&plan, "z", "done");
+    first.go();
+    assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
+    assert_eq!(bench.task(&plan, "a")["attempts"].as_array().unwrap().len(), 2, "{}", bench.story());
+    for (file, text) in [("src/new", "n"), ("src/fix", "f"), ("lib/z", "z"), ("src/lib.txt", "one\ntwo")] {
+        assert_eq!(bench.on_branch(&plan, file), text);
+    }
+}
+
+#[test]
 fn retry_gives_a_failed_task_another_try_and_frees_those_behind_it() {
     let bench = Bench::new();
     let plan = bench.start(

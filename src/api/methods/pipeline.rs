@@ -9,13 +9,14 @@ use crate::api::wire::{
     Action, ControlParams, Id, PipelineAction, PipelineCommand, PipelineFinding, PipelineLine,
     PipelineParams, PipelineResult, PipelineRunLine, PipelineStage, PipelineTask,
 };
-use crate::domain::pipeline::{self as machine, StageState};
+use crate::domain::pipeline::{self as machine, CommandState, StageState};
 use crate::services::pipelines::deciding::{self, Asked, Gate};
 use crate::services::pipelines::viewing::{self, StageView};
 use crate::services::pipelines::{self, For, Run, stages};
 use crate::services::planning::{Source, rows};
 use crate::services::project::Project;
 use crate::services::{Session, steering};
+use crate::store::pipelines::CommandRow;
 use crate::sys::config::APPROVAL;
 
 /// So many runs are listed.
@@ -106,7 +107,7 @@ fn list(session: &Session, project: &Project) -> Result<PipelineResult, ApiError
                 ..machine::Now::default()
             };
             let stage = usize::try_from(row.ordinal).ok().and_then(|at| machine.get(at));
-            !plan.state.is_at_rest() && stage.is_some_and(|stage| machine::asks(stage, &now))
+            !plan.row.state.is_at_rest() && stage.is_some_and(|stage| machine::asks(stage, &now))
         };
         runs.push(PipelineRunLine {
             run: run.plan.as_str().to_owned(),
@@ -189,7 +190,7 @@ fn told(
     let names: Vec<String> = view.stages.iter().map(|view| view.stage.name.clone()).collect();
     let mut stages = Vec::new();
     for one in std::mem::take(&mut view.stages) {
-        let held_up = one.row.as_ref().and_then(|row| view.held_up(row));
+        let held_up = view.held_up(&one);
         stages.push(stage(one, &names, held_up));
     }
     Ok(PipelineResult {
@@ -207,7 +208,15 @@ fn told(
 
 /// `held_up`: what is told of it in place of what was recorded last, and why.
 fn stage(view: StageView, names: &[String], held_up: Option<(&'static str, String)>) -> PipelineStage {
-    let StageView { stage, row, tasks, commands, findings } = view;
+    let StageView { stage, row, tasks, commands, findings, is_at_work } = view;
+    // Nobody is there who could record how a command ended.
+    let is_lost =
+        |command: &CommandRow| held_up.is_some() && !is_at_work && command.state == CommandState::Running;
+    let commands = commands.into_iter().map(|command| match is_lost(&command) {
+        true => CommandRow { state: CommandState::Unknown, ..command },
+        false => command,
+    });
+    let commands = commands.collect::<Vec<_>>();
     let (state, why) = held_up.map_or((None, None), |(state, why)| (Some(state.to_owned()), Some(why)));
     let decision = row.as_ref().and_then(|row| row.decision.clone());
     let said = |is_approved| if is_approved { "approved" } else { "refused" };

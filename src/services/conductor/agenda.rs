@@ -12,7 +12,7 @@ use crate::domain::plan::{Complexity, Task};
 use crate::domain::route::{self, Choice, Limit, Need, Pick, Roster};
 use crate::domain::schedule::{self, TaskView};
 use crate::domain::share::Pool;
-use crate::services::{Error, routing, spending};
+use crate::services::{Error, querying, routing, spending};
 use crate::store::events::EventFilter;
 use crate::store::plans::TaskLight;
 
@@ -162,7 +162,7 @@ impl Agenda {
     /// nobody ever will and the task has to be told so.
     pub fn closed_lanes(&mut self, desk: &Desk) -> Result<Vec<Closed>, Error> {
         let now = desk.store()?.read(|tx| -> Result<route::Now, Error> {
-            let live = tx.all_live_attempts()?;
+            let live = querying::seated(tx)?;
             // What a task may cost is looked at when it is its turn.
             let limits = seating::limits(tx, &desk.config, |provider| {
                 let spent = spending::spent(tx, &desk.config, &desk.project.id, provider, 0.0)?;

@@ -7,13 +7,14 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use super::concluding::{construct_work, judge, land};
+use super::concluding::{judge, land};
+use super::continuing::{self, Left};
 use super::desk::Desk;
 use super::following::follow;
 use super::launching::{self, Tree, kind_of};
 use super::prompt::Told;
 use super::saving::{self, Saved};
-use super::{advising, continuing, lacking, recovering, reporting};
+use super::{advising, lacking, recovering, reporting};
 use crate::base::failpoint::Point;
 use crate::base::ids::{ProviderName, TaskId};
 use crate::base::paths::RepoPath;
@@ -335,19 +336,14 @@ fn launch(desk: &Desk, attempt: &AttemptRow, task: &Task) -> Result<Option<Launc
             && before.worktree == attempt.worktree
             && attempt.worktree.as_ref().is_some_and(|tree| Path::new(tree).is_dir())
     });
-    // The newest try before this one that began from the same commit and left something.
-    let seed = earlier.into_iter().rev().find(|other| other.base == attempt.base && other.snapshot.is_some());
-    let seed = match seed {
-        Some(before) if desk.config.isolation == Isolation::Worktree && !goes_on => {
-            saving::saved_again(desk, &before, task)?
-                .map(|saved| construct_work(desk, &before, task, &saved))
-                .transpose()?
-                .map(|commit| commit.to_string())
-        }
-        _ => None,
+    let (seed, left) = match goes_on {
+        true => (None, Left::Here),
+        false => continuing::seed(desk, attempt, task, &earlier)?,
     };
+    let seed = seed.map(|commit| commit.to_string());
     let tree = if goes_on { Tree::AsItIs } else { Tree::From(seed.as_deref()) };
-    let told = Told { feedback: feedback.as_deref(), legacy: legacy.as_ref(), advice: advice.as_ref() };
+    let told =
+        Told { feedback: feedback.as_deref(), left: &left, legacy: legacy.as_ref(), advice: advice.as_ref() };
     if attempt.environment.is_some()
         && let Err(why) = working::begin(desk, attempt, task, seed.as_deref())?
     {

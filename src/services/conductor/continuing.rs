@@ -2,12 +2,17 @@
 
 use std::path::Path;
 
+use super::concluding::construct_work;
 use super::desk::Desk;
+use super::saving;
 use crate::domain::attempt::Outcome;
+use crate::domain::plan::Task;
 use crate::services::{Error, reading};
 use crate::store::attempts::AttemptRow;
 use crate::store::events::EventFilter;
 use crate::sys::config::resolved::Isolation;
+use crate::sys::git::Oid;
+use crate::sys::git::land::{self, Merge};
 use crate::sys::shim::client;
 
 /// As much of what the worker before changed is told, in bytes; the folder has all of it.
@@ -27,6 +32,50 @@ pub struct Legacy {
     pub last: Vec<String>,
     /// What it changed, as a unified diff; empty if nothing.
     pub diff: String,
+}
+
+/// Where the next worker finds what the try before left within the task's files.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Left {
+    /// It left nothing.
+    #[default]
+    Nothing,
+    /// In its folder.
+    Here,
+    /// In this commit alone: what landed meanwhile does not fit with it.
+    Aside(String),
+}
+
+/// What the folder of an attempt begins with besides its base: the newest work before it at the task, put upon what
+/// landed meanwhile. The commit of that, where something is to be laid out.
+pub fn seed(
+    desk: &Desk,
+    attempt: &AttemptRow,
+    task: &Task,
+    earlier: &[AttemptRow],
+) -> Result<(Option<Oid>, Left), Error> {
+    if desk.config.isolation == Isolation::Shared {
+        // Everybody's folder, and nobody cleans it.
+        return Ok((None, if earlier.is_empty() { Left::Nothing } else { Left::Here }));
+    }
+    let Some(before) = earlier.iter().rev().find(|other| other.snapshot.is_some()) else {
+        return Ok((None, Left::Nothing));
+    };
+    let Some(saved) = saving::saved_again(desk, before, task)? else { return Ok((None, Left::Nothing)) };
+    let base = attempt.base.as_deref().and_then(Oid::parse);
+    let (work, left) = (construct_work(desk, before, task, &saved)?, saved.snapshot.base);
+    match base {
+        Some(base) if base != left => {
+            let merged = land::merge(&desk.git, &base, &work, &left).map_err(Error::from_git)?;
+            let Merge::Clean { tree } = merged else {
+                return Ok((None, Left::Aside(saved.snapshot.commit.to_string())));
+            };
+            let message = "kapell: what the try before left, upon what landed meanwhile";
+            let work = land::commit_tree(&desk.git, &tree, &[&base], message).map_err(Error::from_git)?;
+            Ok((Some(work), Left::Here))
+        }
+        _ => Ok((Some(work), Left::Here)),
+    }
 }
 
 /// Whether the next attempt works in the folder of `before`, as that left it. All of it is saved, and the shim

@@ -227,7 +227,12 @@ pub fn start(
         writes: if launch.writes_worktree { Writes::Claim(assignment.files) } else { Writes::Nothing },
         run_dir,
         caches: assignment.caches,
-        kept: if assignment.environment.is_some() { &environments::KEPT_FROM_WORKERS } else { &[] },
+        kept: match assignment.environment {
+            Some(_) => &environments::KEPT_FROM_WORKERS,
+            // A person's own folder: what is in its `.git` runs in that person's name.
+            None if assignment.worktree.join(".git").is_dir() => &[".git"],
+            None => &[],
+        },
     };
     let mut wall = ground.wall(house)?;
     if wall.mode != Mode::Off {

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::advising::Advice;
-use super::continuing::Legacy;
+use super::continuing::{Left, Legacy};
 use crate::domain::pattern::Pattern;
 use crate::domain::plan::{Plan, Task};
 
@@ -25,10 +25,12 @@ pub struct Circumstances<'a> {
 }
 
 /// What a worker is told of the tries before its own.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub struct Told<'a> {
     /// What was wrong with the try before.
     pub feedback: Option<&'a str>,
+    /// Where what the try before left is.
+    pub left: &'a Left,
     /// What a worker left that had to stop.
     pub legacy: Option<&'a Legacy>,
     /// What the oracle says to it.
@@ -101,20 +103,34 @@ pub fn prompt(task: &Task, around: &Circumstances<'_>) -> String {
     if let Some(test) = around.test {
         let _ = writeln!(text, "The tests are run with: {test}");
     }
-    let Told { feedback, legacy, advice } = around.told;
+    let Told { feedback, left, legacy, advice } = around.told;
+    let aside = |commit: &str| {
+        format!(
+            "is not in the folder: other work landed meanwhile that it does not fit with. It is kept in commit {commit}; \
+             `git show {commit}:PATH` shows a file of it."
+        )
+    };
     if let Some(feedback) = feedback {
-        let left = match legacy {
-            Some(_) => "An earlier try",
-            None => "The folder holds what the try before left within your files. That try",
+        let left = match (legacy, left) {
+            (Some(_), _) => "An earlier try".to_owned(),
+            (None, Left::Here) => {
+                "The folder holds what the try before left within your files. That try".to_owned()
+            }
+            (None, Left::Nothing) => "The try before left nothing within your files. It".to_owned(),
+            (None, Left::Aside(commit)) => format!("What the try before left {} That try", aside(commit)),
         };
         let number = around.number;
         let _ = writeln!(text, "\nThis is try {number}. {left} was not accepted:\n{}", feedback.trim());
     }
     if let Some(legacy) = legacy {
         let Legacy { worker, why, last, diff } = legacy;
+        let done = match left {
+            Left::Aside(commit) => format!("What it did {} Go on from that", aside(commit)),
+            Left::Here | Left::Nothing => "The folder holds what it did. Go on from there".to_owned(),
+        };
         let _ = writeln!(
             text,
-            "\n{worker} worked at this before you and had to stop: {}\nThe folder holds what it did. Go on from there; do not begin anew, and check what it left half done.",
+            "\n{worker} worked at this before you and had to stop: {}\n{done}; do not begin anew, and check what it left half done.",
             why.trim()
         );
         if !last.is_empty() {
@@ -162,20 +178,21 @@ mod tests {
             vec![Pattern::parse("src/api/auth.ts").unwrap(), Pattern::parse("src/**/*.css").unwrap()],
         );
         let plan = Plan::default();
+        let nothing = Told { feedback: None, left: &Left::Here, legacy: None, advice: None };
         let around = Circumstances {
             plan: &plan,
             wants_tests: true,
             test: Some("npm test"),
             number: 2,
             environment: None,
-            told: Told { feedback: Some("the tests pass without the implementation"), ..Told::default() },
+            told: Told { feedback: Some("the tests pass without the implementation"), ..nothing },
         };
         let text = prompt(&task, &around);
         assert!(text.starts_with("Implement JWT auth\n"));
         assert!(text.contains("- src/api/auth.ts\n- src/**/*.css (pattern)\n"), "{text}");
         assert!(text.contains("npm test"));
         assert!(text.trim_end().ends_with("the tests pass without the implementation"));
-        let first = Circumstances { told: Told::default(), number: 1, ..around };
+        let first = Circumstances { told: nothing, number: 1, ..around };
         assert!(!prompt(&task, &first).contains("This is try"));
         let advice = Advice { who: "gpt".to_owned(), text: "look at the clock\n".to_owned() };
         let advised = Circumstances { told: Told { advice: Some(&advice), ..around.told }, ..around };
@@ -205,12 +222,41 @@ mod tests {
             test: None,
             number: 3,
             environment: None,
-            told: Told { feedback: Some("lint: unused"), legacy: Some(&legacy), advice: None },
+            told: Told {
+                feedback: Some("lint: unused"),
+                left: &Left::Here,
+                legacy: Some(&legacy),
+                advice: None,
+            },
         };
         insta::assert_snapshot!(prompt(&task, &around).split_once("final answer.\n").unwrap().1);
         let nothing = Legacy { last: Vec::new(), diff: String::new(), ..legacy.clone() };
-        around = Circumstances { told: Told { legacy: Some(&nothing), ..Told::default() }, ..around };
+        around =
+            Circumstances { told: Told { feedback: None, legacy: Some(&nothing), ..around.told }, ..around };
         let text = prompt(&task, &around);
         assert!(text.ends_with("half done.\nIt has changed nothing yet.\n"), "{text}");
+    }
+
+    #[test]
+    fn where_the_work_of_the_try_before_is_is_told_as_it_is() {
+        let task = Task::new(TaskId::number(1), "Do it", vec![Pattern::parse("src/a.ts").unwrap()]);
+        let plan = Plan::default();
+        let told = |left: &Left| {
+            let told = Told { feedback: Some("lint: bad"), left, legacy: None, advice: None };
+            let around = Circumstances {
+                plan: &plan,
+                wants_tests: false,
+                test: None,
+                number: 2,
+                environment: None,
+                told,
+            };
+            prompt(&task, &around)
+        };
+        assert!(told(&Left::Here).contains("The folder holds what the try before left"));
+        assert!(told(&Left::Nothing).contains("The try before left nothing within your files. It was not"));
+        let aside = told(&Left::Aside("abc".to_owned()));
+        assert!(!aside.contains("The folder holds"), "{aside}");
+        assert!(aside.contains("is not in the folder") && aside.contains("git show abc:PATH"), "{aside}");
     }
 }

@@ -256,12 +256,13 @@ impl Conductor<'_> {
             if self.desk.session.cancel.is_cancelled() || row.state == PlanState::Stopped {
                 return self.stop(&row.state);
             }
-            self.obey()?;
+            // A worker of a task that was called off meanwhile: nobody else would end it and save what it did.
+            let is_unattended = self.obey()?;
             self.end_gates_of_the_cancelled()?;
             // What an earlier conductor left, and what a person approved meanwhile.
             let is_left =
                 |task: &TaskLight| task.state.is_active() && !self.at_work.contains_key(task.id.as_str());
-            if self.agenda.lights.iter().any(is_left) {
+            if is_unattended || self.agenda.lights.iter().any(is_left) {
                 self.take_up()?;
             }
             if row.state == PlanState::Running {
@@ -535,9 +536,10 @@ impl Conductor<'_> {
         Ok(())
     }
 
-    /// Does to the shims what was recorded for their attempts.
-    fn obey(&mut self) -> Result<(), Error> {
+    /// Does to the shims what was recorded for their attempts. Whether nobody here follows one of these.
+    fn obey(&mut self) -> Result<bool, Error> {
         let live = self.desk.store()?.read(|tx| tx.live_attempts(&self.desk.plan_id))?;
+        let is_unattended = live.iter().any(|attempt| !self.at_work.contains_key(&attempt.task));
         self.told.retain(|id, _| live.iter().any(|attempt| attempt.id == *id));
         for attempt in live {
             let run_dir = PathBuf::from(&attempt.run_dir);
@@ -554,7 +556,7 @@ impl Conductor<'_> {
                 self.told.insert(attempt.id, attempt.state);
             }
         }
-        Ok(())
+        Ok(is_unattended)
     }
 
     /// Ends the commands that judge work which nobody wants any more.

@@ -15,7 +15,7 @@ use crate::domain::route::{Choice, Shut};
 use crate::domain::task::TaskState;
 use crate::services::environments::working::{self, Entered};
 use crate::services::spending::{self, Spent};
-use crate::services::{Error, asking, claiming, local, owning, routing};
+use crate::services::{Error, asking, claiming, local, owning, querying, routing};
 use crate::store::Tx;
 use crate::store::attempts::{AttemptRow, NewAttempt};
 use crate::store::claims::NewClaims;
@@ -116,7 +116,7 @@ fn record(desk: &Desk, task: &Task, base: Option<&str>, id: &AttemptId, seen: &S
         let earlier = tx.attempts_at(&desk.plan_id, &task.id)?;
         let task = spending::with_what_is_left(tx, desk, task)?;
         let task = &*task;
-        let live = tx.all_live_attempts()?;
+        let live = querying::seated(tx)?;
         let avoid: Vec<ProviderName> = earlier
             .iter()
             .filter(|attempt| attempt.state.outcome() == Some(Outcome::RateLimited))
