@@ -1,10 +1,11 @@
 //! All in one folder: `isolation = "shared"`, with git and without.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 
 use serde_json::json;
 
-use crate::bench::{Bench, Plan, task};
+use crate::bench::{Bench, Plan, again_without_privileges, task};
 
 const SHARED: &str = "[project]\nisolation = \"shared\"\n";
 
@@ -114,6 +115,39 @@ fn a_wall_in_a_shared_folder_keeps_the_persons_git_out() {
     assert!(attempt["wall"].as_str().unwrap().ends_with(", worktree"), "{attempt}");
     assert_eq!(attempt["changed"], json!(["a.txt", "new/b.txt", "src/c.txt"]));
     assert_eq!(bench.git(["branch", "--format=%(refname:short)"]), "main");
+}
+
+#[test]
+fn in_a_shared_folder_what_cannot_be_saved_is_told_within_the_claim() {
+    if again_without_privileges("shared::in_a_shared_folder_what_cannot_be_saved_is_told_within_the_claim") {
+        return;
+    }
+    let bench = Bench::new();
+    bench.configure(SHARED);
+    bench.write("a/file", "a");
+    for (id, files, lines, expected) in [
+        (
+            "closed",
+            "src/lib.txt",
+            &["write src/lib.txt two", "run chmod 644 src"][..],
+            Some("src cannot be read"),
+        ),
+        ("pipe", "own/", &["write own/n n", "run mkfifo own/pipe"], Some("own/pipe is a pipe")),
+        // What lies elsewhere may be anybody's.
+        ("elsewhere", "b.txt", &["write b.txt b", "run mkfifo a/pipe"], None),
+    ] {
+        let plan = bench.start(&Plan::new([task(id, &[files], lines)]).rule("max_attempts", json!(1)));
+        let state = if expected.is_some() { "failed" } else { "done" };
+        assert_eq!(bench.at_rest(&plan)["state"], state, "{id}: {}", bench.story());
+        let told = bench.task(&plan, id).to_string();
+        assert!(expected.is_none_or(|expected| told.contains(expected)), "{id}: {told}");
+        // Nobody but its owner opens a folder that is not a worker's alone.
+        let mode = fs::metadata(bench.project.join("src")).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode == 0o644, id == "closed");
+        fs::set_permissions(bench.project.join("src"), fs::Permissions::from_mode(0o755)).unwrap();
+        bench.git(["checkout", "-q", "--", "src"]);
+        let _ = fs::remove_dir_all(bench.project.join("own"));
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::bench::{Bench, Plan, task};
+use crate::bench::{Bench, Plan, again_without_privileges, task};
 
 /// The only attempt at a task.
 #[track_caller]
@@ -305,14 +305,74 @@ fn what_cannot_be_saved_is_told_and_does_not_pass_for_done() {
             &["run rm src/lib.txt", "run mkfifo src/lib.txt"],
             "src/lib.txt is a pipe, socket or device",
         ),
+        ("new-pipe", "p/", &["write p/n x", "run mkfifo p/new"], "p/new is a pipe, socket or device"),
+        (
+            "odd",
+            "o/",
+            &["write o/g/y y", "write o/g/.git 'gitdir: /nowhere'"],
+            "o/g/.git has a name that git does not take",
+        ),
+        (
+            "deep",
+            "d/",
+            &[
+                "write d/n x",
+                "run sh -c 'cd d; n=$(printf %0250d 0); for i in $(seq 20); do mkdir $n; cd $n; done; echo f > f'",
+            ],
+            " cannot be read",
+        ),
     ] {
         let plan = bench.start(&Plan::new([task(id, &[files], script)]));
         assert_ne!(bench.at_rest(&plan)["state"], "done", "{id}: {}", bench.story());
         let task = bench.task(&plan, id).to_string();
-        assert!(task.contains(expected), "{id}: {task}");
+        assert!(task.contains(expected) && task.contains("\"violation\""), "{id}: {task}");
         assert_eq!(bench.landed(&plan), Vec::<String>::new(), "{id}");
         // It is nowhere else.
         let worktree = bench.task(&plan, id)["attempts"][0]["worktree"].as_str().unwrap().to_owned();
-        assert!(id == "pipe" || fs::exists(&worktree).unwrap(), "{id}: {worktree}");
+        assert!(id.ends_with("pipe") || fs::exists(&worktree).unwrap(), "{id}: {worktree}");
+    }
+}
+
+#[test]
+fn folders_that_a_worker_closed_to_itself_hide_and_lose_nothing() {
+    if again_without_privileges("violations::folders_that_a_worker_closed_to_itself_hide_and_lose_nothing") {
+        return;
+    }
+    let bench = Bench::new();
+    bench.write("foreign/kept.txt", "kept\n");
+    bench.commit("more");
+    let work = ["write src/lib.txt work", "write src/new/n new", "write own.txt own"];
+    for (id, closing) in [
+        ("files", "run chmod -R 644 src"),
+        ("listed", "run chmod 400 src src/new"),
+        ("shut", "run chmod 000 src/new src"),
+        ("entered", "run chmod 300 src"),
+        ("top", "run chmod 000 ."),
+        ("top-listed", "run chmod 600 ."),
+    ] {
+        let lines: Vec<&str> = work.into_iter().chain([closing]).collect();
+        let plan = bench.start(&Plan::new([task(id, &["src/", "own.txt"], &lines)]));
+        assert_eq!(bench.at_rest(&plan)["state"], "done", "{id}: {}", bench.story());
+        let landed = bench.git(["diff", "--name-only", "main", &format!("kapell/{plan}")]);
+        assert_eq!(landed, "own.txt\nsrc/lib.txt\nsrc/new/n", "{id}");
+        assert_eq!(bench.on_branch(&plan, "src/lib.txt"), "work", "{id}");
+    }
+    for (id, lines, expected) in [
+        ("new", &["write evil/mod.rs w", "run chmod 644 evil"][..], "evil/mod.rs is not owned"),
+        ("gone", &["run rm foreign/kept.txt", "run chmod 600 foreign"], "foreign/kept.txt is not owned"),
+        ("odd", &[r"write 'e\x01d/w' w", "run sh -c 'chmod 000 e*d'"], "is not owned"),
+        // No folder's rights are a file's: nobody may say that it was to be read.
+        ("unread", &["write own.txt o", "write z w", "run chmod 000 z"], "z cannot be read"),
+    ] {
+        let lines: Vec<&str> = ["write own.txt own"].into_iter().chain(lines.iter().copied()).collect();
+        let plan = bench.start(&Plan::new([task(id, &["own.txt"], &lines)]).rule("max_attempts", json!(1)));
+        assert_eq!(bench.at_rest(&plan)["state"], "failed", "{id}: {}", bench.story());
+        let attempt = attempt(&bench, &plan, id);
+        assert_eq!(attempt["outcome"], "violation", "{id}: {attempt:#}");
+        assert!(attempt["gates"][0]["why"].as_str().unwrap().contains(expected), "{id}: {attempt:#}");
+        let quarantine = format!("refs/kapell/quarantine/{plan}/{id}/1");
+        assert_eq!(bench.git(["rev-parse", &quarantine]).len(), 40);
+        assert_eq!(bench.landed(&plan), Vec::<String>::new(), "{id}");
+        assert!(fs::exists(attempt["worktree"].as_str().unwrap()).unwrap(), "{id}");
     }
 }

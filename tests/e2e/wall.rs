@@ -6,9 +6,7 @@ use std::io::{self, Write as _};
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
-use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use kapell::sys::process::spawn;
 use rustix::fs::{CWD, RenameFlags, XattrFlags, renameat_with, setxattr};
@@ -16,7 +14,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 use serde_json::{Value, json};
 
-use crate::bench::{Bench, KAPELL, Plan, task};
+use crate::bench::{Bench, Plan, again_without_privileges, task};
 
 /// What a claim of every kind owns: a folder, files that are there, one that is not.
 const CLAIM: [&str; 8] =
@@ -415,25 +413,8 @@ fn each_level_holds_what_it_promises() {
 
 #[test]
 fn each_level_holds_for_a_user_without_privileges() {
-    if !rustix::process::getuid().is_root() {
-        // The test above was one already.
-        return;
-    }
-    let exe = std::env::current_exe().unwrap();
-    let mut found: Command = spawn::program("/usr/bin/test", Path::new("/"));
-    let found = spawn::run(found.args(["-x", KAPELL]).uid(65534).gid(65534), b"", &spawn::Limits::default());
-    if !found.unwrap().end.is_success() {
-        let _ = writeln!(
-            io::stderr(),
-            "SKIPPED: user 65534 may not run {KAPELL}, so the wall was tried as root only"
-        );
-        return;
-    }
-    let mut command: Command = spawn::program(exe, Path::new("/"));
-    command.args(["--exact", "wall::each_level_holds_what_it_promises", "--nocapture"]);
-    command.env("PATH", "/usr/bin:/bin");
-    let output = spawn::run(command.uid(65534).gid(65534), b"", &spawn::Limits::default()).unwrap();
-    assert!(output.end.is_success(), "{}\n{}", output.stdout.to_text(), output.stderr.to_text());
+    // The test above was one already, where this is no root.
+    again_without_privileges("wall::each_level_holds_what_it_promises");
 }
 
 #[test]

@@ -98,17 +98,13 @@ pub fn save(
         },
     };
     let Some(base) = attempt.base.as_deref().and_then(Oid::parse) else { return Ok(None) };
-    if walling::is_walled(&desk.config) {
-        walling::drop_placeholders(path, &task.files);
-    }
     let reference = reference(attempt);
-    let expected = refs::read(git, &reference)?;
     let scratch = Path::new(&attempt.run_dir);
     let request = snapshot::Request {
         tree: &tree,
         base: &base,
         reference: &reference,
-        expected: expected.as_ref(),
+        expected: None,
         message: &format!(
             "kapell: {}/{} try {} as its worker left it",
             attempt.plan, attempt.task, attempt.number
@@ -119,7 +115,14 @@ pub fn save(
         largest: snapshot::LARGEST_FILE,
         is_exact: false,
     };
-    let snapshot = match snapshot::snapshot(git, &request) {
+    // A worker's own tree, in which nobody is at work any more.
+    let may_open = attempt.ended_at.is_some() && !is_shared && beside.is_none();
+    let sweep = || {
+        if walling::is_walled(&desk.config) {
+            walling::drop_placeholders(path, &task.files);
+        }
+    };
+    let snapshot = match taken(git, &request, may_open, sweep) {
         Ok(snapshot) => snapshot,
         Err(SnapshotError::TreeGone { .. }) => return gone(desk),
         Err(error) => return Err(Error::from_git(error)),
@@ -144,6 +147,29 @@ pub fn save(
         saved.outside.extend(theirs.map(|(path, child)| (path.clone(), format!("is lent to task {child}"))));
     }
     Ok(Some(saved))
+}
+
+/// Takes the snapshot. Where the worker took from itself the right to enter its folders, as `chmod -R 644` does,
+/// they are opened, so that what lies in them is saved and judged as it is. What stays closed is told in the snapshot.
+fn taken(
+    git: &Git,
+    request: &snapshot::Request<'_>,
+    may_open: bool,
+    sweep: impl Fn(),
+) -> Result<Snapshot, SnapshotError> {
+    let take = || {
+        sweep();
+        let expected = refs::read(git, request.reference)?;
+        snapshot::snapshot(git, &snapshot::Request { expected: expected.as_ref(), ..request.clone() })
+    };
+    let top = RepoPath::from("");
+    let first = match take() {
+        Err(SnapshotError::TreeClosed { .. }) if may_open && request.tree.open_up([&top]) => take()?,
+        first => first?,
+    };
+    let is_closed = |skipped: &&Skipped| skipped.why == SkipReason::Unreadable;
+    let closed = first.skipped.iter().filter(is_closed).map(|skipped| &skipped.path);
+    if may_open && request.tree.open_up(closed) { take() } else { Ok(first) }
 }
 
 /// Copies files out of a tree that will be used again. What is too much is left; it is told all the same.
@@ -324,7 +350,7 @@ fn objections(
     let is_shared = desk.config.isolation == Isolation::Shared;
     for skipped in &snapshot.skipped {
         // What lies elsewhere in a shared folder is hardly the worker's.
-        if !is_shared || owned.contains(&skipped.path) {
+        if !is_shared || concerns(owned, &skipped.path) {
             found.push((skipped.path.clone(), Objection::NotSaved(skipped.why.to_string())));
         }
     }
@@ -349,6 +375,14 @@ fn objections(
     sorting::sort(&mut found);
     found.dedup_by(|a, b| a.0 == b.0);
     Ok(found)
+}
+
+/// Whether a path is owned or something below it is: a folder that nobody may enter hides what is claimed in it.
+fn concerns(owned: &PatternSet, path: &RepoPath) -> bool {
+    let is_below = |folder: Pattern| owned.patterns().iter().any(|own| own.key().starts_with(&folder.key()));
+    owned.contains(path)
+        || path.as_bytes() == b"."
+        || Pattern::around_shown(&path.to_string()).is_ok_and(is_below)
 }
 
 /// The symbolic links of a saved tree; looked for at the first that is asked about.
@@ -449,7 +483,7 @@ fn forget_others(
     );
     let is_alone = ran.iter().all(|other| other.id == attempt.id);
     let foreign =
-        outside.extract_if(.., |(path, _)| !owned.contains(path) && (!is_alone || others.contains(path)));
+        outside.extract_if(.., |(path, _)| !concerns(owned, path) && (!is_alone || others.contains(path)));
     unowned.extend(foreign.map(|(path, _)| path).filter(|path| !others.contains(path)));
     snapshot.changed.retain(|change| {
         owned.contains(&change.path)

@@ -19,7 +19,7 @@ use super::change::{Change, ChangeKind, changed_between, index_info};
 use super::discover::discover;
 use super::queue::Guard;
 use super::read::{self, Head};
-use super::run::{Git, GitError};
+use super::run::{Call, Git, GitError};
 use super::worktree::{Worktree, admin_dirs, copy_index};
 use super::{Oid, land, refs};
 use crate::base::ids::random_tail;
@@ -237,7 +237,7 @@ impl Mover<'_> {
         Ok(paths(&call.oid(commit).run()?))
     }
 
-    fn call(&self, command: &str) -> super::run::Call<'_> {
+    fn call(&self, command: &str) -> Call<'_> {
         self.git.tree_call(self.tree, command).index(self.index)
     }
 
@@ -460,6 +460,11 @@ pub(super) fn files_below(folder: &Path, path: &RepoPath) -> Vec<RepoPath> {
 
 /// Those of the paths that git ignores in a checkout; what it tracks it does not ignore.
 pub fn ignored(git: &Git, tree: &Worktree, paths: &[RepoPath]) -> Result<BTreeSet<RepoPath>, GitError> {
+    ignored_by(git.tree_call(tree, "check-ignore"), paths)
+}
+
+/// [`ignored`], by a call of `check-ignore` that is put together so far.
+pub(super) fn ignored_by(call: Call<'_>, paths: &[RepoPath]) -> Result<BTreeSet<RepoPath>, GitError> {
     let mut input = Vec::new();
     for path in paths {
         // A colon at the beginning would mean something.
@@ -467,7 +472,7 @@ pub fn ignored(git: &Git, tree: &Worktree, paths: &[RepoPath]) -> Result<BTreeSe
         input.extend_from_slice(path.as_bytes());
         input.push(0);
     }
-    let call = git.tree_call(tree, "check-ignore").args(["-z", "--stdin"]).stdin(input);
+    let call = call.args(["-z", "--stdin"]).stdin(input);
     // 128: one of them lies behind a link, of which git tells nothing.
     let printed = call.accept(&[0, 1, 128]).run()?;
     let named = printed.split(|byte| *byte == 0).filter_map(|name| name.strip_prefix(b"./"));

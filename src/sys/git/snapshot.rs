@@ -1,5 +1,6 @@
 //! Snapshots: what a tree holds, as a commit under a ref, made without its index or its `.git`.
 
+use std::collections::{BTreeSet, HashSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,7 +11,7 @@ use super::exec::Finished;
 use super::run::{Call, Git, GitError, unexpected};
 use super::unchanged::{Look, Seen};
 use super::worktree::{Keeper, Worktree, seed_index};
-use super::{Oid, refs, scan};
+use super::{Oid, checkout, refs, scan};
 use crate::base::failpoint::Point;
 use crate::base::ids::random_tail;
 use crate::base::paths::RepoPath;
@@ -101,7 +102,7 @@ impl Skipped {
 /// Why a file is not saved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SkipReason {
-    /// A pipe, socket or device, in the place of a file of the base.
+    /// A pipe, socket or device.
     #[error("is a pipe, socket or device")]
     Special,
     /// A pipe or device of a name where git reads rules. git would wait for it for ever, so it was removed.
@@ -113,7 +114,7 @@ pub enum SkipReason {
     /// It has this many bytes.
     #[error("is too large ({0} bytes)")]
     TooLarge(u64),
-    /// git takes it for its own folder on some system.
+    /// git takes it for its own folder, here or on some system.
     #[error("has a name that git does not take")]
     Name,
     /// It was not saved when its tree was.
@@ -131,6 +132,12 @@ pub enum SnapshotError {
         path: PathBuf,
         /// What is there instead.
         why: &'static str,
+    },
+    /// Permission for the tree's own folder is missing.
+    #[error("the tree {} gives no permission to look into it", path.display())]
+    TreeClosed {
+        /// Where it is.
+        path: PathBuf,
     },
     /// The ref does not hold what the caller expected: somebody else saved this attempt.
     #[error("{reference} has moved to {}", now.as_ref().map_or("nothing", Oid::as_str))]
@@ -268,16 +275,18 @@ pub(super) fn capture(
         };
         match update(git, tree, base, &index, &gone, &kept, &mut removed) {
             Ok(refused) => {
-                break Status { skipped: [status.skipped, skipped, refused].concat(), ..status };
+                break Status { skipped: [skipped, refused].concat(), ..status };
             }
             // A file changed or went away between looking and reading.
             Err(GitError::Failed { .. }) if tries < TRIES => index.remove(),
             Err(error) => return Err(missing_or(tree, error)),
         }
     };
+    let barriers = super::read::barriers(git, base)?;
+    let unsaid = unsaid(git, tree, &index, &status, &barriers.gitlinks)?;
     let mut nested = status.nested;
     // git shows nothing of what lies in the folder of a submodule.
-    for path in &super::read::barriers(git, base)?.gitlinks {
+    for path in &barriers.gitlinks {
         let folder = tree.path.join(path.to_path_buf());
         if fs::symlink_metadata(&folder).is_ok_and(|metadata| metadata.is_dir()) && !is_empty(&folder) {
             nested.push(path.clone());
@@ -287,7 +296,7 @@ pub(super) fn capture(
         true => super::read::remembered_tree(git, base)?,
         false => git.tree_call(tree, "write-tree").index(&index.0).run_for_oid()?,
     };
-    let mut skipped = status.skipped;
+    let mut skipped = [status.skipped, unsaid].concat();
     skipped.extend(removed.into_iter().map(|path| Skipped { path, why: SkipReason::Removed }));
     if let Some(look) = look.filter(|_| is_base && nested.is_empty() && skipped.is_empty()) {
         *git.seen() = Some(Seen::new(look, tree, base, status.ignored.clone()));
@@ -302,6 +311,7 @@ pub(super) fn require_tree(tree: &Worktree) -> Result<(), SnapshotError> {
         Ok(metadata) if metadata.is_symlink() => gone("is a symbolic link now"),
         Ok(metadata) if !metadata.is_dir() => gone("is a file now"),
         Ok(_) if tree.keeper == Keeper::Worker && is_empty(&tree.path) => gone("is empty"),
+        Ok(_) if is_closed(&tree.path) => Err(SnapshotError::TreeClosed { path: tree.path.clone() }),
         Ok(_) => Ok(()),
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
             gone("does not exist any more")
@@ -312,6 +322,12 @@ pub(super) fn require_tree(tree: &Worktree) -> Result<(), SnapshotError> {
 
 fn is_empty(folder: &Path) -> bool {
     fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none())
+}
+
+/// Whether nobody may list a folder, or enter it.
+fn is_closed(folder: &Path) -> bool {
+    let looked = fs::read_dir(folder).and_then(|_| fs::symlink_metadata(folder.join(".")));
+    looked.is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
 }
 
 /// The cause of a failure: the tree that went away meanwhile, or what git says.
@@ -369,6 +385,8 @@ struct Status {
     nested: Vec<RepoPath>,
     ignored: Vec<RepoPath>,
     skipped: Vec<Skipped>,
+    /// What it complained about.
+    complaints: String,
 }
 
 fn read_status(
@@ -390,13 +408,39 @@ fn read_status(
     });
     let finished = finished.map_err(|error| missing_or(tree, error))?;
     let mut status = parse_status(&finished.stdout).ok_or_else(|| unexpected("status", &finished.stdout))?;
-    if !finished.stderr.is_empty() {
-        let unreadable = scan::scan(&tree.path).unreadable.into_iter();
-        let named = unreadable
-            .filter(|path| finished.stderr.contains(String::from_utf8_lossy(path.as_bytes()).as_ref()));
-        status.skipped = named.map(|path| Skipped { path, why: SkipReason::Unreadable }).collect();
-    }
+    status.complaints = finished.stderr;
     Ok(status)
+}
+
+/// What git says nothing of, or only complains about, and what is not in its answers otherwise. What it ignores is
+/// not missed.
+fn unsaid(
+    git: &Git,
+    tree: &Worktree,
+    index: &OwnIndex,
+    status: &Status,
+    gitlinks: &BTreeSet<RepoPath>,
+) -> Result<Vec<Skipped>, GitError> {
+    let ignored = status.ignored.iter().filter_map(|path| path.as_bytes().strip_suffix(b"/"));
+    let known: HashSet<&[u8]> =
+        ignored.chain(status.nested.iter().chain(gitlinks).map(RepoPath::as_bytes)).collect();
+    let mut found = scan::survey(&tree.path, |path| known.contains(path.as_bytes()));
+    let told: HashSet<&RepoPath> = status.skipped.iter().map(|skipped| &skipped.path).collect();
+    found.retain(|skipped| !told.contains(&skipped.path));
+    let is_unreadable = |skipped: &&Skipped| skipped.why == SkipReason::Unreadable;
+    let unreadable = found.iter().chain(&status.skipped).filter(is_unreadable).map(|skipped| &skipped.path);
+    let is_unexplained = scan::is_unexplained(&status.complaints, unreadable.chain(&status.ignored));
+    if !found.is_empty() {
+        let paths: Vec<RepoPath> = found.iter().map(|skipped| skipped.path.clone()).collect();
+        let call = git.tree_call(tree, "check-ignore").index(&index.0);
+        let ignored = checkout::ignored_by(call, &paths)?;
+        found.retain(|skipped| !ignored.contains(&skipped.path));
+    }
+    // Whatever it is, it is not saved, and nothing that is told of the tree says so.
+    if is_unexplained && !found.iter().chain(&status.skipped).any(|skipped| is_unreadable(&skipped)) {
+        found.push(Skipped { path: RepoPath::from("."), why: SkipReason::Unreadable });
+    }
+    Ok(found)
 }
 
 /// Reads porcelain v2: `1 XY SUB mH mI mW hH hI PATH`, `? PATH`, `! PATH`, each ended by NUL.
@@ -436,9 +480,16 @@ fn sort_out(
             continue;
         }
         let file = tree.path.join(path.to_path_buf());
-        let Ok(metadata) = fs::symlink_metadata(&file) else {
-            gone.push(path.clone());
-            continue;
+        let metadata = match fs::symlink_metadata(&file) {
+            Ok(metadata) => metadata,
+            Err(error) if scan::is_gone(&error) => {
+                gone.push(path.clone());
+                continue;
+            }
+            Err(_) => {
+                skipped.push(Skipped { path: path.clone(), why: SkipReason::Unreadable });
+                continue;
+            }
         };
         let why = if metadata.is_symlink() {
             None

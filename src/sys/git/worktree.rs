@@ -11,7 +11,7 @@ use super::discover::{Repository, link_target};
 use super::queue::Guard;
 use super::run::{Git, GitError};
 use super::snapshot::{self, Captured, Skipped, Snapshot, SnapshotError};
-use super::{DiscoverError, Oid, change, refs};
+use super::{DiscoverError, Oid, change, refs, scan};
 use crate::base::failpoint::Point;
 use crate::base::ids::random_tail;
 use crate::base::paths::RepoPath;
@@ -80,6 +80,13 @@ impl Worktree {
     /// The name of its administrative folder, unique in the repository.
     pub fn name(&self) -> String {
         self.admin_dir.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
+    /// Gives this user back the rights to folders of its own that a worker closed, those of `paths` and all below
+    /// them; git records no folder's rights, so that nothing else changes by it. Only once nobody is at work in the
+    /// tree. Whether there were any.
+    pub fn open_up<'p>(&self, paths: impl IntoIterator<Item = &'p RepoPath>) -> bool {
+        self.keeper == Keeper::Worker && scan::open_up(&self.path, paths)
     }
 
     /// The commit it was last checked out at; `None` while that is not complete.

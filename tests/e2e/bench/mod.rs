@@ -9,11 +9,14 @@ pub mod rpc;
 
 use std::ffi::OsStr;
 use std::fs;
+use std::io::{self, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use kapell::sys::process::spawn;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -29,6 +32,31 @@ pub const AGENT: &str = env!("CARGO_BIN_EXE_fake-agent");
 
 /// Far beyond what anything here takes, also on a busy machine.
 pub const DEADLINE: Duration = Duration::from_secs(90);
+
+/// Runs a test of this program again as a user whom permissions stop, where this one is root. Whether this one is:
+/// then there is no more to do.
+pub fn again_without_privileges(test: &str) -> bool {
+    if !rustix::process::getuid().is_root() {
+        return false;
+    }
+    let run = |command: &mut Command| {
+        spawn::run(command.uid(65534).gid(65534), b"", &spawn::Limits::default()).unwrap()
+    };
+    let found = run(spawn::program("/usr/bin/test", Path::new("/")).args(["-x", KAPELL]));
+    if !found.end.is_success() {
+        let _ = writeln!(
+            io::stderr(),
+            "SKIPPED: user 65534 may not run {KAPELL}, so {test} was tried as root only"
+        );
+        return true;
+    }
+    let mut command = spawn::program(std::env::current_exe().unwrap(), Path::new("/"));
+    command.args(["--exact", test, "--nocapture"]).env("PATH", "/usr/bin:/bin");
+    let output = run(&mut command);
+    let said = format!("{}\n{}", output.stdout.to_text(), output.stderr.to_text());
+    assert!(output.end.is_success() && said.contains("1 passed"), "{said}");
+    true
+}
 
 /// One machine with one person and one project. Dropping it ends every process that it caused.
 pub struct Bench {

@@ -133,6 +133,29 @@ fn program(home: &Path) -> Program {
     Program::find(environment.chain([("HOME".into(), home.as_os_str().to_owned())])).unwrap()
 }
 
+/// Runs a test of this program again as a user whom permissions stop, where this one is root. Whether it did: then
+/// there is no more to do.
+fn again_without_privileges(test: &str) -> bool {
+    use std::os::unix::process::CommandExt as _;
+    if !rustix::process::geteuid().is_root() {
+        return false;
+    }
+    // The program may lie where only its owner may go.
+    let room = tempfile::tempdir().unwrap();
+    let program = room.path().join("test");
+    fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    for path in [room.path(), &program] {
+        std::os::unix::fs::chown(path, Some(65534), Some(65534)).unwrap();
+    }
+    let mut command = Command::new(program);
+    command.args(["--exact", test, "--nocapture"]).env("TMPDIR", room.path()).current_dir("/");
+    let output = command.uid(65534).gid(65534).output().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8_lossy(&said);
+    assert!(output.status.success() && said.contains("1 passed"), "{said}");
+    true
+}
+
 /// Runs git as a person would, in `folder`; its stdout.
 fn git_in<T: AsRef<OsStr>>(folder: &Path, args: &[T]) -> String {
     let output = person(folder).args(args).output().unwrap();

@@ -2,6 +2,7 @@ use super::super::change::{Change, ChangeKind, Mode};
 use super::super::construct::{ConstructError, construct};
 use super::super::shadow::Shadow;
 use super::super::snapshot::SkipReason;
+use super::super::worktree::{WorktreeError, check_saved};
 use super::super::{change::changed_between, read, refs};
 use super::*;
 use crate::base::paths::RepoPath;
@@ -222,15 +223,160 @@ fn what_cannot_be_saved_is_reported() {
     git_in(&at("committed"), &["add", "."]);
     git_in(&at("committed"), &["commit", "-q", "-m", "inner"]);
     write(&at("src/a.rs"), "changed");
+    // Not a repository by any rule of git's, which passes over it all the same.
+    fs::create_dir_all(at("hollow/.git")).unwrap();
+    write(&at("odd/.git"), "gitdir: /nowhere\n");
+    write(&at("odd/y"), "y");
+    git_in(&tree.path, &["init", "-q", "docs"]);
+    // What git ignores is not missed.
+    fifo(&at("pipe.log"));
+    fifo(&at("target/deep/pipe"));
+    write(&at("target/copy/.git"), "gitdir: /nowhere\n");
     let snapshot = bench.snap(&tree);
-    assert_eq!(lines(&snapshot), ["Modified src/a.rs"]);
+    assert_eq!(lines(&snapshot), ["Added odd/y", "Modified src/a.rs"]);
     assert_eq!(snapshot.nested, ["committed".into(), "nested".into()]);
+    assert_eq!(
+        skipped(&snapshot),
+        [
+            ("README".into(), SkipReason::Special),
+            ("docs/.git".into(), SkipReason::Name),
+            ("hollow/.git".into(), SkipReason::Name),
+            ("large.bin".into(), SkipReason::TooLarge(3 << 30)),
+            ("odd/.git".into(), SkipReason::Name),
+            ("sock".into(), SkipReason::Special),
+            ("untracked.pipe".into(), SkipReason::Special),
+        ]
+    );
+}
+
+/// What a snapshot does not hold, in the order of the names.
+fn skipped(snapshot: &Snapshot) -> Vec<(String, SkipReason)> {
     let mut skipped: Vec<_> = snapshot.skipped.iter().map(|s| (s.path.to_string(), s.why)).collect();
     skipped.sort_by(|a, b| a.0.cmp(&b.0));
-    assert_eq!(
-        skipped,
-        [("README".into(), SkipReason::Special), ("large.bin".into(), SkipReason::TooLarge(3 << 30))]
+    skipped
+}
+
+/// The name of a folder that makes a path too long with twenty more.
+fn long_name() -> String {
+    "d".repeat(250)
+}
+
+#[test]
+fn a_file_deeper_than_paths_can_be_is_reported() {
+    use rustix::fs::{Mode, OFlags, mkdirat, openat};
+    let bench = Bench::new();
+    let tree = bench.add("t1");
+    let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let mut folder = rustix::fs::open(tree.path.join("src"), flags, Mode::empty()).unwrap();
+    for _ in 0..20 {
+        mkdirat(&folder, long_name(), Mode::RWXU).unwrap();
+        folder = openat(&folder, long_name(), flags, Mode::empty()).unwrap();
+    }
+    openat(&folder, "f", OFlags::CREATE | OFlags::WRONLY, Mode::RUSR | Mode::WUSR).unwrap();
+    let saved = bench.snap(&tree);
+    let skipped = skipped(&saved);
+    assert!(
+        matches!(&skipped[..], [(path, SkipReason::Unreadable)] if path.starts_with("src/ddd")),
+        "{skipped:?}"
     );
+    let unsaved = check_saved(&bench.git, &tree, &saved, &bench.path("scratch"));
+    assert!(matches!(unsaved, Err(WorktreeError::Unsaved { .. })), "{unsaved:?}");
+}
+
+#[test]
+fn folders_that_nobody_may_enter_are_reported_and_can_be_opened() {
+    if again_without_privileges(
+        "sys::git::tests::snapshot::folders_that_nobody_may_enter_are_reported_and_can_be_opened",
+    ) {
+        return;
+    }
+    let bench = Bench::new();
+    for (name, mode) in [("a", 0o644), ("b", 0o600), ("c", 0o400), ("d", 0o000), ("e", 0o300), ("f", 0o500)] {
+        let tree = bench.add(name);
+        let at = |path: &str| tree.path.join(path);
+        // Changed, new, below another such folder, ignored, and of a name that git does not repeat.
+        let closed = ["docs/x\u{1}y", "docs", "new/sub", "new", "src", "target"];
+        write(&at("src/a.rs"), "changed\n");
+        for path in ["docs/x\u{1}y/file", "new/sub/file", "new/file", "target/made"] {
+            write(&at(path), "new\n");
+        }
+        let set = |path: &str, mode| fs::set_permissions(at(path), fs::Permissions::from_mode(mode)).unwrap();
+        let whole = bench.snap_as(&tree, &format!("refs/kapell/tasks/{name}/whole"), None).unwrap();
+        set("target", mode);
+        let without = bench.snap_as(&tree, &format!("refs/kapell/tasks/{name}/without"), None).unwrap();
+        assert_eq!((without.tree, without.skipped), (whole.tree, Vec::new()), "{name}");
+        for path in closed {
+            set(path, mode);
+        }
+        let all = ["Added docs/x\u{1}y/file", "Added new/file", "Added new/sub/file", "Modified src/a.rs"];
+        let all = all.map(|line| line.replace('\u{1}', "\\x01"));
+        let saved = bench.snap(&tree);
+        // Who may not write may look.
+        if mode == 0o500 {
+            assert_eq!((lines(&saved), skipped(&saved)), (all.to_vec(), Vec::new()), "{name}");
+        } else {
+            // Who may list it knows what is new in it.
+            let names: &[&str] = match mode & 0o400 {
+                0 => &["docs", "new", "src"],
+                _ => &["docs", "new", "new/file", "src"],
+            };
+            let names: Vec<_> =
+                names.iter().map(|path| ((*path).to_owned(), SkipReason::Unreadable)).collect();
+            // Who knows a name may open it.
+            let known = if mode == 0o300 { vec!["Modified src/a.rs".to_owned()] } else { Vec::new() };
+            assert_eq!((lines(&saved), skipped(&saved)), (known, names), "{name}");
+            let unsaved = check_saved(&bench.git, &tree, &saved, &bench.path("scratch"));
+            assert!(matches!(unsaved, Err(WorktreeError::Unsaved { .. })), "{unsaved:?}");
+            let closed: Vec<_> = saved.skipped.iter().map(|skipped| skipped.path.clone()).collect();
+            assert!(tree.open_up(&closed), "{name}");
+            let reference = format!("refs/kapell/tasks/{name}/2");
+            let opened = bench.snap_as(&tree, &reference, None).unwrap();
+            assert_eq!((lines(&opened), skipped(&opened)), (all.to_vec(), Vec::new()), "{name}");
+            assert!(!tree.open_up(&closed), "{name}");
+        }
+        set("target", 0o755);
+    }
+}
+
+#[test]
+fn a_folder_elsewhere_is_not_opened_by_a_link() {
+    let bench = Bench::new();
+    let tree = bench.add("t1");
+    let elsewhere = bench.path("elsewhere/inner");
+    fs::create_dir_all(&elsewhere).unwrap();
+    fs::set_permissions(&elsewhere, fs::Permissions::from_mode(0o500)).unwrap();
+    fs::create_dir(tree.path.join("own")).unwrap();
+    fs::set_permissions(tree.path.join("own"), fs::Permissions::from_mode(0o500)).unwrap();
+    symlink(&elsewhere, tree.path.join("own.link")).unwrap();
+    symlink(bench.path("elsewhere"), tree.path.join("src/link")).unwrap();
+    assert!(!tree.open_up(&["own.link".into(), "src".into(), "README".into()]));
+    assert!(tree.open_up(&["".into()]));
+    assert_eq!(fs::metadata(&elsewhere).unwrap().permissions().mode() & 0o777, 0o500);
+    let checkout = Worktree::of_checkout(bench.git.repository()).unwrap();
+    fs::set_permissions(bench.top().join("src"), fs::Permissions::from_mode(0o500)).unwrap();
+    assert!(!checkout.open_up(&["".into()]), "a person's own checkout stays as it is");
+}
+
+#[test]
+fn a_tree_that_is_closed_is_told_in_words_of_our_own() {
+    if again_without_privileges(
+        "sys::git::tests::snapshot::a_tree_that_is_closed_is_told_in_words_of_our_own",
+    ) {
+        return;
+    }
+    let bench = Bench::new();
+    let tree = bench.add("t1");
+    write(&tree.path.join("README"), "changed\n");
+    for mode in [0o000, 0o600, 0o300] {
+        fs::set_permissions(&tree.path, fs::Permissions::from_mode(mode)).unwrap();
+        let error = bench.snap_as(&tree, "refs/kapell/tasks/closed/1", None).unwrap_err();
+        assert!(error.to_string().ends_with("gives no permission to look into it"), "{error}");
+        assert!(tree.open_up(&["".into()]));
+        assert_eq!(
+            lines(&bench.snap_as(&tree, &format!("refs/kapell/tasks/o/{mode}"), None).unwrap()),
+            ["Modified README"]
+        );
+    }
 }
 
 #[test]
