@@ -34,7 +34,8 @@ mod place;
 mod refusing;
 pub mod touching;
 use naming::Extent;
-use place::{Place, digest, places};
+pub(super) use place::digest;
+use place::{Place, places};
 use refusing::{awaited, beyond, lent_out, refused};
 
 /// A claim that a living process proves needs no clock; this is only what status shows.

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::bench::{AGENT, Bench, KAPELL};
 
 mod commands;
+mod leaving;
 mod reach;
 
 /// An event of the session in the project.

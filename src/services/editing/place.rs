@@ -141,7 +141,7 @@ fn real_parent(path: &Path) -> PathBuf {
 }
 
 /// What a file is, as a text that is another one as soon as the file is.
-pub(super) fn digest(file: &Path) -> String {
+pub(in crate::services) fn digest(file: &Path) -> String {
     let Ok(metadata) = file.symlink_metadata() else { return "nothing".to_owned() };
     if metadata.is_dir() {
         return FOLDER.to_owned();

@@ -1,0 +1,93 @@
+//! What sessions leave that vanished, where no commit can have it.
+
+use std::fs;
+
+use super::{ask, edit, holders};
+use crate::bench::{AGENT, Bench, KAPELL};
+
+/// A session that claimed these files for its edits and vanished.
+fn vanished(bench: &Bench, session: &str, paths: &[&str]) {
+    let lines: Vec<String> = paths
+        .iter()
+        .enumerate()
+        .map(|(at, path)| {
+            let file = bench.root.join(format!("event-{at}.json"));
+            fs::write(&file, edit(bench, session, path).to_string()).unwrap();
+            format!("run sh -c '\"{KAPELL}\" hook claude < {} ; true'", file.display())
+        })
+        .collect();
+    assert!(bench.command(AGENT).arg("do").args(lines).status().unwrap().success());
+}
+
+fn left(bench: &Bench) -> Vec<String> {
+    let told = bench.events(None).into_iter().filter(|(kind, _)| kind == "claim.left");
+    told.map(|(_, text)| text).collect()
+}
+
+#[test]
+fn what_git_ignores_is_kept_as_a_copy() {
+    let bench = Bench::new();
+    bench.write(".gitignore", ".env\nbuild/\n");
+    bench.write(".env", "KEY=old\n");
+    bench.write("build/other", "of somebody else\n");
+    bench.git(["add", ".gitignore"]);
+    bench.git(["commit", "-q", "-m", "ignored"]);
+    vanished(&bench, "gone", &[".env", "build/made"]);
+    bench.write(".env", "KEY=new\n");
+    bench.write("build/made", "made\n");
+    for path in [".env", "build/made"] {
+        assert_eq!(ask(&bench, &edit(&bench, "b", path)), "");
+    }
+    assert_eq!(holders(&bench), ["agent claude-b .env", "agent claude-b build/made"]);
+    bench.write(".env", "KEY=by b\n");
+    let left = left(&bench);
+    assert_eq!(left.len(), 2, "{left:?}");
+    for (told, path, content) in [(&left[0], ".env", "KEY=new\n"), (&left[1], "build/made", "made\n")] {
+        let (_, folder) = told.split_once("is kept in ").unwrap();
+        let folder = folder.strip_suffix(" as far as git ignores it").unwrap();
+        assert!(told.starts_with(&format!("claude-gone is gone; what it left in {path} ")), "{told}");
+        assert_eq!(fs::read_to_string(format!("{folder}/{path}")).unwrap(), content);
+        assert_eq!(fs::read_dir(folder).unwrap().count(), 1, "{folder}");
+    }
+    // A copy of what git ignores is in no object that somebody may push.
+    assert_eq!(bench.git(["for-each-ref", "refs/kapell/left"]), "");
+}
+
+#[test]
+fn an_ignored_file_that_is_as_it_was_is_not_kept() {
+    let bench = Bench::new();
+    bench.write(".gitignore", ".env\n");
+    bench.write(".env", "KEY=old\n");
+    vanished(&bench, "gone", &[".env"]);
+    assert_eq!(ask(&bench, &edit(&bench, "b", ".env")), "");
+    assert_eq!((left(&bench), holders(&bench)), (Vec::new(), vec!["agent claude-b .env".to_owned()]));
+}
+
+#[test]
+fn what_cannot_be_kept_stays_claimed() {
+    let bench = Bench::new();
+    bench.write(".gitignore", "*.big\n");
+    vanished(&bench, "gone", &["large", "ignored.big"]);
+    for (path, length) in [("large", 1100 << 20), ("ignored.big", 65 << 20)] {
+        fs::File::create(bench.project.join(path)).unwrap().set_len(length).unwrap();
+        assert!(ask(&bench, &edit(&bench, "b", path)).contains("held by claude-gone"), "{path}");
+        assert_eq!(left(&bench), Vec::<String>::new());
+    }
+    // Whoever has looked at it moves it away.
+    for path in ["large", "ignored.big"] {
+        fs::rename(bench.project.join(path), bench.root.join(path)).unwrap();
+        assert_eq!(ask(&bench, &edit(&bench, "b", path)), "", "{path}");
+    }
+}
+
+#[test]
+fn a_repository_without_a_commit_keeps_what_is_left() {
+    let bench = Bench::bare_machine();
+    bench.git(["init", "-q", "-b", "main"]);
+    vanished(&bench, "gone", &["first"]);
+    bench.write("first", "work\n");
+    assert_eq!(ask(&bench, &edit(&bench, "b", "first")), "");
+    let left = left(&bench);
+    let reference = left[0].rsplit(' ').next().unwrap();
+    assert_eq!(bench.git(["show", &format!("{reference}:first")]), "work");
+}
