@@ -11,6 +11,7 @@ use crate::bench::{AGENT, Bench, KAPELL};
 
 mod commands;
 mod leaving;
+mod noticed;
 mod reach;
 
 /// An event of the session in the project.

@@ -125,7 +125,7 @@ fn decide(house: &House, agent: Option<&str>, event: &Event) -> Result<Option<Re
         Moment::Before => {
             if event.is_command() {
                 // Without it only what the command does beside its words goes unseen.
-                let _ = touching::note(house, &editor());
+                let _ = touching::note(house, &editor(), &folder);
             }
             if writes.is_empty() { Ok(None) } else { editing::by_session(house, &editor(), &asked) }
         }

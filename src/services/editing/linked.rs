@@ -1,11 +1,11 @@
 //! Hard links: who writes to one name of a file writes to all of them, and claims are of names.
 
-use std::fs::Metadata;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{DirEntryExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 use super::place::Place;
-use super::{Editor, House, Project, owns_below};
+use super::{Editor, House, Project};
 use crate::base::paths::RepoPath;
 use crate::domain::claim::HolderKind;
 use crate::domain::pattern::Pattern;
@@ -70,10 +70,11 @@ pub(super) fn held(
             let is_meant = |name: &str, file: &Path| {
                 *name != place.path && claim.pattern.contains(&RepoPath::from(name)) && is_it(file)
             };
-            walk(&other.file, top, &mut left, &mut |name, file, ino| {
-                if ino != inode_of_it.1 || !is_meant(name, file) {
+            walk(&other.file, &mut left, &mut |file, _, ino| {
+                let name = file.strip_prefix(top).ok().and_then(Path::to_str);
+                let Some(name) = name.filter(|name| ino == inode_of_it.1 && is_meant(name, file)) else {
                     return true;
-                }
+                };
                 if let Ok(pattern) = Pattern::of_path(name)
                     && !is_known(&pattern)
                 {
@@ -87,45 +88,33 @@ pub(super) fn held(
     Ok(links)
 }
 
-/// The files below a folder that a claim of several owns and that fulfil something, up to so many entries; and the
-/// folders that do while nothing in them does: something was taken out of these.
-pub(super) fn below(
-    top: &Path,
-    pattern: &Pattern,
-    left: &mut usize,
-    is_it: impl Fn(&Metadata) -> bool,
-) -> Vec<String> {
-    let (mut found, mut folders) = (Vec::<String>::new(), Vec::new());
-    let is_it = |file: &Path| file.symlink_metadata().is_ok_and(|file| is_it(&file));
-    let literal = pattern.literal_path();
-    let start = top.join(literal);
-    if start.is_dir() && owns_below(pattern, literal) && is_it(&start) {
-        folders.push(format!("{literal}/"));
+/// The files that a claim owns and that are there, each with its inode, among up to so many entries.
+pub(super) fn owned(top: &Path, pattern: &Pattern, left: &mut usize) -> Vec<(RepoPath, u64)> {
+    let start = top.join(pattern.literal_path());
+    if pattern.is_literal()
+        && let Ok(found) = start.symlink_metadata()
+        && !found.is_dir()
+    {
+        return vec![(RepoPath::from(pattern.literal_path()), found.ino())];
     }
-    walk(&start, top, left, &mut |name, file, _| {
-        let is_folder = file.is_dir() && !file.is_symlink();
-        if is_folder && owns_below(pattern, name) && is_it(file) {
-            folders.push(format!("{name}/"));
-        } else if !is_folder && pattern.contains(&RepoPath::from(name)) && is_it(file) {
-            found.push(name.to_owned());
+    let mut owned = Vec::new();
+    walk(&start, left, &mut |file, is_folder, inode| {
+        if !is_folder && let Some(path) = path_in(top, file).filter(|path| pattern.contains(path)) {
+            owned.push((path, inode));
         }
         true
     });
-    let is_in = |name: &String, folder: &String| {
-        name != folder
-            && name
-                .strip_prefix(folder.as_str())
-                .is_some_and(|rest| !rest.trim_end_matches('/').contains('/'))
-    };
-    let lost = |folder: &&String| !found.iter().chain(&folders).any(|name| is_in(name, folder));
-    let lost: Vec<String> = folders.iter().filter(lost).cloned().collect();
-    found.extend(lost);
-    found
+    owned
 }
 
-/// Goes through what lies below a folder, each with its path from `top` and its inode, until one says that it
+/// What a file is called in a checkout.
+fn path_in(top: &Path, file: &Path) -> Option<RepoPath> {
+    Some(RepoPath::from_bytes(file.strip_prefix(top).ok()?.as_os_str().as_bytes()))
+}
+
+/// Goes through what lies below a folder, each with whether it is one itself and its inode, until one says that it
 /// is enough. Git's own folder, and repositories within, are none of theirs.
-fn walk(folder: &Path, top: &Path, left: &mut usize, each: &mut dyn FnMut(&str, &Path, u64) -> bool) {
+fn walk(folder: &Path, left: &mut usize, each: &mut dyn FnMut(&Path, bool, u64) -> bool) {
     let mut folders: Vec<PathBuf> = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
@@ -140,9 +129,7 @@ fn walk(folder: &Path, top: &Path, left: &mut usize, each: &mut dyn FnMut(&str, 
                 }
                 folders.push(path.clone());
             }
-            if let Some(name) = path.strip_prefix(top).ok().and_then(Path::to_str)
-                && !each(name, &path, entry.ino())
-            {
+            if !each(&path, kind.is_dir(), entry.ino()) {
                 return;
             }
         }

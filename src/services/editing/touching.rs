@@ -1,24 +1,22 @@
 //! What a command changed that nobody could tell from its words: files of others, found out afterwards.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use super::{Editor, Held, HolderKind, is_committed, is_of_agent, linked, near, tell};
-use crate::base::ids::HolderName;
+use super::{Editor, Held, HolderKind, is_of_agent, linked, near, tell};
+use crate::base::ids::{ClaimId, HolderName};
+use crate::base::paths::RepoPath;
 use crate::domain::pattern::Pattern;
 use crate::domain::refusal::{Code, Refusal};
 use crate::services::project::Project;
 use crate::services::{Error, House};
-use crate::store::events::EventFilter;
 use crate::sys::process::life;
 
 /// So many files in folders that others hold are looked at: a hook has to answer in milliseconds.
 const LOOKED_AT: usize = 5000;
-
-/// So many of the newest events are looked through for what was told already.
-const LOOKED_BACK: i64 = 10_000;
 
 /// So many are named.
 const NAMED: usize = 5;
@@ -33,16 +31,78 @@ fn stamp(house: &House, holder: &HolderName) -> PathBuf {
     house.root.join("hook").join(name)
 }
 
-/// Notes that a session is about to use a tool.
-pub fn note(house: &House, editor: &Editor) -> std::io::Result<()> {
+/// A file of somebody else's that was there when a session was about to use its tool.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Seen {
+    claim: ClaimId,
+    inode: u64,
+    path: RepoPath,
+}
+
+/// As they stand in the stamp: a number, a number and the bytes of a path, which ends with a NUL.
+fn written(seen: &[Seen]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for Seen { claim, inode, path } in seen {
+        bytes.extend_from_slice(format!("{claim} {inode} ").as_bytes());
+        bytes.extend_from_slice(path.as_bytes());
+        bytes.push(0);
+    }
+    bytes
+}
+
+/// From the bytes of a stamp. What is none of it is left out.
+fn read(bytes: &[u8]) -> Vec<Seen> {
+    let number = |bytes: &[u8]| std::str::from_utf8(bytes).ok()?.parse::<u64>().ok();
+    let seen = |line: &[u8]| {
+        let mut parts = line.splitn(3, |byte| *byte == b' ');
+        let claim = ClaimId(i64::try_from(number(parts.next()?)?).ok()?);
+        Some(Seen { claim, inode: number(parts.next()?)?, path: RepoPath::from_bytes(parts.next()?) })
+    };
+    bytes.split(|byte| *byte == 0).filter_map(seen).collect()
+}
+
+/// Notes that a session is about to use a tool, and which files of others are there before it does.
+pub fn note(house: &House, editor: &Editor, folder: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::DirBuilderExt as _;
-    let path = stamp(house, &editor.holder.name);
-    let noted = fs::write(&path, "now");
-    if noted.is_ok() || !house.root.is_dir() {
+    if !house.root.is_dir() {
+        return Ok(());
+    }
+    // Without it only what the command takes away goes unseen.
+    let seen = seen(house, editor, folder).unwrap_or_default();
+    let (path, bytes) = (stamp(house, &editor.holder.name), written(&seen));
+    let noted = fs::write(&path, &bytes);
+    if noted.is_ok() {
         return noted;
     }
     fs::DirBuilder::new().recursive(true).mode(0o700).create(house.root.join("hook"))?;
-    fs::write(&path, "now")
+    fs::write(&path, &bytes)
+}
+
+/// The files of others that are there.
+fn seen(house: &House, editor: &Editor, folder: &Path) -> Result<Vec<Seen>, Error> {
+    let project = Project::of(folder)?;
+    let Some(top) = &project.top else { return Ok(Vec::new()) };
+    let mut left = LOOKED_AT;
+    let mut seen = Vec::new();
+    for Held { id, pattern, .. } in others(house, editor, &project)? {
+        let owned = linked::owned(top, &pattern, &mut left).into_iter();
+        seen.extend(owned.map(|(path, inode)| Seen { claim: id, inode, path }));
+    }
+    Ok(seen)
+}
+
+/// What others hold whose files lie in the checkout.
+fn others(house: &House, editor: &Editor, project: &Project) -> Result<Vec<Held>, Error> {
+    let Ok(all) = Pattern::parse("**") else { return Ok(Vec::new()) };
+    let mut held = house.store()?.read(|tx| near(tx, &project.id, &[all]))?;
+    // Attempts work in checkouts of their own, and a server's claims are its agent's.
+    held.retain(|claim| {
+        claim.holder.kind != HolderKind::Attempt
+            && claim.holder != editor.holder
+            && (claim.alive.as_deref().is_some_and(life::is_of_process)
+                || !is_of_agent(claim, editor.alive.as_deref()))
+    });
+    Ok(held)
 }
 
 /// Forgets it at the end of a turn.
@@ -57,42 +117,33 @@ pub fn touched(house: &House, editor: &Editor, folder: &Path) -> Result<Option<R
     let since =
         |holder: &HolderName| fs::metadata(stamp(house, holder)).and_then(|stamp| stamp.modified()).ok();
     let (Some(began), Some(top)) = (since(&editor.holder.name), &project.top) else { return Ok(None) };
-    let Ok(all) = Pattern::parse("**") else { return Ok(None) };
-    let held = house.store()?.read(|tx| near(tx, &project.id, &[all]))?;
-    let is_others = |claim: &&Held| {
-        // Attempts work in checkouts of their own, and a server's claims are its agent's.
-        claim.holder.kind != HolderKind::Attempt
-            && claim.holder != editor.holder
-            && (claim.alive.as_deref().is_some_and(life::is_of_process)
-                || !is_of_agent(claim, editor.alive.as_deref()))
-            // Whoever used a tool meanwhile did it rather than this one.
-            && since(&claim.holder.name).is_none_or(|theirs| theirs < began)
-    };
-    let has_changed = |found: &fs::Metadata| changed_at(found) >= began;
+    let seen = read(&fs::read(stamp(house, &editor.holder.name)).unwrap_or_default());
+    let held = others(house, editor, &project)?;
+    // Whoever used a tool meanwhile did it rather than this one.
+    let is_idle = |claim: &&Held| since(&claim.holder.name).is_none_or(|theirs| theirs < began);
+    let held: Vec<&Held> = held.iter().filter(is_idle).collect();
+    let mut before: BTreeMap<(ClaimId, RepoPath), u64> =
+        seen.into_iter().map(|seen| ((seen.claim, seen.path), seen.inode)).collect();
     let mut left = LOOKED_AT;
-    let mut changed: Vec<(String, &Held)> = Vec::new();
-    for claim in held.iter().filter(is_others) {
-        let file = top.join(claim.pattern.literal_path());
-        match fs::symlink_metadata(&file) {
-            Ok(found) if claim.pattern.is_literal() && !found.is_dir() => {
-                if has_changed(&found) {
-                    changed.push((claim.pattern.literal_path().to_owned(), claim));
-                }
-            }
-            Err(_) if claim.pattern.is_literal() => {
-                let folder = file.ancestors().skip(1).find_map(|folder| fs::symlink_metadata(folder).ok());
-                if folder.is_some_and(|folder| has_changed(&folder))
-                    && is_taken_away(house, &project, claim, &file)?
-                {
-                    changed.push((claim.pattern.literal_path().to_owned(), claim));
-                }
-            }
-            _ => {
-                let found = linked::below(top, &claim.pattern, &mut left, has_changed);
-                changed.extend(found.into_iter().map(|path| (path, claim)));
+    let mut changed: Vec<(RepoPath, &Held)> = Vec::new();
+    for claim in &held {
+        for (path, inode) in linked::owned(top, &claim.pattern, &mut left) {
+            let file = top.join(path.to_path_buf());
+            let known = (claim.id, path);
+            let is_other = before.remove(&known).is_some_and(|before| before != inode);
+            if is_other || file.symlink_metadata().is_ok_and(|it| changed_at(&it) >= began) {
+                changed.push((known.1, claim));
             }
         }
     }
+    // What was there and is not, or is a folder by now.
+    let is_gone =
+        |path: &RepoPath| top.join(path.to_path_buf()).symlink_metadata().map_or(true, |it| it.is_dir());
+    let gone = before.into_keys().filter(|(_, path)| is_gone(path)).filter_map(|(claim, path)| {
+        let claim = held.iter().find(|it| it.id == claim)?;
+        Some((path, *claim))
+    });
+    changed.extend(gone);
     let Some((_, first)) = changed.first() else { return Ok(None) };
     let names: Vec<String> = changed
         .iter()
@@ -108,21 +159,6 @@ pub fn touched(house: &House, editor: &Editor, folder: &Path) -> Result<Option<R
         first.holder.name
     );
     Ok(Some(Refusal::new(Code::Conflict, text, hint)))
-}
-
-/// Whether a file that is held and not there was there, and nobody was told yet that it is gone: its holder may have
-/// removed it long ago.
-fn is_taken_away(house: &House, project: &Project, claim: &Held, file: &Path) -> Result<bool, Error> {
-    let name = claim.pattern.literal_path();
-    let (is_edited, is_told) = house.store()?.read(|tx| -> Result<_, Error> {
-        let mut edits = tx.edits_of(&claim.holder)?.into_iter();
-        let filter =
-            EventFilter { project: Some(&project.id), kind: Some("hook.touched"), ..EventFilter::default() };
-        let told = tx.events_after(tx.newest_event()? - LOOKED_BACK, &filter, usize::from(u16::MAX))?;
-        let is_told = told.iter().any(|event| event.at >= claim.since && event.text.contains(name));
-        Ok((edits.any(|edit| edit.claim == claim.id), is_told))
-    })?;
-    Ok(!is_told && (is_edited || project.repository.is_some() && !is_committed(house, file)))
 }
 
 /// When a file was last changed, its name and rights too: what is unpacked brings its own time with it.

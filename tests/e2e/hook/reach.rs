@@ -1,17 +1,12 @@
-//! How far a session reaches: into folders that are not there yet, into other projects, and what it takes away.
+//! How far a session reaches: into folders that are not there yet, and into other projects.
 
 use super::*;
 
 /// Somebody claims them who needs no process for it.
-fn hold(bench: &Bench, paths: &[&str]) {
+pub(super) fn hold(bench: &Bench, paths: &[&str]) {
     let output =
         bench.command(KAPELL).arg("claim-files").args(paths).args(["--holder", "me"]).output().unwrap();
     assert!(output.status.success(), "{output:?}");
-}
-
-/// What a session is told after a command.
-fn after(bench: &Bench, session: &str, command: &str) -> String {
-    ask(bench, &tool(bench, session, "PostToolUse", "Bash", json!({"command": command})))
 }
 
 #[test]
@@ -93,41 +88,6 @@ fn a_file_is_held_in_its_own_project_whoever_comes_from_where() {
     assert!(claims().contains("b.rs"), "{}", claims());
     assert_eq!(ask(&bench, &event(&bench, "s", "Stop")), "");
     assert!(!claims().contains("b.rs"), "{}", claims());
-}
-
-#[test]
-fn what_a_command_takes_away_from_others_is_told_once() {
-    let bench = Bench::new();
-    for path in ["src/lib.txt", "new.txt"] {
-        assert_eq!(ask(&bench, &edit(&bench, "a", path)), "");
-        bench.write(path, "mine\n");
-    }
-    bench.write("held/x", "x\n");
-    bench.write("held/y", "y\n");
-    hold(&bench, &["held/", "never.txt"]);
-    let run = |command: &str, act: &dyn Fn()| {
-        assert_eq!(ask(&bench, &bash(&bench, "b", command)), "", "{command}");
-        act();
-        after(&bench, "b", command)
-    };
-    let path = |name: &str| bench.project.join(name);
-    assert_eq!(run("./none.sh", &|| {}), "");
-    for (name, told) in [
-        ("src/lib.txt", "src/lib.txt (held by claude-a)"),
-        ("new.txt", "new.txt (held by claude-a)"),
-        ("held/x", "held/ (held by me)"),
-    ] {
-        let said = run("./takes.sh", &|| fs::rename(path(name), bench.root.join("taken")).unwrap());
-        assert!(said.contains(told), "{name}: {said}");
-        // Whoever comes later did not do it.
-        bench.write("other.txt", name);
-        assert_eq!(run("./later.sh", &|| bench.write("another.txt", name)), "", "{name}");
-    }
-    let said = run("./links.sh", &|| {
-        fs::remove_file(path("held/y")).unwrap();
-        std::os::unix::fs::symlink("/etc/hostname", path("held/y")).unwrap();
-    });
-    assert!(said.contains("held/y (held by me)"), "{said}");
 }
 
 #[test]

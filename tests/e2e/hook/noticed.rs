@@ -1,0 +1,155 @@
+//! What sessions are told after a command of what it did to the files of others.
+
+use super::reach::hold;
+use super::*;
+
+/// What a session is told after a command.
+fn after(bench: &Bench, session: &str, command: &str) -> String {
+    ask(bench, &tool(bench, session, "PostToolUse", "Bash", json!({"command": command})))
+}
+
+/// What happens while a command runs.
+type Act<'a> = &'a dyn Fn();
+
+/// What a session is told after a command of which the words say nothing.
+#[track_caller]
+fn run(bench: &Bench, command: &str, act: Act<'_>) -> String {
+    assert_eq!(ask(bench, &bash(bench, "b", command)), "", "{command}");
+    act();
+    after(bench, "b", command)
+}
+
+#[test]
+fn what_a_command_takes_away_from_others_is_told_once() {
+    let bench = Bench::new();
+    for path in ["src/lib.txt", "new.txt"] {
+        assert_eq!(ask(&bench, &edit(&bench, "a", path)), "");
+        bench.write(path, "mine\n");
+    }
+    bench.write("held/x", "x\n");
+    bench.write("held/y", "y\n");
+    hold(&bench, &["held/", "never.txt"]);
+    let path = |name: &str| bench.project.join(name);
+    assert_eq!(run(&bench, "./none.sh", &|| {}), "");
+    for (name, told) in [
+        ("src/lib.txt", "src/lib.txt (held by claude-a)"),
+        ("new.txt", "new.txt (held by claude-a)"),
+        ("held/x", "held/x (held by me)"),
+    ] {
+        let said = run(&bench, "./takes.sh", &|| fs::rename(path(name), bench.root.join("taken")).unwrap());
+        assert!(said.contains(told), "{name}: {said}");
+        // Whoever comes later did not do it.
+        bench.write("other.txt", name);
+        assert_eq!(run(&bench, "./later.sh", &|| bench.write("another.txt", name)), "", "{name}");
+    }
+    let said = run(&bench, "./links.sh", &|| {
+        fs::remove_file(path("held/y")).unwrap();
+        std::os::unix::fs::symlink("/etc/hostname", path("held/y")).unwrap();
+    });
+    assert!(said.contains("held/y (held by me)"), "{said}");
+}
+
+#[test]
+fn what_goes_of_a_glob_or_is_new_is_told() {
+    for pattern in ["src/*.txt", "**/lib.txt", "s*/", "{src,lib}/lib.txt", "src/lib.txt", "src/", "src/**"] {
+        let bench = Bench::new();
+        // Git knows nothing of it.
+        bench.write("src/new/lib.txt", "new\n");
+        let held = if pattern == "src/*.txt" { vec![pattern, "src/new/"] } else { vec![pattern] };
+        hold(&bench, &held);
+        let path = |name: &str| bench.project.join(name);
+        let acts: [(&str, Act<'_>, Act<'_>); 4] = [
+            ("./in-place.sh", &|| bench.write("src/lib.txt", "b\n"), &|| {}),
+            ("./moves.sh", &|| fs::rename(path("src"), path("zz")).unwrap(), &|| {
+                fs::rename(path("zz"), path("src")).unwrap();
+            }),
+            (
+                "./replaces.sh",
+                &|| {
+                    fs::rename(path("src/lib.txt"), bench.root.join("lib.txt")).unwrap();
+                    fs::create_dir(path("src/lib.txt")).unwrap();
+                },
+                &|| {
+                    fs::remove_dir(path("src/lib.txt")).unwrap();
+                    fs::rename(bench.root.join("lib.txt"), path("src/lib.txt")).unwrap();
+                },
+            ),
+            ("./removes.sh", &|| fs::remove_dir_all(path("src")).unwrap(), &|| {}),
+        ];
+        for (command, act, undo) in acts {
+            let said = run(&bench, command, act);
+            assert!(said.contains("src/lib.txt (held by me)"), "{pattern} {command}: {said}");
+            undo();
+        }
+    }
+    // A new folder that goes as a whole, and a new file.
+    let bench = Bench::new();
+    hold(&bench, &["lib/", "new.txt"]);
+    for file in ["lib/d/e", "new.txt"] {
+        bench.write(file, "new\n");
+    }
+    let said = run(&bench, "./all.sh", &|| {
+        fs::remove_dir_all(bench.project.join("lib")).unwrap();
+        fs::remove_file(bench.project.join("new.txt")).unwrap();
+    });
+    assert!(said.contains("lib/d/e (held by me)") && said.contains("new.txt (held by me)"), "{said}");
+    // And what a commit takes away.
+    let bench = Bench::new();
+    hold(&bench, &["src/lib.txt"]);
+    let said = run(&bench, "./commits.sh", &|| {
+        bench.git(["rm", "-q", "-f", "src/lib.txt"]);
+        bench.git(["commit", "-q", "-m", "gone"]);
+    });
+    assert!(said.contains("src/lib.txt (held by me)"), "{said}");
+    // A folder that stands in the place of another with files of the same names, which are older.
+    let bench = Bench::new();
+    bench.write("other/lib.txt", "other\n");
+    hold(&bench, &["src/"]);
+    let said = run(&bench, "./swaps.sh", &|| {
+        fs::rename(bench.project.join("src"), bench.root.join("src")).unwrap();
+        fs::rename(bench.project.join("other"), bench.project.join("src")).unwrap();
+    });
+    assert!(said.contains("src/lib.txt (held by me)"), "{said}");
+}
+
+#[test]
+fn what_a_command_did_not_do_is_not_told_of_it() {
+    let bench = Bench::new();
+    let path = |name: &str| bench.project.join(name);
+    // One is not written yet, one will lie in a folder that is not there yet, one its holder removed and committed.
+    for file in ["new.txt", "docs/x/y.md", "src/lib.txt"] {
+        assert_eq!(ask(&bench, &edit(&bench, "a", file)), "");
+    }
+    hold(&bench, &["never/", "never/*.rs", "held/"]);
+    bench.write("held/x", "x\n");
+    bench.git(["rm", "-q", "src/lib.txt"]);
+    bench.git(["commit", "-q", "-m", "gone"]);
+    let other = bench.root.join("other");
+    bench.git(["worktree", "add", "-q", "-b", "other", other.to_str().unwrap()]);
+    let mut elsewhere = edit(&bench, "c", other.join("only.txt").to_str().unwrap());
+    elsewhere["cwd"] = other.to_str().into();
+    assert_eq!(ask(&bench, &elsewhere), "");
+    fs::write(other.join("only.txt"), "c\n").unwrap();
+    let said = run(&bench, "./builds.sh", &|| {
+        for file in ["zz.txt", "target/x", "src/mine.txt", "docs/mine.md"] {
+            bench.write(file, "b\n");
+        }
+        fs::rename(path("held"), path("aside")).unwrap();
+        fs::rename(path("aside"), path("held")).unwrap();
+    });
+    assert_eq!(said, "");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_change_of_a_name_that_is_no_text_is_told() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let bench = Bench::new();
+    bench.write("dir/x", "x\n");
+    hold(&bench, &["dir/"]);
+    let file = bench.project.join("dir").join(std::ffi::OsStr::from_bytes(b"\xff.txt"));
+    for act in [&|| fs::write(&file, "x").unwrap(), &|| fs::remove_file(&file).unwrap()] as [Act<'_>; 2] {
+        let said = run(&bench, "./x.sh", act);
+        assert!(said.contains("dir/\\xff.txt (held by me)"), "{said}");
+    }
+}
