@@ -28,6 +28,10 @@ pub enum Reach {
     /// That path, and all below it should it be a folder.
     #[default]
     Path,
+    /// The same, where nobody makes a file of it: should there be nothing yet, a folder may come of it.
+    Tree,
+    /// The same, where it becomes what this path is: a folder, should that be one.
+    Like(String),
     /// The same, if there is something of that name: `git checkout NAME` may mean a branch.
     IfThere,
     /// Each path that matches this glob, in the words of [`as_glob`].

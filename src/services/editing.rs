@@ -120,7 +120,7 @@ pub fn by_worker(
             }
         }
         // Whatever a command finds in the checkout: what the child does lies in another one.
-        if place.extent == Extent::Whole
+        if matches!(place.extent, Extent::Whole | Extent::Tree)
             && let Some(lent) = worker.borrowers(&place).find(|lent| is_open(lent))
         {
             return Ok(Some(lent_out(&place, lent)));
@@ -179,14 +179,18 @@ fn claimed(
         let now = Time::now();
         let held = near(tx, &project.id, &patterns)?;
         // A claim of a file that was made a folder since owns all below, and some of that may be held by others.
-        let is_own = |place: &Place| {
+        let is_own = |place: &Place, pattern: &Pattern| {
+            let path = RepoPath::from(&*place.path);
+            let below = below(place, pattern);
+            let is_met = |claim: &Held| {
+                claim.pattern.contains(&path)
+                    || below.as_ref().is_some_and(|below| overlap(below, &claim.pattern).is_some())
+            };
             held.iter().any(|claim| covers(claim, editor, place, now))
-                && !held.iter().any(|claim| {
-                    claim.holder != editor.holder && claim.pattern.contains(&RepoPath::from(&*place.path))
-                })
+                && !held.iter().any(|claim| claim.holder != editor.holder && is_met(claim))
         };
         // Nearly always it is the second edit of a file, which writes nothing.
-        if whole.is_empty() && wanted.iter().all(|(place, _)| is_own(place)) {
+        if whole.is_empty() && wanted.iter().all(|(place, pattern)| is_own(place, pattern)) {
             return Ok(None);
         }
         leaving::gone(tx, project, &all).map(Some)
@@ -201,7 +205,9 @@ fn claimed(
         let held = others_alive(tx, project, editor, &all, &kept)?;
         // What is about to be written is a file, also where it is not there yet and nobody holds what is to lie in it.
         let is_file = |path: &str| {
-            let is_folder = |place: &Place| place.file.is_dir() || is_folder_of_others(path, &held, editor);
+            let is_folder = |place: &Place| {
+                place.file.is_dir() || becomes_folder(place) || is_folder_of_others(path, &held, editor)
+            };
             wanted.iter().any(|(place, _)| *place.path == *path && !is_folder(place)) || project.is_file(path)
         };
         if let Decision::Refuse(mut conflicts) =
@@ -221,6 +227,17 @@ fn claimed(
             Decision::Refuse(conflicts) => return Ok(named(conflicts, &wanted)),
             Decision::Grant { insert, .. } => insert,
         };
+        // One's own claim of a folder does not give what others hold in it.
+        let below: Vec<Pattern> =
+            wanted.iter().filter_map(|(place, pattern)| below(place, pattern)).collect();
+        if let Decision::Refuse(mut conflicts) =
+            claim::decide(&below, Mode::Exclusive, &editor.holder, &held, &is_file)
+        {
+            conflicts.retain(|conflict| is_met(project, conflict));
+            if !conflicts.is_empty() {
+                return Ok(conflicts);
+            }
+        }
         first = waiting::before(tx, project, &editor.holder, Mode::Exclusive, &insert)?;
         if first.is_some() {
             return Ok(Vec::new());
@@ -273,8 +290,8 @@ pub fn written_by_session(
     asked: &Asked<'_>,
 ) -> Result<Option<Refusal>, Error> {
     // What a glob stood for, and what was there, is another thing by now.
-    let writes: Vec<Write> =
-        asked.writes.iter().filter(|write| write.reach == Reach::Path).cloned().collect();
+    let is_named = |reach: &Reach| matches!(reach, Reach::Path | Reach::Tree | Reach::Like(_));
+    let writes: Vec<Write> = asked.writes.iter().filter(|write| is_named(&write.reach)).cloned().collect();
     let asked = &Asked { writes: &writes, ..*asked };
     in_each_project(asked, |project| written(house, editor, project, asked))
 }
@@ -388,11 +405,14 @@ fn wanted(project: &Project, asked: &Asked<'_>) -> (Vec<(Place, Pattern)>, Vec<P
                 by = Some(format!("{command} changes whatever it finds"));
             }
             whole.extend(Pattern::parse("**"));
-        } else if let Ok(pattern) = Pattern::around_path(&place.path)
-            && wanted.iter().all(|(_, known)| *known != pattern)
-        {
+        } else if let Ok(pattern) = Pattern::around_path(&place.path) {
             // What no claim can own (`.git`, say) is not for us to hold.
-            wanted.push((place, pattern));
+            match wanted.iter_mut().find(|(_, known)| *known == pattern) {
+                None => wanted.push((place, pattern)),
+                // Of several ways to write it the one that reaches furthest.
+                Some((known, _)) if place.extent == Extent::Tree => known.extent = Extent::Tree,
+                Some(_) => {}
+            }
         }
     }
     (wanted, whole, by)
@@ -409,6 +429,18 @@ fn named(mut conflicts: Vec<Conflict>, wanted: &[(Place, Pattern)]) -> Vec<Confl
         }
     }
     conflicts
+}
+
+/// Whether a place is not there, and what comes of it may be a folder.
+fn becomes_folder(place: &Place) -> bool {
+    place.extent == Extent::Tree && place.file.symlink_metadata().is_err()
+}
+
+/// What lies below a place that is a folder by now, or may become one.
+fn below(place: &Place, pattern: &Pattern) -> Option<Pattern> {
+    let is_folder = place.file.symlink_metadata().is_ok_and(|found| found.is_dir()) || becomes_folder(place);
+    let below = is_folder.then(|| format!("{}/**", pattern.as_str().trim_end_matches('/')))?;
+    Pattern::parse(&below).ok()
 }
 
 /// Whether others hold something that is to lie below a path, or the path as a folder.

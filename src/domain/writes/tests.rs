@@ -21,8 +21,8 @@ fn shown(writes: &[Write]) -> String {
     let shown = writes.iter().map(|write| {
         let (path, inside) = (&write.path, write.inside.as_deref().unwrap_or_default());
         match &write.reach {
-            Reach::Path if inside.is_empty() => path.clone(),
-            Reach::Path => format!("{path}<{inside}"),
+            Reach::Path | Reach::Tree | Reach::Like(_) if inside.is_empty() => path.clone(),
+            Reach::Path | Reach::Tree | Reach::Like(_) => format!("{path}<{inside}"),
             Reach::IfThere => format!("{path}?"),
             Reach::Glob => format!("glob {path}"),
             Reach::Names => format!("{path}<glob {inside}"),
@@ -49,6 +49,23 @@ fn check(table: &[(&str, &str)]) {
         })
         .collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn of_what_is_not_there_a_folder_may_come() {
+    for (command, expected) in [
+        ("rm -rf a b*", &[Reach::Tree, Reach::Glob][..]),
+        ("sudo rm -r -- a", &[Reach::Tree]),
+        ("rm -f a; rmdir b; touch c; echo > d", &[Reach::Path, Reach::Path, Reach::Path, Reach::Path]),
+        ("mv a b", &[Reach::Path, Reach::Like("a".to_owned())]),
+        ("cd x && git mv a b", &[Reach::Path, Reach::Like("x/a".to_owned())]),
+        ("cp -a /a b", &[Reach::Like("/a".to_owned())]),
+        ("rsync -a a b", &[Reach::Like("a".to_owned())]),
+        ("cp a b; ln -s a c; install a d", &[Reach::Path, Reach::Path, Reach::Path]),
+    ] {
+        let reaches: Vec<Reach> = of_command(command, &known).into_iter().map(|write| write.reach).collect();
+        assert_eq!(reaches, expected, "{command}");
+    }
 }
 
 #[track_caller]

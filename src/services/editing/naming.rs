@@ -23,6 +23,8 @@ const LARGEST_DIFF: u64 = 1 << 20;
 pub(in crate::services) enum Extent {
     /// All of it.
     Whole,
+    /// The same, and should there be nothing yet, a folder may come of it.
+    Tree,
     /// It is a folder; some of the files below that have such a name, nobody knows which.
     Found(String),
     /// It is the top of a checkout, of which this command changes what it finds.
@@ -37,10 +39,17 @@ pub(super) fn files(asked: &Asked<'_>, write: &Write) -> Vec<(PathBuf, Extent)> 
     let inside = write.inside.as_deref();
     let whole = |files: Vec<PathBuf>| files.into_iter().map(|file| (file, Extent::Whole)).collect();
     match &write.reach {
-        Reach::Path => match inside.filter(|_| file.is_dir()) {
-            Some(name) => whole(vec![file.join(name)]),
-            None => whole(vec![file]),
-        },
+        Reach::Path | Reach::Tree | Reach::Like(_) => {
+            let becomes_folder = match &write.reach {
+                Reach::Like(source) => asked.cwd.join(source).is_dir(),
+                reach => *reach == Reach::Tree,
+            };
+            let file = match inside.filter(|_| file.is_dir()) {
+                Some(name) => file.join(name),
+                None => file,
+            };
+            vec![(file, if becomes_folder { Extent::Tree } else { Extent::Whole })]
+        }
         Reach::IfThere if file.symlink_metadata().is_err() => Vec::new(),
         Reach::IfThere => whole(vec![file]),
         Reach::Glob => whole(matching(asked.cwd, &write.path)),

@@ -31,6 +31,61 @@ fn a_path_that_is_not_there_is_no_file_where_others_hold_what_is_to_lie_in_it() 
 }
 
 #[test]
+fn a_folder_that_is_not_there_is_not_granted_around_what_a_glob_may_own_in_it() {
+    for glob in ["**/*.proto", "*/x.proto", "l[ab]b/x.proto", "{lab,lib}/x.proto", "l?b/**"] {
+        let bench = Bench::new();
+        fs::create_dir(bench.project.join("made")).unwrap();
+        hold(&bench, &[glob]);
+        // Of these a folder may come.
+        for command in ["rm -rf lab", "mv made lab", "cp -r made lab", "echo x > lab; rm -r lab"] {
+            let reason = ask(&bench, &bash(&bench, "d", command));
+            assert!(
+                reason.starts_with("kapell: lab/") && reason.contains("held by me"),
+                "{command}: {reason}"
+            );
+        }
+        // Of these comes a file, and of the last nothing.
+        let commands = ["echo x > lab.txt", "cp README new.txt", "mv new.txt newer.txt", "rm -f none.txt"];
+        for command in commands {
+            assert_eq!(ask(&bench, &bash(&bench, "d", command)), "", "{glob}: {command}");
+        }
+        assert_eq!(ask(&bench, &edit(&bench, "d", "src/new.rs")), "", "{glob}");
+    }
+}
+
+#[test]
+fn what_was_granted_as_a_file_takes_nothing_of_others_away_when_it_is_a_folder() {
+    let bench = Bench::new();
+    bench.write("foo", "a file\n");
+    hold(&bench, &["**/*.proto"]);
+    // Both are files for all that is known.
+    for path in ["gen", "foo"] {
+        assert_eq!(ask(&bench, &edit(&bench, "d", path)), "");
+    }
+    assert_eq!(ask(&bench, &edit(&bench, "c", "foo/x")), "");
+    fs::remove_file(bench.project.join("foo")).unwrap();
+    bench.write("foo/x", "c\n");
+    bench.write("gen/x.proto", "me\n");
+    for (command, held) in [
+        ("rm -rf gen", "gen/"),
+        ("rm -r gen/", "gen/"),
+        ("mv gen ../zz", "gen/"),
+        ("rm -rf foo", "foo/"),
+        ("mv foo ../zz", "foo/"),
+    ] {
+        let reason = ask(&bench, &bash(&bench, "d", command));
+        let told = reason.starts_with(&format!("kapell: {held}")) && reason.contains(" is held by ");
+        assert!(told, "{command}: {reason}");
+    }
+    // What nobody else holds anything of stays one's own, folder or not.
+    let bench = Bench::new();
+    hold(&bench, &["src/*.proto"]);
+    assert_eq!(ask(&bench, &edit(&bench, "d", "gen")), "");
+    bench.write("gen/x", "d\n");
+    assert_eq!(ask(&bench, &bash(&bench, "d", "rm -rf gen")), "");
+}
+
+#[test]
 fn a_file_that_became_a_folder_gives_nothing_that_others_hold() {
     let bench = Bench::new();
     bench.write("thing", "a file\n");

@@ -123,6 +123,8 @@ impl Reading<'_> {
         let operands = Operands::of(words, short, long);
         match rule {
             Rule::Operands(n) => self.write_all(operands.after(n)),
+            Rule::Remove(options) if operands.has(options) => self.remove_all(&operands.paths),
+            Rule::Remove(_) => self.write_all(&operands.paths),
             Rule::If(options, n) if operands.has(options) => self.write_all(operands.after(n)),
             Rule::Unless(options, n) if !operands.has(options) => self.write_all(operands.after(n)),
             Rule::Values(options) => self.values(&operands, options),
@@ -190,6 +192,10 @@ impl Reading<'_> {
             self.write_all(sources);
         }
         let Arg::Text(goal) = goal else { return };
+        // Of a folder these make another one.
+        let takes_folders = sources_vanish
+            || name == "rsync"
+            || name.ends_with("cp") && operands.has("r R a recursive archive");
         let is_remote = |path: &str| path.split('/').next().is_some_and(|host| host.contains(':'));
         let copies_far = matches!(name, "rsync" | "scp");
         if copies_far && is_remote(goal) {
@@ -207,7 +213,8 @@ impl Reading<'_> {
                 }
                 Arg::Text(text) => {
                     let name = name_of(text.trim_end_matches('/'));
-                    self.add(goal, (!name.is_empty()).then(|| name.to_owned()), Reach::Path);
+                    let reach = if takes_folders { Reach::Like(text.clone()) } else { Reach::Path };
+                    self.add(goal, (!name.is_empty()).then(|| name.to_owned()), reach);
                 }
                 Arg::Glob(glob) => self.add(goal, Some(glob_of(glob)), Reach::Names),
                 Arg::Found { name, .. } => {

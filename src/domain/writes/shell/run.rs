@@ -391,6 +391,10 @@ impl<'a> Reading<'a> {
         while let Some((folder, name)) = self.found_at(&path, inside.as_deref()) {
             (path, inside, reach) = (folder, None, Reach::Below(name));
         }
+        if let Reach::Like(source) = reach {
+            let source = place(self.state.folder.as_deref(), here_by_proc(&source));
+            reach = source.map_or(Reach::Path, Reach::Like);
+        }
         // A relative glob, or the folder that a diff's names start from, lies in this folder too.
         let inside = match (inside, &reach) {
             (Some(names), Reach::Names) if !names.starts_with('/') => {
@@ -418,6 +422,16 @@ impl<'a> Reading<'a> {
             Arg::Glob(glob) => self.add(&glob_of(glob), None, Reach::Glob),
             Arg::Found { folder, name } => self.add(folder, None, Reach::Below(name.clone())),
             Arg::Unknown => {}
+        }
+    }
+
+    /// These paths, and all below them.
+    pub fn remove_all(&mut self, args: &[Arg]) {
+        for arg in args {
+            match arg {
+                Arg::Text(path) => self.add(path, None, Reach::Tree),
+                other => self.write(other),
+            }
         }
     }
 

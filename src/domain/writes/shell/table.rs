@@ -5,7 +5,9 @@
 pub(super) enum Rule {
     /// Writes its operands behind the first so many.
     Operands(usize),
-    /// The same, if one of these options is given.
+    /// Removes its operands; folders with all in them, if one of these options is given.
+    Remove(&'static str),
+    /// Writes its operands behind the first so many, if one of these options is given.
     If(&'static str, usize),
     /// The same, unless one of these options is given.
     Unless(&'static str, usize),
@@ -33,7 +35,8 @@ const PYTHON: &str = "*.{py,pyi}";
 const TEXTS: &str = "*.{js,jsx,ts,tsx,mjs,cjs,mts,cts,vue,css,scss,less,html,json,md,mdx,yaml,yml,graphql}";
 
 const TABLE: &[Row] = &[
-    ("tee rm rmdir unlink sponge dos2unix unix2dos ex", "c:", "", Rule::Operands(0)),
+    ("tee rmdir unlink sponge dos2unix unix2dos ex", "c:", "", Rule::Operands(0)),
+    ("rm grm", "", "", Rule::Remove("r R recursive")),
     ("ed red", "p:", "prompt", Rule::Operands(0)),
     ("shred", "n:s:", "iterations size", Rule::Operands(0)),
     ("touch", "d:r:t:", "date reference time", Rule::Operands(0)),
