@@ -264,7 +264,10 @@ fn claimed(
         };
         for pattern in &insert {
             let id = tx.insert_claim(&project.id, pattern, &new)?;
-            if let Some(at) = wanted.iter().position(|(_, wanted)| wanted == pattern) {
+            // A name that is no text cannot be recorded; such a file stays held until its session has ended.
+            if let Some(at) = wanted.iter().position(|(_, wanted)| wanted == pattern)
+                && wanted[at].0.file.to_str().is_some()
+            {
                 tx.insert_edit(id, &wanted[at].0.file, &before[at])?;
             }
         }

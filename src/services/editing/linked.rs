@@ -1,4 +1,4 @@
-//! Hard links: who writes to one name of a file writes to all of them, and claims are of names.
+//! Links: who writes to one name of a file writes to all of them, and claims are of names.
 
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{DirEntryExt as _, MetadataExt as _};
@@ -17,6 +17,25 @@ const MOST_CLAIMS: usize = 10_000;
 
 /// So many entries of folders are looked through for the other names of a file.
 const MOST_ENTRIES: usize = 20_000;
+
+/// So many links are followed, one to another, as the system does.
+const MOST_LINKS: usize = 40;
+
+/// Where a symbolic link leads, also where nothing is there yet: who writes to the link makes it.
+pub(super) fn goal(link: &Path) -> Option<PathBuf> {
+    if let Ok(goal) = link.canonicalize() {
+        return Some(goal);
+    }
+    let mut goal = link.to_owned();
+    for _ in 0..MOST_LINKS {
+        let Ok(next) = goal.read_link() else { return Some(goal) };
+        let next = goal.parent()?.join(next);
+        // What is there of the way to it has a real path.
+        let real = |folder: &Path| Some(folder.canonicalize().ok()?.join(next.strip_prefix(folder).ok()?));
+        goal = next.ancestors().skip(1).find_map(real)?;
+    }
+    None
+}
 
 /// Another name of a file that is to be written, which somebody holds.
 #[derive(Debug, Clone)]

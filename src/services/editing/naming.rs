@@ -1,6 +1,7 @@
 //! The files that a write names: globs and diffs are looked up where they lie.
 
 use std::collections::BTreeSet;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use super::{Asked, brought};
@@ -114,11 +115,10 @@ fn matching(cwd: &Path, glob: &str) -> Vec<PathBuf> {
                 (None, Some(pattern)) => {
                     let entries = std::fs::read_dir(&folder).into_iter().flatten().take(MOST_ENTRIES);
                     for name in entries.flatten().map(|entry| entry.file_name()) {
-                        let is_meant = |name: &str| {
-                            (segment.starts_with('.') || !name.starts_with('.'))
-                                && pattern.contains(&RepoPath::from(name))
-                        };
-                        if name.to_str().is_some_and(is_meant) {
+                        let bytes = name.as_bytes();
+                        if (segment.starts_with('.') || !bytes.starts_with(b"."))
+                            && pattern.contains(&RepoPath::from_bytes(bytes))
+                        {
                             next.insert(folder.join(name));
                         }
                     }

@@ -1,11 +1,12 @@
 //! Where the paths that a tool names really lie.
 
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
 use super::naming::{Extent, files};
-use super::{Asked, Project, discover};
+use super::{Asked, Project, discover, linked};
 use crate::domain::writes::Reach;
 
 /// What [`digest`] says of a folder.
@@ -62,11 +63,11 @@ pub(super) fn places(project: &Project, asked: &Asked<'_>) -> Vec<Place> {
 /// Both a link and what it leads to: which of them is written is the tool's to know.
 fn both(file: &Path) -> impl Iterator<Item = PathBuf> + use<> {
     let file = real_parent(file);
-    let goal = file.canonicalize().ok().filter(|goal| *goal != file);
+    let goal = linked::goal(&file).filter(|goal| *goal != file);
     std::iter::once(file).chain(goal)
 }
 
-/// The place of a file in its checkout; none outside of the project and where a path is no text.
+/// The place of a file in its checkout; none outside of the project.
 fn place(project: &Project, mut file: PathBuf, extent: Extent) -> Option<Place> {
     let is_repository = project.repository.is_some();
     let top = match project.top.as_deref().filter(|top| file.starts_with(top)) {
@@ -82,7 +83,7 @@ fn place(project: &Project, mut file: PathBuf, extent: Extent) -> Option<Place> 
     if matches!(extent, Extent::Checkout(_)) {
         file.clone_from(&top);
     }
-    let path = file.strip_prefix(&top).ok()?.to_str()?.to_owned();
+    let path = text_of(file.strip_prefix(&top).ok()?);
     Some(Place { path, file, extent, top })
 }
 
@@ -130,7 +131,7 @@ fn real_parent(path: &Path) -> PathBuf {
                 real.push(other);
                 if components.peek().is_some()
                     && real.is_symlink()
-                    && let Ok(goal) = real.canonicalize()
+                    && let Some(goal) = linked::goal(&real)
                 {
                     real = goal;
                 }
@@ -138,6 +139,16 @@ fn real_parent(path: &Path) -> PathBuf {
         }
     }
     real
+}
+
+/// A path as text: a byte that is none becomes a character that no pattern can say, for which any one byte stands.
+fn text_of(path: &Path) -> String {
+    let mut text = String::new();
+    for chunk in path.as_os_str().as_bytes().utf8_chunks() {
+        text.push_str(chunk.valid());
+        text.extend(chunk.invalid().iter().map(|_| '\u{1}'));
+    }
+    text
 }
 
 /// What a file is, as a text that is another one as soon as the file is.
@@ -182,10 +193,13 @@ mod tests {
         link("src", "p/ln");
         link("src/a.rs", "p/file-link");
         link("/nowhere", "p/dangling");
+        link("src/to-be", "p/first");
+        link("first", "p/second");
+        link("round", "p/round");
         link("p", "way");
         link("../other", "p/out");
         let project = Project::of(&top).unwrap();
-        let table: [(&str, Option<&str>, &[&str]); 17] = [
+        let table: [(&str, Option<&str>, &[&str]); 21] = [
             ("src/a.rs", None, &["src/a.rs"]),
             ("./src/../src//a.rs", None, &["src/a.rs"]),
             ("new/er/file", None, &["new/er/file"]),
@@ -194,6 +208,10 @@ mod tests {
             ("ln/../x", None, &["x"]),
             ("file-link", None, &["file-link", "src/a.rs"]),
             ("dangling", None, &["dangling"]),
+            ("first", None, &["first", "src/to-be"]),
+            ("second", None, &["second", "src/to-be"]),
+            ("second/x", None, &["src/to-be/x"]),
+            ("round", None, &["round"]),
             ("out/x", None, &[]),
             ("../other/x", None, &[]),
             ("../way/src/x", None, &["src/x"]),

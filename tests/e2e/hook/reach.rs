@@ -1,4 +1,4 @@
-//! How far a session reaches: into folders that are not there yet, and into other projects.
+//! How far a session reaches: into folders that are not there yet, through links, and into other projects.
 
 use super::*;
 
@@ -83,6 +83,45 @@ fn what_was_granted_as_a_file_takes_nothing_of_others_away_when_it_is_a_folder()
     assert_eq!(ask(&bench, &edit(&bench, "d", "gen")), "");
     bench.write("gen/x", "d\n");
     assert_eq!(ask(&bench, &bash(&bench, "d", "rm -rf gen")), "");
+}
+
+#[test]
+fn a_link_that_leads_nowhere_yet_is_held_with_what_it_makes() {
+    let bench = Bench::new();
+    for (goal, link) in [("nowhere", "dang"), ("dang", "dang2"), ("round", "round")] {
+        std::os::unix::fs::symlink(goal, bench.project.join(link)).unwrap();
+    }
+    assert_eq!(ask(&bench, &edit(&bench, "a", "dang")), "");
+    for path in ["nowhere", "dang2", "dang"] {
+        for event in [edit(&bench, "b", path), bash(&bench, "b", &format!("echo x > {path}"))] {
+            assert!(ask(&bench, &event).contains("held by claude-a"), "{path}");
+        }
+    }
+    assert_eq!(ask(&bench, &edit(&bench, "b", "round")), "");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn names_that_are_no_text_are_held_too() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let bench = Bench::new();
+    let folder = bench.project.join("dir");
+    fs::create_dir(&folder).unwrap();
+    fs::write(folder.join(std::ffi::OsStr::from_bytes(b"\xff.txt")), "x").unwrap();
+    hold(&bench, &["dir/"]);
+    for command in ["rm dir/*", "sed -i s/a/b/ dir/*.txt", "for f in dir/?.txt; do rm \"$f\"; done"] {
+        let reason = ask(&bench, &bash(&bench, "b", command));
+        assert!(reason.starts_with("kapell: dir/") && reason.contains("held by me"), "{command}: {reason}");
+    }
+    // Where nobody holds it, it is claimed as any other, and asked for again.
+    let bench = Bench::new();
+    let name = std::ffi::OsStr::from_bytes(b"\xfe.txt");
+    fs::write(bench.project.join(name), "x").unwrap();
+    for _ in 0..2 {
+        assert_eq!(ask(&bench, &bash(&bench, "a", "rm *.txt")), "");
+    }
+    assert!(ask(&bench, &bash(&bench, "b", "rm *.txt")).contains("held by claude-a"));
+    assert_eq!(holders(&bench), ["agent claude-a ?.txt"]);
 }
 
 #[test]
