@@ -32,6 +32,8 @@ pub enum Reach {
     Tree,
     /// The same, where it becomes what this path is: a folder, should that be one.
     Like(String),
+    /// The same, but for other repositories in it: git leaves those alone.
+    Own,
     /// The same, if there is something of that name: `git checkout NAME` may mean a branch.
     IfThere,
     /// Each path that matches this glob, in the words of [`as_glob`].
@@ -43,6 +45,9 @@ pub enum Reach {
     Below(String),
     /// Whatever git finds to change in the checkout around `path`, on behalf of this command.
     Checkout(String),
+    /// The checkouts of whatever repositories that `path` is, or that lie below it, on behalf of this command; what
+    /// lies around them stays.
+    Repositories(String),
     /// `path` is a diff, whose names are relative to `inside`.
     Diff(Diff),
     /// What commits bring into the checkout around `path`.

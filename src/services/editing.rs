@@ -33,6 +33,7 @@ pub mod person;
 mod place;
 mod refusing;
 pub mod touching;
+mod within;
 use naming::Extent;
 pub(super) use place::digest;
 use place::{Place, places};
@@ -139,21 +140,33 @@ fn owns_below(own: &Pattern, folder: &str) -> bool {
 
 /// Claims what a session is about to write; a refusal names who holds it.
 pub fn by_session(house: &House, editor: &Editor, asked: &Asked<'_>) -> Result<Option<Refusal>, Error> {
-    in_each_project(asked, |project| claimed(house, editor, project, asked))
+    in_each_project(house, editor, asked, |project, asked, elsewhere| {
+        claimed(house, editor, project, asked, elsewhere)
+    })
 }
 
 /// The first refusal of the session's project, and of others into which it reaches: a file is held in its own,
-/// whoever comes from where.
+/// whoever comes from where. `ask` is told which claims are about files that lie elsewhere.
 fn in_each_project(
+    house: &House,
+    editor: &Editor,
     asked: &Asked<'_>,
-    ask: impl Fn(&Project) -> Result<Option<Refusal>, Error>,
+    ask: impl Fn(&Project, &Asked<'_>, &[ClaimId]) -> Result<Option<Refusal>, Error>,
 ) -> Result<Option<Refusal>, Error> {
     let own = Project::of(asked.folder)?;
-    if let Some(refusal) = ask(&own)? {
+    // These first: nothing is claimed there, and who is refused has claimed nothing elsewhere either.
+    for inner in within::checkouts(house, editor, &own, asked)? {
+        let writes = [Write { path: ".".to_owned(), inside: None, reach: inner.reach }];
+        let asked = Asked { folder: &inner.top, cwd: &inner.top, writes: &writes, ..*asked };
+        if let Some(refusal) = ask(&inner.project, &asked, &inner.elsewhere)? {
+            return Ok(Some(refusal));
+        }
+    }
+    if let Some(refusal) = ask(&own, asked, &[])? {
         return Ok(Some(refusal));
     }
     for top in place::elsewhere(&own, asked) {
-        if let Some(refusal) = ask(&Project::of(&top)?)? {
+        if let Some(refusal) = ask(&Project::of(&top)?, asked, &[])? {
             return Ok(Some(refusal));
         }
     }
@@ -165,6 +178,7 @@ fn claimed(
     editor: &Editor,
     project: &Project,
     asked: &Asked<'_>,
+    elsewhere: &[ClaimId],
 ) -> Result<Option<Refusal>, Error> {
     let (mut wanted, whole, by_whom) = wanted(project, asked);
     if wanted.is_empty() && whole.is_empty() {
@@ -213,7 +227,7 @@ fn claimed(
         if let Decision::Refuse(mut conflicts) =
             claim::decide(&whole, Mode::Exclusive, &editor.holder, &held, &is_file)
         {
-            conflicts.retain(|conflict| is_met(project, conflict));
+            conflicts.retain(|conflict| is_met(project, conflict) && !elsewhere.contains(&conflict.held.id));
             if !conflicts.is_empty() {
                 by = by_whom;
                 return Ok(conflicts);
@@ -293,10 +307,11 @@ pub fn written_by_session(
     asked: &Asked<'_>,
 ) -> Result<Option<Refusal>, Error> {
     // What a glob stood for, and what was there, is another thing by now.
-    let is_named = |reach: &Reach| matches!(reach, Reach::Path | Reach::Tree | Reach::Like(_));
+    let is_named =
+        |reach: &Reach| matches!(reach, Reach::Path | Reach::Tree | Reach::Like(_) | Reach::Own);
     let writes: Vec<Write> = asked.writes.iter().filter(|write| is_named(&write.reach)).cloned().collect();
     let asked = &Asked { writes: &writes, ..*asked };
-    in_each_project(asked, |project| written(house, editor, project, asked))
+    in_each_project(house, editor, asked, |project, asked, _| written(house, editor, project, asked))
 }
 
 fn written(
@@ -332,7 +347,7 @@ fn written(
         );
         tell(tx, project, editor, "hook.missed", text)
     })?;
-    claimed(house, editor, project, asked)
+    claimed(house, editor, project, asked, &[])
 }
 
 /// The end of a turn or of a session: lets go of the files that are as they were when it claimed

@@ -132,6 +132,17 @@ impl Tx<'_> {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
+    /// The projects in which anything is held, by their ids, and where they lie.
+    pub fn projects_with_claims(&self) -> Result<Vec<(ProjectId, String, Option<String>)>, StoreError> {
+        let mut statement = self.sql.prepare_cached(
+            "SELECT id, common_dir, top FROM projects
+             WHERE EXISTS (SELECT 1 FROM claims WHERE project = projects.id AND released_at IS NULL) ORDER BY id",
+        )?;
+        let rows = statement
+            .query_map([], |row| Ok((ProjectId::new(row.get::<_, String>(0)?), row.get(1)?, row.get(2)?)))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
     /// How many tasks of a project are in each state; states without a task are left out.
     pub fn task_counts_of_project(&self, project: &ProjectId) -> Result<Vec<(TaskState, u64)>, StoreError> {
         let mut statement = self.sql.prepare_cached(

@@ -13,6 +13,7 @@ mod commands;
 mod leaving;
 mod noticed;
 mod reach;
+mod within;
 
 /// An event of the session in the project.
 fn event(bench: &Bench, session: &str, moment: &str) -> Value {

@@ -40,7 +40,7 @@ pub(super) fn files(asked: &Asked<'_>, write: &Write) -> Vec<(PathBuf, Extent)> 
     let inside = write.inside.as_deref();
     let whole = |files: Vec<PathBuf>| files.into_iter().map(|file| (file, Extent::Whole)).collect();
     match &write.reach {
-        Reach::Path | Reach::Tree | Reach::Like(_) => {
+        Reach::Path | Reach::Tree | Reach::Like(_) | Reach::Own => {
             let becomes_folder = match &write.reach {
                 Reach::Like(source) => asked.cwd.join(source).is_dir(),
                 reach => *reach == Reach::Tree,
@@ -62,6 +62,8 @@ pub(super) fn files(asked: &Asked<'_>, write: &Write) -> Vec<(PathBuf, Extent)> 
         Reach::Below(name) if file.is_dir() => vec![(file, Extent::Found(name.clone()))],
         Reach::Below(_) => whole(vec![file]),
         Reach::Checkout(by) => vec![(file, Extent::Checkout(by.clone()))],
+        // Looked for where they lie.
+        Reach::Repositories(_) => Vec::new(),
         Reach::Commits(commits) => brought::files(asked, &file, commits),
         Reach::Diff(diff) => {
             let diffs = if diff.is_glob { matching(asked.cwd, &write.path) } else { vec![file] };

@@ -61,7 +61,7 @@ pub(super) fn places(project: &Project, asked: &Asked<'_>) -> Vec<Place> {
 }
 
 /// Both a link and what it leads to: which of them is written is the tool's to know.
-fn both(file: &Path) -> impl Iterator<Item = PathBuf> + use<> {
+pub(super) fn both(file: &Path) -> impl Iterator<Item = PathBuf> + use<> {
     let file = real_parent(file);
     let goal = linked::goal(&file).filter(|goal| *goal != file);
     std::iter::once(file).chain(goal)
@@ -72,7 +72,9 @@ fn place(project: &Project, mut file: PathBuf, extent: Extent) -> Option<Place> 
     let is_repository = project.repository.is_some();
     let top = match project.top.as_deref().filter(|top| file.starts_with(top)) {
         // A repository within this one is another project.
-        Some(top) if !is_repository || !has_repository_between(&file, top) => top.to_owned(),
+        Some(top) if !is_repository || !has_repository_between(&file, top, is_around(&extent)) => {
+            top.to_owned()
+        }
         _ if !is_repository => return None,
         _ => {
             let folder = file.ancestors().find(|folder| folder.is_dir())?;
@@ -89,19 +91,25 @@ fn place(project: &Project, mut file: PathBuf, extent: Extent) -> Option<Place> 
 
 /// The tops of the checkouts of other projects in which files lie that are written; each once.
 pub(super) fn elsewhere(project: &Project, asked: &Asked<'_>) -> Vec<PathBuf> {
-    let is_own = |file: &Path| {
+    let is_own = |file: &Path, is_around: bool| {
         let top = project.top.as_deref().filter(|top| file.starts_with(top));
-        top.is_some_and(|top| !has_repository_between(file, top))
+        top.is_some_and(|top| !has_repository_between(file, top, is_around))
     };
     let mut tops = Vec::new();
     for write in asked.writes {
         let named = match &write.reach {
             // What these bring lies in the checkout around their place; git is asked for it once.
-            Reach::Commits(_) => vec![asked.cwd.join(&write.path)],
-            _ => files(asked, write).into_iter().map(|(file, _)| file).collect(),
+            Reach::Commits(_) => vec![(asked.cwd.join(&write.path), true)],
+            _ => files(asked, write)
+                .into_iter()
+                .map(|(file, extent)| {
+                    let is_around = is_around(&extent);
+                    (file, is_around)
+                })
+                .collect(),
         };
-        for file in named {
-            for file in both(&file).filter(|file| !is_own(file)) {
+        for (file, is_around) in named {
+            for file in both(&file).filter(|file| !is_own(file, is_around)) {
                 let folder = file.ancestors().find(|folder| folder.is_dir());
                 let found = folder.and_then(|folder| discover(folder).ok());
                 let top = found.filter(|found| found.common_dir != project.place).and_then(|found| found.top);
@@ -114,8 +122,18 @@ pub(super) fn elsewhere(project: &Project, asked: &Asked<'_>) -> Vec<PathBuf> {
     tops
 }
 
-fn has_repository_between(file: &Path, top: &Path) -> bool {
-    file.ancestors().skip(1).take_while(|folder| *folder != top).any(|folder| folder.join(".git").exists())
+/// Whether this is about the checkout around a folder: at the top of a repository, about that one.
+fn is_around(extent: &Extent) -> bool {
+    matches!(extent, Extent::Checkout(_))
+}
+
+/// Whether another repository lies between a file and the top of a checkout; its own folder lies in the one around
+/// it, unless `with_itself`.
+fn has_repository_between(file: &Path, top: &Path, with_itself: bool) -> bool {
+    file.ancestors()
+        .skip(usize::from(!with_itself))
+        .take_while(|folder| *folder != top)
+        .any(|folder| folder.join(".git").exists())
 }
 
 /// A path without links, `.` and `..`, but for its last segment, which may be a link; what does not

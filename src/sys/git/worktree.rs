@@ -100,6 +100,16 @@ pub(super) fn admin_dirs(common_dir: &Path) -> impl Iterator<Item = PathBuf> {
     fs::read_dir(common_dir.join("worktrees")).into_iter().flatten().flatten().map(|entry| entry.path())
 }
 
+/// The tops of the linked worktrees of a repository, as far as they are there.
+pub fn tops(common_dir: &Path) -> impl Iterator<Item = PathBuf> {
+    admin_dirs(common_dir).filter_map(|admin_dir| {
+        let link = fs::read(admin_dir.join("gitdir")).ok()?;
+        let link = Path::new(OsStr::from_bytes(link.trim_ascii_end()));
+        // It may be relative to the folder that it stands in.
+        admin_dir.join(link).parent()?.canonicalize().ok()
+    })
+}
+
 /// Whether an administrative folder is of a worktree that Kapell made.
 pub(super) fn is_ours(admin_dir: &Path) -> bool {
     fs::read(admin_dir.join("locked")).is_ok_and(|text| text.starts_with(MARK))

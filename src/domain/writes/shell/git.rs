@@ -9,7 +9,8 @@ use crate::domain::writes::{Brought, Commits, Diff, Reach};
 impl Reading<'_> {
     pub(super) fn git(&mut self, words: &[Arg], input: &Input) {
         let global = Operands::leading(words, "C:c:", "git-dir work-tree namespace exec-path config-env");
-        let folders = global.values("C");
+        // A checkout that is named is the one that is meant, wherever the command runs.
+        let folders = global.values("C work-tree");
         let Some((Arg::Text(command), words)) = global.paths.split_first() else { return };
         self.within(None, |here| {
             for folder in &folders {
@@ -45,7 +46,11 @@ impl Reading<'_> {
             here.add(".", None, Reach::Checkout(by));
         };
         let has = |names: &str| operands.has(names);
+        let by = |option: &str| format!("git {command}{option}");
         let starts = operands.paths.get(..1).unwrap_or_default();
+        if has("recurse-submodules") && (has("f force hard") || command == "restore") {
+            self.add(".", None, Reach::Repositories(by(" --recurse-submodules")));
+        }
         match command {
             // Which files such a list names is not looked up.
             "checkout" | "restore" | "rm" | "stash" if has("pathspec-from-file") => whole(self),
@@ -64,15 +69,17 @@ impl Reading<'_> {
                                 self.commits(Brought::Unlike, command, starts, whole);
                             }
                         }
-                        first => self.specs(std::slice::from_ref(first)),
+                        first => self.specs(std::slice::from_ref(first), &Reach::Own),
                     }
-                    self.specs(rest);
+                    self.specs(rest, &Reach::Own);
                 }
             },
             "restore" if has("staged S") && !has("worktree W") => {}
             "restore" if paths.is_empty() && has("p patch") => whole(self),
             "rm" if has("cached n dry-run") => {}
-            "checkout" | "restore" | "rm" => self.specs(paths),
+            // Of a submodule the whole checkout.
+            "rm" => self.specs(paths, &Reach::Path),
+            "checkout" | "restore" => self.specs(paths, &Reach::Own),
             "mv" if !has("n dry-run") => self.moved("git", &operands, true),
             "switch" if has("f force discard-changes orphan") => whole(self),
             "switch" => self.commits(Brought::Unlike, command, starts, whole),
@@ -112,14 +119,32 @@ impl Reading<'_> {
             "filter-branch" | "filter-repo" => whole(self),
             "reset" if has("hard keep merge") => whole(self),
             "clean" if has("n dry-run") => {}
-            "clean" if paths.is_empty() => self.add(".", None, Reach::Path),
-            "clean" => self.specs(paths),
+            "clean" => {
+                let here = [Arg::Text(".".to_owned())];
+                let paths = if paths.is_empty() { &here[..] } else { paths };
+                self.specs(paths, &Reach::Own);
+                // Told once, it leaves other repositories alone.
+                if operands.count("f force") > 1 {
+                    self.repositories(paths, &by(" -ff"));
+                }
+            }
+            "worktree" => match operands.paths.split_first() {
+                // Without force git itself keeps what is not committed.
+                Some((verb, [which, ..])) if verb.text() == Some("remove") && has("f force") => {
+                    self.repositories(std::slice::from_ref(which), &by(" remove --force"));
+                }
+                Some((verb, [which, ..])) if verb.text() == Some("move") => {
+                    self.repositories(std::slice::from_ref(which), &by(" move"));
+                }
+                _ => {}
+            },
+            "submodule" => self.submodule(words, &operands),
             "stash" => self.stash(words, &operands, whole),
             "checkout-index" if has("f force") && !has("prefix") => {
                 if has("a all") {
                     whole(self);
                 } else {
-                    self.specs(paths);
+                    self.specs(paths, &Reach::Own);
                 }
             }
             "read-tree" if has("u") => whole(self),
@@ -186,14 +211,56 @@ impl Reading<'_> {
             Some("pop" | "apply" | "branch" | "save") => whole(self),
             None | Some("push") => {
                 let paths = operands.after(usize::from(verb.is_some()));
-                if paths.is_empty() { whole(self) } else { self.specs(paths) }
+                if paths.is_empty() { whole(self) } else { self.specs(paths, &Reach::Own) }
             }
             _ => {}
         }
     }
 
+    /// What lies in the checkouts of submodules.
+    fn submodule(&mut self, words: &[Arg], operands: &Operands) {
+        let Some((Arg::Text(verb), paths)) = operands.paths.split_first() else { return };
+        let by = format!("git submodule {verb}");
+        match verb.as_str() {
+            "foreach" => {
+                let at =
+                    words.iter().position(|word| word.text() == Some(verb)).map_or(words.len(), |at| at + 1);
+                let carried = Operands::leading(&words[at..], "", "").paths;
+                let before = self.writes.len();
+                self.within(None, |here| match &*carried {
+                    [Arg::Text(text)] => here.apart(text, None),
+                    words => here.program(words, Input::Unknown),
+                });
+                // In which of them it does what it does, only a running git knows.
+                let done = self.writes.split_off(before);
+                let (elsewhere, within): (Vec<_>, Vec<_>) =
+                    done.into_iter().partition(|write| write.path.starts_with('/'));
+                self.writes.extend(elsewhere);
+                if !within.is_empty() {
+                    self.add(".", None, Reach::Repositories(by));
+                }
+            }
+            "update" | "deinit" if operands.has("f force") => {
+                let here = [Arg::Text(".".to_owned())];
+                self.repositories(if paths.is_empty() { &here } else { paths }, &by);
+            }
+            _ => {}
+        }
+    }
+
+    /// The checkouts that these are, or that lie below them.
+    fn repositories(&mut self, paths: &[Arg], by: &str) {
+        for path in paths {
+            match path {
+                Arg::Text(path) => self.add(path, None, Reach::Repositories(by.to_owned())),
+                Arg::Glob(_) => self.write(path),
+                _ => self.add(".", None, Reach::Repositories(by.to_owned())),
+            }
+        }
+    }
+
     /// What git takes for paths: it has globs of its own.
-    fn specs(&mut self, paths: &[Arg]) {
+    fn specs(&mut self, paths: &[Arg], reach: &Reach) {
         for path in paths {
             match path {
                 Arg::Text(text) if text.starts_with(":/") || text == ":" => {
@@ -206,6 +273,7 @@ impl Reading<'_> {
                         self.add(&folder, None, Reach::Below(name));
                     }
                 }
+                Arg::Text(text) => self.add(text, None, reach.clone()),
                 path => self.write(path),
             }
         }

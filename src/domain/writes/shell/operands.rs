@@ -71,6 +71,11 @@ impl Operands {
         self.options.iter().any(|(name, _)| is_one(name, names))
     }
 
+    /// How often one of these options was given.
+    pub fn count(&self, names: &str) -> usize {
+        self.options.iter().filter(|(name, _)| is_one(name, names)).count()
+    }
+
     /// The value of the first of these options that was given.
     pub fn value(&self, names: &str) -> Option<&Arg> {
         self.options.iter().find(|(name, value)| value.is_some() && is_one(name, names))?.1.as_ref()
