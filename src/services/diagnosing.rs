@@ -89,7 +89,7 @@ impl Check {
 const MAKE_ROOM: &str = "make room; old worktrees are the largest part of the state folder";
 
 /// The longest that a program may take to say its version.
-const ANSWER_LIMIT: Duration = Duration::from_secs(10);
+pub(super) const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 /// The longest until a changed file is noticed; it takes milliseconds where it works.
 const NOTICE_LIMIT: Duration = Duration::from_secs(5);
 /// Worktrees and logs of one plan may need this much; below it, work ends soon.
@@ -480,7 +480,7 @@ fn hint(error: &Error, otherwise: &str) -> String {
 }
 
 /// What a program printed, or why it failed: its first words of complaint.
-fn say(
+pub(super) fn say(
     program: &Path,
     args: &[&str],
     cwd: &Path,

@@ -33,6 +33,7 @@ pub mod person;
 mod place;
 mod refusing;
 pub mod touching;
+pub mod unended;
 mod within;
 use naming::Extent;
 pub(super) use place::digest;

@@ -10,13 +10,18 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::diagnosing::{ANSWER_LIMIT, say};
 use super::{Error, Session};
 use crate::base::ids::random_tail;
 use crate::domain::refusal::{Code, Refusal};
 use crate::sys::agent::{AgentKind, registration};
 use crate::sys::config::{ProviderKind, ecosystem, starter};
+use crate::sys::process::find::find_program;
 use crate::sys::process::life::Life;
 use crate::sys::text;
+
+/// A version of Claude Code that tells its hooks of tools that fail.
+const TELLS_FAILURES: [u32; 3] = [2, 0, 60];
 
 /// What a change is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -152,7 +157,9 @@ pub fn prepare(session: &Session, with_agents: bool) -> Result<Prepared, Error> 
         }
         let before = read(&file)?;
         let after = match what {
-            What::ClaudeHooks => registration::with_hooks(&file, before.as_deref())?,
+            What::ClaudeHooks => {
+                registration::with_hooks(&file, before.as_deref(), || knows_failures(session, top))?
+            }
             _ => registration::with_kapell(agent, &file, before.as_deref())?,
         };
         match after {
@@ -164,6 +171,19 @@ pub fn prepare(session: &Session, with_agents: bool) -> Result<Prepared, Error> 
         }
     }
     Ok(prepared)
+}
+
+/// Whether the Claude Code that is here tells its hooks of tools that fail.
+fn knows_failures(session: &Session, top: &Path) -> bool {
+    let environment = &session.house.environment;
+    let path = environment.get("PATH").map_or("", String::as_str);
+    let said = find_program("claude", path)
+        .and_then(|program| say(&program, &["--version"], top, environment, ANSWER_LIMIT).ok());
+    // As in `2.0.60 (Claude Code)`.
+    let version = said.as_deref().and_then(|said| said.split_whitespace().next());
+    let parts = version.into_iter().flat_map(|version| version.split('.'));
+    let numbers: Option<Vec<u32>> = parts.map(|part| part.parse().ok()).collect();
+    numbers.is_some_and(|numbers| numbers.as_slice() >= TELLS_FAILURES.as_slice())
 }
 
 /// Makes the changes, each file at once, after recording what each was before.

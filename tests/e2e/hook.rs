@@ -13,6 +13,7 @@ mod commands;
 mod leaving;
 mod noticed;
 mod reach;
+mod unended;
 mod within;
 
 /// An event of the session in the project.
@@ -630,16 +631,23 @@ fn the_plugin_names_only_what_there_is() {
     let server = &json(".mcp.json")["mcpServers"]["kapell"];
     assert_eq!(server["command"], "kapell");
     commands.push(server["args"][0].as_str().unwrap().to_owned());
-    let hooks = json("hooks/hooks.json");
-    for (moment, entries) in hooks["hooks"].as_object().unwrap() {
-        assert!(["PreToolUse", "PostToolUse", "Stop", "SessionEnd"].contains(&moment.as_str()));
+    // What not every Claude Code knows stands in a file that the manifest names: one that does not reads the other.
+    let more = json(".claude-plugin/plugin.json")["hooks"].as_str().unwrap().to_owned();
+    let (hooks, more) = (json("hooks/hooks.json"), json(&more));
+    let (hooks, more) = (hooks["hooks"].as_object().unwrap(), more["hooks"].as_object().unwrap());
+    assert_eq!(more.keys().collect::<Vec<_>>(), ["PostToolUseFailure"]);
+    assert_eq!(more["PostToolUseFailure"], hooks["PostToolUse"]);
+    assert!(
+        hooks.keys().all(|it| ["PreToolUse", "PostToolUse", "Stop", "SessionEnd"].contains(&it.as_str()))
+    );
+    for entries in hooks.values().chain(more.values()) {
         for hook in entries.as_array().unwrap().iter().flat_map(|entry| entry["hooks"].as_array().unwrap()) {
             let words: Vec<&str> = hook["command"].as_str().unwrap().split(' ').collect();
             assert_eq!(words[0], "kapell");
             commands.push(words[1].to_owned());
         }
     }
-    assert_eq!(commands.len(), 5);
+    assert_eq!(commands.len(), 6);
     let bench = Bench::bare_machine();
     for command in commands {
         assert!(

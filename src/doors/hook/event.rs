@@ -73,7 +73,8 @@ impl Event {
         }
         let moment = match told.hook_event_name.as_str() {
             "PreToolUse" => Moment::Before,
-            "PostToolUse" => Moment::After,
+            // The second where the tool failed, which may have written before it did.
+            "PostToolUse" | "PostToolUseFailure" => Moment::After,
             "Stop" | "SessionEnd" => Moment::Rest,
             _ => Moment::Other,
         };

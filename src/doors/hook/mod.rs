@@ -17,7 +17,7 @@ use crate::domain::pattern::Pattern;
 use crate::domain::refusal::Refusal;
 use crate::domain::task::TaskState;
 use crate::domain::writes::{CONTENT, TOP};
-use crate::services::editing::{self, Asked, Editor, Worker, touching};
+use crate::services::editing::{self, Asked, Editor, Worker, touching, unended};
 use crate::services::lending::{self, Lent};
 use crate::services::project::Project;
 use crate::services::{Error, House, nudging};
@@ -72,8 +72,14 @@ pub fn answer(house: &House, agent: Option<&str>, input: &mut dyn Read, output: 
     let agent = known;
     let done = catch_unwind(AssertUnwindSafe(|| decide(house, agent, &event)));
     let answer = match done {
-        Ok(Ok(Some(refusal))) => Some(refused(event.moment, &refusal)),
-        Ok(Ok(None)) => nudged(house, agent, &event),
+        Ok(Ok(Decision { refusal: Some(mut refusal), late })) => {
+            if let Some(late) = late {
+                refusal.hint = format!("{}. Besides: {}", refusal.hint, sentences(&late));
+            }
+            Some(refused(event.moment, &refusal))
+        }
+        Ok(Ok(Decision { late: Some(late), .. })) => Some(told_late(agent, event.moment, &late)),
+        Ok(Ok(Decision { .. })) => nudged(house, agent, &event),
         Ok(Err(error)) => failed(house, &event, &error.to_string()),
         Err(_) => failed(house, &event, "bug: it panicked"),
     };
@@ -83,7 +89,21 @@ pub fn answer(house: &House, agent: Option<&str>, input: &mut dyn Read, output: 
     }
 }
 
-fn decide(house: &House, agent: Option<&str>, event: &Event) -> Result<Option<Refusal>, Error> {
+/// What is answered to an event.
+#[derive(Default)]
+struct Decision {
+    refusal: Option<Refusal>,
+    /// What a command did of whose end nothing was heard.
+    late: Option<Refusal>,
+}
+
+impl From<Option<Refusal>> for Decision {
+    fn from(refusal: Option<Refusal>) -> Self {
+        Self { refusal, late: None }
+    }
+}
+
+fn decide(house: &House, agent: Option<&str>, event: &Event) -> Result<Decision, Error> {
     let variable = |name: &str| house.environment.get(name).filter(|value| !value.is_empty());
     let own = || std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
     let cwd = event.cwd.clone().filter(|cwd| cwd.is_absolute()).unwrap_or_else(own);
@@ -99,7 +119,7 @@ fn decide(house: &House, agent: Option<&str>, event: &Event) -> Result<Option<Re
     let writes = event.writes(&known);
     if let Some(attempt) = variable("KAPELL_ATTEMPT") {
         if event.moment != Moment::Before || writes.is_empty() {
-            return Ok(None);
+            return Ok(Decision::default());
         }
         let files = variable("KAPELL_FILES").and_then(|files| serde_json::from_str(files).ok());
         let worker = Worker {
@@ -110,7 +130,9 @@ fn decide(house: &House, agent: Option<&str>, event: &Event) -> Result<Option<Re
         };
         let asked = Asked { house: Some(house), folder: &cwd, cwd: &cwd, writes: &writes };
         let plan = variable("KAPELL_PLAN").map_or("", String::as_str);
-        return editing::by_worker(&worker, &asked, || held(house, attempt), |it| is_open(house, plan, it));
+        let refusal =
+            editing::by_worker(&worker, &asked, || held(house, attempt), |it| is_open(house, plan, it))?;
+        return Ok(refusal.into());
     }
     // A session keeps to its project wherever its shell has gone.
     let folder = variable("CLAUDE_PROJECT_DIR").map(PathBuf::from).filter(|folder| folder.is_dir());
@@ -121,29 +143,51 @@ fn decide(house: &House, agent: Option<&str>, event: &Event) -> Result<Option<Re
         Editor { holder: Holder { kind: HolderKind::Agent, name }, alive }
     };
     let asked = Asked { house: Some(house), folder: &folder, cwd: &cwd, writes: &writes };
+    // Before what the stamp says is forgotten.
+    let late = || match unended::end(house, &editor()) {
+        true => touching::touched(house, &editor(), &folder, "the last command").unwrap_or_else(|error| {
+            log(house, &error.to_string());
+            None
+        }),
+        false => None,
+    };
     match event.moment {
         Moment::Before => {
+            let late = late();
             if event.is_command() {
-                // Without it only what the command does beside its words goes unseen.
+                // Without these only what the command does beside its words goes unseen.
                 let _ = touching::note(house, &editor(), &folder);
+                let _ = unended::begin(house, &editor());
             }
-            if writes.is_empty() { Ok(None) } else { editing::by_session(house, &editor(), &asked) }
+            let refusal =
+                if writes.is_empty() { None } else { editing::by_session(house, &editor(), &asked)? };
+            if refusal.is_some() {
+                // It will not run.
+                unended::end(house, &editor());
+            }
+            Ok(Decision { refusal, late })
         }
         Moment::After => {
+            if event.is_command() {
+                unended::end(house, &editor());
+            }
             let told = match writes.is_empty() {
                 true => None,
                 false => editing::written_by_session(house, &editor(), &asked)?,
             };
-            match told {
-                None if event.is_command() => touching::touched(house, &editor(), &folder),
-                told => Ok(told),
-            }
+            let refusal = match told {
+                None if event.is_command() => touching::touched(house, &editor(), &folder, "this command")?,
+                told => told,
+            };
+            Ok(refusal.into())
         }
         Moment::Rest => {
+            let late = late();
             touching::forget(house, &editor());
-            editing::rest(house, &editor()).map(|()| None)
+            editing::rest(house, &editor())?;
+            Ok(Decision { refusal: None, late })
         }
-        Moment::Other => Ok(None),
+        Moment::Other => Ok(Decision::default()),
     }
 }
 
@@ -219,9 +263,22 @@ fn besides(told: &str) -> Value {
     }})
 }
 
+/// What a command did of whose end nothing was heard: told with the leave to use the next tool, and at the end of a
+/// turn to the person.
+fn told_late(agent: Option<&str>, moment: Moment, late: &Refusal) -> Value {
+    match (agent, moment) {
+        (Some("claude"), Moment::Before) => besides(&sentences(late)),
+        _ => json!({"systemMessage": format!("{REFUSAL_PREFIX}{}", sentences(late))}),
+    }
+}
+
+fn sentences(refusal: &Refusal) -> String {
+    format!("{}. {}", refusal.message, capitalised(&refusal.hint))
+}
+
 /// The answer that keeps the tool from being used, or tells what it should not have done.
 fn refused(moment: Moment, refusal: &Refusal) -> Value {
-    let reason = format!("{REFUSAL_PREFIX}{}. {}", refusal.message, capitalised(&refusal.hint));
+    let reason = format!("{REFUSAL_PREFIX}{}", sentences(refusal));
     match moment {
         Moment::After => json!({"decision": "block", "reason": reason}),
         _ => json!({"hookSpecificOutput": {

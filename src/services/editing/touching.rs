@@ -22,7 +22,7 @@ const LOOKED_AT: usize = 5000;
 const NAMED: usize = 5;
 
 /// The file whose time tells when a session used its last tool.
-fn stamp(house: &House, holder: &HolderName) -> PathBuf {
+pub(super) fn stamp(house: &House, holder: &HolderName) -> PathBuf {
     let name: String = holder
         .as_str()
         .chars()
@@ -111,8 +111,14 @@ pub fn forget(house: &House, editor: &Editor) {
     let _ = fs::remove_file(stamp(house, &editor.holder.name));
 }
 
-/// Tells of the files of others that changed since the session was about to use its tool.
-pub fn touched(house: &House, editor: &Editor, folder: &Path) -> Result<Option<Refusal>, Error> {
+/// Tells of the files of others that changed since the session was about to use its tool: `command` says which
+/// of its commands that was.
+pub fn touched(
+    house: &House,
+    editor: &Editor,
+    folder: &Path,
+    command: &str,
+) -> Result<Option<Refusal>, Error> {
     let project = Project::of(folder)?;
     let since =
         |holder: &HolderName| fs::metadata(stamp(house, holder)).and_then(|stamp| stamp.modified()).ok();
@@ -152,7 +158,7 @@ pub fn touched(house: &House, editor: &Editor, folder: &Path) -> Result<Option<R
         .collect();
     let more = changed.len().saturating_sub(NAMED);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    let text = format!("{}{more} changed while this command of {} ran", names.join(", "), editor.holder.name);
+    let text = format!("{}{more} changed while {command} of {} ran", names.join(", "), editor.holder.name);
     house.store()?.write(|tx| tell(tx, &project, editor, "hook.touched", text.clone()))?;
     let hint = format!(
         "if the command did it, put back what was there, and ask {} first; if not, go on",

@@ -216,6 +216,24 @@ fn a_broken_file_is_refused_with_its_place_and_nothing_is_touched() {
 }
 
 #[test]
+fn hooks_hear_of_failures_where_claude_tells_of_them() {
+    for (version, is_told) in [
+        ("2.1.197 (Claude Code)", true),
+        ("2.0.60 (Claude Code)", true),
+        ("3.0", true),
+        ("2.0.45 (Claude Code)", false),
+        ("hello", false),
+    ] {
+        let desk = Desk::new();
+        desk.write("bin/claude", &format!("#!/bin/sh\n[ \"$1\" != --version ] || echo '{version}'\n"));
+        desk.init();
+        let settings = desk.text("project/.claude/settings.json");
+        assert!(settings.contains("\"PostToolUse\""), "{version}: {settings}");
+        assert_eq!(settings.contains("\"PostToolUseFailure\""), is_told, "{version}: {settings}");
+    }
+}
+
+#[test]
 fn a_file_that_is_no_text_or_leads_nowhere_is_refused() {
     let desk = Desk::new();
     fs::write(desk.path("project/.mcp.json"), b"{\"a\": \"\xff\"}").unwrap();

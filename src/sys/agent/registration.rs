@@ -48,18 +48,24 @@ fn moments(tools: &'static str) -> [(&'static str, Option<&'static str>, u32); 4
 }
 
 /// The settings of Claude Code with Kapell's hooks; `None` if it has them already, however the
-/// person wrote them. `path` is for the messages.
+/// person wrote them. `path` is for the messages. `knows_failures` tells whether it knows the event of a tool that
+/// failed: until 2.1.101 settings with an event that it does not know were left unread as a whole.
 ///
 /// # Errors
 /// The text is no JSON, or has something else in that place.
-pub fn with_hooks(path: &Path, text: Option<&str>) -> Result<Option<String>, Refusal> {
+pub fn with_hooks(
+    path: &Path,
+    text: Option<&str>,
+    knows_failures: impl FnOnce() -> bool,
+) -> Result<Option<String>, Refusal> {
     let text = text.filter(|text| !text.trim().is_empty()).unwrap_or("{}\n");
     if text.contains("kapell hook") {
         return Ok(None);
     }
     let (mark, root, object) = json_object(path, text, false)?;
     let hooks = object.object_value_or_create("hooks").ok_or_else(|| no_object(path, "hooks"))?;
-    for (moment, tools, seconds) in moments(CLAUDE_TOOLS) {
+    let failures = knows_failures().then_some(("PostToolUseFailure", Some(CLAUDE_TOOLS), 10));
+    for (moment, tools, seconds) in moments(CLAUDE_TOOLS).into_iter().chain(failures) {
         let list = hooks.array_value_or_create(moment).ok_or_else(|| no_list(path, moment))?;
         let command = json!([{ "type": "command", "command": "kapell hook claude", "timeout": seconds }]);
         list.append(match tools {
