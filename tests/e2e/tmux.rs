@@ -337,6 +337,32 @@ fn a_text_is_pasted_nothing_in_it_is_a_key_and_enter_comes_once() {
     assert_eq!(told, 2);
 }
 
+#[test]
+fn texts_of_several_at_once_are_entered_one_by_one() {
+    let Some(bench) = bench() else { return };
+    assert_eq!(fleet(&bench, &["up", "a.b"]).1, 0);
+    until_drawn(&bench, "a_b");
+    let texts = ["m0", "m1", "m2"];
+    std::thread::scope(|scope| {
+        for text in texts {
+            let bench = &bench;
+            scope.spawn(move || assert_eq!(fleet(bench, &["send", "a.b", text]).1, 0));
+        }
+    });
+    let pane = tmux_ok(&bench, &["display-message", "-p", "-t", "=a_b:", "#{pane_id}"]);
+    let file = bench.root.join(format!("{}.keys", &pane[1..]));
+    let read = until(&bench, "the last Enter", || {
+        let read = fs::read_to_string(&file).ok()?;
+        (read.matches('\r').count() >= texts.len()).then_some(read)
+    });
+    let mut entered: Vec<&str> = read.split_inclusive("<\r>").collect();
+    entered.sort_unstable();
+    let each = texts.map(|text| format!("<\u{1b}[200~{text}\u{1b}[201~><\r>"));
+    assert_eq!(entered, each);
+    // A turn leaves nothing behind.
+    assert_eq!(fs::read_dir(bench.state().join("panes")).unwrap().count(), 0);
+}
+
 /// Waits until the recorder has its terminal as it wants it.
 #[track_caller]
 fn until_drawn(bench: &Bench, session: &str) {

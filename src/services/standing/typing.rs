@@ -1,5 +1,7 @@
 //! Typing a text into standing sessions.
 
+use std::path::Path;
+
 use serde_json::json;
 
 use super::{Standing, called, found_by, nobody, refuse_inside, tmux};
@@ -47,7 +49,8 @@ pub fn send(
     let tmux = tmux(&session.house)?;
     let standing = found_by(&tmux, project, config)?;
     let to = addressed(config, &standing, name)?;
-    let sent: Vec<Sent> = to.iter().map(|standing| one(&tmux, standing, &typed)).collect();
+    let turns = session.house.root.join("panes");
+    let sent: Vec<Sent> = to.iter().map(|standing| one(&tmux, standing, &typed, &turns)).collect();
     for (standing, sent) in to.iter().zip(&sent).filter(|(_, sent)| sent.why_not.is_none()) {
         tell(session, project, standing, sent)?;
     }
@@ -110,9 +113,8 @@ fn nobody_up(config: &Config, standing: &[Standing], name: &str) -> Refusal {
     }
 }
 
-fn one(tmux: &Tmux, standing: &Standing, typed: &Typed) -> Sent {
-    let pasted = tmux.pane(&standing.pane()).and_then(|pane| tmux.type_into(&pane, typed));
-    let (pasted, why_not) = match pasted {
+fn one(tmux: &Tmux, standing: &Standing, typed: &Typed, turns: &Path) -> Sent {
+    let (pasted, why_not) = match tmux.type_into(&standing.pane(), typed, turns) {
         Ok(pasted) => (pasted, None),
         Err(error) => (Pasted { characters: 0, is_joined: false }, Some(why(&error))),
     };

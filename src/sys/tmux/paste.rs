@@ -12,6 +12,7 @@ use rustix::termios::LocalModes;
 use super::{Pane, Tmux, TmuxError};
 use crate::base::ids::random_tail;
 use crate::domain::standing::Typed;
+use crate::sys::process::life::{self, Life};
 
 /// A terminal that hands over whole lines takes no longer one (`MAX_CANON` of Linux), and drops the rest.
 const LONGEST_LINE: usize = 4095;
@@ -48,11 +49,16 @@ impl Tmux {
     /// Pastes the text into the pane and then presses Enter, once.
     ///
     /// It goes straight to the pane's program, past the key tables of tmux and whatever mode a person who
-    /// scrolls there is in.
+    /// scrolls there is in. Texts for one pane wait for one another, in whichever processes: each is entered
+    /// before the next is pasted. Their turns are taken in the folder `turns`.
     ///
     /// # Errors
     /// The pane has ended, takes no input, or cannot take that much; then nothing was typed.
-    pub fn type_into(&self, pane: &Pane, typed: &Typed) -> Result<Pasted, TmuxError> {
+    pub fn type_into(&self, pane: &str, typed: &Typed, turns: &Path) -> Result<Pasted, TmuxError> {
+        let pane = self.pane(pane)?;
+        let _turn = turn(turns, &pane.tty)?;
+        // It may have become another one while others typed.
+        let pane = &self.pane(&pane.id)?;
         if pane.is_dead {
             return Err(TmuxError::Gone(format!("the program in pane {} has ended", pane.id)));
         }
@@ -88,6 +94,23 @@ impl Tmux {
             // What nobody got is nobody's.
             let _ = self.call(&[&["delete-buffer", "-b", &buffer]], b"");
         })
+    }
+}
+
+/// Waits until nobody else types into a terminal. A turn ends with its process at the latest.
+fn turn(turns: &Path, tty: &Path) -> Result<Life, TmuxError> {
+    // No other pane has the same terminal, whichever server it is of.
+    let name = tty.to_string_lossy().trim_start_matches('/').replace('/', "-");
+    let path = turns.join(format!("{name}.turn"));
+    let proof = path.to_string_lossy();
+    loop {
+        let taken = Life::take(&path);
+        let taken = taken.map_err(|error| TmuxError::Failed(format!("{}: {error}", path.display())))?;
+        match taken {
+            Some(turn) => return Ok(turn),
+            None if life::wait_for_end(&proof) => {}
+            None => return Err(TmuxError::Failed(format!("{} cannot be waited for", path.display()))),
+        }
     }
 }
 
