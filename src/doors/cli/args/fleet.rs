@@ -78,7 +78,9 @@ Examples:
     /// Type a text into a standing session, and press Enter once
     #[command(
         after_help = "The text is pasted, so that nothing in it acts as a key: control characters are left out, and lines do not \
-submit early. Where a program reads line by line, its lines are made one.
+submit early. Where a program reads line by line, its lines are made one. Agents and shells take a paste as one; a program that \
+reads key by key and does not (no bracketed paste, as some prompts have it) sees the end of each line as Enter, and tmux tells \
+of that since 3.6 only. Texts that several send at once come one after the other.
 A group means the sessions of all its workers but the protected; those are typed to by their own name.
 Ends with 1 if a session could not be typed into. For a task use kapell send.
 
