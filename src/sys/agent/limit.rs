@@ -74,7 +74,8 @@ fn status_in(message: &str) -> Option<u64> {
 
 /// When the limit of an error message ends: `try again in 1.5s`, `try again at 1:04 AM.`,
 /// `try again at Nov 22nd, 2026 1:04 AM.`, `resets 12:57am (UTC)`. A time of day is taken as UTC
-/// and as the next such time after `now`; one in another named zone is not understood.
+/// and as the next such time after `now`, or as a minute from now where it has just been; one in another
+/// named zone is not understood.
 pub(super) fn reset_in(message: &str, now: Time) -> Option<Time> {
     let message = message.to_lowercase();
     let after = |marker: &str| message.split_once(marker).map(|(_, rest)| rest.trim_start());
@@ -148,11 +149,25 @@ fn clock(text: &str, now: Time) -> Option<Time> {
         let moment = date.at(hour, minute, 0, 0).to_zoned(TimeZone::UTC).ok()?;
         Some(Time::from_millis(moment.timestamp().as_millisecond()))
     };
-    match date {
-        Some(date) => on(date),
-        None => on(today).filter(|moment| *moment > now).or_else(|| on(today.tomorrow().ok()?)),
+    let days = match date {
+        Some(date) => vec![on(date)],
+        None => [today.yesterday().ok(), Some(today), today.tomorrow().ok()]
+            .map(|date| date.and_then(on))
+            .to_vec(),
+    };
+    let moments = || days.iter().flatten().copied();
+    // Seconds are not told, so that it may end within the minute that runs; and no two clocks agree.
+    let is_just_past = |moment: &Time| *moment <= now && *moment > now.plus_seconds(-SKEW_S);
+    if moments().any(|moment| is_just_past(&moment)) {
+        return Some(now.plus_seconds(MINUTE_S));
     }
+    // A day that is named is meant, whenever it was.
+    moments().find(|moment| date.is_some() || *moment > now)
 }
+
+const MINUTE_S: i64 = 60;
+/// A time of day that was this long ago is meant, and not that of the next day.
+const SKEW_S: i64 = 5 * MINUTE_S;
 
 /// `1:04` and `am.`, or `3pm` and anything.
 fn time_of_day(word: &str, next: Option<&str>) -> Option<(i8, i8)> {
@@ -211,12 +226,12 @@ mod tests {
 
     #[test]
     fn ends_of_limits() {
-        let now = Time::parse("2026-11-21T23:30:00Z").expect("a time");
+        let now = Time::parse("2026-11-21T23:30:30Z").expect("a time");
         for (message, end) in [
-            ("Please try again in 1.5s.", Some("2026-11-21T23:30:01.500Z")),
-            ("try again in 250ms", Some("2026-11-21T23:30:00.250Z")),
-            ("try again in 6m0s", Some("2026-11-21T23:36:00.000Z")),
-            ("Try again in 3 days 2 hours 1 minute.", Some("2026-11-25T01:31:00.000Z")),
+            ("Please try again in 1.5s.", Some("2026-11-21T23:30:31.500Z")),
+            ("try again in 250ms", Some("2026-11-21T23:30:30.250Z")),
+            ("try again in 6m0s", Some("2026-11-21T23:36:30.000Z")),
+            ("Try again in 3 days 2 hours 1 minute.", Some("2026-11-25T01:31:30.000Z")),
             ("try again in a while", None),
             ("try again in 9999999999 days", None),
             ("try again at 11:45 PM.", Some("2026-11-21T23:45:00.000Z")),
@@ -224,6 +239,12 @@ mod tests {
             ("try again at Nov 23rd, 2026 12:00 AM.", Some("2026-11-23T00:00:00.000Z")),
             ("try again at Feb 30th, 2026 1:00 AM.", None),
             ("You've hit your limit · resets 12:57am (UTC)", Some("2026-11-22T00:57:00.000Z")),
+            // Those who name minutes mean one of its seconds; and somebody's clock may be ahead.
+            ("try again at 11:30 PM.", Some("2026-11-21T23:31:30.000Z")),
+            ("try again at 11:26 PM.", Some("2026-11-21T23:31:30.000Z")),
+            ("resets 11:25pm (UTC)", Some("2026-11-22T23:25:00.000Z")),
+            ("try again at Nov 21st, 2026 11:30 PM.", Some("2026-11-21T23:31:30.000Z")),
+            ("try again at Nov 21st, 2026 11:00 PM.", Some("2026-11-21T23:00:00.000Z")),
             ("resets 3pm (Europe/Berlin)", None),
             ("resets 12pm", Some("2026-11-22T12:00:00.000Z")),
             ("resets 13pm", None),
@@ -233,6 +254,19 @@ mod tests {
             ("nothing of the kind", None),
         ] {
             assert_eq!(reset_in(message, now).map(|at| at.to_string()).as_deref(), end, "{message}");
+        }
+    }
+
+    #[test]
+    fn a_limit_that_ended_just_before_midnight_is_no_day_long() {
+        let now = Time::parse("2026-11-22T00:01:00Z").expect("a time");
+        for (message, end) in [
+            ("try again at 11:59 PM.", "2026-11-22T00:02:00.000Z"),
+            ("try again at 12:01 AM.", "2026-11-22T00:02:00.000Z"),
+            ("try again at 12:02 AM.", "2026-11-22T00:02:00.000Z"),
+            ("try again at 11:50 PM.", "2026-11-22T23:50:00.000Z"),
+        ] {
+            assert_eq!(reset_in(message, now).map(|at| at.to_string()).as_deref(), Some(end), "{message}");
         }
     }
 
