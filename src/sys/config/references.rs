@@ -222,6 +222,10 @@ impl Said<'_, '_> {
         for (key, name) in roles {
             self.leads(key, name.as_ref(), &[Thing::Provider, Thing::Worker]);
             self.is_free(key, name.as_ref());
+            // The others are asked without a worker; a question to this one is a task.
+            if key == "roles.librarian" {
+                self.is_staffed(key, name.as_ref(), "questions go to others");
+            }
         }
         let entries = file.project.iter().flat_map(|project| project.integrator.iter().flatten());
         for (index, entry) in entries.enumerate() {
@@ -290,6 +294,11 @@ impl Said<'_, '_> {
         self.lead("failover.chain", failover.chain.as_ref(), &[Thing::Provider]);
         let fallback = failover.fallback.as_ref().filter(|name| name.as_str() != "none");
         self.leads("failover.fallback", fallback, &[Thing::Provider]);
+        let passed_over = "it never takes over";
+        for (index, name) in failover.chain.iter().flatten().enumerate() {
+            self.is_staffed(&format!("failover.chain[{index}]"), Some(name), passed_over);
+        }
+        self.is_staffed("failover.fallback", fallback, passed_over);
         for (name, worker) in &file.workers {
             let table = join("workers", name);
             self.leads(&join(&table, "provider"), worker.provider.as_ref(), &[Thing::Provider]);
@@ -407,10 +416,16 @@ impl Said<'_, '_> {
     fn target(&mut self, key: &str, name: Option<&Name>) {
         self.leads(key, name, &[Thing::Worker, Thing::Group, Thing::Provider]);
         self.is_free(key, name);
-        if let Some(name) = name.filter(|name| self.is_unstaffed(name.as_str())) {
-            let message = format!("`{key}` names the provider `{name}`, which has no worker", name = name.0);
-            let hint = "give it one under [workers], or name another";
-            self.document.value_error(ConfigCode::EmptyGroup, key, message, hint);
+        let lack = name.and_then(|name| Some((name.as_str(), self.lack_of_staff(name.as_str())?)));
+        if let Some((name, lack)) = lack {
+            let message = format!("`{key}` names the provider `{name}`, {}", lack.tell());
+            let (code, hint) = match lack {
+                Lack::NoWorker => (ConfigCode::EmptyGroup, "give it one under [workers], or name another"),
+                Lack::AllProtected => {
+                    (ConfigCode::ProtectedWorker, "name another, or give it a worker that is not protected")
+                }
+            };
+            self.document.value_error(code, key, message, hint);
         }
         if let Some(name) = name.filter(|name| is_protected(self.merged, name.as_str())) {
             let message = format!(
@@ -422,17 +437,34 @@ impl Said<'_, '_> {
         }
     }
 
-    /// Whether a name is that of a provider, and nobody works by it, nor could by a pattern of names.
-    fn is_unstaffed(&self, name: &str) -> bool {
+    /// What a provider lacks whose work nobody may do, nor could by a pattern of names; none where a name is that of
+    /// no provider.
+    fn lack_of_staff(&self, name: &str) -> Option<Lack> {
         let (workers, groups) = (&self.merged.workers, &self.merged.groups);
         let is_another = workers.contains_key(name) || groups.contains_key(name);
-        if workers.is_empty() || is_another || !self.names.providers.contains(name) {
-            return false;
-        }
-        let is_its = |worker: &str| self.provider_of(worker).is_none_or(|provider| provider == name);
         let by_name = groups.values().any(|group| group.provider_by_name.is_some());
-        let mut members = groups.values().flat_map(|group| group.members.iter().flatten()).map(Name::as_str);
-        !by_name && !workers.keys().any(|worker| is_its(worker)) && !members.any(is_its)
+        if workers.is_empty() || is_another || by_name || !self.names.providers.contains(name) {
+            return None;
+        }
+        let members = groups.values().flat_map(|group| group.members.iter().flatten()).map(Name::as_str);
+        let is_its = |worker: &&str| self.provider_of(worker).is_none_or(|provider| provider == name);
+        let is_protected =
+            |worker: &str| workers.get(worker).is_some_and(|worker| worker.protected == Some(true));
+        let mut own = workers.keys().map(String::as_str).chain(members).filter(is_its).peekable();
+        match own.peek() {
+            None => Some(Lack::NoWorker),
+            Some(_) => own.all(is_protected).then_some(Lack::AllProtected),
+        }
+    }
+
+    /// A provider that is passed over where nobody may work for it.
+    fn is_staffed(&mut self, key: &str, name: Option<&Name>, what: &str) {
+        let Some(name) = name.map(Name::as_str) else { return };
+        if let Some(lack @ Lack::AllProtected) = self.lack_of_staff(name) {
+            let message = format!("`{key}` names the provider `{name}`, {}: {what}", lack.tell());
+            let hint = "name another, or give it a worker that is not protected";
+            self.document.warning(ConfigCode::ProtectedWorker, key, message, hint);
+        }
     }
 
     /// The provider of a worker, as far as its own table or its name says.
@@ -455,6 +487,22 @@ impl Said<'_, '_> {
                 message,
                 "name another, or set protected = false",
             );
+        }
+    }
+}
+
+/// Why nobody does a provider's work.
+#[derive(Clone, Copy)]
+enum Lack {
+    NoWorker,
+    AllProtected,
+}
+
+impl Lack {
+    fn tell(self) -> &'static str {
+        match self {
+            Self::NoWorker => "which has no worker",
+            Self::AllProtected => "whose workers are all protected and never get a task",
         }
     }
 }

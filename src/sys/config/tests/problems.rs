@@ -306,6 +306,32 @@ fn routes_that_lead_nowhere_or_are_never_asked() {
         let Some(problem) = problems.last() else { panic!("{text}") };
         assert!(problem.message.contains("whose members are all protected"), "{problem:?}");
     }
+    // A provider is no way around that.
+    let kept = "[workers.w]\nprovider = \"codex\"\nprotected = true\n[workers.v]\nprovider = \"claude\"\n";
+    let are = "names the provider `codex`, whose workers are all protected and never get a task";
+    for (says, told) in [
+        ("[[routes]]\nmatch = 'a'\nto = \"codex\"", format!("8:6 routes[0].to `routes[0].to` {are}")),
+        (
+            "[pipelines.p]\nstages = [{ name = \"a\", target = \"codex\" }]",
+            format!("7:34 pipelines.p.stages[0].target `pipelines.p.stages[0].target` {are}"),
+        ),
+        (
+            "[failover]\nchain = [\"claude\", \"codex\"]",
+            format!("7:20 failover.chain[1] `failover.chain[1]` {are}: it never takes over"),
+        ),
+        (
+            "[failover]\nfallback = \"codex\"",
+            format!("7:12 failover.fallback `failover.fallback` {are}: it never takes over"),
+        ),
+        (
+            "[roles]\nlibrarian = \"codex\"",
+            format!("7:13 roles.librarian `roles.librarian` {are}: questions go to others"),
+        ),
+    ] {
+        has(&format!("{kept}{says}"), &[&told]);
+        has(&format!("{kept}{says}\n[workers.x]\nprovider = \"codex\""), &[]);
+    }
+    has(&format!("{kept}[roles]\nplanner = \"codex\"\noracle = \"codex\"\njudge = \"codex\""), &[]);
     has("[[routes]]\nmatch = '^$'\nto = \"codex\"\n[[routes]]\nmatch = 'a'\nto = \"claude\"", &[]);
     has(
         "[workers.w]\nprovider = \"codex\"\n[workers.w]\nprovider = \"claude\"",
