@@ -94,6 +94,9 @@ impl Said<'_, '_> {
                 "leave triggers_on out of the first one",
             );
         }
+        if found.is_empty() {
+            self.circles_of_workers(&table, stages, &index_of);
+        }
         for circle in found {
             let name = |&index: &usize| {
                 stages[index].name.as_ref().map(|name| shown(name.as_str())).unwrap_or_default()
@@ -127,44 +130,126 @@ impl Said<'_, '_> {
 
     /// A worker or a group that a stage waits for does something before it.
     fn does_something(&mut self, key: &str, name: &str, index: usize, stages: &[Stage]) {
-        let merged = self.merged;
-        let members = |group: &str| -> Option<BTreeSet<String>> {
-            let table = merged.groups.get(group);
-            if table.is_some_and(|group| group.r#match.is_some() || group.provider_by_name.is_some()) {
-                return None;
-            }
-            let listed = table.and_then(|group| group.members.as_ref()).into_iter().flatten();
-            let joins = |worker: &Worker| worker.groups.iter().flatten().any(|name| name.as_str() == group);
-            let joined =
-                merged.workers.iter().filter(|(_, worker)| joins(worker)).map(|(name, _)| name.clone());
-            Some(listed.map(|name| name.0.clone()).chain(joined).gather())
-        };
-        let meant = match (merged.workers.contains_key(name), self.names.has(Thing::Group, name)) {
-            (true, _) => Some([name.to_owned()].into_iter().gather()),
-            (false, true) => members(name),
-            (false, false) => None,
-        };
-        // Whoever belongs to it by a pattern of names is not known before it is there.
-        let Some(meant) = meant else { return };
-        let is_free = |name: &String| merged.workers.get(name).is_none_or(|it| it.protected != Some(true));
-        let may = |stage: &Stage| match stage.target.as_ref().map(Name::as_str) {
-            _ if !has_tasks(stage) => false,
-            None | Some("auto") => true,
-            Some(target) if self.names.has(Thing::Group, target) && !merged.workers.contains_key(target) => {
-                members(target).is_none_or(|others| !others.is_disjoint(&meant))
-            }
-            Some(target) => meant
-                .iter()
-                .any(|worker| worker == target || self.provider_of(worker).is_none_or(|own| own == target)),
-        };
-        let others =
-            || stages.iter().enumerate().filter(|(other, _)| *other != index).map(|(_, stage)| stage);
-        if meant.is_empty() || (meant.iter().any(is_free) && others().any(may)) {
+        let Some(meant) = self.meant(name).filter(|meant| !meant.is_empty()) else { return };
+        if !self.done_by(&meant, index, stages).is_empty() {
             return;
         }
         let message = format!("`{key}` waits for `{}`, who does nothing in this pipeline", shown(name));
         let hint = "name a stage, or whoever a stage with tasks is for";
         self.document.value_error(ConfigCode::BadStage, key, message, hint);
+    }
+
+    /// The workers that a trigger means; none where that cannot be known.
+    fn meant(&self, name: &str) -> Option<BTreeSet<String>> {
+        match (self.merged.workers.contains_key(name), self.names.has(Thing::Group, name)) {
+            (true, _) => Some([name.to_owned()].into_iter().gather()),
+            (false, true) => self.members(name),
+            (false, false) => None,
+        }
+    }
+
+    /// Whoever belongs to a group by a pattern of names is not known before it is there.
+    fn members(&self, group: &str) -> Option<BTreeSet<String>> {
+        let table = self.merged.groups.get(group);
+        if table.is_some_and(|group| group.r#match.is_some() || group.provider_by_name.is_some()) {
+            return None;
+        }
+        let listed = table.and_then(|group| group.members.as_ref()).into_iter().flatten();
+        let joins = |worker: &Worker| worker.groups.iter().flatten().any(|name| name.as_str() == group);
+        let joined = self.merged.workers.iter().filter(|(_, worker)| joins(worker));
+        Some(listed.map(|name| name.0.clone()).chain(joined.map(|(name, _)| name.clone())).gather())
+    }
+
+    /// The stages but `index` in which some of these workers may do something.
+    fn done_by(&self, meant: &BTreeSet<String>, index: usize, stages: &[Stage]) -> Vec<usize> {
+        let merged = self.merged;
+        let is_free = |name: &String| merged.workers.get(name).is_none_or(|it| it.protected != Some(true));
+        if !meant.iter().any(is_free) {
+            return Vec::new();
+        }
+        let may = |stage: &Stage| match stage.target.as_ref().map(Name::as_str) {
+            _ if !has_tasks(stage) => false,
+            None | Some("auto") => true,
+            Some(target) if self.names.has(Thing::Group, target) && !merged.workers.contains_key(target) => {
+                self.members(target).is_none_or(|others| !others.is_disjoint(meant))
+            }
+            Some(target) => meant
+                .iter()
+                .any(|worker| worker == target || self.provider_of(worker).is_none_or(|own| own == target)),
+        };
+        (0..stages.len()).filter(|&other| other != index && may(&stages[other])).collect()
+    }
+
+    /// Stages that wait for one another by way of a worker or a group: whoever a stage waits for does something
+    /// only in stages that wait for it.
+    fn circles_of_workers(&mut self, table: &str, stages: &[Stage], index_of: &BTreeMap<&str, usize>) {
+        // For each trigger the stages one of which must have begun; none where nothing keeps it from coming.
+        let needs = |index: usize, trigger: &str| -> Vec<usize> {
+            if let Some(&other) = index_of.get(trigger) {
+                return vec![other];
+            }
+            let Some(meant) = self.meant(trigger) else { return Vec::new() };
+            let own = self.done_by(&meant, index, stages);
+            let finders = stages.iter().enumerate().filter(|(_, stage)| {
+                let to = stage.findings_to.as_ref().and_then(|name| index_of.get(name.as_str()));
+                to.is_some_and(|to| own.contains(to))
+            });
+            let finders: Vec<usize> = finders.map(|(finder, _)| finder).collect();
+            [own, finders].concat()
+        };
+        let all = |names: &Option<Vec<Name>>, index: usize| -> Vec<(usize, Vec<usize>)> {
+            let names = names.iter().flatten().enumerate();
+            names.map(|(nth, name)| (nth, needs(index, name.as_str()))).collect()
+        };
+        let all_of: Vec<_> = (0..stages.len()).map(|at| all(&stages[at].triggers_on, at)).collect();
+        let any_of: Vec<_> = (0..stages.len()).map(|at| all(&stages[at].triggers_on_any, at)).collect();
+        let mut begins = vec![false; stages.len()];
+        let comes =
+            |begins: &[bool], needed: &[usize]| needed.is_empty() || needed.iter().any(|&at| begins[at]);
+        while let Some(at) = (0..stages.len()).find(|&at| {
+            let mut any_of = any_of[at].iter().peekable();
+            !begins[at]
+                && all_of[at].iter().all(|(_, needed)| comes(&begins, needed))
+                && (any_of.peek().is_none() || any_of.any(|(_, needed)| comes(&begins, needed)))
+        }) {
+            begins[at] = true;
+        }
+        // The first that does not, and what keeps it, until one comes again.
+        let Some(first) = begins.iter().position(|begins| !begins) else { return };
+        let mut way: Vec<(usize, &str, usize, usize)> = Vec::new();
+        let mut at = first;
+        while !way.iter().any(|(seen, ..)| *seen == at) {
+            let lists = [("triggers_on", &all_of[at]), ("triggers_on_any", &any_of[at])];
+            let mut kept = lists.into_iter().flat_map(|(list, all)| all.iter().map(move |one| (list, one)));
+            let Some((list, (nth, needed))) = kept.find(|(_, (_, needed))| !comes(&begins, needed)) else {
+                return;
+            };
+            let Some(&next) = needed.first() else { return };
+            way.push((at, list, *nth, next));
+            at = next;
+        }
+        let circle = way.into_iter().skip_while(|(seen, ..)| *seen != at);
+        let circle: Vec<(usize, &str, usize, usize)> = circle.collect();
+        let name = |at: usize| stages[at].name.as_ref().map(|name| shown(name.as_str())).unwrap_or_default();
+        let trigger = |at: usize, list: &str, nth: usize| {
+            let stage = &stages[at];
+            let list = if list == "triggers_on" { &stage.triggers_on } else { &stage.triggers_on_any };
+            list.as_ref().and_then(|list| list.get(nth)).map(|name| shown(name.as_str())).unwrap_or_default()
+        };
+        let mut text = name(at);
+        let mut fault = None;
+        for (at, list, nth, next) in circle {
+            let (waits_for, does) = (trigger(at, list, nth), name(next));
+            text.push_str(&format!(" ← {does}"));
+            if waits_for != does {
+                text.push_str(&format!(" (what `{waits_for}` does)"));
+                fault = fault.or(Some((format!("{table}.stages[{at}].{list}[{nth}]"), waits_for)));
+            }
+        }
+        let Some((key, waits_for)) = fault else { return };
+        let message = format!("stages wait for one another: {text}");
+        let hint = format!("take `{waits_for}` out, or name a stage that comes before");
+        self.document.value_error(ConfigCode::Cycle, &key, message, hint);
     }
 
     /// Somebody finds something, and somebody is there to mend it.

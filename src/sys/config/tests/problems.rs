@@ -418,6 +418,40 @@ fn stages() {
             "7:46 pipelines.p.stages[4].rollback_on `pipelines.p.stages[4].rollback_on` is of no use without `rollback`",
         ],
     );
+    // A worker or a group leads back as well, where it does something only in stages that wait.
+    let fleet = "[workers.w]\nprovider = \"claude\"\ngroups = [\"g\"]\n[workers.v]\nprovider = \"codex\"\n[pipelines.p]\nstages = [\n{ name = \"s\", target = \"v\" },\n";
+    for (name, target) in [("w", "w"), ("g", "g"), ("g", "w"), ("w", "claude")] {
+        has(
+            &format!(
+                "{fleet}{{ name = \"x\", target = \"{target}\", triggers_on = [\"s\", \"y\"] }},\n{{ name = \"y\", target = \"v\", triggers_on = [\"{name}\"] }},\n]"
+            ),
+            &[&format!(
+                "10:44 pipelines.p.stages[2].triggers_on[0] stages wait for one another: x ← y ← x (what `{name}` does)"
+            )],
+        );
+    }
+    has(
+        &format!(
+            "{fleet}{{ name = \"x\", target = \"w\", triggers_on_any = [\"y\"] }},\n{{ name = \"y\", command = [\"true\"], triggers_on_any = [\"w\"] }},\n]"
+        ),
+        &[
+            "10:54 pipelines.p.stages[2].triggers_on_any[0] stages wait for one another: x ← y ← x (what `w` does)",
+        ],
+    );
+    // Not where one of them does something before, or might.
+    for x in [
+        "target = \"w\", triggers_on_any = [\"s\", \"y\"]",
+        "target = \"w\", triggers_on = [\"y\"] },\n{ name = \"z\", target = \"w\", triggers_on = [\"s\"]",
+        "target = \"w\", triggers_on = [\"y\"] },\n{ name = \"z\", task = \"t\"",
+        "target = \"w\", triggers_on = [\"y\"] },\n{ name = \"z\", target = \"v\", triggers_on = [\"s\"], findings = \"tasks\", findings_to = \"x\"",
+    ] {
+        has(
+            &format!(
+                "{fleet}{{ name = \"x\", {x} }},\n{{ name = \"y\", target = \"v\", triggers_on = [\"w\"] }},\n]"
+            ),
+            &[],
+        );
+    }
     // Waiting for several that wait for the same one is no circle.
     has(
         "[pipelines.p]\nstages = [{ name = \"a\", task = \"t\" }, { name = \"b\", task = \"t\", triggers_on = [\"a\"] }, { name = \"c\", task = \"t\", triggers_on = [\"a\"] }, { name = \"d\", task = \"t\", triggers_on = [\"b\", \"c\"] }]",
