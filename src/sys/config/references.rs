@@ -164,6 +164,7 @@ impl Said<'_, '_> {
         for (table, names) in tables {
             for name in names {
                 self.new_name(&join(table, name), name);
+                self.one_case(table, name);
             }
         }
         let environments = file.environments.clone().unwrap_or_default();
@@ -187,6 +188,27 @@ impl Said<'_, '_> {
                     "give the group another name",
                 );
             }
+        }
+    }
+
+    /// No other name of a table is the same but for its case. It is told of one of the two.
+    fn one_case(&mut self, table: &str, name: &str) {
+        let merged = self.merged;
+        let is_same = |other: &&str| *other < name && other.eq_ignore_ascii_case(name);
+        let other = match table {
+            "providers" => merged.providers.keys().map(String::as_str).find(is_same),
+            "workers" => merged.workers.keys().map(String::as_str).find(is_same),
+            "groups" => merged.groups.keys().map(String::as_str).find(is_same),
+            _ => merged.pipelines.keys().map(String::as_str).find(is_same),
+        };
+        if let Some(other) = other {
+            let message = format!(
+                "`{}` and `{}` differ in case alone: people take them for one, and so do some systems",
+                shown(other),
+                shown(name)
+            );
+            let hint = "give one of them another name";
+            self.document.error(ConfigCode::DuplicateName, &join(table, name), message, hint);
         }
     }
 

@@ -306,6 +306,12 @@ fn routes_that_lead_nowhere_or_are_never_asked() {
         let Some(problem) = problems.last() else { panic!("{text}") };
         assert!(problem.message.contains("whose members are all protected"), "{problem:?}");
     }
+    has(
+        "[workers.w]\nprovider = \"codex\"\n[workers.W]\nprovider = \"claude\"\n[workers.w2]\nprovider = \"codex\"",
+        &[
+            "1:10 workers.w `W` and `w` differ in case alone: people take them for one, and so do some systems",
+        ],
+    );
     // A provider is no way around that.
     let kept = "[workers.w]\nprovider = \"codex\"\nprotected = true\n[workers.v]\nprovider = \"claude\"\n";
     let are = "names the provider `codex`, whose workers are all protected and never get a task";
