@@ -226,7 +226,10 @@ pub fn read_config(path: &Path) -> Result<Option<String>, Error> {
             false => Ok(None),
         },
         Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
-            Err(refused(format!("{}: {error}", path.display()), "save it as UTF-8, as an editor can"))
+            // In the form of a problem, with which editors find the place.
+            let place = text::no_text(&error)
+                .map_or_else(String::new, |place| format!(":{}:{}", place.line, place.column));
+            Err(refused(format!("{}{place}: {error}", path.display()), "save it as UTF-8, as an editor can"))
         }
         Err(error) => Err(Error::system(format!("cannot read {}", path.display()), error)),
     }

@@ -18,12 +18,28 @@ pub fn read(path: &Path) -> io::Result<String> {
     let bytes = read_bytes(path)?;
     String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
-        let line = 1 + error.as_bytes().iter().take(at).filter(|byte| **byte == b'\n').count();
-        io::Error::new(
-            io::ErrorKind::InvalidData,
-            format!("it is no UTF-8 text, at byte {at}, in line {line}"),
-        )
+        let before = String::from_utf8_lossy(error.as_bytes().get(..at).unwrap_or_default());
+        let line = 1 + before.matches('\n').count();
+        let column = 1 + before.rsplit('\n').next().map_or(0, |line| line.chars().count());
+        io::Error::new(io::ErrorKind::InvalidData, NoText { at, line, column })
     })
+}
+
+/// Where a text is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("it is no UTF-8 text, at byte {at}, in line {line}")]
+pub struct NoText {
+    /// The byte, from 0.
+    pub at: usize,
+    /// The line, from 1.
+    pub line: usize,
+    /// The column in characters, from 1.
+    pub column: usize,
+}
+
+/// Where a file is no text, if that is why it could not be read.
+pub fn no_text(error: &io::Error) -> Option<NoText> {
+    error.get_ref().and_then(|inner| inner.downcast_ref()).copied()
 }
 
 /// The bytes of a plain file.
@@ -65,6 +81,8 @@ mod tests {
         assert_eq!(read(&at("link")).unwrap(), "é\n");
         std::fs::write(at("bytes"), b"a\xff").unwrap();
         assert_eq!(read(&at("bytes")).unwrap_err().to_string(), "it is no UTF-8 text, at byte 1, in line 1");
+        std::fs::write(at("bytes"), b"a\n\xc3\xa9b\xff\n").unwrap();
+        assert_eq!(no_text(&read(&at("bytes")).unwrap_err()), Some(NoText { at: 5, line: 2, column: 3 }));
         File::create(at("long")).unwrap().set_len(MOST + 1).unwrap();
         assert!(read(&at("long")).unwrap_err().to_string().contains("4 MiB"));
         let fifo = at("fifo");
