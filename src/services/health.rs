@@ -386,7 +386,10 @@ fn at_work(
             return WorkerHealth {
                 state: "unhealthy",
                 verdict: Verdict::Gone,
-                reason: Some("its process is gone, and nobody has recorded how".to_owned()),
+                reason: Some(format!(
+                    "its process is gone, and nobody has recorded how; kapell dispatch --plan-id {} goes on",
+                    row.plan
+                )),
                 ..health
             };
         }

@@ -323,6 +323,11 @@ fn the_configuration_is_explained() {
     assert_eq!((said.code, &problem["line"], &problem["code"]), (Some(1), &json!(2), &json!("unknown-key")));
     assert_eq!((&problem["end_line"], &problem["end_column"]), (&json!(2), &json!(4)));
     assert_eq!(desk.run(&["config", "show"]).code, Some(1));
+    std::fs::write(desk.project().join("kapell.toml"), b"[rules]\n# \xc3\xa9\xff\n").unwrap();
+    let said = desk.run(&["config", "check"]);
+    assert_eq!(said.code, Some(2));
+    assert!(said.stderr.contains("kapell.toml:2:4: it is no UTF-8 text"), "{said:?}");
+    std::fs::remove_file(desk.project().join("kapell.toml")).unwrap();
     let schema: Value = serde_json::from_str(&desk.run(&["config", "schema"]).stdout).unwrap();
     assert!(schema["properties"]["rules"].is_object());
 }
@@ -343,6 +348,21 @@ fn help_is_for_stdout_and_has_examples() {
     }
     let bare = desk.run(&[]);
     assert!(bare.stdout.is_empty() && bare.stderr.contains("Usage: kapell"), "{bare:?}");
+}
+
+#[test]
+fn a_number_below_nothing_is_refused_as_the_value_that_it_is() {
+    let desk = Desk::with_project();
+    for (words, said_of_it) in [
+        (&["send", "x", "--priority", "-1"][..], "priority"),
+        (&["cost", "--since", "-1d"], "-1d"),
+        (&["resume", "nobody", "--budget-usd", "-1"], "nobody"),
+        (&["history", "--limit", "-1"], "'--limit <N>'"),
+    ] {
+        let said = desk.run(words);
+        assert!(said.code != Some(0) && !said.stderr.contains("unexpected argument"), "{words:?}: {said:?}");
+        assert!(said.stderr.contains(said_of_it), "{words:?}: {said:?}");
+    }
 }
 
 #[test]

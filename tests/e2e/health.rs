@@ -127,6 +127,23 @@ fn a_person_nudges_and_the_worker_hears_it_with_what_it_asks_next() {
 }
 
 #[test]
+fn who_is_gone_with_all_around_it_is_told_with_what_to_do() {
+    let bench = Bench::new();
+    let plan = bench.start(&Plan::new([task("a", &["a.txt"], &[&bench.meet_line("in")])]));
+    let guest = bench.meet("in");
+    let attempt = bench.task(&plan, "a")["attempts"][0]["attempt"].as_str().unwrap().to_owned();
+    let shim = bench.shim(&attempt);
+    bench.conductor(&plan).kill();
+    shim.kill();
+    guest.gone();
+    let (sick, code) = health(&bench);
+    let worker = worker(&sick, "fake");
+    assert_eq!((&worker["verdict"], code), (&json!("gone"), 1), "{sick:#}");
+    let next = format!("kapell dispatch --plan-id {plan} goes on");
+    assert!(worker["reason"].as_str().unwrap().ends_with(&next), "{worker:#}");
+}
+
+#[test]
 fn claude_code_hears_a_nudge_before_its_next_tool_and_only_once() {
     let bench = Bench::new();
     let doors = ["first-use", "second-use"].map(|name| bench.door_line(name, "hook claude"));

@@ -407,7 +407,7 @@ pub struct Serve {
 #[derive(Debug, Args)]
 pub struct History {
     /// At most so many
-    #[arg(long, value_name = "N", default_value_t = 20)]
+    #[arg(long, value_name = "N", default_value_t = 20, allow_negative_numbers = true)]
     pub limit: usize,
     /// Of every project of yours
     #[arg(long)]
@@ -443,7 +443,7 @@ pub struct Events {
     #[arg(long, short)]
     pub follow: bool,
     /// Only what is newer than this event number; without it the last 50, or with --follow only what is new
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(0..), allow_negative_numbers = true)]
     pub since: Option<i64>,
     /// Of this plan only: its id, its name, or the beginning of its id
     #[arg(long, value_name = "ID")]

@@ -265,6 +265,26 @@ fn every_command_has_help_with_examples_that_parse() {
 }
 
 #[test]
+fn a_number_below_nothing_is_a_value_and_no_option() {
+    for line in [
+        "send x --priority -1",
+        "cost --since -1d",
+        "resume auth-3kq9zx --budget-usd -1",
+        "control resume auth-3kq9zx --budget-usd -2.5",
+    ] {
+        assert!(parse(line).is_ok(), "{line}");
+    }
+    for (line, said) in [
+        ("history --limit -1", "invalid value '-1' for '--limit <N>'"),
+        ("events --since -1", "invalid value '-1' for '--since <N>'"),
+        ("dispatch --plan-id x --max-parallel -1", "invalid value '-1' for '--max-parallel <N>'"),
+    ] {
+        let error = parse(line).unwrap_err().to_string();
+        assert!(error.contains(said), "{line}: {error}");
+    }
+}
+
+#[test]
 fn wrong_words_are_told_in_two_lines() {
     for (line, message, hint) in [
         (

@@ -25,7 +25,7 @@ Examples:
         /// Their names; all that kapell.toml names, unless told
         names: Vec<String>,
         /// So many, those that kapell.toml names first
-        #[arg(long, value_name = "N", conflicts_with = "names")]
+        #[arg(long, value_name = "N", conflicts_with = "names", allow_negative_numbers = true)]
         count: Option<u32>,
     },
     /// How they are: branch, changes, services
@@ -73,7 +73,7 @@ Examples:
         /// Which sub-environment; needed where there are several
         sub: Option<String>,
         /// So many lines from the end
-        #[arg(long, value_name = "N", default_value_t = 50)]
+        #[arg(long, value_name = "N", default_value_t = 50, allow_negative_numbers = true)]
         lines: u32,
         /// Go on until Ctrl-C
         #[arg(long, short)]

@@ -74,22 +74,22 @@ pub struct Dispatch {
 #[derive(Debug, Clone, Args)]
 pub struct Start {
     /// At most so many attempts at once
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), allow_negative_numbers = true)]
     pub max_parallel: Option<u32>,
     /// Begin so many tasks, and the next when all of these have ended
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), allow_negative_numbers = true)]
     pub batch_size: Option<u32>,
     /// At most so many tries at each task: work, judgement, and again with what was said of it
-    #[arg(long, value_name = "N", visible_alias = "iterations", value_parser = clap::value_parser!(u32).range(1..=20))]
+    #[arg(long, value_name = "N", visible_alias = "iterations", value_parser = clap::value_parser!(u32).range(1..=20), allow_negative_numbers = true)]
     pub max_attempts: Option<u32>,
     /// Seconds that one try may take
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), allow_negative_numbers = true)]
     pub timeout_s: Option<u64>,
     /// Seconds without a sign of life after which a worker is given up
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), allow_negative_numbers = true)]
     pub stuck_after_s: Option<u64>,
     /// Seconds after which the whole run is stopped, its work kept
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), allow_negative_numbers = true)]
     pub run_timeout_s: Option<u64>,
     /// What to do when everything is in use
     #[arg(long, value_parser = one_of::<WhenFull>(&["queue", "launch", "refuse"]), value_name = "WHAT")]
@@ -112,13 +112,13 @@ pub struct ClaimFiles {
     #[arg(long, value_parser = one_of::<ClaimMode>(&["exclusive", "shared"]))]
     pub mode: Option<ClaimMode>,
     /// Seconds until the claim runs out unless renewed [default: 900]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub ttl_s: Option<u64>,
     /// Why, shown to whoever is in the way
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
     /// Wait so many seconds for it to become free, in the order of asking
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub wait_s: Option<u64>,
     /// Only tell whether it is free
     #[arg(long)]
@@ -204,13 +204,13 @@ pub struct Status {
     #[arg(long)]
     pub run_id: Option<String>,
     /// Only what is newer than this event number
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(0..), allow_negative_numbers = true)]
     pub since_seq: Option<i64>,
     /// Wait so long for something newer, or a final state (at most 45000)
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub wait_ms: Option<u64>,
     /// At most so many items
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub limit: Option<u32>,
     /// Where the page before ended
     #[arg(long)]
@@ -222,7 +222,7 @@ pub struct Status {
     #[arg(long, value_parser = one_of::<CostBy>(&["provider", "plan", "task", "worker", "day", "month"]), value_name = "WHAT")]
     pub by: Option<CostBy>,
     /// From when on, for scope cost: a day, a month, 7d, today, month or all
-    #[arg(long, value_name = "WHEN")]
+    #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
     pub since: Option<String>,
     /// Of every project of yours, for scopes history and events
     #[arg(long)]
@@ -252,7 +252,7 @@ pub struct Cost {
     #[arg(long, value_parser = one_of::<CostBy>(&["provider", "plan", "task", "worker", "day", "month"]), value_name = "WHAT")]
     pub by: Option<CostBy>,
     /// From when on: a day, a month, 7d, today, month (unless told) or all
-    #[arg(long, value_name = "WHEN")]
+    #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
     pub since: Option<String>,
     /// Print the sums as comma-separated values
     #[arg(long, conflicts_with = "json")]
@@ -316,7 +316,7 @@ pub struct Control {
     #[command(flatten)]
     pub approve: Approve,
     /// With resume: what the plan may cost from now on, all in all
-    #[arg(long, value_name = "USD", value_parser = dollars)]
+    #[arg(long, value_name = "USD", value_parser = dollars, allow_negative_numbers = true)]
     pub budget_usd: Option<f64>,
 }
 
@@ -341,7 +341,7 @@ pub struct Resume {
     #[command(flatten)]
     pub steer: Steer,
     /// What the plan may cost from now on, all in all
-    #[arg(long, value_name = "USD", value_parser = dollars)]
+    #[arg(long, value_name = "USD", value_parser = dollars, allow_negative_numbers = true)]
     pub budget_usd: Option<f64>,
 }
 
@@ -423,7 +423,7 @@ pub struct Single {
     #[arg(long, value_parser = one_of::<Complexity>(&COMPLEXITIES), value_name = "HOW")]
     pub complexity: Option<Complexity>,
     /// 0 to 10 (10 first), or high, medium, low
-    #[arg(long, value_parser = id)]
+    #[arg(long, value_parser = id, allow_negative_numbers = true)]
     pub priority: Option<Id>,
 }
 
