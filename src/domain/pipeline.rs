@@ -484,6 +484,8 @@ fn come(trigger: &Trigger, all: &[Now], at: usize, seats: &Seats) -> Triggers {
     match trigger {
         Trigger::Stage(on) => match all.get(*on).map(|now| now.state) {
             Some(StageState::Done) => Triggers::Met,
+            // What comes of it is said when it is over.
+            Some(StageState::RollingBack) => Triggers::Open,
             Some(state) if !state.is_lost() => Triggers::Open,
             _ => Triggers::Lost(Why::Stage(*on)),
         },

@@ -196,7 +196,9 @@ fn a_deployment_that_fails_is_rolled_back_and_another_on_demand() {
     let bench = bench(&story(r#"["sh", "-c", "echo half; test -f README.gone"]"#, undo));
     let first = run(&bench, "write a.fix done\nwrite b.fix done");
     asks(&bench, &first);
-    pipeline(&bench, json!({"action": "approve", "run": first}));
+    let answer = pipeline(&bench, json!({"action": "approve", "run": first}));
+    let reason = stage(&answer, "deploy")["reason"].to_string();
+    assert!(!reason.contains("pipeline approve"), "that is done: {reason}");
     let plan = bench.at_rest(&first);
     assert_eq!(plan["state"], "failed", "{}", bench.story());
     let shown = show(&bench, &first);
@@ -223,6 +225,10 @@ fn a_deployment_that_fails_is_rolled_back_and_another_on_demand() {
     let plan = bench.at_rest(&second);
     assert_eq!(plan["state"], "stopped", "{plan:#}");
     assert_eq!(stage(&show(&bench, &second), "deploy")["state"], "rolled-back");
+    let again = bench.rpc().refused("pipeline", json!({"action": "rollback", "run": second}));
+    assert!(again.message.contains("what stage deploy did was rolled back"), "{again:?}");
+    let hint = again.data["hint"].as_str().unwrap();
+    assert!(hint.contains("pipeline show"), "nothing is left to be seen to: {hint}");
 }
 
 #[test]

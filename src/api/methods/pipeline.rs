@@ -220,9 +220,13 @@ fn stage(view: StageView, names: &[String], held_up: Option<(&'static str, Strin
     let (state, why) = held_up.map_or((None, None), |(state, why)| (Some(state.to_owned()), Some(why)));
     let decision = row.as_ref().and_then(|row| row.decision.clone());
     let said = |is_approved| if is_approved { "approved" } else { "refused" };
+    // Until its conductor sees that it was decided on, what was recorded last is whom to ask.
+    let is_decided = decision.is_some();
+    let recorded = row.as_ref().filter(|row| !(is_decided && row.state == StageState::Approval));
+    let reason = why.or_else(|| recorded.and_then(|row| row.reason.clone()));
     PipelineStage {
         state: state.or_else(|| row.as_ref().map(|row| row.state.as_str().to_owned())),
-        reason: why.or_else(|| row.as_ref().and_then(|row| row.reason.clone())),
+        reason,
         round: row.as_ref().map(|row| row.round).filter(|round| *round > 0),
         max_rounds: stage.takes_findings.then_some(stage.max_rounds),
         findings_to: stage.fixer.and_then(|fixer| names.get(fixer).cloned()),

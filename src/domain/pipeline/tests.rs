@@ -76,7 +76,7 @@ fn a_stage_goes_its_way() {
 
 #[test]
 fn all_of_waits_for_all_and_any_of_for_one() {
-    use StageState::{Done, Failed, Running, Waiting};
+    use StageState::{Done, Failed, RolledBack, RollingBack, Running, Waiting};
     let both = stage("both", &[0, 1]);
     let either = Stage { any_of: both.all_of.clone(), all_of: Vec::new(), ..both.clone() };
     let table = [
@@ -86,6 +86,10 @@ fn all_of_waits_for_all_and_any_of_for_one() {
         ([Failed, Running], "lost", "waits"),
         ([Failed, Done], "lost", "begins"),
         ([Failed, Failed], "lost", "lost"),
+        // What comes of a stage is not told before it is over.
+        ([Done, RollingBack], "waits", "begins"),
+        ([Failed, RollingBack], "lost", "waits"),
+        ([Done, RolledBack], "lost", "begins"),
     ];
     let words = |step: Option<&Step>| match step {
         None => "waits",
@@ -105,6 +109,18 @@ fn all_of_waits_for_all_and_any_of_for_one() {
             assert_eq!(words(steps.iter().find(|step| step.stage() == 2)), expected, "{before:?}");
         }
     }
+}
+
+#[test]
+fn who_was_blocked_by_a_stage_that_is_then_rolled_back_hears_of_that() {
+    let stages = [command("deploy", &[]), stage("after", &[0])];
+    let undone = |state, rollback| Now { rollback, command: Some(CommandState::Failed), ..now(state) };
+    let blocked = now(StageState::Blocked);
+    let runs = [undone(StageState::RollingBack, Some(CommandState::Running)), blocked];
+    assert_eq!(steps(&stages, &runs, &Seats::new()), [Step::Wait(1)]);
+    let over = [undone(StageState::RolledBack, Some(CommandState::Passed)), now(StageState::Waiting)];
+    let lost = Step::End(1, StageState::Blocked, Why::Stage(0));
+    assert_eq!(steps(&stages, &over, &Seats::new()), [lost]);
 }
 
 #[test]

@@ -277,7 +277,7 @@ fn to_undo(plan: &PlanId, facts: &Facts, stage: Option<&str>, is_stopped: bool) 
         }
     };
     // Nobody concludes a stage of a run that was stopped in the midst of it.
-    let hint = match is_stopped {
+    let hint = |at: Option<usize>| match is_stopped && at.is_some_and(|at| facts.now[at].state.is_active()) {
         true => format!(
             "the run was stopped: kapell resume {plan} sees to what its command left, and rolls back what it began"
         ),
@@ -287,13 +287,13 @@ fn to_undo(plan: &PlanId, facts: &Facts, stage: Option<&str>, is_stopped: bool) 
         let at = place(plan, facts, name)?;
         return match why_not(at) {
             None => Ok(at),
-            Some(why) => Err(refuse(Code::Conflict, format!("run {plan}: {why}"), hint)),
+            Some(why) => Err(refuse(Code::Conflict, format!("run {plan}: {why}"), hint(Some(at)))),
         };
     }
     let able = (0..facts.rows.len()).rev().find(|&at| why_not(at).is_none());
     able.ok_or_else(|| {
         let first = (0..facts.rows.len()).rev().find(|&at| facts.stages[at].rollback.is_some());
         let why = first.and_then(why_not).unwrap_or_else(|| "no stage has a rollback command".to_owned());
-        refuse(Code::Conflict, format!("run {plan}: {why}"), hint)
+        refuse(Code::Conflict, format!("run {plan}: {why}"), hint(first))
     })
 }
