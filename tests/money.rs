@@ -202,7 +202,7 @@ fn a_month_keeps_to_the_cent() {
             assert_eq!((month.days, month.days_left, month.total.to_string()), (7, 21, "516.15".into()));
         }
     }
-    assert_eq!((world.count("budget.alert"), world.count("budget.reached")), (21, 20));
+    assert_eq!((world.count("budget.alert"), world.count("budget.short")), (21, 20));
     at("2026-03-21T08:00:00Z");
     let (done, why) = world.as_many_as_may("main", 4.0, 3.33);
     assert_eq!(done, 4);
@@ -215,7 +215,8 @@ fn a_month_keeps_to_the_cent() {
         assert_eq!(world.as_many_as_may("main", 4.0, 3.33).0, 0);
     }
     // Once a day for each day's budget, and once for the month's.
-    assert_eq!((world.count("budget.alert"), world.count("budget.reached")), (21, 21));
+    assert_eq!((world.count("budget.alert"), world.count("budget.short")), (21, 21));
+    assert_eq!(world.count("budget.reached"), 0, "none of them is spent to the last cent");
     assert_eq!(world.spent("main", "2026-03-01T00:00:00Z", "2026-04-01T00:00:00Z"), 346_320_000);
 
     at("2026-04-01T00:00:00Z");
@@ -481,6 +482,23 @@ fn the_alert_comes_with_the_cent_that_makes_it_four_fifths() {
     assert!(why.ends_with("anew at 2026-10-11T00:00:00.000Z"), "{why}");
     at("2026-10-11T00:00:00Z");
     assert!(world.begin("main", Some(20.0)).is_ok());
+}
+
+#[test]
+fn a_limit_with_too_little_left_for_a_task_is_not_told_as_reached() {
+    let mut world = World::new(TWO);
+    at("2026-10-10T10:00:00Z");
+    let id = world.begin("main", Some(8.0)).unwrap();
+    world.end(&id, "main", told(8.0));
+    let said =
+        |world: &World| ["budget.short", "budget.alert", "budget.reached"].map(|kind| world.count(kind));
+    for _ in 0..2 {
+        assert!(world.begin("main", Some(15.0)).is_err());
+        assert_eq!(said(&world), [1, 0, 0], "12.00 are left");
+    }
+    let id = world.begin("main", Some(12.0)).unwrap();
+    world.end(&id, "main", told(12.0));
+    assert_eq!(said(&world), [1, 1, 1]);
 }
 
 #[test]

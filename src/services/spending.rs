@@ -64,12 +64,19 @@ pub fn wish<'a>(desk: &'a Desk, provider: &'a ProviderName, task: &Task) -> Wish
 /// begins another try, and that has all of it again.
 pub fn with_what_is_left<'t>(tx: &Tx<'_>, desk: &Desk, task: &'t Task) -> Result<Cow<'t, Task>, Error> {
     let Some(allowed) = task.budget_usd.map(Money::from_usd) else { return Ok(Cow::Borrowed(task)) };
-    let spent = tx.task_spent(&desk.plan_id, &task.id)?;
-    if spent <= Money::default() || spent >= allowed {
+    let left = left_of(allowed, tx.task_spent(&desk.plan_id, &task.id)?);
+    if left == allowed {
         return Ok(Cow::Borrowed(task));
     }
-    let left = Money::from_micros(allowed.micros() - spent.micros());
     Ok(Cow::Owned(Task { budget_usd: Some(left.usd()), ..task.clone() }))
+}
+
+/// What another try at a task may take of all that it is allowed.
+fn left_of(allowed: Money, spent: Money) -> Money {
+    match allowed.less(spent) {
+        Money::ZERO => allowed,
+        left => left,
+    }
 }
 
 /// A limit as it stands, and when its period began and ends.
@@ -195,13 +202,15 @@ pub fn unpriced(tx: &Tx<'_>, config: &Config, now: Time) -> Result<Vec<(String, 
     Ok(unknown.filter(|row| is_limited(&row.name)).map(|row| (row.name, row.untold)).collect())
 }
 
-/// Why a wish must wait, if so. That a limit is reached is told, once in its period.
+/// Why a wish must wait, if so. That a limit is reached, or that what is left of it is too little for what is
+/// wanted, is told, once in its period.
 pub fn refusal(tx: &Tx<'_>, config: &Config, wish: &Wish<'_>) -> Result<Option<String>, Error> {
     let Some(Obstacle { whose, stand, wanted, why }) = obstacle(tx, config, wish)? else { return Ok(None) };
     // What is only set aside may be free again, and a wish beyond the whole limit says nothing of it.
     let is_spent = stand.line.is_reached() || wanted <= stand.line.limit;
     if stand.line.reserved == 0 && is_spent {
-        tell_once(tx, wish, &whose, &stand, "reached", &why)?;
+        let word = if stand.line.is_reached() { Word::Reached } else { Word::Short };
+        tell_once(tx, wish, &whose, &stand, word, &why)?;
     }
     Ok(Some(until(tx, wish, &why, &stand)?))
 }
@@ -384,14 +393,51 @@ pub fn watch(tx: &Tx<'_>, config: &Config, wish: &Wish<'_>) -> Result<Option<Str
     for (whose, stand) in &all_stands(tx, config, wish)? {
         let line = &stand.line;
         if line.is_alarming(config.failover.alert_at) {
-            tell_once(tx, wish, whose, stand, "alert", &line.tell(whose))?;
+            tell_once(tx, wish, whose, stand, Word::Alert, &line.tell(whose))?;
         }
         if line.spent > 0 && line.is_reached() {
-            tell_once(tx, wish, whose, stand, "reached", &line.tell(whose))?;
+            tell_once(tx, wish, whose, stand, Word::Reached, &line.tell(whose))?;
         }
         over = over.or_else(|| line.is_overspent(whose));
     }
     Ok(over)
+}
+
+/// What is told of a limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Word {
+    /// The part of it is spent at which somebody wants to hear of it.
+    Alert,
+    /// What is left is too little for what was to begin; something smaller may.
+    Short,
+    /// All of it is spent.
+    Reached,
+}
+
+impl Word {
+    /// Its name in the record of what was told, which knows two.
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Alert => "alert",
+            Self::Short | Self::Reached => "reached",
+        }
+    }
+
+    /// Of whom that is recorded: a limit with too little left can still be reached.
+    fn key(self, whose: &str) -> String {
+        match self {
+            Self::Short => format!("{whose} short"),
+            Self::Alert | Self::Reached => whose.to_owned(),
+        }
+    }
+
+    fn kind(self) -> &'static str {
+        match self {
+            Self::Alert => "budget.alert",
+            Self::Short => "budget.short",
+            Self::Reached => "budget.reached",
+        }
+    }
 }
 
 fn tell_once(
@@ -399,11 +445,11 @@ fn tell_once(
     wish: &Wish<'_>,
     whose: &str,
     stand: &Stand,
-    word: &'static str,
+    word: Word,
     text: &str,
 ) -> Result<(), Error> {
     let line = &stand.line;
-    if !tx.say_of_budget(whose, line.measure, line.limit, stand.since, word)? {
+    if !tx.say_of_budget(&word.key(whose), line.measure, line.limit, stand.since, word.as_str())? {
         return Ok(());
     }
     let amount = |amount: u64| match line.measure {
@@ -418,7 +464,7 @@ fn tell_once(
         data["provider"] = wish.provider.as_str().into();
     }
     let plan = wish.plan.map(|(plan, _)| plan).filter(|_| line.measure == Measure::Plan);
-    let kind = if word == "alert" { "budget.alert" } else { "budget.reached" };
+    let kind = word.kind();
     tx.append_event(
         wish.project,
         &NewEvent { kind, plan, text: text.to_owned(), data: Some(data.to_string()), ..NewEvent::default() },
@@ -498,17 +544,65 @@ impl<'a> Meter<'a> {
         let told = heard.reason.as_deref().unwrap_or_default();
         if heard.outcome == Outcome::Failed && told.contains("error_max_budget_usd") {
             let told = told.lines().next().unwrap_or_default().to_owned();
-            let cap = self.desk.store().and_then(|store| Ok(store.read(|tx| tx.cap(&self.attempt.id))?));
-            let cap = cap.ok().flatten();
-            let is_own = task.budget_usd.is_some_and(|usd| cap.is_none_or(|cap| Money::from_usd(usd) <= cap));
-            let whose = if is_own { "its task's budget" } else { "what its provider may still cost" };
-            if !is_own {
+            // Recording its end will meet the same error, and tell it.
+            let Ok(given) = self.given(task) else { return heard };
+            let (why, anothers) = given.judge();
+            if let Some(cap) = anothers {
                 heard.outcome = Outcome::RateLimited;
+                // It says that it spent all of that. Were less told, as if there were some left, the next would
+                // begin at once, and end as soon.
+                let usage = heard.report.usage.priced(self.prices);
+                let usd = usage.usd.unwrap_or_default().max(cap.usd());
+                heard.report.usage = Usage { usd: Some(usd), ..usage };
             }
-            let cap = cap.map(|cap| format!(" of {cap} dollars")).unwrap_or_default();
-            heard.reason = Some(format!("budget: {whose}{cap} is spent ({told})"));
+            heard.reason = Some(format!("budget: {why} ({told})"));
         }
         heard
+    }
+
+    fn given(&self, task: &Task) -> Result<Given, Error> {
+        let budget = self.desk.config.providers.get(&self.attempt.provider).map(|it| it.budget);
+        self.desk.store()?.read(|tx| {
+            Ok(Given {
+                cap: tx.cap(&self.attempt.id)?,
+                own: match task.budget_usd.map(Money::from_usd) {
+                    Some(allowed) => Some(left_of(allowed, tx.spent_before(&self.attempt.id)?)),
+                    None => None,
+                },
+                has_plan: self.desk.plan().budget_usd.is_some(),
+                has_provider: budget.is_some_and(|it| it.usd_per_day.is_some() || it.usd_per_month.is_some()),
+            })
+        })
+    }
+}
+
+/// What an attempt's program was told that it may cost, and whose money that was.
+#[derive(Debug, Clone, Copy, Default)]
+struct Given {
+    /// What it was told.
+    cap: Option<Money>,
+    /// What its task had left when it began.
+    own: Option<Money>,
+    /// Whether its plan has a budget.
+    has_plan: bool,
+    /// Whether its provider has one in dollars.
+    has_provider: bool,
+}
+
+impl Given {
+    /// Why a program ended at its budget; where another provider may go on without that counting as a try, what
+    /// is spent of those limits.
+    fn judge(self) -> (String, Option<Money>) {
+        let Some(cap) = self.cap else { return ("it ended at one that Kapell did not set".to_owned(), None) };
+        if self.own.is_some_and(|own| own <= cap) {
+            return (format!("its task's budget of {cap} dollars is spent"), None);
+        }
+        let whose = match (self.has_plan, self.has_provider) {
+            (true, true) => "what its plan and its provider may still cost",
+            (true, false) => "what its plan may still cost",
+            (false, _) => "what its provider may still cost",
+        };
+        (format!("{whose} of {cap} dollars is spent"), Some(cap))
     }
 }
 
@@ -549,7 +643,10 @@ pub fn ask(
                 .into_iter()
                 .find_map(|stand| stand.line.refuses(provider.as_str(), 0).map(|why| (stand, why)));
             if let Some((stand, why)) = full {
-                tell_once(tx, &wish, provider.as_str(), &stand, "reached", &why)?;
+                // What is only set aside may be free again.
+                if stand.line.is_reached() {
+                    tell_once(tx, &wish, provider.as_str(), &stand, Word::Reached, &why)?;
+                }
                 let when = stand.resets_at.map(|at| format!(" until {at}")).unwrap_or_default();
                 return Ok(Err(Refusal::new(
                     Code::OverBudget,
@@ -588,4 +685,28 @@ pub fn answered(
         watch(tx, config, &wish)?;
         Ok(())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whose_budget_ended_a_program_is_known() {
+        let usd = Money::from_usd;
+        for (cap, own, has_plan, has_provider, why, is_anothers) in [
+            (Some(0.5), Some(0.5), false, true, "its task's budget of 0.50 dollars is spent", false),
+            // The rest after the tries before.
+            (Some(0.1), Some(0.1), false, false, "its task's budget of 0.10 dollars is spent", false),
+            (Some(0.4), Some(0.5), false, true, "what its provider may still cost of 0.40", true),
+            (Some(0.4), None, true, false, "what its plan may still cost of 0.40", true),
+            (Some(0.4), None, true, true, "what its plan and its provider may still cost of 0.40", true),
+            (None, None, false, false, "it ended at one that Kapell did not set", false),
+        ] {
+            let given = Given { cap: cap.map(usd), own: own.map(usd), has_plan, has_provider };
+            let judged = given.judge();
+            assert!(judged.0.starts_with(why), "{given:?}: {}", judged.0);
+            assert_eq!(judged.1, given.cap.filter(|_| is_anothers), "{given:?}");
+        }
+    }
 }

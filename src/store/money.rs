@@ -233,6 +233,17 @@ impl Tx<'_> {
         Ok(Money::from_micros(spent))
     }
 
+    /// What the other tries at an attempt's task have cost, all of which are before it while it is the last.
+    pub fn spent_before(&self, attempt: &AttemptId) -> Result<Money, StoreError> {
+        let mut statement = self.sql.prepare_cached(
+            "SELECT coalesce(sum(other.spent), 0) FROM spendings AS own
+             JOIN spendings AS other ON other.plan = own.plan AND other.task = own.task AND other.id <> own.id
+             WHERE own.id = ?1",
+        )?;
+        let spent = statement.query_row([attempt.as_str()], |row| row.get(0))?;
+        Ok(Money::from_micros(spent))
+    }
+
     /// How a plan stands with all its attempts.
     pub fn plan_standing(&self, plan: &PlanId) -> Result<Standing, StoreError> {
         Ok(self

@@ -250,6 +250,55 @@ fn claude_is_told_what_it_may_cost_and_whose_budget_ended_it_is_known() {
 }
 
 #[test]
+fn a_task_whose_own_money_is_spent_ends_after_its_tries_whatever_its_program_tells() {
+    let bench = Bench::new();
+    // The first try costs most of it and fails; the others end at what is left, and tell of no cost.
+    let claude = bench.root.join("bin/claude-like");
+    let line = |subtype: &str, usd: f64| {
+        format!(
+            r#"{{"type":"result","subtype":"{subtype}","is_error":true,"total_cost_usd":{usd:?},"usage":{{}},"errors":["no"]}}"#
+        )
+    };
+    let script = format!(
+        "#!/bin/sh\ncase \"$*\" in *'--max-budget-usd 0.5'*) echo '{}';; *) echo '{}';; esac\nexit 1\n",
+        line("error_during_execution", 0.4),
+        line("error_max_budget_usd", 0.0),
+    );
+    fs::write(&claude, script).unwrap();
+    fs::set_permissions(&claude, fs::Permissions::from_mode(0o755)).unwrap();
+    bench.configure(&format!(
+        "[providers.main]\nkind = \"claude\"\ncommand = [\"{}\"]\n[failover]\nchain = [\"main\"]\nfallback = \"none\"\n",
+        claude.display()
+    ));
+    let one = task("a", &["a.txt"], &["write a.txt a"]).with("agent", json!("main"));
+    let plan = bench.start(&Plan::new([one.with("budget_usd", json!(0.5))]).rule("max_attempts", json!(2)));
+    assert_eq!(bench.at_rest(&plan)["state"], "failed", "{}", bench.story());
+    let failed = ("main".to_owned(), "failed".to_owned());
+    assert_eq!(tries(&bench, &plan, "a"), [failed.clone(), failed], "{}", bench.story());
+    let reason = bench.task(&plan, "a")["attempts"][1]["reason"].as_str().unwrap().to_owned();
+    assert!(reason.starts_with("budget: its task's budget of 0.10 dollars is spent"), "{reason}");
+}
+
+#[test]
+fn a_program_that_ends_at_what_its_provider_may_cost_has_spent_it_whatever_it_tells() {
+    let bench = Bench::new();
+    let claude = bench.root.join("bin/claude-like");
+    let line = r#"{"type":"result","subtype":"error_max_budget_usd","is_error":true,"total_cost_usd":0.0,"usage":{},"errors":["no"]}"#;
+    fs::write(&claude, format!("#!/bin/sh\necho '{line}'\nexit 1\n")).unwrap();
+    fs::set_permissions(&claude, fs::Permissions::from_mode(0o755)).unwrap();
+    bench.configure(&format!(
+        "[providers.main]\nkind = \"claude\"\ncommand = [\"{}\"]\nbudget = {{ usd_per_day = 0.5 }}\n[failover]\nchain = [\"main\"]\nfallback = \"fake\"\n",
+        claude.display()
+    ));
+    let one = task("a", &["a.txt"], &["write a.txt a"]).with("agent", json!("main"));
+    let plan = bench.start(&Plan::new([one]).rule("max_attempts", json!(1)));
+    assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
+    let pair = |provider: &str, outcome: &str| (provider.to_owned(), outcome.to_owned());
+    assert_eq!(tries(&bench, &plan, "a"), [pair("main", "rate-limited"), pair("fake", "submitted")]);
+    assert_eq!(told(&bench, "budget.reached"), ["main: 0.50 of 0.50 dollars are spent today"]);
+}
+
+#[test]
 fn the_first_tries_share_the_tokens_of_a_day_and_a_word_brings_no_more() {
     let bench = budgeted("tokens_per_day = 4000", false);
     let one = |id: &str| {

@@ -68,8 +68,8 @@ pub(super) fn follow(
     if let Some(limit) = &heard.limit {
         asking::cool_down(&desk.session, &desk.project, &attempt.provider, limit)?;
     }
-    let usage = heard.report.usage.priced(provider.and_then(|it| it.prices));
     let heard = meter.judged(heard, task);
+    let usage = heard.report.usage.priced(provider.and_then(|it| it.prices));
     desk.write(|tx| -> Result<(), Error> {
         // A stop that somebody asked for is recorded as such, whatever the worker made of it.
         let asked = tx
