@@ -308,8 +308,7 @@ pub fn written_by_session(
     asked: &Asked<'_>,
 ) -> Result<Option<Refusal>, Error> {
     // What a glob stood for, and what was there, is another thing by now.
-    let is_named =
-        |reach: &Reach| matches!(reach, Reach::Path | Reach::Tree | Reach::Like(_) | Reach::Own);
+    let is_named = |reach: &Reach| matches!(reach, Reach::Path | Reach::Tree | Reach::Like(_) | Reach::Own);
     let writes: Vec<Write> = asked.writes.iter().filter(|write| is_named(&write.reach)).cloned().collect();
     let asked = &Asked { writes: &writes, ..*asked };
     in_each_project(house, editor, asked, |project, asked, _| written(house, editor, project, asked))

@@ -96,7 +96,7 @@ fn folders(own: &Project, asked: &Asked<'_>) -> Vec<Folder> {
     let mut folders = Vec::new();
     for write in asked.writes {
         let (reach, is_deep) = match &write.reach {
-            Reach::Path | Reach::Glob | Reach::Names => (Reach::Path, true),
+            Reach::Path | Reach::Tree | Reach::Like(_) | Reach::Glob | Reach::Names => (Reach::Path, true),
             Reach::Below(name) => (Reach::Below(name.clone()), true),
             Reach::Own | Reach::IfThere => (Reach::Path, false),
             Reach::Repositories(by) => (Reach::Checkout(by.clone()), true),
