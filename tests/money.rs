@@ -393,7 +393,9 @@ fn a_plan_has_a_budget_of_its_own() {
         || world.store.write(|tx| spending::refusal(tx, &world.config, &wish(Time::now()))).unwrap();
     assert_eq!(
         refused().unwrap(),
-        "plan plan: 0.60 of 1.00 dollars are spent or set aside by its tasks, and a task may take 0.50; resumed with a higher budget_usd it goes on"
+        "plan plan: 0.60 of 1.00 dollars are spent or set aside by its tasks, and a task may take 0.50; resumed with a higher budget_usd it goes on; \
+         some is set aside for plan/a-1, whose worker and conductor are gone: kapell resume plan or kapell stop plan \
+         --force settles it"
     );
     world.end(&id, "local", told(0.2));
     assert_eq!(refused(), None);
