@@ -10,6 +10,7 @@ use crate::domain::conducting::{ConductorState, PlanState};
 use crate::domain::refusal::{Code, Refusal};
 use crate::domain::task::TaskState;
 use crate::store::Tx;
+use crate::store::attempts::AttemptRow;
 use crate::store::conductors::ConductorRow;
 use crate::sys::config::Config;
 use crate::sys::process::life;
@@ -29,9 +30,12 @@ pub(super) struct Seats<'a> {
 impl Seats<'_> {
     /// What is said of it where all of them are busy.
     pub fn taken(self, tx: &Tx<'_>) -> Result<Option<String>, Error> {
-        let live = querying::seated(tx)?;
+        Ok(self.taken_by(&querying::seated(tx)?))
+    }
+
+    fn taken_by(self, live: &[AttemptRow]) -> Option<String> {
         let count = live.iter().filter(|attempt| attempt.project == *self.project).count();
-        Ok((count >= self.most as usize).then(|| routing::busy(count, self.most)))
+        (count >= self.most as usize).then(|| routing::busy(count, self.most))
     }
 }
 
@@ -107,12 +111,13 @@ pub fn why_no_worker(
     config: &Config,
     project: &ProjectId,
 ) -> Result<Option<(&'static str, String)>, Error> {
-    if let Some(busy) = (Seats { project, most: config.max_workers }).taken(tx)? {
+    let live = querying::seated(tx)?;
+    if let Some(busy) = (Seats { project, most: config.max_workers }).taken_by(&live) {
         return Ok(Some(("slot", busy)));
     }
     let of_machine = config.machine.max_workers;
     if let Some(most) = of_machine
-        && querying::seated(tx)?.len() >= most as usize
+        && live.len() >= most as usize
     {
         return Ok(Some(("slot", routing::busy_machine(most))));
     }

@@ -39,7 +39,8 @@ use crate::sys::shim::client;
 
 mod attending;
 use attending::{
-    at_work, is_in_hand, mark_claimed, mark_halted, mark_unattended, orphaned, recount, suspended,
+    at_work, is_in_hand, is_unattended, mark_claimed, mark_halted, mark_unattended, orphaned, recount,
+    suspended,
 };
 pub use attending::{is_deserted, seated, set_aside_for_the_dead};
 mod standstill;
@@ -328,14 +329,6 @@ fn plan_view(tx: &Tx<'_>, house: &House, row: PlanRow) -> Result<PlanView, Error
         }
     };
     Ok(PlanView { state, reason, trouble, conductor, counts, row })
-}
-
-/// Whether an attempt has neither a shim nor a conductor.
-fn is_unattended(tx: &Tx<'_>, attempt: &AttemptRow) -> Result<bool, Error> {
-    if client::is_alive(Path::new(&attempt.run_dir)) {
-        return Ok(false);
-    }
-    Ok(!tx.conductor_of(&attempt.plan)?.is_some_and(|conductor| conducts(&conductor)))
 }
 
 /// Whether a conductor lives: its lock is asked, not its row. The locks of a killed process are let go by the

@@ -334,7 +334,10 @@ fn until(tx: &Tx<'_>, wish: &Wish<'_>, why: &str, stand: &Stand) -> Result<Strin
         0 => None,
         _ => querying::set_aside_for_the_dead(tx, wish.provider, wish.plan.map(|(plan, _)| plan))?,
     };
-    Ok(dead.map_or(until.clone(), |dead| format!("{until}; {dead}")))
+    Ok(match dead {
+        Some(dead) => format!("{until}; {dead}"),
+        None => until,
+    })
 }
 
 /// Why a provider gets nothing more until one of `stands`, its limits, begins anew, and when that is.

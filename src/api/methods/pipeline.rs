@@ -16,7 +16,6 @@ use crate::services::pipelines::{self, For, Run, stages};
 use crate::services::planning::{Source, rows};
 use crate::services::project::Project;
 use crate::services::{Session, steering};
-use crate::store::pipelines::CommandRow;
 use crate::sys::config::APPROVAL;
 
 /// So many runs are listed.
@@ -210,13 +209,8 @@ fn told(
 fn stage(view: StageView, names: &[String], held_up: Option<(&'static str, String)>) -> PipelineStage {
     let StageView { stage, row, tasks, commands, findings, is_at_work } = view;
     // Nobody is there who could record how a command ended.
-    let is_lost =
-        |command: &CommandRow| held_up.is_some() && !is_at_work && command.state == CommandState::Running;
-    let commands = commands.into_iter().map(|command| match is_lost(&command) {
-        true => CommandRow { state: CommandState::Unknown, ..command },
-        false => command,
-    });
-    let commands = commands.collect::<Vec<_>>();
+    let is_lost = held_up.is_some() && !is_at_work;
+    let seen = |state| if is_lost && state == CommandState::Running { CommandState::Unknown } else { state };
     let (state, why) = held_up.map_or((None, None), |(state, why)| (Some(state.to_owned()), Some(why)));
     let decision = row.as_ref().and_then(|row| row.decision.clone());
     let said = |is_approved| if is_approved { "approved" } else { "refused" };
@@ -258,7 +252,7 @@ fn stage(view: StageView, names: &[String], held_up: Option<(&'static str, Strin
             .into_iter()
             .map(|command| PipelineCommand {
                 kind: if command.is_rollback { "rollback" } else { "command" }.to_owned(),
-                state: command.state.as_str().to_owned(),
+                state: seen(command.state).as_str().to_owned(),
                 commit: command.commit,
                 reason: command.reason,
                 log: command.log,

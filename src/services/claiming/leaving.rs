@@ -21,7 +21,7 @@ use crate::store::events::NewEvent;
 use crate::sys::git::snapshot::Skipped;
 use crate::sys::git::{SnapshotError, Worktree, checkout, land, read, refs, snapshot};
 
-/// As many bytes of files that git ignores are kept of a claim. Where it would be more, it stays claimed.
+/// As many bytes of files that git ignores are kept of a claim, or of an attempt.
 const MOST_IGNORED: u64 = 64 << 20;
 
 /// The claims in the way of `patterns` whose holders are gone and whose work is safe: their numbers are what
@@ -180,8 +180,12 @@ fn left(house: &House, place: &Project, gone: &Gone) -> Result<Left, Error> {
     Ok(Left { reference, folder: is_copied.then_some(folder), lost })
 }
 
-/// Copies files and links out of a checkout; whether there were any. What is too much or cannot be read is lost.
-fn copy(top: &Path, folder: &Path, paths: Vec<RepoPath>, lost: &mut Vec<RepoPath>) -> io::Result<bool> {
+/// Copies what git ignores, files and links, out of a checkout; whether there was any. What is too much or cannot be
+/// read is lost.
+///
+/// # Errors
+/// The system's.
+pub fn copy(top: &Path, folder: &Path, paths: Vec<RepoPath>, lost: &mut Vec<RepoPath>) -> io::Result<bool> {
     let (mut room, mut is_copied) = (MOST_IGNORED, false);
     for path in paths {
         let (from, to) = (top.join(path.to_path_buf()), folder.join(path.to_path_buf()));

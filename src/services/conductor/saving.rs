@@ -24,9 +24,6 @@ use crate::sys::git::land::{self, Merge};
 use crate::sys::git::snapshot::{SkipReason, Skipped};
 use crate::sys::git::{Git, Oid, Snapshot, SnapshotError, Worktree, construct, read, refs, snapshot};
 
-/// As many bytes of ignored files are kept of an attempt.
-const MOST_IGNORED: u64 = 64 << 20;
-
 /// An attempt's tree, saved, and what of it lies outside of the claim.
 #[derive(Debug)]
 pub struct Saved {
@@ -132,7 +129,10 @@ pub fn save(
     }
     let mut saved = compared(desk, attempt, task, snapshot)?;
     if attempt.ended_at.is_some() && !is_shared {
-        keep_ignored(path, &scratch.join("ignored"), &saved.ignored)
+        // Links are made anew by what made them; what is too much or nobody can read is told all the same.
+        let is_link = |name: &&RepoPath| path.join(name.to_path_buf()).is_symlink();
+        let files = saved.ignored.iter().filter(|name| !is_link(name)).cloned().collect();
+        leaving::copy(path, &scratch.join("ignored"), files, &mut Vec::new())
             .map_err(|error| Error::system("cannot keep what git ignores", error))?;
     }
     let borrower = |path: &RepoPath| {
@@ -170,29 +170,6 @@ fn taken(
     let is_closed = |skipped: &&Skipped| skipped.why == SkipReason::Unreadable;
     let closed = first.skipped.iter().filter(is_closed).map(|skipped| &skipped.path);
     if may_open && request.tree.open_up(closed) { take() } else { Ok(first) }
-}
-
-/// Copies files out of a tree that will be used again. What is too much is left; it is told all the same.
-fn keep_ignored(tree: &Path, folder: &Path, ignored: &[RepoPath]) -> std::io::Result<()> {
-    let mut room = MOST_IGNORED;
-    for path in ignored {
-        let (from, to) = (tree.join(path.to_path_buf()), folder.join(path.to_path_buf()));
-        let Ok(metadata) = from.symlink_metadata() else { continue };
-        if !metadata.is_file() || metadata.len() > room {
-            continue;
-        }
-        room -= metadata.len();
-        if let Some(above) = to.parent() {
-            std::fs::create_dir_all(above)?;
-        }
-        match std::fs::copy(&from, &to) {
-            Ok(_) => {}
-            // Nobody can read it, so nobody loses it.
-            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
 }
 
 /// A task that was sent without files comes to own what its worker changed, as far as nobody else

@@ -24,14 +24,27 @@ pub(super) fn at_work(tx: &Tx<'_>, plan: &PlanId) -> Result<u64, Error> {
     Ok(live.iter().filter(|attempt| client::is_alive(Path::new(&attempt.run_dir))).count() as u64)
 }
 
+/// Whether an attempt has neither a shim nor a conductor.
+pub(super) fn is_unattended(tx: &Tx<'_>, attempt: &AttemptRow) -> Result<bool, Error> {
+    if client::is_alive(Path::new(&attempt.run_dir)) {
+        return Ok(false);
+    }
+    Ok(!tx.conductor_of(&attempt.plan)?.is_some_and(|conductor| conducts(&conductor)))
+}
+
 /// The attempts of all projects that take a seat. Nobody waits for one whose worker and conductor are both gone: it
 /// does nothing, and its plan may never go on.
 ///
 /// # Errors
 /// The database fails.
 pub fn seated(tx: &Tx<'_>) -> Result<Vec<AttemptRow>, Error> {
-    let (attended, _) = parted(tx)?;
-    Ok(attended)
+    let mut seated = Vec::new();
+    for attempt in tx.all_live_attempts()? {
+        if !is_unattended(tx, &attempt)? {
+            seated.push(attempt);
+        }
+    }
+    Ok(seated)
 }
 
 /// Whether a plan that should go on has nobody who conducts it: its conductor died, and it stands as one that was
@@ -44,29 +57,6 @@ pub fn is_deserted(tx: &Tx<'_>, plan: &PlanId) -> Result<bool, Error> {
     Ok(is_running && !tx.conductor_of(plan)?.is_some_and(|conductor| conducts(&conductor)))
 }
 
-/// The live attempts of all projects, and those of them that nobody attends to.
-fn parted(tx: &Tx<'_>) -> Result<(Vec<AttemptRow>, Vec<AttemptRow>), Error> {
-    let mut plans: Vec<(PlanId, bool)> = Vec::new();
-    let (mut attended, mut unattended) = (Vec::new(), Vec::new());
-    for attempt in tx.all_live_attempts()? {
-        let known =
-            plans.iter().find(|(plan, _)| *plan == attempt.plan).map(|(_, is_conducted)| *is_conducted);
-        let is_conducted = match known {
-            Some(is_conducted) => is_conducted,
-            None => {
-                let is_conducted = tx.conductor_of(&attempt.plan)?.is_some_and(|it| conducts(&it));
-                plans.push((attempt.plan.clone(), is_conducted));
-                is_conducted
-            }
-        };
-        match is_conducted || client::is_alive(Path::new(&attempt.run_dir)) {
-            true => attended.push(attempt),
-            false => unattended.push(attempt),
-        }
-    }
-    Ok((attended, unattended))
-}
-
 /// What is said where money stays set aside for attempts whose worker and conductor are gone: what they spent is known
 /// when somebody takes them up.
 ///
@@ -77,14 +67,17 @@ pub fn set_aside_for_the_dead(
     provider: &ProviderName,
     plan: Option<&PlanId>,
 ) -> Result<Option<String>, Error> {
-    let (_, dead) = parted(tx)?;
-    let is_of_it = |attempt: &&AttemptRow| attempt.provider == *provider || plan == Some(&attempt.plan);
-    let Some(first) = dead.iter().find(is_of_it) else { return Ok(None) };
-    let AttemptRow { plan, task, .. } = first;
-    Ok(Some(format!(
-        "some is set aside for {plan}/{task}, whose worker and conductor are gone: kapell resume {plan} or kapell \
-         stop {plan} --force settles it"
-    )))
+    for attempt in tx.all_live_attempts()? {
+        let is_of_it = attempt.provider == *provider || plan == Some(&attempt.plan);
+        if is_of_it && is_unattended(tx, &attempt)? {
+            let AttemptRow { plan, task, .. } = attempt;
+            return Ok(Some(format!(
+                "some is set aside for {plan}/{task}, whose worker and conductor are gone: kapell resume {plan} or \
+                 kapell stop {plan} --force settles it"
+            )));
+        }
+    }
+    Ok(None)
 }
 
 /// How many of those are suspended.
