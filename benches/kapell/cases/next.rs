@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use kapell::base::clock::Time;
 use kapell::base::ids::{ConductorId, PlanId, TaskId};
+use kapell::domain::conducting::ConductorState;
 use kapell::domain::plan::Task;
 use kapell::domain::route::Choice;
 use kapell::domain::schedule;
@@ -12,10 +14,13 @@ use kapell::services::conductor::agenda::Agenda;
 use kapell::services::conductor::desk::Desk;
 use kapell::services::conductor::seating::{self, Tried};
 use kapell::services::conductor::starting::{self, Begun};
-use kapell::services::{Error, ground};
+use kapell::services::{Error, ground, querying};
 use kapell::store::StoreError;
+use kapell::store::conductors::ConductorRow;
 use kapell::store::plans::NewTask;
 use kapell::sys::git::read;
+use kapell::sys::process::life::Life;
+use kapell::sys::process::tree;
 use serde_json::json;
 
 use super::Around;
@@ -35,6 +40,7 @@ pub fn run(around: &Around) -> Result<Vec<Figure>> {
     let mut place = Place::new(&around.folder, 3)?;
     place.stand_in(&["claude", "codex", "opencode", "ollama"])?;
     let desk = furnish(&place)?;
+    let _life = attend(&place, &desk)?;
     let mut agenda = Agenda::new(&desk);
     let (_, first_look) = timed(|| Ok(agenda.refresh(&desk)?))?;
     ensure!(agenda.lights.len() == TASKS, "{} of {TASKS} tasks are known", agenda.lights.len());
@@ -82,11 +88,36 @@ fn choose(agenda: &mut Agenda, desk: &Desk) -> Result<Task> {
     let at = next.context("nothing may start")?;
     let task = desk.task(&agenda.lights[at].id)?;
     let choice = desk.store()?.read(|tx| -> Result<Choice, Error> {
-        let live = tx.all_live_attempts()?;
+        let live = querying::seated(tx)?;
         Ok(seating::seat(tx, desk, &task, &live, Tried { avoid: &[], out: &[] }, std::iter::empty())?.choice)
     })?;
     ensure!(matches!(choice, Choice::Seat(_)), "{choice:?}");
     Ok(task)
+}
+
+/// Enters this process as the plan's conductor, as which it is as long as the answer is kept: an attempt that nobody
+/// attends to takes no seat.
+fn attend(place: &Place, desk: &Desk) -> Result<Life> {
+    let life = Life::take(&place.state.join("conductor.lock"))?.context("the lock is free")?;
+    let identity = tree::identity(std::process::id().cast_signed()).context("this process is there")?;
+    let now = Time::now();
+    desk.store()?.write(|tx| -> Result<(), StoreError> {
+        tx.insert_conductor(&ConductorRow {
+            id: desk.conductor.clone(),
+            project: desk.project.id.clone(),
+            plan: desk.plan_id.clone(),
+            state: ConductorState::Running,
+            pid: std::process::id(),
+            start_time: identity.start_time,
+            boot_id: identity.boot_id,
+            socket: None,
+            alive: life.path().to_string_lossy().into_owned(),
+            fencing: desk.fencing,
+            started_at: now,
+            heartbeat_at: now,
+        })
+    })?;
+    Ok(life)
 }
 
 /// A plan of very many tasks that are ready, in the fleet of the example.
