@@ -6,11 +6,12 @@ use crate::base::sorting::Gather as _;
 
 use rmcp::RoleServer;
 use rmcp::model::{
-    CallToolRequestParams, ClientCapabilities, ClientResult, ElicitRequest, ElicitRequestParams,
-    ElicitResult, ElicitationAction, InputRequest, InputRequiredResult, ServerRequest,
+    BooleanSchema, CallToolRequestParams, ClientCapabilities, ClientResult, ElicitRequest,
+    ElicitRequestParams, ElicitResult, ElicitationAction, ElicitationSchema, InputRequest,
+    InputRequiredResult, PrimitiveSchemaDefinition, ServerRequest, StringSchema,
 };
 use rmcp::service::RequestContext;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::api::ApiError;
 use crate::domain::refusal::{Code, Refusal};
@@ -52,7 +53,7 @@ pub async fn ask(
         );
         return Err(Refusal::new(Code::NotAllowed, what, hint).into());
     }
-    let question = ElicitRequest::new(form(&gate)?);
+    let question = ElicitRequest::new(form(&gate));
     let is_modern = context.protocol_version().is_some_and(|version| !version.has_initialize());
     let answer = if is_modern {
         // What was answered to another question is no answer to this one.
@@ -105,20 +106,23 @@ fn can_ask(capabilities: Option<&ClientCapabilities>) -> bool {
     elicitation.is_some_and(|elicitation| elicitation.form.is_some() || elicitation.url.is_none())
 }
 
-fn form(gate: &Gate) -> Result<ElicitRequestParams, ApiError> {
-    let form = json!({
-        "mode": "form",
-        "message": gate.question,
-        "requestedSchema": {
-            "type": "object",
-            "properties": {
-                "approve": {"type": "boolean", "title": "Approve", "description": "No: it is refused, and the run ends.",
-                            "default": true},
-                "message": {"type": "string", "title": "Message", "description": "What is kept with the decision."},
-            },
-        },
-    });
-    serde_json::from_value(form).map_err(|error| ApiError::bug(format!("the question is no form: {error}")))
+/// Built of the library's types: to read it from JSON would be a twentieth of a megabyte of the program.
+fn form(gate: &Gate) -> ElicitRequestParams {
+    let approve = BooleanSchema::new()
+        .title("Approve")
+        .description("No: it is refused, and the run ends.")
+        .with_default(true);
+    let message = StringSchema::new().title("Message").description("What is kept with the decision.");
+    let fields = [
+        ("approve", PrimitiveSchemaDefinition::Boolean(approve)),
+        ("message", PrimitiveSchemaDefinition::String(message)),
+    ];
+    let fields = fields.map(|(name, schema)| (name.to_owned(), schema)).into_iter().gather();
+    ElicitRequestParams::FormElicitationParams {
+        meta: None,
+        message: gate.question.clone(),
+        requested_schema: ElicitationSchema::new(fields),
+    }
 }
 
 fn state(gate: &Gate) -> String {
@@ -134,6 +138,8 @@ fn unanswered(gate: &Gate, why: &str) -> ApiError {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -161,7 +167,14 @@ mod tests {
             };
             assert_eq!(found, expected.map(|(is_approved, message)| (is_approved, message.to_owned())));
         }
-        assert!(form(&gate).is_ok());
+        let form = serde_json::to_value(form(&gate)).unwrap();
+        let fields = json!({
+            "approve": {"type": "boolean", "title": "Approve", "default": true,
+                        "description": "No: it is refused, and the run ends."},
+            "message": {"type": "string", "title": "Message", "description": "What is kept with the decision."},
+        });
+        let schema = json!({"type": "object", "properties": fields});
+        assert_eq!(form, json!({"mode": "form", "message": "?", "requestedSchema": schema}));
         assert!(!can_ask(None));
         assert!(!can_ask(Some(&ClientCapabilities::default())));
         let can = |text| can_ask(serde_json::from_value(text).ok().as_ref());
