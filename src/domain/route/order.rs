@@ -104,7 +104,7 @@ fn by_price(roster: &Roster) -> Vec<&Seat> {
     let rank = |name: &ProviderName| roster.chain.iter().position(|other| other == name);
     let mut names: Vec<&ProviderName> =
         roster.seats.values().filter(|seat| is_open(roster, seat)).map(|seat| &seat.provider).collect();
-    names.sort_unstable();
+    sorting::sort(&mut names);
     names.dedup();
     let facts = |name: &ProviderName| roster.providers.get(name);
     let price = |name: &ProviderName| facts(name).and_then(|provider| provider.price);

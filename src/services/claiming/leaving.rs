@@ -11,6 +11,7 @@ use super::{is_gone, near};
 use crate::base::clock::Time;
 use crate::base::ids::ClaimId;
 use crate::base::paths::RepoPath;
+use crate::base::sorting;
 use crate::domain::claim::Held;
 use crate::domain::pattern::Pattern;
 use crate::services::editing::digest;
@@ -172,7 +173,7 @@ fn left(house: &House, place: &Project, gone: &Gone) -> Result<Left, Error> {
     let named: Vec<RepoPath> = edited.chain(named).collect();
     ignored.extend(checkout::ignored(&git, &tree, &named)?);
     ignored.retain(is_left);
-    ignored.sort();
+    sorting::sort(&mut ignored);
     ignored.dedup();
     let folder = house.root.join("left").join(claim.id.to_string());
     let is_copied = copy(&tree.path, &folder, ignored, &mut lost)

@@ -9,6 +9,7 @@ use std::time::SystemTime;
 use super::{Editor, Held, HolderKind, is_of_agent, linked, near, tell};
 use crate::base::ids::{ClaimId, HolderName};
 use crate::base::paths::RepoPath;
+use crate::base::sorting::Gather as _;
 use crate::domain::pattern::Pattern;
 use crate::domain::refusal::{Code, Refusal};
 use crate::services::project::Project;
@@ -129,7 +130,7 @@ pub fn touched(
     let is_idle = |claim: &&Held| since(&claim.holder.name).is_none_or(|theirs| theirs < began);
     let held: Vec<&Held> = held.iter().filter(is_idle).collect();
     let mut before: BTreeMap<(ClaimId, RepoPath), u64> =
-        seen.into_iter().map(|seen| ((seen.claim, seen.path), seen.inode)).collect();
+        seen.into_iter().map(|seen| ((seen.claim, seen.path), seen.inode)).gather();
     let mut left = LOOKED_AT;
     let mut changed: Vec<(RepoPath, &Held)> = Vec::new();
     for claim in &held {

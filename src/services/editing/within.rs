@@ -9,6 +9,7 @@ use super::naming::files;
 use super::place::both;
 use super::{Asked, Editor, Project, is_committed};
 use crate::base::ids::{AttemptId, ClaimId, ProjectId};
+use crate::base::sorting;
 use crate::domain::claim::{Held, Holder, HolderKind};
 use crate::domain::writes::Reach;
 use crate::services::{Error, House};
@@ -63,7 +64,7 @@ pub(super) fn checkouts(
         let named = tops.iter().filter(|project| project.id == id).filter_map(|project| project.top.clone());
         let mut tops: Vec<PathBuf> =
             checkouts_of(Path::new(&common_dir), top.as_deref()).chain(named).collect();
-        tops.sort();
+        sorting::sort(&mut tops);
         tops.dedup();
         for top in tops {
             let is_met = |folder: &&Folder| match folder.path == top {
