@@ -13,7 +13,7 @@ use kapell::domain::budget::Money;
 use kapell::domain::usage::Usage;
 use kapell::services::Error;
 use kapell::services::costing;
-use kapell::services::spending::{self, Wish};
+use kapell::services::spending::{self, Begins, Wish};
 use kapell::store::attempts::{Ending, NewAttempt};
 use kapell::store::events::EventFilter;
 use kapell::store::money::GroupBy;
@@ -60,7 +60,14 @@ impl World {
     }
 
     fn wish<'a>(&'a self, provider: &'a ProviderName, task_usd: Option<f64>) -> Wish<'a> {
-        Wish { project: &self.project, provider, plan: Some((&self.plan, None)), task_usd, now: Time::now() }
+        Wish {
+            project: &self.project,
+            provider,
+            plan: Some((&self.plan, None)),
+            task_usd,
+            begins: Begins::Attempt,
+            now: Time::now(),
+        }
     }
 
     /// Begins an attempt in one transaction, as a conductor does; why not, where it must wait.
@@ -132,6 +139,7 @@ fn begin(
         provider: &provider,
         plan: Some((&plan, None)),
         task_usd,
+        begins: Begins::Attempt,
         now: Time::now(),
     };
     store
@@ -387,6 +395,7 @@ fn a_plan_has_a_budget_of_its_own() {
         provider: &provider,
         plan: Some((&world.plan, Some(1.0))),
         task_usd: Some(0.5),
+        begins: Begins::Attempt,
         now,
     };
     let refused =

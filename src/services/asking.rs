@@ -8,7 +8,8 @@ use serde_json::Value;
 use super::conductor::launching::{Assignment, kind_of, start};
 use super::conductor::listening::{Watched, listen};
 use super::project::Project;
-use super::{Error, Session, local, spending};
+use super::spending::questions;
+use super::{Error, Session, local};
 use crate::base::clock::Time;
 use crate::base::ids::{ProviderName, WorkerName, random_tail};
 use crate::domain::attempt::Outcome;
@@ -20,6 +21,7 @@ use crate::store::events::NewEvent;
 use crate::store::money::Cooldown;
 use crate::sys::agent::{Event, Limit, LimitKind};
 use crate::sys::config::Config;
+use crate::sys::process::life::Life;
 use crate::sys::shim::client;
 use crate::sys::shim::job::Request;
 
@@ -95,8 +97,12 @@ pub fn ask(
         return Err(Refusal::new(Code::RateLimited, message, "start it, or name another provider").into());
     }
     let run = question.run.clone().unwrap_or_else(|| format!("q-{}-{}", question.part, random_tail(8)));
-    let cap = spending::ask(session, project, config, &name, &run)?;
     let run_dir = session.house.run_dir(&run);
+    let asking = questions::asking(&run_dir);
+    // Kept until the answer is recorded: as long as it is, nobody takes the question for one that was given up.
+    let _asking = Life::take(&asking)
+        .map_err(|error| Error::system(format!("cannot make {}", asking.display()), error))?;
+    let cap = questions::ask(session, project, config, &name, &run)?;
     let assignment = Assignment {
         name: &run,
         of: (question.part, question.part),
@@ -115,7 +121,7 @@ pub fn ask(
     };
     start(session, provider, None, &assignment).inspect_err(|_| {
         // What did not start costs nothing.
-        let _ = spending::answered(session, project, config, &name, &run, Usage::default());
+        let _ = questions::answered(session, project, config, &name, &run, Usage::default());
     })?;
     let watched = Watched {
         name: &run,
@@ -146,7 +152,7 @@ pub fn ask(
     })?;
     session.cancel.on_cancel(|| {});
     let usage = heard.report.usage.priced(provider.prices);
-    spending::answered(session, project, config, &name, &run, usage)?;
+    questions::answered(session, project, config, &name, &run, usage)?;
     tell_usage(session, project, question, &name, usage)?;
     if let Some(limit) = &heard.limit {
         cool_down(session, project, &name, limit)?;

@@ -39,10 +39,9 @@ use crate::sys::shim::client;
 
 mod attending;
 use attending::{
-    at_work, is_in_hand, is_unattended, mark_claimed, mark_halted, mark_unattended, orphaned, recount,
-    suspended,
+    at_work, is_in_hand, mark_claimed, mark_halted, mark_unattended, orphaned, recount, suspended,
 };
-pub use attending::{is_deserted, seated, set_aside_for_the_dead};
+pub use attending::{is_deserted, is_unattended, seated, set_aside_for_the_dead};
 mod standstill;
 use standstill::Standstill;
 

@@ -440,9 +440,8 @@ pub fn explain(
     let placed = route::place(&roster, &wish(task));
     let now = session.store()?.read(|tx| -> Result<Now, Error> {
         let live = querying::seated(tx)?;
-        let wanted_usd = task.budget_usd.unwrap_or(0.0);
         let limits = super::conductor::seating::limits(tx, config, |provider| {
-            Ok(spending::spent(tx, config, &project.id, provider, wanted_usd)?.map(Limit::OverBudget))
+            Ok(spending::spent(tx, config, &project.id, provider, task.budget_usd)?.map(Limit::OverBudget))
         })?;
         now(tx, config, (&project.id, None), &live, limits)
     })?;

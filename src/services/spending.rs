@@ -1,5 +1,7 @@
 //! What may be spent: asked before anything begins, set aside when it does, told when it is spent.
 
+pub mod questions;
+
 use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
@@ -9,7 +11,7 @@ use super::conductor::listening::Heard;
 use super::project::Project;
 use super::{Error, Session, querying};
 use crate::base::clock::Time;
-use crate::base::ids::{PlanId, ProjectId, ProviderName, WorkerName};
+use crate::base::ids::{PlanId, ProjectId, ProviderName};
 use crate::domain::attempt::Outcome;
 use crate::domain::budget::{Line, Measure, Money, expected};
 use crate::domain::plan::Task;
@@ -19,7 +21,7 @@ use crate::domain::usage::{Prices, Usage};
 use crate::store::Tx;
 use crate::store::attempts::AttemptRow;
 use crate::store::events::NewEvent;
-use crate::store::money::{GroupBy, Opening, Reserve};
+use crate::store::money::{GroupBy, Reserve};
 use crate::store::plans::PlanRow;
 use crate::sys::agent::AgentKind;
 use crate::sys::config::Config;
@@ -34,6 +36,15 @@ const FIRST_TOKENS: u64 = 100_000;
 /// As many attempts are looked at to say what the next one will cost.
 const LAST: usize = 20;
 
+/// What is to begin: what the last ones of its kind took tells what it will.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Begins {
+    /// An attempt at a task.
+    Attempt,
+    /// A question to an agent.
+    Question,
+}
+
 /// Somebody's wish to spend.
 #[derive(Debug, Clone, Copy)]
 pub struct Wish<'a> {
@@ -45,6 +56,8 @@ pub struct Wish<'a> {
     pub plan: Option<(&'a PlanId, Option<f64>)>,
     /// What the task allows an attempt.
     pub task_usd: Option<f64>,
+    /// For what.
+    pub begins: Begins,
     /// When.
     pub now: Time,
 }
@@ -56,6 +69,7 @@ pub fn wish<'a>(desk: &'a Desk, provider: &'a ProviderName, task: &Task) -> Wish
         provider,
         plan: Some((&desk.plan_id, desk.plan().budget_usd)),
         task_usd: task.budget_usd,
+        begins: Begins::Attempt,
         now: Time::now(),
     }
 }
@@ -133,6 +147,8 @@ struct Expected {
     tokens: u64,
     /// Where nothing is known of the provider: among how many a day's tokens are shared.
     sharers: Option<u64>,
+    /// Nothing is known, and whatever is left does: of a question, which nobody asks later instead.
+    is_guess: bool,
     /// The task said so; what is only expected is never more than a whole limit.
     is_said: bool,
 }
@@ -141,7 +157,7 @@ impl Expected {
     /// What the task or the configuration says. Without a limit nothing else is set aside: nobody waits for it.
     fn said(config: &Config, provider: &ProviderName, task_usd: Option<f64>) -> Self {
         let money = said(config, provider, task_usd).unwrap_or_default();
-        Self { money, tokens: 0, sharers: None, is_said: task_usd.is_some() }
+        Self { money, tokens: 0, sharers: None, is_guess: false, is_said: task_usd.is_some() }
     }
 
     fn of(
@@ -149,26 +165,32 @@ impl Expected {
         config: &Config,
         provider: &ProviderName,
         task_usd: Option<f64>,
+        begins: Begins,
     ) -> Result<Self, Error> {
-        let last = tx.last_costs(provider, LAST)?;
+        let is_question = begins == Begins::Question;
+        let last = tx.last_costs(provider, is_question, LAST)?;
         let (money, tokens): (Vec<u64>, Vec<u64>) = last.into_iter().unzip();
         let money = said(config, provider, task_usd)
             .unwrap_or_else(|| expected(&money, FIRST.micros().unsigned_abs()));
         let at_once = config.providers.get(provider).map_or(1, |it| it.max_parallel.min(config.max_workers));
-        let sharers = tokens.is_empty().then_some(u64::from(at_once));
-        Ok(Self { money, tokens: expected(&tokens, FIRST_TOKENS), sharers, is_said: task_usd.is_some() })
+        let is_unknown = tokens.is_empty();
+        let sharers = (is_unknown && !is_question).then_some(u64::from(at_once));
+        let is_guess = is_unknown && is_question && said(config, provider, task_usd).is_none();
+        let tokens = expected(&tokens, FIRST_TOKENS);
+        Ok(Self { money, tokens, sharers, is_guess, is_said: task_usd.is_some() })
     }
 
     /// What is wanted of one limit.
     fn wanted(&self, line: &Line) -> u64 {
-        match line.measure {
+        let wanted = match line.measure {
             Measure::DayTokens => match self.sharers {
                 Some(sharers) => line.share(self.tokens, sharers),
                 None => line.reserve(self.tokens),
             },
             _ if self.is_said => self.money,
             _ => line.reserve(self.money),
-        }
+        };
+        if self.is_guess { wanted.min(line.room()) } else { wanted }
     }
 }
 
@@ -280,21 +302,23 @@ pub fn plan_is_spent(tx: &Tx<'_>, desk: &Desk, task: &Task) -> Result<Option<Spe
     let mut least = u64::MAX;
     let could = |it: &Provider| it.kind != ProviderKind::Ollama || it.is_available;
     for (provider, _) in desk.config.providers.iter().filter(|(_, it)| could(it)) {
-        least = least.min(Expected::of(tx, &desk.config, provider, task.budget_usd)?.wanted(&line));
+        least = least
+            .min(Expected::of(tx, &desk.config, provider, task.budget_usd, Begins::Attempt)?.wanted(&line));
     }
     let why = line.refuses(&format!("plan {}", desk.plan_id), least);
     Ok(why.map(|why| Spent { why, wholly: line.is_reached() }))
 }
 
-/// Why a provider gets nothing for so much money, if so. Nothing is recorded.
+/// Why a provider gets nothing for a task that may take so much money, if so; of one that says nothing what is
+/// expected. Nothing is recorded.
 pub fn spent(
     tx: &Tx<'_>,
     config: &Config,
     project: &ProjectId,
     provider: &ProviderName,
-    wanted_usd: f64,
+    task_usd: Option<f64>,
 ) -> Result<Option<String>, Error> {
-    let wish = Wish { project, provider, plan: None, task_usd: Some(wanted_usd), now: Time::now() };
+    let wish = Wish { project, provider, plan: None, task_usd, begins: Begins::Attempt, now: Time::now() };
     let obstacle = obstacle(tx, config, &wish)?;
     obstacle.map(|obstacle| until(tx, &wish, &obstacle.why, &obstacle.stand)).transpose()
 }
@@ -317,7 +341,7 @@ fn obstacle(tx: &Tx<'_>, config: &Config, wish: &Wish<'_>) -> Result<Option<Obst
     if all.is_empty() {
         return Ok(None);
     }
-    let expected = Expected::of(tx, config, wish.provider, wish.task_usd)?;
+    let expected = Expected::of(tx, config, wish.provider, wish.task_usd, wish.begins)?;
     Ok(all.into_iter().find_map(|(whose, stand)| {
         let wanted = expected.wanted(&stand.line);
         let why = stand.line.refuses(&whose, wanted)?;
@@ -351,7 +375,7 @@ pub fn full(
     if stands.is_empty() {
         return Ok(None);
     }
-    let expected = Expected::of(tx, config, provider, None)?;
+    let expected = Expected::of(tx, config, provider, None, Begins::Attempt)?;
     Ok(stands.iter().find_map(|stand| {
         let line = Line { reserved: 0, ..stand.line };
         // What runs now may cost less than is expected of the next, and than is set aside for it.
@@ -367,7 +391,7 @@ pub fn reserve(tx: &Tx<'_>, config: &Config, wish: &Wish<'_>) -> Result<Reserve,
     let all = all_stands(tx, config, wish)?;
     let expected = match all.is_empty() {
         true => Expected::said(config, wish.provider, wish.task_usd),
-        false => Expected::of(tx, config, wish.provider, wish.task_usd)?,
+        false => Expected::of(tx, config, wish.provider, wish.task_usd, wish.begins)?,
     };
     let mut reserve = Reserve {
         money: Money::from_micros(i64::try_from(expected.money).unwrap_or(i64::MAX)),
@@ -617,6 +641,7 @@ fn settling<'a>(desk: &'a Desk, attempt: &'a AttemptRow) -> Wish<'a> {
         provider: &attempt.provider,
         plan: Some((&desk.plan_id, desk.plan().budget_usd)),
         task_usd: None,
+        begins: Begins::Attempt,
         now: attempt.started_at,
     }
 }
@@ -625,69 +650,6 @@ fn settling<'a>(desk: &'a Desk, attempt: &'a AttemptRow) -> Wish<'a> {
 pub fn settled(tx: &Tx<'_>, desk: &Desk, attempt: &AttemptRow) -> Result<(), Error> {
     watch(tx, &desk.config, &settling(desk, attempt))?;
     Ok(())
-}
-
-/// Begins a question to an agent, which costs as everything does; what its program is to be told that
-/// it may cost. Nothing is set aside for it: whoever asks may die, and nobody would let go of that.
-pub fn ask(
-    session: &Session,
-    project: &Project,
-    config: &Config,
-    provider: &ProviderName,
-    run: &str,
-) -> Result<Option<Money>, Error> {
-    let now = Time::now();
-    let wish = Wish { project: &project.id, provider, plan: None, task_usd: None, now };
-    session
-        .store()?
-        .write(|tx| {
-            project.ensure(tx)?;
-            let full = stands(tx, config, provider, now)?
-                .into_iter()
-                .find_map(|stand| stand.line.refuses(provider.as_str(), 0).map(|why| (stand, why)));
-            if let Some((stand, why)) = full {
-                // What is only set aside may be free again.
-                if stand.line.is_reached() {
-                    tell_once(tx, &wish, provider.as_str(), &stand, Word::Reached, &why)?;
-                }
-                let when = stand.resets_at.map(|at| format!(" until {at}")).unwrap_or_default();
-                return Ok(Err(Refusal::new(
-                    Code::OverBudget,
-                    why,
-                    format!("wait{when}, name another provider, or raise its budget"),
-                )));
-            }
-            let cap = reserve(tx, config, &wish)?.cap;
-            tx.open_spending(&Opening {
-                id: run,
-                project: &project.id,
-                of: None,
-                worker: &WorkerName::new(provider.as_str()),
-                provider,
-                started_at: now,
-                reserve: Reserve { cap, ..Reserve::default() },
-            })?;
-            Ok::<_, Error>(Ok(cap))
-        })?
-        .map_err(Error::from)
-}
-
-/// Records what a question cost in the end.
-pub fn answered(
-    session: &Session,
-    project: &Project,
-    config: &Config,
-    provider: &ProviderName,
-    run: &str,
-    usage: Usage,
-) -> Result<(), Error> {
-    let wish = Wish { project: &project.id, provider, plan: None, task_usd: None, now: Time::now() };
-    session.store()?.write(|tx| -> Result<(), Error> {
-        tx.note_spending(run, usage)?;
-        tx.close_spending(run)?;
-        watch(tx, config, &wish)?;
-        Ok(())
-    })
 }
 
 #[cfg(test)]

@@ -195,6 +195,15 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// What began since then and is still open: its id, and whether it is a question.
+    pub fn open_spendings(&self, since: Time) -> Result<Vec<(String, bool)>, StoreError> {
+        let mut statement = self.sql.prepare_cached(
+            "SELECT id, plan IS NULL FROM spendings WHERE started_at >= ?1 AND is_open = 1",
+        )?;
+        let rows = statement.query_map([since.as_millis()], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
     /// What an attempt's program is to be told that it may cost.
     pub fn cap(&self, id: &AttemptId) -> Result<Option<Money>, StoreError> {
         let cap: Option<Option<i64>> = self
@@ -262,15 +271,30 @@ impl Tx<'_> {
             })?)
     }
 
-    /// Money and tokens of a provider's last attempts that ended and told their cost, at most `most`.
-    pub fn last_costs(&self, provider: &ProviderName, most: usize) -> Result<Vec<(u64, u64)>, StoreError> {
-        let mut statement = self.sql.prepare_cached(
-            "SELECT coalesce(spent, 0), input_tokens + cached_tokens + cache_write_tokens + output_tokens
-             FROM spendings
-             WHERE provider = ?1 AND is_open = 0 AND plan IS NOT NULL
-               AND (spent IS NOT NULL OR input_tokens + output_tokens > 0)
-             ORDER BY started_at DESC LIMIT ?2",
-        )?;
+    /// Money and tokens of a provider's last attempts, or of the last questions to it, that ended and told their
+    /// cost, at most `most`.
+    pub fn last_costs(
+        &self,
+        provider: &ProviderName,
+        of_questions: bool,
+        most: usize,
+    ) -> Result<Vec<(u64, u64)>, StoreError> {
+        let mut statement = self.sql.prepare_cached(match of_questions {
+            true => {
+                "SELECT coalesce(spent, 0), input_tokens + cached_tokens + cache_write_tokens + output_tokens
+                 FROM spendings
+                 WHERE provider = ?1 AND is_open = 0 AND plan IS NULL
+                   AND (spent IS NOT NULL OR input_tokens + output_tokens > 0)
+                 ORDER BY started_at DESC LIMIT ?2"
+            }
+            false => {
+                "SELECT coalesce(spent, 0), input_tokens + cached_tokens + cache_write_tokens + output_tokens
+                 FROM spendings
+                 WHERE provider = ?1 AND is_open = 0 AND plan IS NOT NULL
+                   AND (spent IS NOT NULL OR input_tokens + output_tokens > 0)
+                 ORDER BY started_at DESC LIMIT ?2"
+            }
+        })?;
         let rows = statement.query_map(params![provider.as_str(), most as i64], |row| {
             Ok((row.get::<_, i64>(0)?.unsigned_abs(), row.get::<_, i64>(1)?.unsigned_abs()))
         })?;

@@ -32,6 +32,7 @@ mod odd;
 mod overtaking;
 mod pipelines;
 mod registry;
+mod reviewed;
 mod roles;
 mod room;
 mod seated;

@@ -165,7 +165,7 @@ impl Agenda {
             let live = querying::seated(tx)?;
             // What a task may cost is looked at when it is its turn.
             let limits = seating::limits(tx, &desk.config, |provider| {
-                let spent = spending::spent(tx, &desk.config, &desk.project.id, provider, 0.0)?;
+                let spent = spending::spent(tx, &desk.config, &desk.project.id, provider, Some(0.0))?;
                 Ok(spent.map(Limit::OverBudget))
             })?;
             let mut now =

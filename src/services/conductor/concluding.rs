@@ -77,6 +77,7 @@ pub(crate) fn case<'a>(
         delegated: delegated.collect(),
         only: None,
         evidence: Path::new(&attempt.run_dir).join("evidence"),
+        waits: Some((desk, task.id.clone())),
     })
 }
 

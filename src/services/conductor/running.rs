@@ -28,7 +28,7 @@ use crate::domain::share::Pool;
 use crate::domain::task::TaskState;
 use crate::services::judging::commands;
 use crate::services::project::Files;
-use crate::services::spending::Spent;
+use crate::services::spending::{Spent, questions};
 use crate::services::{Error, Session, ground, landing, owning, querying};
 use crate::store::events::NewEvent;
 use crate::store::plans::{Pace, PlanRow, TaskLight};
@@ -593,6 +593,7 @@ impl Conductor<'_> {
         if self.last_beat.elapsed() >= HEARTBEAT {
             (self.tend)();
             self.desk.write(|tx| tx.heartbeat(&self.desk.conductor))?;
+            questions::settle_the_dead(&self.desk.session)?;
             self.last_beat = Instant::now();
             // It may wait for hours, and what it ran once need not lie in memory for so long.
             pages::let_go_of_code();

@@ -1,6 +1,7 @@
 //! The judge: gates with evidence, and the verdict that follows from them.
 
 pub mod commands;
+mod patience;
 pub mod proofs;
 pub mod review;
 pub mod runs;
@@ -14,6 +15,7 @@ use crate::base::paths::RepoPath;
 use crate::domain::pattern::PatternSet;
 use crate::domain::plan::{CommandLine, Rules, Spec};
 use crate::domain::verdict::{GateOutcome, Verdict, conclude};
+use crate::services::conductor::desk::Desk;
 use crate::services::project::Project;
 use crate::services::{Error, Session};
 use crate::store::attempts::GateRow;
@@ -76,6 +78,8 @@ pub struct Case<'a> {
     pub only: Option<Vec<String>>,
     /// Where the evidence is kept.
     pub evidence: PathBuf,
+    /// The conductor that waits where its reviewer cannot be asked now, and the task; nobody else does.
+    pub waits: Option<(&'a Desk, TaskId)>,
 }
 
 /// What the judge found.

@@ -1,9 +1,11 @@
 //! The review gate: another agent reads the change and says yes or no.
 
-use super::{Case, Finding, commands};
+use std::borrow::Cow;
+
+use super::{Case, Finding, commands, patience};
 use crate::base::ids::random_tail;
 use crate::domain::verdict::GateOutcome;
-use crate::services::asking::{Question, TIMEOUT_S, ask};
+use crate::services::asking::{Question, TIMEOUT_S, ask, provider_of};
 use crate::services::{Cancel, Error, Session};
 use crate::sys::agent::verdict_schema;
 use crate::sys::git::read;
@@ -28,23 +30,29 @@ pub fn review(case: &Case<'_>) -> Result<Finding, Error> {
     );
     let schema = verdict_schema();
     let folder = case.project.top()?;
-    // Named as the commands of its gates are, so that whoever ends those ends it too, also what a judge that died
-    // left asking. By what its conductor is told besides it is not ended.
-    commands::end_all(
-        &case.session.house,
-        &format!("{}-review", case.name),
-        Request::Stop { grace_ms: None },
-    );
-    let run = Some(format!("g-{}-review-{}", case.name, random_tail(8)));
     let session = Session { cancel: Cancel::default(), ..case.session.clone() };
-    let question =
-        Question { part: "review", who, prompt: &prompt, schema, folder, run, timeout_s: TIMEOUT_S };
-    let answer = match ask(&session, case.project, case.config, &question) {
-        Ok(Ok(answer)) => answer,
-        Ok(Err(refusal)) | Err(Error::Refused(refusal)) => {
-            return Ok(Finding::new(GateOutcome::Error, refusal.message));
+    let mut config = Cow::Borrowed(case.config);
+    let answer = loop {
+        // Named as the commands of its gates are, so that whoever ends those ends it too, also what a judge that died
+        // left asking. By what its conductor is told besides it is not ended.
+        let name = format!("{}-review", case.name);
+        commands::end_all(&case.session.house, &name, Request::Stop { grace_ms: None });
+        let run = Some(format!("g-{name}-{}", random_tail(8)));
+        let question =
+            Question { part: "review", who, prompt: &prompt, schema, folder, run, timeout_s: TIMEOUT_S };
+        let refusal = match ask(&session, case.project, &config, &question) {
+            Ok(Ok(answer)) => break answer,
+            Ok(Err(refusal)) | Err(Error::Refused(refusal)) => refusal,
+            Err(error) => return Err(error),
+        };
+        let waited = match provider_of(&config, who) {
+            Ok(provider) => patience::wait(case, &provider, &refusal)?,
+            Err(_) => None,
+        };
+        match waited {
+            Some(by) => config = Cow::Owned(by),
+            None => return Ok(Finding::new(GateOutcome::Error, refusal.message)),
         }
-        Err(error) => return Err(error),
     };
     let summary = ["summary", "reason"]
         .iter()

@@ -379,6 +379,7 @@ fn of_tree(session: &Session, id: &str, path: &Path, question: &Question) -> Res
         delegated: Vec::new(),
         only: question.gates.clone(),
         evidence: evidence.join("evidence"),
+        waits: None,
     };
     let judgement = judge(&case)?;
     let mut answer = Answer { verdict: Some(judgement.verdict.as_str().to_owned()), ..Answer::default() };

@@ -165,5 +165,6 @@ fn case<'a>(
         delegated: Vec::new(),
         only: None,
         evidence: evidence.to_owned(),
+        waits: None,
     }
 }

@@ -25,7 +25,10 @@ pub(super) fn at_work(tx: &Tx<'_>, plan: &PlanId) -> Result<u64, Error> {
 }
 
 /// Whether an attempt has neither a shim nor a conductor.
-pub(super) fn is_unattended(tx: &Tx<'_>, attempt: &AttemptRow) -> Result<bool, Error> {
+///
+/// # Errors
+/// The database fails.
+pub fn is_unattended(tx: &Tx<'_>, attempt: &AttemptRow) -> Result<bool, Error> {
     if client::is_alive(Path::new(&attempt.run_dir)) {
         return Ok(false);
     }

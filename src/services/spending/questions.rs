@@ -1,0 +1,159 @@
+//! Questions to agents cost as everything does, and so money is set aside for them too. Whoever asks may die: as
+//! long as it lives it holds a lock in the folder of the question's run, and what was set aside for one that nobody
+//! asks any more is let go of.
+
+use std::path::{Path, PathBuf};
+
+use super::{Begins, Wish, Word, obstacle, reserve, tell_once, watch};
+use crate::base::clock::Time;
+use crate::base::ids::{AttemptId, ProviderName, WorkerName};
+use crate::domain::budget::Money;
+use crate::domain::refusal::{Code, Refusal};
+use crate::domain::usage::Usage;
+use crate::services::project::Project;
+use crate::services::{Error, House, Session, querying};
+use crate::store::Tx;
+use crate::store::money::Opening;
+use crate::sys::config::Config;
+use crate::sys::process::life;
+use crate::sys::shim::client;
+
+/// The file in the folder of a question's run whose lock is held by whoever asks.
+const ASKING: &str = "asking";
+
+/// The proof of life of whoever asks, for a run in that folder.
+pub fn asking(run_dir: &Path) -> PathBuf {
+    run_dir.join(ASKING)
+}
+
+fn wish<'a>(project: &'a Project, provider: &'a ProviderName, now: Time) -> Wish<'a> {
+    Wish { project: &project.id, provider, plan: None, task_usd: None, begins: Begins::Question, now }
+}
+
+/// Begins a question to an agent, and sets aside what the last ones to it cost; of the first that is what is left,
+/// and a dollar at most. What its program is to be told that it may cost.
+///
+/// # Errors
+/// The provider's money is spent or set aside; the database fails.
+pub fn ask(
+    session: &Session,
+    project: &Project,
+    config: &Config,
+    provider: &ProviderName,
+    run: &str,
+) -> Result<Option<Money>, Error> {
+    let now = Time::now();
+    let wish = wish(project, provider, now);
+    settle_the_dead(session)?;
+    session
+        .store()?
+        .write(|tx| {
+            project.ensure(tx)?;
+            if let Some(full) = obstacle(tx, config, &wish)? {
+                // What is only set aside may be free again.
+                if full.stand.line.is_reached() {
+                    tell_once(tx, &wish, provider.as_str(), &full.stand, Word::Reached, &full.why)?;
+                }
+                let when = full.stand.resets_at.map(|at| format!(" until {at}")).unwrap_or_default();
+                let hint = format!("wait{when}, name another provider, or raise its budget");
+                return Ok(Err(Refusal::new(Code::OverBudget, full.why, hint)));
+            }
+            let reserve = reserve(tx, config, &wish)?;
+            tx.open_spending(&Opening {
+                id: run,
+                project: &project.id,
+                of: None,
+                worker: &WorkerName::new(provider.as_str()),
+                provider,
+                started_at: now,
+                reserve,
+            })?;
+            Ok::<_, Error>(Ok(reserve.cap))
+        })?
+        .map_err(Error::from)
+}
+
+/// When a provider may be asked that refuses questions now, for a limit or for its money; `None`: at once. What is
+/// settled before, or a budget that is raised, may allow it sooner.
+///
+/// # Errors
+/// The database fails.
+pub fn asked_again_at(
+    tx: &Tx<'_>,
+    config: &Config,
+    project: &Project,
+    provider: &ProviderName,
+) -> Result<Option<Time>, Error> {
+    let now = Time::now();
+    if let Some(limited) = tx.cooldowns(now)?.into_iter().find(|it| it.provider == *provider) {
+        return Ok(Some(limited.until));
+    }
+    let full = obstacle(tx, config, &wish(project, provider, now))?;
+    Ok(full.map(|full| full.stand.resets_at.unwrap_or_else(|| now.next_day())))
+}
+
+/// Records what a question cost in the end.
+///
+/// # Errors
+/// The database fails.
+pub fn answered(
+    session: &Session,
+    project: &Project,
+    config: &Config,
+    provider: &ProviderName,
+    run: &str,
+    usage: Usage,
+) -> Result<(), Error> {
+    session.store()?.write(|tx| -> Result<(), Error> {
+        tx.note_spending(run, usage)?;
+        tx.close_spending(run)?;
+        watch(tx, config, &wish(project, provider, Time::now()))?;
+        Ok(())
+    })
+}
+
+/// Lets go of what is set aside for what nobody can settle any more: a question whose asker and program are gone,
+/// and an attempt without worker and conductor whose project is gone too. What was told of it by then is spent. Any
+/// other attempt is settled by whoever goes on with its plan, or ends it.
+///
+/// # Errors
+/// The database fails.
+pub fn settle_the_dead(session: &Session) -> Result<(), Error> {
+    let store = session.store()?;
+    let since = Time::now().start_of_month();
+    let dead = store.read(|tx| -> Result<Vec<String>, Error> {
+        let mut dead = Vec::new();
+        for (id, is_question) in tx.open_spendings(since)? {
+            let is_dead = match is_question {
+                true => is_asked_by_nobody(&session.house, &id),
+                false => is_of_a_project_that_is_gone(tx, &id)?,
+            };
+            if is_dead {
+                dead.push(id);
+            }
+        }
+        Ok(dead)
+    })?;
+    if dead.is_empty() {
+        return Ok(());
+    }
+    store.write(|tx| -> Result<(), Error> {
+        for id in &dead {
+            tx.close_spending(id)?;
+            tracing::info!("nobody can settle {id} any more: what was set aside for it is free again");
+        }
+        Ok(())
+    })
+}
+
+fn is_asked_by_nobody(house: &House, run: &str) -> bool {
+    let run_dir = house.run_dir(run);
+    !life::is_held(&asking(&run_dir)) && !client::is_alive(&run_dir)
+}
+
+fn is_of_a_project_that_is_gone(tx: &Tx<'_>, id: &str) -> Result<bool, Error> {
+    let Some(attempt) = tx.attempt(&AttemptId::new(id))? else { return Ok(false) };
+    let place = tx.projects()?.into_iter().find(|(project, ..)| *project == attempt.project);
+    let is_gone = place.is_some_and(|(_, common_dir, _)| !Path::new(&common_dir).exists());
+    Ok(is_gone && querying::is_unattended(tx, &attempt)?)
+}

@@ -1,0 +1,143 @@
+//! Reviewers cost money, and are not always to be had: what they may cost is set aside, and work waits for them.
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use crate::bench::{AGENT, Bench, KAPELL, Plan, task};
+
+/// A reviewer of that budget, which meets the test, tells what it cost, and approves.
+fn reviewer(bench: &Bench, budget: &str) {
+    let usage = r#"say {"kapell":"usage","input_tokens":10,"output_tokens":5,"usd":0.07}"#;
+    let verdict = r#"say {"kapell":"result","text":"{\"verdict\":\"approved\",\"reasons\":[]}"}"#;
+    let command = json!([AGENT, "do", bench.meet_line("reviewer"), usage, verdict]);
+    bench.configure(&format!(
+        "[providers.critic]\nkind = \"command\"\ncommand = {command}\nbudget = {{ {budget} }}\n"
+    ));
+}
+
+fn reviewed(names: &[&str]) -> Plan {
+    let one = |name: &&str| {
+        let file = format!("{name}.txt");
+        task(name, &[&file], &[&format!("write {file} {name}")])
+    };
+    Plan::new(names.iter().map(one)).rule("review", json!("critic"))
+}
+
+/// Waits until a task's review waits, and tells for what.
+fn waits(bench: &Bench, plan: &str, name: &str) -> String {
+    let params = json!({"scope": "task", "id": format!("{plan}/{name}")});
+    let task = bench.until(params, |task| task["state"] == "judging" && task["reason"].is_string());
+    task["reason"].as_str().unwrap().to_owned()
+}
+
+fn budget_of_critic(bench: &Bench) -> Value {
+    let lines = bench.rpc().ok("status", json!({"scope": "budget"}))["budget"].clone();
+    let is_critic = |line: &&Value| line["provider"] == "critic";
+    lines.as_array().unwrap().iter().find(is_critic).unwrap().clone()
+}
+
+#[test]
+fn reviews_at_once_do_not_overspend_and_one_that_cannot_be_paid_now_is_waited_for() {
+    let bench = Bench::new();
+    reviewer(&bench, "usd_per_day = 0.2");
+    let plan = bench.start(&reviewed(&["a", "b"]));
+    // What the first will cost nobody knows: all that is left is kept for it.
+    let first = bench.meet("reviewer");
+    let why = "review: critic: 0.20 of 0.20 dollars are spent or set aside today";
+    bench.until(json!({"scope": "plan", "id": plan}), |status| status["tasks"].to_string().contains(why));
+    first.go();
+    bench.meet("reviewer").go();
+    assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
+
+    let plan = bench.start(&reviewed(&["c"]));
+    let why = waits(&bench, &plan, "c");
+    assert!(why.contains("critic: 0.14 of 0.20 dollars are spent today, and a task may take 0.07"), "{why}");
+    assert_eq!(budget_of_critic(&bench)["spent_usd"], json!(0.14), "{:#}", budget_of_critic(&bench));
+    // Whoever raises it is heard.
+    reviewer(&bench, "usd_per_day = 1.0");
+    bench.meet("reviewer").go();
+    let done = bench.at_rest(&plan);
+    assert_eq!(done["state"], "done", "{}", bench.story());
+    assert_eq!(bench.task(&plan, "c")["reason"], Value::Null);
+}
+
+#[test]
+fn a_review_that_waits_for_money_is_ended_with_its_plan() {
+    let bench = Bench::new();
+    reviewer(&bench, "usd_per_day = 0.0");
+    let plan = bench.start(&reviewed(&["a"]));
+    waits(&bench, &plan, "a");
+    bench.control("cancel", &format!("{plan}/a"));
+    bench.task_is(&plan, "a", "cancelled");
+    bench.at_rest(&plan);
+
+    let plan = bench.start(&reviewed(&["b"]));
+    waits(&bench, &plan, "b");
+    bench.rpc().ok("control", json!({"action": "stop", "target": plan}));
+    assert_eq!(bench.at_rest(&plan)["state"], "stopped", "{}", bench.story());
+    // What it was stopped at is judged when it goes on.
+    reviewer(&bench, "usd_per_day = 1.0");
+    bench.dispatch(&plan);
+    bench.meet("reviewer").go();
+    assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
+}
+
+#[test]
+fn money_for_a_question_that_nobody_asks_any_more_is_free_again() {
+    let bench = Bench::new();
+    reviewer(&bench, "usd_per_day = 0.2");
+    let dead = bench.start(&reviewed(&["a"]));
+    let _reviewer = bench.meet("reviewer");
+    for process in bench.processes() {
+        process.signal(Signal::KILL);
+    }
+    bench.quiet();
+    assert_eq!(budget_of_critic(&bench)["reserved_usd"], json!(0.2));
+    let plan = bench.start(&reviewed(&["b"]));
+    bench.meet("reviewer").go();
+    assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
+    bench.rpc().ok("control", json!({"action": "stop", "target": dead, "force": true}));
+}
+
+#[test]
+fn money_set_aside_in_a_project_that_is_gone_is_free_again() {
+    let mut bench = Bench::new();
+    bench.configure(&format!(
+        "[providers.paid]\nkind = \"command\"\ncommand = [\"{AGENT}\"]\n\
+         budget = {{ usd_per_day = 1.0, usd_per_attempt = 1.0 }}\n"
+    ));
+    let of = |name: &str, lines: &[&str]| {
+        let file = format!("{name}.txt");
+        Plan::new([task(name, &[&file], lines).with("agent", json!("paid"))])
+    };
+    bench.start(&of("dead", &[&bench.meet_line("here"), "write dead.txt x"]));
+    let _worker = bench.meet("here");
+    for process in bench.processes() {
+        process.signal(Signal::KILL);
+    }
+    bench.quiet();
+    std::fs::remove_dir_all(&bench.project).unwrap();
+    bench.project = bench.project.with_file_name("other");
+    std::fs::create_dir(&bench.project).unwrap();
+    bench.init();
+    let plan = bench.start(&of("next", &["write next.txt x"]));
+    assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
+}
+
+#[test]
+fn where_a_task_would_wait_for_money_its_route_says_so() {
+    let bench = Bench::new();
+    bench.configure(&format!(
+        "[providers.paid]\nkind = \"command\"\ncommand = [\"{AGENT}\"]\n\
+         budget = {{ usd_per_day = 1.0, usd_per_attempt = 0.6 }}\n"
+    ));
+    let lines = [&bench.meet_line("here"), "write a.txt x"].map(ToString::to_string);
+    let lines = lines.iter().map(String::as_str).collect::<Vec<_>>();
+    let plan = bench.start(&Plan::new([task("a", &["a.txt"], &lines).with("agent", json!("paid"))]));
+    let worker = bench.meet("here");
+    let routed = bench.command(KAPELL).args(["route", "x", "--target", "paid"]).output().unwrap();
+    let routed = String::from_utf8_lossy(&routed.stdout).into_owned();
+    assert!(routed.contains("0.60 of 1.00 dollars are spent or set aside today"), "{routed}");
+    worker.go();
+    assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
+}
