@@ -10,6 +10,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::House;
+use super::claiming::leaving::BUILDS;
 use crate::base::sorting;
 use crate::domain::pattern::Pattern;
 use crate::domain::plan::Task;
@@ -118,20 +119,8 @@ impl Ground<'_> {
     }
 }
 
-/// The folders at the top that the project's `.gitignore` names.
+/// The folders at the top that the project's `.gitignore` names; those of builds are folders also where no slash says so.
 fn ignored_folders(top: &Path) -> Vec<String> {
-    /// Where no slash says so, these are folders all the same.
-    const USUAL: [&str; 9] = [
-        "target",
-        "node_modules",
-        "dist",
-        "build",
-        "out",
-        "coverage",
-        "__pycache__",
-        ".pytest_cache",
-        ".venv",
-    ];
     let text = fs::read_to_string(top.join(".gitignore")).unwrap_or_default();
     let named = text.lines().map(str::trim).filter_map(|line| {
         let line = line.strip_prefix('/').unwrap_or(line);
@@ -139,7 +128,7 @@ fn ignored_folders(top: &Path) -> Vec<String> {
         let is_plain = !name.is_empty()
             && !matches!(name, "." | "..")
             && !name.contains(['/', '*', '?', '[', '\\', '!', '#']);
-        (is_plain && (line.ends_with('/') || USUAL.contains(&name))).then(|| name.to_owned())
+        (is_plain && (line.ends_with('/') || BUILDS.contains(&name))).then(|| name.to_owned())
     });
     named.collect()
 }

@@ -390,10 +390,16 @@ fn a_pipe_is_no_plan_file_and_holds_nobody_up() {
 #[test]
 fn what_git_ignores_is_told_and_kept() {
     let bench = Bench::new();
-    bench.write(".gitignore", "*.env\nbuild/\n");
+    bench.write(".gitignore", "*.env\nbuild/\nlib/\nnode_modules/\n");
     bench.commit("rules");
     let owning = ["secret.env", "src/", "build/web/*.js"];
-    let lines = ["write secret.env key", "write src/more.txt x", "write src/own.env y"];
+    let lines = [
+        "write secret.env key",
+        "write src/more.txt x",
+        "write src/own.env y",
+        "write src/lib/util.py z",
+        "write src/node_modules/p/made.js z",
+    ];
     let plan = Plan::new([task("a", &owning, &lines)]);
     let planned = bench.rpc().ok("plan", plan.params());
     let problem = &planned["problems"][0];
@@ -410,13 +416,13 @@ fn what_git_ignores_is_told_and_kept() {
     assert_eq!(bench.at_rest(id)["state"], "done", "{}", bench.story());
     let attempt = bench.task(id, "a")["attempts"][0].clone();
     let run = bench.state().join("run").join(attempt["attempt"].as_str().unwrap());
-    for (file, text) in [("secret.env", "key\n"), ("src/own.env", "y\n")] {
+    for (file, text) in [("secret.env", "key\n"), ("src/own.env", "y\n"), ("src/lib/util.py", "z\n")] {
         assert_eq!(fs::read_to_string(run.join("ignored").join(file)).unwrap(), text);
     }
     let told = bench.rpc().ok("status", json!({"scope": "attempt", "id": attempt["attempt"]}));
     let why = told["gates"].as_array().unwrap().iter().find(|gate| gate["name"] == "ownership").unwrap();
     let why = why["why"].as_str().unwrap();
-    assert!(why.starts_with("1 changed file") && why.contains("ignores 2 files (secret.env"), "{why}");
+    assert!(why.starts_with("1 changed file") && why.contains("ignores 3 files (secret.env"), "{why}");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! next holder writes over it.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, Metadata};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, symlink};
@@ -24,6 +25,24 @@ use crate::sys::git::{SnapshotError, Worktree, checkout, land, read, refs, snaps
 
 /// As many bytes of files that git ignores are kept of a claim, or of an attempt.
 const MOST_IGNORED: u64 = 64 << 20;
+
+/// As many of one folder.
+const MOST_FILES: usize = 2000;
+
+/// Folders in which builds put what they make.
+pub(in crate::services) const BUILDS: [&str; 11] = [
+    "target",
+    "node_modules",
+    "dist",
+    "build",
+    "out",
+    "coverage",
+    "__pycache__",
+    ".pytest_cache",
+    ".venv",
+    ".next",
+    ".tox",
+];
 
 /// The claims in the way of `patterns` whose holders are gone and whose work is safe: their numbers are what
 /// [`super::free_the_dead`] may release. What differs from the last commit in a file of theirs is in the
@@ -172,6 +191,7 @@ fn left(house: &House, place: &Project, gone: &Gone) -> Result<Left, Error> {
     let named = claim.pattern.is_literal().then(|| RepoPath::from(claim.pattern.literal_path()));
     let named: Vec<RepoPath> = edited.chain(named).collect();
     ignored.extend(checkout::ignored(&git, &tree, &named)?);
+    let mut ignored = unfold(&tree.path, ignored);
     ignored.retain(is_left);
     sorting::sort(&mut ignored);
     ignored.dedup();
@@ -179,6 +199,55 @@ fn left(house: &House, place: &Project, gone: &Gone) -> Result<Left, Error> {
     let is_copied = copy(&tree.path, &folder, ignored, &mut lost)
         .map_err(|error| Error::system("cannot keep what git ignores", error))?;
     Ok(Left { reference, folder: is_copied.then_some(folder), lost })
+}
+
+/// What lies in the folders among these paths in their place: git tells of an ignored folder, and of nothing in it.
+/// Those in which builds make what they can make again are left out, and one with very much in it is told as itself.
+pub fn unfold(top: &Path, paths: Vec<RepoPath>) -> Vec<RepoPath> {
+    let mut files = Vec::new();
+    for path in paths {
+        let folder = top.join(path.to_path_buf());
+        if !folder.symlink_metadata().is_ok_and(|it| it.is_dir()) {
+            files.push(path);
+        } else if !is_of_builds(&folder) {
+            let mut below = Vec::new();
+            match add_below(top, &folder, &mut below) {
+                true => files.extend(below),
+                false => files.push(RepoPath::from_bytes(
+                    path.as_bytes().strip_suffix(b"/").unwrap_or(path.as_bytes()),
+                )),
+            }
+        }
+    }
+    files
+}
+
+/// Whether a folder is one of those in which builds put what they make: by its tag, or by its usual name.
+fn is_of_builds(folder: &Path) -> bool {
+    let is_usual = |name: &OsStr| BUILDS.iter().any(|usual| name == *usual);
+    folder.file_name().is_some_and(is_usual) || folder.join("CACHEDIR.TAG").is_file()
+}
+
+/// Adds every file and link below a folder, by its path in the checkout; `false` where these are too many.
+fn add_below(top: &Path, folder: &Path, files: &mut Vec<RepoPath>) -> bool {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        if is_folder && is_of_builds(&path) {
+            continue;
+        }
+        if is_folder {
+            if !add_below(top, &path, files) {
+                return false;
+            }
+        } else if let Ok(path) = path.strip_prefix(top) {
+            files.push(RepoPath::from_bytes(path.as_os_str().as_encoded_bytes()));
+        }
+        if files.len() > MOST_FILES {
+            return false;
+        }
+    }
+    true
 }
 
 /// Copies what git ignores, files and links, out of a checkout; whether there was any. What is too much or cannot be
@@ -191,9 +260,6 @@ pub fn copy(top: &Path, folder: &Path, paths: Vec<RepoPath>, lost: &mut Vec<Repo
     for path in paths {
         let (from, to) = (top.join(path.to_path_buf()), folder.join(path.to_path_buf()));
         let Ok(metadata) = from.symlink_metadata() else { continue };
-        if metadata.is_dir() {
-            continue;
-        }
         if !metadata.is_symlink() && (!metadata.is_file() || metadata.len() > room) {
             lost.push(path);
             continue;

@@ -276,8 +276,11 @@ fn compared(desk: &Desk, attempt: &AttemptRow, task: &Task, mut snapshot: Snapsh
     let outside = objections.into_iter().map(|(path, objection)| (path, objection.to_string())).collect();
     let is_shared = desk.config.isolation == Isolation::Shared;
     // In a shared folder they stay where they are, and may be anybody's.
-    let is_its = |path: &&RepoPath| !is_shared && owned.contains(path) && !path.as_bytes().ends_with(b"/");
-    let ignored = snapshot.ignored.iter().filter(is_its).cloned().collect();
+    let mut ignored = match (is_shared, &attempt.worktree) {
+        (false, Some(tree)) => leaving::unfold(Path::new(tree), snapshot.ignored.clone()),
+        _ => Vec::new(),
+    };
+    ignored.retain(|path| owned.contains(path));
     let mut saved = Saved { snapshot, outside, approved, dropped, unowned: Vec::new(), ignored };
     if is_shared {
         forget_others(desk, attempt, &mut saved, &owned)?;

@@ -254,35 +254,12 @@ impl Mover<'_> {
     /// skip-worktree).
     fn overlooked(&self, changes: &BTreeMap<&RepoPath, &Change>) -> Result<BTreeSet<RepoPath>, GitError> {
         let listed = self.call("ls-files").args(["-v", "-z"]).run()?;
-        let is_flagged = |mark: u8| mark.is_ascii_lowercase() || mark == b'S';
-        let mut flagged = Vec::new();
-        for entry in listed.split(|byte| *byte == 0) {
-            let [mark, b' ', path @ ..] = entry else { continue };
-            let path = RepoPath::from_bytes(path);
-            let is_there = || fs::symlink_metadata(self.tree.path.join(path.to_path_buf())).is_ok();
-            if is_flagged(*mark) && changes.contains_key(&path) && is_there() {
-                flagged.extend_from_slice(path.as_bytes());
-                flagged.push(0);
-            }
-        }
-        if flagged.is_empty() {
-            return Ok(BTreeSet::new());
-        }
-        let index = self.tree.admin_dir.join(format!("{OWN_INDEX}{}", random_tail(10)));
-        copy_index(self.index, &index)?;
-        for mark in ["--no-assume-unchanged", "--no-skip-worktree"] {
-            let call = self.git.tree_call(self.tree, "update-index").index(&index);
-            call.args([mark, "-z", "--stdin"]).stdin(flagged.clone()).run()?;
-        }
-        self.refresh(&index)?;
-        let call = self.git.tree_call(self.tree, "diff-files").index(&index);
-        Ok(paths(&call.args(["--name-only", "-z", "--ignore-submodules=all"]).run()?))
+        let flagged = flagged(self.tree, &listed, |path| changes.contains_key(path));
+        differing(self.git, self.tree, self.index, flagged)
     }
 
     fn refresh(&self, index: &Path) -> Result<(), GitError> {
-        let call = self.git.tree_call(self.tree, "update-index").index(index);
-        call.args(["-q", "--refresh"]).accept(&[0, 1]).run()?;
-        Ok(())
+        refresh(self.git, self.tree, index)
     }
 
     fn read_trees(&self, flags: &[&str], from: &Oid, to: &Oid) -> Result<(), GitError> {
@@ -480,9 +457,64 @@ pub(super) fn ignored_by(call: Call<'_>, paths: &[RepoPath]) -> Result<BTreeSet<
 }
 
 /// Whether a checkout has the path, or all below it, as its last commit has it: nothing changed,
-/// staged, or unknown to git.
+/// staged, or unknown to git, nor changed where the index says not to look.
 pub fn is_committed(git: &Git, tree: &Worktree, path: &Path) -> Result<bool, GitError> {
     let call = git.tree_call(tree, "status");
     let call = call.args(["--porcelain", "-z", "--untracked-files=all", "--ignored", "--"]).arg(path);
-    Ok(call.run()?.is_empty())
+    if !call.run()?.is_empty() {
+        return Ok(false);
+    }
+    let listed = git.tree_call(tree, "ls-files").args(["-v", "-z", "--"]).arg(path).run()?;
+    let flagged = flagged(tree, &listed, |_| true);
+    Ok(differing(git, tree, &tree.admin_dir.join("index"), flagged)?.is_empty())
+}
+
+/// Of what `ls-files -v -z` lists those that are there, and at which the index says not to look (assume-unchanged,
+/// skip-worktree).
+fn flagged(tree: &Worktree, listed: &[u8], is_meant: impl Fn(&RepoPath) -> bool) -> Vec<u8> {
+    let is_flagged = |mark: u8| mark.is_ascii_lowercase() || mark == b'S';
+    let mut flagged = Vec::new();
+    for entry in listed.split(|byte| *byte == 0) {
+        let [mark, b' ', path @ ..] = entry else { continue };
+        let path = RepoPath::from_bytes(path);
+        let is_there = || fs::symlink_metadata(tree.path.join(path.to_path_buf())).is_ok();
+        if is_flagged(*mark) && is_meant(&path) && is_there() {
+            flagged.extend_from_slice(path.as_bytes());
+            flagged.push(0);
+        }
+    }
+    flagged
+}
+
+/// Files that differ from the index, looked at by a copy of it that says to look at those that are named.
+fn differing(
+    git: &Git,
+    tree: &Worktree,
+    index: &Path,
+    flagged: Vec<u8>,
+) -> Result<BTreeSet<RepoPath>, GitError> {
+    if flagged.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    let own = tree.admin_dir.join(format!("{OWN_INDEX}{}", random_tail(10)));
+    copy_index(index, &own)?;
+    let looked = || -> Result<BTreeSet<RepoPath>, GitError> {
+        for mark in ["--no-assume-unchanged", "--no-skip-worktree"] {
+            let call = git.tree_call(tree, "update-index").index(&own);
+            call.args([mark, "-z", "--stdin"]).stdin(flagged.clone()).run()?;
+        }
+        refresh(git, tree, &own)?;
+        let call = git.tree_call(tree, "diff-files").index(&own);
+        Ok(paths(&call.args(["--name-only", "-z", "--ignore-submodules=all"]).run()?))
+    };
+    let found = looked();
+    // One that stays is swept with those of who was killed.
+    let _ = fs::remove_file(&own);
+    found
+}
+
+fn refresh(git: &Git, tree: &Worktree, index: &Path) -> Result<(), GitError> {
+    let call = git.tree_call(tree, "update-index").index(index);
+    call.args(["-q", "--refresh"]).accept(&[0, 1]).run()?;
+    Ok(())
 }

@@ -2,17 +2,24 @@
 
 use std::fs;
 
-use super::{ask, edit, holders};
+use serde_json::Value;
+
+use super::{ask, bash, edit, event, holders};
 use crate::bench::{AGENT, Bench, KAPELL};
 
 /// A session that claimed these files for its edits and vanished.
 fn vanished(bench: &Bench, session: &str, paths: &[&str]) {
-    let lines: Vec<String> = paths
+    vanished_after(bench, &paths.iter().map(|path| edit(bench, session, path)).collect::<Vec<_>>());
+}
+
+/// A session that was about to do this and vanished.
+fn vanished_after(bench: &Bench, events: &[Value]) {
+    let lines: Vec<String> = events
         .iter()
         .enumerate()
-        .map(|(at, path)| {
+        .map(|(at, event)| {
             let file = bench.root.join(format!("event-{at}.json"));
-            fs::write(&file, edit(bench, session, path).to_string()).unwrap();
+            fs::write(&file, event.to_string()).unwrap();
             format!("run sh -c '\"{KAPELL}\" hook claude < {} ; true'", file.display())
         })
         .collect();
@@ -90,4 +97,47 @@ fn a_repository_without_a_commit_keeps_what_is_left() {
     let left = left(&bench);
     let reference = left[0].rsplit(' ').next().unwrap();
     assert_eq!(bench.git(["show", &format!("{reference}:first")]), "work");
+}
+
+#[test]
+fn what_lies_in_a_folder_that_git_ignores_is_kept_too() {
+    let bench = Bench::new();
+    bench.write(".gitignore", "secret/\nnode_modules\n");
+    bench.write("other/x", "x\n");
+    bench.commit("more");
+    bench.write("secret/before", "of somebody else\n");
+    vanished_after(&bench, &[bash(&bench, "gone", "cp -r src secret/src")]);
+    bench.write("secret/src/lib.txt", "PRECIOUS\n");
+    bench.write("secret/src/node_modules/p/index.js", "made\n");
+    assert_eq!(ask(&bench, &edit(&bench, "b", "secret/src/lib.txt")), "");
+    let told = left(&bench);
+    let folder =
+        told[0].rsplit_once("is kept in ").unwrap().1.strip_suffix(" as far as git ignores it").unwrap();
+    assert_eq!(fs::read_to_string(format!("{folder}/secret/src/lib.txt")).unwrap(), "PRECIOUS\n");
+    // What builds make they make again.
+    assert!(!std::path::Path::new(&format!("{folder}/secret/src/node_modules")).exists());
+}
+
+#[test]
+fn a_file_at_which_git_does_not_look_is_changed_all_the_same() {
+    for flag in ["--assume-unchanged", "--skip-worktree"] {
+        let bench = Bench::new();
+        bench.git(["update-index", flag, "README"]);
+        bench.git(["update-index", flag, "src/lib.txt"]);
+        assert_eq!(ask(&bench, &edit(&bench, "a", "README")), "");
+        assert_eq!(ask(&bench, &edit(&bench, "a", "src/lib.txt")), "");
+        bench.write("README", "PRECIOUS\n");
+        ask(&bench, &event(&bench, "a", "Stop"));
+        assert_eq!(holders(&bench), ["agent claude-a README"], "{flag}");
+        bench.write("README", "a project\n");
+        ask(&bench, &event(&bench, "a", "Stop"));
+        assert_eq!(holders(&bench), Vec::<String>::new(), "{flag}");
+
+        vanished(&bench, "gone", &["README"]);
+        bench.write("README", "PRECIOUS\n");
+        assert_eq!(ask(&bench, &edit(&bench, "b", "README")), "", "{flag}");
+        let told = left(&bench);
+        let reference = told[0].rsplit(' ').next().unwrap();
+        assert_eq!(bench.git(["show", &format!("{reference}:README")]), "PRECIOUS", "{flag}");
+    }
 }
