@@ -32,6 +32,7 @@ mod naming;
 pub mod person;
 mod place;
 mod refusing;
+pub mod succeeding;
 pub mod touching;
 pub mod unended;
 mod within;

@@ -1,5 +1,7 @@
 //! Claims in the database: the one ownership table.
 
+use std::collections::BTreeMap;
+
 use rusqlite::{Row, params};
 
 use super::connection::Tx;
@@ -365,6 +367,54 @@ impl Tx<'_> {
             )?;
         }
         Ok(changed)
+    }
+}
+
+impl Tx<'_> {
+    /// How many claims a holder has that live by this proof.
+    pub fn claims_by(&self, holder: &Holder, alive: &str) -> Result<u64, StoreError> {
+        let mut statement = self.sql.prepare_cached(
+            "SELECT count(*) FROM projects CROSS JOIN claims ON project = projects.id
+             WHERE holder = ?1 AND holder_kind = ?2 AND alive = ?3 AND released_at IS NULL",
+        )?;
+        let count: i64 = statement
+            .query_row(params![holder.name.as_str(), holder.kind.as_str(), alive], |row| row.get(0))?;
+        Ok(count.unsigned_abs())
+    }
+
+    /// Hands what a session of a process held over to the process's next one, and records it in each project.
+    pub fn hand_over_session(&self, from: &HolderName, to: &Holder, alive: &str) -> Result<(), StoreError> {
+        let mut statement = self.sql.prepare_cached(
+            "SELECT project, claims.id FROM projects CROSS JOIN claims ON project = projects.id
+             WHERE holder = ?1 AND holder_kind = ?2 AND alive = ?3 AND released_at IS NULL ORDER BY claims.id",
+        )?;
+        let mut claims = BTreeMap::<String, Vec<i64>>::new();
+        let mut rows = statement.query(params![from.as_str(), to.kind.as_str(), alive])?;
+        while let Some(row) = rows.next()? {
+            claims.entry(row.get(0)?).or_default().push(row.get(1)?);
+        }
+        for (project, claims) in claims {
+            for claim in &claims {
+                self.sql
+                    .prepare_cached("UPDATE claims SET holder = ?2 WHERE id = ?1")?
+                    .execute(params![claim, to.name.as_str()])?;
+            }
+            let data = serde_json::json!({"from": from.as_str(), "to": to.name.as_str(), "claims": claims});
+            self.append_event(
+                &ProjectId::new(project),
+                &NewEvent {
+                    kind: "claim.handed-over",
+                    holder: Some(to.name.as_str()),
+                    text: format!(
+                        "{} takes over what {from} claimed, which ended in the same process",
+                        to.name
+                    ),
+                    data: Some(data.to_string()),
+                    ..NewEvent::default()
+                },
+            )?;
+        }
+        Ok(())
     }
 }
 

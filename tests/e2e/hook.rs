@@ -13,6 +13,7 @@ mod commands;
 mod leaving;
 mod noticed;
 mod reach;
+mod succeeding;
 mod unended;
 mod within;
 

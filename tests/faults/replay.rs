@@ -64,10 +64,16 @@ impl State {
             }
             "claim.handed-over" => {
                 let (from, to) = (text("from")?, text("to")?);
-                for claim in
-                    self.claims.values_mut().filter(|claim| claim[0] == "attempt" && claim[1] == from)
-                {
-                    claim[1].clone_from(&to);
+                // Of a session its claims are named: another process of the same session keeps its own.
+                let named = data["claims"].as_array();
+                let is_meant = |id: i64, claim: &[String; 4]| match named {
+                    Some(named) => named.iter().any(|named| named.as_i64() == Some(id)),
+                    None => claim[0] == "attempt" && claim[1] == from,
+                };
+                for (id, claim) in &mut self.claims {
+                    if is_meant(*id, claim) {
+                        claim[1].clone_from(&to);
+                    }
                 }
             }
             _ => {}

@@ -18,6 +18,8 @@ pub(super) enum Moment {
     After,
     /// At the end of a turn, or of the session.
     Rest,
+    /// At the end of a session whose process goes on with another.
+    Replaced,
     /// At any other time.
     Other,
 }
@@ -45,6 +47,9 @@ struct Told {
     tool_name: Option<String>,
     #[serde(default)]
     tool_input: Option<Value>,
+    /// Why a session ended.
+    #[serde(default)]
+    reason: Option<String>,
 }
 
 #[derive(Debug, Default)]
@@ -75,6 +80,8 @@ impl Event {
             "PreToolUse" => Moment::Before,
             // The second where the tool failed, which may have written before it did.
             "PostToolUse" | "PostToolUseFailure" => Moment::After,
+            // After these another session begins in the same process.
+            "SessionEnd" if matches!(told.reason.as_deref(), Some("clear" | "resume")) => Moment::Replaced,
             "Stop" | "SessionEnd" => Moment::Rest,
             _ => Moment::Other,
         };

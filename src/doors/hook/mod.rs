@@ -17,7 +17,7 @@ use crate::domain::pattern::Pattern;
 use crate::domain::refusal::Refusal;
 use crate::domain::task::TaskState;
 use crate::domain::writes::{CONTENT, TOP};
-use crate::services::editing::{self, Asked, Editor, Worker, touching, unended};
+use crate::services::editing::{self, Asked, Editor, Worker, succeeding, touching, unended};
 use crate::services::lending::{self, Lent};
 use crate::services::project::Project;
 use crate::services::{Error, House, nudging};
@@ -137,15 +137,18 @@ fn decide(house: &House, agent: Option<&str>, event: &Event) -> Result<Decision,
     // A session keeps to its project wherever its shell has gone.
     let folder = variable("CLAUDE_PROJECT_DIR").map(PathBuf::from).filter(|folder| folder.is_dir());
     let folder = folder.unwrap_or_else(|| cwd.clone());
-    let editor = || {
-        let name = session_name(agent, event);
-        let alive = tree::patron().map(|(patron, _)| life::proof_of(&patron));
-        Editor { holder: Holder { kind: HolderKind::Agent, name }, alive }
-    };
+    if event.moment == Moment::Other {
+        return Ok(Decision::default());
+    }
+    let name = session_name(agent, event);
+    let alive = tree::patron().map(|(patron, _)| life::proof_of(&patron));
+    let editor = Editor { holder: Holder { kind: HolderKind::Agent, name }, alive };
+    let editor = &editor;
     let asked = Asked { house: Some(house), folder: &folder, cwd: &cwd, writes: &writes };
+    succeeding::succeed(house, editor)?;
     // Before what the stamp says is forgotten.
-    let late = || match unended::end(house, &editor()) {
-        true => touching::touched(house, &editor(), &folder, "the last command").unwrap_or_else(|error| {
+    let late = || match unended::end(house, editor) {
+        true => touching::touched(house, editor, &folder, "the last command").unwrap_or_else(|error| {
             log(house, &error.to_string());
             None
         }),
@@ -156,35 +159,37 @@ fn decide(house: &House, agent: Option<&str>, event: &Event) -> Result<Decision,
             let late = late();
             if event.is_command() {
                 // Without these only what the command does beside its words goes unseen.
-                let _ = touching::note(house, &editor(), &folder);
-                let _ = unended::begin(house, &editor());
+                let _ = touching::note(house, editor, &folder);
+                let _ = unended::begin(house, editor);
             }
-            let refusal =
-                if writes.is_empty() { None } else { editing::by_session(house, &editor(), &asked)? };
+            let refusal = if writes.is_empty() { None } else { editing::by_session(house, editor, &asked)? };
             if refusal.is_some() {
                 // It will not run.
-                unended::end(house, &editor());
+                unended::end(house, editor);
             }
             Ok(Decision { refusal, late })
         }
         Moment::After => {
             if event.is_command() {
-                unended::end(house, &editor());
+                unended::end(house, editor);
             }
             let told = match writes.is_empty() {
                 true => None,
-                false => editing::written_by_session(house, &editor(), &asked)?,
+                false => editing::written_by_session(house, editor, &asked)?,
             };
             let refusal = match told {
-                None if event.is_command() => touching::touched(house, &editor(), &folder, "this command")?,
+                None if event.is_command() => touching::touched(house, editor, &folder, "this command")?,
                 told => told,
             };
             Ok(refusal.into())
         }
-        Moment::Rest => {
+        Moment::Rest | Moment::Replaced => {
             let late = late();
-            touching::forget(house, &editor());
-            editing::rest(house, &editor())?;
+            touching::forget(house, editor);
+            editing::rest(house, editor)?;
+            if event.moment == Moment::Replaced {
+                succeeding::end(house, editor)?;
+            }
             Ok(Decision { refusal: None, late })
         }
         Moment::Other => Ok(Decision::default()),
