@@ -291,4 +291,12 @@ fn no_worker_starts_while_memory_is_short() {
     assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
     assert_eq!(told(&bench, "memory.enough").len(), 1);
     assert_eq!(outcomes(&bench.task(&plan, "a")), ["submitted"]);
+    // Whoever has work begin all the same made no memory.
+    pressure("80.00");
+    let plan = bench.plan(&Plan::new([task("b", &["b.txt"], &["write b.txt b"])]));
+    assert!(kapell(&["dispatch", "--plan-id", &plan]).status.success());
+    bench.until(json!({"scope": "queue"}), |queue| queue["waiting"][0]["reason"] == "memory");
+    assert!(kapell(&["control", "launch", &plan]).status.success());
+    assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
+    assert_eq!((told(&bench, "memory.enough").len(), told(&bench, "memory.passed").len()), (1, 1));
 }

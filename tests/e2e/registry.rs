@@ -339,6 +339,18 @@ fn a_status_file_is_always_whole_and_ends_with_the_end() {
     }
     let told: Value = serde_json::from_str(&fs::read_to_string(&status).unwrap()).unwrap();
     assert_eq!((&told["state"], &told["done"], &told["total"]), (&json!("done"), &json!(1), &json!(1)));
+    assert_eq!(told["followed"], true);
+    // Whoever leaves it says so in it.
+    fs::remove_file(&status).unwrap();
+    let mut run = bench.command(KAPELL).args(words).stdout(std::process::Stdio::null()).spawn().unwrap();
+    let worker = bench.meet("a");
+    let pid = rustix::process::Pid::from_raw(run.id().cast_signed()).unwrap();
+    rustix::process::kill_process(pid, Signal::INT).unwrap();
+    assert_eq!(run.wait().unwrap().code(), Some(130));
+    let told: Value = serde_json::from_str(&fs::read_to_string(&status).unwrap()).unwrap();
+    assert_eq!((&told["state"], &told["followed"]), (&json!("running"), &json!(false)), "{told:#}");
+    worker.go();
+    bench.at_rest(told["plan_id"].as_str().unwrap());
     for (words, code) in [
         (&["run", "plan.json", "--status-file", "no/such/folder/x"][..], 2),
         (&["run", "plan.json", "--status-file", "x", "--detach"], 2),

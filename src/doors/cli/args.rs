@@ -442,7 +442,8 @@ pub struct Events {
     /// Go on until Ctrl-C
     #[arg(long, short)]
     pub follow: bool,
-    /// Only what is newer than this event number; without it the last 50, or with --follow only what is new
+    /// Only what is newer than this event number; without it the last 50, or with --follow the last 10 and then
+    /// what is new
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(0..), allow_negative_numbers = true)]
     pub since: Option<i64>,
     /// Of this plan only: its id, its name, or the beginning of its id

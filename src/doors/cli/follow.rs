@@ -322,7 +322,8 @@ fn left_running(desk: &mut Desk<'_>, result: &JudgeResult) -> u8 {
 /// `run`: plan, dispatch, then a line for every change of a task, and a summary.
 pub fn run(desk: &mut Desk<'_>, args: &args::Run) -> Result<u8, ApiError> {
     let began = Instant::now();
-    let file = args.status_file.as_ref().map(|file| StatusFile::at(desk.folder.join(file))).transpose()?;
+    let mut file =
+        args.status_file.as_ref().map(|file| StatusFile::at(desk.folder.join(file))).transpose()?;
     let read = calls::stdin_plan(Some(&args.file))?;
     let planned = desk.call("plan", params::plan_of_run(args, desk.path(args.file.clone()), read))?;
     let plan: PlanResult = typed(&planned)?;
@@ -350,9 +351,15 @@ pub fn run(desk: &mut Desk<'_>, args: &args::Run) -> Result<u8, ApiError> {
         };
         desk.out.result(&text);
     }
-    let ended = match follow_plan(desk, &plan_id, file)? {
+    let ended = match follow_plan(desk, &plan_id, file.as_mut())? {
         Some(ended) => Ok(ended),
-        None => leaving::what_now(desk, &plan_id)?,
+        None => {
+            let left = leaving::what_now(desk, &plan_id)?;
+            if let Some(file) = &mut file {
+                file.leave(desk.out, &whole_plan(desk, &plan_id)?.2);
+            }
+            left
+        }
     };
     match ended {
         Ok((value, status)) => {
@@ -410,7 +417,7 @@ fn with_what_is_kept(desk: &Desk<'_>, error: ApiError, plan_id: &str) -> ApiErro
 fn follow_plan(
     desk: &mut Desk<'_>,
     plan_id: &str,
-    mut file: Option<StatusFile>,
+    mut file: Option<&mut StatusFile>,
 ) -> Result<Option<(Value, PlanStatus)>, ApiError> {
     let mut known: HashMap<String, (String, Option<String>)> = HashMap::new();
     let mut reason = None;

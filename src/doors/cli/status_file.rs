@@ -18,6 +18,7 @@ pub struct StatusFile {
     path: PathBuf,
     last: Option<Value>,
     has_failed: bool,
+    is_left: bool,
 }
 
 impl StatusFile {
@@ -37,12 +38,20 @@ impl StatusFile {
         if fs::symlink_metadata(&path).is_ok_and(|there| !there.is_file()) {
             return Err(no(format!("{} is no plain file", path.display())).into());
         }
-        Ok(Self { path, last: None, has_failed: false })
+        Ok(Self { path, last: None, has_failed: false, is_left: false })
+    }
+
+    /// Writes how the plan is as nobody follows it any more, and that it is so: what becomes of it from now on the
+    /// file does not tell.
+    pub fn leave(&mut self, out: &mut Out, plan: &PlanStatus) {
+        self.is_left = true;
+        self.write(out, plan);
     }
 
     /// Writes how the plan is now. What fails is told once; the plan is not held up by it.
     pub fn write(&mut self, out: &mut Out, plan: &PlanStatus) {
-        let facts = facts(plan);
+        let mut facts = facts(plan);
+        facts["followed"] = json!(!self.is_left);
         if self.last.as_ref() == Some(&facts) {
             return;
         }

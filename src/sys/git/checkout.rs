@@ -255,7 +255,7 @@ impl Mover<'_> {
     fn overlooked(&self, changes: &BTreeMap<&RepoPath, &Change>) -> Result<BTreeSet<RepoPath>, GitError> {
         let listed = self.call("ls-files").args(["-v", "-z"]).run()?;
         let flagged = flagged(self.tree, &listed, |path| changes.contains_key(path));
-        differing(self.git, self.tree, self.index, flagged)
+        differing(self.git, self.tree, self.index, &flagged)
     }
 
     fn refresh(&self, index: &Path) -> Result<(), GitError> {
@@ -466,7 +466,7 @@ pub fn is_committed(git: &Git, tree: &Worktree, path: &Path) -> Result<bool, Git
     }
     let listed = git.tree_call(tree, "ls-files").args(["-v", "-z", "--"]).arg(path).run()?;
     let flagged = flagged(tree, &listed, |_| true);
-    Ok(differing(git, tree, &tree.admin_dir.join("index"), flagged)?.is_empty())
+    Ok(differing(git, tree, &tree.admin_dir.join("index"), &flagged)?.is_empty())
 }
 
 /// Of what `ls-files -v -z` lists those that are there, and at which the index says not to look (assume-unchanged,
@@ -491,7 +491,7 @@ fn differing(
     git: &Git,
     tree: &Worktree,
     index: &Path,
-    flagged: Vec<u8>,
+    flagged: &[u8],
 ) -> Result<BTreeSet<RepoPath>, GitError> {
     if flagged.is_empty() {
         return Ok(BTreeSet::new());
@@ -501,7 +501,7 @@ fn differing(
     let looked = || -> Result<BTreeSet<RepoPath>, GitError> {
         for mark in ["--no-assume-unchanged", "--no-skip-worktree"] {
             let call = git.tree_call(tree, "update-index").index(&own);
-            call.args([mark, "-z", "--stdin"]).stdin(flagged.clone()).run()?;
+            call.args([mark, "-z", "--stdin"]).stdin(flagged.to_vec()).run()?;
         }
         refresh(git, tree, &own)?;
         let call = git.tree_call(tree, "diff-files").index(&own);

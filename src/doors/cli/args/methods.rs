@@ -369,8 +369,9 @@ pub struct Land {
 #[command(
     after_help = "Ends with 0 only if the whole plan is done, with 130 after Ctrl-C. On a terminal Ctrl-C asks whether the work \
 goes on in the background, is paused or stopped; a second one leaves at once, and it goes on.
-The file of --status-file is one JSON object: plan_id, name, state, reason, done, total, running, failed, usd, \
-conductor, updated_at. It is replaced as a whole. Of a plan in the background it is kept by
+The file of --status-file is one JSON object: plan_id, name, state, reason, done, total, running, failed, usd, followed, \
+conductor, updated_at. It is replaced as a whole. `followed` is false where nobody keeps it any more, as after Ctrl-C; \
+of a plan in the background it is kept by
 kapell status ID --watch --status-file FILE.
 
 Examples:

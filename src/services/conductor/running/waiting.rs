@@ -6,9 +6,9 @@ use crate::domain::conducting::PlanState;
 use crate::domain::schedule;
 use crate::domain::share::Pool;
 use crate::domain::task::TaskState;
-use crate::services::Error;
 use crate::services::conductor::agenda::Closed;
 use crate::services::conductor::desk::Desk;
+use crate::services::{Error, health};
 use crate::store::events::NewEvent;
 
 /// Of so many tasks that wait it is said why.
@@ -80,7 +80,11 @@ impl Conductor<'_> {
         self.is_short_of_memory = why.is_some();
         let (kind, text) = match why {
             Some(why) => ("memory.short", format!("no worker starts: {why}")),
-            None => ("memory.enough", "there is memory again, and workers start".to_owned()),
+            // Whoever let it begin all the same made no memory.
+            None => match health::short_of_memory(&desk.config.machine) {
+                Some(why) => ("memory.passed", format!("workers start all the same: {why}")),
+                None => ("memory.enough", "there is memory again, and workers start".to_owned()),
+            },
         };
         desk.write(|tx| -> Result<(), Error> {
             let event = NewEvent { kind, plan: Some(&desk.plan_id), text, ..NewEvent::default() };
