@@ -133,6 +133,10 @@ pub(super) fn place(git: &Git, plan: &PlanRow, old: &Oid, new: &Oid) -> Result<O
     };
     match land::advance(git, &guard, &reference, new, Some(old))? {
         Advance::Advanced => Ok(Some(brought())),
+        Advance::CheckedOut { path } if path == git.repository().common_dir => Err(refuse(
+            format!("{target} is checked out where nothing tells of; its git folder is {}", path.display()),
+            "land again from within that checkout; its work stays where it is",
+        )),
         Advance::CheckedOut { path } => moved(&path),
         Advance::InProgress { path, what } => Err(refuse(
             format!("{target} is in the middle of {what} in {}", path.display()),

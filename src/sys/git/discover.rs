@@ -171,7 +171,7 @@ fn common_dir_of(git_dir: &Path) -> Result<PathBuf, DiscoverError> {
 }
 
 /// Whether the configuration says `core.bare`. Includes are not followed: git writes it itself.
-fn configured_bare(common_dir: &Path) -> bool {
+pub(super) fn configured_bare(common_dir: &Path) -> bool {
     let Ok(text) = fs::read(common_dir.join("config")) else { return false };
     let text = String::from_utf8_lossy(&text).to_ascii_lowercase();
     let mut in_core = false;

@@ -3,10 +3,10 @@
 use crate::base::sorting::Gather as _;
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::change::changed_between;
-use super::discover::discover;
+use super::discover::{Repository, configured_bare, discover};
 use super::queue::Guard;
 use super::read::Head;
 use super::refs::{self, Update};
@@ -203,7 +203,8 @@ pub fn checked_out(git: &Git, branch: &str) -> Result<Option<PathBuf>, GitError>
     Ok(checkouts(git, branch)?.into_iter().next())
 }
 
-/// All of them: by force, git checks a branch out more than once.
+/// All of them: by force, git checks a branch out more than once. One that cannot be found, since its `.git` is a
+/// file and nothing tells of it, is told as its git folder.
 pub(super) fn checkouts(git: &Git, branch: &str) -> Result<Vec<PathBuf>, GitError> {
     let printed = git.call("worktree").args(["list", "--porcelain", "-z"]).run()?;
     let mut found = Vec::new();
@@ -212,7 +213,10 @@ pub(super) fn checkouts(git: &Git, branch: &str) -> Result<Vec<PathBuf>, GitErro
     let mut is_main_bare = false;
     for line in printed.split(|byte| *byte == 0) {
         if let Some(bytes) = line.strip_prefix(b"worktree ") {
-            path = Some(RepoPath::from_bytes(bytes).to_path_buf());
+            let told = RepoPath::from_bytes(bytes).to_path_buf();
+            // Of a main checkout whose `.git` is a file git knows the git folder only.
+            let is_git_dir = told == git.repository().common_dir;
+            path = Some(if is_git_dir { main_top(git).unwrap_or(told) } else { told });
             is_bare = false;
         } else if line == b"bare" {
             is_bare = true;
@@ -223,16 +227,41 @@ pub(super) fn checkouts(git: &Git, branch: &str) -> Result<Vec<PathBuf>, GitErro
     }
     // Where the configuration does not say `core.bare`, git takes the main checkout for bare in a call
     // that is about no files.
-    let main = git.repository().common_dir.parent().filter(|_| is_main_bare);
-    if let Some(main) = main.and_then(|main| discover(main).ok())
-        && main.git_dir == git.repository().common_dir
-        && let Some(top) = main.top.clone()
-        && let Head::Branch { reference, .. } = read::head(&Git::new(git.program(), &main)?)?
+    if is_main_bare
+        && let Some(top) = main_top(git)
+        && let Head::Branch { reference, .. } = read::head(&Git::new(git.program(), &discover(&top)?)?)?
         && reference == branch
     {
         found.insert(0, top);
     }
     Ok(found)
+}
+
+/// The top of the main checkout, wherever its git folder lies. That may be in no folder's `.git`: of a submodule the
+/// configuration tells, of others (`git init --separate-git-dir`) whoever called from there.
+fn main_top(git: &Git) -> Option<PathBuf> {
+    let Repository { common_dir, top, .. } = git.repository();
+    if configured_bare(common_dir) {
+        return None;
+    }
+    let configured = || {
+        let file = ["config.worktree", "config"].map(|name| common_dir.join(name)).into_iter();
+        let get = |file: PathBuf| {
+            let call = git.call("config").arg("--file").arg(&file).args(["-z", "--get", "core.worktree"]);
+            let printed = call.run().ok()?;
+            Some(common_dir.join(RepoPath::from_bytes(printed.strip_suffix(b"\0")?).to_path_buf()))
+        };
+        file.filter(|file| file.is_file()).find_map(get)
+    };
+    let is_main = |folder: PathBuf| {
+        let found = discover(&folder).ok().filter(|found| found.git_dir == *common_dir)?;
+        found.top
+    };
+    let beside = common_dir.parent().map(Path::to_path_buf);
+    top.clone()
+        .and_then(is_main)
+        .or_else(|| beside.and_then(is_main))
+        .or_else(|| configured().and_then(is_main))
 }
 
 /// Where a branch that is checked out nowhere is being worked on all the same: during a rebase `HEAD` is
@@ -251,8 +280,11 @@ fn in_progress(git: &Git, branch: &str) -> Option<(PathBuf, &'static str)> {
         };
         let link = fs::read(admin_dir.join("gitdir")).ok();
         let link = link.map(|link| RepoPath::from_bytes(link.trim_ascii_end()).to_path_buf());
-        let top = link.as_deref().unwrap_or(common).parent().unwrap_or(common).to_path_buf();
-        return Some((top, what));
+        let top = match link {
+            Some(link) => link.parent().map(Path::to_path_buf),
+            None => main_top(git),
+        };
+        return Some((top.unwrap_or_else(|| common.clone()), what));
     }
     None
 }

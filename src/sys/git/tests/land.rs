@@ -246,3 +246,60 @@ fn a_branch_in_the_middle_of_a_rebase_or_a_bisect_is_not_moved() {
         assert_eq!(refs::read(&bench.git, "refs/heads/main").unwrap(), Some(tip));
     }
 }
+
+/// A checkout whose `.git` is a file, and a commit that its `main` is to move to.
+fn with_a_file_for_git(is_submodule: bool) -> (Bench, Git, PathBuf, Oid) {
+    let bench = Bench::new();
+    let top = match is_submodule {
+        true => {
+            let above = bench.path("above");
+            fs::create_dir(&above).unwrap();
+            git_in(&above, &["init", "-q", "-b", "main"]);
+            let from = bench.top();
+            let add = ["-c", "protocol.file.allow=always", "submodule", "add", "-q"];
+            git_in(&above, &[&add[..], &[from.to_str().unwrap(), "sub"]].concat());
+            above.join("sub")
+        }
+        false => {
+            git_in(&bench.top(), &["init", "-q", "--separate-git-dir", bench.path("gd").to_str().unwrap()]);
+            bench.top()
+        }
+    };
+    assert!(top.join(".git").is_file());
+    let git = Git::new(&bench.program(), &find(&top).unwrap()).unwrap();
+    let tree = read::tree_of(&git, &bench.base).unwrap();
+    let new = super::super::land::commit_tree(&git, &tree, &[&bench.base], "more").unwrap();
+    (bench, git, fs::canonicalize(top).unwrap(), new)
+}
+
+#[test]
+fn a_checkout_whose_git_is_a_file_is_found_and_moved() {
+    for is_submodule in [false, true] {
+        let (bench, git, top, new) = with_a_file_for_git(is_submodule);
+        assert_eq!(checked_out(&git, "refs/heads/main").unwrap().as_ref(), Some(&top));
+        assert_eq!(checked_out(&git, "refs/heads/other").unwrap(), None);
+        // From another checkout of it, which knows the first by what the configuration says.
+        let linked = bench.path("linked");
+        git_in(&top, &["worktree", "add", "-q", "--detach", linked.to_str().unwrap()]);
+        let beside = Git::new(&bench.program(), &find(&linked).unwrap()).unwrap();
+        let known = if is_submodule { &top } else { &git.repository().common_dir };
+        assert_eq!(checked_out(&beside, "refs/heads/main").unwrap().as_ref(), Some(known));
+        let guard = git.turn().unwrap();
+        let found = checked_out(&git, "refs/heads/main").unwrap().unwrap();
+        let forward = super::super::checkout::fast_forward;
+        let moved = forward(&git, &guard, &found, "refs/heads/main", &bench.base, &new).unwrap();
+        assert_eq!(moved, super::super::checkout::Forward::Forwarded);
+        assert_eq!(git_in(&top, &["rev-parse", "HEAD"]), new.as_str());
+        assert_eq!(git_in(&top, &["status", "--porcelain"]), "");
+    }
+}
+
+#[test]
+fn a_rebase_where_git_is_a_file_is_told_with_its_folder() {
+    let (bench, git, top, new) = with_a_file_for_git(false);
+    git_in(&top, &["checkout", "-q", "--detach"]);
+    write(&git.repository().common_dir.join("rebase-merge/head-name"), "refs/heads/main\n");
+    let guard = git.turn().unwrap();
+    let told = advance(&git, &guard, "refs/heads/main", &new, Some(&bench.base)).unwrap();
+    assert_eq!(told, Advance::InProgress { path: top, what: "a rebase" });
+}
