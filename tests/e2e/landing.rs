@@ -522,3 +522,17 @@ fn what_a_person_took_back_is_not_landed_again_with_what_came_later() {
     assert_eq!(bench.git(["show", "main:a.txt"]), "as the person has it");
     assert_eq!(bench.git(["show", "main:b.txt"]), "b");
 }
+
+#[test]
+fn work_lands_in_a_checkout_whose_git_is_a_file() {
+    let bench = Bench::new();
+    let git_dir = bench.root.join("gd");
+    bench.git(["init", "-q", "--separate-git-dir", git_dir.to_str().unwrap()]);
+    assert!(bench.project.join(".git").is_file());
+    let plan = bench.start(&Plan::new([task("a", &["src/"], &["write src/a.txt a"])]));
+    assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
+    let output = bench.command(KAPELL).args(["land", &plan]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(fs::read_to_string(bench.project.join("src/a.txt")).unwrap(), "a\n");
+    assert_eq!(bench.git(["status", "--porcelain"]), "");
+}
