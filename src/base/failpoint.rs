@@ -43,9 +43,9 @@ macro_rules! points {
             /// All of them.
             pub const ALL: &[Self] = &[$(Self::$point),*];
 
-            /// Those that a task passes; environments have others.
+            /// Those that a task passes; environments and standing sessions have others.
             pub fn of_tasks() -> Vec<Self> {
-                let others = ["environment.", "backup.", "restore."];
+                let others = ["environment.", "backup.", "restore.", "session."];
                 let is_other = |point: &Self| others.iter().any(|prefix| point.name().starts_with(prefix));
                 Self::ALL.iter().copied().filter(|point| !is_other(point)).collect()
             }
@@ -199,6 +199,8 @@ points! {
     RestoreKept = "restore.kept";
     /// Its files are restored, and its databases not.
     RestoreTree = "restore.tree";
+    /// A text is pasted into a standing session, and Enter not sent.
+    SessionPasted = "session.pasted";
 }
 
 #[cfg(not(debug_assertions))]

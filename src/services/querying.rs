@@ -41,7 +41,7 @@ mod attending;
 use attending::{
     at_work, is_in_hand, mark_claimed, mark_halted, mark_unattended, orphaned, recount, suspended,
 };
-pub use attending::{is_deserted, is_unattended, seated, set_aside_for_the_dead};
+pub use attending::{is_deserted, is_unattended, occupied_by_the_dead, seated, set_aside_for_the_dead};
 mod standstill;
 use standstill::Standstill;
 

@@ -311,10 +311,16 @@ fn note_environment(
                 "{name} is being {doing}; kapell env status {name} tells how far that is"
             )))
         }
-        Some(row) => tx.attempt_in(project, &row.name)?.map(|other| {
-            let Occupant { worker, plan, task, .. } = other;
-            Shut::ForNow(format!("{worker} works in {name}, at {plan}/{task}"))
-        }),
+        Some(row) => match tx.attempt_in(project, &row.name)? {
+            None => None,
+            Some(other) => Some(Shut::ForNow(match querying::occupied_by_the_dead(tx, &other)? {
+                Some([dead, next]) => format!("{name} {dead}: {next}"),
+                None => {
+                    let Occupant { worker, plan, task, .. } = other;
+                    format!("{worker} works in {name}, at {plan}/{task}")
+                }
+            })),
+        },
     };
     if let Some(why) = why {
         now.shut(name, why);

@@ -203,7 +203,7 @@ impl From<TmuxError> for Error {
                 "tmux ls shows whose it is; end it or call the worker otherwise",
             )
             .into(),
-            TmuxError::Failed(_) => {
+            TmuxError::Failed(_) | TmuxError::CutOff => {
                 Refusal::new(Code::Conflict, error.to_string(), "tmux ls shows whether tmux works by itself").into()
             }
             TmuxError::Spawn(_) | TmuxError::Silent => {

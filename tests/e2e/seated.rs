@@ -546,3 +546,30 @@ fn a_machine_that_stops_leaves_nothing_in_the_way() {
     assert_eq!((place.holds("a.txt").as_str(), place.results()), ("a", vec!["a".to_owned()]));
     place.is_clean();
 }
+
+#[test]
+fn who_waits_for_an_environment_that_the_dead_hold_is_told_of_them_and_what_frees_it() {
+    let place = Place::new("");
+    let bench = &place.bench;
+    let lines = ["write a.txt half", &bench.meet_line("here"), "first hang"];
+    let dead = bench.start(&Plan::new([seated("a", &["a.txt"], &lines)]));
+    let _worker = bench.meet("here");
+    for process in bench.processes() {
+        process.signal(rustix::process::Signal::KILL);
+    }
+    bench.quiet();
+    let next = bench.start(&Plan::new([seated("b", &["b.txt"], &["write b.txt b"])]));
+    let frees =
+        format!("kapell resume {dead} or kapell cancel {dead}/a saves what it did there and frees it");
+    assert_eq!(
+        place.waits(&next, "b"),
+        format!("environment: dev1 is taken by {dead}/a, whose worker and conductor are gone: {frees}")
+    );
+    let refused = place.refused(&["env", "remove", "dev1"]);
+    assert!(refused.to_string().contains(&format!("{dead}/a")), "{refused:#}");
+    place.ok(&["cancel", &format!("{dead}/a")]);
+    place.done(&next);
+    bench.at_rest(&dead);
+    let kept = bench.task(&dead, "a")["attempts"][0]["ref"].as_str().unwrap().to_owned();
+    assert_eq!(bench.git(["show", &format!("{kept}:a.txt")]), "half");
+}

@@ -363,6 +363,52 @@ fn texts_of_several_at_once_are_entered_one_by_one() {
     assert_eq!(fs::read_dir(bench.state().join("panes")).unwrap().count(), 0);
 }
 
+#[test]
+fn what_a_send_that_was_killed_left_in_the_prompt_is_not_entered_with_the_next() {
+    let Some(bench) = bench() else { return };
+    assert_eq!(fleet(&bench, &["up", "a.b"]).1, 0);
+    until_drawn(&bench, "a_b");
+    let cut_off = |text: &str, how: &str| {
+        let mut command = bench.command(KAPELL);
+        command.env("KAPELL_FAILPOINT", format!("session.pasted:{how}"));
+        command.args(["fleet", "send", "a.b", text, "--json"]).output().unwrap()
+    };
+    assert_eq!(cut_off("FIRST", "kill").status.code(), None);
+    // For all who come, and not for the first alone: the second would not know of it.
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                let (sent, code) = fleet(&bench, &["send", "a.b", "SECOND"]);
+                assert_eq!((sent["sent"][0]["sent"].as_bool(), code), (Some(false), 1), "{sent:#}");
+                assert_eq!(sent["sent"][0]["code"], "conflict", "{sent:#}");
+                let reason = sent["sent"][0]["reason"].as_str().unwrap();
+                assert!(reason.contains("may stand in its prompt"), "{sent:#}");
+                let hint = sent["sent"][0]["hint"].as_str().unwrap();
+                assert!(hint.contains("kapell fleet attach a.b"), "{sent:#}");
+                assert!(hint.contains("kapell fleet send --cleared a.b TEXT"), "{sent:#}");
+            });
+        }
+    });
+    // A person, or a script, enters it there and says so.
+    tmux_ok(&bench, &["send-keys", "-t", "=a_b:", "Enter"]);
+    assert_eq!(keys(&bench, "a_b"), "<\u{1b}[200~FIRST\u{1b}[201~><\r>");
+    assert_eq!(fleet(&bench, &["send", "--cleared", "a.b", "THIRD"]).1, 0);
+    assert_eq!(fleet(&bench, &["send", "a.b", "FOURTH"]).1, 0);
+    let read = keys(&bench, "a_b");
+    let rest = "<\u{1b}[200~THIRD\u{1b}[201~><\r><\u{1b}[200~FOURTH\u{1b}[201~><\r>";
+    assert_eq!(read, format!("<\u{1b}[200~FIRST\u{1b}[201~><\r>{rest}"));
+
+    // Who fails in between tells of it himself, and a prompt that is new has nothing in it.
+    let failed = String::from_utf8(cut_off("FIFTH", "error").stdout).unwrap();
+    assert!(failed.contains("its prompt has the text, without Enter"), "{failed}");
+    assert_eq!(fleet(&bench, &["send", "a.b", "SIXTH"]).1, 1);
+    assert_eq!(fleet(&bench, &["down", "a.b"]).1, 0);
+    assert_eq!(fleet(&bench, &["up", "a.b"]).1, 0);
+    until_drawn(&bench, "a_b");
+    assert_eq!(fleet(&bench, &["send", "a.b", "SEVENTH"]).1, 0);
+    assert!(keys(&bench, "a_b").ends_with("<\u{1b}[200~SEVENTH\u{1b}[201~><\r>"));
+}
+
 /// Waits until the recorder has its terminal as it wants it.
 #[track_caller]
 fn until_drawn(bench: &Bench, session: &str) {

@@ -36,9 +36,9 @@ pub fn run(session: &Session, out: &mut Out, what: FleetCommand) -> Result<u8, A
         FleetCommand::Attach { name } => {
             attach(session, out, &standing::look(session, &project, &config, name.as_deref())?)
         }
-        FleetCommand::Send { name, text } => {
+        FleetCommand::Send { name, text, cleared } => {
             let text = if text == "-" { stdin_text("the text")? } else { text };
-            let sent = standing::send(session, &project, &config, &name, &text)?;
+            let sent = standing::send(session, &project, &config, &name, &text, cleared)?;
             typed(out, &sent);
             Ok(u8::from(sent.iter().any(|it| it.why_not.is_some())))
         }
@@ -97,14 +97,17 @@ fn typed(out: &mut Out, sent: &[Sent]) {
         let sent: Vec<Value> = sent
             .iter()
             .map(|it| {
+                let why_not = it.why_not.as_ref();
                 json!({
                     "worker": it.worker,
                     "session": it.session,
-                    "sent": it.why_not.is_none(),
+                    "sent": why_not.is_none(),
                     "characters": it.characters,
                     "joined": it.is_joined,
                     "left_out": it.left_out,
-                    "reason": it.why_not,
+                    "code": why_not.and_then(|why| why.code).map(Code::as_str),
+                    "reason": why_not.map(|why| &why.reason),
+                    "hint": why_not.and_then(|why| why.hint.as_ref()),
                 })
             })
             .collect();
@@ -115,7 +118,11 @@ fn typed(out: &mut Out, sent: &[Sent]) {
     for it in sent {
         match &it.why_not {
             Some(why) => {
-                page.wrapped(&cell(Style::Bad, "not sent  "), Style::Plain, &format!("{}: {why}", it.worker));
+                let text = format!("{}: {}", it.worker, why.reason);
+                page.wrapped(&cell(Style::Bad, "not sent  "), Style::Plain, &text);
+                if let Some(hint) = &why.hint {
+                    page.wrapped(&cell(Style::Faint, "          "), Style::Faint, hint);
+                }
             }
             None => {
                 let mut text = format!("{}: {} characters", it.worker, it.characters);

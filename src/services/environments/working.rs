@@ -16,7 +16,7 @@ use crate::domain::refusal::{Code, Refusal};
 use crate::domain::route::Shut;
 use crate::services::conductor::desk::Desk;
 use crate::services::conductor::saving::Saved;
-use crate::services::{Error, walling};
+use crate::services::{Error, querying, walling};
 use crate::store::Tx;
 use crate::store::attempts::{AttemptRow, Occupant};
 use crate::store::environments::EnvironmentRow;
@@ -516,7 +516,16 @@ pub(super) fn nobody_at_work(ground: &Ground<'_>, name: &str, doing: &str) -> Re
 
 /// [`nobody_at_work`], within a transaction.
 pub(super) fn is_free(tx: &Tx<'_>, project: &ProjectId, name: &str, doing: &str) -> Result<(), Error> {
-    let Some(Occupant { attempt, worker, plan, task }) = tx.attempt_in(project, name)? else { return Ok(()) };
+    let Some(occupant) = tx.attempt_in(project, name)? else { return Ok(()) };
+    if let Some([dead, next]) = querying::occupied_by_the_dead(tx, &occupant)? {
+        return Err(Refusal::new(
+            Code::Busy,
+            format!("{name} {dead}"),
+            format!("{next}; then {doing} again"),
+        )
+        .into());
+    }
+    let Occupant { attempt, worker, plan, task } = occupant;
     Err(Refusal::new(
         Code::Busy,
         format!("{worker} is at work in {name}, at task {task} of plan {plan}"),

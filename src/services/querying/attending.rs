@@ -14,7 +14,7 @@ use crate::services::planning::rows;
 use crate::services::project::Project;
 use crate::services::{Error, House, claiming, owning};
 use crate::store::Tx;
-use crate::store::attempts::AttemptRow;
+use crate::store::attempts::{AttemptRow, Occupant};
 use crate::store::plans::{PlanRow, TaskRow};
 use crate::sys::shim::client;
 
@@ -81,6 +81,23 @@ pub fn set_aside_for_the_dead(
         }
     }
     Ok(None)
+}
+
+/// What is said where an environment stays taken by an attempt whose worker and conductor are gone, and what frees it:
+/// what it did there is saved first, so nothing else may begin in it. None while somebody attends to it.
+///
+/// # Errors
+/// The database fails.
+pub fn occupied_by_the_dead(tx: &Tx<'_>, occupant: &Occupant) -> Result<Option<[String; 2]>, Error> {
+    let attempt = tx.attempt(&occupant.attempt)?;
+    if !attempt.map_or(Ok(false), |attempt| is_unattended(tx, &attempt))? {
+        return Ok(None);
+    }
+    let Occupant { plan, task, .. } = occupant;
+    Ok(Some([
+        format!("is taken by {plan}/{task}, whose worker and conductor are gone"),
+        format!("kapell resume {plan} or kapell cancel {plan}/{task} saves what it did there and frees it"),
+    ]))
 }
 
 /// How many of those are suspended.

@@ -27,18 +27,31 @@ pub struct Sent {
     pub is_joined: bool,
     /// Control characters that were left out.
     pub left_out: usize,
-    /// Why nothing was typed.
-    pub why_not: Option<String>,
+    /// Why it was not sent.
+    pub why_not: Option<WhyNot>,
+}
+
+/// Why a text was not sent to a session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WhyNot {
+    /// The code of it; none where the system failed.
+    pub code: Option<Code>,
+    /// In a sentence.
+    pub reason: String,
+    /// What to do, where there is a way.
+    pub hint: Option<String>,
 }
 
 /// Types a text into a session, or into those of a group, and presses Enter once in each. A protected
-/// worker is only typed to where it is named itself.
+/// worker is only typed to where it is named itself. With `is_cleared` nothing stands there that a send left
+/// which was cut off.
 pub fn send(
     session: &Session,
     project: &Project,
     config: &Config,
     name: &str,
     text: &str,
+    is_cleared: bool,
 ) -> Result<Vec<Sent>, Error> {
     refuse_inside(&session.house)?;
     let typed = Typed::of(text);
@@ -50,7 +63,8 @@ pub fn send(
     let standing = found_by(&tmux, project, config)?;
     let to = addressed(config, &standing, name)?;
     let turns = session.house.root.join("panes");
-    let sent: Vec<Sent> = to.iter().map(|standing| one(&tmux, standing, &typed, &turns)).collect();
+    let sent: Vec<Sent> =
+        to.iter().map(|standing| one(&tmux, standing, &typed, (&turns, is_cleared))).collect();
     for (standing, sent) in to.iter().zip(&sent).filter(|(_, sent)| sent.why_not.is_none()) {
         tell(session, project, standing, sent)?;
     }
@@ -113,10 +127,10 @@ fn nobody_up(config: &Config, standing: &[Standing], name: &str) -> Refusal {
     }
 }
 
-fn one(tmux: &Tmux, standing: &Standing, typed: &Typed, turns: &Path) -> Sent {
-    let (pasted, why_not) = match tmux.type_into(&standing.pane(), typed, turns) {
+fn one(tmux: &Tmux, standing: &Standing, typed: &Typed, (turns, is_cleared): (&Path, bool)) -> Sent {
+    let (pasted, why_not) = match tmux.type_into(&standing.pane(), typed, turns, is_cleared) {
         Ok(pasted) => (pasted, None),
-        Err(error) => (Pasted { characters: 0, is_joined: false }, Some(why(&error))),
+        Err(error) => (Pasted { characters: 0, is_joined: false }, Some(why(&error, standing))),
     };
     Sent {
         worker: standing.worker.to_string(),
@@ -128,11 +142,26 @@ fn one(tmux: &Tmux, standing: &Standing, typed: &Typed, turns: &Path) -> Sent {
     }
 }
 
-fn why(error: &TmuxError) -> String {
-    match error {
+fn why(error: &TmuxError, standing: &Standing) -> WhyNot {
+    let (code, hint) = match error {
+        TmuxError::CutOff => {
+            let worker = &standing.worker;
+            let hint = format!(
+                "kapell fleet attach {worker} shows it: clear it or enter it there, then \
+                 kapell fleet send --cleared {worker} TEXT"
+            );
+            (Some(Code::Conflict), Some(hint))
+        }
+        TmuxError::Gone(_) => (Some(Code::NotFound), None),
+        TmuxError::Absent => (Some(Code::Unsupported), None),
+        TmuxError::Failed(_) | TmuxError::Taken => (Some(Code::Conflict), None),
+        TmuxError::Spawn(_) | TmuxError::Silent => (None, None),
+    };
+    let reason = match error {
         TmuxError::Failed(why) | TmuxError::Gone(why) => why.clone(),
         other => other.to_string(),
-    }
+    };
+    WhyNot { code, reason, hint }
 }
 
 /// How much was typed, and not what: it may hold a secret.

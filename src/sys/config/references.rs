@@ -391,15 +391,6 @@ impl Said<'_, '_> {
                         "name a worker, a group or a provider",
                     );
                 }
-                Some(group) if is_empty(self.merged, group) => {
-                    let message = format!("`{to}` names the group `{group}`, which has no members");
-                    self.document.value_error(
-                        ConfigCode::EmptyGroup,
-                        &to,
-                        message,
-                        "give it members, or name another",
-                    );
-                }
                 _ => self.target(&to, route.to.as_ref()),
             }
             self.reach(index, route, &mut before);
@@ -436,6 +427,12 @@ impl Said<'_, '_> {
 
     /// A worker, group or provider that may get a task.
     fn target(&mut self, key: &str, name: Option<&Name>) {
+        if let Some(group) = name.map(Name::as_str).filter(|name| is_empty(self.merged, name)) {
+            let message = format!("`{key}` names the group `{group}`, which has no members");
+            let hint = "give it members, or name another";
+            self.document.value_error(ConfigCode::EmptyGroup, key, message, hint);
+            return;
+        }
         self.leads(key, name, &[Thing::Worker, Thing::Group, Thing::Provider]);
         self.is_free(key, name);
         let lack = name.and_then(|name| Some((name.as_str(), self.lack_of_staff(name.as_str())?)));

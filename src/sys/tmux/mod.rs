@@ -19,6 +19,7 @@ use super::process::spawn::{self, End, Limits, SpawnError};
 use crate::domain::standing::Listed;
 
 mod paste;
+mod pasting;
 pub mod stand;
 
 pub use paste::Pasted;
@@ -79,6 +80,11 @@ pub enum TmuxError {
     /// It said no.
     #[error("tmux: {0}")]
     Failed(String),
+    /// Somebody was killed between a paste and its Enter.
+    #[error(
+        "the text of a send that was cut off may stand in its prompt, and would be entered as one with this"
+    )]
+    CutOff,
 }
 
 /// The tmux of this machine and its usual server.

@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 use rustix::fs::OFlags;
 use rustix::termios::LocalModes;
 
+use super::pasting::Pasting;
 use super::{Pane, Tmux, TmuxError};
+use crate::base::failpoint::Point;
 use crate::base::ids::random_tail;
 use crate::domain::standing::Typed;
 use crate::sys::process::life::{self, Life};
@@ -50,13 +52,21 @@ impl Tmux {
     ///
     /// It goes straight to the pane's program, past the key tables of tmux and whatever mode a person who
     /// scrolls there is in. Texts for one pane wait for one another, in whichever processes: each is entered
-    /// before the next is pasted. Their turns are taken in the folder `turns`.
+    /// before the next is pasted. Their turns are taken in the folder `turns`. Where somebody was killed between
+    /// the two, the next is refused, until one comes with `is_cleared`: its caller has seen to the prompt.
     ///
     /// # Errors
-    /// The pane has ended, takes no input, or cannot take that much; then nothing was typed.
-    pub fn type_into(&self, pane: &str, typed: &Typed, turns: &Path) -> Result<Pasted, TmuxError> {
+    /// The pane has ended, takes no input, or cannot take that much, or another text may stand there; then nothing
+    /// was typed. Or Enter could not be sent: that is said, and who comes next is refused as well.
+    pub fn type_into(
+        &self,
+        pane: &str,
+        typed: &Typed,
+        turns: &Path,
+        is_cleared: bool,
+    ) -> Result<Pasted, TmuxError> {
         let pane = self.pane(pane)?;
-        let _turn = turn(turns, &pane.tty)?;
+        let turn = turn(turns, &pane.tty)?;
         // It may have become another one while others typed.
         let pane = &self.pane(&pane.id)?;
         if pane.is_dead {
@@ -76,12 +86,29 @@ impl Tmux {
                 typed.text.len()
             )));
         }
-        self.paste(pane, typed.text.as_bytes(), true)?;
+        let pasting = Pasting::begin(turn.path(), pane, is_cleared)?;
+        match self.paste(pane, typed.text.as_bytes(), true) {
+            Ok(()) => {}
+            // Nobody knows what came of it.
+            Err(error @ (TmuxError::Silent | TmuxError::Spawn(_))) => return Err(error),
+            Err(error) => {
+                pasting.end();
+                return Err(error);
+            }
+        }
+        let stands =
+            |why: String| TmuxError::Failed(format!("its prompt has the text, without Enter: {why}"));
+        Point::SessionPasted.reach().map_err(|fault| stands(fault.to_string()))?;
         if reading != Reading::Lines {
             await_reading(&pane.tty);
         }
         // Enter is a carriage return to every program; as a key it would go to a mode of tmux that may be on.
-        self.paste(pane, b"\r", false)?;
+        self.paste(pane, b"\r", false).map_err(|error| match error {
+            // Its prompt went with it.
+            TmuxError::Gone(_) => error,
+            error => stands(error.to_string()),
+        })?;
+        pasting.end();
         Ok(Pasted { characters: typed.text.chars().count(), is_joined })
     }
 

@@ -82,6 +82,8 @@ submit early. Where a program reads line by line, its lines are made one. Agents
 reads key by key and does not (no bracketed paste, as some prompts have it) sees the end of each line as Enter, and tmux tells \
 of that since 3.6 only. Texts that several send at once come one after the other.
 A group means the sessions of all its workers but the protected; those are typed to by their own name.
+One that is killed before it came to Enter leaves its text in the prompt: the next is refused, until it says by --cleared that \
+the prompt was seen to. A session that is started anew has a new prompt.
 Ends with 1 if a session could not be typed into. For a task use kapell send.
 
 Examples:
@@ -95,6 +97,9 @@ Examples:
         /// What to type; - reads it from stdin
         #[arg(allow_hyphen_values = true)]
         text: String,
+        /// Send it though a send before was cut off: what that one left in the prompt was cleared or entered
+        #[arg(long)]
+        cleared: bool,
     },
 }
 

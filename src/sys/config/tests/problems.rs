@@ -273,6 +273,17 @@ fn routes_that_lead_nowhere_or_are_never_asked() {
             "4:6 routes[0].to `routes[0].to` names the group `g`, which has no members",
         ],
     );
+    // Nor does a stage, whose run would fail at once.
+    const STAGE: &str = "[pipelines.p]\nstages = [{ name = \"a\", target = \"g\" }]\n";
+    has(
+        &format!("[groups.g]\n{STAGE}"),
+        &[
+            "1:1 groups.g group `g` has no members",
+            "3:34 pipelines.p.stages[0].target `pipelines.p.stages[0].target` names the group `g`, which has no members",
+        ],
+    );
+    has(&format!("[groups.g]\n{STAGE}[workers.w]\nprovider = \"codex\"\ngroups = [\"g\"]"), &[]);
+    has(&format!("[groups.g]\nmatch = 'codex\\d'\n{STAGE}"), &[]);
     has(
         "[[routes]]\nmatch = '[^\\s\\S]'\nto = \"codex\"",
         &["2:9 routes[0].match `routes[0].match` can match nothing"],
