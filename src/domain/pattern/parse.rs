@@ -280,8 +280,8 @@ fn has_a_name(pieces: &[Piece]) -> bool {
             Piece::Star if reached.is_empty() => reached,
             Piece::Star => reached.into_iter().chain([Name::Plain]).collect(),
         };
-        reached.sort_by_key(|&name| name as u8);
-        reached.dedup();
+        let mut seen = [false; Name::COUNT];
+        reached.retain(|&name| !std::mem::replace(&mut seen[name as usize], true));
     }
     reached.into_iter().any(Name::may_end)
 }

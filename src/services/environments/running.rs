@@ -316,7 +316,7 @@ fn start(
         symlink(&log, run_dir.join(stream)).map_err(failed)?;
     }
     let mut job = Job::new(run, argv.into_iter().map(Into::into).collect(), &row.path);
-    job.env = ground.variables(row, &sub.name, port).into_iter().collect();
+    job.env = ground.variables(row, &sub.name, port).into_iter().gather();
     job.grace_ms = ground.config.environments.grace_s.saturating_mul(1000);
     // A service has all the time that there is; its log is put aside when it is long.
     job.output_limit = u64::MAX / 4;
