@@ -2,6 +2,7 @@
 //! [`std::time::Instant`], which does not jump.
 
 use std::fmt;
+use std::time::Duration;
 
 use super::failpoint;
 
@@ -79,6 +80,11 @@ impl Time {
     /// Milliseconds from `earlier` to this moment; negative when the clock jumped back.
     pub fn millis_since(self, earlier: Self) -> i64 {
         self.0 - earlier.0
+    }
+
+    /// How long it is until then; nothing once it is past.
+    pub fn from_now(self) -> Duration {
+        Duration::from_millis(u64::try_from(self.millis_since(Self::now())).unwrap_or(0))
     }
 }
 

@@ -368,19 +368,6 @@ impl Tx<'_> {
         }
         Ok(changed)
     }
-}
-
-impl Tx<'_> {
-    /// How many claims a holder has that live by this proof.
-    pub fn claims_by(&self, holder: &Holder, alive: &str) -> Result<u64, StoreError> {
-        let mut statement = self.sql.prepare_cached(
-            "SELECT count(*) FROM projects CROSS JOIN claims ON project = projects.id
-             WHERE holder = ?1 AND holder_kind = ?2 AND alive = ?3 AND released_at IS NULL",
-        )?;
-        let count: i64 = statement
-            .query_row(params![holder.name.as_str(), holder.kind.as_str(), alive], |row| row.get(0))?;
-        Ok(count.unsigned_abs())
-    }
 
     /// Hands what a session of a process held over to the process's next one, and records it in each project.
     pub fn hand_over_session(&self, from: &HolderName, to: &Holder, alive: &str) -> Result<(), StoreError> {

@@ -279,22 +279,15 @@ impl Tx<'_> {
         of_questions: bool,
         most: usize,
     ) -> Result<Vec<(u64, u64)>, StoreError> {
-        let mut statement = self.sql.prepare_cached(match of_questions {
-            true => {
-                "SELECT coalesce(spent, 0), input_tokens + cached_tokens + cache_write_tokens + output_tokens
-                 FROM spendings
-                 WHERE provider = ?1 AND is_open = 0 AND plan IS NULL
-                   AND (spent IS NOT NULL OR input_tokens + output_tokens > 0)
-                 ORDER BY started_at DESC LIMIT ?2"
-            }
-            false => {
-                "SELECT coalesce(spent, 0), input_tokens + cached_tokens + cache_write_tokens + output_tokens
-                 FROM spendings
-                 WHERE provider = ?1 AND is_open = 0 AND plan IS NOT NULL
-                   AND (spent IS NOT NULL OR input_tokens + output_tokens > 0)
-                 ORDER BY started_at DESC LIMIT ?2"
-            }
-        })?;
+        // As a part of the text: an index of the attempts alone is found by it.
+        let whose = if of_questions { "plan IS NULL" } else { "plan IS NOT NULL" };
+        let mut statement = self.sql.prepare_cached(&format!(
+            "SELECT coalesce(spent, 0), input_tokens + cached_tokens + cache_write_tokens + output_tokens
+             FROM spendings
+             WHERE provider = ?1 AND is_open = 0 AND {whose}
+               AND (spent IS NOT NULL OR input_tokens + output_tokens > 0)
+             ORDER BY started_at DESC LIMIT ?2",
+        ))?;
         let rows = statement.query_map(params![provider.as_str(), most as i64], |row| {
             Ok((row.get::<_, i64>(0)?.unsigned_abs(), row.get::<_, i64>(1)?.unsigned_abs()))
         })?;

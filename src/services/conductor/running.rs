@@ -164,11 +164,6 @@ pub fn conduct<S: Socket>(
     ended.map(|()| true)
 }
 
-/// How long it is until then.
-fn until(at: Time) -> Duration {
-    Duration::from_millis(u64::try_from(at.millis_since(Time::now())).unwrap_or(0))
-}
-
 struct Conductor<'a> {
     desk: Arc<Desk>,
     agenda: Agenda,
@@ -286,8 +281,8 @@ impl Conductor<'_> {
             if !std::mem::take(&mut self.has_more) {
                 let rest = TRY_AGAIN.min(HEARTBEAT.saturating_sub(self.last_beat.elapsed()));
                 let rest = self.until_reset().map_or(rest, |reset| reset.min(rest));
-                let rest = self.ends_at.map_or(rest, |at| until(at).min(rest));
-                let rest = row.stop_at.map_or(rest, |at| until(at).min(rest));
+                let rest = self.ends_at.map_or(rest, |at| at.from_now().min(rest));
+                let rest = row.stop_at.map_or(rest, |at| at.from_now().min(rest));
                 self.watch.wait(Some(Instant::now() + rest));
             }
         }

@@ -1,10 +1,9 @@
 //! Work is no worse for a reviewer that cannot be asked now: its money is spent or set aside, or its provider is
 //! limited. A conductor waits until it can be, so that no night's plan fails for it.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::Case;
-use crate::base::clock::Time;
 use crate::base::ids::ProviderName;
 use crate::domain::refusal::{Code, Refusal};
 use crate::domain::task::TaskState;
@@ -45,15 +44,11 @@ pub(super) fn wait(
         };
         // Whatever is settled, stopped or called off is recorded, and wakes this; so does the conductor's heartbeat,
         // after which also a clock that was set is seen.
-        watch.wait(Some(Instant::now() + until(at)));
+        watch.wait(Some(Instant::now() + at.from_now()));
         let now = Files::of(session, case.project);
         if now != files {
             files = now;
             config = session.config_at_work(case.project)?;
         }
     }
-}
-
-fn until(at: Time) -> Duration {
-    Duration::from_millis(u64::try_from(at.millis_since(Time::now())).unwrap_or(0))
 }
