@@ -26,6 +26,10 @@ use crate::sys::git::{SnapshotError, Worktree, checkout, land, read, refs, snaps
 /// As many bytes of files that git ignores are kept of a claim, or of an attempt.
 const MOST_IGNORED: u64 = 64 << 20;
 
+/// Milliseconds by which the time of a file may lie before the clock's at its change: Linux stamps files with the time
+/// of its last tick, of which the slowest kernel has 100 a second.
+const TICK: i64 = 10;
+
 /// As many of one folder.
 const MOST_FILES: usize = 2000;
 
@@ -75,7 +79,8 @@ impl Gone {
         }
         // The one time of a file that nobody sets.
         let changed_at = |it: Metadata| Time::from_millis(it.ctime() * 1000 + it.ctime_nsec() / 1_000_000);
-        file.symlink_metadata().map_or(true, |metadata| changed_at(metadata) >= self.claim.since)
+        let is_since = |it| self.claim.since.millis_since(changed_at(it)) <= TICK;
+        file.symlink_metadata().map_or(true, is_since)
     }
 }
 
