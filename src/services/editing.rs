@@ -202,7 +202,7 @@ fn claimed(
                 claim.pattern.contains(&path)
                     || below.as_ref().is_some_and(|below| overlap(below, &claim.pattern).is_some())
             };
-            held.iter().any(|claim| covers(claim, editor, place, now))
+            held.iter().any(|claim| covers(claim, editor, place, now) && is_here(tx, claim, place))
                 && !held.iter().any(|claim| claim.holder != editor.holder && is_met(claim))
         };
         // Nearly always it is the second edit of a file, which writes nothing.
@@ -267,7 +267,19 @@ fn claimed(
                 tx.resume_claims(&project.id, &editor.holder, life.as_deref(), alive, expires_at)?;
             }
         }
-        if insert.is_empty() {
+        // What it holds for another checkout says nothing of what the file was in this one.
+        let is_own = |at: usize| {
+            let (place, _) = &wanted[at];
+            let path = RepoPath::from(&*place.path);
+            let is_it = |claim: &Held| claim.holder == editor.holder && claim.pattern.contains(&path);
+            held.iter().any(|claim| is_it(claim) && is_here(tx, claim, place))
+        };
+        let mut new_ones = Vec::new();
+        for pattern in &insert {
+            new_ones.extend((0..wanted.len()).filter(|at| wanted[*at].1 == *pattern));
+        }
+        new_ones.extend((0..wanted.len()).filter(|at| !insert.contains(&wanted[*at].1) && !is_own(*at)));
+        if new_ones.is_empty() {
             return Ok(Vec::new());
         }
         let new = NewClaims {
@@ -278,13 +290,12 @@ fn claimed(
             alive: editor.alive.as_deref(),
             expires_at,
         };
-        for pattern in &insert {
+        for at in new_ones {
+            let (place, pattern) = &wanted[at];
             let id = tx.insert_claim(&project.id, pattern, &new)?;
             // A name that is no text cannot be recorded; such a file stays held until its session has ended.
-            if let Some(at) = wanted.iter().position(|(_, wanted)| wanted == pattern)
-                && wanted[at].0.file.to_str().is_some()
-            {
-                tx.insert_edit(id, &wanted[at].0.file, &before[at])?;
+            if place.file.to_str().is_some() {
+                tx.insert_edit(id, &place.file, &before[at])?;
             }
         }
         Ok(Vec::new())
@@ -426,7 +437,8 @@ fn wanted(project: &Project, asked: &Asked<'_>) -> (Vec<(Place, Pattern)>, Vec<P
             whole.extend(Pattern::parse("**"));
         } else if let Ok(pattern) = Pattern::around_path(&place.path) {
             // What no claim can own (`.git`, say) is not for us to hold.
-            match wanted.iter_mut().find(|(_, known)| *known == pattern) {
+            let is_known = |(at, known): &&mut (Place, Pattern)| *known == pattern && at.top() == place.top();
+            match wanted.iter_mut().find(is_known) {
                 None => wanted.push((place, pattern)),
                 // Of several ways to write it the one that reaches furthest.
                 Some((known, _)) if place.extent == Extent::Tree => known.extent = Extent::Tree,
@@ -479,6 +491,12 @@ fn covers(claim: &Held, editor: &Editor, place: &Place, now: Time) -> bool {
         && claim.alive == editor.alive
         && (claim.alive.is_some() || claim.expires_at > now.plus_seconds(DEFAULT_TTL_S as i64 / 2))
         && claim.pattern.contains(&RepoPath::from(&*place.path))
+}
+
+/// Whether a claim was not made for a file of another checkout.
+fn is_here(tx: &Tx<'_>, claim: &Held, place: &Place) -> bool {
+    // What cannot be read is asked about once more, and fails there.
+    tx.edited_for(claim.id).is_ok_and(|edited| edited.is_none_or(|edited| place.file.starts_with(edited)))
 }
 
 /// Whether a claim of the session lives by another living process than this editor's: the same session was

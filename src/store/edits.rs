@@ -34,6 +34,12 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// The file for which a claim was made, absolute; none where it was not made for an edit.
+    pub fn edited_for(&self, claim: ClaimId) -> Result<Option<PathBuf>, StoreError> {
+        let mut statement = self.sql.prepare_cached("SELECT path FROM edits WHERE claim = ?1")?;
+        Ok(statement.query_row([claim.0], |row| row.get::<_, String>(0)).optional()?.map(PathBuf::from))
+    }
+
     /// The files that a session holds for its edits, in whatever projects.
     pub fn edits_of(&self, holder: &Holder) -> Result<Vec<EditRow>, StoreError> {
         let mut statement = self.sql.prepare_cached(

@@ -141,3 +141,36 @@ fn a_file_at_which_git_does_not_look_is_changed_all_the_same() {
         assert_eq!(bench.git(["show", &format!("{reference}:README")]), "PRECIOUS", "{flag}");
     }
 }
+
+#[test]
+fn one_path_that_a_session_edits_in_two_checkouts_is_held_for_both() {
+    for is_killed in [false, true] {
+        let bench = Bench::new();
+        bench.write(".gitignore", ".wt\n");
+        bench.commit("ignored");
+        bench.git(["worktree", "add", "-q", "-b", "other", ".wt/w"]);
+        let inner = ".wt/w/src/lib.txt";
+        if is_killed {
+            vanished(&bench, "a", &["src/lib.txt", inner, "src/lib.txt"]);
+        } else {
+            for path in ["src/lib.txt", inner, "src/lib.txt"] {
+                assert_eq!(ask(&bench, &edit(&bench, "a", path)), "", "{path}");
+            }
+        }
+        bench.write(inner, "PRECIOUS\n");
+        // What is in the project's own checkout is as it was; what lies in the other one is nowhere else.
+        if is_killed {
+            assert_eq!(ask(&bench, &edit(&bench, "b", inner)), "");
+            let told = left(&bench);
+            let reference = told[0].rsplit(' ').next().unwrap();
+            assert_eq!(bench.git(["show", &format!("{reference}:src/lib.txt")]), "PRECIOUS", "{told:?}");
+        } else {
+            ask(&bench, &event(&bench, "a", "Stop"));
+            assert_eq!(holders(&bench), ["agent claude-a src/lib.txt"]);
+            assert!(ask(&bench, &edit(&bench, "b", inner)).contains("held by claude-a"));
+            bench.git(["-C", ".wt/w", "checkout", "-q", "."]);
+            ask(&bench, &event(&bench, "a", "Stop"));
+            assert_eq!(holders(&bench), Vec::<String>::new());
+        }
+    }
+}
