@@ -28,6 +28,7 @@ use crate::sys::process::life;
 
 mod brought;
 mod linked;
+pub mod marking;
 mod naming;
 pub mod person;
 mod place;
@@ -388,7 +389,8 @@ pub fn rest(house: &House, editor: &Editor) -> Result<(), Error> {
             }
         }
         Ok(())
-    })
+    })?;
+    marking::forget(house, editor)
 }
 
 /// Whether the checkout that a file lies in has it as its last commit does. A file that was

@@ -88,19 +88,24 @@ pub fn ask(
                     Err(error) => return Err(error),
                 }
             }
-            HolderKind::Agent => {
-                let file = asked_file(&session.house, &claim.holder.name);
-                let failed = |error| Error::system(format!("cannot write {}", file.display()), error);
-                if let Some(folder) = file.parent() {
-                    std::fs::create_dir_all(folder).map_err(failed)?;
-                }
-                let line = json!({"who": by.name.as_str(), "text": text}).to_string();
-                append(&file, &line).map_err(failed)?;
-            }
+            HolderKind::Agent => say(&session.house, &claim.holder.name, &by.name, &text)?,
             HolderKind::Person => {}
         }
     }
     Ok(())
+}
+
+/// Leaves something to be told to a session of an agent's with the answer to the next thing that it asks.
+///
+/// # Errors
+/// It cannot be written.
+pub fn say(house: &House, to: &HolderName, by: &HolderName, text: &str) -> Result<(), Error> {
+    let file = asked_file(house, to);
+    let failed = |error| Error::system(format!("cannot write {}", file.display()), error);
+    if let Some(folder) = file.parent() {
+        std::fs::create_dir_all(folder).map_err(failed)?;
+    }
+    append(&file, &json!({"who": by.as_str(), "text": text}).to_string()).map_err(failed)
 }
 
 /// What a holder is told that somebody waits for what it holds.

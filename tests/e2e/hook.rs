@@ -54,7 +54,7 @@ fn answer_of(command: &mut Command, stdin: &[u8]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// The reason of the refusal; empty where nothing was said.
+/// The reason of the refusal, or what is told with the leave; empty where nothing was said.
 #[track_caller]
 fn ask(bench: &Bench, event: &Value) -> String {
     let said = answer_of(bench.command(KAPELL).args(["hook", "claude"]), event.to_string().as_bytes());
@@ -67,6 +67,9 @@ fn ask(bench: &Bench, event: &Value) -> String {
     }
     let output = &answer["hookSpecificOutput"];
     assert_eq!(output["hookEventName"], "PreToolUse", "{said}");
+    if let Some(told) = output["additionalContext"].as_str() {
+        return told.to_owned();
+    }
     assert_eq!(output["permissionDecision"], "deny", "{said}");
     output["permissionDecisionReason"].as_str().unwrap().to_owned()
 }
@@ -682,8 +685,8 @@ fn a_command_that_changed_what_another_session_holds_is_told_of_it() {
     let told = after("b", "./generate");
     assert!(told.contains("src/lib.txt (held by claude-a) changed while this command"), "{told}");
     assert!(bench.events(None).iter().any(|event| event.0 == "hook.touched"));
-    // Who holds it may change it as they like.
-    assert_eq!(ask(&bench, &bash(&bench, "a", "./generate")), "");
+    // Who holds it is told too, and may change it as they like.
+    assert!(ask(&bench, &bash(&bench, "a", "./generate")).starts_with("kapell: claude-b says: src/lib.txt"));
     fs::write(&path, "again\n").unwrap();
     assert_eq!(after("a", "./generate"), "");
 }

@@ -17,7 +17,7 @@ use crate::domain::pattern::Pattern;
 use crate::domain::refusal::Refusal;
 use crate::domain::task::TaskState;
 use crate::domain::writes::{CONTENT, TOP};
-use crate::services::editing::{self, Asked, Editor, Worker, succeeding, touching, unended};
+use crate::services::editing::{self, Asked, Editor, Worker, marking, succeeding, touching, unended};
 use crate::services::lending::{self, Lent};
 use crate::services::project::Project;
 use crate::services::{Error, House, nudging};
@@ -172,6 +172,9 @@ fn decide(house: &House, agent: Option<&str>, event: &Event) -> Result<Decision,
         Moment::After => {
             if event.is_command() {
                 unended::end(house, editor);
+            }
+            if event.is_command() || !writes.is_empty() {
+                marking::note(house, editor, &asked, event.is_command())?;
             }
             let told = match writes.is_empty() {
                 true => None,

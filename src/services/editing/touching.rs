@@ -1,11 +1,12 @@
 //! What a command changed that nobody could tell from its words: files of others, found out afterwards.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use super::marking::Doings;
 use super::{Editor, Held, HolderKind, is_of_agent, linked, near, tell};
 use crate::base::ids::{ClaimId, HolderName};
 use crate::base::paths::RepoPath;
@@ -13,11 +14,11 @@ use crate::base::sorting::Gather as _;
 use crate::domain::pattern::Pattern;
 use crate::domain::refusal::{Code, Refusal};
 use crate::services::project::Project;
-use crate::services::{Error, House};
+use crate::services::{Error, House, nudging};
 use crate::sys::process::life;
 
 /// So many files in folders that others hold are looked at: a hook has to answer in milliseconds.
-const LOOKED_AT: usize = 5000;
+pub(super) const LOOKED_AT: usize = 5000;
 
 /// So many are named.
 const NAMED: usize = 5;
@@ -121,18 +122,16 @@ pub fn touched(
     command: &str,
 ) -> Result<Option<Refusal>, Error> {
     let project = Project::of(folder)?;
-    let since =
-        |holder: &HolderName| fs::metadata(stamp(house, holder)).and_then(|stamp| stamp.modified()).ok();
-    let (Some(began), Some(top)) = (since(&editor.holder.name), &project.top) else { return Ok(None) };
+    let (Some(began), Some(top)) = (since(house, &editor.holder.name), &project.top) else {
+        return Ok(None);
+    };
     let seen = read(&fs::read(stamp(house, &editor.holder.name)).unwrap_or_default());
     let held = others(house, editor, &project)?;
-    // Whoever used a tool meanwhile did it rather than this one.
-    let is_idle = |claim: &&Held| since(&claim.holder.name).is_none_or(|theirs| theirs < began);
-    let held: Vec<&Held> = held.iter().filter(is_idle).collect();
     let mut before: BTreeMap<(ClaimId, RepoPath), u64> =
         seen.into_iter().map(|seen| ((seen.claim, seen.path), seen.inode)).gather();
     let mut left = LOOKED_AT;
     let mut changed: Vec<(RepoPath, &Held)> = Vec::new();
+    let mut doings = BTreeMap::<&HolderName, Doings>::new();
     for claim in &held {
         for (path, inode) in linked::owned(top, &claim.pattern, &mut left) {
             let file = top.join(path.to_path_buf());
@@ -148,9 +147,18 @@ pub fn touched(
         |path: &RepoPath| top.join(path.to_path_buf()).symlink_metadata().map_or(true, |it| it.is_dir());
     let gone = before.into_keys().filter(|(_, path)| is_gone(path)).filter_map(|(claim, path)| {
         let claim = held.iter().find(|it| it.id == claim)?;
-        Some((path, *claim))
+        Some((path, claim))
     });
     changed.extend(gone);
+    // What the tools of its holder did meanwhile, this command did not.
+    let is_doer = |doer: &Held, claim: &Held| {
+        doer.holder == claim.holder || doer.alive.is_some() && is_of_agent(claim, doer.alive.as_deref())
+    };
+    changed.retain(|(path, claim)| {
+        let file = top.join(path.to_path_buf());
+        let mut doers = held.iter().filter(|doer| is_doer(doer, claim)).map(|doer| &doer.holder.name);
+        !doers.any(|doer| doings.entry(doer).or_insert_with(|| Doings::of(house, doer)).explain(&file))
+    });
     let Some((_, first)) = changed.first() else { return Ok(None) };
     let names: Vec<String> = changed
         .iter()
@@ -161,6 +169,16 @@ pub fn touched(
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     let text = format!("{}{more} changed while {command} of {} ran", names.join(", "), editor.holder.name);
     house.store()?.write(|tx| tell(tx, &project, editor, "hook.touched", text.clone()))?;
+    // An editor and a person follow the events.
+    let agents = changed.iter().filter(|(_, claim)| claim.holder.kind == HolderKind::Agent);
+    let agents: BTreeSet<&HolderName> = agents.map(|(_, claim)| &claim.holder.name).collect();
+    for agent in agents {
+        let theirs = changed.iter().filter(|(_, claim)| claim.holder.name == *agent).take(NAMED);
+        let names: Vec<String> = theirs.map(|(path, _)| path.to_string()).collect();
+        let names = names.join(", ");
+        let text = format!("{names} changed while {command} of mine ran; look at it before you go on");
+        nudging::say(house, agent, &editor.holder.name, &text)?;
+    }
     let hint = format!(
         "if the command did it, put back what was there, and ask {} first; if not, go on",
         first.holder.name
@@ -168,8 +186,13 @@ pub fn touched(
     Ok(Some(Refusal::new(Code::Conflict, text, hint)))
 }
 
+/// When a session was last about to run a command.
+pub(super) fn since(house: &House, holder: &HolderName) -> Option<SystemTime> {
+    fs::metadata(stamp(house, holder)).and_then(|stamp| stamp.modified()).ok()
+}
+
 /// When a file was last changed, its name and rights too: what is unpacked brings its own time with it.
-fn changed_at(found: &fs::Metadata) -> SystemTime {
+pub(super) fn changed_at(found: &fs::Metadata) -> SystemTime {
     let seconds = std::time::Duration::from_secs(u64::try_from(found.ctime()).unwrap_or(0));
     let nanos = std::time::Duration::from_nanos(u64::try_from(found.ctime_nsec()).unwrap_or(0));
     SystemTime::UNIX_EPOCH + seconds + nanos

@@ -153,3 +153,75 @@ fn a_change_of_a_name_that_is_no_text_is_told() {
         assert!(said.contains("dir/\\xff.txt (held by me)"), "{said}");
     }
 }
+
+/// A session uses its tool of edits on a file, from asking to the end.
+fn edits(bench: &Bench, session: &str, path: &str, content: &str) {
+    assert_eq!(ask(bench, &edit(bench, session, path)), "");
+    bench.write(path, content);
+    let input = json!({"file_path": path});
+    assert_eq!(ask(bench, &tool(bench, session, "PostToolUse", "Edit", input)), "");
+}
+
+#[test]
+fn what_a_holder_did_itself_is_not_told_of_another_ones_command() {
+    let bench = Bench::new();
+    edits(&bench, "a", "src/lib.txt", "one\n");
+    // A file that it holds, and one that it claims meanwhile.
+    let said = run(&bench, "./tests.sh", &|| {
+        edits(&bench, "a", "src/lib.txt", "two\n");
+        edits(&bench, "a", "new.txt", "new\n");
+    });
+    assert_eq!(said, "");
+    // By a command, whether that has ended or not.
+    let said = run(&bench, "./tests.sh", &|| {
+        assert_eq!(ask(&bench, &bash(&bench, "a", "./writes.sh")), "");
+        bench.write("src/lib.txt", "three\n");
+        fs::remove_file(bench.project.join("new.txt")).unwrap();
+        assert_eq!(after(&bench, "a", "./writes.sh"), "");
+    });
+    assert_eq!(said, "");
+    let said = run(&bench, "./tests.sh", &|| {
+        assert_eq!(ask(&bench, &bash(&bench, "a", "./writes.sh")), "");
+        bench.write("src/lib.txt", "four\n");
+    });
+    assert_eq!(said, "");
+    assert_eq!(after(&bench, "a", "./writes.sh"), "");
+    assert_eq!(run(&bench, "./tests.sh", &|| {}), "");
+    assert!(!bench.events(None).iter().any(|(kind, _)| kind == "hook.touched"));
+}
+
+#[test]
+fn what_a_command_does_beside_its_holders_tools_is_told_to_both() {
+    let bench = Bench::new();
+    edits(&bench, "a", "src/lib.txt", "one\n");
+    let looks = |bench: &Bench| {
+        assert_eq!(ask(bench, &bash(bench, "a", "ls")), "");
+        assert_eq!(after(bench, "a", "ls"), "");
+    };
+    let acts: [(&str, Act<'_>); 3] = [
+        ("before", &|| {
+            bench.write("src/lib.txt", "by b\n");
+            looks(&bench);
+        }),
+        ("after", &|| {
+            edits(&bench, "a", "src/lib.txt", "two\n");
+            looks(&bench);
+            bench.write("src/lib.txt", "by b\n");
+        }),
+        ("gone", &|| {
+            edits(&bench, "a", "src/lib.txt", "three\n");
+            fs::remove_file(bench.project.join("src/lib.txt")).unwrap();
+            looks(&bench);
+        }),
+    ];
+    for (name, act) in acts {
+        let said = run(&bench, "./script.sh", act);
+        assert!(said.contains("src/lib.txt (held by claude-a) changed while this command"), "{name}: {said}");
+        let told = ask(&bench, &edit(&bench, "a", "src/lib.txt"));
+        assert!(
+            told.contains("claude-b says: src/lib.txt changed while this command of mine ran"),
+            "{name}: {told}"
+        );
+        assert_eq!(ask(&bench, &edit(&bench, "a", "src/lib.txt")), "", "{name}: once");
+    }
+}
