@@ -28,11 +28,13 @@ pub enum Reach {
     /// That path, and all below it should it be a folder.
     #[default]
     Path,
+    /// The same, but for what a link of that name leads to: the name goes.
+    Name,
     /// The same, where nobody makes a file of it: should there be nothing yet, a folder may come of it.
     Tree,
-    /// The same, where it becomes what this path is: a folder, should that be one.
+    /// That path, where it becomes what this one is: a folder, should that be one.
     Like(String),
-    /// The same, but for other repositories in it: git leaves those alone.
+    /// That path, and all below it but for other repositories: git leaves those alone.
     Own,
     /// The same, if there is something of that name: `git checkout NAME` may mean a branch.
     IfThere,

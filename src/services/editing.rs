@@ -319,10 +319,22 @@ pub fn written_by_session(
     house: &House,
     editor: &Editor,
     asked: &Asked<'_>,
+    is_command: bool,
 ) -> Result<Option<Refusal>, Error> {
     // What a glob stood for, and what was there, is another thing by now.
-    let is_named = |reach: &Reach| matches!(reach, Reach::Path | Reach::Tree | Reach::Like(_) | Reach::Own);
-    let writes: Vec<Write> = asked.writes.iter().filter(|write| is_named(&write.reach)).cloned().collect();
+    let is_named = |reach: &Reach| {
+        matches!(reach, Reach::Path | Reach::Name | Reach::Tree | Reach::Like(_) | Reach::Own)
+    };
+    let mut writes: Vec<Write> =
+        asked.writes.iter().filter(|write| is_named(&write.reach)).cloned().collect();
+    if is_command {
+        // And so is a link: the command may have made it.
+        let is_link = |write: &Write| asked.cwd.join(&write.path).is_symlink();
+        writes.retain(|write| write.inside.is_none() || !is_link(write));
+        for write in &mut writes {
+            write.reach = Reach::Name;
+        }
+    }
     let asked = &Asked { writes: &writes, ..*asked };
     in_each_project(house, editor, asked, |project, asked, _| written(house, editor, project, asked))
 }

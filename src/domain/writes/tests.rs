@@ -21,8 +21,8 @@ fn shown(writes: &[Write]) -> String {
     let shown = writes.iter().map(|write| {
         let (path, inside) = (&write.path, write.inside.as_deref().unwrap_or_default());
         match &write.reach {
-            Reach::Path | Reach::Tree | Reach::Like(_) if inside.is_empty() => path.clone(),
-            Reach::Path | Reach::Tree | Reach::Like(_) => format!("{path}<{inside}"),
+            Reach::Path | Reach::Name | Reach::Tree | Reach::Like(_) if inside.is_empty() => path.clone(),
+            Reach::Path | Reach::Name | Reach::Tree | Reach::Like(_) => format!("{path}<{inside}"),
             Reach::Own => format!("own {path}"),
             Reach::Repositories(by) => format!("repositories {path} by {by}"),
             Reach::IfThere => format!("{path}?"),
@@ -58,12 +58,13 @@ fn of_what_is_not_there_a_folder_may_come() {
     for (command, expected) in [
         ("rm -rf a b*", &[Reach::Tree, Reach::Glob][..]),
         ("sudo rm -r -- a", &[Reach::Tree]),
-        ("rm -f a; rmdir b; touch c; echo > d", &[Reach::Path, Reach::Path, Reach::Path, Reach::Path]),
-        ("mv a b", &[Reach::Path, Reach::Like("a".to_owned())]),
-        ("cd x && git mv a b", &[Reach::Path, Reach::Like("x/a".to_owned())]),
+        ("rm -f a; rmdir b; touch c; echo > d", &[Reach::Name, Reach::Name, Reach::Path, Reach::Path]),
+        ("unlink a; git rm b; ln c d", &[Reach::Name, Reach::Name, Reach::Path, Reach::Name]),
+        ("mv a b", &[Reach::Name, Reach::Like("a".to_owned())]),
+        ("cd x && git mv a b", &[Reach::Name, Reach::Like("x/a".to_owned())]),
         ("cp -a /a b", &[Reach::Like("/a".to_owned())]),
         ("rsync -a a b", &[Reach::Like("a".to_owned())]),
-        ("cp a b; ln -s a c; install a d", &[Reach::Path, Reach::Path, Reach::Path]),
+        ("cp a b; ln -s a c; install a d", &[Reach::Path, Reach::Name, Reach::Path]),
     ] {
         let reaches: Vec<Reach> = of_command(command, &known).into_iter().map(|write| write.reach).collect();
         assert_eq!(reaches, expected, "{command}");

@@ -178,7 +178,7 @@ fn decide(house: &House, agent: Option<&str>, event: &Event) -> Result<Decision,
             }
             let told = match writes.is_empty() {
                 true => None,
-                false => editing::written_by_session(house, editor, &asked)?,
+                false => editing::written_by_session(house, editor, &asked, event.is_command())?,
             };
             let refusal = match told {
                 None if event.is_command() => touching::touched(house, editor, &folder, "this command")?,

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::naming::files;
-use super::place::both;
+use super::place::meant;
 use super::touching::{LOOKED_AT, changed_at, since, stamp};
 use super::{Asked, Editor, is_of_agent, linked, near, unended};
 use crate::base::ids::HolderName;
@@ -61,8 +61,8 @@ pub fn note(house: &House, editor: &Editor, asked: &Asked<'_>, is_command: bool)
         false => asked
             .writes
             .iter()
-            .flat_map(|write| files(asked, write))
-            .flat_map(|(file, _)| both(&file))
+            .flat_map(|write| files(asked, write).into_iter().map(move |(file, _)| (file, &write.reach)))
+            .flat_map(|(file, reach)| meant(&file, reach))
             .collect(),
         true => {
             let Some(began) = since(house, &editor.holder.name) else { return Ok(()) };

@@ -40,7 +40,7 @@ pub(super) fn files(asked: &Asked<'_>, write: &Write) -> Vec<(PathBuf, Extent)> 
     let inside = write.inside.as_deref();
     let whole = |files: Vec<PathBuf>| files.into_iter().map(|file| (file, Extent::Whole)).collect();
     match &write.reach {
-        Reach::Path | Reach::Tree | Reach::Like(_) | Reach::Own => {
+        Reach::Path | Reach::Name | Reach::Tree | Reach::Like(_) | Reach::Own => {
             let becomes_folder = match &write.reach {
                 Reach::Like(source) => asked.cwd.join(source).is_dir(),
                 reach => *reach == Reach::Tree,

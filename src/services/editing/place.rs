@@ -49,7 +49,7 @@ pub(super) fn places(project: &Project, asked: &Asked<'_>) -> Vec<Place> {
     let mut places: Vec<Place> = Vec::new();
     for write in asked.writes {
         for (file, extent) in files(asked, write) {
-            for file in both(&file) {
+            for file in meant(&file, &write.reach) {
                 let place = place(project, file, extent.clone());
                 if let Some(place) = place.filter(|place| !places.contains(place)) {
                     places.push(place);
@@ -60,10 +60,11 @@ pub(super) fn places(project: &Project, asked: &Asked<'_>) -> Vec<Place> {
     places
 }
 
-/// Both a link and what it leads to: which of them is written is the tool's to know.
-pub(super) fn both(file: &Path) -> impl Iterator<Item = PathBuf> + use<> {
+/// Both a link and what it leads to: which of them is written is the tool's to know, but where the name goes.
+pub(super) fn meant(file: &Path, reach: &Reach) -> impl Iterator<Item = PathBuf> + use<> {
     let file = real_parent(file);
-    let goal = linked::goal(&file).filter(|goal| *goal != file);
+    let is_name = matches!(reach, Reach::Name | Reach::Tree);
+    let goal = if is_name { None } else { linked::goal(&file).filter(|goal| *goal != file) };
     std::iter::once(file).chain(goal)
 }
 
@@ -109,7 +110,7 @@ pub(super) fn elsewhere(project: &Project, asked: &Asked<'_>) -> Vec<PathBuf> {
                 .collect(),
         };
         for (file, is_around) in named {
-            for file in both(&file).filter(|file| !is_own(file, is_around)) {
+            for file in meant(&file, &write.reach).filter(|file| !is_own(file, is_around)) {
                 let folder = file.ancestors().find(|folder| folder.is_dir());
                 let found = folder.and_then(|folder| discover(folder).ok());
                 let top = found.filter(|found| found.common_dir != project.place).and_then(|found| found.top);

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::naming::files;
-use super::place::both;
+use super::place::meant;
 use super::{Asked, Editor, Project, is_committed};
 use crate::base::ids::{AttemptId, ClaimId, ProjectId};
 use crate::base::sorting;
@@ -97,7 +97,9 @@ fn folders(own: &Project, asked: &Asked<'_>) -> Vec<Folder> {
     let mut folders = Vec::new();
     for write in asked.writes {
         let (reach, is_deep) = match &write.reach {
-            Reach::Path | Reach::Tree | Reach::Like(_) | Reach::Glob | Reach::Names => (Reach::Path, true),
+            Reach::Path | Reach::Name | Reach::Tree | Reach::Like(_) | Reach::Glob | Reach::Names => {
+                (Reach::Path, true)
+            }
             Reach::Below(name) => (Reach::Below(name.clone()), true),
             Reach::Own | Reach::IfThere => (Reach::Path, false),
             Reach::Repositories(by) => (Reach::Checkout(by.clone()), true),
@@ -114,7 +116,7 @@ fn folders(own: &Project, asked: &Asked<'_>) -> Vec<Folder> {
             }
             _ => files(asked, write).into_iter().map(|(file, _)| file).collect(),
         };
-        for path in named.iter().flat_map(|file| both(file)).filter(|file| file.is_dir()) {
+        for path in named.iter().flat_map(|file| meant(file, &write.reach)).filter(|file| file.is_dir()) {
             folders.push(Folder { path, reach: reach.clone(), is_deep });
         }
     }

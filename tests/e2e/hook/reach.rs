@@ -203,3 +203,44 @@ fn half_a_character_opens_nothing() {
         assert!(said.contains("src/lib.txt is held by me"), "{moment} {tool}: {said}");
     }
 }
+
+#[test]
+#[cfg(unix)]
+fn what_is_done_to_a_link_is_not_done_to_what_it_leads_to() {
+    let bench = Bench::new();
+    let path = |name: &str| bench.project.join(name);
+    let link = |goal: &str, at: &str| std::os::unix::fs::symlink(goal, path(at)).unwrap();
+    bench.write("other/x", "x\n");
+    assert_eq!(ask(&bench, &edit(&bench, "a", "src/lib.txt")), "");
+    let post =
+        |command: &str| ask(&bench, &tool(&bench, "b", "PostToolUse", "Bash", json!({"command": command})));
+    for (command, goal, at) in [
+        ("ln -s ../src/lib.txt other/link", "../src/lib.txt", "other/link"),
+        ("ln -sf ../src/lib.txt other/link", "../src/lib.txt", "other/link"),
+        ("cp -a other/link other/second", "../src/lib.txt", "other/second"),
+        ("ln -s src current", "src", "current"),
+    ] {
+        assert_eq!(ask(&bench, &bash(&bench, "b", command)), "", "{command}");
+        let _ = fs::remove_file(path(at));
+        link(goal, at);
+        assert_eq!(post(command), "", "{command}");
+    }
+    for command in ["mv other/link other/third", "rm other/second", "rm -rf current", "unlink other/third"] {
+        assert_eq!(ask(&bench, &bash(&bench, "b", command)), "", "{command}");
+        match command.strip_prefix("mv ") {
+            Some(_) => fs::rename(path("other/link"), path("other/third")).unwrap(),
+            None => fs::remove_file(path(command.rsplit(' ').next().unwrap())).unwrap(),
+        }
+        assert_eq!(post(command), "", "{command}");
+    }
+    assert_eq!(fs::read_to_string(path("src/lib.txt")).unwrap(), "one\n");
+    let held = holders(&bench);
+    assert!(held.contains(&"agent claude-a src/lib.txt".to_owned()), "{held:?}");
+    assert!(held.iter().all(|claim| !claim.contains("claude-b src/")), "{held:?}");
+    assert!(!bench.events(None).iter().any(|(kind, _)| kind == "hook.missed"));
+    // Who writes through one writes what it leads to.
+    link("../src/lib.txt", "other/link");
+    for command in ["echo x > other/link", "ln other/link hard", "cp other/x other/link"] {
+        assert!(ask(&bench, &bash(&bench, "b", command)).contains("held by claude-a"), "{command}");
+    }
+}

@@ -78,7 +78,7 @@ impl Reading<'_> {
             "restore" if paths.is_empty() && has("p patch") => whole(self),
             "rm" if has("cached n dry-run") => {}
             // Of a submodule the whole checkout.
-            "rm" => self.specs(paths, &Reach::Path),
+            "rm" => self.specs(paths, &Reach::Name),
             "checkout" | "restore" => self.specs(paths, &Reach::Own),
             "mv" if !has("n dry-run") => self.moved("git", &operands, true),
             "switch" if has("f force discard-changes orphan") => whole(self),

@@ -123,8 +123,10 @@ impl Reading<'_> {
         let operands = Operands::of(words, short, long);
         match rule {
             Rule::Operands(n) => self.write_all(operands.after(n)),
-            Rule::Remove(options) if operands.has(options) => self.remove_all(&operands.paths),
-            Rule::Remove(_) => self.write_all(&operands.paths),
+            Rule::Remove(options) => {
+                let reach = if operands.has(options) { Reach::Tree } else { Reach::Name };
+                self.remove_all(&operands.paths, &reach);
+            }
             Rule::If(options, n) if operands.has(options) => self.write_all(operands.after(n)),
             Rule::Unless(options, n) if !operands.has(options) => self.write_all(operands.after(n)),
             Rule::Values(options) => self.values(&operands, options),
@@ -185,11 +187,13 @@ impl Reading<'_> {
             (None, Some((goal, sources))) if !sources.is_empty() => (sources, goal),
             _ => return,
         };
+        let links = matches!(name, "ln" | "gln" | "link");
         // Two names for one file: who writes to one writes to the other.
-        let is_hard = matches!(name, "ln" | "gln" | "link") && !operands.has("s symbolic")
-            || name.ends_with("cp") && operands.has("l link");
-        if sources_vanish || is_hard || operands.has("remove-source-files") {
+        let is_hard = links && !operands.has("s symbolic") || name.ends_with("cp") && operands.has("l link");
+        if is_hard {
             self.write_all(sources);
+        } else if sources_vanish || operands.has("remove-source-files") {
+            self.remove_all(sources, &Reach::Name);
         }
         let Arg::Text(goal) = goal else { return };
         // Of a folder these make another one.
@@ -213,7 +217,11 @@ impl Reading<'_> {
                 }
                 Arg::Text(text) => {
                     let name = name_of(text.trim_end_matches('/'));
-                    let reach = if takes_folders { Reach::Like(text.clone()) } else { Reach::Path };
+                    let reach = match takes_folders {
+                        true => Reach::Like(text.clone()),
+                        false if links => Reach::Name,
+                        false => Reach::Path,
+                    };
                     self.add(goal, (!name.is_empty()).then(|| name.to_owned()), reach);
                 }
                 Arg::Glob(glob) => self.add(goal, Some(glob_of(glob)), Reach::Names),
@@ -222,7 +230,9 @@ impl Reading<'_> {
                     self.add(goal, None, Reach::Below(name.to_owned()));
                 }
                 // What it becomes in the folder cannot be told.
-                _ if sources.len() == 1 && !goal.ends_with('/') => self.add(goal, None, Reach::Path),
+                _ if sources.len() == 1 && !goal.ends_with('/') => {
+                    self.add(goal, None, if links { Reach::Name } else { Reach::Path });
+                }
                 _ => {}
             }
         }

@@ -425,11 +425,11 @@ impl<'a> Reading<'a> {
         }
     }
 
-    /// These paths, and all below them.
-    pub fn remove_all(&mut self, args: &[Arg]) {
+    /// These names go, as `reach` says.
+    pub fn remove_all(&mut self, args: &[Arg], reach: &Reach) {
         for arg in args {
             match arg {
-                Arg::Text(path) => self.add(path, None, Reach::Tree),
+                Arg::Text(path) => self.add(path, None, reach.clone()),
                 other => self.write(other),
             }
         }

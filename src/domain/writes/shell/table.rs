@@ -35,8 +35,8 @@ const PYTHON: &str = "*.{py,pyi}";
 const TEXTS: &str = "*.{js,jsx,ts,tsx,mjs,cjs,mts,cts,vue,css,scss,less,html,json,md,mdx,yaml,yml,graphql}";
 
 const TABLE: &[Row] = &[
-    ("tee rmdir unlink sponge dos2unix unix2dos ex", "c:", "", Rule::Operands(0)),
-    ("rm grm", "", "", Rule::Remove("r R recursive")),
+    ("tee sponge dos2unix unix2dos ex", "c:", "", Rule::Operands(0)),
+    ("rm grm rmdir unlink", "", "", Rule::Remove("r R recursive")),
     ("ed red", "p:", "prompt", Rule::Operands(0)),
     ("shred", "n:s:", "iterations size", Rule::Operands(0)),
     ("touch", "d:r:t:", "date reference time", Rule::Operands(0)),

@@ -36,7 +36,7 @@ fn commits() {
 fn lists() {
     check(&[
         ("xargs rm < names", "one | two | words"),
-        ("xargs -a names rm; xargs --arg-file names sed -i s/a/b/", "one | two | words"),
+        ("xargs -a names rm; xargs --arg-file names shred", "one | two | words | one | two | words"),
         ("cat names | xargs -d '\\n' rm", "one | two words"),
         ("xargs -I{} mv {} old/{} < names", "one | old/one<one | two words | old/two words<two words"),
         ("cd sub; xargs -0 rm < nul", "sub/x | sub/y z"),
@@ -48,7 +48,7 @@ fn lists() {
         ("for f in $(cat names); do rm $f; done", "one | two | words"),
         ("mapfile -t all < names; rm \"${all[@]}\"", "one | two words"),
         (
-            "grep one names | xargs rm; head -1 names | xargs rm; sort names | xargs touch",
+            "grep one names | xargs rm; head -1 names | xargs rm; sort names | xargs unlink",
             "one | two | words",
         ),
         ("grep -v one names | sort -u | xargs rm", "one | two | words"),
