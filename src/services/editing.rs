@@ -28,6 +28,7 @@ use crate::sys::process::life;
 
 mod brought;
 mod linked;
+mod made;
 pub mod marking;
 mod naming;
 pub mod person;
@@ -68,6 +69,11 @@ pub struct Worker {
 }
 
 impl Worker {
+    /// Whether nobody else works in its checkout, which then is called like it.
+    fn is_in_own_tree(&self) -> bool {
+        self.worktree.as_ref().is_some_and(|tree| tree.ends_with(&self.attempt))
+    }
+
     /// The children to whom it lent this place, or something below it.
     fn borrowers<'a>(&'a self, place: &Place) -> impl Iterator<Item = &'a Lent> + use<'a> {
         let path = RepoPath::from(&*place.path);
@@ -119,12 +125,13 @@ pub fn by_worker(
         };
         if !is_own(&claim) {
             claim.extend(held.take().map(|held| held()).unwrap_or_default());
-            if !is_own(&claim) {
+            let is_private = || worker.is_in_own_tree() && made::is_ignored(asked.house, &project, &place);
+            if !is_own(&claim) && !is_private() {
                 return Ok(Some(beyond(&project, &place, &claim)));
             }
         }
         // Whatever a command finds in the checkout: what the child does lies in another one.
-        if matches!(place.extent, Extent::Whole | Extent::Tree)
+        if matches!(place.extent, Extent::Whole | Extent::Known | Extent::Tree)
             && let Some(lent) = worker.borrowers(&place).find(|lent| is_open(lent))
         {
             return Ok(Some(lent_out(&place, lent)));
@@ -183,10 +190,20 @@ fn claimed(
     asked: &Asked<'_>,
     elsewhere: &[ClaimId],
 ) -> Result<Option<Refusal>, Error> {
-    let (mut wanted, whole, by_whom) = wanted(project, asked);
+    let Wanted { named: mut wanted, whole, of_git, by: by_whom } = wanted(project, asked);
+    made::let_go(house, project, editor, &mut wanted)?;
     if wanted.is_empty() && whole.is_empty() {
         return Ok(None);
     }
+    // What git finds and brings is about the files of this checkout, whoever holds the same in others.
+    let of_others = match &project.top {
+        Some(top) if !of_git.is_empty() => within::held_elsewhere(house, editor, &project.id, top)?,
+        _ => within::Elsewhere::default(),
+    };
+    let is_elsewhere = |conflict: &Conflict| {
+        let id = &conflict.held.id;
+        elsewhere.contains(id) || of_others.claims.contains(id) && of_git.contains(&conflict.pattern)
+    };
     let store = house.store()?;
     let links = linked::held(house, project, editor, &wanted)?;
     wanted.extend(links.iter().map(|link| (link.other.clone(), link.pattern.clone())));
@@ -230,7 +247,7 @@ fn claimed(
         if let Decision::Refuse(mut conflicts) =
             claim::decide(&whole, Mode::Exclusive, &editor.holder, &held, &is_file)
         {
-            conflicts.retain(|conflict| is_met(project, conflict) && !elsewhere.contains(&conflict.held.id));
+            conflicts.retain(|conflict| is_met(project, conflict) && !is_elsewhere(conflict));
             if !conflicts.is_empty() {
                 by = by_whom;
                 return Ok(conflicts);
@@ -332,7 +349,7 @@ pub fn written_by_session(
         let is_link = |write: &Write| asked.cwd.join(&write.path).is_symlink();
         writes.retain(|write| write.inside.is_none() || !is_link(write));
         for write in &mut writes {
-            write.reach = Reach::Name;
+            write.reach = Reach::Tree;
         }
     }
     let asked = &Asked { writes: &writes, ..*asked };
@@ -345,7 +362,8 @@ fn written(
     project: &Project,
     asked: &Asked<'_>,
 ) -> Result<Option<Refusal>, Error> {
-    let (wanted, ..) = wanted(project, asked);
+    let mut wanted = wanted(project, asked).named;
+    made::let_go(house, project, editor, &mut wanted)?;
     if wanted.is_empty() {
         return Ok(None);
     }
@@ -431,11 +449,21 @@ fn is_met(project: &Project, conflict: &Conflict) -> bool {
     !is_file || conflict.pattern.contains(&RepoPath::from(path))
 }
 
-/// What is to be claimed, and what is only to be free, because a command changes whatever it finds
-/// there; with how it comes by them, if that is known.
-fn wanted(project: &Project, asked: &Asked<'_>) -> (Vec<(Place, Pattern)>, Vec<Pattern>, Option<String>) {
-    let (mut wanted, mut whole) = (Vec::<(Place, Pattern)>::new(), Vec::new());
-    let mut by = None;
+/// What a tool is about to write.
+#[derive(Debug, Default)]
+struct Wanted {
+    /// What is to be claimed.
+    named: Vec<(Place, Pattern)>,
+    /// What is only to be free, because a command changes whatever it finds there.
+    whole: Vec<Pattern>,
+    /// What of that git finds and brings.
+    of_git: Vec<Pattern>,
+    /// How a command comes by its files, if that is known.
+    by: Option<String>,
+}
+
+fn wanted(project: &Project, asked: &Asked<'_>) -> Wanted {
+    let Wanted { named: mut wanted, mut whole, mut of_git, mut by } = Wanted::default();
     for place in places(project, asked) {
         if let Extent::Found(name) = &place.extent {
             let folder = if place.path.is_empty() { String::new() } else { as_glob(&place.path) + "/" };
@@ -443,12 +471,17 @@ fn wanted(project: &Project, asked: &Asked<'_>) -> (Vec<(Place, Pattern)>, Vec<P
             by.get_or_insert("the command finds its files by itself, and may find this one".to_owned());
         } else if let Extent::Brought(command) = &place.extent {
             by.get_or_insert(format!("{command} changes it"));
-            whole.extend(Pattern::of_path(&place.path));
+            of_git.extend(Pattern::of_path(&place.path));
         } else if place.path.is_empty() {
+            let all = Pattern::parse("**").ok();
             if let Extent::Checkout(command) = &place.extent {
                 by = Some(format!("{command} changes whatever it finds"));
+                of_git.extend(all);
+            } else if place.extent == Extent::Known {
+                of_git.extend(all);
+            } else {
+                whole.extend(all);
             }
-            whole.extend(Pattern::parse("**"));
         } else if let Ok(pattern) = Pattern::around_path(&place.path) {
             // What no claim can own (`.git`, say) is not for us to hold.
             let is_known = |(at, known): &&mut (Place, Pattern)| *known == pattern && at.top() == place.top();
@@ -460,7 +493,10 @@ fn wanted(project: &Project, asked: &Asked<'_>) -> (Vec<(Place, Pattern)>, Vec<P
             }
         }
     }
-    (wanted, whole, by)
+    // By its name a program may find what git does not.
+    of_git.retain(|pattern| !whole.contains(pattern));
+    whole.extend_from_slice(&of_git);
+    Wanted { named: wanted, whole, of_git, by }
 }
 
 /// Conflicts told by the files that were asked for, rather than by any name that both patterns mean.

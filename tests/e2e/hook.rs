@@ -11,6 +11,7 @@ use crate::bench::{AGENT, Bench, KAPELL};
 
 mod commands;
 mod leaving;
+mod needless;
 mod noticed;
 mod reach;
 mod succeeding;

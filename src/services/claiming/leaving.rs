@@ -228,7 +228,7 @@ pub fn unfold(top: &Path, paths: Vec<RepoPath>) -> Vec<RepoPath> {
 }
 
 /// Whether a folder is one of those in which builds put what they make: by its tag, or by its usual name.
-fn is_of_builds(folder: &Path) -> bool {
+pub(in crate::services) fn is_of_builds(folder: &Path) -> bool {
     let is_usual = |name: &OsStr| BUILDS.iter().any(|usual| name == *usual);
     folder.file_name().is_some_and(is_usual) || folder.join("CACHEDIR.TAG").is_file()
 }

@@ -24,7 +24,9 @@ const LARGEST_DIFF: u64 = 1 << 20;
 pub(in crate::services) enum Extent {
     /// All of it.
     Whole,
-    /// The same, and should there be nothing yet, a folder may come of it.
+    /// All of it that git knows.
+    Known,
+    /// All of it, and should there be nothing yet, a folder may come of it.
     Tree,
     /// It is a folder; some of the files below that have such a name, nobody knows which.
     Found(String),
@@ -41,15 +43,17 @@ pub(super) fn files(asked: &Asked<'_>, write: &Write) -> Vec<(PathBuf, Extent)> 
     let whole = |files: Vec<PathBuf>| files.into_iter().map(|file| (file, Extent::Whole)).collect();
     match &write.reach {
         Reach::Path | Reach::Name | Reach::Tree | Reach::Like(_) | Reach::Own => {
-            let becomes_folder = match &write.reach {
-                Reach::Like(source) => asked.cwd.join(source).is_dir(),
-                reach => *reach == Reach::Tree,
+            let extent = match &write.reach {
+                Reach::Like(source) if asked.cwd.join(source).is_dir() => Extent::Tree,
+                Reach::Tree => Extent::Tree,
+                Reach::Own => Extent::Known,
+                _ => Extent::Whole,
             };
             let file = match inside.filter(|_| file.is_dir()) {
                 Some(name) => file.join(name),
                 None => file,
             };
-            vec![(file, if becomes_folder { Extent::Tree } else { Extent::Whole })]
+            vec![(file, extent)]
         }
         Reach::IfThere if file.symlink_metadata().is_err() => Vec::new(),
         Reach::IfThere => whole(vec![file]),

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::marking::Doings;
-use super::{Editor, Held, HolderKind, is_of_agent, linked, near, tell};
+use super::{Editor, Held, HolderKind, is_of_agent, linked, made, near, tell};
 use crate::base::ids::{ClaimId, HolderName};
 use crate::base::paths::RepoPath;
 use crate::base::sorting::Gather as _;
@@ -159,6 +159,10 @@ pub fn touched(
         let mut doers = held.iter().filter(|doer| is_doer(doer, claim)).map(|doer| &doer.holder.name);
         !doers.any(|doer| doings.entry(doer).or_insert_with(|| Doings::of(house, doer)).explain(&file))
     });
+    let names: Vec<RepoPath> = changed.iter().map(|(path, _)| path.clone()).collect();
+    let made = made::of_builds(house, &project, &names)?;
+    // Of what builds make nobody holds anything who does not name it.
+    changed.retain(|(path, claim)| claim.pattern.is_literal() || !made.contains(path));
     let Some((_, first)) = changed.first() else { return Ok(None) };
     let names: Vec<String> = changed
         .iter()

@@ -80,7 +80,11 @@ pub(super) fn checkouts(
             let Some(project) = project.filter(|project| project.top.as_ref() == Some(&top)) else {
                 continue;
             };
-            let Some(elsewhere) = held_elsewhere(house, editor, &id, &top)? else { continue };
+            let held = held_elsewhere(house, editor, &id, &top)?;
+            if held.are_all {
+                continue;
+            }
+            let elsewhere = held.claims;
             for reach in reaches {
                 if found.iter().all(|inner| inner.top != top || inner.reach != *reach) {
                     let (project, top, elsewhere) = (project.clone(), top.clone(), elsewhere.clone());
@@ -131,14 +135,22 @@ fn checkouts_of<'a>(place: &'a Path, top: Option<&'a str>) -> impl Iterator<Item
     beside.into_iter().chain(first).chain(worktree::tops(place)).filter(|top| top.is_dir())
 }
 
+/// The claims of others that are about no file of a checkout.
+#[derive(Debug, Default)]
+pub(super) struct Elsewhere {
+    pub claims: Vec<ClaimId>,
+    /// Whether there are no others.
+    pub are_all: bool,
+}
+
 /// The claims of others that are about no file of this checkout, all claims of a project being of paths in whichever
-/// of its checkouts; nothing where all of them are, or there are none.
-fn held_elsewhere(
+/// of its checkouts.
+pub(super) fn held_elsewhere(
     house: &House,
     editor: &Editor,
     project: &ProjectId,
     top: &Path,
-) -> Result<Option<Vec<ClaimId>>, Error> {
+) -> Result<Elsewhere, Error> {
     let (claims, apart, edits) = house.store()?.read(|tx| -> Result<_, Error> {
         let mut claims = tx.live_claims(project, ClaimPage { after: 0, limit: MOST_CLAIMS })?;
         claims.retain(|claim| claim.holder != editor.holder);
@@ -167,10 +179,7 @@ fn held_elsewhere(
         left -= usize::from(is_asked);
         is_asked && is_committed(house, &top.join(claim.pattern.literal_path()))
     };
-    let elsewhere: Vec<ClaimId> = claims
-        .iter()
-        .filter(|claim| apart.contains(&claim.holder) || is_unchanged_here(claim))
-        .map(|claim| claim.id)
-        .collect();
-    Ok((elsewhere.len() < claims.len()).then_some(elsewhere))
+    let elsewhere = claims.iter().filter(|it| apart.contains(&it.holder) || is_unchanged_here(it));
+    let elsewhere: Vec<ClaimId> = elsewhere.map(|claim| claim.id).collect();
+    Ok(Elsewhere { are_all: elsewhere.len() == claims.len(), claims: elsewhere })
 }

@@ -456,6 +456,11 @@ pub(super) fn ignored_by(call: Call<'_>, paths: &[RepoPath]) -> Result<BTreeSet<
     Ok(named.map(RepoPath::from_bytes).gather())
 }
 
+/// Whether git knows this path of a checkout, or anything below it.
+pub fn has_known(git: &Git, tree: &Worktree, path: &str) -> Result<bool, GitError> {
+    Ok(!git.tree_call(tree, "ls-files").args(["-z", "--"]).arg(path).run()?.is_empty())
+}
+
 /// Whether a checkout has the path, or all below it, as its last commit has it: nothing changed,
 /// staged, or unknown to git, nor changed where the index says not to look.
 pub fn is_committed(git: &Git, tree: &Worktree, path: &Path) -> Result<bool, GitError> {
