@@ -219,6 +219,35 @@ fn folders() {
 }
 
 #[test]
+fn files_of_their_own_names() {
+    let packages = "package.json? | package-lock.json? | npm-shrinkwrap.json? | pnpm-lock.yaml? | yarn.lock? | \
+                    bun.lock? | bun.lockb?";
+    check(&[
+        ("npm install left-pad", packages),
+        ("yarn add x", packages),
+        ("pnpm rm x", packages),
+        ("npm update", packages),
+        ("npm install; npm ci; npm test; npm i -g x; yarn install; pnpm build", ""),
+        ("cargo add serde", "Cargo.toml? | Cargo.lock?"),
+        ("cargo +nightly update --dry-run; cargo build; cargo +nightly test", ""),
+        ("cd sub && cargo update -p serde", "sub/Cargo.toml? | sub/Cargo.lock?"),
+        ("cargo +nightly fmt", "./**/*.rs"),
+        ("cargo fix --allow-dirty; cargo clippy", "./**/*.rs"),
+        ("cargo clippy --fix", "./**/*.rs"),
+        ("go mod tidy; go get x; go mod", "go.mod? | go.sum?"),
+        ("poetry add x", "pyproject.toml? | poetry.lock? | uv.lock?"),
+        ("jest -u src/a.test.js; vitest", "./**/*.snap"),
+        (
+            "npx --yes prettier@3 --write a.js",
+            "a.js/**/*.{js,jsx,ts,tsx,mjs,cjs,mts,cts,vue,css,scss,less,html,json,md,mdx,yaml,yml,graphql}",
+        ),
+        ("yarn eslint --fix a", "a/**/*.{js,jsx,ts,tsx,mjs,cjs,mts,cts,vue,svelte}"),
+        ("flock /tmp/l rm x; flock -c 'rm y' /tmp/l", "x | y"),
+        ("mkfifo p; gpg -o out -d in", "p | out"),
+    ]);
+}
+
+#[test]
 fn programs() {
     check(&[
         ("ls | tee -a one two", "one | two"),

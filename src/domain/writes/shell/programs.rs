@@ -21,8 +21,13 @@ impl Reading<'_> {
     /// A program that is no function of the script.
     pub(super) fn well_known(&mut self, args: &[Arg], input: Input) {
         let Some(program) = args.first().and_then(Arg::text) else { return };
+        // A package may be named with its version.
         let name = name_of(program);
+        let name = name.split_once('@').map_or(name, |(name, _)| name);
         let words = &args[1..];
+        let is_toolchain = |word: &Arg| word.text().is_some_and(|word| word.starts_with('+'));
+        let words =
+            if name == "cargo" && words.first().is_some_and(is_toolchain) { &words[1..] } else { words };
         match name {
             "cd" | "chdir" => {
                 let operands = Operands::of(words, "", "");
@@ -142,7 +147,15 @@ impl Reading<'_> {
                     self.formatted(&operands.paths, names);
                 }
             }
-            Rule::If(..) | Rule::Unless(..) | Rule::Carry(_) => {}
+            Rule::Find(on, names) if on.is_empty() || operands.has(on) => {
+                self.add(".", None, Reach::Below(names.to_owned()));
+            }
+            Rule::Own(least, off, names) if operands.paths.len() >= least && !operands.has(off) => {
+                for name in names.split(' ') {
+                    self.add(name, None, Reach::IfThere);
+                }
+            }
+            Rule::If(..) | Rule::Unless(..) | Rule::Find(..) | Rule::Own(..) | Rule::Carry(_) => {}
         }
     }
 

@@ -22,6 +22,11 @@ pub(super) enum Rule {
     /// Rewrites files of these names: its operands, or what it finds below them; if one of the first
     /// options is given (none: always), and none of the second.
     Format(&'static str, &'static str, &'static str),
+    /// Rewrites files of these names that it finds below its folder, whatever its operands are, if one of these
+    /// options is given (none: always).
+    Find(&'static str, &'static str),
+    /// Rewrites these files of its folder, if it has at least so many operands and none of these options.
+    Own(usize, &'static str, &'static str),
     /// Runs its operands behind the first so many.
     Carry(usize),
 }
@@ -32,6 +37,11 @@ type Row = (&'static str, &'static str, &'static str, Rule);
 
 const SCRIPTS: &str = "*.{js,jsx,ts,tsx,mjs,cjs,mts,cts,vue,svelte}";
 const PYTHON: &str = "*.{py,pyi}";
+const PYTHON_PACKAGES: &str = "pyproject.toml poetry.lock uv.lock";
+const COMPOSER: &str = "composer.json composer.lock";
+/// What tells programs for Node.js which packages there are.
+const PACKAGES: &str =
+    "package.json package-lock.json npm-shrinkwrap.json pnpm-lock.yaml yarn.lock bun.lock bun.lockb";
 const TEXTS: &str = "*.{js,jsx,ts,tsx,mjs,cjs,mts,cts,vue,css,scss,less,html,json,md,mdx,yaml,yml,graphql}";
 
 const TABLE: &[Row] = &[
@@ -40,6 +50,8 @@ const TABLE: &[Row] = &[
     ("ed red", "p:", "prompt", Rule::Operands(0)),
     ("shred", "n:s:", "iterations size", Rule::Operands(0)),
     ("touch", "d:r:t:", "date reference time", Rule::Operands(0)),
+    ("mkfifo", "m:", "mode", Rule::Operands(0)),
+    ("gpg gpg2", "o:r:u:", "output recipient local-user", Rule::Values("o output")),
     ("truncate", "s:r:", "size reference", Rule::Operands(0)),
     ("uniq", "f:s:w:", "skip-fields skip-chars check-chars", Rule::Operands(1)),
     ("rename prename", "", "", Rule::Unless("n nono no-act", 1)),
@@ -133,7 +145,36 @@ const TABLE: &[Row] = &[
     ("php-cs-fixer+fix", "", "config", Rule::Format("", "dry-run", "*.php")),
     ("stylua", "", "", Rule::Format("", "c check", "*.lua")),
     ("ktlint", "", "", Rule::Format("F format", "", "*.{kt,kts}")),
+    // What rewrites files of its own names.
+    ("cargo+fix", "", "", Rule::Find("", "*.rs")),
+    ("cargo+clippy", "", "", Rule::Find("fix", "*.rs")),
+    ("jest vitest", "", "", Rule::Find("u update updateSnapshot", "*.snap")),
+    (
+        "npm+install npm+i npm+add npm+uninstall npm+remove npm+rm npm+version pnpm+add pnpm+remove pnpm+rm \
+         pnpm+install yarn+add yarn+remove bun+add bun+remove",
+        "C:",
+        "prefix dir cwd",
+        Rule::Own(1, "g global", PACKAGES),
+    ),
+    (
+        "npm+update npm+up pnpm+update pnpm+up yarn+upgrade yarn+up bun+update",
+        "C:",
+        "prefix dir cwd",
+        Rule::Own(0, "g global", PACKAGES),
+    ),
+    (
+        "cargo+add cargo+remove cargo+rm cargo+update",
+        "",
+        "",
+        Rule::Own(0, "n dry-run", "Cargo.toml Cargo.lock"),
+    ),
+    ("go+get go+mod", "", "", Rule::Own(1, "", "go.mod go.sum")),
+    ("poetry+add poetry+remove poetry+update poetry+lock", "", "", Rule::Own(0, "dry-run", PYTHON_PACKAGES)),
+    ("uv+add uv+remove uv+lock", "", "", Rule::Own(0, "dry-run", PYTHON_PACKAGES)),
+    ("composer+require composer+remove composer+update", "", "", Rule::Own(0, "dry-run", COMPOSER)),
+    ("bundle+add bundle+remove bundle+update bundle+lock", "", "", Rule::Own(0, "", "Gemfile Gemfile.lock")),
     // Programs that run another one.
+    ("flock", "w:E:c:", "timeout conflict-exit-code command", Rule::Carry(1)),
     ("sudo doas", "u:g:h:p:C:r:t:T:U:D:R:", "user group host prompt chdir", Rule::Carry(0)),
     ("exec", "a:", "", Rule::Carry(0)),
     ("command builtin nohup setsid busybox toybox unbuffer", "", "", Rule::Carry(0)),
@@ -151,6 +192,7 @@ const TABLE: &[Row] = &[
     ("pnpm+dlx yarn+dlx", "p:", "package", Rule::Carry(0)),
     ("uv+run", "p:", "with python extra group", Rule::Carry(0)),
     ("mise+exec bun+x poetry+run pipenv+run bundle+exec yarn+exec pnpm+exec", "", "", Rule::Carry(0)),
+    ("yarn+run pnpm+run yarn pnpm", "", "", Rule::Carry(0)),
 ];
 
 /// The row of a program, or of a program with this first operand; whether it is the second.
