@@ -185,12 +185,6 @@ impl Line {
         expected.min(self.limit)
     }
 
-    /// The same where what is expected is a mere guess: no more than what as many as `sharers` may have each, or
-    /// the first of them would keep all others waiting.
-    pub fn share(&self, expected: u64, sharers: u64) -> u64 {
-        self.reserve(expected.min((self.limit / sharers.max(1)).max(1)))
-    }
-
     /// Why nothing that may take `wanted` can begin now, if so.
     pub fn refuses(&self, whose: &str, wanted: u64) -> Option<String> {
         let is_full = self.committed() >= self.limit;
@@ -361,16 +355,6 @@ mod tests {
         assert_eq!(refused(tokens, 0).unwrap(), "claude: 501 of 500 tokens are spent today");
         assert_eq!(tokens.is_overspent("claude"), refused(tokens, 0));
         assert_eq!(line(500, 500, 9).is_overspent("claude"), None);
-    }
-
-    #[test]
-    fn a_guess_takes_no_more_than_its_share() {
-        let tokens = |limit| Line { measure: Measure::DayTokens, ..line(limit, 0, 0) };
-        for (limit, guess, sharers, share) in
-            [(90, 100, 3, 30), (900, 100, 3, 100), (2, 100, 3, 1), (0, 100, 3, 0), (90, 100, 0, 90)]
-        {
-            assert_eq!(tokens(limit).share(guess, sharers), share, "{limit} {guess} {sharers}");
-        }
     }
 
     #[test]

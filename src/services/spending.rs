@@ -31,7 +31,7 @@ use crate::sys::shim::job::Request;
 
 /// Set aside for a provider's first attempts, before anything is known of it: one dollar.
 const FIRST: Money = Money::from_micros(1_000_000);
-/// The same in tokens; where a day has fewer for each that may be at work at once, that share of it.
+/// The same in tokens.
 const FIRST_TOKENS: u64 = 100_000;
 /// As many attempts are looked at to say what the next one will cost.
 const LAST: usize = 20;
@@ -145,8 +145,6 @@ fn all_stands(tx: &Tx<'_>, config: &Config, wish: &Wish<'_>) -> Result<Vec<(Stri
 struct Expected {
     money: u64,
     tokens: u64,
-    /// Where nothing is known of the provider: among how many a day's tokens are shared.
-    sharers: Option<u64>,
     /// Nothing is known, and whatever is left does: of a question, which nobody asks later instead.
     is_guess: bool,
     /// The task said so; what is only expected is never more than a whole limit.
@@ -157,7 +155,7 @@ impl Expected {
     /// What the task or the configuration says. Without a limit nothing else is set aside: nobody waits for it.
     fn said(config: &Config, provider: &ProviderName, task_usd: Option<f64>) -> Self {
         let money = said(config, provider, task_usd).unwrap_or_default();
-        Self { money, tokens: 0, sharers: None, is_guess: false, is_said: task_usd.is_some() }
+        Self { money, tokens: 0, is_guess: false, is_said: task_usd.is_some() }
     }
 
     fn of(
@@ -172,21 +170,15 @@ impl Expected {
         let (money, tokens): (Vec<u64>, Vec<u64>) = last.into_iter().unzip();
         let money = said(config, provider, task_usd)
             .unwrap_or_else(|| expected(&money, FIRST.micros().unsigned_abs()));
-        let at_once = config.providers.get(provider).map_or(1, |it| it.max_parallel.min(config.max_workers));
-        let is_unknown = tokens.is_empty();
-        let sharers = (is_unknown && !is_question).then_some(u64::from(at_once));
-        let is_guess = is_unknown && is_question && said(config, provider, task_usd).is_none();
+        let is_guess = tokens.is_empty() && is_question && said(config, provider, task_usd).is_none();
         let tokens = expected(&tokens, FIRST_TOKENS);
-        Ok(Self { money, tokens, sharers, is_guess, is_said: task_usd.is_some() })
+        Ok(Self { money, tokens, is_guess, is_said: task_usd.is_some() })
     }
 
     /// What is wanted of one limit.
     fn wanted(&self, line: &Line) -> u64 {
         let wanted = match line.measure {
-            Measure::DayTokens => match self.sharers {
-                Some(sharers) => line.share(self.tokens, sharers),
-                None => line.reserve(self.tokens),
-            },
+            Measure::DayTokens => line.reserve(self.tokens),
             _ if self.is_said => self.money,
             _ => line.reserve(self.money),
         };

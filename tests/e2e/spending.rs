@@ -299,7 +299,7 @@ fn a_program_that_ends_at_what_its_provider_may_cost_has_spent_it_whatever_it_te
 }
 
 #[test]
-fn the_first_tries_share_the_tokens_of_a_day_and_a_word_brings_no_more() {
+fn tries_at_once_take_no_more_than_a_days_tokens_and_a_word_brings_no_more() {
     let bench = budgeted("tokens_per_day = 4000", false);
     let one = |id: &str| {
         let file = format!("{id}.txt");
@@ -308,12 +308,17 @@ fn the_first_tries_share_the_tokens_of_a_day_and_a_word_brings_no_more() {
             .with("agent", json!("main"))
     };
     let plan = bench.start(&Plan::new([one("a"), one("b"), one("c").after(&["a", "b"])]));
-    // Nothing is known of it yet, and the first does not keep the second waiting.
-    let guests = ["a", "b"].map(|id| bench.meet(id));
-    guests.into_iter().for_each(super::bench::Guest::go);
-    bench.until(json!({"scope": "task", "id": format!("{plan}/c")}), |status| {
-        status["reason"].as_str().is_some_and(|why| why.starts_with("budget"))
-    });
+    // Nothing is known of it yet: the first may take all of it, and the second waits until that is known.
+    let waits = |id: &str| {
+        bench.until(json!({"scope": "task", "id": format!("{plan}/{id}")}), |status| {
+            status["reason"].as_str().is_some_and(|why| why.starts_with("budget"))
+        });
+    };
+    let first = bench.meet("a");
+    waits("b");
+    first.go();
+    bench.meet("b").go();
+    waits("c");
     let vain = bench.rpc().refused("control", json!({"action": "resume", "target": "main"}));
     assert_eq!(vain.kind, "over-budget", "{vain:?}");
     assert!(vain.message.contains("4000 of 4000 tokens"), "{vain:?}");

@@ -270,8 +270,8 @@ pub struct Budget {
     /// Dollars in a day.
     #[schemars(range(min = 0))]
     pub usd_per_day: Option<f64>,
-    /// Tokens in a day. For an attempt the mean of the last 20 are set aside; before there are any 100000, and no more
-    /// than its share of the day among as many as may be at work at once.
+    /// Tokens in a day. For an attempt the mean of the last 20 are set aside; before there are any 100000; of
+    /// fewer in a day all.
     pub tokens_per_day: Option<u64>,
     /// Dollars set aside for an attempt whose task has no budget. Default: the mean of the last 20, 1 before there are any.
     #[schemars(range(min = 0))]
