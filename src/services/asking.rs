@@ -109,6 +109,7 @@ pub fn ask(
         prompt: question.prompt,
         files: &[],
         worktree: question.folder,
+        kept: &[],
         run_dir: &run_dir,
         budget_usd: cap.map(Money::usd),
         stop_at_usd: None,

@@ -36,9 +36,9 @@ pub struct Ground<'a> {
     pub run_dir: &'a Path,
     /// Build caches as configured: `None` are the usual ones.
     pub caches: Option<&'a [String]>,
-    /// What at the top of its folder cannot be written in any case: the folder stays, and git's own lies in it.
+    /// What in its folder cannot be written in any case: the folder stays, and git's own lies in it, and others'.
     /// Empty where the folder is the run's alone.
-    pub kept: &'a [&'a str],
+    pub kept: &'a [PathBuf],
 }
 
 /// What of its folder a run may write.
@@ -91,13 +91,22 @@ impl Ground<'_> {
             (_, Writes::Claim(claim)) if !self.kept.is_empty() => self.grant_beside(&mut wall, claim),
             (_, Writes::Claim(_) | Writes::All) => wall.writable.push(self.folder.to_owned()),
         }
+        if !self.kept.is_empty() {
+            wall.read_only.extend(self.kept.iter().filter(|kept| kept.ends_with(".git")).cloned());
+            let is_below =
+                |file: &PathBuf| self.kept.iter().any(|kept| file.starts_with(kept) && file != kept);
+            wall.files.retain(|file| !is_below(file));
+            for folder in std::mem::take(&mut wall.writable) {
+                grant_around(&mut wall, folder, self.kept);
+            }
+        }
         wall.grant_persons(&beside_secrets(outside, &wall.hidden));
         Ok(wall)
     }
 
-    /// Grants all that lies at the top of a checkout that stays, but what is kept: a grant of the whole could not
-    /// leave git's folder out. As to create a file is a right on its whole folder, new ones at the top are those
-    /// that are claimed, and folders that git ignores, where builds put what they make.
+    /// Grants a checkout that stays, which is to be all that lies in it but what is kept. As to create a file is a
+    /// right on its whole folder, new ones at the top are those that are claimed, and folders that git ignores,
+    /// where builds put what they make.
     fn grant_beside(&self, wall: &mut Wall, claim: &[Pattern]) {
         for name in ignored_folders(self.folder) {
             // What cannot be made is not written either.
@@ -107,14 +116,26 @@ impl Ground<'_> {
             // Where a link or a file is on its way, the landing holds.
             let _ = enclose(wall, self.folder, pattern);
         }
-        for entry in fs::read_dir(self.folder).into_iter().flatten().flatten() {
-            let is_kept = self.kept.iter().any(|kept| entry.file_name() == *kept);
-            let Some(found) = entry.metadata().ok().filter(|_| !is_kept) else { continue };
-            if found.is_dir() {
-                wall.writable.push(entry.path());
-            } else if found.is_file() && found.nlink() == 1 {
-                wall.files.push(entry.path());
-            }
+        wall.writable.push(self.folder.to_owned());
+    }
+}
+
+/// Grants a folder, or all that lies in it but what is kept: a grant of the whole could not leave that out.
+fn grant_around(wall: &mut Wall, folder: PathBuf, kept: &[PathBuf]) {
+    if kept.iter().any(|kept| folder.starts_with(kept)) {
+        return;
+    }
+    if !kept.iter().any(|kept| kept.starts_with(&folder)) {
+        wall.writable.push(folder);
+        return;
+    }
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        let Ok(found) = entry.metadata() else { continue };
+        if found.is_dir() {
+            grant_around(wall, path, kept);
+        } else if found.is_file() && found.nlink() == 1 && !kept.contains(&path) {
+            wall.files.push(path);
         }
     }
 }
@@ -450,22 +471,24 @@ mod tests {
     fn a_checkout_that_stays_keeps_gits_folder_to_itself() {
         let top = tree();
         let folder = top.path().canonicalize().unwrap();
-        for name in [".git", "src", ".kapell"] {
+        for name in [".git", "src", ".kapell", "deps/part/src", "deps/own", "other/tree/src"] {
             fs::create_dir_all(folder.join(name)).unwrap();
         }
-        for name in ["README", "launch.sh", "one"] {
+        for name in ["README", "launch.sh", "one", "deps/part/.git", "deps/part/file"] {
             fs::write(folder.join(name), "x").unwrap();
         }
         fs::hard_link(folder.join("one"), folder.join("two")).unwrap();
         std::os::unix::fs::symlink("/etc", folder.join("away")).unwrap();
         fs::write(folder.join(".gitignore"), "/target\n*.log\nlogs/\n/.git/\nsrc/generated/\n.env\n!kept/\n")
             .unwrap();
-        let claim = patterns(&["new/", "new.txt", "*.md", "src/deep/"]);
+        let claim =
+            patterns(&["new/", "new.txt", "*.md", "src/deep/", "deps/", "deps/new", "other/tree/claimed"]);
         for wish in [Wish::Auto, Wish::Worktree] {
             let run = folder.join("src");
-            let kept: &[&str] = &[".git", "launch.sh"];
+            let kept = [".git", "launch.sh", "deps/part/.git", "other/tree"].map(|name| folder.join(name));
             let writes = Writes::Claim(&claim);
-            let ground = Ground { wish, folder: &folder, writes, run_dir: &run, caches: Some(&[]), kept };
+            let ground =
+                Ground { wish, folder: &folder, writes, run_dir: &run, caches: Some(&[]), kept: &kept };
             let wall = ground.wall(&house(top.path())).unwrap();
             let names = |paths: &[PathBuf]| {
                 let mut names: Vec<String> = paths
@@ -478,18 +501,18 @@ mod tests {
                 names
             };
             let writable = names(&wall.writable);
-            for name in ["src", ".kapell", "new", "target", "logs", "src/deep"] {
+            for name in ["src", ".kapell", "new", "target", "logs", "src/deep", "deps/own", "deps/part/src"] {
                 assert!(writable.iter().any(|it| it == name), "{name}: {writable:?}");
             }
-            for name in ["", ".git", "away", ".env", "kept"] {
+            for name in ["", ".git", "away", ".env", "kept", "deps", "deps/part", "other", "other/tree"] {
                 assert!(!writable.iter().any(|it| it == name), "{name:?}: {writable:?}");
             }
             let files = names(&wall.files);
-            assert!(
-                files.iter().any(|it| it == "README") && files.iter().any(|it| it == "new.txt"),
-                "{files:?}"
-            );
-            assert!(!files.iter().any(|it| ["launch.sh", "one", "two"].contains(&it.as_str())), "{files:?}");
+            for name in ["README", "new.txt", "deps/new", "deps/part/file"] {
+                assert!(files.iter().any(|it| it == name), "{name}: {files:?}");
+            }
+            let not_granted = ["launch.sh", "one", "two", "deps/part/.git", "other/tree/claimed"];
+            assert!(!files.iter().any(|it| not_granted.contains(&it.as_str())), "{files:?}");
         }
     }
 

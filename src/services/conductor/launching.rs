@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::desk::Desk;
 use super::prompt::{Circumstances, Told, prompt};
@@ -20,7 +20,7 @@ use crate::store::attempts::AttemptRow;
 use crate::sys::agent::{self, AgentKind, Brief, Launch, Program, SeedHow};
 use crate::sys::config::resolved::{Isolation, Provider, ProviderKind, Through, Wall as WallWish};
 use crate::sys::git::worktree::Ignored;
-use crate::sys::git::{Oid, Worktree, spare, worktree};
+use crate::sys::git::{Oid, Worktree, inner, read, spare, worktree};
 use crate::sys::process::find::{find_program, native_program};
 use crate::sys::process::life;
 use crate::sys::shim::client::{self, Line, Started};
@@ -48,6 +48,8 @@ pub struct Assignment<'a> {
     pub files: &'a [Pattern],
     /// The folder it works in.
     pub worktree: &'a Path,
+    /// What in it is not to be written in any case.
+    pub kept: &'a [PathBuf],
     /// The environment whose checkout that is.
     pub environment: Option<&'a str>,
     /// The shim's folder.
@@ -111,6 +113,8 @@ pub fn launch(
             Error::Bug(format!("provider {} is gone from the configuration", attempt.provider))
         })?;
     let cap = desk.store()?.read(|tx| tx.cap(&attempt.id))?.map(Money::usd);
+    let wall = walling::wish(&desk.config, task)?;
+    let kept = if wall == WallWish::Off { Vec::new() } else { kept(desk, attempt, worktree)? };
     start(
         &desk.session,
         provider,
@@ -128,11 +132,28 @@ pub fn launch(
             stop_at_usd: task.budget_usd.and(cap),
             timeout_s: rules.timeout_s,
             answer_schema: None,
-            wall: walling::wish(&desk.config, task)?,
+            wall,
+            kept: &kept,
             relayed_in: Some(desk.project.top()?),
             caches: desk.config.caches.as_deref(),
         },
     )
+}
+
+/// What a worker may not write in a folder that is not its alone: what is in a `.git` runs in the name of the person
+/// who calls git there next.
+fn kept(desk: &Desk, attempt: &AttemptRow, folder: &Path) -> Result<Vec<PathBuf>, Error> {
+    let names = match &attempt.environment {
+        Some(_) => &environments::KEPT_FROM_WORKERS[..],
+        None if desk.config.isolation == Isolation::Shared && folder.join(".git").exists() => &[".git"],
+        None => return Ok(Vec::new()),
+    };
+    let mut kept: Vec<PathBuf> = names.iter().map(|name| folder.join(name)).collect();
+    if let Some(base) = attempt.base.as_deref().and_then(Oid::parse) {
+        let barriers = read::barriers(&desk.git, &base).map_err(Error::from_git)?;
+        kept.extend(inner::of_others(folder, &barriers.gitlinks));
+    }
+    Ok(kept)
 }
 
 /// Starts an agent under a shim of its own, one of `spares` where there is one, which tells its end soonest.
@@ -227,12 +248,7 @@ pub fn start(
         writes: if launch.writes_worktree { Writes::Claim(assignment.files) } else { Writes::Nothing },
         run_dir,
         caches: assignment.caches,
-        kept: match assignment.environment {
-            Some(_) => &environments::KEPT_FROM_WORKERS,
-            // A person's own folder: what is in its `.git` runs in that person's name.
-            None if assignment.worktree.join(".git").is_dir() => &[".git"],
-            None => &[],
-        },
+        kept: assignment.kept,
     };
     let mut wall = ground.wall(house)?;
     if wall.mode != Mode::Off {

@@ -10,16 +10,18 @@ use crate::base::clock::Time;
 use crate::base::ids::TaskId;
 use crate::base::paths::RepoPath;
 use crate::base::sorting;
+use crate::domain::attempt::Outcome;
 use crate::domain::pattern::{Pattern, PatternSet, twins};
 use crate::domain::plan::Task;
 use crate::domain::violation::{Changed, Kind, Lead, Objection, end_of, objection};
-use crate::services::claiming::leaving;
+use crate::services::claiming::leaving::{self, BUILDS};
 use crate::services::environments::working;
 use crate::services::{Error, approving, owning, walling};
 use crate::store::Tx;
 use crate::store::attempts::AttemptRow;
 use crate::sys::config::resolved::Isolation;
 use crate::sys::git::change::{Change, ChangeKind, Mode, changed_between};
+use crate::sys::git::inner::{self, Became};
 use crate::sys::git::land::{self, Merge};
 use crate::sys::git::snapshot::{SkipReason, Skipped};
 use crate::sys::git::{Git, Oid, Snapshot, SnapshotError, Worktree, construct, read, refs, snapshot};
@@ -36,7 +38,7 @@ pub struct Saved {
     /// What was changed and belongs to the integrator, who makes it anew: it is passed over.
     pub dropped: Vec<RepoPath>,
     /// In a shared folder: what changed that nobody owns while others worked there too. It is somebody's, and
-    /// nobody knows whose.
+    /// nobody knows whose. There and in an environment: what changed in repositories that lay in it before.
     pub unowned: Vec<RepoPath>,
     /// Files within the claim that git ignores. They do not land; once the worker has ended, copies of them
     /// lie in the run's folder `ignored`.
@@ -119,7 +121,7 @@ pub fn save(
             walling::drop_placeholders(path, &task.files);
         }
     };
-    let snapshot = match taken(git, &request, may_open, sweep) {
+    let mut snapshot = match taken(git, &request, may_open, sweep) {
         Ok(snapshot) => snapshot,
         Err(SnapshotError::TreeGone { .. }) => return gone(desk),
         Err(error) => return Err(Error::from_git(error)),
@@ -127,7 +129,13 @@ pub fn save(
     if let Some(beside) = &beside {
         working::bring_home(desk, beside, &reference)?;
     }
+    // Somebody else's folder had repositories before.
+    let touched = match is_shared || beside.is_some() {
+        true => leave_out_of_before(desk, attempt, task, (git, &tree), &mut snapshot.nested)?,
+        false => Vec::new(),
+    };
     let mut saved = compared(desk, attempt, task, snapshot)?;
+    saved.unowned.extend(touched);
     if attempt.ended_at.is_some() && !is_shared {
         // Links are made anew by what made them; what is too much or nobody can read is told all the same.
         let is_link = |name: &&RepoPath| path.join(name.to_path_buf()).is_symlink();
@@ -170,6 +178,38 @@ fn taken(
     let is_closed = |skipped: &&Skipped| skipped.why == SkipReason::Unreadable;
     let closed = first.skipped.iter().filter(is_closed).map(|skipped| &skipped.path);
     if may_open && request.tree.open_up(closed) { take() } else { Ok(first) }
+}
+
+/// Leaves out of the repositories in a tree those that lay there before the attempt as they are now. What changed in one
+/// that is not its own lands nowhere and stays where it is; a path of each such one, to be told.
+fn leave_out_of_before(
+    desk: &Desk,
+    attempt: &AttemptRow,
+    task: &Task,
+    (git, tree): (&Git, &Worktree),
+    nested: &mut Vec<RepoPath>,
+) -> Result<Vec<RepoPath>, Error> {
+    if nested.is_empty() {
+        return Ok(Vec::new());
+    }
+    let tries = desk.store()?.read(|tx| tx.attempts_at(&desk.plan_id, &task.id))?;
+    // What one left that could not end was not looked at then.
+    let is_judged =
+        |it: &&AttemptRow| matches!(it.state.outcome(), Some(Outcome::Submitted | Outcome::Violation));
+    let before = tries.iter().rev().filter(|it| it.number < attempt.number);
+    let since =
+        before.take_while(|it| !is_judged(it)).map(|it| it.started_at).fold(attempt.started_at, Time::min);
+    let owned = PatternSet::new(task.files.clone());
+    let mut touched = Vec::new();
+    nested.retain(|path| match inner::became(git, &tree.path, path, since, &BUILDS) {
+        Became::Same => false,
+        Became::Touched(file) if !concerns(&owned, path) => {
+            touched.push(file);
+            false
+        }
+        _ => true,
+    });
+    Ok(touched)
 }
 
 /// A task that was sent without files comes to own what its worker changed, as far as nobody else

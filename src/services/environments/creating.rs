@@ -321,7 +321,7 @@ pub fn export(session: &Session) -> Result<Value, Error> {
 fn timers(ground: &Ground<'_>) -> Value {
     let house = &ground.session.house;
     let text = |path: &Path| path.to_string_lossy().into_owned();
-    let (program, folder) = (text(&house.program), text(ground.top()));
+    let (program, folder) = (text(&house.program), text(&ground.top()));
     let all = [("KAPELL_HOME", text(&house.root)), ("KAPELL_CONFIG", text(&house.person_config))];
     let told = all.iter().filter(|(name, _)| house.environment.get(*name).is_some_and(|it| !it.is_empty()));
     let variables: Vec<(&str, &str)> = told.map(|(name, value)| (*name, value.as_str())).collect();

@@ -142,7 +142,7 @@ fn write_script(ground: &Ground<'_>, row: &EnvironmentRow, name: &str, action: &
     let text = format!(
         "#!/bin/sh\n{home}exec {} -C {}{mark}{words}\"$@\"\n",
         quoted(&house.program),
-        quoted(ground.top())
+        quoted(&ground.top())
     );
     match plain::read_to_string(&path) {
         Ok(found) if found == text => return Ok(()),

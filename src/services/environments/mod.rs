@@ -17,7 +17,7 @@ use crate::domain::refusal::{Code, Refusal};
 use crate::store::environments::EnvironmentRow;
 use crate::sys::config::Config;
 use crate::sys::git::environment;
-use crate::sys::git::{Git, Oid, refs};
+use crate::sys::git::{Git, Oid, land, refs};
 
 pub mod backing;
 pub mod caring;
@@ -105,12 +105,12 @@ impl<'s> Ground<'s> {
         Self { session, project: project.clone(), config: config.clone(), git: git.clone() }
     }
 
-    /// The folder that environments lie beside.
-    fn top(&self) -> &Path {
+    /// The folder that environments lie beside. That of a submodule's checkout lies elsewhere than its git folder.
+    fn top(&self) -> PathBuf {
         let place = &self.project.place;
         match place.parent() {
-            Some(parent) if place.ends_with(".git") => parent,
-            _ => place,
+            Some(parent) if place.ends_with(".git") => parent.to_owned(),
+            _ => land::main_top(&self.git).unwrap_or_else(|| place.clone()),
         }
     }
 

@@ -62,8 +62,10 @@ impl Ground<'_> {
         if beside.is_clone(&self.git) == row.is_worktree {
             return foreign("its .git leads to another repository");
         }
+        // Its first line is the way home, which may be another by now; the others say whose it is.
+        let whose = |mark: &str| mark.split_once('\n').map(|(_, whose)| whose.to_owned());
         match environment::marked(&beside.tree.admin_dir) {
-            Some(found) if found == self.mark(row) => Ok(Place::Ours(Box::new(beside))),
+            Some(found) if whose(&found) == whose(&self.mark(row)) => Ok(Place::Ours(Box::new(beside))),
             Some(_) => foreign("it is the checkout of another environment"),
             None => foreign("it is a repository that Kapell did not make"),
         }

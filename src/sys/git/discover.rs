@@ -170,23 +170,44 @@ fn common_dir_of(git_dir: &Path) -> Result<PathBuf, DiscoverError> {
     }
 }
 
-/// Whether the configuration says `core.bare`. Includes are not followed: git writes it itself.
+/// Whether the configuration says `core.bare`.
 pub(super) fn configured_bare(common_dir: &Path) -> bool {
-    let Ok(text) = fs::read(common_dir.join("config")) else { return false };
-    let text = String::from_utf8_lossy(&text).to_ascii_lowercase();
+    let told = configured(&common_dir.join("config"), "bare").map(|value| value.to_ascii_lowercase());
+    told.is_some_and(|value| matches!(value.as_str(), "true" | "yes" | "on" | "1"))
+}
+
+/// What a configuration says last of a name of its section `core`. Includes are not followed: git writes what is
+/// asked for here itself.
+pub(super) fn configured(file: &Path, wanted: &str) -> Option<String> {
+    let text = fs::read(file).ok()?;
+    let text = String::from_utf8_lossy(&text);
     let mut in_core = false;
-    let mut is_bare = false;
+    let mut found = None;
     for line in text.lines().map(str::trim) {
         if line.starts_with('[') {
-            in_core = line.starts_with("[core]");
+            in_core = line.get(..6).is_some_and(|section| section.eq_ignore_ascii_case("[core]"));
         } else if in_core {
             let (name, value) = line.split_once('=').unwrap_or((line, "true"));
-            if name.trim() == "bare" {
-                is_bare = matches!(value.trim(), "true" | "yes" | "on" | "1");
+            if name.trim().eq_ignore_ascii_case(wanted) {
+                found = Some(plain(value.trim()));
             }
         }
     }
-    is_bare
+    found
+}
+
+/// A value without its quotes.
+fn plain(value: &str) -> String {
+    let mut plain = String::new();
+    let mut letters = value.chars();
+    while let Some(letter) = letters.next() {
+        match letter {
+            '"' => {}
+            '\\' => plain.extend(letters.next()),
+            letter => plain.push(letter),
+        }
+    }
+    plain
 }
 
 fn read_line(file: &Path) -> io::Result<PathBuf> {

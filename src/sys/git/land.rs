@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::change::changed_between;
-use super::discover::{Repository, configured_bare, discover};
+use super::discover::{Repository, configured, configured_bare, discover};
 use super::queue::Guard;
 use super::read::Head;
 use super::refs::{self, Update};
@@ -239,29 +239,21 @@ pub(super) fn checkouts(git: &Git, branch: &str) -> Result<Vec<PathBuf>, GitErro
 
 /// The top of the main checkout, wherever its git folder lies. That may be in no folder's `.git`: of a submodule the
 /// configuration tells, of others (`git init --separate-git-dir`) whoever called from there.
-fn main_top(git: &Git) -> Option<PathBuf> {
+pub fn main_top(git: &Git) -> Option<PathBuf> {
     let Repository { common_dir, top, .. } = git.repository();
     if configured_bare(common_dir) {
         return None;
     }
-    let configured = || {
-        let file = ["config.worktree", "config"].map(|name| common_dir.join(name)).into_iter();
-        let get = |file: PathBuf| {
-            let call = git.call("config").arg("--file").arg(&file).args(["-z", "--get", "core.worktree"]);
-            let printed = call.run().ok()?;
-            Some(common_dir.join(RepoPath::from_bytes(printed.strip_suffix(b"\0")?).to_path_buf()))
-        };
-        file.filter(|file| file.is_file()).find_map(get)
+    let told = || {
+        let mut files = ["config.worktree", "config"].map(|name| common_dir.join(name)).into_iter();
+        files.find_map(|file| configured(&file, "worktree")).map(|top| common_dir.join(top))
     };
     let is_main = |folder: PathBuf| {
         let found = discover(&folder).ok().filter(|found| found.git_dir == *common_dir)?;
         found.top
     };
     let beside = common_dir.parent().map(Path::to_path_buf);
-    top.clone()
-        .and_then(is_main)
-        .or_else(|| beside.and_then(is_main))
-        .or_else(|| configured().and_then(is_main))
+    top.clone().and_then(is_main).or_else(|| beside.and_then(is_main)).or_else(|| told().and_then(is_main))
 }
 
 /// Where a branch that is checked out nowhere is being worked on all the same: during a rebase `HEAD` is

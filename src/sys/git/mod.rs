@@ -30,6 +30,7 @@ pub mod environment;
 mod exec;
 pub mod flow;
 pub mod holdings;
+pub mod inner;
 pub mod land;
 mod modules;
 pub mod program;

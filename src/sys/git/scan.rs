@@ -192,7 +192,7 @@ fn blocks(_kind: FileType) -> bool {
     false
 }
 
-fn below(top: &Path, path: &Path) -> RepoPath {
+pub(super) fn below(top: &Path, path: &Path) -> RepoPath {
     let relative: PathBuf = path.strip_prefix(top).unwrap_or(path).to_path_buf();
     RepoPath::from_bytes(relative.into_os_string().into_encoded_bytes())
 }
