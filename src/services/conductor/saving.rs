@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
 use super::desk::Desk;
-use super::launching::LINKED;
+use super::launching::{LINKED, PROMPT};
 use crate::base::clock::Time;
 use crate::base::ids::TaskId;
 use crate::base::paths::RepoPath;
@@ -196,9 +196,11 @@ fn leave_out_of_before(
     // What one left that could not end was not looked at then.
     let is_judged =
         |it: &&AttemptRow| matches!(it.state.outcome(), Some(Outcome::Submitted | Outcome::Violation));
-    let before = tries.iter().rev().filter(|it| it.number < attempt.number);
-    let since =
-        before.take_while(|it| !is_judged(it)).map(|it| it.started_at).fold(attempt.started_at, Time::min);
+    let before = tries.iter().rev().filter(|it| it.number < attempt.number).take_while(|it| !is_judged(it));
+    // A prompt is written last before its worker begins, and after all that made the folder ready.
+    let began = |it: &AttemptRow| Path::new(&it.run_dir).join(PROMPT).symlink_metadata().ok();
+    let since = before.chain([attempt]).filter_map(began).map(|found| inner::stamp(&found)).min();
+    let since = since.unwrap_or_default();
     let owned = PatternSet::new(task.files.clone());
     let mut touched = Vec::new();
     nested.retain(|path| match inner::became(git, &tree.path, path, since, &BUILDS) {

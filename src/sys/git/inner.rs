@@ -9,13 +9,8 @@ use std::path::{Path, PathBuf};
 use super::discover::{configured, discover, link_target};
 use super::run::Git;
 use super::{scan, worktree};
-use crate::base::clock::Time;
 use crate::base::paths::RepoPath;
 use crate::sys::text;
-
-/// Milliseconds by which the time of a file may lie before the clock's at its change: Linux stamps files with the time
-/// of its last tick, of which the slowest kernel has 100 a second.
-const TICK: i64 = 10;
 
 /// As many files and folders of one are looked at.
 const MOST: usize = 100_000;
@@ -31,10 +26,19 @@ pub enum Became {
     Other,
 }
 
-/// What became of the repository at `path` since a moment: by the times of the last change of what says where it is,
-/// which nobody sets at will. Folders of the names `passed` are builds'. Another worktree of the same repository has
+/// When something changed last, as its file system stamps it, in seconds and nanoseconds: the ticks of the kernel, which
+/// lie up to 10 ms before the clock.
+pub type Stamp = (i64, i64);
+
+/// When a file changed last; nobody sets that at will.
+pub fn stamp(found: &Metadata) -> Stamp {
+    (found.ctime(), found.ctime_nsec())
+}
+
+/// What became of the repository at `path` since a moment: by the times of the last change of what says where it is.
+/// Folders of the names `passed` are builds'. Another worktree of the same repository has
 /// its own sessions, whose claims and commits are looked at for themselves.
-pub fn became(git: &Git, top: &Path, path: &RepoPath, since: Time, passed: &[&str]) -> Became {
+pub fn became(git: &Git, top: &Path, path: &RepoPath, since: Stamp, passed: &[&str]) -> Became {
     let times = Times { since };
     let folder = top.join(path.to_path_buf());
     if folder.ancestors().take_while(|folder| *folder != top).any(|folder| times.is_new(folder)) {
@@ -76,13 +80,12 @@ impl State {
 
 /// The times of files, beside one moment.
 struct Times {
-    since: Time,
+    since: Stamp,
 }
 
 impl Times {
     fn is_since(&self, found: &Metadata) -> bool {
-        let changed_at = Time::from_millis(found.ctime() * 1000 + found.ctime_nsec() / 1_000_000);
-        self.since.millis_since(changed_at) <= TICK
+        stamp(found) >= self.since
     }
 
     fn is_touched(&self, path: &Path) -> bool {
@@ -92,7 +95,7 @@ impl Times {
     /// Whether something changed since then, or can no longer be looked at; a folder only if it was moved, as who makes
     /// or removes a file in it changes both its times.
     fn is_new(&self, path: &Path) -> bool {
-        let is_moved = |it: &Metadata| (it.mtime(), it.mtime_nsec()) != (it.ctime(), it.ctime_nsec());
+        let is_moved = |it: &Metadata| (it.mtime(), it.mtime_nsec()) != stamp(it);
         match fs::symlink_metadata(path) {
             Ok(found) => self.is_since(&found) && (!found.is_dir() || is_moved(&found)),
             Err(error) => !scan::is_gone(&error),
