@@ -92,10 +92,12 @@ impl Ground<'_> {
             (_, Writes::Claim(_) | Writes::All) => wall.writable.push(self.folder.to_owned()),
         }
         if !self.kept.is_empty() {
-            wall.read_only.extend(self.kept.iter().filter(|kept| kept.ends_with(".git")).cloned());
-            let is_below =
-                |file: &PathBuf| self.kept.iter().any(|kept| file.starts_with(kept) && file != kept);
-            wall.files.retain(|file| !is_below(file));
+            for kept in self.kept {
+                if kept.ends_with(".git") {
+                    wall.read_only.push(kept.clone());
+                }
+                wall.files.retain(|file| file == kept || !file.starts_with(kept));
+            }
             for folder in std::mem::take(&mut wall.writable) {
                 grant_around(&mut wall, folder, self.kept);
             }
@@ -122,10 +124,14 @@ impl Ground<'_> {
 
 /// Grants a folder, or all that lies in it but what is kept: a grant of the whole could not leave that out.
 fn grant_around(wall: &mut Wall, folder: PathBuf, kept: &[PathBuf]) {
-    if kept.iter().any(|kept| folder.starts_with(kept)) {
-        return;
+    let mut holds_one = false;
+    for kept in kept {
+        if folder.starts_with(kept) {
+            return;
+        }
+        holds_one |= kept.starts_with(&folder);
     }
-    if !kept.iter().any(|kept| kept.starts_with(&folder)) {
+    if !holds_one {
         wall.writable.push(folder);
         return;
     }

@@ -148,10 +148,13 @@ fn kept(desk: &Desk, attempt: &AttemptRow, folder: &Path) -> Result<Vec<PathBuf>
         None if desk.config.isolation == Isolation::Shared && folder.join(".git").exists() => &[".git"],
         None => return Ok(Vec::new()),
     };
-    let mut kept: Vec<PathBuf> = names.iter().map(|name| folder.join(name)).collect();
+    let mut kept = Vec::new();
+    for name in names {
+        kept.push(folder.join(name));
+    }
     if let Some(base) = attempt.base.as_deref().and_then(Oid::parse) {
-        let barriers = read::barriers(&desk.git, &base).map_err(Error::from_git)?;
-        kept.extend(inner::of_others(folder, &barriers.gitlinks));
+        let barriers = read::barriers(&desk.git, &base)?;
+        kept.append(&mut inner::of_others(folder, &barriers.gitlinks));
     }
     Ok(kept)
 }

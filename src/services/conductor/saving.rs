@@ -193,24 +193,27 @@ fn leave_out_of_before(
         return Ok(Vec::new());
     }
     let tries = desk.store()?.read(|tx| tx.attempts_at(&desk.plan_id, &task.id))?;
-    // What one left that could not end was not looked at then.
-    let is_judged =
-        |it: &&AttemptRow| matches!(it.state.outcome(), Some(Outcome::Submitted | Outcome::Violation));
-    let before = tries.iter().rev().filter(|it| it.number < attempt.number).take_while(|it| !is_judged(it));
-    // A prompt is written last before its worker begins, and after all that made the folder ready.
-    let began = |it: &AttemptRow| Path::new(&it.run_dir).join(PROMPT).symlink_metadata().ok();
-    let since = before.chain([attempt]).filter_map(began).map(|found| inner::stamp(&found)).min();
-    let since = since.unwrap_or_default();
+    let mut since = inner::Stamp::default();
+    for it in tries.iter().rev().filter(|it| it.number <= attempt.number) {
+        let is_judged = matches!(it.state.outcome(), Some(Outcome::Submitted | Outcome::Violation));
+        if is_judged && it.id != attempt.id {
+            break;
+        }
+        // What one left that could not end was not looked at then. A prompt is written last before its worker begins,
+        // and after all that made the folder ready.
+        if let Ok(found) = Path::new(&it.run_dir).join(PROMPT).symlink_metadata() {
+            since = inner::stamp(&found);
+        }
+    }
     let owned = PatternSet::new(task.files.clone());
     let mut touched = Vec::new();
-    nested.retain(|path| match inner::became(git, &tree.path, path, since, &BUILDS) {
-        Became::Same => false,
-        Became::Touched(file) if !concerns(&owned, path) => {
-            touched.push(file);
-            false
+    for path in std::mem::take(nested) {
+        match inner::became(git, &tree.path, &path, since, &BUILDS) {
+            Became::Same => {}
+            Became::Touched(file) if !concerns(&owned, &path) => touched.push(file),
+            _ => nested.push(path),
         }
-        _ => true,
-    });
+    }
     Ok(touched)
 }
 

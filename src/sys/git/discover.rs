@@ -6,6 +6,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::sys::text;
+
 /// A repository as seen from one of its checkouts. All paths are canonical.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Repository {
@@ -179,7 +181,7 @@ pub(super) fn configured_bare(common_dir: &Path) -> bool {
 /// What a configuration says last of a name of its section `core`. Includes are not followed: git writes what is
 /// asked for here itself.
 pub(super) fn configured(file: &Path, wanted: &str) -> Option<String> {
-    let text = fs::read(file).ok()?;
+    let text = text::read_bytes(file).ok()?;
     let text = String::from_utf8_lossy(&text);
     let mut in_core = false;
     let mut found = None;
@@ -189,29 +191,15 @@ pub(super) fn configured(file: &Path, wanted: &str) -> Option<String> {
         } else if in_core {
             let (name, value) = line.split_once('=').unwrap_or((line, "true"));
             if name.trim().eq_ignore_ascii_case(wanted) {
-                found = Some(plain(value.trim()));
+                found = Some(value.trim().trim_matches('"').to_owned());
             }
         }
     }
     found
 }
 
-/// A value without its quotes.
-fn plain(value: &str) -> String {
-    let mut plain = String::new();
-    let mut letters = value.chars();
-    while let Some(letter) = letters.next() {
-        match letter {
-            '"' => {}
-            '\\' => plain.extend(letters.next()),
-            letter => plain.push(letter),
-        }
-    }
-    plain
-}
-
 fn read_line(file: &Path) -> io::Result<PathBuf> {
-    let content = fs::read(file)?;
+    let content = text::read_bytes(file)?;
     Ok(path_from_bytes(content.trim_ascii_end()))
 }
 

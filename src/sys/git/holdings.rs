@@ -176,7 +176,7 @@ impl Beside {
 
     /// Brings the commits of its submodules into the project's repository. Gives the refs.
     fn keep_modules(&self, main: &Git, guard: &Guard, prefix: &str) -> Result<Vec<String>, GitError> {
-        for (at, module) in self.modules().iter().enumerate() {
+        for (at, module) in modules(&self.tree.admin_dir).iter().enumerate() {
             let to = format!("{prefix}/modules/{at}");
             let specs = [format!("+refs/heads/*:{to}/heads/*"), format!("+refs/tags/*:{to}/tags/*")];
             fetch_from(main, guard, module, &specs)?;
@@ -202,25 +202,6 @@ impl Beside {
             return Ok(None);
         }
         land::commit_tree(&self.git, &tree, &[head], "kapell: what was staged").map(Some)
-    }
-
-    /// The git directories of its submodules.
-    fn modules(&self) -> Vec<PathBuf> {
-        let mut found = Vec::new();
-        let mut folders = vec![self.tree.admin_dir.join("modules")];
-        while let Some(folder) = folders.pop() {
-            for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
-                let path = entry.path();
-                if path.join("HEAD").is_file() && path.join("objects").is_dir() {
-                    folders.push(path.join("modules"));
-                    found.push(path);
-                } else if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                    folders.push(path);
-                }
-            }
-        }
-        sort(&mut found);
-        found
     }
 
     /// Files that git was told to take for unchanged (`--assume-unchanged`, `--skip-worktree`), and are not.
@@ -354,4 +335,23 @@ fn fetch_from(main: &Git, guard: &Guard, git_dir: &Path, specs: &[String]) -> Re
     args.push(git_dir.as_os_str());
     args.extend(specs.iter().map(OsStr::new));
     plain(main.program(), &main.repository().common_dir, &args, Some(guard)).map(drop)
+}
+
+/// The git directories of the submodules of a checkout, below its own.
+pub(super) fn modules(git_dir: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![git_dir.join("modules")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if path.join("HEAD").is_file() && path.join("objects").is_dir() {
+                folders.push(path.join("modules"));
+                found.push(path);
+            } else if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                folders.push(path);
+            }
+        }
+    }
+    sort(&mut found);
+    found
 }
