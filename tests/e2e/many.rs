@@ -1,0 +1,79 @@
+//! Many at once: who looks waits for nobody, who waits says for what, and what runs twice is said to.
+
+use std::fs::{self, File};
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::fs::{FlockOperation, flock};
+use serde_json::{Value, json};
+
+use crate::bench::{Bench, DEADLINE, KAPELL, Plan, task};
+
+/// A command, ended where it takes longer than anything here may.
+fn run_in(bench: &Bench, folder: &Path, words: &[&str]) -> Output {
+    bench.command("timeout").current_dir(folder).args(["10", KAPELL]).args(words).output().unwrap()
+}
+
+#[track_caller]
+fn ok(bench: &Bench, words: &[&str]) -> String {
+    let output = run_in(bench, &bench.project, words);
+    assert!(output.status.success(), "{words:?}: {output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn begun(bench: &Bench, words: &[&str]) -> Child {
+    let mut command = bench.command(KAPELL);
+    command.args(words).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.spawn().unwrap()
+}
+
+/// The file of a plan whose one task owns `a.txt` and meets the test.
+fn file_of(bench: &Bench, name: &str) -> String {
+    let plan = Plan::new([task("a", &["a.txt"], &[&bench.meet_line(name), "write a.txt a"])]);
+    let path = bench.root.join(format!("{name}.json"));
+    fs::write(&path, plan.params()["plan"].to_string()).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+/// The lock on which writers queue.
+fn turn(bench: &Bench) -> File {
+    File::options().write(true).open(bench.state().join("kapell.lock")).unwrap()
+}
+
+/// Waits until a process waits for a lock. Nobody tells of that.
+fn waits_for_a_lock(pid: u32) {
+    let deadline = Instant::now() + DEADLINE;
+    let waits =
+        |line: &str| line.contains("->") && line.split_whitespace().any(|word| word == pid.to_string());
+    while !fs::read_to_string("/proc/locks").unwrap().lines().any(waits) {
+        assert!(Instant::now() < deadline, "{pid} waits for no lock");
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn who_looks_waits_for_no_writer_and_who_writes_says_for_whom_it_waits() {
+    let bench = Bench::new();
+    let file = file_of(&bench, "one");
+    let plan: Value = serde_json::from_str(&ok(&bench, &["run", &file, "--detach", "--json"])).unwrap();
+    let id = plan["plan_id"].as_str().unwrap();
+    let worker = bench.meet("one");
+    // As a writer that was suspended in the middle.
+    let lock = turn(&bench);
+    flock(&lock, FlockOperation::LockExclusive).unwrap();
+    for words in [&["list"][..], &["status"], &["status", id], &["events"], &["replay", id], &["history"]] {
+        let shown = ok(&bench, words);
+        assert!(shown.contains(id), "{words:?}: {shown}");
+    }
+    let mut writer = begun(&bench, &["claim-files", "b.txt"]);
+    let told = BufReader::new(writer.stderr.take().unwrap()).lines().map_while(Result::ok);
+    let told = told.into_iter().find(|line| line.contains("waiting to write")).unwrap();
+    assert!(told.contains(&format!("process {} has the turn", std::process::id())), "{told}");
+    flock(&lock, FlockOperation::Unlock).unwrap();
+    assert!(writer.wait().unwrap().success());
+    worker.go();
+    assert_eq!(bench.at_rest(id)["state"], "done", "{}", bench.story());
+}
+
