@@ -77,3 +77,28 @@ fn who_looks_waits_for_no_writer_and_who_writes_says_for_whom_it_waits() {
     assert_eq!(bench.at_rest(id)["state"], "done", "{}", bench.story());
 }
 
+#[test]
+fn what_begins_while_all_is_shut_down_is_shut_down_too() {
+    let bench = Bench::new();
+    let plan =
+        |name: &str| Plan::new([task("a", &[name], &[&bench.meet_line(name)])]).with("name", json!(name));
+    let (first, late) = (bench.start(&plan("first")), bench.plan(&plan("late")));
+    let worker = bench.meet("first");
+    let lock = turn(&bench);
+    flock(&lock, FlockOperation::LockExclusive).unwrap();
+    let shutdown = begun(&bench, &["shutdown-all", "--force"]);
+    // It knows by now what it is to stop.
+    waits_for_a_lock(shutdown.id());
+    let store = rusqlite::Connection::open(bench.state().join("kapell.db")).unwrap();
+    store.busy_timeout(DEADLINE).unwrap();
+    store.execute("UPDATE plans SET state = 'running' WHERE id = ?1", [&late]).unwrap();
+    flock(&lock, FlockOperation::Unlock).unwrap();
+    let output = shutdown.wait_with_output().unwrap();
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert!(told.contains("2 plans, 1 of them begun meanwhile"), "{told}");
+    worker.gone();
+    for id in [first, late] {
+        assert_eq!(bench.at_rest(&id)["state"], "stopped");
+    }
+}
+
