@@ -87,6 +87,8 @@ pub struct Wish {
     pub when_full: WhenFull,
     /// Only tell.
     pub dry_run: bool,
+    /// Not while another plan of the same tasks is at work.
+    pub alone: bool,
 }
 
 /// What came of it.
@@ -177,6 +179,10 @@ pub fn dispatch(session: &Session, project: &Project, wish: &Wish) -> Result<Dis
         }
         // It says that it runs, but nobody runs it: the one before died. Take it over.
     }
+    let twin = |tx: &Tx<'_>| if wish.alone { twin_at_work(session, tx, &row, &tasks) } else { Ok(None) };
+    if let Some(twin) = session.store()?.read(twin)? {
+        return refuse_duplicate(session, &plan_id, &twin);
+    }
     let is_anyway = wish.when_full == WhenFull::Launch;
     if wish.when_full == WhenFull::Refuse {
         admitting::refuse_if_full(session, project, &config, &plan_id)?;
@@ -201,10 +207,15 @@ pub fn dispatch(session: &Session, project: &Project, wish: &Wish) -> Result<Dis
     };
     Point::DispatchGround.reach()?;
     let run = format!("r-{}", random_tail(8));
+    let mut other = None;
     let since = session.store()?.write(|tx| -> Result<i64, Error> {
         // Asked again inside the transaction: two dispatches at the same moment are one and a duplicate.
         let now = tx.plan(&plan_id)?.ok_or_else(|| Error::Bug(format!("plan {plan_id} vanished")))?;
         if !is_running && !now.state.is_at_rest() && only.is_none() {
+            return Err(Refusal::new(Code::DuplicatePlan, "", "").into());
+        }
+        other = twin(tx)?;
+        if other.is_some() {
             return Err(Refusal::new(Code::DuplicatePlan, "", "").into());
         }
         if let Some(ground) = &ground {
@@ -246,15 +257,7 @@ pub fn dispatch(session: &Session, project: &Project, wish: &Wish) -> Result<Dis
     });
     let since = match since {
         Err(Error::Refused(refusal)) if refusal.code == Code::DuplicatePlan => {
-            return match await_conductor(session, &plan_id)? {
-                Some(conductor) => Err(duplicate(&plan_id, &conductor, row.state).into()),
-                None => Err(Refusal::new(
-                    Code::DuplicatePlan,
-                    format!("plan {plan_id} is being started by somebody else at this moment"),
-                    "ask status about it",
-                )
-                .into()),
-            };
+            return refuse_duplicate(session, &plan_id, other.as_ref().unwrap_or(&row));
         }
         other => other?,
     };
@@ -339,6 +342,43 @@ pub(super) fn go_on(tx: &Tx<'_>, project: &ProjectId, plan: &PlanId) -> Result<b
 fn is_suspended(plan: &PlanRow) -> bool {
     let is_waiting = plan.reason.as_ref().is_some_and(|why| why.starts_with(WAITS_FOR_APPROVAL));
     plan.state == PlanState::Paused && !is_waiting
+}
+
+/// Another plan of the same name and tasks that is at work, or being started.
+fn twin_at_work(
+    session: &Session,
+    tx: &Tx<'_>,
+    row: &PlanRow,
+    tasks: &[TaskRow],
+) -> Result<Option<PlanRow>, Error> {
+    let own = tasks.iter().filter(|task| task.parent.is_none());
+    let own: Vec<&str> = own.map(|task| task.document.as_str()).collect();
+    let is_at_work = |twin: &PlanRow| -> Result<bool, Error> {
+        if twin.id == row.id || twin.state != PlanState::Running {
+            return Ok(false);
+        }
+        let conductor = tx.conductor_of(&twin.id)?;
+        Ok(conductor.is_some_and(|it| querying::is_alive(&it))
+            || life::is_held(&querying::starting_file(&session.house, &twin.id)))
+    };
+    planning::twin_where(tx, &row.project, (&row.name, &row.document, &own), &is_at_work)
+}
+
+/// Says of a plan that is at work, itself or with the same tasks, who runs it.
+fn refuse_duplicate(session: &Session, plan: &PlanId, other: &PlanRow) -> Result<Dispatched, Error> {
+    let id = &other.id;
+    let Some(conductor) = await_conductor(session, id)? else {
+        let what = format!("plan {id} is being started by somebody else at this moment");
+        return Err(Refusal::new(Code::DuplicatePlan, what, "ask status about it").into());
+    };
+    if id == plan {
+        return Err(duplicate(id, &conductor, other.state).into());
+    }
+    let (by, pid) = (&conductor.id, conductor.pid);
+    let what = format!("plan {id} has the same tasks and runs already, by conductor {by} (process {pid})");
+    let hint = format!("kapell status --scope plan --id {id} --watch follows it");
+    let refusal = Refusal::new(Code::DuplicatePlan, what, hint).with("plan", id);
+    Err(refusal.with("conductor", by).with("pid", pid).into())
 }
 
 fn duplicate(plan: &PlanId, conductor: &ConductorRow, state: PlanState) -> Refusal {

@@ -102,3 +102,62 @@ fn what_begins_while_all_is_shut_down_is_shut_down_too() {
     }
 }
 
+#[test]
+fn of_one_file_that_is_run_often_at_once_one_plan_runs() {
+    let bench = Bench::new();
+    let file = file_of(&bench, "one");
+    let words = ["run", &file, "--detach", "--json"];
+    let all: Vec<Child> = (0..4).map(|_| begun(&bench, &words)).collect();
+    let all: Vec<Output> = all.into_iter().map(|it| it.wait_with_output().unwrap()).collect();
+    let (won, lost): (Vec<Output>, Vec<Output>) = all.into_iter().partition(|it| it.status.success());
+    assert_eq!(won.len(), 1, "{lost:?}");
+    let plan: Value = serde_json::from_slice(&won[0].stdout).unwrap();
+    let id = plan["plan_id"].as_str().unwrap();
+    let (conductor, pid) = (plan["conductor"]["id"].as_str().unwrap(), bench.conductor(id).pid);
+    let worker = bench.meet("one");
+    for output in lost.into_iter().chain([run_in(&bench, &bench.project, &words)]) {
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        assert!(said.contains("duplicate-plan") && said.contains(id) && said.contains(conductor), "{said}");
+        assert!(said.contains(&pid.to_string()) && said.contains(&format!("--id {id} --watch")), "{said}");
+        assert!(said.contains("kept as the draft"), "{said}");
+    }
+    let other = run_in(&bench, &bench.project, &["run", &file, "--detach"]);
+    let said = String::from_utf8_lossy(&other.stderr).into_owned();
+    assert!(said.contains(&format!("plan {id} has the same tasks and runs already, by conductor")), "{said}");
+    worker.go();
+    assert_eq!(bench.at_rest(id)["state"], "done", "{}", bench.story());
+    // One that is over keeps nobody from doing it once more.
+    let again = run_in(&bench, &bench.project, &["run", &file, "--detach"]);
+    assert!(again.status.success(), "{again:?}");
+    let said = String::from_utf8_lossy(&again.stderr).into_owned();
+    assert!(said.contains("/state/log/one-") && said.contains(".log"), "{said}");
+    bench.meet("one").go();
+}
+
+#[test]
+fn for_what_a_run_waits_is_said_once_there_and_in_its_replay() {
+    let bench = Bench::new();
+    let file = file_of(&bench, "one");
+    ok(&bench, &["claim-files", "a.txt", "--ttl-s", "600", "--holder", "somebody"]);
+    let mut run = begun(&bench, &["run", &file]);
+    let mut lines = BufReader::new(run.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let told = lines.find(|line| line.contains("claim: a.txt is held by somebody")).unwrap();
+    assert!(told.contains(" a "), "{told}");
+    // A heartbeat of its conductor is another look at it.
+    let plans = bench.rpc().ok("status", json!({}));
+    let id = plans["plans"][0]["plan_id"].as_str().unwrap().to_owned();
+    let deadline = Instant::now() + Duration::from_secs(11);
+    while let Some(left) = deadline.checked_duration_since(Instant::now()) {
+        std::thread::park_timeout(left);
+    }
+    ok(&bench, &["release-files", "--all", "--holder", "somebody"]);
+    bench.meet("one").go();
+    let rest: Vec<String> = lines.collect();
+    assert!(!rest.iter().any(|line| line.contains("is held by")), "{rest:#?}");
+    assert!(run.wait().unwrap().success());
+    let replay = ok(&bench, &["replay", &id]);
+    let waits = replay.lines().filter(|line| line.contains("waits: claim: a.txt is held by somebody"));
+    assert_eq!(waits.count(), 1, "{replay}");
+}
+
