@@ -41,6 +41,8 @@ pub struct Entry {
     pub place: Option<String>,
     /// Where it really is.
     pub state: ConductorState,
+    /// The working tree that it was started in, where that is another one.
+    pub worktree: Option<String>,
     /// Whether it lives and was heard of a short time ago.
     pub is_fresh: bool,
     /// Why it is not fresh though it should live, or what else is odd about it.
@@ -99,7 +101,14 @@ fn entry(session: &Session, row: ConductorRow, place: Option<String>) -> Result<
         }
         false => (false, None),
     };
-    Ok(Entry { row, place, state, is_fresh, note, plan, position: None, lacks: None })
+    let worktree =
+        if is_alive { folder_of(&row).filter(|folder| Some(folder) != place.as_ref()) } else { None };
+    Ok(Entry { row, place, worktree, state, is_fresh, note, plan, position: None, lacks: None })
+}
+
+/// The folder that a conductor was started in and stays in, where the system tells.
+fn folder_of(row: &ConductorRow) -> Option<String> {
+    std::fs::read_link(format!("/proc/{}/cwd", row.pid)).ok()?.into_os_string().into_string().ok()
 }
 
 /// Where a conductor can be spoken to, if it can be.
@@ -280,6 +289,7 @@ pub fn everywhere(
         }
     }
     let noun = if done.len() == 1 { "plan" } else { "plans" };
+    let begun = if late == 0 { String::new() } else { format!(", {late} of them begun meanwhile") };
     let names = if done.is_empty() { String::new() } else { format!(": {}", done.join(", ")) };
     let message = format!("{} {noun}{begun}{names}", done.len());
     if refused.is_empty() {
@@ -289,21 +299,11 @@ pub fn everywhere(
     Err(Refusal::new(
         Code::Conflict,
         format!("not done for {}; done for {message}", told.join("; ")),
-    let begun = if late == 0 { String::new() } else { format!(", {late} of them begun meanwhile") };
         "kapell list shows what still runs",
     )
     .into())
 }
 
-/// Hears of the ends of conductors: one that is killed tells nobody.
-#[derive(Debug, Default)]
-pub struct Vigils(BTreeMap<String, Option<Vigil>>);
-
-impl Vigils {
-    /// From now on these are watched, and no others; `told` is called at the end of each.
-    pub fn keep<'a>(
-        &mut self,
-        session: &Session,
 /// The plans that an action on all is about now.
 fn at_work(session: &Session, action: Action) -> Result<Vec<PlanRow>, Error> {
     let mut plans = session.store()?.read(|tx| tx.plans_at_work())?;
@@ -319,6 +319,15 @@ fn at_work(session: &Session, action: Action) -> Result<Vec<PlanRow>, Error> {
     Ok(plans)
 }
 
+/// Hears of the ends of conductors: one that is killed tells nobody.
+#[derive(Debug, Default)]
+pub struct Vigils(BTreeMap<String, Option<Vigil>>);
+
+impl Vigils {
+    /// From now on these are watched, and no others; `told` is called at the end of each.
+    pub fn keep<'a>(
+        &mut self,
+        session: &Session,
         ids: impl Iterator<Item = &'a str>,
         told: impl Fn() + Clone + Send + 'static,
     ) {

@@ -161,3 +161,28 @@ fn for_what_a_run_waits_is_said_once_there_and_in_its_replay() {
     assert_eq!(waits.count(), 1, "{replay}");
 }
 
+#[test]
+fn a_plan_that_is_run_from_another_working_tree_says_so() {
+    let bench = Bench::new();
+    let file = file_of(&bench, "one");
+    let other: PathBuf = bench.root.join("other tree");
+    ok(&bench, &["plan", &file, "--check-only"]);
+    bench.git(["worktree", "add", "-q", "--detach", other.to_str().unwrap()]);
+    let (here, there) =
+        (bench.start(&Plan::new([task("b", &["b.txt"], &[&bench.meet_line("here")])])), &other);
+    let output = run_in(&bench, there, &["run", &file, "--detach", "--json"]);
+    assert!(output.status.success(), "{output:?}");
+    let guests = [bench.meet("here"), bench.meet("one")];
+    let list: Value = serde_json::from_str(&ok(&bench, &["list", "--json"])).unwrap();
+    for row in list["conductors"].as_array().unwrap() {
+        assert_eq!(row["project"], bench.project.to_str().unwrap());
+        match row["plan_id"] == here.as_str() {
+            true => assert_eq!(row.get("worktree"), None, "{row:#}"),
+            false => assert_eq!(row["worktree"], other.to_str().unwrap(), "{row:#}"),
+        }
+    }
+    ok(&bench, &["shutdown-all", "--force"]);
+    guests.into_iter().for_each(crate::bench::Guest::gone);
+    let all = ok(&bench, &["list", "--all"]);
+    assert!(all.contains("stopped, plan stopped"), "{all}");
+}

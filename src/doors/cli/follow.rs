@@ -339,6 +339,8 @@ pub fn run(desk: &mut Desk<'_>, args: &args::Run) -> Result<u8, ApiError> {
     let mut waits = Vec::new();
     if args.detach {
         let result = desk.show::<DispatchResult>(&started, screens::dispatch)?;
+        let log = desk.logs.join(format!("{}.log", result.plan_id));
+        desk.out.note(&format!("what goes wrong with it is in {}", log.display()));
         desk.out.tip(&format!("kapell status --scope plan --id {} --watch", result.plan_id));
         return Ok(0);
     }
@@ -427,9 +429,9 @@ fn follow_plan(
     desk: &mut Desk<'_>,
     plan_id: &str,
     mut file: Option<&mut StatusFile>,
+    mut waits: Vec<String>,
 ) -> Result<Option<(Value, PlanStatus)>, ApiError> {
     let mut known: HashMap<String, (String, Option<String>)> = HashMap::new();
-    mut waits: Vec<String>,
     let mut reason = None;
     loop {
         let (value, seq, status) = whole_plan(desk, plan_id)?;
