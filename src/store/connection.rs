@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
-use std::thread;
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
@@ -19,6 +18,7 @@ use super::error::StoreError;
 use super::migrate;
 use crate::base::failpoint::Point;
 use crate::base::shared::assert_none_is_held;
+use crate::base::threads;
 
 /// Marks the file as Kapell's ("Kapl"), in SQLite's header.
 pub(super) const APPLICATION_ID: i32 = 0x4b61_706c;
@@ -421,7 +421,7 @@ fn tell_later(turnstile: &File, path: &Path) -> Sender<()> {
         }
     };
     // Without a thread nobody is told, that is all.
-    let _ = thread::Builder::new().name("kapell-turn".to_owned()).spawn(tell);
+    let _ = threads::start("kapell-turn", Box::new(tell));
     waits
 }
 
@@ -596,7 +596,7 @@ mod tests {
         };
         let (has_written, written) = channel();
         let (may_commit, permission) = channel();
-        thread::scope(|scope| {
+        std::thread::scope(|scope| {
             let store = &store;
             scope.spawn(move || {
                 let change = |tx: &Tx<'_>| -> Result<(), StoreError> {

@@ -32,6 +32,7 @@ use print::{Color, Out};
 use serde_json::Value;
 
 use crate::api::{ApiError, open_api};
+use crate::base::threads;
 use crate::domain::refusal::{Code, Refusal};
 use crate::services::diagnosing::disk;
 use crate::services::{Caller, Cancel, Error, House, Session, dispatching, registry};
@@ -302,7 +303,7 @@ fn end_on_interrupt(cancel: &Cancel) -> Result<(), ApiError> {
             std::process::exit(130);
         });
     };
-    std::thread::Builder::new().name("interrupts".to_owned()).spawn(listen).map_err(failed)?;
+    threads::start("interrupts", Box::new(listen)).map_err(failed)?;
     Ok(())
 }
 

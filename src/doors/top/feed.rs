@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
 use std::time::Duration;
 
 use serde::de::Deserialize as _;
@@ -18,6 +17,7 @@ use crate::api::wire::{
 };
 use crate::api::{ApiError, Client, table};
 use crate::base::notices::Notices;
+use crate::base::threads;
 use crate::services::following::{Follower, Interest, newest};
 use crate::services::{Error, House, reading, registry, watching};
 
@@ -118,9 +118,7 @@ impl Feed {
 impl Desk {
     fn spawn(self: &Arc<Self>, name: &str, work: impl FnOnce(&Self) + Send + 'static) -> Result<(), Error> {
         let desk = Arc::clone(self);
-        thread::Builder::new()
-            .name(name.to_owned())
-            .spawn(move || work(&desk))
+        threads::start(name, Box::new(move || work(&desk)))
             .map(drop)
             .map_err(|error| Error::system("a thread for the screen", error))
     }

@@ -18,7 +18,6 @@ use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use self::feed::Feed;
@@ -27,6 +26,7 @@ use self::screen::Screen;
 use self::theme::Palette;
 use crate::api::ApiError;
 use crate::base::clock::{Time, Zone};
+use crate::base::threads;
 use crate::domain::refusal::{Code, Refusal};
 use crate::services::{Error, House};
 use crate::sys::process::signals;
@@ -170,7 +170,7 @@ fn listen(tell: Sender<Event>) -> std::io::Result<()> {
             }
         }
     };
-    thread::Builder::new().name("keys".to_owned()).spawn(keys)?;
+    threads::start("keys", Box::new(keys))?;
     Ok(())
 }
 

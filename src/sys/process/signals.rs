@@ -3,6 +3,7 @@
 use std::io::{self, Read as _};
 use std::os::unix::net::UnixStream;
 
+use crate::base::threads;
 use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::low_level::pipe;
 
@@ -67,10 +68,13 @@ fn listen(signals: &[i32], mut act: Box<dyn FnMut() + Send>) -> io::Result<()> {
     for signal in signals {
         pipe::register(*signal, bell.try_clone()?)?;
     }
-    std::thread::Builder::new().name("kapell-signals".to_owned()).spawn(move || {
-        while rings.read_exact(&mut [0]).is_ok() {
-            act();
-        }
-    })?;
+    threads::start(
+        "kapell-signals",
+        Box::new(move || {
+            while rings.read_exact(&mut [0]).is_ok() {
+                act();
+            }
+        }),
+    )?;
     Ok(())
 }
