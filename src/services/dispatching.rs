@@ -1,5 +1,7 @@
 //! Dispatch: work is marked as wanted, and a conductor sees to it.
 
+mod twice;
+
 use crate::base::sorting::Gather as _;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -175,13 +177,14 @@ pub fn dispatch(session: &Session, project: &Project, wish: &Wish) -> Result<Dis
     if is_running && !wanted.iter().any(is_new) {
         let conductor = await_conductor(session, &plan_id)?;
         if let Some(conductor) = conductor {
-            return Err(duplicate(&plan_id, &conductor, row.state).into());
+            return Err(twice::duplicate(&plan_id, &conductor, row.state).into());
         }
         // It says that it runs, but nobody runs it: the one before died. Take it over.
     }
-    let twin = |tx: &Tx<'_>| if wish.alone { twin_at_work(session, tx, &row, &tasks) } else { Ok(None) };
+    let twin =
+        |tx: &Tx<'_>| if wish.alone { twice::twin_at_work(session, tx, &row, &tasks) } else { Ok(None) };
     if let Some(twin) = session.store()?.read(twin)? {
-        return refuse_duplicate(session, &plan_id, &twin);
+        return twice::refuse(session, &plan_id, &twin);
     }
     let is_anyway = wish.when_full == WhenFull::Launch;
     if wish.when_full == WhenFull::Refuse {
@@ -257,7 +260,7 @@ pub fn dispatch(session: &Session, project: &Project, wish: &Wish) -> Result<Dis
     });
     let since = match since {
         Err(Error::Refused(refusal)) if refusal.code == Code::DuplicatePlan => {
-            return refuse_duplicate(session, &plan_id, other.as_ref().unwrap_or(&row));
+            return twice::refuse(session, &plan_id, other.as_ref().unwrap_or(&row));
         }
         other => other?,
     };
@@ -342,57 +345,6 @@ pub(super) fn go_on(tx: &Tx<'_>, project: &ProjectId, plan: &PlanId) -> Result<b
 fn is_suspended(plan: &PlanRow) -> bool {
     let is_waiting = plan.reason.as_ref().is_some_and(|why| why.starts_with(WAITS_FOR_APPROVAL));
     plan.state == PlanState::Paused && !is_waiting
-}
-
-/// Another plan of the same name and tasks that is at work, or being started.
-fn twin_at_work(
-    session: &Session,
-    tx: &Tx<'_>,
-    row: &PlanRow,
-    tasks: &[TaskRow],
-) -> Result<Option<PlanRow>, Error> {
-    let own = tasks.iter().filter(|task| task.parent.is_none());
-    let own: Vec<&str> = own.map(|task| task.document.as_str()).collect();
-    let is_at_work = |twin: &PlanRow| -> Result<bool, Error> {
-        if twin.id == row.id || twin.state != PlanState::Running {
-            return Ok(false);
-        }
-        let conductor = tx.conductor_of(&twin.id)?;
-        Ok(conductor.is_some_and(|it| querying::is_alive(&it))
-            || life::is_held(&querying::starting_file(&session.house, &twin.id)))
-    };
-    planning::twin_where(tx, &row.project, (&row.name, &row.document, &own), &is_at_work)
-}
-
-/// Says of a plan that is at work, itself or with the same tasks, who runs it.
-fn refuse_duplicate(session: &Session, plan: &PlanId, other: &PlanRow) -> Result<Dispatched, Error> {
-    let id = &other.id;
-    let Some(conductor) = await_conductor(session, id)? else {
-        let what = format!("plan {id} is being started by somebody else at this moment");
-        return Err(Refusal::new(Code::DuplicatePlan, what, "ask status about it").into());
-    };
-    if id == plan {
-        return Err(duplicate(id, &conductor, other.state).into());
-    }
-    let (by, pid) = (&conductor.id, conductor.pid);
-    let what = format!("plan {id} has the same tasks and runs already, by conductor {by} (process {pid})");
-    let hint = format!("kapell status --scope plan --id {id} --watch follows it");
-    let refusal = Refusal::new(Code::DuplicatePlan, what, hint).with("plan", id);
-    Err(refusal.with("conductor", by).with("pid", pid).into())
-}
-
-fn duplicate(plan: &PlanId, conductor: &ConductorRow, state: PlanState) -> Refusal {
-    let by = format!("conductor {} (process {})", conductor.id, conductor.pid);
-    let (what, hint) = match state {
-        PlanState::Paused => {
-            (format!("plan {plan} is paused, by {by}"), format!("kapell resume {plan} lets it go on"))
-        }
-        _ => (
-            format!("plan {plan} runs already, by {by}"),
-            "follow it with status, or stop it first with control".to_owned(),
-        ),
-    };
-    Refusal::new(Code::DuplicatePlan, what, hint).with("conductor", &conductor.id).with("pid", conductor.pid)
 }
 
 /// The plan that an id or a unique name means.
