@@ -9,3 +9,4 @@ pub mod packed;
 pub mod paths;
 pub mod shared;
 pub mod sorting;
+pub mod threads;

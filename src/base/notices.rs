@@ -6,9 +6,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Once};
-use std::thread;
 use std::time::{Duration, SystemTime};
 
+use super::threads;
 use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher};
 
 /// How often is looked where the system tells nothing: often enough for a person who waits, and a
@@ -83,7 +83,7 @@ impl Notices {
                 }
             }
         };
-        thread::Builder::new().name("kapell-look".to_owned()).spawn(look)?;
+        threads::start("kapell-look", Box::new(look))?;
         Ok(Self(How::Looking(end)))
     }
 

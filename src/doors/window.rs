@@ -5,10 +5,10 @@
 use std::io::{self, BufRead as _, Write as _};
 use std::path::Path;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
-use std::thread;
 use std::time::Duration;
 
 use crate::base::notices::Notices;
+use crate::base::threads;
 use crate::services::House;
 use crate::services::watching::{self, Line, LineStyle, Watched};
 use crate::sys::agent::AgentKind;
@@ -46,10 +46,13 @@ fn watch(house: &House, run_dir: &Path, kind: &str, title: &str) -> io::Result<(
     let changed = tell.clone();
     let _notices = Notices::of(run_dir, move |_| drop(changed.send(News::Printed)))?;
     let (folder, ended) = (run_dir.to_owned(), tell.clone());
-    thread::Builder::new().name("end".to_owned()).spawn(move || {
-        let how = client::wait(&folder).unwrap_or(Ended::Vanished);
-        let _ = ended.send(News::Ended(how));
-    })?;
+    threads::start(
+        "end",
+        Box::new(move || {
+            let how = client::wait(&folder).unwrap_or(Ended::Vanished);
+            let _ = ended.send(News::Ended(how));
+        }),
+    )?;
     let mut watched = Watched::new(run_dir, kind);
     watched.news(false)?.iter().for_each(print);
     let how = loop {
@@ -72,12 +75,15 @@ fn linger(house: &House, tell: &Sender<News>, news: &mpsc::Receiver<News>) -> io
         STAYS.as_secs()
     ));
     let entered = tell.clone();
-    thread::Builder::new().name("keys".to_owned()).spawn(move || {
-        // Nothing to read is no wish to close: whoever started it without a terminal waits for the time.
-        if io::stdin().lock().read_line(&mut String::new()).is_ok_and(|read| read > 0) {
-            let _ = entered.send(News::Enter);
-        }
-    })?;
+    threads::start(
+        "keys",
+        Box::new(move || {
+            // Nothing to read is no wish to close: whoever started it without a terminal waits for the time.
+            if io::stdin().lock().read_line(&mut String::new()).is_ok_and(|read| read > 0) {
+                let _ = entered.send(News::Enter);
+            }
+        }),
+    )?;
     loop {
         match news.recv_timeout(STAYS) {
             Ok(News::Enter) => return Ok(()),

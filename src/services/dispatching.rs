@@ -1,5 +1,7 @@
 //! Dispatch: work is marked as wanted, and a conductor sees to it.
 
+mod twice;
+
 use crate::base::sorting::Gather as _;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -87,6 +89,8 @@ pub struct Wish {
     pub when_full: WhenFull,
     /// Only tell.
     pub dry_run: bool,
+    /// Not while another plan of the same tasks is at work.
+    pub alone: bool,
 }
 
 /// What came of it.
@@ -173,9 +177,14 @@ pub fn dispatch(session: &Session, project: &Project, wish: &Wish) -> Result<Dis
     if is_running && !wanted.iter().any(is_new) {
         let conductor = await_conductor(session, &plan_id)?;
         if let Some(conductor) = conductor {
-            return Err(duplicate(&plan_id, &conductor, row.state).into());
+            return Err(twice::duplicate(&plan_id, &conductor, row.state).into());
         }
         // It says that it runs, but nobody runs it: the one before died. Take it over.
+    }
+    let twin =
+        |tx: &Tx<'_>| if wish.alone { twice::twin_at_work(session, tx, &row, &tasks) } else { Ok(None) };
+    if let Some(twin) = session.store()?.read(twin)? {
+        return twice::refuse(session, &plan_id, &twin);
     }
     let is_anyway = wish.when_full == WhenFull::Launch;
     if wish.when_full == WhenFull::Refuse {
@@ -201,10 +210,15 @@ pub fn dispatch(session: &Session, project: &Project, wish: &Wish) -> Result<Dis
     };
     Point::DispatchGround.reach()?;
     let run = format!("r-{}", random_tail(8));
+    let mut other = None;
     let since = session.store()?.write(|tx| -> Result<i64, Error> {
         // Asked again inside the transaction: two dispatches at the same moment are one and a duplicate.
         let now = tx.plan(&plan_id)?.ok_or_else(|| Error::Bug(format!("plan {plan_id} vanished")))?;
         if !is_running && !now.state.is_at_rest() && only.is_none() {
+            return Err(Refusal::new(Code::DuplicatePlan, "", "").into());
+        }
+        other = twin(tx)?;
+        if other.is_some() {
             return Err(Refusal::new(Code::DuplicatePlan, "", "").into());
         }
         if let Some(ground) = &ground {
@@ -246,15 +260,7 @@ pub fn dispatch(session: &Session, project: &Project, wish: &Wish) -> Result<Dis
     });
     let since = match since {
         Err(Error::Refused(refusal)) if refusal.code == Code::DuplicatePlan => {
-            return match await_conductor(session, &plan_id)? {
-                Some(conductor) => Err(duplicate(&plan_id, &conductor, row.state).into()),
-                None => Err(Refusal::new(
-                    Code::DuplicatePlan,
-                    format!("plan {plan_id} is being started by somebody else at this moment"),
-                    "ask status about it",
-                )
-                .into()),
-            };
+            return twice::refuse(session, &plan_id, other.as_ref().unwrap_or(&row));
         }
         other => other?,
     };
@@ -339,20 +345,6 @@ pub(super) fn go_on(tx: &Tx<'_>, project: &ProjectId, plan: &PlanId) -> Result<b
 fn is_suspended(plan: &PlanRow) -> bool {
     let is_waiting = plan.reason.as_ref().is_some_and(|why| why.starts_with(WAITS_FOR_APPROVAL));
     plan.state == PlanState::Paused && !is_waiting
-}
-
-fn duplicate(plan: &PlanId, conductor: &ConductorRow, state: PlanState) -> Refusal {
-    let by = format!("conductor {} (process {})", conductor.id, conductor.pid);
-    let (what, hint) = match state {
-        PlanState::Paused => {
-            (format!("plan {plan} is paused, by {by}"), format!("kapell resume {plan} lets it go on"))
-        }
-        _ => (
-            format!("plan {plan} runs already, by {by}"),
-            "follow it with status, or stop it first with control".to_owned(),
-        ),
-    };
-    Refusal::new(Code::DuplicatePlan, what, hint).with("conductor", &conductor.id).with("pid", conductor.pid)
 }
 
 /// The plan that an id or a unique name means.

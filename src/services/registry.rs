@@ -1,6 +1,6 @@
 //! The registry of conductors, over all projects of this person: what it tells, and what an id in it means.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::FileTypeExt as _;
 use std::os::unix::net::UnixStream;
@@ -17,6 +17,7 @@ use crate::domain::conducting::{self, ConductorState};
 use crate::domain::refusal::{Code, Refusal};
 use crate::store::Tx;
 use crate::store::conductors::ConductorRow;
+use crate::store::plans::PlanRow;
 use crate::sys::process::tree::Handle;
 use crate::sys::process::vigil::{self, Vigil};
 
@@ -26,6 +27,8 @@ const NAMED: usize = 5;
 const ANSWERS_WITHIN: Duration = Duration::from_millis(200);
 /// No answer is longer.
 const LONGEST_ANSWER: u64 = 64 << 10;
+/// So often it is looked whether anything began while others were steered.
+const MOST_LOOKS: usize = 20;
 /// What means the plans of all projects.
 pub const EVERYWHERE: &str = "all-projects";
 
@@ -38,6 +41,8 @@ pub struct Entry {
     pub place: Option<String>,
     /// Where it really is.
     pub state: ConductorState,
+    /// The working tree that it was started in, where that is another one.
+    pub worktree: Option<String>,
     /// Whether it lives and was heard of a short time ago.
     pub is_fresh: bool,
     /// Why it is not fresh though it should live, or what else is odd about it.
@@ -96,7 +101,14 @@ fn entry(session: &Session, row: ConductorRow, place: Option<String>) -> Result<
         }
         false => (false, None),
     };
-    Ok(Entry { row, place, state, is_fresh, note, plan, position: None, lacks: None })
+    let worktree =
+        if is_alive { folder_of(&row).filter(|folder| Some(folder) != place.as_ref()) } else { None };
+    Ok(Entry { row, place, worktree, state, is_fresh, note, plan, position: None, lacks: None })
+}
+
+/// The folder that a conductor was started in and stays in, where the system tells.
+fn folder_of(row: &ConductorRow) -> Option<String> {
+    std::fs::read_link(format!("/proc/{}/cwd", row.pid)).ok()?.into_os_string().into_string().ok()
 }
 
 /// Where a conductor can be spoken to, if it can be.
@@ -253,29 +265,33 @@ pub fn everywhere(
         )
         .into());
     }
-    let mut plans = session.store()?.read(|tx| tx.plans_at_work())?;
-    if action == Action::Stop {
-        for conductor in session.store()?.read(|tx| tx.conductors(None, false, 10_000))? {
-            if let Some(plan) = session.store()?.read(|tx| tx.plan(&conductor.plan))?
-                && steering::is_stopping(session, &plan)?
-            {
-                plans.push(plan);
+    // To stop some takes as long as others need to begin: it is looked again until nothing new is at work.
+    let looks = if matches!(action, Action::Stop | Action::Pause) { MOST_LOOKS } else { 1 };
+    let (mut done, mut refused, mut late) = (Vec::new(), Vec::new(), 0);
+    let mut seen = BTreeSet::new();
+    for look in 0..looks {
+        let mut plans = at_work(session, action)?;
+        plans.retain(|plan| seen.insert(plan.id.to_string()));
+        if plans.is_empty() {
+            break;
+        }
+        for plan in plans {
+            let steered = inside(session, project, &plan.project).and_then(|(session, project)| {
+                steering::control(&session, &project, action, plan.id.as_str(), asked)
+            });
+            match steered {
+                Ok(_) => {
+                    late += usize::from(look > 0);
+                    done.push(plan.id.to_string());
+                }
+                Err(error) => refused.push((plan.id.to_string(), error)),
             }
         }
     }
-    let (mut done, mut refused) = (Vec::new(), Vec::new());
-    for plan in plans {
-        let steered = inside(session, project, &plan.project).and_then(|(session, project)| {
-            steering::control(&session, &project, action, plan.id.as_str(), asked)
-        });
-        match steered {
-            Ok(_) => done.push(plan.id.to_string()),
-            Err(error) => refused.push((plan.id.to_string(), error)),
-        }
-    }
     let noun = if done.len() == 1 { "plan" } else { "plans" };
+    let begun = if late == 0 { String::new() } else { format!(", {late} of them begun meanwhile") };
     let names = if done.is_empty() { String::new() } else { format!(": {}", done.join(", ")) };
-    let message = format!("{} {noun}{names}", done.len());
+    let message = format!("{} {noun}{begun}{names}", done.len());
     if refused.is_empty() {
         return Ok(Done { state: "done".to_owned(), message, ..Done::default() });
     }
@@ -286,6 +302,21 @@ pub fn everywhere(
         "kapell list shows what still runs",
     )
     .into())
+}
+
+/// The plans that an action on all is about now.
+fn at_work(session: &Session, action: Action) -> Result<Vec<PlanRow>, Error> {
+    let mut plans = session.store()?.read(|tx| tx.plans_at_work())?;
+    if action == Action::Stop {
+        for conductor in session.store()?.read(|tx| tx.conductors(None, false, 10_000))? {
+            if let Some(plan) = session.store()?.read(|tx| tx.plan(&conductor.plan))?
+                && steering::is_stopping(session, &plan)?
+            {
+                plans.push(plan);
+            }
+        }
+    }
+    Ok(plans)
 }
 
 /// Hears of the ends of conductors: one that is killed tells nobody.

@@ -2,9 +2,12 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::Read;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
+use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, FileControl, OpenFlags};
@@ -15,6 +18,7 @@ use super::error::StoreError;
 use super::migrate;
 use crate::base::failpoint::Point;
 use crate::base::shared::assert_none_is_held;
+use crate::base::threads;
 
 /// Marks the file as Kapell's ("Kapl"), in SQLite's header.
 pub(super) const APPLICATION_ID: i32 = 0x4b61_706c;
@@ -36,6 +40,9 @@ const GROWN_LOG: u64 = 192 << 10;
 /// With so many bytes in the log a commit folds them into the database, which takes as long as some commits: not
 /// one claim of two hundred is to wait for that.
 const LARGE_LOG: u64 = 2 << 20;
+
+/// Who waits this long for its turn to write tells so.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The database of one person on one machine. Cheap to share between threads.
 #[derive(Debug)]
@@ -79,10 +86,17 @@ impl Store {
         let turnstile_path = folder.join(BELL);
         let turnstile = open_private(&turnstile_path)
             .map_err(|source| StoreError::Io { path: turnstile_path, source })?;
-        // Nobody writes meanwhile, so what looks cut short is cut short. And nobody else opens it: of those who
-        // find a database that somebody was killed while making, all but one would be told that it is locked.
-        let mut opening = Some(turn(&turnstile, &path)?);
-        let page = look_at_header(&path)?.unwrap_or(PAGE);
+        // Who finds it ready does not wait for who writes, or whoever looks would hang with a writer that was
+        // suspended. What it is beside others SQLite sees to.
+        let mut seen = look_at_header(&path);
+        let mut opening = None;
+        if !matches!(&seen, Ok(Some(header)) if header.format == migrate::NEWEST) {
+            // Nobody writes meanwhile, so what looks cut short is cut short. And nobody else opens it: of those who
+            // find a database that somebody was killed while making, all but one would be told that it is locked.
+            opening = Some(turn(&turnstile, &path)?);
+            seen = look_at_header(&path);
+        }
+        let page = seen?.map_or(PAGE, |header| header.page);
         let had_log = path.with_extension("db-wal").exists();
         // The file is made by us, so that it is private from its first byte.
         drop(open_private(&path).map_err(|source| StoreError::Io { path: path.clone(), source })?);
@@ -322,7 +336,7 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
     // Without it SQLite prepares a statement anew for each value that is bound to it wherever a partial
     // index might serve: a quarter of all that a conductor did.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
-    connection.busy_timeout(std::time::Duration::from_secs(10))?;
+    connection.busy_timeout(Duration::from_secs(10))?;
     // Whoever is the last to close it empties the log and leaves the file: to make a file anew and have its folder
     // written takes as long as some commits.
     let mut stays = 1;
@@ -374,13 +388,53 @@ fn others_have_it_open(path: &Path) -> bool {
 
 /// Waits for the turn of whoever writes the database at `path`.
 fn turn<'a>(turnstile: &'a File, path: &Path) -> Result<Turn<'a>, StoreError> {
+    let mut operation = FlockOperation::NonBlockingLockExclusive;
+    let mut _waits = None;
     loop {
-        match flock(turnstile, FlockOperation::LockExclusive) {
+        match flock(turnstile, operation) {
             Ok(()) => return Ok(Turn(turnstile)),
             Err(rustix::io::Errno::INTR) => {}
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                operation = FlockOperation::LockExclusive;
+                _waits = Some(tell_later(turnstile, path));
+            }
             Err(errno) => return Err(StoreError::Io { path: path.to_owned(), source: errno.into() }),
         }
     }
+}
+
+/// Tells of a wait for the turn if it is not over before long; it is over as soon as what this gives is dropped.
+fn tell_later(turnstile: &File, path: &Path) -> Sender<()> {
+    let (waits, is_over) = channel();
+    let (lock, path) = (turnstile.metadata().map_or(0, |it| it.ino()), path.to_owned());
+    let tell = move || {
+        if is_over.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+            let who = match holder(lock) {
+                Some(pid) => format!("process {pid}"),
+                None => "another process".to_owned(),
+            };
+            tracing::warn!(
+                "waiting to write {} since {} s: {who} has the turn; if it is suspended let it go on, if it hangs end it",
+                path.display(),
+                PATIENCE.as_secs()
+            );
+        }
+    };
+    // Without a thread nobody is told, that is all.
+    let _ = threads::start("kapell-turn", Box::new(tell));
+    waits
+}
+
+/// The process that has locked the file of this number, where the system tells.
+fn holder(inode: u64) -> Option<u32> {
+    let locks = std::fs::read_to_string("/proc/locks").ok()?;
+    // Such as `3: FLOCK  ADVISORY  WRITE 1234 fe:00:5678 0 EOF`; who waits has an arrow instead of the first word.
+    locks.lines().find_map(|line| {
+        let mut words = line.split_whitespace().skip(1);
+        let (kind, pid, file) = (words.next()?, words.nth(2)?, words.next()?);
+        let is_it = kind == "FLOCK" && file.rsplit(':').next()?.parse() == Ok(inode);
+        if is_it { pid.parse().ok() } else { None }
+    })
 }
 
 /// The right to write, given back on drop.
@@ -408,9 +462,17 @@ fn open_private(path: &Path) -> std::io::Result<File> {
     OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
 }
 
-/// Reads the first hundred bytes without SQLite, which would create and recover files beside it, and gives the bytes of
-/// a page if there are any. Offsets are those of the SQLite file format, section 1.3.
-fn look_at_header(path: &Path) -> Result<Option<u64>, StoreError> {
+/// What the first bytes of a database say.
+struct Header {
+    /// Bytes of a page.
+    page: u64,
+    /// The newest step that was taken.
+    format: i64,
+}
+
+/// Reads the first hundred bytes without SQLite, which would create and recover files beside it; nothing where there
+/// are none. Offsets are those of the SQLite file format, section 1.3.
+fn look_at_header(path: &Path) -> Result<Option<Header>, StoreError> {
     let io = |source| StoreError::Io { path: path.to_owned(), source };
     let damaged = |what: &str| StoreError::Damaged { path: path.to_owned(), what: what.to_owned() };
     let mut file = match File::open(path) {
@@ -444,12 +506,9 @@ fn look_at_header(path: &Path) -> Result<Option<u64>, StoreError> {
     if application != 0 && application != APPLICATION_ID as u32 {
         return Err(damaged("it belongs to another program"));
     }
-    if i64::from(format) > migrate::NEWEST {
-        return Err(StoreError::Newer {
-            path: path.to_owned(),
-            found: i64::from(format),
-            known: migrate::NEWEST,
-        });
+    let format = i64::from(format);
+    if format > migrate::NEWEST {
+        return Err(StoreError::Newer { path: path.to_owned(), found: format, known: migrate::NEWEST });
     }
     // While the log has something to fold in, the header may know of pages that are only there.
     let log = path.with_extension("db-wal");
@@ -457,13 +516,11 @@ fn look_at_header(path: &Path) -> Result<Option<u64>, StoreError> {
     if is_folded && length < u64::from(pages) * page_size {
         return Err(damaged("it is cut short"));
     }
-    Ok(Some(page_size))
+    Ok(Some(Header { page: page_size, format }))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc::channel;
-
     use super::*;
 
     #[test]

@@ -28,6 +28,7 @@ mod judging;
 mod killed;
 mod landing;
 mod local;
+mod many;
 mod nested;
 mod odd;
 mod overtaking;

@@ -147,6 +147,13 @@ fn everything_is_seen_and_steered_by_keys() {
     assert!(screen.contains("fake        busy") || screen.contains("fake  busy"), "{screen}");
     assert!(screen.contains(&format!("one.txt  {id}/one")), "{screen}");
     assert!(screen.contains("attempt.started"), "{screen}");
+    // A row for each try, with what it printed last, whether that is a report or not.
+    let screen = top.shows("both outputs", |screen| {
+        screen.contains("one: half of one") && screen.contains("two: plain words")
+    });
+    let rows = screen.lines().filter(|line| line.contains("fake") && line.contains("busy")).count();
+    assert_eq!(rows, 2, "{screen}");
+    assert!(screen.contains("pass "), "{screen}");
 
     top.keys(&["p"]);
     top.has(&format!("● {id}  paused"));
@@ -226,6 +233,48 @@ fn it_says_when_it_has_no_room_and_takes_it_when_it_has() {
     top.shows("all panels", |screen| screen.contains("3 workers") && screen.contains("5 events"));
     // Told to end, it gives the terminal back.
     kill_process(top.pid(), Signal::TERM).unwrap();
+    top.left("0");
+}
+
+#[test]
+fn who_goes_on_after_a_stop_has_the_terminal_again() {
+    let bench = Bench::new();
+    let Some(top) = Top::open(&bench, (100, 30), "") else { return };
+    top.has("1 orchestrators");
+    let pid = top.pid();
+    kill_process(pid, Signal::STOP).unwrap();
+    // As a shell leaves it that takes over from who was stopped.
+    let terminal = top.ask("#{pane_tty}");
+    let set = bench.command("stty").args(["-F", &terminal, "sane"]).output().unwrap();
+    assert!(set.status.success(), "{set:?}");
+    kill_process(pid, Signal::CONT).unwrap();
+    top.keys(&["?"]);
+    top.has("approve: accept work");
+    top.keys(&["Escape"]);
+    top.has("1 orchestrators");
+    top.keys(&["q"]);
+    top.left("0");
+}
+
+#[test]
+fn ctrl_z_gives_the_terminal_to_the_shell_until_fg() {
+    let bench = Bench::new();
+    let Some(top) = Top::run(&bench, (100, 30), "bash --norc --noprofile -i") else { return };
+    top.keys(&["-l", &format!("{KAPELL} top")]);
+    top.keys(&["Enter"]);
+    top.has("1 orchestrators");
+    top.keys(&["C-z"]);
+    let screen =
+        top.shows("the shell", |screen| screen.contains("Stopped") && screen.contains("a person was here"));
+    assert!(!screen.contains("orchestrators"), "{screen}");
+    assert_eq!(top.ask("#{alternate_on} #{mouse_any_flag} #{cursor_flag}"), "0 0 1");
+    top.keys(&["fg", "Enter"]);
+    top.has("1 orchestrators");
+    top.keys(&["?"]);
+    top.has("approve: accept work");
+    top.keys(&["q", "q"]);
+    top.shows("the shell", |screen| !screen.contains("orchestrators"));
+    top.keys(&["exit", "Enter"]);
     top.left("0");
 }
 

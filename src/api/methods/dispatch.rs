@@ -64,6 +64,7 @@ pub fn call(session: &Session, params: DispatchParams) -> Result<DispatchResult,
             WhenFull::Refuse => dispatching::WhenFull::Refuse,
         },
         dry_run: params.dry_run,
+        alone: params.alone,
     };
     let project = session.project()?;
     if session.caller.attempt.is_some() {

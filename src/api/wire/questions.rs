@@ -85,6 +85,11 @@ pub struct DispatchParams {
     /// Only tell what would start, or to whom the task would go.
     #[serde(default)]
     pub dry_run: bool,
+    /// Refuse the plan while another of the same tasks is at work: how `kapell run FILE` asks, and no part of the
+    /// contract.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[schemars(skip)]
+    pub alone: bool,
 }
 
 /// How hard a task is.

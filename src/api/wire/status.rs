@@ -444,6 +444,9 @@ pub struct ConductorStatus {
     /// Its project's folder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub project: Option<String>,
+    /// The working tree that it was started in, where that is another folder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worktree: Option<String>,
     /// Its state, asked of its lock.
     pub state: String,
     /// Its JSON-RPC socket, while it lives.

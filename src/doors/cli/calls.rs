@@ -48,6 +48,8 @@ pub struct Desk<'a> {
     pub wait: Wait<'a>,
     /// The folder that paths of plan files are relative to.
     pub folder: PathBuf,
+    /// The folder of the logs of conductors.
+    pub logs: PathBuf,
     /// Ends a wait.
     pub cancel: Cancel,
     /// Where results go.
@@ -79,6 +81,7 @@ impl<'a> Desk<'a> {
             ask: Box::new(ask),
             wait: Box::new(wait),
             folder: session.folder.clone(),
+            logs: session.house.root.join("log"),
             cancel: session.cancel.clone(),
             out,
             zone: Zone::System,

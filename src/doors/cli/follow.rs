@@ -336,22 +336,26 @@ pub fn run(desk: &mut Desk<'_>, args: &args::Run) -> Result<u8, ApiError> {
     };
     let started = desk.call("dispatch", params::dispatch_of_run(args, plan_id.clone()));
     let started = started.map_err(|error| with_what_is_kept(desk, error, &plan_id))?;
+    let mut waits = Vec::new();
     if args.detach {
         let result = desk.show::<DispatchResult>(&started, screens::dispatch)?;
+        let log = desk.logs.join(format!("{}.log", result.plan_id));
+        desk.out.note(&format!("what goes wrong with it is in {}", log.display()));
         desk.out.tip(&format!("kapell status --scope plan --id {} --watch", result.plan_id));
         return Ok(0);
     }
     if !desk.out.is_json() {
         // Warnings are shown too; the plan itself was just written by whoever runs it.
-        let text = if plan.problems.is_empty() {
-            let (view, started) = (desk.view(), typed(&started)?);
-            screens::dispatch(&view, &started)
-        } else {
-            screens::plan(&desk.view(), &plan)
-        };
+        if !plan.problems.is_empty() {
+            let text = screens::plan(&desk.view(), &plan);
+            desk.out.result(&text);
+        }
+        let started: DispatchResult = typed(&started)?;
+        waits = started.waiting.iter().map(|it| what_for(&format!("{}: {}", it.reason, it.on))).collect();
+        let text = screens::dispatch(&desk.view(), &started);
         desk.out.result(&text);
     }
-    let ended = match follow_plan(desk, &plan_id, file.as_mut())? {
+    let ended = match follow_plan(desk, &plan_id, file.as_mut(), waits)? {
         Some(ended) => Ok(ended),
         None => {
             let left = leaving::what_now(desk, &plan_id)?;
@@ -413,11 +417,19 @@ fn with_what_is_kept(desk: &Desk<'_>, error: ApiError, plan_id: &str) -> ApiErro
     ApiError { hint, ..error }
 }
 
-/// Follows a plan to its end and gives its last status; nothing if it was interrupted.
+/// What is waited for, of a reason whose figures change.
+fn what_for(reason: &str) -> String {
+    let kind = reason.split(": ").next().unwrap_or(reason);
+    if kind == "claim" { reason } else { kind }.to_owned()
+}
+
+/// Follows a plan to its end and gives its last status; nothing if it was interrupted. For what is waited is told
+/// once; `waits` was told already.
 fn follow_plan(
     desk: &mut Desk<'_>,
     plan_id: &str,
     mut file: Option<&mut StatusFile>,
+    mut waits: Vec<String>,
 ) -> Result<Option<(Value, PlanStatus)>, ApiError> {
     let mut known: HashMap<String, (String, Option<String>)> = HashMap::new();
     let mut reason = None;
@@ -429,7 +441,15 @@ fn follow_plan(
         for task in &status.tasks {
             let now = (task.state.clone(), task.attempt.clone());
             let before = known.insert(screens::id_text(&task.id), now.clone());
-            if !desk.out.is_json() && is_news(before.as_ref(), &now) {
+            let wait = task.reason.as_deref().filter(|_| task.state == "ready").map(what_for);
+            let is_new_wait = wait.is_some_and(|wait| {
+                let is_new = !waits.contains(&wait);
+                if is_new {
+                    waits.push(wait);
+                }
+                is_new
+            });
+            if !desk.out.is_json() && (is_new_wait || is_news(before.as_ref(), &now)) {
                 let line = screens::task_change(&desk.view(), task);
                 desk.out.result(&line);
             }

@@ -32,7 +32,9 @@ use print::{Color, Out};
 use serde_json::Value;
 
 use crate::api::{ApiError, open_api};
+use crate::base::threads;
 use crate::domain::refusal::{Code, Refusal};
+use crate::services::diagnosing::disk;
 use crate::services::{Caller, Cancel, Error, House, Session, dispatching, registry};
 use crate::sys::process::signals;
 
@@ -126,6 +128,12 @@ fn command(
     if calls::goes_on(&cli.command) {
         // At the second it ends at once.
         signals::on_end_of_screen(|| {}).map_err(|error| Error::system("listening for Ctrl-C", error))?;
+    }
+    if matches!(cli.command, Command::Run(_) | Command::Dispatch(_) | Command::List(_))
+        && session.house.shim_socket().is_none()
+        && let Some(warning) = disk::warning(&session.house.root)
+    {
+        out.note(&format!("warning: {warning}"));
     }
     match cli.command {
         Command::Init(_) | Command::Doctor if session.house.shim_socket().is_some() => Err(Refusal::new(
@@ -295,7 +303,7 @@ fn end_on_interrupt(cancel: &Cancel) -> Result<(), ApiError> {
             std::process::exit(130);
         });
     };
-    std::thread::Builder::new().name("interrupts".to_owned()).spawn(listen).map_err(failed)?;
+    threads::start("interrupts", Box::new(listen)).map_err(failed)?;
     Ok(())
 }
 

@@ -205,7 +205,8 @@ pub fn plan_of_run(args: &Run, file: String, read: Option<String>) -> PlanParams
 
 /// The second half of `run`.
 pub fn dispatch_of_run(args: &Run, plan_id: String) -> DispatchParams {
-    DispatchParams { plan_id: Some(plan_id), rules: rules_of(&args.start, None), ..of_start(&args.start) }
+    let rules = rules_of(&args.start, None);
+    DispatchParams { plan_id: Some(plan_id), rules, alone: true, ..of_start(&args.start) }
 }
 
 /// How a plan starts.

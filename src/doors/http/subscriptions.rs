@@ -20,6 +20,7 @@ use crate::api::client::{Call, guard};
 use crate::api::message::params_of;
 use crate::api::methods::events;
 use crate::api::wire::{EventParams, SubscribeParams, SubscribeResult, UnsubscribeParams, UnsubscribeResult};
+use crate::base::threads;
 use crate::domain::refusal::{Code, Refusal};
 use crate::services::Cancel;
 use crate::services::following::{Follower, Interest};
@@ -124,7 +125,7 @@ async fn open(
                 drop((call, following));
             }
         };
-        if let Err(error) = std::thread::Builder::new().name("kapell-events".to_owned()).spawn(follow) {
+        if let Err(error) = threads::start("kapell-events", Box::new(follow)) {
             tracing::error!("no thread for subscription {number}: {error}");
             session.forget(number);
         }

@@ -11,6 +11,7 @@ use super::documents::{Document, Kind};
 use super::types::Uri;
 use super::{config, plans};
 use crate::api::client::guard;
+use crate::base::threads;
 use crate::domain::plan::read::Patterns;
 
 /// The longest rest between two checks.
@@ -74,25 +75,28 @@ impl Checker {
 /// Starts the thread.
 pub fn start(desk: &Arc<Desk>) -> std::io::Result<()> {
     let desk = desk.clone();
-    std::thread::Builder::new().name("kapell-checker".to_owned()).spawn(move || {
-        let mut not_before = Instant::now();
-        // What was read a moment ago of those that are open.
-        let mut patterns: HashMap<Uri, Patterns> = HashMap::new();
-        loop {
-            let (touched, all) = desk.checker.next(not_before);
-            let documents: Vec<Document> = if all {
-                desk.documents.list()
-            } else {
-                touched.iter().filter_map(|uri| desk.documents.get(uri)).collect()
-            };
-            let begun = Instant::now();
-            for document in documents.iter().filter(|document| document.kind != Kind::Other) {
-                check(&desk, document, patterns.entry(document.uri.clone()).or_default());
+    threads::start(
+        "kapell-checker",
+        Box::new(move || {
+            let mut not_before = Instant::now();
+            // What was read a moment ago of those that are open.
+            let mut patterns: HashMap<Uri, Patterns> = HashMap::new();
+            loop {
+                let (touched, all) = desk.checker.next(not_before);
+                let documents: Vec<Document> = if all {
+                    desk.documents.list()
+                } else {
+                    touched.iter().filter_map(|uri| desk.documents.get(uri)).collect()
+                };
+                let begun = Instant::now();
+                for document in documents.iter().filter(|document| document.kind != Kind::Other) {
+                    check(&desk, document, patterns.entry(document.uri.clone()).or_default());
+                }
+                not_before = Instant::now() + rest_after(begun.elapsed());
+                patterns.retain(|uri, _| desk.documents.get(uri).is_some());
             }
-            not_before = Instant::now() + rest_after(begun.elapsed());
-            patterns.retain(|uri, _| desk.documents.get(uri).is_some());
-        }
-    })?;
+        }),
+    )?;
     Ok(())
 }
 

@@ -20,6 +20,7 @@ use super::types::{MessageType, Uri};
 use crate::api::methods::{claims, events};
 use crate::base::clock::Time;
 use crate::base::notices::Notices;
+use crate::base::threads;
 use crate::domain::claim::{Held, HolderKind};
 use crate::services::editing::Editor;
 use crate::services::editing::person::{self, Hold, Spot, Standing};
@@ -64,7 +65,7 @@ pub fn start(desk: &Arc<Desk>, progress: Progress) -> std::io::Result<()> {
         lenses_due: false,
         lenses_at: None,
     };
-    std::thread::Builder::new().name("kapell-keeper".to_owned()).spawn(move || keeper.run(&notes))?;
+    threads::start("kapell-keeper", Box::new(move || keeper.run(&notes)))?;
     Ok(())
 }
 
@@ -420,7 +421,7 @@ impl Keeper {
                     let _ = notes.send(Note::Ended(proof));
                 }
             };
-            if let Err(error) = std::thread::Builder::new().name("kapell-awaits".to_owned()).spawn(wait) {
+            if let Err(error) = threads::start("kapell-awaits", Box::new(wait)) {
                 tracing::warn!("no thread to wait for the end of a holder: {error}");
             }
         }

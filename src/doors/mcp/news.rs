@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::sync::{Mutex, broadcast};
 
 use crate::api::{ApiError, Client};
+use crate::base::threads;
 use crate::services::following::{Follower, Interest};
 use crate::store::events::EventRow;
 
@@ -48,19 +49,22 @@ impl News {
         };
         let (sender, receiver) = broadcast::channel(AHEAD);
         let listener = receiver.resubscribe();
-        let thread = std::thread::Builder::new().name("kapell-news".to_owned()).spawn(move || {
-            while !call.cancel().is_cancelled() {
-                match follower.next(None) {
-                    Ok(events) if events.is_empty() => {}
-                    // The seed still receives, so there is always somebody to send to.
-                    Ok(events) => drop(sender.send(Arc::new(events))),
-                    Err(error) => {
-                        tracing::warn!("cannot follow events any more: {error}");
-                        return;
+        let thread = threads::start(
+            "kapell-news",
+            Box::new(move || {
+                while !call.cancel().is_cancelled() {
+                    match follower.next(None) {
+                        Ok(events) if events.is_empty() => {}
+                        // The seed still receives, so there is always somebody to send to.
+                        Ok(events) => drop(sender.send(Arc::new(events))),
+                        Err(error) => {
+                            tracing::warn!("cannot follow events any more: {error}");
+                            return;
+                        }
                     }
                 }
-            }
-        });
+            }),
+        );
         thread.map_err(|error| ApiError::from(crate::services::Error::system("a thread", error)))?;
         *seed = Some(receiver);
         Ok(listener)

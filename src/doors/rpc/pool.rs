@@ -1,6 +1,7 @@
 //! Threads for slow calls: as many as are needed, up to a limit; a thread that finds
 //! nothing more to do ends.
 
+use crate::base::threads;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -39,7 +40,7 @@ impl Pool {
         state.threads += 1;
         drop(state);
         let pool = self.clone();
-        let thread = std::thread::Builder::new().name("kapell-call".to_owned()).spawn(move || pool.work());
+        let thread = threads::start("kapell-call", Box::new(move || pool.work()));
         if thread.is_err() {
             // The system has no thread left, so the caller's has to do.
             self.work();

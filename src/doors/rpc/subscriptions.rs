@@ -10,6 +10,7 @@ use crate::api::client::Call;
 use crate::api::methods::events;
 use crate::api::wire::{EventParams, SubscribeParams, SubscribeResult};
 use crate::api::{ApiError, Client};
+use crate::base::threads;
 use crate::domain::refusal::{Code, Refusal};
 use crate::services::Cancel;
 use crate::services::following::{Follower, Interest};
@@ -60,7 +61,7 @@ impl Subscriptions {
         let (open, outlet) = (self.open.clone(), self.outlet.clone());
         let start = move || {
             let follow = move || follow(follower, call, number, &open, &outlet);
-            if let Err(error) = std::thread::Builder::new().name("kapell-events".to_owned()).spawn(follow) {
+            if let Err(error) = threads::start("kapell-events", Box::new(follow)) {
                 tracing::error!("no thread for subscription {number}: {error}");
             }
         };

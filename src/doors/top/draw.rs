@@ -50,6 +50,13 @@ pub fn draw(model: &Model, theme: &Theme, screen: &mut Buffer) {
             continue;
         }
         let first = layout.first_row(*panel, model.row(*panel));
+        // The log has no end, and is scrolled.
+        let more = rows.len().saturating_sub(first + usize::from(body.height));
+        if more > 0 && *panel != Panel::Events {
+            let text = format!(" {more} more ");
+            let wide = u16::try_from(text.len()).unwrap_or(0).min(area.width);
+            put(screen, Rect::new(area.right() - wide, area.y, wide, 1), &[(theme.warn, text)]);
+        }
         let shown: Vec<&Spans> = rows.iter().skip(first).take(usize::from(body.height)).collect();
         let is_from_below = *panel == Panel::Events;
         for (at, spans) in shown.iter().enumerate() {
@@ -241,8 +248,8 @@ fn plans(model: &Model, theme: &Theme, width: u16) -> Vec<Spans> {
             spans.push((theme.bad, column(&failed, 10)));
         }
         // What is next in importance is cut last.
-        let iteration = row.iteration.map(|passes| format!("#{passes}")).unwrap_or_default();
-        spans.push((theme.faint, column(&iteration, 6)));
+        let iteration = row.iteration.map(|passes| format!("pass {passes}")).unwrap_or_default();
+        spans.push((theme.faint, column(&iteration, 10)));
         spans.push((theme.faint, format!("  {}", moment(model, &status.started_at))));
         spans.push((theme.faint, format!("  {}", status.project.as_deref().unwrap_or(""))));
         spans
@@ -290,27 +297,33 @@ fn tasks(model: &Model, theme: &Theme) -> Vec<Spans> {
 }
 
 fn workers(model: &Model, theme: &Theme) -> Vec<Spans> {
-    let workers = model.workers();
-    let wide = widest(workers.iter().map(|worker| worker.worker.as_str()), 16);
-    let row = |worker: &&crate::api::wire::WorkerStatus| {
+    let seats = model.seats();
+    let wide = widest(seats.iter().map(|(worker, _)| worker.worker.as_str()), 16);
+    // Its own tasks need not say of which plan they are.
+    let plan = model.known.plan.as_ref().map(|plan| format!("{}/", plan.plan_id)).unwrap_or_default();
+    let row = |at: usize| {
+        let (worker, task) = seats[at];
+        let is_first = at == 0 || seats[at - 1].0.worker != worker.worker;
         let mut spans = vec![
             (theme.strong, format!(" {}", column(&worker.worker, wide))),
             (theme.of(&worker.state), format!("  {}", column(&worker.state, 9))),
         ];
-        if worker.usd_today > 0.0 {
+        if is_first && worker.usd_today > 0.0 {
             spans.push((theme.plain, format!(" ${:.2}", worker.usd_today)));
         }
-        for task in &worker.tasks {
-            let said = model.said.get(task).map(|said| format!(": {said}")).unwrap_or_default();
-            spans.push((theme.active, format!("  {task}")));
-            spans.push((theme.plain, said));
+        if let Some(task) = task {
+            spans.push((theme.active, format!("  {}", task.strip_prefix(&plan).unwrap_or(task))));
+            let printed = model.try_at(task).and_then(|id| model.said.get(&id));
+            if let Some(said) = printed.or_else(|| model.said.get(task)) {
+                spans.push((theme.plain, said.clone()));
+            }
         }
         if let Some(reason) = worker.reason.as_ref().filter(|_| worker.tasks.is_empty()) {
             spans.push((theme.warn, format!("  {reason}")));
         }
         spans
     };
-    workers.iter().map(row).collect()
+    (0..seats.len()).map(row).collect()
 }
 
 fn claims(model: &Model, theme: &Theme) -> Vec<Spans> {

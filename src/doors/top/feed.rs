@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
 use std::time::Duration;
 
 use serde::de::Deserialize as _;
@@ -18,6 +17,7 @@ use crate::api::wire::{
 };
 use crate::api::{ApiError, Client, table};
 use crate::base::notices::Notices;
+use crate::base::threads;
 use crate::services::following::{Follower, Interest, newest};
 use crate::services::{Error, House, reading, registry, watching};
 
@@ -27,6 +27,8 @@ const BEFORE: usize = 200;
 const MOST_TASKS: usize = 1000;
 /// As many workers or claims.
 const MOST_ROWS: usize = 500;
+/// Outputs are looked at so often.
+const LISTENS: Duration = Duration::from_secs(1);
 /// A log that cannot be read is tried again after this.
 const AGAIN: Duration = Duration::from_secs(1);
 
@@ -34,6 +36,8 @@ const AGAIN: Duration = Duration::from_secs(1);
 pub struct Feed {
     desk: Arc<Desk>,
     loads: Sender<Effect>,
+    /// Whom to listen to.
+    heard: Sender<Effect>,
     /// Wakes whoever follows an output; without it that ends.
     log: Mutex<Option<Sender<Wake>>>,
 }
@@ -63,7 +67,9 @@ impl Feed {
         let (loads, wanted) = channel();
         desk.spawn("looks", move |desk| desk.look(&wanted))?;
         desk.spawn("events", |desk| desk.follow())?;
-        Ok(Self { desk, loads, log: Mutex::new(None) })
+        let (heard, whom) = channel();
+        desk.spawn("outputs", move |desk| desk.listen(&whom))?;
+        Ok(Self { desk, loads, heard, log: Mutex::new(None) })
     }
 
     /// Looks at the store; what is found is told.
@@ -97,7 +103,11 @@ impl Feed {
                 }
                 Ok(())
             }
-            Effect::Load(_) | Effect::Quit => Ok(()),
+            Effect::Listen(_) => {
+                let _ = self.heard.send(effect);
+                Ok(())
+            }
+            Effect::Load(_) | Effect::Suspend | Effect::Quit => Ok(()),
         };
         if let Err(error) = began {
             let _ = self.desk.tell.send(Event::Trouble(ApiError::from(error).message));
@@ -108,9 +118,7 @@ impl Feed {
 impl Desk {
     fn spawn(self: &Arc<Self>, name: &str, work: impl FnOnce(&Self) + Send + 'static) -> Result<(), Error> {
         let desk = Arc::clone(self);
-        thread::Builder::new()
-            .name(name.to_owned())
-            .spawn(move || work(&desk))
+        threads::start(name, Box::new(move || work(&desk)))
             .map(drop)
             .map_err(|error| Error::system("a thread for the screen", error))
     }
@@ -319,6 +327,57 @@ impl Desk {
             self.tell.send(Event::Text(text.map_err(|error| format!("{}\n{}", error.message, error.hint))));
     }
 
+    /// Passes on the last lines of whoever is to be listened to. To be told of each file would take as many watches as
+    /// all programs of a person have, so they are looked at, as often as somebody reads a line.
+    fn listen(&self, whom: &Receiver<Effect>) {
+        let mut heard: Vec<(String, watching::Watched)> = Vec::new();
+        loop {
+            let wanted = match heard.is_empty() {
+                true => whom.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                false => whom.recv_timeout(LISTENS),
+            };
+            match wanted {
+                Ok(Effect::Listen(wanted)) => {
+                    heard.retain(|(attempt, _)| wanted.contains(attempt));
+                    for attempt in wanted {
+                        if heard.iter().any(|(other, _)| *other == attempt) {
+                            continue;
+                        }
+                        let session = self.client.begin().in_folder(self.home_of(&attempt)).session();
+                        // One that cannot be looked at has nothing to show.
+                        if let Ok((watched, ..)) = watching::of_attempt(&session, &attempt) {
+                            heard.push((attempt, watched));
+                        }
+                    }
+                }
+                Ok(_) | Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            let mut news = Vec::new();
+            for (attempt, watched) in &mut heard {
+                let lines = watched.news(false).unwrap_or_default();
+                let last = lines.into_iter().rfind(|line| !line.text.trim().is_empty());
+                if let Some(last) = last {
+                    let cost = self.cost_of(attempt).map(|usd| format!(" ${usd:.2}")).unwrap_or_default();
+                    news.push((attempt.clone(), format!("{cost}: {}", last.text)));
+                }
+            }
+            if !news.is_empty() && self.tell.send(Event::Printed(news)).is_err() {
+                return;
+            }
+        }
+    }
+
+    /// What an attempt cost so far.
+    fn cost_of(&self, attempt: &str) -> Option<f64> {
+        let params =
+            StatusParams { scope: Scope::Attempt, id: Some(attempt.to_owned()), ..StatusParams::default() };
+        match self.status(&params, &self.folder).ok()?.body {
+            StatusBody::Attempt(attempt) => attempt.usage.usd,
+            _ => None,
+        }
+    }
+
     /// Passes on what an attempt prints, until its end or until nobody looks.
     fn follow_log(&self, attempt: &str, wake: Sender<Wake>, woken: &Receiver<Wake>) {
         let session = self.client.begin().in_folder(self.home_of(attempt)).session();
@@ -357,6 +416,7 @@ fn without_conductor(plan: &PlanStatus) -> ConductorStatus {
         pid: 0,
         plan_id: plan.plan_id.clone(),
         project: None,
+        worktree: None,
         state: plan.state.clone(),
         socket: None,
         started_at: String::new(),

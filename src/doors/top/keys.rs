@@ -5,7 +5,7 @@ use super::model::{Effect, Input, Mode, Model, Panel};
 use crate::services::watching::{Line, LineStyle};
 
 /// What can be pressed, for the help: the keys, and what they do.
-pub const HELP: [(&str, &str); 25] = [
+pub const HELP: [(&str, &str); 26] = [
     ("1 … 5, Tab", "go to a panel: plans, tasks, workers, claims, events"),
     ("↑ ↓ j k", "move; PgUp, PgDn, Home, End farther"),
     ("Enter", "on a plan: look at it; on anything else: its log"),
@@ -27,6 +27,7 @@ pub const HELP: [(&str, &str); 25] = [
     ("R", "look at everything anew"),
     ("?", "this"),
     ("q, Ctrl-C", "leave; what runs goes on"),
+    ("Ctrl-Z", "stop this screen; fg goes on with it"),
     ("", ""),
     ("mouse", "click a row, a panel, [launch anyway] or [queue]; the wheel moves"),
     ("", ""),
@@ -37,6 +38,9 @@ pub const HELP: [(&str, &str); 25] = [
 pub fn input(model: &mut Model, input: Input) -> Vec<Effect> {
     if input == Input::Interrupt {
         return vec![Effect::Quit];
+    }
+    if input == Input::Suspend {
+        return vec![Effect::Suspend];
     }
     match &model.mode {
         Mode::Panels => panels(model, input),
@@ -108,7 +112,7 @@ fn panels(model: &mut Model, input: Input) -> Vec<Effect> {
                 return step_shown(model, panel, by);
             }
         }
-        Input::Char(_) | Input::Backspace | Input::Interrupt => {}
+        Input::Char(_) | Input::Backspace | Input::Interrupt | Input::Suspend => {}
     }
     Vec::new()
 }

@@ -1,8 +1,8 @@
 //! `kapell top`: all orchestrations on one screen, to be looked at and steered.
 //!
 //! What is known and looked at (`model`) is apart from how it is drawn (`draw`) and from the terminal
-//! (`screen`) and the contract (`feed`). Nothing is looked at again because time has passed: the event log
-//! wakes it, and the end of a conductor's process.
+//! (`screen`) and the contract (`feed`). Nothing but the outputs of those at work is looked at again
+//! because time has passed: the event log wakes it, and the end of a conductor's process.
 
 mod draw;
 mod feed;
@@ -18,7 +18,6 @@ use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use self::feed::Feed;
@@ -27,6 +26,7 @@ use self::screen::Screen;
 use self::theme::Palette;
 use crate::api::ApiError;
 use crate::base::clock::{Time, Zone};
+use crate::base::threads;
 use crate::domain::refusal::{Code, Refusal};
 use crate::services::{Error, House};
 use crate::sys::process::signals;
@@ -78,6 +78,8 @@ pub fn run(house: &Arc<House>, folder: PathBuf, options: Options) -> Result<u8, 
     let (tell, events) = channel();
     let ended = tell.clone();
     signals::on_end_of_screen(move || drop(ended.send(Event::Ended))).map_err(failed)?;
+    let continued = tell.clone();
+    signals::on_continue(move || drop(continued.send(Event::Continued))).map_err(failed)?;
     let log = house.root.join("log").join("top.log");
     let feed = Feed::open(Arc::clone(house), folder, tell.clone())?;
     let mut screen = Screen::take(&log).map_err(failed)?;
@@ -88,6 +90,7 @@ pub fn run(house: &Arc<House>, folder: PathBuf, options: Options) -> Result<u8, 
     let mut looks = Looks::default();
     looks.want(model.load());
     let mut is_new = true;
+    let mut heard = Vec::new();
     let mut drawn = None::<Instant>;
     loop {
         if let Some(effect) = looks.next() {
@@ -110,13 +113,22 @@ pub fn run(house: &Arc<House>, folder: PathBuf, options: Options) -> Result<u8, 
             }
             is_new = true;
             model.now = Time::now();
+            if matches!(event, Event::Continued) && screen.take_again().is_err() {
+                return Ok(0);
+            }
             for effect in model.update(event) {
                 match effect {
                     Effect::Quit => return Ok(0),
+                    Effect::Suspend if screen.suspend().is_err() => return Ok(0),
                     load @ Effect::Load(_) => looks.want(load),
                     other => feed.carry_out(other),
                 }
             }
+        }
+        let in_sight = model.in_sight();
+        if heard != in_sight {
+            feed.carry_out(Effect::Listen(in_sight.clone()));
+            heard = in_sight;
         }
     }
 }
@@ -158,7 +170,7 @@ fn listen(tell: Sender<Event>) -> std::io::Result<()> {
             }
         }
     };
-    thread::Builder::new().name("keys".to_owned()).spawn(keys)?;
+    threads::start("keys", Box::new(keys))?;
     Ok(())
 }
 

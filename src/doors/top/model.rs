@@ -58,6 +58,8 @@ pub enum Input {
     End,
     /// Ctrl-C.
     Interrupt,
+    /// Ctrl-Z.
+    Suspend,
     /// A click at a column and a row.
     Click(u16, u16),
     /// The wheel there.
@@ -83,8 +85,12 @@ pub enum Event {
     Lines(Vec<Line>),
     /// A text that was asked for.
     Text(Result<String, String>),
+    /// Attempts printed something: which, and what they cost so far with their last lines.
+    Printed(Vec<(String, String)>),
     /// Something cannot be read now.
     Trouble(String),
+    /// The process goes on after it was stopped.
+    Continued,
     /// It is time to end.
     Ended,
 }
@@ -111,6 +117,10 @@ pub enum Effect {
     LogOver,
     /// Follow it no more.
     LogClosed,
+    /// Tell of what these attempts print, and of no others.
+    Listen(Vec<String>),
+    /// Give the terminal back and stop until somebody goes on.
+    Suspend,
     /// Leave.
     Quit,
 }
@@ -189,7 +199,7 @@ pub struct Model {
     pub selected: Option<String>,
     /// The log, oldest first.
     pub events: VecDeque<EventStatus>,
-    /// By task: what its worker said last.
+    /// By task: what its worker said last. By attempt: what it cost so far, and printed last.
     pub said: HashMap<String, String>,
     /// The panel with the keys.
     pub focus: Panel,
@@ -256,7 +266,9 @@ impl Model {
                 let line = |text: &str| Line { style: style_of_diff(text), text: harmless(text) };
                 self.more(text.lines().map(line).collect());
             }
+            Event::Printed(all) => self.said.extend(all),
             Event::Trouble(why) => self.trouble = Some(why),
+            Event::Continued => {}
             Event::Ended => return vec![Effect::Quit],
         }
         Vec::new()
@@ -297,7 +309,7 @@ impl Model {
             if let (Some(plan), Some(task)) = (&event.plan_id, &event.task)
                 && is_talk(&event.kind)
             {
-                self.said.insert(format!("{plan}/{task}"), event.text.clone());
+                self.said.insert(format!("{plan}/{task}"), format!(": {}", event.text));
             }
             if event.kind == "attempt.finished"
                 && event.attempt.is_some()
@@ -392,6 +404,42 @@ impl Model {
         workers
     }
 
+    /// The same with what they do: a row for each of their tries.
+    pub fn seats(&self) -> Vec<(&WorkerStatus, Option<&String>)> {
+        let mut seats = Vec::new();
+        for worker in self.workers() {
+            if worker.tasks.is_empty() {
+                seats.push((worker, None));
+            }
+            seats.extend(worker.tasks.iter().map(|task| (worker, Some(task))));
+        }
+        seats
+    }
+
+    /// The attempt that is at work on a task, as far as its claims or its plan tell.
+    pub fn try_at(&self, id: &str) -> Option<String> {
+        let is_its =
+            |claim: &&ClaimStatus| claim.holder_kind == "attempt" && claim.task.as_deref() == Some(id);
+        let claim = self.known.claims.iter().find(is_its);
+        claim.map(|claim| claim.holder.clone()).or_else(|| self.last_try_at(id))
+    }
+
+    /// The last attempt at a task of the plan that is looked at.
+    fn last_try_at(&self, id: &str) -> Option<String> {
+        let plan = self.known.plan.as_ref()?;
+        let (of, task) = id.split_once('/')?;
+        let line = plan.tasks.iter().find(|line| of == plan.plan_id && id_text(&line.id) == task)?;
+        line.attempt.clone()
+    }
+
+    /// The attempts whose rows are in sight.
+    pub fn in_sight(&self) -> Vec<String> {
+        let layout = self.layout();
+        let first = layout.first_row(Panel::Workers, self.row(Panel::Workers));
+        let rows = self.seats().into_iter().skip(first).take(layout.rows_of(Panel::Workers));
+        rows.filter_map(|(_, task)| self.try_at(task?)).collect()
+    }
+
     /// The claims that are shown.
     pub fn claims(&self) -> Vec<&ClaimStatus> {
         let is_shown = |claim: &&ClaimStatus| {
@@ -464,7 +512,7 @@ impl Model {
         match panel {
             Panel::Plans => self.plans().len(),
             Panel::Tasks => self.tasks().len(),
-            Panel::Workers => self.known.workers.len().min(self.workers().len()),
+            Panel::Workers => self.seats().len(),
             Panel::Claims => self.claims().len(),
             Panel::Events => self.events().len(),
         }
@@ -498,7 +546,7 @@ impl Model {
         match self.focus {
             Panel::Plans => None,
             Panel::Tasks => Some(format!("{}/{}", plan.plan_id, id_text(&self.task_row()?.id))),
-            Panel::Workers => self.workers().get(self.row(Panel::Workers))?.tasks.first().cloned(),
+            Panel::Workers => self.seats().get(self.row(Panel::Workers))?.1.cloned(),
             Panel::Claims => self.claims().get(self.row(Panel::Claims))?.task.clone(),
             Panel::Events => {
                 let event = *self.events().get(self.row(Panel::Events))?;
@@ -509,12 +557,7 @@ impl Model {
 
     /// The attempt that is looked at: the last one at its task.
     pub fn attempt_id(&self) -> Option<String> {
-        let of_task = |id: &str| {
-            let plan = self.known.plan.as_ref()?;
-            let (of, task) = id.split_once('/')?;
-            let line = plan.tasks.iter().find(|line| of == plan.plan_id && id_text(&line.id) == task)?;
-            line.attempt.clone()
-        };
+        let of_task = |id: &str| self.last_try_at(id);
         match self.focus {
             Panel::Events => {
                 let event = *self.events().get(self.row(Panel::Events))?;

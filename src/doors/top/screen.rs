@@ -14,9 +14,10 @@ use ratatui::crossterm::event::{
     KeyModifiers, MouseButton, MouseEventKind,
 };
 use ratatui::crossterm::terminal::{
-    EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
+    Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
 };
 use ratatui::crossterm::{cursor, execute};
+use rustix::process::Signal;
 
 use super::model::{Event, Input, Model};
 use super::theme::Theme;
@@ -47,14 +48,33 @@ impl Screen {
                 std::process::exit(101);
             }
         }));
-        enable_raw_mode()?;
         IS_TAKEN.store(true, Ordering::SeqCst);
         let taken = || -> io::Result<Self> {
             quiet(log)?;
-            execute!(io::stdout(), EnterAlternateScreen, EnableMouseCapture, cursor::Hide)?;
-            Ok(Self { terminal: Terminal::new(CrosstermBackend::new(io::stdout()))? })
+            Ok(Self { terminal: hold()? })
         };
         taken().inspect_err(|_| give_back())
+    }
+
+    /// Takes it over once more: whoever had it while this process was stopped set it in another way.
+    ///
+    /// # Errors
+    /// It is gone.
+    pub fn take_again(&mut self) -> io::Result<()> {
+        // What it is to be given back as is what it was at first.
+        disable_raw_mode()?;
+        self.terminal = hold()?;
+        Ok(())
+    }
+
+    /// Gives it back and stops, with whoever was started along, until somebody has it go on.
+    ///
+    /// # Errors
+    /// It is gone.
+    pub fn suspend(&mut self) -> io::Result<()> {
+        let_go();
+        rustix::process::kill_current_process_group(Signal::TSTP)?;
+        self.take_again()
     }
 
     /// Its columns and rows.
@@ -96,15 +116,27 @@ fn quiet(log: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Sets it for us, and begins with an empty screen.
+fn hold() -> io::Result<Terminal<CrosstermBackend<Stdout>>> {
+    enable_raw_mode()?;
+    execute!(io::stdout(), EnterAlternateScreen, Clear(ClearType::All), EnableMouseCapture, cursor::Hide)?;
+    Terminal::new(CrosstermBackend::new(io::stdout()))
+}
+
+/// Sets it as it was.
+fn let_go() {
+    // A terminal that is gone cannot be set, and need not be.
+    let _ = execute!(io::stdout(), DisableMouseCapture, LeaveAlternateScreen, cursor::Show);
+    let _ = disable_raw_mode();
+    let _ = io::stdout().flush();
+}
+
 /// Gives it back as it was; nothing where it was not taken.
 fn give_back() {
     if !IS_TAKEN.swap(false, Ordering::SeqCst) {
         return;
     }
-    // A terminal that is gone cannot be set, and need not be.
-    let _ = execute!(io::stdout(), DisableMouseCapture, LeaveAlternateScreen, cursor::Show);
-    let _ = disable_raw_mode();
-    let _ = io::stdout().flush();
+    let_go();
     if let Ok(mut stderr) = STDERR.lock()
         && let Some(kept) = stderr.take()
     {
@@ -143,6 +175,7 @@ pub fn next() -> io::Result<Vec<Event>> {
 fn key_of(key: KeyEvent) -> Option<Input> {
     Some(match key.code {
         KeyCode::Char('c') if key.modifiers.contains(KeyModifiers::CONTROL) => Input::Interrupt,
+        KeyCode::Char('z') if key.modifiers.contains(KeyModifiers::CONTROL) => Input::Suspend,
         KeyCode::Char(_) if key.modifiers.intersects(KeyModifiers::CONTROL | KeyModifiers::ALT) => {
             return None;
         }

@@ -316,3 +316,25 @@ fn whatever_is_known_is_drawn_in_any_size() {
         let _ = screen(&model, Palette::Mono);
     }
 }
+
+#[test]
+fn each_try_of_a_seat_has_a_row_with_what_it_printed_last() {
+    let mut model = model((140, 40));
+    let mut found = loaded();
+    found.workers[1].tasks = vec!["auth-3kq9zx/api".to_owned(), "auth-3kq9zx/docs".to_owned()];
+    model.update(Event::Loaded(Box::new(found)));
+    assert_eq!(model.in_sight(), ["a-api", "a-docs"]);
+    let printed = vec![("a-docs".to_owned(), " $0.25: page 3 of 9".to_owned())];
+    model.update(Event::Printed(printed));
+    let screen = text(&model);
+    for row in [
+        "codex2      busy      $1.50  api: reading the schema now",
+        "codex2      busy       docs $0.25: page 3 of 9",
+    ] {
+        assert!(screen.contains(row), "{screen}");
+    }
+    model.update(Event::Input(Input::Char('3')));
+    model.update(Event::Input(Input::Move(1)));
+    assert_eq!(model.attempt_id().as_deref(), Some("a-docs"));
+    assert_eq!(model.update(Event::Input(Input::Suspend)), [Effect::Suspend]);
+}

@@ -466,7 +466,7 @@ fn save(desk: &Desk, attempt: &AttemptRow, task: &Task) -> Result<Option<Saved>,
         }
         if !is_violation && owning::has_open_children(tx, &desk.plan_id, id)? {
             // Their work lands first. It is saved again and goes on when they are done.
-            tx.set_task_reason(&desk.plan_id, id, Some("child: its children are at work"))?;
+            desk.give_reason(tx, id, "child: its children are at work")?;
             return Ok(false);
         }
         let is_on = tx.step_task(

@@ -1,5 +1,6 @@
 //! What a conductor has before it: the project, the plan, the rules.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -13,6 +14,7 @@ use crate::domain::refusal::{Code, Refusal};
 use crate::services::planning::rows::stored_plan;
 use crate::services::project::Project;
 use crate::services::{Error, Session, landing, walling};
+use crate::store::events::NewEvent;
 use crate::store::plans::{Pace, PlanRow};
 use crate::store::{Store, Tx};
 use crate::sys::config::{Config, Ecosystem};
@@ -47,6 +49,8 @@ pub struct Desk {
     pub spares: Arc<Spares>,
     plan: Arc<Shared<Arc<Plan>>>,
     pace: Arc<Shared<Pace>>,
+    /// The waits that were told, by their tasks.
+    waits: Arc<Shared<BTreeSet<String>>>,
     is_stopping: Arc<AtomicBool>,
 }
 
@@ -83,6 +87,7 @@ impl Desk {
             spares: Arc::new(spares),
             plan: Arc::default(),
             pace: Arc::default(),
+            waits: Arc::default(),
             is_stopping: Arc::default(),
         };
         desk.take_in_the_new()?;
@@ -108,6 +113,7 @@ impl Desk {
             spares: Arc::clone(&self.spares),
             plan: Arc::clone(&self.plan),
             pace: Arc::clone(&self.pace),
+            waits: Arc::clone(&self.waits),
             is_stopping: Arc::clone(&self.is_stopping),
         }
     }
@@ -135,6 +141,23 @@ impl Desk {
         }
         self.set_stopping(true);
         Err(self.superseded().into())
+    }
+
+    /// Says why a task stands where it stands, and tells it once: of a claim whenever another has it, of anything
+    /// else the first time, since its figures change.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub fn give_reason(&self, tx: &Tx<'_>, task: &TaskId, reason: &str) -> Result<(), Error> {
+        tx.set_task_reason(&self.plan_id, task, Some(reason))?;
+        let kind = reason.split(": ").next().unwrap_or(reason);
+        let what = if kind == "claim" { reason } else { kind };
+        if self.waits.change(|told| told.insert(format!("{task} {what}"))) {
+            let (plan, text) = (Some(&self.plan_id), format!("task {task} waits: {reason}"));
+            let event = NewEvent { kind: "task.waits", plan, task: Some(task), text, ..NewEvent::default() };
+            tx.append_event(&self.project.id, &event)?;
+        }
+        Ok(())
     }
 
     /// Whether another conductor has taken the plan over.

@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::base::clock::Time;
 use crate::base::notices::Notices;
+use crate::base::threads;
 use crate::domain::attempt::Outcome;
 use crate::domain::health::{Next, Patience, is_work};
 use crate::domain::usage::Usage;
@@ -134,12 +134,13 @@ fn follow(watched: &Watched<'_>, ear: &mut Ear, by: &mut dyn Attendant) -> Resul
     let (sender, notices) = channel();
     let grew = sender.clone();
     let run_dir: PathBuf = watched.run_dir.to_owned();
-    thread::Builder::new()
-        .name("kapell-wait".to_owned())
-        .spawn(move || {
+    threads::start(
+        "kapell-wait",
+        Box::new(move || {
             let _ = sender.send(Notice::Ended(wait(&run_dir)));
-        })
-        .map_err(|error| Error::system("cannot start a thread", error))?;
+        }),
+    )
+    .map_err(|error| Error::system("cannot start a thread", error))?;
     Ok(ear.until_end(watched, &notices, &grew, by))
 }
 

@@ -50,7 +50,7 @@ pub fn holds(desk: &Desk, attempt: &AttemptRow, stage: Stage) -> Result<bool, Er
     }
     if let Some((is_told, why)) = why {
         if !is_told {
-            desk.write(|tx| tx.set_task_reason(&desk.plan_id, &id, Some(&why)))?;
+            desk.write(|tx| desk.give_reason(tx, &id, &why))?;
         }
         return Ok(false);
     }
@@ -63,7 +63,10 @@ pub fn holds(desk: &Desk, attempt: &AttemptRow, stage: Stage) -> Result<bool, Er
         };
         let before = tx.task(&desk.plan_id, &id)?.and_then(|row| row.reason);
         if why != before && (why.is_some() || before.is_some_and(|why| why.starts_with("claim: "))) {
-            tx.set_task_reason(&desk.plan_id, &id, why.as_deref())?;
+            match &why {
+                Some(why) => desk.give_reason(tx, &id, why)?,
+                None => tx.set_task_reason(&desk.plan_id, &id, None)?,
+            }
         }
         Ok(conflict.is_none())
     })

@@ -280,6 +280,6 @@ fn in_the_same_folder(tx: &Tx<'_>, desk: &Desk, task: &Task) -> Result<Option<St
 }
 
 fn waits(tx: &Tx<'_>, desk: &Desk, task: &Task, reason: &'static str, on: String) -> Result<Begun, Error> {
-    tx.set_task_reason(&desk.plan_id, &task.id, Some(&format!("{reason}: {on}")))?;
+    desk.give_reason(tx, &task.id, &format!("{reason}: {on}"))?;
     Ok(Begun::Waits(reason, on))
 }

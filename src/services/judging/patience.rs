@@ -26,8 +26,7 @@ pub(super) fn wait(
     }
     let (session, plan) = (&desk.session, &desk.plan_id);
     let watch = Watch::new(&session.house.root)?;
-    let note = |reason: Option<&str>| desk.write(|tx| tx.set_task_reason(plan, task, reason));
-    note(Some(&format!("review: {}", refusal.message)))?;
+    desk.write(|tx| desk.give_reason(tx, task, &format!("review: {}", refusal.message)))?;
     let mut files = Files::of(session, case.project);
     let mut config = session.config_at_work(case.project)?;
     loop {
@@ -39,7 +38,7 @@ pub(super) fn wait(
             return Ok(None);
         }
         let Some(at) = at else {
-            note(None)?;
+            desk.write(|tx| tx.set_task_reason(plan, task, None))?;
             return Ok(Some(config));
         };
         // Whatever is settled, stopped or called off is recorded, and wakes this; so does the conductor's heartbeat,

@@ -88,6 +88,7 @@ pub fn run(session: &Session, project: &Project, name: &str, what: For) -> Resul
         run_timeout_s: None,
         when_full: dispatching::WhenFull::Queue,
         dry_run: false,
+        alone: false,
     };
     dispatching::dispatch(session, project, &wish)?;
     Ok(Run::Started(plan))

@@ -12,7 +12,7 @@ use std::path::Path;
 
 use super::project::Project;
 use super::{Error, Session, pipelines, routing};
-use crate::base::ids::{PlanId, TaskId, random_tail};
+use crate::base::ids::{PlanId, ProjectId, TaskId, random_tail};
 use crate::base::paths::RepoPath;
 use crate::domain::conducting::PlanState;
 use crate::domain::pattern::{Pattern, PatternSet};
@@ -25,7 +25,6 @@ use crate::domain::plan::read::{Patterns, read_plan_again};
 use crate::domain::refusal::{Code, Refusal};
 use crate::domain::task::TaskState;
 use crate::store::Tx;
-use crate::store::error::StoreError;
 use crate::store::events::NewEvent;
 use crate::store::plans::{NewTask, PlanRow};
 use crate::sys::config::Config;
@@ -207,7 +206,7 @@ pub fn twin(
     let Some(mut plan) = checked.into_plan() else { return Ok(None) };
     plan.name = Some(first_name([plan.name.as_deref(), stem]));
     made_to_be_stored(&config, &mut plan);
-    Ok(session.store()?.read(|tx| twin_of(tx, &project, &plan))?)
+    session.store()?.read(|tx| twin_of(tx, &project, &plan))
 }
 
 /// A plan's id: its name, as far as it fits a file name, and a random tail.
@@ -248,15 +247,28 @@ fn store(tx: &Tx<'_>, project: &Project, id: &PlanId, plan: &Plan) -> Result<(),
 
 /// The newest plan of the project that has this plan's name and tasks and is not over: whoever stores it
 /// again may have forgotten the first, and would pay for its work twice.
-fn twin_of(tx: &Tx<'_>, project: &Project, plan: &Plan) -> Result<Option<PlanRow>, StoreError> {
+fn twin_of(tx: &Tx<'_>, project: &Project, plan: &Plan) -> Result<Option<PlanRow>, Error> {
     let document = rows::plan_document(plan).to_string();
-    let tasks = || plan.tasks.iter().map(|task| rows::task_document(task).to_string());
-    for row in tx.plans_called(&project.id, plan.name.as_deref().unwrap_or("plan"))? {
-        let is_open = matches!(row.state, PlanState::Draft | PlanState::Running | PlanState::Paused);
-        if is_open && row.document == document {
+    let tasks: Vec<String> = plan.tasks.iter().map(|task| rows::task_document(task).to_string()).collect();
+    let tasks: Vec<&str> = tasks.iter().map(String::as_str).collect();
+    let name = plan.name.as_deref().unwrap_or("plan");
+    let is_open =
+        |row: &PlanRow| Ok(matches!(row.state, PlanState::Draft | PlanState::Running | PlanState::Paused));
+    twin_where(tx, &project.id, (name, &document, &tasks), &is_open)
+}
+
+/// The newest plan of a project that is meant and has this name and document and these tasks, as they are stored.
+pub(super) fn twin_where(
+    tx: &Tx<'_>,
+    project: &ProjectId,
+    (name, document, tasks): (&str, &str, &[&str]),
+    is_meant: &dyn Fn(&PlanRow) -> Result<bool, Error>,
+) -> Result<Option<PlanRow>, Error> {
+    for row in tx.plans_called(project, name)? {
+        if row.document == document && is_meant(&row)? {
             let stored = tx.tasks(&row.id, -1, usize::MAX >> 1)?;
-            let own = stored.into_iter().filter(|task| task.parent.is_none());
-            if tasks().eq(own.map(|task| task.document)) {
+            let own = stored.iter().filter(|task| task.parent.is_none());
+            if own.map(|task| task.document.as_str()).eq(tasks.iter().copied()) {
                 return Ok(Some(row));
             }
         }

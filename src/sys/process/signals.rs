@@ -3,7 +3,8 @@
 use std::io::{self, Read as _};
 use std::os::unix::net::UnixStream;
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+use crate::base::threads;
+use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::low_level::pipe;
 
 /// What a shell calls the end by SIGINT.
@@ -21,7 +22,8 @@ const END_OF_SCREEN: [i32; 4] = [SIGINT, SIGTERM, SIGHUP, SIGQUIT];
 /// # Errors
 /// The system has no descriptor or thread left.
 pub fn on_first(first: impl FnOnce() + Send + 'static) -> io::Result<()> {
-    listen(&END, vec![Box::new(first)])
+    let mut first = Some(first);
+    listen(&END, Box::new(move || first.take().map_or_else(end, |act| act())))
 }
 
 /// The same, and what is done at the second; the process ends at the third.
@@ -32,7 +34,12 @@ pub fn on_first_and_second(
     first: impl FnOnce() + Send + 'static,
     second: impl FnOnce() + Send + 'static,
 ) -> io::Result<()> {
-    listen(&END, vec![Box::new(first), Box::new(second)])
+    let (mut first, mut second) = (Some(first), Some(second));
+    let act = move || match first.take() {
+        Some(act) => act(),
+        None => second.take().map_or_else(end, |act| act()),
+    };
+    listen(&END, Box::new(act))
 }
 
 /// [`on_first`], also where the terminal goes away (SIGHUP) or its person insists (SIGQUIT).
@@ -40,25 +47,34 @@ pub fn on_first_and_second(
 /// # Errors
 /// The system has no descriptor or thread left.
 pub fn on_end_of_screen(first: impl FnOnce() + Send + 'static) -> io::Result<()> {
-    listen(&END_OF_SCREEN, vec![Box::new(first)])
+    let mut first = Some(first);
+    listen(&END_OF_SCREEN, Box::new(move || first.take().map_or_else(end, |act| act())))
 }
 
-fn listen(signals: &[i32], acts: Vec<Box<dyn FnOnce() + Send>>) -> io::Result<()> {
+/// Calls `act` whenever the process goes on after it was stopped.
+///
+/// # Errors
+/// The system has no descriptor or thread left.
+pub fn on_continue(act: impl Fn() + Send + 'static) -> io::Result<()> {
+    listen(&[SIGCONT], Box::new(act))
+}
+
+fn end() {
+    std::process::exit(INTERRUPTED);
+}
+
+fn listen(signals: &[i32], mut act: Box<dyn FnMut() + Send>) -> io::Result<()> {
     let (mut rings, bell) = UnixStream::pair()?;
     for signal in signals {
         pipe::register(*signal, bell.try_clone()?)?;
     }
-    std::thread::Builder::new().name("kapell-signals".to_owned()).spawn(move || {
-        let mut ring = [0];
-        for act in acts {
-            if rings.read_exact(&mut ring).is_err() {
-                return;
+    threads::start(
+        "kapell-signals",
+        Box::new(move || {
+            while rings.read_exact(&mut [0]).is_ok() {
+                act();
             }
-            act();
-        }
-        if rings.read_exact(&mut ring).is_ok() {
-            std::process::exit(INTERRUPTED);
-        }
-    })?;
+        }),
+    )?;
     Ok(())
 }

@@ -14,6 +14,7 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 
 use super::tree::{self, Handle, Process};
+use crate::base::threads;
 
 /// A command for `name` in the folder `cwd`, with an empty environment: whoever
 /// starts a program says what it may see. `name` is looked up in the `PATH` that
@@ -376,10 +377,13 @@ pub fn detach(
     command.args(args).envs(env).stdin(Stdio::null()).stdout(log).stderr(stderr);
     let (pid, wait) = start_for_init(command).map_err(failed)?;
     // Without the thread its end is not told, which does no harm.
-    let _ = std::thread::Builder::new().name("reaper".to_owned()).spawn(move || {
-        wait();
-        on_end();
-    });
+    let _ = threads::start(
+        "reaper",
+        Box::new(move || {
+            wait();
+            on_end();
+        }),
+    );
     Ok(pid)
 }
 

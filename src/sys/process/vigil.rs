@@ -2,12 +2,12 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::thread;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::tree::Handle;
+use crate::base::threads;
 
 /// As long as it is kept, somebody hears of the end of a process.
 #[derive(Debug)]
@@ -39,7 +39,7 @@ pub fn keep(process: Handle, told: impl FnOnce() + Send + 'static) -> io::Result
             }
         }
     };
-    thread::Builder::new().name("kapell-vigil".to_owned()).spawn(wait)?;
+    threads::start("kapell-vigil", Box::new(wait))?;
     Ok(Some(Vigil { _kept: kept }))
 }
 

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::job::{Door, Reply, Request};
+use crate::base::threads;
 use crate::sys::process::signals;
 
 /// How long a shim may take to open a door. It does so at once unless the machine is starved.
@@ -64,12 +65,15 @@ pub fn stand_in(socket: &Path, door: Door) -> io::Result<()> {
     signals::on_first(|| std::process::exit(0))?;
     let is_over = Arc::clone(&over);
     let mut input = File::from(rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3)?);
-    std::thread::Builder::new().name("kapell-relay".to_owned()).spawn(move || {
-        let passed = pass(&mut input, &mut questions);
-        is_over.store(passed.is_ok(), Ordering::SeqCst);
-        // The other door then finishes, and closes its end.
-        let _ = questions.shutdown(Shutdown::Write);
-    })?;
+    threads::start(
+        "kapell-relay",
+        Box::new(move || {
+            let passed = pass(&mut input, &mut questions);
+            is_over.store(passed.is_ok(), Ordering::SeqCst);
+            // The other door then finishes, and closes its end.
+            let _ = questions.shutdown(Shutdown::Write);
+        }),
+    )?;
     let mut output = File::from(rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdout(), 3)?);
     match pass(&mut answers, &mut output) {
         // Nobody reads the answers any more.

@@ -158,6 +158,7 @@ pub(super) fn conductor(entry: &Entry) -> ConductorStatus {
         pid: row.pid,
         plan_id: row.plan.as_str().to_owned(),
         project: entry.place.clone(),
+        worktree: entry.worktree.clone(),
         state: entry.state.as_str().to_owned(),
         // What a dead one left is nobody's, or somebody else's by now.
         socket: registry::socket(row).filter(|_| entry.state.should_live()).map(str::to_owned),

@@ -71,6 +71,7 @@ fn play(words: &[&str], script: Vec<Turn>, interrupt: usize) -> Played {
             Ok(())
         }),
         folder: PathBuf::from("/nowhere"),
+        logs: PathBuf::from("/state/log"),
         cancel: cancel.clone(),
         out: &mut out,
         zone: Zone::Utc,
@@ -314,6 +315,7 @@ fn left(typed: &[&str], script: Vec<Turn>) -> (Result<Result<String, Left>, ApiE
         }),
         wait: Box::new(|_, _| Ok(())),
         folder: PathBuf::from("/nowhere"),
+        logs: PathBuf::from("/state/log"),
         cancel: Cancel::default(),
         out: &mut out,
         zone: Zone::Utc,

@@ -36,7 +36,7 @@ pub fn conductors(view: &View, conductors: &[ConductorStatus]) -> String {
             // That it has ended does not say how its plan has.
             let has_ended = matches!(conductor.state.as_str(), "stopped" | "crashed");
             if let Some(plan) = conductor.plan_state.as_ref().filter(|_| has_ended) {
-                state.extend([span(Style::Faint, ": "), word(plan)]);
+                state.extend([span(Style::Faint, ", plan "), word(plan)]);
             }
             let (bar, done) = match &conductor.progress {
                 Some(progress) => (

@@ -18,6 +18,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::api::ApiError;
 use crate::api::methods::events;
+use crate::base::threads;
 use crate::services::following::{self, Follower, Interest, Reader};
 use crate::services::{Error, Session};
 use crate::store::events::EventRow;
@@ -120,9 +121,7 @@ impl Log {
                 }
             }
         };
-        std::thread::Builder::new()
-            .name("kapell-log".to_owned())
-            .spawn(read)
+        threads::start("kapell-log", Box::new(read))
             .map_err(|error| Error::system("a thread for the event log", error))?;
         Ok(log)
     }

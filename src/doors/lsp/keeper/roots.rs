@@ -162,9 +162,9 @@ impl Keeper {
         }
         let watch = Watch::new(&house.root)?;
         let (notes, rung) = (self.desk.notes(), self.rung.clone());
-        let thread = std::thread::Builder::new().name("kapell-bell".to_owned());
         let ring = move || pass_on(&watch, &notes, &rung);
-        thread.spawn(ring).map_err(|error| Error::system("a thread for the bell", error))?;
+        crate::base::threads::start("kapell-bell", Box::new(ring))
+            .map_err(|error| Error::system("a thread for the bell", error))?;
         Ok(())
     }
 }

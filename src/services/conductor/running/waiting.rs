@@ -132,7 +132,7 @@ impl Conductor<'_> {
             for (task, why) in &told {
                 // It may have moved since, and then it has another reason.
                 if tx.task(&desk.plan_id, task)?.is_some_and(|row| row.state == TaskState::Ready) {
-                    tx.set_task_reason(&desk.plan_id, task, Some(why))?;
+                    desk.give_reason(tx, task, why)?;
                 }
             }
             Ok(())
