@@ -9,4 +9,5 @@ pub mod packed;
 pub mod paths;
 pub mod shared;
 pub mod sorting;
+pub mod tasks;
 pub mod threads;

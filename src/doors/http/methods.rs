@@ -13,6 +13,7 @@ use super::subscriptions::{self, Session};
 use crate::api::client::{Call, guard};
 use crate::api::methods::conducting;
 use crate::api::{ApiError, Client, schema, table};
+use crate::base::tasks;
 use crate::domain::refusal::{Code, Refusal};
 use crate::services::Cancel;
 use crate::services::conductor::Vitals;
@@ -149,7 +150,7 @@ pub async fn carry_out<T: Send + 'static>(
 ) -> Result<T, ApiError> {
     let call = client.begin();
     let _hang_up = HangUp(call.cancel().clone());
-    let done = tokio::task::spawn_blocking(move || {
+    let done = tasks::block(move || {
         let answer = work(&call);
         drop((call, turn));
         answer

@@ -25,6 +25,7 @@ use tokio::sync::oneshot;
 
 use self::socket::SocketFile;
 use crate::base::ids::PlanId;
+use crate::base::threads;
 use crate::services::House;
 use crate::services::conductor::{Socket, Vitals};
 
@@ -65,11 +66,12 @@ pub fn serve(house: Arc<House>, folder: PathBuf, vitals: Arc<Vitals>) -> io::Res
     let (listeners, opened) = unbounded_channel();
     let (path, plan) = (socket::path(&house.root, &vitals.plan), vitals.plan.clone());
     let served = house.clone();
-    let thread = std::thread::Builder::new().name("kapell-http".to_owned()).spawn(move || {
+    let serve = move || {
         runtime.block_on(serving::run(opened, served, folder, vitals, ends));
         // A call that does not end by being told to holds nobody up.
         runtime.shutdown_background();
-    })?;
+    };
+    let thread = threads::start("kapell-http", Box::new(serve))?;
     let (ending, thread) = (Some(ending), Some(thread));
     let mut server = Server { house, plan, file: None, path, listeners, is_told: false, ending, thread };
     server.tend();

@@ -16,6 +16,7 @@ use super::methods::{self, Asker, Context};
 use super::speaking::{self, Patience, speaker};
 use super::subscriptions::Session;
 use crate::api::Client;
+use crate::base::tasks;
 use crate::services::House;
 use crate::services::conductor::Vitals;
 use crate::sys::process::peer;
@@ -147,7 +148,7 @@ fn connect(
         let answer = speak(request.map(HttpBody::new), asker);
         async move { answer.await.map_err(std::io::Error::other) }
     });
-    tokio::spawn(async move {
+    tasks::start(async move {
         let said = speaking::converse(
             Box::new(TokioIo::new(stream)),
             BoxCloneService::new(service),

@@ -20,6 +20,7 @@ use crate::api::client::{Call, guard};
 use crate::api::message::params_of;
 use crate::api::methods::events;
 use crate::api::wire::{EventParams, SubscribeParams, SubscribeResult, UnsubscribeParams, UnsubscribeResult};
+use crate::base::tasks;
 use crate::base::threads;
 use crate::domain::refusal::{Code, Refusal};
 use crate::services::Cancel;
@@ -113,7 +114,7 @@ async fn open(
     let (payload, answered) = ResponsePayload::success(answer).notify_on_completion();
     let following = Following::new(context);
     let runtime = Handle::current();
-    tokio::spawn(async move {
+    tasks::start(async move {
         if answered.await.is_err() {
             return session.forget(number);
         }
@@ -192,7 +193,7 @@ impl Session {
             return;
         }
         let (session, sink) = (Arc::downgrade(self), sink.clone());
-        tokio::spawn(async move {
+        tasks::start(async move {
             sink.closed().await;
             if let Some(session) = session.upgrade() {
                 session.open().followed.drain().for_each(|(_, cancel)| cancel.cancel());

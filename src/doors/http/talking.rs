@@ -29,6 +29,7 @@ use super::posted::Given;
 use super::speaking::{LONGEST_MESSAGE, MESSAGES_AHEAD};
 use crate::api::ApiError;
 use crate::api::message::{self, Line, Message};
+use crate::base::tasks;
 
 type Stream = Compat<BufStream<TokioIo<Upgraded>>>;
 
@@ -53,7 +54,7 @@ pub fn open(
     let (sender, messages) = mpsc::channel(MESSAGES_AHEAD as usize);
     let sink = MethodSink::new_with_limit(sender, LONGEST_MESSAGE);
     let talker = Talker { methods: methods.clone(), asker, sink };
-    tokio::spawn(async move {
+    tasks::start(async move {
         // Whoever is gone before it began has nothing to say.
         let Ok(upgraded) = hyper::upgrade::on(&mut request).await else { return };
         let mut builder = handshake.into_builder(BufStream::new(TokioIo::new(upgraded)).compat());
@@ -73,7 +74,7 @@ async fn talk(
     ping: Option<Duration>,
 ) {
     let (ending, ends) = oneshot::channel();
-    let writing = tokio::spawn(write(sender, messages, ping, ends));
+    let writing = tasks::start(write(sender, messages, ping, ends));
     // The server waits for all who have its handle, and the wait for its end lets go of its own.
     let stopped = stop.clone().shutdown();
     tokio::pin!(stopped);
@@ -96,7 +97,7 @@ async fn talk(
             Next::Gone => break false,
         };
         let under_way = under_way.clone();
-        tokio::spawn(async move {
+        tasks::start(async move {
             // What nobody waits for any more is not gone on with.
             tokio::select! {
                 () = answering.answer(&data) => {}

@@ -15,6 +15,7 @@ use super::reading::{aside, folder_of, ownership};
 use super::types::{ErrorCode, ExecuteCommandParams, LSPAny, MessageType, RpcError, Uri};
 use crate::api::{ApiError, table};
 use crate::base::paths::RepoPath;
+use crate::base::tasks;
 use crate::domain::conducting::PlanState;
 use crate::domain::plan::problem::ProblemCode;
 use crate::domain::refusal::{Code, Refusal};
@@ -228,9 +229,9 @@ async fn ask(desk: &Arc<Desk>, argument: &Value) -> Result<Value, ApiError> {
     let call = begin();
     let answered = told(true);
     let desk = desk.clone();
-    tokio::spawn(async move {
+    tasks::start(async move {
         let turn = desk.turn().await;
-        tokio::task::spawn_blocking(move || {
+        tasks::block(move || {
             let _turn = turn;
             let cancel = call.cancel().clone();
             let answer = call.run(method, wish);

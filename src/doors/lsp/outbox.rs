@@ -7,6 +7,7 @@ use serde_json::Value;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::types::{Diagnostic, Editor, MessageType, Notification, Uri};
+use crate::base::tasks;
 
 /// An editor that does not read is not written ahead to without end: with so many messages unsent, events
 /// are left out. They have numbers, so whoever reads on sees the gap and asks for them.
@@ -100,11 +101,11 @@ impl Unsent {
                 // Its answer says nothing, and is not waited for.
                 Message::RefreshLenses => {
                     let editor = editor.clone();
-                    tokio::spawn(async move { editor.code_lens_refresh().await });
+                    tasks::start(async move { drop(editor.code_lens_refresh().await) });
                 }
                 Message::RefreshHints => {
                     let editor = editor.clone();
-                    tokio::spawn(async move { editor.inlay_hint_refresh().await });
+                    tasks::start(async move { drop(editor.inlay_hint_refresh().await) });
                 }
             }
         }

@@ -16,6 +16,7 @@ use super::types::{
 };
 use crate::api::table;
 use crate::base::ids::PlanId;
+use crate::base::tasks;
 use crate::domain::conducting::PlanState;
 use crate::domain::task::TaskState;
 use crate::services::Session;
@@ -133,7 +134,7 @@ impl Progress {
             message: Some(text),
             percentage: Some(percentage),
         };
-        self.runtime.spawn(follow(self.editor.clone(), token, begin, steps));
+        tasks::start_in(&self.runtime, follow(self.editor.clone(), token, begin, steps));
     }
 }
 
@@ -198,7 +199,7 @@ pub fn cancel(desk: &Arc<Desk>, token: &ProgressToken) {
     let NumberOrString::String(token) = token else { return };
     let Some((plan, folder)) = desk.shown.plans().get(token).cloned() else { return };
     let (client, outbox) = (desk.client.clone(), desk.outbox.clone());
-    tokio::task::spawn_blocking(move || {
+    tasks::block(move || {
         let Some(method) = table::find("control") else { return };
         let call = client.begin().in_folder(folder);
         if let Err(error) = call.run(method, json!({"action": "pause", "target": plan})) {

@@ -15,6 +15,7 @@ use super::types::Uri;
 use crate::api::ApiError;
 use crate::api::client::{Call, guard};
 use crate::api::resources::Named;
+use crate::base::tasks;
 use crate::domain::refusal::{Code, Refusal};
 use crate::services::editing::person;
 use crate::services::{Error, reading};
@@ -153,5 +154,5 @@ pub async fn aside<T: Send + 'static>(
     work: impl FnOnce(&Desk) -> T + Send + 'static,
 ) -> Result<T, ApiError> {
     let desk = desk.clone();
-    tokio::task::spawn_blocking(move || work(&desk)).await.map_err(|error| ApiError::bug(error.to_string()))
+    tasks::block(move || work(&desk)).await.map_err(|error| ApiError::bug(error.to_string()))
 }

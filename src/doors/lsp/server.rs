@@ -26,6 +26,7 @@ use super::types::{
     WorkspaceFoldersServerCapabilities, WorkspaceServerCapabilities,
 };
 use super::{checker, commands, config, keeper, owned, plans, reading};
+use crate::base::tasks;
 use crate::domain::plan::document::Format;
 
 /// The server of one editor.
@@ -102,7 +103,7 @@ impl LanguageServer for Server {
         let unsent = self.unsent.lock().unwrap_or_else(PoisonError::into_inner).take();
         // A second time nothing is begun again.
         let Some(unsent) = unsent else { return };
-        tokio::spawn(unsent.send(self.editor.clone()));
+        tasks::start(unsent.send(self.editor.clone()));
         let progress = Progress::new(self.desk.clone(), self.editor.clone());
         let started = keeper::start(&self.desk, progress).and_then(|()| checker::start(&self.desk));
         if let Err(error) = started {
@@ -116,7 +117,7 @@ impl LanguageServer for Server {
         if !later.is_empty() {
             let editor = self.editor.clone();
             // Its answer is not waited for: the editor may want to be answered first.
-            tokio::spawn(async move { editor.register_capability(later).await });
+            tasks::start(async move { drop(editor.register_capability(later).await) });
         }
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::sync::{Mutex, broadcast};
 
 use crate::api::{ApiError, Client};
+use crate::base::tasks;
 use crate::base::threads;
 use crate::services::following::{Follower, Interest};
 use crate::store::events::EventRow;
@@ -39,7 +40,7 @@ impl News {
         }
         let call = self.client.begin();
         // Opening the database may take longer than other callers should wait.
-        let opened = tokio::task::spawn_blocking(move || {
+        let opened = tasks::block(move || {
             let follower = Follower::new(&call.session(), Interest::default(), None)?;
             Ok((call, follower))
         });

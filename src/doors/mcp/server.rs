@@ -28,6 +28,7 @@ use crate::api::methods::pipeline::asks as gate;
 use crate::api::resources::Named;
 use crate::api::{ApiError, Client, table};
 use crate::base::ids::random_tail;
+use crate::base::tasks;
 use crate::services::pipelines::deciding::Gate;
 use crate::store::events::EventRow;
 
@@ -98,7 +99,7 @@ impl Server {
             return Ok(None);
         }
         let (call, params) = (self.client.begin(), params.clone());
-        let gate = tokio::task::spawn_blocking(move || gate(&call.session(), method.name, &params)).await;
+        let gate = tasks::block(move || gate(&call.session(), method.name, &params)).await;
         match gate.map_err(|error| ApiError::bug(error.to_string()))?? {
             Some(gate) => asking::ask(gate, request, context).await.map(Some),
             None => Ok(None),
@@ -133,7 +134,7 @@ impl Server {
         }
         let cancel = call.cancel().clone();
         let mut progress = Progress::new(context, &params);
-        let work = tokio::task::spawn_blocking(move || call.run(method, params));
+        let work = tasks::block(move || call.run(method, params));
         tokio::pin!(work);
         loop {
             tokio::select! {
@@ -352,7 +353,7 @@ impl ServerHandler for Server {
         _context: RequestContext<RoleServer>,
     ) -> Result<GetTaskResult, ErrorData> {
         let client = self.client.clone();
-        let state = tokio::task::spawn_blocking(move || handles::state(&client, &request.task_id)).await;
+        let state = tasks::block(move || handles::state(&client, &request.task_id)).await;
         state.unwrap_or_else(|error| Err(ErrorData::internal_error(error.to_string(), None)))
     }
 
@@ -372,7 +373,7 @@ impl ServerHandler for Server {
     ) -> Result<(), ErrorData> {
         self.introduce(&context);
         let client = self.client.clone();
-        let done = tokio::task::spawn_blocking(move || handles::cancel(&client, &request.task_id)).await;
+        let done = tasks::block(move || handles::cancel(&client, &request.task_id)).await;
         done.unwrap_or_else(|error| Err(ErrorData::internal_error(error.to_string(), None)))
     }
 
@@ -401,7 +402,7 @@ impl ServerHandler for Server {
         self.introduce(&context);
         let call = self.client.begin();
         let read = move || named.read(&call).map(|content| resources::told(content, &request.uri));
-        let read = tokio::task::spawn_blocking(read).await;
+        let read = tasks::block(read).await;
         match read {
             Ok(Ok(result)) => Ok(result.into()),
             Ok(Err(error)) => Err(resources::protocol_error(&error)),
@@ -419,7 +420,7 @@ impl ServerHandler for Server {
         self.watched.insert(request.uri, named);
         if !self.watched.is_told.swap(true, Ordering::SeqCst) {
             let (watched, peer) = (self.watched.clone(), context.peer);
-            tokio::spawn(async move {
+            tasks::start(async move {
                 while let Some(events) = next_batch(&mut news).await {
                     for uri in watched.touched(events.as_deref().map(Vec::as_slice)) {
                         let _ =

@@ -23,6 +23,7 @@ use tokio::sync::watch;
 
 use crate::api::Client;
 use crate::base::halves;
+use crate::base::threads;
 use crate::sys::stdio::{End, Input, Lines, Outlet};
 
 /// At most so many requests are in progress; more are not read before one is answered.
@@ -86,7 +87,7 @@ pub fn start(
     let (sender, messages) = unbounded_channel();
     let (closing_sender, closing) = watch::channel(false);
     let transport = Stdio { messages, outlet: outlet.clone(), closing: closing_sender };
-    let reader = std::thread::Builder::new().name("kapell-stdio".to_owned()).spawn(move || {
+    let serve = move || {
         let mut lines = lines;
         let end = read(&mut lines, &outlet, &sender);
         drop(sender);
@@ -95,7 +96,8 @@ pub fn start(
         // Whoever signals may not be reading any more.
         let patience = Duration::from_millis(if end == End::Signalled { 15 } else { 1000 });
         lines.write_until(Some(Instant::now() + patience), |written| written);
-    })?;
+    };
+    let reader = threads::start("kapell-stdio", Box::new(serve))?;
     Ok((transport, Closing(closing), reader))
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::agenda::Agenda;
@@ -21,6 +21,7 @@ use super::vitals::{Socket, Vitals};
 use crate::base::clock::Time;
 use crate::base::failpoint::Point;
 use crate::base::ids::{AttemptId, ConductorId, PlanId, TaskId, random_tail};
+use crate::base::threads;
 use crate::domain::attempt::AttemptState;
 use crate::domain::conducting::{ConductorState, PlanState};
 use crate::domain::schedule::{self, Step};
@@ -132,10 +133,11 @@ pub fn conduct<S: Socket>(
         session.cancel.on_cancel(conductor.watch.waker().on_call());
         let desk = Arc::clone(&conductor.desk);
         // The first worker need not wait for it, and can do without.
-        thread::spawn(move || {
+        let spares = move || {
             desk.spares.sweep();
             desk.spares.refill();
-        });
+        };
+        let _ = threads::start("kapell-spares", Box::new(spares));
         tidying::save_the_rest(&conductor.desk);
         tidying::sweep(&conductor.desk);
         conductor.run_on()?;
@@ -519,13 +521,12 @@ impl Conductor<'_> {
         let desk = Arc::clone(&self.desk);
         let (ended, waker) = (self.ended.0.clone(), self.watch.waker());
         let said = name.clone();
-        let worker = thread::Builder::new()
-            .name(format!("kapell-{name}"))
-            .spawn(move || {
-                what(&desk);
-                let _ = ended.send(said);
-                waker.wake();
-            })
+        let work = move || {
+            what(&desk);
+            let _ = ended.send(said);
+            waker.wake();
+        };
+        let worker = threads::start(&format!("kapell-{name}"), Box::new(work))
             .map_err(|error| Error::system("cannot start a thread", error))?;
         self.at_work.insert(name, worker);
         Ok(())

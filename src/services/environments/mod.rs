@@ -12,6 +12,7 @@ use super::conductor::desk::Desk;
 use super::project::Project;
 use super::{Error, Session, ground};
 use crate::base::sorting;
+use crate::base::threads;
 use crate::domain::environment::check_name;
 use crate::domain::refusal::{Code, Refusal};
 use crate::store::environments::EnvironmentRow;
@@ -243,17 +244,13 @@ fn each<T: Sync, R: Send>(all: &[T], most: usize, act: impl Fn(&T) -> R + Sync) 
 
     let next = AtomicUsize::new(0);
     let done = Mutex::new(Vec::with_capacity(all.len()));
-    std::thread::scope(|scope| {
-        for _ in 0..most.min(all.len()) {
-            scope.spawn(|| {
-                while let Some((at, one)) = {
-                    let at = next.fetch_add(1, Ordering::Relaxed);
-                    all.get(at).map(|one| (at, one))
-                } {
-                    let result = act(one);
-                    done.lock().unwrap_or_else(PoisonError::into_inner).push((at, result));
-                }
-            });
+    threads::side_by_side(most.min(all.len()), &|| {
+        while let Some((at, one)) = {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            all.get(at).map(|one| (at, one))
+        } {
+            let result = act(one);
+            done.lock().unwrap_or_else(PoisonError::into_inner).push((at, result));
         }
     });
     let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);

@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
-use std::thread;
 use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
@@ -16,6 +15,7 @@ use sha2::{Digest as _, Sha256};
 use super::run::{Git, GitError};
 use super::worktree::{admin_dirs, is_ours};
 use crate::base::clock::Time;
+use crate::base::threads;
 
 /// A lock file this old, with no git of ours alive, was left by a git that was killed.
 const STALE_AFTER_MILLIS: i64 = 10_000;
@@ -115,7 +115,7 @@ fn tell_later(queue: &Arc<Queue>, git: &Git, path: &Path) -> Sender<()> {
         }
     };
     // Not waited for: whoever has the turn by then need not hear of it. Without a thread nobody is told, that is all.
-    let _ = thread::Builder::new().name("kapell-queue".to_owned()).spawn(tell);
+    let _ = threads::start("kapell-queue", Box::new(tell));
     waits
 }
 

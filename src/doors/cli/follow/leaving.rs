@@ -2,13 +2,13 @@
 
 use std::io::IsTerminal as _;
 use std::sync::mpsc::{Receiver, channel};
-use std::thread;
 
 use serde_json::Value;
 
 use super::{is_over, whole_plan};
 use crate::api::ApiError;
 use crate::api::wire::{Action, ControlParams, PlanStatus};
+use crate::base::threads;
 use crate::doors::cli::calls::Desk;
 use crate::services::Cancel;
 use crate::services::following::Interest;
@@ -44,7 +44,7 @@ pub fn what_now(desk: &mut Desk<'_>, plan_id: &str) -> Result<Result<Ended, Left
 fn answers(cancel: Cancel) -> Receiver<Answer> {
     let (said, answers) = channel();
     // It ends with the process.
-    thread::spawn(move || {
+    let listen = move || {
         loop {
             let mut answer = String::new();
             let is_last = std::io::stdin().read_line(&mut answer).unwrap_or(0) == 0;
@@ -54,7 +54,8 @@ fn answers(cancel: Cancel) -> Receiver<Answer> {
                 return;
             }
         }
-    });
+    };
+    let _ = threads::start("answers", Box::new(listen));
     answers
 }
 

@@ -14,6 +14,7 @@ use super::metrics::Own;
 use super::secret::Secret;
 use crate::api::client::Call;
 use crate::api::{ApiError, Client};
+use crate::base::tasks;
 use crate::domain::refusal::{Code, Refusal};
 use crate::doors::http::methods::{self, Asker, Context};
 use crate::doors::http::speaking::Answering;
@@ -105,7 +106,7 @@ impl Desk {
     /// nobody whom a conductor started is served.
     pub async fn caller(&self, ends: Option<Ends>) -> Result<Caller, ApiError> {
         let house = self.house.clone();
-        let found = tokio::task::spawn_blocking(move || {
+        let found = tasks::block(move || {
             let pid = ends.and_then(|ends| port::peer(ends.ours, ends.theirs));
             let runs = house.root.join("run");
             if let Some(pid) = pid.filter(|pid| peer::is_worker(*pid, &runs).unwrap_or(false)) {

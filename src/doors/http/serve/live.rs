@@ -18,6 +18,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::api::ApiError;
 use crate::api::methods::events;
+use crate::base::tasks;
 use crate::base::threads;
 use crate::services::following::{self, Follower, Interest, Reader};
 use crate::services::{Error, Session};
@@ -225,7 +226,7 @@ impl Place {
             None => {
                 self.tell_behind(newest, &mut part);
                 let (session, interest, at) = (self.session.clone(), self.interest.clone(), self.at);
-                let read = tokio::task::spawn_blocking(move || -> Result<_, Error> {
+                let read = tasks::block(move || -> Result<_, Error> {
                     let mut reader = Reader::new(&session, interest, Some(at))?;
                     Ok((reader.look()?, reader.seq()))
                 });
@@ -260,7 +261,7 @@ impl Place {
     /// Follows as a body that ends when `stopping` says so, or nobody reads it any more. `guard` is kept until then.
     pub fn into_body(self, mut stopping: watch::Receiver<bool>, guard: impl Send + 'static) -> Body {
         let (parts, body) = mpsc::channel(AHEAD);
-        tokio::spawn(async move {
+        tasks::start(async move {
             let _guard = guard;
             tokio::select! {
                 () = self.follow(&parts) => {}

@@ -43,6 +43,7 @@ use super::methods::{self, Context};
 use super::speaking::{self, Patience, speaker};
 use super::{QUICK_CALLS, SLOW_CALLS};
 use crate::api::ApiError;
+use crate::base::tasks;
 use crate::domain::refusal::{Code, Refusal};
 use crate::services::{Error, House, walling};
 use crate::sys::process::{port, signals};
@@ -306,7 +307,7 @@ fn connect(
         speaking::converse(stream, BoxCloneService::new(service), stopped, patience).await;
         drop(connected);
     };
-    tokio::spawn(async move {
+    tasks::start(async move {
         tokio::select! {
             () = conversation => {}
             () = guest.asked_out() => {}
