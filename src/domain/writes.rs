@@ -34,6 +34,8 @@ pub enum Reach {
     Tree,
     /// That path, where it becomes what this one is: a folder, should that be one.
     Like(String),
+    /// The same, where nothing stays behind.
+    Moved(String),
     /// That path, and all below it but for other repositories: git leaves those alone.
     Own,
     /// The same, if there is something of that name: `git checkout NAME` may mean a branch.

@@ -131,7 +131,7 @@ pub fn by_worker(
             }
         }
         // Whatever a command finds in the checkout: what the child does lies in another one.
-        if matches!(place.extent, Extent::Whole | Extent::Known | Extent::Tree)
+        if matches!(place.extent, Extent::Whole | Extent::Known | Extent::Tree | Extent::Moved)
             && let Some(lent) = worker.borrowers(&place).find(|lent| is_open(lent))
         {
             return Ok(Some(lent_out(&place, lent)));
@@ -195,14 +195,19 @@ fn claimed(
     if wanted.is_empty() && whole.is_empty() {
         return Ok(None);
     }
-    // What git finds and brings is about the files of this checkout, whoever holds the same in others.
-    let of_others = match &project.top {
-        Some(top) if !of_git.is_empty() => within::held_elsewhere(house, editor, &project.id, top)?,
-        _ => within::Elsewhere::default(),
-    };
+    // What git finds and brings is about the files of one checkout, whoever holds the same in others.
+    let mut tops: Vec<&PathBuf> = of_git.iter().map(|(_, top)| top).collect();
+    tops.dedup();
+    let mut of_others = Vec::with_capacity(tops.len());
+    for top in tops {
+        of_others.push((top, within::held_elsewhere(house, editor, &project.id, top)?.claims));
+    }
     let is_elsewhere = |conflict: &Conflict| {
         let id = &conflict.held.id;
-        elsewhere.contains(id) || of_others.claims.contains(id) && of_git.contains(&conflict.pattern)
+        let mut tops = of_git.iter().filter(|(pattern, _)| *pattern == conflict.pattern).peekable();
+        let is_in_none = tops.peek().is_some()
+            && tops.all(|(_, at)| of_others.iter().any(|(top, claims)| *top == at && claims.contains(id)));
+        elsewhere.contains(id) || is_in_none
     };
     let store = house.store()?;
     let links = linked::held(house, project, editor, &wanted)?;
@@ -229,7 +234,9 @@ fn claimed(
         }
         leaving::gone(tx, project, &all).map(Some)
     })?;
-    let Some(gone) = gone else { return Ok(None) };
+    let Some(mut gone) = gone else { return Ok(None) };
+    // A session that is back is not gone: its new process goes on with what it holds.
+    gone.retain(|gone| *gone.holder() != editor.holder);
     let kept = leaving::save(house, project, &gone)?;
     // Read before the others are kept waiting.
     let before: Vec<String> = wanted.iter().map(|(place, _)| digest(&place.file)).collect();
@@ -340,7 +347,10 @@ pub fn written_by_session(
 ) -> Result<Option<Refusal>, Error> {
     // What a glob stood for, and what was there, is another thing by now.
     let is_named = |reach: &Reach| {
-        matches!(reach, Reach::Path | Reach::Name | Reach::Tree | Reach::Like(_) | Reach::Own)
+        matches!(
+            reach,
+            Reach::Path | Reach::Name | Reach::Tree | Reach::Like(_) | Reach::Moved(_) | Reach::Own
+        )
     };
     let mut writes: Vec<Write> =
         asked.writes.iter().filter(|write| is_named(&write.reach)).cloned().collect();
@@ -403,6 +413,7 @@ pub fn rest(house: &House, editor: &Editor) -> Result<(), Error> {
     for edit in edits {
         let now = digest(&edit.path);
         if now == edit.before && now != place::FOLDER {
+            marking::tell_if_put_back(house, editor, &edit.path)?;
             done.push((edit, "the file is as it was"));
         } else if is_committed(house, &edit.path) {
             done.push((edit, "the file is committed"));
@@ -456,8 +467,8 @@ struct Wanted {
     named: Vec<(Place, Pattern)>,
     /// What is only to be free, because a command changes whatever it finds there.
     whole: Vec<Pattern>,
-    /// What of that git finds and brings.
-    of_git: Vec<Pattern>,
+    /// What of that git finds and brings, and to which checkout.
+    of_git: Vec<(Pattern, PathBuf)>,
     /// How a command comes by its files, if that is known.
     by: Option<String>,
 }
@@ -471,14 +482,14 @@ fn wanted(project: &Project, asked: &Asked<'_>) -> Wanted {
             by.get_or_insert("the command finds its files by itself, and may find this one".to_owned());
         } else if let Extent::Brought(command) = &place.extent {
             by.get_or_insert(format!("{command} changes it"));
-            of_git.extend(Pattern::of_path(&place.path));
+            of_git.extend(Pattern::of_path(&place.path).map(|it| (it, place.top().to_owned())));
         } else if place.path.is_empty() {
             let all = Pattern::parse("**").ok();
             if let Extent::Checkout(command) = &place.extent {
                 by = Some(format!("{command} changes whatever it finds"));
-                of_git.extend(all);
+                of_git.extend(all.map(|it| (it, place.top().to_owned())));
             } else if place.extent == Extent::Known {
-                of_git.extend(all);
+                of_git.extend(all.map(|it| (it, place.top().to_owned())));
             } else {
                 whole.extend(all);
             }
@@ -488,14 +499,16 @@ fn wanted(project: &Project, asked: &Asked<'_>) -> Wanted {
             match wanted.iter_mut().find(is_known) {
                 None => wanted.push((place, pattern)),
                 // Of several ways to write it the one that reaches furthest.
-                Some((known, _)) if place.extent == Extent::Tree => known.extent = Extent::Tree,
+                Some((known, _)) if matches!(place.extent, Extent::Tree | Extent::Moved) => {
+                    known.extent = place.extent;
+                }
                 Some(_) => {}
             }
         }
     }
     // By its name a program may find what git does not.
-    of_git.retain(|pattern| !whole.contains(pattern));
-    whole.extend_from_slice(&of_git);
+    of_git.retain(|(pattern, _)| !whole.contains(pattern));
+    whole.extend(of_git.iter().map(|(pattern, _)| pattern.clone()));
     Wanted { named: wanted, whole, of_git, by }
 }
 
@@ -514,7 +527,7 @@ fn named(mut conflicts: Vec<Conflict>, wanted: &[(Place, Pattern)]) -> Vec<Confl
 
 /// Whether a place is not there, and what comes of it may be a folder.
 fn becomes_folder(place: &Place) -> bool {
-    place.extent == Extent::Tree && place.file.symlink_metadata().is_err()
+    matches!(place.extent, Extent::Tree | Extent::Moved) && place.file.symlink_metadata().is_err()
 }
 
 /// What lies below a place that is a folder by now, or may become one.
@@ -555,6 +568,14 @@ fn is_twins(alive: Option<&str>, editor: &Editor) -> bool {
     alive.is_some_and(|alive| Some(alive) != editor.alive.as_deref() && life::holds(alive))
 }
 
+/// Whether the session's own agent made a claim by a command in its shell: such a holder is called by the agent's
+/// process, which is all that a command knows of it.
+fn is_of_its_shell(claim: &Held, editor: &Editor) -> bool {
+    let Some(pid) = editor.alive.as_deref().and_then(|alive| alive.split(' ').nth(1)) else { return false };
+    let name = claim.holder.name.as_str();
+    claim.alive == editor.alive && name.rsplit_once('-').is_some_and(|(_, called)| called == pid)
+}
+
 /// The claims near the patterns without those of the dead, which are released, and without those of
 /// the server that works for the same agent.
 fn others_alive(
@@ -570,7 +591,7 @@ fn others_alive(
         let is_servers = claim.holder.kind == HolderKind::Agent
             && claim.holder != editor.holder
             && !claim.alive.as_deref().is_some_and(life::is_of_process);
-        !(is_servers && is_of_agent(claim, editor.alive.as_deref()))
+        !(is_servers && is_of_agent(claim, editor.alive.as_deref()) || is_of_its_shell(claim, editor))
     });
     Ok(held)
 }

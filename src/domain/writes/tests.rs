@@ -21,8 +21,14 @@ fn shown(writes: &[Write]) -> String {
     let shown = writes.iter().map(|write| {
         let (path, inside) = (&write.path, write.inside.as_deref().unwrap_or_default());
         match &write.reach {
-            Reach::Path | Reach::Name | Reach::Tree | Reach::Like(_) if inside.is_empty() => path.clone(),
-            Reach::Path | Reach::Name | Reach::Tree | Reach::Like(_) => format!("{path}<{inside}"),
+            Reach::Path | Reach::Name | Reach::Tree | Reach::Like(_) | Reach::Moved(_)
+                if inside.is_empty() =>
+            {
+                path.clone()
+            }
+            Reach::Path | Reach::Name | Reach::Tree | Reach::Like(_) | Reach::Moved(_) => {
+                format!("{path}<{inside}")
+            }
             Reach::Own => format!("own {path}"),
             Reach::Repositories(by) => format!("repositories {path} by {by}"),
             Reach::IfThere => format!("{path}?"),
@@ -60,8 +66,8 @@ fn of_what_is_not_there_a_folder_may_come() {
         ("sudo rm -r -- a", &[Reach::Tree]),
         ("rm -f a; rmdir b; touch c; echo > d", &[Reach::Name, Reach::Name, Reach::Path, Reach::Path]),
         ("unlink a; git rm b; ln c d", &[Reach::Name, Reach::Name, Reach::Path, Reach::Name]),
-        ("mv a b", &[Reach::Name, Reach::Like("a".to_owned())]),
-        ("cd x && git mv a b", &[Reach::Name, Reach::Like("x/a".to_owned())]),
+        ("mv a b", &[Reach::Name, Reach::Moved("a".to_owned())]),
+        ("cd x && git mv a b", &[Reach::Name, Reach::Moved("x/a".to_owned())]),
         ("cp -a /a b", &[Reach::Like("/a".to_owned())]),
         ("rsync -a a b", &[Reach::Like("a".to_owned())]),
         ("cp a b; ln -s a c; install a d", &[Reach::Path, Reach::Name, Reach::Path]),
@@ -234,7 +240,7 @@ fn files_of_their_own_names() {
         ("cargo +nightly fmt", "./**/*.rs"),
         ("cargo fix --allow-dirty; cargo clippy", "./**/*.rs"),
         ("cargo clippy --fix", "./**/*.rs"),
-        ("go mod tidy; go get x; go mod", "go.mod? | go.sum?"),
+        ("go mod tidy; go get x; go mod; go mod download", "go.mod? | go.sum?"),
         ("poetry add x", "pyproject.toml? | poetry.lock? | uv.lock?"),
         ("jest -u src/a.test.js; vitest", "./**/*.snap"),
         (
@@ -242,7 +248,7 @@ fn files_of_their_own_names() {
             "a.js/**/*.{js,jsx,ts,tsx,mjs,cjs,mts,cts,vue,css,scss,less,html,json,md,mdx,yaml,yml,graphql}",
         ),
         ("yarn eslint --fix a", "a/**/*.{js,jsx,ts,tsx,mjs,cjs,mts,cts,vue,svelte}"),
-        ("flock /tmp/l rm x; flock -c 'rm y' /tmp/l", "x | y"),
+        ("flock /tmp/l rm x; flock -c 'rm y' /tmp/l; flock /tmp/l -c 'rm z'", "x | y | z"),
         ("mkfifo p; gpg -o out -d in", "p | out"),
     ]);
 }

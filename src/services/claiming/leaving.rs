@@ -13,7 +13,7 @@ use crate::base::clock::Time;
 use crate::base::ids::ClaimId;
 use crate::base::paths::RepoPath;
 use crate::base::sorting;
-use crate::domain::claim::Held;
+use crate::domain::claim::{Held, Holder};
 use crate::domain::pattern::Pattern;
 use crate::services::editing::digest;
 use crate::services::project::Project;
@@ -69,6 +69,11 @@ pub(in crate::services) struct Gone {
 }
 
 impl Gone {
+    /// Who is gone.
+    pub fn holder(&self) -> &Holder {
+        &self.claim.holder
+    }
+
     /// Whether the holder may have changed a file of the claim, as far as the file tells.
     fn may_have_changed(&self, path: &RepoPath, file: &Path) -> bool {
         if !self.claim.pattern.contains(path) {

@@ -35,21 +35,31 @@ pub(super) fn let_go(
     let held = house.store()?.read(|tx| near(tx, &project.id, &made))?;
     let is_named = |pattern: &Pattern| {
         let mut others = held.iter().filter(|claim| claim.holder != editor.holder);
-        others.any(|claim| claim.pattern.is_literal() && overlap(&claim.pattern, pattern).is_some())
+        others.any(|claim| names(&claim.pattern, pattern) && overlap(&claim.pattern, pattern).is_some())
     };
     wanted.retain(|(_, pattern)| !made.contains(pattern) || is_named(pattern));
     Ok(())
 }
 
+/// Whether a claim is about files of a certain place rather than about all of a kind, wherever they are.
+fn names(held: &Pattern, pattern: &Pattern) -> bool {
+    !held.as_str().starts_with('*') || held.contains(&RepoPath::from(pattern.literal_path()))
+}
+
+/// Whether a claim means a file that builds make, if they do.
+pub(super) fn means(held: &Pattern, made: &BTreeSet<RepoPath>, path: &RepoPath) -> bool {
+    !held.as_str().starts_with('*') || !made.contains(path)
+}
+
 /// Whether git ignores a place, and knows of nothing in it.
 pub(super) fn is_ignored(house: Option<&House>, project: &Project, place: &Place) -> bool {
     let (Some(house), Ok(repository)) = (house, project.repository()) else { return false };
-    let is_whole = matches!(place.extent, Extent::Whole | Extent::Tree);
+    let is_whole = matches!(place.extent, Extent::Whole | Extent::Tree | Extent::Moved);
     if !is_whole || place.path.is_empty() || !place.is_in(project) {
         return false;
     }
     // By a name that ends so git knows a folder that is not there.
-    let folder = if place.extent == Extent::Tree { "/" } else { "" };
+    let folder = if matches!(place.extent, Extent::Tree | Extent::Moved) { "/" } else { "" };
     let path = RepoPath::from(&*format!("{}{folder}", place.path));
     let ask = || -> Result<bool, Error> {
         let git = ground::git(house, project)?;

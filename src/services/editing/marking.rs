@@ -15,7 +15,7 @@ use super::{Asked, Editor, is_of_agent, linked, near, unended};
 use crate::base::ids::HolderName;
 use crate::domain::pattern::Pattern;
 use crate::services::project::Project;
-use crate::services::{Error, House};
+use crate::services::{Error, House, nudging};
 
 /// What tells a file from what it was: its inode and the nanoseconds of its last change; nothing where it is not.
 type State = (u64, i64);
@@ -121,6 +121,23 @@ pub(super) fn forget(house: &House, editor: &Editor) -> Result<(), Error> {
     done.map_err(|error| Error::system(format!("cannot write {}", path.display()), error))
 }
 
+/// Tells a session that a file is as it was before its work on it, where none of its tools left it so: somebody put it
+/// back.
+///
+/// # Errors
+/// It cannot be told.
+pub(super) fn tell_if_put_back(house: &House, editor: &Editor, file: &Path) -> Result<(), Error> {
+    let doings = Doings::of(house, &editor.holder.name);
+    if doings.left.contains_key(file) && !doings.explain(file) {
+        let text = format!(
+            "{} is as it was before your work on it, and none of your tools did that",
+            file.display()
+        );
+        nudging::say(house, &editor.holder.name, &HolderName::new("kapell"), &text)?;
+    }
+    Ok(())
+}
+
 /// What one session did, as far as that is known.
 #[derive(Debug, Default)]
 pub(super) struct Doings {
@@ -142,8 +159,13 @@ impl Doings {
 
     /// Whether it left the file as it is, or may have done so by a command that still runs.
     pub fn explain(&self, file: &Path) -> bool {
-        let (inode, changed) = state(file);
-        let is_left = self.left.get(file).is_some_and(|left| left.contains(&(inode, changed)));
+        let now = state(file);
+        // Of what is not there nothing tells one time from another.
+        let is_it = |left: &Vec<State>| match now {
+            (0, 0) => left.last() == Some(&now),
+            _ => left.contains(&now),
+        };
+        let is_left = self.left.get(file).is_some_and(is_it);
         let may_be = || {
             let found = file.ancestors().find_map(|it| it.symlink_metadata().ok());
             self.runs_since.is_some_and(|since| found.is_some_and(|it| changed_at(&it) >= since))

@@ -28,6 +28,8 @@ pub(in crate::services) enum Extent {
     Known,
     /// All of it, and should there be nothing yet, a folder may come of it.
     Tree,
+    /// The same, of what lies nowhere else by then.
+    Moved,
     /// It is a folder; some of the files below that have such a name, nobody knows which.
     Found(String),
     /// It is the top of a checkout, of which this command changes what it finds.
@@ -42,9 +44,10 @@ pub(super) fn files(asked: &Asked<'_>, write: &Write) -> Vec<(PathBuf, Extent)> 
     let inside = write.inside.as_deref();
     let whole = |files: Vec<PathBuf>| files.into_iter().map(|file| (file, Extent::Whole)).collect();
     match &write.reach {
-        Reach::Path | Reach::Name | Reach::Tree | Reach::Like(_) | Reach::Own => {
+        Reach::Path | Reach::Name | Reach::Tree | Reach::Like(_) | Reach::Moved(_) | Reach::Own => {
             let extent = match &write.reach {
                 Reach::Like(source) if asked.cwd.join(source).is_dir() => Extent::Tree,
+                Reach::Moved(source) if is_folder(&asked.cwd.join(source)) => Extent::Moved,
                 Reach::Tree => Extent::Tree,
                 Reach::Own => Extent::Known,
                 _ => Extent::Whole,
@@ -75,6 +78,11 @@ pub(super) fn files(asked: &Asked<'_>, write: &Write) -> Vec<(PathBuf, Extent)> 
             diffs.iter().flat_map(|file| diffed(file, &folder, diff)).collect()
         }
     }
+}
+
+/// Whether it is a folder, and no link to one.
+fn is_folder(path: &Path) -> bool {
+    path.symlink_metadata().is_ok_and(|found| found.is_dir())
 }
 
 /// The files that a diff changes which is applied in a folder.

@@ -60,10 +60,12 @@ pub(super) fn places(project: &Project, asked: &Asked<'_>) -> Vec<Place> {
     places
 }
 
-/// Both a link and what it leads to: which of them is written is the tool's to know, but where the name goes.
+/// Both a link and what it leads to: which of them is written is the tool's to know, but where the name goes. With a
+/// slash at its end a link is what it leads to.
 pub(super) fn meant(file: &Path, reach: &Reach) -> impl Iterator<Item = PathBuf> + use<> {
+    let is_name =
+        matches!(reach, Reach::Name | Reach::Tree) && !file.as_os_str().as_encoded_bytes().ends_with(b"/");
     let file = real_parent(file);
-    let is_name = matches!(reach, Reach::Name | Reach::Tree);
     let goal = if is_name { None } else { linked::goal(&file).filter(|goal| *goal != file) };
     std::iter::once(file).chain(goal)
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::marking::Doings;
-use super::{Editor, Held, HolderKind, is_of_agent, linked, made, near, tell};
+use super::{Editor, Held, HolderKind, is_of_agent, is_of_its_shell, linked, made, near, tell};
 use crate::base::ids::{ClaimId, HolderName};
 use crate::base::paths::RepoPath;
 use crate::base::sorting::Gather as _;
@@ -96,9 +96,22 @@ fn seen(house: &House, editor: &Editor, folder: &Path) -> Result<Vec<Seen>, Erro
 /// What others hold whose files lie in the checkout.
 fn others(house: &House, editor: &Editor, project: &Project) -> Result<Vec<Held>, Error> {
     let Ok(all) = Pattern::parse("**") else { return Ok(Vec::new()) };
-    let mut held = house.store()?.read(|tx| near(tx, &project.id, &[all]))?;
+    let mut held = house.store()?.read(|tx| -> Result<Vec<Held>, Error> {
+        let mut held = near(tx, &project.id, &[all])?;
+        // What is edited in another checkout is not what lies here under the same name.
+        if let Some(top) = &project.top {
+            held.retain(|it| {
+                let edited = tx.edited_for(it.id).ok().flatten();
+                edited.is_none_or(|edited| edited == top.join(it.pattern.literal_path()))
+            });
+        }
+        Ok(held)
+    })?;
     // Attempts work in checkouts of their own, and a server's claims are its agent's.
     held.retain(|claim| {
+        if is_of_its_shell(claim, editor) {
+            return false;
+        }
         claim.holder.kind != HolderKind::Attempt
             && claim.holder != editor.holder
             && (claim.alive.as_deref().is_some_and(life::is_of_process)
@@ -162,7 +175,7 @@ pub fn touched(
     let names: Vec<RepoPath> = changed.iter().map(|(path, _)| path.clone()).collect();
     let made = made::of_builds(house, &project, &names)?;
     // Of what builds make nobody holds anything who does not name it.
-    changed.retain(|(path, claim)| claim.pattern.is_literal() || !made.contains(path));
+    changed.retain(|(path, claim)| made::means(&claim.pattern, &made, path));
     let Some((_, first)) = changed.first() else { return Ok(None) };
     let names: Vec<String> = changed
         .iter()

@@ -101,9 +101,13 @@ fn folders(own: &Project, asked: &Asked<'_>) -> Vec<Folder> {
     let mut folders = Vec::new();
     for write in asked.writes {
         let (reach, is_deep) = match &write.reach {
-            Reach::Path | Reach::Name | Reach::Tree | Reach::Like(_) | Reach::Glob | Reach::Names => {
-                (Reach::Path, true)
-            }
+            Reach::Path
+            | Reach::Name
+            | Reach::Tree
+            | Reach::Like(_)
+            | Reach::Moved(_)
+            | Reach::Glob
+            | Reach::Names => (Reach::Path, true),
             Reach::Below(name) => (Reach::Below(name.clone()), true),
             Reach::Own | Reach::IfThere => (Reach::Path, false),
             Reach::Repositories(by) => (Reach::Checkout(by.clone()), true),
@@ -175,7 +179,7 @@ pub(super) fn held_elsewhere(
     let mut is_unchanged_here = |claim: &Held| {
         let is_asked = left > 0
             && claim.pattern.is_literal()
-            && edits.get(&claim.id).is_some_and(|it| !it.starts_with(top));
+            && edits.get(&claim.id).is_some_and(|it| *it != top.join(claim.pattern.literal_path()));
         left -= usize::from(is_asked);
         is_asked && is_committed(house, &top.join(claim.pattern.literal_path()))
     };

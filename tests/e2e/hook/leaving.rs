@@ -174,3 +174,18 @@ fn one_path_that_a_session_edits_in_two_checkouts_is_held_for_both() {
         }
     }
 }
+
+#[test]
+fn a_session_that_is_back_goes_on_with_what_it_holds() {
+    for first in ["README", "src/lib.txt", "git stash"] {
+        let bench = Bench::new();
+        vanished(&bench, "a", &["README", "src/lib.txt"]);
+        bench.write("README", "PRECIOUS\n");
+        bench.write("src/lib.txt", "PRECIOUS\n");
+        let event = if first.contains(' ') { bash(&bench, "a", first) } else { edit(&bench, "a", first) };
+        assert_eq!(ask(&bench, &event), "", "{first}");
+        ask(&bench, &super::event(&bench, "a", "Stop"));
+        assert_eq!(holders(&bench), ["agent claude-a README", "agent claude-a src/lib.txt"], "{first}");
+        assert_eq!(left(&bench), Vec::<String>::new(), "{first}");
+    }
+}

@@ -15,16 +15,13 @@ fn what_builds_make_is_not_held_by_a_glob() {
     bench.write("target/a.md", "made\n");
     bench.write("node_modules/p/README.md", "made\n");
     hold(&bench, &["**/*.md", "node_modules/mine.js"]);
-    for command in ["rm -rf target", "rm -rf dist && npm run build", "cp -r src dist", "mv target dist"] {
+    for command in ["rm -rf target", "rm -rf dist && npm run build", "cp -r src dist"] {
         assert_eq!(ask(&bench, &bash(&bench, "a", command)), "", "{command}");
         // Whoever builds beside it makes them too.
         assert_eq!(ask(&bench, &bash(&bench, "b", command)), "", "{command}");
         let done = tool(&bench, "b", "PostToolUse", "Bash", json!({"command": command}));
         assert_eq!(ask(&bench, &done), "", "{command}");
     }
-    fs::rename(bench.project.join("target"), bench.project.join("dist")).unwrap();
-    let done = tool(&bench, "b", "PostToolUse", "Bash", json!({"command": "mv target dist"}));
-    assert_eq!(ask(&bench, &done), "");
     assert!(!holders(&bench).iter().any(|held| held.contains("claude")), "{:?}", holders(&bench));
     assert!(!bench.events(None).iter().any(|(kind, _)| kind == "hook.missed"));
     // What git does not ignore, what it knows of all the same, and what somebody names.
@@ -90,4 +87,66 @@ fn what_git_ignores_in_its_own_checkout_is_a_workers_to_write() {
     assert!(said.contains(".env is not among the files"), "{said}");
     worker.go();
     bench.settled();
+}
+
+#[test]
+fn what_is_held_in_another_checkout_is_asked_about_by_who_goes_there() {
+    let bench = Bench::new();
+    bench.write(".gitignore", ".wt\n");
+    bench.commit("more");
+    let out = bench.root.join("out");
+    let out = out.to_str().unwrap();
+    bench.git(["worktree", "add", "-q", "-b", "out", out]);
+    bench.git(["worktree", "add", "-q", "-b", "inner", ".wt/inner"]);
+    // Somebody works in each of them on what is committed in the others.
+    let mut event = edit(&bench, "a", &format!("{out}/src/lib.txt"));
+    event["cwd"] = out.into();
+    assert_eq!(ask(&bench, &event), "");
+    fs::write(format!("{out}/src/lib.txt"), "PRECIOUS\n").unwrap();
+    assert_eq!(ask(&bench, &edit(&bench, "c", ".wt/inner/README")), "");
+    bench.write(".wt/inner/README", "PRECIOUS\n");
+    for command in
+        ["git reset --hard", "git stash -u", "git switch -f inner", "git checkout .", "git merge inner"]
+    {
+        assert_eq!(ask(&bench, &bash(&bench, "b", command)), "", "{command}");
+        for at in [out, ".wt/inner"] {
+            let there = format!("cd {at} && {command}");
+            if !command.contains("merge") {
+                assert!(ask(&bench, &bash(&bench, "b", &there)).contains("held by claude-"), "{there}");
+            }
+        }
+    }
+    let there = format!("git -C {out} reset --hard");
+    assert!(ask(&bench, &bash(&bench, "b", &there)).contains("held by claude-a"));
+    // What was changed here meanwhile is not what is held there.
+    assert_eq!(ask(&bench, &bash(&bench, "b", "./brings.sh")), "");
+    bench.write("src/lib.txt", "here\n");
+    assert_eq!(ask(&bench, &tool(&bench, "b", "PostToolUse", "Bash", json!({"command": "./brings.sh"}))), "");
+}
+
+#[test]
+fn what_builds_make_is_held_by_who_names_it() {
+    let made = || {
+        let bench = Bench::new();
+        bench.write(".gitignore", "dist\n");
+        bench.commit("more");
+        bench.write("dist/n.md", "made\n");
+        bench
+    };
+    for pattern in ["dist/**", "dist/*.md", "{dist,out}/**", "dist/", "dist/n.md"] {
+        let bench = made();
+        hold(&bench, &[pattern]);
+        for command in ["rm -rf dist", "mv dist other", "cp -r src dist/src"] {
+            let said = ask(&bench, &bash(&bench, "b", command));
+            assert!(said.contains("held by me") || command.starts_with("cp"), "{pattern} {command}: {said}");
+        }
+        assert_eq!(ask(&bench, &bash(&bench, "b", "./writes.sh")), "");
+        bench.write("dist/n.md", pattern);
+        let done = tool(&bench, "b", "PostToolUse", "Bash", json!({"command": "./writes.sh"}));
+        assert!(ask(&bench, &done).contains("dist/n.md (held by me)"), "{pattern}");
+    }
+    // What is moved into it lies nowhere else.
+    let bench = made();
+    assert_eq!(ask(&bench, &bash(&bench, "a", "mv src dist/src")), "");
+    assert!(ask(&bench, &bash(&bench, "b", "rm -rf dist")).contains("held by claude-a"));
 }

@@ -238,6 +238,13 @@ fn what_is_done_to_a_link_is_not_done_to_what_it_leads_to() {
     assert!(held.contains(&"agent claude-a src/lib.txt".to_owned()), "{held:?}");
     assert!(held.iter().all(|claim| !claim.contains("claude-b src/")), "{held:?}");
     assert!(!bench.events(None).iter().any(|(kind, _)| kind == "hook.missed"));
+    // With a slash at its end it is what it leads to.
+    link("src", "current");
+    for command in ["rm -rf current/", "rm -r ./current/", "rm -rf current//"] {
+        assert!(ask(&bench, &bash(&bench, "b", command)).contains("held by claude-a"), "{command}");
+    }
+    assert_eq!(ask(&bench, &bash(&bench, "b", "ln -sfn other current")), "");
+    assert!(holders(&bench).contains(&"agent claude-b current".to_owned()), "{:?}", holders(&bench));
     // Who writes through one writes what it leads to.
     link("../src/lib.txt", "other/link");
     for command in ["echo x > other/link", "ln other/link hard", "cp other/x other/link"] {

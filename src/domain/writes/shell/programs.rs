@@ -119,6 +119,13 @@ impl Reading<'_> {
             let set = operands.after(skipped).iter().take_while(is_assignment).count();
             let carried = operands.after(skipped + set).to_vec();
             // `npx --package`: `-c` has a text.
+            // `flock FILE -c TEXT`.
+            if let [first, text, ..] = &carried[..]
+                && first.text() == Some("-c")
+            {
+                self.apart_arg(&text.clone(), None);
+                return;
+            }
             match operands.value("c call").filter(|_| carried.is_empty()) {
                 Some(text) => self.apart_arg(&text.clone(), None),
                 None => self.program(&carried, input),
@@ -150,7 +157,11 @@ impl Reading<'_> {
             Rule::Find(on, names) if on.is_empty() || operands.has(on) => {
                 self.add(".", None, Reach::Below(names.to_owned()));
             }
-            Rule::Own(least, off, names) if operands.paths.len() >= least && !operands.has(off) => {
+            Rule::Own(least, off, names)
+                if operands.paths.len() >= least
+                    && !operands.has(off)
+                    && !operands.paths.first().and_then(Arg::text).is_some_and(|word| is_one(word, off)) =>
+            {
                 for name in names.split(' ') {
                     self.add(name, None, Reach::IfThere);
                 }
@@ -209,6 +220,8 @@ impl Reading<'_> {
             self.remove_all(sources, &Reach::Name);
         }
         let Arg::Text(goal) = goal else { return };
+        // A link to a folder is replaced then.
+        let is_itself = links && operands.has("n T no-dereference no-target-directory");
         // Of a folder these make another one.
         let takes_folders = sources_vanish
             || name == "rsync"
@@ -231,11 +244,12 @@ impl Reading<'_> {
                 Arg::Text(text) => {
                     let name = name_of(text.trim_end_matches('/'));
                     let reach = match takes_folders {
+                        true if sources_vanish => Reach::Moved(text.clone()),
                         true => Reach::Like(text.clone()),
                         false if links => Reach::Name,
                         false => Reach::Path,
                     };
-                    self.add(goal, (!name.is_empty()).then(|| name.to_owned()), reach);
+                    self.add(goal, (!name.is_empty() && !is_itself).then(|| name.to_owned()), reach);
                 }
                 Arg::Glob(glob) => self.add(goal, Some(glob_of(glob)), Reach::Names),
                 Arg::Found { name, .. } => {

@@ -391,9 +391,10 @@ impl<'a> Reading<'a> {
         while let Some((folder, name)) = self.found_at(&path, inside.as_deref()) {
             (path, inside, reach) = (folder, None, Reach::Below(name));
         }
-        if let Reach::Like(source) = reach {
-            let source = place(self.state.folder.as_deref(), here_by_proc(&source));
-            reach = source.map_or(Reach::Path, Reach::Like);
+        if let Reach::Like(source) | Reach::Moved(source) = &reach {
+            let made = if matches!(reach, Reach::Like(_)) { Reach::Like } else { Reach::Moved };
+            let source = place(self.state.folder.as_deref(), here_by_proc(source));
+            reach = source.map_or(Reach::Path, made);
         }
         // A relative glob, or the folder that a diff's names start from, lies in this folder too.
         let inside = match (inside, &reach) {

@@ -150,14 +150,14 @@ const TABLE: &[Row] = &[
     ("cargo+clippy", "", "", Rule::Find("fix", "*.rs")),
     ("jest vitest", "", "", Rule::Find("u update updateSnapshot", "*.snap")),
     (
-        "npm+install npm+i npm+add npm+uninstall npm+remove npm+rm npm+version pnpm+add pnpm+remove pnpm+rm \
-         pnpm+install yarn+add yarn+remove bun+add bun+remove",
+        "npm+install npm+i npm+add npm+uninstall npm+remove npm+rm npm+r npm+un npm+version pnpm+add pnpm+remove pnpm+rm \
+         pnpm+install pnpm+i yarn+add yarn+remove bun+add bun+a bun+install bun+i bun+remove",
         "C:",
         "prefix dir cwd",
         Rule::Own(1, "g global", PACKAGES),
     ),
     (
-        "npm+update npm+up pnpm+update pnpm+up yarn+upgrade yarn+up bun+update",
+        "npm+update npm+up npm+upgrade npm+dedupe pnpm+update pnpm+up yarn+upgrade yarn+up bun+update",
         "C:",
         "prefix dir cwd",
         Rule::Own(0, "g global", PACKAGES),
@@ -168,11 +168,21 @@ const TABLE: &[Row] = &[
         "",
         Rule::Own(0, "n dry-run", "Cargo.toml Cargo.lock"),
     ),
-    ("go+get go+mod", "", "", Rule::Own(1, "", "go.mod go.sum")),
-    ("poetry+add poetry+remove poetry+update poetry+lock", "", "", Rule::Own(0, "dry-run", PYTHON_PACKAGES)),
-    ("uv+add uv+remove uv+lock", "", "", Rule::Own(0, "dry-run", PYTHON_PACKAGES)),
+    ("go+get go+mod", "", "", Rule::Own(1, "download verify graph why", "go.mod go.sum")),
+    (
+        "poetry+add poetry+remove poetry+update poetry+lock",
+        "",
+        "",
+        Rule::Own(0, "dry-run check", PYTHON_PACKAGES),
+    ),
+    ("uv+add uv+remove uv+lock", "", "", Rule::Own(0, "dry-run check", PYTHON_PACKAGES)),
     ("composer+require composer+remove composer+update", "", "", Rule::Own(0, "dry-run", COMPOSER)),
-    ("bundle+add bundle+remove bundle+update bundle+lock", "", "", Rule::Own(0, "", "Gemfile Gemfile.lock")),
+    (
+        "bundle+add bundle+remove bundle+update bundle+lock",
+        "",
+        "",
+        Rule::Own(0, "print", "Gemfile Gemfile.lock"),
+    ),
     // Programs that run another one.
     ("flock", "w:E:c:", "timeout conflict-exit-code command", Rule::Carry(1)),
     ("sudo doas", "u:g:h:p:C:r:t:T:U:D:R:", "user group host prompt chdir", Rule::Carry(0)),
