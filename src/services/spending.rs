@@ -145,8 +145,12 @@ fn all_stands(tx: &Tx<'_>, config: &Config, wish: &Wish<'_>) -> Result<Vec<(Stri
 struct Expected {
     money: u64,
     tokens: u64,
-    /// Nothing is known, and whatever is left does: of a question, which nobody asks later instead.
-    is_guess: bool,
+    /// Nothing is known of it, and whatever is left does.
+    is_unknown: bool,
+    /// It is a question to an agent.
+    is_question: bool,
+    /// The configuration says what an attempt may take.
+    is_configured: bool,
     /// The task said so; what is only expected is never more than a whole limit.
     is_said: bool,
 }
@@ -155,7 +159,14 @@ impl Expected {
     /// What the task or the configuration says. Without a limit nothing else is set aside: nobody waits for it.
     fn said(config: &Config, provider: &ProviderName, task_usd: Option<f64>) -> Self {
         let money = said(config, provider, task_usd).unwrap_or_default();
-        Self { money, tokens: 0, is_guess: false, is_said: task_usd.is_some() }
+        Self {
+            money,
+            tokens: 0,
+            is_unknown: false,
+            is_question: false,
+            is_configured: true,
+            is_said: task_usd.is_some(),
+        }
     }
 
     fn of(
@@ -168,21 +179,24 @@ impl Expected {
         let is_question = begins == Begins::Question;
         let last = tx.last_costs(provider, is_question, LAST)?;
         let (money, tokens): (Vec<u64>, Vec<u64>) = last.into_iter().unzip();
-        let money = said(config, provider, task_usd)
-            .unwrap_or_else(|| expected(&money, FIRST.micros().unsigned_abs()));
-        let is_guess = tokens.is_empty() && is_question && said(config, provider, task_usd).is_none();
+        let said = said(config, provider, task_usd);
+        let is_configured = said.is_some();
+        let money = said.unwrap_or_else(|| expected(&money, FIRST.micros().unsigned_abs()));
+        let is_unknown = tokens.is_empty();
         let tokens = expected(&tokens, FIRST_TOKENS);
-        Ok(Self { money, tokens, is_guess, is_said: task_usd.is_some() })
+        Ok(Self { money, tokens, is_unknown, is_question, is_configured, is_said: task_usd.is_some() })
     }
 
     /// What is wanted of one limit.
     fn wanted(&self, line: &Line) -> u64 {
-        let wanted = match line.measure {
-            Measure::DayTokens => line.reserve(self.tokens),
-            _ if self.is_said => self.money,
-            _ => line.reserve(self.money),
+        let (wanted, is_guess) = match line.measure {
+            Measure::DayTokens => (line.reserve(self.tokens), self.is_unknown),
+            _ if self.is_said => (self.money, false),
+            _ => (line.reserve(self.money), self.is_unknown && !self.is_configured),
         };
-        if self.is_guess { wanted.min(line.room()) } else { wanted }
+        // Beside others a guess may be too little; a question is not asked later instead.
+        let does = is_guess && (line.reserved == 0 || self.is_question);
+        if does { wanted.min(line.room()) } else { wanted }
     }
 }
 

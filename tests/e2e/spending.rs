@@ -438,3 +438,19 @@ fn a_budget_of_nothing_is_refused_with_its_place_and_sums_are_told_to_the_millio
     let workers = bench.rpc().ok("status", json!({"scope": "workers"}));
     assert_eq!(workers["workers"][0]["usd_today"].to_string(), "0.9", "{workers:#}");
 }
+
+#[test]
+fn what_a_question_cost_keeps_no_first_work_from_what_is_left() {
+    let bench = budgeted("usd_per_day = 1.0", false);
+    let spent = costs(0.3);
+    let one =
+        |id: &str, lines: &[&str]| task(id, &[&format!("{id}.txt")], lines).with("agent", json!("main"));
+    // What is left of the day is less than the dollar that is set aside for what nobody knows.
+    let ask = bench.start(&Plan::new([one("a", &[&spent, "write a.txt a"])]));
+    assert_eq!(bench.at_rest(&ask)["state"], "done", "{}", bench.story());
+    let database = bench.state().join("kapell.db");
+    let made = rusqlite::Connection::open(database).unwrap();
+    made.execute("UPDATE spendings SET plan = NULL, task = NULL", []).unwrap();
+    let plan = bench.start(&Plan::new([one("b", &["write b.txt b"])]));
+    assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
+}

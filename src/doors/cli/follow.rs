@@ -71,14 +71,17 @@ pub fn watch(
             }
         }
         last = body;
-        if is_final(&status.body) || desk.cancel.is_cancelled() || desk.out.is_closed() {
+        if is_final(&status.body) || desk.out.is_closed() {
             return Ok(0);
+        }
+        if desk.cancel.is_cancelled() {
+            return Ok(left(desk, file.as_mut(), &status.body));
         }
         if is_log {
             params.since_seq = Some(status.seq);
         }
-        let conductor = match status.body {
-            StatusBody::Plan(plan) => plan.conductor.map(|conductor| conductor.id),
+        let conductor = match &status.body {
+            StatusBody::Plan(plan) => plan.conductor.as_ref().map(|conductor| conductor.id.clone()),
             _ => None,
         };
         // All that happens may change what is shown: another project's task takes the last seat.
@@ -88,9 +91,17 @@ pub fn watch(
             status.seq,
         )?;
         if desk.cancel.is_cancelled() {
-            return Ok(0);
+            return Ok(left(desk, file.as_mut(), &status.body));
         }
     }
+}
+
+/// Nobody watches any more, which the file says.
+fn left(desk: &mut Desk<'_>, file: Option<&mut StatusFile>, body: &StatusBody) -> u8 {
+    if let (Some(file), StatusBody::Plan(plan)) = (file, body) {
+        file.leave(desk.out, plan);
+    }
+    0
 }
 
 /// `fleet`: the workers, once or whenever something happened.

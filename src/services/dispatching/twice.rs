@@ -20,7 +20,7 @@ pub(super) fn twin_at_work(
     let own = tasks.iter().filter(|task| task.parent.is_none());
     let own: Vec<&str> = own.map(|task| task.document.as_str()).collect();
     let is_at_work = |twin: &PlanRow| -> Result<bool, Error> {
-        if twin.id == row.id || twin.state != PlanState::Running {
+        if twin.id == row.id || !matches!(twin.state, PlanState::Running | PlanState::Paused) {
             return Ok(false);
         }
         let conductor = tx.conductor_of(&twin.id)?;
@@ -41,8 +41,11 @@ pub(super) fn refuse(session: &Session, plan: &PlanId, other: &PlanRow) -> Resul
         return Err(duplicate(id, &conductor, other.state).into());
     }
     let (by, pid) = (&conductor.id, conductor.pid);
-    let what = format!("plan {id} has the same tasks and runs already, by conductor {by} (process {pid})");
-    let hint = format!("kapell status --scope plan --id {id} --watch follows it");
+    let (does, hint) = match other.state {
+        PlanState::Paused => ("is paused", format!("kapell resume {id} lets it go on")),
+        _ => ("runs already", format!("kapell status --scope plan --id {id} --watch follows it")),
+    };
+    let what = format!("plan {id} has the same tasks and {does}, by conductor {by} (process {pid})");
     let refusal = Refusal::new(Code::DuplicatePlan, what, hint).with("plan", id);
     Err(refusal.with("conductor", by).with("pid", pid).into())
 }
