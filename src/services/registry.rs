@@ -63,6 +63,12 @@ pub fn entries(session: &Session, ended: bool, after: usize, limit: usize) -> Re
     let rows = querying::conductors(session, None, ended, after.saturating_add(limit))?;
     let entries = rows.into_iter().skip(after).map(|(row, place)| entry(session, row, place));
     let mut entries = entries.collect::<Result<Vec<_>, Error>>()?;
+    // One that died, whose plan somebody ended since, has ended too; only that it cannot say so.
+    let is_over = |it: &Entry| {
+        let is_at_rest = it.plan.as_ref().is_some_and(|plan| plan.row.state.is_at_rest());
+        it.state == ConductorState::Crashed && is_at_rest
+    };
+    entries.retain(|entry| ended || !is_over(entry));
     for entry in &mut entries {
         if entry.state == ConductorState::Queued {
             entry.position = Some(admitting::place_in_queue(session, &entry.row)?);
@@ -306,7 +312,15 @@ pub fn everywhere(
 
 /// The plans that an action on all is about now.
 fn at_work(session: &Session, action: Action) -> Result<Vec<PlanRow>, Error> {
-    let mut plans = session.store()?.read(|tx| tx.plans_at_work())?;
+    let mut plans = session.store()?.read(|tx| -> Result<_, Error> {
+        let mut plans = Vec::new();
+        for plan in tx.plans_at_work()? {
+            if !is_left_behind(tx, &plan)? {
+                plans.push(plan);
+            }
+        }
+        Ok(plans)
+    })?;
     if action == Action::Stop {
         for conductor in session.store()?.read(|tx| tx.conductors(None, false, 10_000))? {
             if let Some(plan) = session.store()?.read(|tx| tx.plan(&conductor.plan))?
@@ -317,6 +331,22 @@ fn at_work(session: &Session, action: Action) -> Result<Vec<PlanRow>, Error> {
         }
     }
     Ok(plans)
+}
+
+/// Whether nothing of a plan lives, and its project is not there: nobody can steer it, and it does nothing.
+fn is_left_behind(tx: &Tx<'_>, plan: &PlanRow) -> Result<bool, Error> {
+    let place = tx.project(&plan.project)?;
+    if place.is_none_or(|(place, _)| Path::new(&place).exists())
+        || tx.conductor_of(&plan.id)?.is_some_and(|it| querying::is_alive(&it))
+    {
+        return Ok(false);
+    }
+    for attempt in tx.live_attempts(&plan.id)? {
+        if !querying::is_unattended(tx, &attempt)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Hears of the ends of conductors: one that is killed tells nobody.

@@ -186,3 +186,31 @@ fn a_plan_that_is_run_from_another_working_tree_says_so() {
     let all = ok(&bench, &["list", "--all"]);
     assert!(all.contains("stopped, plan stopped"), "{all}");
 }
+
+#[test]
+fn what_died_and_was_ended_or_lost_its_project_is_in_nobodys_way() {
+    let bench = Bench::new();
+    let plan = bench.start(&Plan::new([task("a", &["a.txt"], &[&bench.meet_line("one")])]));
+    let worker = bench.meet("one");
+    let conductor = bench.conductor(&plan);
+    let kill = |what: &crate::bench::Process| {
+        what.kill();
+        assert!(what.ends_before(Instant::now() + DEADLINE));
+    };
+    kill(&conductor);
+    assert!(ok(&bench, &["list"]).contains("crashed"));
+    kill(&bench.shim(&worker.attempt));
+    worker.gone();
+    // Nobody can steer it where its project is gone, and it does nothing.
+    let away = bench.root.join("away");
+    fs::rename(&bench.project, &away).unwrap();
+    let elsewhere = bench.root.join("elsewhere");
+    fs::create_dir(&elsewhere).unwrap();
+    let output = run_in(&bench, &elsewhere, &["shutdown-all"]);
+    assert!(output.status.success(), "{output:?}");
+    fs::rename(&away, &bench.project).unwrap();
+    ok(&bench, &["stop", &plan, "--force"]);
+    let listed = ok(&bench, &["list"]);
+    assert!(!listed.contains("crashed"), "{listed}");
+    assert!(ok(&bench, &["list", "--all"]).contains(&plan));
+}
