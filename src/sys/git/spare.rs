@@ -78,10 +78,24 @@ fn move_to(tree: &mut Worktree, folder: &Path, prefix: &str) -> Result<(), GitEr
 /// A tree at `dest` with `commit` checked out: a spare that lies beside it, or a [new one](worktree::add). The
 /// queue is let go before files are written.
 pub fn take_or_add(git: &Git, guard: Guard, dest: &Path, commit: &Oid) -> Result<Worktree, WorktreeError> {
-    if let Some(tree) = left_half_made(git, dest) {
-        drop(guard);
-        worktree::reset(git, &tree, commit, Ignored::Delete)?;
-        return Ok(tree);
+    let left = Worktree::find(git, dest).filter(|tree| tree.base().is_none());
+    let is_begun = dest.symlink_metadata().is_ok();
+    match left {
+        // A used tree that was handed over to `dest`, or was on its way there: some files are still those of the
+        // commit before.
+        Some(tree) if is_begun && has_index(&tree) => {
+            restore_link(&tree)?;
+            drop(guard);
+            worktree::reset(git, &tree, commit, Ignored::Delete)?;
+            return Ok(tree);
+        }
+        // One whose folder has not come yet; that is swept away.
+        Some(tree) if !is_begun => worktree::forget(git, &guard, &tree)?,
+        _ => {}
+    }
+    // Nothing is put upon what a killed call left there.
+    if is_begun {
+        return worktree::add(git, guard, dest, commit);
     }
     let spare = dest.parent().and_then(|folder| {
         let mut spares = if has_reftable(git) { Vec::new() } else { spares(git, folder) };
@@ -101,11 +115,9 @@ pub fn take_or_add(git: &Git, guard: Guard, dest: &Path, commit: &Oid) -> Result
     Ok(tree)
 }
 
-/// A used tree that was handed over to `dest` already, and whose files a killed git was bringing to their commit:
-/// some are still those of the commit before.
-fn left_half_made(git: &Git, dest: &Path) -> Option<Worktree> {
-    let tree = Worktree::find(git, dest).filter(|tree| tree.base().is_none() && tree.path.is_dir())?;
-    tree.admin_dir.join(OWN_INDEX).is_file().then_some(tree)
+/// Whether a tree was a whole one before: a new one gets its index with its last file.
+fn has_index(tree: &Worktree) -> bool {
+    [OWN_INDEX, "index"].iter().any(|name| tree.admin_dir.join(name).is_file())
 }
 
 /// Gives a spare another place and name. From the first step on it is what a killed `add` leaves at `dest`.

@@ -197,9 +197,12 @@ fn a_kill_at_any_step_leaves_what_is_finished_or_swept() {
         |bench, spare| fs::rename(&spare.admin_dir, bench.top().join(".git/worktrees/t2")).unwrap(),
     ];
     for done in 1..=steps.len() {
-        for is_swept in [false, true] {
+        for (is_swept, has_another) in [(false, false), (true, false), (false, true), (true, true)] {
             let bench = Bench::new();
             let spare = spare(&bench);
+            if has_another {
+                assert!(put(&bench, &bench.add("t3"), &bench.base, 2));
+            }
             for step in &steps[..done] {
                 step(&bench, &spare);
             }
