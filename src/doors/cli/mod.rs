@@ -8,6 +8,7 @@ use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory as _, Parser as _};
@@ -30,6 +31,7 @@ pub use args::Serve;
 use args::{Cli, Command};
 use print::{Color, Out};
 use serde_json::Value;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::api::{ApiError, open_api};
 use crate::base::threads;
@@ -285,22 +287,38 @@ fn usage_error(mut error: clap::Error, argv: &[OsString]) -> ApiError {
     ApiError::invalid_params(message.split_whitespace().collect::<Vec<_>>().join(" "), hint)
 }
 
-/// From now on Ctrl-C ends the wait that is under way; a second one ends the process.
+/// What was told to end has this long to come to a good end.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// From now on Ctrl-C ends the wait that is under way; a second one, the end of the terminal and SIGTERM end the
+/// process.
 fn end_on_interrupt(cancel: &Cancel) -> Result<(), ApiError> {
     let failed = |error| Error::system("listening for Ctrl-C", error);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
     // Before anything is started, so that no Ctrl-C is missed.
-    let mut interrupts = {
+    let [mut interrupts, mut ends, mut hangups] = {
         let _inside = runtime.enter();
-        tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt()).map_err(failed)?
+        let on = |kind| signal(kind).map_err(failed);
+        [on(SignalKind::interrupt())?, on(SignalKind::terminate())?, on(SignalKind::hangup())?]
     };
     let cancel = cancel.clone();
     let listen = move || {
         runtime.block_on(async {
-            interrupts.recv().await;
-            cancel.cancel();
-            interrupts.recv().await;
-            std::process::exit(130);
+            let mut end = async |code| {
+                tokio::select! { _ = ends.recv() => code + 15, _ = hangups.recv() => code + 1 }
+            };
+            let mut code = 130;
+            tokio::select! {
+                _ = interrupts.recv() => {
+                    cancel.cancel();
+                    tokio::select! { _ = interrupts.recv() => {} told = end(128) => code = told }
+                }
+                told = end(128) => code = told,
+            }
+            // Whoever keeps a file of how it is says there that nobody does any more.
+            cancel.give_up();
+            let _ = tokio::time::timeout(LAST_WORDS, interrupts.recv()).await;
+            std::process::exit(code);
         });
     };
     threads::start("interrupts", Box::new(listen)).map_err(failed)?;

@@ -33,7 +33,11 @@ type Answer = (String, bool);
 /// Asks a person what becomes of the work; without one it goes on. A second Ctrl-C ends the process. A plan that
 /// ends meanwhile needs no answer.
 pub fn what_now(desk: &mut Desk<'_>, plan_id: &str) -> Result<Result<Ended, Left>, ApiError> {
-    if desk.out.is_json() || !desk.out.can_ask() || !std::io::stdin().is_terminal() {
+    if desk.cancel.is_given_up()
+        || desk.out.is_json()
+        || !desk.out.can_ask()
+        || !std::io::stdin().is_terminal()
+    {
         return Ok(Err(Left::Runs));
     }
     let answers = answers(desk.cancel.clone());
@@ -106,6 +110,10 @@ fn answer_or_end(
         desk.cancel.take_back();
         if let Ok(answer) = answers.try_recv() {
             return Ok(Ok(answer));
+        }
+        // Who is told to end waits for no answer.
+        if desk.cancel.is_given_up() {
+            return Ok(Ok((String::new(), true)));
         }
         let (value, seq, status) = whole_plan(desk, plan_id)?;
         if is_over(&status) {
