@@ -22,8 +22,8 @@ use crate::domain::writes::{Reach, Write, as_glob};
 use crate::store::Tx;
 use crate::store::claims::NewClaims;
 use crate::store::events::NewEvent;
+use crate::sys::git::checkout;
 use crate::sys::git::discover::discover;
-use crate::sys::git::{Worktree, checkout};
 use crate::sys::process::life;
 
 mod brought;
@@ -439,9 +439,7 @@ pub fn rest(house: &House, editor: &Editor) -> Result<(), Error> {
 fn is_committed(house: &House, file: &Path) -> bool {
     let Some(folder) = file.ancestors().skip(1).find(|folder| folder.is_dir()) else { return false };
     let clean = || -> Result<bool, Error> {
-        let project = Project::of(folder)?;
-        let git = ground::git(house, &project)?;
-        let tree = Worktree::of_checkout(project.repository()?).map_err(Error::from_git)?;
+        let (git, tree) = ground::checkout(house, &Project::of(folder)?)?;
         let Ok(path) = file.strip_prefix(&tree.path) else { return Ok(false) };
         Ok(checkout::is_committed(&git, &tree, path)?)
     };

@@ -33,6 +33,15 @@ pub fn git(house: &House, project: &Project) -> Result<Git, Error> {
     }
 }
 
+/// Git for a project, and the checkout that is its own.
+///
+/// # Errors
+/// It is no repository, or git cannot be had.
+pub fn checkout(house: &House, project: &Project) -> Result<(Git, Worktree), Error> {
+    let tree = Worktree::of_checkout(project.repository()?).map_err(Error::from_git)?;
+    Ok((git(house, project)?, tree))
+}
+
 /// The git queue of this state folder, where no worker can open its locks.
 fn queue(house: &House, project: &Project) -> Queue {
     let (root, project) = (house.root.clone(), project.clone());

@@ -12,7 +12,7 @@ use crate::domain::pattern::Pattern;
 use crate::services::claiming::leaving::is_of_builds;
 use crate::services::project::Project;
 use crate::services::{Error, House, ground};
-use crate::sys::git::{Worktree, checkout};
+use crate::sys::git::checkout;
 
 /// Leaves out the folders of builds that a command takes away or makes as a whole: they cannot land, no glob means
 /// them, and whoever builds beside it makes them too. One that others name in a claim stays.
@@ -43,17 +43,21 @@ pub(super) fn let_go(
 
 /// Whether a claim is about files of a certain place rather than about all of a kind, wherever they are.
 fn names(held: &Pattern, pattern: &Pattern) -> bool {
-    !held.as_str().starts_with('*') || held.contains(&RepoPath::from(pattern.literal_path()))
+    is_of_a_place(held) || held.contains(&RepoPath::from(pattern.literal_path()))
 }
 
 /// Whether a claim means a file that builds make, if they do.
 pub(super) fn means(held: &Pattern, made: &BTreeSet<RepoPath>, path: &RepoPath) -> bool {
-    !held.as_str().starts_with('*') || !made.contains(path)
+    is_of_a_place(held) || !made.contains(path)
+}
+
+fn is_of_a_place(held: &Pattern) -> bool {
+    !held.as_str().starts_with('*')
 }
 
 /// Whether git ignores a place, and knows of nothing in it.
 pub(super) fn is_ignored(house: Option<&House>, project: &Project, place: &Place) -> bool {
-    let (Some(house), Ok(repository)) = (house, project.repository()) else { return false };
+    let Some(house) = house else { return false };
     let is_whole = matches!(place.extent, Extent::Whole | Extent::Tree | Extent::Moved);
     if !is_whole || place.path.is_empty() || !place.is_in(project) {
         return false;
@@ -62,8 +66,7 @@ pub(super) fn is_ignored(house: Option<&House>, project: &Project, place: &Place
     let folder = if matches!(place.extent, Extent::Tree | Extent::Moved) { "/" } else { "" };
     let path = RepoPath::from(&*format!("{}{folder}", place.path));
     let ask = || -> Result<bool, Error> {
-        let git = ground::git(house, project)?;
-        let tree = Worktree::of_checkout(repository).map_err(Error::from_git)?;
+        let (git, tree) = ground::checkout(house, project)?;
         let is_ignored = !checkout::ignored(&git, &tree, &[path])?.is_empty();
         Ok(is_ignored && !checkout::has_known(&git, &tree, &place.path)?)
     };
@@ -82,10 +85,9 @@ pub(super) fn of_builds(
 ) -> Result<BTreeSet<RepoPath>, Error> {
     let is_in_builds = |file: &&RepoPath| file.to_path_buf().ancestors().skip(1).any(is_of_builds);
     let files: Vec<RepoPath> = files.iter().filter(is_in_builds).cloned().collect();
-    let (false, Ok(repository)) = (files.is_empty(), project.repository()) else {
+    if files.is_empty() || project.repository.is_none() {
         return Ok(BTreeSet::new());
-    };
-    let git = ground::git(house, project)?;
-    let tree = Worktree::of_checkout(repository).map_err(Error::from_git)?;
+    }
+    let (git, tree) = ground::checkout(house, project)?;
     Ok(checkout::ignored(&git, &tree, &files)?)
 }
