@@ -9,6 +9,7 @@ mod git;
 mod letters;
 mod lists;
 mod operands;
+mod packages;
 mod programs;
 mod read;
 mod run;

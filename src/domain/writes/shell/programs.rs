@@ -1,6 +1,7 @@
 //! What a program with its words writes: by the table, and those that no table can tell.
 
 use super::operands::{Operands, is_one};
+use super::packages;
 use super::run::{Input, Reading};
 use super::table::{Rule, row};
 use super::word::{Arg, glob_of, globbed};
@@ -24,10 +25,7 @@ impl Reading<'_> {
         // A package may be named with its version.
         let name = name_of(program);
         let name = name.split_once('@').map_or(name, |(name, _)| name);
-        let words = &args[1..];
-        let is_toolchain = |word: &Arg| word.text().is_some_and(|word| word.starts_with('+'));
-        let words =
-            if name == "cargo" && words.first().is_some_and(is_toolchain) { &words[1..] } else { words };
+        let words = &packages::in_order(name, &args[1..])[..];
         match name {
             "cd" | "chdir" => {
                 let operands = Operands::of(words, "", "");
@@ -108,12 +106,15 @@ impl Reading<'_> {
 
     /// A program of the table.
     fn listed(&mut self, name: &str, words: &[Arg], input: Input) {
-        let Some((&(_, short, long, rule), is_second)) = row(name, words.first().and_then(Arg::text)) else {
-            return;
+        let Some((row, is_second)) = row(name, words.first().and_then(Arg::text)) else { return };
+        let rule = row.3;
+        let (short, long) = match is_second {
+            true => packages::options(name, row),
+            false => (row.1.to_owned(), row.2.to_owned()),
         };
         let words = &words[usize::from(is_second)..];
         if let Rule::Carry(skipped) = rule {
-            let operands = Operands::leading(words, short, long);
+            let operands = Operands::leading(words, &short, &long);
             let is_assignment =
                 |arg: &&Arg| arg.text().is_some_and(|text| text.contains('=') && !text.contains('/'));
             let set = operands.after(skipped).iter().take_while(is_assignment).count();
@@ -128,11 +129,14 @@ impl Reading<'_> {
             }
             match operands.value("c call").filter(|_| carried.is_empty()) {
                 Some(text) => self.apart_arg(&text.clone(), None),
-                None => self.program(&carried, input),
+                None => {
+                    let folder = operands.value(packages::FOLDERS).filter(|_| is_second).cloned();
+                    self.within(folder.as_ref(), |here| here.program(&carried, input));
+                }
             }
             return;
         }
-        let operands = Operands::of(words, short, long);
+        let operands = Operands::of(words, &short, &long);
         match rule {
             Rule::Operands(n) => self.write_all(operands.after(n)),
             Rule::Remove(options) => {
@@ -157,16 +161,8 @@ impl Reading<'_> {
             Rule::Find(on, names) if on.is_empty() || operands.has(on) => {
                 self.add(".", None, Reach::Below(names.to_owned()));
             }
-            Rule::Own(least, off, names)
-                if operands.paths.len() >= least
-                    && !operands.has(off)
-                    && !operands.paths.first().and_then(Arg::text).is_some_and(|word| is_one(word, off)) =>
-            {
-                for name in names.split(' ') {
-                    self.add(name, None, Reach::IfThere);
-                }
-            }
-            Rule::If(..) | Rule::Unless(..) | Rule::Find(..) | Rule::Own(..) | Rule::Carry(_) => {}
+            Rule::Own(least, off, names) => self.own(name, &operands, (least, off, names)),
+            Rule::If(..) | Rule::Unless(..) | Rule::Find(..) | Rule::Carry(_) => {}
         }
     }
 

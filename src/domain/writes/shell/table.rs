@@ -33,7 +33,7 @@ pub(super) enum Rule {
 
 /// Programs (`+` joins one with its first operand), their short options with values, and the long ones; see
 /// [`super::operands::Operands::of`].
-type Row = (&'static str, &'static str, &'static str, Rule);
+pub(super) type Row = (&'static str, &'static str, &'static str, Rule);
 
 const SCRIPTS: &str = "*.{js,jsx,ts,tsx,mjs,cjs,mts,cts,vue,svelte}";
 const PYTHON: &str = "*.{py,pyi}";
@@ -157,11 +157,13 @@ const TABLE: &[Row] = &[
         Rule::Own(1, "g global", PACKAGES),
     ),
     (
-        "npm+update npm+up npm+upgrade npm+dedupe pnpm+update pnpm+up yarn+upgrade yarn+up bun+update",
+        "npm+update npm+up npm+upgrade npm+dedupe pnpm+update pnpm+up yarn+upgrade yarn+up bun+update \
+         npm+shrinkwrap",
         "C:",
         "prefix dir cwd",
         Rule::Own(0, "g global", PACKAGES),
     ),
+    ("npm+audit pnpm+audit npm+pkg", "C:", "", Rule::Own(1, "get signatures dry-run", PACKAGES)),
     (
         "cargo+add cargo+remove cargo+rm cargo+update",
         "",
@@ -176,6 +178,7 @@ const TABLE: &[Row] = &[
         Rule::Own(0, "dry-run check", PYTHON_PACKAGES),
     ),
     ("uv+add uv+remove uv+lock", "", "", Rule::Own(0, "dry-run check", PYTHON_PACKAGES)),
+    ("poetry+version uv+version", "", "", Rule::Own(1, "dry-run", "pyproject.toml uv.lock")),
     ("composer+require composer+remove composer+update", "", "", Rule::Own(0, "dry-run", COMPOSER)),
     (
         "bundle+add bundle+remove bundle+update bundle+lock",
