@@ -41,6 +41,8 @@ pub struct Question<'a> {
     pub part: &'a str,
     /// The provider or worker that answers.
     pub who: &'a str,
+    /// For which plan, and which task of it.
+    pub of: questions::Of<'a>,
     /// The question.
     pub prompt: &'a str,
     /// The JSON schema of the answer.
@@ -102,7 +104,7 @@ pub fn ask(
     // Kept until the answer is recorded: as long as it is, nobody takes the question for one that was given up.
     let _asking = Life::take(&asking)
         .map_err(|error| Error::system(format!("cannot make {}", asking.display()), error))?;
-    let cap = questions::ask(session, project, config, &name, &run)?;
+    let cap = questions::ask(session, project, config, &name, question.of, &run)?;
     let assignment = Assignment {
         name: &run,
         of: (question.part, question.part),
@@ -122,7 +124,7 @@ pub fn ask(
     };
     start(session, provider, None, &assignment).inspect_err(|_| {
         // What did not start costs nothing.
-        let _ = questions::answered(session, project, config, &name, &run, Usage::default());
+        let _ = questions::answered(session, project, config, &name, question.of, &run, Usage::default());
     })?;
     let watched = Watched {
         name: &run,
@@ -153,7 +155,7 @@ pub fn ask(
     })?;
     session.cancel.on_cancel(|| {});
     let usage = heard.report.usage.priced(provider.prices);
-    questions::answered(session, project, config, &name, &run, usage)?;
+    questions::answered(session, project, config, &name, question.of, &run, usage)?;
     tell_usage(session, project, question, &name, usage)?;
     if let Some(limit) = &heard.limit {
         cool_down(session, project, &name, limit)?;
@@ -255,6 +257,8 @@ fn tell_usage(
             &project.id,
             &NewEvent {
                 kind: "question.answered",
+                plan: question.of.map(|(plan, _)| plan),
+                task: question.of.and_then(|(_, task)| task),
                 text: format!("{provider} was asked as {}", question.part),
                 data: Some(
                     serde_json::json!({"provider": provider.as_str(), "usd": usage.usd, "tokens": usage.total_tokens()})

@@ -178,7 +178,8 @@ impl Tx<'_> {
         self.open_spending(&Opening {
             id: new.id.as_str(),
             project: new.project,
-            of: Some((new.plan, new.task)),
+            of: Some((new.plan, Some(new.task))),
+            is_question: false,
             worker: new.worker,
             provider: new.provider,
             started_at: now,

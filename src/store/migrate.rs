@@ -19,6 +19,7 @@ const STEPS: &[&[u8]] = &[
     include_bytes!(concat!(env!("OUT_DIR"), "/migrations/0008.sql")),
     include_bytes!(concat!(env!("OUT_DIR"), "/migrations/0009.sql")),
     include_bytes!(concat!(env!("OUT_DIR"), "/migrations/0010.sql")),
+    include_bytes!(concat!(env!("OUT_DIR"), "/migrations/0011.sql")),
 ];
 
 /// The newest format this program knows.

@@ -40,8 +40,10 @@ pub struct Opening<'a> {
     pub id: &'a str,
     /// Its project.
     pub project: &'a ProjectId,
-    /// Its plan and task; a question has none.
-    pub of: Option<(&'a PlanId, &'a TaskId)>,
+    /// For which plan, and which task of it; of an attempt both are known.
+    pub of: Option<(&'a PlanId, Option<&'a TaskId>)>,
+    /// Whether it is a question to an agent.
+    pub is_question: bool,
     /// Who spends.
     pub worker: &'a WorkerName,
     /// Whose money it is.
@@ -73,9 +75,9 @@ impl GroupBy {
     fn expression(self) -> &'static str {
         match self {
             Self::Provider => "provider",
-            // Questions to agents belong to no plan.
+            // Whoever plans is asked before there is a plan.
             Self::Plan => "coalesce(plan, '(questions)')",
-            Self::Task => "coalesce(plan || '/' || task, '(questions)')",
+            Self::Task => "coalesce(plan || '/' || task, plan, '(questions)')",
             Self::Worker => "worker",
             Self::Day => "strftime('%Y-%m-%d', day / 1000, 'unixepoch')",
             Self::Month => "strftime('%Y-%m', day / 1000, 'unixepoch')",
@@ -147,14 +149,14 @@ impl Tx<'_> {
         self.sql
             .prepare_cached(
                 "INSERT INTO spendings (id, project, plan, task, worker, provider, started_at, day, is_open, cap,
-                                        reserved, reserved_tokens)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 1, ?9, ?10, ?11)",
+                                        reserved, reserved_tokens, is_question)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 1, ?9, ?10, ?11, ?12)",
             )?
             .execute(params![
                 opening.id,
                 opening.project.as_str(),
                 opening.of.map(|(plan, _)| plan.as_str()),
-                opening.of.map(|(_, task)| task.as_str()),
+                opening.of.and_then(|(_, task)| task).map(|task| task.as_str()),
                 opening.worker.as_str(),
                 opening.provider.as_str(),
                 opening.started_at.as_millis(),
@@ -162,6 +164,7 @@ impl Tx<'_> {
                 opening.reserve.cap.map(Money::micros),
                 opening.reserve.money.micros(),
                 i64::try_from(opening.reserve.tokens).unwrap_or(i64::MAX),
+                opening.is_question,
             ])?;
         Ok(())
     }
@@ -197,9 +200,9 @@ impl Tx<'_> {
 
     /// What began since then and is still open: its id, and whether it is a question.
     pub fn open_spendings(&self, since: Time) -> Result<Vec<(String, bool)>, StoreError> {
-        let mut statement = self.sql.prepare_cached(
-            "SELECT id, plan IS NULL FROM spendings WHERE started_at >= ?1 AND is_open = 1",
-        )?;
+        let mut statement = self
+            .sql
+            .prepare_cached("SELECT id, is_question FROM spendings WHERE started_at >= ?1 AND is_open = 1")?;
         let rows = statement.query_map([since.as_millis()], |row| Ok((row.get(0)?, row.get(1)?)))?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
@@ -235,9 +238,9 @@ impl Tx<'_> {
 
     /// What all tries at a task have cost.
     pub fn task_spent(&self, plan: &PlanId, task: &TaskId) -> Result<Money, StoreError> {
-        let mut statement = self
-            .sql
-            .prepare_cached("SELECT coalesce(sum(spent), 0) FROM spendings WHERE plan = ?1 AND task = ?2")?;
+        let mut statement = self.sql.prepare_cached(
+            "SELECT coalesce(sum(spent), 0) FROM spendings WHERE plan = ?1 AND task = ?2 AND is_question = 0",
+        )?;
         let spent = statement.query_row(params![plan.as_str(), task.as_str()], |row| row.get(0))?;
         Ok(Money::from_micros(spent))
     }
@@ -247,13 +250,14 @@ impl Tx<'_> {
         let mut statement = self.sql.prepare_cached(
             "SELECT coalesce(sum(other.spent), 0) FROM spendings AS own
              JOIN spendings AS other ON other.plan = own.plan AND other.task = own.task AND other.id <> own.id
+               AND other.is_question = 0
              WHERE own.id = ?1",
         )?;
         let spent = statement.query_row([attempt.as_str()], |row| row.get(0))?;
         Ok(Money::from_micros(spent))
     }
 
-    /// How a plan stands with all its attempts.
+    /// How a plan stands with all its attempts, and what was asked for it.
     pub fn plan_standing(&self, plan: &PlanId) -> Result<Standing, StoreError> {
         Ok(self
             .sql
@@ -280,7 +284,7 @@ impl Tx<'_> {
         most: usize,
     ) -> Result<Vec<(u64, u64)>, StoreError> {
         // As a part of the text: an index of the attempts alone is found by it.
-        let whose = if of_questions { "plan IS NULL" } else { "plan IS NOT NULL" };
+        let whose = if of_questions { "is_question = 1" } else { "is_question = 0" };
         let mut statement = self.sql.prepare_cached(&format!(
             "SELECT coalesce(spent, 0), input_tokens + cached_tokens + cache_write_tokens + output_tokens
              FROM spendings

@@ -62,6 +62,40 @@ fn reviews_at_once_do_not_overspend_and_one_that_cannot_be_paid_now_is_waited_fo
 }
 
 #[test]
+fn what_reviews_cost_is_that_of_their_task_and_plan() {
+    let bench = Bench::new();
+    reviewer(&bench, "usd_per_day = 5.0");
+    let one = |name: &str| {
+        let file = format!("{name}.txt");
+        task(name, &[&file], &[&format!("write {file} {name}")])
+    };
+    let plan = Plan::new([one("a"), one("b").after(&["a"])]).rule("review", json!("critic"));
+    let plan = bench.start(&plan.with("budget_usd", json!(0.1)));
+    bench.meet("reviewer").go();
+    let why = waits(&bench, &plan, "b");
+    let told =
+        format!("review: plan {plan}: 0.07 of 0.10 dollars are spent by its tasks, and a task may take 0.07");
+    assert!(why.starts_with(&told), "{why}");
+    bench.rpc().ok("control", json!({"action": "resume", "target": plan, "budget_usd": 0.5}));
+    bench.meet("reviewer").go();
+    assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
+    for (by, names) in
+        [("plan", vec![plan.clone()]), ("task", vec![format!("{plan}/a"), format!("{plan}/b")])]
+    {
+        let told = bench.command(KAPELL).args(["cost", "--by", by, "--json"]).output().unwrap();
+        let told: Value = serde_json::from_slice(&told.stdout).unwrap();
+        let usd = 0.14 / names.len() as f64;
+        let rows = told["cost"].as_array().unwrap();
+        let of = |name: &String| rows.iter().find(|row| row["name"] == *name).map(|row| row["usd"].clone());
+        assert!(names.iter().all(|name| of(name) == Some(json!(usd))), "{told:#}");
+        assert!(!told.to_string().contains("(questions)"), "{told:#}");
+    }
+    let asked = bench.rpc().ok("status", json!({"scope": "events", "id": plan}))["events"].clone();
+    let asked = asked.as_array().unwrap().iter().filter(|it| it["kind"] == "question.answered");
+    assert_eq!(asked.map(|it| it["task"].as_str().unwrap().to_owned()).collect::<Vec<_>>(), ["a", "b"]);
+}
+
+#[test]
 fn a_review_that_waits_for_money_is_ended_with_its_plan() {
     let bench = Bench::new();
     reviewer(&bench, "usd_per_day = 0.0");

@@ -63,6 +63,7 @@ pub fn advice(
     let question = Question {
         part: "oracle",
         who,
+        of: Some((&desk.plan_id, Some(&task.id))),
         prompt: &prompt,
         schema: SCHEMA,
         folder: desk.project.top()?,

@@ -77,7 +77,8 @@ pub(crate) fn case<'a>(
         delegated: delegated.collect(),
         only: None,
         evidence: Path::new(&attempt.run_dir).join("evidence"),
-        waits: Some((desk, task.id.clone())),
+        of: Some((desk.plan_id.clone(), Some(task.id.clone()))),
+        waits: Some(desk),
     })
 }
 

@@ -10,13 +10,14 @@ pub mod verify;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use crate::base::ids::TaskId;
+use crate::base::ids::{PlanId, TaskId};
 use crate::base::paths::RepoPath;
 use crate::domain::pattern::PatternSet;
 use crate::domain::plan::{CommandLine, Rules, Spec};
 use crate::domain::verdict::{GateOutcome, Verdict, conclude};
 use crate::services::conductor::desk::Desk;
 use crate::services::project::Project;
+use crate::services::spending::questions::Of;
 use crate::services::{Error, Session};
 use crate::store::attempts::GateRow;
 use crate::sys::config::{Config, Ecosystem};
@@ -78,8 +79,17 @@ pub struct Case<'a> {
     pub only: Option<Vec<String>>,
     /// Where the evidence is kept.
     pub evidence: PathBuf,
-    /// The conductor that waits where its reviewer cannot be asked now, and the task; nobody else does.
-    pub waits: Option<(&'a Desk, TaskId)>,
+    /// The plan whose work it is, and its task.
+    pub of: Option<(PlanId, Option<TaskId>)>,
+    /// The conductor that waits where its reviewer cannot be asked now; nobody else does.
+    pub waits: Option<&'a Desk>,
+}
+
+impl Case<'_> {
+    /// For what its questions are asked.
+    fn of(&self) -> Of<'_> {
+        self.of.as_ref().map(|(plan, task)| (plan, task.as_ref()))
+    }
 }
 
 /// What the judge found.

@@ -20,11 +20,11 @@ pub(super) fn wait(
     provider: &ProviderName,
     refusal: &Refusal,
 ) -> Result<Option<Config>, Error> {
-    let Some((desk, task)) = &case.waits else { return Ok(None) };
+    let (Some(desk), Some((plan, Some(task)))) = (case.waits, case.of()) else { return Ok(None) };
     if !matches!(refusal.code, Code::OverBudget | Code::RateLimited) {
         return Ok(None);
     }
-    let (session, plan) = (&desk.session, &desk.plan_id);
+    let session = &desk.session;
     let watch = Watch::new(&session.house.root)?;
     desk.write(|tx| desk.give_reason(tx, task, &format!("review: {}", refusal.message)))?;
     let mut files = Files::of(session, case.project);
@@ -32,7 +32,7 @@ pub(super) fn wait(
     loop {
         let (state, at) = desk.store()?.read(|tx| -> Result<_, Error> {
             let state = tx.task(plan, task)?.map(|row| row.state);
-            Ok((state, questions::asked_again_at(tx, &config, case.project, provider)?))
+            Ok((state, questions::asked_again_at(tx, &config, case.project, provider, case.of())?))
         })?;
         if desk.is_stopping() || state != Some(TaskState::Judging) {
             return Ok(None);

@@ -38,8 +38,16 @@ pub fn review(case: &Case<'_>) -> Result<Finding, Error> {
         let name = format!("{}-review", case.name);
         commands::end_all(&case.session.house, &name, Request::Stop { grace_ms: None });
         let run = Some(format!("g-{name}-{}", random_tail(8)));
-        let question =
-            Question { part: "review", who, prompt: &prompt, schema, folder, run, timeout_s: TIMEOUT_S };
+        let question = Question {
+            part: "review",
+            who,
+            of: case.of(),
+            prompt: &prompt,
+            schema,
+            folder,
+            run,
+            timeout_s: TIMEOUT_S,
+        };
         let refusal = match ask(&session, case.project, &config, &question) {
             Ok(Ok(answer)) => break answer,
             Ok(Err(refusal)) | Err(Error::Refused(refusal)) => refusal,

@@ -379,6 +379,7 @@ fn of_tree(session: &Session, id: &str, path: &Path, question: &Question) -> Res
         delegated: Vec::new(),
         only: question.gates.clone(),
         evidence: evidence.join("evidence"),
+        of: None,
         waits: None,
     };
     let judgement = judge(&case)?;

@@ -165,6 +165,7 @@ fn case<'a>(
         delegated: Vec::new(),
         only: None,
         evidence: evidence.to_owned(),
+        of: Some((desk.plan_id.clone(), None)),
         waits: None,
     }
 }

@@ -60,6 +60,7 @@ pub(super) fn ask_for_plan(
         let question = Question {
             part: "planner",
             who: &who,
+            of: None,
             prompt: &prompt,
             schema: &schema,
             folder: project.top()?,

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 
 use super::{Begins, Wish, Word, obstacle, reserve, tell_once, watch};
 use crate::base::clock::Time;
-use crate::base::ids::{AttemptId, ProviderName, WorkerName};
+use crate::base::ids::{AttemptId, PlanId, ProviderName, TaskId, WorkerName};
 use crate::domain::budget::Money;
 use crate::domain::refusal::{Code, Refusal};
 use crate::domain::usage::Usage;
+use crate::services::planning::rows::stored_plan;
 use crate::services::project::Project;
 use crate::services::{Error, House, Session, querying};
 use crate::store::Tx;
@@ -26,8 +27,25 @@ pub fn asking(run_dir: &Path) -> PathBuf {
     run_dir.join(ASKING)
 }
 
-fn wish<'a>(project: &'a Project, provider: &'a ProviderName, now: Time) -> Wish<'a> {
-    Wish { project: &project.id, provider, plan: None, task_usd: None, begins: Begins::Question, now }
+/// For which plan a question is, and which task of it.
+pub type Of<'a> = Option<(&'a PlanId, Option<&'a TaskId>)>;
+
+/// The wish to ask, with what its plan may cost by now.
+fn wish<'a>(
+    tx: &Tx<'_>,
+    project: &'a Project,
+    provider: &'a ProviderName,
+    of: Of<'a>,
+) -> Result<Wish<'a>, Error> {
+    let plan = match of {
+        Some((plan, _)) => {
+            let row = tx.plan(plan)?.ok_or_else(|| Error::Bug(format!("plan {plan} vanished")))?;
+            Some((plan, stored_plan(&row, &[])?.budget_usd))
+        }
+        None => None,
+    };
+    let now = Time::now();
+    Ok(Wish { project: &project.id, provider, plan, task_usd: None, begins: Begins::Question, now })
 }
 
 /// Begins a question to an agent, and sets aside what the last ones to it cost; of the first that is what is left,
@@ -40,32 +58,35 @@ pub fn ask(
     project: &Project,
     config: &Config,
     provider: &ProviderName,
+    of: Of<'_>,
     run: &str,
 ) -> Result<Option<Money>, Error> {
-    let now = Time::now();
-    let wish = wish(project, provider, now);
     settle_the_dead(session)?;
     session
         .store()?
         .write(|tx| {
             project.ensure(tx)?;
+            let wish = wish(tx, project, provider, of)?;
             if let Some(full) = obstacle(tx, config, &wish)? {
                 // What is only set aside may be free again.
                 if full.stand.line.is_reached() {
-                    tell_once(tx, &wish, provider.as_str(), &full.stand, Word::Reached, &full.why)?;
+                    tell_once(tx, &wish, &full.whose, &full.stand, Word::Reached, &full.why)?;
                 }
-                let when = full.stand.resets_at.map(|at| format!(" until {at}")).unwrap_or_default();
-                let hint = format!("wait{when}, name another provider, or raise its budget");
+                let hint = match full.stand.resets_at {
+                    Some(at) => format!("wait until {at}, name another provider, or raise its budget"),
+                    None => "resume the plan with a higher budget_usd".to_owned(),
+                };
                 return Ok(Err(Refusal::new(Code::OverBudget, full.why, hint)));
             }
             let reserve = reserve(tx, config, &wish)?;
             tx.open_spending(&Opening {
                 id: run,
                 project: &project.id,
-                of: None,
+                of,
+                is_question: true,
                 worker: &WorkerName::new(provider.as_str()),
                 provider,
-                started_at: now,
+                started_at: wish.now,
                 reserve,
             })?;
             Ok::<_, Error>(Ok(reserve.cap))
@@ -83,12 +104,13 @@ pub fn asked_again_at(
     config: &Config,
     project: &Project,
     provider: &ProviderName,
+    of: Of<'_>,
 ) -> Result<Option<Time>, Error> {
     let now = Time::now();
     if let Some(limited) = tx.cooldowns(now)?.into_iter().find(|it| it.provider == *provider) {
         return Ok(Some(limited.until));
     }
-    let full = obstacle(tx, config, &wish(project, provider, now))?;
+    let full = obstacle(tx, config, &wish(tx, project, provider, of)?)?;
     Ok(full.map(|full| full.stand.resets_at.unwrap_or_else(|| now.next_day())))
 }
 
@@ -101,13 +123,14 @@ pub fn answered(
     project: &Project,
     config: &Config,
     provider: &ProviderName,
+    of: Of<'_>,
     run: &str,
     usage: Usage,
 ) -> Result<(), Error> {
     session.store()?.write(|tx| -> Result<(), Error> {
         tx.note_spending(run, usage)?;
         tx.close_spending(run)?;
-        watch(tx, config, &wish(project, provider, Time::now()))?;
+        watch(tx, config, &wish(tx, project, provider, of)?)?;
         Ok(())
     })
 }
