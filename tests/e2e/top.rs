@@ -272,8 +272,12 @@ fn ctrl_z_gives_the_terminal_to_the_shell_until_fg() {
     top.has("1 orchestrators");
     top.keys(&["?"]);
     top.has("approve: accept work");
-    top.keys(&["q", "q"]);
+    // Ended while it is stopped and the shell has the terminal, it ends.
+    top.keys(&["Escape", "C-z"]);
     top.shows("the shell", |screen| !screen.contains("orchestrators"));
+    top.keys(&["-l", "kill %1; wait %1; echo ended $?"]);
+    top.keys(&["Enter"]);
+    top.has("ended 0");
     top.keys(&["exit", "Enter"]);
     top.left("0");
 }

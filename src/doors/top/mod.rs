@@ -36,6 +36,9 @@ const FRAME: Duration = Duration::from_millis(40);
 /// Two looks at the store too, where nobody asks for another plan.
 const LOOKS: Duration = Duration::from_millis(250);
 
+/// Whoever is ended while it is stopped goes on for that: so soon the one signal is heard after the other.
+const GRACE: Duration = Duration::from_millis(200);
+
 /// What was asked for.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
@@ -92,19 +95,25 @@ pub fn run(house: &Arc<House>, folder: PathBuf, options: Options) -> Result<u8, 
     let mut is_new = true;
     let mut heard = Vec::new();
     let mut drawn = None::<Instant>;
+    // Until when somebody may say why it goes on although somebody else has the terminal.
+    let mut away = None::<Instant>;
     loop {
+        if away.is_some_and(|until| until <= Instant::now()) {
+            away = None;
+            screen.stop().map_err(failed)?;
+        }
         if let Some(effect) = looks.next() {
             feed.load(effect);
         }
-        if is_new && drawn.is_none_or(|drawn| drawn.elapsed() >= FRAME) {
+        if is_new && away.is_none() && drawn.is_none_or(|drawn| drawn.elapsed() >= FRAME) {
             // A terminal that is gone sends no more keys either.
             if screen.draw(&model, &theme).is_err() {
                 return Ok(0);
             }
             (is_new, drawn) = (false, Some(Instant::now()));
         }
-        let frame = drawn.filter(|_| is_new).map(|drawn| drawn + FRAME);
-        let wake = [frame, looks.due()].into_iter().flatten().min();
+        let frame = drawn.filter(|_| is_new && away.is_none()).map(|drawn| drawn + FRAME);
+        let wake = [frame, looks.due(), away].into_iter().flatten().min();
         for event in wait(&events, wake) {
             #[cfg(debug_assertions)]
             fall_if_told(house, &event);
@@ -113,13 +122,17 @@ pub fn run(house: &Arc<House>, folder: PathBuf, options: Options) -> Result<u8, 
             }
             is_new = true;
             model.now = Time::now();
-            if matches!(event, Event::Continued) && screen.take_again().is_err() {
-                return Ok(0);
+            if matches!(event, Event::Continued) {
+                let Ok(is_ours) = screen.take_again() else { return Ok(0) };
+                away = (!is_ours).then(|| Instant::now() + GRACE);
             }
             for effect in model.update(event) {
                 match effect {
                     Effect::Quit => return Ok(0),
-                    Effect::Suspend if screen.suspend().is_err() => return Ok(0),
+                    Effect::Suspend => {
+                        let Ok(is_ours) = screen.suspend() else { return Ok(0) };
+                        away = (!is_ours).then(|| Instant::now() + GRACE);
+                    }
                     load @ Effect::Load(_) => looks.want(load),
                     other => feed.carry_out(other),
                 }

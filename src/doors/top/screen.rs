@@ -56,25 +56,37 @@ impl Screen {
         taken().inspect_err(|_| give_back())
     }
 
-    /// Takes it over once more: whoever had it while this process was stopped set it in another way.
+    /// Takes it over once more: whoever had it while this process was stopped set it in another way. `false` where
+    /// somebody else has it: who sets it then is stopped by the system, before any signal is heard.
     ///
     /// # Errors
     /// It is gone.
-    pub fn take_again(&mut self) -> io::Result<()> {
+    pub fn take_again(&mut self) -> io::Result<bool> {
+        if !is_in_front() {
+            return Ok(false);
+        }
         // What it is to be given back as is what it was at first.
         disable_raw_mode()?;
         self.terminal = hold()?;
-        Ok(())
+        Ok(true)
     }
 
-    /// Gives it back and stops, with whoever was started along, until somebody has it go on.
+    /// Gives it back and stops, with whoever was started along, until somebody has it go on; whether it is ours then.
     ///
     /// # Errors
     /// It is gone.
-    pub fn suspend(&mut self) -> io::Result<()> {
+    pub fn suspend(&mut self) -> io::Result<bool> {
         let_go();
         rustix::process::kill_current_process_group(Signal::TSTP)?;
         self.take_again()
+    }
+
+    /// Stops as whoever reads from a terminal that somebody else has.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn stop(&self) -> io::Result<()> {
+        Ok(rustix::process::kill_current_process_group(Signal::TTIN)?)
     }
 
     /// Its columns and rows.
@@ -123,6 +135,11 @@ fn hold() -> io::Result<Terminal<CrosstermBackend<Stdout>>> {
     Terminal::new(CrosstermBackend::new(io::stdout()))
 }
 
+/// Whether what is typed is for us. A terminal that has no groups is nobody else's.
+fn is_in_front() -> bool {
+    rustix::termios::tcgetpgrp(io::stdin()).map_or(true, |group| group == rustix::process::getpgrp())
+}
+
 /// Sets it as it was.
 fn let_go() {
     // A terminal that is gone cannot be set, and need not be.
@@ -136,7 +153,10 @@ fn give_back() {
     if !IS_TAKEN.swap(false, Ordering::SeqCst) {
         return;
     }
-    let_go();
+    // Whoever has it now has set it already.
+    if is_in_front() {
+        let_go();
+    }
     if let Ok(mut stderr) = STDERR.lock()
         && let Some(kept) = stderr.take()
     {
