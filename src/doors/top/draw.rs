@@ -185,7 +185,7 @@ fn rows(model: &Model, theme: &Theme, panel: Panel, width: u16) -> Vec<Spans> {
     match panel {
         Panel::Plans => plans(model, theme, width),
         Panel::Tasks => tasks(model, theme),
-        Panel::Workers => workers(model, theme),
+        Panel::Workers => workers(model, theme, width),
         Panel::Claims => claims(model, theme),
         Panel::Events => events(model, theme, width),
     }
@@ -296,9 +296,9 @@ fn tasks(model: &Model, theme: &Theme) -> Vec<Spans> {
     (0..tasks.len()).map(row).collect()
 }
 
-fn workers(model: &Model, theme: &Theme) -> Vec<Spans> {
+fn workers(model: &Model, theme: &Theme, width: u16) -> Vec<Spans> {
     let seats = model.seats();
-    let wide = widest(seats.iter().map(|(worker, _)| worker.worker.as_str()), 16);
+    let wide = widest(seats.iter().map(|(worker, _)| worker.worker.as_str()), usize::from(width) / 3);
     // Its own tasks need not say of which plan they are.
     let plan = model.known.plan.as_ref().map(|plan| format!("{}/", plan.plan_id)).unwrap_or_default();
     let row = |at: usize| {
