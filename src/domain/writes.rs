@@ -9,7 +9,7 @@ mod shell;
 mod tests;
 
 pub use patch::{of_diff, of_patch};
-pub use shell::{CONTENT, TOP, of_command};
+pub use shell::{ALIAS, CONTENT, TOP, of_command};
 
 /// A file that is to be written, made, moved or removed.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

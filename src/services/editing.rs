@@ -26,6 +26,7 @@ use crate::sys::git::checkout;
 use crate::sys::git::discover::discover;
 use crate::sys::process::life;
 
+pub mod alias;
 mod brought;
 mod linked;
 mod made;

@@ -3,7 +3,9 @@ use proptest::prelude::*;
 use super::*;
 
 mod costs;
+mod git;
 mod lists;
+mod packages;
 
 /// What the shell has from outside in these tests.
 fn known(name: &str) -> Option<String> {
@@ -12,6 +14,11 @@ fn known(name: &str) -> Option<String> {
         "PWD" | "CLAUDE_PROJECT_DIR" | TOP => "/p",
         "cat names" => "one\ntwo words\n",
         "cat sub/nul" => "x\0y z\0",
+        "git alias co" => "checkout",
+        "git alias undo" => "co --",
+        "git alias wipe" => "!rm -rf build; git restore",
+        "git alias loop" => "loop",
+        "git alias odd" => "reset 'x",
         _ => return None,
     };
     Some(value.to_owned())
@@ -225,57 +232,6 @@ fn folders() {
 }
 
 #[test]
-fn files_of_their_own_names() {
-    let packages = "package.json? | package-lock.json? | npm-shrinkwrap.json? | pnpm-lock.yaml? | yarn.lock? | \
-                    bun.lock? | bun.lockb?";
-    let of_one = format!("{packages} | ./**/package.json");
-    for command in [
-        "yarn workspace foo add bar",
-        "npm -w packages/x install y",
-        "npm install y --workspace=packages/x",
-        "pnpm --filter foo add bar",
-    ] {
-        check(&[(command, &of_one)]);
-    }
-    check(&[
-        ("npm install left-pad", packages),
-        ("yarn add x", packages),
-        ("pnpm rm x", packages),
-        ("npm update", packages),
-        ("npm audit fix; npm audit; npm audit signatures", packages),
-        ("npm pkg set a=b; npm pkg get a; npm version", packages),
-        ("npm --silent --loglevel warn install x", packages),
-        ("poetry version patch; poetry version", "pyproject.toml? | uv.lock?"),
-        ("npm install; npm ci; npm test; npm i -g x; yarn install; pnpm build", ""),
-        ("cargo add serde", "Cargo.toml? | Cargo.lock?"),
-        (
-            "cargo --offline --color never -Z x add --manifest-path a/Cargo.toml serde",
-            "a/Cargo.toml? | a/Cargo.lock?",
-        ),
-        (
-            "go -C sub mod tidy; uv --directory sub version 1",
-            "sub/go.mod? | sub/go.sum? | sub/pyproject.toml? | sub/uv.lock?",
-        ),
-        ("cargo +nightly update --dry-run; cargo build; cargo +nightly test", ""),
-        ("cd sub && cargo update -p serde", "sub/Cargo.toml? | sub/Cargo.lock?"),
-        ("cargo +nightly fmt", "./**/*.rs"),
-        ("cargo fix --allow-dirty; cargo clippy", "./**/*.rs"),
-        ("cargo clippy --fix", "./**/*.rs"),
-        ("go mod tidy; go get x; go mod; go mod download", "go.mod? | go.sum?"),
-        ("poetry add x", "pyproject.toml? | poetry.lock? | uv.lock?"),
-        ("jest -u src/a.test.js; vitest", "./**/*.snap"),
-        ("pnpm -C sub exec rm x; yarn --cwd sub run prettier", "sub/x"),
-        (
-            "npx --yes prettier@3 --write a.js",
-            "a.js/**/*.{js,jsx,ts,tsx,mjs,cjs,mts,cts,vue,css,scss,less,html,json,md,mdx,yaml,yml,graphql}",
-        ),
-        ("yarn eslint --fix a", "a/**/*.{js,jsx,ts,tsx,mjs,cjs,mts,cts,vue,svelte}"),
-        ("flock /tmp/l rm x; flock -c 'rm y' /tmp/l; flock /tmp/l -c 'rm z'", "x | y | z"),
-        ("mkfifo p; gpg -o out -d in", "p | out"),
-    ]);
-}
-
-#[test]
 fn programs() {
     check(&[
         ("ls | tee -a one two", "one | two"),
@@ -401,92 +357,6 @@ fn formatters() {
         ("oxlint --fix .; oxlint .", "./**/*.{js,jsx,ts,tsx,mjs,cjs,mts,cts,vue,svelte}"),
         ("terraform fmt -check; terraform fmt -write=false; terraform plan", ""),
         ("terraform fmt -recursive", "./**/*.{tf,tfvars}"),
-    ]);
-}
-
-#[test]
-fn git() {
-    check(&[
-        ("git checkout -- a b", "own a | own b"),
-        ("git checkout HEAD~1 -- a", "own a"),
-        ("git checkout main", "main? | Unlike main"),
-        ("git checkout a.txt", "a.txt? | Unlike a.txt"),
-        ("git checkout HEAD a.txt b", "HEAD? | own a.txt | own b"),
-        ("git checkout -b new", ""),
-        (
-            "git checkout -b new origin/main; git checkout -; git checkout -p",
-            "Unlike origin/main | -? | Unlike @{-1} | . by git checkout -p",
-        ),
-        ("git switch main; git switch -c new v1; git switch -c x", "Unlike main | Unlike v1"),
-        ("git switch --orphan x", ". by git switch --orphan x"),
-        ("git checkout -f main", ". by git checkout -f main"),
-        ("git checkout -p", ". by git checkout -p"),
-        ("git checkout .", "own ."),
-        ("git checkout -- '*.txt'", "./**/*.txt"),
-        ("git restore --staged a", ""),
-        ("git restore -SW a", "own a"),
-        ("git restore -s HEAD a", "own a"),
-        ("git restore .", "own ."),
-        ("git reset --hard", ". by git reset --hard"),
-        ("git reset --keep HEAD~1", ". by git reset --keep HEAD~1"),
-        ("git reset --merge", ". by git reset --merge"),
-        ("git reset a", ""),
-        ("git stash", ". by git stash"),
-        ("git stash push -m x", ". by git stash push -m"),
-        ("git stash pop; git stash list; git stash show", ". by git stash pop"),
-        ("git stash apply", ". by git stash apply"),
-        ("git stash -- a; git stash push -m x -- b; git stash push c", "own a | own b | own c"),
-        ("git rm --cached a", ""),
-        ("git rm -r a", "a"),
-        ("git mv a b", "a | b<a"),
-        ("git clean -fd; git clean -fdn", "own ."),
-        (
-            "git clean -ffdx a b",
-            "own a | own b | repositories a by git clean -ff | repositories b by git clean -ff",
-        ),
-        ("git clean -fd -f", "own . | repositories . by git clean -ff"),
-        ("git -C sub clean -fd", "own sub/."),
-        ("git --git-dir=r/.git --work-tree=r checkout .", "own r/."),
-        ("git worktree remove w; git worktree prune; git worktree add w; git worktree list", ""),
-        ("git worktree remove --force w", "repositories w by git worktree remove --force"),
-        ("git worktree remove -f -f ../w", "repositories ../w by git worktree remove --force"),
-        ("git worktree move w v", "repositories w by git worktree move"),
-        ("git submodule update --init; git submodule status; git submodule deinit a", ""),
-        ("git submodule update --init --force", "repositories . by git submodule update"),
-        ("git -C sub submodule update -f a", "repositories sub/a by git submodule update"),
-        ("git submodule deinit -f --all", "repositories . by git submodule deinit"),
-        ("git submodule foreach git status; git submodule foreach 'git log > /t/x'", "/t/x"),
-        (
-            "git submodule --quiet foreach --recursive git reset --hard",
-            "repositories . by git submodule foreach",
-        ),
-        ("git submodule foreach 'rm -f a || :'; rm b", "repositories . by git submodule foreach | b"),
-        (
-            "git reset --hard --recurse-submodules",
-            "repositories . by git reset --recurse-submodules | . by git reset --hard --recurse-submodules",
-        ),
-        ("git checkout --recurse-submodules main", "main? | Unlike main"),
-        ("git switch -f x; git switch y", ". by git switch -f x | Unlike y"),
-        ("git checkout-index -fa", ". by git checkout-index -fa"),
-        ("git checkout-index -f a", "own a"),
-        ("git read-tree -u -m HEAD", ". by git read-tree -u -m"),
-        ("git apply <<EOF\n--- a/a.txt\n+++ b/a.txt\n@@ -1 +1 @@\n-a\n+b\nEOF", "a.txt"),
-        ("git apply x.diff", "git x.diff -p1 in ''"),
-        ("git apply *.diff; git am p/*.patch", "git glob *.diff -p1 in '' | git glob p/*.patch -p1 in ''"),
-        ("cd sub; git apply x.diff", "git sub/x.diff -p1 in 'sub'"),
-        ("cd src; git apply <<EOF\ndiff --git a/a.txt b/a.txt\n--- a/a.txt\n+++ b/a.txt\nEOF", "/p/a.txt"),
-        ("git diff main > /t/x && git apply /t/x", "/t/x | . by git apply"),
-        ("git show topic | git apply -R; curl -s http://x | git am", ". by git apply | . by git am"),
-        ("git diff -- a.txt src | git apply -R", "a.txt/**/* | src/**/*"),
-        ("git am --abort; git am --continue", ""),
-        ("git apply --check x.diff", ""),
-        ("cat x.diff | git apply -p0 -", "git x.diff -p0 in ''"),
-        ("git am < x", "git x -p1 in ''"),
-        ("git -c x=y rm a.txt", "a.txt"),
-        ("git status; git log > l", "l"),
-        ("git diff --output=d", "d"),
-        ("git ls-files '*.txt' | xargs rm", "./**/*.txt"),
-        ("git commit -am x; git add a", ""),
     ]);
 }
 

@@ -16,7 +16,7 @@ use crate::domain::claim::{Holder, HolderKind};
 use crate::domain::pattern::Pattern;
 use crate::domain::refusal::Refusal;
 use crate::domain::task::TaskState;
-use crate::domain::writes::{CONTENT, TOP};
+use crate::domain::writes::{ALIAS, CONTENT, TOP};
 use crate::services::editing::{self, Asked, Editor, Worker, marking, succeeding, touching, unended};
 use crate::services::lending::{self, Lent};
 use crate::services::project::Project;
@@ -111,6 +111,7 @@ fn decide(house: &House, agent: Option<&str>, event: &Event) -> Result<Decision,
     let known = |name: &str| match name {
         "PWD" => cwd.to_str().map(str::to_owned),
         TOP => top(),
+        name if name.starts_with(ALIAS) => editing::alias::of(house, &cwd, &name[ALIAS.len()..]),
         name if name.starts_with(CONTENT) => text_of(&cwd.join(&name[CONTENT.len()..])),
         name if SHELLS_OWN.contains(&name) => None,
         // An agent's commands and its hooks are its children alike.

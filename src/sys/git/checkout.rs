@@ -362,6 +362,13 @@ pub fn mend(git: &Git, _guard: &Guard) -> Vec<PathBuf> {
     mended
 }
 
+/// What a command is short for in the person's configuration.
+pub fn alias(git: &Git, tree: &Worktree, name: &str) -> Result<Option<String>, GitError> {
+    let call = git.tree_call(tree, "config").by_person().args(["--get", &format!("alias.{name}")]);
+    let told = String::from_utf8_lossy(&call.accept(&[0, 1]).run()?).trim_end().to_owned();
+    Ok((!told.is_empty()).then_some(told))
+}
+
 /// Whether a lock of an index is one of ours; under the queue's guard its holder was killed.
 fn is_ours(lock: &Path) -> bool {
     fs::read(lock).is_ok_and(|text| text == MARK)

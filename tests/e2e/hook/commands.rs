@@ -19,9 +19,13 @@ fn branched() -> Bench {
 #[test]
 fn what_git_would_bring_over_a_held_file_is_refused_before() {
     let bench = branched();
+    bench.git(["config", "alias.co", "checkout"]);
+    bench.git(["config", "alias.undo", "!git reset -q && git restore"]);
     assert_eq!(ask(&bench, &edit(&bench, "a", "src/lib.txt")), "");
     for command in [
         "git merge topic",
+        "git co topic",
+        "cd src; git undo src/lib.txt",
         "git merge --no-ff -m 'the topic' other topic",
         "git cherry-pick topic",
         "git cherry-pick main..topic",
@@ -67,6 +71,7 @@ fn what_git_would_bring_over_a_held_file_is_refused_before() {
         "git rebase other",
         "git checkout other",
         "git checkout main",
+        "git co main; git lol; git undo; git nothing src/lib.txt",
         "git checkout -b new",
         "git switch -c new other",
         "git merge none-such",

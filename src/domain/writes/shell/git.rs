@@ -1,10 +1,20 @@
 //! What git does to the working tree.
 
-use super::operands::Operands;
+use super::operands::{Operands, is_one};
 use super::programs::spread;
 use super::run::{Input, Reading, anything};
 use super::word::{Arg, glob_of};
+use crate::domain::writes::shell::ALIAS;
 use crate::domain::writes::{Brought, Commits, Diff, Reach};
+
+/// Commands that are git's own. Those that are left out are asked about in vain.
+const COMMANDS: &str = "add am annotate apply archive bisect blame branch bundle cat-file check-attr check-ignore \
+                        checkout checkout-index cherry cherry-pick clean clone commit config describe diff diff-files \
+                        diff-index diff-tree fetch filter-branch filter-repo for-each-ref format-patch fsck gc grep \
+                        hash-object help init lfs log ls-files ls-remote ls-tree merge merge-base merge-file mv name-rev \
+                        notes pull push range-diff read-tree rebase reflog remote reset restore rev-list rev-parse \
+                        revert rm shortlog show show-ref sparse-checkout stash status submodule switch symbolic-ref tag \
+                        update-index update-ref var version worktree write-tree";
 
 impl Reading<'_> {
     pub(super) fn git(&mut self, words: &[Arg], input: &Input) {
@@ -16,8 +26,39 @@ impl Reading<'_> {
             for folder in &folders {
                 here.go(Some(folder));
             }
-            here.subcommand(command, words, input);
+            match here.alias(command, &global.values("c")) {
+                Some(text) => here.aliased(&text, words, input),
+                None => here.subcommand(command, words, input),
+            }
         });
+    }
+
+    /// What a command is short for, by an option of this call or by the configuration. Git's own cannot be.
+    fn alias(&self, command: &str, settings: &[Arg]) -> Option<String> {
+        let is_name = command.chars().all(|c| c.is_alphanumeric() || c == '-' || c == '_');
+        if is_one(command, COMMANDS) || !is_name {
+            return None;
+        }
+        let set = |setting: &Arg| {
+            let (name, value) = setting.text()?.split_once('=')?;
+            (name.strip_prefix("alias.")? == command).then(|| value.to_owned())
+        };
+        settings.iter().rev().find_map(set).or_else(|| self.known(&format!("{ALIAS}{command}")))
+    }
+
+    /// An alias is a command of git, or with `!` one of the shell at the top of the checkout; further words follow.
+    fn aliased(&mut self, text: &str, words: &[Arg], input: &Input) {
+        if let Some(script) = text.trim_start().strip_prefix('!') {
+            let top = self.top().map(Arg::Text);
+            let all: Vec<Arg> =
+                std::iter::once(Arg::Text("git".to_owned())).chain(words.iter().cloned()).collect();
+            self.within(top.as_ref(), |here| here.apart(&format!("{script} \"$@\""), Some(&all[1..])));
+            return;
+        }
+        let Ok(meant) = shell_words::split(text) else { return };
+        let git = std::iter::once("git".to_owned()).chain(meant).map(Arg::Text);
+        let all: Vec<Arg> = git.chain(words.iter().cloned()).collect();
+        self.program(&all, input.clone());
     }
 
     fn subcommand(&mut self, command: &str, words: &[Arg], input: &Input) {
