@@ -13,8 +13,8 @@ use crate::sys::git::discover::discover;
 /// How many entries of a folder are looked through for a glob: a hook has to answer in milliseconds.
 const MOST_ENTRIES: usize = 10_000;
 
-/// How many files a glob may stand for; what is beyond is not asked about.
-const MOST_MATCHES: usize = 256;
+/// How many files a glob may stand for; of more it is asked as of what a program finds.
+const MOST_MATCHES: usize = 1000;
 
 /// A diff above this is not read: it may be about any file.
 const LARGEST_DIFF: u64 = 1 << 20;
@@ -60,11 +60,16 @@ pub(super) fn files(asked: &Asked<'_>, write: &Write) -> Vec<(PathBuf, Extent)> 
         }
         Reach::IfThere if file.symlink_metadata().is_err() => Vec::new(),
         Reach::IfThere => whole(vec![file]),
-        Reach::Glob => whole(matching(asked.cwd, &write.path)),
-        Reach::Names if file.is_dir() => {
-            let sources = matching(asked.cwd, inside.unwrap_or_default());
-            whole(sources.iter().filter_map(|source| Some(file.join(source.file_name()?))).collect())
-        }
+        Reach::Glob => match matching(asked.cwd, &write.path) {
+            Ok(files) => whole(files),
+            Err(TooMany { folder, name }) => vec![(folder, Extent::Found(name))],
+        },
+        Reach::Names if file.is_dir() => match matching(asked.cwd, inside.unwrap_or_default()) {
+            Ok(sources) => {
+                whole(sources.iter().filter_map(|source| Some(file.join(source.file_name()?))).collect())
+            }
+            Err(TooMany { name, .. }) => vec![(file, Extent::Found(name))],
+        },
         Reach::Names => whole(vec![file]),
         Reach::Below(name) if file.is_dir() => vec![(file, Extent::Found(name.clone()))],
         Reach::Below(_) => whole(vec![file]),
@@ -73,9 +78,12 @@ pub(super) fn files(asked: &Asked<'_>, write: &Write) -> Vec<(PathBuf, Extent)> 
         Reach::Repositories(_) => Vec::new(),
         Reach::Commits(commits) => brought::files(asked, &file, commits),
         Reach::Diff(diff) => {
-            let diffs = if diff.is_glob { matching(asked.cwd, &write.path) } else { vec![file] };
             let folder = asked.cwd.join(inside.unwrap_or_default());
-            diffs.iter().flat_map(|file| diffed(file, &folder, diff)).collect()
+            let diffs = if diff.is_glob { matching(asked.cwd, &write.path) } else { Ok(vec![file]) };
+            match diffs {
+                Ok(diffs) => diffs.iter().flat_map(|file| diffed(file, &folder, diff)).collect(),
+                Err(TooMany { .. }) => vec![(folder, Extent::Checkout(diff.by.clone()))],
+            }
         }
     }
 }
@@ -105,11 +113,28 @@ fn diffed(file: &Path, folder: &Path, diff: &Diff) -> Vec<(PathBuf, Extent)> {
     named.into_iter().map(place).collect()
 }
 
+/// A glob stands for more files than are asked about one by one.
+#[derive(Debug, PartialEq)]
+struct TooMany {
+    /// Where all of them lie.
+    folder: PathBuf,
+    /// A glob that matches their names.
+    name: String,
+}
+
 /// What matches a glob, as a shell would list it.
-fn matching(cwd: &Path, glob: &str) -> Vec<PathBuf> {
+fn matching(cwd: &Path, glob: &str) -> Result<Vec<PathBuf>, TooMany> {
     let start = if glob.starts_with('/') { Path::new("/") } else { cwd };
     let mut found = vec![start.to_owned()];
-    for segment in glob.split('/').filter(|segment| !matches!(*segment, "" | ".")) {
+    let segments = || glob.split('/').filter(|segment| !matches!(*segment, "" | "."));
+    let too_many = || {
+        let before = segments().take_while(|segment| !segment.contains(['*', '?', '[', '{']));
+        TooMany {
+            folder: before.fold(start.to_owned(), |folder, segment| folder.join(segment)),
+            name: segments().next_back().unwrap_or("*").to_owned(),
+        }
+    };
+    for segment in segments() {
         // What no pattern can say is no glob either.
         let pattern = Pattern::parse(segment).ok();
         let literal = match &pattern {
@@ -127,8 +152,12 @@ fn matching(cwd: &Path, glob: &str) -> Vec<PathBuf> {
                     }
                 }
                 (None, Some(pattern)) => {
-                    let entries = std::fs::read_dir(&folder).into_iter().flatten().take(MOST_ENTRIES);
-                    for name in entries.flatten().map(|entry| entry.file_name()) {
+                    let entries = std::fs::read_dir(&folder).into_iter().flatten().flatten();
+                    for (at, entry) in entries.enumerate() {
+                        if at == MOST_ENTRIES {
+                            return Err(too_many());
+                        }
+                        let name = entry.file_name();
                         let bytes = name.as_bytes();
                         if (segment.starts_with('.') || !bytes.starts_with(b"."))
                             && pattern.contains(&RepoPath::from_bytes(bytes))
@@ -140,12 +169,12 @@ fn matching(cwd: &Path, glob: &str) -> Vec<PathBuf> {
                 (None, None) => {}
             }
             if next.len() > MOST_MATCHES {
-                break;
+                return Err(too_many());
             }
         }
-        found = next.into_iter().take(MOST_MATCHES).collect();
+        found = next.into_iter().collect();
     }
-    found
+    Ok(found)
 }
 
 #[cfg(test)]
@@ -209,5 +238,27 @@ mod tests {
             let found: Vec<&str> = found.iter().map(|path| path.trim_start_matches("./")).collect();
             assert_eq!(found, *expected, "{write:?}");
         }
+    }
+
+    #[test]
+    fn of_what_is_too_much_to_be_told_one_by_one_all_is_asked() {
+        let folder = tempfile::tempdir().unwrap();
+        let cwd = folder.path();
+        std::fs::create_dir_all(cwd.join("many/goal")).unwrap();
+        for n in 0..=MOST_MATCHES {
+            std::fs::write(cwd.join(format!("many/f{n}")), "").unwrap();
+        }
+        let found = |reach: Reach, path: &str, inside: Option<&str>| {
+            let write = Write { path: path.to_owned(), inside: inside.map(str::to_owned), reach };
+            files(&Asked { house: None, folder: cwd, cwd, writes: &[] }, &write)
+        };
+        let some = |path: &str, name: &str| vec![(cwd.join(path), Extent::Found(name.to_owned()))];
+        assert_eq!(found(Reach::Glob, "many/f*", None), some("many", "f*"));
+        assert_eq!(found(Reach::Glob, "m*/f?*", None), some("", "f?*"));
+        assert_eq!(found(Reach::Names, "many/goal", Some("many/f*")), some("many/goal", "f*"));
+        assert_eq!(found(Reach::Glob, "many/f1??", None).len(), 100);
+        let by = "git apply".to_owned();
+        let diff = Reach::Diff(Diff { strip: 1, is_gits: true, is_glob: true, by: by.clone() });
+        assert_eq!(found(diff, "many/*", Some("")), [(cwd.join(""), Extent::Checkout(by))]);
     }
 }
