@@ -141,8 +141,8 @@ impl Client {
                 // Else the agent's own edits, which its hook claims, would stand in its way; and what it
                 // claims would outlive it.
                 Ok(Some(taken)) => {
-                    let agent =
-                        tree::patron().filter(|(_, name)| AGENTS.iter().any(|it| name.starts_with(it)));
+                    let agent = tree::patron(&AGENTS)
+                        .filter(|(_, name)| AGENTS.iter().any(|it| name.starts_with(it)));
                     let proof = taken.proof(agent.map(|(agent, _)| agent).as_ref());
                     *life = Some((taken, proof));
                 }

@@ -27,6 +27,7 @@ use crate::sys::git::discover::discover;
 use crate::sys::process::life;
 
 pub mod alias;
+pub mod beside;
 mod brought;
 mod linked;
 mod made;
@@ -287,12 +288,7 @@ fn claimed(
         project.ensure(tx)?;
         let lease = if editor.alive.is_some() { SESSION_LEASE_S } else { DEFAULT_TTL_S as i64 };
         let expires_at = Time::now().plus_seconds(lease);
-        let alive = editor.alive.as_deref();
-        for life in tx.earlier_lives(&project.id, &editor.holder, alive)? {
-            if !is_twins(life.as_deref(), editor) {
-                tx.resume_claims(&project.id, &editor.holder, life.as_deref(), alive, expires_at)?;
-            }
-        }
+        succeeding::resume(tx, &project.id, editor, expires_at)?;
         // What it holds for another checkout says nothing of what the file was in this one.
         let is_own = |at: usize| {
             let (place, _) = &wanted[at];
@@ -413,11 +409,14 @@ pub fn rest(house: &House, editor: &Editor) -> Result<(), Error> {
     let mut done = Vec::new();
     for edit in edits {
         let now = digest(&edit.path);
-        if now == edit.before && now != place::FOLDER {
-            marking::tell_if_put_back(house, editor, &edit.path)?;
-            done.push((edit, "the file is as it was"));
-        } else if is_committed(house, &edit.path) {
-            done.push((edit, "the file is committed"));
+        let why = match now == edit.before && now != place::FOLDER {
+            true => "the file is as it was",
+            false if is_committed(house, &edit.path) => "the file is committed",
+            false => continue,
+        };
+        // Whoever put it aside may be about to bring it back.
+        if !marking::is_put_back(house, editor, &edit.path)? {
+            done.push((edit, why));
         }
     }
     if done.is_empty() {

@@ -142,7 +142,7 @@ fn decide(house: &House, agent: Option<&str>, event: &Event) -> Result<Decision,
         return Ok(Decision::default());
     }
     let name = session_name(agent, event);
-    let alive = tree::patron().map(|(patron, _)| life::proof_of(&patron));
+    let alive = tree::patron(&AGENTS).map(|(patron, _)| life::proof_of(&patron));
     let editor = Editor { holder: Holder { kind: HolderKind::Agent, name }, alive };
     let editor = &editor;
     let asked = Asked { house: Some(house), folder: &folder, cwd: &cwd, writes: &writes };
@@ -158,6 +158,9 @@ fn decide(house: &House, agent: Option<&str>, event: &Event) -> Result<Decision,
     match event.moment {
         Moment::Before => {
             let late = late();
+            if writes.is_empty() {
+                succeeding::go_on(house, editor)?;
+            }
             if event.is_command() {
                 // Without these only what the command does beside its words goes unseen.
                 let _ = touching::note(house, editor, &folder);

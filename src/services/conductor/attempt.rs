@@ -436,6 +436,7 @@ fn save(desk: &Desk, attempt: &AttemptRow, task: &Task) -> Result<Option<Saved>,
     if desk.config.isolation == Isolation::Shared && !saved.outside.is_empty() {
         saving::absorb(desk, attempt, &saved)?;
     }
+    let beside = saving::tell_others(desk, attempt, &saved)?;
     let is_violation = !saved.outside.is_empty() && outcome == Outcome::Submitted;
     let report = if saved.outside.is_empty() {
         None
@@ -446,6 +447,9 @@ fn save(desk: &Desk, attempt: &AttemptRow, task: &Task) -> Result<Option<Saved>,
     };
     let goes_on = desk.write(|tx| -> Result<bool, Error> {
         saving::record(tx, attempt, &saved)?;
+        if let Some(text) = &beside {
+            tell(tx, desk, attempt, "attempt.beside", text)?;
+        }
         if !saved.dropped.is_empty() {
             let names: Vec<String> = saved.dropped.iter().map(ToString::to_string).collect();
             let text = format!("{}: passed over, the integrator makes it anew", names.join(", "));

@@ -15,6 +15,7 @@ use crate::domain::pattern::{Pattern, PatternSet, twins};
 use crate::domain::plan::Task;
 use crate::domain::violation::{Changed, Kind, Lead, Objection, end_of, objection};
 use crate::services::claiming::leaving::{self, BUILDS};
+use crate::services::editing::beside;
 use crate::services::environments::working;
 use crate::services::{Error, approving, owning, walling};
 use crate::store::Tx;
@@ -40,6 +41,8 @@ pub struct Saved {
     /// In a shared folder: what changed that nobody owns while others worked there too. It is somebody's, and
     /// nobody knows whose. There and in an environment: what changed in repositories that lay in it before.
     pub unowned: Vec<RepoPath>,
+    /// In a shared folder: what changed that somebody else holds.
+    pub others: Vec<RepoPath>,
     /// Files within the claim that git ignores. They do not land; once the worker has ended, copies of them
     /// lie in the run's folder `ignored`.
     pub ignored: Vec<RepoPath>,
@@ -326,7 +329,8 @@ fn compared(desk: &Desk, attempt: &AttemptRow, task: &Task, mut snapshot: Snapsh
         _ => Vec::new(),
     };
     ignored.retain(|path| owned.contains(path));
-    let mut saved = Saved { snapshot, outside, approved, dropped, unowned: Vec::new(), ignored };
+    let mut saved =
+        Saved { snapshot, outside, approved, dropped, unowned: Vec::new(), others: Vec::new(), ignored };
     if is_shared {
         forget_others(desk, attempt, &mut saved, &owned)?;
     }
@@ -484,6 +488,14 @@ pub fn absorb(desk: &Desk, attempt: &AttemptRow, saved: &Saved) -> Result<(), Er
     Ok(())
 }
 
+/// Tells those who hold files of a shared folder that changed while an attempt ran there; what is to be recorded.
+pub fn tell_others(desk: &Desk, attempt: &AttemptRow, saved: &Saved) -> Result<Option<String>, Error> {
+    let Some(top) = attempt.worktree.as_deref().filter(|_| !saved.others.is_empty()) else { return Ok(None) };
+    let Ok(all) = Pattern::parse("**") else { return Ok(None) };
+    let held = desk.store()?.read(|tx| tx.claims_near(&desk.project.id, &all))?;
+    beside::tell(&desk.session.house, Path::new(top), attempt, &saved.others, &held)
+}
+
 /// In a shared folder others work too: what they own is theirs, and what nobody owns cannot
 /// be laid to this worker's door where another ran at the same time.
 fn forget_others(
@@ -492,7 +504,7 @@ fn forget_others(
     saved: &mut Saved,
     owned: &PatternSet,
 ) -> Result<(), Error> {
-    let Saved { snapshot, outside, approved, unowned, .. } = saved;
+    let Saved { snapshot, outside, approved, unowned, others: theirs, .. } = saved;
     // Told by what was then, so that it stays the same when it is asked again later.
     let (from, to) = (attempt.started_at, attempt.ended_at.unwrap_or_else(Time::now));
     let (claims, ran) = desk.store()?.read(|tx| -> Result<_, Error> {
@@ -509,7 +521,9 @@ fn forget_others(
     let is_alone = ran.iter().all(|other| other.id == attempt.id);
     let foreign =
         outside.extract_if(.., |(path, _)| !concerns(owned, path) && (!is_alone || others.contains(path)));
-    unowned.extend(foreign.map(|(path, _)| path).filter(|path| !others.contains(path)));
+    for (path, _) in foreign {
+        if others.contains(&path) { theirs.push(path) } else { unowned.push(path) }
+    }
     snapshot.changed.retain(|change| {
         owned.contains(&change.path)
             || approved.contains(&change.path)

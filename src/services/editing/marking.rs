@@ -74,6 +74,11 @@ pub fn note(house: &House, editor: &Editor, asked: &Asked<'_>, is_command: bool)
             own(house, editor, asked.folder)?.into_iter().filter(is_since).collect()
         }
     };
+    append(house, editor, &left)
+}
+
+/// Adds to the record how files are now.
+fn append(house: &House, editor: &Editor, left: &[PathBuf]) -> Result<(), Error> {
     if left.is_empty() || !house.root.is_dir() {
         return Ok(());
     }
@@ -121,21 +126,24 @@ pub(super) fn forget(house: &House, editor: &Editor) -> Result<(), Error> {
     done.map_err(|error| Error::system(format!("cannot write {}", path.display()), error))
 }
 
-/// Tells a session that a file is as it was before its work on it, where none of its tools left it so: somebody put it
-/// back.
+/// Whether a file that is as it was before a session's work on it, or as the last commit has it, was left so by none
+/// of its tools: somebody put it back, or aside. The session is told of that; where it is still so the next time, it knows.
 ///
 /// # Errors
-/// It cannot be told.
-pub(super) fn tell_if_put_back(house: &House, editor: &Editor, file: &Path) -> Result<(), Error> {
+/// It cannot be told, or noted.
+pub(super) fn is_put_back(house: &House, editor: &Editor, file: &Path) -> Result<bool, Error> {
     let doings = Doings::of(house, &editor.holder.name);
-    if doings.left.contains_key(file) && !doings.explain(file) {
-        let text = format!(
-            "{} is as it was before your work on it, and none of your tools did that",
-            file.display()
-        );
-        nudging::say(house, &editor.holder.name, &HolderName::new("kapell"), &text)?;
+    if !doings.left.contains_key(file) || doings.explain(file) {
+        return Ok(false);
     }
-    Ok(())
+    let text = format!(
+        "{} has nothing of your work any more that is not committed, and none of your tools did that; you hold it \
+         until the end of your next turn",
+        file.display()
+    );
+    nudging::say(house, &editor.holder.name, &HolderName::new("kapell"), &text)?;
+    append(house, editor, &[file.to_owned()])?;
+    Ok(true)
 }
 
 /// What one session did, as far as that is known.

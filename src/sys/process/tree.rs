@@ -70,9 +70,22 @@ pub fn identity(pid: i32) -> Option<Identity> {
 const BETWEEN: [&str; 11] =
     ["sh", "bash", "dash", "zsh", "ksh", "ash", "fish", "busybox", "env", "timeout", "kapell"];
 
-/// The process that this one works for: the nearest above it that is no shell; and its name.
-pub fn patron() -> Option<(Identity, String)> {
-    nearest(rustix::process::getppid()?.as_raw_nonzero().get(), |name| !BETWEEN.contains(&name))
+/// What runs scripts, by which an agent's events may be handed on; in some versions Node.js calls itself a thread.
+const SCRIPTED: [&str; 9] = ["python", "node", "MainThread", "npm", "npx", "uv", "bun", "deno", "ruby"];
+
+/// A script that hands on an event was started for it, at most so long before, in ticks of 10 ms.
+const JUST_NOW: u64 = 500;
+
+/// The process that this one works for: the nearest above it that is no shell; and its name. Of a script that was
+/// started for this call it is the one of these `agents` that is above it, where there is one.
+pub fn patron(agents: &[&str]) -> Option<(Identity, String)> {
+    let found = nearest(rustix::process::getppid()?.as_raw_nonzero().get(), |name| !BETWEEN.contains(&name))?;
+    let (script, name) = &found;
+    let is_new = own().1.is_some_and(|start| start.saturating_sub(script.start_time) <= JUST_NOW);
+    if is_new && SCRIPTED.iter().any(|it| name.starts_with(it)) {
+        return above(agents).or(Some(found));
+    }
+    Some(found)
 }
 
 /// The nearest process above this one whose name begins as one of `names`, however far up; and its name.

@@ -35,6 +35,12 @@ fn what_git_would_bring_over_a_held_file_is_refused_before() {
         "git rebase --abort",
         "git checkout topic",
         "git checkout -b new topic",
+        "git checkout -f -b new",
+        "git checkout -B main -f",
+        "git checkout --force --orphan new",
+        "git am --abort",
+        "git cherry-pick --abort",
+        "git revert --skip",
         "git switch topic",
         "git switch -c new topic",
         "git pull",
@@ -75,7 +81,7 @@ fn what_git_would_bring_over_a_held_file_is_refused_before() {
         "git checkout -b new",
         "git switch -c new other",
         "git merge none-such",
-        "git merge --abort; git rebase --continue; git am --abort; git cherry-pick --quit",
+        "git merge --abort; git rebase --continue; git am --quit; git cherry-pick --quit",
         "git fetch; git stash list; git bisect log",
         "git show topic; git diff topic; git log -p topic",
         "git apply --check ../topic.patch",
@@ -88,6 +94,21 @@ fn what_git_would_bring_over_a_held_file_is_refused_before() {
         assert_eq!(ask(&bench, &bash(&bench, "b", command)), "", "{command}");
     }
     assert_eq!(holders(&bench), ["agent claude-a src/lib.txt", "agent claude-b README"]);
+}
+
+#[test]
+fn what_somebody_resolved_in_a_merge_is_not_thrown_away_with_it() {
+    let bench = branched();
+    bench.write("src/lib.txt", "main\n");
+    bench.commit("main has it too");
+    let merge = ["-c", "user.name=a", "-c", "user.email=a@b", "merge", "topic"];
+    let merged = bench.command("git").args(merge).output().unwrap();
+    assert!(String::from_utf8_lossy(&merged.stdout).contains("CONFLICT"), "{merged:?}");
+    assert_eq!(ask(&bench, &edit(&bench, "a", "README")), "");
+    assert_eq!(ask(&bench, &bash(&bench, "b", "git merge --abort")), "");
+    assert_eq!(ask(&bench, &edit(&bench, "a", "src/lib.txt")), "");
+    let reason = ask(&bench, &bash(&bench, "b", "git merge --abort"));
+    assert!(reason.starts_with("kapell: src/lib.txt is held by claude-a"), "{reason}");
 }
 
 #[test]

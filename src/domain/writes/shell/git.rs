@@ -95,6 +95,8 @@ impl Reading<'_> {
         match command {
             // Which files such a list names is not looked up.
             "checkout" | "restore" | "rm" | "stash" if has("pathspec-from-file") => whole(self),
+            // What is not committed is thrown away, whatever branch is made of it.
+            "checkout" if has("b B orphan") && has("f force") => whole(self),
             "checkout" if has("orphan") => {}
             "checkout" if has("b B") => self.commits(Brought::Unlike, command, starts, whole),
             "checkout" if after.is_none() => match paths.split_first() {
@@ -125,9 +127,14 @@ impl Reading<'_> {
             "switch" if has("f force discard-changes orphan") => whole(self),
             "switch" => self.commits(Brought::Unlike, command, starts, whole),
             // Whoever began it goes on with it; these two throw away what is not committed, whose ever it is.
-            "rebase" if has("abort skip") => whole(self),
+            "rebase" | "cherry-pick" | "revert" | "am" if has("abort skip") => whole(self),
+            // It puts back what the merge brought, also where somebody resolved it since.
+            "merge" if has("abort") => {
+                let merged = [Arg::Text("MERGE_HEAD".to_owned())];
+                self.commits(Brought::Since, "merge --abort", &merged, whole);
+            }
             "merge" | "cherry-pick" | "revert" | "rebase"
-                if has("abort quit continue skip edit-todo show-current-patch") => {}
+                if has("quit continue edit-todo show-current-patch") => {}
             "rebase" if has("onto root autostash x exec") => whole(self),
             "merge" | "rebase" => {
                 let what = if command == "merge" { Brought::Since } else { Brought::Both };
@@ -190,7 +197,7 @@ impl Reading<'_> {
             }
             "read-tree" if has("u") => whole(self),
             "apply" if has("check stat numstat summary") || has("cached") && !has("index") => {}
-            "am" if has("abort quit skip continue resolved show-current-patch") => {}
+            "am" if has("quit continue resolved show-current-patch") => {}
             "apply" | "am" => {
                 let strip = operands.value("p").and_then(Arg::text).and_then(|n| n.parse().ok()).unwrap_or(1);
                 let by = format!("git {command}");

@@ -17,7 +17,7 @@ const PIECE: usize = 64;
 /// What a word costs as a piece of text, however short it is.
 const WORD: usize = 8;
 
-/// More files than these are not asked about one by one.
+/// More files than these are not asked about one by one: of the rest it is asked as of what a program finds.
 const MOST_WRITES: usize = 1024;
 
 /// The longest text that a variable or a pipe is followed with.
@@ -376,7 +376,13 @@ impl<'a> Reading<'a> {
     }
 
     pub fn add(&mut self, path: &str, inside: Option<String>, reach: Reach) {
-        if path.is_empty() || self.writes.len() >= MOST_WRITES {
+        if path.is_empty() || self.writes.len() > MOST_WRITES {
+            return;
+        }
+        if self.writes.len() == MOST_WRITES {
+            // What is beyond may be any of what lies here.
+            let reach = Reach::Below("*".to_owned());
+            self.writes.push(Write { path: ".".to_owned(), inside: None, reach });
             return;
         }
         let path = here_by_proc(path);

@@ -76,7 +76,7 @@ fn git() {
         ("git diff main > /t/x && git apply /t/x", "/t/x | . by git apply"),
         ("git show topic | git apply -R; curl -s http://x | git am", ". by git apply | . by git am"),
         ("git diff -- a.txt src | git apply -R", "a.txt/**/* | src/**/*"),
-        ("git am --abort; git am --continue", ""),
+        ("git am --continue; git am --quit; git merge --abort", "Since MERGE_HEAD"),
         ("git apply --check x.diff", ""),
         ("cat x.diff | git apply -p0 -", "git x.diff -p0 in ''"),
         ("git am < x", "git x -p1 in ''"),

@@ -9,7 +9,7 @@ fn commits() {
         ("git merge x", "Since x"),
         ("git merge -m 'a b' --no-ff x y", "Since x y"),
         ("git merge", "Since @{upstream}"),
-        ("git merge --abort; git merge --continue; git cherry-pick --skip; git revert --quit", ""),
+        ("git merge --quit; git merge --continue; git cherry-pick --quit; git revert --quit", ""),
         ("git cherry-pick -x a..b c", "Each a..b c"),
         ("git revert -m 1 --no-edit HEAD", "Each HEAD"),
         ("git cherry-pick $(git rev-parse x)", ". by git cherry-pick"),

@@ -1,0 +1,79 @@
+//! What changed in a shared folder of files that others hold while a worker was at work there: it may have been the
+//! worker, and whoever holds them has to know.
+
+use std::collections::BTreeMap;
+use std::fs::Metadata;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use super::marking::Doings;
+use super::touching::changed_at;
+use crate::base::ids::HolderName;
+use crate::base::paths::RepoPath;
+use crate::domain::claim::{Held, HolderKind};
+use crate::services::{Error, House, nudging};
+use crate::store::attempts::AttemptRow;
+
+/// So many are named.
+const NAMED: usize = 5;
+
+/// Those of the changed files that agents hold whose own tools did not leave them so; of what a person does nothing
+/// is known. Each with whose it is.
+fn unexplained<'a>(
+    house: &House,
+    top: &Path,
+    attempt: &AttemptRow,
+    changed: &'a [RepoPath],
+    held: &'a [Held],
+) -> BTreeMap<&'a HolderName, Vec<&'a RepoPath>> {
+    let began = Duration::from_millis(attempt.started_at.as_millis().unsigned_abs());
+    let began = SystemTime::UNIX_EPOCH + began;
+    let mut found = BTreeMap::<&HolderName, Vec<&RepoPath>>::new();
+    for claim in held.iter().filter(|claim| claim.holder.kind == HolderKind::Agent) {
+        let doings = Doings::of(house, &claim.holder.name);
+        for path in changed.iter().filter(|path| claim.pattern.contains(path)) {
+            let file = top.join(path.to_path_buf());
+            let is_since = |it: Metadata| changed_at(&it) >= began;
+            let is_meanwhile = file.symlink_metadata().map_or(true, is_since);
+            if is_meanwhile && !doings.explain(&file) {
+                found.entry(&claim.holder.name).or_default().push(path);
+            }
+        }
+    }
+    found
+}
+
+/// Tells those who hold files that changed while an attempt ran in the same folder; what is to be recorded of it.
+///
+/// # Errors
+/// They cannot be told.
+pub fn tell(
+    house: &House,
+    top: &Path,
+    attempt: &AttemptRow,
+    changed: &[RepoPath],
+    held: &[Held],
+) -> Result<Option<String>, Error> {
+    let mut told = Vec::new();
+    for (holder, paths) in unexplained(house, top, attempt, changed, held) {
+        let names: Vec<String> = paths.iter().take(NAMED).map(ToString::to_string).collect();
+        let more = paths.len().saturating_sub(NAMED);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let names = format!("{}{more}", names.join(", "));
+        let text = format!(
+            "{names} changed while my task {} ran in this folder, and none of your tools did that; look at it before \
+             you go on",
+            attempt.task
+        );
+        nudging::say(house, holder, &HolderName::new(attempt.id.as_str()), &text)?;
+        told.push(format!("{names} (held by {holder})"));
+    }
+    let text = || {
+        format!(
+            "{} changed while task {} ran in the same folder, and by no tool of whoever holds it",
+            told.join(", "),
+            attempt.task
+        )
+    };
+    Ok((!told.is_empty()).then(text))
+}
