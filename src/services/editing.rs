@@ -68,12 +68,27 @@ pub struct Worker {
     pub worktree: Option<PathBuf>,
     /// What it lent to children, or had lent once.
     pub lent: Vec<Lent>,
+    /// Whether it is about to run a command.
+    pub by_command: bool,
 }
 
 impl Worker {
     /// Whether nobody else works in its checkout, which then is called like it.
     fn is_in_own_tree(&self) -> bool {
         self.worktree.as_ref().is_some_and(|tree| tree.ends_with(&self.attempt))
+    }
+
+    /// Whether a command may write a file that is not the task's: one that was changed already, by a program that
+    /// nobody could tell before. Only so it can be put back; what lands is another question.
+    fn may_put_back(&self, asked: &Asked<'_>, project: &Project, place: &Place) -> bool {
+        let is_file = matches!(place.extent, Extent::Whole | Extent::Known | Extent::Tree)
+            && !place.path.is_empty()
+            && place.is_in(project)
+            && !place.file.is_dir();
+        self.by_command
+            && self.is_in_own_tree()
+            && is_file
+            && asked.house.is_some_and(|house| is_changed(house, &place.file))
     }
 
     /// The children to whom it lent this place, or something below it.
@@ -128,7 +143,7 @@ pub fn by_worker(
         if !is_own(&claim) {
             claim.extend(held.take().map(|held| held()).unwrap_or_default());
             let is_private = || worker.is_in_own_tree() && made::is_ignored(asked.house, &project, &place);
-            if !is_own(&claim) && !is_private() {
+            if !is_own(&claim) && !is_private() && !worker.may_put_back(asked, &project, &place) {
                 return Ok(Some(beyond(&project, &place, &claim)));
             }
         }
@@ -437,14 +452,20 @@ pub fn rest(house: &House, editor: &Editor) -> Result<(), Error> {
 /// Whether the checkout that a file lies in has it as its last commit does. A file that was
 /// removed is asked about by its folder's checkout.
 fn is_committed(house: &House, file: &Path) -> bool {
-    let Some(folder) = file.ancestors().skip(1).find(|folder| folder.is_dir()) else { return false };
-    let clean = || -> Result<bool, Error> {
-        let (git, tree) = ground::checkout(house, &Project::of(folder)?)?;
-        let Ok(path) = file.strip_prefix(&tree.path) else { return Ok(false) };
-        Ok(checkout::is_committed(&git, &tree, path)?)
-    };
     // What cannot be told stays claimed.
-    clean().unwrap_or(false)
+    as_committed(house, file).unwrap_or(false)
+}
+
+/// Whether the checkout that a file lies in has it otherwise than its last commit does.
+fn is_changed(house: &House, file: &Path) -> bool {
+    as_committed(house, file).is_ok_and(|is_so| !is_so)
+}
+
+fn as_committed(house: &House, file: &Path) -> Result<bool, Error> {
+    let Some(folder) = file.ancestors().skip(1).find(|folder| folder.is_dir()) else { return Ok(false) };
+    let (git, tree) = ground::checkout(house, &Project::of(folder)?)?;
+    let Ok(path) = file.strip_prefix(&tree.path) else { return Ok(false) };
+    Ok(checkout::is_committed(&git, &tree, path)?)
 }
 
 /// Whether what a command finds can be what somebody holds: a claim of `a.txt` is one of all below too,

@@ -37,8 +37,11 @@ const LARGEST_EVENT: u64 = 64 << 20;
 /// A longer list of names is not read.
 const LARGEST_LIST: u64 = 64 << 10;
 
-/// How many claims of a project are looked through for a worker's own.
-const MOST_CLAIMS: usize = 500;
+/// So many claims of a project are asked for at a time, to find a worker's own.
+const PAGE: usize = 500;
+
+/// So often at most.
+const MOST_PAGES: usize = 40;
 
 /// The log starts anew when it has grown to this.
 const LARGEST_LOG: u64 = 1 << 20;
@@ -128,6 +131,7 @@ fn decide(house: &House, agent: Option<&str>, event: &Event) -> Result<Decision,
             files: files.unwrap_or_default(),
             worktree: variable("KAPELL_WORKTREE").map(PathBuf::from),
             lent: house.shim_socket().and_then(|it| it.parent()).map(lending::noted).unwrap_or_default(),
+            by_command: event.is_command(),
         };
         let asked = Asked { house: Some(house), folder: &cwd, cwd: &cwd, writes: &writes };
         let plan = variable("KAPELL_PLAN").map_or("", String::as_str);
@@ -217,16 +221,25 @@ fn text_of(file: &Path) -> Option<String> {
 /// What an attempt holds by now. Within its wall only its shim can tell.
 fn held(house: &House, attempt: &str) -> Vec<Pattern> {
     let Some(socket) = house.shim_socket() else { return Vec::new() };
-    let answer = match relayed::call(socket, "status", &json!({"scope": "claims", "limit": MOST_CLAIMS})) {
-        Ok(answer) => answer,
-        Err(error) => {
-            log(house, &error.message);
-            return Vec::new();
+    let mut held = Vec::new();
+    let mut asked = json!({"scope": "claims", "limit": PAGE});
+    for _ in 0..MOST_PAGES {
+        let answer = match relayed::call(socket, "status", &asked) {
+            Ok(answer) => answer,
+            Err(error) => {
+                log(house, &error.message);
+                break;
+            }
+        };
+        let claims = answer["claims"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let own = claims.iter().filter(|claim| claim["holder"] == attempt);
+        held.extend(own.filter_map(|claim| Pattern::parse(claim["pattern"].as_str()?).ok()));
+        match answer.get("next_cursor") {
+            Some(next) => asked["cursor"] = next.clone(),
+            None => break,
         }
-    };
-    let claims = answer["claims"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let own = claims.iter().filter(|claim| claim["holder"] == attempt);
-    own.filter_map(|claim| Pattern::parse(claim["pattern"].as_str()?).ok()).collect()
+    }
+    held
 }
 
 /// Whether a child is still at work on what it was lent. What its shim cannot tell is taken for so.

@@ -40,7 +40,10 @@ pub(super) fn beyond(project: &Project, place: &Place, claim: &[Pattern]) -> Ref
         _ => (
             format!("{path} is not among the files of this task: {owned}"),
             match asking(path, None) {
-                Ok(how) => format!("Keep to these files, or ask first: {how}"),
+                Ok(how) => format!(
+                    "Keep to these files, or ask first: {how}. What changed by accident git show HEAD:FILE > FILE puts \
+                     back, and rm takes away what is new"
+                ),
                 Err(why) => format!("Keep to these files; nobody can ask for this one: {why}"),
             },
         ),

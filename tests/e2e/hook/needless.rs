@@ -82,6 +82,18 @@ fn what_git_ignores_in_its_own_checkout_is_a_workers_to_write() {
         let said = asked(&bash(&bench, "w", command), &tree);
         assert!(command.contains("..") || said.contains("is not among the files"), "{command}: {said}");
     }
+    // What a program changed that nobody could tell before may be put back.
+    fs::write(tree.join("README"), "by accident\n").unwrap();
+    fs::write(tree.join("stray"), "by accident\n").unwrap();
+    for command in
+        ["git show HEAD:README > README", "git checkout -- README", "rm stray", "rm -f stray README"]
+    {
+        assert_eq!(asked(&bash(&bench, "w", command), &tree), "", "{command}");
+    }
+    let said = asked(&edit(&bench, "w", "README"), &tree);
+    assert!(said.contains("README is not among the files"), "{said}");
+    let said = asked(&bash(&bench, "w", "rm -rf other; echo > log; rm stray"), &tree);
+    assert!(said.contains("other is not among the files") && said.contains("git show HEAD:FILE"), "{said}");
     // In the person's checkout they may be the person's.
     let said = asked(&bash(&bench, "w", "cp src/lib.txt .env"), &bench.project);
     assert!(said.contains(".env is not among the files"), "{said}");
