@@ -17,26 +17,29 @@ use crate::store::attempts::AttemptRow;
 /// So many are named.
 const NAMED: usize = 5;
 
-/// Those of the changed files that agents hold whose own tools did not leave them so; of what a person does nothing
-/// is known. Each with whose it is.
+/// Those of the changed files that agents hold whose own tools did not leave them so, and those of persons, of whose
+/// doings nothing is known. Each with whose it is, and whether that is an agent.
 fn unexplained<'a>(
     house: &House,
     top: &Path,
     attempt: &AttemptRow,
     changed: &'a [RepoPath],
     held: &'a [Held],
-) -> BTreeMap<&'a HolderName, Vec<&'a RepoPath>> {
+) -> BTreeMap<(&'a HolderName, bool), Vec<&'a RepoPath>> {
     let began = Duration::from_millis(attempt.started_at.as_millis().unsigned_abs());
     let began = SystemTime::UNIX_EPOCH + began;
-    let mut found = BTreeMap::<&HolderName, Vec<&RepoPath>>::new();
-    for claim in held.iter().filter(|claim| claim.holder.kind == HolderKind::Agent) {
+    let mut found = BTreeMap::<(&HolderName, bool), Vec<&RepoPath>>::new();
+    for claim in held.iter().filter(|claim| claim.holder.kind != HolderKind::Attempt) {
         let doings = Doings::of(house, &claim.holder.name);
         for path in changed.iter().filter(|path| claim.pattern.contains(path)) {
             let file = top.join(path.to_path_buf());
             let is_since = |it: Metadata| changed_at(&it) >= began;
             let is_meanwhile = file.symlink_metadata().map_or(true, is_since);
             if is_meanwhile && !doings.explain(&file) {
-                found.entry(&claim.holder.name).or_default().push(path);
+                found
+                    .entry((&claim.holder.name, claim.holder.kind == HolderKind::Agent))
+                    .or_default()
+                    .push(path);
             }
         }
     }
@@ -55,7 +58,7 @@ pub fn tell(
     held: &[Held],
 ) -> Result<Option<String>, Error> {
     let mut told = Vec::new();
-    for (holder, paths) in unexplained(house, top, attempt, changed, held) {
+    for ((holder, is_agent), paths) in unexplained(house, top, attempt, changed, held) {
         let names: Vec<String> = paths.iter().take(NAMED).map(ToString::to_string).collect();
         let more = paths.len().saturating_sub(NAMED);
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
@@ -65,12 +68,14 @@ pub fn tell(
              you go on",
             attempt.task
         );
-        nudging::say(house, holder, &HolderName::new(attempt.id.as_str()), &text)?;
+        if is_agent {
+            nudging::say(house, holder, &HolderName::new(attempt.id.as_str()), &text)?;
+        }
         told.push(format!("{names} (held by {holder})"));
     }
     let text = || {
         format!(
-            "{} changed while task {} ran in the same folder, and by no tool of whoever holds it",
+            "{} changed while task {} ran in the same folder, and it may have been its worker",
             told.join(", "),
             attempt.task
         )

@@ -107,7 +107,8 @@ fn others(house: &House, editor: &Editor, project: &Project) -> Result<Vec<Held>
         }
         Ok(held)
     })?;
-    // Attempts work in checkouts of their own, and a server's claims are its agent's.
+    // Attempts work in checkouts of their own, or in a shared one all the time, so that nobody knows what was not
+    // their doing; and a server's claims are its agent's.
     held.retain(|claim| {
         if is_of_its_shell(claim, editor) {
             return false;

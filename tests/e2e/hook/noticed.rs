@@ -225,3 +225,55 @@ fn what_a_command_does_beside_its_holders_tools_is_told_to_both() {
         assert_eq!(ask(&bench, &edit(&bench, "a", "src/lib.txt")), "", "{name}: once");
     }
 }
+
+#[test]
+fn what_somebody_put_aside_for_a_moment_stays_held() {
+    let bench = Bench::new();
+    let edited = |moment: &str| {
+        let input = json!({"file_path": "src/lib.txt", "old_string": "a", "new_string": "b"});
+        ask(&bench, &tool(&bench, "a", moment, "Edit", input))
+    };
+    assert_eq!(edited("PreToolUse"), "");
+    bench.write("src/lib.txt", "PRECIOUS\n");
+    assert_eq!(edited("PostToolUse"), "");
+    bench.git(["stash", "-q"]);
+    assert_eq!(ask(&bench, &event(&bench, "a", "Stop")), "");
+    bench.git(["stash", "pop", "-q"]);
+    assert!(ask(&bench, &edit(&bench, "b", "src/lib.txt")).contains("held by claude-a"));
+    let said = ask(&bench, &bash(&bench, "a", "ls"));
+    assert!(said.contains("none of your tools did that"), "{said}");
+    // Where nobody brings it back it is held no longer than that.
+    bench.git(["checkout", "-q", "src/lib.txt"]);
+    for held in [1, 0] {
+        assert_eq!(ask(&bench, &event(&bench, "a", "Stop")), "");
+        assert_eq!(holders(&bench).len(), held);
+    }
+}
+
+#[test]
+fn what_a_worker_may_have_done_in_a_shared_folder_is_told() {
+    let bench = Bench::new();
+    bench.configure("[project]\nisolation = \"shared\"\n");
+    hold(&bench, &["README"]);
+    let lines =
+        [&bench.meet_line("here"), "write a.txt a", "write src/lib.txt stolen", "write README stolen"]
+            .map(ToString::to_string);
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    let plan = bench.start(&crate::bench::Plan::new([crate::bench::task("a", &["a.txt"], &lines)]));
+    let worker = bench.meet("here");
+    for (moment, path) in [("PreToolUse", "src/lib.txt"), ("PreToolUse", "own.txt")] {
+        let input = json!({"file_path": path, "old_string": "a", "new_string": "b"});
+        assert_eq!(ask(&bench, &tool(&bench, "a", moment, "Edit", input.clone())), "");
+        bench.write(path, "PRECIOUS\n");
+        assert_eq!(ask(&bench, &tool(&bench, "a", "PostToolUse", "Edit", input)), "");
+    }
+    worker.go();
+    assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
+    let told: Vec<String> =
+        bench.events(None).into_iter().filter(|(kind, _)| kind == "attempt.beside").map(|it| it.1).collect();
+    let text =
+        "src/lib.txt (held by claude-a), README (held by me) changed while task a ran in the same folder";
+    assert!(told.len() == 1 && told[0].contains(text), "{told:?}");
+    let said = ask(&bench, &bash(&bench, "a", "ls"));
+    assert!(said.contains("src/lib.txt changed while my task a ran in this folder"), "{said}");
+}
