@@ -433,3 +433,27 @@ fn of_code_that_no_test_was_run_for_it_is_said_so() {
     assert_eq!(judged["verdict"], "approved", "{judged:#}");
     assert_eq!(gate(&judged, "red-green")["why"], why);
 }
+
+#[test]
+fn folders_that_a_test_closed_to_itself_are_opened_for_the_next() {
+    if crate::bench::again_without_privileges(
+        "judging::folders_that_a_test_closed_to_itself_are_opened_for_the_next",
+    ) {
+        return;
+    }
+    let bench = Bench::new();
+    bench.write(".gitignore", "cached/\n");
+    bench.write("check.sh", "mkdir -p cached && touch cached/x && chmod 000 cached\n");
+    bench.commit("tests of rights");
+    let plan = |name: &str| {
+        let file = format!("{name}.txt");
+        let lines = [format!("write {file} x")];
+        Plan::new([task(name, &[&file], &[&lines[0]])])
+            .rule("test", json!("sh check.sh"))
+            .rule("max_attempts", json!(1))
+    };
+    for name in ["a", "b", "c"] {
+        let id = bench.start(&plan(name));
+        assert_eq!(bench.at_rest(&id)["state"], "done", "{name}: {}", bench.story());
+    }
+}
