@@ -61,7 +61,15 @@ pub(super) fn files(asked: &Asked<'_>, write: &Write) -> Vec<(PathBuf, Extent)> 
         Reach::IfThere if file.symlink_metadata().is_err() => Vec::new(),
         Reach::IfThere => whole(vec![file]),
         Reach::Glob => match matching(asked.cwd, &write.path) {
-            Ok(files) => whole(files),
+            Ok(files) => {
+                let mut files = whole(files);
+                // Some shells, and others that were told, look at every depth for it.
+                if write.path.split('/').any(|segment| segment == "**") {
+                    let TooMany { folder, name } = too_many(asked.cwd, &write.path);
+                    files.push((folder, Extent::Found(name)));
+                }
+                files
+            }
             Err(TooMany { folder, name }) => vec![(folder, Extent::Found(name))],
         },
         Reach::Names if file.is_dir() => match matching(asked.cwd, inside.unwrap_or_default()) {
@@ -122,19 +130,26 @@ struct TooMany {
     name: String,
 }
 
+/// Where a glob starts, and its parts.
+fn parts<'a>(cwd: &'a Path, glob: &'a str) -> (&'a Path, impl DoubleEndedIterator<Item = &'a str>) {
+    let start = if glob.starts_with('/') { Path::new("/") } else { cwd };
+    (start, glob.split('/').filter(|segment| !matches!(*segment, "" | ".")))
+}
+
+fn too_many(cwd: &Path, glob: &str) -> TooMany {
+    let (start, segments) = parts(cwd, glob);
+    let before = segments.take_while(|segment| !segment.contains(['*', '?', '[', '{']));
+    let folder = before.fold(start.to_owned(), |folder, segment| folder.join(segment));
+    let name = parts(cwd, glob).1.next_back().filter(|name| *name != "**").unwrap_or("*");
+    TooMany { folder, name: name.to_owned() }
+}
+
 /// What matches a glob, as a shell would list it.
 fn matching(cwd: &Path, glob: &str) -> Result<Vec<PathBuf>, TooMany> {
-    let start = if glob.starts_with('/') { Path::new("/") } else { cwd };
+    let too_many = || too_many(cwd, glob);
+    let (start, segments) = parts(cwd, glob);
     let mut found = vec![start.to_owned()];
-    let segments = || glob.split('/').filter(|segment| !matches!(*segment, "" | "."));
-    let too_many = || {
-        let before = segments().take_while(|segment| !segment.contains(['*', '?', '[', '{']));
-        TooMany {
-            folder: before.fold(start.to_owned(), |folder, segment| folder.join(segment)),
-            name: segments().next_back().unwrap_or("*").to_owned(),
-        }
-    };
-    for segment in segments() {
+    for segment in segments {
         // What no pattern can say is no glob either.
         let pattern = Pattern::parse(segment).ok();
         let literal = match &pattern {
@@ -257,6 +272,8 @@ mod tests {
         assert_eq!(found(Reach::Glob, "m*/f?*", None), some("", "f?*"));
         assert_eq!(found(Reach::Names, "many/goal", Some("many/f*")), some("many/goal", "f*"));
         assert_eq!(found(Reach::Glob, "many/f1??", None).len(), 100);
+        assert_eq!(found(Reach::Glob, "many/**/*.x", None), some("many", "*.x"));
+        assert_eq!(found(Reach::Glob, "many/**", None), some("many", "*"));
         let by = "git apply".to_owned();
         let diff = Reach::Diff(Diff { strip: 1, is_gits: true, is_glob: true, by: by.clone() });
         assert_eq!(found(diff, "many/*", Some("")), [(cwd.join(""), Extent::Checkout(by))]);

@@ -62,6 +62,19 @@ impl Reading<'_> {
                     self.apart_arg(text, None);
                 }
             }
+            "nix" | "nix-shell" => {
+                let text = Operands::of(words, "p:I:A:", "run command").value("run").cloned();
+                let at = words.iter().position(|it| matches!(it.text(), Some("-c" | "--command")));
+                match (text, at) {
+                    (Some(text), _) => self.apart_arg(&text, None),
+                    (None, Some(at)) if name == "nix" => self.program(&words[at + 1..], input),
+                    (None, at) => {
+                        if let Some(text) = at.and_then(|at| words.get(at + 1)) {
+                            self.apart_arg(&text.clone(), None);
+                        }
+                    }
+                }
+            }
             "bash" | "sh" | "dash" | "zsh" | "ksh" | "ash" | "fish" => self.shell(words, input),
             "env" => self.env(words, input),
             "xargs" | "gxargs" => self.xargs(words, input),

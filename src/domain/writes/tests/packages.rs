@@ -49,6 +49,10 @@ fn files_of_their_own_names() {
         ),
         ("yarn eslint --fix a", "a/**/*.{js,jsx,ts,tsx,mjs,cjs,mts,cts,vue,svelte}"),
         ("flock /tmp/l rm x; flock -c 'rm y' /tmp/l; flock /tmp/l -c 'rm z'", "x | y | z"),
+        ("npx rimraf a; trash b; gio trash c; npx shx rm -rf d", "a | b | c | d"),
+        ("nix develop -c rm a; nix-shell -p x --run 'rm b'; nix-shell --command 'rm c'", "a | b | c"),
+        ("direnv exec . rm a; hatch run rm b; pipx run rm c; conda run -n x rm d", "a | b | c | d"),
+        ("2to3 -w a; 2to3 b; sg run -p x -r y -U c", "a/**/*.{py,pyi} | c/**/*"),
         ("mkfifo p; gpg -o out -d in", "p | out"),
     ]);
 }
