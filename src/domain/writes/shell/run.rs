@@ -287,6 +287,10 @@ impl<'a> Reading<'a> {
                     None => self.set(&name, value),
                 }
             }
+            // `$(< LIST)` is what the file says.
+            if is_printed && !command.redirects.is_empty() {
+                self.program(&[Arg::Text("cat".to_owned())], input);
+            }
             return;
         }
         if assigned.is_empty() {

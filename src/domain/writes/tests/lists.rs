@@ -36,6 +36,10 @@ fn commits() {
 fn lists() {
     check(&[
         ("xargs rm < names", "one | two | words"),
+        (
+            "rm $(<names); for f in $(< names); do touch x/$f; done",
+            "one | two | words | x/one | x/two | x/words",
+        ),
         ("xargs -a names rm; xargs --arg-file names shred", "one | two | words | one | two | words"),
         ("cat names | xargs -d '\\n' rm", "one | two words"),
         ("xargs -I{} mv {} old/{} < names", "one | old/one<one | two words | old/two words<two words"),
