@@ -6,6 +6,7 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use tracing_subscriber::Layer;
@@ -161,6 +162,9 @@ fn is_editors(word: &OsString) -> bool {
     word.to_str().is_some_and(|word| word == "--stdio" || word.starts_with("--clientProcessId="))
 }
 
+/// An agent gives a hook ten seconds, as its settings say, and hears nothing from one that takes longer.
+const HOOK_PATIENCE: Duration = Duration::from_secs(7);
+
 /// A tool of an agent waits for this one: nothing is set up that it can do without. It always ends
 /// well, since an agent takes a failed hook for none.
 fn hook(agent: Option<&str>) -> u8 {
@@ -170,6 +174,7 @@ fn hook(agent: Option<&str>) -> u8 {
         Ok(mut house) => {
             // Whoever keeps the database open has looked at its pages.
             house.check = Check::Header;
+            house.patience = Some(HOOK_PATIENCE);
             doors::hook::answer(&house, agent, &mut std::io::stdin().lock(), output);
             house.leave();
         }

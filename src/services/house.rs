@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use super::Error;
 use crate::base::ids::HolderName;
@@ -33,6 +34,8 @@ pub struct House {
     pub is_root: bool,
     /// How thoroughly the database is looked at before its first use.
     pub check: Check,
+    /// How long the turn to write the database is waited for at most; without end, if nothing is said.
+    pub patience: Option<Duration>,
     /// The database, opened at first use: a door that only lists its tools needs none.
     pub(super) store: OnceLock<Store>,
     pub(super) opening: Mutex<()>,
@@ -100,6 +103,7 @@ impl House {
             person_config,
             is_root: rustix::process::geteuid().is_root(),
             check,
+            patience: None,
             store: OnceLock::new(),
             opening: Mutex::new(()),
         }
@@ -115,6 +119,9 @@ impl House {
             return Ok(store);
         }
         let store = Store::open(&self.root, self.check)?;
+        if let Some(limit) = self.patience {
+            store.give_up_after(limit)?;
+        }
         Ok(self.store.get_or_init(|| store))
     }
 

@@ -58,6 +58,8 @@ pub struct Store {
     // SQLite's busy handler starves writers when many processes write (a writer waited
     // 3 s for a commit of 60 µs), so they queue on this file's lock instead, for 7 µs.
     turnstile: File,
+    /// So long the turn is waited for.
+    limit: OnceLock<Duration>,
 }
 
 /// How thoroughly to look at the file before using it.
@@ -93,7 +95,7 @@ impl Store {
         if !matches!(&seen, Ok(Some(header)) if header.format == migrate::NEWEST) {
             // Nobody writes meanwhile, so what looks cut short is cut short. And nobody else opens it: of those who
             // find a database that somebody was killed while making, all but one would be told that it is locked.
-            opening = Some(turn(&turnstile, &path)?);
+            opening = Some(turn(&turnstile, &path, None)?);
             seen = look_at_header(&path);
         }
         let page = seen?.map_or(PAGE, |header| header.page);
@@ -143,6 +145,7 @@ impl Store {
             is_shared: AtomicBool::new(false),
             writing: Mutex::new(()),
             turnstile,
+            limit: OnceLock::new(),
         };
         if found < migrate::NEWEST {
             store.migrate()?;
@@ -227,6 +230,13 @@ impl Store {
         let mut statement = connection.prepare(look)?;
         let lines = statement.query_map([], |row| row.get::<_, String>(0))?.collect::<Result<Vec<_>, _>>()?;
         Ok(lines.into_iter().filter(|line| line != "ok").collect())
+    }
+
+    /// From now on nobody in this process waits longer than this to write: for one whose answer is not waited for any
+    /// longer either. It is to end soon, for a wait that was given up goes on until the process does.
+    pub fn give_up_after(&self, limit: Duration) -> Result<(), StoreError> {
+        let _ = self.limit.set(limit);
+        Ok(self.connection().busy_timeout(limit)?)
     }
 
     /// From now on who looks waits until a writer of this process has committed. That is for processes whose threads
@@ -323,7 +333,7 @@ impl Store {
     }
 
     fn turn(&self) -> Result<Turn<'_>, StoreError> {
-        turn(&self.turnstile, &self.path)
+        turn(&self.turnstile, &self.path, self.limit.get().copied())
     }
 }
 
@@ -386,8 +396,8 @@ fn others_have_it_open(path: &Path) -> bool {
     matches!(other, Ok(Some(_)))
 }
 
-/// Waits for the turn of whoever writes the database at `path`.
-fn turn<'a>(turnstile: &'a File, path: &Path) -> Result<Turn<'a>, StoreError> {
+/// Waits for the turn of whoever writes the database at `path`, so long at most.
+fn turn<'a>(turnstile: &'a File, path: &Path, limit: Option<Duration>) -> Result<Turn<'a>, StoreError> {
     let mut operation = FlockOperation::NonBlockingLockExclusive;
     let mut _waits = None;
     loop {
@@ -395,6 +405,9 @@ fn turn<'a>(turnstile: &'a File, path: &Path) -> Result<Turn<'a>, StoreError> {
             Ok(()) => return Ok(Turn(turnstile)),
             Err(rustix::io::Errno::INTR) => {}
             Err(rustix::io::Errno::WOULDBLOCK) => {
+                if let Some(limit) = limit {
+                    return turn_within(turnstile, path, limit);
+                }
                 operation = FlockOperation::LockExclusive;
                 _waits = Some(tell_later(turnstile, path));
             }
@@ -403,16 +416,48 @@ fn turn<'a>(turnstile: &'a File, path: &Path) -> Result<Turn<'a>, StoreError> {
     }
 }
 
+/// The same, by a thread that goes on to wait where this gives up: the lock is that of the file, whoever takes it.
+fn turn_within<'a>(turnstile: &'a File, path: &Path, limit: Duration) -> Result<Turn<'a>, StoreError> {
+    let failed = |source| StoreError::Io { path: path.to_owned(), source };
+    let lock = turnstile.try_clone().map_err(failed)?;
+    let (had, turns) = channel();
+    let wait = move || {
+        let taken = loop {
+            match flock(&lock, FlockOperation::LockExclusive) {
+                Err(rustix::io::Errno::INTR) => {}
+                taken => break taken,
+            }
+        };
+        // With nobody who waits any more the process ends, and the lock with it.
+        let _ = had.send(taken);
+    };
+    threads::start("kapell-turn", Box::new(wait)).map_err(failed)?;
+    match turns.recv_timeout(limit) {
+        Ok(Ok(())) => Ok(Turn(turnstile)),
+        Ok(Err(errno)) => Err(failed(errno.into())),
+        Err(_) => {
+            let (path, seconds) = (path.to_owned(), limit.as_secs());
+            Err(StoreError::Busy { path, who: holder_of(turnstile), seconds })
+        }
+    }
+}
+
+/// Who has locked the file, in words.
+fn holder_of(turnstile: &File) -> String {
+    match holder(turnstile.metadata().map_or(0, |it| it.ino())) {
+        Some(pid) => format!("process {pid}"),
+        None => "another process".to_owned(),
+    }
+}
+
 /// Tells of a wait for the turn if it is not over before long; it is over as soon as what this gives is dropped.
 fn tell_later(turnstile: &File, path: &Path) -> Sender<()> {
     let (waits, is_over) = channel();
-    let (lock, path) = (turnstile.metadata().map_or(0, |it| it.ino()), path.to_owned());
+    let path = path.to_owned();
+    let lock = turnstile.try_clone();
     let tell = move || {
         if is_over.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
-            let who = match holder(lock) {
-                Some(pid) => format!("process {pid}"),
-                None => "another process".to_owned(),
-            };
+            let who = lock.map_or_else(|_| "another process".to_owned(), |lock| holder_of(&lock));
             tracing::warn!(
                 "waiting to write {} since {} s: {who} has the turn; if it is suspended let it go on, if it hangs end it",
                 path.display(),
@@ -531,6 +576,25 @@ mod tests {
         assert_eq!(log.metadata().unwrap().len(), 0);
         let store = Store::open(folder.path(), Check::Pages).unwrap();
         assert_eq!(store.integrity().unwrap(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn who_cannot_wait_for_ever_is_told_who_has_the_turn() {
+        let folder = tempfile::tempdir().unwrap();
+        let (other, own) = [(); 2].map(|()| Store::open(folder.path(), Check::Header).unwrap()).into();
+        own.give_up_after(Duration::from_secs(60)).unwrap();
+        own.write(|_| Ok::<_, StoreError>(())).unwrap();
+        let turn = other.turn().unwrap();
+        let refused = turn_within(&own.turnstile, &own.path, Duration::from_millis(1)).map(|_| ());
+        let told = refused.unwrap_err().to_string();
+        assert!(told.starts_with(&format!("process {} has had the turn", std::process::id())), "{told}");
+        assert!(own.read(|tx| tx.projects()).unwrap().is_empty());
+        // Whoever gives it back in time is waited for.
+        std::thread::scope(|scope| {
+            let late = scope.spawn(|| own.write(|_| Ok::<_, StoreError>(())));
+            drop(turn);
+            late.join().unwrap().unwrap();
+        });
     }
 
     /// What another process is told to do: it has the database open until its stdin ends.

@@ -33,6 +33,16 @@ pub enum StoreError {
         /// The system's answer.
         source: std::io::Error,
     },
+    /// Somebody else has the turn to write, and for longer than this process can wait.
+    #[error("{who} has had the turn to write {} for {seconds} s; if it hangs, end it", path.display())]
+    Busy {
+        /// The database file.
+        path: PathBuf,
+        /// Who has it.
+        who: String,
+        /// How long it was waited for.
+        seconds: u64,
+    },
     /// SQLite refused.
     #[error("database: {0}")]
     Sqlite(#[from] rusqlite::Error),
