@@ -135,6 +135,18 @@ pub fn lay(
     // where that does, whatever its target gained since. A merge takes away what is in the base and not in the branch.
     let begun = match refs::read(git, &integration)? {
         Some(begun) => Some(begun),
+        // Git's names of branches are paths, and what is a branch is no folder.
+        None if let Some((folder, _)) = integration.rsplit_once('/')
+            && refs::read(git, folder)?.is_some() =>
+        {
+            let branch = folder.trim_start_matches("refs/heads/");
+            return Err(Refusal::new(
+                Code::Conflict,
+                format!("the branch {branch} is in the way of the plan's own, {branch}/{id}"),
+                format!("rename it: git branch -m {branch} ANOTHER-NAME"),
+            )
+            .into());
+        }
         None => match refs::update(git, &integration, &base, None, "kapell: plan started")? {
             Update::Done => None,
             Update::Moved { now } => now,

@@ -223,3 +223,17 @@ fn single_tasks_are_done_without_a_plan_also_while_others_run() {
     bench.at_rest(&inbox);
     assert_eq!(bench.landed(&inbox).len(), 3);
 }
+
+#[test]
+fn a_branch_in_the_way_of_a_plans_own_is_named() {
+    let bench = Bench::new();
+    bench.git(["branch", "kapell"]);
+    let plan = bench.plan(&Plan::new([task("a", &["a.txt"], &["write a.txt a"])]));
+    let refused = bench.rpc().refused("dispatch", json!({"plan_id": plan}));
+    assert_eq!(refused.kind, "conflict");
+    let told = format!("the branch kapell is in the way of the plan's own, kapell/{plan}");
+    assert!(refused.message.contains(&told), "{refused:?}");
+    bench.git(["branch", "-m", "kapell", "other"]);
+    bench.dispatch(&plan);
+    assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
+}
