@@ -37,7 +37,7 @@ const FRAME: Duration = Duration::from_millis(40);
 const LOOKS: Duration = Duration::from_millis(250);
 
 /// Whoever is ended while it is stopped goes on for that: so soon the one signal is heard after the other.
-const GRACE: Duration = Duration::from_millis(200);
+const GRACE: Duration = Duration::from_secs(1);
 
 /// What was asked for.
 #[derive(Debug, Clone, Default)]
