@@ -609,8 +609,12 @@ fn the_wall_holds_for_a_user_without_privileges() {
     std::os::unix::fs::chown(bench.top.path(), Some(65534), Some(65534)).unwrap();
     // The programs may lie where only their owner may go.
     let (test, kapell) = (bench.top.path().join("test"), bench.top.path().join("kapell"));
-    fs::copy(&part.argv[0], &test).unwrap();
-    fs::copy(KAPELL, &kapell).unwrap();
+    for (from, to) in [(part.argv[0].as_os_str(), &test), (KAPELL.as_ref(), &kapell)] {
+        // By another process: what another thread starts meanwhile would have this one's file open for writing, and
+        // such a file is no program.
+        let copied = spawn::program("/bin/cp", Path::new("/")).arg(from).arg(to).status().unwrap();
+        assert!(copied.success(), "{copied}");
+    }
     let mut command: Command = spawn::program(&test, Path::new("/"));
     command.args(&part.argv[1..]).envs(&part.env).env("TMPDIR", bench.top.path()).env(PROGRAM, &kapell);
     let output = spawn::run(command.uid(65534).gid(65534), b"", &spawn::Limits::default()).unwrap();

@@ -143,7 +143,11 @@ fn again_without_privileges(test: &str) -> bool {
     // The program may lie where only its owner may go.
     let room = tempfile::tempdir().unwrap();
     let program = room.path().join("test");
-    fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    // By another process: what another thread starts meanwhile would have this one's file open for writing, and such a
+    // file is no program.
+    let copied =
+        Command::new("/bin/cp").arg(std::env::current_exe().unwrap()).arg(&program).status().unwrap();
+    assert!(copied.success(), "{copied}");
     for path in [room.path(), &program] {
         std::os::unix::fs::chown(path, Some(65534), Some(65534)).unwrap();
     }
