@@ -185,15 +185,15 @@ impl Line {
         expected.min(self.limit)
     }
 
-    /// Why nothing that may take `wanted` can begin now, if so.
-    pub fn refuses(&self, whose: &str, wanted: u64) -> Option<String> {
+    /// Why `what` may not begin now that may take `wanted`, if so.
+    pub fn refuses(&self, whose: &str, what: &str, wanted: u64) -> Option<String> {
         let is_full = self.committed() >= self.limit;
         if !is_full && wanted <= self.room() {
             return None;
         }
         let how = if self.reserved > 0 { "spent or set aside" } else { "spent" };
         let more =
-            if is_full { String::new() } else { format!(", and a task may take {}", self.amount(wanted)) };
+            if is_full { String::new() } else { format!(", and {what} may take {}", self.amount(wanted)) };
         Some(format!(
             "{whose}: {} of {} {} are {how}{}{more}",
             self.amount(self.committed()),
@@ -338,7 +338,7 @@ mod tests {
 
     #[test]
     fn what_is_set_aside_counts_as_spent_and_a_limit_says_why() {
-        let refused = |line: Line, wanted| line.refuses("claude", wanted);
+        let refused = |line: Line, wanted| line.refuses("claude", "a task", wanted);
         assert_eq!(refused(line(1_000_000, 0, 0), 1_000_000), None);
         assert_eq!(refused(line(1_000_000, 400_000, 300_000), 300_000), None);
         assert_eq!(
@@ -402,7 +402,7 @@ mod tests {
             let mut running: Vec<u64> = Vec::new();
             for (wish, ends, percent) in wishes {
                 let wanted = now.reserve(wish);
-                if now.refuses("x", wanted).is_none() {
+                if now.refuses("x", "a task", wanted).is_none() {
                     now.reserved += wanted;
                     running.push(wanted);
                 }

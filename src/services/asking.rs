@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::conductor::launching::{Assignment, kind_of, start};
 use super::conductor::listening::{Watched, listen};
 use super::project::Project;
-use super::spending::questions;
+use super::spending::{AT_CAP, questions};
 use super::{Error, Session, local};
 use crate::base::clock::Time;
 use crate::base::ids::{ProviderName, WorkerName, random_tail};
@@ -154,11 +154,25 @@ pub fn ask(
         }
     })?;
     session.cancel.on_cancel(|| {});
-    let usage = heard.report.usage.priced(provider.prices);
+    let mut usage = heard.report.usage.priced(provider.prices);
+    // It ended by itself at what it was told that it may cost.
+    let is_at_cap = |reason: &String| reason.contains(AT_CAP);
+    let spent =
+        cap.filter(|_| heard.outcome == Outcome::Failed && heard.reason.as_ref().is_some_and(is_at_cap));
+    if let Some(cap) = spent {
+        // Were less told, as if there were some left, it would be asked again at once, and end as soon.
+        usage.usd = Some(usage.usd.unwrap_or_default().max(cap.usd()));
+    }
     questions::answered(session, project, config, &name, question.of, &run, usage)?;
     tell_usage(session, project, question, &name, usage)?;
     if let Some(limit) = &heard.limit {
         cool_down(session, project, &name, limit)?;
+    }
+    if let Some(cap) = spent {
+        let why = format!("what {name} may still cost of {cap} dollars is spent, and it did not answer");
+        return Err(
+            Refusal::new(Code::OverBudget, why, "wait, name another provider, or raise the budget").into()
+        );
     }
     if heard.outcome != Outcome::Submitted && session.cancel.is_cancelled() {
         return Err(Refusal::new(

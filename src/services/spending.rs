@@ -14,6 +14,7 @@ use crate::base::clock::Time;
 use crate::base::ids::{PlanId, ProjectId, ProviderName};
 use crate::domain::attempt::Outcome;
 use crate::domain::budget::{Line, Measure, Money, expected};
+use crate::domain::conducting::PlanState;
 use crate::domain::plan::Task;
 use crate::domain::refusal::{Code, Refusal};
 use crate::domain::route::Limit;
@@ -33,6 +34,10 @@ use crate::sys::shim::job::Request;
 const FIRST: Money = Money::from_micros(1_000_000);
 /// The same in tokens.
 const FIRST_TOKENS: u64 = 100_000;
+/// How Claude Code says that it ended at what it may cost.
+pub const AT_CAP: &str = "error_max_budget_usd";
+/// What mostly begins, in words.
+const TASK: &str = "a task";
 /// As many attempts are looked at to say what the next one will cost.
 const LAST: usize = 20;
 
@@ -233,14 +238,21 @@ pub fn unpriced(tx: &Tx<'_>, config: &Config, now: Time) -> Result<Vec<(String, 
 /// Why a wish must wait, if so. That a limit is reached, or that what is left of it is too little for what is
 /// wanted, is told, once in its period.
 pub fn refusal(tx: &Tx<'_>, config: &Config, wish: &Wish<'_>) -> Result<Option<String>, Error> {
-    let Some(Obstacle { whose, stand, wanted, why }) = obstacle(tx, config, wish)? else { return Ok(None) };
+    let Some(full) = obstacle(tx, config, wish)? else { return Ok(None) };
+    tell_of(tx, wish, &full)?;
+    Ok(Some(until(tx, wish, &full.why, &full.stand)?))
+}
+
+/// Tells that a limit is spent, or that what is left of it is too little, once in its period.
+fn tell_of(tx: &Tx<'_>, wish: &Wish<'_>, full: &Obstacle) -> Result<(), Error> {
+    let Obstacle { whose, stand, wanted, why } = full;
     // What is only set aside may be free again, and a wish beyond the whole limit says nothing of it.
-    let is_spent = stand.line.is_reached() || wanted <= stand.line.limit;
+    let is_spent = stand.line.is_reached() || *wanted <= stand.line.limit;
     if stand.line.reserved == 0 && is_spent {
         let word = if stand.line.is_reached() { Word::Reached } else { Word::Short };
-        tell_once(tx, wish, &whose, &stand, word, &why)?;
+        tell_once(tx, wish, whose, stand, word, why)?;
     }
-    Ok(Some(until(tx, wish, &why, &stand)?))
+    Ok(())
 }
 
 /// What keeps a provider from a wish, if anything does. What a task wants beyond all that its provider or
@@ -272,7 +284,7 @@ pub fn allow(session: &Session, project: &Project, plan: &PlanRow, usd: f64) -> 
     }
     session.store()?.write(|tx| -> Result<(), Error> {
         let line = Line::of_money(Measure::Plan, allowed, &tx.plan_standing(&plan.id)?);
-        if let Some(why) = line.refuses(&format!("plan {}", plan.id), 0) {
+        if let Some(why) = line.refuses(&format!("plan {}", plan.id), TASK, 0) {
             return Err(Refusal::new(Code::OverBudget, why, "name more than that").into());
         }
         tx.set_plan_budget(&plan.id, allowed.usd())?;
@@ -311,8 +323,22 @@ pub fn plan_is_spent(tx: &Tx<'_>, desk: &Desk, task: &Task) -> Result<Option<Spe
         least = least
             .min(Expected::of(tx, &desk.config, provider, task.budget_usd, Begins::Attempt)?.wanted(&line));
     }
-    let why = line.refuses(&format!("plan {}", desk.plan_id), least);
+    let why = line.refuses(&format!("plan {}", desk.plan_id), TASK, least);
     Ok(why.map(|why| Spent { why, wholly: line.is_reached() }))
+}
+
+/// Pauses a plan whose own money does not do: no waiting brings more, and somebody has to decide.
+///
+/// # Errors
+/// The database fails.
+pub fn pause_unpaid(tx: &Tx<'_>, project: &ProjectId, id: &PlanId, why: &str) -> Result<(), Error> {
+    if tx.plan(id)?.is_some_and(|row| row.state == PlanState::Running) {
+        let why = format!(
+            "budget: {why}; what landed stays. kapell resume {id} --budget-usd USD goes on with more, kapell cancel {id} ends it"
+        );
+        tx.set_plan_state(project, id, PlanState::Paused, Some(&why))?;
+    }
+    Ok(())
 }
 
 /// Why a provider gets nothing for a task that may take so much money, if so; of one that says nothing what is
@@ -350,7 +376,8 @@ fn obstacle(tx: &Tx<'_>, config: &Config, wish: &Wish<'_>) -> Result<Option<Obst
     let expected = Expected::of(tx, config, wish.provider, wish.task_usd, wish.begins)?;
     Ok(all.into_iter().find_map(|(whose, stand)| {
         let wanted = expected.wanted(&stand.line);
-        let why = stand.line.refuses(&whose, wanted)?;
+        let what = if wish.begins == Begins::Question { "a question" } else { TASK };
+        let why = stand.line.refuses(&whose, what, wanted)?;
         Some(Obstacle { whose, stand, wanted, why })
     }))
 }
@@ -388,7 +415,7 @@ pub fn full(
         if stand.line.reserved > 0 && !line.is_reached() {
             return None;
         }
-        line.refuses(provider.as_str(), expected.wanted(&line)).map(|why| (why, stand.resets_at))
+        line.refuses(provider.as_str(), TASK, expected.wanted(&line)).map(|why| (why, stand.resets_at))
     }))
 }
 
@@ -575,7 +602,7 @@ impl<'a> Meter<'a> {
             return heard;
         }
         let told = heard.reason.as_deref().unwrap_or_default();
-        if heard.outcome == Outcome::Failed && told.contains("error_max_budget_usd") {
+        if heard.outcome == Outcome::Failed && told.contains(AT_CAP) {
             let told = told.lines().next().unwrap_or_default().to_owned();
             // Recording its end will meet the same error, and tell it.
             let Ok(given) = self.given(task) else { return heard };

@@ -158,10 +158,10 @@ impl Tx<'_> {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// What each worker of a project did in attempts that began at or after `since`.
+    /// What each worker of a project did in attempts that began at or after `since`, and cost with what it was asked.
     pub fn done_since(&self, project: &ProjectId, since: Time) -> Result<Vec<Did>, StoreError> {
         let mut statement = self.sql.prepare_cached(
-            "SELECT worker, count(*), coalesce(sum(usd), 0.0) FROM attempts
+            "SELECT worker, sum(1 - is_question), coalesce(sum(spent), 0) / 1e6 FROM spendings
              WHERE project = ?1 AND started_at >= ?2 GROUP BY worker",
         )?;
         let rows = statement.query_map(params![project.as_str(), since.as_millis()], |row| {

@@ -198,11 +198,12 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// What began since then and is still open: its id, and whether it is a question.
+    /// What began since then and is still open: its id, and whether it is a question. An older Kapell that still runs
+    /// knows a question by its having no plan.
     pub fn open_spendings(&self, since: Time) -> Result<Vec<(String, bool)>, StoreError> {
-        let mut statement = self
-            .sql
-            .prepare_cached("SELECT id, is_question FROM spendings WHERE started_at >= ?1 AND is_open = 1")?;
+        let mut statement = self.sql.prepare_cached(
+            "SELECT id, is_question OR plan IS NULL FROM spendings WHERE started_at >= ?1 AND is_open = 1",
+        )?;
         let rows = statement.query_map([since.as_millis()], |row| Ok((row.get(0)?, row.get(1)?)))?;
         Ok(rows.collect::<Result<_, _>>()?)
     }

@@ -51,7 +51,10 @@ fn reviews_at_once_do_not_overspend_and_one_that_cannot_be_paid_now_is_waited_fo
 
     let plan = bench.start(&reviewed(&["c"]));
     let why = waits(&bench, &plan, "c");
-    assert!(why.contains("critic: 0.14 of 0.20 dollars are spent today, and a task may take 0.07"), "{why}");
+    assert!(
+        why.contains("critic: 0.14 of 0.20 dollars are spent today, and a question may take 0.07"),
+        "{why}"
+    );
     assert_eq!(budget_of_critic(&bench)["spent_usd"], json!(0.14), "{:#}", budget_of_critic(&bench));
     // Whoever raises it is heard.
     reviewer(&bench, "usd_per_day = 1.0");
@@ -73,9 +76,15 @@ fn what_reviews_cost_is_that_of_their_task_and_plan() {
     let plan = bench.start(&plan.with("budget_usd", json!(0.1)));
     bench.meet("reviewer").go();
     let why = waits(&bench, &plan, "b");
-    let told =
-        format!("review: plan {plan}: 0.07 of 0.10 dollars are spent by its tasks, and a task may take 0.07");
+    let told = format!(
+        "review: plan {plan}: 0.07 of 0.10 dollars are spent by its tasks, and a question may take 0.07; resumed"
+    );
     assert!(why.starts_with(&told), "{why}");
+    let paused = bench.until(json!({"scope": "plan", "id": plan}), |status| status["state"] == "paused");
+    let way = format!("kapell resume {plan} --budget-usd USD goes on with more");
+    assert!(paused["reason"].as_str().unwrap().contains(&way), "{paused:#}");
+    let short = bench.events(Some(&plan)).into_iter().filter(|(kind, _)| kind == "budget.short").count();
+    assert_eq!(short, 1, "{}", bench.story());
     bench.rpc().ok("control", json!({"action": "resume", "target": plan, "budget_usd": 0.5}));
     bench.meet("reviewer").go();
     assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
@@ -93,6 +102,54 @@ fn what_reviews_cost_is_that_of_their_task_and_plan() {
     let asked = bench.rpc().ok("status", json!({"scope": "events", "id": plan}))["events"].clone();
     let asked = asked.as_array().unwrap().iter().filter(|it| it["kind"] == "question.answered");
     assert_eq!(asked.map(|it| it["task"].as_str().unwrap().to_owned()).collect::<Vec<_>>(), ["a", "b"]);
+}
+
+#[test]
+fn what_a_person_approves_lands_whatever_becomes_of_its_review() {
+    let bench = Bench::new();
+    reviewer(&bench, "usd_per_day = 0.0");
+    let plan = bench.start(&reviewed(&["a"]));
+    waits(&bench, &plan, "a");
+    bench.control("approve", &format!("{plan}/a"));
+    assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
+    assert_eq!(bench.landed(&plan), ["a"]);
+    // Also one whose reviewer fails after that.
+    let command = json!([AGENT, "do", bench.meet_line("failing"), "exit 3"]);
+    bench.configure(&format!("[providers.critic]\nkind = \"command\"\ncommand = {command}\n"));
+    let plan = bench.start(&reviewed(&["b"]));
+    let failing = bench.meet("failing");
+    bench.control("approve", &format!("{plan}/b"));
+    failing.go();
+    assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
+    assert_eq!(bench.landed(&plan), ["b"]);
+}
+
+/// Claude Code ends by itself at what it was told that it may cost.
+#[test]
+fn a_review_that_ends_at_what_is_left_waits_for_more() {
+    let bench = Bench::new();
+    let line = |what: &str| {
+        format!(
+            r#"{{"type":"result","subtype":"{what}","is_error":false,"total_cost_usd":0.12,"usage":{{}},"result":"{{\"verdict\":\"approved\",\"reasons\":[]}}"}}"#
+        )
+    };
+    let fails = r#"{"type":"result","subtype":"error_max_budget_usd","is_error":true,"total_cost_usd":0.06,"usage":{},"errors":["Reached maximum budget"]}"#;
+    let script = format!(
+        "case \"$*\" in *'--max-budget-usd 0.06'*) printf '%s\\n' '{fails}'; exit 1;; *) printf '%s\\n' '{}';; esac",
+        line("success").replace('\'', "")
+    );
+    let program = bench.root.join("claude");
+    std::fs::write(&program, format!("#!/bin/sh\ncat > /dev/null\n{script}\n")).unwrap();
+    std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    bench.configure(&format!(
+        "[providers.critic]\nkind = \"claude\"\ncommand = [\"{}\"]\n",
+        program.display()
+    ));
+    let plan = bench.start(&reviewed(&["a"]).with("budget_usd", json!(0.06)));
+    let why = waits(&bench, &plan, "a");
+    assert!(why.contains("0.06 of 0.06 dollars are spent by its tasks"), "{why}");
+    bench.rpc().ok("control", json!({"action": "resume", "target": plan, "budget_usd": 5.0}));
+    assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
 }
 
 #[test]

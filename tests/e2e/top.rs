@@ -272,8 +272,16 @@ fn ctrl_z_gives_the_terminal_to_the_shell_until_fg() {
     top.has("1 orchestrators");
     top.keys(&["?"]);
     top.has("approve: accept work");
+    // It may have another size by then.
+    top.keys(&["Escape"]);
+    top.has("1 orchestrators");
+    top.keys(&["C-z"]);
+    top.shows("the shell", |screen| !screen.contains("orchestrators"));
+    top.tmux(&["resize-window", "-t", "top", "-x", "70", "-y", "20"]);
+    top.keys(&["fg", "Enter"]);
+    top.has("1 orchestrators");
     // Ended while it is stopped and the shell has the terminal, it ends.
-    top.keys(&["Escape", "C-z"]);
+    top.keys(&["C-z"]);
     top.shows("the shell", |screen| !screen.contains("orchestrators"));
     // Told at once what becomes of its jobs, the shell need not be asked.
     top.keys(&["-l", "set -b; kill %1"]);

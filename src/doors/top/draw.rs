@@ -184,7 +184,7 @@ fn nothing(model: &Model, panel: Panel) -> &'static str {
 fn rows(model: &Model, theme: &Theme, panel: Panel, width: u16) -> Vec<Spans> {
     match panel {
         Panel::Plans => plans(model, theme, width),
-        Panel::Tasks => tasks(model, theme),
+        Panel::Tasks => tasks(model, theme, width),
         Panel::Workers => workers(model, theme, width),
         Panel::Claims => claims(model, theme),
         Panel::Events => events(model, theme, width),
@@ -257,7 +257,7 @@ fn plans(model: &Model, theme: &Theme, width: u16) -> Vec<Spans> {
     rows.iter().map(row).collect()
 }
 
-fn tasks(model: &Model, theme: &Theme) -> Vec<Spans> {
+fn tasks(model: &Model, theme: &Theme, width: u16) -> Vec<Spans> {
     let tasks = model.tasks();
     let ids: Vec<String> = tasks.iter().map(|(_, task)| id_text(&task.id)).collect();
     let wide = widest(ids.iter().map(String::as_str), 18);
@@ -285,7 +285,8 @@ fn tasks(model: &Model, theme: &Theme) -> Vec<Spans> {
         }
         if let Some(worker) = &task.worker {
             let again = if task.attempts > 1 { format!(" (try {})", task.attempts) } else { String::new() };
-            spans.push((theme.active, format!("  {worker}{again}")));
+            let wide = worker.width().min(usize::from(width) / 3);
+            spans.push((theme.active, format!("  {}{again}", column(worker, wide))));
         }
         match &task.reason {
             Some(reason) => spans.push((theme.of(&task.state), format!("  {reason}"))),

@@ -99,8 +99,9 @@ pub fn run(house: &Arc<House>, folder: PathBuf, options: Options) -> Result<u8, 
     let mut away = None::<Instant>;
     loop {
         if away.is_some_and(|until| until <= Instant::now()) {
-            away = None;
             screen.stop().map_err(failed)?;
+            let Ok(until) = take_again(&mut screen, &mut model) else { return Ok(0) };
+            away = until;
         }
         if let Some(effect) = looks.next() {
             feed.load(effect);
@@ -123,15 +124,16 @@ pub fn run(house: &Arc<House>, folder: PathBuf, options: Options) -> Result<u8, 
             is_new = true;
             model.now = Time::now();
             if matches!(event, Event::Continued) {
-                let Ok(is_ours) = screen.take_again() else { return Ok(0) };
-                away = (!is_ours).then(|| Instant::now() + GRACE);
+                let Ok(until) = take_again(&mut screen, &mut model) else { return Ok(0) };
+                away = until;
             }
             for effect in model.update(event) {
                 match effect {
                     Effect::Quit => return Ok(0),
                     Effect::Suspend => {
-                        let Ok(is_ours) = screen.suspend() else { return Ok(0) };
-                        away = (!is_ours).then(|| Instant::now() + GRACE);
+                        let until = screen.suspend().and_then(|()| take_again(&mut screen, &mut model));
+                        let Ok(until) = until else { return Ok(0) };
+                        away = until;
                     }
                     load @ Effect::Load(_) => looks.want(load),
                     other => feed.carry_out(other),
@@ -144,6 +146,16 @@ pub fn run(house: &Arc<House>, folder: PathBuf, options: Options) -> Result<u8, 
             heard = in_sight;
         }
     }
+}
+
+/// Has the terminal again after a stop, in which it may have been given another size; until when somebody else may
+/// say why it goes on, where that is not so.
+fn take_again(screen: &mut Screen, model: &mut Model) -> std::io::Result<Option<Instant>> {
+    if !screen.take_again()? {
+        return Ok(Some(Instant::now() + GRACE));
+    }
+    model.size = screen.size()?;
+    Ok(None)
 }
 
 /// Panics at the key `!`, where a test of debug builds asks for it.

@@ -71,14 +71,13 @@ impl Screen {
         Ok(true)
     }
 
-    /// Gives it back and stops, with whoever was started along, until somebody has it go on; whether it is ours then.
+    /// Gives it back and stops, with whoever was started along, until somebody has it go on.
     ///
     /// # Errors
-    /// It is gone.
-    pub fn suspend(&mut self) -> io::Result<bool> {
+    /// The system refuses.
+    pub fn suspend(&self) -> io::Result<()> {
         let_go();
-        rustix::process::kill_current_process_group(Signal::TSTP)?;
-        self.take_again()
+        Ok(rustix::process::kill_current_process_group(Signal::TSTP)?)
     }
 
     /// Stops as whoever reads from a terminal that somebody else has.
@@ -98,12 +97,18 @@ impl Screen {
         Ok((size.width, size.height))
     }
 
-    /// Shows what is known.
+    /// Shows what is known. What was laid out for another size than it has by now is not shown: that size is told, and
+    /// shown then.
     ///
     /// # Errors
     /// It is gone.
     pub fn draw(&mut self, model: &Model, theme: &Theme) -> io::Result<()> {
-        self.terminal.draw(|frame| super::draw::draw(model, theme, frame.buffer_mut()))?;
+        self.terminal.draw(|frame| {
+            let area = frame.area();
+            if (area.width, area.height) == model.size {
+                super::draw::draw(model, theme, frame.buffer_mut());
+            }
+        })?;
         Ok(())
     }
 }

@@ -4,12 +4,15 @@
 use std::time::Instant;
 
 use super::Case;
-use crate::base::ids::ProviderName;
+use crate::base::ids::{ProviderName, TaskId};
 use crate::domain::refusal::{Code, Refusal};
 use crate::domain::task::TaskState;
 use crate::services::Error;
+use crate::services::conductor::desk::Desk;
 use crate::services::project::Files;
-use crate::services::spending::questions;
+use crate::services::spending::pause_unpaid;
+use crate::services::spending::questions::{self, NotYet};
+use crate::store::Tx;
 use crate::store::watch::Watch;
 use crate::sys::config::Config;
 
@@ -26,21 +29,28 @@ pub(super) fn wait(
     }
     let session = &desk.session;
     let watch = Watch::new(&session.house.root)?;
-    desk.write(|tx| desk.give_reason(tx, task, &format!("review: {}", refusal.message)))?;
     let mut files = Files::of(session, case.project);
     let mut config = session.config_at_work(case.project)?;
+    let mut told = None;
     loop {
-        let (state, at) = desk.store()?.read(|tx| -> Result<_, Error> {
+        // Looked at first: mostly nothing is to be recorded.
+        let look = |tx: &Tx<'_>| -> Result<_, Error> {
             let state = tx.task(plan, task)?.map(|row| row.state);
-            Ok((state, questions::asked_again_at(tx, &config, case.project, provider, case.of())?))
-        })?;
+            Ok((state, questions::not_yet(tx, &config, case.project, provider, case.of())?))
+        };
+        let (state, not_yet) = desk.store()?.read(look)?;
         if desk.is_stopping() || state != Some(TaskState::Judging) {
             return Ok(None);
         }
-        let Some(at) = at else {
+        let Some(not_yet) = not_yet else {
             desk.write(|tx| tx.set_task_reason(plan, task, None))?;
             return Ok(Some(config));
         };
+        let at = not_yet.until;
+        if told.as_ref() != Some(&not_yet) {
+            desk.write(|tx| tell(tx, desk, task, &not_yet))?;
+            told = Some(not_yet);
+        }
         // Whatever is settled, stopped or called off is recorded, and wakes this; so does the conductor's heartbeat,
         // after which also a clock that was set is seen.
         watch.wait(Some(Instant::now() + at.from_now()));
@@ -49,5 +59,19 @@ pub(super) fn wait(
             files = now;
             config = session.config_at_work(case.project)?;
         }
+    }
+}
+
+/// Says for what a review waits. A plan whose own money does not do for it is paused: no waiting brings more, and
+/// somebody has to decide.
+fn tell(tx: &Tx<'_>, desk: &Desk, task: &TaskId, not_yet: &NotYet) -> Result<(), Error> {
+    let plan = &desk.plan_id;
+    if tx.task(plan, task)?.is_none_or(|row| row.state != TaskState::Judging) {
+        return Ok(());
+    }
+    desk.give_reason(tx, task, &format!("review: {}", not_yet.why))?;
+    match &not_yet.unpaid {
+        Some(why) => pause_unpaid(tx, &desk.project.id, plan, why),
+        None => Ok(()),
     }
 }

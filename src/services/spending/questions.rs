@@ -4,10 +4,10 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Begins, Wish, Word, obstacle, reserve, tell_once, watch};
+use super::{Begins, Wish, obstacle, reserve, tell_of, until, watch};
 use crate::base::clock::Time;
 use crate::base::ids::{AttemptId, PlanId, ProviderName, TaskId, WorkerName};
-use crate::domain::budget::Money;
+use crate::domain::budget::{Measure, Money};
 use crate::domain::refusal::{Code, Refusal};
 use crate::domain::usage::Usage;
 use crate::services::planning::rows::stored_plan;
@@ -68,10 +68,7 @@ pub fn ask(
             project.ensure(tx)?;
             let wish = wish(tx, project, provider, of)?;
             if let Some(full) = obstacle(tx, config, &wish)? {
-                // What is only set aside may be free again.
-                if full.stand.line.is_reached() {
-                    tell_once(tx, &wish, &full.whose, &full.stand, Word::Reached, &full.why)?;
-                }
+                tell_of(tx, &wish, &full)?;
                 let hint = match full.stand.resets_at {
                     Some(at) => format!("wait until {at}, name another provider, or raise its budget"),
                     None => "resume the plan with a higher budget_usd".to_owned(),
@@ -94,24 +91,42 @@ pub fn ask(
         .map_err(Error::from)
 }
 
-/// When a provider may be asked that refuses questions now, for a limit or for its money; `None`: at once. What is
-/// settled before, or a budget that is raised, may allow it sooner.
+/// Why a provider is not asked now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotYet {
+    /// Why, in a sentence.
+    pub why: String,
+    /// When it may be asked; what is settled before, or a budget that is raised, may allow it sooner.
+    pub until: Time,
+    /// Why, where the plan's own money does not do, and nothing that runs can give any of it back: somebody has to
+    /// decide.
+    pub unpaid: Option<String>,
+}
+
+/// Why a provider that refused a question, for a limit or for its money, still does; `None`: it is asked at once.
 ///
 /// # Errors
 /// The database fails.
-pub fn asked_again_at(
+pub fn not_yet(
     tx: &Tx<'_>,
     config: &Config,
     project: &Project,
     provider: &ProviderName,
     of: Of<'_>,
-) -> Result<Option<Time>, Error> {
+) -> Result<Option<NotYet>, Error> {
     let now = Time::now();
     if let Some(limited) = tx.cooldowns(now)?.into_iter().find(|it| it.provider == *provider) {
-        return Ok(Some(limited.until));
+        let why = format!("{provider} refuses work until {}: {}", limited.until, limited.reason);
+        return Ok(Some(NotYet { why, until: limited.until, unpaid: None }));
     }
-    let full = obstacle(tx, config, &wish(tx, project, provider, of)?)?;
-    Ok(full.map(|full| full.stand.resets_at.unwrap_or_else(|| now.next_day())))
+    let wish = wish(tx, project, provider, of)?;
+    let Some(full) = obstacle(tx, config, &wish)? else { return Ok(None) };
+    let is_unpaid = full.stand.line.measure == Measure::Plan && full.stand.line.reserved == 0;
+    Ok(Some(NotYet {
+        why: until(tx, &wish, &full.why, &full.stand)?,
+        until: full.stand.resets_at.unwrap_or_else(|| now.next_day()),
+        unpaid: is_unpaid.then_some(full.why),
+    }))
 }
 
 /// Records what a question cost in the end.

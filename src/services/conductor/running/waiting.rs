@@ -8,6 +8,7 @@ use crate::domain::share::Pool;
 use crate::domain::task::TaskState;
 use crate::services::conductor::agenda::Closed;
 use crate::services::conductor::desk::Desk;
+use crate::services::spending::pause_unpaid;
 use crate::services::{Error, health};
 use crate::store::events::NewEvent;
 
@@ -48,17 +49,7 @@ impl Conductor<'_> {
             }
         }
         let Some(spent) = first.filter(|_| are_all) else { return Ok(()) };
-        let id = &desk.plan_id;
-        let why = format!(
-            "budget: {}; what landed stays. kapell resume {id} --budget-usd USD goes on with more, kapell cancel {id} ends it",
-            spent.why
-        );
-        desk.write(|tx| -> Result<(), Error> {
-            if tx.plan(id)?.is_some_and(|row| row.state == PlanState::Running) {
-                tx.set_plan_state(&desk.project.id, id, PlanState::Paused, Some(&why))?;
-            }
-            Ok(())
-        })
+        desk.write(|tx| pause_unpaid(tx, &desk.project.id, &desk.plan_id, &spent.why))
     }
 
     /// Notes that the plan could begin something if there were a seat, or that it does not wait for one: others
