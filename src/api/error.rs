@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::domain::refusal::{Code, Refusal};
+use crate::domain::refusal::{Code, Fact, Refusal};
 use crate::services::Error;
 use crate::services::room::{self, Lack, Places};
 use crate::sys::disk;
@@ -21,7 +21,7 @@ pub struct ApiError {
     /// Whether the same call may succeed later.
     pub retryable: bool,
     /// Facts for programs, by name.
-    pub facts: Vec<(&'static str, String)>,
+    pub facts: Vec<(&'static str, Fact)>,
     /// What the command line ends with: 1 refused, 2 usage, 3 not found, 4 store or system failure.
     pub exit_code: u8,
 }
@@ -79,7 +79,7 @@ impl ApiError {
     fn told_as(self, lack: Option<Lack>) -> Self {
         let Some(lack) = lack else { return self };
         let mut facts = self.facts;
-        facts.push(("cause", self.message));
+        facts.push(("cause", Fact::One(self.message)));
         Self { message: lack.what, hint: MAKE_ROOM.to_owned(), facts, ..self }
     }
 
@@ -89,7 +89,12 @@ impl ApiError {
         if let Value::Object(fields) = &mut data {
             for (name, value) in &self.facts {
                 // Numbers stay numbers for programs.
-                let value = value.parse::<i64>().map_or_else(|_| Value::from(value.clone()), Value::from);
+                let value = match value {
+                    Fact::One(text) => {
+                        text.parse::<i64>().map_or_else(|_| Value::from(text.clone()), Value::from)
+                    }
+                    Fact::All(texts) => Value::from(texts.clone()),
+                };
                 fields.insert((*name).to_owned(), value);
             }
         }
@@ -126,7 +131,7 @@ impl From<Refusal> for ApiError {
             code,
             message: short(refusal.message),
             hint: short(refusal.hint),
-            facts: refusal.facts.into_iter().map(|(name, fact)| (name, short(fact))).collect(),
+            facts: refusal.facts.into_iter().map(|(name, fact)| (name, shortened(fact))).collect(),
             kind: if refusal.code == Code::Usage { "invalid-params" } else { refusal.code.as_str() },
             retryable,
             exit_code,
@@ -151,6 +156,26 @@ fn short(text: String) -> String {
     let (head, tail) =
         (text.floor_char_boundary(LONGEST / 2), text.ceil_char_boundary(text.len() - LONGEST / 4));
     format!("{} … ({} bytes more) … {}", &text[..head], tail - head, &text[tail..])
+}
+
+/// The same of a fact. Of a long list the beginning is told, and how much more there is.
+fn shortened(fact: Fact) -> Fact {
+    let mut texts = match fact {
+        Fact::One(text) => return Fact::One(short(text)),
+        Fact::All(texts) => texts,
+    };
+    let mut length = 0;
+    let fits = |text: &&String| {
+        length += text.len() + 1;
+        length <= LONGEST
+    };
+    let told = texts.iter().take_while(fits).count();
+    let more = texts.len() - told;
+    if more > 0 {
+        texts.truncate(told);
+        texts.push(format!("… and {more} more"));
+    }
+    Fact::All(texts)
 }
 
 /// A failure in a line where that is enough: git says of every file that there was no room for it.

@@ -245,7 +245,7 @@ fn one_attempt_works_in_an_environment_at_once() {
         assert_eq!(no["data"]["kind"], "busy", "{no:#}");
     }
     let no = place.refused(&["env", "remove", "dev1"]);
-    assert!(no["data"]["losses"].as_str().unwrap().contains("at work: "), "{no:#}");
+    assert!(no["data"]["losses"].to_string().contains("at work: "), "{no:#}");
     a.go();
     bench.meet("b").go();
     place.done(&plan);
@@ -387,7 +387,13 @@ fn what_lies_outside_of_a_claim_may_be_a_persons_and_stays() {
     assert_eq!(place.git(&["status", "--porcelain"]), " M README", "{}", bench.story());
     assert_eq!(place.holds("README"), "a person's");
     let plan = bench.start(&Plan::new([seated("b", &["b.txt"], &["write b.txt b"])]));
-    assert!(place.waits(&plan, "b").contains("not committed: README"));
+    let waits = place.waits(&plan, "b");
+    assert!(
+        waits.contains("not committed: README; they lay outside of the claim when try 1 at task"),
+        "{waits}"
+    );
+    let away = format!("git -C '{}' stash push --include-untracked -- README", place.folder().display());
+    assert!(waits.contains(&away) && waits.contains("commit only what is a person's"), "{waits}");
     let overview = bench.rpc().ok("status", json!({"scope": "overview"}));
     let warning = format!("task {plan}/b waits: dev1 has changes that are not committed: README; ");
     assert!(overview["warnings"].to_string().contains(&warning), "{overview:#}");

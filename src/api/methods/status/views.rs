@@ -272,6 +272,10 @@ pub(super) fn cost(
 ) -> CostStatus {
     let month = &view.month;
     let days = if month.days == 1 { "day".to_owned() } else { format!("{} days", month.days) };
+    let left = match month.days_left {
+        1 => "the day after today".to_owned(),
+        left => format!("each of the {left} days after today"),
+    };
     CostStatus {
         by,
         since: view.since.to_string(),
@@ -283,10 +287,10 @@ pub(super) fn cost(
             days_left: month.days_left,
             total_usd: month.total.usd(),
             how: match month.days {
+                _ if month.days_left == 0 => "spent this month, of which today is the last day".to_owned(),
                 0 => "nothing was spent yet that could be extended".to_owned(),
                 _ => format!(
-                    "spent this month, and for each of the {} days after today the mean of the last {days} that cost something",
-                    month.days_left
+                    "spent this month, and for {left} the mean of the last {days} that cost something"
                 ),
             },
         },
