@@ -242,6 +242,19 @@ mod tests {
     }
 
     #[test]
+    fn facts_of_a_kind_are_a_list_of_some_length() {
+        let no =
+            |paths| ApiError::from(Refusal::new(Code::Conflict, "no", "yes").with_all("paths", paths)).data();
+        assert_eq!(no(vec!["one\ntwo".to_owned(), "3".to_owned()])["paths"], json!(["one\ntwo", "3"]));
+        let many = no((0..5_000).map(|number| format!("folder/{number}")).collect());
+        let many = many["paths"].as_array().unwrap();
+        assert!(
+            many.len() < 300 && many.last().unwrap().as_str().unwrap().starts_with("… and 4"),
+            "{many:?}"
+        );
+    }
+
+    #[test]
     fn the_disk_that_is_full_is_named_and_what_git_said_is_a_fact() {
         let git = "git update-ref failed (exit status: 128): fatal: update_ref failed";
         let error = |said: &str| ApiError::from(Error::system("git", std::io::Error::other(said)));
@@ -252,7 +265,7 @@ mod tests {
         let told = error(git).told_as(places.full(u64::MAX));
         assert_eq!(told.message, format!("the disk of {} is full", folder.path().display()));
         assert_eq!(told.hint, MAKE_ROOM);
-        assert_eq!(told.facts, [("cause", format!("git: {git}"))]);
+        assert_eq!(told.facts, [("cause", Fact::One(format!("git: {git}")))]);
         let refused = ApiError::invalid_params("no", "yes");
         assert_eq!(refused.clone().for_want_of_room(places), refused);
     }

@@ -111,7 +111,7 @@ step('overview: what needs a person comes first; plans and workers by group', as
   check(plans[0].includes('autumn release') && plans[0].includes('4 / 12 done') && plans[0].includes('2 at work') && plans[0].includes('4 failed or blocked'), plans[0]);
   same((await texts('.groups h3')).map((it) => it.split('\n')[0].split(' ')[0]).sort(), ['backend', 'review', 'storefront'], 'groups');
   check((await texts('.groups .card')).some((it) => it.includes('back3') && it.includes('search')), 'back3 is at work on search');
-  await page.locator('.needs a').first().click();
+  await page.locator('.needs li', { hasText: 'failed or blocked' }).getByRole('link').first().click();
   await page.waitForURL(/state=failed/);
   await see('autumn release', 'h1');
 });

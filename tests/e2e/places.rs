@@ -69,6 +69,17 @@ fn who_follows_is_told_of_a_crash_at_once_and_once() {
 }
 
 #[test]
+fn what_a_killed_making_left_goes_with_the_next() {
+    let street = street("");
+    street.ok(&["create", "a"]);
+    // Its init went on alone, and began this after the database was made anew.
+    let left = street.folder("a").join(".kapell/dev.sqlite.part-x1y2z3");
+    fs::write(&left, "half").unwrap();
+    street.ok(&["create", "a"]);
+    assert!(!left.exists() && street.folder("a").join(".kapell/dev.sqlite").is_file());
+}
+
+#[test]
 fn names_that_differ_in_case_alone_are_refused() {
     let street = street("");
     let no = street.no(&["create", "yed", "YED"], "differ in case alone");

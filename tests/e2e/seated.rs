@@ -289,6 +289,14 @@ fn what_is_not_there_is_said_and_what_goes_meanwhile_costs_nothing() {
     let problem = &planned["problems"][0];
     assert_eq!(problem["severity"], "warning", "{planned:#}");
     assert!(problem["hint"].as_str().unwrap().contains("kapell env create dev7"), "{planned:#}");
+    // So is a worker that works elsewhere than its task is for; not where another of its group could do it.
+    let elsewhere = |target: &str| {
+        let task = task("a", &["a.txt"], &[]).with("environment", json!("dev7")).with("agent", json!(target));
+        bench.rpc().ok("plan", Plan::new([task]).params())["problems"].to_string()
+    };
+    let says = "task a: seated works in dev1, and the task is for dev7";
+    assert!(elsewhere("seated").contains(says), "{}", elsewhere("seated"));
+    assert!(!elsewhere("free").contains("works in dev1") && !elsewhere("fake").contains("works in dev1"));
     let plan = planned["plan_id"].as_str().unwrap();
     bench.dispatch(plan);
     let failed = bench.task_is(plan, "a", "failed");

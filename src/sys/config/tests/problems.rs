@@ -504,7 +504,7 @@ fn the_rest() {
         ],
     );
     has(
-        "[environments]\nnames = [\"zed\", \"a\", \"ZED\", \"a\"]",
+        "[environments]\nnames = [\"zed\", \"a\", \"ZED\"]",
         &[
             "2:22 environments.names[2] `zed` and `ZED` differ in case alone: people take them for one, and so do some systems",
         ],
