@@ -18,6 +18,7 @@ use crate::api::ApiError;
 use crate::base::ids::PlanId;
 use crate::domain::claim::HolderKind;
 use crate::doors;
+use crate::services::environments::ending;
 use crate::services::judging::runs;
 use crate::services::{Caller, Cancel, Error, House, Session, conductor, steering};
 use crate::store::Check;
@@ -96,6 +97,10 @@ fn open() -> u8 {
     if door.as_ref().is_some_and(|door| door == "conduct") {
         let words: Vec<String> = arguments.map(|word| word.to_string_lossy().into_owned()).collect();
         return opened(|house| conduct(house, &words));
+    }
+    if door.as_ref().is_some_and(|door| door == ending::WORD) {
+        let words: Vec<String> = arguments.map(|word| word.to_string_lossy().into_owned()).collect();
+        return opened(|house| Ok(ending::tell(&house, &words).map(|()| 0)?));
     }
     if door.as_ref().is_some_and(|door| door == "window") {
         let words: Vec<OsString> = arguments.collect();

@@ -84,6 +84,7 @@ function Place(it) {
   return html`<section class="card place" aria-labelledby="env-${name}"><div class="line spread"><h2 id="env-${name}">${name}</h2>${it.verdict && html`<${State} name=${it.verdict} />`}<${State} name=${it.state === 'ready' ? state : it.state || 'missing'} text=${it.state === 'ready' ? says : it.state} /></div>
     <p class="line small"><code>${it.branch ?? 'no branch'}</code>${it.ahead > 0 && html`<span title="commits that the main branch does not have">↑ ${it.ahead} ahead</span>`}${it.behind > 0 && html`<span class="warn">↓ ${it.behind} behind</span>`}${it.dirty && html`<span class="warn">not committed</span>`}${it.worker && html`<span>worker ${it.worker}</span>`}</p>
     ${(it.problem || it.reason) && html`<p class="reason"><${Sign} name="attention" />${it.problem ?? it.reason}</p>`}
+    ${it.hint && !it.reason && html`<p class="reason"><${Sign} name="attention" />${it.hint}</p>`}
     <ul class="subs">${subs.map((sub) => html`<${Sub} key=${sub.name} env=${name} ...${sub} />`)}</ul>
     <div class="actions" aria-busy=${!!busy}>
       <${Do} ...${does('launch')} words="launched" class=${isRunning ? '' : 'primary'}>Launch<//>

@@ -36,18 +36,24 @@ export function layout(tasks) {
   const row = new Array(tasks.length).fill(0);
   const tallest = Math.min(most, Math.max(1, ...layers.map((it) => it.length)));
   let columns = 0;
-  const lowest = [];
+  const highest = [], lowest = [];
   for (const members of layers) {
     const wide = Math.ceil(members.length / most);
     const tall = Math.ceil(members.length / wide);
     members.forEach((it, place) => {
       column[it] = columns + Math.floor(place / tall);
       row[it] = (place % tall) + (tasks.length < 150 ? (tallest - tall) / 2 : 0);
+      highest[column[it]] = Math.min(highest[column[it]] ?? Infinity, row[it]);
       lowest[column[it]] = Math.max(lowest[column[it]] ?? 0, row[it]);
     });
     columns += wide;
   }
-  return { before, after, column, row, columns, rows: tallest, lowest };
+  return { before, after, column, row, columns, rows: tallest, highest, lowest };
+}
+
+/** Where an edge passes a column between its ends, in rows from the middle of the first: where it would go anyway if nothing is there, else in the lane between two cards that is nearest to that. */
+export function lane(highest, lowest, wish) {
+  return wish <= highest - 0.5 || wish >= lowest + 0.5 ? wish : highest + Math.round(wish - highest + 0.5) - 0.5;
 }
 
 /** Colours of the states for the small picture of all of it. */
@@ -144,8 +150,23 @@ export function Graph({ plan, chosen, matches, held, isDense }) {
   }
   const line = ([from, until]) => {
     const [x1, y1] = at(from), [x2, y2] = at(until);
-    const a = x1 + size.w, b = y1 + size.h / 2, c = x2, d = y2 + size.h / 2, bend = Math.max(18, Math.min(90, (c - a) / 2));
-    return `M${a} ${b}C${a + bend} ${b} ${c - bend} ${d} ${c} ${d}`;
+    const c = x2, d = y2 + size.h / 2, first = shape.column[from], last = shape.column[until];
+    let a = x1 + size.w, b = y1 + size.h / 2, path = `M${a} ${b}`;
+    const curve = (x, y) => { const bend = Math.max(12, Math.min(90, (x - a) / 2)); path += `C${a + bend} ${b} ${x - bend} ${y} ${x} ${y}`; };
+    // Those of different tasks that share a lane lie beside each other.
+    const beside = ((from % 3) - 1) * size.y / 4;
+    for (let column = first + 1; column < last; column++) {
+      const x = 12 + column * stepX;
+      if (x > right || x + size.w < left) continue;
+      const wish = shape.row[from] + ((shape.row[until] - shape.row[from]) * (column - first)) / (last - first);
+      const y = 12 + size.h / 2 + lane(shape.highest[column], shape.lowest[column], wish) * stepY + beside;
+      curve(x, y);
+      path += `H${x + size.w}`;
+      a = x + size.w;
+      b = y;
+    }
+    curve(c, d);
+    return path;
   };
   const isOn = ([from, until]) => from === chosen || until === chosen;
   const drawn = [...edges.values()].sort((a, b) => isOn(a) - isOn(b));

@@ -26,11 +26,15 @@ function Warnings({ overview, places }) {
   const found = overview.warnings.map((text) => {
     const plan = overview.plans.find((it) => text.includes(it.plan_id));
     const worker = /control resume (\S+) lets/.exec(text)?.[1];
-    return { text: text.replace(/; control resume .*$/, ''), href: plan && to('plans', plan.plan_id), worker };
+    const href = plan ? to('plans', plan.plan_id) : text.startsWith('environment ') ? to('environments') : undefined;
+    return { text: text.replace(/; control resume .*$/, ''), href, worker };
   });
+  // What the warnings say of an environment already is not said twice.
+  const isSaid = (beginning) => overview.warnings.some((text) => text.startsWith(beginning));
   for (const plan of overview.plans) if (plan.failed && !AT_REST.includes(plan.state)) found.push({ text: `${plan.name}: ${count(plan.failed, 'task')} failed or blocked`, href: `${to('plans', plan.plan_id)}?state=failed` });
   for (const it of places) {
-    const crashed = (it.subs ?? []).filter((sub) => sub.state === 'crashed');
+    const crashed = (it.subs ?? []).filter((sub) => sub.state === 'crashed' && !isSaid(`environment ${it.name}/${sub.name} crashed`));
+    if (it.problem && isSaid(`environment ${it.name}: `)) continue;
     if (it.problem) found.push({ text: `environment ${it.name}: ${it.problem}`, href: to('environments') });
     else if (crashed.length) found.push({ text: `environment ${it.name}: ${crashed.map((sub) => sub.name).join(', ')} crashed`, href: to('environments') });
   }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::domain::refusal::{Code, Refusal};
+use crate::domain::refusal::{Code, Fact, Refusal};
 use crate::services::Error;
 use crate::services::room::{self, Lack, Places};
 use crate::sys::disk;
@@ -21,7 +21,7 @@ pub struct ApiError {
     /// Whether the same call may succeed later.
     pub retryable: bool,
     /// Facts for programs, by name.
-    pub facts: Vec<(&'static str, String)>,
+    pub facts: Vec<(&'static str, Fact)>,
     /// What the command line ends with: 1 refused, 2 usage, 3 not found, 4 store or system failure.
     pub exit_code: u8,
 }
@@ -79,7 +79,7 @@ impl ApiError {
     fn told_as(self, lack: Option<Lack>) -> Self {
         let Some(lack) = lack else { return self };
         let mut facts = self.facts;
-        facts.push(("cause", self.message));
+        facts.push(("cause", Fact::One(self.message)));
         Self { message: lack.what, hint: MAKE_ROOM.to_owned(), facts, ..self }
     }
 
@@ -89,7 +89,12 @@ impl ApiError {
         if let Value::Object(fields) = &mut data {
             for (name, value) in &self.facts {
                 // Numbers stay numbers for programs.
-                let value = value.parse::<i64>().map_or_else(|_| Value::from(value.clone()), Value::from);
+                let value = match value {
+                    Fact::One(text) => {
+                        text.parse::<i64>().map_or_else(|_| Value::from(text.clone()), Value::from)
+                    }
+                    Fact::All(texts) => Value::from(texts.clone()),
+                };
                 fields.insert((*name).to_owned(), value);
             }
         }
@@ -126,7 +131,7 @@ impl From<Refusal> for ApiError {
             code,
             message: short(refusal.message),
             hint: short(refusal.hint),
-            facts: refusal.facts.into_iter().map(|(name, fact)| (name, short(fact))).collect(),
+            facts: refusal.facts.into_iter().map(|(name, fact)| (name, shortened(fact))).collect(),
             kind: if refusal.code == Code::Usage { "invalid-params" } else { refusal.code.as_str() },
             retryable,
             exit_code,
@@ -151,6 +156,26 @@ fn short(text: String) -> String {
     let (head, tail) =
         (text.floor_char_boundary(LONGEST / 2), text.ceil_char_boundary(text.len() - LONGEST / 4));
     format!("{} … ({} bytes more) … {}", &text[..head], tail - head, &text[tail..])
+}
+
+/// The same of a fact. Of a long list the beginning is told, and how much more there is.
+fn shortened(fact: Fact) -> Fact {
+    let mut texts = match fact {
+        Fact::One(text) => return Fact::One(short(text)),
+        Fact::All(texts) => texts,
+    };
+    let mut length = 0;
+    let fits = |text: &&String| {
+        length += text.len() + 1;
+        length <= LONGEST
+    };
+    let told = texts.iter().take_while(fits).count();
+    let more = texts.len() - told;
+    if more > 0 {
+        texts.truncate(told);
+        texts.push(format!("… and {more} more"));
+    }
+    Fact::All(texts)
 }
 
 /// A failure in a line where that is enough: git says of every file that there was no room for it.
@@ -217,6 +242,19 @@ mod tests {
     }
 
     #[test]
+    fn facts_of_a_kind_are_a_list_of_some_length() {
+        let no =
+            |paths| ApiError::from(Refusal::new(Code::Conflict, "no", "yes").with_all("paths", paths)).data();
+        assert_eq!(no(vec!["one\ntwo".to_owned(), "3".to_owned()])["paths"], json!(["one\ntwo", "3"]));
+        let many = no((0..5_000).map(|number| format!("folder/{number}")).collect());
+        let many = many["paths"].as_array().unwrap();
+        assert!(
+            many.len() < 300 && many.last().unwrap().as_str().unwrap().starts_with("… and 4"),
+            "{many:?}"
+        );
+    }
+
+    #[test]
     fn the_disk_that_is_full_is_named_and_what_git_said_is_a_fact() {
         let git = "git update-ref failed (exit status: 128): fatal: update_ref failed";
         let error = |said: &str| ApiError::from(Error::system("git", std::io::Error::other(said)));
@@ -227,7 +265,7 @@ mod tests {
         let told = error(git).told_as(places.full(u64::MAX));
         assert_eq!(told.message, format!("the disk of {} is full", folder.path().display()));
         assert_eq!(told.hint, MAKE_ROOM);
-        assert_eq!(told.facts, [("cause", format!("git: {git}"))]);
+        assert_eq!(told.facts, [("cause", Fact::One(format!("git: {git}")))]);
         let refused = ApiError::invalid_params("no", "yes");
         assert_eq!(refused.clone().for_want_of_room(places), refused);
     }

@@ -105,7 +105,8 @@ pub fn wanted(configured: &[String], names: &[String], count: Option<u32>) -> Re
                 let message = format!("{count} environments cannot be made");
                 return Err(Refusal::new(Code::Usage, message, format!("1 to {MOST} can")));
             }
-            let more = (1..).map(|number| format!("dev{number}")).filter(|name| !configured.contains(name));
+            let is_new = |name: &String| !configured.iter().any(|other| other.eq_ignore_ascii_case(name));
+            let more = (1..).map(|number| format!("dev{number}")).filter(is_new);
             configured.iter().cloned().chain(more).take(count).collect()
         }
         (_, Some(_)) => {
@@ -114,11 +115,25 @@ pub fn wanted(configured: &[String], names: &[String], count: Option<u32>) -> Re
         }
         (names, None) => names.to_vec(),
     };
-    let mut seen = BTreeSet::new();
-    let found: Vec<String> = found.into_iter().filter(|name| seen.insert(name.to_lowercase())).collect();
     found.iter().try_for_each(|name| check_name(name))?;
-    Ok(found)
+    let mut wanted: Vec<String> = Vec::with_capacity(found.len());
+    for name in found {
+        match wanted.iter().find(|other| other.eq_ignore_ascii_case(&name)) {
+            None => wanted.push(name),
+            Some(same) if *same == name => {}
+            Some(other) => {
+                let message = format!(
+                    "`{other}` and `{name}` differ in case alone, and would be one folder on some systems"
+                );
+                return Err(Refusal::new(Code::Conflict, message, ONE_CASE));
+            }
+        }
+    }
+    Ok(wanted)
 }
+
+/// What is to be done about names that differ in their letters' case only.
+pub const ONE_CASE: &str = "a name that differs in more than its letters' case is a new one";
 
 /// The position that counts an environment's ports: its place in the configuration where that is free,
 /// else the first free one behind all that is configured.
@@ -319,7 +334,11 @@ mod tests {
         assert_eq!(wanted("a b", "", None).as_deref(), Ok("a b"));
         assert_eq!(wanted("", "", Some(2)).as_deref(), Ok("dev1 dev2"));
         assert_eq!(wanted("qa dev1", "", Some(4)).as_deref(), Ok("qa dev1 dev2 dev3"));
-        assert_eq!(wanted("a", "x x X", None).as_deref(), Ok("x"));
+        assert_eq!(wanted("Dev1", "", Some(3)).as_deref(), Ok("Dev1 dev2 dev3"));
+        assert_eq!(wanted("a", "x x", None).as_deref(), Ok("x"));
+        assert_eq!(wanted("a", "x y X", None), Err(Code::Conflict));
+        assert_eq!(wanted("a A", "", None), Err(Code::Conflict));
+        assert_eq!(wanted("a A", "x", None).as_deref(), Ok("x"));
         assert_eq!(wanted("a", "../x", None), Err(Code::BadPath));
         assert_eq!(wanted("a", "x", Some(1)), Err(Code::Usage));
         assert_eq!(wanted("a", "", Some(0)), Err(Code::Usage));

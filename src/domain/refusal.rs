@@ -89,6 +89,15 @@ impl Code {
     }
 }
 
+/// What a program may want to know of a refusal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fact {
+    /// One thing.
+    One(String),
+    /// Several of a kind.
+    All(Vec<String>),
+}
+
 /// An expected "no": a code, a sentence that names the thing, and the next step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
@@ -99,7 +108,7 @@ pub struct Refusal {
     /// What to do instead.
     pub hint: String,
     /// Facts that a program may want, by name (a holder, a process id).
-    pub facts: Vec<(&'static str, String)>,
+    pub facts: Vec<(&'static str, Fact)>,
     /// The same call is never done, however long one waits.
     pub is_final: bool,
 }
@@ -125,7 +134,14 @@ impl Refusal {
     /// Adds a fact for programs.
     #[must_use]
     pub fn with(mut self, name: &'static str, value: impl fmt::Display) -> Self {
-        self.facts.push((name, value.to_string()));
+        self.facts.push((name, Fact::One(value.to_string())));
+        self
+    }
+
+    /// Adds a list of them: a name of a file may have any letter in it, also the end of a line.
+    #[must_use]
+    pub fn with_all(mut self, name: &'static str, values: Vec<String>) -> Self {
+        self.facts.push((name, Fact::All(values)));
         self
     }
 }

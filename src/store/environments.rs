@@ -222,6 +222,43 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// Tells that a service ended though nobody stopped it; not where that is told already, or where it is
+    /// stopped or launched anew by now.
+    pub fn tell_of_crash(
+        &self,
+        project: &ProjectId,
+        name: &str,
+        sub: &str,
+        run: &str,
+        text: String,
+        data: &serde_json::Value,
+    ) -> Result<(), StoreError> {
+        let is_wanted = self
+            .sql
+            .prepare_cached(
+                "SELECT 1 FROM environment_subs
+                 WHERE project = ?1 AND environment = ?2 AND name = ?3 AND run = ?4 AND is_wanted",
+            )?
+            .exists(params![project.as_str(), name, sub, run])?;
+        // From the newest on: its launch is not far.
+        let newest: Option<String> = self
+            .sql
+            .prepare_cached(
+                "SELECT kind FROM events
+                 WHERE kind IN ('environment.launched', 'environment.crashed') AND project = ?1
+                   AND json_extract(data, '$.environment') = ?2 AND json_extract(data, '$.sub') = ?3
+                 ORDER BY seq DESC LIMIT 1",
+            )?
+            .query_row(params![project.as_str(), name, sub], |row| row.get(0))
+            .optional()?;
+        if is_wanted && newest.as_deref() != Some("environment.crashed") {
+            let data = Some(data.to_string());
+            let event = NewEvent { kind: "environment.crashed", text, data, ..NewEvent::default() };
+            self.append_event(project, &event)?;
+        }
+        Ok(())
+    }
+
     /// Tells something about an environment.
     pub fn tell_of_environment(
         &self,

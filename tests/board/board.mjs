@@ -102,14 +102,16 @@ step('token: it is wiped from the address and kept for the tab alone', async () 
 step('overview: what needs a person comes first; plans and workers by group', async () => {
   await visit();
   await see('autumn release: 4 tasks failed or blocked', '.needs');
-  await see('environment dev2: qa crashed', '.needs');
+  await see('environment dev2/qa crashed: it died of signal 9', '.needs');
+  same((await texts('.needs li')).filter((it) => it.includes('crashed')).length, 1, 'lines about one crash');
+  await page.locator('.needs li', { hasText: 'dev2/qa crashed' }).getByRole('link', { name: 'Look' }).waitFor();
   const order = await page.evaluate(() => ['.needs', '.figures', '.plans', '.groups'].map((it) => document.querySelector(it).getBoundingClientRect().top));
   check(order.every((top, at) => !at || top > order[at - 1]), `the order is ${order}`);
   const plans = await texts('.plans > li');
   check(plans[0].includes('autumn release') && plans[0].includes('4 / 12 done') && plans[0].includes('2 at work') && plans[0].includes('4 failed or blocked'), plans[0]);
   same((await texts('.groups h3')).map((it) => it.split('\n')[0].split(' ')[0]).sort(), ['backend', 'review', 'storefront'], 'groups');
   check((await texts('.groups .card')).some((it) => it.includes('back3') && it.includes('search')), 'back3 is at work on search');
-  await page.locator('.needs a').first().click();
+  await page.locator('.needs li', { hasText: 'failed or blocked' }).getByRole('link').first().click();
   await page.waitForURL(/state=failed/);
   await see('autumn release', 'h1');
 });
@@ -122,6 +124,20 @@ step('plan: a graph in layers, with claims and tries', async () => {
   const [prices, cart, checkout, docs] = [await left('prices'), await left('cart'), await left('checkout'), await left('docs')];
   check(prices < cart && cart < checkout && checkout < docs, 'who depends on another stands right of it');
   same(await page.locator('.sheet > svg path').count(), 15, 'edges');
+  // Where they pass other layers they run between the cards, not behind them.
+  const behind = () => page.evaluate(() => {
+    const cards = [...document.querySelectorAll('.sheet .node')].map((it) => ({ id: it.querySelector('b').innerText, x: it.offsetLeft, y: it.offsetTop, w: it.offsetWidth, h: it.offsetHeight }));
+    const found = new Set();
+    for (const line of document.querySelectorAll('.sheet > svg path')) {
+      const length = line.getTotalLength();
+      for (let at = 0; at <= length; at += 4) {
+        const { x, y } = line.getPointAtLength(at);
+        for (const it of cards) if (x > it.x + 1 && x < it.x + it.w - 1 && y > it.y + 1 && y < it.y + it.h - 1) found.add(it.id);
+      }
+    }
+    return [...found];
+  });
+  same(await behind(), [], 'cards with edges behind them');
   await page.getByRole('link', { name: /^Task cart running .* front2 2 claims src\/cart\/lines.ts/ }).waitFor();
   await page.getByRole('link', { name: /^Task discounts / }).click();
   await see('Discount codes with an expiry date', '.panel');
@@ -211,6 +227,12 @@ step('environments: launched and looked at with buttons; what destroys asks', as
   const place = (name) => page.locator('.place', { has: page.getByRole('heading', { name }) });
   await see('crashed', '.place');
   await see('not committed', '.place');
+  await page.getByRole('button', { name: 'Launch dev2 dev' }).click();
+  await page.getByRole('button', { name: 'Stop dev2 dev' }).waitFor();
+  // One that dies is seen at once, though nobody does anything: before it would be asked for again.
+  const dying = scene.kapell('env', 'status').environments.find((it) => it.name === 'dev2').subs.find((it) => it.name === 'dev');
+  process.kill(dying.pid, 'SIGKILL');
+  await page.locator('.subs li', { has: page.getByRole('button', { name: 'Launch dev2 dev' }), hasText: 'it died of signal 9' }).waitFor({ timeout: 5_000 });
   await page.getByRole('button', { name: 'Launch dev2 dev' }).click();
   await page.getByRole('button', { name: 'Stop dev2 dev' }).waitFor();
   const { subs } = scene.kapell('env', 'status').environments.find((it) => it.name === 'dev2');

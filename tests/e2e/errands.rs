@@ -57,7 +57,7 @@ fn what_a_person_is_in_the_middle_of_is_left_to_them() {
     fs::write(street.folder("a").join("theirs.txt"), "not main's\n").unwrap();
     for verb in ["sync", "rebase"] {
         let error = street.no(&["git", "a", verb], "theirs.txt would be written over");
-        assert_eq!(error["data"]["paths"], "theirs.txt");
+        assert_eq!(error["data"]["paths"], json!(["theirs.txt"]));
         assert_eq!(street.git_in("a", &["rev-parse", "HEAD"]), head);
         assert_eq!(street.git_in("a", &["status", "--porcelain"]), "?? theirs.txt");
     }

@@ -33,6 +33,7 @@ mod nested;
 mod odd;
 mod overtaking;
 mod pipelines;
+mod places;
 mod registry;
 mod reviewed;
 mod roles;

@@ -245,7 +245,7 @@ fn one_attempt_works_in_an_environment_at_once() {
         assert_eq!(no["data"]["kind"], "busy", "{no:#}");
     }
     let no = place.refused(&["env", "remove", "dev1"]);
-    assert!(no["data"]["losses"].as_str().unwrap().contains("at work: "), "{no:#}");
+    assert!(no["data"]["losses"].to_string().contains("at work: "), "{no:#}");
     a.go();
     bench.meet("b").go();
     place.done(&plan);
@@ -289,6 +289,14 @@ fn what_is_not_there_is_said_and_what_goes_meanwhile_costs_nothing() {
     let problem = &planned["problems"][0];
     assert_eq!(problem["severity"], "warning", "{planned:#}");
     assert!(problem["hint"].as_str().unwrap().contains("kapell env create dev7"), "{planned:#}");
+    // So is a worker that works elsewhere than its task is for; not where another of its group could do it.
+    let elsewhere = |target: &str| {
+        let task = task("a", &["a.txt"], &[]).with("environment", json!("dev7")).with("agent", json!(target));
+        bench.rpc().ok("plan", Plan::new([task]).params())["problems"].to_string()
+    };
+    let says = "task a: seated works in dev1, and the task is for dev7";
+    assert!(elsewhere("seated").contains(says), "{}", elsewhere("seated"));
+    assert!(!elsewhere("free").contains("works in dev1") && !elsewhere("fake").contains("works in dev1"));
     let plan = planned["plan_id"].as_str().unwrap();
     bench.dispatch(plan);
     let failed = bench.task_is(plan, "a", "failed");
@@ -387,7 +395,13 @@ fn what_lies_outside_of_a_claim_may_be_a_persons_and_stays() {
     assert_eq!(place.git(&["status", "--porcelain"]), " M README", "{}", bench.story());
     assert_eq!(place.holds("README"), "a person's");
     let plan = bench.start(&Plan::new([seated("b", &["b.txt"], &["write b.txt b"])]));
-    assert!(place.waits(&plan, "b").contains("not committed: README"));
+    let waits = place.waits(&plan, "b");
+    assert!(
+        waits.contains("not committed: README; they lay outside of the claim when try 1 at task"),
+        "{waits}"
+    );
+    let away = format!("git -C '{}' stash push --include-untracked -- README", place.folder().display());
+    assert!(waits.contains(&away) && waits.contains("commit only what is a person's"), "{waits}");
     let overview = bench.rpc().ok("status", json!({"scope": "overview"}));
     let warning = format!("task {plan}/b waits: dev1 has changes that are not committed: README; ");
     assert!(overview["warnings"].to_string().contains(&warning), "{overview:#}");

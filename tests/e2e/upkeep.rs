@@ -72,7 +72,7 @@ fn what_git_ignores_is_not_written_over() {
     track(&street, "data/one");
     for verb in ["sync", "rebase", "reset"] {
         let error = street.no(&["git", "a", verb], "data/one would be written over");
-        assert_eq!(error["data"]["paths"], "data/one");
+        assert_eq!(error["data"]["paths"], json!(["data/one"]));
         assert_eq!(fs::read_to_string(&file).unwrap(), "mine\n", "{verb}");
     }
     street.no(&["sync"], "data/one");

@@ -9,7 +9,7 @@ use crate::api::wire::{
 };
 use crate::services::Session;
 use crate::services::environments::backing::{self, Backup};
-use crate::services::environments::caring::{self, Checked};
+use crate::services::environments::caring::{self, Anew, Checked};
 use crate::services::environments::git::Gave;
 use crate::services::environments::viewing::{self, SubView, View};
 use crate::services::environments::{Failed, creating, git, removing, running};
@@ -115,18 +115,22 @@ pub fn call(session: &Session, params: EnvironmentsParams) -> Result<Environment
         EnvironmentsAction::Restore => {
             let restored = backing::restore(session, needed(name)?, which.as_deref(), force)?;
             let used = restored.backup;
+            let message = format!("{} is restored from {}", used.name, used.backup);
             EnvironmentsResult {
-                message: Some(format!("{} is restored from {}", used.name, used.backup)),
+                message: Some(with_stopped(message, &used.name, &restored.stopped)),
+                stopped: restored.stopped,
                 backups: vec![backup(used)],
                 kept: with_files(restored.kept, &restored.aside),
                 ..empty()
             }
         }
         EnvironmentsAction::Reset => {
-            let (view, kept, aside) = caring::reset(session, needed(name)?, force)?;
+            let Anew { view, kept, aside, stopped } = caring::reset(session, needed(name)?, force)?;
+            let message = format!("{} begins anew", view.row.name);
             EnvironmentsResult {
                 environments: vec![status(&view)],
-                message: Some(format!("{} begins anew", view.row.name)),
+                message: Some(with_stopped(message, &view.row.name, &stopped)),
+                stopped,
                 kept: with_files(kept, &aside),
                 ..empty()
             }
@@ -165,6 +169,15 @@ fn empty() -> EnvironmentsResult {
 /// The ref first, then files.
 fn with_files(kept: String, files: &[PathBuf]) -> Vec<String> {
     std::iter::once(kept).chain(files.iter().map(|file| file.to_string_lossy().into_owned())).collect()
+}
+
+/// What was done, and which services are to be launched again after it.
+fn with_stopped(message: String, name: &str, stopped: &[String]) -> String {
+    if stopped.is_empty() {
+        return message;
+    }
+    let launch: Vec<String> = stopped.iter().map(|sub| format!("kapell env launch {name} {sub}")).collect();
+    format!("{message}\nstopped for that: {}; to start again: {}", stopped.join(", "), launch.join(", "))
 }
 
 fn needed(name: Option<&str>) -> Result<&str, ApiError> {
@@ -250,6 +263,8 @@ fn status(view: &View) -> EnvironmentStatus {
         behind: view.behind,
         dirty: look.is_some_and(|look| !look.changed.is_empty()),
         state: view.state().to_owned(),
+        unfetched: view.unfetched.clone(),
+        hint: view.unfetched_text(),
         problem: view.problem.clone(),
         subs: view.subs.iter().map(sub_status).collect(),
         worker: view.worker.clone(),

@@ -105,6 +105,9 @@ pub struct EnvironmentsResult {
     /// The refs that keep what was removed or done over, then files and folders that were moved aside.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub kept: Vec<String>,
+    /// With restore and reset: the sub-environments whose services were stopped for it, and are to be launched again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stopped: Vec<String>,
     /// The lines that were asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log: Option<String>,
@@ -141,6 +144,12 @@ pub struct EnvironmentStatus {
     /// Why it cannot be looked at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
+    /// Submodules that are not fetched there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unfetched: Vec<String>,
+    /// What fetches them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
     /// Its sub-environments.
     #[serde(default)]
     pub subs: Vec<SubEnvironmentStatus>,

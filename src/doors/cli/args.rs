@@ -345,6 +345,9 @@ An event:
     /// The process around one worker
     #[command(hide = true)]
     Shim(Inside),
+    /// What the process around a service becomes at its end
+    #[command(hide = true)]
+    Ended(Inside),
     /// What shows an attempt in a window
     #[command(hide = true)]
     Window(Inside),

@@ -159,6 +159,7 @@ fn command(
         Command::Conduct(_) => Err(not_first("conduct")),
         Command::Hook { .. } => Err(not_first("hook")),
         Command::Shim(_) => Err(not_first("shim")),
+        Command::Ended(_) => Err(not_first("ended")),
         Command::Window(_) => Err(not_first("window")),
         Command::Stand(_) => Err(not_first("stand")),
         Command::Fleet(args::Fleet { what: Some(what), .. }) => standing::run(&session, out, what),

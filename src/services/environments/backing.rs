@@ -73,7 +73,8 @@ fn folder_of(ground: &Ground<'_>, name: &str) -> PathBuf {
 fn found(ground: &Ground<'_>, name: &str) -> Vec<Backup> {
     let entries = fs::read_dir(folder_of(ground, name)).into_iter().flatten().flatten();
     let mut found: Vec<Backup> = entries
-        .filter(|entry| entry.path().join(MANIFEST).is_file())
+        // One gets its name when it is whole: where its manifest is gone by now, it is a damaged one.
+        .filter(|entry| entry.path().is_dir())
         .map(|entry| Backup {
             name: name.to_owned(),
             backup: entry.file_name().to_string_lossy().into_owned(),
@@ -113,13 +114,19 @@ pub(super) struct Soundness {
 /// Looks at the backups of an environment until one is found that is as it was written.
 pub(super) fn soundness(ground: &Ground<'_>, name: &str) -> Soundness {
     let mut soundness = Soundness { newest: None, damaged: Vec::new() };
-    for backup in found(ground, name) {
-        if proved(&backup).is_ok() {
-            soundness.newest = Some(backup.backup);
+    let all = found(ground, name);
+    for backup in &all {
+        if proved(backup).is_ok() {
+            soundness.newest = Some(backup.backup.clone());
             break;
         }
-        soundness.damaged.push(backup.backup);
+        soundness.damaged.push(backup.backup.clone());
     }
+    // The number of one cannot be read, but its name says when it was made.
+    let is_newer = |it: &&Backup| soundness.newest.as_ref().is_some_and(|newest| it.backup > *newest);
+    let unread = all.iter().filter(|it| manifest(it).is_none()).filter(is_newer);
+    let unread: Vec<String> = unread.map(|it| it.backup.clone()).collect();
+    soundness.damaged.extend(unread);
     soundness
 }
 
@@ -164,7 +171,9 @@ fn is_as_written(backup: &Backup, manifest: &Value, file: &str) -> bool {
 }
 
 fn manifest(backup: &Backup) -> Option<Value> {
-    serde_json::from_str(&fs::read_to_string(backup.path.join(MANIFEST)).ok()?).ok()
+    let read: Value = serde_json::from_str(&fs::read_to_string(backup.path.join(MANIFEST)).ok()?).ok()?;
+    // Without these it is none.
+    read["files"].is_object().then_some(read)
 }
 
 /// For `map_err` on files of a backup.
@@ -338,6 +347,8 @@ pub struct Restored {
     pub kept: String,
     /// The databases that were there.
     pub aside: Vec<PathBuf>,
+    /// The sub-environments whose services were stopped for it.
+    pub stopped: Vec<String>,
 }
 
 /// Brings a backup back, the newest unless told. Services must be stopped, or are with `force`.
@@ -381,7 +392,7 @@ pub fn restore(session: &Session, name: &str, which: Option<&str>, force: bool) 
     furnishing::require_own(&row, &beside)?;
     free_of_operation(&row, &beside, force, "restore")?;
     branch_is_free(&row, &beside, manifest["branch"].as_str())?;
-    stop_or_refuse(&ground, &row, force, "restore")?;
+    let stopped = stop_or_refuse(&ground, &row, force, "restore")?;
     let text = |key: &str| manifest[key].as_str();
     let head = text("head").and_then(Oid::parse);
     let Some(kept) = text("kept").filter(|_| head.is_some() || manifest["head"].is_null()) else {
@@ -419,7 +430,7 @@ pub fn restore(session: &Session, name: &str, which: Option<&str>, force: bool) 
     })?;
     let left_out = manifest["left_out"].as_array().into_iter().flatten();
     let left_out = left_out.filter_map(|line| line.as_str().map(str::to_owned)).collect();
-    Ok(Restored { backup: Backup { left_out, ..chosen }, kept: now_kept, aside })
+    Ok(Restored { backup: Backup { left_out, ..chosen }, kept: now_kept, aside, stopped })
 }
 
 /// Refuses where another worktree has the branch that is to be checked out.
@@ -544,13 +555,13 @@ pub(super) fn put_aside(
     Ok(is_there.then(|| own.join(name)))
 }
 
-/// Stops what runs, or refuses and names it.
+/// Stops what runs, or refuses and names it. Gives what ran.
 pub(super) fn stop_or_refuse(
     ground: &Ground<'_>,
     row: &EnvironmentRow,
     force: bool,
     verb: &str,
-) -> Result<(), Error> {
+) -> Result<Vec<String>, Error> {
     let mut losses = crate::domain::environment::Losses::default();
     viewing::running(ground, row, &mut losses);
     if !losses.running.is_empty() && !force {
@@ -564,5 +575,5 @@ pub(super) fn stop_or_refuse(
     each(&row.subs, row.subs.len().max(1), |sub| running::stop_one(ground, row, sub))
         .into_iter()
         .collect::<Result<Vec<()>, _>>()?;
-    Ok(())
+    Ok(losses.running.into_iter().map(|(sub, _)| sub).collect())
 }

@@ -103,6 +103,7 @@ fn checked(ground: &Ground<'_>, view: &View) -> Checked {
             findings.push(Finding::Note(format!("not committed: {}", look.changed.len())));
         }
     }
+    findings.extend(view.unfetched_text().map(Finding::Note));
     if view.is_main_gone {
         let main = &view.row.main;
         findings.push(bad(format!("the branch {main}, which it follows, is gone from the project")));
@@ -131,9 +132,22 @@ fn of_backups(ground: &Ground<'_>, name: &str) -> Option<Finding> {
     }
 }
 
+/// One that began anew.
+#[derive(Debug)]
+pub struct Anew {
+    /// How it is.
+    pub view: View,
+    /// The ref that keeps the files that were there.
+    pub kept: String,
+    /// The databases that were there.
+    pub aside: Vec<PathBuf>,
+    /// The sub-environments whose services were stopped for it.
+    pub stopped: Vec<String>,
+}
+
 /// Begins anew: the branch at the main branch, no files that nobody knows, databases as init makes them.
-/// What was there is kept under a ref, databases beside the new ones. Gives that ref, and their files.
-pub fn reset(session: &Session, name: &str, force: bool) -> Result<(View, String, Vec<PathBuf>), Error> {
+/// What was there is kept under a ref, databases beside the new ones.
+pub fn reset(session: &Session, name: &str, force: bool) -> Result<Anew, Error> {
     let ground = Ground::of(session)?;
     let _hold = ground.hold(name)?;
     let row = ground.row(name)?;
@@ -154,7 +168,7 @@ pub fn reset(session: &Session, name: &str, force: bool) -> Result<(View, String
         .into());
     }
     backing::branch_is_free(&row, &beside, Some(&row.branch))?;
-    backing::stop_or_refuse(&ground, &row, force, "reset")?;
+    let stopped = backing::stop_or_refuse(&ground, &row, force, "reset")?;
     let main = ground.main_tip(&row)?;
     beside.fetch(&ground.git, &row.main)?;
     let kept = keeping::snapshot(&ground, &row, &beside, "reset")?;
@@ -180,7 +194,8 @@ pub fn reset(session: &Session, name: &str, force: bool) -> Result<(View, String
         tx.tell_of_environment(&ground.project.id, name, None, "environment.reset", text)
     })?;
     let row = ground.row(name)?;
-    Ok((viewing::views(&ground, std::slice::from_ref(&row))?.remove(0), kept, aside))
+    let view = viewing::views(&ground, std::slice::from_ref(&row))?.remove(0);
+    Ok(Anew { view, kept, aside, stopped })
 }
 
 /// What was done, and how all are.

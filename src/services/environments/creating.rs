@@ -21,7 +21,7 @@ use crate::store::Tx;
 use crate::store::environments::{EnvironmentRow, SubRow};
 use crate::sys::git::environment::{self, Beside, Container};
 use crate::sys::git::read::{self, Head};
-use crate::sys::git::{Oid, refs};
+use crate::sys::git::{Oid, land, refs};
 use crate::sys::process::port;
 
 /// Makes those that are named, or the first so many, or all that are configured.
@@ -121,14 +121,17 @@ fn record(
                 Some(row) if row.name == *name => add_subs(ground, tx, row, &mut ports)?,
                 Some(row) => {
                     let message = format!("there is an environment {} already", row.name);
-                    let hint = "a name that differs in more than its letters' case is a new one";
-                    return Err(Refusal::new(Code::Conflict, message, hint).into());
+                    return Err(Refusal::new(Code::Conflict, message, rules::ONE_CASE).into());
                 }
                 None => {
                     let position = rules::position(&ground.config.environments.names, &positions, name);
                     let row = new_row(ground, name, position, main, &mut ports)?;
-                    if let Place::Foreign(why) = ground.place(&row)? {
-                        let error = Box::new(occupied(&row, &why).into());
+                    let no = match ground.place(&row)? {
+                        Place::Foreign(why) => Some(occupied(&row, &why)),
+                        _ => branch_elsewhere(ground, &row)?,
+                    };
+                    if let Some(no) = no {
+                        let error = Box::new(no.into());
                         failed.push(Failed { name: name.clone(), sub: None, error });
                         continue;
                     }
@@ -257,6 +260,9 @@ fn check_out(ground: &Ground<'_>, row: &EnvironmentRow) -> Result<Beside, Error>
                 tx.tell_of_environment(&ground.project.id, &row.name, None, "environment.kept", text)
             })?;
         }
+        if let Some(no) = branch_elsewhere(ground, row)? {
+            return Err(no.into());
+        }
         environment::add_worktree(&ground.git, &guard, dest, &row.branch, &base, &row.name)?;
         let beside = Beside::open(&ground.git, dest)?;
         Point::EnvironmentCloned.reach()?;
@@ -289,6 +295,23 @@ fn occupied(row: &EnvironmentRow, why: &str) -> Refusal {
         format!("{} is there already, and is no environment of this project: {why}", row.path),
         "move it away, or choose another name",
     )
+}
+
+/// That another checkout has the branch of a worktree: git checks one out only once.
+fn branch_elsewhere(ground: &Ground<'_>, row: &EnvironmentRow) -> Result<Option<Refusal>, Error> {
+    if !row.is_worktree {
+        return Ok(None);
+    }
+    let found = land::checked_out(&ground.git, &format!("refs/heads/{}", row.branch))?;
+    Ok(found.filter(|path| path != Path::new(&row.path)).map(|path| {
+        let hint = match path.exists() {
+            true => "check something else out there",
+            false => "nothing is there any more: git worktree prune forgets it",
+        };
+        let message =
+            format!("{} cannot be made: {} is checked out in {}", row.name, row.branch, path.display());
+        Refusal::new(Code::Conflict, message, format!("{hint}, then kapell env create {}", row.name))
+    }))
 }
 
 /// Where it begins: at its branch, where the project has that with work that is not merged; else where

@@ -241,15 +241,16 @@ pub(super) fn make_database(
     port: u16,
 ) -> Result<(), Error> {
     let path = database(row, sub);
-    if path.exists() {
-        return Ok(());
-    }
-    // Of a killed process, which may still write to it: a new one gets a name of its own.
+    // Of a killed process, whose init may have begun it after the last look, and may still write to it: a new one
+    // gets a name of its own.
     let start = format!("{sub}.sqlite.part");
     for entry in fs::read_dir(own_folder(row)).into_iter().flatten().flatten() {
         if entry.file_name().to_string_lossy().starts_with(&start) {
             let _ = fs::remove_file(entry.path());
         }
+    }
+    if path.exists() {
+        return Ok(());
     }
     let part = own_folder(row).join(format!("{start}-{}", random_tail(6)));
     if let Some(init) = &ground.config.environments.init {

@@ -164,7 +164,7 @@ fn explained(row: &EnvironmentRow, verb: &str, error: Error) -> Error {
             format!("in {name}, {} would be written over by {verb}; nothing was changed", some_of(&files)),
             format!("move it away, or kapell env git {name} commit 'MESSAGE', then {verb} again"),
         )
-        .with("paths", files.join("\n"))
+        .with_all("paths", files)
         .into();
     }
     let lines = stderr.lines().map(|line| {
@@ -294,7 +294,7 @@ impl Work<'_> {
                 self.row.path
             ),
         )
-        .with("paths", named.join("\n"))
+        .with_all("paths", named)
         .into()
     }
 
@@ -345,11 +345,32 @@ impl Work<'_> {
             return Err(Refusal::new(Code::BadPath, message, "use letters, digits and hyphens").into());
         }
         self.room_for(&branch, "feature")?;
+        let is_here = refs::read(&self.beside.git, &format!("refs/heads/{branch}"))?.is_some();
+        let theirs = if is_here { None } else { self.branch_of_project(&branch)? };
+        if let Some(theirs) = theirs.filter(|_| branch != self.row.branch) {
+            return self.take_up(&branch, &theirs);
+        }
         let is_new = self.beside.switch(&branch)?;
         if is_new && branch != self.row.branch {
             self.beside.claim_branch(&branch, &self.row.name)?;
         }
         Ok(said(format!("{} {branch}", if is_new { "is on a new branch," } else { "is on" })))
+    }
+
+    /// A branch of that name is in the project, from another environment perhaps: this one begins where that is,
+    /// so that both can be pushed.
+    fn take_up(&self, branch: &str, theirs: &Oid) -> Result<Gave, Error> {
+        let mut covered = self.beside.covered(theirs)?;
+        let spared = guarding::spared(self.row);
+        covered.retain(|path| !spared(path));
+        if !covered.is_empty() {
+            return Err(guarding::covers(self.row, "feature", &covered).into());
+        }
+        let before = self.head()?;
+        self.beside.switch_to_new(branch, theirs)?;
+        self.beside.claim_branch(branch, &self.row.name)?;
+        let behind = self.follow(&before, theirs)?;
+        Ok(said(format!("is on {branch}, which begins where the project's is, at {}{behind}", short(theirs))))
     }
 
     /// Has submodules follow; what is told of those that do not.
@@ -396,12 +417,12 @@ impl Work<'_> {
 
     fn push(&self) -> Result<Gave, Error> {
         let branch = self.branch()?;
-        let kept = self.push_branch(branch)?;
+        let kept = self.push_branch(branch, "push")?;
         Ok(Gave { kept, ..said(format!("the project has {branch} at {}", short(&self.head()?))) })
     }
 
     /// Gives the ref of the project that keeps where the branch was, if that is not behind it now.
-    fn push_branch(&self, branch: &str) -> Result<Option<String>, Error> {
+    fn push_branch(&self, branch: &str, verb: &str) -> Result<Option<String>, Error> {
         let main = &self.ground.git;
         let guard = main.turn()?;
         if self.beside.is_clone(main)
@@ -416,7 +437,7 @@ impl Work<'_> {
             Pushed::Rejected => Err(Refusal::new(
                 Code::Conflict,
                 format!("the project's {branch} has commits that {} never had", self.row.name),
-                format!("kapell env git {} pull, then push again", self.row.name),
+                format!("kapell env git {} pull, then {verb} again", self.row.name),
             )
             .into()),
         }
@@ -625,7 +646,7 @@ impl Work<'_> {
                 return Err(self.conflict("merge", &self.main_here(), &paths, &report));
             }
         }
-        self.push_branch(&self.row.branch)?;
+        self.push_branch(&self.row.branch, "merge")?;
         let reference = format!("refs/heads/{main}");
         let guard = git.turn()?;
         let onto = self.ground.main_tip(self.row)?;

@@ -34,7 +34,7 @@ pub(super) fn covers(row: &EnvironmentRow, verb: &str, paths: &[RepoPath]) -> Re
     };
     let message =
         format!("in {name}, {} would be written over by {verb}; nothing was changed", some_of(&names));
-    Refusal::new(Code::Conflict, message, hint).with("paths", names.join("\n"))
+    Refusal::new(Code::Conflict, message, hint).with_all("paths", names)
 }
 
 /// Refuses to make a checkout that of another commit where that would cost a file which its snapshot does not
@@ -71,6 +71,6 @@ pub(super) fn nothing_lost(
         ),
         format!("move it out of {}, then {verb} again", row.path),
     )
-    .with("paths", unsaved.join("\n"))
+    .with_all("paths", unsaved)
     .into())
 }

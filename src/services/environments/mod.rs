@@ -24,6 +24,7 @@ pub mod backing;
 pub mod caring;
 pub mod creating;
 mod databases;
+pub mod ending;
 mod furnishing;
 pub mod git;
 mod guarding;

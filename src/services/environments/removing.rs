@@ -61,7 +61,7 @@ pub fn remove(session: &Session, name: &str, force: bool) -> Result<Removed, Err
                 format!("{name} is not removed, because this would be lost: {}", lines.join("; ")),
                 format!("commit, push, back up and stop first, or kapell env remove {name} --force (commits are kept under refs/kapell/environments, other files are moved aside)"),
             )
-            .with("losses", lines.join("\n"))
+            .with_all("losses", lines)
             .into());
         }
     }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::furnishing::{self, fill};
 use super::viewing::{self, SubView, View};
-use super::{Failed, Ground, database, databases, each, log, own_folder};
+use super::{Failed, Ground, database, databases, each, ending, log, own_folder};
 use crate::base::failpoint::Point;
 use crate::base::ids::{AttemptId, random_tail};
 use crate::domain::environment::Stage;
@@ -320,6 +320,7 @@ fn start(
     job.grace_ms = ground.config.environments.grace_s.saturating_mul(1000);
     // A service has all the time that there is; its log is put aside when it is long.
     job.output_limit = u64::MAX / 4;
+    job.errand = Some(ending::errand(ground, row, sub, run));
     let started = client::start(&house.program, &run_dir, &job).map_err(|error| {
         Error::system(format!("cannot start {}/{}", row.name, sub.name), std::io::Error::other(error))
     })?;
@@ -329,7 +330,7 @@ fn start(
 }
 
 /// How long the log of a run was when it began.
-fn log_from(run_dir: &Path) -> u64 {
+pub(super) fn log_from(run_dir: &Path) -> u64 {
     let text = fs::read_to_string(run_dir.join(LOG_FROM)).ok();
     text.and_then(|text| text.trim().parse().ok()).unwrap_or(0)
 }
@@ -468,6 +469,16 @@ pub(super) fn ended(exit: &Exit) -> String {
     how
 }
 
+/// [`ended`], or why it was stopped though nobody wanted that.
+pub(super) fn why_ended(run_dir: &Path, exit: &Exit) -> String {
+    match exit.ended {
+        Cause::Stopped | Cause::Killed => {
+            fs::read_to_string(run_dir.join(WHY)).unwrap_or_else(|_| ended(exit))
+        }
+        _ => ended(exit),
+    }
+}
+
 /// Stops one, and records that it is to be so.
 pub(super) fn stop_one(ground: &Ground<'_>, row: &EnvironmentRow, sub: &SubRow) -> Result<(), Error> {
     let Some(run) = &sub.run else { return Ok(()) };
@@ -562,12 +573,7 @@ pub(super) fn look(house: &House, row: &EnvironmentRow, sub: &SubRow) -> SubView
         Ok(Some(exit)) => {
             view.since = Some(exit.ended_at);
             forget_pid(row, &sub.name);
-            match exit.ended {
-                Cause::Stopped | Cause::Killed => {
-                    fs::read_to_string(run_dir.join(WHY)).unwrap_or_else(|_| ended(&exit))
-                }
-                _ => ended(&exit),
-            }
+            why_ended(&run_dir, &exit)
         }
         Ok(None) => "who watched it was killed; stop ends what is left of it".to_owned(),
         Err(error) => format!("how it ended cannot be read: {error}"),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::place::Place;
 use super::{Ground, at_once, databases, each, keeping, running};
 use crate::base::clock::Time;
-use crate::domain::environment::{Losses, Stage};
+use crate::domain::environment::{Losses, Stage, some_of};
 use crate::services::project::Project;
 use crate::services::{Error, Session, querying};
 use crate::store::attempts::Occupant;
@@ -41,6 +41,8 @@ pub struct View {
     pub under_way: Option<&'static str>,
     /// Whether the branch that it follows is gone from the project.
     pub is_main_gone: bool,
+    /// Submodules that nobody has fetched there.
+    pub unfetched: Vec<String>,
     /// Its sub-environments.
     pub subs: Vec<SubView>,
     /// The worker that is bound to it.
@@ -81,6 +83,17 @@ pub struct SubView {
 }
 
 impl View {
+    /// That submodules are not fetched, with what fetches them: a service may need them.
+    pub fn unfetched_text(&self) -> Option<String> {
+        let path = shell_words::quote(&self.row.path);
+        (!self.unfetched.is_empty()).then(|| {
+            format!(
+                "submodules are not fetched: {}; git -C {path} submodule update --init --recursive fetches them",
+                some_of(&self.unfetched)
+            )
+        })
+    }
+
     /// `ready`, `creating`, `removing`, `missing` (its folder is gone) or `broken`.
     pub fn state(&self) -> &'static str {
         match (self.row.stage, &self.problem) {
@@ -181,6 +194,7 @@ fn view(ground: &Ground<'_>, row: &EnvironmentRow) -> View {
         problem: None,
         under_way: None,
         is_main_gone: false,
+        unfetched: Vec::new(),
         subs: Vec::with_capacity(row.subs.len()),
         worker: worker_of(ground, &row.name),
         worker_state: None,
@@ -226,6 +240,7 @@ fn look_at(ground: &Ground<'_>, view: &mut View) -> Result<(), Error> {
     let beside = ground.open(&view.row)?;
     let look = beside.look()?;
     view.under_way = checkout::in_progress(&beside.tree.admin_dir);
+    view.unfetched = beside.unfetched()?.iter().map(ToString::to_string).collect();
     let tip = refs::read(&ground.git, &format!("refs/heads/{}", view.row.main))?;
     view.is_main_gone = tip.is_none();
     if let (Some(ours), Some(theirs)) = (&look.head, &tip) {

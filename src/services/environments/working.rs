@@ -90,18 +90,17 @@ fn ready(
     if let Some(what) = checkout::in_progress(&beside.tree.admin_dir) {
         return wait(format!("{name} is in the middle of {what}; finish or abort it in {}", row.path));
     }
-    if !look.changed.is_empty()
-        && let Some(last) = ground.session.store()?.read(|tx| tx.last_attempt_in(&desk.project.id, name))?
-        && put_back(ground, &beside, &look, &last)?
-    {
-        // A conductor was killed before it did that.
-        look = beside.look()?;
-    }
     if !look.changed.is_empty() {
-        return wait(format!(
-            "{name} has changes that are not committed: {}; kapell env git {name} commit 'MESSAGE', or put them away",
-            changed(&look)
-        ));
+        let last = ground.session.store()?.read(|tx| tx.last_attempt_in(&desk.project.id, name))?;
+        if let Some(last) = &last
+            && put_back(ground, &beside, &look, last)?
+        {
+            // A conductor was killed before it did that.
+            look = beside.look()?;
+        }
+        if !look.changed.is_empty() {
+            return wait(not_clean(row, &look, last.as_ref()));
+        }
     }
     let Some(head) = look.head else {
         return wait(format!(
@@ -563,6 +562,33 @@ fn short(oid: &Oid) -> &str {
 fn changed(look: &Look) -> String {
     let names: Vec<&str> = look.changed.iter().map(|file| file.path.as_str()).collect();
     listed(&names)
+}
+
+/// What keeps the next try from an environment. What lay outside of the claim of the last one may be its, which no
+/// gate accepted, or a person's: to commit all of it is no advice then.
+fn not_clean(row: &EnvironmentRow, look: &Look, last: Option<&AttemptRow>) -> String {
+    let name = &row.name;
+    let outside = last.map(outside).unwrap_or_default();
+    // A folder of which git knows nothing is told as a whole.
+    let lay_outside =
+        |path: &&str| outside.iter().any(|it| it == path || path.ends_with('/') && it.starts_with(path));
+    let all: Vec<&str> = look.changed.iter().map(|file| file.path.as_str()).collect();
+    let strays: Vec<&str> = all.iter().copied().filter(lay_outside).collect();
+    let has = format!("{name} has changes that are not committed: {}", listed(&all));
+    let commit = format!("kapell env git {name} commit 'MESSAGE'");
+    let (Some(last), false) = (last, strays.is_empty()) else {
+        return format!("{has}; {commit}, or put them away");
+    };
+    let they = if strays.len() == all.len() { "they".to_owned() } else { listed(&strays) };
+    format!(
+        "{has}; {they} lay outside of the claim when try {} at task {}/{} ended, and no gate accepted that: take away \
+         what a worker left (git -C {} stash push --include-untracked -- {}), and commit only what is a person's ({commit})",
+        last.number,
+        last.plan,
+        last.task,
+        shell_words::quote(&row.path),
+        shell_words::join(&strays)
+    )
 }
 
 fn named(paths: &[RepoPath]) -> String {

@@ -510,6 +510,11 @@ fn check_document_again(
     problems.extend(surroundings::folders_for_specs(top, &plan, &reading.places));
     let pipeline = reading.places.field(Part::Plan, "pipeline");
     problems.extend(config.and_then(|config| surroundings::outside_of_pipeline(config, &plan, pipeline)));
+    problems.extend(
+        config
+            .map(|config| surroundings::bound_elsewhere(config, &plan, &reading.places))
+            .unwrap_or_default(),
+    );
     if !problems.iter().any(Problem::is_error) {
         check::spec_tasks(&plan, &around).add_to(&mut plan);
         if on_overlap == OnOverlap::Serialize {

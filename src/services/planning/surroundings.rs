@@ -4,6 +4,7 @@ use crate::base::sorting::Gather as _;
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use crate::base::ids::WorkerName;
 use crate::base::paths::RepoPath;
 use crate::domain::pattern::Pattern;
 use crate::domain::plan::check::{KnownTarget, OnOverlap, Surroundings, TargetKind, Walls};
@@ -194,6 +195,39 @@ fn without_environment(
         problems.push(problem.of(&task.id).at(places.field(Part::Task(position), "environment")));
     }
     Ok(problems)
+}
+
+/// Tasks for one environment whose target works in another. Whoever takes over for it may get them all the same.
+pub fn bound_elsewhere(config: &Config, plan: &Plan, places: &Places) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for (position, task) in plan.tasks.iter().enumerate() {
+        let (Some(needed), Some(target)) = (&task.environment, &task.target) else { continue };
+        let is_meant = |(name, worker): &(&WorkerName, &Worker)| {
+            name.as_str() == target || worker.groups.contains(target.as_str())
+        };
+        let mut own = Vec::new();
+        for (name, worker) in config.workers.iter().filter(is_meant) {
+            match &worker.environment {
+                Some(environment) if !environment.eq_ignore_ascii_case(needed) => {
+                    own.push(format!("{name} works in {environment}"));
+                }
+                // This one can do it.
+                _ => {
+                    own.clear();
+                    break;
+                }
+            }
+        }
+        if own.is_empty() {
+            continue;
+        }
+        let message = format!("task {}: {}, and the task is for {needed}", task.id, own.join(", "));
+        let hint = "name a worker that works there or is bound to none, or leave out one of the two; as it is, only \
+                    who takes over for the target could do it";
+        let problem = Problem::warning(ProblemCode::Syntax, message, hint);
+        problems.push(problem.of(&task.id).at(places.field(Part::Task(position), "environment")));
+    }
+    problems
 }
 
 /// What git is asked about a pattern: the file, or the folder in which all that it owns lies.

@@ -168,7 +168,14 @@ impl Said<'_, '_> {
             }
         }
         let environments = file.environments.clone().unwrap_or_default();
-        for (key, names) in [("names", environments.names), ("subs", environments.subs)] {
+        let names: Vec<&str> = environments.names.iter().flatten().map(Name::as_str).collect();
+        for (index, name) in names.iter().enumerate() {
+            let is_same = |other: &&&str| *other != name && other.eq_ignore_ascii_case(name);
+            if let Some(other) = names[..index].iter().find(is_same) {
+                self.differ_in_case(&format!("environments.names[{index}]"), other, name);
+            }
+        }
+        for (key, names) in [("names", environments.names.clone()), ("subs", environments.subs.clone())] {
             for (index, name) in names.iter().flatten().enumerate().filter(|(_, name)| !name.0.is_empty()) {
                 self.new_name(&format!("environments.{key}[{index}]"), name.as_str());
             }
@@ -202,14 +209,18 @@ impl Said<'_, '_> {
             _ => merged.pipelines.keys().map(String::as_str).find(is_same),
         };
         if let Some(other) = other {
-            let message = format!(
-                "`{}` and `{}` differ in case alone: people take them for one, and so do some systems",
-                shown(other),
-                shown(name)
-            );
-            let hint = "give one of them another name";
-            self.document.error(ConfigCode::DuplicateName, &join(table, name), message, hint);
+            self.differ_in_case(&join(table, name), other, name);
         }
+    }
+
+    fn differ_in_case(&mut self, key: &str, other: &str, name: &str) {
+        let message = format!(
+            "`{}` and `{}` differ in case alone: people take them for one, and so do some systems",
+            shown(other),
+            shown(name)
+        );
+        let hint = "give one of them another name";
+        self.document.error(ConfigCode::DuplicateName, key, message, hint);
     }
 
     fn new_name(&mut self, key: &str, name: &str) {

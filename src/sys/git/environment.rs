@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{self, Write as _};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use super::discover::{discover, link_target};
@@ -14,7 +15,7 @@ use super::exec::{Finished, Input, execute};
 use super::queue::Guard;
 use super::run::{Call, Git, GitError, shown, unexpected};
 use super::worktree::{Worktree, admin_dirs, delete_folder};
-use super::{Oid, Program, refs};
+use super::{Oid, Program, land, refs};
 use crate::base::failpoint::Point;
 use crate::base::ids::random_tail;
 
@@ -88,13 +89,34 @@ pub(super) fn plain(
 
 /// Clones the project into `part`, which must not exist, with `branch` checked out at `base`.
 pub fn clone(main: &Git, part: &Path, branch: &str, base: &Oid) -> Result<(), GitError> {
-    let from = main.repository().common_dir.as_os_str();
+    // As a person names it: the addresses of submodules may be relative to that. Of a bare one there is no other name.
+    let from = land::main_top(main).unwrap_or_else(|| main.repository().common_dir.clone());
     let words = ["clone", "--quiet", "--local", "--no-checkout", "--template=", "--"].map(OsStr::new);
-    let args: Vec<&OsStr> = words.into_iter().chain([from, part.as_os_str()]).collect();
+    let args: Vec<&OsStr> = words.into_iter().chain([from.as_os_str(), part.as_os_str()]).collect();
     plain(main.program(), Path::new("/"), &args, None)?;
+    for (name, ours) in identity(main, &main.repository().common_dir)? {
+        if !identity(main, part)?.contains(&(name, ours.clone())) {
+            let args = ["config", name].map(OsStr::new).into_iter().chain([OsStr::new(&ours)]);
+            plain(main.program(), part, &args.collect::<Vec<_>>(), None)?;
+        }
+    }
     let args = ["checkout", "--quiet", "--no-track", "-b", branch, base.as_str()].map(OsStr::new);
     plain(main.program(), part, &args, None)?;
     Ok(())
+}
+
+/// Who a person said they are, as git sees it from a folder: the project may say that itself.
+fn identity(main: &Git, folder: &Path) -> Result<Vec<(&'static str, OsString)>, GitError> {
+    let mut found = Vec::new();
+    for name in ["user.name", "user.email"] {
+        match plain(main.program(), folder, &["config", "--get", name].map(OsStr::new), None) {
+            Ok(finished) => found.push((name, OsStr::from_bytes(finished.stdout.trim_ascii()).to_owned())),
+            // Nobody said it.
+            Err(GitError::Failed { stderr, .. }) if stderr.is_empty() => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(found)
 }
 
 /// Makes a worktree of the project's own repository, on `branch`, which is made at `base` where it is missing.

@@ -197,6 +197,12 @@ impl Beside {
         Ok(is_new)
     }
 
+    /// Makes a branch at a commit, and checks it out. Changes that are not committed go along.
+    pub fn switch_to_new(&self, branch: &str, at: &Oid) -> Result<(), GitError> {
+        self.call("switch").args(["--quiet", "--no-track", "-c", branch]).oid(at).run()?;
+        Ok(())
+    }
+
     /// Writes down which environment made a branch; git forgets it with the branch.
     pub fn claim_branch(&self, branch: &str, name: &str) -> Result<(), GitError> {
         self.call("config").args([&made_by(branch), name]).run()?;

@@ -32,6 +32,32 @@ impl Beside {
         Ok(behind)
     }
 
+    /// The submodules of the project that nobody has fetched here: their folders are empty.
+    pub fn unfetched(&self) -> Result<Vec<RepoPath>, GitError> {
+        let list = self.tree.path.join(".gitmodules");
+        if !fs::symlink_metadata(&list).is_ok_and(|metadata| metadata.is_file()) {
+            return Ok(Vec::new());
+        }
+        let call = self.call("config").args(["-z", "--get-regexp", "--file"]).arg(&list);
+        // None is named, or somebody is in the middle of writing it: then there is nothing to fetch.
+        let named = call.arg(r"^submodule\..*\.path$").accept(&[0, 1, 3, 128]).run()?;
+        let named: Vec<RepoPath> = (named.split(|byte| *byte == 0))
+            .filter_map(|entry| Some(RepoPath::from_bytes(entry.splitn(2, |byte| *byte == b'\n').nth(1)?)))
+            .filter(|path| {
+                let folder = self.tree.path.join(path.to_path_buf());
+                fs::symlink_metadata(folder.join(".git")).is_err()
+            })
+            .collect();
+        if named.is_empty() {
+            return Ok(named);
+        }
+        let call = self.call("ls-files").args(["--stage", "-z", "--"]);
+        let printed = call.args(named.iter().map(RepoPath::to_path_buf)).run()?;
+        let entries = printed.split(|byte| *byte == 0).filter(|entry| entry.starts_with(b"160000 "));
+        let path = |entry: &[u8]| Some(RepoPath::from_bytes(entry.splitn(2, |byte| *byte == b'\t').nth(1)?));
+        Ok(entries.filter_map(path).collect())
+    }
+
     /// A submodule that is checked out.
     fn module(&self, path: &RepoPath) -> Result<Option<Self>, GitError> {
         let folder = self.tree.path.join(path.to_path_buf());

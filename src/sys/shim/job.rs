@@ -56,6 +56,23 @@ pub struct Job {
     /// The proof of life of the process that alone wants what it answers: the run ends with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub asker: Option<String>,
+    /// What the shim becomes once the end is recorded: it knows of that first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub errand: Option<Errand>,
+}
+
+/// A program that is told of an end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Errand {
+    /// The program and its arguments.
+    #[serde(with = "words::list")]
+    pub argv: Vec<OsString>,
+    /// Its whole environment.
+    #[serde(with = "words::pairs")]
+    pub env: BTreeMap<OsString, OsString>,
+    /// The folder in which it starts.
+    #[serde(with = "words::path")]
+    pub cwd: PathBuf,
 }
 
 /// What a worker may cost, by what it tells itself. The shim reads it, because it is there when no
@@ -147,6 +164,7 @@ impl Job {
             relay: None,
             allowance: None,
             asker: None,
+            errand: None,
         }
     }
 }

@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,7 +17,7 @@ use rustix::net::SocketAddrUnix;
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 
 use super::control::Control;
-use super::job::{Exit, Job};
+use super::job::{Errand, Exit, Job};
 use super::order::Order;
 use super::record::Record;
 use super::run::{Ended, Outputs, Run};
@@ -88,7 +89,9 @@ fn shim(run_dir: &Path, is_spare: bool) -> io::Result<u8> {
     }
 
     let mut control = Control::new(listener)?;
-    let mut run = outputs.and_then(|outputs| begin(started_at, foundation, outputs));
+    let job = read_job();
+    let errand = job.as_ref().ok().and_then(|job| job.errand.clone());
+    let mut run = job.and_then(|job| begin(job, started_at, foundation, outputs?));
     Point::ShimBegun.reach()?;
     let ended = match &mut run {
         Ok(run) => run.until_end(&signals, &mut control),
@@ -105,13 +108,24 @@ fn shim(run_dir: &Path, is_spare: bool) -> io::Result<u8> {
     drop(line);
     drop(run);
     let _ = fs::remove_file(files::SOCKET);
-    Ok(0)
+    errand.as_ref().map_or(Ok(0), become_errand)
+}
+
+/// Becomes another program: nothing of this one is left that would have to wait for it.
+fn become_errand(errand: &Errand) -> io::Result<u8> {
+    let Some((program, words)) = errand.argv.split_first() else { return Ok(0) };
+    Err(spawn::program(program, &errand.cwd).args(words).envs(&errand.env).exec())
+}
+
+/// What to run. The error is a sentence for the record.
+fn read_job() -> Result<Job, String> {
+    let failed = |error: &dyn std::fmt::Display| format!("{}: {error}", files::JOB);
+    let text = fs::read(files::JOB).map_err(|error| failed(&error))?;
+    serde_json::from_slice(&text).map_err(|error| failed(&error))
 }
 
 /// Starts the worker's program. The error is a sentence for the record.
-fn begin(started_at: Time, foundation: Foundation, outputs: Outputs) -> Result<Run, String> {
-    let text = fs::read(files::JOB).map_err(|error| format!("{}: {error}", files::JOB))?;
-    let job: Job = serde_json::from_slice(&text).map_err(|error| format!("{}: {error}", files::JOB))?;
+fn begin(job: Job, started_at: Time, foundation: Foundation, outputs: Outputs) -> Result<Run, String> {
     let [stdout, stderr] = outputs.files();
     let agent = agent::start(&job, foundation, stdout, stderr)?;
     Ok(Run::new(job, agent, outputs.watched(), started_at))

@@ -264,6 +264,18 @@ fn cost_line(row: &CostRow, limits: Option<&Limits>) -> CostLine {
     }
 }
 
+/// How what was spent in so many days is extended to those that are left.
+fn extended(days: u32, left: u32) -> String {
+    let counted = |days: u32| if days == 1 { "day".to_owned() } else { format!("{days} days") };
+    let left = match left {
+        _ if days == 0 => return "nothing was spent yet that could be extended".to_owned(),
+        0 => return "spent this month, of which today is the last day".to_owned(),
+        1 => "the day after today".to_owned(),
+        left => format!("each of the {left} days after today"),
+    };
+    format!("spent this month, and for {left} the mean of the last {} that cost something", counted(days))
+}
+
 pub(super) fn cost(
     view: &CostView,
     by: CostBy,
@@ -271,7 +283,6 @@ pub(super) fn cost(
     rows: &[CostRow],
 ) -> CostStatus {
     let month = &view.month;
-    let days = if month.days == 1 { "day".to_owned() } else { format!("{} days", month.days) };
     CostStatus {
         by,
         since: view.since.to_string(),
@@ -282,13 +293,7 @@ pub(super) fn cost(
             per_day_usd: month.per_day.usd(),
             days_left: month.days_left,
             total_usd: month.total.usd(),
-            how: match month.days {
-                0 => "nothing was spent yet that could be extended".to_owned(),
-                _ => format!(
-                    "spent this month, and for each of the {} days after today the mean of the last {days} that cost something",
-                    month.days_left
-                ),
-            },
+            how: extended(month.days, month.days_left),
         },
         savings: view
             .savings
@@ -408,5 +413,23 @@ pub(super) fn judgement(row: &RunRow) -> JudgeResult {
         outside_claim: answer.outside_claim,
         landed: answer.landed.map(|(commit, branch)| Landed { commit, branch }),
         reason: if died { Some("the judging process died; judge again".to_owned()) } else { answer.reason },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_day_is_told_as_one() {
+        let mean = "the mean of the last 2 days that cost something";
+        assert_eq!(
+            extended(2, 9),
+            format!("spent this month, and for each of the 9 days after today {mean}")
+        );
+        assert_eq!(extended(2, 1), format!("spent this month, and for the day after today {mean}"));
+        assert!(extended(1, 3).ends_with("the last day that cost something"));
+        assert_eq!(extended(2, 0), "spent this month, of which today is the last day");
+        assert_eq!(extended(0, 0), "nothing was spent yet that could be extended");
     }
 }

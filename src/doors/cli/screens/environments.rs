@@ -113,6 +113,10 @@ pub fn table(
                 if environment.verdict.as_deref() == Some("attention") { Style::Warn } else { Style::Bad };
             page.wrapped(&[span(style, "  ")], Style::Plain, reason);
         }
+        // A verdict names them itself.
+        if let Some(hint) = environment.hint.as_ref().filter(|_| environment.verdict.is_none()) {
+            page.wrapped(&[span(Style::Warn, "  ")], Style::Plain, hint);
+        }
         let mut table = Table::new(
             2,
             [

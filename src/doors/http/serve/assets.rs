@@ -3,13 +3,14 @@
 use axum::body::Body;
 use axum::http::header::{
     ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG,
-    IF_NONE_MATCH,
+    IF_NONE_MATCH, VARY,
 };
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
 use sha2::{Digest as _, Sha256};
 
 use super::answer;
+use crate::base::packed;
 
 /// Nothing of another server, nothing that stands within the page, and in no other page's frame.
 const POLICY: &str =
@@ -62,19 +63,25 @@ pub const ASSETS: &[Asset] = &[
 ];
 
 impl Asset {
-    /// The file, or that whoever asks has it already. It is sent as it lies in the program, which cannot unpack it.
+    /// The file, or that whoever asks has it already. It is sent as it lies in the program, or unpacked to who does
+    /// not take that.
     pub fn answer(&self, headers: &HeaderMap) -> Response {
-        if !takes_gzip(headers) {
-            let hint = "ask without Accept-Encoding, or with gzip in it (curl --compressed)";
-            return answer::refused(
-                StatusCode::NOT_ACCEPTABLE,
-                "not-acceptable",
-                "this file is sent with gzip only",
-                hint,
-            );
-        }
-        let mut answer = self.answer_with(self.packed, headers);
-        answer.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        let mut answer =
+            if takes(headers, &["gzip", "x-gzip"]).unwrap_or(headers.get(ACCEPT_ENCODING).is_none()) {
+                let mut answer = self.answer_with(self.packed, headers);
+                answer.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+                answer
+            } else if takes(headers, &["identity"]).unwrap_or(true) {
+                self.answer_with(packed::text(self.packed), headers)
+            } else {
+                return answer::refused(
+                    StatusCode::NOT_ACCEPTABLE,
+                    "not-acceptable",
+                    "this file is sent with gzip, or as it is",
+                    "ask without Accept-Encoding, or with gzip in it (curl --compressed)",
+                );
+            };
+        answer.headers_mut().insert(VARY, HeaderValue::from_static("accept-encoding"));
         answer
     }
 
@@ -108,20 +115,17 @@ impl Asset {
     }
 }
 
-/// Whether whoever asks can unpack what is sent. Who does not say takes anything (RFC 9110, 12.5.3).
-fn takes_gzip(headers: &HeaderMap) -> bool {
-    let mut lines = headers.get_all(ACCEPT_ENCODING).iter().peekable();
-    if lines.peek().is_none() {
-        return true;
-    }
-    let mut any = false;
+/// Whether whoever asks takes a coding of one of these names; `None` where that is not said (RFC 9110, 12.5.3).
+fn takes(headers: &HeaderMap, names: &[&str]) -> Option<bool> {
+    let lines = headers.get_all(ACCEPT_ENCODING).iter();
+    let mut any = None;
     for coding in lines.filter_map(|line| line.to_str().ok()).flat_map(|line| line.split(',')) {
         let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
         let weight: f32 =
             weight.trim().strip_prefix("q=").and_then(|text| text.trim().parse().ok()).unwrap_or(1.0);
         match name.trim().to_ascii_lowercase().as_str() {
-            "gzip" | "x-gzip" => return weight > 0.0,
-            "*" => any = weight > 0.0,
+            name if names.contains(&name) => return Some(weight > 0.0),
+            "*" => any = Some(weight > 0.0),
             _ => {}
         }
     }
@@ -171,25 +175,35 @@ mod tests {
     }
 
     #[test]
-    fn who_cannot_unpack_a_file_is_told_so() {
+    fn who_cannot_unpack_a_file_is_sent_it_as_it_is() {
         let page = ASSETS.iter().find(|asset| asset.path == "/").unwrap();
-        for (accepted, status) in [
-            (None, StatusCode::OK),
-            (Some("gzip, deflate, br"), StatusCode::OK),
-            (Some("br;q=1.0, GZIP;q=0.1"), StatusCode::OK),
-            (Some("*"), StatusCode::OK),
-            (Some("*;q=0, gzip"), StatusCode::OK),
-            (Some("gzip;q=0, *"), StatusCode::NOT_ACCEPTABLE),
-            (Some("identity"), StatusCode::NOT_ACCEPTABLE),
-            (Some(""), StatusCode::NOT_ACCEPTABLE),
+        let (packed, plain) = (Some("gzip"), None);
+        for (accepted, coding) in [
+            (None, Some(packed)),
+            (Some("gzip, deflate, br"), Some(packed)),
+            (Some("br;q=1.0, GZIP;q=0.1"), Some(packed)),
+            (Some("*"), Some(packed)),
+            (Some("*;q=0, gzip"), Some(packed)),
+            (Some("gzip;q=0, *"), Some(plain)),
+            (Some("identity"), Some(plain)),
+            (Some("br"), Some(plain)),
+            (Some(""), Some(plain)),
+            (Some("*;q=0, identity"), Some(plain)),
+            (Some("identity;q=0, br"), None),
+            (Some("*;q=0"), None),
         ] {
             let mut headers = HeaderMap::new();
             if let Some(accepted) = accepted {
                 headers.insert(ACCEPT_ENCODING, HeaderValue::from_str(accepted).unwrap());
             }
-            assert_eq!(page.answer(&headers).status(), status, "{accepted:?}");
+            let answer = page.answer(&headers);
+            let status = if coding.is_some() { StatusCode::OK } else { StatusCode::NOT_ACCEPTABLE };
+            assert_eq!(answer.status(), status, "{accepted:?}");
+            let sent = answer.headers().get(CONTENT_ENCODING).map(|coding| coding.to_str().unwrap());
+            assert_eq!(sent, coding.flatten(), "{accepted:?}");
         }
-        assert_eq!(page.answer(&HeaderMap::new()).headers()[CONTENT_ENCODING], "gzip");
+        let text = packed::text(page.packed);
+        assert!(text.starts_with("<!doctype html>") && text.trim_end().ends_with("</html>"), "{text}");
     }
 
     #[test]

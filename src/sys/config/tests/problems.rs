@@ -504,6 +504,12 @@ fn the_rest() {
         ],
     );
     has(
+        "[environments]\nnames = [\"zed\", \"a\", \"ZED\"]",
+        &[
+            "2:22 environments.names[2] `zed` and `ZED` differ in case alone: people take them for one, and so do some systems",
+        ],
+    );
+    has(
         "[rules]\ntimeout_s = 100",
         &["2:13 rules.timeout_s no attempt can be found stuck: its time is over first"],
     );
