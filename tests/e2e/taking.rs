@@ -144,6 +144,39 @@ fn a_plan_file_whose_plan_runs_is_not_begun_a_second_time() {
 }
 
 #[test]
+fn a_plan_file_whose_plan_was_stopped_is_resumed_and_not_begun_anew() {
+    let bench = Bench::new();
+    let mut editor = editor(&bench);
+    let plan = Plan::new([task("a", &["a.txt"], &["write a.txt a", &bench.meet_line("a")])]);
+    let text = plan.params()["plan"].to_string();
+    bench.write("one.plan.json", &text);
+    bench.commit("a plan");
+    let path = bench.project.canonicalize().unwrap().join("one.plan.json");
+    editor.open(&path, &text);
+    let dispatch = |editor: &mut Editor| {
+        let command = json!({"command": "kapell.dispatchPlan", "arguments": [{"uri": uri(&path)}]});
+        editor.call("workspace/executeCommand", command)
+    };
+    let begun = dispatch(&mut editor);
+    let id = begun["result"]["plan"]["plan_id"].as_str().unwrap_or_else(|| panic!("{begun}")).to_owned();
+    let worker = bench.meet("a");
+    bench.control("stop", &id);
+    worker.gone();
+    bench.until(json!({"scope": "plan", "id": id}), |status| status["state"] == "stopped");
+    let lenses = editor.result("textDocument/codeLens", json!({"textDocument": {"uri": uri(&path)}}));
+    let lenses = lenses.as_array().unwrap().iter();
+    let shown: Vec<&str> = lenses.map(|lens| lens["command"]["title"].as_str().unwrap()).collect();
+    assert_eq!(shown[..2], ["Check", "Resume"], "{shown:?}");
+    assert!(!shown.contains(&"Dispatch"), "{shown:?}");
+    let again = dispatch(&mut editor);
+    assert_eq!(again["error"]["data"]["kind"], "duplicate-plan", "{again}");
+    let hint = again["error"]["data"]["hint"].as_str().unwrap();
+    assert!(hint.contains(&format!("kapell resume {id}")), "{again}");
+    editor.finish();
+    assert_eq!(bench.at_rest(&id)["state"], "stopped", "{}", bench.story());
+}
+
+#[test]
 fn only_a_person_with_a_reason_takes_over() {
     let bench = Bench::new();
     let wish = json!({"paths": ["a.txt"], "take_over": true, "reason": "x"});

@@ -233,9 +233,11 @@ fn it_serves_in_a_folder_that_is_no_repository() {
     let mut editor = Editor::start(command);
     editor.initialize(json!({"capabilities": {}, "rootUri": null}));
     assert_eq!(editor.capabilities["positionEncoding"], "utf-16");
-    let claimed = editor.command("kapell.claim-files", json!({"paths": ["x"]}));
-    assert_eq!(claimed["granted"], true);
-    assert_eq!(editor.command("kapell.status", json!({}))["claims"], 1);
+    // Nobody would heed a claim there.
+    let wish = json!({"command": "kapell.claim-files", "arguments": [{"paths": ["x"]}]});
+    let claimed = editor.call("workspace/executeCommand", wish);
+    assert_eq!(claimed["error"]["data"]["kind"], "not-found", "{claimed}");
+    assert_eq!(editor.command("kapell.status", json!({}))["claims"], 0);
     editor.finish();
 }
 
@@ -403,6 +405,15 @@ fn a_plain_folder_is_a_project_by_its_configuration() {
     hello["workspaceFolders"] = json!([{"uri": uri(&plain), "name": "plain"}]);
     let mut editor = world.quiet_editor(hello);
     editor.told("kapell/projects", |params| *params == json!({"projects": [], "outside": [uri(&plain)]}));
+    // Until then nobody would heed a claim there, and the first folder is no exception.
+    for second in [json!({"uri": uri(&plain)}), Value::Null] {
+        let arguments = json!([{"paths": ["x"]}, second]);
+        let answer = editor.call(
+            "workspace/executeCommand",
+            json!({"command": "kapell.claim-files", "arguments": arguments}),
+        );
+        assert_eq!(answer["error"]["data"]["kind"], "not-found", "{second}: {answer}");
+    }
     let config = plain.join("kapell.toml");
     std::fs::write(&config, "[project]\nisolation = \"shared\"\n").unwrap();
     let change = json!({"changes": [{"uri": uri(&config), "type": 1}]});

@@ -199,3 +199,17 @@ fn the_configuration_is_checked_completed_and_explained() {
     assert!(path.ends_with("kapell.toml"));
     open.editor.finish();
 }
+
+#[test]
+fn of_very_many_mistakes_the_first_are_shown_and_the_others_counted() {
+    let text: String = (0..2000).map(|at| format!("[workers.a{at}]\nprovider = \"x{at}\"\n")).collect();
+    let mut open = Open::new("kapell.toml", &text);
+    let problems = open.problems();
+    assert_eq!(problems.len(), 500);
+    let last = problems[499]["message"].as_str().unwrap();
+    assert!(
+        last.contains("names `x499`") && last.ends_with("\n1500 further problems are not shown"),
+        "{last}"
+    );
+    open.editor.finish();
+}

@@ -15,4 +15,5 @@ mod config;
 mod open;
 mod owned;
 mod plans;
+mod unsaved;
 mod world;

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::client::uri;
+use crate::client::{Editor, uri};
 use crate::open::{Open, QUIET, labels, offset, position, shown, text_of};
 use crate::world::World;
 
@@ -211,6 +211,62 @@ fn yaml_is_mended_in_its_own_way() {
     let spec = open.edited(&actions[0]["edit"]["changes"][uri(&open.path)]);
     assert!(spec.starts_with("specs: [{file: specs/a.md, description: "), "{spec}");
     assert_eq!(open.change(&spec), Vec::<Value>::new());
+    open.editor.finish();
+}
+
+#[test]
+fn a_key_without_a_value_and_a_plan_in_braces_are_mended_to_yaml() {
+    let two = |rest: &str| {
+        format!(
+            "rules: {{spec_first: false, tdd: false}}\ntasks:\n- id: 1\n  task: x\n  files: [src/]\n- id: 2\n  task: x\n  files: [src/a.rs]\n{rest}"
+        )
+    };
+    let flow = |key: &str| {
+        two("").replace(
+            "- id: 2\n  task: x\n  files: [src/a.rs]\n",
+            &format!("- {{id: 2, task: x, files: [src/a.rs], {key}}}\n"),
+        )
+    };
+    let order = "Let task 2 wait for task 1";
+    let files = "Give task 2 files of its own: src/";
+    let unowned = |files: &str| {
+        format!("rules: {{spec_first: false, tdd: false}}\ntasks:\n- id: 2\n  task: x\n{files}")
+    };
+    let spec = "Name a spec: specs/a.md";
+    let task = "[{\"id\": 1, \"task\": \"x\", \"files\": [\"a.test.ts\"]}]";
+    let table = [
+        (two("  depends_on:\n"), order, "  depends_on: [1]\n"),
+        (two("  depends_on:"), order, "  depends_on: [1]"),
+        (two("  depends_on: # none\n"), order, "  depends_on: [1] # none\n"),
+        (two("  depends_on : \n  priority: 3\n"), order, "  depends_on : [1] \n  priority: 3\n"),
+        (two("  reads: # none\n"), order, "  reads: # none\n  depends_on: [1]\n"),
+        (flow("depends_on: "), order, ", depends_on: [1] }\n"),
+        (flow("reads: "), order, ", reads:, depends_on: [1] }\n"),
+        (unowned("  files:\n"), files, "  files: [src/]\n"),
+        (unowned("  files: # mine\n"), files, "  files: [src/] # mine\n"),
+        ("{tasks: [{id: 1, task: x, files: [a.test.ts]}]}\n".to_owned(), spec, "is to be built'}], tasks: ["),
+        (format!("{{\n  \"tasks\": {task}\n}}\n"), spec, "is to be built'}],\n  \"tasks\": ["),
+        (
+            "  tasks:\n  - id: 1\n    task: x\n    files: [a.test.ts]\n".to_owned(),
+            spec,
+            "is to be built'}]\n  tasks:\n",
+        ),
+        (
+            "specs:\ntasks:\n- id: 1\n  task: x\n  files: [a.test.ts]\n".to_owned(),
+            spec,
+            "specs: [{file: specs/a.md, ",
+        ),
+    ];
+    let mut open = Open::new("a.plan.yaml", "");
+    for (text, title, expected) in table {
+        let problems = open.change(&text);
+        let actions = open.actions(&problems);
+        let action = actions.iter().find(|action| action["title"] == title);
+        let action = action.unwrap_or_else(|| panic!("{text}\n{title}: {actions:#?}\n{problems:#?}"));
+        let edited = open.edited(&action["edit"]["changes"][uri(&open.path)]);
+        assert!(edited.contains(expected), "{edited}");
+        assert_eq!(open.change(&edited), Vec::<Value>::new(), "{edited}");
+    }
     open.editor.finish();
 }
 
@@ -492,6 +548,12 @@ fn hovers_tell_of_files_holders_tasks_and_keys() {
     assert!(page.contains("- robot (agent) as `src/db`"), "{page}");
     assert!(hover(&mut open, "\"none\"").contains("matches no file yet"));
     assert!(hover(&mut open, "[1]").contains("not stored yet"));
+    let unknown = text.replace("[1]", "[99]");
+    open.change(&unknown);
+    let params = open.at(position(&unknown, unknown.find("99").unwrap()));
+    let page = open.editor.result("textDocument/hover", params)["contents"]["value"].clone();
+    assert_eq!(page, "This plan has no task 99.");
+    open.change(&text);
     open.world.write("plan.json", &text);
     let output = open.world.run(&["plan", "plan.json"]);
     assert!(output["plan_id"].is_string(), "{output}");
@@ -543,6 +605,62 @@ fn lenses_check_dispatch_and_tell_how_far_tasks_are() {
         json!({"command": "kapell.dispatchPlan", "arguments": [{"uri": uri(&open.path)}]}),
     );
     assert_eq!(refused["error"]["data"]["kind"], "conflict");
+    open.editor.finish();
+}
+
+#[test]
+fn plans_that_the_configuration_names_are_registered_for_forming() {
+    let config = "[project]\nplans = [\"plans/*\"]\n";
+    let text = "{\"tasks\":[]}";
+    let world =
+        World::new(&[("kapell.toml", config), ("plans/[1].json", text), ("plans/b.yaml", "tasks: []\n")]);
+    let mut hello = world.hello();
+    hello["capabilities"]["textDocument"] = json!({"formatting": {"dynamicRegistration": true}});
+    let mut editor = world.quiet_editor(hello);
+    let selectors = |editor: &mut Editor| {
+        let asked = editor.wait_for("a registration", |message| {
+            message["method"] == "client/registerCapability"
+                && message["params"]["registrations"][0]["method"] == "textDocument/formatting"
+        });
+        asked["params"]["registrations"][0]["registerOptions"]["documentSelector"].clone()
+    };
+    let by_name = selectors(&mut editor);
+    assert_eq!(by_name[1], json!({"scheme": "file", "pattern": "**/*.plan.json"}));
+    editor.open(&world.path("plans/b.yaml"), "tasks: []\n");
+    let path = world.path("plans/[1].json");
+    editor.open(&path, text);
+    let pattern = path.to_str().unwrap().replace("[1]", "?1?");
+    assert_eq!(selectors(&mut editor), json!([{"scheme": "file", "pattern": pattern}]));
+    let params =
+        json!({"textDocument": {"uri": uri(&path)}, "options": {"tabSize": 2, "insertSpaces": true}});
+    let edits = editor.result("textDocument/formatting", params);
+    assert_eq!(edits[0]["newText"], "{\n  \"tasks\": []\n}\n");
+    editor.finish();
+}
+
+#[test]
+fn of_very_many_problems_the_first_are_shown_and_the_others_counted() {
+    let tasks: Vec<String> =
+        (0..400).map(|id| format!("{{\"id\": {id}, \"task\": \"x\", \"files\": [\"src/\"]}}")).collect();
+    let mut open = Open::new("plan.json", &format!("{{\"tasks\": [{}], {QUIET}}}", tasks.join(",\n")));
+    let problems = open.problems();
+    assert_eq!(problems.len(), 500);
+    let last = problems[499]["message"].as_str().unwrap();
+    assert!(last.ends_with(" further problems are not shown"), "{last}");
+    let size = Value::from(problems).to_string().len();
+    assert!(size < 500_000, "{size}");
+    // In a cycle through all of them, each place has a few others and what the message begins with.
+    let tasks: Vec<String> = (0..400)
+        .map(|id| {
+            let next = (id + 1) % 400;
+            format!("{{\"id\": {id}, \"task\": \"x\", \"files\": [\"f{id}\"], \"depends_on\": [{next}]}}")
+        })
+        .collect();
+    let problems = open.change(&format!("{{\"tasks\": [{}], {QUIET}}}", tasks.join(",\n")));
+    assert!(problems[0]["message"].as_str().unwrap().contains("→ 399 → 0"), "{}", problems[0]);
+    assert!(!problems[1]["message"].as_str().unwrap().contains("→ 399 → 0"), "{}", problems[1]);
+    assert_eq!(problems[1]["relatedInformation"].as_array().unwrap().len(), 5);
+    assert_eq!(problems[1]["data"]["tasks"][1], "2");
     open.editor.finish();
 }
 

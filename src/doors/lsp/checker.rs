@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::desk::Desk;
 use super::documents::{Document, Kind};
-use super::types::Uri;
+use super::types::{Diagnostic, Uri};
 use super::{config, plans};
 use crate::api::client::guard;
 use crate::base::threads;
@@ -72,6 +72,19 @@ impl Checker {
     }
 }
 
+/// So many problems of a document are shown. Whoever mends these sees the rest, and an editor shows more slowly
+/// than anybody types.
+const MOST_SHOWN: usize = 500;
+
+/// As many of `total` problems as are shown; the last one of them tells of the others.
+pub fn shown_of(problems: impl Iterator<Item = Diagnostic>, total: usize) -> Vec<Diagnostic> {
+    let mut shown: Vec<Diagnostic> = problems.take(MOST_SHOWN).collect();
+    if let Some(last) = shown.last_mut().filter(|_| total > MOST_SHOWN) {
+        last.message.push_str(&format!("\n{} further problems are not shown", total - MOST_SHOWN));
+    }
+    shown
+}
+
 /// Starts the thread.
 pub fn start(desk: &Arc<Desk>) -> std::io::Result<()> {
     let desk = desk.clone();
@@ -129,6 +142,16 @@ mod tests {
         for (took, rest) in table {
             assert_eq!(rest_after(Duration::from_millis(took)), Duration::from_millis(rest), "{took}");
         }
+    }
+
+    #[test]
+    fn of_too_many_problems_the_last_that_is_shown_tells_of_the_others() {
+        let problems = |count| std::iter::repeat_n(Diagnostic::default(), count);
+        assert_eq!(shown_of(problems(MOST_SHOWN), MOST_SHOWN), vec![Diagnostic::default(); MOST_SHOWN]);
+        let shown = shown_of(problems(MOST_SHOWN + 2), MOST_SHOWN + 2);
+        assert_eq!(shown.len(), MOST_SHOWN);
+        assert_eq!(shown[MOST_SHOWN - 1].message, "\n2 further problems are not shown");
+        assert_eq!(shown_of(problems(0), 0), Vec::new());
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::time::Instant;
 use serde_json::{Map, Value, json};
 
 use super::desk::Desk;
-use super::disk::{Difference, Seen};
+use super::disk::{Difference, Seen, digest_of};
 use super::documents::path_of;
 use super::outbox::Message;
 use super::reading::{aside, folder_of, ownership};
@@ -64,10 +64,8 @@ pub async fn execute(desk: &Arc<Desk>, params: ExecuteCommandParams) -> Result<V
     let name = params.command.strip_prefix(PREFIX).unwrap_or(&params.command);
     let method = table::find(name).ok_or_else(|| ApiError::unknown_method(&params.command))?;
     let folder = folder_of(desk, root.as_ref());
-    if method.name == "claim-files"
-        && let Some(root) = &root
-    {
-        in_project(desk, root, &folder)?;
+    if method.name == "claim-files" {
+        in_project(root.as_ref(), &folder)?;
     }
     let call = desk.client.begin().in_folder(folder);
     let _cancel = CancelOnDrop(call.cancel().clone());
@@ -91,19 +89,19 @@ fn meant(second: &Value) -> Result<Uri, ApiError> {
 }
 
 /// Whether there is a project around what was named, in whose folder nobody would heed a claim otherwise: a
-/// repository, a folder with a configuration, or one of the workspace.
-fn in_project(desk: &Desk, named: &Uri, folder: &Path) -> Result<(), ApiError> {
+/// repository, or a folder with a configuration.
+fn in_project(named: Option<&Uri>, folder: &Path) -> Result<(), ApiError> {
     let project = Project::of(folder)?;
     let is_one = project.repository.is_some()
-        || project.top.as_deref().is_some_and(|top| top.join("kapell.toml").is_file())
-        || desk.folders().iter().any(|own| folder.starts_with(own));
+        || project.top.as_deref().is_some_and(|top| top.join("kapell.toml").is_file());
     if is_one {
         return Ok(());
     }
+    let named = named.map_or_else(|| folder.display().to_string(), |named| named.as_str().to_owned());
     Err(Refusal::new(
         Code::NotFound,
-        format!("{} lies in no project", named.as_str()),
-        "name a file or folder of a repository, of a folder with kapell.toml, or of the workspace",
+        format!("{named} lies in no project"),
+        "name a file or folder of a repository, or of a folder with kapell.toml",
     )
     .into())
 }
@@ -117,10 +115,9 @@ fn of_file(desk: &Desk, argument: &Value, is_check: bool) -> Result<Value, ApiEr
             "give it {\"uri\": \"file:///…/plan.json\"}",
         ));
     };
-    let is_unsaved = desk
-        .documents
-        .get(&uri)
-        .is_some_and(|document| Seen::default().compare(&path, &document.text) == Difference::Some);
+    let is_unsaved = desk.documents.get(&uri).is_some_and(|document| {
+        Seen::default().compare(&path, digest_of(&document.text)) == Difference::Some
+    });
     if is_unsaved && !is_check {
         return Err(Refusal::new(
             Code::Conflict,
@@ -164,13 +161,13 @@ fn of_file(desk: &Desk, argument: &Value, is_check: bool) -> Result<Value, ApiEr
     })
 }
 
-/// The stored plan that is what a file holds and is not over.
+/// The stored plan that is what a file holds and is not over, or was stopped and can be resumed.
 fn twin(desk: &Desk, folder: &Path, file: &Path) -> Result<Option<PlanRow>, ApiError> {
     // What cannot be read is told by whoever stores it.
     let Ok(text) = std::fs::read_to_string(file) else { return Ok(None) };
     let format = planning::format_of(&file.to_string_lossy());
     let stem = file.file_stem().and_then(|stem| stem.to_str());
-    Ok(planning::twin(&desk.session(folder), &text, format, stem)?)
+    Ok(planning::twin_to_steer(&desk.session(folder), &text, format, stem)?)
 }
 
 /// Why a plan is not begun that is begun already.
@@ -178,6 +175,7 @@ fn begun(twin: &PlanRow) -> Refusal {
     let id = &twin.id;
     let (how, hint) = match twin.state {
         PlanState::Paused => ("is paused", format!("resume it instead: kapell resume {id}")),
+        PlanState::Stopped => ("was stopped", format!("resume it instead: kapell resume {id}")),
         _ => ("runs", format!("follow it, or stop it first: kapell stop {id}")),
     };
     Refusal::new(Code::DuplicatePlan, format!("plan {id} has the same tasks and {how}"), hint)
@@ -262,5 +260,18 @@ pub fn protocol_error(error: ApiError) -> RpcError {
         code: ErrorCode::from(error.code),
         data: Some(LSPAny::from(error.data())),
         message: error.message.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_is_in_the_protocol() {
+        let written = include_str!("../../../protocol/lsp.md");
+        for name in names() {
+            assert!(written.contains(&format!("`{name}`")), "{name}");
+        }
     }
 }

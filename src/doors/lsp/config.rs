@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::ops::Range as Span;
 
+use super::checker::shown_of;
 use super::desk::Desk;
 use super::documents::Document;
 use super::owned::SOURCE;
@@ -21,8 +22,9 @@ use crate::sys::config::Severity;
 pub fn diagnostics(desk: &Desk, document: &Document) -> Vec<Diagnostic> {
     let Some(path) = document.path.as_deref() else { return Vec::new() };
     let problems = configuring::check_text(desk.client.house(), path, &document.text);
-    let ours = problems.into_iter().filter(|problem| problem.file == path);
-    ours.map(|problem| {
+    let ours: Vec<_> = problems.into_iter().filter(|problem| problem.file == path).collect();
+    let total = ours.len();
+    let shown = ours.into_iter().map(|problem| {
         let offset = |line, column| document.lines.offset_of(&document.text, Place::new(line, column));
         let (start, end) =
             (offset(problem.line, problem.column), offset(problem.end_line, problem.end_column));
@@ -41,8 +43,8 @@ pub fn diagnostics(desk: &Desk, document: &Document) -> Vec<Diagnostic> {
             data: Some(serde_json::json!({"key": problem.key, "hint": problem.hint})),
             ..Diagnostic::default()
         }
-    })
-    .collect()
+    });
+    shown_of(shown, total)
 }
 
 /// What was meant instead of what was mistyped, for the problems among `shown`.

@@ -24,12 +24,14 @@ use crate::services::Session;
 pub enum Note {
     /// The editor is ready to be told things.
     Ready,
-    /// A document was opened.
-    Opened(Uri),
+    /// A document was opened, with a text of this digest.
+    Opened(Uri, u64),
     /// Its text changed.
     Changed(Uri),
-    /// It was saved.
-    Saved(Uri),
+    /// The editor says that it opened it with unsaved changes.
+    Unsaved(Uri),
+    /// A text of this digest was saved, perhaps under another name.
+    Saved(Uri, u64),
     /// It was closed.
     Closed(Uri),
     /// A file or folder is not there any more.

@@ -14,7 +14,7 @@ pub struct Seen {
 
 /// A file that was not written to since has the same.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Stamp {
+pub struct Stamp {
     length: u64,
     modified: Option<SystemTime>,
 }
@@ -25,7 +25,7 @@ enum Content {
     Nothing,
     /// A text of that digest.
     Text(u64),
-    /// Something that no editor has as it is: no UTF-8.
+    /// Something that no editor has as it is: no UTF-8, or UTF-16, which has bytes of 0.
     Other,
 }
 
@@ -41,17 +41,20 @@ pub enum Difference {
 }
 
 impl Seen {
-    /// Compares a text with its file.
-    pub fn compare(&mut self, path: &Path, text: &str) -> Difference {
-        let content = self.content(path);
-        match content {
-            Content::Nothing if text.is_empty() => Difference::None,
-            Content::Nothing if self.once == Some(digest_of(text)) => Difference::None,
+    /// Compares a text, as its digest, with its file.
+    pub fn compare(&mut self, path: &Path, text: u64) -> Difference {
+        match self.content(path) {
+            Content::Nothing if text == digest_of("") || self.once == Some(text) => Difference::None,
             Content::Nothing => Difference::Some,
-            Content::Text(digest) if digest == digest_of(text) => Difference::None,
+            Content::Text(digest) if digest == text => Difference::None,
             Content::Text(_) => Difference::Some,
             Content::Other => Difference::Unknown,
         }
+    }
+
+    /// By what it is seen whether the file was written to since it was looked at; nothing where it was not there.
+    pub fn stamp(&self) -> Option<Stamp> {
+        self.now.as_ref().map(|(stamp, _)| stamp.clone())
     }
 
     fn content(&mut self, path: &Path) -> Content {
@@ -66,8 +69,8 @@ impl Seen {
             return *content;
         }
         let content = match std::fs::read(path).map(String::from_utf8) {
-            Ok(Ok(text)) => Content::Text(digest_of(&text)),
-            Ok(Err(_)) | Err(_) => Content::Other,
+            Ok(Ok(text)) if !text.contains('\0') => Content::Text(digest_of(&text)),
+            Ok(_) | Err(_) => Content::Other,
         };
         self.now = Some((stamp, content));
         content
@@ -110,18 +113,18 @@ mod tests {
         let path = folder.path().join("f");
         std::fs::write(&path, "a\n").unwrap();
         let mut seen = Seen::default();
-        assert_eq!(seen.compare(&path, "a\n"), Difference::None);
+        assert_eq!(seen.compare(&path, digest_of("a\n")), Difference::None);
         std::fs::remove_file(&path).unwrap();
         for (text, expected) in [("a\n", Difference::None), ("b", Difference::Some), ("a", Difference::None)]
         {
-            assert_eq!(seen.compare(&path, text), expected, "{text}");
+            assert_eq!(seen.compare(&path, digest_of(text)), expected, "{text}");
         }
         let mut fresh = Seen::default();
         assert!(fresh.is_blank(&path));
-        assert_eq!(fresh.compare(&path, "a"), Difference::Some);
+        assert_eq!(fresh.compare(&path, digest_of("a")), Difference::Some);
         fresh.remember("a\n");
         assert!(!fresh.is_blank(&path));
-        assert_eq!(fresh.compare(&path, "a"), Difference::None);
+        assert_eq!(fresh.compare(&path, digest_of("a")), Difference::None);
     }
 
     #[test]
@@ -129,9 +132,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("f");
         let mut seen = Seen::default();
-        assert_eq!(seen.compare(&path, ""), Difference::None);
-        assert_eq!(seen.compare(&path, "a"), Difference::Some);
-        let table: [(&[u8], &str, Difference); 9] = [
+        assert_eq!(seen.compare(&path, digest_of("")), Difference::None);
+        assert_eq!(seen.compare(&path, digest_of("a")), Difference::Some);
+        let table: [(&[u8], &str, Difference); 10] = [
             (b"a\nb\n", "a\nb\n", Difference::None),
             (b"a\nb\n", "a\nb", Difference::None),
             (b"a\r\nb", "a\nb\n", Difference::None),
@@ -141,11 +144,12 @@ mod tests {
             (b"a", "", Difference::Some),
             (b"", "\n", Difference::None),
             (b"caf\xe9", "caf\u{e9}", Difference::Unknown),
+            (b"a\0b\0", "ab", Difference::Unknown),
         ];
         for (bytes, text, expected) in table {
             std::fs::write(&path, bytes).unwrap();
             // Two writes may fall into one tick of the clock.
-            assert_eq!(Seen::default().compare(&path, text), expected, "{text:?}");
+            assert_eq!(Seen::default().compare(&path, digest_of(text)), expected, "{text:?}");
         }
     }
 }

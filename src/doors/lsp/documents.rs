@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use super::disk::digest_of;
 use super::text::{self, Encoding, Lines};
 use super::types::{Range, TextDocumentContentChangeEvent, Uri};
 use crate::domain::plan::document::Format;
@@ -38,8 +37,6 @@ pub struct Document {
     pub text: Arc<String>,
     /// Its lines.
     pub lines: Arc<Lines>,
-    /// A digest of the text while it was as the file holds it, as far as the editor told.
-    pub clean: Option<u64>,
     outline: Arc<OnceLock<Option<Item>>>,
 }
 
@@ -80,7 +77,6 @@ impl Documents {
             path,
             version,
             encoding,
-            clean: Some(digest_of(&text)),
             text: Arc::new(text),
             lines,
             outline: Arc::default(),
@@ -93,10 +89,6 @@ impl Documents {
     pub fn change(&self, uri: &Uri, version: i32, changes: Vec<TextDocumentContentChangeEvent>) -> bool {
         let mut all = self.all();
         let Some(document) = all.get_mut(uri) else { return false };
-        if changes.is_empty() {
-            // It says that what it opened has unsaved changes.
-            document.clean = None;
-        }
         // Nobody else holds the text for longer than a check, and that one has the old text.
         let (text, lines) = (Arc::make_mut(&mut document.text), Arc::make_mut(&mut document.lines));
         for change in changes {
@@ -105,13 +97,6 @@ impl Documents {
         document.version = version;
         document.outline = Arc::default();
         true
-    }
-
-    /// A document was saved as it is now.
-    pub fn saved(&self, uri: &Uri) {
-        if let Some(document) = self.all().get_mut(uri) {
-            document.clean = Some(digest_of(&document.text));
-        }
     }
 
     /// Closes a document.

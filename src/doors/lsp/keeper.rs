@@ -16,12 +16,14 @@ use super::keeping::{News, Open, Root, is_within};
 use super::outbox::Message;
 use super::owned::{self, Ownership};
 use super::progress::Progress;
+use super::server;
 use super::types::{MessageType, Uri};
 use crate::api::methods::{claims, events};
 use crate::base::clock::Time;
 use crate::base::notices::Notices;
 use crate::base::threads;
 use crate::domain::claim::{Held, HolderKind};
+use crate::domain::plan::document::Format;
 use crate::services::editing::Editor;
 use crate::services::editing::person::{self, Hold, Spot, Standing};
 use crate::services::{Error, planning};
@@ -51,6 +53,7 @@ pub fn start(desk: &Arc<Desk>, progress: Progress) -> std::io::Result<()> {
         me,
         progress,
         open: HashMap::new(),
+        formed: HashSet::new(),
         roots: Vec::new(),
         folders: Vec::new(),
         changed_folders: false,
@@ -74,6 +77,8 @@ struct Keeper {
     me: Editor,
     progress: Progress,
     open: HashMap<Uri, Open>,
+    /// The plans in JSON that the configuration calls so, of which the editor was told that they can be formed.
+    formed: HashSet<String>,
     roots: Vec<Root>,
     /// The folders of the workspace, with the top of the checkout that each lies in.
     folders: Vec<(PathBuf, Option<PathBuf>)>,
@@ -156,9 +161,18 @@ impl Keeper {
     fn take(&mut self, note: Note) {
         match note {
             Note::Ready | Note::Folders => self.changed_folders = true,
-            Note::Opened(uri) => self.opened(uri),
+            Note::Opened(uri, text) => self.opened(uri, text),
             Note::Changed(uri) => self.news(uri, News::Changed),
-            Note::Saved(uri) => {
+            Note::Unsaved(uri) => {
+                if let Some(open) = self.open.get_mut(&uri) {
+                    open.opened_unsaved();
+                }
+                self.news(uri, News::Changed);
+            }
+            Note::Saved(uri, text) => {
+                if let Some(open) = self.open.get_mut(&uri) {
+                    open.said_to_be_saved(text);
+                }
                 let saved = self.desk.documents.get(&uri);
                 // It may name further plans now, or make a plain folder a project.
                 self.changed_folders |= saved.is_some_and(|document| document.kind == Kind::Config);
@@ -199,7 +213,7 @@ impl Keeper {
         }
     }
 
-    fn opened(&mut self, uri: Uri) {
+    fn opened(&mut self, uri: Uri, text: u64) {
         let Some(document) = self.desk.documents.get(&uri) else { return };
         let Some(path) = document.path.clone() else { return };
         let spot = person::spot(&path);
@@ -210,7 +224,18 @@ impl Keeper {
             }
             self.recognise(&document, &top);
         }
-        self.open.insert(uri.clone(), Open::new(path, spot));
+        let mut open = Open::new(path, spot, text);
+        // An editor that opens it a second time did not close it.
+        if let Some(before) = self.open.remove(&uri) {
+            if before.spot.as_ref().map(|spot| &spot.project.id)
+                == open.spot.as_ref().map(|spot| &spot.project.id)
+            {
+                open.follow(before);
+            } else {
+                self.let_go(&before, "its file was opened again");
+            }
+        }
+        self.open.insert(uri.clone(), open);
         self.touched.insert(uri);
     }
 
@@ -229,23 +254,30 @@ impl Keeper {
     }
 
     /// Looks for plans among the open files again, since the configuration may call others so.
-    fn recognise_all(&self) {
-        for (uri, open) in &self.open {
-            if let (Some(document), Some(spot)) = (self.desk.documents.get(uri), &open.spot) {
-                self.recognise(&document, &spot.top);
-            }
+    fn recognise_all(&mut self) {
+        let tops = self
+            .open
+            .iter()
+            .filter_map(|(uri, open)| Some((self.desk.documents.get(uri)?, open.spot.as_ref()?.top.clone())));
+        for (document, top) in tops.collect::<Vec<_>>() {
+            self.recognise(&document, &top);
         }
     }
 
     /// Whether the configuration calls the file a plan.
-    fn recognise(&self, document: &Document, top: &Path) {
+    fn recognise(&mut self, document: &Document, top: &Path) {
         let Some(path) = document.path.as_ref().and_then(|path| path.to_str()) else { return };
         if document.kind != Kind::Other || ![".json", ".yaml", ".yml"].iter().any(|end| path.ends_with(end)) {
             return;
         }
         let session = self.desk.session(top);
         if planning::is_named_plan(&session, Path::new(path)) {
-            self.desk.documents.set_kind(&document.uri, Kind::Plan(planning::format_of(path)));
+            let format = planning::format_of(path);
+            self.desk.documents.set_kind(&document.uri, Kind::Plan(format));
+            let is_news = format == Format::Json && self.formed.insert(path.to_owned());
+            if is_news && self.desk.settings().registers_formatting {
+                self.desk.outbox.leave(Message::Register(server::formatting_of_file(path)));
+            }
             self.desk.checker.touch(&document.uri);
         }
     }
@@ -347,7 +379,7 @@ impl Keeper {
                 Err(error) => tracing::warn!("the last commit of {}: {error}", open.path.display()),
             }
         }
-        open.compare(&document.text, document.clean, self.desk.settings().opens_clean);
+        open.compare(&document.text, self.desk.settings().opens_clean);
         let Some(spot) = open.spot.clone().filter(|_| !open.gone) else { return Ok(()) };
         let house = self.desk.client.house();
         if !open.dirty && !open.taken.is_empty() {

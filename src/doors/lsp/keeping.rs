@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::disk::{Difference, Seen, digest_of};
+use super::disk::{Difference, Seen, Stamp, digest_of};
 use super::owned::Ownership;
 use super::types::Uri;
 use crate::base::ids::{ClaimId, ProjectId};
@@ -27,6 +27,14 @@ pub struct Open {
     pub spot: Option<Spot>,
     /// What is known of the file on the disk.
     seen: Seen,
+    /// A digest of the text that the editor has without unsaved changes, as far as that is known.
+    clean: Option<u64>,
+    /// A digest of what it says to have saved, if that was not looked at yet.
+    saved: Option<u64>,
+    /// The file, when the text had no unsaved changes for the last time.
+    settled: Option<Stamp>,
+    /// It was not compared yet.
+    is_new: bool,
     /// Whether the text is another one than on the disk.
     pub dirty: bool,
     /// What happened to it that was not looked at yet.
@@ -53,17 +61,21 @@ pub enum News {
     Opened,
     /// It was changed.
     Changed,
-    /// It was saved.
+    /// The editor says that it was saved.
     Saved,
 }
 
 impl Open {
-    /// A file that was opened just now.
-    pub fn new(path: PathBuf, spot: Option<Spot>) -> Self {
+    /// A file that was opened just now, with a text of that digest.
+    pub fn new(path: PathBuf, spot: Option<Spot>, text: u64) -> Self {
         Self {
             path,
             spot,
             seen: Seen::default(),
+            clean: Some(text),
+            saved: None,
+            settled: None,
+            is_new: true,
             dirty: false,
             news: News::Opened,
             taken: Vec::new(),
@@ -85,26 +97,65 @@ impl Open {
         self.seen.remember(text);
     }
 
-    /// Finds out whether it has unsaved changes; one that was just opened has none if `opens_clean`. `clean` is
-    /// a digest of the text that the editor had without any.
-    pub fn compare(&mut self, text: &str, clean: Option<u64>, opens_clean: bool) {
+    /// The editor says that it opened it with unsaved changes.
+    pub fn opened_unsaved(&mut self) {
+        self.clean = None;
+    }
+
+    /// The editor says that it saved a text of that digest.
+    pub fn said_to_be_saved(&mut self, text: u64) {
+        self.saved = Some(text);
+    }
+
+    /// It was open already, as `before`: what is held for it stays held.
+    pub fn follow(&mut self, before: Self) {
+        self.taken = before.taken;
+        self.let_alone = before.let_alone;
+        self.warned = before.warned;
+        self.shown = before.shown;
+    }
+
+    /// Finds out whether it has unsaved changes; one that was just opened has none if `opens_clean`.
+    pub fn compare(&mut self, text: &str, opens_clean: bool) {
         let news = std::mem::take(&mut self.news);
+        let saved = self.saved.take();
         if news == News::None || self.gone {
             return;
         }
-        let difference = match news {
-            News::Saved => Difference::None,
-            _ => self.seen.compare(&self.path, text),
-        };
-        // What is no UTF-8 is another text in the editor than its bytes are: that text can be come back to.
-        let is_clean = || clean == Some(digest_of(text));
-        let difference = match difference {
-            Difference::Unknown if is_clean() => Difference::None,
-            other => other,
-        };
-        let difference = if news == News::Opened && opens_clean { Difference::None } else { difference };
-        self.dirty = after(self.dirty, news, difference);
+        let text = digest_of(text);
+        let is_first = std::mem::take(&mut self.is_new);
+        if let Some(clean) = self.clean.filter(|_| is_first && !opens_clean)
+            && self.seen.compare(&self.path, clean) == Difference::Some
+        {
+            // It was opened as something else than the file: with changes, as far as can be told.
+            self.clean = None;
+        }
+        if let Some(saved) = saved.filter(|saved| self.is_written(*saved, is_first)) {
+            self.clean = Some(saved);
+        }
+        let on_disk = self.seen.compare(&self.path, text);
+        if on_disk == Difference::None {
+            self.clean = Some(text);
+        }
+        // What is no UTF-8 is another text in the editor than its bytes are, and a file may be written by
+        // others: in both cases the text without unsaved changes can be come back to.
+        let is_clean = self.clean == Some(text) || news == News::Opened && opens_clean;
+        self.dirty = after(self.dirty, news, if is_clean { Difference::None } else { on_disk });
         self.let_alone &= self.dirty;
+        if !self.dirty || is_first {
+            self.settled = self.seen.stamp();
+        }
+    }
+
+    /// Whether what the editor says to have saved lies on the disk. An editor says so also of a text that it wrote
+    /// into another file, and then this one is as unsaved as before.
+    fn is_written(&mut self, saved: u64, is_first: bool) -> bool {
+        match self.seen.compare(&self.path, saved) {
+            Difference::None => true,
+            Difference::Some => false,
+            // Nobody but the editor can tell that text by its bytes: that there are others has to do.
+            Difference::Unknown => is_first || self.seen.stamp() != self.settled,
+        }
     }
 }
 
@@ -112,7 +163,9 @@ impl Open {
 fn after(dirty: bool, news: News, difference: Difference) -> bool {
     match (news, difference) {
         (News::None, _) => dirty,
-        (News::Saved, _) | (_, Difference::None) => false,
+        (_, Difference::None) => false,
+        // It was not saved into its own file.
+        (News::Saved, Difference::Unknown) => dirty,
         (_, Difference::Some) => true,
         // What is no UTF-8 is changed as soon as somebody types.
         (News::Changed, Difference::Unknown) => true,
@@ -177,8 +230,10 @@ mod tests {
             (false, News::Changed, Some, true),
             (true, News::Changed, None, false),
             (true, News::Changed, Unknown, true),
-            (true, News::Saved, Some, false),
-            (true, News::Saved, Unknown, false),
+            (true, News::Saved, None, false),
+            (true, News::Saved, Some, true),
+            (true, News::Saved, Unknown, true),
+            (false, News::Saved, Unknown, false),
             (true, News::None, Some, true),
             (false, News::None, Some, false),
         ];

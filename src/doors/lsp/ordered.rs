@@ -14,6 +14,7 @@ use serde_json::Value;
 use tower::Service;
 
 use super::desk::{Desk, Note};
+use super::disk::digest_of;
 use super::documents::path_of;
 use super::outbox::Message;
 use super::stream::{LONGEST, UNREADABLE};
@@ -31,12 +32,14 @@ pub struct Ordered {
     desk: Arc<Desk>,
     /// The documents of which messages were too long.
     passed: HashSet<String>,
+    /// The editor has begun: what it notes before `initialize` is left unread.
+    is_greeted: bool,
 }
 
 impl Ordered {
     /// Puts the order in front of a service.
     pub fn new(inner: LspService<server::Server>, desk: Arc<Desk>) -> Self {
-        Self { inner, desk, passed: HashSet::new() }
+        Self { inner, desk, passed: HashSet::new(), is_greeted: false }
     }
 
     /// Tells the person, once for each file, that a message was too long to be read; and gives that sentence.
@@ -74,6 +77,13 @@ impl Service<Request> for Ordered {
             }
             return Box::pin(ready(Ok(Some(Response::from_error(RpcId::Null, error)))));
         }
+        if request.method() == "initialize" {
+            self.is_greeted = true;
+        }
+        if !self.is_greeted && request.id().is_none() && request.method() != "exit" {
+            // Of an editor that did not say what it can do nothing is known, not even how it counts.
+            return Box::pin(ready(Ok(None)));
+        }
         if request.id().is_none() && take(&self.desk, request.method(), request.params()) {
             return Box::pin(ready(Ok(None)));
         }
@@ -103,25 +113,31 @@ fn take(desk: &Arc<Desk>, method: &str, params: Option<&Value>) -> bool {
             if let Some(DidOpenTextDocumentParams { text_document: opened }) = read(method, params) {
                 let encoding = desk.settings().encoding;
                 desk.board.open(&opened.uri, opened.version);
+                let digest = digest_of(&opened.text);
                 desk.documents.open(opened.uri.clone(), opened.version, opened.text, encoding);
                 desk.checker.touch(&opened.uri);
-                desk.note(Note::Opened(opened.uri));
+                desk.note(Note::Opened(opened.uri, digest));
             }
         }
         "textDocument/didChange" => {
             if let Some(changed) = read::<DidChangeTextDocumentParams>(method, params) {
                 let document = changed.text_document;
+                // One without any change says that what was opened has unsaved changes.
+                let says_unsaved = changed.content_changes.is_empty();
                 desk.board.change(&document.uri, document.version);
                 if desk.documents.change(&document.uri, document.version, changed.content_changes) {
                     desk.checker.touch(&document.uri);
-                    desk.note(Note::Changed(document.uri));
+                    let note = if says_unsaved { Note::Unsaved } else { Note::Changed };
+                    desk.note(note(document.uri));
                 }
             }
         }
         "textDocument/didSave" => {
             if let Some(saved) = read::<DidSaveTextDocumentParams>(method, params) {
-                desk.documents.saved(&saved.text_document.uri);
-                desk.note(Note::Saved(saved.text_document.uri));
+                let uri = saved.text_document.uri;
+                if let Some(document) = desk.documents.get(&uri) {
+                    desk.note(Note::Saved(uri, digest_of(&document.text)));
+                }
                 // What plans are held against may be another now: the configuration, a spec.
                 desk.checker.touch_all();
             }

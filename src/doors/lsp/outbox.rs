@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use serde_json::Value;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use super::types::{Diagnostic, Editor, MessageType, Notification, Uri};
+use super::types::{Diagnostic, Editor, MessageType, Notification, Registration, Uri};
 use crate::base::tasks;
 
 /// An editor that does not read is not written ahead to without end: with so many messages unsent, events
@@ -26,6 +26,8 @@ pub enum Message {
     Projects(Value),
     /// `kapell/meeting`
     Meeting(Value),
+    /// Something that is served from now on.
+    Register(Registration),
     /// A sentence for the person.
     Show(MessageType, String),
     /// The code lenses are others now.
@@ -98,6 +100,10 @@ impl Unsent {
                 Message::Projects(params) => editor.send_notification::<Projects>(params).await,
                 Message::Meeting(params) => editor.send_notification::<Meeting>(params).await,
                 Message::Show(kind, text) => editor.show_message(kind, text).await,
+                Message::Register(one) => {
+                    let editor = editor.clone();
+                    tasks::start(async move { drop(editor.register_capability(vec![one]).await) });
+                }
                 // Its answer says nothing, and is not waited for.
                 Message::RefreshLenses => {
                     let editor = editor.clone();

@@ -251,15 +251,26 @@ impl LanguageServer for Server {
     }
 }
 
-/// Formatting, for plans in JSON alone.
+/// Formatting, for plans in JSON alone that are plans by their names.
 fn formatting() -> Registration {
-    let named = |pattern: &str| serde_json::json!({"scheme": "file", "pattern": pattern});
+    formatting_of("kapell-formatting", &["**/plan.json", "**/*.plan.json"])
+}
+
+/// Formatting of a plan in JSON that the configuration calls one.
+pub fn formatting_of_file(path: &str) -> Registration {
+    // What would be a wildcard is one character like any other: editors do not agree on how it is escaped.
+    let escape = |c: char| if "*?[]{}\\".contains(c) { '?' } else { c };
+    let pattern: String = path.chars().map(escape).collect();
+    formatting_of(&format!("kapell-formatting {path}"), &[&pattern])
+}
+
+fn formatting_of(id: &str, patterns: &[&str]) -> Registration {
+    let named = |pattern: &&str| serde_json::json!({"scheme": "file", "pattern": pattern});
+    let selector: Vec<Value> = patterns.iter().map(named).collect();
     Registration {
-        id: "kapell-formatting".to_owned(),
+        id: id.to_owned(),
         method: "textDocument/formatting".to_owned(),
-        register_options: Some(
-            serde_json::json!({"documentSelector": [named("**/plan.json"), named("**/*.plan.json")]}),
-        ),
+        register_options: Some(serde_json::json!({"documentSelector": selector})),
     }
 }
 

@@ -193,8 +193,9 @@ fn made_to_be_stored<'c>(config: &'c Config, plan: &mut Plan) -> Option<&'c Pipe
     pipeline
 }
 
-/// The newest stored plan that came of this very text and is not over. `stem` names it where the text does not.
-pub fn twin(
+/// The newest stored plan that came of this very text and is not over; where there is none, the newest of all if
+/// it was stopped and can be resumed. `stem` names it where the text does not.
+pub fn twin_to_steer(
     session: &Session,
     text: &str,
     format: Format,
@@ -206,7 +207,14 @@ pub fn twin(
     let Some(mut plan) = checked.into_plan() else { return Ok(None) };
     plan.name = Some(first_name([plan.name.as_deref(), stem]));
     made_to_be_stored(&config, &mut plan);
-    session.store()?.read(|tx| twin_of(tx, &project, &plan))
+    session.store()?.read(|tx| {
+        if let Some(open) = twin_of(tx, &project, &plan)? {
+            return Ok(Some(open));
+        }
+        // What was begun anew and came to its end since it was stopped leaves nothing to resume.
+        let newest = twin_among(tx, &project, &plan, &|_| Ok(true))?;
+        Ok(newest.filter(|row| row.state == PlanState::Stopped))
+    })
 }
 
 /// A plan's id: its name, as far as it fits a file name, and a random tail.
@@ -248,13 +256,23 @@ fn store(tx: &Tx<'_>, project: &Project, id: &PlanId, plan: &Plan) -> Result<(),
 /// The newest plan of the project that has this plan's name and tasks and is not over: whoever stores it
 /// again may have forgotten the first, and would pay for its work twice.
 fn twin_of(tx: &Tx<'_>, project: &Project, plan: &Plan) -> Result<Option<PlanRow>, Error> {
+    let is_open =
+        |row: &PlanRow| Ok(matches!(row.state, PlanState::Draft | PlanState::Running | PlanState::Paused));
+    twin_among(tx, project, plan, &is_open)
+}
+
+/// The newest plan of the project that has this plan's name and tasks and is meant.
+fn twin_among(
+    tx: &Tx<'_>,
+    project: &Project,
+    plan: &Plan,
+    is_meant: &dyn Fn(&PlanRow) -> Result<bool, Error>,
+) -> Result<Option<PlanRow>, Error> {
     let document = rows::plan_document(plan).to_string();
     let tasks: Vec<String> = plan.tasks.iter().map(|task| rows::task_document(task).to_string()).collect();
     let tasks: Vec<&str> = tasks.iter().map(String::as_str).collect();
     let name = plan.name.as_deref().unwrap_or("plan");
-    let is_open =
-        |row: &PlanRow| Ok(matches!(row.state, PlanState::Draft | PlanState::Running | PlanState::Paused));
-    twin_where(tx, &project.id, (name, &document, &tasks), &is_open)
+    twin_where(tx, &project.id, (name, &document, &tasks), is_meant)
 }
 
 /// The newest plan of a project that is meant and has this name and document and these tasks, as they are stored.

@@ -127,7 +127,9 @@ pub(super) fn check_documents(documents: &mut [Document<'_>]) -> Vec<ConfigProbl
 
 /// By place within each file; files stay in their order.
 pub(super) fn sorted(mut problems: Vec<ConfigProblem>) -> Vec<ConfigProblem> {
-    let files: Vec<PathBuf> = problems.iter().map(|problem| problem.file.clone()).collect();
+    let mut files: Vec<PathBuf> = problems.iter().map(|problem| problem.file.clone()).collect();
+    // Each document's problems are together; there are two documents at most.
+    files.dedup();
     let rank = |file: &PathBuf| files.iter().position(|other| other == file);
     sorting::sort_by_key(&mut problems, |problem| {
         (rank(&problem.file), problem.line, problem.column, problem.severity)

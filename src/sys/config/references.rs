@@ -80,6 +80,8 @@ struct Names {
     groups: BTreeSet<String>,
     environments: BTreeSet<String>,
     placing: Placing,
+    /// By table and name in small letters: the first of the names there that differ in case alone.
+    first_cases: HashMap<(&'static str, String), String>,
 }
 
 impl Names {
@@ -97,7 +99,14 @@ impl Names {
         let of_workers = file.workers.values().flat_map(|worker| worker.groups.iter().flatten()).map(text);
         let groups = file.groups.keys().cloned().chain(of_workers).gather();
         let environments = file.environments.iter().flat_map(|all| all.names.iter().flatten()).map(text);
-        Self { providers, workers, groups, environments: environments.gather(), placing }
+        let mut first_cases = HashMap::new();
+        for (table, names) in tables(file) {
+            for name in names {
+                // In order, so that the first one stays.
+                first_cases.entry((table, name.to_ascii_lowercase())).or_insert_with(|| name.clone());
+            }
+        }
+        Self { providers, workers, groups, environments: environments.gather(), placing, first_cases }
     }
 
     fn all(&self, thing: Thing) -> &BTreeSet<String> {
@@ -112,6 +121,16 @@ impl Names {
     fn has(&self, thing: Thing, name: &str) -> bool {
         self.all(thing).contains(name) || thing == Thing::Worker && self.placing.provider(name).is_some()
     }
+}
+
+/// The names that the file gives, in order, by table.
+fn tables(file: &File) -> [(&'static str, Vec<&String>); 4] {
+    [
+        ("providers", file.providers.keys().collect()),
+        ("workers", file.workers.keys().collect()),
+        ("groups", file.groups.keys().collect()),
+        ("pipelines", file.pipelines.keys().collect()),
+    ]
 }
 
 /// What one document says.
@@ -155,13 +174,7 @@ impl Said<'_, '_> {
 
     /// Names that the file gives can be written in a branch, a folder and a tmux window.
     fn new_names(&mut self, file: &File) {
-        let tables = [
-            ("providers", file.providers.keys().collect::<Vec<_>>()),
-            ("workers", file.workers.keys().collect()),
-            ("groups", file.groups.keys().collect()),
-            ("pipelines", file.pipelines.keys().collect()),
-        ];
-        for (table, names) in tables {
+        for (table, names) in tables(file) {
             for name in names {
                 self.new_name(&join(table, name), name);
                 self.one_case(table, name);
@@ -199,17 +212,10 @@ impl Said<'_, '_> {
     }
 
     /// No other name of a table is the same but for its case. It is told of one of the two.
-    fn one_case(&mut self, table: &str, name: &str) {
-        let merged = self.merged;
-        let is_same = |other: &&str| *other < name && other.eq_ignore_ascii_case(name);
-        let other = match table {
-            "providers" => merged.providers.keys().map(String::as_str).find(is_same),
-            "workers" => merged.workers.keys().map(String::as_str).find(is_same),
-            "groups" => merged.groups.keys().map(String::as_str).find(is_same),
-            _ => merged.pipelines.keys().map(String::as_str).find(is_same),
-        };
-        if let Some(other) = other {
-            self.differ_in_case(&join(table, name), other, name);
+    fn one_case(&mut self, table: &'static str, name: &str) {
+        let first = self.names.first_cases.get(&(table, name.to_ascii_lowercase()));
+        if let Some(other) = first.filter(|other| other.as_str() < name).cloned() {
+            self.differ_in_case(&join(table, name), &other, name);
         }
     }
 

@@ -1,14 +1,23 @@
 -- `:Kapell claim`, `release`, `take`.
 local owner = require('kapell.owner')
+local path = require('kapell.path')
 local say = require('kapell.say')
 local server = require('kapell.server')
 
 local M = {}
 
---- Calls back with the paths that a command is about: those named, else the file of the buffer.
-local function with_paths(names, go)
+--- Calls back with the patterns that a command is about: those of the names, else that of the file of the buffer.
+local function with_paths(root, names, go)
   if #names > 0 then
-    return go(names)
+    local patterns = {}
+    for _, name in ipairs(names) do
+      local pattern = path.pattern(root, name)
+      if not pattern then
+        return say.fail(('%s does not lie in the project (it is %s; paths are read from the working folder)'):format(name, root))
+      end
+      table.insert(patterns, pattern)
+    end
+    return go(patterns)
   end
   owner.find(vim.api.nvim_get_current_buf(), function(own)
     if own and own.path then
@@ -52,7 +61,7 @@ end
 
 function M.claim(root, arguments)
   local names, reason = split(arguments)
-  with_paths(names, function(paths)
+  with_paths(root, names, function(paths)
     server.call(root, 'claim-files', { paths = paths, reason = reason }, M.told)
   end)
 end
@@ -64,30 +73,37 @@ function M.release(root, arguments)
     end)
     return
   end
-  with_paths(arguments, function(paths)
-    server.call(root, 'release-files', { paths = paths }, function(result)
-      local count = #(result.released or {})
-      if result.withdrawn and #result.withdrawn > 0 then
-        say.say('no longer waiting for ' .. table.concat(paths, ', '))
-      elseif count == 0 then
-        say.warn(('you hold no claim of %s (:Kapell status shows the claims)'):format(table.concat(paths, ', ')))
-      else
-        say.say('let go of ' .. table.concat(paths, ', '))
-      end
-    end)
+  with_paths(root, arguments, function(paths)
+    M.let_go(root, paths)
+  end)
+end
+
+--- Lets go of patterns of a project, or waits for them no longer.
+---@param root string
+---@param paths string[]
+function M.let_go(root, paths)
+  server.call(root, 'release-files', { paths = paths }, function(result)
+    local count = #(result.released or {})
+    if result.withdrawn and #result.withdrawn > 0 then
+      say.say('no longer waiting for ' .. table.concat(paths, ', '))
+    elseif count == 0 then
+      say.warn(('you hold no claim of %s (:Kapell status shows the claims)'):format(table.concat(paths, ', ')))
+    else
+      say.say('let go of ' .. table.concat(paths, ', '))
+    end
   end)
 end
 
 function M.take(root, arguments)
   local names, reason = split(arguments)
   owner.find(vim.api.nvim_get_current_buf(), function(own)
-    local path = own and own.pattern
+    local pattern = own and own.pattern
     -- `:Kapell take because of this` means the file of the buffer: a reason is what is typed most.
-    if not reason and path then
+    if not reason and pattern then
       names, reason = {}, table.concat(names, ' ')
     end
-    with_paths(names, function(paths)
-      local held = path == paths[1] and own.held[1]
+    with_paths(root, names, function(paths)
+      local held = pattern == paths[1] and own.held[1]
       require('kapell.ui').take_over(root, paths[1], held and say.holder(held) or nil, reason)
     end)
   end)

@@ -1,4 +1,5 @@
 -- Completion of `:Kapell`: sub-commands, and the ids that the server knows now.
+local path = require('kapell.path')
 local project = require('kapell.project')
 local server = require('kapell.server')
 local state = require('kapell.state')
@@ -68,6 +69,9 @@ local kinds = {
       end
     end
     table.sort(open)
+    open = vim.tbl_map(function(pattern)
+      return path.escaped(path.from_here(root, pattern))
+    end, open)
     for _, pattern in ipairs(open) do
       if found[#found] ~= pattern then
         table.insert(found, pattern)
@@ -77,9 +81,38 @@ local kinds = {
   end,
 }
 
+--- The words of the command that is typed, its name first: without what stands before it in the line, such as
+--- `silent` or another command and a bar. Behind `:Kapell` a bar is one of its arguments.
+local function words_of(line)
+  local at = 1
+  while true do
+    local first, last = line:find('Kapell!?%f[^%w!]', at)
+    if not first then
+      break
+    end
+    local before = line:sub(1, first - 1):match('[^|]*$')
+    -- Only modifiers, colons and ranges.
+    if (' ' .. before):gsub('[%s:%d,.$%%]+%a+!?%f[%s]', ''):match('^[%s:%d,.$%%]*$') then
+      line = line:sub(first)
+      break
+    end
+    at = last + 1
+  end
+  local words = {}
+  -- A blank behind a backslash ends no word.
+  for word in line:gsub('\\(.)', function(c)
+    return ('\1%02x'):format(c:byte())
+  end):gmatch('%S+') do
+    table.insert(words, (word:gsub('\1(%x%x)', function(code)
+      return string.char(tonumber(code, 16))
+    end)))
+  end
+  return words
+end
+
 ---@return string[]
 function M.complete(lead, line, position)
-  local words = vim.split(line:sub(1, position), '%s+', { trimempty = true })
+  local words = words_of(line:sub(1, position))
   -- The word under way is not yet one of the arguments.
   local index = #words - (lead == '' and 0 or 1)
   local found
@@ -90,7 +123,7 @@ function M.complete(lead, line, position)
     local takes = command and command.takes or {}
     local kind = takes[index - 1] or takes[#takes]
     if kind == 'file' then
-      return vim.fn.getcompletion(lead, 'file')
+      return path.complete(lead)
     end
     local root = project.here()
     server.begin_now()

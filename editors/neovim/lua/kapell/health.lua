@@ -1,6 +1,7 @@
 -- `:checkhealth kapell`
 local options = require('kapell.options')
 local project = require('kapell.project')
+local say = require('kapell.say')
 local server = require('kapell.server')
 
 local M = {}
@@ -35,8 +36,9 @@ local function check_servers()
   end
   for _, client in ipairs(clients) do
     local info = client.server_info or {}
-    health.ok(('server %s for %s, %d buffers'):format(
-      info.version or '(version not told)', server.root(client), vim.tbl_count(client.attached_buffers)))
+    local version = info.version and info.version .. ' ' or ''
+    health.ok(('server %sfor %s, %s'):format(
+      version, server.root(client), say.count(vim.tbl_count(client.attached_buffers), 'buffer')))
   end
 end
 

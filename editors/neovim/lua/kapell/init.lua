@@ -8,7 +8,9 @@ local M = {}
 local NEW = vim.fn.has('nvim-0.11') == 1
 local started = false
 
-local function attach(bufnr)
+--- Sees to it that a buffer has the server of its project, and no other one.
+---@param bufnr integer
+function M.attach(bufnr)
   -- Kapell's own windows belong to a project and are no files of it.
   if not vim.api.nvim_buf_is_loaded(bufnr) or vim.bo[bufnr].buftype ~= '' then
     return
@@ -20,6 +22,7 @@ local function attach(bufnr)
     end
     -- It was saved under a name in another project, or in none.
     vim.lsp.buf_detach_client(bufnr, client.id)
+    require('kapell.lens').forget_client(client.id, bufnr)
     require('kapell.owner').forget(bufnr)
   end
   if root then
@@ -45,12 +48,12 @@ local function enable()
         return
       end
       vim.schedule(function()
-        attach(event.buf)
+        M.attach(event.buf)
       end)
     end,
   })
   for _, bufnr in ipairs(vim.api.nvim_list_bufs()) do
-    attach(bufnr)
+    M.attach(bufnr)
   end
 end
 

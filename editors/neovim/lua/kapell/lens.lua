@@ -34,12 +34,17 @@ function M.refresh_all(client_id)
   end
 end
 
+--- By buffer: what Neovim 0.12 knows of its lenses.
+local function active()
+  local known, capability = pcall(require, 'vim.lsp._capability')
+  local lenses = known and type(capability) == 'table' and capability.all and capability.all.codelens
+  return lenses and lenses.active or {}
+end
+
 --- Neovim 0.12 keeps the lenses of buffers and clients that are gone, and cannot ask for those of any other
 --- one then. Should another version not have them there, it looks after them by itself.
 function M.forget_gone()
-  local known, capability = pcall(require, 'vim.lsp._capability')
-  local lenses = known and type(capability) == 'table' and capability.all and capability.all.codelens
-  for bufnr, provider in pairs(lenses and lenses.active or {}) do
+  for bufnr, provider in pairs(active()) do
     for id in pairs(provider.client_state or {}) do
       if not vim.lsp.get_client_by_id(id) then
         provider.client_state[id] = nil
@@ -47,8 +52,34 @@ function M.forget_gone()
     end
     if not vim.api.nvim_buf_is_valid(bufnr) then
       pcall(provider.reset_timer, provider)
-      lenses.active[bufnr] = nil
+      active()[bufnr] = nil
     end
+  end
+end
+
+--- A server ended or lost a buffer, and its lenses go with it: Neovim 0.12 leaves those that are switched on for one
+--- client, and fails with each redraw once that client is not there any more.
+---@param client_id integer
+---@param only integer? The buffer that is meant; all of them otherwise.
+function M.forget_client(client_id, only)
+  if not KEEPS then
+    pcall(vim.lsp.codelens.clear, client_id, only)
+    return
+  end
+  for bufnr, provider in pairs(active()) do
+    if (only == nil or only == bufnr) and (provider.client_state or {})[client_id] then
+      pcall(provider.on_detach, provider, client_id)
+      provider.client_state[client_id] = nil
+      if next(provider.client_state) == nil then
+        pcall(provider.destroy, provider)
+        active()[bufnr] = nil
+      end
+    end
+  end
+  -- What one showed that another took the place of is known to nobody.
+  local shown = vim.api.nvim_get_namespaces()['nvim.lsp.codelens:' .. client_id]
+  for _, bufnr in ipairs(shown and (only and { only } or vim.api.nvim_list_bufs()) or {}) do
+    vim.api.nvim_buf_clear_namespace(bufnr, shown, 0, -1)
   end
 end
 

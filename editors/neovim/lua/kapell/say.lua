@@ -30,6 +30,14 @@ function M.sentence(err)
   return (text:gsub('%s*\n%s*', ' '))
 end
 
+--- A number of things.
+---@param count integer
+---@param what string The name of one.
+---@return string
+function M.count(count, what)
+  return ('%d %s%s'):format(count, what, count == 1 and '' or 's')
+end
+
 --- Who holds something, in words.
 ---@param claim table
 ---@return string

@@ -3,6 +3,7 @@ local options = require('kapell.options')
 local project = require('kapell.project')
 local say = require('kapell.say')
 local state = require('kapell.state')
+local utf8 = require('kapell.utf8')
 
 local M = {}
 
@@ -71,6 +72,14 @@ local function on_init(client)
   for _, callback in ipairs(ready) do
     callback(nil, client)
   end
+  -- A command may have started it, and files that are open are to be held by whichever runs.
+  vim.schedule(function()
+    for _, bufnr in ipairs(vim.api.nvim_list_bufs()) do
+      if vim.api.nvim_buf_is_loaded(bufnr) and project.of(bufnr) == root then
+        require('kapell').attach(bufnr)
+      end
+    end
+  end)
 end
 
 local function on_attach(client, bufnr)
@@ -85,6 +94,7 @@ local function on_attach(client, bufnr)
       contentChanges = {},
     })
   end
+  require('kapell.changes').watch(bufnr)
   require('kapell.owner').attach(client, bufnr)
   require('kapell.lens').attach(client, bufnr)
 end
@@ -132,6 +142,7 @@ local function on_exit(code, signal, client_id)
     if vim.v.exiting ~= vim.NIL then
       return
     end
+    require('kapell.lens').forget_client(client_id)
     local root = M.roots[client_id]
     M.roots[client_id] = nil
     local why = ('the server ended with code %s, signal %s'):format(code, signal)
@@ -173,7 +184,7 @@ function M.config()
     -- No `filetypes`: any file can be owned.
     root_dir = function(bufnr, on_dir)
       local root = project.of(bufnr)
-      if root then
+      if root and M.can_send(bufnr) then
         on_dir(root)
       end
     end,
@@ -225,11 +236,31 @@ function M.running(root)
   end
 end
 
+---@type table<integer, true> Buffers of which it was told that they are left alone.
+local told_bytes = {}
+
+--- Whether a buffer's text can be sent to a server: that of one that was read with `++bin` may be no UTF-8. It is
+--- told once that it is left alone.
+---@param bufnr integer
+---@return boolean
+function M.can_send(bufnr)
+  if utf8.is(bufnr) then
+    told_bytes[bufnr] = nil
+    return true
+  end
+  if not told_bytes[bufnr] then
+    told_bytes[bufnr] = true
+    say.warn(('%s is no UTF-8 as it was read: it is not held for you while you edit it, and whoever holds it is not shown (`:Kapell claim` holds it)'):format(
+      vim.fn.fnamemodify(vim.api.nvim_buf_get_name(bufnr), ':~:.')))
+  end
+  return false
+end
+
 --- Starts the server of a project, or attaches a buffer to the one that runs.
 ---@param root string
 ---@param bufnr integer?
 function M.start(root, bufnr)
-  if not M.found() then
+  if not M.found() or bufnr and not M.can_send(bufnr) then
     return
   end
   local id

@@ -140,8 +140,8 @@ local function draw(answers)
   end
   local warnings = other_warnings(overview.warnings, needs)
   local workers = overview.workers or {}
-  out.add(('Kapell: %d busy, %d idle, %d claims  (? for keys)'):format(
-    workers.busy or 0, workers.idle or 0, overview.claims or 0), nil, 'Comment')
+  out.add(('Kapell: %d busy, %d idle, %s  (? for keys)'):format(
+    workers.busy or 0, workers.idle or 0, say.count(overview.claims or 0, 'claim')), nil, 'Comment')
 
   if #needs > 0 or #warnings > 0 then
     out.add('')

@@ -100,7 +100,7 @@ function M.register()
       end })
       if arguments.asked then
         table.insert(choices, { 'Stop waiting for it', function()
-          require('kapell.claim').release(root, { arguments.pattern or arguments.path })
+          require('kapell.claim').let_go(root, { arguments.pattern or arguments.path })
         end })
       else
         table.insert(choices, { 'Ask for it: claim it once it is free', function()
@@ -120,7 +120,7 @@ function M.register()
       end
     elseif arguments.path then
       table.insert(choices, { 'Release', function()
-        require('kapell.claim').release(root, { arguments.pattern or arguments.path })
+        require('kapell.claim').let_go(root, { arguments.pattern or arguments.path })
       end })
     end
     vim.ui.select(choices, {

@@ -1,4 +1,5 @@
 -- `:Kapell plan`, `dispatch`, `judge`, `land`, `pause`, `resume`, `stop`: the whole work.
+local path = require('kapell.path')
 local pick = require('kapell.pick')
 local read = require('kapell.read')
 local say = require('kapell.say')
@@ -6,10 +7,16 @@ local server = require('kapell.server')
 
 local M = {}
 
-local function relative(root, file)
-  local path = vim.fs.normalize(vim.fn.fnamemodify(file, ':p'))
-  local prefix = vim.fs.normalize(root) .. '/'
-  return vim.startswith(path, prefix) and path:sub(#prefix + 1) or file
+--- The buffer of a file, if it is open.
+local function buffer_of(file)
+  local full = path.full(file)
+  for _, bufnr in ipairs(vim.api.nvim_list_bufs()) do
+    -- By its whole name: `bufnr()` also takes one that has this name in it.
+    local name = vim.api.nvim_buf_get_name(bufnr)
+    if vim.api.nvim_buf_is_loaded(bufnr) and name ~= '' and path.full(name) == full then
+      return bufnr
+    end
+  end
 end
 
 --- The problems of a plan as a quickfix list.
@@ -17,7 +24,7 @@ local function list_problems(root, file, problems)
   local items = vim.tbl_map(function(problem)
     local hint = problem.hint and (' (' .. problem.hint .. ')') or ''
     return {
-      filename = vim.fs.joinpath(root, file),
+      filename = vim.startswith(file, '/') and file or vim.fs.joinpath(root, file),
       lnum = problem.line or 1,
       col = problem.column or 1,
       type = problem.severity == 'error' and 'E' or 'W',
@@ -56,34 +63,34 @@ function M.told_of_file(result)
   if result.dispatch then
     told_dispatch(result.dispatch)
   elseif problems > 0 then
-    say.warn(('the plan has %d problems'):format(problems))
+    say.warn(('the plan has %s'):format(say.count(problems, 'problem')))
   else
-    say.say(('the plan is in order: %d tasks in %d waves'):format(
-      #(result.plan.ownership or {}), #(result.plan.waves or {})))
+    say.say(('the plan is in order: %s in %s'):format(
+      say.count(#(result.plan.ownership or {}), 'task'), say.count(#(result.plan.waves or {}), 'wave')))
   end
 end
 
 function M.plan(root, arguments, bang)
-  local file = arguments[1] or vim.api.nvim_buf_get_name(0)
+  local file = arguments[1] and path.expanded(arguments[1]) or vim.api.nvim_buf_get_name(0)
   if file == '' then
     return say.fail('name a plan file, or open one')
   end
-  local bufnr = vim.fn.bufnr(file)
-  if bufnr ~= -1 and vim.bo[bufnr].modified then
+  local bufnr = buffer_of(file)
+  if bufnr and vim.bo[bufnr].modified then
     return say.fail(('%s has changes that are not written (:write first)'):format(file))
   end
-  file = relative(root, file)
+  file = path.relative(root, file) or path.full(file)
   server.call(root, 'plan', { file = file, check_only = bang }, function(result)
     local problems = result.problems or {}
     list_problems(root, file, problems)
-    local tasks = #(result.ownership or {})
+    local tasks, waves = say.count(#(result.ownership or {}), 'task'), say.count(#(result.waves or {}), 'wave')
     if type(result.plan_id) == 'string' then
-      say.say(('plan %s: %d tasks in %d waves (`:Kapell dispatch %s` starts it)'):format(
-        result.plan_id, tasks, #(result.waves or {}), result.plan_id))
+      say.say(('plan %s: %s in %s (`:Kapell dispatch %s` starts it)'):format(
+        result.plan_id, tasks, waves, result.plan_id))
     elseif #problems > 0 then
-      say.warn(('%s has %d problems'):format(file, #problems))
+      say.warn(('%s has %s'):format(file, say.count(#problems, 'problem')))
     else
-      say.say(('%s is in order: %d tasks in %d waves'):format(file, tasks, #(result.waves or {})))
+      say.say(('%s is in order: %s in %s'):format(file, tasks, waves))
     end
   end)
 end

@@ -234,6 +234,96 @@ return {
     nvim:hear('you hold no claim of src/a.rs')
   end },
 
+  { 'paths of commands are read and completed from the working folder, and from nowhere else', function(place)
+    place.write_file(place.repo .. '/a.rs', 'fn top() {}\n')
+    place.write_file(place.repo .. '/src/my file.txt', 'one\n')
+    place.write_file(place.repo .. '/src/[id].rs', 'one\n')
+    place.write_file(place.repo .. '/src/%.rs', 'one\n')
+    local nvim = place:nvim()
+    nvim:open('src/b.rs')
+    nvim:cmd('cd src')
+    --- Claims what is written, and lets go of it by what is completed for that.
+    local function claims(written, pattern, completed)
+      nvim:cmd('Kapell claim ' .. written)
+      nvim:hear('yours: ' .. pattern)
+      eq(vim.tbl_map(function(claim)
+        return claim.pattern
+      end, place:claims()), { pattern })
+      place:wait('for it to be completed', function()
+        return vim.deep_equal(nvim:lua([[return vim.fn.getcompletion('Kapell release ', 'cmdline')]]), { 'all', completed })
+      end)
+      nvim:cmd('Kapell release ' .. completed)
+      nvim:hear('let go of ' .. pattern)
+      eq(place:claims(), {})
+      nvim:lua('_G.said = {}')
+    end
+    claims('a.rs', 'src/a.rs', 'a.rs')
+    claims('../a.rs', 'a.rs', '../a.rs')
+    claims(place.repo .. '/src/a.rs', 'src/a.rs', 'a.rs')
+    claims('%', 'src/b.rs', 'b.rs')
+    claims('my\\ file.txt', 'src/my file.txt', 'my\\ file.txt')
+    claims('[id].rs', 'src/[[]id[]].rs', '[[]id[]].rs')
+    claims('\\%.rs', 'src/%.rs', '%.rs')
+    claims('*.rs', 'src/*.rs', '*.rs')
+    claims('new/', 'src/new/', 'new/')
+    local function complete(text)
+      return nvim:lua([[return vim.fn.getcompletion(..., 'cmdline')]], text)
+    end
+    eq(complete('Kapell claim my'), { 'my\\ file.txt' })
+    eq(complete('Kapell claim my\\ f'), { 'my\\ file.txt' })
+    eq(complete('Kapell claim a.rs my\\ file.txt [i'), { '[id].rs' })
+    -- Taking over is about the same file.
+    place:claim('ada', { 'a.rs', 'src/a.rs' })
+    nvim:cmd('Kapell take a.rs -- mine now')
+    nvim:hear('src/a.rs is yours')
+    local holders = {}
+    for _, claim in ipairs(place:claims()) do
+      holders[claim.pattern] = claim.holder
+    end
+    eq(holders['a.rs'], 'ada')
+    assert(holders['src/a.rs'] and holders['src/a.rs'] ~= 'ada', vim.inspect(holders))
+    -- From a folder outside of the project a bare name means nothing in it.
+    nvim:cmd('cd ' .. place.base)
+    nvim:cmd('Kapell claim a.rs')
+    nvim:hear('a.rs does not lie in the project')
+    eq(#place:claims(), 2)
+  end },
+
+  { ':write of another file leaves the buffer unsaved, and its file held', function(place)
+    local nvim = place:nvim()
+    nvim:open('src/a.rs')
+    nvim:type('ohello<Esc>')
+    nvim:see('yours')
+    nvim:cmd('write ' .. place.base .. '/elsewhere.rs')
+    assert(nvim:lua('return vim.bo.modified'))
+    -- Told behind the save.
+    place:claim('ada', { 'src/b.rs' })
+    nvim:cmd('Kapell status')
+    nvim:see('src/b.rs')
+    eq(place:kapell({ 'claim-files', 'src/a.rs', '--holder', 'ben' }).granted, false)
+    nvim:cmd('wincmd p')
+    nvim:cmd('write')
+    place:wait('for it to be free', function()
+      return #place:claims() == 1
+    end)
+  end },
+
+  { 'undoing all changes lets go though another process wrote the file meanwhile', function(place)
+    local nvim = place:nvim()
+    nvim:lua('vim.o.autoread = false')
+    nvim:open('src/a.rs')
+    nvim:idle()
+    place.write_file(place.repo .. '/src/a.rs', 'fn landed() {}\n')
+    nvim:type('ohello<Esc>')
+    place:wait('for the claim', function()
+      return #place:claims() == 1
+    end)
+    nvim:type('u')
+    place:wait('for it to be free', function()
+      return #place:claims() == 0
+    end)
+  end },
+
   { 'a claim that is refused names the holder', function(place)
     place:claim('ada', { 'src/' }, 'new schema')
     local nvim = place:nvim()

@@ -28,6 +28,14 @@ return {
     end
     eq(nvim:lua([[return vim.fn.getcompletion('Kapell re', 'cmdline')]]), { 'refuse', 'release', 'resume', 'retry' })
     eq(nvim:lua([[return vim.fn.getcompletion('Kapell claim LIC', 'cmdline')]]), { 'LICENCE' })
+    -- Whatever stands before it in the line.
+    for _, before in ipairs({ 'silent ', 'silent! ', ':', 'write | ', 'write a.rs|silent! ' }) do
+      eq(nvim:lua([[return vim.fn.getcompletion(..., 'cmdline')]], before .. 'Kapell re'),
+        { 'refuse', 'release', 'resume', 'retry' })
+      eq(nvim:lua([[return vim.fn.getcompletion(..., 'cmdline')]], before .. 'Kapell! claim LIC'), { 'LICENCE' })
+    end
+    eq(nvim:lua([[return vim.fn.getcompletion('Kape claim LIC', 'cmdline')]]), { 'LICENCE' })
+    eq(nvim:lua([[return vim.fn.getcompletion('Kapell claim Kapell LIC', 'cmdline')]]), { 'LICENCE' })
   end },
 
   { 'outside of a project the command says so', function(place)
@@ -51,6 +59,7 @@ return {
     assert(not text:find('ERROR'), text)
     assert(text:find('the project here is'), text)
     assert(text:find('kapell %d'), text)
+    assert(text:find(', 1 buffer%f[%A]'), text)
   end },
 
   { ':checkhealth kapell explains a missing program', function(place)

@@ -154,6 +154,104 @@ return {
     nvim:hear('the server ended with code 3')
   end },
 
+  { 'a command after the server was left dead has the open files held again, and their changes told', function(place)
+    if vim.fn.isdirectory('/proc/self') == 0 then
+      place.skip('there is no /proc to find the server by')
+    end
+    place:claim('ada', { 'src/b.rs' }, 'new schema')
+    local nvim = place:nvim()
+    nvim:open('src/b.rs')
+    nvim:see('held by ada')
+    nvim:open('src/a.rs')
+    nvim:type('ohello<Esc>')
+    nvim:see('yours')
+    nvim:cmd('edit src/c.rs')
+    nvim:attached()
+    nvim:cmd('buffer src/b.rs')
+    local old
+    for _ = 1, 5 do
+      old = place:wait('for another server', function()
+        local pid = server_of(nvim)
+        return pid ~= old and pid
+      end)
+      nvim:attached()
+      vim.uv.kill(old, 'sigkill')
+    end
+    nvim:hear('is left dead')
+    nvim:see_not('held by ada')
+    place:wait('for no server', function()
+      return nvim:lua('return #vim.lsp.get_clients()') == 0
+    end)
+    -- Neovim's lenses need a client each time that they are drawn, and with each change.
+    nvim:lua('vim.v.errmsg = ""')
+    nvim:type('omore<Esc>')
+    nvim:lua('vim.wait(300)')
+    nvim:screen()
+    nvim:type('u')
+    local told = nvim:lua([[return vim.v.errmsg .. vim.api.nvim_exec2('messages', { output = true }).output]])
+    assert(not told:find('assertion failed', 1, true), told)
+    -- One is changed while nobody listens, the others are not.
+    nvim:cmd('buffer src/c.rs')
+    nvim:type('owhile it is dead<Esc>')
+    nvim:cmd('write')
+    nvim:cmd('Kapell status')
+    nvim:see('Kapell: ')
+    local function held()
+      local found = {}
+      for _, claim in ipairs(place:claims()) do
+        if claim.alive ~= false then
+          found[claim.pattern] = claim.holder == 'ada' and 'ada' or 'own'
+        end
+      end
+      return found
+    end
+    place:wait('for the claim of the unsaved file', function()
+      return vim.deep_equal(held(), { ['src/a.rs'] = 'own', ['src/b.rs'] = 'ada' })
+    end)
+    nvim:cmd('wincmd p')
+    nvim:attached()
+    nvim:type('oafterwards<Esc>')
+    place:wait('for the claim of what is changed now', function()
+      return held()['src/c.rs'] == 'own'
+    end)
+    nvim:type('u')
+    place:wait('for it to be free after undo', function()
+      return held()['src/c.rs'] == nil
+    end)
+    -- Also what is read again is told.
+    place.write_file(place.repo .. '/src/c.rs', 'fn landed() {}\n')
+    nvim:cmd('edit!')
+    nvim:type('ox<Esc>')
+    place:wait('for the claim', function()
+      return held()['src/c.rs'] == 'own'
+    end)
+    nvim:type('u')
+    place:wait('for it to be free', function()
+      return held()['src/c.rs'] == nil
+    end)
+  end },
+
+  { 'a buffer that is no UTF-8 is not sent, and that is told once', function(place)
+    place.write_file(place.repo .. '/bin.dat', 'caf\233\n')
+    local nvim = place:nvim()
+    nvim:open('src/a.rs')
+    nvim:cmd('edit ++bin bin.dat')
+    nvim:hear('bin.dat is no UTF-8 as it was read')
+    nvim:type('ohello<Esc>')
+    nvim:cmd('doautocmd BufReadPost')
+    nvim:idle()
+    eq(nvim:lua('return #vim.lsp.get_clients({ bufnr = 0 })'), 0)
+    eq(#vim.tbl_filter(function(text)
+      return text:find('no UTF-8', 1, true)
+    end, nvim:said()), 1)
+    assert(not nvim:heard('INVALID_SERVER_MESSAGE'))
+    nvim:cmd('Kapell claim')
+    nvim:hear('yours: bin.dat')
+    -- As it is read without that, it is one like any other.
+    nvim:cmd('edit! ++enc=latin1 ++nobin')
+    nvim:attached()
+  end },
+
   { 'an open file that is deleted or renamed leaves nothing behind', function(place)
     place:claim('ada', { 'src/a.rs' })
     local nvim = place:nvim()

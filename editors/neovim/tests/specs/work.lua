@@ -57,6 +57,41 @@ return {
     eq(place:kapell({ 'status' }).plans[1].plan_id, id)
   end },
 
+  { 'a plan is not refused because of another one whose name has its own in it', function(place)
+    place.write_file(place.repo .. '/small.plan.json', PLAN)
+    place.write_file(place.repo .. '/very-small.plan.json', PLAN)
+    local nvim = place:nvim()
+    nvim:lua('vim.o.hidden = true')
+    nvim:open('very-small.plan.json')
+    nvim:type('o <Esc>')
+    nvim:edit('src/a.rs')
+    nvim:cmd('Kapell! plan small.plan.json')
+    nvim:hear('small.plan.json is in order: 2 tasks in 2 waves')
+    nvim:cmd('cd src')
+    nvim:cmd('Kapell! plan ../very-small.plan.json')
+    nvim:hear('very-small.plan.json has changes that are not written')
+    local one = PLAN:gsub('},\n.*', '}\n  ]\n}\n')
+    place.write_file(place.base .. '/outside.plan.json', one)
+    nvim:cmd('Kapell! plan ' .. place.base .. '/outside.plan.json')
+    nvim:hear('outside.plan.json is in order: 1 task in 1 wave')
+  end },
+
+  { 'a plan that the configuration names is formed', function(place)
+    local config = table.concat(vim.fn.readfile(place.repo .. '/kapell.toml'), '\n')
+    place.write_file(place.repo .. '/kapell.toml', '[project]\nplans = ["plans/*.json"]\n' .. config)
+    place.write_file(place.repo .. '/plans/p[1].json', '{"tasks":[]}\n')
+    local nvim = place:nvim()
+    nvim:open('plans/p[1].json')
+    nvim:cmd('setlocal expandtab shiftwidth=2')
+    place:wait('for it to be formed', function()
+      nvim:lua('vim.lsp.buf.format()')
+      return nvim:text() == '{\n  "tasks": []\n}'
+    end)
+    nvim:open('src/a.rs')
+    nvim:lua('vim.lsp.buf.format()')
+    nvim:hear('no matching language servers')
+  end },
+
   { 'the lenses of a plan file are carried out, and how it went is told', function(place)
     place.write_file(place.repo .. '/small.plan.json', PLAN)
     local nvim = place:nvim()

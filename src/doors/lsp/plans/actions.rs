@@ -22,7 +22,7 @@ use crate::base::paths::RepoPath;
 use crate::base::sorting;
 use crate::domain::pattern::{Pattern, overlap_of};
 use crate::domain::plan::document::Format;
-use crate::domain::plan::outline::Item;
+use crate::domain::plan::outline::{Entry, Item};
 use crate::sys::tree;
 
 /// A pattern is split into so many files at most.
@@ -122,16 +122,37 @@ impl Mending<'_> {
         let edits = match task.entry("depends_on") {
             Some(entry) => match &entry.value {
                 Some(list) => vec![self.appended(list, id)?],
-                None => vec![(entry.key_span.end..entry.key_span.end, self.colon(&format!("[{id}]")))],
+                None => vec![self.filled(entry, &format!("[{id}]"))],
             },
             None => self.with_entry(task, "depends_on", &format!("[{id}]"))?,
         };
         Some((format!("Let task {second} wait for task {first}"), edits))
     }
 
-    /// After a key that has no colon yet.
-    fn colon(&self, value: &str) -> String {
-        format!(": {value}")
+    /// The end of the colon of a key; nothing where it has none yet.
+    fn colon(&self, entry: &Entry) -> Option<usize> {
+        let behind = &self.document.text[entry.key_span.end..];
+        let blanks = behind.len() - behind.trim_start_matches([' ', '\t']).len();
+        behind[blanks..].starts_with(':').then_some(entry.key_span.end + blanks + 1)
+    }
+
+    /// A value for a key that has none.
+    fn filled(&self, entry: &Entry, value: &str) -> Edit {
+        match self.colon(entry) {
+            Some(colon) => (colon..colon, format!(" {value}")),
+            None => (entry.key_span.end..entry.key_span.end, format!(": {value}")),
+        }
+    }
+
+    /// Where an entry ends: one that has no value yet ends with its colon.
+    fn end_of(&self, entry: &Entry) -> usize {
+        let written = || self.colon(entry).unwrap_or(entry.key_span.end);
+        entry.value.as_ref().map_or_else(written, |value| value.span.end)
+    }
+
+    /// Whether a map stands in braces.
+    fn is_flow(&self, map: &Item) -> bool {
+        self.document.text[map.span.start..].starts_with('{')
     }
 
     /// A list with one more item.
@@ -168,8 +189,8 @@ impl Mending<'_> {
         let text = &self.document.text;
         let first = map.entries().first()?;
         let last = map.entries().last()?;
-        let end = last.value.as_ref().map_or(last.key_span.end, |value| value.span.end);
-        let is_flow = text[map.span.start..].starts_with('{');
+        let end = self.end_of(last);
+        let is_flow = self.is_flow(map);
         let key = quoted(key, self.format, What::Key);
         // Each on a line of its own where they are.
         let line_of = |offset| self.document.lines.line_of(offset);
@@ -253,19 +274,28 @@ impl Mending<'_> {
         let spec = format!("{{{file_key}: {file}, {about_key}: {about}}}");
         let title = format!("Name a spec: specs/{name}.md");
         if let Some(entry) = self.root.entry("specs") {
-            let list = entry.value.as_ref().filter(|list| list.items().is_empty())?;
-            return Some((title, vec![(list.span.clone(), format!("[{spec}]"))]));
+            let specs = format!("[{spec}]");
+            let edit = match &entry.value {
+                Some(list) if list.items().is_empty() => (list.span.clone(), specs),
+                Some(_) => return None,
+                None => self.filled(entry, &specs),
+            };
+            return Some((title, vec![edit]));
         }
         let first = self.root.entries().first()?;
         let line = self.document.lines.line_of(first.key_span.start);
         let start = self.document.lines.span(&self.document.text, line).start;
         let before = &self.document.text[start..first.key_span.start];
         let line_end = self.document.line_end();
-        let gap = if before.trim().is_empty() { format!("{line_end}{before}") } else { " ".to_owned() };
-        let comma = if self.format == Format::Json { "," } else { "" };
+        let is_flow = self.is_flow(self.root);
+        let gap = match before.trim().is_empty() {
+            true => format!("{line_end}{before}"),
+            false if is_flow => " ".to_owned(),
+            false => return None,
+        };
+        let comma = if is_flow { "," } else { "" };
         let key = quoted("specs", self.format, What::Key);
         let at = first.key_span.start;
-        let gap = if self.format == Format::Yaml { line_end.to_owned() } else { gap };
         Some((title, vec![(at..at, format!("{key}: [{spec}]{comma}{gap}"))]))
     }
 
@@ -279,7 +309,7 @@ impl Mending<'_> {
         let edits = match task.entry("files") {
             Some(entry) => match &entry.value {
                 Some(list) => vec![(list.span.clone(), format!("[{path}]"))],
-                None => vec![(entry.key_span.end..entry.key_span.end, self.colon(&format!("[{path}]")))],
+                None => vec![self.filled(entry, &format!("[{path}]"))],
             },
             None => self.with_entry(task, "files", &format!("[{path}]"))?,
         };

@@ -1,9 +1,11 @@
 //! What is wrong with a plan, each problem at the very text that it is about.
 
+use std::borrow::Cow;
 use std::ops::Range as Span;
 
 use serde_json::{Value, json};
 
+use super::super::checker::shown_of;
 use super::super::desk::Desk;
 use super::super::documents::Document;
 use super::super::owned::SOURCE;
@@ -24,6 +26,10 @@ use crate::services::{Error, Session};
 const MOST_ENDS: usize = 200;
 /// As many other places of a problem are named with each.
 const MOST_RELATED: usize = 20;
+/// And as many with all of them, or little more.
+const ALL_RELATED: usize = 1000;
+/// A message that stands at several places is told to its end at the first of them, and to here at the others.
+const LONGEST_REPEATED: usize = 300;
 
 /// The diagnostics of a plan.
 pub fn diagnostics(
@@ -36,8 +42,11 @@ pub fn diagnostics(
     match planning::problems_of(&session, &document.text, format, patterns) {
         Ok(Findings { problems, unused }) => {
             let unused = unused.map(|error| without_config(desk, document, &session, &error));
-            let found = problems.iter().flat_map(|problem| shown(document, problem));
-            unused.into_iter().chain(found).collect()
+            let total = problems.iter().map(ends).sum::<usize>();
+            let most_related = (ALL_RELATED / total.max(1)).clamp(1, MOST_RELATED);
+            let found = problems.iter().flat_map(|problem| shown(document, problem, most_related));
+            let all = usize::from(unused.is_some()) + total;
+            shown_of(unused.into_iter().chain(found), all)
         }
         Err(error) => vec![unchecked(document, &format!("this plan cannot be checked: {error}"), HINT, None)],
     }
@@ -83,22 +92,44 @@ fn unchecked(
     }
 }
 
-/// A problem at every place that it has: an overlap at both patterns, a cycle at every edge.
-fn shown(document: &Document, problem: &Problem) -> Vec<Diagnostic> {
-    let main = problem.place.unwrap_or(Place::START);
+/// At how many places a problem is shown: an overlap at both patterns, a cycle at every edge.
+fn ends(problem: &Problem) -> usize {
     let has_many_ends = matches!(problem.code, ProblemCode::Overlap | ProblemCode::Cycle);
-    let places: Vec<Place> = std::iter::once(main).chain(problem.related.iter().copied()).collect();
-    let count = if has_many_ends { places.len().min(MOST_ENDS) } else { 1 };
-    (0..count)
-        .map(|at| {
-            // The next ones first: a cycle is followed.
-            let others = places.iter().cycle().skip(at + 1).take(places.len() - 1);
-            diagnostic(document, problem, places[at], others.take(MOST_RELATED).copied().collect())
-        })
-        .collect()
+    if has_many_ends { (1 + problem.related.len()).min(MOST_ENDS) } else { 1 }
 }
 
-fn diagnostic(document: &Document, problem: &Problem, at: Place, others: Vec<Place>) -> Diagnostic {
+/// A problem at every place that it has.
+fn shown<'d>(
+    document: &'d Document,
+    problem: &'d Problem,
+    most_related: usize,
+) -> impl Iterator<Item = Diagnostic> + 'd {
+    let main = problem.place.unwrap_or(Place::START);
+    let places: Vec<Place> = std::iter::once(main).chain(problem.related.iter().copied()).collect();
+    (0..ends(problem)).map(move |at| {
+        // The next ones first: a cycle is followed.
+        let others = places.iter().cycle().skip(at + 1).take(places.len() - 1);
+        let others = others.take(most_related).copied().collect();
+        let message = if at == 0 { Cow::Borrowed(problem.message.as_str()) } else { begun(&problem.message) };
+        diagnostic(document, problem, &message, places[at], others)
+    })
+}
+
+/// A message that was told elsewhere, as far as it is repeated.
+fn begun(message: &str) -> Cow<'_, str> {
+    match message.char_indices().nth(LONGEST_REPEATED) {
+        Some((end, _)) => Cow::Owned(format!("{} …", &message[..end])),
+        None => Cow::Borrowed(message),
+    }
+}
+
+fn diagnostic(
+    document: &Document,
+    problem: &Problem,
+    message: &str,
+    at: Place,
+    others: Vec<Place>,
+) -> Diagnostic {
     let related = others.iter().copied().map(|place| DiagnosticRelatedInformation {
         location: Location::new(document.uri.clone(), document.range(&span(document, place))),
         message: match problem.code {
@@ -129,7 +160,7 @@ fn diagnostic(document: &Document, problem: &Problem, at: Place, others: Vec<Pla
         }),
         code: Some(NumberOrString::String(problem.code.as_str().to_owned())),
         source: Some(SOURCE.to_owned()),
-        message: format!("{}\n{}", problem.message, problem.hint),
+        message: format!("{message}\n{}", problem.hint),
         related_information: (!related.is_empty()).then_some(related),
         data: Some(data),
         ..Diagnostic::default()

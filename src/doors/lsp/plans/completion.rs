@@ -1,5 +1,7 @@
 //! What can be typed in a plan: keys, ids of tasks, names of the configuration, and paths.
 
+use std::collections::HashSet;
+
 use serde_json::Value;
 
 use super::super::desk::Desk;
@@ -152,10 +154,11 @@ fn ids(document: &Document, offset: usize, slot: &Slot) -> Vec<Choice> {
             is_own || dependencies(own).any(|other| other.text() == Some(id) && other.span != slot.replace)
         })
     };
+    let mut seen = HashSet::new();
     tasks
         .iter()
         .filter_map(|task| Some((id_of(task)?.text()?, task.get("task").and_then(Item::text), id_of(task)?)))
-        .filter(|(id, ..)| !is_named(id))
+        .filter(|(id, ..)| !is_named(id) && seen.insert(*id))
         .map(|(id, text, item)| Choice {
             quoted: document.text[item.span.clone()].starts_with(['"', '\'']) || id.parse::<i64>().is_err(),
             ..Choice::new(

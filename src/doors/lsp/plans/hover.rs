@@ -124,7 +124,8 @@ fn of_task(session: &Session, document: &Document, root: &Item, id: &str) -> Opt
     let task = super::checking::tasks(root)
         .into_iter()
         .find(|task| super::navigation::id_of(task).is_some_and(|own| own.text() == Some(id)));
-    let text = task.and_then(|task| task.get("task")).and_then(Item::text).unwrap_or_default();
+    let Some(task) = task else { return Some(format!("This plan has no task {id}.")) };
+    let text = task.get("task").and_then(Item::text).unwrap_or_default();
     let mut page = format!("**Task {id}** {text}\n");
     let Some(Stored { view, tasks }) = stored::of(session, document) else {
         page.push_str("\nThis plan was not stored yet.");

@@ -49,24 +49,23 @@ pub fn of(session: &Session, document: &Document) -> Option<Stored> {
     })
 }
 
-/// The plan that came of the very text and is not over, and whether there is one; else that of [`of`].
+/// The plan that came of the very text and is not over, or was stopped and can be resumed, and whether there is one; else that of [`of`].
 pub fn same_or_newest(session: &Session, document: &Document) -> Option<(Stored, bool)> {
     let mut named = named(session, document)?;
-    let is_open =
-        |view: &PlanView| matches!(view.state, PlanState::Draft | PlanState::Running | PlanState::Paused);
+    let is_meant = |view: &PlanView| !matches!(view.state, PlanState::Done | PlanState::Failed);
     // Only where there could be one it is looked for: the whole plan is read for that.
-    let same = if named.iter().any(is_open) { same(session, document) } else { None };
+    let same = if named.iter().any(is_meant) { same(session, document) } else { None };
     match same.and_then(|id| named.iter().position(|view| view.row.id == id)) {
         Some(at) => Some((with_tasks(session, named.swap_remove(at))?, true)),
         None => Some((of(session, document)?, false)),
     }
 }
 
-/// The plan that came of the very text of a document and is not over.
+/// The plan that came of the very text of a document and is not over, or was stopped and can be resumed.
 fn same(session: &Session, document: &Document) -> Option<PlanId> {
     let Kind::Plan(format) = document.kind else { return None };
     let stem = document.path.as_ref()?.file_stem()?.to_str();
-    Some(planning::twin(session, &document.text, format, stem).ok()??.id)
+    Some(planning::twin_to_steer(session, &document.text, format, stem).ok()??.id)
 }
 
 /// The plans of a document's name, the newest first.
