@@ -158,6 +158,10 @@ fn a_review_that_waits_for_money_is_ended_with_its_plan() {
     reviewer(&bench, "usd_per_day = 0.0");
     let plan = bench.start(&reviewed(&["a"]));
     waits(&bench, &plan, "a");
+    // Whoever has it judged meanwhile is told at once.
+    let judged = bench.command(KAPELL).args(["judge", "--plan-id", &plan, "--task", "a"]).output().unwrap();
+    let said = String::from_utf8_lossy(&judged.stdout).into_owned();
+    assert!(said.contains("review") && said.contains("critic: 0.00 of 0.00 dollars are spent"), "{judged:?}");
     bench.control("cancel", &format!("{plan}/a"));
     bench.task_is(&plan, "a", "cancelled");
     bench.at_rest(&plan);

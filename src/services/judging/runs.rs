@@ -434,6 +434,8 @@ fn one_attempt(
     case.name = format!("{id}-{}", row.id);
     case.evidence = session.house.run_dir(&format!("j-{id}-{}", row.id)).join("evidence");
     case.only = question.gates.clone();
+    // Whoever asked is told at once that a reviewer cannot be asked.
+    case.waits = None;
     if question.review.is_some() {
         case.rules.review = question.review.clone();
     }
