@@ -183,7 +183,12 @@ pub fn ask(
         .into());
     }
     if heard.outcome != Outcome::Submitted {
-        let code = if heard.limit.is_some() { Code::RateLimited } else { Code::Unsupported };
+        let code = match heard.outcome {
+            _ if heard.limit.is_some() => Code::RateLimited,
+            // Its process was ended from outside: that says nothing of who was asked.
+            Outcome::Interrupted => Code::Busy,
+            _ => Code::Unsupported,
+        };
         let why = heard.reason.unwrap_or_else(|| heard.outcome.as_str().to_owned());
         return Err(Refusal::new(
             code,

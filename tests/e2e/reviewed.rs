@@ -124,6 +124,19 @@ fn what_a_person_approves_lands_whatever_becomes_of_its_review() {
     assert_eq!(bench.landed(&plan), ["b"]);
 }
 
+#[test]
+fn a_reviewer_whose_process_is_killed_is_asked_again() {
+    let bench = Bench::new();
+    reviewer(&bench, "usd_per_day = 5.0");
+    let plan = bench.start(&reviewed(&["a"]));
+    let first = bench.meet("reviewer");
+    let processes = bench.processes();
+    processes.iter().find(|it| it.pid == first.parent).unwrap().kill();
+    first.gone();
+    bench.meet("reviewer").go();
+    assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
+}
+
 /// Claude Code ends by itself at what it was told that it may cost.
 #[test]
 fn a_review_that_ends_at_what_is_left_waits_for_more() {

@@ -4,8 +4,10 @@ use std::borrow::Cow;
 
 use super::{Case, Finding, commands, patience};
 use crate::base::ids::random_tail;
+use crate::domain::refusal::Code;
 use crate::domain::verdict::GateOutcome;
 use crate::services::asking::{Question, TIMEOUT_S, ask, provider_of};
+use crate::services::conductor::desk::Desk;
 use crate::services::{Cancel, Error, Session};
 use crate::sys::agent::verdict_schema;
 use crate::sys::git::read;
@@ -32,6 +34,7 @@ pub fn review(case: &Case<'_>) -> Result<Finding, Error> {
     let folder = case.project.top()?;
     let session = Session { cancel: Cancel::default(), ..case.session.clone() };
     let mut config = Cow::Borrowed(case.config);
+    let mut was_interrupted = false;
     let answer = loop {
         // Named as the commands of its gates are, so that whoever ends those ends it too, also what a judge that died
         // left asking. By what its conductor is told besides it is not ended.
@@ -53,6 +56,11 @@ pub fn review(case: &Case<'_>) -> Result<Finding, Error> {
             Ok(Err(refusal)) | Err(Error::Refused(refusal)) => refusal,
             Err(error) => return Err(error),
         };
+        let is_stopping = case.waits.is_some_and(Desk::is_stopping);
+        if refusal.code == Code::Busy && !was_interrupted && !is_stopping {
+            was_interrupted = true;
+            continue;
+        }
         let waited = match provider_of(&config, who) {
             Ok(provider) => patience::wait(case, &provider, &refusal)?,
             Err(_) => None,
