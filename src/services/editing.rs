@@ -10,7 +10,7 @@ use super::claiming::leaving::{self, Gone};
 use super::claiming::{DEFAULT_TTL_S, is_of_agent, near, waiting};
 use super::lending::Lent;
 use super::project::Project;
-use super::{Error, House, ground};
+use super::{Error, House};
 use crate::base::clock::Time;
 use crate::base::ids::ClaimId;
 use crate::base::paths::RepoPath;
@@ -21,14 +21,15 @@ use crate::domain::refusal::Refusal;
 use crate::domain::writes::{Reach, Write, as_glob};
 use crate::store::Tx;
 use crate::store::claims::NewClaims;
+use crate::store::edits::EditRow;
 use crate::store::events::NewEvent;
-use crate::sys::git::checkout;
 use crate::sys::git::discover::discover;
 use crate::sys::process::life;
 
 pub mod alias;
 pub mod beside;
 mod brought;
+mod committed;
 mod linked;
 mod made;
 pub mod marking;
@@ -40,6 +41,7 @@ pub mod succeeding;
 pub mod touching;
 pub mod unended;
 mod within;
+use committed::{committed, is_changed};
 use naming::Extent;
 pub(super) use place::digest;
 use place::{Place, places};
@@ -421,19 +423,21 @@ pub fn rest(house: &House, editor: &Editor) -> Result<(), Error> {
     let store = house.store()?;
     let mut edits = store.read(|tx| tx.edits_of(&editor.holder))?;
     edits.retain(|edit| !is_twins(edit.alive.as_deref(), editor));
-    let mut done = Vec::new();
-    for edit in edits {
+    let is_back = |edit: &EditRow| {
         let now = digest(&edit.path);
-        let why = match now == edit.before && now != place::FOLDER {
-            true => "the file is as it was",
-            false if is_committed(house, &edit.path) => "the file is committed",
-            false => continue,
-        };
-        // Whoever put it aside may be about to bring it back.
-        if !marking::is_put_back(house, editor, &edit.path)? {
-            done.push((edit, why));
-        }
-    }
+        now == edit.before && now != place::FOLDER
+    };
+    let (back, others): (Vec<EditRow>, Vec<EditRow>) = edits.into_iter().partition(is_back);
+    let paths: Vec<&Path> = others.iter().map(|edit| &*edit.path).collect();
+    let are_committed = committed(house, &paths);
+    // Whoever put a file aside may be about to bring it back.
+    let put_back = marking::put_back(house, editor, back.iter().map(|edit| &*edit.path))?;
+    let back = back.into_iter().filter(|edit| !put_back.contains(&edit.path));
+    let committed = others.into_iter().zip(are_committed).filter(|(_, is_so)| *is_so);
+    let done: Vec<(EditRow, &str)> = back
+        .map(|edit| (edit, "the file is as it was"))
+        .chain(committed.map(|(edit, _)| (edit, "the file is committed")))
+        .collect();
     if done.is_empty() {
         return Ok(());
     }
@@ -447,25 +451,6 @@ pub fn rest(house: &House, editor: &Editor) -> Result<(), Error> {
         Ok(())
     })?;
     marking::forget(house, editor)
-}
-
-/// Whether the checkout that a file lies in has it as its last commit does. A file that was
-/// removed is asked about by its folder's checkout.
-fn is_committed(house: &House, file: &Path) -> bool {
-    // What cannot be told stays claimed.
-    as_committed(house, file).unwrap_or(false)
-}
-
-/// Whether the checkout that a file lies in has it otherwise than its last commit does.
-fn is_changed(house: &House, file: &Path) -> bool {
-    as_committed(house, file).is_ok_and(|is_so| !is_so)
-}
-
-fn as_committed(house: &House, file: &Path) -> Result<bool, Error> {
-    let Some(folder) = file.ancestors().skip(1).find(|folder| folder.is_dir()) else { return Ok(false) };
-    let (git, tree) = ground::checkout(house, &Project::of(folder)?)?;
-    let Ok(path) = file.strip_prefix(&tree.path) else { return Ok(false) };
-    Ok(checkout::is_committed(&git, &tree, path)?)
 }
 
 /// Whether what a command finds can be what somebody holds: a claim of `a.txt` is one of all below too,

@@ -85,9 +85,19 @@ fn what_reviews_cost_is_that_of_their_task_and_plan() {
     assert!(paused["reason"].as_str().unwrap().contains(&way), "{paused:#}");
     let short = bench.events(Some(&plan)).into_iter().filter(|(kind, _)| kind == "budget.short").count();
     assert_eq!(short, 1, "{}", bench.story());
+    // What is no more, or too little, does not pay for it either.
+    for more in [json!({}), json!({"budget_usd": 0.12})] {
+        let mut resume = json!({"action": "resume", "target": plan});
+        resume.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let since = bench.rpc().ok("control", resume)["seq"].clone();
+        let again = json!({"scope": "plan", "id": plan, "since_seq": since});
+        bench.until(again, |status| status["state"] == "paused");
+    }
     bench.rpc().ok("control", json!({"action": "resume", "target": plan, "budget_usd": 0.5}));
     bench.meet("reviewer").go();
     assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
+    let paused = |it: &(String, String)| it.0 == "plan.state" && it.1.contains("paused");
+    assert_eq!(bench.events(Some(&plan)).iter().filter(|it| paused(it)).count(), 3, "{}", bench.story());
     for (by, names) in
         [("plan", vec![plan.clone()]), ("task", vec![format!("{plan}/a"), format!("{plan}/b")])]
     {

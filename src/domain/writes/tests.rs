@@ -227,6 +227,11 @@ fn folders() {
         ("git -C sub restore a; rm b", "own sub/a | b"),
         ("env -C sub rm a; rm b", "sub/a | b"),
         ("cd src; rm *.o '*'", "glob src/*.o | src/*"),
+        ("rm src/**/*.ts **", "glob src/**/*.ts | glob **"),
+        (
+            "rm f{1..3} g{100..399}.ts; for i in {1..900}; do rm h$i; done",
+            "f1 | f2 | f3 | glob g*.ts | glob h*",
+        ),
         ("cd 'a[b]'; rm *.o", "glob a[[]b[]]/*.o"),
     ]);
 }

@@ -3,6 +3,7 @@
 //! One event as JSON on stdin, in the form that Claude Code and Codex share. A refusal is answered
 //! with the decision `deny`; otherwise nothing is said, which leaves the decision to whom it belongs.
 
+use std::cell::OnceCell;
 use std::io::{Read, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -111,10 +112,15 @@ fn decide(house: &House, agent: Option<&str>, event: &Event) -> Result<Decision,
     let own = || std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
     let cwd = event.cwd.clone().filter(|cwd| cwd.is_absolute()).unwrap_or_else(own);
     let top = || Project::of(&cwd).ok()?.top?.to_str().map(str::to_owned);
+    let aliases = OnceCell::new();
     let known = |name: &str| match name {
         "PWD" => cwd.to_str().map(str::to_owned),
         TOP => top(),
-        name if name.starts_with(ALIAS) => editing::alias::of(house, &cwd, &name[ALIAS.len()..]),
+        name if name.starts_with(ALIAS) => {
+            let all = aliases.get_or_init(|| editing::alias::all(house, &cwd));
+            let wanted = name[ALIAS.len()..].to_lowercase();
+            all.iter().find(|(name, _)| *name == wanted).map(|(_, text)| text.clone())
+        }
         name if name.starts_with(CONTENT) => text_of(&cwd.join(&name[CONTENT.len()..])),
         name if SHELLS_OWN.contains(&name) => None,
         // An agent's commands and its hooks are its children alike.
@@ -197,10 +203,11 @@ fn decide(house: &House, agent: Option<&str>, event: &Event) -> Result<Decision,
         Moment::Rest | Moment::Replaced => {
             let late = late();
             touching::forget(house, editor);
-            editing::rest(house, editor)?;
+            // First: without it what stays held is nobody's who goes on.
             if event.moment == Moment::Replaced {
                 succeeding::end(house, editor)?;
             }
+            editing::rest(house, editor)?;
             Ok(Decision { refusal: None, late })
         }
         Moment::Other => Ok(Decision::default()),

@@ -51,6 +51,8 @@ pub struct Desk {
     pace: Arc<Shared<Pace>>,
     /// The waits that were told, by their tasks.
     waits: Arc<Shared<BTreeSet<String>>>,
+    /// The tasks whose reviews the plan's own money does not pay for, and why.
+    unpaid: Arc<Shared<Vec<(String, String)>>>,
     is_stopping: Arc<AtomicBool>,
 }
 
@@ -88,6 +90,7 @@ impl Desk {
             plan: Arc::default(),
             pace: Arc::default(),
             waits: Arc::default(),
+            unpaid: Arc::default(),
             is_stopping: Arc::default(),
         };
         desk.take_in_the_new()?;
@@ -114,6 +117,7 @@ impl Desk {
             plan: Arc::clone(&self.plan),
             pace: Arc::clone(&self.pace),
             waits: Arc::clone(&self.waits),
+            unpaid: Arc::clone(&self.unpaid),
             is_stopping: Arc::clone(&self.is_stopping),
         }
     }
@@ -158,6 +162,19 @@ impl Desk {
             tx.append_event(&self.project.id, &event)?;
         }
         Ok(())
+    }
+
+    /// Notes that the plan's own money does not pay for the review of a task, and why; or that this is over.
+    pub fn note_unpaid(&self, task: &TaskId, why: Option<&str>) {
+        self.unpaid.change(|unpaid| {
+            unpaid.retain(|(other, _)| other != task.as_str());
+            unpaid.extend(why.map(|why| (task.as_str().to_owned(), why.to_owned())));
+        });
+    }
+
+    /// The tasks whose reviews it does not pay for, and why.
+    pub fn unpaid(&self) -> Vec<(String, String)> {
+        self.unpaid.get()
     }
 
     /// Whether another conductor has taken the plan over.

@@ -374,6 +374,7 @@ impl Conductor<'_> {
         } else {
             self.note_seat_wait(&desk, None)?;
             self.ends_at = None;
+            self.pause_where_unpaid(&desk, false)?;
         }
         Ok(())
     }
@@ -446,7 +447,7 @@ impl Conductor<'_> {
         self.note_seat_wait(desk, self.agenda.awaits(&closed).filter(|_| may_more))?;
         self.tell_why(desk, &closed)?;
         self.note_memory(desk, &closed)?;
-        self.pause_where_unpaid(desk)
+        self.pause_where_unpaid(desk, may_more)
     }
 
     /// Takes up a configuration that was changed: what begins from now on goes by it. One that cannot

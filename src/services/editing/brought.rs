@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use super::naming::Extent;
-use super::{Asked, Project, ground};
+use super::{Asked, Project};
 use crate::base::paths::RepoPath;
 use crate::domain::writes::Commits;
-use crate::services::Error;
+use crate::services::{Error, ground};
 use crate::sys::git::brought::brought;
 
 /// More files than these are not asked about one by one.

@@ -126,24 +126,29 @@ pub(super) fn forget(house: &House, editor: &Editor) -> Result<(), Error> {
     done.map_err(|error| Error::system(format!("cannot write {}", path.display()), error))
 }
 
-/// Whether a file that is as it was before a session's work on it, or as the last commit has it, was left so by none
-/// of its tools: somebody put it back, or aside. The session is told of that; where it is still so the next time, it knows.
+/// Those of the files, which are as they were before a session's work on them, that none of its tools left so:
+/// somebody put them back, or aside. The session is told of that; where it is still so the next time, it knows.
 ///
 /// # Errors
 /// It cannot be told, or noted.
-pub(super) fn is_put_back(house: &House, editor: &Editor, file: &Path) -> Result<bool, Error> {
+pub(super) fn put_back<'a>(
+    house: &House,
+    editor: &Editor,
+    files: impl Iterator<Item = &'a Path>,
+) -> Result<Vec<PathBuf>, Error> {
     let doings = Doings::of(house, &editor.holder.name);
-    if !doings.left.contains_key(file) || doings.explain(file) {
-        return Ok(false);
-    }
+    let is_put_back = |file: &&Path| doings.left.contains_key(*file) && !doings.explain(file);
+    let found: Vec<PathBuf> = files.filter(is_put_back).map(Path::to_owned).collect();
+    let Some(first) = found.first() else { return Ok(found) };
+    let more = if found.len() > 1 { format!(" and {} more", found.len() - 1) } else { String::new() };
     let text = format!(
-        "{} has nothing of your work any more that is not committed, and none of your tools did that; you hold it \
-         until the end of your next turn",
-        file.display()
+        "{}{more} is as it was before your work on it, and none of your tools did that; you hold it until the end of \
+         your next turn",
+        first.display()
     );
     nudging::say(house, &editor.holder.name, &HolderName::new("kapell"), &text)?;
-    append(house, editor, &[file.to_owned()])?;
-    Ok(true)
+    append(house, editor, &found)?;
+    Ok(found)
 }
 
 /// What one session did, as far as that is known.

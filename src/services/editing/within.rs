@@ -5,9 +5,10 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::committed::is_committed;
 use super::naming::files;
 use super::place::meant;
-use super::{Asked, Editor, Project, is_committed};
+use super::{Asked, Editor, Project};
 use crate::base::ids::{AttemptId, ClaimId, ProjectId};
 use crate::base::sorting;
 use crate::domain::claim::{Held, Holder, HolderKind};

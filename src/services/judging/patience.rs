@@ -10,7 +10,6 @@ use crate::domain::task::TaskState;
 use crate::services::Error;
 use crate::services::conductor::desk::Desk;
 use crate::services::project::Files;
-use crate::services::spending::pause_unpaid;
 use crate::services::spending::questions::{self, NotYet};
 use crate::store::Tx;
 use crate::store::watch::Watch;
@@ -39,7 +38,10 @@ pub(super) fn wait(
             Ok((state, questions::not_yet(tx, &config, case.project, provider, case.of())?))
         };
         let (state, not_yet) = desk.store()?.read(look)?;
-        if desk.is_stopping() || state != Some(TaskState::Judging) {
+        let unpaid = not_yet.as_ref().and_then(|it| it.unpaid.as_deref());
+        let goes_on = !desk.is_stopping() && state == Some(TaskState::Judging);
+        desk.note_unpaid(task, unpaid.filter(|_| goes_on));
+        if !goes_on {
             return Ok(None);
         }
         let Some(not_yet) = not_yet else {
@@ -62,16 +64,11 @@ pub(super) fn wait(
     }
 }
 
-/// Says for what a review waits. A plan whose own money does not do for it is paused: no waiting brings more, and
-/// somebody has to decide.
+/// Says for what a review waits.
 fn tell(tx: &Tx<'_>, desk: &Desk, task: &TaskId, not_yet: &NotYet) -> Result<(), Error> {
     let plan = &desk.plan_id;
     if tx.task(plan, task)?.is_none_or(|row| row.state != TaskState::Judging) {
         return Ok(());
     }
-    desk.give_reason(tx, task, &format!("review: {}", not_yet.why))?;
-    match &not_yet.unpaid {
-        Some(why) => pause_unpaid(tx, &desk.project.id, plan, why),
-        None => Ok(()),
-    }
+    desk.give_reason(tx, task, &format!("review: {}", not_yet.why))
 }

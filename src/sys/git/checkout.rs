@@ -362,11 +362,16 @@ pub fn mend(git: &Git, _guard: &Guard) -> Vec<PathBuf> {
     mended
 }
 
-/// What a command is short for in the person's configuration.
-pub fn alias(git: &Git, tree: &Worktree, name: &str) -> Result<Option<String>, GitError> {
-    let call = git.tree_call(tree, "config").by_person().args(["--get", &format!("alias.{name}")]);
-    let told = String::from_utf8_lossy(&call.accept(&[0, 1]).run()?).trim_end().to_owned();
-    Ok((!told.is_empty()).then_some(told))
+/// What commands are short for in the person's configuration, each by its name in small letters, as git tells it.
+pub fn aliases(git: &Git, tree: &Worktree) -> Result<Vec<(String, String)>, GitError> {
+    let call = git.tree_call(tree, "config").by_person().args(["-z", "--get-regexp", "^alias[.]"]);
+    let told = String::from_utf8_lossy(&call.accept(&[0, 1]).run()?).into_owned();
+    // The newest of a name comes last.
+    let alias = |entry: &str| {
+        let (name, text) = entry.split_once('\n')?;
+        Some((name.strip_prefix("alias.")?.to_owned(), text.to_owned()))
+    };
+    Ok(told.rsplit('\0').filter_map(alias).collect())
 }
 
 /// Whether a lock of an index is one of ours; under the queue's guard its holder was killed.
@@ -471,14 +476,32 @@ pub fn has_known(git: &Git, tree: &Worktree, path: &str) -> Result<bool, GitErro
 /// Whether a checkout has the path, or all below it, as its last commit has it: nothing changed,
 /// staged, or unknown to git, nor changed where the index says not to look.
 pub fn is_committed(git: &Git, tree: &Worktree, path: &Path) -> Result<bool, GitError> {
-    let call = git.tree_call(tree, "status");
-    let call = call.args(["--porcelain", "-z", "--untracked-files=all", "--ignored", "--"]).arg(path);
-    if !call.run()?.is_empty() {
-        return Ok(false);
+    Ok(committed(git, tree, &[path])? == [true])
+}
+
+/// The same of each of these.
+pub fn committed(git: &Git, tree: &Worktree, of: &[&Path]) -> Result<Vec<bool>, GitError> {
+    if of.is_empty() {
+        return Ok(Vec::new());
     }
-    let listed = git.tree_call(tree, "ls-files").args(["-v", "-z", "--"]).arg(path).run()?;
+    let call = git.tree_call(tree, "status").args(["--porcelain", "-z", "--untracked-files=all"]);
+    let told = call.args(["--ignored", "--no-renames", "--"]).args(of.iter()).run()?;
+    let entries = told.split(|byte| *byte == 0).filter_map(|entry| entry.get(3..));
+    let mut changed: Vec<RepoPath> = entries.map(RepoPath::from_bytes).collect();
+    let listed = git.tree_call(tree, "ls-files").args(["-v", "-z", "--"]).args(of.iter()).run()?;
     let flagged = flagged(tree, &listed, |_| true);
-    Ok(differing(git, tree, &tree.admin_dir.join("index"), &flagged)?.is_empty())
+    changed.extend(differing(git, tree, &tree.admin_dir.join("index"), &flagged)?);
+    // What is told lies below one of them, or is the folder around it, whose name ends with a slash.
+    let is_within = |inner: &[u8], outer: &[u8]| {
+        let outer = outer.strip_suffix(b"/").unwrap_or(outer);
+        inner.strip_prefix(outer).is_some_and(|rest| rest.first().is_none_or(|byte| *byte == b'/'))
+    };
+    let is_met = |path: &&Path| {
+        let path = path.as_os_str().as_encoded_bytes();
+        let is_of = |it: &RepoPath| is_within(it.as_bytes(), path) || is_within(path, it.as_bytes());
+        path.is_empty() && !changed.is_empty() || changed.iter().any(is_of)
+    };
+    Ok(of.iter().map(|path| !is_met(path)).collect())
 }
 
 /// Of what `ls-files -v -z` lists those that are there, and at which the index says not to look (assume-unchanged,

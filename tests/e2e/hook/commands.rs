@@ -39,8 +39,6 @@ fn what_git_would_bring_over_a_held_file_is_refused_before() {
         "git checkout -B main -f",
         "git checkout --force --orphan new",
         "git am --abort",
-        "git cherry-pick --abort",
-        "git revert --skip",
         "git switch topic",
         "git switch -c new topic",
         "git pull",

@@ -127,7 +127,14 @@ impl Reading<'_> {
             "switch" if has("f force discard-changes orphan") => whole(self),
             "switch" => self.commits(Brought::Unlike, command, starts, whole),
             // Whoever began it goes on with it; these two throw away what is not committed, whose ever it is.
-            "rebase" | "cherry-pick" | "revert" | "am" if has("abort skip") => whole(self),
+            "rebase" | "am" if has("abort skip") => whole(self),
+            // These put back what the commit brought at which they stand.
+            "cherry-pick" | "revert" if has("abort skip") => {
+                let head = if command == "revert" { "REVERT_HEAD" } else { "CHERRY_PICK_HEAD" };
+                let picked = [Arg::Text(head.to_owned())];
+                let command = format!("{command} {}", if has("abort") { "--abort" } else { "--skip" });
+                self.commits(Brought::Each, &command, &picked, whole);
+            }
             // It puts back what the merge brought, also where somebody resolved it since.
             "merge" if has("abort") => {
                 let merged = [Arg::Text("MERGE_HEAD".to_owned())];
@@ -311,11 +318,10 @@ impl Reading<'_> {
     fn specs(&mut self, paths: &[Arg], reach: &Reach) {
         for path in paths {
             match path {
-                Arg::Text(text) if text.starts_with(":/") || text == ":" => {
+                // Such words say where names start, how they are read, or what is left out.
+                Arg::Text(text) if text.starts_with(':') => {
                     self.add(".", None, Reach::Checkout("git".to_owned()));
                 }
-                Arg::Text(text)
-                    if text.starts_with(":(") || text.starts_with(":!") || text.starts_with(":^") => {}
                 Arg::Text(text) if text.contains(['*', '?']) => {
                     if let Some((folder, name)) = spread(text) {
                         self.add(&folder, None, Reach::Below(name));

@@ -206,6 +206,12 @@ pub(super) fn glob_of(text: &str) -> String {
                 is_class = true;
                 glob.push(c);
             }
+            // Alone between slashes it may stand for any depth.
+            '*' if glob.is_empty() || glob.ends_with('/') => {
+                let mut ahead = chars.clone();
+                let is_deep = ahead.next() == Some('*') && matches!(ahead.next(), None | Some('/'));
+                glob.push_str(if is_deep { "**" } else { "*" });
+            }
             '*' if glob.ends_with('*') => {}
             '*' | '?' => glob.push(c),
             c => glob.push_str(&as_glob(c.encode_utf8(&mut [0; 4]))),
@@ -294,7 +300,11 @@ fn range(text: &str) -> Option<Vec<String>> {
     if let (Ok(from), Ok(to)) = (from.parse::<i32>(), to.parse::<i32>()) {
         let (low, high) = (from.min(to), from.max(to));
         let is_short = i64::from(high) - i64::from(low) < MOST_WORDS as i64;
-        return is_short.then(|| (low..=high).map(|n| n.to_string()).collect());
+        // Of more than can be told one by one any is meant.
+        return Some(match is_short {
+            true => (low..=high).map(|n| n.to_string()).collect(),
+            false => vec!["*".to_owned()],
+        });
     }
     match (from.as_bytes(), to.as_bytes()) {
         (&[from], &[to]) if from.is_ascii_alphabetic() && to.is_ascii_alphabetic() => {

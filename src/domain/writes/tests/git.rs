@@ -77,6 +77,8 @@ fn git() {
         ("git show topic | git apply -R; curl -s http://x | git am", ". by git apply | . by git am"),
         ("git diff -- a.txt src | git apply -R", "a.txt/**/* | src/**/*"),
         ("git am --continue; git am --quit; git merge --abort", "Since MERGE_HEAD"),
+        ("git cherry-pick --skip; git revert --abort", "Each CHERRY_PICK_HEAD | Each REVERT_HEAD"),
+        ("git checkout -- ':(glob)few/**'; git restore ':!few'", ". by git"),
         ("git apply --check x.diff", ""),
         ("cat x.diff | git apply -p0 -", "git x.diff -p0 in ''"),
         ("git am < x", "git x -p1 in ''"),

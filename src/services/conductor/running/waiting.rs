@@ -28,28 +28,30 @@ pub(super) fn first_end(desk: &Desk) -> Result<Option<Time>, Error> {
 }
 
 impl Conductor<'_> {
-    /// Pauses a plan whose own money is spent: no waiting brings more, and somebody has to decide.
-    pub(super) fn pause_where_unpaid(&self, desk: &Desk) -> Result<(), Error> {
-        if !self.at_work.is_empty() {
+    /// Pauses a plan whose own money is spent: no waiting brings more, and somebody has to decide. Reviews that it
+    /// does not pay for are no work that could bring any back; `may_more`: beside them something may begin.
+    pub(super) fn pause_where_unpaid(&self, desk: &Desk, may_more: bool) -> Result<(), Error> {
+        let reviews = desk.unpaid();
+        if !self.at_work.keys().all(|name| reviews.iter().any(|(task, _)| task == name)) {
             return Ok(());
         }
         let (agenda, unpaid) = (&self.agenda, &self.unpaid);
         let open = (agenda.views.iter().zip(&agenda.lights)).filter(|(view, _)| schedule::may_start(view));
         let mut open = open.map(|(_, light)| unpaid.get(&light.id)).peekable();
-        if open.peek().is_none() {
+        if open.peek().is_none() && reviews.is_empty() {
             return Ok(());
         }
-        let (mut are_all, mut first) = (true, None);
-        for spent in open {
+        let (mut are_all, mut first) = (true, reviews.first().map(|(_, why)| why.as_str()));
+        for spent in open.take_while(|_| may_more || reviews.is_empty()) {
             are_all &= spent.is_some();
-            first = first.or(spent);
+            first = first.or(spent.map(|spent| spent.why.as_str()));
             if let Some(spent) = spent.filter(|spent| spent.wholly) {
-                (are_all, first) = (true, Some(spent));
+                (are_all, first) = (true, Some(spent.why.as_str()));
                 break;
             }
         }
-        let Some(spent) = first.filter(|_| are_all) else { return Ok(()) };
-        desk.write(|tx| pause_unpaid(tx, &desk.project.id, &desk.plan_id, &spent.why))
+        let Some(why) = first.filter(|_| are_all) else { return Ok(()) };
+        desk.write(|tx| pause_unpaid(tx, &desk.project.id, &desk.plan_id, why))
     }
 
     /// Notes that the plan could begin something if there were a seat, or that it does not wait for one: others
