@@ -65,12 +65,17 @@ pub(super) fn files(asked: &Asked<'_>, write: &Write) -> Vec<(PathBuf, Extent)> 
                 let mut files = whole(files);
                 // Some shells, and others that were told, look at every depth for it.
                 if write.path.split('/').any(|segment| segment == "**") {
-                    let TooMany { folder, name } = too_many(asked.cwd, &write.path);
+                    let TooMany { folder, name, .. } = too_many(asked.cwd, &write.path);
                     files.push((folder, Extent::Found(name)));
                 }
                 files
             }
-            Err(TooMany { folder, name }) => vec![(folder, Extent::Found(name))],
+            // Some of them are held one by one, and all are asked about.
+            Err(TooMany { folder, name, some }) => {
+                let mut files = whole(some);
+                files.push((folder, Extent::Found(name)));
+                files
+            }
         },
         Reach::Names if file.is_dir() => match matching(asked.cwd, inside.unwrap_or_default()) {
             Ok(sources) => {
@@ -128,6 +133,8 @@ struct TooMany {
     folder: PathBuf,
     /// A glob that matches their names.
     name: String,
+    /// The first of them.
+    some: Vec<PathBuf>,
 }
 
 /// Where a glob starts, and its parts.
@@ -141,7 +148,7 @@ fn too_many(cwd: &Path, glob: &str) -> TooMany {
     let before = segments.take_while(|segment| !segment.contains(['*', '?', '[', '{']));
     let folder = before.fold(start.to_owned(), |folder, segment| folder.join(segment));
     let name = parts(cwd, glob).1.next_back().filter(|name| *name != "**").unwrap_or("*");
-    TooMany { folder, name: name.to_owned() }
+    TooMany { folder, name: name.to_owned(), some: Vec::new() }
 }
 
 /// What matches a glob, as a shell would list it.
@@ -149,7 +156,9 @@ fn matching(cwd: &Path, glob: &str) -> Result<Vec<PathBuf>, TooMany> {
     let too_many = || too_many(cwd, glob);
     let (start, segments) = parts(cwd, glob);
     let mut found = vec![start.to_owned()];
-    for segment in segments {
+    let mut segments = segments.peekable();
+    while let Some(segment) = segments.next() {
+        let is_last = segments.peek().is_none();
         // What no pattern can say is no glob either.
         let pattern = Pattern::parse(segment).ok();
         let literal = match &pattern {
@@ -184,7 +193,8 @@ fn matching(cwd: &Path, glob: &str) -> Result<Vec<PathBuf>, TooMany> {
                 (None, None) => {}
             }
             if next.len() > MOST_MATCHES {
-                return Err(too_many());
+                let some = if is_last { next.into_iter().take(MOST_MATCHES).collect() } else { Vec::new() };
+                return Err(TooMany { some, ..too_many() });
             }
         }
         found = next.into_iter().collect();
@@ -268,12 +278,16 @@ mod tests {
             files(&Asked { house: None, folder: cwd, cwd, writes: &[] }, &write)
         };
         let some = |path: &str, name: &str| vec![(cwd.join(path), Extent::Found(name.to_owned()))];
-        assert_eq!(found(Reach::Glob, "many/f*", None), some("many", "f*"));
-        assert_eq!(found(Reach::Glob, "m*/f?*", None), some("", "f?*"));
+        for (glob, folder, name) in
+            [("many/f*", "many", "f*"), ("m*/f?*", "", "f?*"), ("many/**", "many", "*")]
+        {
+            let mut found = found(Reach::Glob, glob, None);
+            assert_eq!(found.split_off(MOST_MATCHES), some(folder, name), "{glob}");
+            assert!(found.iter().all(|(_, extent)| *extent == Extent::Whole), "{glob}");
+        }
         assert_eq!(found(Reach::Names, "many/goal", Some("many/f*")), some("many/goal", "f*"));
         assert_eq!(found(Reach::Glob, "many/f1??", None).len(), 100);
         assert_eq!(found(Reach::Glob, "many/**/*.x", None), some("many", "*.x"));
-        assert_eq!(found(Reach::Glob, "many/**", None), some("many", "*"));
         let by = "git apply".to_owned();
         let diff = Reach::Diff(Diff { strip: 1, is_gits: true, is_glob: true, by: by.clone() });
         assert_eq!(found(diff, "many/*", Some("")), [(cwd.join(""), Extent::Checkout(by))]);

@@ -59,13 +59,18 @@ function M.watch(bufnr)
       end
     end,
     on_reload = function()
-      if lost[bufnr] then
-        vim.schedule(function()
-          if vim.api.nvim_buf_is_loaded(bufnr) and vim.lsp.util.buf_versions[bufnr] then
-            send(bufnr, vim.api.nvim_buf_get_changedtick(bufnr))
-          end
-        end)
-      end
+      vim.schedule(function()
+        if not vim.api.nvim_buf_is_loaded(bufnr) or not vim.lsp.util.buf_versions[bufnr] then
+          return
+        end
+        if lost[bufnr] then
+          send(bufnr, vim.api.nvim_buf_get_changedtick(bufnr))
+        end
+        -- Neovim opens it to its servers anew, also where that is undone: then it has unsaved changes.
+        for _, client in ipairs(vim.lsp.get_clients({ name = 'kapell', bufnr = bufnr })) do
+          require('kapell.server').tell_unsaved(client, bufnr)
+        end
+      end)
     end,
     on_detach = function()
       watched[bufnr] = nil

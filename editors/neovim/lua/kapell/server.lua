@@ -82,11 +82,10 @@ local function on_init(client)
   end)
 end
 
-local function on_attach(client, bufnr)
-  buffers[client.id] = buffers[client.id] or {}
-  buffers[client.id][bufnr] = true
-  -- A text that is not what lies on the disk may be older than that instead of changed: only the editor
-  -- knows, and a file without changes is not to be held.
+--- Tells a server to which a buffer was just opened where that has unsaved changes. A text that is not what lies
+--- on the disk may be older than that instead of changed: only the editor knows, and a file without changes is not
+--- to be held.
+function M.tell_unsaved(client, bufnr)
   if vim.bo[bufnr].modified then
     local version = vim.lsp.util.buf_versions[bufnr] or vim.api.nvim_buf_get_changedtick(bufnr)
     M.notify(client, 'textDocument/didChange', {
@@ -94,6 +93,12 @@ local function on_attach(client, bufnr)
       contentChanges = {},
     })
   end
+end
+
+local function on_attach(client, bufnr)
+  buffers[client.id] = buffers[client.id] or {}
+  buffers[client.id][bufnr] = true
+  M.tell_unsaved(client, bufnr)
   require('kapell.changes').watch(bufnr)
   require('kapell.owner').attach(client, bufnr)
   require('kapell.lens').attach(client, bufnr)

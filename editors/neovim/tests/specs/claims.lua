@@ -324,6 +324,20 @@ return {
     end)
   end },
 
+  { 'undoing the reading of what another process wrote is a change', function(place)
+    local nvim = place:nvim()
+    nvim:open('src/a.rs')
+    nvim:idle()
+    place.write_file(place.repo .. '/src/a.rs', 'fn landed() {}\n')
+    nvim:cmd('checktime')
+    nvim:see('fn landed')
+    nvim:type('u')
+    place:wait('for the claim', function()
+      return #place:claims() == 1
+    end)
+    assert(nvim:lua('return vim.bo.modified'))
+  end },
+
   { 'a claim that is refused names the holder', function(place)
     place:claim('ada', { 'src/' }, 'new schema')
     local nvim = place:nvim()
