@@ -422,20 +422,19 @@ fn turn_within<'a>(turnstile: &'a File, path: &Path, limit: Duration) -> Result<
     let lock = turnstile.try_clone().map_err(failed)?;
     let (had, turns) = channel();
     let wait = move || {
-        let taken = loop {
-            match flock(&lock, FlockOperation::LockExclusive) {
-                Err(rustix::io::Errno::INTR) => {}
-                taken => break taken,
+        while let Err(errno) = flock(&lock, FlockOperation::LockExclusive) {
+            if errno != rustix::io::Errno::INTR {
+                return;
             }
-        };
+        }
         // With nobody who waits any more the process ends, and the lock with it.
-        let _ = had.send(taken);
+        let _ = had.send(());
     };
     threads::start("kapell-turn", Box::new(wait)).map_err(failed)?;
     match turns.recv_timeout(limit) {
-        Ok(Ok(())) => Ok(Turn(turnstile)),
-        Ok(Err(errno)) => Err(failed(errno.into())),
-        Err(_) => {
+        Ok(()) => Ok(Turn(turnstile)),
+        Err(RecvTimeoutError::Disconnected) => Err(failed(rustix::io::Errno::NOLCK.into())),
+        Err(RecvTimeoutError::Timeout) => {
             let (path, seconds) = (path.to_owned(), limit.as_secs());
             Err(StoreError::Busy { path, who: holder_of(turnstile), seconds })
         }

@@ -1,7 +1,6 @@
 //! What changed in a shared folder of files that others hold while a worker was at work there: it may have been the
 //! worker, and whoever holds them has to know.
 
-use std::collections::BTreeMap;
 use std::fs::Metadata;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -25,22 +24,24 @@ fn unexplained<'a>(
     attempt: &AttemptRow,
     changed: &'a [RepoPath],
     held: &'a [Held],
-) -> BTreeMap<(&'a HolderName, bool), Vec<&'a RepoPath>> {
+) -> Vec<(&'a HolderName, bool, Vec<&'a RepoPath>)> {
     let began = Duration::from_millis(attempt.started_at.as_millis().unsigned_abs());
     let began = SystemTime::UNIX_EPOCH + began;
-    let mut found = BTreeMap::<(&HolderName, bool), Vec<&RepoPath>>::new();
+    let mut found = Vec::<(&HolderName, bool, Vec<&RepoPath>)>::new();
     for claim in held.iter().filter(|claim| claim.holder.kind != HolderKind::Attempt) {
-        let doings = Doings::of(house, &claim.holder.name);
-        for path in changed.iter().filter(|path| claim.pattern.contains(path)) {
+        let (holder, is_agent) = (&claim.holder.name, claim.holder.kind == HolderKind::Agent);
+        let doings = Doings::of(house, holder);
+        let is_unexplained = |path: &&RepoPath| {
             let file = top.join(path.to_path_buf());
             let is_since = |it: Metadata| changed_at(&it) >= began;
             let is_meanwhile = file.symlink_metadata().map_or(true, is_since);
-            if is_meanwhile && !doings.explain(&file) {
-                found
-                    .entry((&claim.holder.name, claim.holder.kind == HolderKind::Agent))
-                    .or_default()
-                    .push(path);
-            }
+            claim.pattern.contains(path) && is_meanwhile && !doings.explain(&file)
+        };
+        let paths: Vec<&RepoPath> = changed.iter().filter(is_unexplained).collect();
+        match found.iter_mut().find(|it| (it.0, it.1) == (holder, is_agent)) {
+            _ if paths.is_empty() => {}
+            Some((.., known)) => known.extend(paths),
+            None => found.push((holder, is_agent, paths)),
         }
     }
     found
@@ -58,7 +59,7 @@ pub fn tell(
     held: &[Held],
 ) -> Result<Option<String>, Error> {
     let mut told = Vec::new();
-    for ((holder, is_agent), paths) in unexplained(house, top, attempt, changed, held) {
+    for (holder, is_agent, paths) in unexplained(house, top, attempt, changed, held) {
         let names: Vec<String> = paths.iter().take(NAMED).map(ToString::to_string).collect();
         let more = paths.len().saturating_sub(NAMED);
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };

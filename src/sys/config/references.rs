@@ -4,7 +4,7 @@
 //! against all of them merged; a problem stands in the document that says it.
 
 use crate::base::sorting::Gather as _;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::Deserialize;
 
@@ -80,8 +80,8 @@ struct Names {
     groups: BTreeSet<String>,
     environments: BTreeSet<String>,
     placing: Placing,
-    /// By table and name in small letters: the first of the names there that differ in case alone.
-    first_cases: HashMap<(&'static str, String), String>,
+    /// By table and name in small letters, joined: the first of the names there that differ in case alone.
+    first_cases: BTreeMap<String, String>,
 }
 
 impl Names {
@@ -99,11 +99,11 @@ impl Names {
         let of_workers = file.workers.values().flat_map(|worker| worker.groups.iter().flatten()).map(text);
         let groups = file.groups.keys().cloned().chain(of_workers).gather();
         let environments = file.environments.iter().flat_map(|all| all.names.iter().flatten()).map(text);
-        let mut first_cases = HashMap::new();
+        let mut first_cases = BTreeMap::new();
         for (table, names) in tables(file) {
             for name in names {
                 // In order, so that the first one stays.
-                first_cases.entry((table, name.to_ascii_lowercase())).or_insert_with(|| name.clone());
+                first_cases.entry(join(table, &name.to_ascii_lowercase())).or_insert_with(|| name.clone());
             }
         }
         Self { providers, workers, groups, environments: environments.gather(), placing, first_cases }
@@ -213,7 +213,7 @@ impl Said<'_, '_> {
 
     /// No other name of a table is the same but for its case. It is told of one of the two.
     fn one_case(&mut self, table: &'static str, name: &str) {
-        let first = self.names.first_cases.get(&(table, name.to_ascii_lowercase()));
+        let first = self.names.first_cases.get(&join(table, &name.to_ascii_lowercase()));
         if let Some(other) = first.filter(|other| other.as_str() < name).cloned() {
             self.differ_in_case(&join(table, name), &other, name);
         }
