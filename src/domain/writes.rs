@@ -93,6 +93,8 @@ pub enum Brought {
     Both,
     /// All in which they differ from the checkout.
     Unlike,
+    /// All in which what is staged, or not merged yet, differs from them: what is thrown away with it.
+    Staged,
 }
 
 impl Write {

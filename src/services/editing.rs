@@ -47,6 +47,9 @@ pub(super) use place::digest;
 use place::{Place, places};
 use refusing::{awaited, beyond, lent_out, refused};
 
+/// About so many files of a worker's command that are not its own git is asked.
+const MOST_ASKED: usize = 32;
+
 /// A claim that a living process proves needs no clock; this is only what status shows.
 const SESSION_LEASE_S: i64 = 24 * 3600;
 
@@ -131,6 +134,7 @@ pub fn by_worker(
     let project = Project::of(worker.worktree.as_deref().unwrap_or(asked.folder))?;
     let mut claim: Vec<Pattern> = worker.files.iter().filter_map(|text| Pattern::parse(text).ok()).collect();
     let mut held = Some(held);
+    let mut left = MOST_ASKED;
     for place in places(&project, asked) {
         // Whether any of these would be changed, and which, nobody knows; the landing will.
         if matches!(place.extent, Extent::Found(_)) {
@@ -144,6 +148,11 @@ pub fn by_worker(
         };
         if !is_own(&claim) {
             claim.extend(held.take().map(|held| held()).unwrap_or_default());
+            // Git takes milliseconds for each; of what is beyond the landing will tell.
+            if !is_own(&claim) && left == 0 {
+                continue;
+            }
+            left -= usize::from(!is_own(&claim));
             let is_private = || worker.is_in_own_tree() && made::is_ignored(asked.house, &project, &place);
             if !is_own(&claim) && !is_private() && !worker.may_put_back(asked, &project, &place) {
                 return Ok(Some(beyond(&project, &place, &claim)));

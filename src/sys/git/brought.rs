@@ -18,6 +18,11 @@ pub fn brought(git: &Git, what: Brought, revisions: &[String]) -> Result<Option<
         let call = log().args(["--no-walk", "--diff-merges=first-parent", "--end-of-options"]);
         return listed(call.args(revisions).arg("--").accept(&[0, 128]));
     }
+    if what == Brought::Staged {
+        let call =
+            git.head_call("diff").args(["--cached", "--name-only", "--no-renames", "-z", "--end-of-options"]);
+        return listed(call.args(revisions).arg("--"));
+    }
     let mut paths = Vec::new();
     for revision in revisions {
         let commit = match resolve(git, revision)? {

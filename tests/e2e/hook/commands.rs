@@ -105,8 +105,22 @@ fn what_somebody_resolved_in_a_merge_is_not_thrown_away_with_it() {
     assert_eq!(ask(&bench, &edit(&bench, "a", "README")), "");
     assert_eq!(ask(&bench, &bash(&bench, "b", "git merge --abort")), "");
     assert_eq!(ask(&bench, &edit(&bench, "a", "src/lib.txt")), "");
-    let reason = ask(&bench, &bash(&bench, "b", "git merge --abort"));
-    assert!(reason.starts_with("kapell: src/lib.txt is held by claude-a"), "{reason}");
+    for command in ["git merge --abort", "git cherry-pick --skip", "git revert --abort"] {
+        let reason = ask(&bench, &bash(&bench, "b", command));
+        assert!(reason.starts_with("kapell: src/lib.txt is held by claude-a"), "{command}: {reason}");
+    }
+    // Nor what somebody staged meanwhile.
+    assert_eq!(ask(&bench, &event(&bench, "a", "SessionEnd")), "");
+    let ours = bench.command("git").args(["checkout", "--ours", "src/lib.txt"]).output().unwrap();
+    assert!(ours.status.success(), "{ours:?}");
+    bench.git(["add", "src/lib.txt"]);
+    assert_eq!(ask(&bench, &bash(&bench, "b", "git merge --abort")), "");
+    assert_eq!(ask(&bench, &edit(&bench, "c", "README")), "");
+    bench.write("README", "PRECIOUS\n");
+    assert_eq!(ask(&bench, &bash(&bench, "d", "git merge --abort")), "");
+    bench.git(["add", "README"]);
+    let reason = ask(&bench, &bash(&bench, "e", "git merge --abort"));
+    assert!(reason.contains("README is held by claude-c"), "{reason}");
 }
 
 #[test]

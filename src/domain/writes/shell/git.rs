@@ -128,17 +128,11 @@ impl Reading<'_> {
             "switch" => self.commits(Brought::Unlike, command, starts, whole),
             // Whoever began it goes on with it; these two throw away what is not committed, whose ever it is.
             "rebase" | "am" if has("abort skip") => whole(self),
-            // These put back what the commit brought at which they stand.
-            "cherry-pick" | "revert" if has("abort skip") => {
-                let head = if command == "revert" { "REVERT_HEAD" } else { "CHERRY_PICK_HEAD" };
-                let picked = [Arg::Text(head.to_owned())];
-                let command = format!("{command} {}", if has("abort") { "--abort" } else { "--skip" });
-                self.commits(Brought::Each, &command, &picked, whole);
-            }
-            // It puts back what the merge brought, also where somebody resolved it since.
-            "merge" if has("abort") => {
-                let merged = [Arg::Text("MERGE_HEAD".to_owned())];
-                self.commits(Brought::Since, "merge --abort", &merged, whole);
+            // They throw away what is staged, whose ever it is, and what is not merged, also where somebody resolved it.
+            "merge" | "cherry-pick" | "revert" if has("abort skip") => {
+                let by = by(if has("abort") { " --abort" } else { " --skip" });
+                let revisions = vec!["HEAD".to_owned()];
+                self.add(".", None, Reach::Commits(Commits { what: Brought::Staged, revisions, by }));
             }
             "merge" | "cherry-pick" | "revert" | "rebase"
                 if has("quit continue edit-todo show-current-patch") => {}
@@ -322,11 +316,13 @@ impl Reading<'_> {
                 Arg::Text(text) if text.starts_with(':') => {
                     self.add(".", None, Reach::Checkout("git".to_owned()));
                 }
-                Arg::Text(text) if text.contains(['*', '?']) => {
-                    if let Some((folder, name)) = spread(text) {
+                Arg::Text(text) if text.contains(['*', '?', '[']) => match spread(text) {
+                    Some((folder, name)) if !text.contains('[') => {
                         self.add(&folder, None, Reach::Below(name));
                     }
-                }
+                    // What it stands for only git can tell.
+                    _ => self.add(".", None, Reach::Checkout("git".to_owned())),
+                },
                 Arg::Text(text) => self.add(text, None, reach.clone()),
                 path => self.write(path),
             }

@@ -297,6 +297,13 @@ fn braced(text: &str) -> Option<(&str, Vec<String>, &str)> {
 /// `1..9`, `a..z`.
 fn range(text: &str) -> Option<Vec<String>> {
     let (from, to) = text.split_once("..")?;
+    // With a step.
+    if to
+        .split_once("..")
+        .is_some_and(|(to, step)| [from, to, step].iter().all(|it| it.parse::<i32>().is_ok()))
+    {
+        return Some(vec!["*".to_owned()]);
+    }
     if let (Ok(from), Ok(to)) = (from.parse::<i32>(), to.parse::<i32>()) {
         let (low, high) = (from.min(to), from.max(to));
         let is_short = i64::from(high) - i64::from(low) < MOST_WORDS as i64;
