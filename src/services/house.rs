@@ -1,6 +1,7 @@
 //! The surroundings that services need: folders, the database, who is calling.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,6 +10,7 @@ use std::time::Duration;
 
 use super::Error;
 use crate::base::ids::HolderName;
+use crate::base::sorting::Gather as _;
 use crate::domain::claim::{Holder, HolderKind};
 use crate::store::{Check, Store};
 use crate::sys::process::{life, tree};
@@ -123,6 +125,23 @@ impl House {
             store.give_up_after(limit)?;
         }
         Ok(self.store.get_or_init(|| store))
+    }
+
+    /// What a Kapell has of the person's surroundings that a shim starts: nothing that belongs to a session.
+    pub fn for_kapell(&self) -> BTreeMap<OsString, OsString> {
+        let passes = |name: &str| {
+            matches!(name, "PATH" | "HOME" | "USER" | "LOGNAME" | "LANG" | "TZ" | "TMPDIR" | "KAPELL_LOG")
+                || name.starts_with("LC_")
+                || name.starts_with("XDG_")
+                || name.starts_with("GIT_CONFIG_")
+        };
+        let mut env: BTreeMap<OsString, OsString> = (self.environment.iter())
+            .filter(|(name, _)| passes(name))
+            .map(|(name, value)| (name.into(), value.into()))
+            .gather();
+        env.insert("KAPELL_HOME".into(), self.root.clone().into());
+        env.insert("KAPELL_CONFIG".into(), self.person_config.clone().into());
+        env
     }
 
     /// What a process does that ends now and that somebody waits for: see [`Store::leave`].

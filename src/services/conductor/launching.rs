@@ -1,7 +1,6 @@
 //! Making what an attempt needs, and starting its shim.
 
 use crate::base::sorting::Gather as _;
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -305,19 +304,7 @@ fn allowance(assignment: &Assignment<'_>, provider: &Provider) -> Option<Allowan
 /// How the worker's calls to Kapell are answered outside of its wall: with what the conductor has of
 /// the person's surroundings, and nothing that belongs to a session.
 fn relay(house: &House, folder: &Path) -> Relay {
-    let passes = |name: &str| {
-        matches!(name, "PATH" | "HOME" | "USER" | "LOGNAME" | "LANG" | "TZ" | "TMPDIR" | "KAPELL_LOG")
-            || name.starts_with("LC_")
-            || name.starts_with("XDG_")
-            || name.starts_with("GIT_CONFIG_")
-    };
-    let mut env: BTreeMap<OsString, OsString> = (house.environment.iter())
-        .filter(|(name, _)| passes(name))
-        .map(|(name, value)| (name.into(), value.into()))
-        .gather();
-    env.insert("KAPELL_HOME".into(), house.root.clone().into());
-    env.insert("KAPELL_CONFIG".into(), house.person_config.clone().into());
-    Relay { program: house.program.clone(), env, cwd: folder.to_owned() }
+    Relay { program: house.program.clone(), env: house.for_kapell(), cwd: folder.to_owned() }
 }
 
 /// Makes the folders, brings in the person's files, writes the agent's own.

@@ -1,13 +1,11 @@
 //! The end of a service that nobody stopped: its shim knows of it first, and becomes the process that records it.
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 
 use serde_json::json;
 
 use super::{Ground, log, running};
 use crate::base::ids::ProjectId;
-use crate::base::sorting::Gather as _;
 use crate::domain::refusal::{Code, Refusal};
 use crate::services::{Error, House};
 use crate::store::environments::{EnvironmentRow, SubRow};
@@ -20,21 +18,10 @@ pub const WORD: &str = "ended";
 /// What the shim of a service becomes at its end: `kapell ended PROJECT ENVIRONMENT SUB RUN`.
 pub(super) fn errand(ground: &Ground<'_>, row: &EnvironmentRow, sub: &SubRow, run: &str) -> Errand {
     let house = &ground.session.house;
-    let passes = |name: &str| {
-        matches!(name, "PATH" | "HOME" | "TMPDIR" | "KAPELL_LOG")
-            || name.starts_with("XDG_")
-            || name.starts_with("LC_")
-    };
-    let mut env: BTreeMap<OsString, OsString> = (house.environment.iter())
-        .filter(|(name, _)| passes(name))
-        .map(|(name, value)| (name.into(), value.into()))
-        .gather();
-    env.insert("KAPELL_HOME".into(), house.root.clone().into());
-    env.insert("KAPELL_CONFIG".into(), house.person_config.clone().into());
     let words = [WORD, ground.project.id.as_str(), &row.name, &sub.name, run];
     let argv = std::iter::once(house.program.clone().into()).chain(words.map(OsString::from)).collect();
     // Its checkout may be gone by then.
-    Errand { argv, env, cwd: house.root.clone() }
+    Errand { argv, env: house.for_kapell(), cwd: house.root.clone() }
 }
 
 /// Records that a service has crashed, once: not where somebody stopped it, or has launched it anew.
