@@ -151,8 +151,22 @@ class Show:
             answer = json.loads(line)
             if answer.get("id") == identity:
                 if "error" in answer:
-                    raise Fault("%s answered %s: %s" % (method, identity, answer["error"]))
+                    error = answer["error"]
+                    if self.died_first(error):
+                        return None
+                    raise Fault("%s answered %s: %s" % (method, identity, error))
                 return answer["result"]
+
+    def died_first(self, error):
+        """Whether a conductor was killed before it was in the registry: the door says so, and that it may be tried again.
+
+        It is what `settle` does, as a user would; the doors of the shell say the same by their exit code.
+        """
+        data = error.get("data", {})
+        told = data.get("kind") == "busy" and data.get("retryable") and "ended before it began" in error["message"]
+        if told:
+            self.count("told that a conductor ended before it began")
+        return told
 
     def begin(self, name, spec, repository, door, mortal):
         """Starts a plan at a door, which may be killed at any moment; then makes sure that it started, once."""
@@ -199,6 +213,8 @@ class Show:
         if result is None:
             return None
         if result.get("isError"):
+            if self.died_first(result["structuredContent"]):
+                return None
             raise Fault("the tool %s refused: %s" % (tool, result["structuredContent"]))
         return result["structuredContent"]
 
