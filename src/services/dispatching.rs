@@ -184,7 +184,10 @@ pub fn dispatch(session: &Session, project: &Project, wish: &Wish) -> Result<Dis
     let twin =
         |tx: &Tx<'_>| if wish.alone { twice::twin_at_work(session, tx, &row, &tasks) } else { Ok(None) };
     if let Some(twin) = session.store()?.read(twin)? {
-        return twice::refuse(session, &plan_id, &twin);
+        return match twice::is_conducted(session, &twin)? {
+            true => twice::refuse(session, &plan_id, &twin),
+            false => twice::take_over(session, project, wish, &plan_id, &twin),
+        };
     }
     let is_anyway = wish.when_full == WhenFull::Launch;
     if wish.when_full == WhenFull::Refuse {

@@ -136,6 +136,32 @@ fn of_one_file_that_is_run_often_at_once_one_plan_runs() {
 }
 
 #[test]
+fn a_file_whose_plan_lost_its_conductor_goes_on_when_it_is_run_again() {
+    let bench = Bench::new();
+    let file = file_of(&bench, "one");
+    let words = ["run", &file, "--detach", "--json"];
+    let first = run_in(&bench, &bench.project, &words);
+    let plan: Value = serde_json::from_slice(&first.stdout).unwrap();
+    let id = plan["plan_id"].as_str().unwrap();
+    let worker = bench.meet("one");
+    bench.conductor(id).kill();
+    let again = run_in(&bench, &bench.project, &words);
+    assert!(again.status.success(), "{again:?}");
+    let taken: Value = serde_json::from_slice(&again.stdout).unwrap();
+    assert_eq!(taken["plan_id"], id, "{taken}");
+    let note = taken["note"].as_str().unwrap();
+    assert!(note.contains(id) && note.contains("its conductor had died"), "{note}");
+    worker.go();
+    let done = bench.at_rest(id);
+    assert_eq!((&done["state"], &done["tasks"][0]["attempts"]), (&json!("done"), &json!(1)), "{done}");
+    // What it would have been is not left as work that waits.
+    let overview = run_in(&bench, &bench.project, &["status", "--json"]);
+    let overview: Value = serde_json::from_slice(&overview.stdout).unwrap();
+    let drafts = overview["plans"].as_array().unwrap().iter().filter(|it| it["state"] == "draft").count();
+    assert_eq!(drafts, 0);
+}
+
+#[test]
 fn for_what_a_run_waits_is_said_once_there_and_in_its_replay() {
     let bench = Bench::new();
     let file = file_of(&bench, "one");

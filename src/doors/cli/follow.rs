@@ -347,6 +347,8 @@ pub fn run(desk: &mut Desk<'_>, args: &args::Run) -> Result<u8, ApiError> {
     };
     let started = desk.call("dispatch", params::dispatch_of_run(args, plan_id.clone()));
     let started = started.map_err(|error| with_what_is_kept(desk, error, &plan_id))?;
+    // Another one where that has the same tasks and its conductor had died.
+    let plan_id = typed::<DispatchResult>(&started)?.plan_id;
     let mut waits = Vec::new();
     if args.detach {
         let result = desk.show::<DispatchResult>(&started, screens::dispatch)?;

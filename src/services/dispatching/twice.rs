@@ -1,9 +1,10 @@
 //! A plan that is at work already, itself or one of the same tasks: who runs it.
 
-use super::Dispatched;
+use super::{Dispatched, What, Wish};
 use crate::base::ids::PlanId;
 use crate::domain::conducting::PlanState;
 use crate::domain::refusal::{Code, Refusal};
+use crate::services::project::Project;
 use crate::services::{Error, Session, planning, querying};
 use crate::store::Tx;
 use crate::store::conductors::ConductorRow;
@@ -20,21 +21,51 @@ pub(super) fn twin_at_work(
     let own = tasks.iter().filter(|task| task.parent.is_none());
     let own: Vec<&str> = own.map(|task| task.document.as_str()).collect();
     let is_at_work = |twin: &PlanRow| -> Result<bool, Error> {
-        if twin.id == row.id || !matches!(twin.state, PlanState::Running | PlanState::Paused) {
-            return Ok(false);
-        }
-        let conductor = tx.conductor_of(&twin.id)?;
-        Ok(conductor.is_some_and(|it| querying::is_alive(&it))
-            || life::is_held(&querying::starting_file(&session.house, &twin.id)))
+        Ok(match twin.state {
+            _ if twin.id == row.id => false,
+            // Also where its conductor died: its workers may live, and hold what this one wants.
+            PlanState::Running => true,
+            PlanState::Paused => is_conducted_by(session, twin, tx.conductor_of(&twin.id)?),
+            _ => false,
+        })
     };
     planning::twin_where(tx, &row.project, (&row.name, &row.document, &own), &is_at_work)
+}
+
+/// Whether a plan's conductor lives, or is being started.
+pub(super) fn is_conducted(session: &Session, plan: &PlanRow) -> Result<bool, Error> {
+    let conductor = session.store()?.read(|tx| tx.conductor_of(&plan.id))?;
+    Ok(is_conducted_by(session, plan, conductor))
+}
+
+fn is_conducted_by(session: &Session, plan: &PlanRow, conductor: Option<ConductorRow>) -> bool {
+    conductor.is_some_and(|it| querying::is_alive(&it))
+        || life::is_held(&querying::starting_file(&session.house, &plan.id))
+}
+
+/// Goes on with a plan of the same tasks whose conductor died, in place of the draft that was to be started.
+pub(super) fn take_over(
+    session: &Session,
+    project: &Project,
+    wish: &Wish,
+    draft: &PlanId,
+    dead: &PlanRow,
+) -> Result<Dispatched, Error> {
+    let what = What::Plan { id: dead.id.to_string(), tasks: None };
+    let taken =
+        super::dispatch(session, project, &Wish { what, pace: wish.pace.clone(), alone: false, ..*wish })?;
+    let why = format!("plan {} has the same tasks, and its conductor had died: it goes on", dead.id);
+    session.store()?.write(|tx| tx.set_plan_state(&project.id, draft, PlanState::Stopped, Some(&why)))?;
+    Ok(Dispatched { note: Some(why), ..taken })
 }
 
 /// Says of a plan that is at work, itself or with the same tasks, who runs it.
 pub(super) fn refuse(session: &Session, plan: &PlanId, other: &PlanRow) -> Result<Dispatched, Error> {
     let id = &other.id;
     let Some(conductor) = super::await_conductor(session, id)? else {
-        let what = format!("plan {id} is being started by somebody else at this moment");
+        let what = format!(
+            "plan {id} has the same tasks, and its conductor died or is being started at this moment"
+        );
         return Err(Refusal::new(Code::DuplicatePlan, what, "ask status about it").into());
     };
     if id == plan {
