@@ -363,6 +363,30 @@ fn what_a_task_may_take_that_says_nothing_is_what_the_last_ones_took() {
 }
 
 #[test]
+fn of_a_small_limit_the_first_attempt_has_all_until_it_tells_what_one_takes() {
+    for limit in ["usd_per_day = 5.0", "usd_per_month = 5.0", "tokens_per_day = 600"] {
+        let budget = "usd_per_day = 20.0, usd_per_month = 350.0";
+        let mut world = World::new(&TWO.replace(budget, limit));
+        at("2026-06-01T12:00:00Z");
+        let first = world.begin("main", None).unwrap();
+        let why = world.begin("main", None).unwrap_err();
+        assert!(why.contains("what a task of main takes is known when its first one has ended"), "{why}");
+        world.end(&first, "main", Usage { input_tokens: 250, ..told(2.0) });
+        // Now two are known to be too many, and one is not.
+        let second = world.begin("main", None).unwrap();
+        let why = world.begin("main", None).unwrap_err();
+        assert!(why.contains("are spent or set aside") && !why.contains("first one"), "{why}");
+        world.end(&second, "main", Usage { input_tokens: 250, ..told(2.0) });
+        assert!(world.begin("main", None).is_err(), "{limit}");
+    }
+    // What tells nothing at its end is not waited for again.
+    let mut world = World::new(&TWO.replace("usd_per_day = 20.0", "usd_per_day = 5.0"));
+    let first = world.begin("main", None).unwrap();
+    world.end(&first, "main", Usage::default());
+    assert!(world.begin("main", None).is_ok() && world.begin("main", None).is_ok());
+}
+
+#[test]
 fn however_many_begin_at_once_no_two_count_on_the_same_dollar() {
     let world = World::new(TWO);
     at("2026-07-01T12:00:00Z");

@@ -267,7 +267,7 @@ impl WhyNot {
     }
 
     /// Whether waiting cannot help.
-    fn is_for_ever(&self) -> bool {
+    pub fn is_for_ever(&self) -> bool {
         matches!(
             self,
             Self::Capability

@@ -1,10 +1,12 @@
 //! What may be spent: asked before anything begins, set aside when it does, told when it is spent.
 
+mod expecting;
 pub mod questions;
 
 use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
+use self::expecting::Expected;
 use super::conductor::desk::Desk;
 use super::conductor::launching::kind_of;
 use super::conductor::listening::Heard;
@@ -13,7 +15,7 @@ use super::{Error, Session, querying};
 use crate::base::clock::Time;
 use crate::base::ids::{PlanId, ProjectId, ProviderName};
 use crate::domain::attempt::Outcome;
-use crate::domain::budget::{Line, Measure, Money, expected};
+use crate::domain::budget::{Line, Measure, Money};
 use crate::domain::conducting::PlanState;
 use crate::domain::plan::Task;
 use crate::domain::refusal::{Code, Refusal};
@@ -26,21 +28,13 @@ use crate::store::money::{GroupBy, Reserve};
 use crate::store::plans::PlanRow;
 use crate::sys::agent::AgentKind;
 use crate::sys::config::Config;
-use crate::sys::config::resolved::{Provider, ProviderKind};
 use crate::sys::shim::client;
 use crate::sys::shim::job::Request;
 
-/// Set aside for a provider's first attempts, before anything is known of it: one dollar.
-const FIRST: Money = Money::from_micros(1_000_000);
-/// The same in tokens.
-const FIRST_TOKENS: u64 = 100_000;
 /// How Claude Code says that it ended at what it may cost.
 pub const AT_CAP: &str = "error_max_budget_usd";
 /// What mostly begins, in words.
 const TASK: &str = "a task";
-/// As many attempts are looked at to say what the next one will cost.
-const LAST: usize = 20;
-
 /// What is to begin: what the last ones of its kind took tells what it will.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Begins {
@@ -145,78 +139,6 @@ fn all_stands(tx: &Tx<'_>, config: &Config, wish: &Wish<'_>) -> Result<Vec<(Stri
     Ok(all)
 }
 
-/// What an attempt is expected to take: what its task allows it, else what is configured, else the mean
-/// of the provider's last ones.
-struct Expected {
-    money: u64,
-    tokens: u64,
-    /// Nothing is known of it, and whatever is left does.
-    is_unknown: bool,
-    /// It is a question to an agent.
-    is_question: bool,
-    /// The configuration says what an attempt may take.
-    is_configured: bool,
-    /// The task said so; what is only expected is never more than a whole limit.
-    is_said: bool,
-}
-
-impl Expected {
-    /// What the task or the configuration says. Without a limit nothing else is set aside: nobody waits for it.
-    fn said(config: &Config, provider: &ProviderName, task_usd: Option<f64>) -> Self {
-        let money = said(config, provider, task_usd).unwrap_or_default();
-        Self {
-            money,
-            tokens: 0,
-            is_unknown: false,
-            is_question: false,
-            is_configured: true,
-            is_said: task_usd.is_some(),
-        }
-    }
-
-    fn of(
-        tx: &Tx<'_>,
-        config: &Config,
-        provider: &ProviderName,
-        task_usd: Option<f64>,
-        begins: Begins,
-    ) -> Result<Self, Error> {
-        let is_question = begins == Begins::Question;
-        let last = tx.last_costs(provider, is_question, LAST)?;
-        let (money, tokens): (Vec<u64>, Vec<u64>) = last.into_iter().unzip();
-        let said = said(config, provider, task_usd);
-        let is_configured = said.is_some();
-        let money = said.unwrap_or_else(|| expected(&money, FIRST.micros().unsigned_abs()));
-        let is_unknown = tokens.is_empty();
-        let tokens = expected(&tokens, FIRST_TOKENS);
-        Ok(Self { money, tokens, is_unknown, is_question, is_configured, is_said: task_usd.is_some() })
-    }
-
-    /// What is wanted of one limit.
-    fn wanted(&self, line: &Line) -> u64 {
-        let (wanted, is_guess) = match line.measure {
-            Measure::DayTokens => (line.reserve(self.tokens), self.is_unknown),
-            _ if self.is_said => (self.money, false),
-            _ => (line.reserve(self.money), self.is_unknown && !self.is_configured),
-        };
-        // Beside others a guess may be too little; a question is not asked later instead.
-        let does = is_guess && (line.reserved == 0 || self.is_question);
-        if does { wanted.min(line.room()) } else { wanted }
-    }
-}
-
-/// What an attempt may take as its task or the configuration says, in millionths.
-fn said(config: &Config, provider: &ProviderName, task_usd: Option<f64>) -> Option<u64> {
-    let facts = config.providers.get(provider);
-    let is_free = |prices: Prices| prices.input_usd_per_mtok <= 0.0 && prices.output_usd_per_mtok <= 0.0;
-    // A model of this machine that has no price needs none of anybody's money.
-    if facts.is_some_and(|it| it.kind == ProviderKind::Ollama && it.prices.is_none_or(is_free)) {
-        return Some(0);
-    }
-    let configured = || facts.and_then(|provider| provider.budget.usd_per_attempt);
-    Some(Money::from_usd(task_usd.or_else(configured)?).micros().unsigned_abs())
-}
-
 /// The providers with a limit in dollars whose use of this month nobody can tell in dollars: they told none, and
 /// their tokens have no price. With each, of how many tries that is so.
 pub fn unpriced(tx: &Tx<'_>, config: &Config, now: Time) -> Result<Vec<(String, u64)>, Error> {
@@ -308,9 +230,14 @@ pub struct Spent {
     pub wholly: bool,
 }
 
-/// Whether the plan's own money does not do for a task, and nothing that runs can give any of it back:
-/// it never begins anew.
-pub fn plan_is_spent(tx: &Tx<'_>, desk: &Desk, task: &Task) -> Result<Option<Spent>, Error> {
+/// Whether the plan's own money does not do for a task, whoever of those that are `able` does it, and nothing that
+/// runs can give any of it back: it never begins anew.
+pub fn plan_is_spent(
+    tx: &Tx<'_>,
+    desk: &Desk,
+    task: &Task,
+    able: &[ProviderName],
+) -> Result<Option<Spent>, Error> {
     let Some(usd) = desk.plan().budget_usd else { return Ok(None) };
     let line = Line::of_money(Measure::Plan, Money::from_usd(usd), &tx.plan_standing(&desk.plan_id)?);
     if line.reserved > 0 {
@@ -318,8 +245,7 @@ pub fn plan_is_spent(tx: &Tx<'_>, desk: &Desk, task: &Task) -> Result<Option<Spe
     }
     // Whoever would do it for the least.
     let mut least = u64::MAX;
-    let could = |it: &Provider| it.kind != ProviderKind::Ollama || it.is_available;
-    for (provider, _) in desk.config.providers.iter().filter(|(_, it)| could(it)) {
+    for provider in able {
         least = least
             .min(Expected::of(tx, &desk.config, provider, task.budget_usd, Begins::Attempt)?.wanted(&line));
     }
@@ -377,7 +303,11 @@ fn obstacle(tx: &Tx<'_>, config: &Config, wish: &Wish<'_>) -> Result<Option<Obst
     Ok(all.into_iter().find_map(|(whose, stand)| {
         let wanted = expected.wanted(&stand.line);
         let what = if wish.begins == Begins::Question { "a question" } else { TASK };
-        let why = stand.line.refuses(&whose, what, wanted)?;
+        let mut why = stand.line.refuses(&whose, what, wanted)?;
+        if stand.line.reserved > 0 && expected.is_first && expected.is_guess(&stand.line) {
+            let provider = wish.provider;
+            why.push_str(&format!("; what a task of {provider} takes is known when its first one has ended"));
+        }
         Some(Obstacle { whose, stand, wanted, why })
     }))
 }
@@ -426,24 +356,26 @@ pub fn reserve(tx: &Tx<'_>, config: &Config, wish: &Wish<'_>) -> Result<Reserve,
         true => Expected::said(config, wish.provider, wish.task_usd),
         false => Expected::of(tx, config, wish.provider, wish.task_usd, wish.begins)?,
     };
-    let mut reserve = Reserve {
-        money: Money::from_micros(i64::try_from(expected.money).unwrap_or(i64::MAX)),
-        tokens: expected.tokens,
-        cap: wish.task_usd.map(Money::from_usd),
-    };
+    let (mut micros, mut tokens) = (None, None);
+    let mut cap = wish.task_usd.map(Money::from_usd);
+    let least = |of: &mut Option<u64>, wanted: u64| *of = Some(of.map_or(wanted, |it| it.min(wanted)));
+    let money = |micros: u64| Money::from_micros(i64::try_from(micros).unwrap_or(i64::MAX));
     for (_, Stand { line, .. }) in &all {
         let wanted = expected.wanted(line);
         if line.measure == Measure::DayTokens {
-            reserve.tokens = reserve.tokens.min(wanted);
+            least(&mut tokens, wanted);
             continue;
         }
-        let money = |micros: u64| Money::from_micros(i64::try_from(micros).unwrap_or(i64::MAX));
-        reserve.money = reserve.money.min(money(wanted));
+        least(&mut micros, wanted);
         // Its program may be able to end itself before the limit is passed.
         let room = money(line.room());
-        reserve.cap = Some(reserve.cap.map_or(room, |cap| cap.min(room)));
+        cap = Some(cap.map_or(room, |cap| cap.min(room)));
     }
-    Ok(reserve)
+    Ok(Reserve {
+        money: money(micros.unwrap_or(expected.money)),
+        tokens: tokens.unwrap_or(expected.tokens),
+        cap,
+    })
 }
 
 /// Tells what limits are nearly or wholly spent, once in their periods. Gives why work that goes on must

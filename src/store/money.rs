@@ -299,6 +299,16 @@ impl Tx<'_> {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
+    /// Whether any attempt of a provider has ended, whatever it told.
+    pub fn has_ended_attempts(&self, provider: &ProviderName) -> Result<bool, StoreError> {
+        Ok(self
+            .sql
+            .prepare_cached(
+                "SELECT 1 FROM spendings WHERE provider = ?1 AND is_open = 0 AND is_question = 0 LIMIT 1",
+            )?
+            .exists([provider.as_str()])?)
+    }
+
     /// Notes that something was said of a budget in a period; `false` if it was before.
     pub fn say_of_budget(
         &self,

@@ -355,6 +355,22 @@ fn a_plan_whose_own_money_is_spent_is_paused_and_says_what_to_do() {
 }
 
 #[test]
+fn a_plan_is_paused_where_its_money_does_not_do_for_those_who_could_do_its_task() {
+    let bench = budgeted("usd_per_day = 20.0", false);
+    let spends = costs(0.7);
+    let one = |id: &str| {
+        let file = format!("{id}.txt");
+        task(id, &[&file], &[&spends, &format!("write {file} {id}")]).with("agent", json!("main"))
+    };
+    // What the other provider, `fake`, takes is not known; but none of the tasks is for it.
+    let plan = Plan::new([one("a"), one("b").after(&["a"])]).with("budget_usd", json!(1.0));
+    let plan = bench.start(&plan);
+    let status = bench.until(json!({"scope": "plan", "id": plan}), |status| status["state"] == "paused");
+    let why = status["reason"].as_str().unwrap();
+    assert!(why.contains("0.70 of 1.00 dollars are spent"), "{why}");
+}
+
+#[test]
 fn a_plan_whose_own_money_is_spent_goes_on_when_it_may_cost_more() {
     let bench = Bench::new();
     let spends = costs(1.0);

@@ -6,7 +6,7 @@ use super::desk::Desk;
 use crate::base::clock::Time;
 use crate::base::ids::ProviderName;
 use crate::domain::plan::Task;
-use crate::domain::route::{self, Choice, Limit, Need, Now, Pick, Shut};
+use crate::domain::route::{self, Candidate, Choice, Limit, Need, Now, Pick, Shut, WhyNot};
 use crate::services::environments::working;
 use crate::services::routing::Asks;
 use crate::services::{Error, owning, routing, spending};
@@ -32,6 +32,8 @@ pub struct Seated {
     pub why: String,
     /// The group that the rules led to.
     pub for_group: Option<String>,
+    /// The providers that can do it, now or later.
+    pub able: Vec<ProviderName>,
 }
 
 /// A seat for the task, or why there is none. `live` are the unfinished attempts of all
@@ -76,7 +78,9 @@ pub fn seat<'s>(
         Pick::Group(name) => Some(name.clone()),
         _ => None,
     };
-    Ok(Seated { choice: decision.choice, why, for_group })
+    let is_able = |it: &Candidate| !it.why_not.as_ref().is_some_and(WhyNot::is_for_ever);
+    let able = decision.candidates.into_iter().filter(is_able).map(|it| it.provider).collect();
+    Ok(Seated { choice: decision.choice, why, for_group, able })
 }
 
 /// Notes what of environments a task cannot work in: its own, where it names one, and those that the tasks above

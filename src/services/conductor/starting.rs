@@ -125,14 +125,15 @@ fn record(desk: &Desk, task: &Task, base: Option<&str>, id: &AttemptId, seen: &S
         let had_theirs = attempt::goes_on(desk, task, &attempt::counted(&earlier)).unwrap_or_default();
         let tried = Tried { avoid: &avoid, out: &had_theirs };
         let seated = seating::seat(tx, desk, task, &live, tried, seen.shut())?;
-        let (choice, why, for_group) = (seated.choice, seated.why, seated.for_group);
+        let (choice, why, for_group, able) = (seated.choice, seated.why, seated.for_group, seated.able);
         let seat = match choice {
             Choice::Seat(seat) if is_local(&seat.provider) && !seen.providers.contains(&seat.provider) => {
                 return Ok(Step::Look(seat.provider));
             }
             Choice::Seat(seat) => seat,
             Choice::Wait { reason, on } => {
-                let spent = if reason == "budget" { spending::plan_is_spent(tx, desk, task)? } else { None };
+                let is_money = reason == "budget";
+                let spent = if is_money { spending::plan_is_spent(tx, desk, task, &able)? } else { None };
                 let begun = waits(tx, desk, task, reason, on)?;
                 return Ok(Step::Begun(spent.map_or(begun, Begun::Unpaid)));
             }

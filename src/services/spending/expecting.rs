@@ -1,0 +1,130 @@
+//! What an attempt or a question will take: what is said of it, else what the last ones took.
+
+use super::Begins;
+use crate::base::ids::ProviderName;
+use crate::domain::budget::{Line, Measure, Money, expected};
+use crate::domain::usage::Prices;
+use crate::services::Error;
+use crate::store::Tx;
+use crate::sys::config::Config;
+use crate::sys::config::resolved::ProviderKind;
+
+/// Set aside for a provider's first attempts, before anything is known of it, as far as nothing else says how much:
+/// one dollar.
+const FIRST: Money = Money::from_micros(1_000_000);
+/// The same in tokens.
+const FIRST_TOKENS: u64 = 100_000;
+/// As many first attempts at most may begin before one of them has ended and told what it took. Of a limit that
+/// is not as many times what is set aside for them, the first has all: two that cost more than was thought would pass
+/// it together.
+const FIRST_AT_ONCE: u64 = 20;
+/// As many attempts are looked at to say what the next one will cost.
+const LAST: usize = 20;
+
+/// What an attempt is expected to take: what its task allows it, else what is configured, else the mean
+/// of the provider's last ones.
+pub(super) struct Expected {
+    pub(super) money: u64,
+    pub(super) tokens: u64,
+    /// Nothing is known of it, and whatever is left does.
+    is_unknown: bool,
+    /// No attempt of the provider has ended before, so not even whether it tells what it takes is known.
+    pub(super) is_first: bool,
+    /// It is a question to an agent.
+    is_question: bool,
+    /// The configuration says what an attempt may take.
+    is_configured: bool,
+    /// The task said so; what is only expected is never more than a whole limit.
+    is_said: bool,
+}
+
+impl Expected {
+    /// What the task or the configuration says. Without a limit nothing else is set aside: nobody waits for it.
+    pub(super) fn said(config: &Config, provider: &ProviderName, task_usd: Option<f64>) -> Self {
+        let money = said(config, provider, task_usd).unwrap_or_default();
+        Self {
+            money,
+            tokens: 0,
+            is_unknown: false,
+            is_first: false,
+            is_question: false,
+            is_configured: true,
+            is_said: task_usd.is_some(),
+        }
+    }
+
+    pub(super) fn of(
+        tx: &Tx<'_>,
+        config: &Config,
+        provider: &ProviderName,
+        task_usd: Option<f64>,
+        begins: Begins,
+    ) -> Result<Self, Error> {
+        let is_question = begins == Begins::Question;
+        let last = tx.last_costs(provider, is_question, LAST)?;
+        let (money, tokens): (Vec<u64>, Vec<u64>) = last.into_iter().unzip();
+        let said = said(config, provider, task_usd);
+        let is_configured = said.is_some();
+        let money = said.unwrap_or_else(|| expected(&money, FIRST.micros().unsigned_abs()));
+        let is_unknown = tokens.is_empty();
+        let is_first = is_unknown && !is_question && !tx.has_ended_attempts(provider)?;
+        let tokens = expected(&tokens, FIRST_TOKENS);
+        Ok(Self {
+            money,
+            tokens,
+            is_unknown,
+            is_first,
+            is_question,
+            is_configured,
+            is_said: task_usd.is_some(),
+        })
+    }
+
+    /// Whether what is wanted of a limit is a guess, with no attempt to go by.
+    pub(super) fn is_guess(&self, line: &Line) -> bool {
+        match line.measure {
+            Measure::DayTokens => self.is_unknown,
+            _ => self.is_unknown && !self.is_configured,
+        }
+    }
+
+    /// Of such a limit, what is set aside for one of the first attempts.
+    fn first(&self, line: &Line, guess: u64) -> u64 {
+        // What a plan spent by others' work tells at least of what kind its tasks are.
+        let is_begun = line.measure == Measure::Plan && line.spent > 0;
+        if !self.is_first || is_begun {
+            return line.reserve(guess);
+        }
+        match line.limit / FIRST_AT_ONCE {
+            share if share < guess => line.limit,
+            share => share,
+        }
+    }
+
+    /// What is wanted of one limit.
+    pub(super) fn wanted(&self, line: &Line) -> u64 {
+        let is_guess = self.is_guess(line);
+        let wanted = match line.measure {
+            Measure::DayTokens if is_guess => self.first(line, self.tokens),
+            Measure::DayTokens => line.reserve(self.tokens),
+            _ if self.is_said => self.money,
+            _ if is_guess => self.first(line, self.money),
+            _ => line.reserve(self.money),
+        };
+        // Beside others a guess may be too little; a question is not asked later instead.
+        let does = is_guess && (line.reserved == 0 || self.is_question);
+        if does { wanted.min(line.room()) } else { wanted }
+    }
+}
+
+/// What an attempt may take as its task or the configuration says, in millionths.
+fn said(config: &Config, provider: &ProviderName, task_usd: Option<f64>) -> Option<u64> {
+    let facts = config.providers.get(provider);
+    let is_free = |prices: Prices| prices.input_usd_per_mtok <= 0.0 && prices.output_usd_per_mtok <= 0.0;
+    // A model of this machine that has no price needs none of anybody's money.
+    if facts.is_some_and(|it| it.kind == ProviderKind::Ollama && it.prices.is_none_or(is_free)) {
+        return Some(0);
+    }
+    let configured = || facts.and_then(|provider| provider.budget.usd_per_attempt);
+    Some(Money::from_usd(task_usd.or_else(configured)?).micros().unsigned_abs())
+}
