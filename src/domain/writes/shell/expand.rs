@@ -102,6 +102,16 @@ impl Reading<'_> {
         }
     }
 
+    /// `let`: variables that count.
+    pub fn counted(&mut self, sums: &[Arg]) {
+        for sum in sums.iter().filter_map(Arg::text).filter(|sum| sum.contains(['=', '+', '-'])) {
+            for name in sum.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).filter(|it| is_name(it))
+            {
+                self.set(name, vec![Arg::number()]);
+            }
+        }
+    }
+
     /// `shift`.
     pub fn shift(&mut self) {
         let mut words = self.positional();
@@ -225,6 +235,7 @@ impl Reading<'_> {
                 self.output = Input::Unknown;
                 vec![Arg::Unknown]
             }
+            Part::Number => vec![Arg::number()],
             Part::Unknown => vec![Arg::Unknown],
         }
     }
@@ -285,6 +296,10 @@ impl Reading<'_> {
 
     /// A word as one text, without wildcards: behind `=` or `<<<`.
     pub fn joined(&mut self, word: &Word) -> Arg {
+        let is_empty = |part: &&Part| matches!(part, Part::Text(text) if text.is_empty());
+        if let [Part::Number] = &*word.parts.iter().skip_while(is_empty).collect::<Vec<_>>() {
+            return Arg::number();
+        }
         let mut whole = Some(String::new());
         for (at, part) in word.parts.iter().enumerate() {
             let text = match part {
@@ -345,7 +360,14 @@ impl Reading<'_> {
             Some(found @ Arg::Found { .. }) => {
                 self.standing_in(found).and_then(|goal| place(now.as_deref(), &goal))
             }
-            Some(_) => None,
+            // One of those that match: it lies somewhere below what is told before the first wildcard.
+            Some(Arg::Glob(glob)) => {
+                let told = glob.find(['*', '?', '[', '\\']).map_or("", |at| &glob[..at]);
+                let folder = told.rsplit_once('/').map_or(".", |(folder, _)| folder).to_owned();
+                let one = Arg::Found { folder, name: "*".to_owned() };
+                self.standing_in(&one).and_then(|goal| place(now.as_deref(), &goal))
+            }
+            Some(Arg::Unknown) => None,
             None => self.known("HOME"),
         };
         self.state.before = now;

@@ -9,24 +9,25 @@ use super::word::{Part, Variable, Word};
 const LONGEST_SUM: usize = 1000;
 
 impl Reader<'_> {
-    /// A sum in parentheses, so many of them; `false`, and nothing read, where it is none.
-    pub fn sum(&mut self, parens: usize) -> bool {
+    /// A sum in parentheses, so many of them; `None`, and nothing read, where it is none.
+    pub fn sum(&mut self, parens: usize) -> Option<&str> {
         let mut depth = 0usize;
         for (at, c) in self.rest.char_indices().take(LONGEST_SUM) {
             match c {
                 '(' => depth += 1,
                 ')' if depth == parens => {
                     if !self.rest[at + 1..].starts_with(')') {
-                        return false;
+                        return None;
                     }
-                    self.rest = &self.rest[at + parens..];
-                    return true;
+                    let (sum, rest) = self.rest.split_at(at + parens);
+                    self.rest = rest;
+                    return sum.get(parens..at);
                 }
                 ')' => depth = depth.saturating_sub(1),
                 _ => {}
             }
         }
-        false
+        None
     }
 
     /// A word; empty where there is none.
@@ -133,8 +134,8 @@ impl Reader<'_> {
         let Some(c) = self.peek() else { return word.push('$') };
         match c {
             '(' => {
-                if self.rest.starts_with("((") && self.sum(2) {
-                    word.parts.push(Part::Unknown);
+                if self.rest.starts_with("((") && self.sum(2).is_some() {
+                    word.parts.push(Part::Number);
                     return;
                 }
                 let _ = self.next();

@@ -31,7 +31,13 @@ impl Reading<'_> {
     }
 
     /// The folder and the names that a path with such a text means.
-    pub(super) fn found_at(&self, path: &str, inside: Option<&str>) -> Option<(String, String)> {
+    pub(super) fn found_at(
+        &self,
+        path: &str,
+        inside: Option<&str>,
+        is_glob: bool,
+    ) -> Option<(String, String)> {
+        let globbed = |text: &str| if is_glob { text.to_owned() } else { as_glob(text) };
         let read = |text: &str| {
             let (before, at, after) = number(text)?;
             Some((before.to_owned(), self.found.get(at)?.clone(), after.to_owned()))
@@ -48,8 +54,8 @@ impl Reading<'_> {
         let name = match after.rsplit_once('/') {
             _ if after.contains(BEGIN) => "*".to_owned(),
             Some((_, "")) => "*".to_owned(),
-            Some((_, last)) => as_glob(last),
-            None if is_whole => name + &as_glob(&after),
+            Some((_, last)) => globbed(last),
+            None if is_whole => name + &globbed(&after),
             None => "*".to_owned(),
         };
         // Two stars together are no glob.

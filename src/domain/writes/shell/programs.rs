@@ -2,7 +2,7 @@
 
 use super::operands::{Operands, is_one};
 use super::packages;
-use super::run::{Input, Reading};
+use super::run::{Input, MOST_LINES, Reading};
 use super::table::{Rule, row};
 use super::word::{Arg, glob_of, globbed};
 use crate::domain::writes::{Reach, as_glob, of_patch};
@@ -39,11 +39,13 @@ impl Reading<'_> {
             "mapfile" | "readarray" => self.listed_into(words, input),
             "getopts" | "unset" => self.forgotten(words),
             "shift" => self.shift(),
+            "let" => self.counted(words),
             "set" => {
                 if let Some(at) = words.iter().position(|word| word.text() == Some("--")) {
                     self.set("@", words[at + 1..].to_vec());
                 }
             }
+            "seq" => self.output = numbers(words),
             "echo" | "printf" | "cat" | "pwd" | "ls" | "realpath" | "readlink" | "dirname" | "basename" => {
                 self.output = self.printed(name, words, input);
             }
@@ -391,4 +393,25 @@ pub(super) fn spread(text: &str) -> Option<(String, String)> {
         let name = if folder == "." { glob_of(&glob) } else { glob_of(name) };
         (folder.to_owned(), name)
     })
+}
+
+/// What `seq` prints: few whole numbers one by one.
+fn numbers(words: &[Arg]) -> Input {
+    let told: Option<Vec<i64>> = words.iter().map(|word| word.text()?.parse().ok()).collect();
+    let (from, step, to) = match told.as_deref() {
+        Some(&[to]) => (1, 1, to),
+        Some(&[from, to]) => (from, 1, to),
+        Some(&[from, step, to]) => (from, step, to),
+        _ => return Input::Names(vec![Arg::number()]),
+    };
+    let many = to.saturating_sub(from).checked_div(step).unwrap_or(i64::MAX);
+    match usize::try_from(many) {
+        Ok(many) if many < MOST_LINES => {
+            let numbers = (0..=many).map(|at| (from + step * at as i64).to_string());
+            Input::Text(numbers.collect::<Vec<_>>().join("\n"))
+        }
+        Ok(_) => Input::Names(vec![Arg::number()]),
+        // It counts away from its goal.
+        Err(_) => Input::Text(String::new()),
+    }
 }

@@ -20,6 +20,8 @@ pub(super) enum Node {
         is_subshell: bool,
         /// It reads what the command before it prints.
         is_piped: bool,
+        /// It may run more than once.
+        is_loop: bool,
     },
     /// One of these runs: `if`, `case`.
     Either(Vec<Vec<Node>>),
@@ -283,7 +285,7 @@ impl Reader<'_> {
                 if stop.is_some() {
                     body.extend(self.nested(&["done"]).0);
                 }
-                list.nodes.push(Node::Group { body, is_subshell: false, is_piped });
+                list.nodes.push(Node::Group { body, is_subshell: false, is_piped, is_loop: true });
             }
             // Behind `do` and without it these are nothing.
             "then" | "else" | "elif" | "fi" | "done" | "esac" | "}" | "!" | "coproc" => {}
@@ -328,7 +330,7 @@ impl Reader<'_> {
     fn group(&mut self, list: &mut List, stop: &'static str) {
         let is_piped = std::mem::take(&mut list.command.is_piped);
         let (body, _) = self.nested(&[stop]);
-        list.nodes.push(Node::Group { body, is_subshell: false, is_piped });
+        list.nodes.push(Node::Group { body, is_subshell: false, is_piped, is_loop: false });
     }
 
     /// Behind the `then` of an `if`.
@@ -354,8 +356,8 @@ impl Reader<'_> {
 
     fn each(&mut self, list: &mut List) {
         self.blanks();
-        if self.rest.starts_with("((") && self.sum(2) {
-            // It counts; the body follows with its `do`.
+        if self.rest.starts_with("((") && self.counts(list) {
+            // The body follows with its `do`.
             return;
         }
         let name = self.word().keyword().unwrap_or_default();
@@ -437,15 +439,25 @@ impl Reader<'_> {
         }
     }
 
+    /// `((…))` is `let` with that as one word; `false`, and nothing read, where it is none.
+    fn counts(&mut self, list: &mut List) -> bool {
+        let Some(sum) = self.sum(2).map(str::to_owned) else { return false };
+        let mut word = Word::default();
+        word.push_quoted(&sum);
+        let words = vec![Word::text("let"), word];
+        list.nodes.push(Node::Command(Command { words, ..Command::default() }));
+        true
+    }
+
     fn paren(&mut self, list: &mut List) {
-        if list.is_fresh() && self.rest.starts_with("((") && self.sum(2) {
+        if list.is_fresh() && self.rest.starts_with("((") && self.counts(list) {
             return;
         }
         let _ = self.next();
         if list.is_fresh() {
             let is_piped = std::mem::take(&mut list.command.is_piped);
             let (body, _) = self.nested(&[")"]);
-            list.nodes.push(Node::Group { body, is_subshell: true, is_piped });
+            list.nodes.push(Node::Group { body, is_subshell: true, is_piped, is_loop: false });
             return;
         }
         self.blanks();

@@ -24,7 +24,7 @@ const MOST_WRITES: usize = 1024;
 pub(super) const LONGEST: usize = 1 << 16;
 
 /// So many lines of a list are told one by one.
-const MOST_LINES: usize = 64;
+pub(super) const MOST_LINES: usize = 64;
 
 /// What a command reads from the one before it, or from a here document.
 #[derive(Debug, Clone, Default)]
@@ -171,7 +171,7 @@ impl<'a> Reading<'a> {
             Input::Names(names) => names.clone(),
             other => {
                 self.stdin = other.clone();
-                return self.nodes(body);
+                return self.again_and_again(body);
             }
         };
         let is_more = lines.len() > MOST_LINES;
@@ -185,10 +185,20 @@ impl<'a> Reading<'a> {
         self.stdin = Input::Unknown;
     }
 
+    /// A loop of which nobody knows how often it runs: once, and with what its variables are after that.
+    fn again_and_again(&mut self, body: &[Node]) {
+        let before = self.state.variables.clone();
+        self.nodes(body);
+        if self.spend(before.len() * PIECE / 4) && self.state.variables != before {
+            self.nodes(body);
+        }
+    }
+
     fn node(&mut self, node: &Node) {
         match node {
             Node::Command(command) => return self.command(command),
             Node::Group { body, is_subshell: true, .. } => self.isolated(body),
+            Node::Group { body, is_loop: true, .. } => self.again_and_again(body),
             Node::Group { body, .. } => self.nodes(body),
             Node::Either(branches) => self.either(branches),
             Node::For { name, values, body } => {
@@ -398,7 +408,7 @@ impl<'a> Reading<'a> {
         let Some(mut path) = folder.and_then(|folder| place(Some(&folder), path)) else { return };
         let (mut inside, mut reach) = (inside, reach);
         // A folder that was found may lie in one that was.
-        while let Some((folder, name)) = self.found_at(&path, inside.as_deref()) {
+        while let Some((folder, name)) = self.found_at(&path, inside.as_deref(), reach == Reach::Glob) {
             (path, inside, reach) = (folder, None, Reach::Below(name));
         }
         if let Reach::Like(source) | Reach::Moved(source) = &reach {

@@ -36,6 +36,8 @@ pub(super) enum Part {
     },
     /// A file that stands for these commands.
     Process(Rc<Vec<Node>>),
+    /// What a sum comes to.
+    Number,
     Unknown,
 }
 
@@ -65,6 +67,11 @@ pub(super) enum Arg {
 }
 
 impl Arg {
+    /// Some number.
+    pub fn number() -> Self {
+        Self::Glob("[0-9]*".to_owned())
+    }
+
     /// The text, where it is known.
     pub fn text(&self) -> Option<&str> {
         match self {

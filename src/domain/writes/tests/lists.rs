@@ -127,3 +127,39 @@ fn harmless_lists() {
         assert_eq!(shown(&of_command(command, &known)), "", "{command}");
     }
 }
+
+#[test]
+fn what_is_counted_is_some_number() {
+    check(&[
+        ("for i in $(seq 3); do rm f$i; done", "f1 | f2 | f3"),
+        ("for i in $(seq 2 2 6); do rm f$i; done", "f2 | f4 | f6"),
+        ("for i in `seq 3 1`; do rm f$i; done", ""),
+        ("for i in $(seq 500); do rm f$i.txt; done", "glob f[0-9]*.txt"),
+        ("for i in $(seq 0 -1 -2); do rm f$i; done", "f0 | f-1 | f-2"),
+        ("for i in $(seq 1 0 9); do rm f$i; done", "glob f[0-9]*"),
+        ("for i in $(seq -w 1 20); do rm f$i; done", "glob f[0-9]*"),
+        ("seq 2 | xargs -I{} rm f{}", "f1 | f2"),
+        ("seq 200 | while read n; do rm f$n; done", "glob f[0-9]*"),
+        ("for ((i=0; i<5; i++)); do rm f$i; done", "glob f[0-9]*"),
+        ("i=0; while [ $i -lt 5 ]; do rm f$i; i=$((i+1)); done", "f0 | glob f[0-9]*"),
+        ("i=0; while [ $i -lt 5 ]; do rm f$i; let i+=1; done; rm g$i", "f0 | glob f[0-9]* | glob g[0-9]*"),
+        ("i=0; until ((i > 4)); do ((i++)); rm f$i; done", "glob f[0-9]*"),
+        ("n=$((1 + 2)); rm \"f$n.txt\" g$((n)).txt", "glob f[0-9]*.txt | glob g[0-9]*.txt"),
+        // No counter, and nothing comes of it.
+        ("while true; do rm a; sleep 1; done", "a"),
+        ("(( n > 2 )) && rm a", "a"),
+        ("((a) ; rm b)", "b"),
+        ("git reset --hard HEAD~$((n))", ". by git reset --hard"),
+    ]);
+}
+
+#[test]
+fn a_folder_that_a_glob_names_lies_below() {
+    check(&[
+        ("cd pkg-* && rm a.txt", "./**/a.txt"),
+        ("cd lib/pkg-?/src && echo > a.txt", "lib/**/a.txt"),
+        ("cd pkg-* && rm *.txt", "./**/*.txt"),
+        ("cd pkg-* && cd .. && rm a", "./**/a"),
+        ("find . -type d -name x | while read d; do rm $d/*.txt; done", "./**/*.txt"),
+    ]);
+}
