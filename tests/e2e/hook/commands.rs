@@ -148,6 +148,11 @@ fn what_a_command_finds_or_reads_from_a_list_is_asked_about() {
         "sed -i s/one/two/ $(grep -rl --include='*.txt' one src)",
         "git ls-files | xargs sed -i s/a/b/",
         "git diff --name-only | xargs rm",
+        "shopt -s globstar; rm -rf **/src",
+        "find . -name 's?c' | xargs rm -r",
+        "cd s*c && rm lib.txt",
+        "cd s*c && rm *.txt",
+        "find . -type d | while read -r d; do rm $d/*.txt; done",
     ] {
         let reason = ask(&bench, &bash(&bench, "b", command));
         assert!(reason.starts_with("kapell: src/lib.txt is held by claude-a"), "{command}: {reason}");
@@ -161,6 +166,9 @@ fn what_a_command_finds_or_reads_from_a_list_is_asked_about() {
         "find docs -mtime +3 -delete",
         "find . -name '*.md' -exec sed -i s/a/b/ {} +",
         "find . -path './docs/*' -delete",
+        "shopt -s globstar; rm -rf **/target",
+        "cd d*s && rm lib.rs",
+        "for ((i = 0; i < 9; i++)); do rm -f src/$i.txt; done",
         "grep -rl one docs | xargs sed -i s/one/two/",
         "grep -rl --include='*.md' one . | xargs sed -i s/one/two/",
         "find /tmp/kapell-nowhere -mtime +3 -delete",
