@@ -642,15 +642,22 @@ fn whole(documents: &mut [Document<'_>], merged: &File, names: &Names) {
             }
         }
         let budget = provider.budget.unwrap_or_default();
-        if let (Some(day), Some(month)) = (budget.usd_per_day, budget.usd_per_month)
-            && day > month
-        {
-            let key = join(&join(&table, "budget"), "usd_per_day");
-            whole.warn(
-                &key,
-                format!("`{key}` is more than usd_per_month"),
-                "the month ends the spending first",
-            );
+        let table = join(&table, "budget");
+        let limits = [
+            ("usd_per_attempt", budget.usd_per_attempt),
+            ("usd_per_day", budget.usd_per_day),
+            ("usd_per_month", budget.usd_per_month),
+        ];
+        let limits = limits.iter().filter_map(|(key, usd)| Some((*key, (*usd)?)));
+        for ((key, less), (wider, more)) in limits.clone().zip(limits.skip(1)) {
+            if less > more {
+                let key = join(&table, key);
+                whole.warn(
+                    &key,
+                    format!("`{key}` is more than {wider}"),
+                    "the smaller one ends the spending first",
+                );
+            }
         }
     }
     for (name, provider) in &merged.providers {

@@ -371,6 +371,12 @@ fn providers() {
         ],
     );
     has(
+        "[providers.codex.budget]\nusd_per_attempt = 9\nusd_per_month = 8",
+        &[
+            "2:19 providers.codex.budget.usd_per_attempt `providers.codex.budget.usd_per_attempt` is more than usd_per_month",
+        ],
+    );
+    has(
         "[providers.own]\nkind = \"command\"\ncommand = [\"own\", \"--text={promt}\", \"{task}\", \"{\"]\nargs = [\"{file}\", \"{home}\"]",
         &[
             "3:19 providers.own.command[1] `{promt}` is no placeholder, and reaches the program as it stands",
