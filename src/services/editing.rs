@@ -499,7 +499,7 @@ fn wanted(project: &Project, asked: &Asked<'_>) -> Wanted {
             by.get_or_insert("the command finds its files by itself, and may find this one".to_owned());
         } else if let Extent::Brought(command) = &place.extent {
             by.get_or_insert(format!("{command} changes it"));
-            of_git.extend(Pattern::of_path(&place.path).map(|it| (it, place.top().to_owned())));
+            of_git.extend(Pattern::around_path(&place.path).map(|it| (it, place.top().to_owned())));
         } else if place.path.is_empty() {
             let all = Pattern::parse("**").ok();
             if let Extent::Checkout(command) = &place.extent {

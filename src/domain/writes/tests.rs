@@ -39,7 +39,8 @@ fn shown(writes: &[Write]) -> String {
             Reach::Own => format!("own {path}"),
             Reach::Repositories(by) => format!("repositories {path} by {by}"),
             Reach::IfThere => format!("{path}?"),
-            Reach::Glob => format!("glob {path}"),
+            Reach::Glob if inside.is_empty() => format!("glob {path}"),
+            Reach::Glob => format!("glob {path}<{inside}"),
             Reach::Names => format!("{path}<glob {inside}"),
             Reach::Below(name) => format!("{path}/**/{name}"),
             Reach::Checkout(by) => format!("{path} by {by}"),
@@ -316,7 +317,10 @@ fn programs() {
         ("gzip a; gzip -k b; gzip -c c; gunzip d.gz; xz -d e.xz", "a | a.gz | b.gz | d.gz | d | e.xz | e"),
         ("tar czf out.tgz src; tar xf in.tar a b -C sub; tar tf x", "out.tgz | sub/a | sub/b"),
         ("unzip -o x.zip a -d sub; zip -r out.zip src", "sub/a | out.zip"),
-        ("tar xf x.tar -C sub; unzip x.zip -d deep; tar xf y.tar; unzip y.zip", "sub/./**/* | deep/./**/*"),
+        (
+            "tar xf x.tar -C sub; unzip x.zip -d deep; tar xf y.tar; unzip y.zip",
+            "sub/./**/* | deep/./**/* | ./**/*",
+        ),
         ("yq -i .x a.yml; yq .x b.yml", "a.yml"),
         ("gcc -c a.c -o a.o", "a.o"),
         // An empty folder is nothing that git could lose, and a claim of it would own all that comes into it.

@@ -62,7 +62,14 @@ pub(super) fn files(asked: &Asked<'_>, write: &Write) -> Vec<(PathBuf, Extent)> 
         Reach::IfThere => whole(vec![file]),
         Reach::Glob => match matching(asked.cwd, &write.path) {
             Ok(files) => {
-                let mut files = whole(files);
+                let goal = |file: PathBuf| match inside.filter(|_| file.is_dir()) {
+                    Some(name) => file.join(name),
+                    None => file,
+                };
+                // Where nothing matches, a word with brackets is the name itself.
+                let named = if files.is_empty() { literal(&write.path) } else { None };
+                let files = files.into_iter().chain(named.map(|name| asked.cwd.join(name)));
+                let mut files = whole(files.map(goal).collect());
                 // Some shells, and others that were told, look at every depth for it.
                 if write.path.split('/').any(|segment| segment == "**") {
                     let TooMany { folder, name, .. } = too_many(asked.cwd, &write.path);
@@ -99,6 +106,23 @@ pub(super) fn files(asked: &Asked<'_>, write: &Write) -> Vec<(PathBuf, Extent)> 
             }
         }
     }
+}
+
+/// A glob as the text that it was written as, if brackets are all that is special in it.
+fn literal(glob: &str) -> Option<String> {
+    let mut text = String::new();
+    let mut rest = glob;
+    while let Some(c) = rest.chars().next() {
+        // `[[]`: one that is quoted, in the words of a claim's pattern.
+        let quoted = rest.get(1..2).filter(|_| c == '[' && rest.get(2..3) == Some("]"));
+        match (c, quoted.filter(|it| "*?[]{}".contains(*it))) {
+            (_, Some(quoted)) => text.push_str(quoted),
+            ('*' | '?', _) => return None,
+            (c, _) => text.push(c),
+        }
+        rest = &rest[if quoted.is_some_and(|it| "*?[]{}".contains(it)) { 3 } else { c.len_utf8() }..];
+    }
+    Some(text)
 }
 
 /// Whether it is a folder, and no link to one.
@@ -236,7 +260,13 @@ mod tests {
             (Reach::Glob, "sub/b[[]1[]]*", None, &["sub/b[1].rs"]),
             (Reach::Glob, "sub/../*.diff", None, &["sub/../p.diff"]),
             (Reach::Glob, "*.none", None, &[]),
-            (Reach::Glob, "[z-a]", None, &[]),
+            (Reach::Glob, "[z-a]", None, &["[z-a]"]),
+            // A name with brackets, as it stands, where no other name is meant.
+            (Reach::Glob, "app/[id]/new.tsx", None, &["app/[id]/new.tsx"]),
+            (Reach::Glob, "app/[[]id[]]/[i]?", None, &[]),
+            (Reach::Glob, "[[][a][]]", None, &["[[a]]"]),
+            (Reach::Glob, "g[o]al", Some("x"), &["goal/x"]),
+            (Reach::Glob, "[a].txt", Some("x"), &["a.txt"]),
             (Reach::Names, "goal", Some("sub/*.rs"), &["goal/a.rs", "goal/b[1].rs"]),
             (Reach::Names, "goal/new", Some("*.txt"), &["goal/new"]),
             (Reach::IfThere, "a.txt", None, &["a.txt"]),

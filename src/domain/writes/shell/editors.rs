@@ -123,24 +123,29 @@ impl Reading<'_> {
             "unzip" => {
                 let operands = Operands::of(&words, "d:x:P:", "");
                 let names = operands.after(1);
-                if !operands.has("l t p v Z") {
+                // Without a word it asks before it writes over anything.
+                if !operands.has("l t p v Z n") {
                     self.within(operands.value("d"), |here| match names {
-                        // What is in it nobody knows before; a folder that is named is meant for it.
-                        [] if operands.has("d") => here.add(".", None, Reach::Below("*".to_owned())),
+                        // What is in it nobody knows before.
+                        [] if operands.has("d o") => here.add(".", None, Reach::Below("*".to_owned())),
                         names => here.write_all(names),
                     });
                 }
             }
             _ => {
-                let operands =
-                    Operands::of(&words, "f:C:T:X:I:b:", "file directory exclude strip-components");
+                let operands = Operands::of(
+                    &words,
+                    "f:C:T:X:I:b:",
+                    "file directory exclude strip-components files-from",
+                );
                 if operands.has("c r u A create append update") {
                     self.values(&operands, "f file");
-                } else if operands.has("x extract get") && !operands.has("O to-stdout strip-components T") {
+                } else if operands.has("x extract get")
+                    && !operands.has("O to-stdout k keep-old-files skip-old-files")
+                {
+                    let is_all = operands.paths.is_empty() || operands.has("strip-components T files-from");
                     self.within(operands.value("C directory"), |here| match &operands.paths[..] {
-                        [] if operands.has("C directory") => {
-                            here.add(".", None, Reach::Below("*".to_owned()));
-                        }
+                        _ if is_all => here.add(".", None, Reach::Below("*".to_owned())),
                         names => here.write_all(names),
                     });
                 }

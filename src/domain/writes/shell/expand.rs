@@ -360,7 +360,9 @@ impl Reading<'_> {
             Some(found @ Arg::Found { .. }) => {
                 self.standing_in(found).and_then(|goal| place(now.as_deref(), &goal))
             }
-            // One of those that match: it lies somewhere below what is told before the first wildcard.
+            // Of one of those that match it is only known where it lies. Brackets mostly belong to the name: where
+            // nothing matches, a word stands for itself.
+            Some(Arg::Glob(glob)) if !glob.contains(['*', '?', '\\']) => place(now.as_deref(), glob),
             Some(Arg::Glob(glob)) => {
                 let told = glob.find(['*', '?', '[', '\\']).map_or("", |at| &glob[..at]);
                 let folder = told.rsplit_once('/').map_or(".", |(folder, _)| folder).to_owned();

@@ -3,7 +3,7 @@
 use super::operands::{Operands, is_one};
 use super::programs::spread;
 use super::run::{Input, Reading, anything};
-use super::word::{Arg, glob_of};
+use super::word::{Arg, glob_of, globbed};
 use crate::domain::writes::shell::ALIAS;
 use crate::domain::writes::{Brought, Commits, Diff, Reach};
 
@@ -22,6 +22,7 @@ impl Reading<'_> {
         // A checkout that is named is the one that is meant, wherever the command runs.
         let folders = global.values("C work-tree");
         let Some((Arg::Text(command), words)) = global.paths.split_first() else { return };
+        let words = &words.iter().map(in_full).collect::<Vec<_>>()[..];
         self.within(None, |here| {
             for folder in &folders {
                 here.go(Some(folder));
@@ -106,7 +107,8 @@ impl Reading<'_> {
                 Some((_, [])) if has("f force") => whole(self),
                 Some((first, rest)) => {
                     match first {
-                        Arg::Text(name) if !name.contains(['*', ':']) && name != "." => {
+                        // A revision has none of these.
+                        Arg::Text(name) if !name.contains(['*', '?', '[', ':']) && name != "." => {
                             self.add(name, None, Reach::IfThere);
                             if rest.is_empty() {
                                 self.commits(Brought::Unlike, command, starts, whole);
@@ -316,6 +318,11 @@ impl Reading<'_> {
                 Arg::Text(text) if text.starts_with(':') => {
                     self.add(".", None, Reach::Checkout("git".to_owned()));
                 }
+                // A name with brackets is itself, and what they stand for.
+                Arg::Text(text) if text.contains('[') && !text.contains(['*', '?', '!', '^', ':']) => {
+                    self.add(text, None, reach.clone());
+                    self.write(&globbed(text));
+                }
                 Arg::Text(text) if text.contains(['*', '?', '[']) => match spread(text) {
                     Some((folder, name)) if !text.contains('[') => {
                         self.add(&folder, None, Reach::Below(name));
@@ -327,6 +334,16 @@ impl Reading<'_> {
                 path => self.write(path),
             }
         }
+    }
+}
+
+/// An option that throws something away, where only its first letters are given.
+fn in_full(word: &Arg) -> Arg {
+    let given = word.text().and_then(|text| text.strip_prefix("--")).filter(|given| given.len() > 1);
+    let is_meant = |name: &&str| given.is_some_and(|given| name.starts_with(given));
+    match "hard keep merge force discard-changes abort skip".split(' ').find(is_meant) {
+        Some(name) => Arg::Text(format!("--{name}")),
+        None => word.clone(),
     }
 }
 

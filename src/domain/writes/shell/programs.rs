@@ -133,7 +133,11 @@ impl Reading<'_> {
             let is_assignment =
                 |arg: &&Arg| arg.text().is_some_and(|text| text.contains('=') && !text.contains('/'));
             let set = operands.after(skipped).iter().take_while(is_assignment).count();
-            let carried = operands.after(skipped + set).to_vec();
+            let mut carried = operands.after(skipped + set).to_vec();
+            // `npm exec PROGRAM -- --option`
+            if is_one(name, "npm npx pnpm yarn bun") && carried.get(1).and_then(Arg::text) == Some("--") {
+                carried.remove(1);
+            }
             // `npx --package`: `-c` has a text.
             // `flock FILE -c TEXT`.
             if let [first, text, ..] = &carried[..]
@@ -170,7 +174,8 @@ impl Reading<'_> {
                     name.is_some_and(|text| is_one(text.trim_start_matches('-'), off))
                 };
                 if (on.is_empty() || operands.has(on)) && !operands.has(off) && !words.iter().any(is_off) {
-                    self.formatted(&operands.paths, names);
+                    // What stands behind cargo's options is for another program.
+                    self.formatted(if name == "cargo" { &[] } else { &operands.paths }, names);
                 }
             }
             Rule::Find(on, names) if on.is_empty() || operands.has(on) => {
@@ -230,7 +235,7 @@ impl Reading<'_> {
         } else if sources_vanish || operands.has("remove-source-files") {
             self.remove_all(sources, &Reach::Name);
         }
-        let Arg::Text(goal) = goal else { return };
+        let Arg::Text(goal) = goal else { return self.moved_to(goal, sources) };
         // A link to a folder is replaced then.
         let is_itself = links && operands.has("n T no-dereference no-target-directory");
         // Of a folder these make another one.
@@ -273,6 +278,15 @@ impl Reading<'_> {
                 }
                 _ => {}
             }
+        }
+    }
+
+    /// The same with a goal that only a shell or a program finds: one that matches, or a folder.
+    fn moved_to(&mut self, goal: &Arg, sources: &[Arg]) {
+        let Arg::Glob(glob) = goal else { return self.write(goal) };
+        for source in sources {
+            let name = source.text().map(|text| name_of(text.trim_end_matches('/')).to_owned());
+            self.add(&glob_of(glob), name.filter(|it| !it.is_empty()), Reach::Glob);
         }
     }
 

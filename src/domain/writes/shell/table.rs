@@ -86,7 +86,10 @@ const TABLE: &[Row] = &[
     // Formatters.
     ("rustfmt", "", "edition config config-path emit color", Rule::Format("", "check", "*.rs")),
     ("cargo+fmt", "p:", "package manifest-path", Rule::Format("", "check", "*.rs")),
-    ("gofmt goimports gofumpt", "l:r:d:", "", Rule::Format("w", "", "*.go")),
+    ("gofmt goimports gofumpt", "r:", "", Rule::Format("w", "", "*.go")),
+    ("go+fix", "", "", Rule::Format("", "diff", "*.go")),
+    ("golangci-lint+run", "c:", "config", Rule::Find("fix", "*.go")),
+    ("deno+lint", "", "config ext", Rule::Format("fix", "", SCRIPTS)),
     ("go+fmt", "", "", Rule::Format("", "n", "*.go")),
     (
         "black",
@@ -107,7 +110,8 @@ const TABLE: &[Row] = &[
         "prettier",
         "",
         "config parser ignore-path plugin",
-        Rule::Format("w write", "c check l list-different", TEXTS),
+        // With `--check` too.
+        Rule::Format("w write", "", TEXTS),
     ),
     ("eslint", "c:", "config ext ignore-path", Rule::Format("fix", "fix-dry-run", SCRIPTS)),
     ("stylelint", "", "config", Rule::Format("fix", "", "*.{css,scss,less,vue}")),
@@ -173,7 +177,7 @@ const TABLE: &[Row] = &[
     ),
     ("npm+audit pnpm+audit npm+pkg", "C:", "", Rule::Own(1, "get signatures dry-run", PACKAGES)),
     (
-        "cargo+add cargo+remove cargo+rm cargo+update",
+        "cargo+add cargo+remove cargo+rm cargo+update cargo+upgrade",
         "",
         "",
         Rule::Own(0, "n dry-run", "Cargo.toml Cargo.lock"),
@@ -187,6 +191,22 @@ const TABLE: &[Row] = &[
     ),
     ("uv+add uv+remove uv+lock", "", "", Rule::Own(0, "dry-run check", PYTHON_PACKAGES)),
     ("poetry+version uv+version", "", "", Rule::Own(1, "dry-run", "pyproject.toml uv.lock")),
+    ("uv+export pip-compile", "o:", "output-file format", Rule::Values("o output-file")),
+    ("pdm+add pdm+remove pdm+update pdm+lock", "", "", Rule::Own(0, "dry-run", "pyproject.toml pdm.lock")),
+    (
+        "pipenv+install pipenv+uninstall pipenv+update pipenv+lock",
+        "",
+        "",
+        Rule::Own(0, "", "Pipfile Pipfile.lock"),
+    ),
+    (
+        "deno+add deno+remove deno+install",
+        "",
+        "",
+        Rule::Own(1, "g global", "deno.json deno.lock package.json"),
+    ),
+    ("ncu npm-check-updates", "", "", Rule::Find("u upgrade", "package.json")),
+    ("svn+revert hg+revert jj+restore", "", "", Rule::Operands(0)),
     ("composer+require composer+remove composer+update", "", "", Rule::Own(0, "dry-run", COMPOSER)),
     (
         "bundle+add bundle+remove bundle+update bundle+lock",

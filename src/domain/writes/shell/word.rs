@@ -194,6 +194,13 @@ pub(super) fn unescaped(text: &str) -> String {
 
 /// A glob with backslashes in the words of a claim's pattern.
 pub(super) fn glob_of(text: &str) -> String {
+    // Of a class that is told by its name any character may be.
+    if let Some((before, rest)) = text.split_once("[:")
+        && let Some((before, _)) = before.rsplit_once('[')
+        && let Some((_, after)) = rest.split_once(":]").and_then(|(_, rest)| rest.split_once(']'))
+    {
+        return glob_of(&format!("{before}?{after}"));
+    }
     let mut glob = String::with_capacity(text.len());
     let mut chars = text.chars().peekable();
     let mut is_class = false;
@@ -305,10 +312,10 @@ fn braced(text: &str) -> Option<(&str, Vec<String>, &str)> {
 fn range(text: &str) -> Option<Vec<String>> {
     let (from, to) = text.split_once("..")?;
     // With a step.
-    if to
-        .split_once("..")
-        .is_some_and(|(to, step)| [from, to, step].iter().all(|it| it.parse::<i32>().is_ok()))
-    {
+    if to.split_once("..").is_some_and(|(to, step)| {
+        let is_end = |it: &str| it.len() == 1 || it.parse::<i32>().is_ok();
+        is_end(from) && is_end(to) && step.parse::<i32>().is_ok()
+    }) {
         return Some(vec!["*".to_owned()]);
     }
     if let (Ok(from), Ok(to)) = (from.parse::<i32>(), to.parse::<i32>()) {

@@ -163,3 +163,28 @@ fn a_folder_that_a_glob_names_lies_below() {
         ("find . -type d -name x | while read d; do rm $d/*.txt; done", "./**/*.txt"),
     ]);
 }
+
+#[test]
+fn goals_that_only_a_shell_finds() {
+    check(&[
+        (
+            "for f in src/*.js; do sed s/A/B/ \"$f\" > tmp && mv tmp \"$f\"; done",
+            "tmp | tmp | glob src/*.js<tmp",
+        ),
+        ("cp env.txt src/a*", "glob src/a*<env.txt"),
+        ("cp *.txt s?c", "glob s?c"),
+        ("find src -name '*.py' -exec cp env.txt {} \\;", "src/**/*.py"),
+        ("git ls-files | while read f; do mv tmp $f; done", "tmp | ./**/*"),
+        ("for i in {1..500}; do cp env.txt f$i; done", "glob f*<env.txt"),
+        ("rm app/[id]/page.tsx; cd app/[id] && rm a.tsx", "glob app/[id]/page.tsx | app/[id]/a.tsx"),
+        ("rm f[[:digit:]].txt g[^[:alpha:]x]", "glob f?.txt | glob g?"),
+        ("rm f{a..z..5}", "glob f*"),
+        ("tar xf t.tar; unzip -o z.zip", "./**/*"),
+        ("tar xkf t.tar; unzip z.zip; unzip -n z.zip -d lib; tar xOf t.tar", ""),
+        (
+            "npm exec prettier -- --write src",
+            "src/**/*.{js,jsx,ts,tsx,mjs,cjs,mts,cts,vue,css,scss,less,html,json,md,mdx,yaml,yml,graphql}",
+        ),
+        ("gofmt -l -w .; cargo fmt -- --config a=b", "./**/*.go | ./**/*.rs"),
+    ]);
+}
