@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# The editors, for real: KAPELL=… tests/editors/run.sh [neovim|unit|packages|host|chromium|emacs|helix …]
+# The editors, for real: KAPELL=… tests/editors/run.sh [neovim|unit|packages|host|chromium|emacs|helix|zed …]
 #
 # Installs what is missing into the cache folder (Neovim 0.10 and the newest, code-server, Chromium,
 # Emacs, Helix; no rights are needed), and drives each of them against the real `kapell lsp`, with claims
-# made by other processes. What cannot be had is said in one line, and counted as skipped.
+# made by other processes. Zed needs a screen: its extension is run in a host of ours in its place.
+# What cannot be had is said in one line, and counted as skipped.
 # Everything listens on the loopback interface only, and what was started is ended.
 #
 #   PICTURES=FOLDER   where the pictures of the README are written; none otherwise
@@ -41,7 +42,7 @@ finish() {
 trap finish EXIT
 trap 'exit 130' INT TERM
 
-parts=${*:-neovim unit packages host chromium emacs helix}
+parts=${*:-neovim unit packages host chromium emacs helix zed}
 wanted() { case " $parts " in *" $1 "*) return 0 ;; esac; return 1; }
 
 passed=0 failed=0 skipped=0
@@ -160,6 +161,10 @@ if wanted helix; then
     elif get "Helix" "$here/get-helix.sh" "$cache/helix"; then
         run "Helix" 300 "$here/helix.sh" "$cache/helix/hx"
     fi
+fi
+
+if wanted zed && get "Zed" "$here/get-zed.sh"; then
+    run "Zed: the extension in a host" 1200 "$here/zed.sh" "$cache/zed"
 fi
 
 echo "$passed passed, $failed failed, $skipped skipped"
