@@ -121,6 +121,9 @@ pub(super) struct Lines {
     refused: BTreeSet<String>,
     /// The kind of error that the last message was.
     error: Option<String>,
+    /// Messages whose beginning was counted, and what was sent for them.
+    messages: BTreeSet<String>,
+    sent: Usage,
     done: bool,
 }
 
@@ -143,6 +146,13 @@ impl Dialect for Lines {
             Some("rate_limit_event") => rate_limit(&line["rate_limit_info"], seen),
             Some("result") => self.result(line, seen),
             _ => {}
+        }
+    }
+
+    /// One that was stopped, or died, did not tell what it used: what was sent is known all the same, and counts.
+    fn over(&mut self, seen: &mut Seen) {
+        if seen.usage == Usage::default() {
+            seen.used(self.sent);
         }
     }
 
@@ -211,11 +221,17 @@ fn rate_limit(info: &Value, seen: &mut Seen) {
 }
 
 impl Lines {
-    /// Each line is one block of a message. Its usage is that of the message's start and says nothing.
+    /// Each line is one block of a message. Its usage is that of the message's start: what was sent, once for all of
+    /// its lines, and nothing of what came back.
     fn assistant(&mut self, line: &Value, seen: &mut Seen) {
         if let Some(error) = line["error"].as_str() {
             self.error = Some(error.to_owned());
             return;
+        }
+        if let Some(id) = line["message"]["id"].as_str().filter(|_| self.messages.len() < MAX_CALLS)
+            && self.messages.insert(id.to_owned())
+        {
+            self.sent = self.sent.plus(Usage { output_tokens: 0, ..counted(&line["message"]["usage"]) });
         }
         let is_subagent = line["parent_tool_use_id"].is_string();
         for block in line["message"]["content"].as_array().into_iter().flatten() {
@@ -358,15 +374,20 @@ fn usage(result: &Value) -> Usage {
             }
         }
         None => {
-            let used = &result["usage"];
-            sum = Usage {
-                input_tokens: count(&used["input_tokens"]),
-                cached_tokens: count(&used["cache_read_input_tokens"]),
-                cache_write_tokens: count(&used["cache_creation_input_tokens"]),
-                output_tokens: count(&used["output_tokens"]),
-                usd: None,
-            };
+            sum = counted(&result["usage"]);
         }
     }
     Usage { usd: dollars(&result["total_cost_usd"]), ..sum }
+}
+
+/// Tokens as the API counts them.
+fn counted(used: &Value) -> Usage {
+    let count = |name: &str| used[name].as_u64().unwrap_or(0);
+    Usage {
+        input_tokens: count("input_tokens"),
+        cached_tokens: count("cache_read_input_tokens"),
+        cache_write_tokens: count("cache_creation_input_tokens"),
+        output_tokens: count("output_tokens"),
+        usd: None,
+    }
 }

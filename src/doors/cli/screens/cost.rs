@@ -26,12 +26,7 @@ pub fn cost(view: &View, costs: &CostStatus) -> String {
         );
         if total.untold > 0 {
             let these = counted(total.untold, "attempt");
-            fact(
-                page,
-                8,
-                "",
-                &format!("{these} ended without telling a cost, and no price is known: not in these sums"),
-            );
+            fact(page, 8, "", &format!("{these} ended without telling what they cost: not in these sums"));
         }
         let month = &costs.forecast;
         fact(
