@@ -31,6 +31,9 @@ pub const TIMEOUT_S: u64 = 900;
 pub const UNKNOWN_LIMIT_S: i64 = 5 * 60;
 /// No plan of a provider's lasts longer than a month: whoever says so is not believed.
 const LONGEST_LIMIT_S: i64 = 32 * 24 * 3600;
+/// Who refuses again so soon after it said that it would not is left alone for twice as long, and so long at least.
+const SOON_AGAIN_S: i64 = 60;
+const SHORTEST_LIMIT_S: i64 = 10;
 /// A provider that is found away again so soon is still away, and that was told.
 const STILL_AWAY_S: i64 = 5 * 60;
 
@@ -230,6 +233,14 @@ pub fn cool_down(
     let until = until.min(now.plus_seconds(LONGEST_LIMIT_S));
     session.store()?.write(|tx| -> Result<(), Error> {
         project.ensure(tx)?;
+        let until = match tx.last_cooldown(provider)? {
+            // It said that it would be over, and was not: asked over and over it would only be paid for that.
+            Some((from, to)) if !is_away && to <= now && to > now.plus_seconds(-SOON_AGAIN_S) => {
+                let longer = (to.millis_since(from) / 500).clamp(SHORTEST_LIMIT_S, UNKNOWN_LIMIT_S);
+                until.max(now.plus_seconds(longer))
+            }
+            _ => until,
+        };
         let mut before = tx.cooldowns(now.plus_seconds(-STILL_AWAY_S))?.into_iter();
         let is_told = is_away
             && before.any(|it| {

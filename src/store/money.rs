@@ -120,6 +120,17 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// When a provider's last cool-down began and ends or ended.
+    pub fn last_cooldown(&self, provider: &ProviderName) -> Result<Option<(Time, Time)>, StoreError> {
+        Ok(self
+            .sql
+            .prepare_cached("SELECT at, until FROM cooldowns WHERE provider = ?1")?
+            .query_row([provider.as_str()], |row| {
+                Ok((Time::from_millis(row.get(0)?), Time::from_millis(row.get(1)?)))
+            })
+            .optional()?)
+    }
+
     /// Forgets that a provider is to be left alone; whether it was.
     pub fn lift_cooldown(&self, provider: &ProviderName) -> Result<bool, StoreError> {
         let now = Time::now().as_millis();

@@ -353,6 +353,31 @@ fn work_goes_on_when_the_limit_is_over() {
 }
 
 #[test]
+fn who_refuses_again_after_it_said_it_would_not_is_left_alone_for_longer() {
+    let bench = Bench::new();
+    // In a second it will be over, it says each time.
+    let says = r#"printf '{"kapell":"rate-limited","resets_at":"%s"}\n' $(date -u -d '+1 second' +%FT%T.%NZ); exit 1"#;
+    bench
+        .configure(&format!("[providers.first]\nkind = \"command\"\ncommand = [\"sh\", \"-c\", {says:?}]\n"));
+    let plan = bench.start(&Plan::new([task("a", &["a.txt"], &[]).with("agent", json!("first"))]));
+    let limited = || bench.events(None).into_iter().filter(|event| event.0 == "provider.limited").count();
+    bench.until(json!({"scope": "plan", "id": plan}), |_| limited() > 1);
+    let task = bench.task(&plan, "a");
+    assert_eq!(task["attempts"].as_array().unwrap().len(), 2, "{task:#}");
+    let until: jiff::Timestamp = bench.rpc().ok("status", json!({"scope": "budget"}))["budget"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find_map(|it| it["until"].as_str())
+        .unwrap()
+        .parse()
+        .unwrap();
+    let rest = until.duration_since(jiff::Timestamp::now());
+    assert!(rest.as_secs() >= 5, "{rest:?}");
+    bench.control("stop", &plan);
+}
+
+#[test]
 fn a_base_that_is_none_is_told_by_the_plan() {
     let bench = Bench::new();
     for (base, is_one) in [("nope", false), ("a b\n--x", false), ("main", true)] {
