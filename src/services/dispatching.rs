@@ -415,19 +415,20 @@ fn wanted(
 ) -> Result<Vec<TaskId>, Error> {
     let Some(only) = only else {
         let is_open = |task: &&TaskRow| match row.state.is_at_rest() {
-            true => task.state != TaskState::Done,
+            // One that was called off by itself, and not with its plan, is still wanted; it is named, or left out.
+            true => task.state != TaskState::Done && !(task.state == TaskState::Cancelled && task.wanted),
             false => !task.state.is_final(),
         };
         let open: Vec<TaskId> = tasks.iter().filter(is_open).map(|task| task.id.clone()).collect();
         // Where all is done and nobody has said so of the plan, its conductor died in its last steps.
         if open.is_empty() && row.state == PlanState::Done {
-            return Err(Refusal::new(
-                Code::Conflict,
-                format!("plan {} is done", row.id),
-                "make a new plan, or land this one",
-            )
-            .for_good()
-            .into());
+            let is_off = |task: &TaskRow| task.state == TaskState::Cancelled;
+            let hint = match tasks.iter().find(|task| is_off(task)) {
+                Some(off) => format!("kapell retry {}/{} begins what was called off", row.id, off.id),
+                None => "make a new plan, or land this one".to_owned(),
+            };
+            let what = format!("plan {} is done", row.id);
+            return Err(Refusal::new(Code::Conflict, what, hint).for_good().into());
         }
         return Ok(open);
     };

@@ -80,6 +80,21 @@ fn outcomes(task: &Value) -> Vec<&str> {
 }
 
 #[test]
+fn a_gate_whose_shim_is_killed_is_run_once_more() {
+    let bench = Bench::new();
+    let gate = bench.gate(&[&bench.meet_line("gate")]);
+    let one = task("a", &["a.txt"], &["write a.txt a"]);
+    let plan = bench.start(&Plan::new([one]).rule("lint", gate).rule("max_attempts", json!(1)));
+    let first = bench.meet("gate");
+    let attempt = bench.task(&plan, "a")["attempts"][0]["attempt"].as_str().unwrap().to_owned();
+    bench.shim(&format!("g-{attempt}-lint")).kill();
+    first.gone();
+    bench.meet("gate").go();
+    assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
+    assert_eq!(bench.landed(&plan), ["a"]);
+}
+
+#[test]
 fn a_worker_lives_on_without_its_conductor_and_is_taken_up_again() {
     let case = working();
     let worker = case.bench.meet("here");

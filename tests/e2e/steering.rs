@@ -199,6 +199,34 @@ fn cancel_ends_a_running_task_for_good_and_keeps_what_it_left() {
 }
 
 #[test]
+fn what_was_called_off_by_itself_stays_so_when_its_plan_is_dispatched() {
+    let bench = Bench::new();
+    let one = |id: &str| task(id, &[&format!("{id}.txt")], &[&format!("write {id}.txt {id}")]);
+    let plan = bench.plan(&Plan::new([one("a"), one("b")]));
+    bench.control("cancel", &format!("{plan}/a"));
+    bench.dispatch(&plan);
+    assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
+    assert_eq!(
+        (&bench.task(&plan, "a")["state"], bench.landed(&plan)),
+        (&json!("cancelled"), vec!["b".to_owned()])
+    );
+    let refused = bench.rpc().refused("dispatch", json!({"plan_id": plan}));
+    assert!(
+        refused.data["hint"].as_str().unwrap().contains(&format!("kapell retry {plan}/a")),
+        "{refused:?}"
+    );
+    // Named, it begins anew; and so does all that was called off with its whole plan.
+    bench.rpc().ok("dispatch", json!({"plan_id": plan, "tasks": ["a"]}));
+    assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
+    assert_eq!(bench.landed(&plan).len(), 2);
+    let plan = bench.plan(&Plan::new([one("c")]));
+    bench.control("cancel", &plan);
+    bench.dispatch(&plan);
+    assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
+    assert_eq!(bench.landed(&plan), ["c"]);
+}
+
+#[test]
 fn a_task_that_is_called_off_while_it_is_judged_does_not_land() {
     let bench = Bench::new();
     let gate = bench.gate(&[&bench.meet_line("gate")]);
