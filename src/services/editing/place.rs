@@ -1,6 +1,7 @@
 //! Where the paths that a tool names really lie.
 
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Component, Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
@@ -186,7 +187,14 @@ pub(in crate::services) fn digest(file: &Path) -> String {
         return stamp();
     }
     match std::fs::read(file) {
-        Ok(bytes) => Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect(),
+        Ok(bytes) => {
+            let mut text: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+            // Whether it can be run is a change too, and git keeps it.
+            if metadata.permissions().mode() & 0o100 != 0 {
+                text.push('x');
+            }
+            text
+        }
         Err(_) => stamp(),
     }
 }
@@ -270,6 +278,8 @@ mod tests {
             assert_eq!(digest(&file), digest(&file));
             seen.push(digest(&file));
         }
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).unwrap();
+        seen.push(digest(&file));
         std::fs::remove_file(&file).unwrap();
         std::os::unix::fs::symlink("x", &file).unwrap();
         seen.push(digest(&file));
