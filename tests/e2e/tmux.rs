@@ -337,6 +337,34 @@ fn a_text_is_pasted_nothing_in_it_is_a_key_and_enter_comes_once() {
     assert_eq!(told, 2);
 }
 
+#[test]
+fn lines_stay_one_text_whatever_a_person_looks_at_in_the_pane() {
+    let Some(bench) = bench() else { return };
+    assert_eq!(fleet(&bench, &["up", "a.b"]).1, 0);
+    until_drawn(&bench, "a_b");
+    let paste = "<\u{1b}[200~one\rtwo\rthree\u{1b}[201~><\r>";
+    for (at, modes) in [&["copy-mode"][..], &["clock-mode"], &["choose-tree"], &["copy-mode", "clock-mode"]]
+        .iter()
+        .enumerate()
+    {
+        for mode in *modes {
+            tmux_ok(&bench, &[mode, "-t", "=a_b:"]);
+        }
+        assert_eq!(fleet(&bench, &["send", "a.b", "one\ntwo\nthree"]).1, 0);
+        let read = until(&bench, "the last Enter", || {
+            let read = keys(&bench, "a_b");
+            (read.matches("three").count() == at + 1).then_some(read)
+        });
+        assert_eq!(apart(&read), paste.repeat(at + 1), "{modes:?}");
+    }
+    // A text that wants no brackets takes nobody out of what he looks at.
+    tmux_ok(&bench, &["new-session", "-d", "-s", "pr_review7", "cat"]);
+    tmux_ok(&bench, &["copy-mode", "-t", "=pr_review7:"]);
+    assert_eq!(fleet(&bench, &["send", "pr_review7", "one\ntwo"]).1, 0);
+    let mode = tmux_ok(&bench, &["display-message", "-p", "-t", "=pr_review7:", "#{pane_mode}"]);
+    assert_eq!(mode, "copy-mode");
+}
+
 /// What was read, an Enter always by itself: a program that is slow reads it together with the text after it, which
 /// is no matter; with the text before it would be.
 fn apart(read: &str) -> String {

@@ -50,8 +50,8 @@ enum Reading {
 impl Tmux {
     /// Pastes the text into the pane and then presses Enter, once.
     ///
-    /// It goes straight to the pane's program, past the key tables of tmux and whatever mode a person who
-    /// scrolls there is in. Texts for one pane wait for one another, in whichever processes: each is entered
+    /// It goes straight to the pane's program, past the key tables of tmux. A mode in which a person scrolls there
+    /// is left where the text needs brackets. Texts for one pane wait for one another, in whichever processes: each is entered
     /// before the next is pasted. Their turns are taken in the folder `turns`. Where somebody was killed between
     /// the two, the next is refused, until one comes with `is_cleared`: its caller has seen to the prompt.
     ///
@@ -87,7 +87,7 @@ impl Tmux {
             )));
         }
         let pasting = Pasting::begin(turn.path(), pane, is_cleared)?;
-        match self.paste(pane, typed.text.as_bytes(), true) {
+        match self.paste(pane, typed.text.as_bytes(), reading != Reading::Lines) {
             Ok(()) => {}
             // Nobody knows what came of it.
             Err(error @ (TmuxError::Silent | TmuxError::Spawn(_))) => return Err(error),
@@ -116,8 +116,15 @@ impl Tmux {
     fn paste(&self, pane: &Pane, bytes: &[u8], in_brackets: bool) -> Result<(), TmuxError> {
         let buffer = format!("kapell-{}", random_tail(10));
         self.call(&[&["load-buffer", "-b", &buffer, "-"]], bytes)?;
+        // Whether there are to be brackets is asked of what the pane shows, and a mode that shows something else
+        // wants none: every line would be an Enter. So it is left, in the same breath as what follows.
+        let leave = format!("copy-mode -q -t {}", pane.id);
+        let leave = ["if-shell", "-F", "-t", &pane.id, "#{pane_in_mode}", &leave];
         let how = if in_brackets { "-dp" } else { "-dr" };
-        self.call(&[&["paste-buffer", how, "-b", &buffer, "-t", &pane.id]], b"").map(drop).inspect_err(|_| {
+        let paste = ["paste-buffer", how, "-b", &buffer, "-t", &pane.id];
+        let commands: [&[&str]; 2] = [&leave, &paste];
+        let commands = if in_brackets { &commands[..] } else { &commands[1..] };
+        self.call(commands, b"").map(drop).inspect_err(|_| {
             // What nobody got is nobody's.
             let _ = self.call(&[&["delete-buffer", "-b", &buffer]], b"");
         })

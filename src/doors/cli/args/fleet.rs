@@ -80,7 +80,7 @@ Examples:
         after_help = "The text is pasted, so that nothing in it acts as a key: control characters are left out, and lines do not \
 submit early. Where a program reads line by line, its lines are made one. Agents and shells take a paste as one; a program that \
 reads key by key and does not (no bracketed paste, as some prompts have it) sees the end of each line as Enter, and tmux tells \
-of that since 3.6 only. Texts that several send at once come one after the other.
+of that since 3.6 only. Who scrolls there is brought back to the prompt. Texts that several send at once come one after the other.
 A group means the sessions of all its workers but the protected; those are typed to by their own name.
 One that is killed before it came to Enter leaves its text in the prompt: the next is refused, until it says by --cleared that \
 the prompt was seen to. A session that is started anew has a new prompt.
