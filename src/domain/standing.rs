@@ -13,8 +13,10 @@ pub struct Listed {
     pub project: Option<String>,
     /// The worker that Kapell started it as; none for one that shows attempts.
     pub worker: Option<String>,
-    /// The pane that Kapell started in it.
+    /// The pane that Kapell started in it, if it is still there.
     pub pane: Option<String>,
+    /// Whether the program in that pane has not ended.
+    pub is_up: bool,
     /// Whether somebody looks at it.
     pub is_attached: bool,
 }
@@ -136,6 +138,7 @@ mod tests {
             project: project.map(str::to_owned),
             worker: worker.map(str::to_owned),
             pane: None,
+            is_up: true,
             is_attached: false,
         }
     }

@@ -87,14 +87,26 @@ pub fn found(session: &Session, project: &Project, config: &Config) -> Result<Ve
     }
 }
 
+/// Those that are there for somebody: of Kapell's own, those whose program runs.
 fn found_by(tmux: &Tmux, project: &Project, config: &Config) -> Result<Vec<Standing>, TmuxError> {
+    let mut found = left_by(tmux, project, config)?;
+    found.retain(|it| !it.is_ours || it.session.is_up);
+    Ok(found)
+}
+
+/// Also those whose program ended, as long as its pane is kept. What has only panes of somebody's own is none.
+fn left_by(tmux: &Tmux, project: &Project, config: &Config) -> Result<Vec<Standing>, TmuxError> {
     let is_placed = |name: &str| config.place(name).is_some();
     let mut found: Vec<Standing> = tmux
         .sessions()?
         .into_iter()
         .filter_map(|session| {
             let member = member(&session, &project.id, config.workers.keys(), is_placed)?;
-            Some(Standing { worker: member.worker, is_ours: member.is_ours, session })
+            (!member.is_ours || session.pane.is_some()).then_some(Standing {
+                worker: member.worker,
+                is_ours: member.is_ours,
+                session,
+            })
         })
         .collect();
     sorting::sort_by_key(&mut found, |standing| !standing.is_ours);
@@ -270,11 +282,16 @@ fn start(
     let argv = [&house.program, Path::new("stand"), &folder].map(|word| word.to_string_lossy().into_owned());
     let names = worker_names(worker.as_str(), &project.title(), &project.id);
     // Again: another `fleet up` may come between.
-    for _ in 0..3 {
+    for _ in 0..4 {
         // Looked at first: what another `fleet up` starts after this is found, or its name is taken.
         let sessions = tmux.sessions()?;
-        let existing = found_by(tmux, project, config)?.into_iter().find(|it| it.worker == *worker);
-        if let Some(existing) = existing {
+        let left = left_by(tmux, project, config)?;
+        if let Some(existing) = left.into_iter().find(|it| it.worker == *worker) {
+            if existing.is_ours && !existing.session.is_up {
+                // Looked at again: the name may be free then.
+                end(tmux, &existing)?;
+                continue;
+            }
             let state = if existing.is_ours { "running" } else { "found" };
             return Ok((Became::new(worker, Some(&existing.session.name), state), None));
         }
@@ -319,7 +336,7 @@ pub fn down(
 ) -> Result<Vec<Became>, Error> {
     refuse_inside(&session.house)?;
     let tmux = tmux(&session.house)?;
-    let existing = found_by(&tmux, project, config)?;
+    let existing = left_by(&tmux, project, config)?;
     let ours =
         |worker: &WorkerName| existing.iter().filter(|it| it.is_ours && it.worker == *worker).collect();
     let wanted: Vec<(WorkerName, Vec<&Standing>)> = if names.is_empty() {
@@ -382,23 +399,20 @@ fn named_or_found(
 
 fn end(tmux: &Tmux, standing: &Standing) -> Result<Became, TmuxError> {
     let became = Became::new(&standing.worker, Some(&standing.session.name), "ended");
-    let Some(own) = &standing.session.pane else {
-        return Ok(became.because("its window had been closed"));
-    };
+    let gone = || Became::new(&standing.worker, None, "not-running");
+    let Some(own) = &standing.session.pane else { return Ok(gone()) };
     let pane = match tmux.pane(own) {
         Ok(pane) => pane,
-        Err(TmuxError::Gone(_)) => {
-            // What is left of the session is not ours.
-            return Ok(Became::new(&standing.worker, None, "not-running")
-                .because(format!("session {} has only windows of somebody's own", standing.session.name)));
-        }
+        // What is left of the session is not ours.
+        Err(TmuxError::Gone(_)) => return Ok(gone()),
         Err(error) => return Err(error),
     };
     let others = tmux.panes(&standing.session.id)?.len().saturating_sub(1);
     // Held before they are told to go, so that no other process is taken for one of them.
     let program = Handle::open(pane.pid).ok().flatten();
     let below = tree::descendants(pane.pid).into_iter().filter_map(Process::handle);
-    let all: Vec<Handle> = program.into_iter().chain(below).collect();
+    // The number of one that has ended may be another's by now.
+    let all: Vec<Handle> = program.into_iter().chain(below).filter(|_| !pane.is_dead).collect();
     match tmux.kill_pane(own) {
         Ok(()) | Err(TmuxError::Gone(_)) => {}
         Err(error) => return Err(error),
@@ -414,10 +428,10 @@ fn end(tmux: &Tmux, standing: &Standing) -> Result<Became, TmuxError> {
     Ok(match others {
         0 => became,
         others => became.because(format!(
-            "{others} pane{} of somebody's own stay{} in session {}",
+            "{others} pane{} of somebody's own stay{} in session {name}: tmux kill-session -t '={name}' ends that too",
             if others == 1 { "" } else { "s" },
             if others == 1 { "s" } else { "" },
-            standing.session.name
+            name = standing.session.name
         )),
     })
 }

@@ -365,6 +365,51 @@ fn lines_stay_one_text_whatever_a_person_looks_at_in_the_pane() {
     assert_eq!(mode, "copy-mode");
 }
 
+#[test]
+fn a_session_whose_program_has_ended_is_down_whoever_else_has_a_pane_in_it() {
+    let Some(bench) = bench() else { return };
+    let own = |session: &str| tmux_ok(&bench, &["show-options", "-v", "-t", session, "@kapell_pane"]);
+    let session = || {
+        let (workers, _) = fleet(&bench, &[]);
+        let all = workers["workers"].as_array().unwrap().iter();
+        all.filter(|worker| worker["worker"] == "a.b").map(|worker| worker["session"]["name"].clone()).next()
+    };
+    let up = || states(&fleet(&bench, &["up", "a.b"]).0);
+    assert_eq!(up(), ["a.b started a_b"]);
+    until_drawn(&bench, "a_b");
+    tmux_ok(&bench, &["split-window", "-d", "-t", "=a_b:", "cat"]);
+    let (became, _) = fleet(&bench, &["down", "a.b"]);
+    let told = became["sessions"][0]["reason"].as_str().unwrap();
+    assert!(told.contains("1 pane of somebody's own stays in session a_b: tmux kill-session"), "{told}");
+    assert_eq!(session(), Some(Value::Null));
+    let (sent, code) = fleet(&bench, &["send", "a.b", "x"]);
+    assert_eq!(code, 3, "{sent:#}");
+    assert!(sent["data"]["hint"].as_str().is_some_and(|it| it.contains("kapell fleet up a.b")), "{sent:#}");
+    assert_eq!(states(&fleet(&bench, &["down", "a.b"]).0), ["a.b not-running -"]);
+
+    // It is started beside what is somebody's, and its program ends by itself.
+    let second = &up()[0];
+    let second = second.strip_prefix("a.b started ").unwrap_or_else(|| panic!("{second}"));
+    assert_eq!(up(), [format!("a.b running {second}")]);
+    assert_eq!(session(), Some(json!(second)));
+    until_drawn(&bench, second);
+    assert_eq!(fleet(&bench, &["send", "a.b", "x"]).1, 0);
+    // Its pane is kept, as somebody may want it.
+    tmux_ok(&bench, &["set-option", "-w", "-t", &format!("={second}:"), "remain-on-exit", "on"]);
+    let pane = own(second);
+    let pid = tmux_ok(&bench, &["display-message", "-p", "-t", &pane, "#{pane_pid}"]);
+    assert!(bench.command("kill").arg(&pid).status().unwrap().success());
+    let is_dead = || tmux_ok(&bench, &["display-message", "-p", "-t", &pane, "#{pane_dead}"]) == "1";
+    until(&bench, "its end", || is_dead().then_some(()));
+    assert_eq!(session(), Some(Value::Null));
+    assert_eq!(up(), [format!("a.b started {second}")]);
+    // What stands can be ended by a file that cannot be read; nothing can be started by it.
+    bench.write("kapell.toml", "[workers\n");
+    assert_eq!(fleet(&bench, &["up"]).1, 2);
+    assert_eq!(states(&fleet(&bench, &["down"]).0), [format!("a.b ended {second}")]);
+    assert_eq!(sessions(&bench), ["a_b"], "what is somebody's stays");
+}
+
 /// What was read, an Enter always by itself: a program that is slow reads it together with the text after it, which
 /// is no matter; with the text before it would be.
 fn apart(read: &str) -> String {

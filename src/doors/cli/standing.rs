@@ -18,7 +18,11 @@ pub fn run(session: &Session, out: &mut Out, what: FleetCommand) -> Result<u8, A
     // Before the configuration, which a wall may hide.
     standing::refuse_inside(&session.house)?;
     let project = session.project()?;
-    let config = session.config(&project)?;
+    // What stands is to be reached and ended also while the file is broken; only what is started needs it.
+    let config = match what {
+        FleetCommand::Up(_) => session.config(&project)?,
+        _ => session.config_or_usual(&project)?,
+    };
     match what {
         FleetCommand::Up(args) => {
             let became = standing::up(session, &project, &config, &args.names)?;

@@ -152,7 +152,9 @@ fn why(error: &TmuxError, standing: &Standing) -> WhyNot {
             );
             (Some(Code::Conflict), Some(hint))
         }
-        TmuxError::Gone(_) => (Some(Code::NotFound), None),
+        TmuxError::Gone(_) => {
+            (Some(Code::NotFound), Some(format!("kapell fleet up {} starts it", standing.worker)))
+        }
         TmuxError::Absent => (Some(Code::Unsupported), None),
         TmuxError::Failed(_) | TmuxError::Taken => (Some(Code::Conflict), None),
         TmuxError::Spawn(_) | TmuxError::Silent => (None, None),

@@ -199,8 +199,9 @@ impl Tmux {
         let format = format!(
             "#{{session_id}} #{{session_attached}} p=#{{{PROJECT}}} w=#{{{WORKER}}} t=#{{{PANE}}} #{{session_name}}"
         );
-        match self.call(&[&["list-sessions", "-F", &format]], b"") {
-            Ok(lines) => Ok(lines.lines().filter_map(listed).collect()),
+        let panes = ["list-panes", "-a", "-F", "#{pane_id} #{pane_dead}"];
+        match self.call(&[&["list-sessions", "-F", &format], &panes], b"") {
+            Ok(lines) => Ok(lines.lines().filter_map(|line| listed(line, &lines)).collect()),
             Err(TmuxError::Gone(_)) => Ok(Vec::new()),
             Err(error) => Err(error),
         }
@@ -404,16 +405,27 @@ fn marked<'a>(word: Option<&'a str>, key: &str) -> Option<Option<&'a str>> {
     Some((!value.is_empty()).then_some(value))
 }
 
-fn listed(line: &str) -> Option<Listed> {
+/// A session; which panes there are, and whether they are dead, is told by further lines of `all`.
+fn listed(line: &str, all: &str) -> Option<Listed> {
     let mut words = line.splitn(6, ' ');
-    Some(Listed {
+    let mut listed = Listed {
         id: words.next().filter(|id| id.starts_with('$'))?.to_owned(),
         is_attached: words.next()? != "0",
         project: marked(words.next(), "p=")?.map(str::to_owned),
         worker: marked(words.next(), "w=")?.map(str::to_owned),
-        pane: marked(words.next(), "t=")?.map(str::to_owned),
-        name: words.next()?.to_owned(),
-    })
+        pane: None,
+        is_up: false,
+        name: String::new(),
+    };
+    if let Some(pane) = marked(words.next(), "t=")?
+        && let Some((pane, dead)) =
+            all.lines().filter_map(|line| line.split_once(' ')).find(|(id, _)| *id == pane)
+    {
+        listed.pane = Some(pane.to_owned());
+        listed.is_up = dead != "1";
+    }
+    listed.name = words.next()?.to_owned();
+    Some(listed)
 }
 
 fn window(line: &str) -> Option<Window> {
@@ -444,13 +456,19 @@ mod tests {
 
     #[test]
     fn what_is_listed_is_read_whatever_a_session_is_called() {
-        let read = listed("$3 1 p=api-1 w=a.b t=%4 my = session p=x").unwrap();
+        let line = "$3 1 p=api-1 w=a.b t=%4 my = session p=x";
+        let read = listed(line, "%4 0").unwrap();
+        assert_eq!((read.pane.as_deref(), read.is_up), (Some("%4"), true));
         assert_eq!((read.id.as_str(), read.name.as_str()), ("$3", "my = session p=x"));
         assert_eq!((read.project.as_deref(), read.worker.as_deref()), (Some("api-1"), Some("a.b")));
         assert!(read.is_attached);
-        let read = listed("$0 0 p= w= t= -x").unwrap();
+        for (panes, pane) in [("%3 0\n%4 1", Some("%4")), ("%41 0\n%3 0", None), ("", None)] {
+            let read = listed(line, panes).unwrap();
+            assert_eq!((read.pane.as_deref(), read.is_up), (pane, false), "{panes}");
+        }
+        let read = listed("$0 0 p= w= t= -x", "").unwrap();
         assert_eq!((read.project, read.worker, read.pane, read.name.as_str()), (None, None, None, "-x"));
-        assert_eq!(listed("what is this"), None);
+        assert_eq!(listed("what is this", ""), None);
         assert_eq!(
             window("@5 0 a=a-1 w").unwrap(),
             Window { id: "@5".into(), is_seen: false, attempt: Some("a-1".into()), name: "w".into() }
