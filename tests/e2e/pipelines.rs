@@ -1,11 +1,12 @@
 //! Pipelines: stages that start one another, from a request to its deployment.
 
 use std::fs;
+use std::time::Instant;
 
 use serde_json::{Value, json};
 
 use crate::bench::mcp::Mcp;
-use crate::bench::{Bench, KAPELL};
+use crate::bench::{Bench, DEADLINE, KAPELL};
 
 /// Rules and workers for stages; `stages` are the lines of the pipeline `feature`.
 fn bench(stages: &str) -> Bench {
@@ -313,8 +314,56 @@ fn findings_that_never_end_end_the_run_and_say_so() {
     assert_eq!(bench.on_branch(&run, "log.txt"), "0\nx");
     // A person gives it as many rounds again.
     bench.control("retry", &format!("{run}/test"));
-    bench.at_rest(&run);
+    let plan = bench.at_rest(&run);
     assert_eq!(bench.on_branch(&run, "log.txt"), "0\nx\nx");
+    assert!(plan["reason"].as_str().unwrap().contains("after 4 rounds, as many as allowed"), "{plan:#}");
+    assert!(told(&bench, &run).contains("round 4 of 4"), "{}", told(&bench, &run));
+}
+
+/// What `kapell pipeline show` tells a person of a run.
+fn told(bench: &Bench, run: &str) -> String {
+    let output = bench.command(KAPELL).args(["pipeline", "show", run]).output().unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn what_is_said_of_a_stopped_command_is_what_happens_to_it() {
+    let bench = watched();
+    let run = run(&bench, "write a.txt a");
+    asks(&bench, &run);
+    pipeline(&bench, json!({"action": "approve", "run": run}));
+    let deploy = bench.meet("deploy");
+    pipeline(&bench, json!({"action": "stop", "run": run}));
+    deploy.gone();
+    assert_eq!(bench.at_rest(&run)["state"], "stopped", "{}", bench.story());
+    bench.quiet();
+    let says = format!("kapell resume {run} rolls back what its command began, and the run ends as failed");
+    assert!(told(&bench, &run).replace("\n          ", " ").contains(&says), "{}", told(&bench, &run));
+    let refused = bench.rpc().refused("pipeline", json!({"action": "rollback", "run": run}));
+    assert!(refused.message.contains("stage deploy was stopped in the midst of it"), "{refused:?}");
+    let hint = refused.data["hint"].as_str().unwrap();
+    assert!(hint.contains(&format!("kapell resume {run}")) && hint.contains("rolls back"), "{hint}");
+    bench.control("resume", &run);
+    assert_eq!(bench.at_rest(&run)["state"], "failed", "{}", bench.story());
+    assert_eq!(stage(&show(&bench, &run), "deploy")["state"], "rolled-back");
+}
+
+#[test]
+fn a_command_that_ended_with_nobody_there_does_not_run_any_more() {
+    let bench = watched();
+    let run = run(&bench, "write a.txt a");
+    asks(&bench, &run);
+    pipeline(&bench, json!({"action": "approve", "run": run}));
+    let deploy = bench.meet("deploy");
+    let shim = bench.shim(&deploy.attempt);
+    bench.conductor(&run).kill();
+    assert!(told(&bench, &run).contains("command runs, on "), "{}", told(&bench, &run));
+    deploy.go();
+    assert!(shim.ends_before(Instant::now() + DEADLINE), "{}", bench.story());
+    let told = told(&bench, &run);
+    assert!(told.contains("command does not run any more, and how it ended is not recorded, on "), "{told}");
+    bench.control("resume", &run);
+    assert_eq!(bench.at_rest(&run)["state"], "done", "{}", bench.story());
 }
 
 /// A stage that is built while the test looks, and one whose command meets it.

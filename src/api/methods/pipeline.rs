@@ -222,7 +222,10 @@ fn stage(view: StageView, names: &[String], held_up: Option<(&'static str, Strin
         state: state.or_else(|| row.as_ref().map(|row| row.state.as_str().to_owned())),
         reason,
         round: row.as_ref().map(|row| row.round).filter(|round| *round > 0),
-        max_rounds: stage.takes_findings.then_some(stage.max_rounds),
+        // Whom a person has try again gets as many more.
+        max_rounds: stage
+            .takes_findings
+            .then(|| stage.max_rounds + row.as_ref().map_or(0, |row| row.counted_from)),
         findings_to: stage.fixer.and_then(|fixer| names.get(fixer).cloned()),
         approval: stage.approval || stage.triggers_on.iter().any(|name| name == APPROVAL),
         decision: decision.as_ref().map(|decision| said(decision.is_approved).to_owned()),

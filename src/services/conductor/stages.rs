@@ -198,7 +198,8 @@ fn why_text(
         Why::Fixes => Some(lost(tx, plan, row, true)?),
         Why::CalledOff => Some("all of its tasks were called off".to_owned()),
         Why::Rounds => {
-            let rounds = row.round - row.counted_from;
+            // Those before it was tried again as well.
+            let rounds = row.round;
             let found = facts::findings(tx, plan, row.ordinal, row.round)?;
             let first = found.first().and_then(|finding| finding.text.lines().next()).unwrap_or_default();
             let after = if rounds == 1 { "1 round".to_owned() } else { format!("{rounds} rounds") };

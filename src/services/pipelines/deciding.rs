@@ -90,6 +90,7 @@ fn waiting(tx: &Tx<'_>, plan: &PlanId, facts: &Facts, stage: Option<&str>) -> Re
         let hint = match row.state {
             PlanState::Draft => format!("kapell dispatch --plan-id {plan} starts it"),
             PlanState::Done => show,
+            PlanState::Stopped => format!("kapell resume {plan} has it go on"),
             _ => format!("kapell retry {plan} has it go on; then it asks again"),
         };
         return Err(refuse(Code::Conflict, is, hint));
@@ -267,11 +268,16 @@ fn to_undo(plan: &PlanId, facts: &Facts, stage: Option<&str>, is_stopped: bool) 
         match (facts.stages[at].rollback.is_some(), now.command) {
             (false, _) => Some(format!("stage {name} has no rollback command")),
             (true, None) => Some(format!("the command of stage {name} was not run")),
-            (true, Some(CommandState::Running)) => Some(format!("the command of stage {name} still runs")),
+            (true, Some(CommandState::Running)) => {
+                Some(format!("the command of stage {name} runs, or its end is not recorded"))
+            }
             (true, Some(_)) => match row.state {
                 StageState::RolledBack => Some(format!("what stage {name} did was rolled back")),
                 StageState::RollingBack => Some(format!("what stage {name} did is being rolled back")),
                 StageState::Done | StageState::Failed | StageState::Unknown => None,
+                other if is_stopped && other.is_active() => {
+                    Some(format!("stage {name} was stopped in the midst of it"))
+                }
                 other => Some(format!("stage {name} is {}", other.as_str())),
             },
         }

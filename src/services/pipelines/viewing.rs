@@ -5,6 +5,7 @@ use std::path::Path;
 use super::facts::{self, Finding};
 use super::stages::{self, Stage};
 use crate::base::ids::PlanId;
+use crate::domain::pipeline::{CommandState, StageState};
 use crate::services::project::Project;
 use crate::services::querying::{self, PlanView};
 use crate::services::{Error, Session};
@@ -36,11 +37,20 @@ impl RunView {
         let is_conducted = self.plan.conductor.is_some();
         let told = state.held_up(is_conducted)?;
         let (was, run) = (state.as_str(), &self.run.plan);
+        let goes_on = match view.failed_command().filter(|_| state == StageState::Running) {
+            Some(command)
+                if view.stage.rollback.is_some() && view.stage.rolls_back && command.log.is_some() =>
+            {
+                "rolls back what its command began, and the run ends as failed"
+            }
+            Some(_) => "ends it as failed",
+            None => "goes on with it",
+        };
         if self.plan.row.state.is_at_rest() {
             let why = match is_conducted {
                 true => format!("it was {was}; what runs for it is being ended"),
                 false => {
-                    format!("it was {was} when the run came to rest; kapell resume {run} goes on with it")
+                    format!("it was {was} when the run came to rest; kapell resume {run} {goes_on}")
                 }
             };
             return Some((told, why));
@@ -51,9 +61,7 @@ impl RunView {
         }
         Some(match view.is_at_work {
             true => (was, format!("its conductor died, and it goes on; kapell resume {run} takes it up")),
-            false => {
-                (told, format!("it was {was} when its conductor died; kapell resume {run} goes on with it"))
-            }
+            false => (told, format!("it was {was} when its conductor died; kapell resume {run} {goes_on}")),
         })
     }
 }
@@ -73,6 +81,14 @@ pub struct StageView {
     pub findings: Vec<Finding>,
     /// Whether its command runs, or one of its workers works.
     pub is_at_work: bool,
+}
+
+impl StageView {
+    /// Its command, if that was recorded as failed.
+    fn failed_command(&self) -> Option<&CommandRow> {
+        let id = self.row.as_ref()?.command.as_ref()?;
+        self.commands.iter().find(|it| it.id == *id && it.state == CommandState::Failed)
+    }
 }
 
 /// The stages of a configured pipeline.

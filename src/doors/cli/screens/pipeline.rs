@@ -78,26 +78,42 @@ pub fn pipeline(view: &View, result: &PipelineResult) -> String {
         }
         if !result.stages.is_empty() {
             page.gap();
-            for (at, depth) in depths(&result.stages).into_iter().enumerate() {
-                show_stage(view, page, &result.stages[at], depth.min(DEEPEST));
+            let mut tree = Vec::new();
+            place(&result.stages, None, 0, &mut tree);
+            for (stage, depth) in tree {
+                if depth == 1 && before(&result.stages, stage).is_none() {
+                    page.line(&[span(Style::Faint, format!("  {}", triggers(stage).join(" ")))]);
+                }
+                show_stage(view, page, stage, depth.min(DEEPEST));
             }
         }
     })
 }
 
-/// How many stages stand one behind the other before each.
-fn depths(stages: &[PipelineStage]) -> Vec<usize> {
-    let mut depths = vec![0_usize; stages.len()];
-    // No chain is longer than there are stages.
-    for _ in 0..stages.len() {
-        for (at, stage) in stages.iter().enumerate() {
-            let on = stage.triggers_on.iter().chain(&stage.triggers_on_any);
-            let before = on.filter_map(|name| stages.iter().position(|other| other.stage == *name));
-            let deepest = before.filter(|before| *before != at).map(|before| depths[before] + 1).max();
-            depths[at] = deepest.unwrap_or(0).min(stages.len());
-        }
+/// What a stage waits for.
+fn triggers(stage: &PipelineStage) -> Vec<&str> {
+    stage.triggers_on.iter().chain(&stage.triggers_on_any).map(String::as_str).collect()
+}
+
+/// The last stage of those that start this one.
+fn before(stages: &[PipelineStage], stage: &PipelineStage) -> Option<usize> {
+    let on = triggers(stage);
+    stages.iter().rposition(|other| other.stage != stage.stage && on.contains(&other.stage.as_str()))
+}
+
+/// The stages that this one starts, each with its own below it, and how deep each stands. What a worker or a
+/// group starts stands below that.
+fn place<'s>(
+    stages: &'s [PipelineStage],
+    of: Option<usize>,
+    depth: usize,
+    tree: &mut Vec<(&'s PipelineStage, usize)>,
+) {
+    for (at, stage) in stages.iter().enumerate().filter(|(_, stage)| before(stages, stage) == of) {
+        let depth = depth + usize::from(of.is_none() && !triggers(stage).is_empty());
+        tree.push((stage, depth));
+        place(stages, Some(at), depth + 1, tree);
     }
-    depths
 }
 
 /// The sign of a state, and what it means.
@@ -213,7 +229,10 @@ fn facts(stage: &PipelineStage) -> String {
 }
 
 fn show_command(page: &mut Page, inner: &str, command: &PipelineCommand) {
-    let how = command.reason.as_deref().unwrap_or("runs");
+    let how = command.reason.as_deref().unwrap_or(match command.state.as_str() {
+        "running" => "runs",
+        _ => "does not run any more, and how it ended is not recorded",
+    });
     let style = match command.state.as_str() {
         "passed" => Style::Good,
         "running" => Style::Strong,

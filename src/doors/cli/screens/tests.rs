@@ -574,6 +574,35 @@ fn pipeline_screens() {
 }
 
 #[test]
+fn a_stage_stands_below_what_starts_it() {
+    let run: PipelineResult = typed(json!({"name": "p", "stages": [
+        {"stage": "build"}, {"stage": "docs"},
+        {"stage": "review", "triggers_on": ["build"]},
+        {"stage": "any", "triggers_on_any": ["docs", "review"]},
+        {"stage": "deploy", "triggers_on": ["review"]},
+        {"stage": "docs2", "triggers_on": ["docs"]},
+        {"stage": "tidy", "triggers_on": ["crew"]},
+        {"stage": "last", "triggers_on": ["tidy", "approval"]},
+    ]}));
+    let text = pipeline(&view(Some(80), false), &run);
+    let lines: Vec<&str> = text.lines().skip(2).collect();
+    assert_eq!(
+        lines,
+        [
+            "  ○ build",
+            "  └─▶ ○ review  after build",
+            "      └─▶ ○ any  after docs or review",
+            "      └─▶ ○ deploy  after review",
+            "  ○ docs",
+            "  └─▶ ○ docs2  after docs",
+            "  crew",
+            "  └─▶ ○ tidy  after crew",
+            "      └─▶ ○ last  after tidy and approval",
+        ]
+    );
+}
+
+#[test]
 fn a_refusal_is_told_once_and_findings_with_their_rounds() {
     let run: PipelineResult = typed(json!({
         "name": "feature", "run": "f-1", "plan_id": "f-1", "state": "failed",
