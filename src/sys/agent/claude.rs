@@ -201,7 +201,10 @@ fn system(line: &Value, seen: &mut Seen) {
 
 fn rate_limit(info: &Value, seen: &mut Seen) {
     let window = info["rateLimitType"].as_str().unwrap_or("rate").replace('_', " ");
-    let resets_at = info["resetsAt"].as_i64().map(Time::from_seconds);
+    // Seconds; in the year 5138 such a number will be no more of milliseconds.
+    let is_millis = |at: &i64| *at > 100_000_000_000;
+    let at = info["resetsAt"].as_i64();
+    let resets_at = at.map(|at| if is_millis(&at) { Time::from_millis(at) } else { Time::from_seconds(at) });
     let until = resets_at.map(|at| format!(", resets at {at}")).unwrap_or_default();
     match info["status"].as_str() {
         Some("rejected") if info["isUsingOverage"] != true => seen.emit(Event::Limited(Limit {

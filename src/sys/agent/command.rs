@@ -83,7 +83,6 @@ fn filled<'a>(
 pub(super) struct Lines {
     used: Usage,
     counted: HashSet<String>,
-    is_limited: bool,
     /// Whether it was told that a report of what was used makes no sense.
     is_odd_told: bool,
 }
@@ -133,19 +132,12 @@ impl Dialect for Lines {
                 });
                 seen.used(self.used);
             }
-            Some("rate-limited") => {
-                self.is_limited = true;
-                seen.emit(Event::Limited(Limit {
-                    kind: LimitKind::RateLimit,
-                    resets_at: line["resets_at"].as_str().and_then(Time::parse),
-                    message: words("text").unwrap_or_else(|| "it reported a rate limit".to_owned()),
-                }));
-            }
-            Some("result") => {
-                // It got past its limit.
-                self.is_limited = false;
-                seen.emit(Event::Text(words("text").unwrap_or_default()));
-            }
+            Some("rate-limited") => seen.emit(Event::Limited(Limit {
+                kind: LimitKind::RateLimit,
+                resets_at: line["resets_at"].as_str().and_then(Time::parse),
+                message: words("text").unwrap_or_else(|| "it reported a rate limit".to_owned()),
+            })),
+            Some("result") => seen.emit(Event::Text(words("text").unwrap_or_default())),
             Some("finding") => seen.emit(Event::Finding(Finding {
                 text: words("text").unwrap_or_default(),
                 files: line["files"]
@@ -162,8 +154,8 @@ impl Dialect for Lines {
         }
     }
 
-    /// Its exit status is its word, unless it reported a limit and no result after that.
+    /// Its exit status is its word: who ends well got past the limit that it reported.
     fn is_done(&self) -> bool {
-        !self.is_limited
+        true
     }
 }

@@ -240,18 +240,34 @@ fn a_report_of_use_that_makes_no_sense_is_told_once() {
 }
 
 #[test]
-fn a_command_that_reports_a_limit_is_limited_unless_a_result_comes_after_it() {
+fn a_command_that_reports_a_limit_is_limited_unless_it_ends_well() {
     let limited = r#"{"kapell":"rate-limited","resets_at":"2026-11-21T02:00:00Z"}"#;
     let result = r#"{"kapell":"result","text":"bye"}"#;
-    assert_eq!(report(AgentKind::Command, &[limited, result]).ending, Ending::Submitted);
-    let Ending::Limited(limit) = report(AgentKind::Command, &[result, limited]).ending else {
+    for lines in [&[limited, result][..], &[result, limited], &[limited]] {
+        assert_eq!(report(AgentKind::Command, lines).ending, Ending::Submitted, "{lines:?}");
+    }
+    let mut failing = reader(AgentKind::Command);
+    let _ = failing.stdout(limited.as_bytes(), false);
+    let Ending::Limited(limit) = failing.finish(&End { code: Some(1), ..GOOD }).ending else {
         panic!("a limit")
     };
-    assert!(matches!(report(AgentKind::Command, &[limited]).ending, Ending::Limited(_)));
     assert_eq!(limit.resets_at, Time::parse("2026-11-21T02:00:00Z"));
     assert_eq!(limit.kind, LimitKind::RateLimit);
     let failed = reader(AgentKind::Command).finish(&End { code: Some(3), ..GOOD });
     assert!(matches!(failed.ending, Ending::Failed { .. }));
+}
+
+#[test]
+fn the_end_of_a_limit_may_be_told_in_milliseconds() {
+    for at in ["1795222664", "1795222664000"] {
+        let line = format!(
+            r#"{{"type":"rate_limit_event","rate_limit_info":{{"status":"rejected","resetsAt":{at}}}}}"#
+        );
+        let [Event::Limited(limit)] = &reader(AgentKind::Claude).stdout(line.as_bytes(), false)[..] else {
+            panic!("a limit")
+        };
+        assert_eq!(limit.resets_at, Some(Time::from_seconds(1_795_222_664)), "{at}");
+    }
 }
 
 #[test]
