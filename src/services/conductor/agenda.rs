@@ -126,12 +126,9 @@ impl Agenda {
         self.lane_of = plan.tasks.iter().take(self.lights.len()).map(|task| self.lane(desk, task)).collect();
         for (at, had_somebody) in had_somebody.into_iter().enumerate() {
             let lane = self.lane_of.get(at).and_then(|lane| self.lanes.get(*lane));
-            if let (true, Some((Pick::Nobody(why), _))) = (had_somebody, lane)
-                // Who was marked as protected was meant.
-                && !why.contains("protected")
-            {
+            if let (true, Some((Pick::Nobody(why), _))) = (had_somebody, lane) {
                 let (what, next) =
-                    why.split_once("; ").unwrap_or((why, "put it back, or plan the task for another"));
+                    why.split_once("; ").unwrap_or((why, "take that back, or plan the task for another"));
                 let why = format!("{what} since kapell.toml was changed; {next}");
                 self.stranded.insert(at, Some(("slot", why)));
             }
