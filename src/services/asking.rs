@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::conductor::launching::{Assignment, kind_of, start};
 use super::conductor::listening::{Watched, listen};
@@ -200,8 +200,10 @@ pub fn ask(
         )
         .into());
     }
-    Ok(heard.report.structured.ok_or_else(|| {
-        let said = heard.report.text.unwrap_or_default();
+    let said = heard.report.text.unwrap_or_default();
+    // Advice is for an agent to read, which needs no form.
+    let advice = (question.part == "oracle" && !said.trim().is_empty()).then(|| json!({"advice": said}));
+    Ok(heard.report.structured.or(advice).ok_or_else(|| {
         let mut said: String = said.chars().take(300).collect();
         if !said.is_empty() {
             said.insert_str(0, ": ");

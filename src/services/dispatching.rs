@@ -148,6 +148,8 @@ pub fn dispatch(session: &Session, project: &Project, wish: &Wish) -> Result<Dis
             if let Choice::Nobody(why) = routing::explain(session, project, &config, &task)?.decision.choice {
                 let hint =
                     "kapell route \"TEXT\" shows who could do it and why not; kapell fleet shows everybody";
+                // No task is kept that could be tried again.
+                let why = why.replace("then retry the task", "then send it again");
                 return Err(Refusal::new(Code::Unsupported, format!("nobody can do it: {why}"), hint).into());
             }
             put_into_inbox(session, project, &inbox, &task)?;

@@ -146,6 +146,7 @@ fn an_agent_that_is_not_installed_fails_the_task_with_its_name() {
     // Whoever sends a task is told at once; of a group, those who can do it do.
     let refusal = bench.rpc().refused("dispatch", json!({"task": "x", "target": "absent"}));
     assert!(refusal.message.contains("no-such-agent"), "{refusal:?}");
+    assert!(refusal.message.ends_with("install it, then send it again"), "nothing is kept: {refusal:?}");
     let members = ["absent", "fake"].map(|name| format!("[workers.of_{name}]\nprovider = \"{name}\"\n"));
     let group = "[groups.both]\nmembers = [\"of_absent\", \"of_fake\"]\nstrategy = \"round-robin\"\n";
     bench.write("kapell.toml", &format!("{}{group}[rules]\ntdd = false\n", members.concat()));

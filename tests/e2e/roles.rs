@@ -37,6 +37,26 @@ fn a_stuck_task_is_shown_to_the_oracle_and_the_next_worker_is_told() {
 }
 
 #[test]
+fn an_oracle_that_answers_in_plain_text_is_heard() {
+    let bench = Bench::new();
+    bench.configure(&format!("{}[roles]\noracle = \"sage\"\n", answering("sage", "turn it round")));
+    let lines = [
+        "without a.txt leave a.txt 1",
+        "without b.txt leave b.txt 1",
+        "expect turn it round",
+        "write c.txt done",
+    ];
+    let plan = bench.start(&Plan::new([task("a", &["a.txt", "b.txt", "c.txt"], &lines)]));
+    assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
+    assert_eq!(
+        (count(&bench, "oracle.advised"), count(&bench, "oracle.silent")),
+        (1, 0),
+        "{}",
+        bench.story()
+    );
+}
+
+#[test]
 fn an_oracle_that_says_nothing_keeps_nobody_from_work() {
     let bench = Bench::new();
     let sage =
