@@ -84,7 +84,7 @@ pub fn fleet(view: &View, fleet: &Fleet, by: By, places: Option<&Places>) -> Str
             page.gap();
             page.line(&[span(Style::Faint, format!("without a worker of its own: {}", free.join(", ")))]);
         }
-        section(page, "protected: never get a task", &protected, By::Provider);
+        section(page, "protected: never get a task", &protected, By::Group);
         let spent: f64 = workers.iter().map(|worker| worker.usd_today).sum();
         let busy = workers.iter().filter(|worker| worker.state == "busy").count();
         let mut line = format!("{}, {busy} busy", counted(workers.len() as u64, "worker"));
