@@ -14,9 +14,13 @@ impl Reading<'_> {
         let script = operands.paths.first();
         if operands.has("c") {
             if let Some(text) = script {
-                self.apart_arg(text, Some(operands.after(2)));
+                // Its own name is the first word behind the text.
+                self.within(None, |here| {
+                    here.set("0", operands.after(1).get(..1).unwrap_or_default().to_vec());
+                    here.apart_arg(text, Some(operands.after(2)));
+                });
             }
-        } else if (script.is_none() || operands.has("s"))
+        } else if (script.is_none_or(|it| it.text() == Some("-")) || operands.has("s"))
             && let Input::Text(text) = input
         {
             self.apart(&text, Some(&operands.paths));
@@ -31,7 +35,8 @@ impl Reading<'_> {
 
     pub(super) fn env(&mut self, words: &[Arg], input: Input) {
         let operands = Operands::leading(words, "u:C:S:a:", "unset chdir split-string argv0");
-        let is_assignment = |arg: &&Arg| arg.text().is_some_and(|text| text.contains('='));
+        // A lone dash is `-i`.
+        let is_assignment = |arg: &&Arg| arg.text().is_some_and(|text| text.contains('=') || text == "-");
         let set = operands.paths.iter().take_while(is_assignment).count();
         self.within(operands.value("C chdir"), |here| match operands.value("S split-string") {
             Some(text) => here.apart_arg(text, None),

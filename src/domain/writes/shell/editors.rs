@@ -119,6 +119,9 @@ impl Reading<'_> {
             "zip" => {
                 let operands = Operands::of(&words, "b:t:n:x:i:", "exclude include");
                 self.write_all(operands.paths.get(..1).unwrap_or_default());
+                if operands.has("m move") {
+                    self.write_all(operands.after(1));
+                }
             }
             "unzip" => {
                 let operands = Operands::of(&words, "d:x:P:", "");

@@ -148,6 +148,7 @@ impl Reading<'_> {
             "@" | "*" => Some(self.positional()),
             "PWD" => self.value(name).or_else(|| self.here().map(|here| vec![Arg::Text(here)])),
             _ => match name.parse::<usize>() {
+                Ok(0) => self.value(name),
                 Ok(at) => {
                     let all = self.state.variables.iter().find(|(known, _)| known == "@");
                     let all = all.map_or(UNKNOWN, |(_, all)| all.as_slice());
@@ -181,6 +182,10 @@ impl Reading<'_> {
         match variable.then.as_str() {
             _ if !inner.is_empty() => return vec![Arg::Unknown],
             "[@]" | "[*]" => return value,
+            then if then.starts_with('[') => {
+                let at = then.trim_matches(['[', ']']).parse::<usize>().ok();
+                return vec![at.and_then(|at| value.get(at).cloned()).unwrap_or(Arg::Unknown)];
+            }
             "" if !is_list => value.truncate(1),
             "" => return value,
             // The value if there is one, and there is.

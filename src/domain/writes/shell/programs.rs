@@ -150,7 +150,11 @@ impl Reading<'_> {
                 Some(text) => self.apart_arg(&text.clone(), None),
                 None => {
                     let folder = operands.value(packages::FOLDERS).filter(|_| is_second).cloned();
-                    self.within(folder.as_ref(), |here| here.program(&carried, input));
+                    self.within(folder.as_ref(), |here| match name {
+                        // No function, whatever its name.
+                        "command" | "builtin" => here.well_known(&carried, input),
+                        _ => here.program(&carried, input),
+                    });
                 }
             }
             return;
@@ -220,14 +224,16 @@ impl Reading<'_> {
     pub(super) fn moved(&mut self, name: &str, operands: &Operands, sources_vanish: bool) {
         let is_dry = name == "rsync" && operands.has("n dry-run list-only")
             || name.ends_with("install") && operands.has("d");
+        let links = matches!(name, "ln" | "gln" | "link");
         let told = operands.value("t target-directory").filter(|_| !name.starts_with("rsync"));
         let (sources, goal) = match (told, operands.paths.split_last()) {
             _ if is_dry => return,
             (Some(goal), _) => (operands.paths.as_slice(), goal),
             (None, Some((goal, sources))) if !sources.is_empty() => (sources, goal),
+            // Into this folder.
+            (None, Some((_, []))) if links => (operands.paths.as_slice(), &Arg::Text(".".to_owned())),
             _ => return,
         };
-        let links = matches!(name, "ln" | "gln" | "link");
         // Two names for one file: who writes to one writes to the other.
         let is_hard = links && !operands.has("s symbolic") || name.ends_with("cp") && operands.has("l link");
         if is_hard {

@@ -52,6 +52,7 @@ const TABLE: &[Row] = &[
     ("shred", "n:s:", "iterations size", Rule::Operands(0)),
     ("touch", "d:r:t:", "date reference time", Rule::Operands(0)),
     ("mkfifo", "m:", "mode", Rule::Operands(0)),
+    ("iconv", "f:t:o:", "from-code to-code output", Rule::Values("o output")),
     ("gpg gpg2", "o:r:u:", "output recipient local-user", Rule::Values("o output")),
     ("truncate", "s:r:", "size reference", Rule::Operands(0)),
     ("uniq", "f:s:w:", "skip-fields skip-chars check-chars", Rule::Operands(1)),

@@ -188,3 +188,17 @@ fn goals_that_only_a_shell_finds() {
         ("gofmt -l -w .; cargo fmt -- --config a=b", "./**/*.go | ./**/*.rs"),
     ]);
 }
+
+#[test]
+fn words_that_stand_for_others() {
+    check(&[
+        ("bash -c 'rm \"$0\"' f7; bash -c 'rm $1 $0' f8 f9", "f7 | f9 | f8"),
+        ("a=(f7 f8); rm ${a[0]} \"${a[1]}\" ${a[9]}", "f7 | f8"),
+        ("env - rm f7", "f7"),
+        ("echo 'rm f7' | bash -", "f7"),
+        ("ln -sf lib/f7; ln x", ".<f7 | x | .<x"),
+        ("zip -m z.zip f7; iconv -f a -t b -o f8 x; git bundle create f9 HEAD", "z.zip | f7 | f8 | f9"),
+        ("rm() { command rm -f \"$@\"; }; rm f7", "f7"),
+        ("rm() { echo no; }; rm f7", ""),
+    ]);
+}
