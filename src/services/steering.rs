@@ -31,9 +31,9 @@ mod resuming;
 mod yielding;
 pub(super) use bringing::tell_landed;
 use bringing::{land, land_all};
-pub(in crate::services) use ending::is_stopping;
 pub use ending::kill_workers;
 use ending::{being_judged, end_by_force, forced, judged};
+pub(in crate::services) use ending::{is_stopping, is_through};
 use releasing::{nobody, release};
 pub(in crate::services) use yielding::make_way;
 
@@ -70,6 +70,8 @@ enum Target {
     Task(Box<PlanRow>, TaskId),
     Stage(Box<PlanRow>, String),
     Attempt(Box<AttemptRow>),
+    /// All that a worker does, where that is several.
+    Worker(Vec<AttemptRow>),
 }
 
 /// How it is to be done.
@@ -128,7 +130,7 @@ pub fn control(
     let found = find(session, project, target)?;
     let of = match &found {
         _ if matches!(action, Action::Pause | Action::Stop) => None,
-        Target::All => None,
+        Target::All | Target::Worker(_) => None,
         Target::Plan(plan) | Target::Task(plan, _) | Target::Stage(plan, _) => Some(&plan.id),
         Target::Attempt(attempt) => Some(&attempt.plan),
     };
@@ -159,8 +161,11 @@ pub fn control(
                 {
                     continue;
                 }
-                on_plan(session, project, action, &plan.row, force, message)?;
-                done += 1;
+                match on_plan(session, project, action, &plan.row, force, message) {
+                    Ok(_) => done += 1,
+                    Err(_) if is_through(session, action, &plan.row.id)? => {}
+                    Err(error) => return Err(error),
+                }
             }
             let told = match action {
                 Action::Pause => "paused",
@@ -204,6 +209,32 @@ pub fn control(
         (Action::Nudge, Target::Attempt(attempt)) => {
             let live = [*attempt].into_iter().filter(|it| it.state.outcome().is_none());
             nudge(session, project, &live.collect::<Vec<_>>(), target, message)
+        }
+        (Action::Nudge, Target::Worker(live)) => nudge(session, project, &live, target, message),
+        (Action::Pause | Action::Resume | Action::Stop | Action::Restart, Target::Worker(live)) => {
+            let (mut state, mut told, mut refused) = (String::new(), Vec::new(), None);
+            for attempt in live {
+                match control(session, project, action, attempt.id.as_str(), asked) {
+                    Ok(done) => {
+                        state = done.state;
+                        told.push(done.message);
+                    }
+                    // It may have ended meanwhile.
+                    Err(error) => refused = Some(error),
+                }
+            }
+            match refused.filter(|_| told.is_empty()) {
+                Some(error) => Err(error),
+                None => Ok(Done { state, message: told.join(", "), ..Done::default() }),
+            }
+        }
+        (_, Target::Worker(live)) => {
+            let tasks: Vec<_> = live.iter().map(|it| format!("{}/{}", it.plan, it.task)).collect();
+            Err(refuse(
+                Code::Usage,
+                format!("worker {target} is at work on several tasks"),
+                format!("name one of them: {}", tasks.join(", ")),
+            ))
         }
         (Action::Approve, Target::Stage(plan, stage)) => {
             decide(session, project, &plan.id, Some(&stage), message)
@@ -337,8 +368,12 @@ fn find(session: &Session, project: &Project, text: &str) -> Result<Target, Erro
         }
     }
     let worker = WorkerName::new(text);
-    let of_worker = store.read(|tx| tx.all_live_attempts())?;
-    if let Some(attempt) = of_worker.into_iter().find(|it| it.worker == worker && it.project == project.id) {
+    let mut of_worker = store.read(|tx| tx.all_live_attempts())?;
+    of_worker.retain(|it| it.worker == worker && it.project == project.id);
+    if of_worker.len() > 1 {
+        return Ok(Target::Worker(of_worker));
+    }
+    if let Some(attempt) = of_worker.pop() {
         return Ok(Target::Attempt(Box::new(attempt)));
     }
     match dispatching::find_plan(session, project, text) {
@@ -446,9 +481,7 @@ fn on_plan(
     }
     let n = live.len();
     let message = match (action, n) {
-        (Action::Pause, _) if force => format!("nothing new starts, {} suspended", are(n)),
-        (Action::Pause, 1) => "nothing new starts, 1 worker finishes what it does".to_owned(),
-        (Action::Pause, _) => format!("nothing new starts, {n} workers finish what they do"),
+        (Action::Pause, _) => resuming::paused(&live, force),
         (Action::Stop, 0) => match command_at_work(session, id)? {
             Some(stage) => format!(
                 "the command of stage {stage} is being ended; kapell resume {id} sees to what it leaves, and rolls back what it began"

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -305,6 +306,8 @@ fn a_run_is_in_the_history_and_is_walked_again() {
     let screen = ok(&bench, &["replay", "story", "--task", "b"]);
     assert!(screen.contains("why    what it depends on is done: a"), "{screen}");
     assert!(screen.contains("known  plan running: 1 done"), "{screen}");
+    assert_eq!(run_in(&bench, &bench.project, &["replay", "story", "--task", "z"]).0, Some(3));
+    assert_eq!(run_in(&bench, &bench.project, &["history", "--limit", "0"]).0, Some(2));
 }
 
 #[test]
@@ -314,7 +317,7 @@ fn a_status_file_is_always_whole_and_ends_with_the_end() {
     let (file, status) = (bench.root.join("plan.json"), bench.root.join("status.json"));
     fs::write(&file, plan.with("name", json!("told")).params()["plan"].to_string()).unwrap();
     let words = ["run", file.to_str().unwrap(), "--status-file", status.to_str().unwrap()];
-    let mut run = bench.command(KAPELL).args(words).stdout(std::process::Stdio::null()).spawn().unwrap();
+    let mut run = bench.command(KAPELL).args(words).stdout(Stdio::null()).spawn().unwrap();
     let worker = bench.meet("a");
     let plan = bench.rpc().ok("status", json!({}))["plans"][0]["plan_id"].as_str().unwrap().to_owned();
     bench.task_is(&plan, "a", "running");
@@ -342,7 +345,7 @@ fn a_status_file_is_always_whole_and_ends_with_the_end() {
     assert_eq!(told["followed"], true);
     // Whoever leaves it says so in it.
     fs::remove_file(&status).unwrap();
-    let mut run = bench.command(KAPELL).args(words).stdout(std::process::Stdio::null()).spawn().unwrap();
+    let mut run = bench.command(KAPELL).args(words).stdout(Stdio::null()).spawn().unwrap();
     let worker = bench.meet("a");
     let pid = rustix::process::Pid::from_raw(run.id().cast_signed()).unwrap();
     rustix::process::kill_process(pid, Signal::INT).unwrap();
@@ -355,6 +358,9 @@ fn a_status_file_is_always_whole_and_ends_with_the_end() {
         (&["run", "plan.json", "--status-file", "no/such/folder/x"][..], 2),
         (&["run", "plan.json", "--status-file", "x", "--detach"], 2),
         (&["status", "--watch", "--status-file", "x"], 2),
+        (&["run", words[1], "--status-file", words[1]], 2),
+        (&["run", "plan.json", "--status-file", ".git/HEAD"], 2),
+        (&["stop", "/a"], 2),
     ] {
         assert_eq!(run_in(&bench, &bench.project, words).0, Some(code), "{words:?}");
     }
@@ -393,6 +399,76 @@ fn who_waits_for_room_has_a_place_and_can_be_launched_anyway() {
     for plan in [&first, &second, &third] {
         assert_eq!(bench.at_rest(plan)["state"], "done", "{}", bench.story());
     }
+}
+
+#[test]
+fn one_that_hangs_at_the_head_of_the_queue_keeps_nobody_back_and_has_its_turn_later() {
+    let bench = Bench::new();
+    bench.write("kapell.toml", "[project]\nmax_conductors = 1\n");
+    bench.commit("one at a time");
+    let (first, worker) = waiting(&bench, "first");
+    let later = |name: &str, file: &str| {
+        let plan = Plan::new([task("a", &[file], &[&bench.meet_line(name), &format!("write {file} x")])]);
+        bench.start(&plan.with("name", json!(name)))
+    };
+    let (second, third) = (later("second", "b.txt"), later("third", "c.txt"));
+    bench.until(json!({"scope": "plan", "id": third}), |status| status["position"] == 2);
+    let hung = bench.conductor(&second);
+    bench.settled();
+    hung.signal(Signal::STOP);
+    forge(&bench, &format!("heartbeat_at = heartbeat_at - 61000 * (plan = '{second}')"));
+    assert_eq!(listed(&bench, &third)["position"], 1);
+    worker.go();
+    let third_at_work = bench.meet("third");
+    // It goes on: there is no room for two, and it waits as before.
+    hung.signal(Signal::CONT);
+    let is_back = |it: &Value| it["plan_id"] == second.as_str() && it["fresh"] == true;
+    let all = bench.until(json!({"scope": "conductors"}), |status| {
+        status["conductors"].as_array().unwrap().iter().any(is_back)
+    });
+    let back = all["conductors"].as_array().unwrap().iter().find(|it| is_back(it)).unwrap();
+    assert_eq!((&back["state"], &back["position"]), (&json!("queued"), &json!(1)), "{all:#}");
+    third_at_work.go();
+    bench.meet("second").go();
+    for plan in [&first, &second, &third] {
+        assert_eq!(bench.at_rest(plan)["state"], "done", "{}", bench.story());
+    }
+}
+
+#[test]
+fn a_plan_whose_conductor_died_while_it_waited_has_no_turn() {
+    let bench = Bench::new();
+    bench.write("kapell.toml", "[project]\nmax_conductors = 1\n");
+    bench.commit("one at a time");
+    let (first, worker) = waiting(&bench, "first");
+    let second =
+        bench.start(&Plan::new([task("a", &["b.txt"], &["write b.txt x"])]).with("name", json!("second")));
+    bench.until(json!({"scope": "plan", "id": second}), |status| status["position"] == 1);
+    bench.conductor(&second).kill();
+    let queue = bench.rpc().ok("status", json!({"scope": "queue"}));
+    let one = &queue["waiting"][0];
+    let on = format!("kapell resume {second} goes on");
+    assert_eq!((&one["reason"], &one["on"]), (&json!("stopped"), &json!(on)), "{queue:#}");
+    worker.go();
+    bench.at_rest(&first);
+}
+
+#[test]
+fn whoever_stops_all_at_the_same_time_as_others_has_stopped_all() {
+    let bench = Bench::new();
+    let begin = |number: usize| {
+        let (name, file) = (format!("p{number}"), format!("{number}.txt"));
+        let plan = Plan::new([task("a", &[&file], &[&bench.meet_line(&name)])]);
+        bench.start(&plan.with("name", json!(name)))
+    };
+    let plans: Vec<_> = (0..4).map(begin).collect();
+    let stop = || bench.command(KAPELL).arg("shutdown-all").stdout(Stdio::piped()).spawn().unwrap();
+    let stops: Vec<_> = (0..6).map(|_| stop()).collect();
+    for stop in stops {
+        let stopped = stop.wait_with_output().unwrap();
+        assert!(stopped.status.success(), "{}", String::from_utf8_lossy(&stopped.stdout));
+    }
+    plans.iter().for_each(|plan| assert_eq!(bench.at_rest(plan)["state"], "stopped"));
 }
 
 #[test]
