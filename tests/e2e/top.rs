@@ -5,7 +5,7 @@ use std::process::Output;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::bench::{Bench, DEADLINE, KAPELL, Plan, task};
 
@@ -317,14 +317,15 @@ fn ctrl_c_of_a_run_asks_what_becomes_of_the_work() {
     let bench = Bench::new();
     let file = bench.root.join("trio.json");
     fs::write(&file, plan(&bench).params()["plan"].to_string()).unwrap();
+    let file_of_status = bench.root.join("status.json");
     for (keys, told, state) in [
         (&["nonsense", "Enter", "p", "Enter"][..], "is paused:", "paused"),
         (&["Enter"], "goes on in the", "running"),
         (&["s", "Enter"], "is stopped, its", "stopped"),
     ] {
-        let Some(top) = Top::run(&bench, (100, 30), &format!("{KAPELL} run {}", file.display())) else {
-            return;
-        };
+        let [file, status] = [&file, &file_of_status].map(|path| path.display());
+        let command = format!("{KAPELL} run {file} --status-file {status}");
+        let Some(top) = Top::run(&bench, (100, 30), &command) else { return };
         let guests = [bench.meet("one"), bench.meet("two")];
         top.has("0/3 done, 2 running");
         top.keys(&["C-c"]);
@@ -340,6 +341,11 @@ fn ctrl_c_of_a_run_asks_what_becomes_of_the_work() {
         );
         let status = bench.rpc().ok("status", json!({"scope": "plan", "id": id}));
         assert_eq!(status["state"], state);
+        // The file's last word is what is so when nobody writes it any more.
+        let told: Value = serde_json::from_str(&fs::read_to_string(&file_of_status).unwrap()).unwrap();
+        let running = if state == "stopped" { 0 } else { 2 };
+        assert_eq!((&told["state"], &told["running"]), (&json!(state), &json!(running)), "{told:#}");
+        assert_eq!((&told["followed"], told["conductor"].is_null()), (&json!(false), state == "stopped"));
         bench.rpc().ok("control", json!({"action": "stop", "target": "all", "force": true}));
         guests.into_iter().for_each(crate::bench::Guest::gone);
         // The bench waits for all processes in its surroundings, and the terminal is one.

@@ -368,13 +368,20 @@ pub fn run(desk: &mut Desk<'_>, args: &args::Run) -> Result<u8, ApiError> {
         let text = screens::dispatch(&desk.view(), &started);
         desk.out.result(&text);
     }
+    let mut goes_on = true;
     let ended = match follow_plan(desk, &plan_id, file.as_mut(), waits)? {
         Some(ended) => Ok(ended),
         None => {
             let left = leaving::what_now(desk, &plan_id)?;
-            if let Some(file) = &mut file {
-                file.leave(desk.out, &whole_plan(desk, &plan_id)?.2);
+            let status = match left {
+                Err(Left::Stopped) => Some(leaving::until_stopped(desk, &plan_id, file.as_mut())?),
+                _ if file.is_some() => Some(whole_plan(desk, &plan_id)?.2),
+                _ => None,
+            };
+            if let (Some(file), Some(status)) = (&mut file, &status) {
+                file.leave(desk.out, status);
             }
+            goes_on = !status.is_some_and(|status| is_over(&status));
             left
         }
     };
@@ -397,15 +404,17 @@ pub fn run(desk: &mut Desk<'_>, args: &args::Run) -> Result<u8, ApiError> {
             let told = match state {
                 Left::Runs => format!("{plan_id} goes on in the background"),
                 Left::Paused => format!("{plan_id} is paused: kapell resume {plan_id} goes on"),
+                Left::Stopped if goes_on => format!("{plan_id} is to stop, and has not yet"),
                 Left::Stopped => {
                     format!("{plan_id} is stopped, its work kept: kapell resume {plan_id} goes on")
                 }
             };
             desk.out.aside(|page| {
                 page.wrapped(&[], Style::Plain, &told);
-                if state == Left::Stopped {
+                if !goes_on {
                     return;
                 }
+                let force = if state == Left::Stopped { " --force" } else { "" };
                 for (name, command) in [
                     (" watch: ", format!("kapell status --scope plan --id {plan_id} --watch")),
                     ("  stop: ", format!("kapell stop {plan_id}")),

@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal as _;
 use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -10,8 +11,12 @@ use crate::api::ApiError;
 use crate::api::wire::{Action, ControlParams, PlanStatus};
 use crate::base::threads;
 use crate::doors::cli::calls::Desk;
+use crate::doors::cli::status_file::StatusFile;
 use crate::services::Cancel;
 use crate::services::following::Interest;
+
+/// How long the end of a plan that was told to stop is waited for.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// How a run is left by Ctrl-C.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,7 +99,15 @@ pub(super) fn decide(
         paths: Vec::new(),
         budget_usd: None,
     };
-    let Err(error) = desk.call("control", params) else { return Ok(Err(left)) };
+    let error = match desk.call("control", params) {
+        Ok(done) => {
+            if left == Left::Stopped {
+                desk.out.note(done["message"].as_str().unwrap_or_default());
+            }
+            return Ok(Err(left));
+        }
+        Err(error) => error,
+    };
     // It may have ended before it was told.
     let (value, _, status) = whole_plan(desk, plan_id)?;
     if is_over(&status) { Ok(Ok((value, status))) } else { Err(error) }
@@ -119,8 +132,31 @@ fn answer_or_end(
         if is_over(&status) {
             return Ok(Err((value, status)));
         }
-        let conductor = status.conductor.map(|conductor| conductor.id);
-        let interest = Interest { plan: Some(plan_id.to_owned()), conductor, ..Interest::default() };
+        (desk.wait)(Interest { plan: Some(plan_id.to_owned()), ..Interest::default() }, seq)?;
+    }
+}
+
+/// Waits until a plan that was told to stop has come to it, not for ever: its conductor may hang. Gives how the plan is
+/// then.
+pub fn until_stopped(
+    desk: &mut Desk<'_>,
+    plan_id: &str,
+    mut file: Option<&mut StatusFile>,
+) -> Result<PlanStatus, ApiError> {
+    let deadline = Instant::now() + PATIENCE;
+    desk.cancel.take_back();
+    loop {
+        let (_, seq, status) = whole_plan(desk, plan_id)?;
+        if is_over(&status) || desk.cancel.is_cancelled() || Instant::now() >= deadline {
+            return Ok(status);
+        }
+        // Another Ctrl-C ends this at any moment.
+        if let Some(file) = &mut file {
+            file.leave(desk.out, &status);
+        }
+        desk.out.progress(&format!("stopping: {} running", status.running));
+        // In short waits, for the sake of the deadline.
+        let interest = Interest { plan: Some(plan_id.to_owned()), is_untold: true, ..Interest::default() };
         (desk.wait)(interest, seq)?;
     }
 }

@@ -339,6 +339,11 @@ fn a_run_that_ends_while_its_person_is_asked_needs_no_answer() {
     assert_eq!(ended.unwrap(), Ok("done".to_owned()));
     let (ended, _) = left(&["s\n"], vec![refused(), running()]);
     assert!(ended.is_err(), "what was refused for another reason is said");
+    // What a stop is answered is told too: it may take its time.
+    let stopping = json!({"ack": true, "state": "stopped", "message": "1 worker is being ended"});
+    let (stopped, told) = left(&["s\n"], vec![("control", stopping)]);
+    assert_eq!(stopped.unwrap(), Err(Left::Stopped));
+    assert!(told.contains("1 worker is being ended"), "{told}");
     let (left, _) = left(&["p\n"], vec![("control", json!({"ack": true, "state": "paused", "message": ""}))]);
     assert_eq!(left.unwrap(), Err(Left::Paused));
 }
