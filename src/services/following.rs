@@ -22,8 +22,6 @@ pub struct Interest {
     pub attempt: Option<String>,
     /// Of kinds that begin with this text.
     pub kind: Option<String>,
-    /// A conductor that lived when the asker looked last: a wait for news ends with it too.
-    pub conductor: Option<String>,
     /// What is asked for changes without an event too: files, services. A wait does not last long.
     pub is_untold: bool,
 }

@@ -13,7 +13,7 @@ use super::room::Places;
 use super::{Error, House, Session, local, spending};
 
 use crate::base::clock::Time;
-use crate::base::ids::{AttemptId, ConductorId, PlanId, TaskId};
+use crate::base::ids::{AttemptId, PlanId, TaskId};
 use crate::base::sorting;
 use crate::domain::attempt::{AttemptState, Outcome};
 use crate::domain::budget::Standing;
@@ -34,7 +34,7 @@ use crate::store::plans::{PlanRow, TaskRow};
 use crate::sys::config::Config;
 use crate::sys::process::life;
 use crate::sys::process::tree::{self, Handle, Identity};
-use crate::sys::process::vigil::{self, Vigil};
+use crate::sys::process::vigil::{self, End, Vigil};
 use crate::sys::shim::client;
 
 mod attending;
@@ -43,7 +43,7 @@ use attending::{
 };
 pub use attending::{is_deserted, is_unattended, occupied_by_the_dead, seated, set_aside_for_the_dead};
 mod standstill;
-use standstill::Standstill;
+use standstill::{Standstill, hanging};
 
 /// A wait is at most this long: clients drop calls of a minute.
 pub const LONGEST_WAIT: Duration = Duration::from_millis(45_000);
@@ -163,57 +163,68 @@ pub fn newest(session: &Session) -> Result<i64, Error> {
 }
 
 /// Waits for news about `plan` (about anything in the project if `None`) after event `since`, at
-/// most `wait`. `is_final` says that there is nothing to wait for.
+/// most `wait`; also for the end of those who [live](living) now, or did when `known` was taken. `is_final` says
+/// that there is nothing to wait for.
 pub fn wait_for_news(
     session: &Session,
     interest: Interest,
     since: Option<i64>,
     wait: Duration,
+    known: Vec<End>,
     is_final: &mut dyn FnMut() -> Result<bool, Error>,
 ) -> Result<(), Error> {
     let deadline = Instant::now() + wait.min(LONGEST_WAIT);
-    let (plan, known) = (interest.plan.as_deref().map(PlanId::new), interest.conductor.clone());
+    let mut ends = living(session, interest.plan.as_deref())?;
+    ends.extend(known);
     let mut follower = Follower::new(session, interest, since)?;
     if is_final()? {
         return Ok(());
     }
     let has_died = Arc::new(AtomicBool::new(false));
-    let _vigil = vigil(session, plan.as_ref(), known.as_deref(), &follower, &has_died)?;
+    let (is_told, waker) = (Arc::clone(&has_died), follower.waker());
+    let _vigil = keep(ends, move || {
+        is_told.store(true, Ordering::Release);
+        waker.wake();
+    });
     follower.next_unless(Some(deadline), &|| has_died.load(Ordering::Acquire))?;
     Ok(())
 }
 
-/// Has the wait end with the conductor that the asker knows, or else with the plan's: one that is killed tells
-/// nobody. If it is known and gone already, that is news.
-fn vigil(
-    session: &Session,
-    plan: Option<&PlanId>,
-    known: Option<&str>,
-    follower: &Follower,
-    has_died: &Arc<AtomicBool>,
-) -> Result<Option<Vigil>, Error> {
-    let row = session.store()?.read(|tx| match (known, plan) {
-        (Some(id), _) => tx.conductor(&ConductorId::new(id)),
-        (None, Some(plan)) => tx.conductor_of(plan),
-        (None, None) => Ok(None),
-    })?;
-    let Some(row) = row else { return Ok(None) };
-    // Taken before it is looked whether it is that process.
-    let handle = Handle::open(row.pid.cast_signed()).ok().flatten();
-    let Some(handle) = handle.filter(|_| conducts(&row)) else {
-        has_died.store(known.is_some(), Ordering::Release);
-        return Ok(None);
-    };
-    let (has_died, waker) = (Arc::clone(has_died), follower.waker());
-    let kept = vigil::keep(handle, move || {
-        has_died.store(true, Ordering::Release);
-        waker.wake();
-    });
-    // Without it the wait ends by its time.
-    Ok(kept.unwrap_or_else(|error| {
-        tracing::warn!("the end of a conductor would not be heard: {error}");
+/// Has `told` called once one of these has ended.
+pub fn keep(ends: Vec<End>, told: impl FnOnce() + Send + 'static) -> Option<Vigil> {
+    // Without it a wait ends by its time.
+    vigil::keep(ends, told).unwrap_or_else(|error| {
+        tracing::warn!("the end of a process would not be heard: {error}");
         None
-    }))
+    })
+}
+
+/// The ends of those of whom it is told that they live, and whose ends no event tells: the conductors, of that plan
+/// or of all, and workers to whom none attends. Whoever looks after this misses no end.
+///
+/// # Errors
+/// The database fails.
+pub fn living(session: &Session, plan: Option<&str>) -> Result<Vec<End>, Error> {
+    let is_meant = |of: &PlanId| plan.is_none_or(|plan| plan == of.as_str());
+    session.store()?.read(|tx| {
+        let (mut ends, mut attended) = (Vec::new(), Vec::new());
+        for row in tx.conductors(None, false, usize::MAX)? {
+            // Taken before it is looked whether it is that process.
+            let handle = || Handle::open(row.pid.cast_signed()).ok().flatten();
+            if is_meant(&row.plan)
+                && let Some(handle) = handle().filter(|_| conducts(&row))
+            {
+                ends.push(End::Process(handle));
+                if hanging(&row).is_none() {
+                    attended.push(row.plan);
+                }
+            }
+        }
+        let mut live = tx.all_live_attempts()?;
+        live.retain(|it| is_meant(&it.plan) && !attended.contains(&it.plan));
+        ends.extend(live.iter().filter_map(|it| client::end(Path::new(&it.run_dir))));
+        Ok(ends)
+    })
 }
 
 /// The project's plans, those at work first, at most `limit`.
@@ -313,7 +324,7 @@ fn plan_view(tx: &Tx<'_>, house: &House, row: PlanRow) -> Result<PlanView, Error
         Some(conductor) => {
             let odd = || match is_unlocked(conductor) {
                 true => Some(without_lock(conductor)),
-                false => standstill::hanging(conductor),
+                false => hanging(conductor),
             };
             (row.state, row.reason.clone().or_else(odd))
         }

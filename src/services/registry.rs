@@ -18,8 +18,6 @@ use crate::domain::refusal::{Code, Refusal};
 use crate::store::Tx;
 use crate::store::conductors::ConductorRow;
 use crate::store::plans::PlanRow;
-use crate::sys::process::tree::Handle;
-use crate::sys::process::vigil::{self, Vigil};
 
 /// So many that begin alike are named.
 const NAMED: usize = 5;
@@ -347,53 +345,6 @@ fn is_left_behind(tx: &Tx<'_>, plan: &PlanRow) -> Result<bool, Error> {
         }
     }
     Ok(true)
-}
-
-/// Hears of the ends of conductors: one that is killed tells nobody.
-#[derive(Debug, Default)]
-pub struct Vigils(BTreeMap<String, Option<Vigil>>);
-
-impl Vigils {
-    /// From now on these are watched, and no others; `told` is called at the end of each.
-    pub fn keep<'a>(
-        &mut self,
-        session: &Session,
-        ids: impl Iterator<Item = &'a str>,
-        told: impl Fn() + Clone + Send + 'static,
-    ) {
-        let ids: Vec<&str> = ids.collect();
-        self.0.retain(|id, _| ids.contains(&id.as_str()));
-        for id in ids {
-            if self.0.contains_key(id) {
-                continue;
-            }
-            let kept = watch_over(session, id, told.clone());
-            // Without it the next look tells.
-            let kept = kept.unwrap_or_else(|error| {
-                tracing::warn!("the end of conductor {id} would not be heard: {error}");
-                None
-            });
-            self.0.insert(id.to_owned(), kept);
-        }
-    }
-}
-
-fn watch_over(
-    session: &Session,
-    id: &str,
-    told: impl FnOnce() + Send + 'static,
-) -> Result<Option<Vigil>, Error> {
-    let row = session.store()?.read(|tx| tx.conductor(&ConductorId::new(id)))?;
-    let Some(row) = row else { return Ok(None) };
-    let failed = |error| Error::system(format!("the process {}", row.pid), error);
-    // Taken before it is looked whether it is that process.
-    let handle = Handle::open(row.pid.cast_signed()).map_err(failed)?.filter(|_| querying::conducts(&row));
-    let Some(handle) = handle else {
-        // It ended since it was listed.
-        told();
-        return Ok(None);
-    };
-    vigil::keep(handle, told).map_err(failed)
 }
 
 /// How many scheduling passes a conductor has made, asked at its socket; `None` where it does not answer at

@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -157,26 +157,48 @@ fn a_lock_that_a_killed_git_left_holds_up_neither_saving_nor_landing() {
 }
 
 #[test]
-fn whoever_follows_a_plan_hears_at_once_that_its_conductor_died() {
+fn whoever_follows_hears_at_once_that_a_conductor_died_and_that_its_workers_ended() {
     let case = working();
     let worker = case.bench.meet("here");
-    let mut follows = case.bench.command(KAPELL);
-    follows.args(["status", "--scope", "plan", "--id", &case.plan, "--watch", "--json"]);
-    let mut follows = follows.stdout(Stdio::piped()).spawn().unwrap();
-    let mut lines = BufReader::new(follows.stdout.take().unwrap()).lines();
-    let (first, rest) = (lines.next().unwrap().unwrap(), mpsc::channel());
-    assert!(!first.contains("its conductor died"), "{first}");
-    std::thread::spawn(move || {
-        rest.0.send(lines.find(|line| line.as_ref().is_ok_and(|line| line.contains("its conductor died"))))
+    let task = format!("{}/a", case.plan);
+    let died = "its conductor died, 1 worker goes on";
+    let ended = "its conductor died; dispatch it again";
+    let gone = "is gone; kapell resume";
+    let waits = "its worker has ended and its conductor died";
+    let followers = [
+        (&["status", "--scope", "plan", "--id", &case.plan][..], died, ended),
+        (&["status"], died, ended),
+        (&["status", "--scope", "conductors"], gone, "\"running\":0"),
+        (&["status", &task], "", waits),
+    ];
+    let mut followers = followers.map(|(words, dies, ends)| {
+        let mut follows = case.bench.command(KAPELL);
+        let mut follows =
+            follows.args(words).args(["--watch", "--json"]).stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(follows.stdout.take().unwrap()).lines();
+        let first = lines.next().unwrap().unwrap();
+        assert!(!first.contains("died") && !first.contains("gone"), "{first}");
+        let (tell, told) = mpsc::channel();
+        std::thread::spawn(move || lines.for_each(|line| drop(tell.send(line.unwrap()))));
+        // Without a word it would look again after 45 s.
+        let hears = move |what: &str| {
+            let soon = Instant::now() + Duration::from_secs(20);
+            let next = || told.recv_timeout(soon.saturating_duration_since(Instant::now()));
+            while !next().unwrap_or_else(|_| panic!("not heard: {what}")).contains(what) {}
+        };
+        (follows, hears, dies, ends)
     });
     case.bench.conductor(&case.plan).kill();
-    // Without a word it would look again after 45 s.
-    let told = rest.1.recv_timeout(Duration::from_secs(20));
-    assert!(matches!(told, Ok(Some(Ok(_)))), "{told:?}");
-    follows.kill().unwrap();
-    follows.wait().unwrap();
-    case.again();
+    for (_, hears, dies, _) in followers.iter().filter(|(.., dies, _)| !dies.is_empty()) {
+        hears(dies);
+    }
     worker.go();
+    for (follows, hears, _, ends) in &mut followers {
+        hears(ends);
+        follows.kill().unwrap();
+        follows.wait().unwrap();
+    }
+    case.again();
     case.ends_well();
 }
 
@@ -242,7 +264,7 @@ fn a_worker_that_ended_while_nobody_looked_is_found_again() {
     let shim = case.bench.shim(&worker.attempt);
     case.bench.conductor(&case.plan).kill();
     worker.go();
-    assert!(shim.ends_before(std::time::Instant::now() + crate::bench::DEADLINE));
+    assert!(shim.ends_before(Instant::now() + crate::bench::DEADLINE));
     case.again();
     let a = case.ends_well();
     assert_eq!(outcomes(&a), ["submitted"]);

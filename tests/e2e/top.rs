@@ -313,6 +313,27 @@ fn without_a_terminal_it_says_what_goes_without() {
 }
 
 #[test]
+fn the_end_of_a_conductor_and_of_its_workers_is_shown_at_once() {
+    let bench = Bench::new();
+    let Some(top) = Top::open(&bench, (120, 32), "") else { return };
+    let id = bench.start(&plan(&bench));
+    let guests = [bench.meet("one"), bench.meet("two")];
+    top.has("1 running, 2 at work");
+    // Who is suspended is not shown as running.
+    bench.control("pause", &guests[0].attempt);
+    top.shows("one is paused", |screen| {
+        screen.lines().any(|it| it.contains(" one ") && it.contains(" paused "))
+    });
+    bench.control("resume", &guests[0].attempt);
+    bench.conductor(&id).kill();
+    top.has("0 running, 2 at work");
+    guests.into_iter().for_each(crate::bench::Guest::go);
+    top.has("0 running, 0 at work");
+    top.keys(&["q"]);
+    top.left("0");
+}
+
+#[test]
 fn ctrl_c_of_a_run_asks_what_becomes_of_the_work() {
     let bench = Bench::new();
     let file = bench.root.join("trio.json");

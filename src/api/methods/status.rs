@@ -179,7 +179,7 @@ fn wait_for(question: &Question<'_>, params: &StatusParams, wait: Duration) -> R
         }
     };
     // A judge that died says nothing any more: the wait ends with the deadline, and the answer tells.
-    querying::wait_for_news(session, interest, params.since_seq, wait, &mut is_final)?;
+    querying::wait_for_news(session, interest, params.since_seq, wait, Vec::new(), &mut is_final)?;
     Ok(())
 }
 

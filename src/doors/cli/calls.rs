@@ -1,5 +1,6 @@
 //! The commands that are methods: call, show, and what the exit code says about the result.
 
+use std::cell::RefCell;
 use std::io::Read as _;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -36,8 +37,8 @@ const LARGEST_PAGE: u32 = 500;
 /// Calls a method of the contract by its name.
 pub type Ask<'a> = Box<dyn Fn(&str, Value) -> Result<Value, ApiError> + 'a>;
 
-/// Waits until something that is of interest happened after an event's number, or it is time
-/// to look again: a process that is killed tells nobody.
+/// Waits until something that is of interest happened after an event's number, somebody ended who lived when it was
+/// looked last, or it is time to look again.
 pub type Wait<'a> = Box<dyn Fn(Interest, i64) -> Result<(), ApiError> + 'a>;
 
 /// One command at work: whom to ask, where to write.
@@ -66,7 +67,9 @@ impl<'a> Desk<'a> {
             (Some(method), None) => method.call(session, params),
             (None, _) => Err(ApiError::unknown_method(name)),
         };
-        let wait = |interest: Interest, since: i64| {
+        // Those who lived before the last look. Before the first nobody took note of them, so it is looked again.
+        let known = RefCell::new(None);
+        let wait = move |interest: Interest, since: i64| {
             if session.house.shim_socket().is_some() {
                 return Err(ApiError::from(Refusal::new(
                     Code::Unsupported,
@@ -75,7 +78,12 @@ impl<'a> Desk<'a> {
                 )));
             }
             let limit = if interest.is_untold { LOOK_SOON } else { LOOK_AGAIN };
-            Ok(querying::wait_for_news(session, interest, Some(since), limit, &mut || Ok(false))?)
+            let plan = interest.plan.clone();
+            if let Some(known) = known.take() {
+                querying::wait_for_news(session, interest, Some(since), limit, known, &mut || Ok(false))?;
+            }
+            known.replace(Some(querying::living(session, plan.as_deref())?));
+            Ok(())
         };
         Self {
             ask: Box::new(ask),

@@ -1,5 +1,5 @@
 //! The commands that stay: watching a status, waiting for a verdict, following a run and the log.
-//! All are woken by events; none looks again because time has passed.
+//! All are woken by events and by the ends of processes; none looks again because time has passed.
 
 use std::collections::HashMap;
 use std::time::Instant;
@@ -80,16 +80,9 @@ pub fn watch(
         if is_log {
             params.since_seq = Some(status.seq);
         }
-        let conductor = match &status.body {
-            StatusBody::Plan(plan) => plan.conductor.as_ref().map(|conductor| conductor.id.clone()),
-            _ => None,
-        };
         // All that happens may change what is shown: another project's task takes the last seat.
         let is_untold = params.scope == Scope::Environments;
-        (desk.wait)(
-            Interest { all_projects: true, conductor, is_untold, ..Interest::default() },
-            status.seq,
-        )?;
+        (desk.wait)(Interest { all_projects: true, is_untold, ..Interest::default() }, status.seq)?;
         if desk.cancel.is_cancelled() {
             return Ok(left(desk, file.as_mut(), &status.body));
         }
@@ -154,14 +147,16 @@ fn environments(desk: &Desk<'_>) -> Result<screens::Places, ApiError> {
 
 /// `health`: how everything is, once or whenever something happened. Ends with 1 if somebody should look.
 pub fn health(desk: &mut Desk<'_>, watch: bool) -> Result<u8, ApiError> {
+    let mut last = Value::Null;
     loop {
         let (value, seq, status) = whole_health(desk)?;
-        if desk.out.is_json() {
-            desk.out.json(&value);
-        } else {
+        if !desk.out.is_json() {
             let text = screens::health(&desk.view(), &status);
             if watch { desk.out.redraw(&text) } else { desk.out.result(&text) }
+        } else if value != last {
+            desk.out.json(&value);
         }
+        last = value;
         let code = u8::from(!status.healthy);
         if !watch || desk.cancel.is_cancelled() || desk.out.is_closed() {
             return Ok(code);
@@ -417,7 +412,7 @@ pub fn run(desk: &mut Desk<'_>, args: &args::Run) -> Result<u8, ApiError> {
                 let force = if state == Left::Stopped { " --force" } else { "" };
                 for (name, command) in [
                     (" watch: ", format!("kapell status --scope plan --id {plan_id} --watch")),
-                    ("  stop: ", format!("kapell stop {plan_id}")),
+                    ("  stop: ", format!("kapell stop {plan_id}{force}")),
                 ] {
                     page.wrapped(&cell(Style::Faint, name), Style::Plain, &command);
                 }
@@ -492,8 +487,7 @@ fn follow_plan(
             status.position.map(|place| format!(", #{place} in the queue for room")).unwrap_or_default();
         desk.out.progress(&format!("{state}: {done}/{total} done, {running} running{queued}"));
         if !desk.cancel.is_cancelled() {
-            let conductor = status.conductor.as_ref().map(|conductor| conductor.id.clone());
-            (desk.wait)(Interest { plan: Some(plan_id.to_owned()), conductor, ..Interest::default() }, seq)?;
+            (desk.wait)(Interest { plan: Some(plan_id.to_owned()), ..Interest::default() }, seq)?;
         }
         if desk.cancel.is_cancelled() {
             return Ok(None);

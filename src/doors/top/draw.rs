@@ -109,9 +109,9 @@ fn put(screen: &mut Buffer, line: Rect, spans: &[(Style, String)]) {
 
 fn headline(model: &Model, theme: &Theme, screen: &mut Buffer) {
     // Of all projects, as the rows of orchestrators are.
-    let fresh = || model.known.plans.iter().map(|row| &row.status).filter(|status| status.fresh);
-    let count = |state: &str| fresh().filter(|status| status.state == state).count();
-    let at_work: u64 = fresh().filter_map(|status| Some(status.progress.as_ref()?.running)).sum();
+    let all = || model.known.plans.iter().map(|row| &row.status);
+    let count = |state: &str| all().filter(|status| status.fresh && status.state == state).count();
+    let at_work: u64 = all().filter_map(|status| Some(status.progress.as_ref()?.running)).sum();
     let mut counts = format!("  {} running", count("running"));
     for state in ["paused", "queued"] {
         if count(state) > 0 {
@@ -274,10 +274,11 @@ fn tasks(model: &Model, theme: &Theme, width: u16) -> Vec<Spans> {
             (true, false) => "└",
         };
         let number = if is_same(at, at.checked_sub(1)) { String::new() } else { wave.to_string() };
+        let state = if task.paused { "paused" } else { &task.state };
         let mut spans = vec![
             (theme.faint, format!("{number:>3}{bracket} ")),
             (theme.strong, column(&ids[at], wide)),
-            (theme.of(&task.state), format!("  {}", column(&task.state, 9))),
+            (theme.of(state), format!("  {}", column(state, 9))),
         ];
         if !task.depends_on.is_empty() {
             let on: Vec<String> = task.depends_on.iter().map(id_text).collect();

@@ -19,7 +19,7 @@ use crate::api::{ApiError, Client, table};
 use crate::base::notices::Notices;
 use crate::base::threads;
 use crate::services::following::{Follower, Interest, newest};
-use crate::services::{Error, House, reading, registry, watching};
+use crate::services::{Error, House, querying, reading, registry, watching};
 
 /// As many events are shown of what was before.
 const BEFORE: usize = 200;
@@ -125,17 +125,15 @@ impl Desk {
 
     /// Looks whenever it is wanted, until nobody wants any more.
     fn look(&self, wanted: &Receiver<Effect>) {
-        let mut vigils = registry::Vigils::default();
+        let mut _vigil = None;
         while let Ok(effect) = wanted.recv() {
             let Effect::Load(plan) = effect else { continue };
+            // Before the look: whoever is gone in it is not waited for.
+            let ends = querying::living(&self.client.begin().session(), None).unwrap_or_default();
+            let tell = self.tell.clone();
+            _vigil = querying::keep(ends, move || drop(tell.send(Event::Died)));
             let found = match self.everything(plan.as_deref()) {
-                Ok(loaded) => {
-                    let ids =
-                        loaded.plans.iter().filter(|row| row.status.fresh).map(|row| row.status.id.as_str());
-                    let tell = self.tell.clone();
-                    vigils.keep(&self.client.begin().session(), ids, move || drop(tell.send(Event::Died)));
-                    Event::Loaded(Box::new(loaded))
-                }
+                Ok(loaded) => Event::Loaded(Box::new(loaded)),
                 Err(error) => Event::Trouble(error.message),
             };
             if self.tell.send(found).is_err() {

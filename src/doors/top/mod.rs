@@ -2,7 +2,7 @@
 //!
 //! What is known and looked at (`model`) is apart from how it is drawn (`draw`) and from the terminal
 //! (`screen`) and the contract (`feed`). Nothing but the outputs of those at work is looked at again
-//! because time has passed: the event log wakes it, and the end of a conductor's process.
+//! because time has passed: the event log wakes it, and the ends of processes.
 
 mod draw;
 mod feed;

@@ -23,8 +23,9 @@ use super::job::{Exit, Job, Reply, Request};
 use super::{ATTEMPT_VARIABLE, files};
 use crate::base::failpoint::{self, Fault, Point};
 use crate::base::ids::{AttemptId, random_tail};
-use crate::sys::process::spawn;
 use crate::sys::process::tree::{self, Processes};
+use crate::sys::process::vigil::End;
+use crate::sys::process::{life, spawn};
 
 /// How long a shim may take to answer. It answers at once unless the machine is starved.
 const ANSWER_TIME: Duration = Duration::from_secs(10);
@@ -188,6 +189,22 @@ impl Berth {
 pub fn is_alive(run_dir: &Path) -> bool {
     let Ok(lock) = File::open(run_dir.join(files::LOCK)) else { return false };
     rustix::fs::flock(&lock, FlockOperation::NonBlockingLockShared) == Err(Errno::WOULDBLOCK)
+}
+
+/// What tells that the shim of the run has ended; `None` where there is none.
+pub fn end(run_dir: &Path) -> Option<End> {
+    let lock = run_dir.join(files::LOCK);
+    let line = net::socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None).ok()?;
+    // One that hangs, and whom many want to hear, keeps nobody waiting.
+    rustix::io::ioctl_fionbio(&line, true).ok()?;
+    let socket = SocketPath::of(run_dir).ok()?;
+    match net::connect(&line, &SocketAddrUnix::new(&socket.path).ok()?) {
+        Ok(()) => return Some(End::Holder(line.into(), lock)),
+        // It hears nobody any more, and is about to end.
+        Err(Errno::CONNREFUSED) => drop(life::wait_for_end(&lock.to_string_lossy())),
+        Err(_) => {}
+    }
+    None
 }
 
 /// Waits until the shim of the run has ended, by whatever cause, and tells how it
