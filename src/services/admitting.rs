@@ -5,8 +5,9 @@ use std::path::Path;
 use super::project::Project;
 use super::querying::PlanView;
 use super::{Error, Session, insisting, querying, routing};
+use crate::base::clock::Time;
 use crate::base::ids::{PlanId, ProjectId};
-use crate::domain::conducting::{ConductorState, PlanState};
+use crate::domain::conducting::{self, ConductorState, PlanState};
 use crate::domain::refusal::{Code, Refusal};
 use crate::domain::task::TaskState;
 use crate::store::Tx;
@@ -40,7 +41,7 @@ impl Seats<'_> {
 }
 
 /// Those who are before a conductor: who was let in, and who waits for longer. One whose plan is paused before it was
-/// let in keeps nobody back.
+/// let in keeps nobody back, nor does one that hangs.
 struct Before {
     admitted: Vec<ConductorRow>,
     waiting: Vec<ConductorRow>,
@@ -57,8 +58,11 @@ impl Before {
             waiting.retain(|row| (row.started_at, &row.id) < (own.started_at, &own.id));
         }
         let mut found = Self { admitted, waiting: Vec::new() };
+        let now = Time::now();
         for row in waiting {
-            if tx.plan(&row.plan)?.is_some_and(|plan| plan.state == PlanState::Running) {
+            if !conducting::is_silent(now.millis_since(row.heartbeat_at))
+                && tx.plan(&row.plan)?.is_some_and(|plan| plan.state == PlanState::Running)
+            {
                 found.waiting.push(row);
             }
         }

@@ -396,6 +396,40 @@ fn who_waits_for_room_has_a_place_and_can_be_launched_anyway() {
 }
 
 #[test]
+fn one_that_hangs_at_the_head_of_the_queue_keeps_nobody_back_and_has_its_turn_later() {
+    let bench = Bench::new();
+    bench.write("kapell.toml", "[project]\nmax_conductors = 1\n");
+    bench.commit("one at a time");
+    let (first, worker) = waiting(&bench, "first");
+    let later = |name: &str, file: &str| {
+        let plan = Plan::new([task("a", &[file], &[&bench.meet_line(name), &format!("write {file} x")])]);
+        bench.start(&plan.with("name", json!(name)))
+    };
+    let (second, third) = (later("second", "b.txt"), later("third", "c.txt"));
+    bench.until(json!({"scope": "plan", "id": third}), |status| status["position"] == 2);
+    let hung = bench.conductor(&second);
+    bench.settled();
+    hung.signal(Signal::STOP);
+    forge(&bench, &format!("heartbeat_at = heartbeat_at - 61000 * (plan = '{second}')"));
+    assert_eq!(listed(&bench, &third)["position"], 1);
+    worker.go();
+    let third_at_work = bench.meet("third");
+    // It goes on: there is no room for two, and it waits as before.
+    hung.signal(Signal::CONT);
+    let is_back = |it: &Value| it["plan_id"] == second.as_str() && it["fresh"] == true;
+    let all = bench.until(json!({"scope": "conductors"}), |status| {
+        status["conductors"].as_array().unwrap().iter().any(is_back)
+    });
+    let back = all["conductors"].as_array().unwrap().iter().find(|it| is_back(it)).unwrap();
+    assert_eq!((&back["state"], &back["position"]), (&json!("queued"), &json!(1)), "{all:#}");
+    third_at_work.go();
+    bench.meet("second").go();
+    for plan in [&first, &second, &third] {
+        assert_eq!(bench.at_rest(plan)["state"], "done", "{}", bench.story());
+    }
+}
+
+#[test]
 fn a_machine_that_is_short_of_memory_refuses_waits_or_is_launched_anyway() {
     let bench = Bench::new();
     bench.configure("[machine]\nmin_free_memory_mb = 900000000\n");
