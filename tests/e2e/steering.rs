@@ -1,6 +1,6 @@
 //! What a person says while work goes on.
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
 use crate::bench::processes::state_of;
@@ -125,6 +125,13 @@ fn pause_with_force_suspends_workers_and_resume_wakes_them() {
     let (a, b) = (bench.meet("a"), bench.meet("b"));
     bench.rpc().ok("control", json!({"action": "pause", "target": plan, "force": true}));
     assert_eq!([state_of(a.pid), state_of(b.pid)], ['T', 'T']);
+    // Whoever had it go on has it suspended again, and what is suspended is not said to finish.
+    kill_process(Pid::from_raw(a.pid).unwrap(), Signal::CONT).unwrap();
+    assert_ne!(state_of(a.pid), 'T');
+    let told = bench.rpc().ok("control", json!({"action": "pause", "target": plan, "force": true}));
+    assert_eq!([state_of(a.pid), state_of(b.pid)], ['T', 'T'], "{told}");
+    let told = bench.control("pause", &plan);
+    assert_eq!(told["message"], "nothing new starts, 2 workers are suspended");
     assert_eq!(bench.task(&plan, "a")["attempts"][0]["state"], "paused");
     let lines = |bench: &Bench| {
         let status = bench.rpc().ok("status", json!({"scope": "plan", "id": plan}));

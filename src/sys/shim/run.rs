@@ -333,7 +333,12 @@ impl Run {
                 *left = Some(Duration::from_millis(timeout_ms));
                 Ok(())
             }
-            (Request::Pause, Phase::Paused { .. }) | (Request::Resume, Phase::Running { .. }) => Ok(()),
+            (Request::Pause, Phase::Paused { .. }) => {
+                // Somebody else may have had it go on.
+                tree::suspend_descendants(self.shim, &self.relays.pids());
+                Ok(())
+            }
+            (Request::Resume, Phase::Running { .. }) => Ok(()),
             (Request::Pause | Request::Resume | Request::Extend { .. } | Request::Relay { .. }, _) => {
                 Err("the worker is already ending".to_owned())
             }
