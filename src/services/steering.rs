@@ -70,6 +70,8 @@ enum Target {
     Task(Box<PlanRow>, TaskId),
     Stage(Box<PlanRow>, String),
     Attempt(Box<AttemptRow>),
+    /// All that a worker does, where that is several.
+    Worker(Vec<AttemptRow>),
 }
 
 /// How it is to be done.
@@ -128,7 +130,7 @@ pub fn control(
     let found = find(session, project, target)?;
     let of = match &found {
         _ if matches!(action, Action::Pause | Action::Stop) => None,
-        Target::All => None,
+        Target::All | Target::Worker(_) => None,
         Target::Plan(plan) | Target::Task(plan, _) | Target::Stage(plan, _) => Some(&plan.id),
         Target::Attempt(attempt) => Some(&attempt.plan),
     };
@@ -204,6 +206,32 @@ pub fn control(
         (Action::Nudge, Target::Attempt(attempt)) => {
             let live = [*attempt].into_iter().filter(|it| it.state.outcome().is_none());
             nudge(session, project, &live.collect::<Vec<_>>(), target, message)
+        }
+        (Action::Nudge, Target::Worker(live)) => nudge(session, project, &live, target, message),
+        (Action::Pause | Action::Resume | Action::Stop | Action::Restart, Target::Worker(live)) => {
+            let (mut state, mut told, mut refused) = (String::new(), Vec::new(), None);
+            for attempt in live {
+                match control(session, project, action, attempt.id.as_str(), asked) {
+                    Ok(done) => {
+                        state = done.state;
+                        told.push(done.message);
+                    }
+                    // It may have ended meanwhile.
+                    Err(error) => refused = Some(error),
+                }
+            }
+            match refused.filter(|_| told.is_empty()) {
+                Some(error) => Err(error),
+                None => Ok(Done { state, message: told.join(", "), ..Done::default() }),
+            }
+        }
+        (_, Target::Worker(live)) => {
+            let tasks: Vec<_> = live.iter().map(|it| format!("{}/{}", it.plan, it.task)).collect();
+            Err(refuse(
+                Code::Usage,
+                format!("worker {target} is at work on several tasks"),
+                format!("name one of them: {}", tasks.join(", ")),
+            ))
         }
         (Action::Approve, Target::Stage(plan, stage)) => {
             decide(session, project, &plan.id, Some(&stage), message)
@@ -337,8 +365,12 @@ fn find(session: &Session, project: &Project, text: &str) -> Result<Target, Erro
         }
     }
     let worker = WorkerName::new(text);
-    let of_worker = store.read(|tx| tx.all_live_attempts())?;
-    if let Some(attempt) = of_worker.into_iter().find(|it| it.worker == worker && it.project == project.id) {
+    let mut of_worker = store.read(|tx| tx.all_live_attempts())?;
+    of_worker.retain(|it| it.worker == worker && it.project == project.id);
+    if of_worker.len() > 1 {
+        return Ok(Target::Worker(of_worker));
+    }
+    if let Some(attempt) = of_worker.pop() {
         return Ok(Target::Attempt(Box::new(attempt)));
     }
     match dispatching::find_plan(session, project, text) {

@@ -50,6 +50,22 @@ fn stop_of_one_attempt_leaves_the_others_at_work() {
 }
 
 #[test]
+fn a_worker_that_does_several_tasks_is_steered_in_all_of_them() {
+    let bench = Bench::new();
+    let plan = bench.start(&two(&bench));
+    let (a, b) = (bench.meet("a"), bench.meet("b"));
+    let worker = bench.task(&plan, "a")["attempts"][0]["worker"].as_str().unwrap().to_owned();
+    assert_eq!(bench.task(&plan, "b")["attempts"][0]["worker"], worker.as_str());
+    bench.control("pause", &worker);
+    assert_eq!([state_of(a.pid), state_of(b.pid)], ['T', 'T']);
+    bench.control("stop", &worker);
+    a.gone();
+    b.gone();
+    let status = bench.at_rest(&plan);
+    assert_eq!((&status["state"], &status["running"]), (&json!("stopped"), &json!(0)), "{status:#}");
+}
+
+#[test]
 fn a_paused_plan_starts_nothing_new() {
     let bench = Bench::new();
     let plan = bench.start(&Plan::new([
