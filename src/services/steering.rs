@@ -31,9 +31,9 @@ mod resuming;
 mod yielding;
 pub(super) use bringing::tell_landed;
 use bringing::{land, land_all};
-pub(in crate::services) use ending::is_stopping;
 pub use ending::kill_workers;
 use ending::{being_judged, end_by_force, forced, judged};
+pub(in crate::services) use ending::{is_stopping, is_through};
 use releasing::{nobody, release};
 pub(in crate::services) use yielding::make_way;
 
@@ -161,8 +161,11 @@ pub fn control(
                 {
                     continue;
                 }
-                on_plan(session, project, action, &plan.row, force, message)?;
-                done += 1;
+                match on_plan(session, project, action, &plan.row, force, message) {
+                    Ok(_) => done += 1,
+                    Err(_) if is_through(session, action, &plan.row.id)? => {}
+                    Err(error) => return Err(error),
+                }
             }
             let told = match action {
                 Action::Pause => "paused",

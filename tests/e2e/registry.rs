@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -314,7 +315,7 @@ fn a_status_file_is_always_whole_and_ends_with_the_end() {
     let (file, status) = (bench.root.join("plan.json"), bench.root.join("status.json"));
     fs::write(&file, plan.with("name", json!("told")).params()["plan"].to_string()).unwrap();
     let words = ["run", file.to_str().unwrap(), "--status-file", status.to_str().unwrap()];
-    let mut run = bench.command(KAPELL).args(words).stdout(std::process::Stdio::null()).spawn().unwrap();
+    let mut run = bench.command(KAPELL).args(words).stdout(Stdio::null()).spawn().unwrap();
     let worker = bench.meet("a");
     let plan = bench.rpc().ok("status", json!({}))["plans"][0]["plan_id"].as_str().unwrap().to_owned();
     bench.task_is(&plan, "a", "running");
@@ -342,7 +343,7 @@ fn a_status_file_is_always_whole_and_ends_with_the_end() {
     assert_eq!(told["followed"], true);
     // Whoever leaves it says so in it.
     fs::remove_file(&status).unwrap();
-    let mut run = bench.command(KAPELL).args(words).stdout(std::process::Stdio::null()).spawn().unwrap();
+    let mut run = bench.command(KAPELL).args(words).stdout(Stdio::null()).spawn().unwrap();
     let worker = bench.meet("a");
     let pid = rustix::process::Pid::from_raw(run.id().cast_signed()).unwrap();
     rustix::process::kill_process(pid, Signal::INT).unwrap();
@@ -427,6 +428,24 @@ fn one_that_hangs_at_the_head_of_the_queue_keeps_nobody_back_and_has_its_turn_la
     for plan in [&first, &second, &third] {
         assert_eq!(bench.at_rest(plan)["state"], "done", "{}", bench.story());
     }
+}
+
+#[test]
+fn whoever_stops_all_at_the_same_time_as_others_has_stopped_all() {
+    let bench = Bench::new();
+    let begin = |number: usize| {
+        let (name, file) = (format!("p{number}"), format!("{number}.txt"));
+        let plan = Plan::new([task("a", &[&file], &[&bench.meet_line(&name)])]);
+        bench.start(&plan.with("name", json!(name)))
+    };
+    let plans: Vec<_> = (0..4).map(begin).collect();
+    let stop = || bench.command(KAPELL).arg("shutdown-all").stdout(Stdio::piped()).spawn().unwrap();
+    let stops: Vec<_> = (0..6).map(|_| stop()).collect();
+    for stop in stops {
+        let stopped = stop.wait_with_output().unwrap();
+        assert!(stopped.status.success(), "{}", String::from_utf8_lossy(&stopped.stdout));
+    }
+    plans.iter().for_each(|plan| assert_eq!(bench.at_rest(plan)["state"], "stopped"));
 }
 
 #[test]

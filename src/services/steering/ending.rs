@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::{are, cancel};
+use super::{Action, are, cancel};
 use crate::base::ids::{AttemptId, PlanId, TaskId};
 use crate::domain::conducting::PlanState;
 use crate::domain::task::TaskState;
@@ -24,6 +24,20 @@ const LAST_STEPS: Duration = Duration::from_millis(20);
 /// Whether a plan was told to stop and has not come to it: somebody may want it done by force.
 pub(in crate::services) fn is_stopping(session: &Session, plan: &PlanRow) -> Result<bool, Error> {
     Ok(plan.state == PlanState::Stopped && dispatching::live_conductor(session, &plan.id)?.is_some())
+}
+
+/// Whether a plan that was to be stopped or paused came to its end before that, so that nothing is left to do.
+pub(in crate::services) fn is_through(
+    session: &Session,
+    action: Action,
+    plan: &PlanId,
+) -> Result<bool, Error> {
+    let row = session.store()?.read(|tx| tx.plan(plan))?;
+    let Some(row) = row.filter(|row| row.state.is_at_rest()) else { return Ok(false) };
+    Ok(match action {
+        Action::Stop => !is_stopping(session, &row)?,
+        _ => action == Action::Pause,
+    })
 }
 
 /// The attempts of a plan that are judged or land: commands and reviewers run for them.
