@@ -693,6 +693,11 @@ pub fn paused(plan: &PlanId) -> (String, String) {
     ("paused".to_owned(), format!("kapell resume {plan} lets it go on"))
 }
 
+/// The same of a plan whose conductor died.
+fn stopped(plan: &PlanId) -> (String, String) {
+    ("stopped".to_owned(), format!("kapell resume {plan} goes on"))
+}
+
 /// What waits to be started, in the order in which it will be taken: a page of it.
 pub fn queue(
     session: &Session,
@@ -701,13 +706,26 @@ pub fn queue(
     limit: usize,
 ) -> Result<Vec<QueuedView>, Error> {
     let now = Time::now();
-    let rows = session.store()?.read(|tx| tx.queue(&project.id, now, schedule::AGEING_MS, after, limit))?;
+    let (rows, deserted) = session.store()?.read(|tx| -> Result<_, Error> {
+        let rows = tx.queue(&project.id, now, schedule::AGEING_MS, after, limit)?;
+        let (mut seen, mut deserted) = (Vec::new(), Vec::new());
+        for row in &rows {
+            if !seen.contains(&row.plan) {
+                seen.push(row.plan.clone());
+                if is_deserted(tx, &row.plan)? && !is_being_started(&session.house, &row.plan) {
+                    deserted.push(row.plan.clone());
+                }
+            }
+        }
+        Ok((rows, deserted))
+    })?;
     let view = |row: WaitingRow| {
         let said = row.reason.as_deref().and_then(|reason| reason.split_once(": "));
         let owned = |(reason, on): (&str, &str)| (reason.to_owned(), on.to_owned());
         let (reason, on) = match (row.state, said) {
             (TaskState::Ready, Some(said @ ("budget", _))) => owned(said),
             _ if row.is_paused => paused(&row.plan),
+            _ if deserted.contains(&row.plan) => stopped(&row.plan),
             (TaskState::Waiting, _) if row.depends => owned(("dependency", "what it depends on")),
             (TaskState::Ready, Some(said)) => owned(said),
             (TaskState::Rejected, _) => owned(("slot", "its next try")),

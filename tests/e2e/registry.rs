@@ -431,6 +431,24 @@ fn one_that_hangs_at_the_head_of_the_queue_keeps_nobody_back_and_has_its_turn_la
 }
 
 #[test]
+fn a_plan_whose_conductor_died_while_it_waited_has_no_turn() {
+    let bench = Bench::new();
+    bench.write("kapell.toml", "[project]\nmax_conductors = 1\n");
+    bench.commit("one at a time");
+    let (first, worker) = waiting(&bench, "first");
+    let second =
+        bench.start(&Plan::new([task("a", &["b.txt"], &["write b.txt x"])]).with("name", json!("second")));
+    bench.until(json!({"scope": "plan", "id": second}), |status| status["position"] == 1);
+    bench.conductor(&second).kill();
+    let queue = bench.rpc().ok("status", json!({"scope": "queue"}));
+    let one = &queue["waiting"][0];
+    let on = format!("kapell resume {second} goes on");
+    assert_eq!((&one["reason"], &one["on"]), (&json!("stopped"), &json!(on)), "{queue:#}");
+    worker.go();
+    bench.at_rest(&first);
+}
+
+#[test]
 fn whoever_stops_all_at_the_same_time_as_others_has_stopped_all() {
     let bench = Bench::new();
     let begin = |number: usize| {

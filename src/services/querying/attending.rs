@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use super::{conducts, paused};
+use super::{conducts, paused, stopped};
 use crate::base::clock::Time;
 use crate::base::ids::{PlanId, ProviderName};
 use crate::domain::attempt::AttemptState;
@@ -163,7 +163,7 @@ pub(super) fn mark_halted(task: &mut TaskRow, plan: &PlanRow, is_conducted: bool
     }
     let halted = match plan.state {
         PlanState::Paused => Some(paused(&plan.id)),
-        _ if !is_conducted => Some(("stopped".to_owned(), format!("kapell resume {} goes on", plan.id))),
+        _ if !is_conducted => Some(stopped(&plan.id)),
         _ => None,
     };
     if let Some((reason, on)) = halted {
