@@ -156,6 +156,10 @@ pub struct Meant {
 /// Several begin so, or the folder of its project is gone.
 pub fn meant(session: &Session, project: &Project, text: &str) -> Result<Meant, Error> {
     let here = || Meant { session: session.clone(), project: project.clone(), id: text.to_owned() };
+    if text.starts_with('/') {
+        let next = "PLAN_ID/TASK_ID names a task; kapell list shows the plans";
+        return Err(Refusal::new(Code::Usage, "no plan is named before the /", next).into());
+    }
     // A worker sees no other project, and knows the ids of its own.
     if session.caller.attempt.is_some() || matches!(text, "" | "all" | EVERYWHERE) {
         return Ok(here());
