@@ -356,6 +356,9 @@ fn a_status_file_is_always_whole_and_ends_with_the_end() {
         (&["run", "plan.json", "--status-file", "no/such/folder/x"][..], 2),
         (&["run", "plan.json", "--status-file", "x", "--detach"], 2),
         (&["status", "--watch", "--status-file", "x"], 2),
+        (&["run", words[1], "--status-file", words[1]], 2),
+        (&["run", "plan.json", "--status-file", ".git/HEAD"], 2),
+        (&["stop", "/a"], 2),
     ] {
         assert_eq!(run_in(&bench, &bench.project, words).0, Some(code), "{words:?}");
     }

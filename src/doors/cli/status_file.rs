@@ -22,23 +22,38 @@ pub struct StatusFile {
 }
 
 impl StatusFile {
-    /// The file at a path, which is replaced if it is there. Nothing is written yet.
+    /// The file at a path; one that is there is replaced, if it is such a file or empty. Nothing is written yet.
     ///
     /// # Errors
-    /// There can be no file.
+    /// There can be no file, or what is there is something else.
     pub fn at(path: PathBuf) -> Result<Self, ApiError> {
-        let no = |why: String| {
-            Refusal::new(Code::Usage, why, "--status-file names a file in a folder that is there")
+        let shown = path.display();
+        let refuse = |why: String| {
+            let next = "--status-file names a new file in a folder that is there, or one that Kapell wrote";
+            Err(Refusal::new(Code::Usage, why, next).into())
         };
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        if path.file_name().is_none() || folder.is_some_and(|folder| !folder.is_dir()) {
-            return Err(no(format!("there can be no file {}", path.display())).into());
-        }
         // What is no file would be replaced by one: a device, say.
         if fs::symlink_metadata(&path).is_ok_and(|there| !there.is_file()) {
-            return Err(no(format!("{} is no plain file", path.display())).into());
+            return refuse(format!("{shown} is no plain file"));
         }
-        Ok(Self { path, last: None, has_failed: false, is_left: false })
+        let folder =
+            path.parent().map(|folder| if folder == Path::new("") { Path::new(".") } else { folder });
+        let folder = folder.and_then(|folder| folder.canonicalize().ok()).unwrap_or_default();
+        if folder.join(path.file_name().unwrap_or_default()).iter().any(|part| part == ".git") {
+            return refuse(format!("{shown} is Git's"));
+        }
+        if path.exists() && !is_ours(&path) {
+            return refuse(format!("{shown} is there, and is no status file"));
+        }
+        let beside = beside(&path);
+        let tried = fs::File::create(&beside).and_then(|_| fs::remove_file(&beside));
+        match tried {
+            Ok(()) if !path.as_os_str().as_encoded_bytes().ends_with(b"/") => {
+                Ok(Self { path, last: None, has_failed: false, is_left: false })
+            }
+            Ok(()) => refuse(format!("there can be no file {shown}")),
+            Err(error) => refuse(format!("there can be no file {shown}: {error}")),
+        }
     }
 
     /// Writes how the plan is as nobody follows it any more, and that it is so: what becomes of it from now on the
@@ -71,11 +86,12 @@ impl StatusFile {
 fn facts(plan: &PlanStatus) -> Value {
     let conductor =
         plan.conductor.as_ref().map(|it| json!({"id": it.id, "pid": it.pid, "socket": it.socket}));
+    let queued = || plan.position.map(|place| format!("it waits for room, #{place} in the queue"));
     json!({
         "plan_id": plan.plan_id,
         "name": plan.name,
         "state": plan.state,
-        "reason": plan.reason,
+        "reason": plan.reason.clone().or_else(queued),
         "done": plan.done,
         "total": plan.total,
         "running": plan.running,
@@ -85,12 +101,25 @@ fn facts(plan: &PlanStatus) -> Value {
     })
 }
 
-/// Whoever reads it sees the old or the new, never a part.
-fn replace(path: &Path, text: &str) -> io::Result<()> {
+/// Whether a file is empty, or one of these, which are small.
+fn is_ours(path: &Path) -> bool {
+    let is_small = fs::metadata(path).is_ok_and(|file| file.len() < 1 << 16);
+    let Some(text) = is_small.then(|| fs::read(path).ok()).flatten() else { return false };
+    let told = || serde_json::from_slice::<Value>(&text).unwrap_or_default();
+    text.is_empty() || ["plan_id", "updated_at"].iter().all(|key| told()[*key].is_string())
+}
+
+/// Where it is written before it gets its name.
+fn beside(path: &Path) -> PathBuf {
     let mut name = std::ffi::OsString::from(".");
     name.push(path.file_name().unwrap_or_default());
     name.push(format!(".{}", std::process::id()));
-    let beside = path.with_file_name(name);
+    path.with_file_name(name)
+}
+
+/// Whoever reads it sees the old or the new, never a part.
+fn replace(path: &Path, text: &str) -> io::Result<()> {
+    let beside = beside(path);
     let written = fs::File::create(&beside)
         .and_then(|mut file| file.write_all(text.as_bytes()))
         .and_then(|()| fs::rename(&beside, path));
@@ -136,11 +165,23 @@ mod tests {
     #[test]
     fn what_can_be_no_file_is_refused() {
         let folder = tempfile::tempdir().unwrap();
-        for path in
-            [folder.path().join("no/such"), folder.path().to_owned(), PathBuf::from("/"), "/dev/null".into()]
-        {
+        let at = |name: &str| folder.path().join(name);
+        fs::create_dir(at(".git")).unwrap();
+        fs::write(at("plan.json"), r#"{"name": "p", "tasks": []}"#).unwrap();
+        fs::write(at(".git/HEAD"), "").unwrap();
+        let no = ["no/such", "", "new/", "plan.json", ".git/HEAD", ".git/new", ".git"].map(at);
+        let no =
+            no.into_iter().chain([at(&"x".repeat(256)), "/".into(), "/dev/null".into(), "/proc/x".into()]);
+        for path in no {
             assert!(StatusFile::at(path.clone()).is_err(), "{}", path.display());
         }
+        fs::write(at("empty"), "").unwrap();
+        let mut written = StatusFile::at(at("status.json")).unwrap();
+        written.write(&mut out(), &plan(1));
+        for path in ["empty", "new", "status.json"].map(at) {
+            assert!(StatusFile::at(path.clone()).is_ok(), "{}", path.display());
+        }
+        assert!(!at("new").exists());
         assert!(StatusFile::at(PathBuf::from("here.json")).is_ok());
     }
 }
