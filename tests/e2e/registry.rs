@@ -306,6 +306,8 @@ fn a_run_is_in_the_history_and_is_walked_again() {
     let screen = ok(&bench, &["replay", "story", "--task", "b"]);
     assert!(screen.contains("why    what it depends on is done: a"), "{screen}");
     assert!(screen.contains("known  plan running: 1 done"), "{screen}");
+    assert_eq!(run_in(&bench, &bench.project, &["replay", "story", "--task", "z"]).0, Some(3));
+    assert_eq!(run_in(&bench, &bench.project, &["history", "--limit", "0"]).0, Some(2));
 }
 
 #[test]

@@ -410,8 +410,8 @@ pub struct Serve {
 #[derive(Debug, Args)]
 pub struct History {
     /// At most so many
-    #[arg(long, value_name = "N", default_value_t = 20, allow_negative_numbers = true)]
-    pub limit: usize,
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..), allow_negative_numbers = true)]
+    pub limit: u64,
     /// Of every project of yours
     #[arg(long)]
     pub all_projects: bool,

@@ -305,7 +305,7 @@ fn list(desk: &mut Desk<'_>, all: bool) -> Result<u8, ApiError> {
 fn history(desk: &mut Desk<'_>, args: &args::History) -> Result<u8, ApiError> {
     let params =
         StatusParams { scope: Scope::History, all_projects: args.all_projects, ..StatusParams::default() };
-    let value = all_pages(desk, params, "runs", args.limit)?;
+    let value = all_pages(desk, params, "runs", args.limit as usize)?;
     desk.show::<StatusResult>(&value, screens::status)?;
     Ok(0)
 }
@@ -318,6 +318,7 @@ fn replay(desk: &mut Desk<'_>, args: args::Replay) -> Result<u8, ApiError> {
         limit: Some(LARGEST_PAGE),
         ..StatusParams::default()
     };
+    let mut is_known = args.task.is_none();
     loop {
         let value = desk.call("status", &params)?;
         let status: StatusResult = typed(&value)?;
@@ -326,6 +327,7 @@ fn replay(desk: &mut Desk<'_>, args: args::Replay) -> Result<u8, ApiError> {
         };
         for step in steps {
             let of_task = args.task.as_ref().is_none_or(|task| step.task.as_ref() == Some(task));
+            is_known |= of_task;
             if !of_task || args.kind.as_ref().is_some_and(|kind| !step.kind.starts_with(kind.as_str())) {
                 continue;
             }
@@ -336,6 +338,10 @@ fn replay(desk: &mut Desk<'_>, args: args::Replay) -> Result<u8, ApiError> {
                 let text = screens::replay_step(&desk.view(), &step);
                 desk.out.result(&text);
             }
+        }
+        if status.next_cursor.is_none() && !is_known {
+            let why = format!("nothing is recorded of task {}", args.task.unwrap_or_default());
+            return Err(Refusal::new(Code::NotFound, why, "without --task all is told").into());
         }
         if status.next_cursor.is_none() || desk.out.is_closed() {
             return Ok(0);
