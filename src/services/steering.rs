@@ -480,21 +480,8 @@ fn on_plan(
         dispatching::ensure_conductor(session, project, id, action == Action::Launch)?;
     }
     let n = live.len();
-    let suspended = live.iter().filter(|attempt| force || attempt.state == AttemptState::Paused).count();
     let message = match (action, n) {
-        (Action::Pause, _) => {
-            let going = match n - suspended {
-                1 => Some("1 worker finishes what it does".to_owned()),
-                0 if force || suspended > 0 => None,
-                going => Some(format!("{going} workers finish what they do")),
-            };
-            let suspended = (force || suspended > 0).then(|| format!("{} suspended", are(suspended)));
-            [Some("nothing new starts".to_owned()), going, suspended]
-                .into_iter()
-                .flatten()
-                .collect::<Vec<_>>()
-                .join(", ")
-        }
+        (Action::Pause, _) => resuming::paused(&live, force),
         (Action::Stop, 0) => match command_at_work(session, id)? {
             Some(stage) => format!(
                 "the command of stage {stage} is being ended; kapell resume {id} sees to what it leaves, and rolls back what it began"

@@ -1,6 +1,7 @@
-//! Resuming what would only come to the same end again.
+//! Resuming what would only come to the same end again, and what is said of that and of a pause.
 
-use super::refuse;
+use super::{are, refuse};
+use crate::domain::attempt::AttemptState;
 use crate::domain::conducting::PlanState;
 use crate::domain::pipeline::{self, Conclusion};
 use crate::domain::refusal::Code;
@@ -9,6 +10,7 @@ use crate::services::conductor::stages::WAITS_FOR_APPROVAL;
 use crate::services::pipelines::facts;
 use crate::services::{Error, Session};
 use crate::store::Tx;
+use crate::store::attempts::AttemptRow;
 use crate::store::plans::{PlanRow, TaskLight};
 
 /// Refuses to have a plan go on of which nothing is open: a conductor would only find again how it ended. What
@@ -58,4 +60,17 @@ fn lost(tx: &Tx<'_>, plan: &PlanRow) -> Result<Option<(String, String)>, Error> 
         let why = format!("task {} is {}{why}", task.id, task.state.as_str());
         (why, format!("kapell retry {id} tries again what failed"))
     }))
+}
+
+/// What is said of workers at a pause: with force all are suspended, else who was before goes on being so.
+pub(super) fn paused(live: &[AttemptRow], force: bool) -> String {
+    let suspended = live.iter().filter(|attempt| force || attempt.state == AttemptState::Paused).count();
+    let going = match live.len() - suspended {
+        1 => ", 1 worker finishes what it does".to_owned(),
+        0 if force || suspended > 0 => String::new(),
+        going => format!(", {going} workers finish what they do"),
+    };
+    let suspended =
+        if force || suspended > 0 { format!(", {} suspended", are(suspended)) } else { String::new() };
+    format!("nothing new starts{going}{suspended}")
 }
