@@ -52,8 +52,7 @@ pub(super) fn take_over(
     dead: &PlanRow,
 ) -> Result<Dispatched, Error> {
     let what = What::Plan { id: dead.id.to_string(), tasks: None };
-    let taken =
-        super::dispatch(session, project, &Wish { what, pace: wish.pace.clone(), alone: false, ..*wish })?;
+    let taken = super::dispatch(session, project, &Wish { what, pace: wish.pace, alone: false, ..*wish })?;
     let why = format!("plan {} has the same tasks, and its conductor had died: it goes on", dead.id);
     session.store()?.write(|tx| tx.set_plan_state(&project.id, draft, PlanState::Stopped, Some(&why)))?;
     Ok(Dispatched { note: Some(why), ..taken })
