@@ -220,7 +220,7 @@ impl Reading<'_> {
                 });
             }
             "bundle" if has_word(words, "create") => {
-                self.write_all(operands.paths.get(1..2).unwrap_or_default())
+                self.write_all(operands.paths.get(1..2).unwrap_or_default());
             }
             "diff" | "log" | "show" | "archive" => {
                 self.values(&operands, "o output");
