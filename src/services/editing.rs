@@ -492,10 +492,6 @@ fn wanted(project: &Project, asked: &Asked<'_>) -> Wanted {
         if let Extent::Found(name) = &place.extent {
             let folder = if place.path.is_empty() { String::new() } else { as_glob(&place.path) + "/" };
             whole.extend(Pattern::parse(&format!("{folder}**/{name}")));
-            // A folder of that name goes with all below it.
-            if name != "*" {
-                whole.extend(Pattern::parse(&format!("{folder}**/{name}/**")));
-            }
             by.get_or_insert("the command finds its files by itself, and may find this one".to_owned());
         } else if let Extent::Brought(command) = &place.extent {
             by.get_or_insert(format!("{command} changes it"));

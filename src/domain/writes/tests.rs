@@ -52,7 +52,8 @@ fn shown(writes: &[Write]) -> String {
             Reach::Commits(Commits { what, revisions, .. }) => format!("{what:?} {}", revisions.join(" ")),
         }
     });
-    shown.collect::<Vec<_>>().join(" | ")
+    let shown = shown.collect::<Vec<_>>().join(" | ");
+    shown.replace("{[0-9],[0-9][0-9],[0-9][0-9][0-9],[0-9][0-9][0-9][0-9]}", "#")
 }
 
 #[track_caller]
@@ -231,7 +232,7 @@ fn folders() {
         ("rm src/**/*.ts **", "glob src/**/*.ts | glob **"),
         (
             "rm f{1..3} g{100..399}.ts; for i in {1..900}; do rm h$i; done",
-            "f1 | f2 | f3 | glob g*.ts | glob h*",
+            "f1 | f2 | f3 | glob g#.ts | glob h#",
         ),
         ("cd 'a[b]'; rm *.o", "glob a[[]b[]]/*.o"),
     ]);

@@ -60,30 +60,42 @@ pub(super) fn files(asked: &Asked<'_>, write: &Write) -> Vec<(PathBuf, Extent)> 
         }
         Reach::IfThere if file.symlink_metadata().is_err() => Vec::new(),
         Reach::IfThere => whole(vec![file]),
-        Reach::Glob => match matching(asked.cwd, &write.path) {
-            Ok(files) => {
-                let goal = |file: PathBuf| match inside.filter(|_| file.is_dir()) {
-                    Some(name) => file.join(name),
-                    None => file,
-                };
-                // Where nothing matches, a word with brackets is the name itself.
-                let named = if files.is_empty() { literal(&write.path) } else { None };
-                let files = files.into_iter().chain(named.map(|name| asked.cwd.join(name)));
-                let mut files = whole(files.map(goal).collect());
-                // Some shells, and others that were told, look at every depth for it.
-                if write.path.split('/').any(|segment| segment == "**") {
-                    let TooMany { folder, name, .. } = too_many(asked.cwd, &write.path);
-                    files.push((folder, Extent::Found(name)));
+        Reach::Glob => {
+            let is_deep = write.path.split('/').any(|segment| segment == "**");
+            match matching(asked.cwd, &write.path) {
+                Ok(files) => {
+                    let goals = |file: PathBuf| -> Vec<PathBuf> {
+                        let Some(names) = inside.filter(|_| file.is_dir()) else { return vec![file] };
+                        let sources = match literal(names) {
+                            Some(name) => Ok(vec![name.into()]),
+                            None => matching(asked.cwd, names),
+                        };
+                        match sources {
+                            Ok(sources) => {
+                                sources.iter().filter_map(|it| Some(file.join(it.file_name()?))).collect()
+                            }
+                            Err(TooMany { .. }) => vec![file],
+                        }
+                    };
+                    // Where nothing matches, a word with brackets is the name itself.
+                    let named = if files.is_empty() { literal(&write.path) } else { None };
+                    let files = files.into_iter().chain(named.map(|name| asked.cwd.join(name)));
+                    let mut files = whole(files.flat_map(goals).collect());
+                    // Some shells, and others that were told, look at every depth for it.
+                    if is_deep {
+                        let TooMany { folder, name, .. } = too_many(asked.cwd, &write.path);
+                        files.extend(found_in(folder, name, is_deep));
+                    }
+                    files
                 }
-                files
+                // Some of them are held one by one, and all are asked about.
+                Err(TooMany { folder, name, some }) => {
+                    let mut files = whole(some);
+                    files.extend(found_in(folder, name, is_deep));
+                    files
+                }
             }
-            // Some of them are held one by one, and all are asked about.
-            Err(TooMany { folder, name, some }) => {
-                let mut files = whole(some);
-                files.push((folder, Extent::Found(name)));
-                files
-            }
-        },
+        }
         Reach::Names if file.is_dir() => match matching(asked.cwd, inside.unwrap_or_default()) {
             Ok(sources) => {
                 whole(sources.iter().filter_map(|source| Some(file.join(source.file_name()?))).collect())
@@ -117,12 +129,18 @@ fn literal(glob: &str) -> Option<String> {
         let quoted = rest.get(1..2).filter(|_| c == '[' && rest.get(2..3) == Some("]"));
         match (c, quoted.filter(|it| "*?[]{}".contains(*it))) {
             (_, Some(quoted)) => text.push_str(quoted),
-            ('*' | '?', _) => return None,
+            ('*' | '?' | '{', _) => return None,
             (c, _) => text.push(c),
         }
         rest = &rest[if quoted.is_some_and(|it| "*?[]{}".contains(it)) { 3 } else { c.len_utf8() }..];
     }
     Some(text)
+}
+
+/// What lies in a folder under such a name; where that is meant at every depth, a folder of it with all below it.
+fn found_in(folder: PathBuf, name: String, is_deep: bool) -> Vec<(PathBuf, Extent)> {
+    let below = (is_deep && name != "*").then(|| (folder.clone(), Extent::Found(format!("{name}/**"))));
+    below.into_iter().chain([(folder, Extent::Found(name))]).collect()
 }
 
 /// Whether it is a folder, and no link to one.
@@ -267,6 +285,8 @@ mod tests {
             (Reach::Glob, "[[][a][]]", None, &["[[a]]"]),
             (Reach::Glob, "g[o]al", Some("x"), &["goal/x"]),
             (Reach::Glob, "[a].txt", Some("x"), &["a.txt"]),
+            (Reach::Glob, "go*", Some("sub/*.rs"), &["goal/a.rs", "goal/b[1].rs"]),
+            (Reach::Glob, "{[0-9],[0-9][0-9]}.txt", None, &[]),
             (Reach::Names, "goal", Some("sub/*.rs"), &["goal/a.rs", "goal/b[1].rs"]),
             (Reach::Names, "goal/new", Some("*.txt"), &["goal/new"]),
             (Reach::IfThere, "a.txt", None, &["a.txt"]),
@@ -317,7 +337,8 @@ mod tests {
         }
         assert_eq!(found(Reach::Names, "many/goal", Some("many/f*")), some("many/goal", "f*"));
         assert_eq!(found(Reach::Glob, "many/f1??", None).len(), 100);
-        assert_eq!(found(Reach::Glob, "many/**/*.x", None), some("many", "*.x"));
+        let folders = found(Reach::Glob, "many/**/*.x", None);
+        assert_eq!(folders, [some("many", "*.x/**"), some("many", "*.x")].concat());
         let by = "git apply".to_owned();
         let diff = Reach::Diff(Diff { strip: 1, is_gits: true, is_glob: true, by: by.clone() });
         assert_eq!(found(diff, "many/*", Some("")), [(cwd.join(""), Extent::Checkout(by))]);

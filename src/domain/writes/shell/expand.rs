@@ -4,8 +4,8 @@ use super::TOP;
 use super::operands::Operands;
 use super::run::{Input, LONGEST, Reading, anything, place};
 use super::word::{
-    Arg, LONGEST_WORD, Part, Variable, Word, arg_text, args_of, changed, globbed, is_name, push_escaped,
-    unescaped,
+    Arg, LONGEST_WORD, NUMBER, Part, Variable, Word, arg_text, args_of, changed, globbed, is_name,
+    push_escaped, unescaped,
 };
 
 /// What words are of which nothing is known.
@@ -104,9 +104,10 @@ impl Reading<'_> {
 
     /// `let`: variables that count.
     pub fn counted(&mut self, sums: &[Arg]) {
-        for sum in sums.iter().filter_map(Arg::text).filter(|sum| sum.contains(['=', '+', '-'])) {
-            for name in sum.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).filter(|it| is_name(it))
-            {
+        let is_number = |text: &str| text.parse::<i64>().is_ok();
+        for name in sums.iter().filter_map(Arg::text).flat_map(assigned) {
+            // What is known and no number is not what counts.
+            if self.value(name).is_none_or(|it| it.iter().all(|it| it.text().is_none_or(is_number))) {
                 self.set(name, vec![Arg::number()]);
             }
         }
@@ -301,16 +302,19 @@ impl Reading<'_> {
 
     /// A word as one text, without wildcards: behind `=` or `<<<`.
     pub fn joined(&mut self, word: &Word) -> Arg {
-        let is_empty = |part: &&Part| matches!(part, Part::Text(text) if text.is_empty());
-        if let [Part::Number] = &*word.parts.iter().skip_while(is_empty).collect::<Vec<_>>() {
-            return Arg::number();
-        }
         let mut whole = Some(String::new());
+        // The same as a glob, where a part is one.
+        let (mut glob, mut is_glob) = (String::new(), false);
         for (at, part) in word.parts.iter().enumerate() {
             let text = match part {
                 Part::Text(text) if at == 0 => self.homely(text).map(|text| unescaped(&text)),
                 part => {
                     let values = self.meant(part);
+                    if let [Arg::Glob(text)] = &*values {
+                        glob.push_str(text);
+                        is_glob = true;
+                        continue;
+                    }
                     let mut texts = Vec::new();
                     for value in &values {
                         texts.push(self.standing_in(value).or_else(|| value.text().map(str::to_owned)));
@@ -318,6 +322,9 @@ impl Reading<'_> {
                     texts.into_iter().collect::<Option<Vec<String>>>().map(|texts| texts.join(" "))
                 }
             };
+            if let Some(text) = &text {
+                push_escaped(&mut glob, text);
+            }
             // All parts are looked at: commands in them run.
             whole = whole.zip(text).map(|(mut whole, text)| {
                 whole.push_str(&text);
@@ -325,7 +332,9 @@ impl Reading<'_> {
             });
         }
         match whole {
-            Some(text) if text.len() <= LONGEST && self.spend(text.len()) => Arg::Text(text),
+            Some(text) if text.len() + glob.len() > 2 * LONGEST || !self.spend(text.len()) => Arg::Unknown,
+            Some(_) if is_glob => Arg::Glob(glob),
+            Some(text) if text.len() <= LONGEST => Arg::Text(text),
             _ => Arg::Unknown,
         }
     }
@@ -367,9 +376,9 @@ impl Reading<'_> {
             }
             // Of one of those that match it is only known where it lies. Brackets mostly belong to the name: where
             // nothing matches, a word stands for itself.
-            Some(Arg::Glob(glob)) if !glob.contains(['*', '?', '\\']) => place(now.as_deref(), glob),
+            Some(Arg::Glob(glob)) if !glob.contains(['*', '?', '\\', NUMBER]) => place(now.as_deref(), glob),
             Some(Arg::Glob(glob)) => {
-                let told = glob.find(['*', '?', '[', '\\']).map_or("", |at| &glob[..at]);
+                let told = glob.find(['*', '?', '[', '\\', NUMBER]).map_or("", |at| &glob[..at]);
                 let folder = told.rsplit_once('/').map_or(".", |(folder, _)| folder).to_owned();
                 let one = Arg::Found { folder, name: "*".to_owned() };
                 self.standing_in(&one).and_then(|goal| place(now.as_deref(), &goal))
@@ -399,6 +408,26 @@ impl Reading<'_> {
     pub fn pop(&mut self) {
         self.state.folder = self.state.stack.pop().flatten();
     }
+}
+
+/// The names that a sum gives a value to: `n = …`, `n += …`, `n++`, `--n`.
+fn assigned(sum: &str) -> Vec<&str> {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let steps = |text: &str| text.ends_with("++") || text.ends_with("--");
+    let (mut names, mut rest) = (Vec::new(), sum);
+    while let Some(start) = rest.find(is_part) {
+        let length = rest[start..].find(|c| !is_part(c)).unwrap_or(rest.len() - start);
+        let (before, name) = (rest[..start].trim_end(), &rest[start..start + length]);
+        rest = &rest[start + length..];
+        let after = rest.trim_start();
+        let sign = after.strip_prefix(['+', '-', '*', '/', '%', '&', '|', '^']).unwrap_or(after);
+        let is_set = sign.starts_with('=') && !sign.starts_with("==");
+        let is_stepped = steps(before) || after.starts_with("++") || after.starts_with("--");
+        if (is_set || is_stepped) && is_name(name) {
+            names.push(name);
+        }
+    }
+    names
 }
 
 /// What stands for a variable that is not set: `:-`, `-`, `:=` or `=`, and the text behind.

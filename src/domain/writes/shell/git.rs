@@ -3,7 +3,7 @@
 use super::operands::{Operands, is_one};
 use super::programs::spread;
 use super::run::{Input, Reading, anything};
-use super::word::{Arg, glob_of, globbed};
+use super::word::{Arg, glob_of, unescaped};
 use crate::domain::writes::shell::ALIAS;
 use crate::domain::writes::{Brought, Commits, Diff, Reach};
 
@@ -323,8 +323,12 @@ impl Reading<'_> {
                 }
                 // A name with brackets is itself, and what they stand for.
                 Arg::Text(text) if text.contains('[') && !text.contains(['*', '?', '!', '^', ':']) => {
-                    self.add(text, None, reach.clone());
-                    self.write(&globbed(text));
+                    self.add(&unescaped(text), None, reach.clone());
+                    self.add(&glob_of(text), None, Reach::Glob);
+                    // Of what is not there any more too.
+                    if let Some((folder, name)) = spread(text) {
+                        self.add(&folder, None, Reach::Below(name));
+                    }
                 }
                 Arg::Text(text) if text.contains(['*', '?', '[']) => match spread(text) {
                     Some((folder, name)) if !text.contains('[') => {

@@ -51,9 +51,13 @@ impl Reading<'_> {
             Some((before, _)) => format!("{before}/{folder}"),
         };
         let is_whole = (before.is_empty() || before.ends_with('/')) && !name.contains('/');
+        // Into the folder of that name.
+        let within = inside.filter(|it| after.ends_with('/') && !it.contains(BEGIN) && !it.contains('/'));
+        let after = after.trim_end_matches('/').to_owned();
         let name = match after.rsplit_once('/') {
             _ if after.contains(BEGIN) => "*".to_owned(),
-            Some((_, "")) => "*".to_owned(),
+            _ if within.is_some() => within.map(as_glob).unwrap_or_default(),
+            Some((_, "" | "." | "..")) => "*".to_owned(),
             Some((_, last)) => globbed(last),
             None if is_whole => name + &globbed(&after),
             None => "*".to_owned(),

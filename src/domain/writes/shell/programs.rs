@@ -2,7 +2,7 @@
 
 use super::operands::{Operands, is_one};
 use super::packages;
-use super::run::{Input, MOST_LINES, Reading};
+use super::run::{Input, MOST_LINES, Reading, anything, place};
 use super::table::{Rule, row};
 use super::word::{Arg, glob_of, globbed};
 use crate::domain::writes::{Reach, as_glob, of_patch};
@@ -175,7 +175,8 @@ impl Reading<'_> {
                 let is_off = |word: &Arg| {
                     // Programs in Go take one dash for two.
                     let name = word.text().filter(|text| text.starts_with('-'));
-                    name.is_some_and(|text| is_one(text.trim_start_matches('-'), off))
+                    let name = name.map(|text| text.trim_start_matches('-'));
+                    name.is_some_and(|name| !name.is_empty() && is_one(name, off))
                 };
                 if (on.is_empty() || operands.has(on)) && !operands.has(off) && !words.iter().any(is_off) {
                     // What stands behind cargo's options is for another program.
@@ -290,9 +291,17 @@ impl Reading<'_> {
     /// The same with a goal that only a shell or a program finds: one that matches, or a folder.
     fn moved_to(&mut self, goal: &Arg, sources: &[Arg]) {
         let Arg::Glob(glob) = goal else { return self.write(goal) };
+        let here = self.state.folder.as_deref().map(as_glob);
         for source in sources {
-            let name = source.text().map(|text| name_of(text.trim_end_matches('/')).to_owned());
-            self.add(&glob_of(glob), name.filter(|it| !it.is_empty()), Reach::Glob);
+            let names = match source {
+                Arg::Text(text) if text.ends_with("/.") => {
+                    place(here.as_deref(), &as_glob(&text[..text.len() - 1])).map(|folder| folder + "*")
+                }
+                Arg::Text(text) => Some(as_glob(name_of(text.trim_end_matches('/')))),
+                Arg::Glob(glob) => place(here.as_deref(), &glob_of(glob)),
+                Arg::Found { .. } | Arg::Unknown => None,
+            };
+            self.add(&glob_of(glob), names.filter(|it| !it.is_empty()), Reach::Glob);
         }
     }
 
@@ -422,6 +431,10 @@ fn numbers(words: &[Arg]) -> Input {
         Some(&[to]) => (1, 1, to),
         Some(&[from, to]) => (from, 1, to),
         Some(&[from, step, to]) => (from, step, to),
+        // In whatever form it is told.
+        _ if words.iter().any(|word| word.text().is_some_and(|it| it.starts_with("-f"))) => {
+            return Input::Names(vec![anything()]);
+        }
         _ => return Input::Names(vec![Arg::number()]),
     };
     let many = to.saturating_sub(from).checked_div(step).unwrap_or(i64::MAX);

@@ -453,6 +453,12 @@ impl<'a> Reading<'a> {
                 Arg::Text(path) => self.add(path, None, reach.clone()),
                 other => self.write(other),
             }
+            // A folder of that name goes with all below it.
+            if let (Arg::Found { folder, name }, Reach::Tree) = (arg, reach)
+                && !name.ends_with('*')
+            {
+                self.add(folder, None, Reach::Below(format!("{name}/**")));
+            }
         }
     }
 

@@ -10,7 +10,24 @@ use super::run::LONGEST;
 use crate::domain::writes::as_glob;
 
 /// What a shell may take for more than itself.
-const SPECIAL: [char; 8] = ['\\', '*', '?', '[', ']', '{', '}', '~'];
+const SPECIAL: [char; 9] = ['\\', '*', '?', '[', ']', '{', '}', '~', NUMBER];
+
+/// What stands in a glob for some number.
+pub(super) const NUMBER: char = '\u{3}';
+
+/// A number, in the words of a claim's pattern.
+const DIGITS: &str = "{[0-9],[0-9][0-9],[0-9][0-9][0-9],[0-9][0-9][0-9][0-9]}";
+
+/// Classes of characters by their names, as ranges.
+const CLASSES: [(&str, &str); 7] = [
+    ("[:digit:]", "0-9"),
+    ("[:alpha:]", "a-zA-Z"),
+    ("[:alnum:]", "0-9a-zA-Z"),
+    ("[:upper:]", "A-Z"),
+    ("[:lower:]", "a-z"),
+    ("[:xdigit:]", "0-9a-fA-F"),
+    ("[:space:]", " \t\n"),
+];
 
 /// How many words the braces of one may make.
 const MOST_WORDS: usize = 64;
@@ -69,7 +86,7 @@ pub(super) enum Arg {
 impl Arg {
     /// Some number.
     pub fn number() -> Self {
-        Self::Glob("[0-9]*".to_owned())
+        Self::Glob(NUMBER.to_string())
     }
 
     /// The text, where it is known.
@@ -194,7 +211,10 @@ pub(super) fn unescaped(text: &str) -> String {
 
 /// A glob with backslashes in the words of a claim's pattern.
 pub(super) fn glob_of(text: &str) -> String {
-    // Of a class that is told by its name any character may be.
+    if let Some((name, range)) = CLASSES.iter().find(|(name, _)| text.contains(name)) {
+        return glob_of(&text.replace(name, range));
+    }
+    // Of another class any character may be.
     if let Some((before, rest)) = text.split_once("[:")
         && let Some((before, _)) = before.rsplit_once('[')
         && let Some((_, after)) = rest.split_once(":]").and_then(|(_, rest)| rest.split_once(']'))
@@ -210,13 +230,14 @@ pub(super) fn glob_of(text: &str) -> String {
                 let quoted = chars.next().map(String::from).unwrap_or_default();
                 glob.push_str(&as_glob(&quoted));
             }
-            ']' if is_class => {
+            // The first one belongs to the class.
+            ']' if is_class && !glob.ends_with("[!") && !glob.ends_with('[') => {
                 is_class = false;
                 glob.push(c);
             }
             '^' if is_class && glob.ends_with('[') => glob.push('!'),
             c if is_class => glob.push(c),
-            '[' if chars.clone().any(|c| c == ']') => {
+            '[' if chars.clone().skip(1).any(|c| c == ']') => {
                 is_class = true;
                 glob.push(c);
             }
@@ -228,6 +249,7 @@ pub(super) fn glob_of(text: &str) -> String {
             }
             '*' if glob.ends_with('*') => {}
             '*' | '?' => glob.push(c),
+            NUMBER => glob.push_str(DIGITS),
             c => glob.push_str(&as_glob(c.encode_utf8(&mut [0; 4]))),
         }
     }
@@ -261,7 +283,7 @@ fn arg_of(text: &str) -> Arg {
     while let Some(c) = chars.next() {
         match c {
             '\\' => drop(chars.next()),
-            '*' | '?' => return Arg::Glob(text.to_owned()),
+            '*' | '?' | NUMBER => return Arg::Glob(text.to_owned()),
             // Something in a bracket that closes.
             '[' if chars.as_str().find(']').is_some_and(|end| end > 0) => return Arg::Glob(text.to_owned()),
             _ => {}
@@ -308,31 +330,29 @@ fn braced(text: &str) -> Option<(&str, Vec<String>, &str)> {
     None
 }
 
-/// `1..9`, `a..z`.
+/// `1..9`, `a..z`, `1..9..2`.
 fn range(text: &str) -> Option<Vec<String>> {
     let (from, to) = text.split_once("..")?;
-    // With a step.
-    if to.split_once("..").is_some_and(|(to, step)| {
-        let is_end = |it: &str| it.len() == 1 || it.parse::<i32>().is_ok();
-        is_end(from) && is_end(to) && step.parse::<i32>().is_ok()
-    }) {
-        return Some(vec!["*".to_owned()]);
-    }
-    if let (Ok(from), Ok(to)) = (from.parse::<i32>(), to.parse::<i32>()) {
-        let (low, high) = (from.min(to), from.max(to));
-        let is_short = i64::from(high) - i64::from(low) < MOST_WORDS as i64;
-        // Of more than can be told one by one any is meant.
-        return Some(match is_short {
-            true => (low..=high).map(|n| n.to_string()).collect(),
-            false => vec!["*".to_owned()],
-        });
-    }
-    match (from.as_bytes(), to.as_bytes()) {
-        (&[from], &[to]) if from.is_ascii_alphabetic() && to.is_ascii_alphabetic() => {
-            Some((from.min(to)..=from.max(to)).map(|c| char::from(c).to_string()).collect())
-        }
+    let (to, step) = to.split_once("..").unwrap_or((to, "1"));
+    let step = usize::try_from(step.parse::<i32>().ok()?.unsigned_abs()).ok()?.max(1);
+    let letter = |text: &str| match text.as_bytes() {
+        &[c] if c.is_ascii_alphabetic() => Some(i32::from(c)),
         _ => None,
+    };
+    let ends = letter(from).zip(letter(to));
+    let (low, high) = ends.or_else(|| from.parse::<i32>().ok().zip(to.parse::<i32>().ok()))?;
+    let many = low.abs_diff(high) as usize / step;
+    // Of more than can be told one by one any is meant.
+    if many >= MOST_WORDS {
+        return Some(vec![NUMBER.to_string()]);
     }
+    let sign = if low <= high { step as i64 } else { -(step as i64) };
+    let one = |at: usize| i64::from(low) + sign * at as i64;
+    let shown = |n: i64| match u8::try_from(n).ok().filter(|_| ends.is_some()) {
+        Some(c) => char::from(c).to_string(),
+        None => n.to_string(),
+    };
+    Some((0..=many).map(|at| shown(one(at))).collect())
 }
 
 /// `${name%then}` and its like for a value that is known; nothing where only a shell can tell.
