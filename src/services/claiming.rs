@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::editing::person::REASON;
 use super::project::Project;
 use super::{Error, Session, inside, nudging, owning};
 use crate::base::clock::Time;
@@ -159,7 +160,7 @@ pub fn claim(session: &Session, project: &Project, wish: &Wish) -> Result<Answer
         held.retain(|claim| claim.holder == wish.holder || !is_of_agent(claim, patron));
         let is_file = |path: &str| project.is_file(path);
         let decision = claim::decide(&wish.patterns, wish.mode, &wish.holder, &held, &is_file);
-        let (renew, insert, replace) = match decision {
+        let (mut renew, mut insert, mut replace) = match decision {
             Decision::Refuse(conflicts) => return Ok(Answer::Refused(conflicts)),
             Decision::Grant { renew, insert, replace } => (renew, insert, replace),
         };
@@ -174,6 +175,13 @@ pub fn claim(session: &Session, project: &Project, wish: &Wish) -> Result<Answer
             return Ok(Answer::Free);
         }
         project.ensure(tx)?;
+        // What an editor holds for unsaved changes goes with them; what is asked for stays as long as is asked.
+        for claim in held.iter().filter(|claim| claim.reason.as_deref() == Some(REASON)) {
+            if let Some(at) = renew.iter().position(|id| *id == claim.id) {
+                replace.push(renew.swap_remove(at));
+                insert.push(claim.pattern.clone());
+            }
+        }
         let task = claimant.task(tx)?;
         let now = Time::now();
         // Counted from now: who waited for it has not held it meanwhile.

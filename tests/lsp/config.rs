@@ -98,6 +98,10 @@ fn the_configuration_names_further_plans() {
     open.editor.open(&config, "");
     open.editor.save(&config);
     open.editor.diagnostics(&later, |problems| problems.iter().any(|it| it["code"] == "syntax"));
+    // And what it names no more is none.
+    let config = open.world.write("kapell.toml", "[project]\nplans = [\"plans/*.json\"]\n");
+    open.editor.save(&config);
+    open.editor.diagnostics(&later, <[_]>::is_empty);
     open.editor.finish();
 }
 

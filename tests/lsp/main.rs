@@ -12,6 +12,7 @@
 mod client;
 mod commands;
 mod config;
+mod kept;
 mod open;
 mod owned;
 mod plans;

@@ -17,7 +17,7 @@ fn none(diagnostics: &[Value]) -> bool {
 }
 
 /// The next time that the editor is told that these are all the claims.
-fn wait_for_claims(editor: &mut Editor, expected: &[(&str, &str)]) -> Value {
+pub(super) fn wait_for_claims(editor: &mut Editor, expected: &[(&str, &str)]) -> Value {
     editor.told("kapell/claims", |params| {
         let claims = params["claims"].as_array().unwrap();
         claims.len() == expected.len()

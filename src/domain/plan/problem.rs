@@ -292,6 +292,17 @@ impl Places {
         self.parts.remove(&part);
     }
 
+    /// An item of a list is left out, and those behind it take its place.
+    pub(super) fn drop_item(&mut self, part: Part, field: &'static str, index: usize, many: usize) {
+        let Some(spots) = self.parts.get_mut(&part) else { return };
+        for at in index..many {
+            match spots.fields.get(&(field, Some(at + 1))).copied() {
+                Some(next) => spots.fields.insert((field, Some(at)), next),
+                None => spots.fields.remove(&(field, Some(at))),
+            };
+        }
+    }
+
     fn set(&mut self, part: Part, field: &'static str, index: Option<usize>, place: Option<Place>) {
         if let Some(place) = place {
             self.parts.entry(part).or_default().fields.insert((field, index), place);

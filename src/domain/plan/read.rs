@@ -237,8 +237,11 @@ fn tasks(plan: &Fields<'_>, notes: &mut Notes) -> Vec<Task> {
         notes.places.set_misread(Part::Plan, "tasks");
     }
     if !refused.is_empty() {
-        for task in &mut tasks {
-            task.depends_on.retain(|id| !refused.contains(id.as_str()));
+        for (at, task) in tasks.iter_mut().enumerate() {
+            while let Some(index) = task.depends_on.iter().position(|id| refused.contains(id.as_str())) {
+                notes.places.drop_item(Part::Task(at), "depends_on", index, task.depends_on.len());
+                task.depends_on.remove(index);
+            }
         }
     }
     tasks

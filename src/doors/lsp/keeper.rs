@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::desk::{Desk, Note};
-use super::documents::{Document, Kind};
+use super::documents::{self, Document, Kind};
 use super::keeping::{News, Open, Root, is_within};
 use super::outbox::Message;
 use super::owned::{self, Ownership};
@@ -20,6 +20,7 @@ use super::server;
 use super::types::{MessageType, Uri};
 use crate::api::methods::{claims, events};
 use crate::base::clock::Time;
+use crate::base::ids::ClaimId;
 use crate::base::notices::Notices;
 use crate::base::threads;
 use crate::domain::claim::{Held, HolderKind};
@@ -36,6 +37,9 @@ const MOST_AWAITED: usize = 64;
 
 /// Lenses are asked for anew at most so often: every question is one for each file that is open.
 const LENS_GAP: Duration = Duration::from_millis(100);
+
+/// What failed since the store was busy, or could not be written, is tried again after so long.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// Starts the thread; a second time does nothing.
 pub fn start(desk: &Arc<Desk>, progress: Progress) -> std::io::Result<()> {
@@ -65,6 +69,8 @@ pub fn start(desk: &Arc<Desk>, progress: Progress) -> std::io::Result<()> {
         rings: false,
         awaited: BTreeSet::new(),
         complained: false,
+        unreleased: Vec::new(),
+        again_at: None,
         lenses_due: false,
         lenses_at: None,
     };
@@ -100,6 +106,10 @@ struct Keeper {
     awaited: BTreeSet<String>,
     /// The person was told that the store cannot be used.
     complained: bool,
+    /// What could not be let go of when its file was closed.
+    unreleased: Vec<(Spot, Vec<ClaimId>)>,
+    /// When what failed is tried again.
+    again_at: Option<Instant>,
     /// Plans went on, and their lenses say something else now.
     lenses_due: bool,
     /// When lenses were asked for anew.
@@ -147,7 +157,7 @@ impl Keeper {
             .filter(|left| *left > 0)
             .map(|left| Instant::now() + Duration::from_millis(left.unsigned_abs() + 1));
         let lenses = self.lenses_at.filter(|_| self.lenses_due).map(|at| at + LENS_GAP);
-        ends.chain(self.roots.iter().filter_map(Root::due_at)).chain(lenses).min()
+        ends.chain(self.roots.iter().filter_map(Root::due_at)).chain(lenses).chain(self.again_at).min()
     }
 
     /// Has the editor ask for lenses again, if they are to be and were not just now.
@@ -180,8 +190,9 @@ impl Keeper {
             }
             Note::Closed(uri) => {
                 if let Some(open) = self.open.remove(&uri) {
-                    self.let_go(&open, "its file was closed");
-                    self.changed_folders |= open.spot.is_some_and(|spot| !self.is_folder(&spot.top));
+                    let is_elsewhere = open.spot.as_ref().is_some_and(|spot| !self.is_folder(&spot.top));
+                    self.changed_folders |= is_elsewhere;
+                    self.put_down(open.spot, open.taken, "its file was closed");
                 }
             }
             Note::Gone(path) => {
@@ -193,8 +204,7 @@ impl Keeper {
                     .collect();
                 for uri in gone {
                     let Some(mut open) = self.open.remove(&uri) else { continue };
-                    self.let_go(&open, "its file is gone");
-                    open.taken.clear();
+                    self.put_down(open.spot.clone(), std::mem::take(&mut open.taken), "its file is gone");
                     (open.gone, open.dirty) = (true, false);
                     self.desk.board.show_held(&uri, Vec::new());
                     self.open.insert(uri, open);
@@ -232,7 +242,7 @@ impl Keeper {
             {
                 open.follow(before);
             } else {
-                self.let_go(&before, "its file was opened again");
+                self.put_down(before.spot, before.taken, "its file was opened again");
             }
         }
         self.open.insert(uri.clone(), open);
@@ -267,11 +277,19 @@ impl Keeper {
     /// Whether the configuration calls the file a plan.
     fn recognise(&mut self, document: &Document, top: &Path) {
         let Some(path) = document.path.as_ref().and_then(|path| path.to_str()) else { return };
-        if document.kind != Kind::Other || ![".json", ".yaml", ".yml"].iter().any(|end| path.ends_with(end)) {
+        let by_name = documents::kind_of(Path::new(path));
+        if by_name != Kind::Other || ![".json", ".yaml", ".yml"].iter().any(|end| path.ends_with(end)) {
             return;
         }
         let session = self.desk.session(top);
-        if planning::is_named_plan(&session, Path::new(path)) {
+        let is_plan = planning::is_named_plan(&session, Path::new(path));
+        if is_plan == (document.kind != Kind::Other) {
+            return;
+        }
+        if !is_plan {
+            self.desk.documents.set_kind(&document.uri, Kind::Other);
+            self.desk.board.show_problems(&document.uri, document.version, Vec::new());
+        } else {
             let format = planning::format_of(path);
             self.desk.documents.set_kind(&document.uri, Kind::Plan(format));
             let is_news = format == Format::Json && self.formed.insert(path.to_owned());
@@ -303,10 +321,18 @@ impl Keeper {
         if std::mem::take(&mut self.look) {
             self.look();
         }
+        let mut error = None;
+        for (spot, taken) in std::mem::take(&mut self.unreleased) {
+            error = self.put_down(Some(spot), taken, "its file was closed").or(error);
+        }
         for uri in std::mem::take(&mut self.touched) {
-            if let Err(error) = self.refresh(&uri) {
-                self.complain(&error);
-            }
+            error = self.refresh(&uri).err().or(error);
+        }
+        match error {
+            Some(error) => self.complain(&error),
+            // What fails then is told again.
+            None if self.unreleased.is_empty() => (self.complained, self.again_at) = (false, None),
+            None => {}
         }
         let now = Instant::now();
         for at in 0..self.roots.len() {
@@ -383,14 +409,14 @@ impl Keeper {
         let Some(spot) = open.spot.clone().filter(|_| !open.gone) else { return Ok(()) };
         let house = self.desk.client.house();
         if !open.dirty && !open.taken.is_empty() {
-            self.let_go(open, "its changes are saved or undone");
+            self.let_go(&spot, &open.taken, "its changes are saved or undone")?;
             open.taken.clear();
         }
         let mut standing = person::standing(house, &self.me.holder, &spot)?;
         let is_held = standing.own.iter().any(|claim| person::lasts(claim) || open.taken.contains(&claim.id));
         if open.dirty && !is_held {
             // Who let go of what we took, with nobody else at it, was the person.
-            open.let_alone |= !open.taken.is_empty() && standing.others.is_empty();
+            open.let_alone |= !open.taken.is_empty() && standing.others.is_empty() && standing.own.is_empty();
             open.taken.clear();
             if standing.others.is_empty() && !open.let_alone {
                 if let Hold::Taken(ids) = person::hold(house, &self.me, &spot)? {
@@ -400,6 +426,8 @@ impl Keeper {
             }
         }
         self.await_ends(&standing.others);
+        // Another editor of the same person may hold it for both.
+        self.await_ends(&standing.own);
         self.show(document, open, &spot, &standing);
         Ok(())
     }
@@ -442,7 +470,8 @@ impl Keeper {
     /// its conductor saves its work first, and says so.
     fn await_ends(&mut self, held: &[Held]) {
         let others = held.iter().filter(|claim| claim.holder.kind != HolderKind::Attempt);
-        for proof in others.filter_map(|claim| claim.alive.as_ref()) {
+        let me = self.me.alive.clone();
+        for proof in others.filter_map(|claim| claim.alive.as_ref()).filter(|it| Some(*it) != me.as_ref()) {
             if self.awaited.len() >= MOST_AWAITED || self.awaited.contains(proof) || !life::holds(proof) {
                 continue;
             }
@@ -459,24 +488,31 @@ impl Keeper {
         }
     }
 
-    fn let_go(&self, open: &Open, why: &str) {
-        let Some(spot) = open.spot.as_ref().filter(|_| !open.taken.is_empty()) else { return };
-        if let Err(error) =
-            person::let_go(self.desk.client.house(), &self.me, &spot.project, &open.taken, why)
-        {
-            tracing::warn!("cannot let go of {}: {error}", open.path.display());
-        }
+    fn let_go(&self, spot: &Spot, taken: &[ClaimId], why: &str) -> Result<(), Error> {
+        person::let_go(self.desk.client.house(), &self.me, &spot.project, taken, why)
+    }
+
+    /// Lets go of what was held for a file that is not open any more; what fails is tried again.
+    fn put_down(&mut self, spot: Option<Spot>, taken: Vec<ClaimId>, why: &str) -> Option<Error> {
+        let spot = spot.filter(|_| !taken.is_empty())?;
+        let error = self.let_go(&spot, &taken, why).err()?;
+        self.unreleased.push((spot, taken));
+        self.again_at = Some(Instant::now() + AGAIN);
+        Some(error)
     }
 
     fn end(&mut self) {
-        for open in std::mem::take(&mut self.open).values() {
-            self.let_go(open, "its editor was closed");
+        for open in std::mem::take(&mut self.open).into_values() {
+            if let Some(error) = self.put_down(open.spot, open.taken, "its editor was closed") {
+                tracing::warn!("cannot let go of {}: {error}", open.path.display());
+            }
         }
     }
 
     /// What keeps claims from being kept is told once.
     fn complain(&mut self, error: &Error) {
         tracing::warn!("{error}");
+        self.again_at = Some(Instant::now() + AGAIN);
         if !std::mem::replace(&mut self.complained, true) {
             self.desk.outbox.leave(Message::Show(MessageType::ERROR, format!("kapell: {error}")));
         }

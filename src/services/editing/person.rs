@@ -19,7 +19,7 @@ use crate::store::claims::NewClaims;
 use crate::sys::git::read;
 
 /// What a claim for unsaved changes says of itself.
-const REASON: &str = "it has unsaved changes in an editor";
+pub(in crate::services) const REASON: &str = "it has unsaved changes in an editor";
 
 /// Where a file lies: its project, and what it is called there.
 #[derive(Debug, Clone)]

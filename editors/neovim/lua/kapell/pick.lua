@@ -53,6 +53,9 @@ local function choose_attempt(root, callback)
       if #tasks == 0 then
         return say.warn(('plan %s has no attempt yet'):format(plan))
       end
+      if #tasks == 1 then
+        return callback(tasks[1].attempt)
+      end
       vim.ui.select(tasks, {
         prompt = 'Which task?',
         format_item = function(task)

@@ -504,3 +504,15 @@ fn a_document_that_is_read_again_says_the_same() {
         assert_eq!(again.problems, anew.problems, "{text}");
     }
 }
+
+#[test]
+fn what_is_left_out_of_a_list_moves_no_other_place() {
+    let reading = json(
+        r#"{"tasks": [{"id": "a b", "task": "x", "files": ["a"]},
+  {"id": 2, "task": "x", "files": ["b"], "depends_on": ["a b", "y", "a b", "zzz"]}]}"#,
+    );
+    let plan = reading.plan.unwrap();
+    assert_eq!(plan.tasks[0].depends_on, [TaskId::text("y"), TaskId::text("zzz")]);
+    let at = |index| reading.places.item(Part::Task(0), "depends_on", index).map(|place| place.column);
+    assert_eq!((at(0), at(1)), (Some(64), Some(76)));
+}

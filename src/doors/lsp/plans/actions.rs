@@ -288,6 +288,7 @@ impl Mending<'_> {
         let before = &self.document.text[start..first.key_span.start];
         let line_end = self.document.line_end();
         let is_flow = self.is_flow(self.root);
+        let before = before.trim_start_matches('\u{feff}');
         let gap = match before.trim().is_empty() {
             true => format!("{line_end}{before}"),
             false if is_flow => " ".to_owned(),
