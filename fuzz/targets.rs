@@ -355,7 +355,11 @@ fn agent(bytes: &[u8], kind: AgentKind) {
             _ => {}
         }
     }
-    assert_eq!(format!("{last:?}"), format!("{:?}", report.usage));
+    // Of one that told nothing it is known at the end what was sent.
+    let only_sent = format!("{last:?}") == format!("{:?}", Usage::default())
+        && report.usage.usd.is_none()
+        && report.usage.output_tokens == 0;
+    assert!(only_sent || format!("{last:?}") == format!("{:?}", report.usage), "{last:?} {:?}", report.usage);
     assert!(report.usage.usd.is_none_or(|usd| usd.is_finite() && usd >= 0.0), "{:?}", report.usage);
     assert!(report.structured.as_ref().is_none_or(serde_json::Value::is_object), "{:?}", report.structured);
     assert!(report.refusals.len() <= 100 && report.findings.len() <= 1000);
