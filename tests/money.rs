@@ -363,27 +363,36 @@ fn what_a_task_may_take_that_says_nothing_is_what_the_last_ones_took() {
 }
 
 #[test]
-fn of_a_small_limit_the_first_attempt_has_all_until_it_tells_what_one_takes() {
+fn of_a_small_limit_one_attempt_shows_first_what_one_takes() {
     for limit in ["usd_per_day = 5.0", "usd_per_month = 5.0", "tokens_per_day = 600"] {
         let budget = "usd_per_day = 20.0, usd_per_month = 350.0";
         let mut world = World::new(&TWO.replace(budget, limit));
         at("2026-06-01T12:00:00Z");
+        let is_first = |world: &World| {
+            let provider = ProviderName::new("main");
+            let wish = world.wish(&provider, None);
+            world.store.read(|tx| spending::is_tried_first(tx, &world.config, &wish)).unwrap()
+        };
+        // One that tells nothing says nothing, and three that do say that none will.
+        for _ in 0..3 {
+            assert!(is_first(&world), "{limit}");
+            let silent = world.begin("main", None).unwrap();
+            world.end(&silent, "main", Usage::default());
+        }
+        assert!(!is_first(&world), "{limit}");
+        // The clock is one for all worlds.
+        drop(world);
+        let mut world = World::new(&TWO.replace(budget, limit));
         let first = world.begin("main", None).unwrap();
-        let why = world.begin("main", None).unwrap_err();
-        assert!(why.contains("what a task of main takes is known when its first one has ended"), "{why}");
         world.end(&first, "main", Usage { input_tokens: 250, ..told(2.0) });
-        // Now two are known to be too many, and one is not.
-        let second = world.begin("main", None).unwrap();
-        let why = world.begin("main", None).unwrap_err();
-        assert!(why.contains("are spent or set aside") && !why.contains("first one"), "{why}");
-        world.end(&second, "main", Usage { input_tokens: 250, ..told(2.0) });
-        assert!(world.begin("main", None).is_err(), "{limit}");
+        assert!(!is_first(&world), "{limit}");
     }
-    // What tells nothing at its end is not waited for again.
-    let mut world = World::new(&TWO.replace("usd_per_day = 20.0", "usd_per_day = 5.0"));
-    let first = world.begin("main", None).unwrap();
-    world.end(&first, "main", Usage::default());
-    assert!(world.begin("main", None).is_ok() && world.begin("main", None).is_ok());
+    // A large one does for several.
+    let world = World::new(TWO);
+    let provider = ProviderName::new("main");
+    let is_first =
+        world.store.read(|tx| spending::is_tried_first(tx, &world.config, &world.wish(&provider, None)));
+    assert!(!is_first.unwrap());
 }
 
 #[test]

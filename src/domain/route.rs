@@ -141,6 +141,8 @@ pub struct Now {
     pub elsewhere: BTreeMap<ProviderName, u32>,
     /// Providers that get nothing now, and why.
     pub limits: BTreeMap<ProviderName, Limit>,
+    /// Providers whose first attempt is at work, and has to show what one takes before others begin.
+    pub first: Vec<ProviderName>,
     /// Groups that work at one task at a time, and the task that each is at.
     pub taken: BTreeMap<String, String>,
     /// Tasks of such groups that are between two tries: nobody is at them, and their groups wait for their next.
@@ -498,6 +500,13 @@ fn why_not(roster: &Roster, now: &Now, seat: &Seat, need: Need<'_>) -> Option<Wh
     }
     if let Some(Shut::ForNow(why)) = shut {
         return Some(WhyNot::Shut(why.clone()));
+    }
+    if now.first.contains(&seat.provider) {
+        let provider = &seat.provider;
+        let why = format!(
+            "what a task of {provider} takes is known when its first one has ended, and its budget is small"
+        );
+        return Some(WhyNot::Crowded(why));
     }
     let most = roster.providers.get(&seat.provider).map_or(u32::MAX, |provider| provider.max_parallel);
     let busy = now.providers.get(&seat.provider).copied().unwrap_or(0);

@@ -165,6 +165,17 @@ pub fn refusal(tx: &Tx<'_>, config: &Config, wish: &Wish<'_>) -> Result<Option<S
     Ok(Some(until(tx, wish, &full.why, &full.stand)?))
 }
 
+/// Whether one attempt of a provider has to show what one takes before others begin: nothing is known of it yet, and a
+/// limit of it or of the plan is small.
+pub fn is_tried_first(tx: &Tx<'_>, config: &Config, wish: &Wish<'_>) -> Result<bool, Error> {
+    let all = all_stands(tx, config, wish)?;
+    if all.is_empty() {
+        return Ok(false);
+    }
+    let expected = Expected::of(tx, config, wish.provider, wish.task_usd, wish.begins)?;
+    Ok(all.iter().any(|(_, stand)| expected.is_tried_first(&stand.line)))
+}
+
 /// Tells that a limit is spent, or that what is left of it is too little, once in its period.
 fn tell_of(tx: &Tx<'_>, wish: &Wish<'_>, full: &Obstacle) -> Result<(), Error> {
     let Obstacle { whose, stand, wanted, why } = full;
@@ -303,11 +314,7 @@ fn obstacle(tx: &Tx<'_>, config: &Config, wish: &Wish<'_>) -> Result<Option<Obst
     Ok(all.into_iter().find_map(|(whose, stand)| {
         let wanted = expected.wanted(&stand.line);
         let what = if wish.begins == Begins::Question { "a question" } else { TASK };
-        let mut why = stand.line.refuses(&whose, what, wanted)?;
-        if stand.line.reserved > 0 && expected.is_first && expected.is_guess(&stand.line) {
-            let provider = wish.provider;
-            why.push_str(&format!("; what a task of {provider} takes is known when its first one has ended"));
-        }
+        let why = stand.line.refuses(&whose, what, wanted)?;
         Some(Obstacle { whose, stand, wanted, why })
     }))
 }

@@ -310,14 +310,12 @@ impl Tx<'_> {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// Whether any attempt of a provider has ended, whatever it told.
-    pub fn has_ended_attempts(&self, provider: &ProviderName) -> Result<bool, StoreError> {
-        Ok(self
-            .sql
-            .prepare_cached(
-                "SELECT 1 FROM spendings WHERE provider = ?1 AND is_open = 0 AND is_question = 0 LIMIT 1",
-            )?
-            .exists([provider.as_str()])?)
+    /// How many attempts of a provider have ended, whatever they told; more than ten are ten.
+    pub fn ended_attempts(&self, provider: &ProviderName) -> Result<u64, StoreError> {
+        const COUNT: &str = "SELECT count(*) FROM (SELECT 1 FROM spendings
+             WHERE provider = ?1 AND is_open = 0 AND is_question = 0 LIMIT 10)";
+        let count: i64 = self.sql.prepare_cached(COUNT)?.query_row([provider.as_str()], |row| row.get(0))?;
+        Ok(count.unsigned_abs())
     }
 
     /// Notes that something was said of a budget in a period; `false` if it was before.

@@ -355,6 +355,30 @@ fn a_plan_whose_own_money_is_spent_is_paused_and_says_what_to_do() {
 }
 
 #[test]
+fn first_attempts_do_not_pass_a_small_limit_together() {
+    let bench = budgeted("usd_per_day = 5.0", true);
+    let spends = costs(3.0);
+    let one = |id: &str| {
+        let file = format!("{id}.txt");
+        let lines = [&bench.meet_line(id), &spends, &format!("write {file} {id}")];
+        task(id, &[&file], &lines.map(String::as_str)).with("agent", json!("main"))
+    };
+    let plan = bench.start(&Plan::new([one("a"), one("b")]));
+    let a = bench.meet("a");
+    // Nobody takes over for who is only to show first what one takes.
+    let status = bench.until(json!({"scope": "plan", "id": plan}), |status| {
+        status["tasks"][1]["reason"]
+            .as_str()
+            .is_some_and(|why| why.contains("is known when its first one has ended"))
+    });
+    assert_eq!(status["tasks"][1]["state"], "ready", "{status:#}");
+    a.go();
+    bench.meet("b").go();
+    assert_eq!(bench.at_rest(&plan)["state"], "done", "{}", bench.story());
+    assert_eq!(tries(&bench, &plan, "b"), [("fake".to_owned(), "submitted".to_owned())]);
+}
+
+#[test]
 fn a_plan_is_paused_where_its_money_does_not_do_for_those_who_could_do_its_task() {
     let bench = budgeted("usd_per_day = 20.0", false);
     let spends = costs(0.7);

@@ -150,8 +150,10 @@ impl Keeper {
     /// When something is to be looked at though nobody says so.
     fn next_moment(&self) -> Option<Instant> {
         let now = Time::now();
-        let in_the_way = self.open.values().filter_map(|open| open.shown.as_ref()).flat_map(|it| &it.others);
-        let ends = in_the_way
+        // Also of one's own: another editor may have asked for it, and ended.
+        let shown = self.open.values().filter_map(|open| open.shown.as_ref());
+        let ends = shown
+            .flat_map(|it| it.others.iter().chain(&it.own))
             .filter_map(|claim| Time::parse(&claim.status.expires_at))
             .map(|end| end.millis_since(now))
             .filter(|left| *left > 0)

@@ -9,7 +9,7 @@ use crate::domain::plan::Task;
 use crate::domain::route::{self, Candidate, Choice, Limit, Need, Now, Pick, Shut, WhyNot};
 use crate::services::environments::working;
 use crate::services::routing::Asks;
-use crate::services::{Error, owning, routing, spending};
+use crate::services::{Error, owning, querying, routing, spending};
 use crate::store::Tx;
 use crate::store::attempts::AttemptRow;
 use crate::sys::config::Config;
@@ -56,6 +56,7 @@ pub fn seat<'s>(
         limits(tx, config, |provider| spending::limit(tx, config, &spending::wish(desk, provider, task)))?;
     let mut now = routing::now(tx, config, (&desk.project.id, Some(&desk.plan_id)), live, limits)?;
     routing::let_its_own_pass(tx, &mut now, &desk.plan_id, &task.id)?;
+    wait_for_the_first(tx, desk, task, live, &mut now)?;
     look_at_environments(tx, desk, task, &mut now)?;
     shut.for_each(|(name, why)| now.shut(name, why.clone()));
     let environment = task.environment.as_deref();
@@ -81,6 +82,31 @@ pub fn seat<'s>(
     let is_able = |it: &Candidate| !it.why_not.as_ref().is_some_and(WhyNot::is_for_ever);
     let able = decision.candidates.into_iter().filter(is_able).map(|it| it.provider).collect();
     Ok(Seated { choice: decision.choice, why, for_group, able })
+}
+
+/// Notes providers whose first attempt is at work and has to show first what one takes. What a task delegated does
+/// not wait for it.
+fn wait_for_the_first(
+    tx: &Tx<'_>,
+    desk: &Desk,
+    task: &Task,
+    live: &[AttemptRow],
+    now: &mut Now,
+) -> Result<(), Error> {
+    let above = owning::ancestors(tx, &desk.plan_id, &task.id)?;
+    let is_above =
+        |it: &AttemptRow| it.plan == desk.plan_id && above.iter().any(|above| above.as_str() == it.task);
+    for attempt in live.iter().filter(|it| !is_above(it)) {
+        let provider = &attempt.provider;
+        if !now.first.contains(provider)
+            && spending::is_tried_first(tx, &desk.config, &spending::wish(desk, provider, task))?
+            // One that nobody follows shows nothing.
+            && !querying::is_unattended(tx, attempt)?
+        {
+            now.first.push(provider.clone());
+        }
+    }
+    Ok(())
 }
 
 /// Notes what of environments a task cannot work in: its own, where it names one, and those that the tasks above

@@ -14,10 +14,11 @@ use crate::sys::config::resolved::ProviderKind;
 const FIRST: Money = Money::from_micros(1_000_000);
 /// The same in tokens.
 const FIRST_TOKENS: u64 = 100_000;
-/// As many first attempts at most may begin before one of them has ended and told what it took. Of a limit that
-/// is not as many times what is set aside for them, the first has all: two that cost more than was thought would pass
-/// it together.
+/// Of a limit that is not so many times what is set aside for a first attempt, one begins, and others when it is known
+/// what that took.
 const FIRST_AT_ONCE: u64 = 20;
+/// After so many that ended and told nothing none is waited for any more.
+const SILENT: u64 = 3;
 /// As many attempts are looked at to say what the next one will cost.
 const LAST: usize = 20;
 
@@ -28,8 +29,8 @@ pub(super) struct Expected {
     pub(super) tokens: u64,
     /// Nothing is known of it, and whatever is left does.
     is_unknown: bool,
-    /// No attempt of the provider has ended before, so not even whether it tells what it takes is known.
-    pub(super) is_first: bool,
+    /// Hardly an attempt of the provider has ended, so not even whether it tells what it takes is known.
+    is_first: bool,
     /// It is a question to an agent.
     is_question: bool,
     /// The configuration says what an attempt may take.
@@ -67,7 +68,7 @@ impl Expected {
         let is_configured = said.is_some();
         let money = said.unwrap_or_else(|| expected(&money, FIRST.micros().unsigned_abs()));
         let is_unknown = tokens.is_empty();
-        let is_first = is_unknown && !is_question && !tx.has_ended_attempts(provider)?;
+        let is_first = is_unknown && !is_question && tx.ended_attempts(provider)? < SILENT;
         let tokens = expected(&tokens, FIRST_TOKENS);
         Ok(Self {
             money,
@@ -81,34 +82,27 @@ impl Expected {
     }
 
     /// Whether what is wanted of a limit is a guess, with no attempt to go by.
-    pub(super) fn is_guess(&self, line: &Line) -> bool {
+    fn is_guess(&self, line: &Line) -> bool {
         match line.measure {
             Measure::DayTokens => self.is_unknown,
             _ => self.is_unknown && !self.is_configured,
         }
     }
 
-    /// Of such a limit, what is set aside for one of the first attempts.
-    fn first(&self, line: &Line, guess: u64) -> u64 {
-        // What a plan spent by others' work tells at least of what kind its tasks are.
-        let is_begun = line.measure == Measure::Plan && line.spent > 0;
-        if !self.is_first || is_begun {
-            return line.reserve(guess);
-        }
-        match line.limit / FIRST_AT_ONCE {
-            share if share < guess => line.limit,
-            share => share,
-        }
+    /// Whether one attempt has to show what one takes before others begin: nothing is known, and a limit is so small
+    /// that several which cost more than is guessed would pass it together.
+    pub(super) fn is_tried_first(&self, line: &Line) -> bool {
+        let guess =
+            if line.measure == Measure::DayTokens { FIRST_TOKENS } else { FIRST.micros().unsigned_abs() };
+        self.is_first && self.is_guess(line) && line.limit / FIRST_AT_ONCE < guess
     }
 
     /// What is wanted of one limit.
     pub(super) fn wanted(&self, line: &Line) -> u64 {
         let is_guess = self.is_guess(line);
         let wanted = match line.measure {
-            Measure::DayTokens if is_guess => self.first(line, self.tokens),
             Measure::DayTokens => line.reserve(self.tokens),
             _ if self.is_said => self.money,
-            _ if is_guess => self.first(line, self.money),
             _ => line.reserve(self.money),
         };
         // Beside others a guess may be too little; a question is not asked later instead.
