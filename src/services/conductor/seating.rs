@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::desk::Desk;
 use crate::base::clock::Time;
-use crate::base::ids::ProviderName;
+use crate::base::ids::{ProviderName, TaskId};
 use crate::domain::plan::Task;
 use crate::domain::route::{self, Candidate, Choice, Limit, Need, Now, Pick, Shut, WhyNot};
 use crate::services::environments::working;
@@ -56,8 +56,9 @@ pub fn seat<'s>(
         limits(tx, config, |provider| spending::limit(tx, config, &spending::wish(desk, provider, task)))?;
     let mut now = routing::now(tx, config, (&desk.project.id, Some(&desk.plan_id)), live, limits)?;
     routing::let_its_own_pass(tx, &mut now, &desk.plan_id, &task.id)?;
-    wait_for_the_first(tx, desk, task, live, &mut now)?;
-    look_at_environments(tx, desk, task, &mut now)?;
+    let above = owning::ancestors(tx, &desk.plan_id, &task.id)?;
+    wait_for_the_first(tx, desk, (task, &above), live, &mut now)?;
+    look_at_environments(tx, desk, (task, &above), &mut now)?;
     shut.for_each(|(name, why)| now.shut(name, why.clone()));
     let environment = task.environment.as_deref();
     let need = Need { complexity: task.complexity, avoid: tried.avoid, out: tried.out, environment };
@@ -89,20 +90,23 @@ pub fn seat<'s>(
 fn wait_for_the_first(
     tx: &Tx<'_>,
     desk: &Desk,
-    task: &Task,
+    (task, above): (&Task, &[TaskId]),
     live: &[AttemptRow],
     now: &mut Now,
 ) -> Result<(), Error> {
-    let above = owning::ancestors(tx, &desk.plan_id, &task.id)?;
+    // Each provider is asked about once, however many work for it.
+    let mut others: Vec<&ProviderName> = Vec::new();
     let is_above =
         |it: &AttemptRow| it.plan == desk.plan_id && above.iter().any(|above| above.as_str() == it.task);
     for attempt in live.iter().filter(|it| !is_above(it)) {
         let provider = &attempt.provider;
-        if !now.first.contains(provider)
-            && spending::is_tried_first(tx, &desk.config, &spending::wish(desk, provider, task))?
+        if now.first.contains(provider) || others.contains(&provider) {
+            continue;
+        }
+        if !spending::is_tried_first(tx, &desk.config, &spending::wish(desk, provider, task))? {
+            others.push(provider);
+        } else if !querying::is_unattended(tx, attempt)? {
             // One that nobody follows shows nothing.
-            && !querying::is_unattended(tx, attempt)?
-        {
             now.first.push(provider.clone());
         }
     }
@@ -111,18 +115,22 @@ fn wait_for_the_first(
 
 /// Notes what of environments a task cannot work in: its own, where it names one, and those that the tasks above
 /// it have, which wait for it.
-fn look_at_environments(tx: &Tx<'_>, desk: &Desk, task: &Task, now: &mut Now) -> Result<(), Error> {
+fn look_at_environments(
+    tx: &Tx<'_>,
+    desk: &Desk,
+    (task, above): (&Task, &[TaskId]),
+    now: &mut Now,
+) -> Result<(), Error> {
     let (config, project) = (&desk.config, &desk.project.id);
     if let Some(name) = &task.environment {
         routing::look_at_environment(tx, config, project, now, (name, Asks::Task))?;
     }
-    let above = owning::ancestors(tx, &desk.plan_id, &task.id)?;
     if above.is_empty() {
         return Ok(());
     }
     let bound = config.workers.values().filter_map(|worker| worker.environment.as_deref());
     for name in bound.chain(task.environment.as_deref()) {
-        if let Some(by) = working::is_above(tx, project, &desk.plan_id, name, &above)? {
+        if let Some(by) = working::is_above(tx, project, &desk.plan_id, name, above)? {
             let why = format!(
                 "task {} works in {name} and waits for this one; delegate it to a worker outside of {name}",
                 by.task
